@@ -1,0 +1,2 @@
+//! igpu
+fn main() {}
