@@ -1,1 +1,4 @@
 //! igpu
+
+pub mod process;
+pub mod visible;

@@ -1,0 +1,60 @@
+//! Names of processes, as psutil gives them.
+
+use arrayvec::ArrayString;
+
+use super::CMDLINE_BYTES;
+use super::parse::Argv0;
+use super::read::Process;
+
+/// The name of a process whose kernel's name is `comm`: that, or the basename of `argv[0]` where the kernel has cut it.
+pub(super) fn process_name(process: &Process, comm: &[u8]) -> ArrayString<64> {
+    if is_maybe_cut(comm) {
+        let mut argv0 = Argv0::default();
+        let whole =
+            process.open(c"cmdline").is_some_and(|file| file.each_piece(CMDLINE_BYTES, |data| argv0.feed(data)));
+        if let Some(name) = argv0.finish(whole).filter(|name| starts_with(name, comm)) {
+            return text(name);
+        }
+    }
+    text(comm)
+}
+
+/// The kernel keeps 15 bytes; psutil asks for 15 *characters*, so a name with two-byte letters that was cut stays so.
+fn is_maybe_cut(comm: &[u8]) -> bool {
+    units(comm).nth(14).is_some()
+}
+
+/// Whether the decoded `name` starts with the decoded `comm`: a letter that the kernel has cut in the middle differs from
+/// the whole one, for psutil and so for us.
+fn starts_with(name: &[u8], comm: &[u8]) -> bool {
+    let mut name = units(name);
+    units(comm).all(|unit| name.next() == Some(unit))
+}
+
+/// One character, or one byte that is not part of any.
+#[derive(Clone, Copy, PartialEq)]
+enum Unit {
+    Char(char),
+    Byte(u8),
+}
+
+fn units(bytes: &[u8]) -> impl Iterator<Item = Unit> {
+    bytes
+        .utf8_chunks()
+        .flat_map(|chunk| chunk.valid().chars().map(Unit::Char).chain(chunk.invalid().iter().map(|&b| Unit::Byte(b))))
+}
+
+/// The bytes as text, with U+FFFD for each byte that is not UTF-8, cut on a character boundary where it gets too long.
+pub(super) fn text<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
+    let mut text = ArrayString::new();
+    for unit in units(bytes) {
+        let character = match unit {
+            Unit::Char(character) => character,
+            Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
+        };
+        if text.try_push(character).is_err() {
+            break;
+        }
+    }
+    text
+}

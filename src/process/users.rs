@@ -1,0 +1,174 @@
+//! Names of users by uid: one cache for the whole process.
+#![allow(unsafe_code, reason = "getpwuid_r")]
+
+use std::ffi::CStr;
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use arrayvec::{ArrayString, ArrayVec};
+
+use super::read::{File, lines};
+use super::{parse, text};
+
+type UserName = ArrayString<32>;
+
+/// How many uids are remembered: more than run GPU processes on one machine.
+const SLOTS: usize = 64;
+/// The largest entry of a user database that is waited for: a name with kilobytes of comment is no name to show.
+const ENTRY_BYTES: usize = 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answer {
+    Known(UserName),
+    /// Not in `/etc/passwd`; [`resolve_users`] has not asked for it yet.
+    Unresolved,
+    /// Nobody knows this uid.
+    Nameless,
+}
+
+struct Cache {
+    slots: ArrayVec<(u32, Answer), SLOTS>,
+    /// The slot to give up next when all are taken.
+    next: usize,
+}
+
+static CACHE: Mutex<Cache> = Mutex::new(Cache { slots: ArrayVec::new_const(), next: 0 });
+
+impl Cache {
+    fn find(&self, uid: u32) -> Option<Answer> {
+        self.slots.iter().find(|slot| slot.0 == uid).map(|slot| slot.1)
+    }
+
+    fn set(&mut self, uid: u32, answer: Answer) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.0 == uid) {
+            slot.1 = answer;
+        } else if self.slots.try_push((uid, answer)).is_err() {
+            self.replace(uid, answer);
+        }
+    }
+
+    /// Gives up the next slot in turn. One with a name only for another name: whoever makes up uids cannot push out the
+    /// names in use.
+    fn replace(&mut self, uid: u32, answer: Answer) {
+        for _ in 0..SLOTS {
+            let turn = self.next;
+            self.next = (turn + 1) % SLOTS;
+            let Some(slot) = self.slots.get_mut(turn) else { return };
+            if matches!(answer, Answer::Known(_)) || !matches!(slot.1, Answer::Known(_)) {
+                *slot = (uid, answer);
+                return;
+            }
+        }
+    }
+}
+
+/// The cache, unless somebody else is at it. Never waits: the thread that holds the lock may have stayed behind in the
+/// parent of a fork, and then nobody ever gives it back.
+fn cache() -> Option<MutexGuard<'static, Cache>> {
+    match CACHE.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// The name of `uid`, or the number as text while none is known. Does not allocate and does not wait.
+pub(super) fn user_name(uid: u32) -> UserName {
+    match cache().and_then(|cache| cache.find(uid)) {
+        Some(Answer::Known(name)) => name,
+        Some(_) => number(uid),
+        None => {
+            let found = find_in_passwd(c"/etc/passwd", uid);
+            if let Some(mut cache) = cache() {
+                cache.set(uid, found.map_or(Answer::Unresolved, Answer::Known));
+            }
+            found.unwrap_or_else(|| number(uid))
+        }
+    }
+}
+
+/// The first entry with this uid, as the C library takes it.
+fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
+    let file = File::open(path)?;
+    let mut found = None;
+    lines(&file, |line| {
+        found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| text(entry.0));
+        found.is_some()
+    });
+    found
+}
+
+fn number(uid: u32) -> UserName {
+    let mut text = UserName::new();
+    // Ten digits fit.
+    let _ = write!(text, "{uid}");
+    text
+}
+
+/// Asks the system's user database (NSS: LDAP, SSSD, systemd and so on) for the uids seen so far that are not in
+/// `/etc/passwd`, so that the next update shows names for them.
+///
+/// Updates themselves never ask it: a lookup there loads libraries, allocates, and waits for the network, seconds when a
+/// server is away. They read `/etc/passwd`, show the number of a uid that is not in it, and note the uid. Call this when
+/// waiting does no harm: once after the first update, and now and then after. It may allocate and block.
+///
+/// Answers are kept for the life of the process, for 64 uids, "no such user" too: many uids that nobody knows, made up
+/// by a container or on purpose, cost one look each, and cannot push out the names in use. [`forget_users`] drops all
+/// answers. A lookup that fails for another reason (server away) stays open and is tried at the next call.
+pub fn resolve_users() {
+    let mut open: ArrayVec<u32, SLOTS> = ArrayVec::new();
+    // Whoever holds the lock does so for nanoseconds; if not (see `cache`), the uids stay numbers.
+    let Some(guard) = patiently() else { return };
+    open.extend(guard.slots.iter().filter(|slot| slot.1 == Answer::Unresolved).map(|slot| slot.0));
+    // Not held while asking: a sampling thread would find it taken for as long as a server takes to answer.
+    drop(guard);
+    for uid in open {
+        let answer = ask_system(uid);
+        if let (Some(answer), Some(mut cache)) = (answer, patiently()) {
+            cache.set(uid, answer);
+        }
+    }
+}
+
+/// Drops all remembered names and "no such user" answers, so that users added or renamed since are seen.
+pub fn forget_users() {
+    if let Some(mut cache) = patiently() {
+        cache.slots.clear();
+        cache.next = 0;
+    }
+}
+
+fn patiently() -> Option<MutexGuard<'static, Cache>> {
+    for _ in 0..1000 {
+        if let Some(guard) = cache() {
+            return Some(guard);
+        }
+        std::thread::sleep(std::time::Duration::from_micros(10));
+    }
+    None
+}
+
+/// What the C library says about `uid`; `None` where it could not find out.
+fn ask_system(uid: u32) -> Option<Answer> {
+    let mut buffer = vec![0_u8; 1024];
+    loop {
+        // SAFETY: all zero (null pointers, zeros) is a value of the plain C struct `passwd`.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        // SAFETY: all pointers are valid for the call, and the buffer is writable for the length given.
+        let code = unsafe { libc::getpwuid_r(uid, &mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &mut found) };
+        match code {
+            0 if found.is_null() || entry.pw_name.is_null() => return Some(Answer::Nameless),
+            0 => {
+                // SAFETY: on success the name is a C string inside `buffer`, which outlives this use.
+                let name = unsafe { CStr::from_ptr(entry.pw_name) };
+                return Some(Answer::Known(text(name.to_bytes())));
+            }
+            libc::EINTR => {}
+            libc::ERANGE if buffer.len() < ENTRY_BYTES => buffer.resize(buffer.len() * 2, 0),
+            // What C libraries answer for "no such user", besides 0 (getpwuid_r(3) lists them).
+            libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => return Some(Answer::Nameless),
+            _ => return None,
+        }
+    }
+}
