@@ -172,3 +172,103 @@ fn ask_system(uid: u32) -> Option<Answer> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks `uid` up in a file with this content.
+    fn find_in(name: &str, content: &[u8], uid: u32) -> Option<UserName> {
+        let path = std::env::temp_dir().join(format!("igpu-passwd-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        let c_path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        let found = find_in_passwd(&c_path, uid);
+        std::fs::remove_file(path).unwrap();
+        found
+    }
+
+    #[test]
+    fn passwd_is_read_line_by_line() {
+        let content =
+            b"# 7:x:7\n+nis:x:7:7\n\nbroken\nroot:x:0:0:root:/root:/bin/sh\n  ann:x:7:7::/:\nbob:x:7:7::/:\nlast:x:9:9";
+        assert_eq!(find_in("few", content, 0).unwrap().as_str(), "root");
+        assert_eq!(find_in("few7", content, 7).unwrap().as_str(), "ann");
+        assert_eq!(find_in("few9", content, 9).unwrap().as_str(), "last");
+        assert_eq!(find_in("few8", content, 8), None);
+        assert_eq!(find_in("empty", b"", 0), None);
+        assert_eq!(find_in_passwd(c"/nonexistent/passwd", 0), None);
+        let long = format!("{}\u{e9}:x:5:5::/:\n", "n".repeat(31));
+        assert_eq!(find_in("long", long.as_bytes(), 5).unwrap().as_str(), "n".repeat(31));
+    }
+
+    #[test]
+    fn a_huge_passwd_and_long_lines_still_work() {
+        // Lines of 1 to 9000 bytes, so that they begin everywhere in the pieces read.
+        let mut content = String::new();
+        for uid in 0..1000 {
+            content += &format!("u{uid}:x:{uid}:0:{}:/:\n", "c".repeat(uid * 9));
+        }
+        content += "end:x:70000:0::/:";
+        assert!(content.len() > 4_000_000);
+        for uid in [0, 1, 455, 456, 457, 500, 999] {
+            assert_eq!(find_in("huge", content.as_bytes(), uid).unwrap().as_str(), format!("u{uid}"));
+        }
+        assert_eq!(find_in("huge", content.as_bytes(), 70000).unwrap().as_str(), "end");
+        // The continuation of a long line is not a line.
+        let tricky = format!("a:x:1:1:{}\nz:x:3:3::/:\n", "c:x:2:2:".repeat(2000));
+        assert_eq!(find_in("tricky", tricky.as_bytes(), 2), None);
+        assert_eq!(find_in("tricky", tricky.as_bytes(), 3).unwrap().as_str(), "z");
+    }
+
+    #[test]
+    fn made_up_uids_do_not_push_out_names() {
+        let mut cache = Cache { slots: ArrayVec::new(), next: 0 };
+        for uid in 0..10 {
+            cache.set(uid, Answer::Known(number(uid)));
+        }
+        for uid in 1000..2000 {
+            cache.set(uid, Answer::Unresolved);
+        }
+        for uid in 0..10 {
+            assert_eq!(cache.find(uid), Some(Answer::Known(number(uid))));
+        }
+        assert_eq!(cache.find(1999), Some(Answer::Unresolved));
+        assert_eq!(cache.find(1000), None);
+        for uid in 100..200 {
+            cache.set(uid, Answer::Known(number(uid)));
+        }
+        assert_eq!(cache.find(199), Some(Answer::Known(number(199))));
+        cache.set(3000, Answer::Nameless);
+        assert_eq!(cache.find(3000), None, "all slots hold names");
+        cache.set(199, Answer::Nameless);
+        assert_eq!(cache.find(199), Some(Answer::Nameless));
+        assert_eq!(cache.slots.len(), SLOTS);
+    }
+
+    /// The one test of the cache that the process shares.
+    #[test]
+    fn unknown_uids_are_numbers_until_resolved() {
+        // No user database hands out this one: it is -3, and -2 and -1 are reserved.
+        let uid = u32::MAX - 2;
+        assert_eq!(user_name(uid).as_str(), "4294967293");
+        assert_eq!(CACHE.lock().unwrap().find(uid), Some(Answer::Unresolved));
+        resolve_users();
+        // It may also be that a server could not be asked.
+        assert_ne!(CACHE.lock().unwrap().find(uid), None);
+        assert_eq!(user_name(uid).as_str(), "4294967293");
+        if let Some(name) = find_in_passwd(c"/etc/passwd", 0) {
+            assert_eq!(user_name(0), name);
+            assert_eq!(ask_system(0), Some(Answer::Known(name)));
+            CACHE.lock().unwrap().set(0, Answer::Unresolved);
+            assert_eq!(user_name(0).as_str(), "0", "a known answer saves the look into the file");
+            resolve_users();
+            assert_eq!(user_name(0), name);
+        }
+        let held = CACHE.lock().unwrap();
+        assert_eq!(user_name(uid).as_str(), "4294967293", "a lock held by somebody else is not waited for");
+        resolve_users();
+        drop(held);
+        forget_users();
+        assert_eq!(CACHE.lock().unwrap().find(uid), None);
+    }
+}

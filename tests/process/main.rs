@@ -1,0 +1,213 @@
+//! Owners of processes: live ones, fake trees of `/proc`, and what psutil and the procfs crate would say.
+
+mod fake;
+mod properties;
+mod support;
+
+use std::os::unix::process::CommandExt as _;
+
+use igpu::process::{Owner, ProcReader, local_time_text};
+use procfs::process::Process;
+use support::{Child, FakeProc, Title, psutil_name};
+
+fn owner(pid: u32) -> Owner {
+    let mut owner = Owner::default();
+    ProcReader::new().owner(pid, &mut owner);
+    owner
+}
+
+/// What the procfs crate and the oracle of names say about a process that lives on.
+fn check_against_procfs(pid: u32) -> Owner {
+    let found = owner(pid);
+    let process = Process::new(pid as i32).unwrap();
+    let stat = process.stat().unwrap();
+    let boot = procfs::boot_time_secs().unwrap();
+    assert_eq!(found.create_time, Some(stat.starttime as f64 / procfs::ticks_per_second() as f64 + boot as f64));
+    assert_eq!(found.parent_pid, (stat.ppid != 0).then_some(stat.ppid as u32));
+    assert_eq!(found.uid, Some(process.status().unwrap().ruid));
+    assert_eq!(found.name.unwrap().as_str(), psutil_name_of(pid));
+    assert_eq!(found.parent_name.map(|name| name.to_string()), found.parent_pid.map(psutil_name_of));
+    assert_eq!(ProcReader::new().start_time_ticks(pid), Some(stat.starttime));
+    found
+}
+
+fn psutil_name_of(pid: u32) -> String {
+    let read = |name| std::fs::read(format!("/proc/{pid}/{name}")).unwrap();
+    let mut comm = read("comm");
+    assert_eq!(comm.pop(), Some(b'\n'));
+    psutil_name(&comm, &read("cmdline"), 64)
+}
+
+#[test]
+fn this_process_its_parent_and_init() {
+    let pid = std::process::id();
+    let found = check_against_procfs(pid);
+    assert_eq!(found.parent_pid, Some(std::os::unix::process::parent_id()));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    // The boot time is a whole second, so a start may lie up to one before or after the true one.
+    assert!((now - 3600.0..now + 1.1).contains(&found.create_time.unwrap()), "{found:?} at {now}");
+    check_against_procfs(found.parent_pid.unwrap());
+    if std::fs::read("/proc/1/stat").is_ok_and(|data| !data.is_empty()) {
+        let init = check_against_procfs(1);
+        assert_eq!((init.parent_pid, init.parent_name), (None, None));
+    }
+}
+
+#[test]
+fn a_thread_is_named_like_one() {
+    let (send, receive) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("worker (7)".into());
+    let thread = thread.spawn(move || {
+        // SAFETY: no arguments, no failure.
+        send.send(unsafe { libc::gettid() } as u32).unwrap();
+        std::thread::park();
+    });
+    let found = owner(receive.recv().unwrap());
+    assert_eq!(found.name.unwrap().as_str(), "worker (7)");
+    assert_eq!(found.parent_pid, Some(std::os::unix::process::parent_id()));
+    let thread = thread.unwrap();
+    thread.thread().unpark();
+    thread.join().unwrap();
+}
+
+#[test]
+fn pids_that_do_not_exist() {
+    for pid in [0, i32::MAX as u32, u32::MAX] {
+        let mut found = owner(std::process::id());
+        let mut reader = ProcReader::new();
+        reader.owner(pid, &mut found);
+        assert_eq!(found, Owner::default(), "nothing of the last process is left");
+        assert_eq!(reader.start_time_ticks(pid), None);
+    }
+}
+
+/// Runs in a process of its own where the variable is set: see `support::Child`.
+#[test]
+fn child() {
+    support::be_a_child();
+}
+
+#[test]
+fn children_with_odd_names() {
+    // Kernel's name, argv[0], and what is to come out.
+    let cases: &[(&[u8], &[u8], &str)] = &[
+        (b"short", b"/bin/other", "short"),
+        (b"gnome-keyring-d", b"/usr/bin/gnome-keyring-daemon", "gnome-keyring-daemon"),
+        (b"gnome-keyring-d", b"gnome-keyring-daemon", "gnome-keyring-daemon"),
+        (b"gnome-keyring-d", b"/usr/bin/gnome-keyring-daemon/", "gnome-keyring-d"),
+        (b"gnome-keyring-d", b"something-else", "gnome-keyring-d"),
+        (b"gnome-keyring-d", b"", "gnome-keyring-d"),
+        (b"exactly-fifteen", b"exactly-fifteen", "exactly-fifteen"),
+        (b"fourteen-chars", b"fourteen-chars-and-more", "fourteen-chars"),
+        (b"a) R 1 2 (b", b"x", "a) R 1 2 (b"),
+        (b") S 1 1 1 1 1 1", b"/x/) S 1 1 1 1 1 1 1 1", ") S 1 1 1 1 1 1 1 1"),
+        (b"two\nlines", b"x", "two\nlines"),
+        (b"Uid:\t5\t5\t5", b"x", "Uid:\t5\t5\t5"),
+        (b"\nUid:\t5\t5\t5", b"x", "\nUid:\t5\t5\t5"),
+        (b"bad \xff\xfe", b"x", "bad \u{fffd}\u{fffd}"),
+        (b"bad-\xff-long-name", b"/a/bad-\xff-long-name-whole", "bad-\u{fffd}-long-name-whole"),
+        // Seven letters and half of one: 8 characters, so psutil does not look further.
+        ("ééééééé".as_bytes(), "ééééééééé".as_bytes(), "ééééééé"),
+        // Fifteen characters, but the last is half of a letter.
+        (b"aaaaaaaaaaaaaa\xc3", "aaaaaaaaaaaaaaéb".as_bytes(), "aaaaaaaaaaaaaa\u{fffd}"),
+        (b"with spaces in ", b"/opt/with spaces in it", "with spaces in it"),
+    ];
+    for (comm, argv0, expected) in cases {
+        let child = Child::spawn(argv0, comm, None);
+        let found = check_against_procfs_unless_broken(child.pid(), comm);
+        assert_eq!(found.name.unwrap().as_str(), *expected, "{:?}", String::from_utf8_lossy(comm));
+        assert_eq!(found.parent_pid, Some(std::process::id()));
+        assert_eq!(found.uid, owner(std::process::id()).uid);
+    }
+}
+
+/// The procfs crate refuses names that are not UTF-8.
+fn check_against_procfs_unless_broken(pid: u32, comm: &[u8]) -> Owner {
+    if std::str::from_utf8(comm).is_ok() && !comm.contains(&b'\n') { check_against_procfs(pid) } else { owner(pid) }
+}
+
+#[test]
+fn a_command_line_written_over() {
+    for (text, filled, expected) in [
+        ("long-process-title: idle", false, "long-process-title: idle"),
+        ("long-process-title: idle", true, "long-process-title:"),
+        ("/x/long-process-title idle now", true, "long-process-title"),
+        ("long-process-title", true, "long-process-title"),
+        ("/a b/long-process-title", true, "long-process-ti"),
+    ] {
+        let title = Title { text: text.as_bytes(), filled };
+        let argv0 = b"/usr/bin/a-name-that-is-long-enough-to-be-written-over";
+        let child = Child::spawn(argv0, b"long-process-ti", Some(title));
+        let name = check_against_procfs(child.pid()).name.unwrap();
+        assert_eq!(name.as_str(), expected, "{text}, {filled}");
+    }
+}
+
+#[test]
+fn zombies_and_the_vanished() {
+    let mut child = Child::spawn(b"/x/a-very-long-process-name", b"a-very-long-pro", None);
+    let pid = child.pid();
+    let mut reader = ProcReader::new();
+    let mut found = Owner::default();
+    reader.owner(pid, &mut found);
+    assert_eq!(found.name.unwrap().as_str(), "a-very-long-process-name");
+    let start = reader.start_time_ticks(pid);
+    child.kill_and_leave();
+    reader.owner(pid, &mut found);
+    assert_eq!(found.name.unwrap().as_str(), "a-very-long-pro", "a zombie has no command line");
+    assert_eq!(found.parent_pid, Some(std::process::id()));
+    assert!(found.uid.is_some());
+    assert_eq!(reader.start_time_ticks(pid), start);
+    drop(child);
+    reader.owner(pid, &mut found);
+    assert_eq!(found, Owner::default());
+    assert_eq!(reader.start_time_ticks(pid), None);
+}
+
+#[test]
+fn a_child_that_ends_while_it_is_read() {
+    let mut reader = ProcReader::new();
+    let mut found = Owner::default();
+    for _ in 0..50 {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        while !reaper.is_finished() {
+            reader.owner(pid, &mut found);
+            assert!(found.parent_pid.is_none_or(|parent| parent == std::process::id()), "{found:?}");
+        }
+        reaper.join().unwrap();
+        reader.owner(pid, &mut found);
+        assert_eq!(found, Owner::default());
+    }
+}
+
+#[test]
+fn local_time() {
+    for (zone, seconds, expected) in [
+        ("UTC0", "0", "1970-01-01 00:00:00"),
+        ("UTC0", "1700000000.99", "2023-11-14 22:13:20"),
+        ("UTC0", "-0.5", "1970-01-01 00:00:00"),
+        ("UTC0", "951782400", "2000-02-29 00:00:00"),
+        ("UTC0", "253402300799", "9999-12-31 23:59:59"),
+        ("UTC0", "253402300800", "None"),
+        ("IST-5:30", "1700000000", "2023-11-15 03:43:20"),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "1720000000", "2024-07-03 11:46:40"),
+    ] {
+        assert_eq!(Child::local_time(zone, seconds), expected, "{seconds} in {zone}");
+    }
+    for seconds in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e18, 1e12] {
+        assert_eq!(local_time_text(seconds), None);
+    }
+}
+
+#[test]
+fn symbolic_links_name_the_process_too() {
+    let tree = FakeProc::new("link");
+    let link = tree.path("a link (with) a long name");
+    std::os::unix::fs::symlink(std::env::current_exe().unwrap(), &link).unwrap();
+    let mut command = std::process::Command::new(&link);
+    command.arg0("a link (with) a long name");
+    let child = Child::start(command, None, None);
+    assert_eq!(check_against_procfs(child.pid()).name.unwrap().as_str(), "a link (with) a long name");
+}

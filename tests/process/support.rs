@@ -1,0 +1,203 @@
+//! Fake trees of `/proc`, children with odd names, and psutil's rules of names written once more, the long way.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use igpu::process::ProcReader;
+
+/// A directory of the shape of `/proc`, removed at the end.
+pub struct FakeProc(PathBuf);
+
+impl FakeProc {
+    pub fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&root).unwrap();
+        Self(root)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, data: &[u8]) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, data).unwrap();
+    }
+
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    pub fn reader(&self) -> ProcReader {
+        ProcReader::with_root(&self.0)
+    }
+}
+
+impl Drop for FakeProc {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a child writes over its command line.
+#[derive(Clone, Copy)]
+pub struct Title<'a> {
+    pub text: &'a [u8],
+    /// Whether the last byte of the old arguments is then no NUL, which makes the kernel show `text` alone; if not it
+    /// shows `text` and NULs in the old length.
+    pub filled: bool,
+}
+
+/// This test binary once more, running the one test `child`, with names of choice. Killed at the end.
+pub struct Child(std::process::Child);
+
+const COMM: &str = "IGPU_TEST_COMM";
+const TITLE: &str = "IGPU_TEST_TITLE";
+const FILLED: &str = "IGPU_TEST_FILLED";
+const TIME: &str = "IGPU_TEST_TIME";
+
+fn command(program: PathBuf) -> Command {
+    Command::new(program)
+}
+
+impl Child {
+    /// A child with this kernel's name and `argv[0]`, whose command line is then written over with `title`.
+    pub fn spawn(argv0: &[u8], comm: &[u8], title: Option<Title>) -> Self {
+        let mut command = command(std::env::current_exe().unwrap());
+        // The test harness wants arguments in UTF-8: others are written there later.
+        let utf8 = std::str::from_utf8(argv0).is_ok();
+        command.arg0(OsStr::from_bytes(if utf8 { argv0 } else { b"child" }));
+        Self::start(command, Some(comm), title.or((!utf8).then_some(Title { text: argv0, filled: false })))
+    }
+
+    pub fn start(mut command: Command, comm: Option<&[u8]>, title: Option<Title>) -> Self {
+        command.args(["--exact", "child", "--nocapture"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.env(COMM, OsStr::from_bytes(comm.unwrap_or_default()));
+        if let Some(Title { text, filled }) = title {
+            command.env(TITLE, OsStr::from_bytes(text)).env(FILLED, filled.to_string());
+        }
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map_while(Result::ok).any(|line| line.ends_with("ready"));
+        assert!(ready, "the child did not start");
+        Self(child)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Leaves a zombie.
+    pub fn kill_and_leave(&mut self) {
+        self.0.kill().unwrap();
+        let stat = format!("/proc/{}/stat", self.pid());
+        while !String::from_utf8_lossy(&std::fs::read(&stat).unwrap()).contains(") Z ") {
+            std::thread::yield_now();
+        }
+    }
+
+    /// What `local_time_text` says in a time zone.
+    pub fn local_time(zone: &str, seconds: &str) -> String {
+        let mut command = command(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]).env("TZ", zone).env(TIME, seconds);
+        let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let (_, text) = output.split_once("time: ").unwrap();
+        text.lines().next().unwrap().to_string()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The child's side; does nothing in an ordinary run.
+pub fn be_a_child() {
+    if let Ok(seconds) = std::env::var(TIME) {
+        let text = igpu::process::local_time_text(seconds.parse().unwrap());
+        println!("time: {}", text.map_or("None".to_string(), |text| text.to_string()));
+    }
+    let Some(comm) = std::env::var_os(COMM) else { return };
+    if !comm.is_empty() {
+        // Of the process, not of the thread that runs this test.
+        std::fs::write("/proc/self/comm", comm.as_bytes()).unwrap();
+    }
+    if let Some(title) = std::env::var_os(TITLE) {
+        write_over_command_line(title.as_bytes(), std::env::var(FILLED).unwrap() == "true");
+    }
+    println!("ready");
+    // Until killed, or until the parent is gone.
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+/// As setproctitle does: the title, and NUL up to the end of the arguments; or up to the byte before it.
+fn write_over_command_line(title: &[u8], filled: bool) {
+    let stat = String::from_utf8_lossy(&std::fs::read("/proc/self/stat").unwrap()).into_owned();
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    // Fields 48 and 49: where the arguments begin and end.
+    let [start, end] = [45, 46].map(|index: usize| fields[index].trim().parse::<usize>().unwrap());
+    let title = [title, &vec![0; end - start - title.len() - 1], &[u8::from(filled)]].concat();
+    // SAFETY: the kernel says that the arguments of this process are there, and they are writable; nothing reads them
+    // any more, the test harness has taken copies.
+    unsafe { std::ptr::copy_nonoverlapping(title.as_ptr(), start as *mut u8, title.len()) };
+}
+
+/// Bytes as Python decodes them with `surrogateescape`: a character each, a broken byte 0xdc00 more than itself.
+pub fn chars(mut bytes: &[u8]) -> Vec<u32> {
+    let mut out = Vec::new();
+    while !bytes.is_empty() {
+        // The longest beginning of up to four bytes that is one character.
+        let whole = (1..=bytes.len().min(4)).find_map(|length| {
+            let text = std::str::from_utf8(&bytes[..length]).ok()?;
+            Some((length, text.chars().next()? as u32))
+        });
+        let (length, unit) = whole.unwrap_or((1, 0xdc00 + u32::from(bytes[0])));
+        out.push(unit);
+        bytes = &bytes[length..];
+    }
+    out
+}
+
+/// psutil's `basename(cmdline()[0])`; `None` for an empty command line.
+pub fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
+    if data.is_empty() {
+        return None;
+    }
+    let separator = if data.ends_with(b"\0") { 0 } else { b' ' };
+    let data = data.strip_suffix(&[separator]).unwrap_or(data);
+    let mut arguments: Vec<&[u8]> = data.split(|&byte| byte == separator).collect();
+    if separator == 0 && arguments.len() == 1 && data.contains(&b' ') {
+        arguments = data.split(|&byte| byte == b' ').collect();
+    }
+    arguments[0].split(|&byte| byte == b'/').next_back().map(<[u8]>::to_vec)
+}
+
+/// psutil's `name()`, with U+FFFD for broken bytes, cut to whole characters in `limit` bytes.
+pub fn psutil_name(comm: &[u8], cmdline: &[u8], limit: usize) -> String {
+    let mut name = chars(comm);
+    if name.len() >= 15
+        && let Some(argv0) = psutil_argv0(cmdline)
+        && chars(&argv0).starts_with(&name)
+    {
+        name = chars(&argv0);
+    }
+    let mut text = String::new();
+    for unit in name {
+        let character = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+        if text.len() + character.len_utf8() > limit {
+            break;
+        }
+        text.push(character);
+    }
+    text
+}
