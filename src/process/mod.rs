@@ -7,9 +7,10 @@
 //!
 //! Names follow the Python package psutil, so that they compare with those of other tools: the kernel's name of the
 //! process (at most 15 bytes), and where that has 15 or more characters the whole basename of `argv[0]`, if it starts
-//! with the kernel's name. Three things differ from psutil on purpose: a byte that is not UTF-8 becomes U+FFFD (psutil
+//! with the kernel's name. Four things differ from psutil on purpose: a byte that is not UTF-8 becomes U+FFFD (psutil
 //! keeps it as an unprintable surrogate), a carriage return stays one (psutil reads the command line as text with
-//! universal newlines), and names are cut at the capacity of their field, on a character boundary.
+//! universal newlines), names are cut at the capacity of their field, on a character boundary, and the uid is read from
+//! the line `Uid:` alone (a process that calls itself `Uid:` and three numbers has psutil believe them).
 //!
 //! User names are the subject of [`resolve_users`].
 

@@ -81,15 +81,12 @@ impl File {
     }
 
     /// The beginning of the file, as much as fits; empty where nothing can be read.
+    ///
+    /// One call: the files of `/proc/PID` come whole in one read if the buffer holds them, and asking for their end
+    /// would cost a call more.
     pub(super) fn read<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.read_some(rest) {
-                Some(0) | None => break,
-                Some(count) => filled += count,
-            }
-        }
-        buffer.get(..filled).unwrap_or_default()
+        let count = self.read_some(buffer).unwrap_or(0);
+        buffer.get(..count).unwrap_or_default()
     }
 
     /// Hands over up to `limit` bytes of the file in pieces; whether that was all of it.
