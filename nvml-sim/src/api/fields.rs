@@ -1,0 +1,201 @@
+//! Field values: many readings in one call, each with its own type and return code.
+
+use super::{ecc, power, settings, thermal};
+use crate::call::{Answer, Target, nvmlReturn_t_of};
+use crate::clock;
+use crate::scenario::model::{Field, FieldType};
+use crate::signal::{whole, whole32};
+use nvml_sys::*;
+use std::ffi::c_int;
+
+export! {
+    nvmlDeviceGetFieldValues(device: nvmlDevice_t, count: c_int, values: *mut nvmlFieldValue_t)
+    on device => |call, target| {
+        if values.is_null() || count <= 0 {
+            return Err(NVML_ERROR_INVALID_ARGUMENT);
+        }
+        let ns = clock::now_ns();
+        for place in 0..count as usize {
+            let entry = &mut *values.add(place);
+            let latency = call.sim.driver.field_latency_us;
+            entry.timestamp = clock::wall_us(ns) as i64 - latency;
+            entry.latencyUsec = latency;
+            let known = entry.fieldId <= call.sim.driver.last_field;
+            let found = if known { find(target, entry.fieldId, entry.scopeId, ns) } else { Err(NVML_ERROR_NOT_SUPPORTED) };
+            match found {
+                Ok(Value { kind, value }) => {
+                    entry.nvmlReturn = NVML_SUCCESS;
+                    entry.valueType = kind;
+                    entry.value = value;
+                }
+                Err(code) => entry.nvmlReturn = code,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value with its type.
+struct Value {
+    kind: nvmlValueType_t,
+    value: nvmlValue_t,
+}
+
+fn uint(value: u32) -> Value {
+    let mut all = nvmlValue_t { ullVal: 0 };
+    all.uiVal = value;
+    Value { kind: NVML_VALUE_TYPE_UNSIGNED_INT, value: all }
+}
+
+fn ulonglong(value: u64) -> Value {
+    Value { kind: NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, value: nvmlValue_t { ullVal: value } }
+}
+
+fn double(value: f64) -> Value {
+    Value { kind: NVML_VALUE_TYPE_DOUBLE, value: nvmlValue_t { dVal: value } }
+}
+
+fn find(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
+    let gpu = &target.device.gpu;
+    let own = |field: &&Field| field.id == id && field.scope.is_none_or(|wanted| wanted == scope);
+    if let Some(field) = gpu.field.iter().find(own) {
+        return decided(field, target.device.at(ns));
+    }
+    let t = target.device.at(ns);
+    let limit = |watts: f64| uint(whole32(1e3 * watts));
+    match id {
+        NVML_FI_DEV_ECC_CURRENT => Ok(uint(u32::from(gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?.enabled))),
+        NVML_FI_DEV_ECC_PENDING => Ok(uint(u32::from(gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?.pending))),
+        NVML_FI_DEV_ECC_SBE_VOL_TOTAL | NVML_FI_DEV_ECC_SBE_VOL_DEV => Ok(ulonglong(ecc::enabled(target)?.corrected)),
+        NVML_FI_DEV_ECC_DBE_VOL_TOTAL | NVML_FI_DEV_ECC_DBE_VOL_DEV => Ok(ulonglong(ecc::enabled(target)?.uncorrected)),
+        NVML_FI_DEV_ECC_SBE_AGG_TOTAL | NVML_FI_DEV_ECC_SBE_AGG_DEV => {
+            Ok(ulonglong(ecc::enabled(target)?.aggregate_corrected))
+        }
+        NVML_FI_DEV_ECC_DBE_AGG_TOTAL | NVML_FI_DEV_ECC_DBE_AGG_DEV => {
+            Ok(ulonglong(ecc::enabled(target)?.aggregate_uncorrected))
+        }
+        NVML_FI_DEV_RETIRED_SBE | NVML_FI_DEV_RETIRED_DBE | NVML_FI_DEV_RETIRED_PENDING | NVML_FI_DEV_REMAPPED_COR
+        | NVML_FI_DEV_REMAPPED_UNC | NVML_FI_DEV_REMAPPED_PENDING | NVML_FI_DEV_REMAPPED_FAILURE => {
+            ecc::enabled(target)?;
+            Ok(uint(0))
+        }
+        NVML_FI_DEV_PERF_POLICY_POWER..=NVML_FI_DEV_PERF_POLICY_RELIABILITY => {
+            let policy = nvmlPerfPolicyType_enum(id - NVML_FI_DEV_PERF_POLICY_POWER);
+            Ok(ulonglong(settings::throttled_ns(target, policy, ns)?))
+        }
+        NVML_FI_DEV_MEMORY_TEMP => {
+            Ok(uint(whole32(gpu.temperature.memory.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.value(t))))
+        }
+        NVML_FI_DEV_GPU_TEMP => Ok(double(thermal::exact(target))),
+        NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION | NVML_FI_DEV_ENERGY => {
+            powered(target)?;
+            Ok(ulonglong(target.device.energy_mj(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)?))
+        }
+        NVML_FI_DEV_POWER_AVERAGE | NVML_FI_DEV_POWER_INSTANT => drawn(target, id, scope, ns),
+        NVML_FI_DEV_POWER_MIN_LIMIT => Ok(limit(power::limits(target)?.min)),
+        NVML_FI_DEV_POWER_MAX_LIMIT => Ok(limit(power::limits(target)?.max)),
+        NVML_FI_DEV_POWER_DEFAULT_LIMIT => Ok(limit(power::limits(target)?.default)),
+        NVML_FI_DEV_POWER_CURRENT_LIMIT | NVML_FI_DEV_POWER_REQUESTED_LIMIT => Ok(limit(power::limits(target)?.current)),
+        NVML_FI_DEV_PCIE_REPLAY_COUNTER => Ok(uint(gpu.pci.replays)),
+        NVML_FI_DEV_PCIE_COUNT_TX_BYTES => Ok(ulonglong(carried(target, &gpu.pci.tx_kib_per_s, ns, 1024.0))),
+        NVML_FI_DEV_PCIE_COUNT_RX_BYTES => Ok(ulonglong(carried(target, &gpu.pci.rx_kib_per_s, ns, 1024.0))),
+        NVML_FI_DEV_NVLINK_LINK_COUNT => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.links)),
+        NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.mbps)),
+        NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX..=NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX => linked(target, id, scope, ns),
+        _ => Err(NVML_ERROR_NOT_SUPPORTED),
+    }
+}
+
+fn powered(target: Target) -> Answer {
+    if target.device.gpu.power.supported { Ok(()) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
+}
+
+/// The bytes that went over a link since the start; `unit` is the bytes of one of the signal's.
+fn carried(target: Target, signal: &crate::signal::Signal, ns: u64, unit: f64) -> u64 {
+    whole(unit * signal.integral(target.device.at(0), target.device.at(ns)))
+}
+
+/// The power sensors, for the GPU, its module or its memory.
+fn drawn(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
+    powered(target)?;
+    let power = &target.device.gpu.power;
+    let instant = id == NVML_FI_DEV_POWER_INSTANT;
+    let gpu = if instant {
+        target.device.instant_mw(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)?
+    } else {
+        target.device.average_mw(ns)
+    };
+    let (period, window) = if instant {
+        (power.instant_refresh_ms, power.instant_window_ms)
+    } else {
+        (power.refresh_ms, power.window_ms)
+    };
+    let end = target.device.at(ns / (period * 1_000_000) * period * 1_000_000);
+    let mean = |signal: &crate::signal::Signal| whole32(1e3 * signal.mean(end - window as f64 / 1e3, end));
+    match scope {
+        NVML_POWER_SCOPE_GPU => Ok(uint(gpu)),
+        NVML_POWER_SCOPE_MODULE => Ok(uint(gpu + mean(power.module_extra_w.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?))),
+        NVML_POWER_SCOPE_MEMORY => Ok(uint(mean(power.memory_w.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?))),
+        _ => Err(NVML_ERROR_INVALID_ARGUMENT),
+    }
+}
+
+/// NVLink's counters in KiB, of one link or (scope all ones) of all. Raw counts the protocol's own eighth too.
+fn linked(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
+    let nvlink = target.device.gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+    let sends = id == NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX || id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_TX;
+    let raw = id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_TX || id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX;
+    let signal = if sends { &nvlink.tx_kib_per_s } else { &nvlink.rx_kib_per_s };
+    let part = if scope == u32::MAX {
+        1.0
+    } else if scope < nvlink.links {
+        1.0 / f64::from(nvlink.links)
+    } else {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    };
+    Ok(ulonglong(carried(target, signal, ns, part * if raw { 1.125 } else { 1.0 })))
+}
+
+/// What the scenario itself says of a field.
+fn decided(field: &Field, t: f64) -> Answer<Value> {
+    if let Some(code) = field.code.filter(|code| *code != 0) {
+        return Err(nvmlReturn_t_of(code));
+    }
+    let value = field.value.value(t);
+    let mut all = nvmlValue_t { ullVal: 0 };
+    let kind = match field.kind {
+        FieldType::Double => {
+            all.dVal = value;
+            NVML_VALUE_TYPE_DOUBLE
+        }
+        FieldType::Uint => {
+            all.uiVal = whole32(value);
+            NVML_VALUE_TYPE_UNSIGNED_INT
+        }
+        FieldType::Ulong => {
+            all.ulVal = whole(value) as std::ffi::c_ulong;
+            NVML_VALUE_TYPE_UNSIGNED_LONG
+        }
+        FieldType::Ulonglong => {
+            all.ullVal = whole(value);
+            NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
+        }
+        FieldType::Slonglong => {
+            all.sllVal = value.round() as i64;
+            NVML_VALUE_TYPE_SIGNED_LONG_LONG
+        }
+        FieldType::Sint => {
+            all.siVal = value.round() as i32;
+            NVML_VALUE_TYPE_SIGNED_INT
+        }
+        FieldType::Ushort => {
+            all.usVal = value.round() as u16;
+            NVML_VALUE_TYPE_UNSIGNED_SHORT
+        }
+        FieldType::Raw(number) => {
+            all.ullVal = whole(value);
+            nvmlValueType_enum(number)
+        }
+    };
+    Ok(Value { kind, value: all })
+}

@@ -1,0 +1,86 @@
+//! How many GPUs there are, and how to get at one.
+
+use crate::call::{Answer, Call, handle, put};
+use nvml_sys::{
+    NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlUUID_t,
+};
+use std::ffi::{CStr, c_char, c_uint};
+
+export! {
+    nvmlDeviceGetCount_v2(count: *mut c_uint) => |call| { call.put(count, call.sim.gpus.len() as u32) }
+    nvmlDeviceGetCount(count: *mut c_uint) => |call| { call.put(count, call.sim.gpus.len() as u32) }
+    nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut nvmlDevice_t) => |call| { by_index(call, index, device) }
+    nvmlDeviceGetHandleByIndex(index: c_uint, device: *mut nvmlDevice_t) => |call| { by_index(call, index, device) }
+    nvmlDeviceGetHandleBySerial(serial: *const c_char, device: *mut nvmlDevice_t) => |call| {
+        let wanted = text(serial)?;
+        if call.sim.gpus.iter().all(|device| device.gpu.serial.is_none()) {
+            return Err(NVML_ERROR_NOT_SUPPORTED);
+        }
+        let found = call.sim.gpus.iter().find(|device| device.gpu.serial.as_deref() == Some(wanted));
+        put(device, handle(found.ok_or(NVML_ERROR_NOT_FOUND)?.index, 0))
+    }
+    nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut nvmlDevice_t) => |call| {
+        by_uuid(call, text(uuid)?, device)
+    }
+    nvmlDeviceGetHandleByUUIDV(uuid: *const nvmlUUID_t, device: *mut nvmlDevice_t) => |call| {
+        let uuid = uuid.as_ref().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        // Type 1 is the text; the binary form is not modelled.
+        if uuid.type_ != 1 {
+            return Err(NVML_ERROR_NOT_SUPPORTED);
+        }
+        by_uuid(call, text(uuid.value.str_.as_ptr())?, device)
+    }
+    nvmlDeviceGetHandleByPciBusId_v2(bus_id: *const c_char, device: *mut nvmlDevice_t) => |call| {
+        by_bus_id(call, text(bus_id)?, device)
+    }
+    nvmlDeviceGetHandleByPciBusId(bus_id: *const c_char, device: *mut nvmlDevice_t) => |call| {
+        by_bus_id(call, text(bus_id)?, device)
+    }
+}
+
+/// # Safety
+/// `text` must be null or a C string.
+unsafe fn text<'a>(text: *const c_char) -> Answer<&'a str> {
+    if text.is_null() {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    }
+    // SAFETY: not null, so a C string as the caller vouches.
+    unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| NVML_ERROR_INVALID_ARGUMENT)
+}
+
+/// # Safety
+/// `device` must be null or writable.
+unsafe fn by_index(call: &Call, index: u32, device: *mut nvmlDevice_t) -> Answer {
+    if index as usize >= call.sim.gpus.len() {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { put(device, handle(index, 0)) }
+}
+
+/// A GPU by its UUID or an instance by its own.
+///
+/// # Safety
+/// `device` must be null or writable.
+unsafe fn by_uuid(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Answer {
+    for candidate in &call.sim.gpus {
+        let instance = candidate.instances().iter().position(|instance| instance.uuid == wanted);
+        if candidate.uuid == wanted || instance.is_some() {
+            // SAFETY: as the caller vouches.
+            return unsafe { put(device, handle(candidate.index, instance.map_or(0, |place| place + 1))) };
+        }
+    }
+    Err(NVML_ERROR_NOT_FOUND)
+}
+
+/// As the driver, takes four or eight digits of the domain, in either case.
+///
+/// # Safety
+/// `device` must be null or writable.
+unsafe fn by_bus_id(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Answer {
+    let found = call.sim.gpus.iter().find(|candidate| {
+        candidate.bus_id.eq_ignore_ascii_case(wanted) || candidate.bus_id_legacy.eq_ignore_ascii_case(wanted)
+    });
+    // SAFETY: as the caller vouches.
+    unsafe { put(device, handle(found.ok_or(NVML_ERROR_NOT_FOUND)?.index, 0)) }
+}

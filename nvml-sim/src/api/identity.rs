@@ -1,0 +1,129 @@
+//! Who a GPU is: names, numbers, what it is built of.
+
+use crate::call::{Target, put};
+use crate::proc;
+use nvml_sys::{
+    NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, nvmlBrandType_enum, nvmlBrandType_t, nvmlBusType_t,
+    nvmlDevice_t, nvmlDeviceArchitecture_t, nvmlGpuTopologyLevel_t,
+};
+use std::ffi::{c_char, c_int, c_uint};
+
+export! {
+    nvmlDeviceGetName(device: nvmlDevice_t, name: *mut c_char, length: c_uint) on device => |call, target| {
+        let text = target.instance.and_then(|instance| instance.name.as_deref()).unwrap_or(&target.device.gpu.name);
+        call.put_text(name, length, text)
+    }
+    nvmlDeviceGetBrand(device: nvmlDevice_t, brand: *mut nvmlBrandType_t) on device => |call, target| {
+        put(brand, nvmlBrandType_enum(call.scalar(target.device.gpu.brand)))
+    }
+    nvmlDeviceGetIndex(device: nvmlDevice_t, index: *mut c_uint) on device => |call, target| {
+        call.put(index, instance_place(target).unwrap_or(target.device.index))
+    }
+    nvmlDeviceGetSerial(device: nvmlDevice_t, serial: *mut c_char, length: c_uint) on device => |call, target| {
+        match &target.device.gpu.serial {
+            Some(text) => call.put_text(serial, length, text),
+            None => Err(NVML_ERROR_NOT_SUPPORTED),
+        }
+    }
+    nvmlDeviceGetUUID(device: nvmlDevice_t, uuid: *mut c_char, length: c_uint) on device => |call, target| {
+        call.put_text(uuid, length, target.instance.map_or(&target.device.uuid, |instance| &instance.uuid))
+    }
+    nvmlDeviceGetVbiosVersion(device: nvmlDevice_t, version: *mut c_char, length: c_uint)
+    on device => |call, target| {
+        match &target.device.gpu.vbios {
+            Some(text) => call.put_text(version, length, text),
+            None => Err(NVML_ERROR_NOT_SUPPORTED),
+        }
+    }
+    nvmlDeviceGetBoardPartNumber(device: nvmlDevice_t, number: *mut c_char, length: c_uint)
+    on device => |call, target| {
+        match &target.device.gpu.part_number {
+            Some(text) => call.put_text(number, length, text),
+            None => Err(NVML_ERROR_NOT_SUPPORTED),
+        }
+    }
+    nvmlDeviceGetMinorNumber(device: nvmlDevice_t, number: *mut c_uint) on device => |call, target| {
+        call.put(number, target.device.minor_number)
+    }
+    nvmlDeviceGetBoardId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
+        let pci = &target.device.gpu.pci;
+        call.put(id, pci.domain << 16 | pci.bus << 8 | pci.device)
+    }
+    nvmlDeviceGetMultiGpuBoard(device: nvmlDevice_t, multi: *mut c_uint) on device => |call, _| { call.put(multi, 0) }
+    nvmlDeviceOnSameBoard(device1: nvmlDevice_t, device2: nvmlDevice_t, same: *mut c_int)
+    on device1 => |call, target| {
+        let other = call.sim.target(device2)?;
+        call.put(same, i32::from(other.device.index == target.device.index))
+    }
+    nvmlDeviceGetCudaComputeCapability(device: nvmlDevice_t, major: *mut c_int, minor: *mut c_int)
+    on device => |call, target| {
+        let capability = target.device.gpu.compute_capability;
+        call.put(major, capability.0)?;
+        put(minor, capability.1)
+    }
+    nvmlDeviceGetArchitecture(device: nvmlDevice_t, architecture: *mut nvmlDeviceArchitecture_t)
+    on device => |call, target| {
+        call.put(architecture, target.device.gpu.architecture)
+    }
+    nvmlDeviceGetNumGpuCores(device: nvmlDevice_t, cores: *mut c_uint) on device => |call, target| {
+        call.put(cores, target.device.gpu.cores)
+    }
+    nvmlDeviceGetMemoryBusWidth(device: nvmlDevice_t, width: *mut c_uint) on device => |call, target| {
+        call.put(width, target.device.gpu.memory.bus_width)
+    }
+    nvmlDeviceGetBusType(device: nvmlDevice_t, bus: *mut nvmlBusType_t) on device => |call, _| { call.put(bus, 2) }
+    nvmlDeviceGetIrqNum(device: nvmlDevice_t, number: *mut c_uint) on device => |call, target| {
+        call.put(number, 64 + target.device.index)
+    }
+    nvmlDeviceGetModuleId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
+        target.device.gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        call.put(id, target.device.index + 1)
+    }
+    nvmlDeviceGetNumaNodeId(device: nvmlDevice_t, node: *mut c_uint) on device => |call, target| {
+        call.put(node, target.device.gpu.numa_node.ok_or(NVML_ERROR_NOT_SUPPORTED)?)
+    }
+    nvmlDeviceGetGspFirmwareVersion(device: nvmlDevice_t, version: *mut c_char) on device => |call, target| {
+        if target.device.gpu.architecture < 6 {
+            return Err(NVML_ERROR_NOT_SUPPORTED);
+        }
+        call.put_text(version, nvml_sys::NVML_GSP_FIRMWARE_VERSION_BUF_SIZE, &call.sim.driver.version)
+    }
+    nvmlDeviceGetTopologyCommonAncestor(
+        device1: nvmlDevice_t, device2: nvmlDevice_t, level: *mut nvmlGpuTopologyLevel_t,
+    ) on device1 => |call, target| {
+        let other = call.sim.target(device2)?;
+        // Two GPUs of one NVLink board hang at their own switches under one CPU; others at one host bridge.
+        let path = if other.device.index == target.device.index {
+            nvml_sys::NVML_TOPOLOGY_INTERNAL
+        } else if target.device.gpu.nvlink.is_some() {
+            nvml_sys::NVML_TOPOLOGY_NODE
+        } else {
+            nvml_sys::NVML_TOPOLOGY_HOSTBRIDGE
+        };
+        put(level, path)
+    }
+    nvmlDeviceGetInforomImageVersion(device: nvmlDevice_t, version: *mut c_char, length: c_uint)
+    on device => |call, target| {
+        if target.device.gpu.serial.is_none() {
+            return Err(NVML_ERROR_NOT_SUPPORTED);
+        }
+        let mut buffer = [0u8; 32];
+        let text = proc::print(&mut buffer, format_args!("G520.0200.00.{:02}", target.device.index));
+        call.put_text(version, length, text)
+    }
+    nvmlDeviceGetPgpuMetadataString(device: nvmlDevice_t, text: *mut c_char, size: *mut c_uint)
+    on device => |_, _| {
+        if text.is_null() && size.is_null() {
+            return Err(NVML_ERROR_INVALID_ARGUMENT);
+        }
+        Err(NVML_ERROR_NOT_SUPPORTED)
+    }
+}
+
+/// The place of a MIG instance among its GPU's.
+fn instance_place(target: Target) -> Option<u32> {
+    let wanted = target.instance?;
+    let instances = target.device.instances();
+    let place = instances.iter().position(|instance| std::ptr::eq(instance, wanted))?;
+    Some(wanted.index.unwrap_or(place as u32))
+}

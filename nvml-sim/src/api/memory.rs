@@ -1,0 +1,61 @@
+//! Memory of the GPU, of a MIG instance, and of the PCI window.
+
+use crate::call::{Answer, Call, Target, put};
+use crate::clock;
+use crate::signal::whole;
+use nvml_sys::{
+    NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, nvmlBAR1Memory_t,
+    nvmlDevice_t, nvmlMemory_t, nvmlMemory_v2_t, struct_version,
+};
+
+export! {
+    nvmlDeviceGetMemoryInfo(device: nvmlDevice_t, memory: *mut nvmlMemory_t) on device => |call, target| {
+        let now = amounts(call, target)?;
+        let used = call.scalar(now.used + now.reserved);
+        put(memory, nvmlMemory_t { total: now.total, free: now.free, used })
+    }
+    nvmlDeviceGetMemoryInfo_v2(device: nvmlDevice_t, memory: *mut nvmlMemory_v2_t) on device => |call, target| {
+        let memory = memory.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        if memory.version != struct_version::<nvmlMemory_v2_t>(2) {
+            return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
+        }
+        let now = amounts(call, target)?;
+        memory.total = now.total;
+        memory.reserved = now.reserved;
+        memory.free = now.free;
+        memory.used = call.scalar(now.used);
+        Ok(())
+    }
+    nvmlDeviceGetBAR1MemoryInfo(device: nvmlDevice_t, memory: *mut nvmlBAR1Memory_t) on device => |_, target| {
+        let bar1 = &target.device.gpu.memory;
+        let (total, used) = (bytes(bar1.bar1_total_mib), bytes(bar1.bar1_used_mib));
+        put(memory, nvmlBAR1Memory_t { bar1Total: total, bar1Free: total.saturating_sub(used), bar1Used: used })
+    }
+}
+
+/// In bytes; `total` = `reserved` + `used` + `free`.
+pub(crate) struct Amounts {
+    pub total: u64,
+    pub reserved: u64,
+    pub used: u64,
+    pub free: u64,
+}
+
+/// Whole bytes of so many MiB.
+pub(crate) fn bytes(mib: f64) -> u64 {
+    whole(mib * 1_048_576.0)
+}
+
+fn amounts(_call: &Call, target: Target) -> Answer<Amounts> {
+    let model = &target.device.gpu.memory;
+    if !model.supported {
+        return Err(NVML_ERROR_NOT_SUPPORTED);
+    }
+    let t = target.device.at(clock::now_ns());
+    let (total, reserved, used) = match target.instance {
+        Some(instance) => (bytes(instance.memory_mib), 0, bytes(instance.used_mib.value(t))),
+        None => (bytes(model.total_mib), bytes(model.reserved_mib), bytes(model.used_mib.value(t))),
+    };
+    let used = used.min(total.saturating_sub(reserved));
+    Ok(Amounts { total, reserved, used, free: total.saturating_sub(reserved + used) })
+}

@@ -1,0 +1,111 @@
+//! Where a GPU sits on the bus, and what goes over it.
+
+use crate::call::{self, Answer, Call, Target, put};
+use crate::clock;
+use crate::signal::whole32;
+use nvml_sys::{
+    NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, nvmlDevice_t, nvmlPciInfo_t, nvmlPciInfoExt_t,
+    nvmlPcieUtilCounter_t, struct_version,
+};
+use std::ffi::{c_char, c_uint};
+
+export! {
+    nvmlDeviceGetPciInfo(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
+        info(call, target, pci, false)
+    }
+    nvmlDeviceGetPciInfo_v2(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
+        info(call, target, pci, false)
+    }
+    nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
+        info(call, target, pci, true)
+    }
+    nvmlDeviceGetPciInfoExt(device: nvmlDevice_t, pci: *mut nvmlPciInfoExt_t) on device => |call, target| {
+        let pci = pci.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        if pci.version != struct_version::<nvmlPciInfoExt_t>(1) {
+            return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
+        }
+        let model = &target.device.gpu.pci;
+        (pci.domain, pci.bus, pci.device) = (model.domain, model.bus, model.device);
+        (pci.pciDeviceId, pci.pciSubSystemId) = (model.device_id, model.subsystem_id);
+        (pci.baseClass, pci.subClass) = (3, 0);
+        call.put_text(pci.busId.as_mut_ptr(), pci.busId.len() as u32, &target.device.bus_id)
+    }
+    nvmlDeviceGetMaxPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
+        call.put(value, target.device.gpu.pci.max_generation)
+    }
+    nvmlDeviceGetGpuMaxPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
+        call.put(value, target.device.gpu.pci.gpu_max_generation)
+    }
+    nvmlDeviceGetMaxPcieLinkWidth(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
+        call.put(value, target.device.gpu.pci.max_width)
+    }
+    nvmlDeviceGetCurrPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
+        call.put(value, target.device.gpu.pci.generation)
+    }
+    nvmlDeviceGetCurrPcieLinkWidth(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
+        call.put(value, target.device.gpu.pci.width)
+    }
+    nvmlDeviceGetPcieSpeed(device: nvmlDevice_t, mbps: *mut c_uint) on device => |call, target| {
+        call.put(mbps, lane_mbps(target.device.gpu.pci.generation))
+    }
+    nvmlDeviceGetPcieLinkMaxSpeed(device: nvmlDevice_t, speed: *mut c_uint) on device => |call, target| {
+        // The header numbers the speeds as the generations.
+        call.put(speed, target.device.gpu.pci.gpu_max_generation)
+    }
+    nvmlDeviceGetPcieReplayCounter(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
+        call.put(value, target.device.gpu.pci.replays)
+    }
+    nvmlDeviceGetPcieThroughput(device: nvmlDevice_t, counter: nvmlPcieUtilCounter_t, kib_per_s: *mut c_uint)
+    on device => |call, target| {
+        let pci = &target.device.gpu.pci;
+        let signal = match counter {
+            nvml_sys::NVML_PCIE_UTIL_TX_BYTES => &pci.tx_kib_per_s,
+            nvml_sys::NVML_PCIE_UTIL_RX_BYTES => &pci.rx_kib_per_s,
+            _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
+        };
+        // The driver measures over a window and keeps its caller for so long.
+        call::sleep_us(call.sim.driver.pcie_blocks_ms * 1000);
+        let end = target.device.at(clock::now_ns());
+        call.put(kib_per_s, whole32(signal.mean(end - 0.02, end)))
+    }
+}
+
+/// MB/s of one lane.
+fn lane_mbps(generation: u32) -> u32 {
+    match generation {
+        1 => 250,
+        2 => 500,
+        3 => 985,
+        4 => 1969,
+        5 => 3938,
+        _ => 7563,
+    }
+}
+
+/// # Safety
+/// `pci` must be null or writable.
+unsafe fn info(call: &Call, target: Target, pci: *mut nvmlPciInfo_t, third: bool) -> Answer {
+    let model = &target.device.gpu.pci;
+    let mut answer = nvmlPciInfo_t {
+        busIdLegacy: [0; 16],
+        domain: model.domain,
+        bus: model.bus,
+        device: model.device,
+        pciDeviceId: model.device_id,
+        pciSubSystemId: model.subsystem_id,
+        busId: [0; 32],
+    };
+    let legacy: *mut c_char = answer.busIdLegacy.as_mut_ptr();
+    // SAFETY: both are arrays of that length on this stack.
+    unsafe {
+        call.put_text(legacy, 16, &target.device.bus_id_legacy)?;
+        if third {
+            call.put_text(answer.busId.as_mut_ptr(), 32, &target.device.bus_id)?;
+        } else {
+            // What came before the third version knew the short form alone; the rest of the struct was not there or
+            // reserved. The first version ended before the subsystem id: 4 more bytes are in everyone's struct now.
+            call.put_text(answer.busId.as_mut_ptr(), 32, &target.device.bus_id_legacy)?;
+        }
+        put(pci, answer)
+    }
+}

@@ -1,0 +1,176 @@
+//! The process lists, in every layout that drivers have had.
+
+use super::memory::bytes;
+use crate::call::{Answer, Call, Target};
+use crate::clock;
+use crate::scenario::model::{Amount, Kind, Pid, Process};
+use nvml_sys::{
+    NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT,
+    NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlProcessDetail_v1_t, nvmlProcessDetailList_t, nvmlProcessInfo_t,
+    nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t, struct_version,
+};
+use std::ffi::c_uint;
+
+export! {
+    nvmlDeviceGetComputeRunningProcesses(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Compute, 16, count, infos.cast())
+    }
+    nvmlDeviceGetComputeRunningProcesses_v2(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v2_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Compute, 24, count, infos.cast())
+    }
+    nvmlDeviceGetComputeRunningProcesses_v3(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Compute, call.sim.driver.process_stride, count, infos.cast())
+    }
+    nvmlDeviceGetGraphicsRunningProcesses(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Graphics, 16, count, infos.cast())
+    }
+    nvmlDeviceGetGraphicsRunningProcesses_v2(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v2_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Graphics, 24, count, infos.cast())
+    }
+    nvmlDeviceGetGraphicsRunningProcesses_v3(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Graphics, call.sim.driver.process_stride, count, infos.cast())
+    }
+    nvmlDeviceGetMPSComputeRunningProcesses(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Mps, 16, count, infos.cast())
+    }
+    nvmlDeviceGetMPSComputeRunningProcesses_v2(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v2_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Mps, 24, count, infos.cast())
+    }
+    nvmlDeviceGetMPSComputeRunningProcesses_v3(
+        device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
+    ) on device => |call, target| {
+        list(call, target, Kind::Mps, call.sim.driver.process_stride, count, infos.cast())
+    }
+    nvmlDeviceGetRunningProcessDetailList(device: nvmlDevice_t, list: *mut nvmlProcessDetailList_t)
+    on device => |call, target| {
+        let list = list.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        if list.version != struct_version::<nvmlProcessDetailList_t>(1) {
+            return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
+        }
+        // The header's modes: compute, graphics, MPS.
+        let kind = match list.mode {
+            0 => Kind::Compute,
+            1 => Kind::Graphics,
+            2 => Kind::Mps,
+            _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
+        };
+        let stride = size_of::<nvmlProcessDetail_v1_t>();
+        write(call, target, kind, stride, &raw mut list.numProcArrayEntries, list.procArray.cast())
+    }
+}
+
+/// One process as a list has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub pid: u32,
+    pub process: &'a Process,
+}
+
+/// The processes on a GPU or instance at that time, in the scenario's order.
+pub(crate) fn running(target: Target, ns: u64) -> impl Iterator<Item = Entry<'static>> + Clone {
+    let t = ns as f64 / 1e9;
+    let gpu = &target.device.gpu;
+    let here = move |process: &&Process| {
+        let in_time = process.from_s <= t && t < process.until_s;
+        in_time && target.instance.is_none_or(|instance| (process.gi, process.ci) == (instance.gi, instance.ci))
+    };
+    gpu.process.iter().filter(here).flat_map(|process| {
+        let first = match process.pid {
+            Pid::Number(number) => number,
+            // SAFETY: getpid and getppid take nothing and cannot fail. Asked anew, as a client may have forked.
+            Pid::Caller => unsafe { libc::getpid() as u32 },
+            // SAFETY: as above.
+            Pid::Parent => unsafe { libc::getppid() as u32 },
+        };
+        (0..process.repeat).map(move |nth| Entry { pid: first.wrapping_add(nth), process })
+    })
+}
+
+/// The pids of processes that a fault makes a list grow by: no Linux has pids so high by default.
+const GROWN_PID: u32 = 4_200_000;
+
+/// # Safety
+/// As [`write`].
+unsafe fn list(
+    call: &Call,
+    target: Target,
+    kind: Kind,
+    stride: usize,
+    count: *mut c_uint,
+    infos: *mut u8,
+) -> Answer {
+    // SAFETY: as the caller vouches.
+    unsafe { write(call, target, kind, call.effects.stride.unwrap_or(stride), count, infos) }
+}
+
+/// Writes the list with `stride` bytes an entry: pid, padding, memory; from 24 the instance ids; from 32 the
+/// protected memory. Where it does not fit, the needed count alone.
+///
+/// # Safety
+/// `count` must be null or good for reading and writing; `infos` null or writable for `*count` entries.
+unsafe fn write(
+    call: &Call,
+    target: Target,
+    kind: Kind,
+    stride: usize,
+    count: *mut c_uint,
+    infos: *mut u8,
+) -> Answer {
+    // SAFETY: as the caller vouches.
+    let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    if target.instance.is_some() && kind == Kind::Mps {
+        return Err(NVML_ERROR_NOT_SUPPORTED);
+    }
+    let entries = running(target, clock::now_ns()).filter(|entry| entry.process.kind == kind);
+    let grown = call.effects.grown.min(1_000_000) as u32;
+    let needed = entries.clone().count() as u32 + grown;
+    let room = *count;
+    if room > 0 && infos.is_null() {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    }
+    *count = needed;
+    if room < needed {
+        return Err(NVML_ERROR_INSUFFICIENT_SIZE);
+    }
+    let mut place = infos;
+    let mut one = |pid: u32, memory: u64, gi: u32, ci: u32| {
+        let mut bytes = [0u8; 32];
+        bytes[0..4].copy_from_slice(&pid.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&memory.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&gi.to_ne_bytes());
+        bytes[20..24].copy_from_slice(&ci.to_ne_bytes());
+        let stride = stride.min(bytes.len());
+        // SAFETY: there is room for `needed` entries, and no more are written.
+        unsafe {
+            place.copy_from_nonoverlapping(bytes.as_ptr(), stride);
+            place = place.add(stride);
+        }
+    };
+    for entry in entries {
+        let memory = match entry.process.memory {
+            Amount::Mib(mib) => bytes(mib),
+            Amount::Unavailable => u64::MAX,
+        };
+        one(entry.pid, memory, entry.process.gi, entry.process.ci);
+    }
+    for nth in 0..grown {
+        one(GROWN_PID + nth, bytes(1.0), u32::MAX, u32::MAX);
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The driver's rings of samples.
+
+use super::utilization::percent;
+use crate::call::{Answer, Target};
+use crate::clock;
+use crate::scenario::model::Ring;
+use crate::signal::whole32;
+use nvml_sys::{
+    NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlSample_t,
+    nvmlSamplingType_t, nvmlValue_t, nvmlValueType_t,
+};
+use std::ffi::{c_uint, c_ulonglong};
+
+export! {
+    nvmlDeviceGetSamples(
+        device: nvmlDevice_t, kind: nvmlSamplingType_t, last_seen: c_ulonglong, value_type: *mut nvmlValueType_t,
+        count: *mut c_uint, samples: *mut nvmlSample_t,
+    ) on device => |call, target| {
+        let count = count.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        let ring = ring(target, kind)?;
+        if let Some(value_type) = value_type.as_mut() {
+            // The header: power, utilisation and clocks are all of this type.
+            *value_type = nvml_sys::NVML_VALUE_TYPE_UNSIGNED_INT;
+        }
+        if samples.is_null() {
+            *count = ring.length as u32;
+            return Ok(());
+        }
+        if *count == 0 {
+            return Err(NVML_ERROR_INVALID_ARGUMENT);
+        }
+        let period_ns = ring.period_ms * 1_000_000;
+        let newest = clock::now_ns() / period_ns;
+        // Sample 0 would be that of the start itself; the first is a period later.
+        let oldest = (newest + 1).saturating_sub(ring.length).max(1);
+        let room = std::mem::replace(count, 0);
+        // Oldest first and as many as fit, so that a client that goes on from the last stamp misses none.
+        for number in oldest..=newest {
+            let ns = number * period_ns;
+            let stamp = clock::wall_us(ns);
+            if stamp <= last_seen {
+                continue;
+            }
+            if *count == room {
+                break;
+            }
+            let value = call.scalar(value(target, kind, ns, ring));
+            let mut sample = nvmlSample_t { timeStamp: stamp, sampleValue: nvmlValue_t { ullVal: 0 } };
+            sample.sampleValue.uiVal = value;
+            samples.add(*count as usize).write(sample);
+            *count += 1;
+        }
+        if *count == 0 { Err(NVML_ERROR_NOT_FOUND) } else { Ok(()) }
+    }
+}
+
+fn ring(target: Target, kind: nvmlSamplingType_t) -> Answer<Ring> {
+    let gpu = &target.device.gpu;
+    let utilization = !target.device.mig_enabled();
+    let (ring, has) = match kind {
+        nvml_sys::NVML_TOTAL_POWER_SAMPLES => (gpu.samples.power, gpu.power.supported),
+        nvml_sys::NVML_GPU_UTILIZATION_SAMPLES
+        | nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES
+        | nvml_sys::NVML_ENC_UTILIZATION_SAMPLES
+        | nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => (gpu.samples.utilization, utilization),
+        nvml_sys::NVML_JPG_UTILIZATION_SAMPLES => {
+            (gpu.samples.utilization, utilization && gpu.utilization.jpeg.is_some())
+        }
+        nvml_sys::NVML_OFA_UTILIZATION_SAMPLES => {
+            (gpu.samples.utilization, utilization && gpu.utilization.ofa.is_some())
+        }
+        nvml_sys::NVML_PROCESSOR_CLK_SAMPLES | nvml_sys::NVML_MEMORY_CLK_SAMPLES => (gpu.samples.clocks, true),
+        nvml_sys::NVML_MODULE_POWER_SAMPLES => {
+            (gpu.samples.power, gpu.power.supported && gpu.power.module_extra_w.is_some())
+        }
+        _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
+    };
+    if has && ring.length > 0 { Ok(ring) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
+}
+
+/// Power in mW is the mean since the sample before; a share or a clock is the value of that moment.
+fn value(target: Target, kind: nvmlSamplingType_t, ns: u64, ring: Ring) -> u32 {
+    let gpu = &target.device.gpu;
+    let t = target.device.at(ns);
+    let since = t - ring.period_ms as f64 / 1e3;
+    let power = || gpu.power.draw_w.mean(since, t);
+    match kind {
+        nvml_sys::NVML_TOTAL_POWER_SAMPLES => whole32(1e3 * power()),
+        nvml_sys::NVML_MODULE_POWER_SAMPLES => {
+            whole32(1e3 * (power() + gpu.power.module_extra_w.as_ref().map_or(0.0, |extra| extra.mean(since, t))))
+        }
+        nvml_sys::NVML_GPU_UTILIZATION_SAMPLES => percent(&gpu.utilization.gpu, t),
+        nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES => percent(&gpu.utilization.memory, t),
+        nvml_sys::NVML_ENC_UTILIZATION_SAMPLES => percent(&gpu.utilization.encoder, t),
+        nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => percent(&gpu.utilization.decoder, t),
+        nvml_sys::NVML_JPG_UTILIZATION_SAMPLES => gpu.utilization.jpeg.as_ref().map_or(0, |jpeg| percent(jpeg, t)),
+        nvml_sys::NVML_OFA_UTILIZATION_SAMPLES => gpu.utilization.ofa.as_ref().map_or(0, |ofa| percent(ofa, t)),
+        nvml_sys::NVML_MEMORY_CLK_SAMPLES => whole32(gpu.clocks.memory.value(t)),
+        _ => whole32(gpu.clocks.sm.value(t)),
+    }
+}

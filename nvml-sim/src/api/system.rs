@@ -1,0 +1,79 @@
+//! What is asked of the driver as a whole.
+
+use crate::call::{Answer, put};
+use crate::proc;
+use nvml_sys::{
+    NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, nvmlHwbcEntry_t,
+    nvmlSystemDriverBranchInfo_t, struct_version,
+};
+use std::ffi::{c_char, c_int, c_uint};
+
+export! {
+    nvmlSystemGetDriverVersion(version: *mut c_char, length: c_uint) => |call| {
+        call.put_text(version, length, &call.sim.driver.version)
+    }
+    nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) => |call| {
+        call.put_text(version, length, &call.sim.driver.nvml)
+    }
+    nvmlSystemGetCudaDriverVersion(version: *mut c_int) => |call| {
+        call.put(version, call.sim.driver.cuda)
+    }
+    nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) => |call| {
+        call.put(version, call.sim.driver.cuda)
+    }
+    nvmlSystemGetDriverBranch(info: *mut nvmlSystemDriverBranchInfo_t, length: c_uint) => |call| {
+        let info = info.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        if info.version != struct_version::<nvmlSystemDriverBranchInfo_t>(1) {
+            return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
+        }
+        let version = &call.sim.driver.version;
+        let mut branch = [0u8; 16];
+        let text = proc::print(&mut branch, format_args!("r{}_00", version.split('.').next().unwrap_or_default()));
+        call.put_text(info.branch.as_mut_ptr(), length.min(80), text)
+    }
+    nvmlSystemGetProcessName(pid: c_uint, name: *mut c_char, length: c_uint) => |call| {
+        let mut buffer = [0u8; 1024];
+        let found = proc::command(pid, &mut buffer).ok_or(NVML_ERROR_NOT_FOUND)?;
+        // The driver cuts a name to the buffer.
+        let room = (length as usize).saturating_sub(1);
+        let found = found.get(..room.min(found.len())).unwrap_or(found);
+        put_bytes(name, length, call.effects.bytes, call.effects.no_nul, found)
+    }
+    nvmlSystemGetHicVersion(count: *mut c_uint, _entries: *mut nvmlHwbcEntry_t) => |call| {
+        call.put(count, 0)
+    }
+    nvmlUnitGetCount(count: *mut c_uint) => |call| {
+        call.put(count, 0)
+    }
+    nvmlGetExcludedDeviceCount(count: *mut c_uint) => |_| {
+        put(count, 0)
+    }
+}
+
+/// A process's name as the kernel has it, which need not be UTF-8.
+///
+/// # Safety
+/// `place` must be null or writable for `length` bytes.
+unsafe fn put_bytes(
+    place: *mut c_char,
+    length: c_uint,
+    instead: Option<&[u8]>,
+    no_nul: bool,
+    bytes: &[u8],
+) -> Answer {
+    if place.is_null() || length == 0 {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    }
+    let bytes = instead.unwrap_or(bytes);
+    let room = length as usize - usize::from(!no_nul);
+    for at in 0..room {
+        let byte = if at < bytes.len() { bytes[at] } else if no_nul { b'x' } else { 0 };
+        // SAFETY: below `length`, as the caller vouches.
+        unsafe { place.add(at).write(byte as c_char) };
+    }
+    if !no_nul {
+        // SAFETY: the last byte of the buffer.
+        unsafe { place.add(room).write(0) };
+    }
+    Ok(())
+}

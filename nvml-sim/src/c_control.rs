@@ -1,0 +1,147 @@
+//! [`crate::control`] over the C ABI, for whoever loaded the shared library. Times are nanoseconds.
+
+use crate::control::{self, Quantity};
+use crate::scenario::Scenario;
+use std::ffi::{CStr, c_char, c_int};
+use std::panic::catch_unwind;
+use std::time::Duration;
+
+/// `void nvml_sim_step(uint64_t ns)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_step(ns: u64) {
+    control::step(Duration::from_nanos(ns));
+}
+
+/// `void nvml_sim_set_time(uint64_t ns)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_set_time(ns: u64) {
+    control::set_time(Duration::from_nanos(ns));
+}
+
+/// `void nvml_sim_real_clock(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_real_clock() {
+    control::real_clock();
+}
+
+/// `uint64_t nvml_sim_now(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_now() -> u64 {
+    crate::clock::now_ns()
+}
+
+/// `uint64_t nvml_sim_wall_clock_us(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_wall_clock_us() -> u64 {
+    control::wall_clock_us()
+}
+
+/// `uint64_t nvml_sim_calls(const char *function)`
+///
+/// # Safety
+/// `function` must be null or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvml_sim_calls(function: *const c_char) -> u64 {
+    // SAFETY: as the caller vouches.
+    unsafe { text(function) }.map_or(0, control::calls)
+}
+
+/// `uint64_t nvml_sim_total_calls(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_total_calls() -> u64 {
+    control::total_calls()
+}
+
+/// `uint32_t nvml_sim_max_in_flight(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_max_in_flight() -> u32 {
+    control::max_in_flight()
+}
+
+/// `uint64_t nvml_sim_calls_after_shutdown(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_calls_after_shutdown() -> u64 {
+    control::calls_after_shutdown()
+}
+
+/// `uint64_t nvml_sim_shutdowns_in_calls(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_shutdowns_in_calls() -> u64 {
+    control::shutdowns_in_calls()
+}
+
+/// `void nvml_sim_reset_counters(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_reset_counters() {
+    control::reset_counters();
+}
+
+/// `int nvml_sim_start(const char *name_or_toml, char *error, size_t length)`: 0, or -1 with a sentence in `error`.
+/// What has a line break in it is TOML.
+///
+/// # Safety
+/// `scenario` must be null or a C string, `error` null or writable for `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_char, length: usize) -> c_int {
+    // SAFETY: as the caller vouches.
+    let Some(scenario) = (unsafe { text(scenario) }) else { return -1 };
+    let done = catch_unwind(|| {
+        let scenario = if scenario.contains('\n') { Scenario::from_toml(scenario) } else { Scenario::load(scenario) };
+        scenario.map(|scenario| crate::start(&scenario)).map_err(|error| error.to_string())
+    });
+    // SAFETY: as the caller vouches.
+    unsafe { report(done.unwrap_or_else(|_| Err("the simulator failed".into())), error, length) }
+}
+
+/// `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`: 0, or -1 with a sentence in `error`.
+///
+/// # Safety
+/// As [`nvml_sim_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvml_sim_add_faults(toml: *const c_char, error: *mut c_char, length: usize) -> c_int {
+    // SAFETY: as the caller vouches.
+    let Some(toml) = (unsafe { text(toml) }) else { return -1 };
+    let done = catch_unwind(|| control::add_faults(toml).map_err(|error| error.to_string()));
+    // SAFETY: as the caller vouches.
+    unsafe { report(done.unwrap_or_else(|_| Err("the simulator failed".into())), error, length) }
+}
+
+/// `void nvml_sim_clear_faults(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_clear_faults() {
+    control::clear_faults();
+}
+
+/// `double nvml_sim_truth(uint32_t gpu, uint32_t quantity, uint64_t at_ns)`: quantities as in [`Quantity`], from 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvml_sim_truth(gpu: u32, quantity: u32, at_ns: u64) -> f64 {
+    match Quantity::ALL.get(quantity as usize) {
+        Some(quantity) => control::truth(gpu, *quantity, Duration::from_nanos(at_ns)),
+        None => f64::NAN,
+    }
+}
+
+/// # Safety
+/// `text` must be null or a C string that lives as long as what is done with it.
+unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { CStr::from_ptr(text) }.to_str().ok()
+}
+
+/// # Safety
+/// `error` must be null or writable for `length` bytes.
+unsafe fn report(done: Result<(), String>, error: *mut c_char, length: usize) -> c_int {
+    let Err(message) = done else { return 0 };
+    if !error.is_null() && length > 0 {
+        let used = message.len().min(length - 1);
+        // SAFETY: `used` and the NUL fit in `length`.
+        unsafe {
+            error.copy_from_nonoverlapping(message.as_ptr().cast(), used);
+            error.add(used).write(0);
+        }
+    }
+    -1
+}

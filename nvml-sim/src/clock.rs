@@ -1,0 +1,60 @@
+//! The simulated time: the real one since the start, or one that a test steps.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Nanoseconds since the start, while stepped; `REAL` while the real clock runs.
+static STEPPED: AtomicU64 = AtomicU64::new(REAL);
+/// CLOCK_MONOTONIC at the simulated time 0, in wrapping nanoseconds.
+static ORIGIN: AtomicU64 = AtomicU64::new(0);
+/// CLOCK_REALTIME at the simulated time 0, in microseconds.
+static EPOCH_US: AtomicU64 = AtomicU64::new(STEPPED_EPOCH_US);
+
+const REAL: u64 = u64::MAX;
+/// What the wall clock shows at the simulated time 0 while the clock is stepped: the same in every run.
+pub(crate) const STEPPED_EPOCH_US: u64 = 1_700_000_000_000_000;
+
+fn read(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec of ours; the two clocks in use exist on every Linux.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Nanoseconds since the scenario's start.
+#[inline]
+pub(crate) fn now_ns() -> u64 {
+    let stepped = STEPPED.load(Relaxed);
+    if stepped != REAL {
+        return stepped;
+    }
+    read(libc::CLOCK_MONOTONIC).wrapping_sub(ORIGIN.load(Relaxed))
+}
+
+/// The wall clock at the simulated time `ns`, in microseconds.
+pub(crate) fn wall_us(ns: u64) -> u64 {
+    let epoch = if STEPPED.load(Relaxed) == REAL { EPOCH_US.load(Relaxed) } else { STEPPED_EPOCH_US };
+    epoch + ns / 1000
+}
+
+/// Stands still at `ns` from now on.
+pub(crate) fn set(ns: u64) {
+    STEPPED.store(ns.min(REAL - 1), Relaxed);
+}
+
+/// Stands still, `ns` later than now.
+pub(crate) fn step(ns: u64) {
+    set(now_ns().saturating_add(ns));
+}
+
+/// Runs with the real clock on from the time it shows.
+pub(crate) fn real() {
+    let now = now_ns();
+    run_from(now);
+}
+
+/// Runs with the real clock, from `ns` on.
+pub(crate) fn run_from(ns: u64) {
+    ORIGIN.store(read(libc::CLOCK_MONOTONIC).wrapping_sub(ns), Relaxed);
+    EPOCH_US.store((read(libc::CLOCK_REALTIME) / 1000).saturating_sub(ns / 1000), Relaxed);
+    STEPPED.store(REAL, Relaxed);
+}

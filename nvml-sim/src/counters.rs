@@ -1,0 +1,71 @@
+//! What a test may want to know about how the driver was called. Atomics alone: no call waits for another.
+
+use crate::functions;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+static CALLS: [AtomicU64; functions::COUNT] = [const { AtomicU64::new(0) }; functions::COUNT];
+static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
+static MAX_IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
+static AFTER_SHUTDOWN: AtomicU64 = AtomicU64::new(0);
+static SHUTDOWNS_IN_CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A call under way; it ends when this goes.
+pub(crate) struct InFlight(());
+
+impl InFlight {
+    #[inline]
+    pub(crate) fn begin(function: usize) -> Self {
+        CALLS[function].fetch_add(1, Relaxed);
+        let now = IN_FLIGHT.fetch_add(1, Relaxed) + 1;
+        if now > MAX_IN_FLIGHT.load(Relaxed) {
+            MAX_IN_FLIGHT.fetch_max(now, Relaxed);
+        }
+        Self(())
+    }
+}
+
+impl Drop for InFlight {
+    #[inline]
+    fn drop(&mut self) {
+        IN_FLIGHT.fetch_sub(1, Relaxed);
+    }
+}
+
+pub(crate) fn after_shutdown() {
+    AFTER_SHUTDOWN.fetch_add(1, Relaxed);
+}
+
+/// The last shutdown happens now; the call of it is one of those in flight.
+pub(crate) fn shutdown() {
+    if IN_FLIGHT.load(Relaxed) > 1 {
+        SHUTDOWNS_IN_CALLS.fetch_add(1, Relaxed);
+    }
+}
+
+pub(crate) fn calls(function: usize) -> u64 {
+    CALLS[function].load(Relaxed)
+}
+
+pub(crate) fn total() -> u64 {
+    CALLS.iter().map(|calls| calls.load(Relaxed)).sum()
+}
+
+pub(crate) fn max_in_flight() -> u32 {
+    MAX_IN_FLIGHT.load(Relaxed)
+}
+
+pub(crate) fn calls_after_shutdown() -> u64 {
+    AFTER_SHUTDOWN.load(Relaxed)
+}
+
+pub(crate) fn shutdowns_in_calls() -> u64 {
+    SHUTDOWNS_IN_CALLS.load(Relaxed)
+}
+
+/// All to zero, but for the calls that are under way: those end on their own.
+pub(crate) fn reset() {
+    CALLS.iter().for_each(|calls| calls.store(0, Relaxed));
+    MAX_IN_FLIGHT.store(IN_FLIGHT.load(Relaxed), Relaxed);
+    AFTER_SHUTDOWN.store(0, Relaxed);
+    SHUTDOWNS_IN_CALLS.store(0, Relaxed);
+}

@@ -1,0 +1,107 @@
+//! The faults in force: found without a lock, and not looked at for a function that has none.
+
+use crate::functions;
+use crate::scenario::fault::{Fault, Latency};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+/// A fault and how many calls it was for.
+pub(crate) struct Armed {
+    fault: Fault,
+    hits: AtomicU64,
+    functions: [bool; functions::COUNT],
+}
+
+type Set = Vec<&'static Armed>;
+
+/// Sets that were once in force stay for ever: a call may still read one, and tests make few.
+static CURRENT: AtomicPtr<Set> = AtomicPtr::new(std::ptr::null_mut());
+static FAULTY: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
+/// Writers alone take it.
+static CHANGE: Mutex<()> = Mutex::new(());
+
+/// What faults do to one call.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Effects {
+    pub code: Option<u32>,
+    pub hang: bool,
+    pub latency_us: u64,
+    pub stride: Option<usize>,
+    pub grown: u64,
+    pub bytes: Option<&'static [u8]>,
+    pub no_nul: bool,
+    pub value: Option<i64>,
+}
+
+/// Whether any fault is for this function.
+#[inline]
+pub(crate) fn any(function: usize) -> bool {
+    FAULTY[function].load(Ordering::Acquire)
+}
+
+/// The effects on this call, about the GPU of that index if about any, at that time.
+#[cold]
+pub(crate) fn effects(function: usize, gpu: Option<u32>, ns: u64) -> Effects {
+    let mut effects = Effects::default();
+    // SAFETY: a set is written once before its pointer is published, and never freed.
+    let Some(set) = (unsafe { CURRENT.load(Ordering::Acquire).as_ref() }) else { return effects };
+    let t = ns as f64 / 1e9;
+    for armed in set.iter().filter(|armed| armed.functions[function]) {
+        let fault = &armed.fault;
+        let here = fault.gpu.is_none() || fault.gpu == gpu;
+        if !here || fault.at_s.is_some_and(|at| t < at) || fault.until_s.is_some_and(|until| t >= until) {
+            continue;
+        }
+        let nth = armed.hits.fetch_add(1, Ordering::Relaxed) + 1;
+        let from = fault.from_nth.unwrap_or(1);
+        let chosen = fault.nth.is_none_or(|wanted| wanted == nth)
+            && nth >= from
+            && fault.count.is_none_or(|count| nth - from < count)
+            && fault.every.is_none_or(|every| nth % every == 0);
+        if chosen {
+            effects.add(fault, nth);
+        }
+    }
+    effects
+}
+
+impl Effects {
+    /// Of two faults for one call the later one decides.
+    fn add(&mut self, fault: &'static Fault, nth: u64) {
+        self.code = fault.code.or(self.code);
+        self.hang |= fault.hang;
+        self.latency_us += fault.latency_us.as_ref().map_or(0, |latency: &Latency| latency.draw(nth));
+        self.stride = fault.stride.or(self.stride);
+        self.grown += fault.grow_by.saturating_mul(nth - 1);
+        self.bytes = fault.bytes.as_deref().or(fault.text.as_deref().map(str::as_bytes)).or(self.bytes);
+        self.no_nul |= fault.no_nul;
+        self.value = fault.value.or(self.value);
+    }
+}
+
+/// Puts these in force, instead of or after those that are.
+pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
+    let _guard = CHANGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut set: Set = Vec::new();
+    if keep {
+        // SAFETY: as in `effects`.
+        set.extend(unsafe { CURRENT.load(Ordering::Acquire).as_ref() }.into_iter().flatten());
+    }
+    for fault in faults {
+        let functions = std::array::from_fn(|number| fault.names(functions::name(number)));
+        set.push(Box::leak(Box::new(Armed { fault, hits: AtomicU64::new(0), functions })));
+    }
+    let flags: [bool; functions::COUNT] =
+        std::array::from_fn(|number| set.iter().any(|armed| armed.functions[number] && !armed.fault.missing));
+    CURRENT.store(Box::into_raw(Box::new(set)), Ordering::Release);
+    for (flag, value) in FAULTY.iter().zip(flags) {
+        flag.store(value, Ordering::Release);
+    }
+}
+
+/// Whether a fault in force takes this symbol away.
+pub(crate) fn hides(function: usize) -> bool {
+    // SAFETY: as in `effects`.
+    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+        .is_some_and(|set| set.iter().any(|armed| armed.fault.missing && armed.functions[function]))
+}

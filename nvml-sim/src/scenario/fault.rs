@@ -1,0 +1,157 @@
+//! What goes wrong: which calls a fault is for, and what it does to them.
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
+use std::fmt;
+
+/// One `[[fault]]`: the calls it is for (all conditions must hold), then its effects.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Fault {
+    /// A function by name, or by prefix and `*`; without one, every function but nvmlInit*, nvmlShutdown,
+    /// nvmlErrorString.
+    pub function: Option<String>,
+    /// Only calls about this GPU (or an instance of it).
+    pub gpu: Option<u32>,
+    /// Only the nth such call, from 1.
+    pub nth: Option<u64>,
+    /// From the nth such call on …
+    pub from_nth: Option<u64>,
+    /// … so many of them.
+    pub count: Option<u64>,
+    /// Only every so-many-eth such call.
+    pub every: Option<u64>,
+    pub at_s: Option<f64>,
+    pub until_s: Option<f64>,
+
+    /// The code to answer, and nothing else happens.
+    #[serde(rename = "return", deserialize_with = "crate::codes::deserialize")]
+    pub code: Option<u32>,
+    /// Sleep before answering.
+    pub latency_us: Option<Latency>,
+    /// Never answer.
+    pub hang: bool,
+    /// The driver lacks the symbol. Counts and times do not matter to this one.
+    pub missing: bool,
+    /// Bytes of an entry of a process list.
+    pub stride: Option<usize>,
+    /// Each such call of a process list finds so many processes more than the call before.
+    pub grow_by: u64,
+    /// The text to give instead, as TOML's string …
+    pub text: Option<String>,
+    /// … or as bytes, which need not be UTF-8.
+    pub bytes: Option<Vec<u8>>,
+    /// Fill the whole buffer with the text, over and over, and leave out the NUL.
+    pub no_nul: bool,
+    /// The number to give instead.
+    pub value: Option<i64>,
+}
+
+impl Fault {
+    /// Whether the fault's function is this one.
+    pub(crate) fn names(&self, function: &str) -> bool {
+        match self.function.as_deref() {
+            None => {
+                !function.starts_with("nvmlInit") && function != "nvmlShutdown" && function != "nvmlErrorString"
+            }
+            Some(wanted) => matches(wanted, function),
+        }
+    }
+}
+
+/// Whether `pattern`, a name or a prefix and `*`, is for `name`.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}
+
+/// `[[gpu_lost]]`: every call about a GPU answers GPU_IS_LOST (or `return`) for a while.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lost {
+    pub gpu: u32,
+    #[serde(default)]
+    pub at_s: Option<f64>,
+    #[serde(default)]
+    pub until_s: Option<f64>,
+    #[serde(default, rename = "return", deserialize_with = "crate::codes::deserialize")]
+    pub code: Option<u32>,
+}
+
+impl From<Lost> for Fault {
+    fn from(lost: Lost) -> Self {
+        Self {
+            function: Some("nvml*".into()),
+            gpu: Some(lost.gpu),
+            at_s: lost.at_s,
+            until_s: lost.until_s,
+            code: lost.code.or(Some(15)),
+            ..Self::default()
+        }
+    }
+}
+
+/// Microseconds: a number, or `{ min, max, seed }` to draw each one in between, the same in every run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Latency {
+    pub min: u64,
+    pub max: u64,
+    pub seed: u64,
+}
+
+impl Latency {
+    /// The latency of the nth call.
+    pub(crate) fn draw(&self, nth: u64) -> u64 {
+        if self.max <= self.min {
+            return self.min;
+        }
+        // splitmix64: even in its lower bits, and without state, so that concurrent calls need no lock.
+        let mut z = self.seed.wrapping_add(nth.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        self.min + (z ^ (z >> 31)) % (self.max - self.min).saturating_add(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Drawn {
+            min: u64,
+            max: u64,
+            #[serde(default)]
+            seed: u64,
+        }
+        struct NumberOrTable;
+        impl<'de> Visitor<'de> for NumberOrTable {
+            type Value = Latency;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("microseconds, or { min, max, seed }")
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Latency, E> {
+                let us = u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))?;
+                Ok(Latency { min: us, max: us, seed: 0 })
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Latency, M::Error> {
+                let drawn = Drawn::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Latency { min: drawn.min, max: drawn.max, seed: drawn.seed })
+            }
+        }
+        deserializer.deserialize_any(NumberOrTable)
+    }
+}
+
+/// The faults of a text that holds nothing else: what can be added at run time.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Faults {
+    pub fault: Vec<Fault>,
+    pub gpu_lost: Vec<Lost>,
+}

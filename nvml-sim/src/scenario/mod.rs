@@ -1,0 +1,201 @@
+//! Scenarios: the built-in ones, and those read from TOML.
+
+pub(crate) mod fault;
+pub(crate) mod model;
+mod series390;
+mod words;
+
+use fault::{Fault, Faults};
+use model::File;
+use std::fmt;
+
+/// The built-in scenarios and their text.
+const BUILT_IN: [(&str, &str); 6] = [
+    ("workstation", include_str!("../../scenarios/workstation.toml")),
+    ("hgx-h100", include_str!("../../scenarios/hgx-h100.toml")),
+    ("mig", include_str!("../../scenarios/mig.toml")),
+    ("laptop", include_str!("../../scenarios/laptop.toml")),
+    ("old-driver", include_str!("../../scenarios/old-driver.toml")),
+    ("empty", include_str!("../../scenarios/empty.toml")),
+];
+
+/// What a simulated driver and its GPUs are, and what goes wrong with them.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    file: File,
+    text: String,
+}
+
+impl Scenario {
+    /// A built-in scenario.
+    ///
+    /// # Errors
+    /// There is none of that name; the error names those there are.
+    pub fn named(name: &str) -> Result<Self, ScenarioError> {
+        match BUILT_IN.iter().find(|scenario| scenario.0 == name) {
+            Some(scenario) => Self::from_toml(scenario.1),
+            None => Err(ScenarioError(format!(
+                "there is no scenario {name:?}; use one of {}, or the path of a TOML file",
+                Self::names().join(", ")
+            ))),
+        }
+    }
+
+    /// The names of the built-in scenarios.
+    #[must_use]
+    pub fn names() -> &'static [&'static str] {
+        const NAMES: [&str; BUILT_IN.len()] = {
+            let mut names = [""; BUILT_IN.len()];
+            let mut place = 0;
+            while place < names.len() {
+                names[place] = BUILT_IN[place].0;
+                place += 1;
+            }
+            names
+        };
+        &NAMES
+    }
+
+    /// A scenario from the text of a TOML file.
+    ///
+    /// # Errors
+    /// The text is not TOML or not a scenario; the error names the line.
+    pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
+        let file: File = toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
+        let scenario = Self { file, text: text.to_owned() };
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// A built-in scenario by name, or else the scenario in the TOML file at that path.
+    ///
+    /// # Errors
+    /// As [`Scenario::named`] and [`Scenario::from_toml`], or the file cannot be read.
+    pub fn load(name_or_path: &str) -> Result<Self, ScenarioError> {
+        if Self::names().contains(&name_or_path) {
+            return Self::named(name_or_path);
+        }
+        if !name_or_path.contains('/') && !name_or_path.ends_with(".toml") {
+            return Self::named(name_or_path);
+        }
+        let text = std::fs::read_to_string(name_or_path).map_err(|error| {
+            ScenarioError(format!(
+                "cannot read the scenario file {name_or_path}: {error}; use a readable TOML file or one of {}",
+                Self::names().join(", ")
+            ))
+        })?;
+        Self::from_toml(&text).map_err(|error| ScenarioError(format!("{name_or_path}: {error}")))
+    }
+
+    /// The TOML that the scenario was made from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same scenario with more TOML after it: further `[[gpu]]`, `[[fault]]` or `[[gpu_lost]]` tables.
+    ///
+    /// # Errors
+    /// The two together are not a scenario.
+    pub fn with(&self, more: &str) -> Result<Self, ScenarioError> {
+        Self::from_toml(&format!("{}\n{more}", self.text))
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether a driver of this scenario lacks the symbol.
+    pub(crate) fn hides(&self, name: &str) -> bool {
+        self.file.driver.series.is_some() && !series390::has(name)
+            || self.file.driver.hidden.iter().any(|pattern| fault::matches(pattern, name))
+            || self.file.fault.iter().any(|fault| fault.missing && fault.names(name))
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let driver = &self.file.driver;
+        if driver.series.is_some_and(|series| series != 390) {
+            return Err(ScenarioError("driver.series: 390 is the only series known; leave it out or hide symbols".into()));
+        }
+        if ![16, 24, 32].contains(&driver.process_stride) {
+            return Err(ScenarioError("driver.process_stride must be 16, 24 or 32".into()));
+        }
+        if let model::Clock::Frozen(at) = driver.clock
+            && !(0.0..1e9).contains(&at)
+        {
+            return Err(ScenarioError("driver.clock: frozen_at_s must be seconds from 0".into()));
+        }
+        check_faults(&self.file.fault)?;
+        for gpu in &self.file.gpu {
+            let rings = [gpu.samples.power, gpu.samples.utilization, gpu.samples.clocks];
+            if rings.iter().any(|ring| ring.period_ms == 0) {
+                return Err(ScenarioError("samples: period_ms must be above 0; length = 0 takes a ring away".into()));
+            }
+            let power = &gpu.power;
+            if power.refresh_ms == 0 {
+                return Err(ScenarioError("power: refresh_ms must be above 0; supported = false takes power away".into()));
+            }
+            if gpu.count > 1 && gpu.uuid.is_some() {
+                return Err(ScenarioError("a gpu with a count above 1 gets its UUIDs by itself: leave out uuid".into()));
+            }
+        }
+        if self.file.gpu.iter().map(|gpu| u64::from(gpu.count)).sum::<u64>() > 255 {
+            return Err(ScenarioError("at most 255 GPUs can be simulated".into()));
+        }
+        Ok(())
+    }
+}
+
+/// The faults in a text of `[[fault]]` and `[[gpu_lost]]` tables.
+pub(crate) fn faults(text: &str) -> Result<Vec<Fault>, ScenarioError> {
+    let Faults { mut fault, gpu_lost } = toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
+    fault.extend(gpu_lost.into_iter().map(Fault::from));
+    check_faults(&fault)?;
+    Ok(fault)
+}
+
+fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
+    for fault in faults {
+        if let Some(function) = &fault.function
+            && !nvml_sys::NAMES.iter().any(|name| fault::matches(function, &name.to_string_lossy()))
+        {
+            return Err(ScenarioError(format!(
+                "fault: no function of NVML is named {function:?}; use a name of nvml.h, or a prefix and *"
+            )));
+        }
+        if fault.stride.is_some_and(|stride| ![16, 24, 32].contains(&stride)) {
+            return Err(ScenarioError("fault: stride must be 16, 24 or 32".into()));
+        }
+        if fault.every == Some(0) || fault.nth == Some(0) || fault.from_nth == Some(0) {
+            return Err(ScenarioError("fault: nth, from_nth and every count from 1".into()));
+        }
+    }
+    Ok(())
+}
+
+/// Why a scenario cannot be had: a sentence that says what to do.
+#[derive(Clone, Debug)]
+pub struct ScenarioError(String);
+
+impl ScenarioError {
+    fn parse(text: &str, error: &toml::de::Error) -> Self {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let message = error.message().trim_end().replace('\n', "; ");
+        Self(match line {
+            Some(line) => format!("the scenario is wrong at line {line}: {message}"),
+            None => format!("the scenario is wrong: {message}"),
+        })
+    }
+
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ScenarioError {}

@@ -1,0 +1,560 @@
+//! What a scenario says: the shapes of its TOML, with their defaults.
+//!
+//! Every field has a default, so that `[[gpu]]` alone is a GPU. Times are seconds since the scenario's start.
+
+use super::fault::{Fault, Lost};
+use crate::signal::Signal;
+use serde::Deserialize;
+
+/// A whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct File {
+    pub driver: Driver,
+    pub gpu: Vec<Gpu>,
+    pub fault: Vec<Fault>,
+    /// Shortcut: from a time on, every call about this GPU answers GPU_IS_LOST.
+    pub gpu_lost: Vec<Lost>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Driver {
+    pub version: String,
+    pub nvml: String,
+    /// 1000 × major + 10 × minor.
+    pub cuda: i32,
+    /// Keep only the symbols of this series; 390 is the one known.
+    pub series: Option<u32>,
+    /// Symbols that this driver lacks, by name or by prefix and `*`.
+    pub hidden: Vec<String>,
+    /// Bytes of an entry of the `_v3` process lists: 16, 24 or 32.
+    pub process_stride: usize,
+    /// What nvmlInit* answers.
+    #[serde(deserialize_with = "crate::codes::deserialize")]
+    pub init_return: Option<u32>,
+    /// How long nvmlDeviceGetPcieThroughput blocks.
+    pub pcie_blocks_ms: u64,
+    /// Field ids above this one are unknown to this driver.
+    pub last_field: u32,
+    /// How far the sensors of the driver lag: `latencyUsec` of field values.
+    pub field_latency_us: i64,
+    pub clock: Clock,
+}
+
+impl Default for Driver {
+    fn default() -> Self {
+        Self {
+            version: "580.95.05".into(),
+            nvml: "13.580.95.05".into(),
+            cuda: 13_000,
+            series: None,
+            hidden: Vec::new(),
+            process_stride: 24,
+            init_return: None,
+            pcie_blocks_ms: 20,
+            last_field: u32::MAX,
+            field_latency_us: 0,
+            clock: Clock::Real,
+        }
+    }
+}
+
+/// `"real"`, or `{ frozen_at_s = 0 }`: stands until a test steps it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Clock {
+    Real,
+    #[serde(rename = "frozen_at_s")]
+    Frozen(f64),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gpu {
+    /// So many alike: bus, minor number, UUID and serial count up, the signals of each run `stagger_s` ahead.
+    pub count: u32,
+    pub stagger_s: f64,
+    pub name: String,
+    pub brand: u32,
+    /// Without one, made from the index.
+    pub uuid: Option<String>,
+    /// Without one, NOT_SUPPORTED.
+    pub serial: Option<String>,
+    pub vbios: Option<String>,
+    pub part_number: Option<String>,
+    /// NVML's number of the architecture (4 Pascal, 7 Ampere, 8 Ada, 9 Hopper …).
+    pub architecture: u32,
+    pub compute_capability: (i32, i32),
+    pub cores: u32,
+    pub multiprocessors: u32,
+    /// Without one, the index.
+    pub minor_number: Option<u32>,
+    /// 0 to 15, or 32 for unknown.
+    pub performance_state: u32,
+    pub compute_mode: u32,
+    pub persistence: bool,
+    pub display_mode: bool,
+    pub display_active: bool,
+    pub numa_node: Option<u32>,
+    /// The bits of the clocks event (throttle) reasons.
+    pub event_reasons: u64,
+    pub pci: Pci,
+    pub memory: Memory,
+    pub utilization: Utilization,
+    /// Speed of each fan in percent.
+    pub fans: Vec<Signal>,
+    pub temperature: Temperature,
+    pub clocks: Clocks,
+    pub power: Power,
+    pub throttle: Throttle,
+    pub ecc: Option<Ecc>,
+    pub nvlink: Option<NvLink>,
+    pub gpm: Option<Gpm>,
+    pub mig: Option<Mig>,
+    pub samples: Samples,
+    /// By default the calling process and its parent.
+    pub process: Vec<Process>,
+    /// Answers to field ids that this file decides itself.
+    pub field: Vec<Field>,
+}
+
+impl Default for Gpu {
+    fn default() -> Self {
+        let caller = |pid| Process { pid, memory: Amount::Mib(256.0), ..Process::default() };
+        Self {
+            count: 1,
+            stagger_s: 0.0,
+            name: "NVIDIA Simulated GPU".into(),
+            brand: 14,
+            uuid: None,
+            serial: None,
+            vbios: Some("00.00.00.00.01".into()),
+            part_number: None,
+            architecture: 8,
+            compute_capability: (8, 9),
+            cores: 1024,
+            multiprocessors: 8,
+            minor_number: None,
+            performance_state: 0,
+            compute_mode: 0,
+            persistence: false,
+            display_mode: false,
+            display_active: false,
+            numa_node: None,
+            event_reasons: 0,
+            pci: Pci::default(),
+            memory: Memory::default(),
+            utilization: Utilization::default(),
+            fans: Vec::new(),
+            temperature: Temperature::default(),
+            clocks: Clocks::default(),
+            power: Power::default(),
+            throttle: Throttle::default(),
+            ecc: None,
+            nvlink: None,
+            gpm: None,
+            mig: None,
+            samples: Samples::default(),
+            process: vec![caller(Pid::Caller), caller(Pid::Parent)],
+            field: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Pci {
+    pub domain: u32,
+    pub bus: u32,
+    pub device: u32,
+    /// Device in the upper 16 bits, vendor in the lower.
+    pub device_id: u32,
+    pub subsystem_id: u32,
+    pub generation: u32,
+    pub max_generation: u32,
+    pub gpu_max_generation: u32,
+    pub width: u32,
+    pub max_width: u32,
+    pub replays: u32,
+    pub tx_kib_per_s: Signal,
+    pub rx_kib_per_s: Signal,
+}
+
+impl Default for Pci {
+    fn default() -> Self {
+        Self {
+            domain: 0,
+            bus: 1,
+            device: 0,
+            device_id: 0x0000_10DE,
+            subsystem_id: 0x0000_10DE,
+            generation: 4,
+            max_generation: 4,
+            gpu_max_generation: 4,
+            width: 16,
+            max_width: 16,
+            replays: 0,
+            tx_kib_per_s: Signal::Constant(1000.0),
+            rx_kib_per_s: Signal::Constant(2000.0),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Memory {
+    /// Unified-memory parts answer NOT_SUPPORTED.
+    pub supported: bool,
+    pub total_mib: f64,
+    pub reserved_mib: f64,
+    /// Without what is reserved: `used` of Memory v2. Memory v1 reports this plus what is reserved.
+    pub used_mib: Signal,
+    pub bar1_total_mib: f64,
+    pub bar1_used_mib: f64,
+    pub bus_width: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            supported: true,
+            total_mib: 8192.0,
+            reserved_mib: 0.0,
+            used_mib: Signal::Constant(512.0),
+            bar1_total_mib: 256.0,
+            bar1_used_mib: 2.0,
+            bus_width: 256,
+        }
+    }
+}
+
+/// All in percent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Utilization {
+    pub gpu: Signal,
+    pub memory: Signal,
+    pub encoder: Signal,
+    pub decoder: Signal,
+    pub jpeg: Option<Signal>,
+    pub ofa: Option<Signal>,
+}
+
+/// All in degrees Celsius.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Temperature {
+    pub gpu: Signal,
+    pub memory: Option<Signal>,
+    pub shutdown: Option<u32>,
+    pub slowdown: Option<u32>,
+    pub memory_max: Option<u32>,
+    pub gpu_max: Option<u32>,
+}
+
+impl Default for Temperature {
+    fn default() -> Self {
+        Self {
+            gpu: Signal::Constant(40.0),
+            memory: None,
+            shutdown: Some(96),
+            slowdown: Some(93),
+            memory_max: None,
+            gpu_max: None,
+        }
+    }
+}
+
+/// All in MHz.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Clocks {
+    pub graphics: Signal,
+    pub sm: Signal,
+    pub memory: Signal,
+    pub video: Signal,
+    pub max_graphics: u32,
+    pub max_sm: u32,
+    pub max_memory: u32,
+    pub max_video: u32,
+    /// Graphics and memory; without them NOT_SUPPORTED.
+    pub applications: Option<(u32, u32)>,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self {
+            graphics: Signal::Constant(1500.0),
+            sm: Signal::Constant(1500.0),
+            memory: Signal::Constant(5000.0),
+            video: Signal::Constant(1300.0),
+            max_graphics: 2000,
+            max_sm: 2000,
+            max_memory: 5000,
+            max_video: 1700,
+            applications: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Power {
+    /// Without it power usage and the power fields are NOT_SUPPORTED; energy too.
+    pub supported: bool,
+    /// The true power in W, before any sensor.
+    pub draw_w: Signal,
+    /// What scope 2 (memory) of the power fields adds up to; without it NOT_SUPPORTED.
+    pub memory_w: Option<Signal>,
+    /// What scope 1 (module) adds to the GPU's own draw; without it NOT_SUPPORTED.
+    pub module_extra_w: Option<Signal>,
+    /// The average sensor refreshes every so many ms …
+    pub refresh_ms: u64,
+    /// … to the mean of the true power over so many ms before.
+    pub window_ms: u64,
+    /// The instant sensor; with 0 field 186 is NOT_SUPPORTED.
+    pub instant_refresh_ms: u64,
+    pub instant_window_ms: u64,
+    /// The energy counter; with 0 NOT_SUPPORTED.
+    pub energy_refresh_ms: u64,
+    /// Current, minimum, maximum, default in W.
+    pub limits: Option<Limits>,
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Self {
+            supported: true,
+            draw_w: Signal::Constant(100.0),
+            memory_w: None,
+            module_extra_w: None,
+            refresh_ms: 100,
+            window_ms: 1000,
+            instant_refresh_ms: 100,
+            instant_window_ms: 100,
+            energy_refresh_ms: 100,
+            limits: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub current: f64,
+    pub min: f64,
+    pub max: f64,
+    pub default: f64,
+}
+
+/// The part of the time, 0 to 1, that the GPU is held back; the driver's counters are its integral.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Throttle {
+    pub power: Signal,
+    pub thermal: Signal,
+    pub sync_boost: Signal,
+    pub board_limit: Signal,
+    pub low_utilization: Signal,
+    pub reliability: Signal,
+}
+
+/// Error counts: of the device memory alone, the other places count 0.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ecc {
+    pub enabled: bool,
+    pub pending: bool,
+    pub corrected: u64,
+    pub uncorrected: u64,
+    pub aggregate_corrected: u64,
+    pub aggregate_uncorrected: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NvLink {
+    pub links: u32,
+    pub version: u32,
+    pub mbps: u32,
+    /// Of all links together; each carries the same part.
+    pub tx_kib_per_s: Signal,
+    pub rx_kib_per_s: Signal,
+}
+
+impl Default for NvLink {
+    fn default() -> Self {
+        Self { links: 18, version: 7, mbps: 26_562, tx_kib_per_s: Signal::default(), rx_kib_per_s: Signal::default() }
+    }
+}
+
+/// Percentages of the GPU performance monitor; what it says of PCIe and NVLink comes from those signals.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gpm {
+    pub sm: Signal,
+    pub sm_occupancy: Signal,
+    pub tensor: Signal,
+    pub integer: Signal,
+    pub fp64: Signal,
+    pub fp32: Signal,
+    pub fp16: Signal,
+    pub dram: Signal,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Mig {
+    pub enabled: bool,
+    pub pending: bool,
+    pub max_devices: u32,
+    pub instance: Vec<Instance>,
+}
+
+impl Default for Mig {
+    fn default() -> Self {
+        Self { enabled: true, pending: true, max_devices: 7, instance: Vec::new() }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Instance {
+    /// The place in nvmlDeviceGetMigDeviceHandleByIndex; by default the place in the list. Gaps answer NOT_FOUND.
+    pub index: Option<u32>,
+    pub gi: u32,
+    pub ci: u32,
+    pub uuid: String,
+    #[serde(default = "one_slice")]
+    pub slices: u32,
+    pub memory_mib: f64,
+    #[serde(default)]
+    pub used_mib: Signal,
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+fn one_slice() -> u32 {
+    1
+}
+
+/// The driver's rings of samples.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Samples {
+    pub power: Ring,
+    pub utilization: Ring,
+    pub clocks: Ring,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ring {
+    /// 0: the GPU has no such ring.
+    pub length: u64,
+    pub period_ms: u64,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            power: Ring { length: 120, period_ms: 20 },
+            utilization: Ring { length: 100, period_ms: 167 },
+            clocks: Ring { length: 100, period_ms: 200 },
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Process {
+    /// A number, `"self"` or `"parent"`.
+    pub pid: Pid,
+    /// So many processes, with pids counting up.
+    pub repeat: u32,
+    pub kind: Kind,
+    /// MiB, or `"unavailable"`.
+    pub memory: Amount,
+    /// All ones without MIG.
+    pub gi: u32,
+    pub ci: u32,
+    pub from_s: f64,
+    pub until_s: f64,
+    /// Percent of the GPU that is this process's.
+    pub sm: Signal,
+    pub mem: Signal,
+    pub enc: Signal,
+    pub dec: Signal,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            pid: Pid::Caller,
+            repeat: 1,
+            kind: Kind::Compute,
+            memory: Amount::Unavailable,
+            gi: u32::MAX,
+            ci: u32::MAX,
+            from_s: f64::NEG_INFINITY,
+            until_s: f64::INFINITY,
+            sm: Signal::default(),
+            mem: Signal::default(),
+            enc: Signal::default(),
+            dec: Signal::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pid {
+    Number(u32),
+    Caller,
+    Parent,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Compute,
+    Graphics,
+    Mps,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Amount {
+    Mib(f64),
+    Unavailable,
+}
+
+/// A field value that the scenario decides itself: its value, type and return code.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Field {
+    pub id: u32,
+    /// Only for this scope; without one, for every scope.
+    pub scope: Option<u32>,
+    #[serde(default)]
+    pub value: Signal,
+    /// One of double, uint, ulong, ulonglong, slonglong, sint, ushort.
+    #[serde(default, rename = "type")]
+    pub kind: FieldType,
+    #[serde(default, rename = "return", deserialize_with = "crate::codes::deserialize")]
+    pub code: Option<u32>,
+}
+
+/// NVML's value types; `Raw` is a number that no header has yet.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FieldType {
+    Double,
+    #[default]
+    Uint,
+    Ulong,
+    Ulonglong,
+    Slonglong,
+    Sint,
+    Ushort,
+    Raw(u32),
+}

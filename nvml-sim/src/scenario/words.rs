@@ -1,0 +1,60 @@
+//! The two values of TOML that are a number or a word.
+
+use super::model::{Amount, Pid};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use std::fmt;
+
+impl<'de> Deserialize<'de> for Pid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrWord;
+        impl Visitor<'_> for NumberOrWord {
+            type Value = Pid;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a pid, \"self\" or \"parent\"")
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Pid, E> {
+                u32::try_from(value).map(Pid::Number).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Pid, E> {
+                match value {
+                    "self" => Ok(Pid::Caller),
+                    "parent" => Ok(Pid::Parent),
+                    _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(NumberOrWord)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrWord;
+        impl Visitor<'_> for NumberOrWord {
+            type Value = Amount;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("MiB as a number, or \"unavailable\"")
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Amount, E> {
+                Ok(Amount::Mib(value as f64))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Amount, E> {
+                Ok(Amount::Mib(value))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Amount, E> {
+                match value {
+                    "unavailable" => Ok(Amount::Unavailable),
+                    _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(NumberOrWord)
+    }
+}
