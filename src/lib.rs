@@ -1,4 +1,61 @@
-//! igpu
+//! What every NVIDIA GPU on this machine is doing, at any rate, without disturbing it.
+//!
+//! igpu binds NVML directly, loads it at run time, and fills memory that the caller made once.
+//!
+//! | level | where | what it is for |
+//! | --- | --- | --- |
+//! | [`GpuInfo`] | `info` | all there is to know of a GPU, refilled in place |
+//! | [`process`] | `process` | owners and parents of processes, from `/proc` |
+//! | [`visible`] | `visible` | the rules of `CUDA_VISIBLE_DEVICES` |
+//! | [`Device`] | `device` | one method for one call of NVML |
+//! | [`Nvml`] | `nvml` | loading, initialising, what the driver says of the system |
+//! | [`nvml_sys`] | package `nvml-sys` | `nvml.h` as it is |
 
+#![deny(unsafe_code)]
+
+mod code;
+#[allow(unsafe_code, reason = "the calls of NVML")]
+mod device;
+mod error;
+mod info;
+#[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
+mod nvml;
 pub mod process;
+mod seed;
+mod symbols;
+mod text;
 pub mod visible;
+
+pub use code::ReturnCode;
+pub use device::{
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FieldValue, MemoryInfo, MigMode,
+    PciInfo, PcieCounter, PerformanceState, ProcessKind, ProcessList, ProcessUtilization, RunningProcess, Sample,
+    SampleKind, Samples, TemperatureSensor, Utilization, Value,
+};
+pub use error::{Error, Result};
+pub use info::{
+    GpuClockInfo, GpuInfo, GpuMemoryInfo, GpuPciInfo, GpuPowerInfo, GpuProcessInfo, GpuProcessesInfo,
+    GpuUtilizationInfo, Reading,
+};
+pub use nvml::{InitFlags, Nvml, NvmlBuilder};
+pub use seed::{
+    count_devices, count_visible_devices, devices, devices_index, get_device, nvidia_driver_version, visible_devices,
+    visible_devices_index,
+};
+pub use text::{Escaped, Text};
+
+/// The version of this library, of the `nvml.h` that its bindings were generated from, and the commit that it was built
+/// from: `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`; a commit that is `unknown` was built outside a checkout.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (nvml.h ",
+    env!("IGPU_NVML_HEADER_VERSION"),
+    ", commit ",
+    env!("IGPU_COMMIT"),
+    ")"
+);
+
+/// The README's examples, compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,2 +1,63 @@
-//! igpu
-fn main() {}
+//! The command `igpu`.
+
+mod args;
+mod driver;
+mod fail;
+mod list;
+mod output;
+mod ps;
+mod select;
+mod show;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, Options};
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use fail::Fail;
+use igpu::Nvml;
+use output::Report;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let report = match cli.command {
+        Some(Command::Completions { shell }) => Ok(completions(shell)),
+        Some(Command::Man) => manual(),
+        command => load(&cli.options).and_then(|nvml| match command {
+            Some(Command::List) => list::report(&nvml, &cli.options),
+            Some(Command::Ps) => ps::report(&nvml, &cli.options),
+            Some(Command::Driver) => driver::report(&nvml, &cli.options),
+            Some(Command::Show { gpus }) => show::report(&nvml, &cli.options, &gpus),
+            _ => show::report(&nvml, &cli.options, &[]),
+        }),
+    };
+    output::finish(report, &cli.options)
+}
+
+/// The driver that was asked for: a simulated one, a named one, or this machine's.
+fn load(options: &Options) -> Result<Nvml, Fail> {
+    let builder = match (&options.simulate, &options.library) {
+        (Some(scenario), _) => {
+            let scenario = nvml_sim::Scenario::load(scenario).unwrap_or_else(|error| {
+                Cli::command().error(ErrorKind::InvalidValue, error).exit();
+            });
+            nvml_sim::start(&scenario);
+            // SAFETY: the simulator is linked into this program, and its functions have the signatures of nvml.h.
+            unsafe { Nvml::builder().resolver(nvml_sim::resolve) }
+        }
+        (None, Some(path)) => Nvml::builder().library(path),
+        (None, None) => Nvml::builder(),
+    };
+    builder.load().map_err(Fail::Load)
+}
+
+fn completions(shell: clap_complete::Shell) -> Report {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "igpu", &mut script);
+    Report::text(String::from_utf8_lossy(&script).into_owned())
+}
+
+fn manual() -> Result<Report, Fail> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Fail::Write)?;
+    Ok(Report::text(String::from_utf8_lossy(&page).into_owned()))
+}

@@ -61,7 +61,7 @@ pub struct Owner {
 }
 
 /// Reads owners from `/proc`. Made once; reading allocates nothing and keeps no descriptor open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProcReader {
     dir: Dir,
     ticks_per_second: f64,

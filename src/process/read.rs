@@ -17,6 +17,13 @@ pub(super) struct Dir {
     root: usize,
 }
 
+impl Clone for Dir {
+    /// With the room behind the root, which a derived clone would drop.
+    fn clone(&self) -> Self {
+        Self::new(Path::new(std::ffi::OsStr::from_bytes(self.path.get(..self.root).unwrap_or_default())))
+    }
+}
+
 impl Dir {
     /// The only allocation of the module: the path, once.
     pub(super) fn new(root: &Path) -> Self {

@@ -115,19 +115,24 @@ fn number(uid: u32) -> UserName {
 /// Answers are kept for the life of the process, for 64 uids, "no such user" too: many uids that nobody knows, made up
 /// by a container or on purpose, cost one look each, and cannot push out the names in use. [`forget_users`] drops all
 /// answers. A lookup that fails for another reason (server away) stays open and is tried at the next call.
-pub fn resolve_users() {
+///
+/// Gives whether a uid got a name by it.
+pub fn resolve_users() -> bool {
     let mut open: ArrayVec<u32, SLOTS> = ArrayVec::new();
     // Whoever holds the lock does so for nanoseconds; if not (see `cache`), the uids stay numbers.
-    let Some(guard) = patiently() else { return };
+    let Some(guard) = patiently() else { return false };
     open.extend(guard.slots.iter().filter(|slot| slot.1 == Answer::Unresolved).map(|slot| slot.0));
     // Not held while asking: a sampling thread would find it taken for as long as a server takes to answer.
     drop(guard);
+    let mut named = false;
     for uid in open {
         let answer = ask_system(uid);
+        named |= matches!(answer, Some(Answer::Known(_)));
         if let (Some(answer), Some(mut cache)) = (answer, patiently()) {
             cache.set(uid, answer);
         }
     }
+    named
 }
 
 /// Drops all remembered names and "no such user" answers, so that users added or renamed since are seen.

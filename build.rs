@@ -1,0 +1,34 @@
+//! Facts of the build for `igpu --version`: the version of `nvml.h` from `nvml.pin`, and the commit. It reads files
+//! alone and runs no program, so that it needs nothing that a fresh machine lacks.
+
+use std::{fs, path::Path};
+
+fn main() {
+    println!("cargo::rustc-env=IGPU_NVML_HEADER_VERSION={}", header_version().unwrap_or("unknown".into()));
+    println!("cargo::rustc-env=IGPU_COMMIT={}", commit(Path::new(".git")).unwrap_or("unknown".into()));
+    println!("cargo::rerun-if-changed=build.rs");
+}
+
+fn header_version() -> Option<String> {
+    const PIN: &str = "nvml-sys/nvml.pin";
+    println!("cargo::rerun-if-changed={PIN}");
+    let pin = fs::read_to_string(PIN).ok()?;
+    pin.lines().find_map(|line| line.strip_prefix("version = ").map(str::to_owned))
+}
+
+/// What HEAD points to: a commit itself, or a branch, whose commit is in a file of its own or among the packed ones.
+fn commit(git: &Path) -> Option<String> {
+    let head = read(&git.join("HEAD"))?;
+    let Some(branch) = head.strip_prefix("ref: ") else { return Some(head) };
+    read(&git.join(branch)).or_else(|| {
+        let packed = read(&git.join("packed-refs"))?;
+        packed.lines().find_map(|line| line.strip_suffix(branch)?.strip_suffix(' ').map(str::to_owned))
+    })
+}
+
+fn read(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    // Only a file that is there is watched: cargo builds anew each time when one is not.
+    println!("cargo::rerun-if-changed={}", path.display());
+    Some(text.trim().to_owned())
+}

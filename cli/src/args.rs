@@ -1,0 +1,70 @@
+//! What can be asked on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  igpu                            every GPU with all its readings
+  igpu show 0 GPU-d9bf            the GPU of index 0, and the one whose UUID starts so
+  igpu ps                         the processes on all GPUs, and who owns them
+  igpu --json | jq '.[].power.draw'
+                                  the power of each GPU, in watts
+  CUDA_VISIBLE_DEVICES=1,3 igpu list --visible
+                                  the GPUs that a CUDA program would see
+  igpu --simulate                 four simulated GPUs: no driver needed
+  igpu --simulate=hgx-h100 list   another simulated machine (also a path to a scenario in TOML)
+
+Exit status: 0 done, 1 a failure that is told on stderr, 2 wrong usage.";
+
+/// Shows what every NVIDIA GPU on this machine is doing.
+#[derive(Parser)]
+#[command(name = "igpu", version = igpu::VERSION, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Args)]
+pub struct Options {
+    /// Print one JSON array; readings that a GPU lacks are null
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Keep to the GPUs that CUDA_VISIBLE_DEVICES leaves visible
+    #[arg(long, global = true)]
+    pub visible: bool,
+    /// The driver's library to load, in place of libnvidia-ml.so.1
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "simulate")]
+    pub library: Option<PathBuf>,
+    /// Show a simulated machine: a scenario's name, or a path to one in TOML [without a value: workstation]
+    #[arg(long, global = true, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "workstation")]
+    pub simulate: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// All readings of GPUs: memory, utilisation, PCI, clocks, power, processes [the default]
+    Show {
+        /// Which GPUs: an index, or the start of a UUID; all when none is named
+        #[arg(value_name = "INDEX|UUID-PREFIX")]
+        gpus: Vec<String>,
+    },
+    /// A line for each GPU: index, UUID, name
+    List,
+    /// The processes on all GPUs in one table
+    Ps,
+    /// The versions of driver, NVML and CUDA
+    Driver,
+    /// Print the completions for a shell
+    ///
+    /// For bash: `igpu completions bash > ~/.local/share/bash-completion/completions/igpu`
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page: `igpu man | man -l -`
+    Man,
+}

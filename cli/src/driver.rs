@@ -1,0 +1,41 @@
+//! `igpu driver`: which driver this is.
+
+use igpu::{Error, Nvml};
+use serde::Serialize;
+
+use crate::{args::Options, fail::Fail, output::Report};
+
+#[derive(Serialize)]
+struct Driver {
+    driver_version: Option<String>,
+    nvml_version: Option<String>,
+    cuda_version: Option<String>,
+    library: String,
+}
+
+pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+    let mut problems = Vec::new();
+    let mut told = |answer: Result<String, Error>| answer.map_err(|error| problems.push(error.to_string())).ok();
+    let driver = Driver {
+        driver_version: told(nvml.driver_version().map(|version| version.to_string())),
+        nvml_version: told(nvml.nvml_version().map(|version| version.to_string())),
+        cuda_version: told(nvml.cuda_version().map(|(major, minor)| format!("{major}.{minor}"))),
+        library: if options.simulate.is_some() { "simulated".to_owned() } else { nvml.library().to_owned() },
+    };
+    let mut report = if options.json { Report::json(&[driver])? } else { Report::text(driver.text()) };
+    report.problems = problems;
+    Ok(report)
+}
+
+impl Driver {
+    fn text(&self) -> String {
+        let shown = |text: &Option<String>| igpu::Escaped(text.as_deref().unwrap_or("N/A")).to_string();
+        format!(
+            "DRIVER VERSION : {}\nNVML VERSION   : {}\nCUDA VERSION   : {}\nLIBRARY        : {}\n",
+            shown(&self.driver_version),
+            shown(&self.nvml_version),
+            shown(&self.cuda_version),
+            self.library
+        )
+    }
+}

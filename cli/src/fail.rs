@@ -1,0 +1,31 @@
+//! What the command can fail with, as one sentence on stderr.
+
+use std::{fmt, io};
+
+pub enum Fail {
+    /// No driver could be loaded.
+    Load(igpu::Error),
+    /// The driver does not answer for the machine as a whole.
+    Driver(igpu::Error),
+    /// No GPU, or more than one, is meant by what was named.
+    Selection(String),
+    /// The output could not be written or made.
+    Write(io::Error),
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => write!(f, "{error}; or see simulated GPUs with `igpu --simulate`"),
+            Self::Driver(error) => error.fmt(f),
+            Self::Selection(sentence) => f.write_str(sentence),
+            Self::Write(error) => write!(f, "the output could not be written ({error}); look at where it goes"),
+        }
+    }
+}
+
+impl From<igpu::Error> for Fail {
+    fn from(error: igpu::Error) -> Self {
+        Self::Driver(error)
+    }
+}

@@ -1,0 +1,47 @@
+//! `igpu list`: a line for each GPU.
+
+use std::fmt::Write as _;
+
+use igpu::{Escaped, Nvml, Text};
+use serde::Serialize;
+
+use crate::{args::Options, fail::Fail, output::Report, select};
+
+#[derive(Serialize)]
+struct Line {
+    index: u32,
+    uuid: Option<Text>,
+    name: Option<Text>,
+}
+
+pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+    let mut lines = Vec::new();
+    let mut problems = Vec::new();
+    for index in select::indices(nvml, options, &[])? {
+        let answer = nvml.device(index).map(|device| (device.uuid(), device.name()));
+        let (uuid, name) = match answer {
+            Ok((uuid, name)) => (uuid, name),
+            Err(error) => (Err(error.clone()), Err(error)),
+        };
+        if let Some(error) = [&uuid, &name].into_iter().find_map(|text| text.as_ref().err()) {
+            problems.push(select::sentence(index, uuid.as_ref().ok().map(|uuid| uuid.as_str()), error));
+        }
+        lines.push(Line { index, uuid: uuid.ok(), name: name.ok() });
+    }
+    let mut report = match lines.as_slice() {
+        [] => Report::nothing(options),
+        lines if options.json => Report::json(lines)?,
+        lines => Report::text(lines.iter().map(Line::text).collect()),
+    };
+    report.problems = problems;
+    Ok(report)
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let mut line = String::new();
+        let shown = |text: &Option<Text>| Escaped(text.as_deref().unwrap_or("N/A")).to_string();
+        let _ = writeln!(line, "{:<2} {:<40} {}", self.index, shown(&self.uuid), shown(&self.name));
+        line
+    }
+}

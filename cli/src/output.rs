@@ -1,0 +1,80 @@
+//! What a command found, and how it ends: all of stdout in one piece, then what went wrong on stderr.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use igpu::ReturnCode;
+use serde::Serialize;
+
+use crate::{args::Options, fail::Fail};
+
+/// What goes to stdout, and a sentence for each thing that could not be shown.
+#[derive(Default)]
+pub struct Report {
+    pub stdout: String,
+    pub problems: Vec<String>,
+}
+
+/// What is said where there is no GPU.
+pub const NO_GPU: &str = "There is no NVIDIA GPU on this machine.\n";
+/// What is said where there are GPUs, but none for CUDA.
+pub const NONE_VISIBLE: &str = "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n";
+
+impl Report {
+    pub fn text(stdout: String) -> Self {
+        Self { stdout, ..Self::default() }
+    }
+
+    /// One JSON array.
+    pub fn json<T: Serialize>(items: &[T]) -> Result<Self, Fail> {
+        let mut text = serde_json::to_string_pretty(items).map_err(|error| Fail::Write(error.into()))?;
+        text.push('\n');
+        Ok(Self::text(text))
+    }
+
+    /// Where no GPU is to be shown: an empty array, or a sentence that says why.
+    pub fn nothing(options: &Options) -> Self {
+        let sentence = if options.visible { NONE_VISIBLE } else { NO_GPU };
+        Self::text(if options.json { "[]\n".to_owned() } else { sentence.to_owned() })
+    }
+}
+
+/// Prints the report, and gives the exit status that goes with it.
+pub fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
+    let report = match report {
+        // The driver is there and says that it has nothing to drive.
+        Err(Fail::Load(error)) if error.code() == Some(ReturnCode(NO_GPUS_FOUND)) => Ok(Report::nothing(options)),
+        other => other,
+    };
+    let (stdout, problems) = match report {
+        Ok(Report { stdout, problems }) => (stdout, problems),
+        Err(fail) => (String::new(), vec![fail.to_string()]),
+    };
+    match write(&stdout) {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        Err(error) => return fail(&[Fail::Write(error).to_string()]),
+        Ok(()) => {}
+    }
+    if problems.is_empty() { ExitCode::SUCCESS } else { fail(&problems) }
+}
+
+/// NVML_ERROR_GPU_NOT_FOUND.
+const NO_GPUS_FOUND: u32 = 28;
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+fn fail(problems: &[String]) -> ExitCode {
+    let mut stderr = io::stderr().lock();
+    for problem in problems {
+        // Nobody is left to tell when stderr is closed.
+        let _ = writeln!(stderr, "igpu: {problem}");
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,78 @@
+//! `igpu ps`: the processes on all GPUs in one table.
+
+use igpu::{Escaped, GpuInfo, GpuProcessInfo, Nvml, process::local_time_text};
+use serde::Serialize;
+
+use crate::{args::Options, fail::Fail, output::Report, select};
+
+#[derive(Serialize)]
+struct Row<'a> {
+    /// The index of the GPU.
+    gpu: u32,
+    #[serde(flatten)]
+    process: &'a GpuProcessInfo,
+}
+
+const HEAD: [&str; 9] = ["GPU", "PID", "TYPE", "NAME", "USER", "PARENT", "PARENT NAME", "CREATION TIME", "GPU MEM"];
+
+pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+    let indices = select::indices(nvml, options, &[])?;
+    if indices.is_empty() {
+        return Ok(Report::nothing(options));
+    }
+    let gpus = select::gpus(nvml, &indices)?;
+    let rows: Vec<Row<'_>> =
+        gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| Row { gpu: gpu.index, process })).collect();
+    let mut report = if options.json { Report::json(&rows)? } else { Report::text(table(&rows)) };
+    report.problems = select::problems(&gpus);
+    report.problems.extend(gpus.iter().filter(|gpu| gpu.processes.cut() > 0).map(cut));
+    Ok(report)
+}
+
+fn cut(gpu: &GpuInfo) -> String {
+    let (shown, total) = (gpu.processes.len(), gpu.processes.total());
+    format!("GPU {} has {total} processes, of which {shown} are shown; report this driver", gpu.index)
+}
+
+/// The rows under a head, each column as wide as its widest cell.
+fn table(rows: &[Row<'_>]) -> String {
+    let mut lines: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(Row::cells));
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..HEAD.len()).map(|column| width(column).unwrap_or(0)).collect();
+    lines
+        .iter()
+        .map(|line| {
+            let cells: Vec<String> =
+                line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width)).collect();
+            format!("{}\n", cells.join("  ").trim_end())
+        })
+        .collect()
+}
+
+impl Row<'_> {
+    fn cells(&self) -> Vec<String> {
+        let process = self.process;
+        let text = |text: Option<&str>| Escaped(text.unwrap_or("N/A")).to_string();
+        let created = process.create_time.and_then(local_time_text);
+        vec![
+            self.place(),
+            process.pid.to_string(),
+            process.kind.to_string(),
+            text(process.name.as_deref()),
+            text(process.user.as_deref()),
+            process.parent_pid.map_or("N/A".to_owned(), |pid| pid.to_string()),
+            text(process.parent_name.as_deref()),
+            text(created.as_deref()),
+            process.gpu_memory.map_or("N/A".to_owned(), |mib| format!("{mib} MiB")),
+        ]
+    }
+
+    /// The GPU, and under MIG the instances: `0/3/0`.
+    fn place(&self) -> String {
+        match (self.process.gpu_instance_id, self.process.compute_instance_id) {
+            (Some(gpu_instance), Some(compute_instance)) => format!("{}/{gpu_instance}/{compute_instance}", self.gpu),
+            _ => self.gpu.to_string(),
+        }
+    }
+}

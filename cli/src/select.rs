@@ -1,0 +1,72 @@
+//! Which GPUs are meant: all, those that CUDA_VISIBLE_DEVICES leaves, those that were named.
+
+use igpu::{Error, GpuInfo, Nvml, ProcessList};
+
+use crate::{args::Options, fail::Fail};
+
+/// The indices of the GPUs to show, in the order to show them in.
+pub fn indices(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Vec<u32>, Fail> {
+    let all = if options.visible { nvml.visible_devices_index()? } else { nvml.devices_index()? };
+    if named.is_empty() {
+        return Ok(all);
+    }
+    let mut chosen = Vec::new();
+    for name in named {
+        let index = find(nvml, &all, name)?;
+        if !chosen.contains(&index) {
+            chosen.push(index);
+        }
+    }
+    Ok(chosen)
+}
+
+/// The one GPU that a number or the start of a UUID stands for.
+fn find(nvml: &Nvml, among: &[u32], name: &str) -> Result<u32, Fail> {
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+        let index = name.parse().unwrap_or(u32::MAX);
+        let count = nvml.device_count()?;
+        return match among.contains(&index) {
+            true => Ok(index),
+            false if index < count => {
+                Err(Fail::Selection(format!("GPU {index} is hidden by CUDA_VISIBLE_DEVICES; leave --visible out")))
+            }
+            false => Err(Fail::Driver(Error::InvalidIndex { index, count })),
+        };
+    }
+    let uuid = |index: &u32| nvml.device(*index).and_then(|device| device.uuid()).unwrap_or_default();
+    let matches = |index: &&u32| !name.is_empty() && starts_with(&uuid(index), name);
+    match among.iter().filter(matches).collect::<Vec<_>>()[..] {
+        [index] => Ok(*index),
+        [] => Err(Fail::Selection(format!("no GPU has a UUID that starts with {name:?}; `igpu list` shows them"))),
+        ref several => Err(Fail::Selection(format!(
+            "{} GPUs have a UUID that starts with {name:?}; give more of it (`igpu list` shows them)",
+            several.len()
+        ))),
+    }
+}
+
+/// Whether the UUID starts so, with its `GPU-` or without.
+fn starts_with(uuid: &str, start: &str) -> bool {
+    let bare = uuid.strip_prefix("GPU-").unwrap_or(uuid);
+    [uuid, bare].iter().any(|uuid| uuid.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start)))
+}
+
+/// All readings of the GPUs of these indices.
+pub fn gpus(nvml: &Nvml, indices: &[u32]) -> Result<Vec<GpuInfo>, Fail> {
+    let gpus: igpu::Result<_> = indices.iter().map(|index| GpuInfo::new(nvml, *index, ProcessList::LARGEST)).collect();
+    Ok(gpus?)
+}
+
+/// A sentence for each GPU that could not be read.
+pub fn problems(gpus: &[GpuInfo]) -> Vec<String> {
+    let problem = |gpu: &GpuInfo| gpu.error().map(|error| sentence(gpu.index, gpu.uuid.as_deref(), error));
+    gpus.iter().filter_map(problem).collect()
+}
+
+/// Names a GPU that could not be read, and says why.
+pub fn sentence(index: u32, uuid: Option<&str>, error: &Error) -> String {
+    match uuid.filter(|uuid| !uuid.is_empty()) {
+        Some(uuid) => format!("GPU {index} ({}) could not be read: {error}", igpu::Escaped(uuid)),
+        None => format!("GPU {index} could not be read: {error}"),
+    }
+}

@@ -1,0 +1,159 @@
+//! What the driver's return codes mean, and what the reader can do about them.
+
+use std::fmt;
+
+use nvml_sys as sys;
+
+/// A return code of NVML (`nvmlReturn_t`).
+///
+/// A newtype, not an enum: a driver newer than the header may answer a code that this list lacks, and that code is
+/// kept as it came.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReturnCode(pub u32);
+
+/// One line of the table below.
+struct Meaning {
+    code: sys::nvmlReturn_t,
+    name: &'static str,
+    /// The few words that igpu 0.1.2 prints in place of a reading.
+    short: &'static str,
+    /// What it means, and after the semicolon what to do.
+    sentence: &'static str,
+}
+
+const fn meaning(code: sys::nvmlReturn_t, name: &'static str, short: &'static str, sentence: &'static str) -> Meaning {
+    Meaning { code, name, short, sentence }
+}
+
+#[rustfmt::skip] // one code a line reads as the table that it is
+const MEANINGS: [Meaning; 32] = [
+    meaning(sys::NVML_SUCCESS, "NVML_SUCCESS", "Success", "the call succeeded"),
+    meaning(sys::NVML_ERROR_UNINITIALIZED, "NVML_ERROR_UNINITIALIZED", "Uninitialized", "NVML is not initialised in this process; load it again"),
+    meaning(sys::NVML_ERROR_INVALID_ARGUMENT, "NVML_ERROR_INVALID_ARGUMENT", "Invalid Argument", "the driver refuses an argument; check the index or id that was asked for"),
+    meaning(sys::NVML_ERROR_NOT_SUPPORTED, "NVML_ERROR_NOT_SUPPORTED", "Not Supported", "this GPU or driver does not offer it (an answer that may pass: ask again later)"),
+    meaning(sys::NVML_ERROR_NO_PERMISSION, "NVML_ERROR_NO_PERMISSION", "Insufficient Permissions", "this user may not ask for it; run as root or ask the administrator for access to /dev/nvidia*"),
+    meaning(sys::NVML_ERROR_ALREADY_INITIALIZED, "NVML_ERROR_ALREADY_INITIALIZED", "Already Initialized", "NVML is initialised already; use the handle that there is"),
+    meaning(sys::NVML_ERROR_NOT_FOUND, "NVML_ERROR_NOT_FOUND", "Not Found", "the driver knows nothing of the kind; check what was asked for, or ask again when there is new data"),
+    meaning(sys::NVML_ERROR_INSUFFICIENT_SIZE, "NVML_ERROR_INSUFFICIENT_SIZE", "Insufficient Size", "the buffer is too small; give a larger one"),
+    meaning(sys::NVML_ERROR_INSUFFICIENT_POWER, "NVML_ERROR_INSUFFICIENT_POWER", "Insufficient External Power", "the GPU's external power cables are not attached properly; attach them"),
+    meaning(sys::NVML_ERROR_DRIVER_NOT_LOADED, "NVML_ERROR_DRIVER_NOT_LOADED", "Driver Not Loaded", "the NVIDIA kernel module is not loaded; run `modprobe nvidia`, or install the driver"),
+    meaning(sys::NVML_ERROR_TIMEOUT, "NVML_ERROR_TIMEOUT", "Timeout", "the driver gave up waiting for the GPU; try again"),
+    meaning(sys::NVML_ERROR_IRQ_ISSUE, "NVML_ERROR_IRQ_ISSUE", "Interrupt Request Issue", "the kernel found a fault with the GPU's interrupts; look into dmesg"),
+    meaning(sys::NVML_ERROR_LIBRARY_NOT_FOUND, "NVML_ERROR_LIBRARY_NOT_FOUND", "NVML Shared Library Not Found", "NVML did not find a library that it needs; reinstall the driver's user-space package"),
+    meaning(sys::NVML_ERROR_FUNCTION_NOT_FOUND, "NVML_ERROR_FUNCTION_NOT_FOUND", "Function Not Found", "this driver lacks the function; a newer driver has it"),
+    meaning(sys::NVML_ERROR_CORRUPTED_INFOROM, "NVML_ERROR_CORRUPTED_INFOROM", "Corrupted infoROM", "the GPU's infoROM is corrupted; the board may need service"),
+    meaning(sys::NVML_ERROR_GPU_IS_LOST, "NVML_ERROR_GPU_IS_LOST", "GPU is lost", "the GPU fell off the bus or cannot be reached any more; look for Xid messages in dmesg, then reset the GPU or reboot"),
+    meaning(sys::NVML_ERROR_RESET_REQUIRED, "NVML_ERROR_RESET_REQUIRED", "GPU requires restart", "the GPU must be reset before it can be used again; run `nvidia-smi --gpu-reset`, or reboot"),
+    meaning(sys::NVML_ERROR_OPERATING_SYSTEM, "NVML_ERROR_OPERATING_SYSTEM", "The operating system has blocked the request.", "the operating system or a cgroup blocks the GPU's control device; give the container access to it"),
+    meaning(sys::NVML_ERROR_LIB_RM_VERSION_MISMATCH, "NVML_ERROR_LIB_RM_VERSION_MISMATCH", "RM has detected an NVML/RM version mismatch.", "the driver's library and its kernel module are of different versions, as after an upgrade; reboot, or unload and reload the nvidia modules"),
+    meaning(sys::NVML_ERROR_IN_USE, "NVML_ERROR_IN_USE", "In use by another client", "the GPU is in use; stop its users first"),
+    meaning(sys::NVML_ERROR_MEMORY, "NVML_ERROR_MEMORY", "Insufficient Memory", "the driver found too little memory; free some"),
+    meaning(sys::NVML_ERROR_NO_DATA, "NVML_ERROR_NO_DATA", "No data", "the driver has no data for it yet; ask again later"),
+    meaning(sys::NVML_ERROR_VGPU_ECC_NOT_SUPPORTED, "NVML_ERROR_VGPU_ECC_NOT_SUPPORTED", "The requested vgpu operation is not available on target device, becasue ECC is enabled", "the vGPU operation is not available while ECC is enabled; disable ECC"),
+    meaning(sys::NVML_ERROR_INSUFFICIENT_RESOURCES, "NVML_ERROR_INSUFFICIENT_RESOURCES", "Ran out of critical resources, other than memory", "the driver ran out of a resource other than memory; close other users of NVML"),
+    meaning(sys::NVML_ERROR_FREQ_NOT_SUPPORTED, "NVML_ERROR_FREQ_NOT_SUPPORTED", "Ran out of critical resources, other than memory", "the GPU does not support that frequency; ask which it supports"),
+    meaning(sys::NVML_ERROR_ARGUMENT_VERSION_MISMATCH, "NVML_ERROR_ARGUMENT_VERSION_MISMATCH", "The provided version is invalid/unsupported", "the driver does not know this version of the call's struct; a newer driver does"),
+    meaning(sys::NVML_ERROR_DEPRECATED, "NVML_ERROR_DEPRECATED", "The requested functionality has been deprecated", "this driver has given the function up; an older driver has it"),
+    meaning(sys::NVML_ERROR_NOT_READY, "NVML_ERROR_NOT_READY", "The system is not ready for the request", "the GPU is not ready yet; ask again later"),
+    meaning(sys::NVML_ERROR_GPU_NOT_FOUND, "NVML_ERROR_GPU_NOT_FOUND", "No GPUs were found", "the driver found no GPU; check `lspci`, the cables and dmesg"),
+    meaning(sys::NVML_ERROR_INVALID_STATE, "NVML_ERROR_INVALID_STATE", "Resource not in correct state to perform requested operation", "the GPU is not in a state that allows the call; ask again later"),
+    meaning(sys::NVML_ERROR_RESET_TYPE_NOT_SUPPORTED, "NVML_ERROR_RESET_TYPE_NOT_SUPPORTED", "Reset type not supported", "the GPU does not support that kind of reset; use another"),
+    meaning(sys::NVML_ERROR_UNKNOWN, "NVML_ERROR_UNKNOWN", "Unknown Error", "the driver met an internal error; look into dmesg, then try again"),
+];
+
+impl ReturnCode {
+    /// The call succeeded.
+    pub const SUCCESS: Self = Self(sys::NVML_SUCCESS.0);
+    /// NVML is not initialised in this process.
+    pub const UNINITIALIZED: Self = Self(sys::NVML_ERROR_UNINITIALIZED.0);
+    /// An argument was refused.
+    pub const INVALID_ARGUMENT: Self = Self(sys::NVML_ERROR_INVALID_ARGUMENT.0);
+    /// The GPU or the driver does not offer what was asked for; one such answer is no proof (see the README).
+    pub const NOT_SUPPORTED: Self = Self(sys::NVML_ERROR_NOT_SUPPORTED.0);
+    /// The user may not ask for it.
+    pub const NO_PERMISSION: Self = Self(sys::NVML_ERROR_NO_PERMISSION.0);
+    /// Nothing of the kind, or nothing new.
+    pub const NOT_FOUND: Self = Self(sys::NVML_ERROR_NOT_FOUND.0);
+    /// The caller's buffer is too small.
+    pub const INSUFFICIENT_SIZE: Self = Self(sys::NVML_ERROR_INSUFFICIENT_SIZE.0);
+    /// The kernel module is not loaded.
+    pub const DRIVER_NOT_LOADED: Self = Self(sys::NVML_ERROR_DRIVER_NOT_LOADED.0);
+    /// The driver lacks the function.
+    pub const FUNCTION_NOT_FOUND: Self = Self(sys::NVML_ERROR_FUNCTION_NOT_FOUND.0);
+    /// The GPU fell off the bus.
+    pub const GPU_IS_LOST: Self = Self(sys::NVML_ERROR_GPU_IS_LOST.0);
+    /// The GPU must be reset.
+    pub const RESET_REQUIRED: Self = Self(sys::NVML_ERROR_RESET_REQUIRED.0);
+    /// Library and kernel module are of different versions.
+    pub const LIB_RM_VERSION_MISMATCH: Self = Self(sys::NVML_ERROR_LIB_RM_VERSION_MISMATCH.0);
+    /// The version of a call's struct is not known to the driver.
+    pub const ARGUMENT_VERSION_MISMATCH: Self = Self(sys::NVML_ERROR_ARGUMENT_VERSION_MISMATCH.0);
+    /// An internal error of the driver.
+    pub const UNKNOWN: Self = Self(sys::NVML_ERROR_UNKNOWN.0);
+
+    fn known(self) -> Option<&'static Meaning> {
+        MEANINGS.iter().find(|meaning| meaning.code.0 == self.0)
+    }
+
+    /// The name in `nvml.h`, `None` for a code newer than the header (13.5.37).
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        self.known().map(|known| known.name)
+    }
+
+    /// The few words that igpu 0.1.2 shows in place of a reading: `Insufficient Permissions`.
+    #[must_use]
+    pub fn short(self) -> &'static str {
+        self.known().map_or("Unknown Error", |known| known.short)
+    }
+
+    /// What the code means and what the reader can do about it, without a capital or a full stop.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        self.known()
+            .map_or("a code that this version of igpu does not know; look it up in the driver's nvml.h", |known| {
+                known.sentence
+            })
+    }
+}
+
+impl fmt::Display for ReturnCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", self.0),
+            None => write!(f, "code {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for ReturnCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<sys::nvmlReturn_t> for ReturnCode {
+    fn from(code: sys::nvmlReturn_t) -> Self {
+        Self(code.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_line() {
+        for (line, meaning) in MEANINGS.iter().enumerate() {
+            assert!(MEANINGS[..line].iter().all(|other| other.code != meaning.code), "{} stands twice", meaning.name);
+            assert!(meaning.name == "NVML_SUCCESS" || meaning.sentence.contains([';', '(']), "{}", meaning.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_kept() {
+        let code = ReturnCode(4711);
+        assert_eq!((code.name(), code.to_string().as_str()), (None, "code 4711"));
+        assert!(code.sentence().contains("does not know"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Power, its limits, and energy.
+
+use super::{Device, FieldId};
+use crate::{Result, symbols::present};
+
+impl Device {
+    /// Power now, in milliwatts, ±5 %. An average over the sensor's window on most boards since driver R530 (1 s on
+    /// Hopper, Ampere and Ada but GA100), instant before.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPowerUsage")]
+    pub fn power_usage(&self) -> Result<u32> {
+        self.get_u32("nvmlDeviceGetPowerUsage", self.functions().nvmlDeviceGetPowerUsage)
+    }
+
+    /// Average power in milliwatts, from field 185. Ampere and later, since driver R530 or so.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "NVML_FI_DEV_POWER_AVERAGE")]
+    pub fn power_average(&self) -> Result<u32> {
+        self.field(FieldId::POWER_AVERAGE, FieldId::SCOPE_GPU).map(|value| value.as_u64() as u32)
+    }
+
+    /// Instant power in milliwatts, from field 186. Since driver R530 or so.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "NVML_FI_DEV_POWER_INSTANT")]
+    pub fn power_instant(&self) -> Result<u32> {
+        self.field(FieldId::POWER_INSTANT, FieldId::SCOPE_GPU).map(|value| value.as_u64() as u32)
+    }
+
+    /// Energy used since the driver was loaded, in millijoules. Volta and later, since driver R384 or so.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetTotalEnergyConsumption")]
+    pub fn total_energy(&self) -> Result<u64> {
+        const CALL: &str = "nvmlDeviceGetTotalEnergyConsumption";
+        let function = present(CALL, self.functions().nvmlDeviceGetTotalEnergyConsumption)?;
+        let mut millijoules = 0;
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
+        self.call(CALL, |device| unsafe { function(device, &mut millijoules) })?;
+        Ok(millijoules)
+    }
+
+    /// Whether power management is on.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPowerManagementMode")]
+    pub fn power_management_mode(&self) -> Result<bool> {
+        self.enabled("nvmlDeviceGetPowerManagementMode", self.functions().nvmlDeviceGetPowerManagementMode)
+    }
+
+    /// The power limit that was set, in milliwatts.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPowerManagementLimit")]
+    pub fn power_management_limit(&self) -> Result<u32> {
+        self.get_u32("nvmlDeviceGetPowerManagementLimit", self.functions().nvmlDeviceGetPowerManagementLimit)
+    }
+
+    /// The power limit in force, in milliwatts: the least of all limits.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetEnforcedPowerLimit")]
+    pub fn enforced_power_limit(&self) -> Result<u32> {
+        self.get_u32("nvmlDeviceGetEnforcedPowerLimit", self.functions().nvmlDeviceGetEnforcedPowerLimit)
+    }
+
+    /// The least and the greatest power limit that can be set, in milliwatts.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPowerManagementLimitConstraints")]
+    pub fn power_limit_constraints(&self) -> Result<(u32, u32)> {
+        const CALL: &str = "nvmlDeviceGetPowerManagementLimitConstraints";
+        let function = present(CALL, self.functions().nvmlDeviceGetPowerManagementLimitConstraints)?;
+        let (mut min, mut max) = (0, 0);
+        // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
+        self.call(CALL, |device| unsafe { function(device, &mut min, &mut max) })?;
+        Ok((min, max))
+    }
+}

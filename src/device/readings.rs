@@ -1,0 +1,327 @@
+//! What changes by the moment: utilisation, memory, clocks, temperature, fan, link, states, error counts.
+
+use nvml_sys as sys;
+
+use super::{
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FillU32, PcieCounter,
+    PerformanceState, TemperatureSensor,
+};
+use crate::{
+    Error, Result,
+    symbols::{self, present},
+};
+
+/// How busy the GPU was over the driver's last sample period (1/6 s to 1 s, by product).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utilization {
+    /// Percent of the time in which one kernel or more was running.
+    pub gpu: u32,
+    /// Percent of the time in which device memory was being read or written.
+    pub memory: u32,
+}
+
+/// The GPU's memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryInfo {
+    /// All of it.
+    pub total: u64,
+    /// In use by processes. From a driver without `nvmlDeviceGetMemoryInfo_v2` it includes what is reserved.
+    pub used: u64,
+    /// Free.
+    pub free: u64,
+    /// Kept by the driver and the firmware; `None` from a driver without `nvmlDeviceGetMemoryInfo_v2` (before R510).
+    pub reserved: Option<u64>,
+}
+
+impl Device {
+    /// How busy the GPU is.
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_SUPPORTED` when the GPU is divided by MIG.
+    #[doc(alias = "nvmlDeviceGetUtilizationRates")]
+    pub fn utilization_rates(&self) -> Result<Utilization> {
+        const CALL: &str = "nvmlDeviceGetUtilizationRates";
+        let function = present(CALL, self.functions().nvmlDeviceGetUtilizationRates)?;
+        let mut raw = sys::nvmlUtilization_t::default();
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
+        self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
+        Ok(Utilization { gpu: raw.gpu, memory: raw.memory })
+    }
+
+    /// How busy the video encoder is, in percent, and the driver's sample period in µs.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetEncoderUtilization")]
+    pub fn encoder_utilization(&self) -> Result<(u32, u32)> {
+        self.engine_utilization("nvmlDeviceGetEncoderUtilization", self.functions().nvmlDeviceGetEncoderUtilization)
+    }
+
+    /// How busy the video decoder is, in percent, and the driver's sample period in µs.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetDecoderUtilization")]
+    pub fn decoder_utilization(&self) -> Result<(u32, u32)> {
+        self.engine_utilization("nvmlDeviceGetDecoderUtilization", self.functions().nvmlDeviceGetDecoderUtilization)
+    }
+
+    fn engine_utilization(
+        &self,
+        call: &'static str,
+        function: Option<unsafe extern "C" fn(sys::nvmlDevice_t, *mut u32, *mut u32) -> sys::nvmlReturn_t>,
+    ) -> Result<(u32, u32)> {
+        let function = present(call, function)?;
+        let (mut percent, mut period_us) = (0, 0);
+        // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
+        self.call(call, |device| unsafe { function(device, &mut percent, &mut period_us) })?;
+        Ok((percent, period_us))
+    }
+
+    /// The GPU's memory, by version 2 of the call where the driver has it.
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_SUPPORTED` on parts whose memory is the system's (GB10).
+    #[doc(alias = "nvmlDeviceGetMemoryInfo_v2")]
+    #[doc(alias = "nvmlDeviceGetMemoryInfo")]
+    pub fn memory_info(&self) -> Result<MemoryInfo> {
+        let newer = &self.nvml.symbols().memory_info_v2;
+        let Some(function) = newer.usable(self.functions().nvmlDeviceGetMemoryInfo_v2) else {
+            return self.memory_info_v1();
+        };
+        let mut raw = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
+        // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
+        let answer = self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) });
+        if newer.is_refused(&answer) {
+            return self.memory_info_v1();
+        }
+        answer?;
+        Ok(MemoryInfo { total: raw.total, used: raw.used, free: raw.free, reserved: Some(raw.reserved) })
+    }
+
+    fn memory_info_v1(&self) -> Result<MemoryInfo> {
+        const CALL: &str = "nvmlDeviceGetMemoryInfo";
+        let function = present(CALL, self.functions().nvmlDeviceGetMemoryInfo)?;
+        let mut raw = sys::nvmlMemory_t::default();
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
+        self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
+        Ok(MemoryInfo { total: raw.total, used: raw.used, free: raw.free, reserved: None })
+    }
+
+    /// The current frequency of a clock, in MHz.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetClockInfo")]
+    pub fn clock(&self, clock: Clock) -> Result<u32> {
+        const CALL: &str = "nvmlDeviceGetClockInfo";
+        let function = present(CALL, self.functions().nvmlDeviceGetClockInfo)?;
+        let mut mhz = 0;
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+        self.call(CALL, |device| unsafe { function(device, sys::nvmlClockType_enum(clock.0), &mut mhz) })?;
+        Ok(mhz)
+    }
+
+    /// The temperature at a sensor, in °C; by `nvmlDeviceGetTemperatureV` where the driver has it (R570), which knows
+    /// temperatures below zero.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetTemperatureV")]
+    #[doc(alias = "nvmlDeviceGetTemperature")]
+    pub fn temperature(&self, sensor: TemperatureSensor) -> Result<i32> {
+        let newer = &self.nvml.symbols().temperature_v;
+        let Some(function) = newer.usable(self.functions().nvmlDeviceGetTemperatureV) else {
+            return self.temperature_v1(sensor);
+        };
+        let mut raw = sys::nvmlTemperature_t {
+            version: sys::nvmlTemperature_v1,
+            sensorType: sys::nvmlTemperatureSensors_enum(sensor.0),
+            temperature: 0,
+        };
+        // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
+        let answer = self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) });
+        if newer.is_refused(&answer) {
+            return self.temperature_v1(sensor);
+        }
+        answer.map(|()| raw.temperature)
+    }
+
+    fn temperature_v1(&self, sensor: TemperatureSensor) -> Result<i32> {
+        const CALL: &str = "nvmlDeviceGetTemperature";
+        let function = present(CALL, self.functions().nvmlDeviceGetTemperature)?;
+        let mut celsius = 0u32;
+        let sensor = sys::nvmlTemperatureSensors_enum(sensor.0);
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+        self.call(CALL, |device| unsafe { function(device, sensor, &mut celsius) })?;
+        Ok(celsius as i32)
+    }
+
+    /// The memory's temperature in °C, from field 82. HBM boards and some others; since driver R418 or so.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "NVML_FI_DEV_MEMORY_TEMP")]
+    pub fn memory_temperature(&self) -> Result<u32> {
+        self.field(FieldId::MEMORY_TEMP, 0).map(|value| value.as_u64() as u32)
+    }
+
+    /// The intended speed of the fans, in percent of the maximum; more than 100 is possible.
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_SUPPORTED` on boards without a fan.
+    #[doc(alias = "nvmlDeviceGetFanSpeed")]
+    #[doc(alias = "nvmlDeviceGetFanSpeed_v2")]
+    pub fn fan_speed(&self) -> Result<u32> {
+        match self.nvml.symbols().fan_speed {
+            symbols::FanSpeed::V1(function) => self.get_u32("nvmlDeviceGetFanSpeed", Some(function)),
+            symbols::FanSpeed::V2(function) => {
+                let mut percent = 0;
+                // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+                self.call("nvmlDeviceGetFanSpeed_v2", |device| unsafe { function(device, 0, &mut percent) })?;
+                Ok(percent)
+            }
+            symbols::FanSpeed::Absent => Err(Error::MissingSymbol { symbol: "nvmlDeviceGetFanSpeed" }),
+        }
+    }
+
+    /// The performance state.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPerformanceState")]
+    pub fn performance_state(&self) -> Result<PerformanceState> {
+        const CALL: &str = "nvmlDeviceGetPerformanceState";
+        let function = present(CALL, self.functions().nvmlDeviceGetPerformanceState)?;
+        let mut state = sys::nvmlPStates_enum(0);
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
+        self.call(CALL, |device| unsafe { function(device, &mut state) })?;
+        Ok(PerformanceState(state.0))
+    }
+
+    /// The PCIe generation now; lower while the GPU is idle.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetCurrPcieLinkGeneration")]
+    pub fn pcie_link_generation(&self) -> Result<u32> {
+        self.get_u32("nvmlDeviceGetCurrPcieLinkGeneration", self.functions().nvmlDeviceGetCurrPcieLinkGeneration)
+    }
+
+    /// The number of PCIe lanes now.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetCurrPcieLinkWidth")]
+    pub fn pcie_link_width(&self) -> Result<u32> {
+        self.get_u32("nvmlDeviceGetCurrPcieLinkWidth", self.functions().nvmlDeviceGetCurrPcieLinkWidth)
+    }
+
+    /// What went over the PCIe link in one direction, in KB/s over the last 20 ms. **The call blocks for those 20 ms**;
+    /// the byte counters of fields 197 and 198 ([`FieldId::PCIE_TX_BYTES`]) do not.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPcieThroughput")]
+    pub fn pcie_throughput(&self, counter: PcieCounter) -> Result<u32> {
+        const CALL: &str = "nvmlDeviceGetPcieThroughput";
+        let function = present(CALL, self.functions().nvmlDeviceGetPcieThroughput)?;
+        let mut kilobytes = 0;
+        let counter = sys::nvmlPcieUtilCounter_enum(counter.0);
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+        self.call(CALL, |device| unsafe { function(device, counter, &mut kilobytes) })?;
+        Ok(kilobytes)
+    }
+
+    /// How many bytes went over the PCIe link in one direction since the driver was loaded, from fields 197 and 198:
+    /// does not block. Since driver R525 or so.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "NVML_FI_DEV_PCIE_COUNT_TX_BYTES")]
+    #[doc(alias = "NVML_FI_DEV_PCIE_COUNT_RX_BYTES")]
+    pub fn pcie_bytes(&self, counter: PcieCounter) -> Result<u64> {
+        let field = if counter == PcieCounter::TX { FieldId::PCIE_TX_BYTES } else { FieldId::PCIE_RX_BYTES };
+        self.field(field, 0).map(|value| value.as_u64())
+    }
+
+    /// How many PCIe packets had to be sent again.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPcieReplayCounter")]
+    pub fn pcie_replay_counter(&self) -> Result<u32> {
+        self.get_u32("nvmlDeviceGetPcieReplayCounter", self.functions().nvmlDeviceGetPcieReplayCounter)
+    }
+
+    /// Why the clocks are not higher. Drivers before R535 have the call under its former name, which is used there.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetCurrentClocksEventReasons")]
+    #[doc(alias = "nvmlDeviceGetCurrentClocksThrottleReasons")]
+    pub fn clocks_event_reasons(&self) -> Result<ClocksEventReasons> {
+        const CALL: &str = "nvmlDeviceGetCurrentClocksEventReasons";
+        let functions = self.functions();
+        let function = functions.nvmlDeviceGetCurrentClocksEventReasons;
+        let function = present(CALL, function.or(functions.nvmlDeviceGetCurrentClocksThrottleReasons))?;
+        let mut bits = 0;
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
+        self.call(CALL, |device| unsafe { function(device, &mut bits) })?;
+        Ok(ClocksEventReasons(bits))
+    }
+
+    /// How many memory errors ECC has seen.
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_SUPPORTED` on boards without ECC, or while it is off.
+    #[doc(alias = "nvmlDeviceGetTotalEccErrors")]
+    pub fn total_ecc_errors(&self, error: EccError, counter: EccCounter) -> Result<u64> {
+        const CALL: &str = "nvmlDeviceGetTotalEccErrors";
+        let function = present(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
+        let mut count = 0;
+        let (error, counter) = (sys::nvmlMemoryErrorType_enum(error.0), sys::nvmlEccCounterType_enum(counter.0));
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
+        self.call(CALL, |device| unsafe { function(device, error, counter, &mut count) })?;
+        Ok(count)
+    }
+
+    /// Who may compute on the GPU.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetComputeMode")]
+    pub fn compute_mode(&self) -> Result<ComputeMode> {
+        const CALL: &str = "nvmlDeviceGetComputeMode";
+        let function = present(CALL, self.functions().nvmlDeviceGetComputeMode)?;
+        let mut mode = sys::nvmlComputeMode_enum(0);
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
+        self.call(CALL, |device| unsafe { function(device, &mut mode) })?;
+        Ok(ComputeMode(mode.0))
+    }
+
+    /// Whether the driver stays loaded when nobody uses the GPU.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetPersistenceMode")]
+    pub fn persistence_mode(&self) -> Result<bool> {
+        self.enabled("nvmlDeviceGetPersistenceMode", self.functions().nvmlDeviceGetPersistenceMode)
+    }
+
+    /// A call that answers whether something is on.
+    pub(super) fn enabled(
+        &self,
+        call: &'static str,
+        function: Option<unsafe extern "C" fn(sys::nvmlDevice_t, *mut sys::nvmlEnableState_t) -> sys::nvmlReturn_t>,
+    ) -> Result<bool> {
+        let function = present(call, function)?;
+        let mut state = sys::nvmlEnableState_enum(0);
+        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
+        self.call(call, |device| unsafe { function(device, &mut state) })?;
+        Ok(state != sys::NVML_FEATURE_DISABLED)
+    }
+}
+
+// The calls above take enums where the header has unsigned ints behind them.
+const _: () = assert!(size_of::<sys::nvmlEnableState_t>() == size_of::<u32>() && size_of::<FillU32>() == 8);

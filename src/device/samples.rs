@@ -1,0 +1,179 @@
+//! The driver's sample rings: what its sensors gave since one last asked.
+
+use nvml_sys as sys;
+
+use super::{Device, Value};
+use crate::{Error, Result, ReturnCode, symbols::present};
+
+/// Which ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SampleKind(pub u32);
+
+impl SampleKind {
+    /// Power of the board, mW.
+    pub const TOTAL_POWER: Self = Self(sys::NVML_TOTAL_POWER_SAMPLES.0);
+    /// How busy the GPU was, %.
+    pub const GPU_UTILIZATION: Self = Self(sys::NVML_GPU_UTILIZATION_SAMPLES.0);
+    /// How busy the memory was, %.
+    pub const MEMORY_UTILIZATION: Self = Self(sys::NVML_MEMORY_UTILIZATION_SAMPLES.0);
+    /// How busy the encoder was, %.
+    pub const ENCODER_UTILIZATION: Self = Self(sys::NVML_ENC_UTILIZATION_SAMPLES.0);
+    /// How busy the decoder was, %.
+    pub const DECODER_UTILIZATION: Self = Self(sys::NVML_DEC_UTILIZATION_SAMPLES.0);
+    /// The SMs' clock, MHz.
+    pub const PROCESSOR_CLOCK: Self = Self(sys::NVML_PROCESSOR_CLK_SAMPLES.0);
+    /// The memory's clock, MHz.
+    pub const MEMORY_CLOCK: Self = Self(sys::NVML_MEMORY_CLK_SAMPLES.0);
+}
+
+/// An entry of a ring, as the driver wrote it.
+#[derive(Clone, Copy, Default)]
+#[repr(transparent)]
+pub struct Sample {
+    raw: sys::nvmlSample_t,
+}
+
+impl Sample {
+    /// When the sensor was read: µs since the epoch by the wall clock.
+    #[must_use]
+    pub fn timestamp_us(&self) -> u64 {
+        self.raw.timeStamp
+    }
+}
+
+/// What [`Device::samples`] gave.
+#[derive(Clone, Copy)]
+pub struct Samples<'a> {
+    entries: &'a [Sample],
+    value_type: sys::nvmlValueType_t,
+}
+
+impl<'a> Samples<'a> {
+    /// The entries, oldest first as the driver gives them.
+    #[must_use]
+    pub fn entries(&self) -> &'a [Sample] {
+        self.entries
+    }
+
+    /// Each entry's stamp (µs since the epoch) and value. An entry of a type that the header lacks is an error.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(u64, Value)>> + use<'a> {
+        let value_type = self.value_type;
+        self.entries.iter().map(move |entry| {
+            Value::read("nvmlDeviceGetSamples", value_type, entry.raw.sampleValue)
+                .map(|value| (entry.raw.timeStamp, value))
+        })
+    }
+
+    /// The newest stamp: what to pass as `last_seen_us` next time. `None` when there was nothing new.
+    #[must_use]
+    pub fn newest_us(&self) -> Option<u64> {
+        self.entries.iter().map(Sample::timestamp_us).max()
+    }
+}
+
+/// What one process did on the GPU since one last asked (`nvmlProcessUtilizationSample_t`).
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(transparent)]
+pub struct ProcessUtilization {
+    raw: sys::nvmlProcessUtilizationSample_t,
+}
+
+impl ProcessUtilization {
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.raw.pid
+    }
+    /// When it was sampled: µs since the epoch by the wall clock. Differs between processes.
+    #[must_use]
+    pub fn timestamp_us(&self) -> u64 {
+        self.raw.timeStamp
+    }
+    /// Use of the SMs, %.
+    #[must_use]
+    pub fn sm(&self) -> u32 {
+        self.raw.smUtil
+    }
+    /// Use of the memory, %.
+    #[must_use]
+    pub fn memory(&self) -> u32 {
+        self.raw.memUtil
+    }
+    /// Use of the encoder, %.
+    #[must_use]
+    pub fn encoder(&self) -> u32 {
+        self.raw.encUtil
+    }
+    /// Use of the decoder, %.
+    #[must_use]
+    pub fn decoder(&self) -> u32 {
+        self.raw.decUtil
+    }
+
+    /// Drivers return entries of no process, and numbers beyond 100 %, for what they have no data of.
+    fn is_plausible(&self) -> bool {
+        let raw = &self.raw;
+        raw.pid != 0 && [raw.smUtil, raw.memUtil, raw.encUtil, raw.decUtil].iter().all(|percent| *percent <= 100)
+    }
+}
+
+impl Device {
+    /// What the ring got after `last_seen_us` (0 for all that it holds), written into `into`. A ring that got nothing
+    /// gives no entries. Give room for the whole ring (120 entries serve all known ones): a driver may refuse less.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetSamples")]
+    pub fn samples<'a>(&self, kind: SampleKind, last_seen_us: u64, into: &'a mut [Sample]) -> Result<Samples<'a>> {
+        const CALL: &str = "nvmlDeviceGetSamples";
+        let function = present(CALL, self.functions().nvmlDeviceGetSamples)?;
+        let kind = sys::nvmlSamplingType_enum(kind.0);
+        let mut value_type = sys::nvmlValueType_enum(0);
+        let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
+        into.fill(Sample::default());
+        let first = into.as_mut_ptr().cast::<sys::nvmlSample_t>();
+        // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
+        let answer = self
+            .call(CALL, |device| unsafe { function(device, kind, last_seen_us, &mut value_type, &mut count, first) });
+        let count = nothing_new(answer, count)?;
+        Ok(Samples { entries: &into[..count.min(into.len())], value_type })
+    }
+
+    /// What processes did on the GPU after `last_seen_us`, written into `into`: nothing when the GPU was idle. Entries
+    /// without a process or beyond 100 % are left out. Carry the greatest stamp for the next call. Maxwell and later;
+    /// not with MIG.
+    ///
+    /// # Errors
+    /// The driver's own answer: `INSUFFICIENT_SIZE` when `into` is too short for all processes.
+    #[doc(alias = "nvmlDeviceGetProcessUtilization")]
+    pub fn process_utilization<'a>(
+        &self,
+        last_seen_us: u64,
+        into: &'a mut [ProcessUtilization],
+    ) -> Result<&'a [ProcessUtilization]> {
+        const CALL: &str = "nvmlDeviceGetProcessUtilization";
+        let function = present(CALL, self.functions().nvmlDeviceGetProcessUtilization)?;
+        let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
+        let first = into.as_mut_ptr().cast::<sys::nvmlProcessUtilizationSample_t>();
+        // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
+        let answer = self.call(CALL, |device| unsafe { function(device, first, &mut count, last_seen_us) });
+        let filled = nothing_new(answer, count)?.min(into.len());
+        let mut kept = 0;
+        for read in 0..filled {
+            if into[read].is_plausible() {
+                into[kept] = into[read];
+                kept += 1;
+            }
+        }
+        Ok(&into[..kept])
+    }
+}
+
+/// NOT_FOUND is the driver's word for "nothing since then".
+fn nothing_new(answer: Result<()>, count: u32) -> Result<usize> {
+    match answer {
+        Ok(()) => Ok(count as usize),
+        Err(Error::Nvml { code: ReturnCode::NOT_FOUND, .. }) => Ok(0),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,71 @@
+//! The group `clocks`.
+
+use std::fmt;
+
+use super::reading::{Fixed, Reading, Reasons};
+use crate::{Clock, Device, Error, Result};
+
+/// The frequencies of the GPU's clocks, in MHz, now (`nvmlDeviceGetClockInfo`) and at the most
+/// (`nvmlDeviceGetMaxClockInfo`).
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct GpuClockInfo {
+    /// Shaders, MHz.
+    pub graphics: Option<u32>,
+    /// Streaming multiprocessors, MHz.
+    pub sm: Option<u32>,
+    /// Memory, MHz.
+    pub memory: Option<u32>,
+    /// Shaders at the most, MHz.
+    pub max_graphics: Option<u32>,
+    /// Streaming multiprocessors at the most, MHz.
+    pub max_sm: Option<u32>,
+    /// Memory at the most, MHz.
+    pub max_memory: Option<u32>,
+    /// The unit of all of them: `MHz`.
+    pub unit: &'static str,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) reasons: Reasons,
+}
+
+impl Default for GpuClockInfo {
+    fn default() -> Self {
+        Self {
+            graphics: None,
+            sm: None,
+            memory: None,
+            max_graphics: None,
+            max_sm: None,
+            max_memory: None,
+            unit: "MHz",
+            reasons: Reasons::default(),
+        }
+    }
+}
+
+impl GpuClockInfo {
+    pub(super) fn update(&mut self, device: &Device) -> Result<()> {
+        self.graphics = self.reasons.keep(Reading::ClockGraphics, device.clock(Clock::GRAPHICS))?;
+        self.sm = self.reasons.keep(Reading::ClockSm, device.clock(Clock::SM))?;
+        self.memory = self.reasons.keep(Reading::ClockMemory, device.clock(Clock::MEMORY))?;
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, why: &Error) {
+        (self.graphics, self.sm, self.memory) = (None, None, None);
+        for reading in [Reading::ClockGraphics, Reading::ClockSm, Reading::ClockMemory] {
+            self.reasons.set(reading, why.clone());
+        }
+    }
+}
+
+impl fmt::Display for GpuClockInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mhz = |value: Option<u32>| Fixed { value: value.map(f64::from), width: 0, decimals: 1 };
+        let unit = self.unit;
+        writeln!(f, "GPU CLOCK:")?;
+        writeln!(f, "    Graphics : {} {unit} (Max: {})", mhz(self.graphics), mhz(self.max_graphics))?;
+        writeln!(f, "    SM       : {} {unit} (Max: {})", mhz(self.sm), mhz(self.max_sm))?;
+        write!(f, "    Memory   : {} {unit} (Max: {})", mhz(self.memory), mhz(self.max_memory))
+    }
+}

@@ -1,0 +1,72 @@
+//! The group `memory`.
+
+use std::fmt;
+
+use super::reading::{Fixed, Reading, Reasons};
+use crate::{Device, Error, MemoryInfo, Result};
+
+/// The GPU's on-board memory, in MiB, from `nvmlDeviceGetMemoryInfo_v2` (before driver R510: `nvmlDeviceGetMemoryInfo`).
+///
+/// All of it is `None` on parts whose memory is the system's own (GB10, Jetson).
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct GpuMemoryInfo {
+    /// All memory, MiB. Less than the board has where ECC takes its share.
+    pub total: Option<f64>,
+    /// Used by processes, MiB: what nvidia-smi shows. On drivers before R510 it includes `reserved`.
+    pub used: Option<f64>,
+    /// Free, MiB.
+    pub free: Option<f64>,
+    /// Kept by driver and firmware, MiB; `None` on drivers before R510, which count it as used.
+    pub reserved: Option<f64>,
+    /// The unit of all of them: `MiB`.
+    pub unit: &'static str,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) reasons: Reasons,
+}
+
+impl Default for GpuMemoryInfo {
+    fn default() -> Self {
+        Self { total: None, used: None, free: None, reserved: None, unit: "MiB", reasons: Reasons::default() }
+    }
+}
+
+/// Bytes as MiB. Exact: no memory has 2^53 bytes, and 2^20 divides without rounding.
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}
+
+impl GpuMemoryInfo {
+    pub(super) fn update(&mut self, device: &Device) -> Result<()> {
+        let memory = self.reasons.keep(Reading::Memory, device.memory_info())?;
+        self.set(memory);
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, why: &Error) {
+        self.set(None);
+        self.reasons.set(Reading::Memory, why.clone());
+    }
+
+    fn set(&mut self, memory: Option<MemoryInfo>) {
+        self.total = memory.map(|memory| mib(memory.total));
+        self.used = memory.map(|memory| mib(memory.used));
+        self.free = memory.map(|memory| mib(memory.free));
+        self.reserved = memory.and_then(|memory| memory.reserved).map(mib);
+    }
+
+    fn percent(&self, part: Option<f64>) -> Fixed {
+        let value = part.zip(self.total).map(|(part, total)| part / total * 100.0);
+        Fixed { value, width: 6, decimals: 2 }
+    }
+}
+
+impl fmt::Display for GpuMemoryInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let amount = |value| Fixed { value, width: 10, decimals: 2 };
+        writeln!(f, "GPU MEMORY:")?;
+        writeln!(f, "    Total : {} {} (100.00%)", amount(self.total), self.unit)?;
+        writeln!(f, "    Used  : {} {} ({}%)", amount(self.used), self.unit, self.percent(self.used))?;
+        write!(f, "    Free  : {} {} ({}%)", amount(self.free), self.unit, self.percent(self.free))
+    }
+}

@@ -1,0 +1,82 @@
+//! The group `power`.
+
+use std::fmt;
+
+use super::reading::{Fixed, Reading, Reasons};
+use crate::{Device, Error, Result};
+
+/// The GPU's power and its limits, in watts.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct GpuPowerInfo {
+    /// Whether power management is on; `nvmlDeviceGetPowerManagementMode`. As text `Supported`, or `N/A` when it is off.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::supported"))]
+    pub management: Option<bool>,
+    /// Power of the board, W, ±5 W; `nvmlDeviceGetPowerUsage`, an average on most boards since driver R530 (see
+    /// [`Device::power_usage`]).
+    pub draw: Option<f64>,
+    /// The power limit that was set, W; `nvmlDeviceGetPowerManagementLimit`.
+    pub limit: Option<f64>,
+    /// The least limit that can be set, W; `nvmlDeviceGetPowerManagementLimitConstraints`.
+    pub min_limit: Option<f64>,
+    /// The greatest limit that can be set, W; same call.
+    pub max_limit: Option<f64>,
+    /// The unit of all of them: `W`.
+    pub unit: &'static str,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) reasons: Reasons,
+}
+
+impl Default for GpuPowerInfo {
+    fn default() -> Self {
+        Self {
+            management: None,
+            draw: None,
+            limit: None,
+            min_limit: None,
+            max_limit: None,
+            unit: "W",
+            reasons: Reasons::default(),
+        }
+    }
+}
+
+fn watts(milliwatts: u32) -> f64 {
+    f64::from(milliwatts) / 1000.0
+}
+
+/// What power management is called when it is on.
+pub(super) const SUPPORTED: &str = "Supported";
+
+impl GpuPowerInfo {
+    pub(super) fn update(&mut self, device: &Device) -> Result<()> {
+        self.draw = self.reasons.keep(Reading::PowerDraw, device.power_usage())?.map(watts);
+        self.limit = self.reasons.keep(Reading::PowerLimit, device.power_management_limit())?.map(watts);
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, why: &Error) {
+        (self.draw, self.limit) = (None, None);
+        self.reasons.set(Reading::PowerDraw, why.clone());
+        self.reasons.set(Reading::PowerLimit, why.clone());
+    }
+
+    pub(super) fn set_constraints(&mut self, constraints: Option<(u32, u32)>) {
+        self.min_limit = constraints.map(|(min, _)| watts(min));
+        self.max_limit = constraints.map(|(_, max)| watts(max));
+    }
+}
+
+impl fmt::Display for GpuPowerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watts = |value| Fixed { value, width: 0, decimals: 2 };
+        let management = self.management.map(|on| if on { SUPPORTED } else { super::reading::NOT_AVAILABLE });
+        let unit = self.unit;
+        writeln!(f, "POWER INFO:")?;
+        writeln!(f, "    Management : {}", self.reasons.text_or_reason(Reading::PowerManagement, management))?;
+        writeln!(f, "    Draw       : {} {unit}", watts(self.draw))?;
+        writeln!(f, "    Limit      : {} {unit}", watts(self.limit))?;
+        writeln!(f, "    Min Limit  : {} {unit}", watts(self.min_limit))?;
+        write!(f, "    Max Limit  : {} {unit}", watts(self.max_limit))
+    }
+}

@@ -1,0 +1,71 @@
+//! The group `utilization`.
+
+use std::fmt;
+
+use super::reading::{Fixed, NOT_AVAILABLE, Reading, Reasons};
+use crate::{Device, Error, PerformanceState, Result, TemperatureSensor};
+
+/// How busy, how hot and how fast the GPU is.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct GpuUtilizationInfo {
+    /// Percent of the last sample period (1/6 s to 1 s, by product) in which a kernel was running;
+    /// `nvmlDeviceGetUtilizationRates`. `None` under MIG.
+    pub gpu: Option<u32>,
+    /// Percent of the same period in which device memory was being read or written; same call.
+    pub memory: Option<u32>,
+    /// Intended fan speed, percent of the maximum (more than 100 is possible); `nvmlDeviceGetFanSpeed`. `None` on boards
+    /// without a fan.
+    pub fan: Option<u32>,
+    /// Temperature of the GPU's die, °C; `nvmlDeviceGetTemperatureV` or `nvmlDeviceGetTemperature`.
+    pub temperature: Option<i32>,
+    /// Performance state, `P0` (fastest) to `P15`; `nvmlDeviceGetPerformanceState`.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]
+    pub performance: Option<PerformanceState>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) reasons: Reasons,
+}
+
+impl GpuUtilizationInfo {
+    pub(super) fn update(&mut self, device: &Device) -> Result<()> {
+        let rates = self.reasons.keep(Reading::Utilization, device.utilization_rates())?;
+        self.gpu = rates.map(|rates| rates.gpu);
+        self.memory = rates.map(|rates| rates.memory);
+        self.fan = self.reasons.keep(Reading::Fan, device.fan_speed())?;
+        let celsius = device.temperature(TemperatureSensor::GPU);
+        self.temperature = self.reasons.keep(Reading::Temperature, celsius)?;
+        self.performance = self.reasons.keep(Reading::Performance, device.performance_state())?;
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, why: &Error) {
+        *self = Self { reasons: std::mem::take(&mut self.reasons), ..Self::default() };
+        for reading in [Reading::Utilization, Reading::Fan, Reading::Temperature, Reading::Performance] {
+            self.reasons.set(reading, why.clone());
+        }
+    }
+}
+
+/// A percentage as a bar of 25 places, one for each 4 %.
+struct Bar(Option<u32>);
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(percent) = self.0 else { return f.write_str(NOT_AVAILABLE) };
+        // A driver that answers nonsense must not fill the screen.
+        let places = (percent as usize / 4).min(250);
+        write!(f, "[{:25}] {:.2}%", "|".repeat(places), f64::from(percent))
+    }
+}
+
+impl fmt::Display for GpuUtilizationInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let temperature = Fixed { value: self.temperature.map(f64::from), width: 3, decimals: 2 };
+        writeln!(f, "GPU UTILIZATION:")?;
+        writeln!(f, "    Performance : {}", self.reasons.text_or_reason(Reading::Performance, self.performance))?;
+        writeln!(f, "    Temperature : {temperature}C")?;
+        writeln!(f, "    Graphics    : {}", Bar(self.gpu))?;
+        writeln!(f, "    Memory      : {}", Bar(self.memory))?;
+        write!(f, "    Fan         : {}", Bar(self.fan))
+    }
+}

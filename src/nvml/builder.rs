@@ -1,0 +1,142 @@
+//! Where the driver's library is looked for, and how NVML is initialised.
+
+use std::{
+    ffi::{CStr, OsString, c_void},
+    ops::BitOr,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use libloading::Library;
+use nvml_sys::Functions;
+
+use super::{Inner, Nvml, fork};
+use crate::{
+    Error, Result,
+    device::Stride,
+    symbols::{Symbols, check, present},
+};
+
+/// The environment variable that names the library to load.
+const LIBRARY_VARIABLE: &str = "IGPU_NVML_LIBRARY";
+/// Where the driver's library is: by the loader's search first, then where WSL has it.
+const USUAL_PLACES: [&str; 3] = ["libnvidia-ml.so.1", "libnvidia-ml.so", "/usr/lib/wsl/lib/libnvidia-ml.so.1"];
+
+/// Flags of `nvmlInitWithFlags`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InitFlags(pub u32);
+
+impl InitFlags {
+    /// Do not fail when the machine has no GPU.
+    pub const NO_GPUS: Self = Self(nvml_sys::NVML_INIT_FLAG_NO_GPUS);
+    /// Do not attach to the GPUs while initialising: they are attached at first use.
+    pub const NO_ATTACH: Self = Self(nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
+}
+
+impl BitOr for InitFlags {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+type Resolver = Box<dyn FnMut(&CStr) -> *const c_void>;
+
+/// Chooses how NVML is loaded; from [`Nvml::builder`].
+#[derive(Default)]
+pub struct NvmlBuilder {
+    library: Option<PathBuf>,
+    flags: InitFlags,
+    resolver: Option<Resolver>,
+}
+
+impl NvmlBuilder {
+    /// The library to load, by path or by a name for the loader's search. It alone is tried: whoever names a library
+    /// does not want another one.
+    #[must_use]
+    pub fn library(mut self, path: impl Into<PathBuf>) -> Self {
+        self.library = Some(path.into());
+        self
+    }
+
+    /// Flags of the initialisation. They need `nvmlInitWithFlags` (since driver 375).
+    #[must_use]
+    pub fn init_flags(mut self, flags: InitFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// Takes the functions from `resolver` instead of from a library: a simulator in this process, an interposer.
+    /// A null address is a function that the driver lacks.
+    ///
+    /// # Safety
+    /// Each address must be null or a function with the signature that `nvml.h` gives the name, and must stay valid
+    /// as long as any handle from this builder lives.
+    #[must_use]
+    pub unsafe fn resolver(mut self, resolver: impl FnMut(&CStr) -> *const c_void + 'static) -> Self {
+        self.resolver = Some(Box::new(resolver));
+        self
+    }
+
+    /// Loads and initialises NVML.
+    ///
+    /// # Errors
+    /// As [`Nvml::load`]; [`Error::NotNvml`] when the library has no function to initialise it.
+    pub fn load(self) -> Result<Nvml> {
+        let (functions, source, library) = match self.resolver {
+            // SAFETY: the caller of `resolver` vouched for the addresses.
+            Some(resolver) => (unsafe { Functions::from_resolver(resolver) }, "a resolver".to_owned(), None),
+            None => {
+                let (library, source) = open(self.library)?;
+                // SAFETY: the library is NVML, or something that its user calls NVML; it is kept open beside the
+                // table for as long as the table lives.
+                (unsafe { Functions::from_library(&library) }, source, Some(library))
+            }
+        };
+        fork::watch();
+        let generation = fork::generation();
+        init(&functions, self.flags, &source)?;
+        let stride = Stride::unknown();
+        let symbols = Symbols::choose(functions);
+        Ok(Nvml { inner: Arc::new(Inner { symbols, stride, generation, source, _library: library }) })
+    }
+}
+
+fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
+    if flags != InitFlags::default() {
+        let function = present("nvmlInitWithFlags", functions.nvmlInitWithFlags)?;
+        // SAFETY: it takes flags alone, and may be called at any time.
+        return check("nvmlInitWithFlags", unsafe { function(flags.0) });
+    }
+    let Some(function) = functions.nvmlInit_v2.or(functions.nvmlInit) else {
+        return Err(Error::NotNvml { library: source.to_owned() });
+    };
+    // SAFETY: it takes nothing, and may be called at any time.
+    check("nvmlInit_v2", unsafe { function() })
+}
+
+/// Opens the first library that loads, of the one that is named or of the usual ones.
+fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
+    let from_environment = || std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty());
+    let places: Vec<OsString> = match named.map(PathBuf::into_os_string).or_else(from_environment) {
+        Some(named) => vec![named],
+        None => USUAL_PLACES.iter().map(OsString::from).collect(),
+    };
+    let mut tried = Vec::new();
+    for place in places {
+        let shown = place.to_string_lossy().into_owned();
+        // SAFETY: the initialisers of a driver's library are sound to run; whoever names another one vouches for it.
+        match unsafe { Library::new(&place) } {
+            Ok(library) => return Ok((library, shown)),
+            Err(error) => tried.push((shown, reason(&error))),
+        }
+    }
+    Err(Error::LibraryNotFound { tried })
+}
+
+/// What the loader said, without the name that stands before it anyway.
+fn reason(error: &libloading::Error) -> String {
+    use std::error::Error as _;
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    text.split_once(": ").map_or(text.clone(), |(_, reason)| reason.to_owned())
+}

@@ -1,0 +1,29 @@
+//! Counts this process's forks, so that a handle can tell that it is used in a child.
+
+use std::sync::{
+    Once,
+    atomic::{AtomicU32, Ordering},
+};
+
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+static WATCH: Once = Once::new();
+
+extern "C" fn forked() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often this process came out of a `fork` since the watch began.
+#[inline]
+pub(super) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Has the C library count forks from now on. A child made by a bare `clone` or `vfork` is not counted; such a
+/// child may do little but `exec`, which drops the handle anyway.
+pub(super) fn watch() {
+    WATCH.call_once(|| {
+        // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec. On failure (no
+        // memory) forks go unnoticed, which is what every other client of NVML has.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
+}

@@ -1,0 +1,266 @@
+//! Loading the driver's library, initialising and shutting NVML down, and what it says of the system as a whole.
+
+mod builder;
+mod fork;
+
+use std::{ffi::c_char, sync::Arc};
+
+use arrayvec::ArrayString;
+use nvml_sys::nvmlDevice_t;
+
+pub use builder::{InitFlags, NvmlBuilder};
+
+use crate::{
+    Device, Error, Result,
+    device::Stride,
+    symbols::{Symbols, check, present},
+    text::{self, Text},
+};
+
+/// The driver, loaded and initialised.
+///
+/// Cheap to clone, `Send` and `Sync`; every [`Device`] holds one. NVML is initialised once for each `load` and shut
+/// down when the last handle from it goes. After a `fork` the child's copies answer [`Error::Forked`], because
+/// NVML's state does not survive a fork: call [`Nvml::load`] again there.
+///
+/// ```
+/// # fn main() -> igpu::Result<()> {
+/// # nvml_sim::start(&nvml_sim::Scenario::named("workstation").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// # /*
+/// let nvml = igpu::Nvml::load()?;
+/// # */
+/// for index in 0..nvml.device_count()? {
+///     let gpu = nvml.device(index)?;
+///     println!("{index}: {} draws {} mW", gpu.name()?, gpu.power_usage()?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Nvml {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    symbols: Symbols,
+    /// How wide an entry of the version 3 process lists is on this driver, once that is known.
+    stride: Stride,
+    /// How often this process had forked when NVML was initialised: the child counts one more.
+    generation: u32,
+    /// What was loaded: a path, a name for the loader's search, or "a resolver".
+    source: String,
+    /// Last, so that it is closed last: all pointers in `symbols` point into it.
+    _library: Option<libloading::Library>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // In a forked child NVML was never initialised, and a shutdown there may crash.
+        if fork::generation() == self.generation
+            && let Some(shutdown) = self.symbols.functions.nvmlShutdown
+        {
+            // SAFETY: `load` initialised NVML, this is the one shutdown for it, and no call is under way since every
+            // caller holds a clone of the handle that is going.
+            let _ = unsafe { shutdown() };
+        }
+    }
+}
+
+impl std::fmt::Debug for Nvml {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nvml").field("source", &self.inner.source).finish_non_exhaustive()
+    }
+}
+
+impl Nvml {
+    /// Loads the driver's library and initialises NVML.
+    ///
+    /// The library is the one that the environment variable `IGPU_NVML_LIBRARY` names; else the first that loads of
+    /// `libnvidia-ml.so.1`, `libnvidia-ml.so` (both by the loader's search) and, on WSL,
+    /// `/usr/lib/wsl/lib/libnvidia-ml.so.1`.
+    ///
+    /// # Errors
+    /// [`Error::LibraryNotFound`] says what was tried; [`Error::Nvml`] carries the answer of the initialisation:
+    /// `DRIVER_NOT_LOADED`, `LIB_RM_VERSION_MISMATCH`, `NO_PERMISSION` …
+    #[doc(alias = "nvmlInit_v2")]
+    pub fn load() -> Result<Self> {
+        Self::builder().load()
+    }
+
+    /// To choose the library, the flags of the initialisation, or a resolver of one's own.
+    #[must_use]
+    pub fn builder() -> NvmlBuilder {
+        NvmlBuilder::default()
+    }
+
+    /// What was loaded: the path or name of the library, or `a resolver`.
+    #[must_use]
+    pub fn library(&self) -> &str {
+        &self.inner.source
+    }
+
+    #[inline]
+    pub(crate) fn symbols(&self) -> &Symbols {
+        &self.inner.symbols
+    }
+
+    pub(crate) fn stride(&self) -> &Stride {
+        &self.inner.stride
+    }
+
+    /// Whether the handle may be used in this process: one relaxed load and a compare.
+    #[inline]
+    pub(crate) fn alive(&self) -> Result<()> {
+        if fork::generation() == self.inner.generation { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    /// The table of functions, for calls that the safe layer lacks. The pointers are valid while `self` lives.
+    #[must_use]
+    pub fn functions(&self) -> &nvml_sys::Functions {
+        &self.inner.symbols.functions
+    }
+
+    /// The version of the installed driver, `580.82.07`.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlSystemGetDriverVersion")]
+    pub fn driver_version(&self) -> Result<ArrayString<80>> {
+        self.system_text("nvmlSystemGetDriverVersion", self.functions().nvmlSystemGetDriverVersion)
+    }
+
+    /// The version of the NVML library, `13.580.82.07`.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlSystemGetNVMLVersion")]
+    pub fn nvml_version(&self) -> Result<ArrayString<80>> {
+        self.system_text("nvmlSystemGetNVMLVersion", self.functions().nvmlSystemGetNVMLVersion)
+    }
+
+    /// The newest CUDA version that the driver supports, as major and minor: `(13, 0)`. A driver without
+    /// `nvmlSystemGetCudaDriverVersion_v2` (before R410) is asked by the older call.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlSystemGetCudaDriverVersion_v2")]
+    pub fn cuda_version(&self) -> Result<(u32, u32)> {
+        const CALL: &str = "nvmlSystemGetCudaDriverVersion";
+        self.alive()?;
+        let functions = self.functions();
+        let function = functions.nvmlSystemGetCudaDriverVersion_v2.or(functions.nvmlSystemGetCudaDriverVersion);
+        let function = present(CALL, function)?;
+        let mut version = 0;
+        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live int.
+        check(CALL, unsafe { function(&mut version) })?;
+        let version = version.unsigned_abs();
+        Ok((version / 1000, version % 1000 / 10))
+    }
+
+    /// How many GPUs the machine has, also those that this user may not open.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetCount_v2")]
+    pub fn device_count(&self) -> Result<u32> {
+        const CALL: &str = "nvmlDeviceGetCount_v2";
+        self.alive()?;
+        let function = self.functions().nvmlDeviceGetCount_v2.or(self.functions().nvmlDeviceGetCount);
+        let function = present(CALL, function)?;
+        let mut count = 0;
+        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live unsigned int.
+        check(CALL, unsafe { function(&mut count) })?;
+        Ok(count)
+    }
+
+    /// The GPU of this index: 0 to `device_count() - 1`, in the order of PCI addresses.
+    ///
+    /// # Errors
+    /// [`Error::InvalidIndex`] names the valid ones; else the driver's own answer (`GPU_IS_LOST`, `NO_PERMISSION`).
+    #[doc(alias = "nvmlDeviceGetHandleByIndex_v2")]
+    pub fn device(&self, index: u32) -> Result<Device> {
+        const CALL: &str = "nvmlDeviceGetHandleByIndex_v2";
+        self.alive()?;
+        let functions = self.functions();
+        let function = functions.nvmlDeviceGetHandleByIndex_v2.or(functions.nvmlDeviceGetHandleByIndex);
+        let function = present(CALL, function)?;
+        let mut handle: nvmlDevice_t = nvmlDevice_t::default();
+        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live handle.
+        match check(CALL, unsafe { function(index, &mut handle) }) {
+            Ok(()) => Ok(Device::new(self.clone(), handle)),
+            Err(error) => {
+                let count = self.device_count()?;
+                Err(if index < count { error } else { Error::InvalidIndex { index, count } })
+            }
+        }
+    }
+
+    /// The GPU, or MIG device, of this whole UUID (`GPU-…`, `MIG-…`).
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_FOUND` when there is none.
+    #[doc(alias = "nvmlDeviceGetHandleByUUID")]
+    pub fn device_by_uuid(&self, uuid: &str) -> Result<Device> {
+        self.device_by_text("nvmlDeviceGetHandleByUUID", self.functions().nvmlDeviceGetHandleByUUID, uuid)
+    }
+
+    /// The GPU of this PCI address, `0000:88:00.0`.
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_FOUND` when there is none.
+    #[doc(alias = "nvmlDeviceGetHandleByPciBusId_v2")]
+    pub fn device_by_pci_bus_id(&self, bus_id: &str) -> Result<Device> {
+        let functions = self.functions();
+        let function = functions.nvmlDeviceGetHandleByPciBusId_v2.or(functions.nvmlDeviceGetHandleByPciBusId);
+        self.device_by_text("nvmlDeviceGetHandleByPciBusId_v2", function, bus_id)
+    }
+
+    fn device_by_text(
+        &self,
+        call: &'static str,
+        function: Option<unsafe extern "C" fn(*const c_char, *mut nvmlDevice_t) -> nvml_sys::nvmlReturn_t>,
+        text: &str,
+    ) -> Result<Device> {
+        self.alive()?;
+        let function = present(call, function)?;
+        // One byte is kept for the NUL; a longer text names no GPU, and its prefix must not either.
+        let mut bytes = [0u8; 128];
+        let not_found = Error::Nvml { call, code: crate::ReturnCode::NOT_FOUND };
+        bytes.get_mut(..text.len()).filter(|room| room.len() < 128).ok_or(not_found)?.copy_from_slice(text.as_bytes());
+        let mut handle = nvmlDevice_t::default();
+        // SAFETY: NVML is initialised while `self` lives; `bytes` ends in NUL and the handle is live.
+        check(call, unsafe { function(bytes.as_ptr().cast(), &mut handle) })?;
+        Ok(Device::new(self.clone(), handle))
+    }
+
+    fn system_text<const N: usize>(
+        &self,
+        call: &'static str,
+        function: Option<unsafe extern "C" fn(*mut c_char, u32) -> nvml_sys::nvmlReturn_t>,
+    ) -> Result<ArrayString<N>> {
+        self.alive()?;
+        let function = present(call, function)?;
+        let mut bytes = [0u8; N];
+        // SAFETY: NVML is initialised while `self` lives; the driver writes at most the N bytes that it is told of.
+        check(call, unsafe { function(bytes.as_mut_ptr().cast(), N as u32) })?;
+        Ok(text::from_driver(&bytes))
+    }
+
+    /// The name of a process as the driver knows it, from `nvmlSystemGetProcessName`: a path, often cut.
+    /// [`ProcessInfo::name`](crate::ProcessInfo) is the better name; this one also answers where `/proc` is hidden.
+    ///
+    /// # Errors
+    /// The driver's own answer: `NOT_FOUND` when there is no such process.
+    #[doc(alias = "nvmlSystemGetProcessName")]
+    pub fn process_name(&self, pid: u32) -> Result<Text> {
+        const CALL: &str = "nvmlSystemGetProcessName";
+        self.alive()?;
+        let function = present(CALL, self.functions().nvmlSystemGetProcessName)?;
+        let mut bytes = [0u8; 96];
+        // SAFETY: NVML is initialised while `self` lives; the driver writes at most the bytes that it is told of.
+        check(CALL, unsafe { function(pid, bytes.as_mut_ptr().cast(), bytes.len() as u32) })?;
+        Ok(text::from_driver(&bytes))
+    }
+}

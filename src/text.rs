@@ -1,0 +1,70 @@
+//! Text that came from outside: from the driver's buffers and from process names, kept inline, shown escaped.
+
+use std::fmt::{self, Write as _};
+
+use arrayvec::ArrayString;
+
+/// Room for a GPU's name, UUID or serial: NVML's own buffers of that kind have 96 bytes at the most.
+pub type Text = ArrayString<96>;
+
+/// What a driver wrote into a buffer: up to the NUL, or the whole of it where the driver wrote none. Bytes that are
+/// not UTF-8 become U+FFFD; what that makes too long is cut at a character.
+pub(crate) fn from_driver<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let mut text = ArrayString::new();
+    for chunk in bytes[..end].utf8_chunks() {
+        for c in chunk.valid().chars().chain((!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER)) {
+            if text.try_push(c).is_err() {
+                return text;
+            }
+        }
+    }
+    text
+}
+
+/// Shows a text with its control characters, terminal escapes and other characters that print nothing escaped
+/// (`\u{1b}[31m`), so that a process's name cannot take a terminal over. All other characters are shown as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() || is_invisible(c) {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Format characters that print nothing but change how the rest of the line is shown, or where it ends.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_without_nul_is_taken_whole() {
+        assert_eq!(&from_driver::<8>(b"GeForce\0junk"), "GeForce");
+        assert_eq!(&from_driver::<8>(b"GeForces"), "GeForces");
+        assert_eq!(&from_driver::<8>(b"\0GeForce"), "");
+    }
+
+    #[test]
+    fn broken_utf8_is_replaced_and_cut_at_a_character() {
+        assert_eq!(&from_driver::<16>(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(&from_driver::<5>(b"\xff\xff\xff"), "\u{fffd}");
+    }
+
+    #[test]
+    fn escapes_are_shown_not_obeyed() {
+        let hostile = "a\u{1b}[31mb\n\u{202e}é\"\\";
+        assert_eq!(Escaped(hostile).to_string(), "a\\u{1b}[31mb\\n\\u{202e}é\"\\");
+    }
+}
