@@ -107,20 +107,21 @@ fn suffer(effects: Effects) -> Answer<Effects> {
     if effects.latency_us > 0 {
         sleep_us(effects.latency_us);
     }
-    while effects.hang {
-        // SAFETY: pause takes nothing; it returns after a signal handler ran, so again.
-        unsafe { libc::pause() };
+    if effects.hang {
+        loop {
+            // SAFETY: pause takes nothing; it returns after a signal handler ran, so again.
+            unsafe { libc::pause() };
+        }
     }
     match effects.code {
         Some(0) | None => Ok(effects),
-        Some(code) => Err(nvmlReturn_t_of(code)),
+        Some(number) => Err(code(number)),
     }
 }
 
 /// A code by its number, whether the header knows it or not.
-#[allow(non_snake_case, reason = "named after what it makes")]
-pub(crate) const fn nvmlReturn_t_of(code: u32) -> nvmlReturn_t {
-    nvml_sys::nvmlReturn_enum(code)
+pub(crate) const fn code(number: u32) -> nvmlReturn_t {
+    nvml_sys::nvmlReturn_enum(number)
 }
 
 /// Sleeps on the real clock, whatever the simulated one does.

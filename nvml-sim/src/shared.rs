@@ -20,7 +20,8 @@ const NAME: &str = "libnvidia-ml.so.1";
 /// # Errors
 /// There is none: the sentence says how to build it.
 pub fn built_library() -> Result<PathBuf, ScenarioError> {
-    let program = std::env::current_exe().map_err(|error| ScenarioError::new(format!("cannot find myself: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| ScenarioError::new(format!("cannot find myself: {error}")))?;
     let mut newest: Option<(SystemTime, PathBuf)> = None;
     for directory in program.ancestors().skip(1).take(3) {
         for candidate in [directory.join("libnvml_sim.so"), directory.join("deps").join("libnvml_sim.so")] {

@@ -4,8 +4,8 @@ use crate::call::{Answer, Target, put};
 use crate::scenario::model::Ecc;
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, NVML_MEMORY_ERROR_TYPE_CORRECTED,
-    NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvmlDevice_t, nvmlEccCounterType_t, nvmlEccErrorCounts_t,
-    nvmlEnableState_enum, nvmlEnableState_t, nvmlMemoryErrorType_t, nvmlMemoryLocation_t, nvmlPageRetirementCause_t,
+    NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvmlDevice_t, nvmlEccCounterType_t, nvmlEccErrorCounts_t, nvmlEnableState_enum,
+    nvmlEnableState_t, nvmlMemoryErrorType_t, nvmlMemoryLocation_t, nvmlPageRetirementCause_t,
     nvmlRowRemapperHistogramValues_t,
 };
 use std::ffi::{c_uint, c_ulonglong};

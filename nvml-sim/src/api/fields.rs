@@ -1,7 +1,7 @@
 //! Field values: many readings in one call, each with its own type and return code.
 
 use super::{ecc, power, settings, thermal};
-use crate::call::{Answer, Target, nvmlReturn_t_of};
+use crate::call::{self, Answer, Target};
 use crate::clock;
 use crate::scenario::model::{Field, FieldType};
 use crate::signal::{whole, whole32};
@@ -74,8 +74,13 @@ fn find(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
         NVML_FI_DEV_ECC_DBE_AGG_TOTAL | NVML_FI_DEV_ECC_DBE_AGG_DEV => {
             Ok(ulonglong(ecc::enabled(target)?.aggregate_uncorrected))
         }
-        NVML_FI_DEV_RETIRED_SBE | NVML_FI_DEV_RETIRED_DBE | NVML_FI_DEV_RETIRED_PENDING | NVML_FI_DEV_REMAPPED_COR
-        | NVML_FI_DEV_REMAPPED_UNC | NVML_FI_DEV_REMAPPED_PENDING | NVML_FI_DEV_REMAPPED_FAILURE => {
+        NVML_FI_DEV_RETIRED_SBE
+        | NVML_FI_DEV_RETIRED_DBE
+        | NVML_FI_DEV_RETIRED_PENDING
+        | NVML_FI_DEV_REMAPPED_COR
+        | NVML_FI_DEV_REMAPPED_UNC
+        | NVML_FI_DEV_REMAPPED_PENDING
+        | NVML_FI_DEV_REMAPPED_FAILURE => {
             ecc::enabled(target)?;
             Ok(uint(0))
         }
@@ -95,7 +100,9 @@ fn find(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
         NVML_FI_DEV_POWER_MIN_LIMIT => Ok(limit(power::limits(target)?.min)),
         NVML_FI_DEV_POWER_MAX_LIMIT => Ok(limit(power::limits(target)?.max)),
         NVML_FI_DEV_POWER_DEFAULT_LIMIT => Ok(limit(power::limits(target)?.default)),
-        NVML_FI_DEV_POWER_CURRENT_LIMIT | NVML_FI_DEV_POWER_REQUESTED_LIMIT => Ok(limit(power::limits(target)?.current)),
+        NVML_FI_DEV_POWER_CURRENT_LIMIT | NVML_FI_DEV_POWER_REQUESTED_LIMIT => {
+            Ok(limit(power::limits(target)?.current))
+        }
         NVML_FI_DEV_PCIE_REPLAY_COUNTER => Ok(uint(gpu.pci.replays)),
         NVML_FI_DEV_PCIE_COUNT_TX_BYTES => Ok(ulonglong(carried(target, &gpu.pci.tx_kib_per_s, ns, 1024.0))),
         NVML_FI_DEV_PCIE_COUNT_RX_BYTES => Ok(ulonglong(carried(target, &gpu.pci.rx_kib_per_s, ns, 1024.0))),
@@ -125,11 +132,8 @@ fn drawn(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
     } else {
         target.device.average_mw(ns)
     };
-    let (period, window) = if instant {
-        (power.instant_refresh_ms, power.instant_window_ms)
-    } else {
-        (power.refresh_ms, power.window_ms)
-    };
+    let (period, window) =
+        if instant { (power.instant_refresh_ms, power.instant_window_ms) } else { (power.refresh_ms, power.window_ms) };
     let end = target.device.at(ns / (period * 1_000_000) * period * 1_000_000);
     let mean = |signal: &crate::signal::Signal| whole32(1e3 * signal.mean(end - window as f64 / 1e3, end));
     match scope {
@@ -158,8 +162,8 @@ fn linked(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
 
 /// What the scenario itself says of a field.
 fn decided(field: &Field, t: f64) -> Answer<Value> {
-    if let Some(code) = field.code.filter(|code| *code != 0) {
-        return Err(nvmlReturn_t_of(code));
+    if let Some(number) = field.code.filter(|number| *number != 0) {
+        return Err(call::code(number));
     }
     let value = field.value.value(t);
     let mut all = nvmlValue_t { ullVal: 0 };

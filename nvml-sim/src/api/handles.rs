@@ -1,9 +1,7 @@
 //! How many GPUs there are, and how to get at one.
 
 use crate::call::{Answer, Call, handle, put};
-use nvml_sys::{
-    NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlUUID_t,
-};
+use nvml_sys::{NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlUUID_t};
 use std::ffi::{CStr, c_char, c_uint};
 
 export! {

@@ -1,6 +1,6 @@
 //! Init and shutdown, counted as the driver does, and the texts of the codes.
 
-use crate::call::{self, Answer, nvmlReturn_t_of};
+use crate::call::{self, Answer, code};
 use crate::{codes, counters, functions, state};
 use nvml_sys::{NVML_ERROR_UNINITIALIZED, NVML_ERROR_UNKNOWN, nvmlReturn_t};
 use std::ffi::{c_char, c_uint};
@@ -9,7 +9,7 @@ fn initialise() -> Answer {
     // No scenario: it was bad, and that was said when it was loaded.
     let sim = state::current().ok_or(NVML_ERROR_UNKNOWN)?;
     match sim.driver.init_return {
-        Some(code) if code != 0 => Err(nvmlReturn_t_of(code)),
+        Some(number) if number != 0 => Err(code(number)),
         _ => {
             state::initialise();
             Ok(())

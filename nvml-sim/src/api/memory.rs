@@ -1,6 +1,6 @@
 //! Memory of the GPU, of a MIG instance, and of the PCI window.
 
-use crate::call::{Answer, Call, Target, put};
+use crate::call::{Answer, Target, put};
 use crate::clock;
 use crate::signal::whole;
 use nvml_sys::{
@@ -10,7 +10,7 @@ use nvml_sys::{
 
 export! {
     nvmlDeviceGetMemoryInfo(device: nvmlDevice_t, memory: *mut nvmlMemory_t) on device => |call, target| {
-        let now = amounts(call, target)?;
+        let now = amounts(target)?;
         let used = call.scalar(now.used + now.reserved);
         put(memory, nvmlMemory_t { total: now.total, free: now.free, used })
     }
@@ -19,7 +19,7 @@ export! {
         if memory.version != struct_version::<nvmlMemory_v2_t>(2) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let now = amounts(call, target)?;
+        let now = amounts(target)?;
         memory.total = now.total;
         memory.reserved = now.reserved;
         memory.free = now.free;
@@ -34,11 +34,11 @@ export! {
 }
 
 /// In bytes; `total` = `reserved` + `used` + `free`.
-pub(crate) struct Amounts {
-    pub total: u64,
-    pub reserved: u64,
-    pub used: u64,
-    pub free: u64,
+struct Amounts {
+    total: u64,
+    reserved: u64,
+    used: u64,
+    free: u64,
 }
 
 /// Whole bytes of so many MiB.
@@ -46,7 +46,7 @@ pub(crate) fn bytes(mib: f64) -> u64 {
     whole(mib * 1_048_576.0)
 }
 
-fn amounts(_call: &Call, target: Target) -> Answer<Amounts> {
+fn amounts(target: Target) -> Answer<Amounts> {
     let model = &target.device.gpu.memory;
     if !model.supported {
         return Err(NVML_ERROR_NOT_SUPPORTED);

@@ -2,7 +2,7 @@
 
 use super::processes::{Entry, running};
 use super::utilization::percent;
-use crate::call::{Answer, Call, Target};
+use crate::call::{Answer, Target};
 use crate::clock;
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT,
@@ -17,7 +17,7 @@ export! {
         last_seen: c_ulonglong,
     ) on device => |call, target| {
         let count = count.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        let uses = uses(call, target, last_seen)?;
+        let uses = uses(target, last_seen)?;
         let needed = uses.clone().count() as u32;
         let room = std::mem::replace(count, needed);
         if needed == 0 {
@@ -44,7 +44,7 @@ export! {
         if info.version != struct_version::<nvmlProcessesUtilizationInfo_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let uses = uses(call, target, info.lastSeenTimeStamp)?;
+        let uses = uses(target, info.lastSeenTimeStamp)?;
         let needed = uses.clone().count() as u32;
         let room = std::mem::replace(&mut info.processSamplesCount, needed);
         if needed == 0 {
@@ -80,7 +80,7 @@ struct Use {
 
 /// The latest sample of each process that used anything, if it is newer than `last_seen`. The driver stamps each
 /// process at another time: here each a millisecond before the one ahead of it in the list.
-fn uses(_call: &Call, target: Target, last_seen: u64) -> Answer<impl Iterator<Item = Use> + Clone> {
+fn uses(target: Target, last_seen: u64) -> Answer<impl Iterator<Item = Use> + Clone> {
     if target.device.mig_enabled() {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }

@@ -107,14 +107,7 @@ const GROWN_PID: u32 = 4_200_000;
 
 /// # Safety
 /// As [`write`].
-unsafe fn list(
-    call: &Call,
-    target: Target,
-    kind: Kind,
-    stride: usize,
-    count: *mut c_uint,
-    infos: *mut u8,
-) -> Answer {
+unsafe fn list(call: &Call, target: Target, kind: Kind, stride: usize, count: *mut c_uint, infos: *mut u8) -> Answer {
     // SAFETY: as the caller vouches.
     unsafe { write(call, target, kind, call.effects.stride.unwrap_or(stride), count, infos) }
 }
@@ -124,14 +117,7 @@ unsafe fn list(
 ///
 /// # Safety
 /// `count` must be null or good for reading and writing; `infos` null or writable for `*count` entries.
-unsafe fn write(
-    call: &Call,
-    target: Target,
-    kind: Kind,
-    stride: usize,
-    count: *mut c_uint,
-    infos: *mut u8,
-) -> Answer {
+unsafe fn write(call: &Call, target: Target, kind: Kind, stride: usize, count: *mut c_uint, infos: *mut u8) -> Answer {
     // SAFETY: as the caller vouches.
     let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
     if target.instance.is_some() && kind == Kind::Mps {

@@ -54,20 +54,20 @@ export! {
 ///
 /// # Safety
 /// `place` must be null or writable for `length` bytes.
-unsafe fn put_bytes(
-    place: *mut c_char,
-    length: c_uint,
-    instead: Option<&[u8]>,
-    no_nul: bool,
-    bytes: &[u8],
-) -> Answer {
+unsafe fn put_bytes(place: *mut c_char, length: c_uint, instead: Option<&[u8]>, no_nul: bool, bytes: &[u8]) -> Answer {
     if place.is_null() || length == 0 {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
     let bytes = instead.unwrap_or(bytes);
     let room = length as usize - usize::from(!no_nul);
     for at in 0..room {
-        let byte = if at < bytes.len() { bytes[at] } else if no_nul { b'x' } else { 0 };
+        let byte = if at < bytes.len() {
+            bytes[at]
+        } else if no_nul {
+            b'x'
+        } else {
+            0
+        };
         // SAFETY: below `length`, as the caller vouches.
         unsafe { place.add(at).write(byte as c_char) };
     }

@@ -4,9 +4,9 @@ use crate::call::{Answer, Call, Target, put};
 use crate::clock;
 use crate::signal::{Signal, whole32};
 use nvml_sys::{
-    NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED,
-    NVML_TEMPERATURE_GPU, nvmlDevice_t, nvmlFanSpeedInfo_t, nvmlMarginTemperature_t, nvmlTemperature_t,
-    nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t, struct_version,
+    NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, NVML_TEMPERATURE_GPU,
+    nvmlDevice_t, nvmlFanSpeedInfo_t, nvmlMarginTemperature_t, nvmlTemperature_t, nvmlTemperatureSensors_t,
+    nvmlTemperatureThresholds_t, struct_version,
 };
 use std::ffi::c_uint;
 

@@ -1,8 +1,8 @@
 //! What goes wrong: which calls a fault is for, and what it does to them.
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use std::fmt;
 
 /// One `[[fault]]`: the calls it is for (all conditions must hold), then its effects.
@@ -52,9 +52,7 @@ impl Fault {
     /// Whether the fault's function is this one.
     pub(crate) fn names(&self, function: &str) -> bool {
         match self.function.as_deref() {
-            None => {
-                !function.starts_with("nvmlInit") && function != "nvmlShutdown" && function != "nvmlErrorString"
-            }
+            None => !function.starts_with("nvmlInit") && function != "nvmlShutdown" && function != "nvmlErrorString",
             Some(wanted) => matches(wanted, function),
         }
     }
@@ -153,5 +151,27 @@ impl<'de> Deserialize<'de> for Latency {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Faults {
     pub fault: Vec<Fault>,
+    #[serde(deserialize_with = "one_or_more")]
     pub gpu_lost: Vec<Lost>,
+}
+
+/// `gpu_lost = { gpu = 1 }`, or several of it.
+pub(crate) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lost>, D::Error> {
+    struct TableOrList;
+    impl<'de> Visitor<'de> for TableOrList {
+        type Value = Vec<Lost>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("{ gpu, at_s, until_s, return }, or a list of them")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Vec<Lost>, M::Error> {
+            Ok(vec![Lost::deserialize(MapAccessDeserializer::new(map))?])
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, list: S) -> Result<Vec<Lost>, S::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+    deserializer.deserialize_any(TableOrList)
 }

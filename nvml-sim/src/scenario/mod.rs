@@ -115,7 +115,9 @@ impl Scenario {
     fn check(&self) -> Result<(), ScenarioError> {
         let driver = &self.file.driver;
         if driver.series.is_some_and(|series| series != 390) {
-            return Err(ScenarioError("driver.series: 390 is the only series known; leave it out or hide symbols".into()));
+            return Err(ScenarioError(
+                "driver.series: 390 is the only series known; leave it out or hide symbols".into(),
+            ));
         }
         if ![16, 24, 32].contains(&driver.process_stride) {
             return Err(ScenarioError("driver.process_stride must be 16, 24 or 32".into()));
@@ -133,10 +135,14 @@ impl Scenario {
             }
             let power = &gpu.power;
             if power.refresh_ms == 0 {
-                return Err(ScenarioError("power: refresh_ms must be above 0; supported = false takes power away".into()));
+                return Err(ScenarioError(
+                    "power: refresh_ms must be above 0; supported = false takes power away".into(),
+                ));
             }
             if gpu.count > 1 && gpu.uuid.is_some() {
-                return Err(ScenarioError("a gpu with a count above 1 gets its UUIDs by itself: leave out uuid".into()));
+                return Err(ScenarioError(
+                    "a gpu with a count above 1 gets its UUIDs by itself: leave out uuid".into(),
+                ));
             }
         }
         if self.file.gpu.iter().map(|gpu| u64::from(gpu.count)).sum::<u64>() > 255 {

@@ -14,6 +14,7 @@ pub(crate) struct File {
     pub gpu: Vec<Gpu>,
     pub fault: Vec<Fault>,
     /// Shortcut: from a time on, every call about this GPU answers GPU_IS_LOST.
+    #[serde(deserialize_with = "super::fault::one_or_more")]
     pub gpu_lost: Vec<Lost>,
 }
 

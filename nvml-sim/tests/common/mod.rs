@@ -1,0 +1,169 @@
+//! What the tests share: a driver of their own, initialised, and short forms of calls.
+
+#![allow(dead_code, reason = "each binary uses a part")]
+
+use nvml_sim::SharedDriver;
+use nvml_sys::*;
+use std::time::Duration;
+
+/// A driver whose clock stands at 0, initialised.
+pub struct Sim {
+    pub driver: SharedDriver,
+    pub nvml: Functions,
+}
+
+impl std::ops::Deref for Sim {
+    type Target = SharedDriver;
+
+    fn deref(&self) -> &SharedDriver {
+        &self.driver
+    }
+}
+
+/// A driver of this scenario, or of this TOML if it has a line break.
+pub fn sim(scenario: &str) -> Sim {
+    let driver =
+        if scenario.contains('\n') { SharedDriver::from_toml(scenario) } else { SharedDriver::named(scenario) };
+    let driver = driver.unwrap();
+    driver.set_time(Duration::ZERO);
+    let sim = Sim { nvml: driver.functions(), driver };
+    // SAFETY: init takes nothing.
+    assert_eq!(unsafe { sim.nvml.nvmlInit_v2.unwrap()() }, NVML_SUCCESS);
+    sim
+}
+
+impl Sim {
+    pub fn gpu(&self, index: u32) -> nvmlDevice_t {
+        let mut device = std::ptr::null_mut();
+        // SAFETY: a place for the handle.
+        let code = unsafe { self.nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(index, &raw mut device) };
+        assert_eq!(code, NVML_SUCCESS);
+        device
+    }
+
+    pub fn at(&self, seconds: f64) {
+        self.driver.set_time(Duration::from_secs_f64(seconds));
+    }
+
+    pub fn power(&self, index: u32) -> Result<u32, nvmlReturn_t> {
+        number(self.nvml.nvmlDeviceGetPowerUsage, self.gpu(index))
+    }
+
+    /// The pids and memories of a list with 16, 24 or 32 bytes an entry, of at most `room`.
+    pub fn list(
+        &self,
+        call: ListCall,
+        device: nvmlDevice_t,
+        stride: usize,
+        room: u32,
+    ) -> (nvmlReturn_t, u32, Vec<Row>) {
+        let mut bytes = vec![0xAAu8; 32 * room as usize + 32];
+        let mut count = room;
+        // SAFETY: room for `room` of the largest entries.
+        let code = unsafe { call(device, &raw mut count, bytes.as_mut_ptr().cast()) };
+        let mut rows = Vec::new();
+        if code == NVML_SUCCESS {
+            for at in (0..count as usize).map(|row| row * stride) {
+                let word = |from: usize| u32::from_ne_bytes(bytes[at + from..at + from + 4].try_into().unwrap());
+                let memory = u64::from_ne_bytes(bytes[at + 8..at + 16].try_into().unwrap());
+                let (gi, ci) = if stride > 16 { (word(16), word(20)) } else { (0, 0) };
+                rows.push(Row { pid: word(0), memory, gi, ci });
+            }
+            // Nothing behind the last entry was touched.
+            assert!(bytes[count as usize * stride..].iter().all(|byte| *byte == 0xAA));
+        }
+        (code, count, rows)
+    }
+
+    pub fn field(&self, device: nvmlDevice_t, id: u32, scope: u32) -> nvmlFieldValue_t {
+        let mut value = nvmlFieldValue_t {
+            fieldId: id,
+            scopeId: scope,
+            timestamp: 0,
+            latencyUsec: 0,
+            valueType: nvmlValueType_enum(77),
+            nvmlReturn: nvmlReturn_enum(77),
+            value: nvmlValue_t { ullVal: 0 },
+        };
+        // SAFETY: one entry.
+        let code = unsafe { self.nvml.nvmlDeviceGetFieldValues.unwrap()(device, 1, &raw mut value) };
+        assert_eq!(code, NVML_SUCCESS);
+        value
+    }
+
+    /// Stamps and values of a ring; or the code.
+    pub fn samples(
+        &self,
+        device: nvmlDevice_t,
+        kind: nvmlSamplingType_t,
+        last_seen: u64,
+        room: u32,
+    ) -> Result<Vec<(u64, u32)>, nvmlReturn_t> {
+        let mut samples = vec![nvmlSample_t { timeStamp: 0, sampleValue: nvmlValue_t { ullVal: 0 } }; room as usize];
+        let mut count = room;
+        let mut value_type = nvmlValueType_enum(77);
+        // SAFETY: room for `room` samples.
+        let code = unsafe {
+            self.nvml.nvmlDeviceGetSamples.unwrap()(
+                device,
+                kind,
+                last_seen,
+                &raw mut value_type,
+                &raw mut count,
+                samples.as_mut_ptr(),
+            )
+        };
+        if code != NVML_SUCCESS {
+            return Err(code);
+        }
+        assert_eq!(value_type, NVML_VALUE_TYPE_UNSIGNED_INT);
+        // SAFETY: of that type, as was just asked.
+        Ok(samples[..count as usize].iter().map(|one| (one.timeStamp, unsafe { one.sampleValue.uiVal })).collect())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    pub pid: u32,
+    pub memory: u64,
+    pub gi: u32,
+    pub ci: u32,
+}
+
+pub type ListCall = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
+
+/// The first layout's function as one of the later type.
+pub fn v1(
+    call: Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t>,
+) -> ListCall {
+    // SAFETY: the two differ in what a pointer points to.
+    unsafe { std::mem::transmute(call.unwrap()) }
+}
+
+pub type NumberCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t>;
+
+pub fn number(call: NumberCall, device: nvmlDevice_t) -> Result<u32, nvmlReturn_t> {
+    let mut value = 0;
+    // SAFETY: a place for the number.
+    match unsafe { call.unwrap()(device, &raw mut value) } {
+        NVML_SUCCESS => Ok(value),
+        code => Err(code),
+    }
+}
+
+pub type TextCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut std::ffi::c_char, u32) -> nvmlReturn_t>;
+
+/// The whole buffer of 96 bytes.
+pub fn text(call: TextCall, device: nvmlDevice_t) -> Result<[u8; 96], nvmlReturn_t> {
+    let mut buffer = [0xAAu8; 96];
+    // SAFETY: a buffer with its length.
+    match unsafe { call.unwrap()(device, buffer.as_mut_ptr().cast(), 96) } {
+        NVML_SUCCESS => Ok(buffer),
+        code => Err(code),
+    }
+}
+
+pub fn string(call: TextCall, device: nvmlDevice_t) -> String {
+    let buffer = text(call, device).unwrap();
+    std::ffi::CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned()
+}

@@ -1,0 +1,263 @@
+//! The shared library through `dlopen`: symbols, every scenario, process lists, lifecycle, isolation.
+
+mod common;
+
+use common::{Row, number, sim, string, text, v1};
+use libloading::os::unix::Library;
+use nvml_sim::{Scenario, SharedDriver};
+use nvml_sys::*;
+use std::ffi::c_void;
+
+const MIB: u64 = 1 << 20;
+
+/// Whether the loaded library gives out the symbol.
+fn exports(library: &Library, name: &std::ffi::CStr) -> bool {
+    // SAFETY: only whether there is an address.
+    unsafe { library.get::<*const c_void>(name.to_bytes_with_nul()) }.is_ok()
+}
+
+fn open(driver: &SharedDriver) -> Library {
+    // SAFETY: the driver is loaded already.
+    unsafe { Library::new(driver.path()) }.unwrap()
+}
+
+#[test]
+fn every_name_of_the_header_is_exported() {
+    let driver = SharedDriver::named("workstation").unwrap();
+    let library = open(&driver);
+    let missing: Vec<_> = NAMES.iter().filter(|name| !exports(&library, name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(nvml_sim::modelled().len() > 150);
+}
+
+#[test]
+fn what_is_not_modelled_is_not_supported() {
+    let sim = sim("workstation");
+    let modelled = nvml_sim::modelled();
+    let library = open(&sim.driver);
+    for name in NAMES.iter().filter(|name| !modelled.contains(&name.to_str().unwrap())) {
+        // SAFETY: these look at no argument.
+        let code = unsafe {
+            let function = library.get::<unsafe extern "C" fn() -> nvmlReturn_t>(name.to_bytes_with_nul()).unwrap();
+            function()
+        };
+        assert_eq!(code, NVML_ERROR_NOT_SUPPORTED, "{name:?}");
+        assert_eq!(sim.calls(name.to_str().unwrap()), 1);
+    }
+}
+
+#[test]
+fn hidden_symbols_are_really_missing() {
+    let driver = SharedDriver::named("old-driver").unwrap();
+    let library = open(&driver);
+    for name in [
+        c"nvmlDeviceGetComputeRunningProcesses_v3",
+        c"nvmlDeviceGetComputeRunningProcesses_v2",
+        c"nvmlDeviceGetMemoryInfo_v2",
+        c"nvmlDeviceGetTotalEnergyConsumption",
+        c"nvmlDeviceGetPciInfo_v3",
+        c"nvmlDeviceGetFanSpeed_v2",
+        c"nvmlDeviceGetTemperatureV",
+        c"nvmlDeviceGetMigMode",
+        c"nvmlSystemGetCudaDriverVersion_v2",
+    ] {
+        assert!(!exports(&library, name), "{name:?}");
+    }
+    for name in [c"nvmlInit_v2", c"nvmlDeviceGetComputeRunningProcesses", c"nvmlDeviceGetPciInfo_v2"] {
+        assert!(exports(&library, name), "{name:?}");
+    }
+    // The next scenario brings them back, and a fault takes one away at any time.
+    driver.start(&Scenario::named("workstation").unwrap()).unwrap();
+    assert!(NAMES.iter().all(|name| exports(&library, name)));
+    driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetMemoryInfo_v2\"\nmissing = true").unwrap();
+    assert!(!exports(&library, c"nvmlDeviceGetMemoryInfo_v2"));
+    assert!(exports(&library, c"nvmlDeviceGetMemoryInfo"));
+    driver.clear_faults();
+    assert!(exports(&library, c"nvmlDeviceGetMemoryInfo_v2"));
+}
+
+#[test]
+fn the_workstation_has_the_numbers_of_the_readme() {
+    let sim = sim("workstation");
+    let gpu = sim.gpu(0);
+    assert_eq!(number_of_gpus(&sim), 4);
+    assert_eq!(string(sim.nvml.nvmlDeviceGetName, gpu), "GeForce GTX 1080 Ti");
+    assert_eq!(string(sim.nvml.nvmlDeviceGetUUID, gpu), "GPU-115dafb8-26db-32ba-d729-f21b29fc001f");
+    assert_eq!(string(sim.nvml.nvmlDeviceGetVbiosVersion, gpu), "86.02.39.00.01");
+    assert_eq!(text(sim.nvml.nvmlDeviceGetSerial, gpu), Err(NVML_ERROR_NOT_SUPPORTED));
+    assert_eq!(sim.power(0), Ok(122_230));
+    assert_eq!(number(sim.nvml.nvmlDeviceGetPowerManagementLimit, gpu), Ok(250_000));
+    assert_eq!(number(sim.nvml.nvmlDeviceGetFanSpeed, gpu), Ok(36));
+    // SAFETY: plain numbers, written by the calls below.
+    let (mut memory, mut second, mut rates): (nvmlMemory_t, nvmlMemory_v2_t, nvmlUtilization_t) =
+        unsafe { std::mem::zeroed() };
+    // SAFETY: places for the answers.
+    unsafe {
+        assert_eq!(sim.nvml.nvmlDeviceGetMemoryInfo.unwrap()(gpu, &raw mut memory), NVML_SUCCESS);
+        let v2 = sim.nvml.nvmlDeviceGetMemoryInfo_v2.unwrap();
+        second.version = 2;
+        assert_eq!(v2(gpu, &raw mut second), NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
+        second.version = struct_version::<nvmlMemory_v2_t>(2);
+        assert_eq!(v2(sim.gpu(2), &raw mut second), NVML_SUCCESS);
+        assert_eq!(sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(gpu, &raw mut rates), NVML_SUCCESS);
+    }
+    assert_eq!((memory.total, memory.used), (11_178 * MIB + MIB / 2, 10_799 * MIB));
+    assert_eq!(memory.free, memory.total - memory.used);
+    assert_eq!((second.used, second.reserved), (3712 * MIB, 81 * MIB + MIB / 2));
+    assert_eq!(second.free, second.total - second.used - second.reserved);
+    assert_eq!((rates.gpu, rates.memory), (44, 35));
+    let (code, count, rows) = sim.list(sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap(), gpu, 24, 8);
+    assert_eq!((code, count), (NVML_SUCCESS, 2));
+    let none = u32::MAX;
+    assert_eq!(rows[0], Row { pid: std::process::id(), memory: 4284 * MIB, gi: none, ci: none });
+    assert_eq!(rows[1], Row { pid: std::os::unix::process::parent_id(), memory: 6515 * MIB, gi: none, ci: none });
+}
+
+fn number_of_gpus(sim: &common::Sim) -> u32 {
+    let mut count = 0;
+    // SAFETY: a place for the count.
+    assert_eq!(unsafe { sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count) }, NVML_SUCCESS);
+    count
+}
+
+#[test]
+fn the_other_scenarios_are_what_they_say() {
+    assert_eq!(number_of_gpus(&sim("empty")), 0);
+
+    let hgx = sim("hgx-h100");
+    assert_eq!(number_of_gpus(&hgx), 8);
+    let mut serials: Vec<_> = (0..8).map(|gpu| string(hgx.nvml.nvmlDeviceGetSerial, hgx.gpu(gpu))).collect();
+    serials.dedup();
+    assert_eq!(serials.len(), 8);
+    assert_eq!(number(hgx.nvml.nvmlDeviceGetFanSpeed, hgx.gpu(0)), Err(NVML_ERROR_NOT_SUPPORTED));
+
+    let laptop = sim("laptop");
+    let gpu = laptop.gpu(0);
+    assert_eq!(number(laptop.nvml.nvmlDeviceGetPowerManagementLimit, gpu), Err(NVML_ERROR_NOT_SUPPORTED));
+    assert_eq!(number(laptop.nvml.nvmlDeviceGetFanSpeed, gpu), Err(NVML_ERROR_NOT_SUPPORTED));
+    let graphics = laptop.nvml.nvmlDeviceGetGraphicsRunningProcesses_v3.unwrap();
+    let (_, count, rows) = laptop.list(graphics, gpu, 24, 8);
+    assert_eq!((count, rows[0].memory), (2, u64::MAX));
+
+    let old = sim("old-driver");
+    let call = v1(old.nvml.nvmlDeviceGetComputeRunningProcesses);
+    let (code, count, rows) = old.list(call, old.gpu(0), 16, 8);
+    assert_eq!((code, count, rows[0].pid), (NVML_SUCCESS, 2, std::process::id()));
+    assert!(old.nvml.nvmlDeviceGetMemoryInfo_v2.is_none());
+}
+
+#[test]
+fn instances_of_a_mig_gpu_have_handles_memory_and_processes_of_their_own() {
+    let sim = sim("mig");
+    let gpu = sim.gpu(0);
+    let by_index = sim.nvml.nvmlDeviceGetMigDeviceHandleByIndex.unwrap();
+    let mut instance = std::ptr::null_mut();
+    let mut parent = std::ptr::null_mut();
+    // SAFETY: places for handles.
+    unsafe {
+        assert_eq!(by_index(gpu, 4, &raw mut instance), NVML_ERROR_NOT_FOUND);
+        assert_eq!(by_index(sim.gpu(1), 0, &raw mut instance), NVML_ERROR_NOT_FOUND);
+        assert_eq!(by_index(gpu, 1, &raw mut instance), NVML_SUCCESS);
+        let up = sim.nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle.unwrap();
+        assert_eq!(up(instance, &raw mut parent), NVML_SUCCESS);
+    }
+    assert_eq!(parent, gpu);
+    assert_eq!(number(sim.nvml.nvmlDeviceGetGpuInstanceId, instance), Ok(5));
+    assert_eq!(string(sim.nvml.nvmlDeviceGetUUID, instance), "MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d2");
+    let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
+    let (_, _, rows) = sim.list(call, instance, 24, 8);
+    assert_eq!(rows.iter().map(|row| (row.gi, row.ci)).collect::<Vec<_>>(), [(5, 0)]);
+    assert_eq!(sim.list(call, gpu, 24, 8).1, 2);
+    // SAFETY: plain numbers.
+    let mut rates: nvmlUtilization_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a place for the answer.
+    let code = unsafe { sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(gpu, &raw mut rates) };
+    assert_eq!(code, NVML_ERROR_NOT_SUPPORTED);
+}
+
+#[test]
+fn processes_come_and_go_and_a_short_buffer_gets_the_count_alone() {
+    let sim = sim("[[gpu]]\nprocess = [{ pid = 1000, repeat = 300, memory = 2, from_s = 1, until_s = 3 }]");
+    let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
+    assert_eq!(sim.list(call, sim.gpu(0), 24, 8), (NVML_SUCCESS, 0, vec![]));
+    sim.at(1.0);
+    assert_eq!(sim.list(call, sim.gpu(0), 24, 299), (NVML_ERROR_INSUFFICIENT_SIZE, 300, vec![]));
+    let (code, count, rows) = sim.list(call, sim.gpu(0), 24, 300);
+    assert_eq!((code, count), (NVML_SUCCESS, 300));
+    assert!(rows.iter().enumerate().all(|(nth, row)| row.pid == 1000 + nth as u32 && row.memory == 2 * MIB));
+    sim.at(3.0);
+    assert_eq!(sim.list(call, sim.gpu(0), 24, 0).1, 0);
+}
+
+#[test]
+fn v3_lists_have_each_historical_stride() {
+    for stride in [16, 24, 32] {
+        let sim = sim(&format!("[driver]\nprocess_stride = {stride}\n[[gpu]]\nprocess = [{{ pid = 7, repeat = 3 }}]"));
+        let (_, _, rows) = sim.list(sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap(), sim.gpu(0), stride, 4);
+        assert_eq!(rows.iter().map(|row| row.pid).collect::<Vec<_>>(), [7, 8, 9]);
+    }
+}
+
+#[test]
+fn init_and_shutdown_are_counted() {
+    let sim = sim("workstation");
+    // SAFETY: these take nothing, or a place for the count.
+    unsafe {
+        let (init, shutdown) = (sim.nvml.nvmlInit_v2.unwrap(), sim.nvml.nvmlShutdown.unwrap());
+        assert_eq!(init(), NVML_SUCCESS);
+        assert_eq!(shutdown(), NVML_SUCCESS);
+        assert_eq!(number_of_gpus(&sim), 4);
+        assert_eq!(shutdown(), NVML_SUCCESS);
+        assert_eq!(sim.calls_after_shutdown(), 0);
+        let mut count = 0;
+        assert_eq!(sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count), NVML_ERROR_UNINITIALIZED);
+        assert_eq!(shutdown(), NVML_ERROR_UNINITIALIZED);
+    }
+    assert_eq!((sim.calls_after_shutdown(), sim.shutdowns_in_calls()), (2, 0));
+    assert_eq!(sim.calls("nvmlShutdown"), 3);
+    sim.reset_counters();
+    assert_eq!(sim.total_calls() + sim.calls_after_shutdown(), 0);
+}
+
+#[test]
+fn wild_handles_and_null_places_are_refused() {
+    let sim = sim("workstation");
+    let usage = sim.nvml.nvmlDeviceGetPowerUsage.unwrap();
+    for wild in [0usize, 1, 0x7FFF_1234_5678, 0x4E56_0000 | 200 << 8, 0x4E56_0001] {
+        assert_eq!(number(Some(usage), wild as nvmlDevice_t), Err(NVML_ERROR_INVALID_ARGUMENT));
+    }
+    // SAFETY: null is what is asked about.
+    assert_eq!(unsafe { usage(sim.gpu(0), std::ptr::null_mut()) }, NVML_ERROR_INVALID_ARGUMENT);
+}
+
+#[test]
+fn copies_know_nothing_of_each_other() {
+    let threads: Vec<_> = (1..=4u32)
+        .map(|watts| {
+            std::thread::spawn(move || {
+                let sim = sim(&format!("[[gpu]]\npower = {{ draw_w = {watts} }}"));
+                for _ in 0..1000 {
+                    assert_eq!(sim.power(0), Ok(watts * 1000));
+                }
+                assert_eq!(sim.calls("nvmlDeviceGetPowerUsage"), 1000);
+                assert_eq!(sim.max_in_flight(), 1);
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let named = Scenario::named("nope").unwrap_err().to_string();
+    assert!(named.contains("workstation") && named.contains("old-driver"), "{named}");
+    let typo = Scenario::from_toml("[[gpu]]\nname = \"x\"\nfan = 3\n").unwrap_err().to_string();
+    assert!(typo.contains("line 3") && typo.contains("fan"), "{typo}");
+    let signal = Scenario::from_toml("[[gpu]]\n\nfans = [{ sine = { mean = 1, amplitude = 1, period_s = 0 } }]\n");
+    assert!(signal.unwrap_err().to_string().contains("line 3"));
+    let fault = Scenario::from_toml("[[fault]]\nfunction = \"nvmlNope\"\n").unwrap_err().to_string();
+    assert!(fault.contains("nvmlNope"), "{fault}");
+    for name in Scenario::names() {
+        Scenario::named(name).unwrap();
+    }
+}

@@ -1,0 +1,183 @@
+//! Each kind of fault, when it strikes and whom; and that a call costs next to nothing.
+
+mod common;
+
+use common::{number, sim, text, v1};
+use nvml_sys::*;
+use std::time::{Duration, Instant};
+
+fn power_fault(more: &str) -> String {
+    format!("[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\n{more}\n")
+}
+
+#[test]
+fn a_code_known_or_not_at_the_nth_call_of_one_gpu() {
+    let sim = sim("workstation");
+    sim.add_faults(&power_fault("gpu = 1\nnth = 2\nreturn = \"NO_PERMISSION\"")).unwrap();
+    assert!(sim.power(0).is_ok() && sim.power(1).is_ok());
+    assert_eq!((sim.power(1), sim.power(0).is_ok()), (Err(NVML_ERROR_NO_PERMISSION), true));
+    assert!(sim.power(1).is_ok());
+    sim.clear_faults();
+    sim.add_faults(&power_fault("every = 3\nreturn = 12345")).unwrap();
+    let codes: Vec<_> = (0..6).map(|_| sim.power(0).is_err()).collect();
+    assert_eq!(codes, [false, false, true, false, false, true]);
+    sim.clear_faults();
+    sim.add_faults(&power_fault("from_nth = 2\ncount = 2\nreturn = 12345")).unwrap();
+    assert!(sim.power(0).is_ok());
+    assert_eq!((sim.power(0), sim.power(0)), (Err(nvmlReturn_enum(12345)), Err(nvmlReturn_enum(12345))));
+    assert!(sim.power(0).is_ok());
+    assert_eq!(sim.calls("nvmlDeviceGetPowerUsage"), 15);
+}
+
+#[test]
+fn a_prefix_and_a_time() {
+    let sim = sim("workstation");
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFan*\"\nat_s = 1\nuntil_s = 2\nreturn = 999").unwrap();
+    let fan = || number(sim.nvml.nvmlDeviceGetFanSpeed, sim.gpu(0));
+    assert_eq!(fan(), Ok(36));
+    sim.at(1.0);
+    assert_eq!((fan(), sim.power(0).is_ok()), (Err(NVML_ERROR_UNKNOWN), true));
+    sim.at(2.0);
+    assert_eq!(fan(), Ok(36));
+}
+
+#[test]
+fn a_lost_gpu_touches_no_other() {
+    let sim = sim("workstation");
+    sim.add_faults("gpu_lost = { gpu = 1, at_s = 5 }").unwrap();
+    assert!(sim.power(1).is_ok());
+    let device = sim.gpu(1);
+    sim.at(5.0);
+    assert_eq!(sim.power(1), Err(NVML_ERROR_GPU_IS_LOST));
+    assert_eq!(text(sim.nvml.nvmlDeviceGetName, device), Err(NVML_ERROR_GPU_IS_LOST));
+    assert!(sim.power(0).is_ok() && sim.power(2).is_ok());
+}
+
+#[test]
+fn latency_is_fixed_or_drawn_the_same_each_time() {
+    let sim = sim("workstation");
+    let took = || {
+        let begin = Instant::now();
+        sim.power(0).unwrap();
+        begin.elapsed()
+    };
+    sim.add_faults(&power_fault("latency_us = 20000")).unwrap();
+    assert!(took() >= Duration::from_millis(20));
+    sim.clear_faults();
+    sim.add_faults(&power_fault("latency_us = { min = 1000, max = 3000, seed = 9 }")).unwrap();
+    assert!((0..5).all(|_| took() >= Duration::from_millis(1)));
+}
+
+#[test]
+fn a_call_that_never_returns_stops_no_other_and_stays_in_flight() {
+    let sim = std::sync::Arc::new(sim("workstation"));
+    sim.add_faults(&power_fault("gpu = 2\nhang = true")).unwrap();
+    sim.reset_counters();
+    let stuck = std::thread::spawn({
+        let sim = sim.clone();
+        move || sim.power(2)
+    });
+    while sim.calls("nvmlDeviceGetPowerUsage") == 0 {
+        std::thread::yield_now();
+    }
+    assert!(sim.power(0).is_ok());
+    assert_eq!(sim.max_in_flight(), 2);
+    // SAFETY: takes nothing.
+    assert_eq!(unsafe { sim.nvml.nvmlShutdown.unwrap()() }, NVML_SUCCESS);
+    assert_eq!(sim.shutdowns_in_calls(), 1);
+    assert!(!stuck.is_finished());
+}
+
+#[test]
+fn calls_in_flight_are_counted() {
+    let sim = std::sync::Arc::new(sim("workstation"));
+    sim.add_faults(&power_fault("latency_us = 100000")).unwrap();
+    let threads: Vec<_> = (0..4u32)
+        .map(|gpu| {
+            let sim = sim.clone();
+            std::thread::spawn(move || sim.power(gpu).unwrap())
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| assert!(thread.join().unwrap() > 0));
+    assert_eq!(sim.max_in_flight(), 4);
+}
+
+#[test]
+fn lists_grow_between_calls_and_have_other_strides() {
+    let sim = sim("[[gpu]]\nprocess = [{ pid = 50, repeat = 2 }]");
+    let gpu = sim.gpu(0);
+    let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses*\"\ngrow_by = 1").unwrap();
+    assert_eq!(sim.list(call, gpu, 24, 0).1, 2);
+    // As many as were asked for a moment ago: too few again.
+    let (code, count, _) = sim.list(call, gpu, 24, 2);
+    assert_eq!((code, count), (NVML_ERROR_INSUFFICIENT_SIZE, 3));
+    let (code, count, rows) = sim.list(call, gpu, 24, 8);
+    assert_eq!((code, count, rows[1].pid), (NVML_SUCCESS, 4, 51));
+    sim.clear_faults();
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses_v3\"\nstride = 32").unwrap();
+    assert_eq!(sim.list(call, gpu, 32, 8).2[1].pid, 51);
+    assert_eq!(sim.list(v1(sim.nvml.nvmlDeviceGetComputeRunningProcesses), gpu, 16, 8).2[1].pid, 51);
+}
+
+#[test]
+fn texts_without_nul_with_broken_utf8_with_escapes() {
+    let sim = sim("workstation");
+    let name = || text(sim.nvml.nvmlDeviceGetName, sim.gpu(0)).unwrap();
+    let fault = |what: &str| {
+        sim.clear_faults();
+        sim.add_faults(&format!("[[fault]]\nfunction = \"nvmlDeviceGetName\"\n{what}")).unwrap();
+    };
+    fault("no_nul = true");
+    assert!(name().starts_with(b"GeForce GTX 1080 TiGeForce") && !name().contains(&0) && !name().contains(&0xAA));
+    fault("bytes = [71, 0xFF, 0xFE, 33]");
+    assert!(name().starts_with(b"G\xFF\xFE!\0"));
+    fault("text = \"\\u001b[31mred\\u0007\"");
+    assert!(name().starts_with(b"\x1B[31mred\x07\0"));
+}
+
+#[test]
+fn values_out_of_range() {
+    let sim = sim("workstation");
+    sim.add_faults(&power_fault("value = 4294967295")).unwrap();
+    assert_eq!(sim.power(0), Ok(u32::MAX));
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetUtilizationRates\"\nvalue = 250").unwrap();
+    // SAFETY: numbers alone.
+    let mut rates: nvmlUtilization_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a place for the answer.
+    let code = unsafe { sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(sim.gpu(0), &raw mut rates) };
+    assert_eq!((code, rates.gpu, rates.memory), (NVML_SUCCESS, 250, 250));
+}
+
+#[test]
+fn init_can_fail() {
+    let driver = nvml_sim::SharedDriver::from_toml("[driver]\ninit_return = \"LIB_RM_VERSION_MISMATCH\"\n").unwrap();
+    // SAFETY: takes nothing.
+    let code = unsafe { driver.functions().nvmlInit_v2.unwrap()() };
+    assert_eq!(code, NVML_ERROR_LIB_RM_VERSION_MISMATCH);
+    driver.start(&nvml_sim::Scenario::named("empty").unwrap()).unwrap();
+    driver.add_faults("[[fault]]\nfunction = \"nvmlInit*\"\nnth = 1\nreturn = 9").unwrap();
+    // SAFETY: takes nothing.
+    let codes = unsafe { [driver.functions().nvmlInit_v2.unwrap()(), driver.functions().nvmlInit_v2.unwrap()()] };
+    assert_eq!(codes, [NVML_ERROR_DRIVER_NOT_LOADED, NVML_SUCCESS]);
+}
+
+/// `cargo test --release -p nvml-sim --test faults -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement: prints, asserts nothing about time"]
+fn what_a_call_costs() {
+    for clock in ["stepped", "real"] {
+        let sim = sim("workstation");
+        if clock == "real" {
+            sim.real_clock();
+        }
+        let (gpu, usage, fan) = (sim.gpu(1), sim.nvml.nvmlDeviceGetPowerUsage, sim.nvml.nvmlDeviceGetFanSpeed);
+        for (name, call) in [("power usage", usage), ("fan speed", fan)] {
+            let begin = Instant::now();
+            for _ in 0..1_000_000 {
+                number(call, gpu).unwrap();
+            }
+            println!("{name}, {clock} clock: {:.1} ns a call", begin.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Linked in: the same driver by `start` and `resolve`, and no heap on any call's path.
+
+use nvml_sim::{Scenario, control, resolve, start};
+use nvml_sys::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+struct Counting;
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: all is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: as the caller vouches.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as the caller vouches.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// One test, as the driver of a process is one.
+#[test]
+fn linked_in() {
+    start(&Scenario::named("old-driver").unwrap());
+    assert!(resolve(c"nvmlDeviceGetMemoryInfo_v2").is_null());
+    assert!(resolve(c"nvmlNope").is_null());
+    assert!(!resolve(c"nvmlDeviceGetMemoryInfo").is_null());
+
+    start(&Scenario::named("workstation").unwrap());
+    assert!(NAMES.iter().all(|name| !resolve(name).is_null()));
+    // SAFETY: the simulator's functions have the types of nvml.h.
+    let nvml = unsafe { Functions::from_resolver(resolve) };
+    control::set_time(Duration::from_secs(1));
+    assert_eq!(control::now(), Duration::from_secs(1));
+    let mut gpu = std::ptr::null_mut();
+    // SAFETY: places for all answers, with their lengths.
+    unsafe {
+        assert_eq!(nvml.nvmlInit_v2.unwrap()(), NVML_SUCCESS);
+        assert_eq!(nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(0, &raw mut gpu), NVML_SUCCESS);
+    }
+    control::add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nevery = 2\nreturn = 3").unwrap();
+
+    let before = ALLOCATIONS.load(Relaxed);
+    let mut milliwatts = 0;
+    for round in 0..1000u64 {
+        control::step(Duration::from_millis(7));
+        // SAFETY: places for all answers, with their lengths.
+        unsafe {
+            let mut infos: [nvmlProcessInfo_t; 16] = std::mem::zeroed();
+            let mut samples: [nvmlSample_t; 120] = std::mem::zeroed();
+            let mut values: [nvmlFieldValue_t; 2] = std::mem::zeroed();
+            let mut text = [0; 96];
+            let (mut count, mut number, mut kind) = (16, 0, NVML_VALUE_TYPE_DOUBLE);
+            values[0].fieldId = 186;
+            values[1].fieldId = 83;
+            assert_eq!(nvml.nvmlDeviceGetPowerUsage.unwrap()(gpu, &raw mut milliwatts), NVML_SUCCESS);
+            let fan = nvml.nvmlDeviceGetFanSpeed.unwrap()(gpu, &raw mut number);
+            assert_eq!(fan == NVML_SUCCESS, round % 2 == 0);
+            let list = nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
+            assert_eq!(list(gpu, &raw mut count, infos.as_mut_ptr()), NVML_SUCCESS);
+            assert_eq!(nvml.nvmlDeviceGetName.unwrap()(gpu, text.as_mut_ptr(), 96), NVML_SUCCESS);
+            assert_eq!(nvml.nvmlDeviceGetFieldValues.unwrap()(gpu, 2, values.as_mut_ptr()), NVML_SUCCESS);
+            let pid = std::process::id();
+            assert_eq!(nvml.nvmlSystemGetProcessName.unwrap()(pid, text.as_mut_ptr(), 96), NVML_SUCCESS);
+            count = 120;
+            let ring = nvml.nvmlDeviceGetSamples.unwrap();
+            let code = ring(gpu, NVML_TOTAL_POWER_SAMPLES, 0, &raw mut kind, &raw mut count, samples.as_mut_ptr());
+            assert_eq!(code, NVML_SUCCESS);
+        }
+    }
+    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0);
+    assert_eq!(milliwatts, 122_230);
+    assert_eq!(control::calls("nvmlDeviceGetPowerUsage"), 1000);
+
+    control::clear_faults();
+    start(&Scenario::named("empty").unwrap());
+    assert_eq!(control::total_calls(), 0);
+    // The handle of a GPU that is no more.
+    // SAFETY: a place for the number.
+    let code = unsafe {
+        assert_eq!(nvml.nvmlInit_v2.unwrap()(), NVML_SUCCESS);
+        nvml.nvmlDeviceGetPowerUsage.unwrap()(gpu, &raw mut milliwatts)
+    };
+    assert_eq!(code, NVML_ERROR_INVALID_ARGUMENT);
+}
