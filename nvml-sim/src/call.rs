@@ -19,6 +19,7 @@ pub(crate) type Answer<T = ()> = Result<T, nvmlReturn_t>;
 pub(crate) struct Call {
     pub sim: &'static Sim,
     pub effects: Effects,
+    function: usize,
 }
 
 /// What a handle stands for.
@@ -36,7 +37,7 @@ pub(crate) fn run(function: usize, body: impl FnOnce(&Call) -> Answer) -> nvmlRe
     finish(|| {
         let sim = ready()?;
         let effects = strike(function, None)?;
-        body(&Call { sim, effects })
+        body(&Call { sim, effects, function })
     })
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn run_on(
         let sim = ready()?;
         let target = sim.target(handle)?;
         let effects = strike(function, Some(target.device.index))?;
-        body(&Call { sim, effects }, target)
+        body(&Call { sim, effects, function }, target)
     })
 }
 
@@ -99,7 +100,7 @@ fn strike(function: usize, gpu: Option<u32>) -> Answer<Effects> {
     if !faults::any(function) {
         return Ok(Effects::default());
     }
-    suffer(faults::effects(function, gpu, clock::now_ns()))
+    suffer(faults::effects(function, gpu, true, clock::now_ns()))
 }
 
 #[cold]
@@ -159,6 +160,14 @@ impl Sim {
 }
 
 impl Call {
+    /// The call turns out to be about this GPU, as one for its handle does: the faults of that GPU alone strike too.
+    pub(crate) fn about(&self, gpu: u32) -> Answer {
+        if faults::any(self.function) {
+            suffer(faults::effects(self.function, Some(gpu), false, clock::now_ns()))?;
+        }
+        Ok(())
+    }
+
     /// A number for the caller, or the one that a fault puts in its place.
     #[inline]
     pub(crate) fn scalar<T: Scalar>(&self, value: T) -> T {

@@ -39,16 +39,17 @@ pub(crate) fn any(function: usize) -> bool {
     FAULTY[function].load(Ordering::Acquire)
 }
 
-/// The effects on this call, about the GPU of that index if about any, at that time.
+/// The effects on this call, about the GPU of that index if about any, at that time; without `any_gpu` those alone of
+/// faults that are for that GPU.
 #[cold]
-pub(crate) fn effects(function: usize, gpu: Option<u32>, ns: u64) -> Effects {
+pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> Effects {
     let mut effects = Effects::default();
     // SAFETY: a set is written once before its pointer is published, and never freed.
     let Some(set) = (unsafe { CURRENT.load(Ordering::Acquire).as_ref() }) else { return effects };
     let t = ns as f64 / 1e9;
     for armed in set.iter().filter(|armed| armed.functions[function]) {
         let fault = &armed.fault;
-        let here = fault.gpu.is_none() || fault.gpu == gpu;
+        let here = if fault.gpu.is_none() { any_gpu } else { fault.gpu == gpu };
         if !here || fault.at_s.is_some_and(|at| t < at) || fault.until_s.is_some_and(|until| t >= until) {
             continue;
         }

@@ -60,8 +60,8 @@ pub fn install(directory: &Path, scenario: &Scenario, library: &Path) -> Result<
 
 /// A driver of a test's own: a copy of the shared library in a fresh directory, loaded, its scenario in force.
 ///
-/// Many live side by side in one process and know nothing of each other. The client under test loads [`path`]
-/// (`SharedDriver::path`): the same file, so the same driver. Its methods are those of [`crate::control`]. The library
+/// Many live side by side in one process and know nothing of each other. The client under test loads
+/// [`SharedDriver::path`]: the same file, so the same driver. Its methods are those of [`crate::control`]. The library
 /// stays loaded after this is dropped, as threads may be in calls that never return; the directory goes.
 #[derive(Debug)]
 pub struct SharedDriver {

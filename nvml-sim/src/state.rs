@@ -100,17 +100,17 @@ pub(crate) fn shut_down() -> bool {
 impl Device {
     fn new(model: &Gpu, index: u32, copy: u32) -> Self {
         let mut gpu = model.clone();
-        gpu.pci.bus += copy;
+        gpu.pci.bus = gpu.pci.bus.wrapping_add(copy);
         if let Some(serial) = gpu.serial.as_mut()
             && let Ok(number) = serial.parse::<u64>()
         {
-            *serial = (number + u64::from(copy)).to_string();
+            *serial = number.wrapping_add(u64::from(copy)).to_string();
         }
         let pci = &gpu.pci;
         Self {
             index,
             uuid: gpu.uuid.clone().unwrap_or_else(|| format!("GPU-5e1fc0de-0000-4000-8000-{index:012x}")),
-            minor_number: gpu.minor_number.map_or(index, |number| number + copy),
+            minor_number: gpu.minor_number.map_or(index, |number| number.wrapping_add(copy)),
             ahead_s: gpu.stagger_s * f64::from(copy),
             bus_id_legacy: format!("{:04X}:{:02X}:{:02X}.0", pci.domain & 0xFFFF, pci.bus & 0xFF, pci.device & 0x1F),
             bus_id: format!("{:08X}:{:02X}:{:02X}.0", pci.domain, pci.bus & 0xFF, pci.device & 0x1F),

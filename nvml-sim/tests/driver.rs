@@ -176,6 +176,22 @@ fn instances_of_a_mig_gpu_have_handles_memory_and_processes_of_their_own() {
 }
 
 #[test]
+fn the_numbering_of_instances_may_have_a_hole() {
+    let instance = |index, gi| {
+        format!("[[gpu.mig.instance]]\nindex = {index}\ngi = {gi}\nci = 0\nuuid = \"MIG-{gi}\"\nmemory_mib = 10\n")
+    };
+    let sim = sim(&format!("[[gpu]]\n[gpu.mig]\n{}{}", instance(0, 7), instance(2, 9)));
+    let codes: Vec<_> = (0..4)
+        .map(|index| {
+            let mut instance = std::ptr::null_mut();
+            // SAFETY: a place for the handle.
+            unsafe { sim.nvml.nvmlDeviceGetMigDeviceHandleByIndex.unwrap()(sim.gpu(0), index, &raw mut instance) }
+        })
+        .collect();
+    assert_eq!(codes, [NVML_SUCCESS, NVML_ERROR_NOT_FOUND, NVML_SUCCESS, NVML_ERROR_NOT_FOUND]);
+}
+
+#[test]
 fn processes_come_and_go_and_a_short_buffer_gets_the_count_alone() {
     let sim = sim("[[gpu]]\nprocess = [{ pid = 1000, repeat = 300, memory = 2, from_s = 1, until_s = 3 }]");
     let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();

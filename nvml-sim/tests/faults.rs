@@ -48,7 +48,11 @@ fn a_lost_gpu_touches_no_other() {
     assert!(sim.power(1).is_ok());
     let device = sim.gpu(1);
     sim.at(5.0);
-    assert_eq!(sim.power(1), Err(NVML_ERROR_GPU_IS_LOST));
+    assert_eq!(number(sim.nvml.nvmlDeviceGetPowerUsage, device), Err(NVML_ERROR_GPU_IS_LOST));
+    let mut handle = std::ptr::null_mut();
+    // SAFETY: a place for the handle.
+    let code = unsafe { sim.nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(1, &raw mut handle) };
+    assert_eq!(code, NVML_ERROR_GPU_IS_LOST);
     assert_eq!(text(sim.nvml.nvmlDeviceGetName, device), Err(NVML_ERROR_GPU_IS_LOST));
     assert!(sim.power(0).is_ok() && sim.power(2).is_ok());
 }

@@ -20,8 +20,11 @@ export! {
             let latency = call.sim.driver.field_latency_us;
             entry.timestamp = clock::wall_us(ns) as i64 - latency;
             entry.latencyUsec = latency;
-            let known = entry.fieldId <= call.sim.driver.last_field;
-            let found = if known { find(target, entry.fieldId, entry.scopeId, ns) } else { Err(NVML_ERROR_NOT_SUPPORTED) };
+            let found = if entry.fieldId > call.sim.driver.last_field {
+                Err(NVML_ERROR_NOT_SUPPORTED)
+            } else {
+                find(target, entry.fieldId, entry.scopeId, ns)
+            };
             match found {
                 Ok(Value { kind, value }) => {
                     entry.nvmlReturn = NVML_SUCCESS;

@@ -15,7 +15,9 @@ export! {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
         let found = call.sim.gpus.iter().find(|device| device.gpu.serial.as_deref() == Some(wanted));
-        put(device, handle(found.ok_or(NVML_ERROR_NOT_FOUND)?.index, 0))
+        let index = found.ok_or(NVML_ERROR_NOT_FOUND)?.index;
+        call.about(index)?;
+        put(device, handle(index, 0))
     }
     nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut nvmlDevice_t) => |call| {
         by_uuid(call, text(uuid)?, device)
@@ -52,6 +54,7 @@ unsafe fn by_index(call: &Call, index: u32, device: *mut nvmlDevice_t) -> Answer
     if index as usize >= call.sim.gpus.len() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
+    call.about(index)?;
     // SAFETY: as the caller vouches.
     unsafe { put(device, handle(index, 0)) }
 }
@@ -64,6 +67,7 @@ unsafe fn by_uuid(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Answe
     for candidate in &call.sim.gpus {
         let instance = candidate.instances().iter().position(|instance| instance.uuid == wanted);
         if candidate.uuid == wanted || instance.is_some() {
+            call.about(candidate.index)?;
             // SAFETY: as the caller vouches.
             return unsafe { put(device, handle(candidate.index, instance.map_or(0, |place| place + 1))) };
         }
@@ -79,6 +83,8 @@ unsafe fn by_bus_id(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Ans
     let found = call.sim.gpus.iter().find(|candidate| {
         candidate.bus_id.eq_ignore_ascii_case(wanted) || candidate.bus_id_legacy.eq_ignore_ascii_case(wanted)
     });
+    let index = found.ok_or(NVML_ERROR_NOT_FOUND)?.index;
+    call.about(index)?;
     // SAFETY: as the caller vouches.
-    unsafe { put(device, handle(found.ok_or(NVML_ERROR_NOT_FOUND)?.index, 0)) }
+    unsafe { put(device, handle(index, 0)) }
 }

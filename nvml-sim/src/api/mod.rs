@@ -5,7 +5,9 @@
 /// Beside each list it makes `fill`, which puts the functions into the table of `nvml-sys`: so the compiler compares
 /// every signature with the header's.
 macro_rules! export {
-    ($( $name:ident($($arg:ident: $type:ty),* $(,)?) $(on $device:ident)? => |$($bound:pat_param),*| $body:block )*) => {
+    ($(
+        $name:ident($($arg:ident: $type:ty),* $(,)?) $(on $device:ident)? => |$($bound:pat_param),*| $body:block
+    )*) => {
         $(
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C" fn $name($($arg: $type),*) -> nvml_sys::nvmlReturn_t {

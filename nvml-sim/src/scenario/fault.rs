@@ -175,3 +175,17 @@ pub(crate) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     }
     deserializer.deserialize_any(TableOrList)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Latency;
+
+    #[test]
+    fn drawn_latencies_are_in_their_range_and_the_same_for_the_same_seed() {
+        let draw = |seed| (1..200).map(|nth| Latency { min: 10, max: 20, seed }.draw(nth)).collect::<Vec<_>>();
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        assert!(draw(1).iter().all(|us| (10..=20).contains(us)));
+        assert!((10..=20).all(|us| draw(1).contains(&us)));
+    }
+}
