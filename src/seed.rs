@@ -196,7 +196,8 @@ impl MigUuid {
 
 /// The MIG devices of a divided GPU. Indices may have gaps.
 fn mig_uuids(gpu: &Device) -> Vec<MigUuid> {
-    let indices = 0..gpu.max_mig_device_count().unwrap_or(0);
+    // Seven is the most that any GPU has; a nonsensical answer must not become as many calls.
+    let indices = 0..gpu.max_mig_device_count().unwrap_or(0).min(64);
     let mig = |index| {
         let device = gpu.mig_device(index).ok()?;
         Some(MigUuid {

@@ -271,7 +271,7 @@ impl Device {
         let filled = match ReturnCode::from(code) {
             ReturnCode::INSUFFICIENT_SIZE => {
                 let filled = known.map_or(into.touched() >= into.capacity * NARROW, |stride| into.ends_written(stride));
-                if filled { into.capacity } else { 0 }
+                if filled { into.capacity.min(total) } else { 0 }
             }
             _ => {
                 check(call, code)?;

@@ -82,6 +82,9 @@ pub struct GpuInfo {
     nvml: Nvml,
     #[cfg_attr(feature = "serde", serde(skip))]
     device: Option<Device>,
+    /// How many of [`FACTS`] were asked for at least once.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    asked_facts: usize,
     /// Where in [`FACTS`] the next missing fact is looked for.
     #[cfg_attr(feature = "serde", serde(skip))]
     next_fact: usize,
@@ -148,6 +151,7 @@ impl GpuInfo {
             error: None,
             nvml: nvml.clone(),
             device: None,
+            asked_facts: 0,
             next_fact: 0,
         };
         // Any other error is kept in `gpu.error`.
@@ -274,11 +278,11 @@ impl GpuInfo {
     /// All facts at the first update; later one missing fact an update, in turn, so that a GPU which will never have it
     /// costs one call.
     fn read_facts(&mut self, device: &Device) -> Result<()> {
-        if self.next_fact == 0 {
-            for (_, read) in FACTS {
+        if self.asked_facts < FACTS.len() {
+            while let Some((_, read)) = FACTS.get(self.asked_facts) {
                 read(self, device)?;
+                self.asked_facts += 1;
             }
-            self.next_fact = 1;
             return Ok(());
         }
         let turns = (0..FACTS.len()).map(|turn| (self.next_fact + turn) % FACTS.len());
@@ -289,8 +293,18 @@ impl GpuInfo {
         read(self, device)
     }
 
-    /// What changes is not known any more: old values must not look like new ones.
+    /// What changes is not known any more: old values must not look like new ones. Facts that were never asked for are
+    /// missing for the same reason.
     fn lost(&mut self, why: &Error) {
+        for (reading, _) in FACTS.iter().skip(self.asked_facts) {
+            let reasons = match reading {
+                Reading::Name | Reading::Serial | Reading::Uuid | Reading::Bios => &mut self.reasons,
+                Reading::Pci | Reading::MaxLinkGen | Reading::MaxLinkWidth => &mut self.pci.reasons,
+                Reading::PowerManagement | Reading::PowerLimitConstraints => &mut self.power.reasons,
+                _ => &mut self.clocks.reasons,
+            };
+            reasons.set(*reading, why.clone());
+        }
         self.memory.lost(why);
         self.utilization.lost(why);
         self.pci.lost(why);

@@ -103,14 +103,14 @@ impl NvmlBuilder {
 }
 
 fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
+    let Some(function) = functions.nvmlInit_v2.or(functions.nvmlInit) else {
+        return Err(Error::NotNvml { library: source.to_owned() });
+    };
     if flags != InitFlags::default() {
         let function = present("nvmlInitWithFlags", functions.nvmlInitWithFlags)?;
         // SAFETY: it takes flags alone, and may be called at any time.
         return check("nvmlInitWithFlags", unsafe { function(flags.0) });
     }
-    let Some(function) = functions.nvmlInit_v2.or(functions.nvmlInit) else {
-        return Err(Error::NotNvml { library: source.to_owned() });
-    };
     // SAFETY: it takes nothing, and may be called at any time.
     check("nvmlInit_v2", unsafe { function() })
 }
@@ -125,6 +125,11 @@ fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
     let mut tried = Vec::new();
     for place in places {
         let shown = place.to_string_lossy().into_owned();
+        if place.is_empty() {
+            // The loader takes an empty name for the program itself.
+            tried.push(("\"\"".to_owned(), "an empty name".to_owned()));
+            continue;
+        }
         // SAFETY: the initialisers of a driver's library are sound to run; whoever names another one vouches for it.
         match unsafe { Library::new(&place) } {
             Ok(library) => return Ok((library, shown)),

@@ -17,6 +17,9 @@ use crate::{
     text::{self, Text},
 };
 
+/// More GPUs than any machine has: a greater count is nonsense, and must not become as many indices in memory.
+const MOST_GPUS: u32 = 4096;
+
 /// The driver, loaded and initialised.
 ///
 /// Cheap to clone, `Send` and `Sync`; every [`Device`] holds one. NVML is initialised once for each `load` and shut
@@ -162,7 +165,7 @@ impl Nvml {
     /// How many GPUs the machine has, also those that this user may not open.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// The driver's own answer; [`Error::Malformed`] when it is nonsense.
     #[doc(alias = "nvmlDeviceGetCount_v2")]
     pub fn device_count(&self) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetCount_v2";
@@ -172,6 +175,9 @@ impl Nvml {
         let mut count = 0;
         // SAFETY: NVML is initialised while `self` lives; the pointer is to a live unsigned int.
         check(CALL, unsafe { function(&mut count) })?;
+        if count > MOST_GPUS {
+            return Err(Error::Malformed { call: CALL, text: count.to_string(), expected: "number of GPUs" });
+        }
         Ok(count)
     }
 
@@ -225,10 +231,11 @@ impl Nvml {
     ) -> Result<Device> {
         self.alive()?;
         let function = present(call, function)?;
-        // One byte is kept for the NUL; a longer text names no GPU, and its prefix must not either.
+        // One byte is kept for the NUL; a longer text, or one with a NUL in it, names no GPU, and its prefix must not
+        // either.
         let mut bytes = [0u8; 128];
-        let not_found = Error::Nvml { call, code: crate::ReturnCode::NOT_FOUND };
-        bytes.get_mut(..text.len()).filter(|room| room.len() < 128).ok_or(not_found)?.copy_from_slice(text.as_bytes());
+        let room = bytes.get_mut(..text.len()).filter(|room| room.len() < 128 && !text.contains('\0'));
+        room.ok_or(Error::Nvml { call, code: crate::ReturnCode::NOT_FOUND })?.copy_from_slice(text.as_bytes());
         let mut handle = nvmlDevice_t::default();
         // SAFETY: NVML is initialised while `self` lives; `bytes` ends in NUL and the handle is live.
         check(call, unsafe { function(bytes.as_ptr().cast(), &mut handle) })?;

@@ -1,0 +1,183 @@
+//! What the test binaries share: simulated drivers behind the dynamic linker, and all methods of `Device` in a list.
+#![allow(dead_code, reason = "each binary uses some of it")]
+
+use std::{
+    ffi::{CStr, OsStr, c_void},
+    fmt::Debug,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use igpu::{
+    Clock, Device, EccCounter, EccError, Error, FieldId, FieldValue, Nvml, PcieCounter, ProcessKind, ProcessList,
+    ProcessUtilization, Result, ReturnCode, Sample, SampleKind, TemperatureSensor,
+};
+use nvml_sim::{Scenario, SharedDriver};
+
+/// A driver of a built-in scenario, loaded.
+pub fn named(scenario: &str) -> (SharedDriver, Nvml) {
+    with(scenario, "")
+}
+
+/// A driver of a built-in scenario with more TOML after it, loaded.
+pub fn with(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
+    start(&Scenario::named(scenario).and_then(|scenario| scenario.with(more)).expect("the scenario"))
+}
+
+/// A driver of a scenario in TOML, loaded.
+pub fn toml(text: &str) -> (SharedDriver, Nvml) {
+    start(&Scenario::from_toml(text).expect("the scenario"))
+}
+
+pub fn start(scenario: &Scenario) -> (SharedDriver, Nvml) {
+    let driver = SharedDriver::new(scenario).expect("the simulated driver");
+    let nvml = load(driver.path()).expect("a driver that loads");
+    (driver, nvml)
+}
+
+pub fn load(library: &Path) -> Result<Nvml> {
+    Nvml::builder().library(library).load()
+}
+
+/// The address of a symbol of the driver's library: for resolvers of a test's own.
+pub fn symbol(library: &'static libloading::Library, name: &CStr) -> *const c_void {
+    // SAFETY: only the address is taken.
+    unsafe { library.get::<*const c_void>(name) }.map_or(std::ptr::null(), |symbol| *symbol)
+}
+
+/// The driver's library, kept open for ever.
+pub fn library(driver: &SharedDriver) -> &'static libloading::Library {
+    // SAFETY: the simulator's initialisers are sound to run, and ran before.
+    Box::leak(Box::new(unsafe { libloading::Library::new(driver.path()) }.expect("the driver's library")))
+}
+
+/// NVML's answer with this code to any call.
+pub fn refused<T: Debug>(answer: Result<T>) -> ReturnCode {
+    match answer {
+        Err(Error::Nvml { code, .. }) => code,
+        other => panic!("no refusal of the driver: {other:?}"),
+    }
+}
+
+pub const fn code(number: u32) -> ReturnCode {
+    ReturnCode(number)
+}
+
+const IS_CHILD: &str = "IGPU_TEST_CHILD";
+
+/// Whether this process was made by [`again`].
+pub fn is_child() -> bool {
+    std::env::var_os(IS_CHILD).is_some()
+}
+
+/// Runs this test alone in a process of its own with these variables, where [`is_child`] is true; gives the lines that
+/// it printed after "child: ".
+pub fn again(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(IS_CHILD, "1");
+    for name in ["IGPU_NVML_LIBRARY", "CUDA_VISIBLE_DEVICES", "NVML_SIM_SCENARIO"] {
+        command.env_remove(name);
+    }
+    let output = command.envs(variables.iter().copied()).output().expect("a process");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{test} in a process of its own:\n{stdout}\n{stderr}");
+    // The harness may have written on the same line before.
+    stdout.lines().filter_map(|line| line.split_once("child: ")).map(|(_, said)| said.to_owned()).collect()
+}
+
+/// A process that lives until this is dropped.
+pub struct Sleeper(pub Child);
+
+impl Sleeper {
+    pub fn new() -> Self {
+        Self(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().expect("sleep"))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A method by its name, and its answer as text.
+pub type Method = (&'static str, fn(&Device) -> Result<String>);
+
+fn shown<T: Debug>(answer: Result<T>) -> Result<String> {
+    answer.map(|value| format!("{value:?}"))
+}
+
+fn listed(device: &Device, kind: ProcessKind) -> Result<String> {
+    let mut list = ProcessList::with_capacity(64);
+    device.processes(kind, &mut list).map(|()| format!("{list:?}"))
+}
+
+/// Every method of `Device` that calls the driver. That none is left out is a test of `device.rs`.
+pub const METHODS: [Method; 51] = [
+    ("name", |it| shown(it.name())),
+    ("serial", |it| shown(it.serial())),
+    ("uuid", |it| shown(it.uuid())),
+    ("vbios_version", |it| shown(it.vbios_version())),
+    ("index", |it| shown(it.index())),
+    ("minor_number", |it| shown(it.minor_number())),
+    ("pci_info", |it| shown(it.pci_info())),
+    ("max_pcie_link_generation", |it| shown(it.max_pcie_link_generation())),
+    ("max_pcie_link_width", |it| shown(it.max_pcie_link_width())),
+    ("max_clock", |it| shown(it.max_clock(Clock::SM))),
+    ("cuda_compute_capability", |it| shown(it.cuda_compute_capability())),
+    ("core_count", |it| shown(it.core_count())),
+    ("utilization_rates", |it| shown(it.utilization_rates())),
+    ("encoder_utilization", |it| shown(it.encoder_utilization())),
+    ("decoder_utilization", |it| shown(it.decoder_utilization())),
+    ("memory_info", |it| shown(it.memory_info())),
+    ("clock", |it| shown(it.clock(Clock::GRAPHICS))),
+    ("temperature", |it| shown(it.temperature(TemperatureSensor::GPU))),
+    ("memory_temperature", |it| shown(it.memory_temperature())),
+    ("fan_speed", |it| shown(it.fan_speed())),
+    ("performance_state", |it| shown(it.performance_state())),
+    ("pcie_link_generation", |it| shown(it.pcie_link_generation())),
+    ("pcie_link_width", |it| shown(it.pcie_link_width())),
+    ("pcie_throughput", |it| shown(it.pcie_throughput(PcieCounter::TX))),
+    ("pcie_bytes", |it| shown(it.pcie_bytes(PcieCounter::RX))),
+    ("pcie_replay_counter", |it| shown(it.pcie_replay_counter())),
+    ("clocks_event_reasons", |it| shown(it.clocks_event_reasons())),
+    ("total_ecc_errors", |it| shown(it.total_ecc_errors(EccError::CORRECTED, EccCounter::AGGREGATE))),
+    ("compute_mode", |it| shown(it.compute_mode())),
+    ("persistence_mode", |it| shown(it.persistence_mode())),
+    ("power_usage", |it| shown(it.power_usage())),
+    ("power_average", |it| shown(it.power_average())),
+    ("power_instant", |it| shown(it.power_instant())),
+    ("total_energy", |it| shown(it.total_energy())),
+    ("power_management_mode", |it| shown(it.power_management_mode())),
+    ("power_management_limit", |it| shown(it.power_management_limit())),
+    ("enforced_power_limit", |it| shown(it.enforced_power_limit())),
+    ("power_limit_constraints", |it| shown(it.power_limit_constraints())),
+    ("compute_processes", |it| listed(it, ProcessKind::Compute)),
+    ("graphics_processes", |it| listed(it, ProcessKind::Graphics)),
+    ("mps_processes", |it| listed(it, ProcessKind::Mps)),
+    ("samples", |it| {
+        let mut room = [Sample::default(); 120];
+        it.samples(SampleKind::TOTAL_POWER, 0, &mut room).map(|samples| samples.entries().len().to_string())
+    }),
+    ("process_utilization", |it| shown(it.process_utilization(0, &mut [ProcessUtilization::default(); 64]))),
+    ("field", |it| shown(it.field(FieldId::TOTAL_ENERGY, 0))),
+    ("mig_mode", |it| shown(it.mig_mode())),
+    ("max_mig_device_count", |it| shown(it.max_mig_device_count())),
+    ("mig_device", |it| shown(it.mig_device(0))),
+    ("mig_parent", |it| shown(it.mig_parent())),
+    ("is_mig_device", |it| shown(it.is_mig_device())),
+    ("gpu_instance_id", |it| shown(it.gpu_instance_id())),
+    ("compute_instance_id", |it| shown(it.compute_instance_id())),
+];
+
+/// A batch, whose answers are in its entries.
+pub fn batch(device: &Device, fields: &[(u32, u32)]) -> Vec<FieldValue> {
+    let mut batch: Vec<_> = fields.iter().map(|(field, scope)| FieldValue::new(FieldId(*field), *scope)).collect();
+    device.field_values(&mut batch).expect("the batch");
+    batch
+}

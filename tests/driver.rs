@@ -1,0 +1,367 @@
+//! Loading, initialising and shutting down: which library, what is said where there is none, and for how long.
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    ffi::{CStr, OsStr, c_void},
+    fs,
+    path::Path,
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
+
+use common::{again, code, library, load, named, refused, symbol, toml, with};
+use igpu::{Device, Error, GpuInfo, InitFlags, Nvml, NvmlBuilder, ReturnCode};
+use nvml_sim::{Scenario, SharedDriver};
+
+// What the README promises of handles: to be kept where one likes, and used from any thread.
+const _: () = {
+    const fn anywhere<T: Clone + Send + Sync + 'static>() {}
+    anywhere::<Nvml>();
+    anywhere::<Device>();
+    const fn movable<T: Clone + Send + 'static>() {}
+    movable::<GpuInfo>();
+    movable::<Error>();
+};
+
+fn tried(error: &Error) -> Vec<&str> {
+    match error {
+        Error::LibraryNotFound { tried } => tried.iter().map(|(place, _)| place.as_str()).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+/// A directory where the loader's search finds a driver of two GPUs under one of these names, and under the other a file
+/// that is no library.
+fn search_path(driver: &str, other: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = Scenario::named("old-driver").unwrap();
+    let installed = nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
+    fs::rename(installed, directory.path().join(driver)).unwrap();
+    fs::write(directory.path().join(other), "no library").unwrap();
+    directory
+}
+
+#[test]
+fn the_search_takes_the_variable_then_the_usual_names() {
+    if common::is_child() {
+        match Nvml::load() {
+            Ok(nvml) => println!("child: loaded {} with {} GPUs", nvml.library(), nvml.device_count().unwrap()),
+            Err(error) => println!("child: {error}"),
+        }
+        return;
+    }
+    const TEST: &str = "the_search_takes_the_variable_then_the_usual_names";
+    let four = SharedDriver::named("workstation").unwrap();
+    let run = |directory: &Path, variable: Option<&OsStr>| {
+        let mut variables = vec![("LD_LIBRARY_PATH", directory.as_os_str())];
+        variables.extend(variable.map(|value| ("IGPU_NVML_LIBRARY", value)));
+        again(TEST, &variables).concat()
+    };
+    let first = search_path("libnvidia-ml.so.1", "libnvidia-ml.so");
+    assert_eq!(run(first.path(), None), "loaded libnvidia-ml.so.1 with 2 GPUs");
+    // An empty variable is one that is not set.
+    assert_eq!(run(first.path(), Some(OsStr::new(""))), "loaded libnvidia-ml.so.1 with 2 GPUs");
+    let second = search_path("libnvidia-ml.so", "libnvidia-ml.so.1");
+    assert_eq!(run(second.path(), None), "loaded libnvidia-ml.so with 2 GPUs");
+    // The variable goes before, and alone: another driver than the one that was named helps nobody.
+    let named = format!("loaded {} with 4 GPUs", four.path().display());
+    assert_eq!(run(first.path(), Some(four.path().as_os_str())), named);
+    let said = run(first.path(), Some(OsStr::new("/nowhere/libnvidia-ml.so.1")));
+    assert!(said.contains("tried /nowhere/libnvidia-ml.so.1 (") && !said.contains("libnvidia-ml.so ("), "{said}");
+    let none = search_path("libnvidia-ml.so", "libnvidia-ml.so.1");
+    fs::write(none.path().join("libnvidia-ml.so"), "no library").unwrap();
+    let said = run(none.path(), None);
+    if !Path::new("/usr/lib/wsl/lib/libnvidia-ml.so.1").exists() {
+        let places = ["libnvidia-ml.so.1 (", "libnvidia-ml.so (", "/usr/lib/wsl/lib/libnvidia-ml.so.1 ("];
+        assert!(places.iter().all(|place| said.contains(place)), "{said}");
+        assert!(said.contains("install the NVIDIA driver") && said.contains("IGPU_NVML_LIBRARY"), "{said}");
+    }
+}
+
+#[test]
+fn a_named_library_is_the_only_one_tried() {
+    let error = load(Path::new("/nowhere/libfoo.so")).unwrap_err();
+    assert_eq!(tried(&error), ["/nowhere/libfoo.so"]);
+    // The name stands there once, and a reason after it.
+    assert_eq!(error.to_string().matches("/nowhere/libfoo.so").count(), 1, "{error}");
+    assert!(error.to_string().contains("No such file"), "{error}");
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("libtext.so");
+    fs::write(&text, "not a library at all, but long enough to have a header of one if it were one").unwrap();
+    assert_eq!(tried(&load(&text).unwrap_err()), [text.to_str().unwrap()]);
+    assert_eq!(tried(&load(directory.path()).unwrap_err()).len(), 1);
+    assert_eq!(tried(&load(Path::new("a\0b")).unwrap_err()).len(), 1);
+    assert_eq!(tried(&load(Path::new("")).unwrap_err()).len(), 1);
+}
+
+#[test]
+fn a_library_that_is_not_nvml_is_told_apart() {
+    let not_nvml = Error::NotNvml { library: "libm.so.6".to_owned() };
+    assert_eq!(load(Path::new("libm.so.6")).unwrap_err(), not_nvml);
+    let flagged = Nvml::builder().library("libm.so.6").init_flags(InitFlags::NO_GPUS);
+    assert_eq!(flagged.load().unwrap_err(), not_nvml);
+    assert!(not_nvml.to_string().contains("libnvidia-ml.so.1"), "{not_nvml}");
+}
+
+#[test]
+fn flags_go_to_the_call_that_takes_them() {
+    static FLAGS: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn init_with_flags(flags: u32) -> nvml_sys::nvmlReturn_t {
+        FLAGS.store(flags, Ordering::SeqCst);
+        nvml_sys::NVML_SUCCESS
+    }
+    let (driver, nvml) = named("empty");
+    let before = driver.calls("nvmlInitWithFlags");
+    drop(Nvml::builder().library(driver.path()).init_flags(InitFlags::NO_GPUS).load().unwrap());
+    assert_eq!((driver.calls("nvmlInitWithFlags") - before, driver.calls("nvmlInit_v2")), (1, 1));
+    let open = library(&driver);
+    let resolve = move |name: &CStr| match name.to_bytes() {
+        b"nvmlInitWithFlags" => init_with_flags as *const c_void,
+        _ => symbol(open, name),
+    };
+    // SAFETY: the addresses are the simulator's, and the function above has the type of its name.
+    let builder = unsafe { Nvml::builder().resolver(resolve) };
+    let flagged = builder.init_flags(InitFlags::NO_GPUS | InitFlags::NO_ATTACH).load().unwrap();
+    assert_eq!(FLAGS.load(Ordering::SeqCst), nvml_sys::NVML_INIT_FLAG_NO_GPUS | nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
+    drop((flagged, nvml));
+    let (old, _nvml) = toml("driver = { hidden = ['nvmlInitWithFlags'] }");
+    let error = Nvml::builder().library(old.path()).init_flags(InitFlags::NO_ATTACH).load().unwrap_err();
+    assert_eq!(error, Error::MissingSymbol { symbol: "nvmlInitWithFlags" });
+}
+
+/// A builder whose functions are the driver's, but for the names that are left out.
+fn resolving(driver: &SharedDriver, without: &'static [&'static str]) -> NvmlBuilder {
+    let open = library(driver);
+    let resolve = move |name: &CStr| {
+        if without.contains(&name.to_str().unwrap()) { std::ptr::null() } else { symbol(open, name) }
+    };
+    // SAFETY: the addresses are the simulator's, which have the types of nvml.h and stay for ever.
+    unsafe { Nvml::builder().resolver(resolve) }
+}
+
+#[test]
+fn a_resolver_takes_the_place_of_a_library() {
+    let (driver, _nvml) = named("workstation");
+    let nvml = resolving(&driver, &[]).load().unwrap();
+    assert_eq!((nvml.library(), nvml.device_count().unwrap()), ("a resolver", 4));
+    // The older names serve where the newer ones are missing.
+    let old = ["nvmlInit_v2", "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2", "nvmlShutdown"];
+    let nvml = resolving(&driver, Box::leak(Box::new(old))).load().unwrap();
+    assert_eq!(nvml.device(3).unwrap().index().unwrap(), 3);
+    assert_eq!(driver.calls("nvmlInit"), 1);
+    drop(nvml);
+    assert_eq!(driver.calls("nvmlShutdown"), 0);
+    let error = resolving(&driver, &["nvmlInit_v2", "nvmlInit"]).load().unwrap_err();
+    assert_eq!(error, Error::NotNvml { library: "a resolver".to_owned() });
+    let nvml = resolving(&driver, &["nvmlDeviceGetCount_v2", "nvmlDeviceGetCount"]).load().unwrap();
+    assert_eq!(nvml.device_count(), Err(Error::MissingSymbol { symbol: "nvmlDeviceGetCount_v2" }));
+    assert!(nvml.device(0).is_ok());
+}
+
+#[test]
+fn every_answer_of_init_is_a_sentence() {
+    let (driver, nvml) = named("workstation");
+    drop(nvml);
+    let mut sentences = BTreeSet::new();
+    for number in (1..=30).chain([999, 4711]) {
+        driver.start(&Scenario::from_toml(&format!("[driver]\ninit_return = {number}")).unwrap()).unwrap();
+        let error = load(driver.path()).unwrap_err();
+        assert_eq!(error, Error::Nvml { call: "nvmlInit_v2", code: code(number) });
+        let said = error.to_string();
+        assert!(said.contains(&number.to_string()) && said.contains([';', '(']), "{said}");
+        sentences.insert(said);
+        let flagged = Nvml::builder().library(driver.path()).init_flags(InitFlags::NO_GPUS).load();
+        assert_eq!(refused(flagged), code(number));
+        // What was not initialised is not shut down.
+        assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (0, 0));
+    }
+    assert_eq!(sentences.len(), 32);
+    for (number, advice) in
+        [(9, "modprobe"), (18, "reboot"), (4, "root"), (15, "dmesg"), (12, "reinstall"), (28, "lspci")]
+    {
+        assert!(
+            sentences.iter().any(|said| said.contains(&format!("({number})]")) && said.contains(advice)),
+            "{advice}"
+        );
+    }
+    assert!(sentences.iter().any(|said| said.contains("LIB_RM_VERSION_MISMATCH") && said.contains("upgrade")));
+    // It is not kept: once the cause is gone, the next load works.
+    driver.start(&Scenario::named("empty").unwrap()).unwrap();
+    assert_eq!(load(driver.path()).unwrap().device_count().unwrap(), 0);
+}
+
+#[test]
+fn the_last_handle_shuts_down() {
+    let (driver, nvml) = named("mig");
+    let shutdowns = || driver.calls("nvmlShutdown");
+    assert_eq!(driver.calls("nvmlInit_v2"), 1);
+    let gpu = nvml.device(0).unwrap();
+    let part = gpu.mig_device(1).unwrap();
+    let clone = nvml.clone();
+    drop((nvml, gpu));
+    assert_eq!(part.gpu_instance_id().unwrap(), 5);
+    let whole = part.mig_parent().unwrap();
+    let mut info = clone.get_device(1).unwrap();
+    drop((clone, part, whole));
+    assert_eq!(shutdowns(), 0);
+    info.update().unwrap();
+    let copy = info.clone();
+    drop(info);
+    assert_eq!(shutdowns(), 0);
+    drop(copy);
+    assert_eq!(shutdowns(), 1);
+    // Each load initialises for itself, and its own last handle shuts down.
+    let (first, second) = (load(driver.path()).unwrap(), load(driver.path()).unwrap());
+    drop(first);
+    assert_eq!(second.device_count().unwrap(), 2);
+    drop(second);
+    assert_eq!((driver.calls("nvmlInit_v2"), shutdowns()), (3, 3));
+    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
+}
+
+#[test]
+fn threads_share_a_handle() {
+    let (driver, nvml) = named("hgx-h100");
+    let gpus: Vec<Device> = (0..8).map(|index| nvml.device(index).unwrap()).collect();
+    drop(nvml);
+    let barrier = Barrier::new(8);
+    thread::scope(|scope| {
+        for (index, gpu) in (0u32..).zip(gpus) {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                for _ in 0..500 {
+                    assert_eq!(gpu.index().unwrap(), index);
+                    let other = gpu.nvml().device((index + 1) % 8).unwrap();
+                    assert_eq!(other.index().unwrap(), (index + 1) % 8);
+                }
+                // The last of these shuts down, whichever thread that is.
+                drop(gpu);
+            });
+        }
+    });
+    assert_eq!((driver.calls("nvmlInit_v2"), driver.calls("nvmlShutdown")), (1, 1));
+    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
+}
+
+#[test]
+fn threads_load_at_once() {
+    let (driver, nvml) = named("workstation");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    assert_eq!(load(driver.path()).unwrap().device_count().unwrap(), 4);
+                }
+            });
+        }
+    });
+    assert_eq!((driver.calls("nvmlInit_v2"), driver.calls("nvmlShutdown")), (41, 40));
+    assert_eq!(nvml.device_count().unwrap(), 4);
+    assert_eq!(driver.calls_after_shutdown(), 0);
+}
+
+#[test]
+fn versions_are_the_drivers() {
+    for (scenario, driver, library, cuda) in
+        [("workstation", "580.95.05", "13.580.95.05", (13, 0)), ("old-driver", "390.157", "9.390.157", (9, 1))]
+    {
+        let (_driver, nvml) = named(scenario);
+        assert_eq!(nvml.driver_version().unwrap().as_str(), driver);
+        assert_eq!(nvml.nvml_version().unwrap().as_str(), library);
+        assert_eq!(nvml.cuda_version().unwrap(), cuda);
+    }
+    let (driver, nvml) = named("workstation");
+    assert_eq!(nvml.nvidia_driver_version().unwrap(), (580, 95));
+    for (text, expected) in
+        [("390.157", Some((390, 157))), ("430.34.1-beta", Some((430, 34))), ("580", None), ("", None)]
+    {
+        driver.clear_faults();
+        driver.add_faults(&format!("[[fault]]\nfunction = 'nvmlSystemGetDriverVersion'\ntext = '{text}'")).unwrap();
+        match expected {
+            Some(version) => assert_eq!(nvml.nvidia_driver_version().unwrap(), version),
+            None => assert!(
+                matches!(nvml.nvidia_driver_version(), Err(Error::Malformed { text: told, .. }) if told == text),
+                "{text:?}"
+            ),
+        }
+    }
+    driver.add_faults("[[fault]]\nfunction = 'nvmlSystem*'\nreturn = 4711").unwrap();
+    assert_eq!(refused(nvml.driver_version()), code(4711));
+    assert_eq!(refused(nvml.nvml_version()), code(4711));
+    assert_eq!(refused(nvml.cuda_version()), code(4711));
+    assert_eq!(refused(nvml.nvidia_driver_version()), code(4711));
+    let (_driver, nvml) = toml("driver = { hidden = ['nvmlSystem*'] }");
+    assert_eq!(nvml.driver_version(), Err(Error::MissingSymbol { symbol: "nvmlSystemGetDriverVersion" }));
+    assert!(matches!(nvml.cuda_version(), Err(Error::MissingSymbol { .. })));
+    assert!(matches!(nvml.process_name(1), Err(Error::MissingSymbol { .. })));
+}
+
+#[test]
+fn an_index_that_is_not_there_names_those_that_are() {
+    for (gpus, index, said) in [
+        (0, 0, "no GPU has index 0; there are no GPUs on this machine"),
+        (1, 1, "no GPU has index 1; the only one is 0"),
+        (4, 4, "no GPU has index 4; valid are 0 to 3"),
+        (4, u32::MAX, "no GPU has index 4294967295; valid are 0 to 3"),
+    ] {
+        let text = if gpus == 0 { String::new() } else { format!("[[gpu]]\ncount = {gpus}") };
+        let (_driver, nvml) = toml(&text);
+        assert_eq!(nvml.device(index).unwrap_err(), Error::InvalidIndex { index, count: gpus });
+        assert_eq!(nvml.get_device(index).unwrap_err().to_string(), said);
+        assert_eq!(GpuInfo::new(&nvml, index, 0).unwrap_err().to_string(), said);
+    }
+    // An index that is there, and a driver that refuses it all the same.
+    let (driver, nvml) = named("workstation");
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetHandleByIndex_v2'\nreturn = 'NO_PERMISSION'").unwrap();
+    assert_eq!(refused(nvml.device(1)), ReturnCode::NO_PERMISSION);
+    assert_eq!(refused(nvml.get_device(1)), ReturnCode::NO_PERMISSION);
+}
+
+#[test]
+fn gpus_are_found_by_uuid_and_by_address() {
+    let (driver, nvml) = named("workstation");
+    let uuid = "GPU-d9bf777c-e49e-e609-f873-d05b3208970b";
+    assert_eq!(nvml.device_by_uuid(uuid).unwrap().index().unwrap(), 1);
+    for address in ["0000:89:00.0", "00000000:89:00.0"] {
+        assert_eq!(nvml.device_by_pci_bus_id(address).unwrap().index().unwrap(), 1);
+    }
+    // The start of a UUID is none, nor is one with something behind it.
+    let long = format!("{uuid}{}", " ".repeat(200));
+    for name in ["", "GPU-d9bf777c", &format!("{uuid}\0"), &format!("{uuid}\0x"), &long, &"x".repeat(127)] {
+        assert_eq!(refused(nvml.device_by_uuid(name)), ReturnCode::NOT_FOUND, "{name:?}");
+        assert_eq!(refused(nvml.device_by_pci_bus_id(name)), ReturnCode::NOT_FOUND, "{name:?}");
+    }
+    assert_eq!(refused(nvml.device_by_pci_bus_id("0000:89:00.0\0")), ReturnCode::NOT_FOUND);
+    drop((driver, nvml));
+    let (_driver, nvml) = named("mig");
+    let part = nvml.device_by_uuid("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3").unwrap();
+    assert_eq!((part.is_mig_device().unwrap(), part.gpu_instance_id().unwrap()), (true, 11));
+}
+
+#[test]
+fn the_driver_names_processes() {
+    let (driver, nvml) = named("workstation");
+    let own = std::env::current_exe().unwrap();
+    let name = nvml.process_name(std::process::id()).unwrap();
+    assert!(own.to_str().unwrap().starts_with(&name[..name.len().min(40)]), "{name}");
+    assert_eq!(refused(nvml.process_name(4_199_999)), ReturnCode::NOT_FOUND);
+    driver.add_faults("[[fault]]\nfunction = 'nvmlSystemGetProcessName'\nbytes = [120, 255, 27]").unwrap();
+    assert_eq!(nvml.process_name(1).unwrap().as_str(), "x\u{fffd}\u{1b}");
+}
+
+#[test]
+fn a_count_that_cannot_be_is_an_error() {
+    // Four thousand million GPUs would be as many indices, and more memory than there is.
+    let (driver, nvml) = with("empty", "");
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\nvalue = -1").unwrap();
+    assert!(matches!(nvml.device_count(), Err(Error::Malformed { .. })));
+    assert!(matches!(nvml.devices_index(), Err(Error::Malformed { .. })));
+    assert!(matches!(nvml.devices(), Err(Error::Malformed { .. })));
+    assert!(matches!(nvml.device(0), Err(Error::Malformed { .. })));
+}
