@@ -21,16 +21,15 @@
 //! mean of the true power over its window before the refresh, which for the first ones reaches to before the start:
 //! signals are defined there too. The energy counter shows the exact integral from the start to its last refresh.
 
-// The pointers of the header's signatures come as they come; `export!` says once what the client vouches for.
 #![allow(non_snake_case, reason = "NVML's functions keep their names")]
 
-#[macro_use]
 mod api;
 mod c_control;
 mod call;
 mod clock;
 mod codes;
 pub mod control;
+mod copy;
 mod counters;
 mod faults;
 mod functions;
@@ -86,3 +85,8 @@ fn addresses() -> &'static [usize; functions::COUNT] {
 pub fn modelled() -> Vec<&'static str> {
     api::modelled().1.into_iter().map(|entry| entry.0).collect()
 }
+
+/// The README's example is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -39,7 +39,8 @@ pub fn built_library() -> Result<PathBuf, ScenarioError> {
     })
 }
 
-/// Puts the driver into a directory: `library` (see [`built_library`]) as `libnvidia-ml.so.1`, the scenario beside it.
+/// Puts the driver into a directory: `library` (see [`built_library`]) as `libnvidia-ml.so.1` without its
+/// debug information, the scenario beside it.
 /// Any NVML client runs on it with `LD_LIBRARY_PATH` set to the directory. Gives the library's path.
 ///
 /// # Errors
@@ -53,7 +54,7 @@ pub fn install(directory: &Path, scenario: &Scenario, library: &Path) -> Result<
     fs::write(directory.join(FILE), scenario.text()).map_err(failed)?;
     // Under another name first: a program may have the old one open.
     let fresh = directory.join(".libnvidia-ml.so.1.new");
-    fs::copy(library, &fresh).map_err(failed)?;
+    crate::copy::library(library, &fresh).map_err(failed)?;
     fs::rename(&fresh, &path).map_err(failed)?;
     Ok(path)
 }

@@ -264,6 +264,13 @@ fn copies_know_nothing_of_each_other() {
 }
 
 #[test]
+fn the_toml_of_the_readme_is_a_scenario() {
+    let readme = include_str!("../README.md");
+    let toml = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    Scenario::from_toml(toml).unwrap();
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let named = Scenario::named("nope").unwrap_err().to_string();
     assert!(named.contains("workstation") && named.contains("old-driver"), "{named}");

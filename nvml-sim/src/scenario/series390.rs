@@ -1,8 +1,8 @@
 //! The symbols of a 390-series driver (2018, CUDA 9.1).
 //!
-//! From public knowledge of that time's headers and bindings. Where its exact release is not known the choice is to
-//! hide: `nvmlDeviceGetPciInfo_v3`, `nvmlDeviceGetTotalEnergyConsumption` and `nvmlDeviceGetFieldValues` for energy and
-//! power came about then, and a client must do without them on some driver of that age.
+//! From public knowledge of that time's headers and bindings. Where it is not known for sure whether a release of the
+//! series had a name, the choice is to hide it, so that a client's older way is walked: `nvmlDeviceGetPciInfo_v3`,
+//! `nvmlDeviceGetTotalEnergyConsumption`. `nvmlDeviceGetFieldValues` stays, with the fields up to memory temperature.
 
 /// Sorted. Names of today's header only: what that driver had and the header lost is not here.
 const KEPT: [&str; 174] = [
