@@ -24,6 +24,8 @@ static CHANGE: Mutex<()> = Mutex::new(());
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Effects {
     pub code: Option<u32>,
+    /// Id and code of a field value.
+    pub field: Option<(u32, u32)>,
     pub hang: bool,
     pub latency_us: u64,
     pub stride: Option<usize>,
@@ -69,7 +71,10 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
 impl Effects {
     /// Of two faults for one call the later one decides.
     fn add(&mut self, fault: &'static Fault, nth: u64) {
-        self.code = fault.code.or(self.code);
+        match (fault.field, fault.code) {
+            (Some(id), Some(code)) => self.field = Some((id, code)),
+            (_, code) => self.code = code.or(self.code),
+        }
         self.hang |= fault.hang;
         self.latency_us += fault.latency_us.as_ref().map_or(0, |latency: &Latency| latency.draw(nth));
         self.stride = fault.stride.or(self.stride);

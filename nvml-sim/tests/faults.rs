@@ -154,6 +154,17 @@ fn values_out_of_range() {
 }
 
 #[test]
+fn one_field_value_alone_can_fail() {
+    let sim = sim("hgx-h100");
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield = 186\nreturn = 3\ncount = 2").unwrap();
+    let code = |id| sim.field(sim.gpu(0), id, 0).nvmlReturn;
+    assert_eq!([code(185), code(186), code(186)], [NVML_SUCCESS, NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS]);
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nvalue = -1").unwrap();
+    // SAFETY: every bit is set.
+    assert_eq!(unsafe { sim.field(sim.gpu(0), 185, 0).value.uiVal }, u32::MAX);
+}
+
+#[test]
 fn init_can_fail() {
     let driver = nvml_sim::SharedDriver::from_toml("[driver]\ninit_return = \"LIB_RM_VERSION_MISMATCH\"\n").unwrap();
     // SAFETY: takes nothing.

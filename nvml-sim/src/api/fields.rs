@@ -20,16 +20,20 @@ export! {
             let latency = call.sim.driver.field_latency_us;
             entry.timestamp = clock::wall_us(ns) as i64 - latency;
             entry.latencyUsec = latency;
-            let found = if entry.fieldId > call.sim.driver.last_field {
-                Err(NVML_ERROR_NOT_SUPPORTED)
-            } else {
-                find(target, entry.fieldId, entry.scopeId, ns)
+            let found = match call.effects.field {
+                Some((id, number)) if id == entry.fieldId && number != 0 => Err(call::code(number)),
+                _ if entry.fieldId > call.sim.driver.last_field => Err(NVML_ERROR_NOT_SUPPORTED),
+                _ => find(target, entry.fieldId, entry.scopeId, ns),
             };
             match found {
                 Ok(Value { kind, value }) => {
                     entry.nvmlReturn = NVML_SUCCESS;
                     entry.valueType = kind;
-                    entry.value = value;
+                    entry.value = match call.effects.value {
+                        Some(number) if kind == NVML_VALUE_TYPE_DOUBLE => nvmlValue_t { dVal: number as f64 },
+                        Some(number) => nvmlValue_t { sllVal: number },
+                        None => value,
+                    };
                 }
                 Err(code) => entry.nvmlReturn = code,
             }

@@ -25,6 +25,8 @@ pub(crate) struct Fault {
     pub at_s: Option<f64>,
     pub until_s: Option<f64>,
 
+    /// For field values: `return` is the code of entries with this id alone, the call itself succeeds.
+    pub field: Option<u32>,
     /// The code to answer, and nothing else happens.
     #[serde(rename = "return", deserialize_with = "crate::codes::deserialize")]
     pub code: Option<u32>,
