@@ -18,6 +18,7 @@ mod code;
 mod device;
 mod error;
 mod info;
+pub mod metric;
 #[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
 mod nvml;
 pub mod process;
@@ -28,9 +29,9 @@ pub mod visible;
 
 pub use code::ReturnCode;
 pub use device::{
-    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FieldValue, MemoryInfo, MigMode,
-    PciInfo, PcieCounter, PerformanceState, ProcessKind, ProcessList, ProcessUtilization, RunningProcess, Sample,
-    SampleKind, Samples, TemperatureSensor, Utilization, Value,
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FieldValue, GpmMetric, GpmReport,
+    GpmSample, MemoryInfo, MigMode, PciInfo, PcieCounter, PerformanceState, ProcessKind, ProcessList,
+    ProcessUtilization, RunningProcess, Sample, SampleKind, Samples, TemperatureSensor, Utilization, Value,
 };
 pub use error::{Error, Result};
 pub use info::{

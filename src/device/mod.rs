@@ -5,6 +5,7 @@
 
 mod facts;
 mod fields;
+mod gpm;
 mod mig;
 mod power;
 mod processes;
@@ -19,6 +20,7 @@ use nvml_sys::{Functions, nvmlDevice_t, nvmlReturn_t};
 
 pub use facts::PciInfo;
 pub use fields::{FieldId, FieldValue, Value};
+pub use gpm::{GpmMetric, GpmReport, GpmSample};
 pub(crate) use processes::Stride;
 pub use processes::{ProcessKind, ProcessList, RunningProcess};
 pub use readings::{MemoryInfo, Utilization};

@@ -1,0 +1,217 @@
+//! The catalogue of metrics: what can be sampled, in which unit, by which call of the driver, and how often that is of
+//! use. The sampler, the records, and the README's table all come from it; a new metric is one entry of
+//! `catalogue.rs`.
+
+mod catalogue;
+
+use std::{fmt, time::Duration};
+
+pub use catalogue::CATALOGUE;
+
+use crate::{FieldId, GpmMetric, SampleKind};
+
+/// A metric: a place in the [`CATALOGUE`]. Its constants are the catalogue's entries.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Metric(u16);
+
+/// All there is to know of a metric.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricInfo {
+    /// Its name, `gpu.power.average`: lower case, from the general to the particular.
+    pub name: &'static str,
+    /// What it measures, in one sentence.
+    pub help: &'static str,
+    /// Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
+    pub unit: &'static str,
+    /// Whether it goes up and down, or only up.
+    pub kind: Kind,
+    /// Where the number comes from.
+    pub source: Source,
+    /// How often asking is of use, where nothing better was learnt from the sensor.
+    pub cadence: Duration,
+    /// Since which driver, and on which GPUs.
+    pub since: &'static str,
+}
+
+/// Whether a metric goes up and down, or only up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A level: it goes up and down.
+    Gauge,
+    /// A sum since some start: it only goes up, but for a reset.
+    Counter,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+        })
+    }
+}
+
+/// Where a metric's number comes from. Metrics of one call, of the batch of fields, or of GPM are read together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// One value of a call that is made for it.
+    Call(Call, usize),
+    /// A field of the batch (`nvmlDeviceGetFieldValues`): id, scope, and what to multiply the driver's number with.
+    Field(FieldId, u32, f64),
+    /// Each entry of a sample ring (`nvmlDeviceGetSamples`), and what to multiply the driver's number with.
+    Ring(SampleKind, f64),
+    /// A metric of GPM (`nvmlGpmMetricsGet`), and what to multiply the driver's number with.
+    Gpm(GpmMetric, f64),
+    /// For each process of the compute, graphics and MPS lists: the memory that it holds.
+    ProcessMemory,
+    /// For each process: one value of `nvmlDeviceGetProcessUtilization`.
+    ProcessUtilization(usize),
+    /// Joules since the sampler was made: differences of field 83, or where a GPU lacks that, power integrated.
+    Energy,
+}
+
+/// A call of the driver that gives one number or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the method of `Device` of its name")]
+pub enum Call {
+    UtilizationRates,
+    EncoderUtilization,
+    DecoderUtilization,
+    MemoryInfo,
+    PowerUsage,
+    Temperature,
+    ClockGraphics,
+    ClockSm,
+    ClockMemory,
+    ClockVideo,
+    PerformanceState,
+    FanSpeed,
+    ClocksEventReasons,
+    PcieLinkGeneration,
+    PcieLinkWidth,
+    PcieReplayCounter,
+}
+
+impl Metric {
+    /// All metrics, in the catalogue's order.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        (0..CATALOGUE.len() as u16).map(Self)
+    }
+
+    /// The metric of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|metric| metric.name() == name)
+    }
+
+    /// The metric at this place of the catalogue, as [`index`](Self::index) gave it.
+    #[must_use]
+    pub fn at(index: u16) -> Option<Self> {
+        (usize::from(index) < CATALOGUE.len()).then_some(Self(index))
+    }
+
+    /// Its place in the catalogue. Places may change from one version of igpu to the next; names do not.
+    #[must_use]
+    pub fn index(self) -> u16 {
+        self.0
+    }
+
+    /// All there is to know of it.
+    #[must_use]
+    pub fn info(self) -> &'static MetricInfo {
+        &CATALOGUE[usize::from(self.0)]
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.info().name
+    }
+
+    /// Whether it has a value for each process rather than one for the GPU.
+    #[must_use]
+    pub fn is_per_process(self) -> bool {
+        matches!(self.info().source, Source::ProcessMemory | Source::ProcessUtilization(_))
+    }
+}
+
+impl fmt::Debug for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Source {
+    /// The call of NVML behind it, as the README's table shows it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Call(call, _) => format!("`{}`", call.function()),
+            Self::Field(field, _, _) => format!("field {}", field.0),
+            Self::Ring(kind, _) => format!("ring {}", kind.0),
+            Self::Gpm(metric, _) => format!("GPM {}", metric.0),
+            Self::ProcessMemory => "the process lists".to_owned(),
+            Self::ProcessUtilization(_) => "`nvmlDeviceGetProcessUtilization`".to_owned(),
+            Self::Energy => "field 83, or power integrated".to_owned(),
+        }
+    }
+}
+
+impl Call {
+    /// The function of NVML.
+    #[must_use]
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::UtilizationRates => "nvmlDeviceGetUtilizationRates",
+            Self::EncoderUtilization => "nvmlDeviceGetEncoderUtilization",
+            Self::DecoderUtilization => "nvmlDeviceGetDecoderUtilization",
+            Self::MemoryInfo => "nvmlDeviceGetMemoryInfo_v2",
+            Self::PowerUsage => "nvmlDeviceGetPowerUsage",
+            Self::Temperature => "nvmlDeviceGetTemperatureV",
+            Self::ClockGraphics | Self::ClockSm | Self::ClockMemory | Self::ClockVideo => "nvmlDeviceGetClockInfo",
+            Self::PerformanceState => "nvmlDeviceGetPerformanceState",
+            Self::FanSpeed => "nvmlDeviceGetFanSpeed",
+            Self::ClocksEventReasons => "nvmlDeviceGetCurrentClocksEventReasons",
+            Self::PcieLinkGeneration => "nvmlDeviceGetCurrPcieLinkGeneration",
+            Self::PcieLinkWidth => "nvmlDeviceGetCurrPcieLinkWidth",
+            Self::PcieReplayCounter => "nvmlDeviceGetPcieReplayCounter",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_well_formed() {
+        for metric in Metric::all() {
+            let name = metric.name();
+            assert_eq!(Metric::named(name), Some(metric), "{name} stands twice");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte)), "{name}");
+            assert!(metric.info().help.ends_with('.') && !metric.info().since.is_empty(), "{name}");
+            assert!(metric.info().cadence >= Duration::from_millis(10), "{name}");
+        }
+        assert_eq!(Metric::named("gpu.power.average"), Some(Metric::POWER_AVERAGE));
+        assert_eq!(Metric::POWER_AVERAGE.info().unit, "W");
+        assert_eq!(Metric::at(u16::MAX), None);
+    }
+
+    #[test]
+    fn the_readme_has_the_catalogue() {
+        let readme = include_str!("../../README.md");
+        for metric in Metric::all() {
+            let MetricInfo { name, unit, kind, source, cadence, since, .. } = metric.info();
+            let (source, cadence) = (source.describe(), cadence.as_millis());
+            let row = format!("| `{name}` | {unit} | {kind} | {source} | {cadence} ms | {since} |");
+            assert!(readme.contains(&row), "the README's table of metrics lacks this row:\n{row}");
+        }
+    }
+}
