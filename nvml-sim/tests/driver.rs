@@ -121,6 +121,27 @@ fn number_of_gpus(sim: &common::Sim) -> u32 {
 }
 
 #[test]
+fn each_version_of_pci_info_writes_what_it_knew() {
+    let sim = sim("workstation");
+    let nvml = &sim.nvml;
+    for (call, known) in
+        [(nvml.nvmlDeviceGetPciInfo, 32), (nvml.nvmlDeviceGetPciInfo_v2, 52), (nvml.nvmlDeviceGetPciInfo_v3, 68)]
+    {
+        let mut bytes = [0xAA_u8; 68];
+        // SAFETY: as long as the struct, whose fields are at most 4 bytes wide; read back as bytes.
+        let mut pci: nvmlPciInfo_t = unsafe { std::mem::transmute(bytes) };
+        // SAFETY: a place for the answer.
+        assert_eq!(unsafe { call.unwrap()(sim.gpu(0), &raw mut pci) }, NVML_SUCCESS);
+        // SAFETY: the struct has no padding.
+        bytes = unsafe { std::mem::transmute::<nvmlPciInfo_t, [u8; 68]>(pci) };
+        assert!(bytes.starts_with(b"0000:88:00.0\0"));
+        assert_eq!(pci.pciDeviceId, 0x1B06_10DE);
+        assert_eq!(bytes.iter().rposition(|byte| *byte != 0xAA), Some(known - 1));
+        assert_eq!(bytes[36..].starts_with(b"00000000:88:00.0\0"), known == 68);
+    }
+}
+
+#[test]
 fn the_other_scenarios_are_what_they_say() {
     assert_eq!(number_of_gpus(&sim("empty")), 0);
 

@@ -1,6 +1,6 @@
 //! Where a GPU sits on the bus, and what goes over it.
 
-use crate::call::{self, Answer, Call, Target, put};
+use crate::call::{self, Answer, Call, Target};
 use crate::clock;
 use crate::signal::whole32;
 use nvml_sys::{
@@ -11,13 +11,13 @@ use std::ffi::{c_char, c_uint};
 
 export! {
     nvmlDeviceGetPciInfo(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
-        info(call, target, pci, false)
+        info(call, target, pci, FIRST)
     }
     nvmlDeviceGetPciInfo_v2(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
-        info(call, target, pci, false)
+        info(call, target, pci, SECOND)
     }
     nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
-        info(call, target, pci, true)
+        info(call, target, pci, size_of::<nvmlPciInfo_t>())
     }
     nvmlDeviceGetPciInfoExt(device: nvmlDevice_t, pci: *mut nvmlPciInfoExt_t) on device => |call, target| {
         let pci = pci.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
@@ -82,9 +82,18 @@ fn lane_mbps(generation: u32) -> u32 {
     }
 }
 
+/// Bytes of the struct that the first version knew: up to the device id …
+const FIRST: usize = 32;
+/// … and the second: the subsystem id, and four reserved words where today's long bus id begins. A client of these two
+/// finds the bus id in `busIdLegacy`; `busId` is not theirs to write.
+const SECOND: usize = 52;
+
 /// # Safety
 /// `pci` must be null or writable.
-unsafe fn info(call: &Call, target: Target, pci: *mut nvmlPciInfo_t, third: bool) -> Answer {
+unsafe fn info(call: &Call, target: Target, pci: *mut nvmlPciInfo_t, known: usize) -> Answer {
+    if pci.is_null() {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    }
     let model = &target.device.gpu.pci;
     let mut answer = nvmlPciInfo_t {
         busIdLegacy: [0; 16],
@@ -96,16 +105,13 @@ unsafe fn info(call: &Call, target: Target, pci: *mut nvmlPciInfo_t, third: bool
         busId: [0; 32],
     };
     let legacy: *mut c_char = answer.busIdLegacy.as_mut_ptr();
-    // SAFETY: both are arrays of that length on this stack.
+    // SAFETY: both are arrays of that length on this stack; `pci` is writable for more than `known`.
     unsafe {
         call.put_text(legacy, 16, &target.device.bus_id_legacy)?;
-        if third {
+        if known > SECOND {
             call.put_text(answer.busId.as_mut_ptr(), 32, &target.device.bus_id)?;
-        } else {
-            // What came before the third version knew the short form alone; the rest of the struct was not there or
-            // reserved. The first version ended before the subsystem id: 4 more bytes are in everyone's struct now.
-            call.put_text(answer.busId.as_mut_ptr(), 32, &target.device.bus_id_legacy)?;
         }
-        put(pci, answer)
+        pci.cast::<u8>().copy_from_nonoverlapping((&raw const answer).cast(), known);
     }
+    Ok(())
 }
