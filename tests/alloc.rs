@@ -1,0 +1,256 @@
+//! After construction nothing on the sampling path allocates, whatever happens. A binary of its own, for the counting
+//! allocator; the driver is a library with an allocator of its own, so what is counted is ours.
+
+mod common;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    fmt::Write as _,
+    hint::black_box,
+    time::Duration,
+};
+
+use common::{METHODS, Sleeper, toml};
+use igpu::{
+    Error, FieldId, FieldValue, GpuInfo, ProcessKind, ProcessList, ProcessUtilization, Reading, Result, ReturnCode,
+    Sample, SampleKind,
+};
+
+/// The system's allocator, counting what each thread asks of it.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    CALLS.set(CALLS.get() + 1);
+}
+
+// SAFETY: hands everything to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `body` allocated or freed.
+fn allocations(body: impl FnOnce()) -> u64 {
+    let before = CALLS.get();
+    body();
+    CALLS.get() - before
+}
+
+/// A pid that no Linux gives out by default.
+const FOREIGN: u32 = 4_194_399;
+
+/// Faults that strike in all ways, for the first 24 of 25 s: codes drawn by a fixed seed, at every so many calls.
+fn faults(toml: &mut String) {
+    let functions = [
+        "MemoryInfo_v2",
+        "UtilizationRates",
+        "FanSpeed",
+        "TemperatureV",
+        "PerformanceState",
+        "CurrPcieLinkGeneration",
+        "ClockInfo",
+        "PowerUsage",
+        "PowerManagementLimit",
+        "ComputeRunningProcesses_v3",
+        "GraphicsRunningProcesses_v3",
+        "MPSComputeRunningProcesses_v3",
+        "Name",
+        "HandleByIndex_v2",
+    ];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for function in functions {
+        for _ in 0..3 {
+            // Known codes that are about this call alone, those that end an update, and codes that no header has. Not 13
+            // and 25, which say that the driver lacks the function: that is settled for good.
+            let code = [1u32, 2, 3, 4, 6, 7, 9, 10, 15, 16, 17, 21, 999, 31, 4711, 4_294_967_295][draw(16) as usize];
+            let (every, gpu) = (2 + draw(40), draw(4));
+            writeln!(
+                toml,
+                "[[fault]]\nfunction = 'nvmlDeviceGet{function}'\ngpu = {gpu}\nreturn = {code}\nevery = {every}\nuntil_s = 24"
+            )
+            .unwrap();
+        }
+    }
+}
+
+/// Four GPUs: processes that come and go every few milliseconds, more than there is memory for, a GPU that is lost now
+/// and then, and real processes, one of which ends.
+fn scenario(children: &[u32]) -> String {
+    let mut toml = String::from("[driver]\nclock = { frozen_at_s = 0 }\n");
+    for gpu in 0..4 {
+        writeln!(toml, "[[gpu]]\nname = 'GPU {gpu}'\nserial = '{gpu}'\nfans = [{gpu}]\npower = {{ draw_w = 75, limits = {{ current = 250, min = 125, max = 300, default = 250 }} }}").unwrap();
+        writeln!(toml, "memory = {{ total_mib = 1000, used_mib = {}, reserved_mib = 10 }}\nprocess = [", gpu + 1)
+            .unwrap();
+        // One at least is always there; not everywhere one that `/proc` has, which takes most of the time.
+        writeln!(toml, "{{ pid = {}, memory = 64 }},", children.get(gpu).unwrap_or(&FOREIGN)).unwrap();
+        for slot in 0..25 {
+            let kind = ["compute", "graphics", "mps"][slot % 3];
+            let (pid, repeat) = (4_194_400 + slot * 100, 1 + (slot * 7 + gpu) % 5);
+            let from = slot as f64 * 0.9 + gpu as f64 * 0.1;
+            writeln!(toml, "{{ pid = {pid}, repeat = {repeat}, kind = '{kind}', memory = 'unavailable', from_s = {from}, until_s = {} }},", from + 0.7).unwrap();
+        }
+        // Longer than the memory.
+        writeln!(toml, "{{ pid = 4_199_000, repeat = 60, from_s = 5, until_s = 6 }}, {{ pid = 4_199_000, repeat = 20, kind = 'mps', from_s = 6, until_s = 7 }} ]").unwrap();
+    }
+    for (gpu, at) in [(1, 2), (2, 8), (3, 15), (0, 20), (1, 20)] {
+        writeln!(toml, "[[gpu_lost]]\ngpu = {gpu}\nat_s = {at}\nuntil_s = {}", at + 1).unwrap();
+    }
+    faults(&mut toml);
+    toml
+}
+
+#[test]
+fn a_hundred_thousand_updates_allocate_nothing() {
+    const ROUNDS: u32 = 25_000;
+    let mut children: Vec<Sleeper> = (0..2).map(|_| Sleeper::new()).collect();
+    let pids: Vec<u32> = children.iter().map(Sleeper::pid).collect();
+    let (driver, nvml) = toml(&scenario(&pids));
+    let mut gpus = Vec::new();
+    // That allocations are counted at all.
+    assert!(allocations(|| gpus = (0..4).map(|index| GpuInfo::new(&nvml, index, 16).unwrap()).collect()) > 0);
+    drop(nvml);
+    // What was seen, so that the rounds are known to have been hard.
+    let (mut failed, mut refused, mut cut, mut appeared, mut allocated) = (0, 0, 0, 0, 0);
+    for round in 0..ROUNDS {
+        driver.set_time(Duration::from_millis(u64::from(round)));
+        if round == ROUNDS / 2 {
+            drop(children.pop());
+        }
+        for gpu in &mut gpus {
+            let before = gpu.processes.len();
+            allocated += allocations(|| match gpu.update() {
+                Ok(()) => {
+                    cut += u32::from(gpu.processes.cut() > 0);
+                    appeared += u32::from(gpu.processes.len() > before);
+                    refused += u32::from(gpu.reason(Reading::Memory).is_some());
+                }
+                Err(error) => {
+                    failed += 1;
+                    black_box((error.code(), error.is_gpu_gone(), error));
+                }
+            });
+        }
+        assert_eq!(allocated, 0, "in round {round}");
+    }
+    assert!(failed > 5_000 && refused > 500 && cut > 1_000 && appeared > 1_000, "{failed} {refused} {cut} {appeared}");
+    // After all that the values are right.
+    driver.set_time(Duration::from_millis(24_999));
+    for (index, gpu) in (0u32..).zip(&mut gpus) {
+        // The last missing fact comes with an update of its own.
+        for _ in 0..12 {
+            allocated += allocations(|| gpu.update().unwrap());
+        }
+        assert_eq!(gpu.name.as_deref(), Some(format!("GPU {index}").as_str()));
+        assert_eq!(gpu.memory.used, Some(f64::from(index) + 1.0));
+        assert_eq!((gpu.memory.free, gpu.memory.reserved), (Some(989.0 - f64::from(index)), Some(10.0)));
+        assert_eq!((gpu.power.draw, gpu.power.max_limit), (Some(75.0), Some(300.0)));
+        assert_eq!((gpu.utilization.fan, gpu.error()), (Some(index), None));
+        let list: Vec<_> = gpu.processes.iter().map(|it| (it.pid, it.name.as_deref(), it.gpu_memory)).collect();
+        let pid = pids.get(index as usize).unwrap_or(&FOREIGN);
+        assert_eq!(list, [(*pid, (index == 0).then_some("sleep"), Some(64))]);
+    }
+    assert_eq!(allocated, 0);
+}
+
+#[test]
+fn groups_and_clones_allocate_nothing() {
+    let child = Sleeper::new();
+    let (driver, nvml) = toml(&scenario(&[child.pid()]));
+    driver.clear_faults();
+    let original = GpuInfo::new(&nvml, 0, 64).unwrap();
+    // A clone has room of its own, made when it is cloned.
+    let mut gpu = original.clone();
+    let mut most = 0;
+    let mut allocated = 0;
+    for round in 0..2_000 {
+        driver.set_time(Duration::from_millis(10 * round));
+        allocated += allocations(|| {
+            for update in
+                [GpuInfo::update_processes, GpuInfo::update_memory, GpuInfo::update_power, GpuInfo::update_pci]
+            {
+                update(&mut gpu).unwrap();
+            }
+            gpu.update_clocks().unwrap();
+            gpu.update_utilization().unwrap();
+        });
+        most = most.max(gpu.processes.len());
+    }
+    assert_eq!(allocated, 0);
+    assert!(most > 60, "the list was never long: {most}");
+}
+
+#[test]
+fn methods_allocate_nothing() {
+    let (driver, nvml) = toml(&scenario(&[1]));
+    driver.clear_faults();
+    driver.set_time(Duration::from_secs(5));
+    let gpu = nvml.device(0).unwrap();
+    let mut list = ProcessList::with_capacity(1024);
+    let mut short = ProcessList::with_capacity(3);
+    let mut samples = [Sample::default(); 120];
+    let mut uses = [ProcessUtilization::default(); 256];
+    let mut fields = [185, 186, 83, 82, 9999].map(|field| FieldValue::new(FieldId(field), 0));
+    let mut all = || {
+        for kind in [ProcessKind::Compute, ProcessKind::Graphics, ProcessKind::Mps] {
+            let _ = black_box(gpu.processes(kind, &mut list));
+            black_box(list.iter().count());
+            let _ = black_box(gpu.processes(kind, &mut short));
+        }
+        let read = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut samples);
+        black_box(read.map(|samples| samples.iter().filter(Result::is_ok).count()).ok());
+        black_box(gpu.process_utilization(0, &mut uses).map(<[_]>::len).ok());
+        let _ = black_box(gpu.field_values(&mut fields));
+        black_box(fields.iter().filter(|field| field.value().is_ok()).count());
+        let _ =
+            black_box((gpu.memory_info(), gpu.utilization_rates(), gpu.power_instant(), gpu.name(), gpu.pci_info()));
+        let _ =
+            black_box((gpu.total_energy(), gpu.mig_mode(), gpu.mig_device(0), gpu.clone(), nvml.device_by_uuid("x")));
+        let _ = black_box((nvml.driver_version(), nvml.cuda_version(), nvml.device_count(), nvml.process_name(1)));
+        let _ = black_box((nvml.device(2), nvml.device(99)));
+    };
+    assert_eq!(allocations(&mut all), 0);
+    for number in [3, 13, 15, 25, 999, 4711] {
+        driver.add_faults(&format!("[[fault]]\nreturn = {number}")).unwrap();
+        assert_eq!(allocations(&mut all), 0, "code {number}");
+    }
+    // Nor does a driver that has none of it.
+    let (_driver, nvml) = toml("driver = { series = 390, last_field = 0 }\n[[gpu]]");
+    let gpu = nvml.device(0).unwrap();
+    let absent = Error::MissingSymbol { symbol: "nvmlDeviceGetMigMode" };
+    let allocated = allocations(|| {
+        for _ in 0..1_000 {
+            assert!(gpu.mig_mode() == Err(absent.clone()) && gpu.core_count().is_err() && gpu.total_energy().is_err());
+        }
+    });
+    assert_eq!((allocated, absent.code()), (0, Some(ReturnCode::FUNCTION_NOT_FOUND)));
+    assert!(METHODS.iter().any(|(name, _)| *name == "mig_mode"));
+}
