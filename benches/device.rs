@@ -1,0 +1,34 @@
+//! Every public reading of `Device`, `GpuInfo` and `ProcReader`, by criterion, each beside the bare call of the driver
+//! and `nvml-wrapper`. For ratios of a few percent see the bench `ratio`, which takes the clients in turn.
+
+mod support;
+
+use criterion::Criterion;
+use std::time::{Duration, Instant};
+
+fn main() {
+    let clients = support::Clients::load();
+    support::updates::check_calls(&clients);
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(150))
+        .configure_from_args();
+    for (group, cases) in clients.cases() {
+        for mut case in cases {
+            case.check();
+            let mut criterion_group = criterion.benchmark_group(format!("{group}/{}", case.name));
+            for (client, timed) in case.clients() {
+                criterion_group.bench_function(client, |bencher| {
+                    bencher.iter_custom(|calls| {
+                        let start = Instant::now();
+                        timed.run(calls);
+                        start.elapsed()
+                    });
+                });
+            }
+            criterion_group.finish();
+        }
+    }
+    criterion.final_summary();
+}

@@ -1,0 +1,156 @@
+//! How much longer a reading takes by igpu, and by `nvml-wrapper`, than by the bare call of the driver.
+//!
+//! The clients take turns in blocks of some 40 µs, every order of turns equally often, and the number is the median of
+//! each round's ratio: what slows the machine for a moment strikes all of them or is outvoted.
+//!
+//! ```sh
+//! cargo bench --bench ratio                            # all, as a table in Markdown
+//! cargo bench --bench ratio -- compute_processes       # those with this in their name
+//! cargo bench --bench ratio -- --rounds 3000 power_usage
+//! cargo bench --bench ratio -- --test                  # asserts that all is right, and what allocates; no times
+//! cargo bench --bench ratio -- --only power_usage igpu 1000      # runs that and nothing else, for benches/instructions
+//! ```
+
+#[path = "support/allocations.rs"]
+mod allocations;
+mod support;
+
+use std::time::{Duration, Instant};
+
+use allocations::Counting;
+use support::case::{Case, Timed};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How long one client's turn is.
+const TURN: Duration = Duration::from_micros(40);
+/// The orders of three, so that none is always first or always behind the same.
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--only", name, client, calls] => only(name, client, calls.parse().unwrap()),
+        ["--test", ..] => test(),
+        ["--rounds", rounds, ref filter @ ..] => table(rounds.parse().unwrap(), filter),
+        ref filter => table(600, filter),
+    }
+}
+
+/// Runs one client and nothing beside it.
+fn only(name: &str, client: &str, calls: u64) {
+    let groups = support::Clients::load().cases();
+    let mut case = groups.into_iter().flat_map(|group| group.1).find(|case| case.name == name).expect("no such case");
+    case.clients().into_iter().find(|(known, _)| *known == client).expect("no such client").1.run(calls);
+}
+
+/// That all clients agree, that igpu keeps to its driver calls, and that it does not allocate.
+fn test() {
+    let clients = support::Clients::load();
+    support::updates::check_calls(&clients);
+    let mut count = 0;
+    for mut case in clients.cases().into_iter().flat_map(|group| group.1) {
+        case.check();
+        assert_eq!(allocations::during(|| case.ours.run(10)), 0, "{} allocates", case.name);
+        count += 1;
+        if let Some(wrapper) = &mut case.wrapper
+            && case.name.starts_with("compute_processes")
+        {
+            // nvml-wrapper: as it is when this is written, so that the README's number is true.
+            assert_eq!(allocations::during(|| wrapper.run(10)), 10 * WRAPPER_LIST_ALLOCATIONS, "{}", case.name);
+        }
+    }
+    println!("{count} cases are right, and igpu allocates in none");
+}
+
+/// How often `nvml-wrapper` allocates for a process list.
+const WRAPPER_LIST_ALLOCATIONS: u64 = 2;
+
+/// One line of the table.
+struct Line {
+    raw_ns: f64,
+    ours: f64,
+    wrapper: Option<f64>,
+}
+
+fn table(rounds: usize, filter: &[&str]) {
+    let clients = support::Clients::load();
+    let named = |case: &Case| filter.is_empty() || filter.iter().any(|word| case.name.contains(word));
+    println!("| reading | raw, ns | igpu, ns | of raw | allocations | nvml-wrapper, ns | of raw | allocations |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let mut sums = Vec::new();
+    for (group, cases) in clients.cases() {
+        let mut lines = Vec::new();
+        for mut case in cases.into_iter().filter(named) {
+            case.check();
+            lines.push((case.name, line(&mut case, rounds)));
+        }
+        sums.push((group, lines));
+    }
+    println!();
+    println!("| group | igpu of raw: median | least | greatest | nvml-wrapper of raw: median | least | greatest |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for (group, lines) in sums.iter().filter(|(_, lines)| !lines.is_empty()) {
+        let ours = spread(lines.iter().map(|(_, line)| line.ours));
+        let wrapper = spread(lines.iter().filter_map(|(_, line)| line.wrapper));
+        println!("| {group} ({}) | {ours} | {wrapper} |", lines.len());
+    }
+}
+
+fn line(case: &mut Case, rounds: usize) -> Line {
+    let calls = calls(&mut case.raw);
+    let allocations: Vec<u64> =
+        case.clients().into_iter().map(|(_, client)| allocations::during(|| client.run(10)).div_ceil(10)).collect();
+    let mut clients: Vec<&mut Timed> = case.clients().into_iter().map(|(_, client)| client).collect();
+    let mut times = vec![Vec::with_capacity(rounds); clients.len()];
+    for round in 0..rounds {
+        for client in ORDERS[round % ORDERS.len()] {
+            let Some(timed) = clients.get_mut(client) else { continue };
+            let start = Instant::now();
+            timed.run(calls);
+            times[client].push(start.elapsed().as_nanos() as f64 / calls as f64);
+        }
+    }
+    let ratio = |client: usize| -> f64 { median(times[client].iter().zip(&times[1]).map(|(its, raw)| its / raw)) };
+    let line =
+        Line { raw_ns: median(times[1].iter().copied()), ours: ratio(0), wrapper: (times.len() > 2).then(|| ratio(2)) };
+    let (name, ours) = (case.name, median(times[0].iter().copied()));
+    print!("| {name} | {:.1} | {ours:.1} | {:.3} | {} |", line.raw_ns, line.ours, allocations[0]);
+    match line.wrapper {
+        Some(wrapper) => {
+            println!(" {:.1} | {wrapper:.3} | {} |", median(times[2].iter().copied()), allocations[2]);
+        }
+        None => println!(" | | |"),
+    }
+    line
+}
+
+/// How many calls fill a turn.
+fn calls(raw: &mut Timed) -> u64 {
+    raw.run(50);
+    let start = Instant::now();
+    raw.run(50);
+    let one = start.elapsed() / 50;
+    (TURN.as_nanos() / one.as_nanos().max(1)).clamp(1, 2000) as u64
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let values = sorted(values);
+    values[values.len() / 2]
+}
+
+fn spread(values: impl Iterator<Item = f64>) -> String {
+    let values = sorted(values);
+    match (values.first(), values.last()) {
+        (Some(least), Some(greatest)) => format!("{:.3} | {least:.3} | {greatest:.3}", values[values.len() / 2]),
+        _ => " | | ".into(),
+    }
+}

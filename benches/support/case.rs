@@ -1,0 +1,96 @@
+//! A question, put to each client in turn.
+
+use std::fmt::Debug;
+use std::hint::black_box;
+
+/// What the clients do in one case, and who they are.
+pub struct Case {
+    pub name: &'static str,
+    pub ours: Timed,
+    pub raw: Timed,
+    pub wrapper: Option<Timed>,
+}
+
+impl Case {
+    /// A case of igpu and the bare call.
+    pub fn new(name: &'static str, ours: Timed, raw: Timed) -> Self {
+        Self { name, ours, raw, wrapper: None }
+    }
+
+    /// With `nvml-wrapper`, where it makes the same call of the driver.
+    #[must_use]
+    pub fn wrapper(self, wrapper: Timed) -> Self {
+        Self { wrapper: Some(wrapper), ..self }
+    }
+
+    /// That everybody gets the same answer, so that what is timed is right.
+    ///
+    /// # Panics
+    /// They do not.
+    pub fn check(&mut self) {
+        let raw = self.raw.value();
+        assert_eq!(self.ours.value(), raw, "{}: igpu", self.name);
+        if let Some(wrapper) = &mut self.wrapper {
+            assert_eq!(wrapper.value(), raw, "{}: nvml-wrapper", self.name);
+        }
+    }
+
+    /// The clients that take part, by name; the bare call is always the second.
+    pub fn clients(&mut self) -> Vec<(&'static str, &mut Timed)> {
+        let wrapper = self.wrapper.as_mut().map(|wrapper| ("nvml-wrapper", wrapper));
+        [("igpu", &mut self.ours), ("raw", &mut self.raw)].into_iter().chain(wrapper).collect()
+    }
+}
+
+/// One client's way to the answer, behind one indirect call for a whole block of calls.
+pub struct Timed(Box<dyn Block>);
+
+trait Block {
+    fn run(&mut self, calls: u64, last: Option<&mut String>);
+}
+
+struct Call<F, S> {
+    call: F,
+    show: S,
+}
+
+impl<T, F: FnMut() -> T, S: Fn(T) -> String> Block for Call<F, S> {
+    /// The one place that calls, so that the compiler puts each client's way in line here.
+    #[inline(never)]
+    fn run(&mut self, calls: u64, last: Option<&mut String>) {
+        for left in (0..calls).rev() {
+            let value = (self.call)();
+            black_box(&value);
+            if left == 0 {
+                if let Some(last) = last {
+                    *last = (self.show)(value);
+                }
+                return;
+            }
+        }
+    }
+}
+
+impl Timed {
+    /// So many calls in a row.
+    pub fn run(&mut self, calls: u64) {
+        self.0.run(calls, None);
+    }
+
+    /// The answer of one call, to compare.
+    pub fn value(&mut self) -> String {
+        let mut value = String::new();
+        self.0.run(1, Some(&mut value));
+        value
+    }
+}
+
+/// A client whose answer compares as it is.
+pub fn timed<T: Debug>(call: impl FnMut() -> T + 'static) -> Timed {
+    timed_as(call, |value| format!("{value:?}"))
+}
+
+/// A client whose answer is made comparable, which is not timed.
+pub fn timed_as<T>(call: impl FnMut() -> T + 'static, show: impl Fn(T) -> String + 'static) -> Timed {
+    Timed(Box::new(Call { call, show }))
+}

@@ -1,0 +1,126 @@
+//! What the benches share: the simulated driver with its three clients, and the cases that they are compared in.
+
+pub mod case;
+pub mod lists;
+pub mod owners;
+pub mod scalars;
+pub mod several;
+pub mod texts;
+pub mod updates;
+
+use case::Case;
+use igpu::{Device, Nvml};
+use nvml_sim::SharedDriver;
+use nvml_sys::Functions;
+
+/// GPU 0 has every reading there is and no process; GPU 1 is divided; GPUs 2 to 4 have 1, 16 and 256 processes; GPU 5
+/// has two that exist. All signals are constant and the clock stands, so that the driver's own share is small and the
+/// same in every call: what a client adds shows most.
+const SCENARIO: &str = r#"
+[driver]
+clock = { frozen_at_s = 10 }
+pcie_blocks_ms = 0
+
+[[gpu]]
+name = "NVIDIA H100 80GB HBM3"
+serial = "1652823054101"
+fans = [42]
+pci = { tx_kib_per_s = 2097152, rx_kib_per_s = 4194304 }
+memory = { total_mib = 81559, reserved_mib = 551, used_mib = 70000 }
+utilization = { gpu = 87, memory = 31, encoder = 5, decoder = 7 }
+temperature = { gpu = 58, memory = 70 }
+power = { draw_w = 512, limits = { current = 700, min = 200, max = 700, default = 700 } }
+ecc = { enabled = true, pending = true, corrected = 3, aggregate_corrected = 5 }
+mig = { enabled = false, pending = false }
+event_reasons = 4
+process = []
+
+[[gpu]]
+process = []
+[gpu.mig]
+[[gpu.mig.instance]]
+gi = 1
+ci = 0
+uuid = "MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d1"
+memory_mib = 40448
+
+[[gpu]]
+[[gpu.process]]
+pid = 4000001
+memory = 300
+
+[[gpu]]
+[[gpu.process]]
+pid = 4000001
+repeat = 16
+memory = 300
+sm = 40
+mem = 20
+
+[[gpu]]
+[[gpu.process]]
+pid = 4000001
+repeat = 256
+memory = 300
+
+[[gpu]]
+"#;
+
+/// One loaded library, and the three that call it. They live as long as the program, so that cases can keep them.
+pub struct Clients {
+    pub driver: &'static SharedDriver,
+    pub nvml: Nvml,
+    /// The functions as `dlsym` gave them, from the library that the others loaded too.
+    pub raw: Functions,
+    pub wrapper: &'static nvml_wrapper::Nvml,
+}
+
+impl Clients {
+    /// Loads the simulated driver, and all clients on it.
+    ///
+    /// # Panics
+    /// The driver's library is not built.
+    #[must_use]
+    pub fn load() -> Self {
+        Self::load_scenario(SCENARIO)
+    }
+
+    fn load_scenario(scenario: &str) -> Self {
+        let driver: &'static SharedDriver = Box::leak(Box::new(SharedDriver::from_toml(scenario).unwrap()));
+        let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+        let wrapper = nvml_wrapper::Nvml::builder().lib_path(driver.path().as_os_str()).init().unwrap();
+        Self { driver, nvml, raw: driver.functions(), wrapper: Box::leak(Box::new(wrapper)) }
+    }
+
+    /// A GPU as igpu has it.
+    #[must_use]
+    pub fn gpu(&self, index: u32) -> Device {
+        self.nvml.device(index).unwrap()
+    }
+
+    /// A GPU as `nvml-wrapper` has it.
+    #[must_use]
+    pub fn wrapped(&self, index: u32) -> nvml_wrapper::Device<'static> {
+        self.wrapper.device_by_index(index).unwrap()
+    }
+
+    /// All cases, group by group.
+    #[must_use]
+    pub fn cases(&self) -> Vec<(&'static str, Vec<Case>)> {
+        vec![
+            ("scalars", scalars::cases(self)),
+            ("texts", texts::cases(self)),
+            ("several values", several::cases(self)),
+            ("process lists", lists::cases(self)),
+            ("GpuInfo", updates::cases(self)),
+            ("owners", owners::cases()),
+        ]
+    }
+}
+
+/// A raw call's answer. All three clients are asked for the value or a panic, so that none is spared the check.
+#[inline(always)]
+#[track_caller]
+pub fn done(code: nvml_sys::nvmlReturn_t) {
+    assert!(code == nvml_sys::NVML_SUCCESS, "{}", code.0);
+}
