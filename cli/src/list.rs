@@ -18,13 +18,16 @@ pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let mut lines = Vec::new();
     let mut problems = Vec::new();
     for index in select::indices(nvml, options, &[])? {
-        let answer = nvml.device(index).map(|device| (device.uuid(), device.name()));
-        let (uuid, name) = match answer {
-            Ok((uuid, name)) => (uuid, name),
-            Err(error) => (Err(error.clone()), Err(error)),
+        let device = nvml.device(index);
+        let (uuid, name) = match &device {
+            Ok(device) => (device.uuid(), device.name()),
+            Err(error) => (Err(error.clone()), Err(error.clone())),
         };
-        if let Some(error) = [&uuid, &name].into_iter().find_map(|text| text.as_ref().err()) {
-            problems.push(select::sentence(index, uuid.as_ref().ok().map(|uuid| uuid.as_str()), error));
+        // A GPU that only lacks a UUID or a name is none that could not be read.
+        let gone =
+            [&uuid, &name].map(|text| text.as_ref().err().filter(|error| device.is_err() || error.is_gpu_gone()));
+        if let Some(error) = gone.into_iter().flatten().next() {
+            problems.push(select::sentence(index, uuid.as_deref().ok(), error));
         }
         lines.push(Line { index, uuid: uuid.ok(), name: name.ok() });
     }
