@@ -14,6 +14,7 @@
 //!
 //! User names are the subject of [`resolve_users`].
 
+mod cache;
 mod name;
 pub mod parse;
 mod read;
@@ -25,6 +26,7 @@ use arrayvec::ArrayString;
 use self::name::{process_name, text};
 use self::read::{Dir, lines};
 
+pub use self::cache::OwnerCache;
 pub use self::time::local_time_text;
 pub use self::users::{forget_users, resolve_users};
 
