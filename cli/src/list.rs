@@ -32,7 +32,7 @@ pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
         lines.push(Line { index, uuid: uuid.ok(), name: name.ok() });
     }
     let mut report = match lines.as_slice() {
-        [] => Report::nothing(options),
+        [] => Report::nothing(options, nvml.device_count()?),
         lines if options.json => Report::json(lines)?,
         lines => Report::text(lines.iter().map(Line::text).collect()),
     };

@@ -34,9 +34,9 @@ impl Report {
         Ok(Self::text(text))
     }
 
-    /// Where no GPU is to be shown: an empty array, or a sentence that says why.
-    pub fn nothing(options: &Options) -> Self {
-        let sentence = if options.visible { NONE_VISIBLE } else { NO_GPU };
+    /// Where none of `count` GPUs is to be shown: an empty array, or a sentence that says why.
+    pub fn nothing(options: &Options, count: u32) -> Self {
+        let sentence = if count > 0 { NONE_VISIBLE } else { NO_GPU };
         Self::text(if options.json { "[]\n".to_owned() } else { sentence.to_owned() })
     }
 }
@@ -45,7 +45,7 @@ impl Report {
 pub fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
     let report = match report {
         // The driver is there and says that it has nothing to drive.
-        Err(Fail::Load(error)) if error.code() == Some(ReturnCode(NO_GPUS_FOUND)) => Ok(Report::nothing(options)),
+        Err(Fail::Load(error)) if error.code() == Some(ReturnCode(NO_GPUS_FOUND)) => Ok(Report::nothing(options, 0)),
         other => other,
     };
     let (stdout, problems) = match report {

@@ -18,7 +18,7 @@ const HEAD: [&str; 9] = ["GPU", "PID", "TYPE", "NAME", "USER", "PARENT", "PARENT
 pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let indices = select::indices(nvml, options, &[])?;
     if indices.is_empty() {
-        return Ok(Report::nothing(options));
+        return Ok(Report::nothing(options, nvml.device_count()?));
     }
     let gpus = select::gpus(nvml, &indices)?;
     let rows: Vec<Row<'_>> =

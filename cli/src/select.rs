@@ -27,22 +27,28 @@ fn find(nvml: &Nvml, among: &[u32], name: &str) -> Result<u32, Fail> {
         let count = nvml.device_count()?;
         return match among.contains(&index) {
             true => Ok(index),
-            false if index < count => {
-                Err(Fail::Selection(format!("GPU {index} is hidden by CUDA_VISIBLE_DEVICES; leave --visible out")))
-            }
+            false if index < count => Err(hidden(index)),
             false => Err(Fail::Driver(Error::InvalidIndex { index, count })),
         };
     }
     let uuid = |index: &u32| nvml.device(*index).and_then(|device| device.uuid()).unwrap_or_default();
-    let matches = |index: &&u32| !name.is_empty() && starts_with(&uuid(index), name);
-    match among.iter().filter(matches).collect::<Vec<_>>()[..] {
-        [index] => Ok(*index),
-        [] => Err(Fail::Selection(format!("no GPU has a UUID that starts with {name:?}; `igpu list` shows them"))),
+    let matches = |index: &u32| !name.is_empty() && starts_with(&uuid(index), name);
+    match among.iter().copied().filter(matches).collect::<Vec<_>>()[..] {
+        [index] => Ok(index),
+        [] => Err(match nvml.devices_index()?.into_iter().find(matches) {
+            Some(index) => hidden(index),
+            None => Fail::Selection(format!("no GPU has a UUID that starts with {name:?}; `igpu list` shows them")),
+        }),
         ref several => Err(Fail::Selection(format!(
             "{} GPUs have a UUID that starts with {name:?}; give more of it (`igpu list` shows them)",
             several.len()
         ))),
     }
+}
+
+/// A GPU that is there, but not among those to choose from.
+fn hidden(index: u32) -> Fail {
+    Fail::Selection(format!("GPU {index} is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"))
 }
 
 /// Whether the UUID starts so, with its `GPU-` or without.

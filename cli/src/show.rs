@@ -7,7 +7,7 @@ use crate::{args::Options, fail::Fail, output::Report, select};
 pub fn report(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Report, Fail> {
     let indices = select::indices(nvml, options, named)?;
     if indices.is_empty() {
-        return Ok(Report::nothing(options));
+        return Ok(Report::nothing(options, nvml.device_count()?));
     }
     let gpus = select::gpus(nvml, &indices)?;
     let mut report = if options.json {
