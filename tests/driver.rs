@@ -249,6 +249,45 @@ fn threads_share_a_handle() {
     assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
 }
 
+/// A call that never returns holds up its own thread alone, and the driver is not shut down under it.
+#[test]
+fn a_call_that_hangs_holds_up_nobody_else() {
+    let (driver, nvml) = named("workstation");
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 0\nhang = true").unwrap();
+    let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.get_device(1).unwrap());
+    // Ends with the process.
+    thread::spawn(move || stuck.power_usage());
+    while driver.calls("nvmlDeviceGetPowerUsage") < 2 {
+        thread::yield_now();
+    }
+    for _ in 0..100 {
+        other.update().unwrap();
+    }
+    assert_eq!((other.power.limit, driver.max_in_flight()), (Some(250.0), 2));
+    drop((nvml, other));
+    assert_eq!((driver.calls("nvmlShutdown"), driver.shutdowns_in_calls()), (0, 0));
+}
+
+/// A slow driver is only slow.
+#[test]
+fn latency_changes_no_answer() {
+    let (driver, nvml) = named("workstation");
+    driver.add_faults("[[fault]]\nlatency_us = { min = 50, max = 2000, seed = 7 }").unwrap();
+    thread::scope(|scope| {
+        for index in 0..4 {
+            let nvml = &nvml;
+            scope.spawn(move || {
+                let mut gpu = nvml.get_device(index).unwrap();
+                for _ in 0..5 {
+                    gpu.update().unwrap();
+                    assert_eq!((gpu.index, gpu.power.limit, gpu.processes.len()), (index, Some(250.0), 2));
+                }
+            });
+        }
+    });
+    assert!(driver.max_in_flight() > 1);
+}
+
 #[test]
 fn threads_load_at_once() {
     let (driver, nvml) = named("workstation");
