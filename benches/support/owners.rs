@@ -35,12 +35,13 @@ fn ours(pid: u32) -> Timed {
 }
 
 fn theirs(pid: u32) -> Timed {
-    // Neither side reads the boot time for every process.
-    let boot = boot_time_secs().unwrap() as f64;
+    // Neither side reads the boot time for every process. Not before it is wanted: procfs crashes under valgrind.
+    let mut boot = None;
     let call = move || -> Facts {
         let process = Process::new(pid as i32).unwrap();
         let stat = process.stat().unwrap();
         let user = user_name(process.status().unwrap().ruid);
+        let boot = *boot.get_or_insert_with(|| boot_time_secs().unwrap() as f64);
         let create_time = stat.starttime as f64 / ticks_per_second() as f64 + boot;
         let parent = Process::new(stat.ppid).unwrap();
         let parent_name = name(&parent, parent.stat().unwrap().comm);
