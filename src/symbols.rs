@@ -48,13 +48,15 @@ pub(crate) struct Newer {
 
 impl Newer {
     /// The newer function, if there is one that the driver has not refused.
+    #[inline]
     pub(crate) fn usable<F>(&self, function: Option<F>) -> Option<F> {
         function.filter(|_| !self.refused.load(Ordering::Relaxed))
     }
 
-    /// Whether this answer says that the driver does not know the version, which is then remembered.
-    pub(crate) fn is_refused(&self, answer: &Result<()>) -> bool {
-        let refused = answer.as_ref().is_err_and(Error::is_version_refused);
+    /// Whether this error says that the driver does not know the version, which is then remembered.
+    #[inline]
+    pub(crate) fn is_refused(&self, error: &Error) -> bool {
+        let refused = error.is_version_refused();
         if refused {
             self.refused.store(true, Ordering::Relaxed);
         }
@@ -117,8 +119,13 @@ fn process_list(v3: Option<ProcessList>, v2: Option<ProcessList>, v1: Option<Pro
 }
 
 /// The function, or the error that names it.
+#[inline]
 pub(crate) fn present<F>(symbol: &'static str, function: Option<F>) -> Result<F> {
-    function.ok_or(Error::MissingSymbol { symbol })
+    // Not `ok_or`: an error that is made only to be dropped is a call of its drop glue on the path of every reading.
+    match function {
+        Some(function) => Ok(function),
+        None => Err(Error::MissingSymbol { symbol }),
+    }
 }
 
 /// The driver's answer as a `Result`.

@@ -12,6 +12,11 @@ pub type Text = ArrayString<96>;
 pub(crate) fn from_driver<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let mut text = ArrayString::new();
+    if let Ok(whole) = std::str::from_utf8(&bytes[..end])
+        && text.try_push_str(whole).is_ok()
+    {
+        return text;
+    }
     for chunk in bytes[..end].utf8_chunks() {
         for c in chunk.valid().chars().chain((!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER)) {
             if text.try_push(c).is_err() {

@@ -70,6 +70,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetIndex")]
+    #[inline]
     pub fn index(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetIndex", self.functions().nvmlDeviceGetIndex)
     }
@@ -79,6 +80,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetMinorNumber")]
+    #[inline]
     pub fn minor_number(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetMinorNumber", self.functions().nvmlDeviceGetMinorNumber)
     }
@@ -115,6 +117,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetMaxPcieLinkGeneration")]
+    #[inline]
     pub fn max_pcie_link_generation(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetMaxPcieLinkGeneration", self.functions().nvmlDeviceGetMaxPcieLinkGeneration)
     }
@@ -124,6 +127,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetMaxPcieLinkWidth")]
+    #[inline]
     pub fn max_pcie_link_width(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetMaxPcieLinkWidth", self.functions().nvmlDeviceGetMaxPcieLinkWidth)
     }
@@ -133,6 +137,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetMaxClockInfo")]
+    #[inline]
     pub fn max_clock(&self, clock: Clock) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetMaxClockInfo";
         let function = present(CALL, self.functions().nvmlDeviceGetMaxClockInfo)?;
@@ -147,6 +152,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetCudaComputeCapability")]
+    #[inline]
     pub fn cuda_compute_capability(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlDeviceGetCudaComputeCapability";
         let function = present(CALL, self.functions().nvmlDeviceGetCudaComputeCapability)?;
@@ -161,6 +167,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetNumGpuCores")]
+    #[inline]
     pub fn core_count(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetNumGpuCores", self.functions().nvmlDeviceGetNumGpuCores)
     }

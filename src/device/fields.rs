@@ -72,6 +72,7 @@ impl Value {
 
     /// The number as an unsigned integer: a fraction is cut off, a negative number becomes 0.
     #[must_use]
+    #[inline]
     pub fn as_u64(self) -> u64 {
         match self {
             Self::Double(value) => value as u64,
@@ -84,6 +85,7 @@ impl Value {
     }
 
     /// Reads the union by the type that the driver gave for it.
+    #[inline]
     pub(super) fn read(call: &'static str, value_type: sys::nvmlValueType_t, value: sys::nvmlValue_t) -> Result<Self> {
         // SAFETY: all members of the union are plain numbers, at most its 8 bytes wide, for which every bit pattern is
         // a value; the union was zeroed before the call, so that no byte is uninitialised.
@@ -112,6 +114,7 @@ pub struct FieldValue {
 impl FieldValue {
     /// Asks for a field in a scope; 0 where the field has none.
     #[must_use]
+    #[inline]
     pub fn new(field: FieldId, scope: u32) -> Self {
         let mut value = Self { raw: sys::nvmlFieldValue_t::default() };
         value.raw.fieldId = field.0;
@@ -138,6 +141,7 @@ impl FieldValue {
     /// # Errors
     /// The driver's answer for this field alone: others of the batch may have one. [`Error::UnknownValueType`] for a
     /// type that the header lacks.
+    #[inline]
     pub fn value(&self) -> Result<Value> {
         check(CALL, self.raw.nvmlReturn)?;
         Value::read(CALL, self.raw.valueType, self.raw.value)
@@ -189,9 +193,12 @@ impl Device {
     ///
     /// # Errors
     /// The driver's own answer.
+    #[inline]
     pub fn field(&self, field: FieldId, scope: u32) -> Result<Value> {
-        let mut value = [FieldValue::new(field, scope)];
-        self.field_values(&mut value)?;
-        value[0].value()
+        let function = present(CALL, self.functions().nvmlDeviceGetFieldValues)?;
+        let mut value = FieldValue::new(field, scope);
+        // SAFETY: `call` vouches for NVML and the handle; one live value of the call's type is behind the pointer.
+        self.call(CALL, |device| unsafe { function(device, 1, &mut value.raw) })?;
+        value.value()
     }
 }

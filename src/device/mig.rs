@@ -11,6 +11,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer: `NOT_SUPPORTED` on GPUs that cannot be divided.
     #[doc(alias = "nvmlDeviceGetMigMode")]
+    #[inline]
     pub fn mig_mode(&self) -> Result<MigMode> {
         const CALL: &str = "nvmlDeviceGetMigMode";
         let function = present(CALL, self.functions().nvmlDeviceGetMigMode)?;
@@ -28,6 +29,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetMaxMigDeviceCount")]
+    #[inline]
     pub fn max_mig_device_count(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetMaxMigDeviceCount", self.functions().nvmlDeviceGetMaxMigDeviceCount)
     }
@@ -37,6 +39,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer: `NOT_FOUND` when there is none of that index.
     #[doc(alias = "nvmlDeviceGetMigDeviceHandleByIndex")]
+    #[inline]
     pub fn mig_device(&self, index: u32) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetMigDeviceHandleByIndex";
         let function = present(CALL, self.functions().nvmlDeviceGetMigDeviceHandleByIndex)?;
@@ -51,6 +54,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer: `INVALID_ARGUMENT` when this is no MIG device.
     #[doc(alias = "nvmlDeviceGetDeviceHandleFromMigDeviceHandle")]
+    #[inline]
     pub fn mig_parent(&self) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetDeviceHandleFromMigDeviceHandle";
         let function = present(CALL, self.functions().nvmlDeviceGetDeviceHandleFromMigDeviceHandle)?;
@@ -65,6 +69,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceIsMigDeviceHandle")]
+    #[inline]
     pub fn is_mig_device(&self) -> Result<bool> {
         let answer = self.get_u32("nvmlDeviceIsMigDeviceHandle", self.functions().nvmlDeviceIsMigDeviceHandle);
         answer.map(|answer| answer != 0)
@@ -75,6 +80,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetGpuInstanceId")]
+    #[inline]
     pub fn gpu_instance_id(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetGpuInstanceId", self.functions().nvmlDeviceGetGpuInstanceId)
     }
@@ -84,6 +90,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetComputeInstanceId")]
+    #[inline]
     pub fn compute_instance_id(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetComputeInstanceId", self.functions().nvmlDeviceGetComputeInstanceId)
     }

@@ -10,6 +10,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerUsage")]
+    #[inline]
     pub fn power_usage(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetPowerUsage", self.functions().nvmlDeviceGetPowerUsage)
     }
@@ -19,6 +20,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_POWER_AVERAGE")]
+    #[inline]
     pub fn power_average(&self) -> Result<u32> {
         self.field(FieldId::POWER_AVERAGE, FieldId::SCOPE_GPU).map(|value| value.as_u64() as u32)
     }
@@ -28,6 +30,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_POWER_INSTANT")]
+    #[inline]
     pub fn power_instant(&self) -> Result<u32> {
         self.field(FieldId::POWER_INSTANT, FieldId::SCOPE_GPU).map(|value| value.as_u64() as u32)
     }
@@ -37,6 +40,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetTotalEnergyConsumption")]
+    #[inline]
     pub fn total_energy(&self) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEnergyConsumption";
         let function = present(CALL, self.functions().nvmlDeviceGetTotalEnergyConsumption)?;
@@ -51,6 +55,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerManagementMode")]
+    #[inline]
     pub fn power_management_mode(&self) -> Result<bool> {
         self.enabled("nvmlDeviceGetPowerManagementMode", self.functions().nvmlDeviceGetPowerManagementMode)
     }
@@ -60,6 +65,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerManagementLimit")]
+    #[inline]
     pub fn power_management_limit(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetPowerManagementLimit", self.functions().nvmlDeviceGetPowerManagementLimit)
     }
@@ -69,6 +75,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetEnforcedPowerLimit")]
+    #[inline]
     pub fn enforced_power_limit(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetEnforcedPowerLimit", self.functions().nvmlDeviceGetEnforcedPowerLimit)
     }
@@ -78,6 +85,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerManagementLimitConstraints")]
+    #[inline]
     pub fn power_limit_constraints(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlDeviceGetPowerManagementLimitConstraints";
         let function = present(CALL, self.functions().nvmlDeviceGetPowerManagementLimitConstraints)?;

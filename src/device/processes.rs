@@ -66,6 +66,8 @@ pub struct ProcessList {
     total: usize,
     /// Words an entry.
     stride: usize,
+    /// Whether all words but those of the first entry are marked as untouched.
+    marked: bool,
 }
 
 impl ProcessList {
@@ -75,7 +77,7 @@ impl ProcessList {
     /// Memory for `capacity` entries, 32 bytes each.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { words: vec![0; capacity * WIDEST], capacity, len: 0, total: 0, stride: WIDEST }
+        Self { words: vec![0; capacity * WIDEST], capacity, len: 0, total: 0, stride: WIDEST, marked: false }
     }
 
     /// How many entries there is memory for.
@@ -109,6 +111,18 @@ impl ProcessList {
 
     fn clear(&mut self) {
         (self.len, self.total) = (0, 0);
+    }
+
+    /// Marks all words. While the driver lists one process at the most, only its entry has to be marked again.
+    fn mark_all(&mut self) {
+        let written = if self.marked { self.words.len().min(WIDEST) } else { self.words.len() };
+        self.words.iter_mut().take(written).for_each(|word| *word = UNTOUCHED);
+        self.marked = true;
+    }
+
+    /// Whether the words beyond the first entry still bear their marks: a driver may clear all the room first.
+    fn is_marked(&self) -> bool {
+        [self.words.get(WIDEST), self.words.last()].into_iter().flatten().all(|word| *word == UNTOUCHED)
     }
 
     /// How many leading words the driver wrote, as far as the marks show.
@@ -253,7 +267,7 @@ impl Device {
         };
         match known {
             Some(stride) => into.mark_ends(stride),
-            None => into.words.fill(UNTOUCHED),
+            None => into.mark_all(),
         }
         let mut count = u32::try_from(into.capacity).unwrap_or(u32::MAX);
         let room: *mut c_void = into.words.as_mut_ptr().cast();
@@ -278,9 +292,13 @@ impl Device {
                 total.min(into.capacity)
             }
         };
-        if filled > 0 {
-            into.stride = known.unwrap_or_else(|| self.nvml.stride().settle(filled, into.capacity, into.touched()));
-        }
+        // One entry begins at the same place and has the same fields in either width.
+        into.stride = match known {
+            Some(stride) => stride,
+            None if filled <= 1 => WIDEST,
+            None => self.nvml.stride().settle(filled, into.capacity, into.touched()),
+        };
+        into.marked = known.is_none() && filled <= 1 && into.is_marked();
         (into.len, into.total) = (filled, total);
         Ok(())
     }

@@ -39,6 +39,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer: `NOT_SUPPORTED` when the GPU is divided by MIG.
     #[doc(alias = "nvmlDeviceGetUtilizationRates")]
+    #[inline]
     pub fn utilization_rates(&self) -> Result<Utilization> {
         const CALL: &str = "nvmlDeviceGetUtilizationRates";
         let function = present(CALL, self.functions().nvmlDeviceGetUtilizationRates)?;
@@ -53,6 +54,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetEncoderUtilization")]
+    #[inline]
     pub fn encoder_utilization(&self) -> Result<(u32, u32)> {
         self.engine_utilization("nvmlDeviceGetEncoderUtilization", self.functions().nvmlDeviceGetEncoderUtilization)
     }
@@ -62,10 +64,12 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetDecoderUtilization")]
+    #[inline]
     pub fn decoder_utilization(&self) -> Result<(u32, u32)> {
         self.engine_utilization("nvmlDeviceGetDecoderUtilization", self.functions().nvmlDeviceGetDecoderUtilization)
     }
 
+    #[inline]
     fn engine_utilization(
         &self,
         call: &'static str,
@@ -84,28 +88,36 @@ impl Device {
     /// The driver's own answer: `NOT_SUPPORTED` on parts whose memory is the system's (GB10).
     #[doc(alias = "nvmlDeviceGetMemoryInfo_v2")]
     #[doc(alias = "nvmlDeviceGetMemoryInfo")]
+    #[inline]
     pub fn memory_info(&self) -> Result<MemoryInfo> {
         let newer = &self.nvml.symbols().memory_info_v2;
-        let Some(function) = newer.usable(self.functions().nvmlDeviceGetMemoryInfo_v2) else {
-            return self.memory_info_v1();
-        };
         let mut raw = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
-        // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
-        let answer = self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) });
-        if newer.is_refused(&answer) {
-            return self.memory_info_v1();
+        let mut has_reserved = false;
+        if let Some(function) = newer.usable(self.functions().nvmlDeviceGetMemoryInfo_v2) {
+            // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
+            match self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) }) {
+                Ok(()) => has_reserved = true,
+                Err(error) if newer.is_refused(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
-        answer?;
-        Ok(MemoryInfo { total: raw.total, used: raw.used, free: raw.free, reserved: Some(raw.reserved) })
+        if !has_reserved {
+            self.memory_info_v1(&mut raw)?;
+        }
+        let reserved = has_reserved.then_some(raw.reserved);
+        Ok(MemoryInfo { total: raw.total, used: raw.used, free: raw.free, reserved })
     }
 
-    fn memory_info_v1(&self) -> Result<MemoryInfo> {
+    /// By version 1, into the fields that it shares with version 2: so the usual path has one place to read from.
+    #[cold]
+    fn memory_info_v1(&self, into: &mut sys::nvmlMemory_v2_t) -> Result<()> {
         const CALL: &str = "nvmlDeviceGetMemoryInfo";
         let function = present(CALL, self.functions().nvmlDeviceGetMemoryInfo)?;
         let mut raw = sys::nvmlMemory_t::default();
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
         self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
-        Ok(MemoryInfo { total: raw.total, used: raw.used, free: raw.free, reserved: None })
+        (into.total, into.used, into.free) = (raw.total, raw.used, raw.free);
+        Ok(())
     }
 
     /// The current frequency of a clock, in MHz.
@@ -113,6 +125,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetClockInfo")]
+    #[inline]
     pub fn clock(&self, clock: Clock) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetClockInfo";
         let function = present(CALL, self.functions().nvmlDeviceGetClockInfo)?;
@@ -129,24 +142,26 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetTemperatureV")]
     #[doc(alias = "nvmlDeviceGetTemperature")]
+    #[inline]
     pub fn temperature(&self, sensor: TemperatureSensor) -> Result<i32> {
         let newer = &self.nvml.symbols().temperature_v;
-        let Some(function) = newer.usable(self.functions().nvmlDeviceGetTemperatureV) else {
-            return self.temperature_v1(sensor);
-        };
         let mut raw = sys::nvmlTemperature_t {
             version: sys::nvmlTemperature_v1,
             sensorType: sys::nvmlTemperatureSensors_enum(sensor.0),
             temperature: 0,
         };
-        // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
-        let answer = self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) });
-        if newer.is_refused(&answer) {
-            return self.temperature_v1(sensor);
+        if let Some(function) = newer.usable(self.functions().nvmlDeviceGetTemperatureV) {
+            // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
+            match self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) }) {
+                Ok(()) => return Ok(raw.temperature),
+                Err(error) if newer.is_refused(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
-        answer.map(|()| raw.temperature)
+        self.temperature_v1(sensor)
     }
 
+    #[cold]
     fn temperature_v1(&self, sensor: TemperatureSensor) -> Result<i32> {
         const CALL: &str = "nvmlDeviceGetTemperature";
         let function = present(CALL, self.functions().nvmlDeviceGetTemperature)?;
@@ -162,6 +177,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_MEMORY_TEMP")]
+    #[inline]
     pub fn memory_temperature(&self) -> Result<u32> {
         self.field(FieldId::MEMORY_TEMP, 0).map(|value| value.as_u64() as u32)
     }
@@ -172,6 +188,7 @@ impl Device {
     /// The driver's own answer: `NOT_SUPPORTED` on boards without a fan.
     #[doc(alias = "nvmlDeviceGetFanSpeed")]
     #[doc(alias = "nvmlDeviceGetFanSpeed_v2")]
+    #[inline]
     pub fn fan_speed(&self) -> Result<u32> {
         match self.nvml.symbols().fan_speed {
             symbols::FanSpeed::V1(function) => self.get_u32("nvmlDeviceGetFanSpeed", Some(function)),
@@ -190,6 +207,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPerformanceState")]
+    #[inline]
     pub fn performance_state(&self) -> Result<PerformanceState> {
         const CALL: &str = "nvmlDeviceGetPerformanceState";
         let function = present(CALL, self.functions().nvmlDeviceGetPerformanceState)?;
@@ -204,6 +222,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetCurrPcieLinkGeneration")]
+    #[inline]
     pub fn pcie_link_generation(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetCurrPcieLinkGeneration", self.functions().nvmlDeviceGetCurrPcieLinkGeneration)
     }
@@ -213,6 +232,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetCurrPcieLinkWidth")]
+    #[inline]
     pub fn pcie_link_width(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetCurrPcieLinkWidth", self.functions().nvmlDeviceGetCurrPcieLinkWidth)
     }
@@ -223,6 +243,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPcieThroughput")]
+    #[inline]
     pub fn pcie_throughput(&self, counter: PcieCounter) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetPcieThroughput";
         let function = present(CALL, self.functions().nvmlDeviceGetPcieThroughput)?;
@@ -240,6 +261,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_PCIE_COUNT_TX_BYTES")]
     #[doc(alias = "NVML_FI_DEV_PCIE_COUNT_RX_BYTES")]
+    #[inline]
     pub fn pcie_bytes(&self, counter: PcieCounter) -> Result<u64> {
         let field = if counter == PcieCounter::TX { FieldId::PCIE_TX_BYTES } else { FieldId::PCIE_RX_BYTES };
         self.field(field, 0).map(|value| value.as_u64())
@@ -250,6 +272,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPcieReplayCounter")]
+    #[inline]
     pub fn pcie_replay_counter(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetPcieReplayCounter", self.functions().nvmlDeviceGetPcieReplayCounter)
     }
@@ -260,6 +283,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetCurrentClocksEventReasons")]
     #[doc(alias = "nvmlDeviceGetCurrentClocksThrottleReasons")]
+    #[inline]
     pub fn clocks_event_reasons(&self) -> Result<ClocksEventReasons> {
         const CALL: &str = "nvmlDeviceGetCurrentClocksEventReasons";
         let functions = self.functions();
@@ -276,6 +300,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer: `NOT_SUPPORTED` on boards without ECC, or while it is off.
     #[doc(alias = "nvmlDeviceGetTotalEccErrors")]
+    #[inline]
     pub fn total_ecc_errors(&self, error: EccError, counter: EccCounter) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEccErrors";
         let function = present(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
@@ -291,6 +316,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetComputeMode")]
+    #[inline]
     pub fn compute_mode(&self) -> Result<ComputeMode> {
         const CALL: &str = "nvmlDeviceGetComputeMode";
         let function = present(CALL, self.functions().nvmlDeviceGetComputeMode)?;
@@ -305,11 +331,13 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPersistenceMode")]
+    #[inline]
     pub fn persistence_mode(&self) -> Result<bool> {
         self.enabled("nvmlDeviceGetPersistenceMode", self.functions().nvmlDeviceGetPersistenceMode)
     }
 
     /// A call that answers whether something is on.
+    #[inline]
     pub(super) fn enabled(
         &self,
         call: &'static str,

@@ -41,6 +41,13 @@ impl Sample {
     }
 }
 
+impl std::fmt::Debug for Sample {
+    /// The stamp alone: the value's type stands beside the entries, not in them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sample").field("timestamp_us", &self.timestamp_us()).finish_non_exhaustive()
+    }
+}
+
 /// What [`Device::samples`] gave.
 #[derive(Clone, Copy)]
 pub struct Samples<'a> {
@@ -137,6 +144,22 @@ impl Device {
             .call(CALL, |device| unsafe { function(device, kind, last_seen_us, &mut value_type, &mut count, first) });
         let count = nothing_new(answer, count)?;
         Ok(Samples { entries: &into[..count.min(into.len())], value_type })
+    }
+
+    /// How many entries the ring can hold, by the driver's own word.
+    ///
+    /// # Errors
+    /// The driver's own answer.
+    #[doc(alias = "nvmlDeviceGetSamples")]
+    pub fn sample_capacity(&self, kind: SampleKind) -> Result<u32> {
+        const CALL: &str = "nvmlDeviceGetSamples";
+        let function = present(CALL, self.functions().nvmlDeviceGetSamples)?;
+        let kind = sys::nvmlSamplingType_enum(kind.0);
+        let (mut value_type, mut count) = (sys::nvmlValueType_enum(0), 0);
+        let none = std::ptr::null_mut();
+        // SAFETY: `call` vouches for NVML and the handle; without a buffer the call fills the count alone.
+        self.call(CALL, |device| unsafe { function(device, kind, 0, &mut value_type, &mut count, none) })?;
+        Ok(count)
     }
 
     /// What processes did on the GPU after `last_seen_us`, written into `into`: nothing when the GPU was idle. Entries

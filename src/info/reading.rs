@@ -47,10 +47,13 @@ pub(super) struct Reasons(ArrayVec<(Reading, Error), 6>);
 
 impl Reasons {
     /// The value of a reading, or `None` with the reason kept. Only what ends the whole update is an error.
+    #[inline]
     pub(super) fn keep<T>(&mut self, reading: Reading, answer: Result<T>) -> Result<Option<T>> {
         match answer {
             Ok(value) => {
-                self.0.retain(|(missing, _)| *missing != reading);
+                if !self.0.is_empty() {
+                    self.0.retain(|(missing, _)| *missing != reading);
+                }
                 Ok(Some(value))
             }
             Err(error) if error.is_gpu_gone() => Err(error),
