@@ -62,6 +62,13 @@ impl OwnerCache {
         self.index.is_empty()
     }
 
+    /// The owner of a process that is kept; `None` of any other.
+    #[must_use]
+    pub fn get(&self, pid: u32) -> Option<&Owner> {
+        let found = self.index.binary_search_by_key(&pid, |(known, _)| *known).ok()?;
+        self.seen.get(self.index.get(found)?.1).map(|seen| &seen.owner)
+    }
+
     /// Begins a round.
     pub fn begin(&mut self) {
         self.round += 1;
