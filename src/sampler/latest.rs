@@ -163,7 +163,7 @@ mod tests {
         #[test]
         fn what_was_written_is_read() {
             let latest = Latest::new(3);
-                assert_eq!(latest.read(1), Err(Missing::NeverWritten));
+            assert_eq!(latest.read(1), Err(Missing::NeverWritten));
             let entry = Entry { at: u64::MAX, value: -0.5, flags: u32::MAX, uncertainty: 1 << 31 };
             assert!(latest.write(1, entry));
             assert_eq!(latest.read(1), Ok(entry));
