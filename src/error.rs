@@ -59,6 +59,12 @@ pub enum Error {
         /// How many GPUs there are: valid are 0 to `count - 1`.
         count: u32,
     },
+    /// The system gave no thread for the sampler.
+    #[error("no thread could be started ({reason}); raise the limit of threads, or sample in a loop of your own")]
+    Thread {
+        /// What the system said.
+        reason: String,
+    },
     /// A text of the driver does not have the form that it should have.
     #[error("{call}: the driver gave {text:?}, which is no {expected}; report this driver")]
     Malformed {

@@ -22,6 +22,7 @@ pub mod metric;
 #[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
 mod nvml;
 pub mod process;
+pub mod sampler;
 mod seed;
 mod symbols;
 mod text;

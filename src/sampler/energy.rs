@@ -6,15 +6,6 @@ const MOST_WATTS: u64 = 5_000;
 const LUMP: u64 = 1_000_000_000;
 const SECOND: f64 = 1e9;
 
-/// Where a number of joules comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnergySource {
-    /// The card counts it.
-    Counter,
-    /// Power summed up over time, here.
-    Integrated,
-}
-
 /// What a reading of the counter was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CounterStep {
@@ -113,21 +104,17 @@ impl CounterEnergy {
     }
 
     /// Times that the counter began anew.
+    #[cfg(test)]
     #[must_use]
     pub const fn resets(&self) -> u32 {
         self.resets
     }
 
     /// Readings that were nonsense.
+    #[cfg(test)]
     #[must_use]
     pub const fn glitches(&self) -> u32 {
         self.glitches
-    }
-
-    /// That it is counted.
-    #[must_use]
-    pub const fn source(&self) -> EnergySource {
-        EnergySource::Counter
     }
 }
 
@@ -248,6 +235,7 @@ impl IntegratedEnergy {
     }
 
     /// Times that samples were too far apart.
+    #[cfg(test)]
     #[must_use]
     pub const fn gaps(&self) -> u32 {
         self.gaps
@@ -257,12 +245,6 @@ impl IntegratedEnergy {
     #[must_use]
     pub const fn gap_time(&self) -> u64 {
         self.gap_time
-    }
-
-    /// That it is integrated.
-    #[must_use]
-    pub const fn source(&self) -> EnergySource {
-        EnergySource::Integrated
     }
 }
 
@@ -286,7 +268,6 @@ mod tests {
         }
         assert_eq!(energy.joules(), (steps * 1_400_001) as f64 / 1e3);
         assert_eq!((energy.resets(), energy.glitches()), (0, 0));
-        assert_eq!(energy.source(), EnergySource::Counter);
     }
 
     #[test]
@@ -412,7 +393,7 @@ mod tests {
                 let truth = signal.energy(start, at);
                 assert!((energy.joules() - truth).abs() <= 1e-9 * truth, "{} is not {truth}", energy.joules());
             }
-            assert_eq!((energy.gaps(), energy.source()), (0, EnergySource::Integrated));
+            assert_eq!(energy.gaps(), 0);
         }
     }
 

@@ -86,6 +86,7 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that has what it wants.
+    #[cfg(test)]
     #[must_use]
     pub const fn new(wanted: u64, cost: u64) -> Self {
         Self { wanted, cost, cadence: wanted }

@@ -154,6 +154,7 @@ impl WallMap {
     }
 
     /// Steps of the wall clock seen so far.
+    #[cfg(test)]
     #[must_use]
     pub fn steps(&self) -> u32 {
         self.steps

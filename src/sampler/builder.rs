@@ -1,0 +1,146 @@
+//! Chooses what a sampler samples; all of its memory is made here.
+
+use std::time::Duration;
+
+use super::{Sampler, lane::Cadence, time::Clocks};
+use crate::{Nvml, Result, metric::Metric};
+
+/// What to sample, how often, at what cost; from [`Sampler::builder`].
+#[derive(Clone, Debug)]
+pub struct SamplerBuilder {
+    pub(super) nvml: Nvml,
+    pub(super) gpus: Option<Vec<u32>>,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) cadences: Vec<(Metric, Cadence)>,
+    pub(super) budget: f64,
+    pub(super) processes: usize,
+    pub(super) gpu_info: bool,
+    pub(super) leave_asleep: bool,
+    pub(super) clocks: Clocks,
+}
+
+/// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
+const USUAL: [Metric; 12] = [
+    Metric::UTILIZATION_GPU,
+    Metric::UTILIZATION_MEMORY,
+    Metric::MEMORY_USED,
+    Metric::POWER_USAGE,
+    Metric::POWER_INSTANT,
+    Metric::ENERGY,
+    Metric::TEMPERATURE,
+    Metric::CLOCK_SM,
+    Metric::CLOCK_MEMORY,
+    Metric::CLOCKS_EVENT_REASONS,
+    Metric::PCIE_TX,
+    Metric::PCIE_RX,
+];
+
+impl SamplerBuilder {
+    pub(super) fn new(nvml: &Nvml) -> Self {
+        Self {
+            nvml: nvml.clone(),
+            gpus: None,
+            metrics: USUAL.to_vec(),
+            cadences: Vec::new(),
+            budget: 0.01,
+            processes: 256,
+            gpu_info: false,
+            leave_asleep: false,
+            clocks: Clocks::default(),
+        }
+    }
+
+    /// The GPUs to sample, by index; all when this is not called.
+    #[must_use]
+    pub fn gpus(mut self, indices: &[u32]) -> Self {
+        self.gpus = Some(indices.to_vec());
+        self
+    }
+
+    /// The metrics to sample, in place of the usual ones. Metrics for each process, which take the driver's locks and
+    /// disturb other programs, are sampled only when they are named here, and once a second unless another cadence is
+    /// set.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &[Metric]) -> Self {
+        self.metrics.clear();
+        for metric in metrics {
+            if !self.metrics.contains(metric) {
+                self.metrics.push(*metric);
+            }
+        }
+        self
+    }
+
+    /// Reads a metric, and those that share its call, at this cadence, whatever its sensor does. The shortest of those
+    /// that share a call holds for all of them.
+    #[must_use]
+    pub fn cadence(mut self, metric: Metric, cadence: Duration) -> Self {
+        let nanoseconds = u64::try_from(cadence.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.set_cadence(metric, Cadence::Fixed(nanoseconds));
+        self
+    }
+
+    /// Reads a metric at every tick. The budget does not hold it back.
+    #[must_use]
+    pub fn as_fast_as_possible(mut self, metric: Metric) -> Self {
+        self.set_cadence(metric, Cadence::EveryTick);
+        self
+    }
+
+    fn set_cadence(&mut self, metric: Metric, cadence: Cadence) {
+        self.cadences.retain(|(known, _)| *known != metric);
+        self.cadences.push((metric, cadence));
+    }
+
+    /// The share of wall time that may be spent in driver calls, over all GPUs: 0.01 when this is not called. Calls that
+    /// would take more are made less often, the dearest first.
+    #[must_use]
+    pub fn budget(mut self, share: f64) -> Self {
+        self.budget = if share.is_finite() { share.max(0.0) } else { f64::INFINITY };
+        self
+    }
+
+    /// Room for so many processes a GPU, 256 when this is not called. What does not fit is left out and told by an event.
+    #[must_use]
+    pub fn process_capacity(mut self, processes: usize) -> Self {
+        self.processes = processes.max(1);
+        self
+    }
+
+    /// Also keeps a [`GpuInfo`](crate::GpuInfo) of each GPU, which `sample()` refills.
+    #[must_use]
+    pub fn gpu_info(mut self, wanted: bool) -> Self {
+        self.gpu_info = wanted;
+        self
+    }
+
+    /// Leaves a GPU alone while the kernel says that it sleeps (sysfs `power/runtime_status`): laptops' GPUs do, and any
+    /// driver call would wake them.
+    #[must_use]
+    pub fn leave_asleep(mut self, wanted: bool) -> Self {
+        self.leave_asleep = wanted;
+        self
+    }
+
+    /// Takes the time from other clocks: a test's stepped ones.
+    #[must_use]
+    pub fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clocks = clocks;
+        self
+    }
+
+    /// Makes the sampler. From here on nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer.
+    pub fn build(self) -> Result<Sampler> {
+        Sampler::new(self)
+    }
+
+    /// At what cadence a metric is read.
+    pub(super) fn cadence_of(&self, metric: Metric) -> Cadence {
+        let set = self.cadences.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
+        let usual = u64::try_from(metric.info().cadence.as_nanos()).unwrap_or(u64::MAX);
+        set.unwrap_or(Cadence::Learnt(usual))
+    }
+}

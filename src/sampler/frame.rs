@@ -1,0 +1,60 @@
+//! What a tick hands back.
+
+use std::time::Duration;
+
+use super::{Record, Sampler};
+use crate::{Error, GpuInfo, metric::Metric, process::Owner};
+
+/// What a sampler knows after a tick: borrowed from it until the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    pub(super) sampler: &'a Sampler,
+}
+
+impl<'a> Frame<'a> {
+    /// The records of this tick: a value for each metric that was read, each entry of a ring, and events.
+    #[must_use]
+    pub fn records(&self) -> &'a [Record] {
+        self.sampler.records.as_slice()
+    }
+
+    /// The latest value of a metric of a GPU, by the GPU's index; `None` while there is none, and
+    /// [`reason`](Self::reason) tells why.
+    #[must_use]
+    pub fn latest(&self, gpu: u32, metric: Metric) -> Option<&'a Record> {
+        self.sampler.find(gpu, metric).and_then(|(_, series)| series.latest.as_ref())
+    }
+
+    /// Why a metric of a GPU was not read when it was last tried; `None` when it was.
+    #[must_use]
+    pub fn reason(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
+        self.sampler.find(gpu, metric).and_then(|(_, series)| series.reason.as_ref())
+    }
+
+    /// How often the sensor behind a metric refreshes, as far as its values have shown; `None` while that is unknown, as
+    /// it stays for a signal that does not change.
+    #[must_use]
+    pub fn period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
+        self.sampler.find(gpu, metric).and_then(|(_, series)| series.refresh.period()).map(Duration::from_nanos)
+    }
+
+    /// How often a metric is read now: as its sensor and the budget want it.
+    #[must_use]
+    pub fn cadence(&self, gpu: u32, metric: Metric) -> Option<Duration> {
+        let (lane, _) = self.sampler.find(gpu, metric)?;
+        let series = self.sampler.series.get(lane.series.clone())?;
+        Some(Duration::from_nanos(lane.wanted(series).max(lane.held_to)))
+    }
+
+    /// Who owns a process of the process lists, looked up when it first appeared.
+    #[must_use]
+    pub fn owner(&self, pid: u32) -> Option<&'a Owner> {
+        self.sampler.owners.get(pid)
+    }
+
+    /// The [`GpuInfo`] buffers as [`Sampler::sample`] filled them; none unless the builder was asked for them.
+    #[must_use]
+    pub fn infos(&self) -> &'a [GpuInfo] {
+        &self.sampler.infos
+    }
+}

@@ -1,0 +1,69 @@
+//! GPM of Hopper and later: two samples, and what the GPU did between them.
+
+use super::{lane::Reading, record::Flags, series::Stamp};
+use crate::{
+    Device, GpmMetric, GpmReport, GpmSample, Result,
+    metric::{Metric, Source},
+};
+
+/// Samples nearer to each other than this are not valid.
+const FLOOR: u64 = 100_000_000;
+
+/// The two samples of one GPU, and the report between them.
+#[derive(Debug)]
+pub(super) struct Gpm {
+    earlier: GpmSample,
+    later: GpmSample,
+    /// When the earlier one was taken; `None` before the first.
+    taken: Option<Stamp>,
+    report: GpmReport,
+}
+
+impl Gpm {
+    /// The driver's memory for the samples, and room for the report.
+    pub(super) fn new(device: &Device, metrics: &[Metric]) -> Result<Self> {
+        let asked: Vec<GpmMetric> = metrics.iter().filter_map(|metric| gpm_of(*metric)).map(|(gpm, _)| gpm).collect();
+        let nvml = device.nvml();
+        Ok(Self { earlier: nvml.gpm_sample()?, later: nvml.gpm_sample()?, taken: None, report: GpmReport::new(&asked) })
+    }
+
+    /// Takes a sample, and gives what happened since the one before, stamped with the later one.
+    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
+        if self.taken.is_some_and(|taken| reading.watch.last().saturating_sub(taken.at) < FLOOR) {
+            return Ok(());
+        }
+        let (answer, stamp) = reading.watch.time(|| reading.device.gpm_sample_get(&mut self.later));
+        if let Err(error) = answer {
+            self.taken = None;
+            return reading.refused(error, stamp);
+        }
+        if self.taken.is_some() {
+            let (answer, _) = reading.watch.time(|| self.report.between(&self.earlier, &self.later));
+            match answer {
+                Ok(()) => self.give(stamp, reading),
+                Err(error) => reading.refused(error, stamp)?,
+            }
+        }
+        std::mem::swap(&mut self.earlier, &mut self.later);
+        self.taken = Some(stamp);
+        Ok(())
+    }
+
+    fn give(&self, stamp: Stamp, reading: &mut Reading<'_>) {
+        for (place, series) in reading.series.iter_mut().enumerate() {
+            let scale = gpm_of(series.metric).map_or(1.0, |(_, scale)| scale);
+            match self.report.value(place) {
+                // Each report is of an interval of its own, so it is fresh also when its value is the same.
+                Ok(value) => series.give(stamp, value * scale, Flags::FRESH, 0, reading.records),
+                Err(error) => series.refused(&error, stamp.at, reading.records),
+            }
+        }
+    }
+}
+
+fn gpm_of(metric: Metric) -> Option<(GpmMetric, f64)> {
+    match metric.info().source {
+        Source::Gpm(metric, scale) => Some((metric, scale)),
+        _ => None,
+    }
+}

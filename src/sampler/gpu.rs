@@ -1,0 +1,106 @@
+//! A GPU that is sampled: its handle, and whether it is there, lost or asleep.
+
+use super::{
+    record::{Event, Record, Records},
+    sleep::RuntimeStatus,
+};
+use crate::{Device, Error, GpuPciInfo, Nvml, Result};
+
+/// How long a lost GPU is left alone before it is tried again.
+const RETRY: u64 = 1_000_000_000;
+/// How long the answer of sysfs is taken for true.
+const SLEEP_CHECK: u64 = 100_000_000;
+
+#[derive(Debug)]
+pub(super) struct Gpu {
+    nvml: Nvml,
+    index: u32,
+    device: Device,
+    /// Why it does not answer, and when it is tried again.
+    gone: Option<(Error, u64)>,
+    status: Option<RuntimeStatus>,
+    asleep: bool,
+    asked_sysfs: u64,
+}
+
+impl Gpu {
+    pub(super) fn open(nvml: &Nvml, index: u32, leave_asleep: bool) -> Result<Self> {
+        let device = nvml.device(index)?;
+        let status = leave_asleep.then(|| {
+            let mut pci = GpuPciInfo::default();
+            pci.bus_id = device.pci_info().ok().map(|info| info.bus_id);
+            RuntimeStatus::of(&pci)
+        });
+        Ok(Self { nvml: nvml.clone(), index, device, gone: None, status, asleep: false, asked_sysfs: 0 })
+    }
+
+    /// The index, as NVML counts.
+    pub(super) fn index(&self) -> u16 {
+        u16::try_from(self.index).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The handle, if the GPU may be asked now: it is awake, and not lost, or it is time to try again.
+    pub(super) fn ready(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
+        if self.sleeps(now, records) {
+            return None;
+        }
+        if let Some((_, retry)) = self.gone {
+            if now < retry {
+                return None;
+            }
+            // A GPU that comes back may have another handle.
+            match self.nvml.device(self.index) {
+                Ok(device) => self.device = device,
+                Err(why) => {
+                    self.gone = Some((why, now + RETRY));
+                    return None;
+                }
+            }
+        }
+        Some(&self.device)
+    }
+
+    /// It answered: whether that is news.
+    pub(super) fn answered(&mut self, now: u64, records: &mut Records) {
+        if self.gone.take().is_some() {
+            records.push(Record::of_event(now, self.index(), None, Event::GPU_BACK, 0.0));
+        }
+    }
+
+    /// It is lost, must be reset, or NVML is gone.
+    pub(super) fn lost(&mut self, why: &Error, now: u64, records: &mut Records) {
+        if self.gone.is_none() {
+            let code = why.code().map_or(f64::NAN, |code| f64::from(code.0));
+            records.push(Record::of_event(now, self.index(), None, Event::GPU_LOST, code));
+        }
+        self.gone = Some((why.clone(), now + RETRY));
+    }
+
+    pub(super) fn why_gone(&self) -> Option<&Error> {
+        self.gone.as_ref().map(|(why, _)| why)
+    }
+
+    /// Before when its lanes need not be looked at.
+    pub(super) fn not_before(&self) -> u64 {
+        let retry = self.gone.as_ref().map_or(0, |(_, retry)| *retry);
+        if self.asleep { retry.max(self.asked_sysfs + SLEEP_CHECK) } else { retry }
+    }
+
+    fn sleeps(&mut self, now: u64, records: &mut Records) -> bool {
+        let Some(status) = &self.status else { return false };
+        if now >= self.asked_sysfs.saturating_add(SLEEP_CHECK) || self.asked_sysfs == 0 {
+            self.asked_sysfs = now.max(1);
+            let asleep = status.is_asleep();
+            if asleep != self.asleep {
+                let event = if asleep { Event::GPU_ASLEEP } else { Event::GPU_AWAKE };
+                records.push(Record::of_event(now, self.index(), None, event, 0.0));
+            }
+            self.asleep = asleep;
+        }
+        self.asleep
+    }
+}

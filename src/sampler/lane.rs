@@ -1,0 +1,203 @@
+//! A lane: what one driver call gives together, at one cadence.
+
+use std::ops::Range;
+
+use super::{
+    call,
+    energy::IntegratedEnergy,
+    fields::Fields,
+    gpm::Gpm,
+    processes::{ProcessMemory, ProcessUse},
+    record::{Event, Flags, Record, Records},
+    ring::Ring,
+    schedule::Cost,
+    series::{Series, Stamp},
+    time::Stopwatch,
+    wall::WallMap,
+};
+use crate::{
+    Device, Error, Result, ReturnCode,
+    metric::{Call, Source},
+};
+
+/// When a lane is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cadence {
+    /// Every so many nanoseconds.
+    Fixed(u64),
+    /// As its sensors refresh; every so many nanoseconds where that is not known.
+    Learnt(u64),
+    /// At every tick.
+    EveryTick,
+}
+
+/// What a lane does when it is due.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// One call, whose numbers are the lane's metrics'.
+    Call(Call),
+    /// The batch of fields.
+    Fields(Fields),
+    /// Power integrated to energy, for a GPU without a counter: by the entries of its power ring, or where it has none
+    /// by polls.
+    Integrate(IntegratedEnergy, Option<Ring>),
+    /// A sample ring, drained.
+    Ring(Ring),
+    /// Two GPM samples compared.
+    Gpm(Gpm),
+    /// The process lists.
+    ProcessMemory(ProcessMemory),
+    /// What each process used.
+    ProcessUse(ProcessUse),
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// The place of the GPU among those that are sampled.
+    pub gpu: usize,
+    /// The places of the lane's metrics among all.
+    pub series: Range<usize>,
+    pub work: Work,
+    pub cadence: Cadence,
+    /// When it is due, in nanoseconds of the monotonic clock.
+    pub due: u64,
+    /// What one reading costs in the driver.
+    pub cost: Cost,
+    /// How often the budget lets it be read at the most: 0 where it does not hold it back.
+    pub held_to: u64,
+}
+
+/// What a lane needs while it is read.
+pub(super) struct Reading<'a> {
+    pub device: &'a Device,
+    pub series: &'a mut [Series],
+    pub records: &'a mut Records,
+    pub watch: &'a mut Stopwatch,
+    pub wall: &'a WallMap,
+}
+
+/// How fast a sensor is polled while its period is being learnt: an eighth of the usual cadence, and 5 ms at the least.
+const LEARNING: u64 = 8;
+const LEARNING_FLOOR: u64 = 5_000_000;
+
+impl Lane {
+    /// Reads the lane. Only that the GPU is gone is an error; what else is refused, the series keep.
+    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
+        let before = reading.watch.spent;
+        let result = match &mut self.work {
+            Work::Call(call) => read_call(*call, reading),
+            Work::Fields(fields) => fields.read(reading),
+            Work::Integrate(energy, ring) => integrate(energy, ring.as_mut(), reading),
+            Work::Ring(ring) => ring.drain(reading, |sink, value| sink.give(value, Flags::default())),
+            Work::Gpm(gpm) => gpm.read(reading),
+            Work::ProcessMemory(memory) => memory.read(reading),
+            Work::ProcessUse(usage) => usage.read(reading),
+        };
+        self.cost.saw(reading.watch.spent - before);
+        result
+    }
+
+    /// The time to the next reading, as the cadence and the sensors want it, without regard to the budget.
+    pub(super) fn wanted(&self, series: &[Series]) -> u64 {
+        match self.cadence {
+            Cadence::EveryTick => 0,
+            Cadence::Fixed(nanoseconds) => nanoseconds,
+            Cadence::Learnt(usual) => match &self.work {
+                Work::Call(_) | Work::Fields(_) | Work::Integrate(_, None) => {
+                    let learning = (usual / LEARNING).max(LEARNING_FLOOR);
+                    series.iter().map(|series| series.refresh.poll_interval(learning, usual)).min().unwrap_or(usual)
+                }
+                Work::Ring(ring) | Work::Integrate(_, Some(ring)) => {
+                    ring.longest_interval().map_or(usual, |longest| longest.min(usual))
+                }
+                Work::Gpm(_) | Work::ProcessMemory(_) | Work::ProcessUse(_) => usual,
+            },
+        }
+    }
+
+    /// Sets when the lane is due next. Deadlines are absolute: a late reading does not shift the later ones, and what was
+    /// missed altogether is left out.
+    pub(super) fn schedule(&mut self, now: u64, series: &[Series]) {
+        let interval = self.wanted(series).max(self.held_to);
+        let next = self.due.saturating_add(interval);
+        self.due = match interval {
+            0 => now,
+            _ if next > now => next,
+            _ => next + (now - next) / interval * interval + interval,
+        };
+        // A lane whose metrics all rest is left alone until the first of them has rested.
+        if !series.is_empty() && series.iter().all(|series| series.is_resting(now)) {
+            let rested = series.iter().map(Series::rests_until).min().unwrap_or(0);
+            self.due = self.due.max(rested);
+        }
+    }
+}
+
+/// Reads the numbers of one call.
+fn read_call(call: Call, reading: &mut Reading<'_>) -> Result<()> {
+    let (answer, stamp) = reading.watch.time(|| call::make(call, reading.device));
+    let numbers = match answer {
+        Ok(numbers) => numbers,
+        Err(error) => return reading.refused(error, stamp),
+    };
+    for series in reading.series.iter_mut() {
+        let Source::Call(_, place) = series.metric.info().source else { continue };
+        match numbers.get(place).copied().filter(|number| !number.is_nan()) {
+            Some(number) => series.read(stamp, number, number, Flags::default(), reading.records),
+            // The call as a whole succeeded, so the driver is one that does not give this number.
+            None => series.refused(&not_given(call), stamp.at, reading.records),
+        }
+    }
+    Ok(())
+}
+
+fn not_given(call: Call) -> Error {
+    Error::Nvml { call: call.function(), code: ReturnCode::NOT_SUPPORTED }
+}
+
+/// Adds what the GPU used since the last reading, by its power, and tells for how long nobody knows.
+fn integrate(energy: &mut IntegratedEnergy, ring: Option<&mut Ring>, reading: &mut Reading<'_>) -> Result<()> {
+    let gaps = energy.gap_time();
+    let result = match ring {
+        Some(ring) => ring.drain(reading, |sink, watts| {
+            energy.stamped(sink.stamp.at, watts);
+            sink.give(energy.joules(), Flags::INTEGRATED);
+        }),
+        None => integrate_polls(energy, reading),
+    };
+    if let Some(series) = reading.series.first().filter(|_| energy.gap_time() > gaps) {
+        let seconds = (energy.gap_time() - gaps) as f64 * 1e-9;
+        let event = Record::of_event(reading.watch.last(), series.gpu, Some(series.metric), Event::ENERGY_GAP, seconds);
+        reading.records.push(event);
+    }
+    result
+}
+
+fn integrate_polls(energy: &mut IntegratedEnergy, reading: &mut Reading<'_>) -> Result<()> {
+    let (answer, stamp) = reading.watch.time(|| reading.device.power_usage());
+    let milliwatts = match answer {
+        Ok(milliwatts) => milliwatts,
+        Err(error) => return reading.refused(error, stamp),
+    };
+    for series in reading.series.iter_mut() {
+        let watts = f64::from(milliwatts) * 1e-3;
+        let fresh = series.saw(stamp.at, watts);
+        energy.polled(stamp.at, watts, series.refresh.period());
+        let flags = Flags::INTEGRATED.with_if(fresh, Flags::FRESH);
+        series.give(stamp, energy.joules(), flags, 0, reading.records);
+    }
+    Ok(())
+}
+
+impl Reading<'_> {
+    /// A call was refused: what all metrics of the lane are told. That the GPU is gone is an error.
+    pub(super) fn refused(&mut self, error: Error, stamp: Stamp) -> Result<()> {
+        if error.is_gpu_gone() {
+            return Err(error);
+        }
+        for series in self.series.iter_mut() {
+            series.refused(&error, stamp.at, self.records);
+        }
+        Ok(())
+    }
+}

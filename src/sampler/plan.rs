@@ -1,0 +1,117 @@
+//! Which lanes a GPU gets: metrics that one call gives together, at one cadence, share a lane.
+
+use super::{
+    builder::SamplerBuilder,
+    energy::IntegratedEnergy,
+    fields::Fields,
+    gpm::Gpm,
+    lane::{Cadence, Lane, Work},
+    processes::{ProcessMemory, ProcessUse},
+    ring::Ring,
+    schedule::Cost,
+    series::Series,
+};
+use crate::{
+    Device, Error, FieldId, SampleKind,
+    metric::{Call, Metric, Source},
+};
+
+/// Power further apart than this is not bridged when it is integrated: nobody knows what was drawn between.
+const LONGEST_GAP: u64 = 10_000_000_000;
+
+/// What a lane is made for: metrics with the same group share it.
+#[derive(Clone, Copy, PartialEq)]
+enum Group {
+    Call(Call),
+    Fields(Cadence),
+    Integrate,
+    Ring(Metric),
+    Gpm,
+    ProcessMemory,
+    ProcessUse,
+}
+
+/// Adds the lanes and series of one GPU. `slot` is its place among those that are sampled, `index` NVML's.
+pub(super) fn add(
+    builder: &SamplerBuilder,
+    device: &Device,
+    (slot, index): (usize, u16),
+    lanes: &mut Vec<Lane>,
+    series: &mut Vec<Series>,
+) {
+    let counts_energy = builder.metrics.contains(&Metric::ENERGY) && counts_energy(device);
+    let mut groups: Vec<(Group, Vec<Metric>)> = Vec::new();
+    for metric in &builder.metrics {
+        let group = group(*metric, builder.cadence_of(*metric), counts_energy);
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, metrics)) => metrics.push(*metric),
+            None => groups.push((group, vec![*metric])),
+        }
+    }
+    for (group, metrics) in groups {
+        let first = series.len();
+        let cadence = shortest(metrics.iter().map(|metric| builder.cadence_of(*metric)));
+        let learns = matches!(cadence, Cadence::Learnt(_));
+        series.extend(metrics.iter().map(|metric| Series::new(*metric, index, learns)));
+        match work(group, &metrics, device, builder) {
+            Ok(work) => lanes.push(Lane {
+                gpu: slot,
+                series: first..series.len(),
+                work,
+                cadence,
+                due: 0,
+                cost: Cost::new(),
+                held_to: 0,
+            }),
+            // Only GPM can fail here: this driver or GPU has none, which no later try changes.
+            Err(error) => series.iter_mut().skip(first).for_each(|series| series.reason = Some(error.clone())),
+        }
+    }
+}
+
+fn group(metric: Metric, cadence: Cadence, counts_energy: bool) -> Group {
+    match metric.info().source {
+        Source::Call(call, _) => Group::Call(call),
+        Source::Field(..) => Group::Fields(cadence),
+        Source::Energy if counts_energy => Group::Fields(cadence),
+        Source::Energy => Group::Integrate,
+        Source::Ring(..) => Group::Ring(metric),
+        Source::Gpm(..) => Group::Gpm,
+        Source::ProcessMemory => Group::ProcessMemory,
+        Source::ProcessUtilization(_) => Group::ProcessUse,
+    }
+}
+
+fn work(group: Group, metrics: &[Metric], device: &Device, builder: &SamplerBuilder) -> Result<Work, Error> {
+    let now_us = (builder.clocks.wall_us)();
+    Ok(match group {
+        Group::Call(call) => Work::Call(call),
+        Group::Fields(_) => Work::Fields(Fields::new(metrics)),
+        Group::Integrate => {
+            let kind = SampleKind::TOTAL_POWER;
+            let ring = device.sample_capacity(kind).is_ok().then(|| Ring::new(device, kind, 1e-3, now_us));
+            Work::Integrate(IntegratedEnergy::new(LONGEST_GAP), ring)
+        }
+        Group::Ring(metric) => match metric.info().source {
+            Source::Ring(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
+            _ => Work::Fields(Fields::new(&[])),
+        },
+        Group::Gpm => Work::Gpm(Gpm::new(device, metrics)?),
+        Group::ProcessMemory => Work::ProcessMemory(ProcessMemory::with_capacity(builder.processes)),
+        Group::ProcessUse => Work::ProcessUse(ProcessUse::with_capacity(builder.processes, now_us)),
+    })
+}
+
+/// The cadence that serves all metrics of a call.
+fn shortest(cadences: impl Iterator<Item = Cadence>) -> Cadence {
+    let length = |cadence: &Cadence| match cadence {
+        Cadence::EveryTick => 0,
+        Cadence::Fixed(nanoseconds) | Cadence::Learnt(nanoseconds) => *nanoseconds,
+    };
+    cadences.min_by_key(length).unwrap_or(Cadence::EveryTick)
+}
+
+/// Whether the GPU counts its energy. Asked twice, as one refusal is no proof.
+fn counts_energy(device: &Device) -> bool {
+    (0..2).any(|_| device.field(FieldId::TOTAL_ENERGY, 0).is_ok())
+}

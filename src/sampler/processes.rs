@@ -1,0 +1,109 @@
+//! Metrics for each process: the memory that it holds, and how much of the GPU it uses.
+
+use super::{
+    lane::Reading,
+    record::{Event, Flags, Record},
+    series::Stamp,
+};
+use crate::{ProcessKind, ProcessList, ProcessUtilization, Result, metric::Source};
+
+/// The process lists of one GPU. They take the driver's locks: the dearest of all calls.
+#[derive(Debug)]
+pub(super) struct ProcessMemory {
+    list: ProcessList,
+    /// The processes of this reading: one that both computes and draws stands in two lists with the same memory.
+    pids: Vec<u32>,
+}
+
+impl ProcessMemory {
+    pub(super) fn with_capacity(processes: usize) -> Self {
+        Self { list: ProcessList::with_capacity(processes), pids: Vec::with_capacity(processes) }
+    }
+
+    /// The processes of the last reading.
+    pub(super) fn pids(&self) -> &[u32] {
+        &self.pids
+    }
+
+    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
+        self.pids.clear();
+        for kind in [ProcessKind::Compute, ProcessKind::Graphics, ProcessKind::Mps] {
+            let (answer, stamp) = reading.watch.time(|| reading.device.processes(kind, &mut self.list));
+            match answer {
+                Ok(()) => self.give(stamp, reading),
+                // Drivers without MPS, and GPUs without graphics, refuse those lists; the compute list is the measure.
+                Err(error) if kind == ProcessKind::Compute || error.is_gpu_gone() => {
+                    return reading.refused(error, stamp);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, stamp: Stamp, reading: &mut Reading<'_>) {
+        let Some(series) = reading.series.first_mut() else { return };
+        let mut cut = self.list.total() - self.list.len();
+        for process in self.list.iter() {
+            if self.pids.contains(&process.pid) {
+                continue;
+            }
+            if self.pids.len() == self.pids.capacity() {
+                cut += 1;
+                continue;
+            }
+            self.pids.push(process.pid);
+            if let Some(bytes) = process.used_gpu_memory {
+                series.give(stamp, bytes as f64, Flags::FRESH, process.pid, reading.records);
+            }
+        }
+        if cut > 0 {
+            let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::LIST_CUT, cut as f64);
+            reading.records.push(event);
+        }
+    }
+}
+
+/// What each process used since the last reading (`nvmlDeviceGetProcessUtilization`).
+#[derive(Debug)]
+pub(super) struct ProcessUse {
+    buffer: Vec<ProcessUtilization>,
+    /// The greatest stamp that the driver returned, in its µs: stamps differ between processes.
+    newest: u64,
+}
+
+impl ProcessUse {
+    pub(super) fn with_capacity(processes: usize, now_us: u64) -> Self {
+        Self { buffer: vec![ProcessUtilization::default(); processes], newest: now_us }
+    }
+
+    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
+        let (device, newest) = (reading.device, self.newest);
+        let (answer, stamp) = reading.watch.time(|| device.process_utilization(newest, &mut self.buffer));
+        let entries = match answer {
+            Ok(entries) => entries,
+            Err(error) => return reading.refused(error, stamp),
+        };
+        for entry in entries.iter().filter(|entry| entry.timestamp_us() > newest) {
+            self.newest = self.newest.max(entry.timestamp_us());
+            let when = reading.wall.to_monotonic(entry.timestamp_us(), stamp.at);
+            let uncertainty = u32::try_from(when.uncertainty).unwrap_or(u32::MAX);
+            let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(when.ambiguous, Flags::AMBIGUOUS);
+            for series in reading.series.iter_mut() {
+                let percent = percent(entry, series.metric.info().source);
+                let stamp = Stamp { at: when.at, uncertainty };
+                series.give(stamp, f64::from(percent), flags, entry.pid(), reading.records);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn percent(entry: &ProcessUtilization, source: Source) -> u32 {
+    match source {
+        Source::ProcessUtilization(0) => entry.sm(),
+        Source::ProcessUtilization(1) => entry.memory(),
+        Source::ProcessUtilization(2) => entry.encoder(),
+        _ => entry.decoder(),
+    }
+}

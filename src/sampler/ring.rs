@@ -1,0 +1,140 @@
+//! A sample ring of the driver, drained before it wraps: each entry becomes a record, none twice, none lost unseen.
+
+use super::{
+    lane::Reading,
+    record::{Event, Flags, Record, Records},
+    series::{Series, Stamp},
+    wall,
+};
+use crate::{Device, Result, Sample, SampleKind, Samples};
+
+/// The ring of one kind of one GPU.
+#[derive(Debug)]
+pub(super) struct Ring {
+    kind: SampleKind,
+    scale: f64,
+    buffer: Vec<Sample>,
+    seen: Seen,
+}
+
+/// What was seen of the ring so far.
+#[derive(Debug)]
+struct Seen {
+    /// How many entries the driver's ring holds.
+    length: usize,
+    /// The newest stamp that the driver returned, in its µs.
+    newest: u64,
+    /// Whether anything was returned yet: what is older than the sampler is nobody's loss.
+    begun: bool,
+    /// The mean time between two entries in µs, once two were seen together.
+    period: Option<f64>,
+}
+
+/// How long known rings are, where the driver does not tell.
+const USUAL_LENGTH: usize = 120;
+/// No ring is believed to be longer.
+const LONGEST: usize = 4096;
+/// Room beyond the ring's own length: a driver may have gained entries since it told that.
+const SPARE: usize = 16;
+/// How often a ring that gives a full buffer is asked again in one drain.
+const ROUNDS: usize = 4;
+
+impl Ring {
+    /// Room for all that the ring holds. `now_us` is the wall clock's: what is older is not asked for.
+    pub(super) fn new(device: &Device, kind: SampleKind, scale: f64, now_us: u64) -> Self {
+        let length = device.sample_capacity(kind).map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
+        let buffer = vec![Sample::default(); length + SPARE];
+        Self { kind, scale, buffer, seen: Seen { length, newest: now_us, begun: false, period: None } }
+    }
+
+    /// The most records that one drain makes, with an event for each round.
+    pub(super) fn most_records(&self) -> usize {
+        ROUNDS * (self.buffer.len() + 1)
+    }
+
+    /// Half the time that the ring takes to wrap, in ns, once its period is known: drained more seldom it loses entries.
+    pub(super) fn longest_interval(&self) -> Option<u64> {
+        self.seen.period.map(|period| (period * 1e3 * self.seen.length as f64 / 2.0) as u64)
+    }
+
+    /// Gives `each` entry that came since the last time: when it was, and its value in the metric's unit.
+    pub(super) fn drain(&mut self, reading: &mut Reading<'_>, mut each: impl FnMut(&mut Sink<'_>, f64)) -> Result<()> {
+        for _ in 0..ROUNDS {
+            let room = self.buffer.len();
+            let newest = self.seen.newest;
+            let (device, kind) = (reading.device, self.kind);
+            let (answer, stamp) = reading.watch.time(|| device.samples(kind, newest, &mut self.buffer));
+            let samples = match answer {
+                Ok(samples) => samples,
+                Err(error) => return reading.refused(error, stamp),
+            };
+            if let Some(lost) = self.seen.follow(&samples) {
+                let Some(series) = reading.series.first() else { return Ok(()) };
+                let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_LOST, lost);
+                reading.records.push(event);
+            }
+            give(&samples, newest, self.scale, stamp, reading, &mut each);
+            if samples.entries().len() < room {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// Takes note of what the driver returned, and gives how many entries were lost before it, if any.
+    fn follow(&mut self, samples: &Samples<'_>) -> Option<f64> {
+        let entries = samples.entries().len();
+        let stamps = || samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| *stamp > self.newest);
+        let (oldest, newest) = (stamps().min()?, stamps().max()?);
+        let count = stamps().count();
+        if count > 1 {
+            self.period = Some((newest - oldest) as f64 / (count - 1) as f64);
+        }
+        // The ring has wrapped when it was full and begins later than one period after what was seen last.
+        let missed = self.period.map_or(0.0, |period| (oldest - self.newest) as f64 / period - 1.0).round();
+        let lost = (self.begun && entries >= self.length && missed >= 1.0).then_some(missed);
+        (self.newest, self.begun) = (newest, true);
+        lost
+    }
+}
+
+/// An entry on its way: when it was, and where its record goes.
+pub(super) struct Sink<'a> {
+    pub stamp: Stamp,
+    pub flags: Flags,
+    pub series: &'a mut Series,
+    pub records: &'a mut Records,
+}
+
+impl Sink<'_> {
+    /// Makes a record of the entry.
+    pub(super) fn give(&mut self, value: f64, flags: Flags) {
+        self.series.give(self.stamp, value, self.flags.with(flags), 0, self.records);
+    }
+}
+
+/// Each entry that is newer than `newest`, by the driver's own stamp.
+fn give(
+    samples: &Samples<'_>,
+    newest: u64,
+    scale: f64,
+    asked: Stamp,
+    reading: &mut Reading<'_>,
+    each: &mut impl FnMut(&mut Sink<'_>, f64),
+) {
+    let Some(series) = reading.series.first_mut() else { return };
+    for entry in samples.iter() {
+        let (stamp, value) = match entry {
+            // Drivers have returned what they returned before.
+            Ok((stamp, _)) if stamp <= newest => continue,
+            Ok(entry) => entry,
+            Err(error) => return series.refused(&error, asked.at, reading.records),
+        };
+        let wall::Stamp { at, uncertainty, ambiguous } = reading.wall.to_monotonic(stamp, asked.at);
+        let stamp = Stamp { at, uncertainty: u32::try_from(uncertainty).unwrap_or(u32::MAX) };
+        let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(ambiguous, Flags::AMBIGUOUS);
+        each(&mut Sink { stamp, flags, series: &mut *series, records: reading.records }, value.as_f64() * scale);
+    }
+}

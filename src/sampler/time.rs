@@ -1,0 +1,94 @@
+//! The clocks that the sampler reads: two functions, so that a test can put a stepped clock in their place.
+
+use super::series::Stamp;
+
+/// Where the sampler takes its time from.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// Nanoseconds of a clock that never goes back: `CLOCK_MONOTONIC`.
+    pub monotonic: fn() -> u64,
+    /// Microseconds since the epoch by the wall clock that the driver stamps with: `CLOCK_REALTIME`.
+    pub wall_us: fn() -> u64,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self { monotonic, wall_us }
+    }
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`: what [`Record::at`](super::Record::at) counts in. About 20 ns, no system call.
+#[must_use]
+pub fn monotonic() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+fn wall_us() -> u64 {
+    read(libc::CLOCK_REALTIME) / 1000
+}
+
+#[allow(unsafe_code, reason = "std gives no number for an instant")]
+fn read(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec; both clocks exist on every Linux, so that it cannot fail.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Sleeps until the monotonic clock shows `deadline`, or a little later.
+#[allow(unsafe_code, reason = "std cannot sleep until an instant")]
+pub(super) fn sleep_until(deadline: u64) {
+    let time = libc::timespec {
+        tv_sec: (deadline / 1_000_000_000) as libc::time_t,
+        tv_nsec: (deadline % 1_000_000_000) as libc::c_long,
+    };
+    // SAFETY: the pointer is to a live timespec; nothing is written back for an absolute time. A signal ends the sleep
+    // early, which the caller's loop takes for what it is.
+    unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, std::ptr::null_mut()) };
+}
+
+/// Has the kernel wake this thread when it asked for it, and not up to 50 µs later.
+#[allow(unsafe_code, reason = "std has no timer slack")]
+pub(super) fn sharpen_timers() {
+    // SAFETY: the call takes a number, changes this thread alone, and does no harm when it fails.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}
+
+/// Times driver calls: one reading of the clock between each two, because the end of one is the beginning of the next.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    clocks: Clocks,
+    last: u64,
+    /// Nanoseconds spent in the driver.
+    pub spent: u64,
+}
+
+impl Stopwatch {
+    pub(super) fn new(clocks: Clocks) -> Self {
+        Self { clocks, last: 0, spent: 0 }
+    }
+
+    /// Reads the clock anew: what was done since the last call was not the driver's.
+    pub(super) fn start(&mut self) -> u64 {
+        self.last = (self.clocks.monotonic)();
+        self.last
+    }
+
+    /// When the clock was read last.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Makes a call and gives when it was: the middle, and half its length as uncertainty.
+    #[inline]
+    pub(super) fn time<T>(&mut self, call: impl FnOnce() -> T) -> (T, Stamp) {
+        let before = self.last;
+        let answer = call();
+        let after = (self.clocks.monotonic)();
+        self.last = after;
+        let length = after.saturating_sub(before);
+        self.spent += length;
+        let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
+        (answer, Stamp { at: before + length / 2, uncertainty })
+    }
+}

@@ -1,0 +1,154 @@
+//! The background sampler on the real clock: bounds are generous, what is counted is exact.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicU64, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use igpu::{
+    Nvml,
+    metric::Metric,
+    sampler::{Background, Event, Key, LatestReader, Record, Sampler, Stopped},
+};
+use nvml_sim::SharedDriver;
+
+const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::TEMPERATURE];
+
+fn spawn(driver: &SharedDriver, cadence: Duration, room: usize) -> Background {
+    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let builder = METRICS.iter().fold(Sampler::builder(&nvml).metrics(&METRICS).budget(1.0), |builder, metric| {
+        builder.cadence(*metric, cadence)
+    });
+    builder.build().unwrap().spawn(room).unwrap()
+}
+
+fn workstation() -> SharedDriver {
+    SharedDriver::named("workstation").unwrap()
+}
+
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < end, "{what} did not come about in 10 s");
+        sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn it_samples_until_it_is_stopped() {
+    let driver = workstation();
+    let mut background = spawn(&driver, Duration::from_millis(2), 10_000);
+    wait_for("50 ticks", || background.ticks() >= 50);
+    let mut records =
+        vec![
+            Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Default::default() };
+            10_000
+        ];
+    let count = background.drain(&mut records);
+    let records = &records[..count];
+    assert!(count >= 50 * 12, "{count} records of 50 ticks of 3 metrics of 4 GPUs");
+    assert_eq!(background.lost(), 0);
+    for metric in METRICS {
+        for gpu in 0..4 {
+            let stamps =
+                records.iter().filter(|r| r.metric() == Some(metric) && r.gpu == gpu).map(|record| record.at);
+            assert!(stamps.clone().count() >= 50);
+            assert!(stamps.is_sorted_by(|a, b| a < b));
+        }
+    }
+    // GPU 0 of the workstation is constant: 122.23 W, 44 %, 61 °C.
+    let latest = background.latest();
+    let value = |metric| latest.read(latest.key(0, metric).unwrap()).unwrap().value;
+    assert_eq!(METRICS.map(value), [122.23, 44.0, 61.0]);
+    assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
+    let before = Instant::now();
+    assert_eq!(background.stop(), Stopped::Ended);
+    assert!(before.elapsed() < Duration::from_millis(100));
+    assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (1, 0));
+}
+
+#[test]
+fn a_slow_consumer_loses_records_and_is_told_how_many() {
+    let driver = workstation();
+    let mut background = spawn(&driver, Duration::from_millis(1), 100);
+    wait_for("lost records", || background.lost() > 1000);
+    let mut taken = 0;
+    let mut told = 0.0;
+    wait_for("word of the loss", || {
+        while let Some(record) = background.pop() {
+            match record.event() {
+                Some(Event::RECORDS_LOST) => told += record.value,
+                Some(_) => {}
+                None => taken += 1,
+            }
+        }
+        told > 1000.0
+    });
+    assert!(taken >= 100);
+    assert!(told <= background.lost() as f64);
+}
+
+#[test]
+fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
+    let driver = workstation();
+    let background = spawn(&driver, Duration::from_millis(1), 1000);
+    wait_for("20 ticks", || background.ticks() >= 20);
+    driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
+    wait_for("the silence", || background.silence() > Duration::from_millis(60));
+    let before = Instant::now();
+    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
+    assert_eq!(driver.calls("nvmlShutdown"), 0, "nothing is shut down under a call that hangs");
+}
+
+#[test]
+fn its_thread_takes_no_signals() {
+    let driver = workstation();
+    let background = spawn(&driver, Duration::from_millis(5), 1000);
+    wait_for("a tick", || background.ticks() > 0);
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
+    let is_ours =
+        |path: &std::path::PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm == "igpu-sampler\n");
+    let ours: Vec<_> = threads.filter(is_ours).collect();
+    assert!(!ours.is_empty());
+    for path in ours {
+        let status = fs::read_to_string(path.join("status")).unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
+        let blocked = u64::from_str_radix(&blocked, 16).unwrap();
+        // All but SIGKILL, SIGSTOP and the two that the C library keeps for itself.
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGPROF, libc::SIGUSR1, libc::SIGALRM] {
+            assert_ne!(blocked & 1 << (signal - 1), 0, "signal {signal} is not blocked");
+        }
+    }
+    // Ours is not blocked by it.
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    assert!(status.lines().any(|line| line.starts_with("SigBlk:") && line.ends_with("0000000000000000")), "{status}");
+}
+
+static READER: std::sync::OnceLock<(LatestReader, Key)> = std::sync::OnceLock::new();
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn on_signal(_: libc::c_int) {
+    if let Some((reader, key)) = READER.get()
+        && let Some(record) = reader.read(*key)
+    {
+        SEEN.store(record.value.to_bits(), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_latest_value_is_there_for_a_signal_handler() {
+    let driver = workstation();
+    let background = spawn(&driver, Duration::from_millis(1), 100_000);
+    wait_for("a tick", || background.ticks() > 0);
+    let latest = background.latest();
+    let key = latest.key(0, Metric::TEMPERATURE).unwrap();
+    READER.set((latest, key)).unwrap();
+    // SAFETY: the handler reads atomics and writes one.
+    unsafe { libc::signal(libc::SIGUSR2, on_signal as *const () as libc::sighandler_t) };
+    // SAFETY: sends the signal to this thread.
+    unsafe { libc::raise(libc::SIGUSR2) };
+    assert_eq!(f64::from_bits(SEEN.load(Ordering::Relaxed)), 61.0);
+}

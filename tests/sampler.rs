@@ -1,0 +1,396 @@
+//! The sampler against the simulator's known truth, with its stepped clock: exact, and as fast as the machine runs.
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use igpu::{
+    Nvml,
+    metric::Metric,
+    sampler::{Clocks, Event, Flags, Record, Sampler, SamplerBuilder},
+};
+use nvml_sim::{
+    Scenario,
+    control::{self, Quantity},
+};
+
+/// The in-process simulator is one for all: tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+const SECOND: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock.
+struct Stage {
+    nvml: Nvml,
+    _turn: MutexGuard<'static, ()>,
+}
+
+fn stage(toml: &str) -> Stage {
+    let turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ frozen_at_s = 0 }}\n{toml}")).unwrap();
+    nvml_sim::start(&scenario);
+    // SAFETY: the simulator's functions have the signatures of nvml.h.
+    let nvml = unsafe { Nvml::builder().resolver(nvml_sim::resolve) }.load().unwrap();
+    Stage { nvml, _turn: turn }
+}
+
+/// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
+fn now() -> u64 {
+    100 * SECOND + control::now().as_nanos() as u64
+}
+
+impl Stage {
+    fn builder(&self) -> SamplerBuilder {
+        Sampler::builder(&self.nvml).clocks(Clocks { monotonic: now, wall_us: control::wall_clock_us })
+    }
+}
+
+/// Ticks as the sampler asks for it until `seconds` have passed, and gives all records.
+fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
+    let end = now() + (seconds * 1e9) as u64;
+    let mut records = Vec::new();
+    while now() < end {
+        records.extend_from_slice(sampler.tick(now()).records());
+        let wait = sampler.next_due().clamp(now() + 1, end) - now();
+        control::step(Duration::from_nanos(wait));
+    }
+    records
+}
+
+fn values(records: &[Record], metric: Metric) -> impl Iterator<Item = &Record> {
+    records.iter().filter(move |record| record.metric() == Some(metric) && record.event().is_none())
+}
+
+fn events(records: &[Record], event: Event) -> Vec<Record> {
+    records.iter().filter(|record| record.event() == Some(event)).copied().collect()
+}
+
+/// Simulated time of a record, in seconds.
+fn seconds(record: &Record) -> f64 {
+    (record.at - 100 * SECOND) as f64 * 1e-9
+}
+
+#[test]
+fn a_sensors_period_is_learnt_and_polled_at_half() {
+    for period in [20, 100, 500] {
+        let stage = stage(&format!(
+            "[[gpu]]\nprocess = []\npower = {{ draw_w = {{ sine = {{ mean = 200, amplitude = 90, period_s = 7.3 }} }}, \
+             instant_refresh_ms = {period}, instant_window_ms = {period} }}\n"
+        ));
+        let mut sampler = stage.builder().metrics(&[Metric::POWER_INSTANT]).build().unwrap();
+        run(&mut sampler, 20.0 * period as f64 / 1e3);
+        let learnt = sampler.frame().period(0, Metric::POWER_INSTANT).expect("20 periods are enough");
+        let error = learnt.as_secs_f64() * 1e3 / period as f64 - 1.0;
+        assert!(error.abs() < 0.1, "a period of {period} ms was learnt as {learnt:?}");
+        // From then on: a fresh value for each refresh, and two polls each at the most.
+        let records = run(&mut sampler, 40.0 * period as f64 / 1e3);
+        let (fresh, all) =
+            (values(&records, Metric::POWER_INSTANT).filter(|record| record.is_fresh()).count(), records.len());
+        assert!((38..=41).contains(&fresh), "{fresh} fresh values of 40 refreshes each {period} ms");
+        assert!(all <= 90, "{all} polls for 40 refreshes each {period} ms");
+    }
+}
+
+#[test]
+fn a_constant_signal_has_no_period() {
+    let stage = stage("[[gpu]]\nprocess = []\ntemperature = { gpu = 41 }\n");
+    let mut sampler = stage.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
+    let records = run(&mut sampler, 60.0);
+    assert_eq!(sampler.frame().period(0, Metric::TEMPERATURE), None);
+    assert_eq!(records.iter().filter(|record| record.is_fresh()).count(), 1, "only the first value is fresh");
+    assert!(records.iter().all(|record| record.value == 41.0));
+    assert_eq!(sampler.frame().cadence(0, Metric::TEMPERATURE), Some(Duration::from_millis(500)));
+}
+
+const RING: &str = "[[gpu]]\nprocess = []\n\
+    power = { draw_w = { sine = { mean = 200, amplitude = 90, period_s = 3.1 } } }\n";
+
+#[test]
+fn a_ring_is_drained_without_loss_or_duplicate() {
+    let stage = stage(RING);
+    let mut sampler = stage.builder().metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
+    let records = run(&mut sampler, 30.0);
+    let samples: Vec<&Record> = values(&records, Metric::POWER_SAMPLES).collect();
+    assert!(events(&records, Event::SAMPLES_LOST).is_empty());
+    // One each 20 ms but those of the last drain's second.
+    assert!((1440..=1500).contains(&samples.len()), "{} samples", samples.len());
+    for pair in samples.windows(2) {
+        let step = pair[1].at - pair[0].at;
+        assert!(step.abs_diff(20 * MS) <= 2000, "two samples {step} ns apart");
+    }
+    for sample in samples {
+        assert!(sample.flags.contains(Flags::DRIVER_STAMP) && sample.is_fresh());
+        // The simulator's samples are the mean since the one before.
+        let end = Duration::from_nanos(sample.at - 100 * SECOND);
+        let joules = |at| control::truth(0, Quantity::Energy, at);
+        let truth = (joules(end) - joules(end - Duration::from_millis(20))) / 0.02;
+        assert!((sample.value - truth).abs() < 0.01, "{} W at {} s, truly {truth} W", sample.value, seconds(sample));
+    }
+}
+
+#[test]
+fn an_overrun_ring_is_told() {
+    let stage = stage(RING);
+    let metrics = [Metric::POWER_SAMPLES];
+    let cadence = Duration::from_secs(5);
+    let mut sampler = stage.builder().metrics(&metrics).cadence(metrics[0], cadence).build().unwrap();
+    let records = run(&mut sampler, 31.0);
+    let lost: f64 = events(&records, Event::SAMPLES_LOST).iter().map(|event| event.value).sum();
+    let got = values(&records, metrics[0]).count() as f64;
+    // Nothing is known of before the first drain that gave anything; from there on each of the 50 a second is either
+    // given or counted as lost.
+    let first = values(&records, metrics[0]).next().map(seconds).unwrap();
+    let last = values(&records, metrics[0]).last().map(seconds).unwrap();
+    assert!(lost > 0.0);
+    assert!(
+        ((last - first) * 50.0 + 1.0 - got - lost).abs() < 0.5,
+        "{got} given, {lost} lost, of {first} s to {last} s"
+    );
+}
+
+#[test]
+fn energy_is_counted_where_the_gpu_counts_it() {
+    let stage = stage(
+        "[[gpu]]\nprocess = []\npower = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty = 0.4 } }, \
+         energy_refresh_ms = 100 }\n",
+    );
+    control::step(Duration::from_secs(10));
+    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let start = control::now();
+    let records = run(&mut sampler, 20.0);
+    let last = values(&records, Metric::ENERGY).last().unwrap();
+    let at = Duration::from_nanos(last.at - 100 * SECOND);
+    let truth = control::truth(0, Quantity::Energy, at) - control::truth(0, Quantity::Energy, start);
+    // One refresh of 100 ms at 400 W at the most.
+    assert!((last.value - truth).abs() <= 40.0 + 0.01, "{} J, truly {truth} J", last.value);
+    assert!(!last.flags.contains(Flags::INTEGRATED));
+    assert!(values(&records, Metric::ENERGY).all(|record| record.value >= 0.0));
+}
+
+#[test]
+fn energy_is_integrated_where_the_gpu_does_not_count_it() {
+    // By the power ring where there is one, by polls where there is none.
+    for (ring, longest_lag) in [("", 0.05), ("samples = { power = { length = 0, period_ms = 20 } }\n", 0.1)] {
+        let power = "power = { draw_w = 250, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }\n";
+        let stage = stage(&format!("[[gpu]]\nprocess = []\n{power}{ring}"));
+        let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+        let records = run(&mut sampler, 20.0);
+        let all = || values(&records, Metric::ENERGY);
+        let (first, last) = (all().next().unwrap(), all().last().unwrap());
+        let truth = 250.0 * (seconds(last) - seconds(first)) + first.value;
+        assert!((last.value - truth).abs() <= 250.0 * longest_lag, "{} J, truly {truth} J", last.value);
+        assert!(seconds(last) > 19.8 && last.flags.contains(Flags::INTEGRATED));
+    }
+}
+
+#[test]
+fn a_gap_in_integrated_energy_is_told() {
+    let stage = stage("[[gpu]]\nprocess = []\npower = { draw_w = 250, energy_refresh_ms = 0 }\n");
+    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    run(&mut sampler, 2.0);
+    control::step(Duration::from_secs(20));
+    let records = run(&mut sampler, 2.0);
+    let gap: f64 = events(&records, Event::ENERGY_GAP).iter().map(|event| event.value).sum();
+    assert!((17.0..=20.1).contains(&gap), "{gap} s");
+}
+
+#[test]
+fn a_reset_counter_is_told_and_not_taken_for_energy() {
+    // The counter gains 100 J each second, and begins anew at 5 s.
+    let stage = stage(
+        "[[gpu]]\nprocess = []\n[[gpu.field]]\nid = 83\ntype = \"ulonglong\"\nvalue = { steps = [\
+         [0, 900000], [1, 1000000], [2, 1100000], [3, 1200000], [4, 1300000], [5, 0], [6, 100000], [7, 200000]] }\n",
+    );
+    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let records = run(&mut sampler, 8.0);
+    let joules: Vec<f64> = values(&records, Metric::ENERGY).map(|record| record.value).collect();
+    assert!(joules.is_sorted(), "energy never goes back");
+    assert_eq!(joules.last(), Some(&600.0), "4 s before the reset and 2 s after it");
+    assert_eq!(values(&records, Metric::ENERGY).filter(|record| record.flags.contains(Flags::RESET)).count(), 1);
+}
+
+#[test]
+fn one_refusal_is_no_rest() {
+    let stage = stage("[[gpu]]\nprocess = []\npower = { draw_w = 100, energy_refresh_ms = 100 }\n");
+    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let before = run(&mut sampler, 5.0);
+    let fault =
+        "[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield = 83\nreturn = \"NOT_SUPPORTED\"\ncount = 1\n";
+    control::add_faults(fault).unwrap();
+    let after = run(&mut sampler, 5.0);
+    assert!(events(&after, Event::METRIC_RESTS).is_empty());
+    let (first, last) =
+        (values(&before, Metric::ENERGY).next().unwrap(), values(&after, Metric::ENERGY).last().unwrap());
+    let truth = 100.0 * (seconds(last) - seconds(first));
+    assert!((last.value - truth).abs() <= 10.0, "{} J, truly {truth} J", last.value);
+}
+
+#[test]
+fn a_lost_gpu_stops_its_own_lanes_only() {
+    let stage = stage(
+        "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 50 }\n[[gpu_lost]]\ngpu = 1\nat_s = 5\nuntil_s = 9\n",
+    );
+    let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
+    let cadence = Duration::from_millis(100);
+    let mut sampler =
+        stage.builder().metrics(&metrics).cadence(metrics[0], cadence).cadence(metrics[1], cadence).build().unwrap();
+    let records = run(&mut sampler, 7.0);
+    assert_eq!(sampler.frame().latest(1, Metric::TEMPERATURE), None, "a value of a lost GPU is none");
+    assert_eq!(
+        sampler.frame().reason(1, Metric::CLOCK_SM).and_then(igpu::Error::code),
+        Some(igpu::ReturnCode::GPU_IS_LOST)
+    );
+    let lost = events(&records, Event::GPU_LOST);
+    assert_eq!(lost.iter().map(|event| (event.gpu, event.value)).collect::<Vec<_>>(), [(1, 15.0)]);
+    let back = run(&mut sampler, 5.0);
+    assert_eq!(events(&back, Event::GPU_BACK).iter().map(|event| event.gpu).collect::<Vec<_>>(), [1]);
+    assert_eq!(sampler.frame().latest(1, Metric::TEMPERATURE).map(|record| record.value), Some(50.0));
+    // The other GPU missed no deadline: a value each 100 ms.
+    let all: Vec<Record> = records.into_iter().chain(back).collect();
+    let other: Vec<&Record> = values(&all, Metric::TEMPERATURE).filter(|record| record.gpu == 0).collect();
+    assert_eq!(other.len(), 120);
+    assert!(other.windows(2).all(|pair| pair[1].at - pair[0].at == 100 * MS));
+    // And the lost one was tried about once a second, not at each deadline.
+    let tried = values(&all, Metric::TEMPERATURE).filter(|record| record.gpu == 1).count();
+    assert!((70..=85).contains(&tried), "{tried} values of the GPU that was lost for 4 s");
+}
+
+#[test]
+fn what_is_refused_twice_rests_and_is_tried_again() {
+    let stage = stage(
+        "[[gpu]]\nprocess = []\nfans = [40]\n\
+         [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nreturn = \"NOT_SUPPORTED\"\nuntil_s = 20\n",
+    );
+    let mut sampler = stage.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
+    control::reset_counters();
+    let records = run(&mut sampler, 29.0);
+    assert_eq!(control::calls("nvmlDeviceGetFanSpeed"), 2);
+    let rests = events(&records, Event::METRIC_RESTS);
+    assert_eq!(
+        rests.iter().map(|event| (event.metric(), event.value)).collect::<Vec<_>>(),
+        [(Some(Metric::FAN_SPEED), 3.0)]
+    );
+    assert!(sampler.frame().reason(0, Metric::FAN_SPEED).is_some());
+    let records = run(&mut sampler, 5.0);
+    assert!(values(&records, Metric::FAN_SPEED).next().is_some_and(|record| record.value == 40.0));
+    assert!(sampler.frame().reason(0, Metric::FAN_SPEED).is_none());
+}
+
+#[test]
+fn a_field_that_rests_leaves_the_batch() {
+    let stage = stage("[[gpu]]\nprocess = []\npower = { draw_w = 100, instant_refresh_ms = 0 }\n");
+    let metrics = [Metric::POWER_AVERAGE, Metric::POWER_INSTANT];
+    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let records = run(&mut sampler, 5.0);
+    assert_eq!(events(&records, Event::METRIC_RESTS).len(), 1);
+    assert!(values(&records, Metric::POWER_INSTANT).next().is_none());
+    assert!(values(&records, Metric::POWER_AVERAGE).count() > 20);
+    assert!(values(&records, Metric::POWER_AVERAGE).all(|record| record.value == 100.0));
+}
+
+#[test]
+fn metrics_of_one_call_share_it() {
+    let stage = stage("[[gpu]]\nprocess = []\nutilization = { gpu = 30, memory = 20 }\n");
+    let metrics = [Metric::UTILIZATION_GPU, Metric::UTILIZATION_MEMORY, Metric::MEMORY_USED, Metric::MEMORY_FREE];
+    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    control::reset_counters();
+    let frame = sampler.sample();
+    assert_eq!(frame.latest(0, Metric::UTILIZATION_GPU).map(|record| record.value), Some(30.0));
+    assert_eq!(frame.latest(0, Metric::UTILIZATION_MEMORY).map(|record| record.value), Some(20.0));
+    assert_eq!(frame.records().len(), 4);
+    assert_eq!(control::total_calls(), 2);
+}
+
+#[test]
+fn processes_have_memory_use_and_owners() {
+    let stage = stage(
+        "[[gpu]]\n[[gpu.process]]\npid = \"self\"\nmemory = 100\nsm = 40\n[[gpu.process]]\npid = \"parent\"\nmemory = 7\nfrom_s = 5\n",
+    );
+    let metrics = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
+    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let records = run(&mut sampler, 4.0);
+    let me = std::process::id();
+    assert!(
+        values(&records, Metric::PROCESS_MEMORY)
+            .all(|record| (record.pid(), record.value) == (Some(me), 100.0 * 1048576.0))
+    );
+    assert_eq!(values(&records, Metric::PROCESS_MEMORY).count(), 4, "once a second");
+    assert!(values(&records, Metric::PROCESS_SM).all(|record| record.pid() == Some(me) && record.value == 40.0));
+    assert!(values(&records, Metric::PROCESS_SM).count() >= 2);
+    let owner = sampler.frame().owner(me).unwrap().clone();
+    assert!(
+        owner.name.is_some_and(|name| name.starts_with("sampler"))
+            && owner.parent_pid == Some(std::os::unix::process::parent_id())
+    );
+    assert_eq!(sampler.frame().owner(std::os::unix::process::parent_id()), None);
+    run(&mut sampler, 3.0);
+    assert!(sampler.frame().owner(std::os::unix::process::parent_id()).is_some());
+}
+
+#[test]
+fn gpm_tells_what_happened_between_two_samples() {
+    let stage = stage("[[gpu]]\nprocess = []\ngpm = { sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }\n");
+    let metrics = [Metric::SM_ACTIVITY, Metric::TENSOR_ACTIVITY, Metric::DRAM_ACTIVITY];
+    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let records = run(&mut sampler, 2.0);
+    for (metric, value) in metrics.into_iter().zip([60.0, 20.0, 10.0]) {
+        let count = values(&records, metric).count();
+        assert!((16..=18).contains(&count), "{count} values of {metric}");
+        let right = |record: &Record| (record.value - value).abs() < 1e-9 && record.is_fresh();
+        assert!(values(&records, metric).all(right), "{metric}");
+    }
+}
+
+#[test]
+fn the_wall_clocks_step_moves_no_stamp() {
+    // The driver stamps by the wall clock; the simulator's is stepped by loading a scenario would be another driver, so
+    // the sampler's own view of the wall clock is what steps here.
+    static OFFSET_US: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    fn wall() -> u64 {
+        control::wall_clock_us() + OFFSET_US.load(std::sync::atomic::Ordering::Relaxed)
+    }
+    let stage = stage(RING);
+    let clocks = Clocks { monotonic: now, wall_us: wall };
+    let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::TEMPERATURE]).build().unwrap();
+    run(&mut sampler, 3.0);
+    OFFSET_US.store(3_600_000_000, std::sync::atomic::Ordering::Relaxed);
+    let records = run(&mut sampler, 3.0);
+    let steps = events(&records, Event::CLOCK_STEPPED);
+    assert_eq!(steps.len(), 1);
+    assert!((steps[0].value - 3600.0).abs() < 0.01, "{} s", steps[0].value);
+}
+
+#[test]
+fn a_slow_call_holds_back_its_own_lane_only() {
+    // Here the clock is the real one: a latency passes really.
+    let turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    let scenario = "[[gpu]]\nprocess = []\n[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nlatency_us = 2000\n";
+    nvml_sim::start(&Scenario::from_toml(scenario).unwrap());
+    // SAFETY: the simulator's functions have the signatures of nvml.h.
+    let nvml = unsafe { Nvml::builder().resolver(nvml_sim::resolve) }.load().unwrap();
+    let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
+    let cadence = Duration::from_millis(20);
+    let mut sampler = Sampler::builder(&nvml)
+        .metrics(&metrics)
+        .cadence(metrics[0], cadence)
+        .cadence(metrics[1], cadence)
+        .build()
+        .unwrap();
+    let mut records = Vec::new();
+    let end = igpu::sampler::monotonic() + SECOND / 2;
+    while igpu::sampler::monotonic() < end {
+        records.extend_from_slice(sampler.tick(igpu::sampler::monotonic()).records());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let frame = sampler.frame();
+    assert!(
+        frame.cadence(0, Metric::FAN_SPEED).unwrap() >= Duration::from_millis(150),
+        "{:?}",
+        frame.cadence(0, Metric::FAN_SPEED)
+    );
+    assert_eq!(frame.cadence(0, Metric::TEMPERATURE), Some(cadence));
+    assert!(!events(&records, Event::CADENCE_CHANGED).is_empty());
+    drop(turn);
+}
