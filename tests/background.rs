@@ -52,8 +52,7 @@ fn it_samples_until_it_is_stopped() {
     assert_eq!(background.lost(), 0);
     for metric in METRICS {
         for gpu in 0..4 {
-            let stamps =
-                records.iter().filter(|r| r.metric() == Some(metric) && r.gpu == gpu).map(|record| record.at);
+            let stamps = records.iter().filter(|r| r.metric() == Some(metric) && r.gpu == gpu).map(|record| record.at);
             assert!(stamps.clone().count() >= 50);
             assert!(stamps.is_sorted_by(|a, b| a < b));
         }

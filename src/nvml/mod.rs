@@ -256,7 +256,7 @@ impl Nvml {
     }
 
     /// The name of a process as the driver knows it, from `nvmlSystemGetProcessName`: a path, often cut.
-    /// [`ProcessInfo::name`](crate::ProcessInfo) is the better name; this one also answers where `/proc` is hidden.
+    /// [`GpuProcessInfo::name`](crate::GpuProcessInfo::name) is the better name; this one also answers where `/proc` is hidden.
     ///
     /// # Errors
     /// The driver's own answer: `NOT_FOUND` when there is no such process.
