@@ -1,0 +1,124 @@
+//! A sampler allocates nothing once it is made, and frees nothing, whatever happens. A binary of its own, for the
+//! counting allocator; the driver is a library with an allocator of its own, so what is counted is ours. What the C
+//! library allocates is counted by `tests/malloc/`.
+
+#[path = "malloc/hard.rs"]
+mod hard;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use hard::common::Sleeper;
+use igpu::{
+    Nvml,
+    metric::Metric,
+    sampler::{Sampler, Stopped},
+};
+use nvml_sim::SharedDriver;
+
+/// The system's allocator, counting what each thread asks of it, and what a sampler's thread does.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether allocations are looked at by the thread's name, which costs a system call each.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+static BY_SAMPLERS: AtomicU64 = AtomicU64::new(0);
+
+fn count() {
+    CALLS.set(CALLS.get() + 1);
+    if WATCHED.load(Relaxed) {
+        let mut name = [0_u8; 16];
+        // SAFETY: writes at most 16 bytes.
+        unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+        if name.starts_with(b"igpu-sampler\0") {
+            BY_SAMPLERS.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+// SAFETY: hands everything to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_million_ticks_allocate_nothing() {
+    hard::ticks(1_000_000, || CALLS.get());
+}
+
+#[test]
+fn the_background_thread_allocates_nothing() {
+    let child = Sleeper::new();
+    let text = format!(
+        "[[gpu]]\ncount = 2\nfans = [40]\ngpm = {{ sm = 50 }}\nprocess = [{{ pid = {}, memory = 3 }}, {{ pid = 'self' }}, \
+         {{ pid = 4_194_400, repeat = 40, from_s = 0.5, until_s = 1.5 }}]\n\
+         [[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nreturn = 999\nevery = 7\n\
+         [[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield = 186\nreturn = 3\nevery = 3\n\
+         [[gpu_lost]]\ngpu = 1\nat_s = 0.4\nuntil_s = 0.8\n",
+        child.pid()
+    );
+    let driver = SharedDriver::from_toml(&text).unwrap();
+    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let metrics: Vec<Metric> = Metric::all().collect();
+    let sampler = Sampler::builder(&nvml)
+        .metrics(&metrics)
+        .process_capacity(16)
+        .as_fast_as_possible(Metric::TEMPERATURE)
+        .cadence(Metric::CLOCK_SM, Duration::from_millis(1))
+        .cadence(Metric::PROCESS_MEMORY, Duration::from_millis(20))
+        .cadence(Metric::PROCESS_SM, Duration::from_millis(20))
+        .build()
+        .unwrap();
+    // Too little room on purpose, so that records are lost as well.
+    let mut background = sampler.spawn(2_000).unwrap();
+    WATCHED.store(true, Relaxed);
+    let begun = Instant::now();
+    while background.ticks() < 20 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        sleep(Duration::from_millis(1));
+    }
+    let (before, from) = (BY_SAMPLERS.load(Relaxed), background.ticks());
+    let mut taken = 0_u64;
+    while begun.elapsed() < Duration::from_secs(3) || background.ticks() < from + 5_000 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} ticks in a minute", background.ticks());
+        while background.pop().is_some() {
+            taken += 1;
+        }
+        sleep(Duration::from_millis(50));
+    }
+    let counted = BY_SAMPLERS.load(Relaxed) - before;
+    assert_eq!(counted, 0, "in {} ticks", background.ticks() - from);
+    assert!(taken > 5_000);
+    // Its end frees the sampler's memory: that the thread is counted at all.
+    drop(nvml);
+    assert_eq!(background.stop(), Stopped::Ended);
+    WATCHED.store(false, Relaxed);
+    assert!(BY_SAMPLERS.load(Relaxed) > before);
+}
