@@ -7,6 +7,7 @@
 //! cargo bench --bench ratio                            # all, as a table in Markdown
 //! cargo bench --bench ratio -- compute_processes       # those with this in their name
 //! cargo bench --bench ratio -- --rounds 3000 power_usage
+//! cargo bench --bench ratio -- --rate                  # metric reads a second, in loops of one second on one core
 //! cargo bench --bench ratio -- --test                  # asserts that all is right, and what allocates; no times
 //! cargo bench --bench ratio -- --only power_usage igpu 1000      # runs that and nothing else, for benches/instructions
 //! ```
@@ -34,6 +35,7 @@ fn main() {
     match arguments[..] {
         ["--only", name, client, calls] => only(name, client, calls.parse().unwrap()),
         ["--test", ..] => test(),
+        ["--rate", ..] => rate(),
         ["--rounds", rounds, ref filter @ ..] => table(rounds.parse().unwrap(), filter),
         ref filter => table(600, filter),
     }
@@ -67,6 +69,28 @@ fn test() {
 
 /// How often `nvml-wrapper` allocates for a process list.
 const WRAPPER_LIST_ALLOCATIONS: u64 = 2;
+
+/// How many metrics each client reads in a second when it does nothing else; the best of three turns.
+fn rate() {
+    println!("| loop | metrics | raw, reads/s | igpu, reads/s | nvml-wrapper, reads/s |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    for (metrics, mut case) in support::sampler::full_rate() {
+        case.check();
+        let mut best = [0.0_f64; 3];
+        for _ in 0..3 {
+            for (best, (_, client)) in best.iter_mut().zip(case.clients()) {
+                let (start, mut calls) = (Instant::now(), 0);
+                while start.elapsed() < Duration::from_secs(1) {
+                    client.run(100);
+                    calls += 100;
+                }
+                *best = best.max((calls * metrics as u64) as f64 / start.elapsed().as_secs_f64());
+            }
+        }
+        let [ours, raw, wrapper] = best;
+        println!("| {} | {metrics} | {raw:.0} | {ours:.0} | {wrapper:.0} |", case.name);
+    }
+}
 
 /// One line of the table.
 struct Line {

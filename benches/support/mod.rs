@@ -3,6 +3,7 @@
 pub mod case;
 pub mod lists;
 pub mod owners;
+pub mod sampler;
 pub mod scalars;
 pub mod several;
 pub mod texts;
@@ -113,6 +114,7 @@ impl Clients {
             ("several values", several::cases(self)),
             ("process lists", lists::cases(self)),
             ("GpuInfo", updates::cases(self)),
+            ("sampler", sampler::cases()),
             ("owners", owners::cases()),
         ]
     }

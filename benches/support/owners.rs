@@ -1,18 +1,96 @@
-//! Who owns a process: igpu's reader, against the procfs crate reading the same facts.
+//! Who owns a process: igpu's reader, against the procfs crate reading the same facts; and igpu's cache of owners,
+//! against a hash map for those that are known.
 
-use super::case::{Case, Timed, timed_as};
-use igpu::process::{Owner, ProcReader};
+use super::case::{Case, Timed, timed, timed_as};
+use igpu::process::{Owner, OwnerCache, ProcReader};
 use procfs::process::Process;
 use procfs::{boot_time_secs, ticks_per_second};
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
 
 /// A name, a user, the parent's pid and name, and the start.
 type Facts = (String, String, u32, String, f64);
 
+/// As many processes as there are on a busy GPU.
+const ROUND: u32 = 16;
+/// A pid above what Linux gives.
+const GONE: u32 = 4_200_000;
+
 /// The owner of this process. The procfs crate stands where the bare call stands in the other cases.
 pub fn cases() -> Vec<Case> {
     let pid = std::process::id();
-    vec![Case::new("ProcReader::owner (raw: procfs)", ours(pid), theirs(pid))]
+    vec![
+        Case::new("ProcReader::owner (raw: procfs)", ours(pid), theirs(pid)),
+        known(),
+        known_round(),
+        Case::new("OwnerCache, new (raw: procfs)", new(pid), theirs(pid)),
+        Case::new("OwnerCache, gone (raw: procfs)", gone(), timed(|| Process::new(GONE as i32).is_ok())),
+    ]
+}
+
+/// The pids of a round, far apart.
+fn pids() -> impl Iterator<Item = u32> {
+    (0..ROUND).map(|number| GONE + number * 977)
+}
+
+/// A cache, and a map, of owners that stay.
+fn kept() -> (OwnerCache, HashMap<u32, Owner>) {
+    let mut cache = OwnerCache::with_capacity(256);
+    cache.begin();
+    pids().for_each(|pid| drop(cache.owner(pid).clone()));
+    cache.end();
+    cache.begin();
+    (cache, pids().map(|pid| (pid, Owner::default())).collect())
+}
+
+/// One process that stays, another one in each call.
+fn known() -> Case {
+    let (mut cache, map) = kept();
+    let mut turn = pids().collect::<Vec<u32>>().into_iter().cycle();
+    let ours = timed(move || cache.owner(turn.next().unwrap()).uid);
+    let mut turn = pids().collect::<Vec<u32>>().into_iter().cycle();
+    let raw = timed(move || map[&turn.next().unwrap()].uid);
+    Case::new("OwnerCache, known (raw: HashMap)", ours, raw)
+}
+
+/// All processes of a round, with its beginning and end.
+fn known_round() -> Case {
+    let (mut cache, map) = kept();
+    let ours = timed(move || {
+        cache.begin();
+        let named = pids().filter(|pid| cache.owner(*pid).uid.is_some()).count();
+        cache.end();
+        named
+    });
+    let raw = timed(move || pids().filter(|pid| map[pid].uid.is_some()).count());
+    Case::new("OwnerCache, a round of 16 known (raw: HashMap)", ours, raw)
+}
+
+/// A process that is new in each round.
+fn new(pid: u32) -> Timed {
+    let mut cache = OwnerCache::with_capacity(256);
+    let call = move || {
+        cache.begin();
+        cache.end();
+        cache.begin();
+        let owner = cache.owner(pid).clone();
+        cache.end();
+        owner
+    };
+    timed_as(call, facts)
+}
+
+/// A process that the driver still lists and the system does not.
+fn gone() -> Timed {
+    let mut cache = OwnerCache::with_capacity(256);
+    timed(move || {
+        cache.begin();
+        cache.end();
+        cache.begin();
+        let known = cache.owner(GONE).uid.is_some();
+        cache.end();
+        known
+    })
 }
 
 fn ours(pid: u32) -> Timed {
@@ -20,18 +98,20 @@ fn ours(pid: u32) -> Timed {
     // The name that procfs's side asks the system for must be known here too.
     reader.owner(pid, &mut owner);
     igpu::process::resolve_users();
-    let show = |owner: Owner| -> String {
-        let text = |text: Option<&str>| text.unwrap().to_owned();
-        let (name, user) = (text(owner.name.as_deref()), text(owner.user.as_deref()));
-        let parent = text(owner.parent_name.as_deref());
-        let facts: Facts = (name, user, owner.parent_pid.unwrap(), parent, owner.create_time.unwrap());
-        format!("{facts:?}")
-    };
     let call = move || {
         reader.owner(pid, &mut owner);
         owner.clone()
     };
-    timed_as(call, show)
+    timed_as(call, facts)
+}
+
+/// An owner as both sides show it.
+fn facts(owner: Owner) -> String {
+    let text = |text: Option<&str>| text.unwrap().to_owned();
+    let (name, user) = (text(owner.name.as_deref()), text(owner.user.as_deref()));
+    let parent = text(owner.parent_name.as_deref());
+    let facts: Facts = (name, user, owner.parent_pid.unwrap(), parent, owner.create_time.unwrap());
+    format!("{facts:?}")
 }
 
 fn theirs(pid: u32) -> Timed {

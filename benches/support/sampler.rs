@@ -1,0 +1,272 @@
+//! The sampler: a tick of 8 metrics, its record ring, its latest values.
+//!
+//! The other clients of a tick make the same 8 calls with the same readings of the clock, one between each two calls, so
+//! that what differs is what the sampler does besides: records, cost, what is fresh, what is due. Where there is no call
+//! of the driver, what a program would have without igpu stands in the place of the bare call.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::case::{Case, Timed, timed};
+use super::{Clients, done};
+use igpu::{
+    metric::Metric,
+    sampler::{Flags, Record, Sampler, SamplerBuilder, monotonic},
+};
+use nvml_sys as sys;
+use nvml_wrapper::enum_wrappers::device::Clock;
+use rtrb::RingBuffer;
+
+/// One metric of each of 8 calls, those that `nvml-wrapper` makes too.
+pub const METRICS: [Metric; 8] = [
+    Metric::UTILIZATION_GPU,
+    Metric::MEMORY_USED,
+    Metric::POWER_USAGE,
+    Metric::CLOCK_GRAPHICS,
+    Metric::CLOCK_SM,
+    Metric::CLOCK_MEMORY,
+    Metric::PERFORMANCE_STATE,
+    Metric::PCIE_LINK_WIDTH,
+];
+
+/// Eight GPUs whose clock stands, as in the scenario of the other cases.
+const SCENARIO: &str = "[driver]\nclock = { frozen_at_s = 10 }\n";
+const GPU: &str = "[[gpu]]\nprocess = []\n";
+const GPUS: usize = 8;
+
+/// Records in the ring of the cases.
+const RING: usize = 4096;
+/// Records drained at once.
+const DRAINED: usize = 256;
+
+/// All cases of the sampler.
+pub fn cases() -> Vec<Case> {
+    let clients = Clients::load_scenario(&[SCENARIO, &GPU.repeat(GPUS)].concat());
+    let [one, all] = [1, GPUS];
+    vec![
+        tick(&clients, "tick of 8 metrics, 1 GPU", one),
+        tick(&clients, "tick of 8 metrics, 8 GPUs", all),
+        sample(&clients, "sample of 8 metrics, 8 GPUs", all),
+        Case::new("tick, nothing due (raw: a clock)", idle(&clients, all), timed(|| monotonic() > 0)),
+        push(),
+        push_and_drain(),
+        latest(&clients),
+    ]
+}
+
+/// The cases whose metric reads a second are of interest: what each is called, and how many metrics one call of it reads.
+#[must_use]
+pub fn full_rate() -> Vec<(usize, Case)> {
+    let clients = Clients::load_scenario(&[SCENARIO, &GPU.repeat(GPUS)].concat());
+    [(1, "full rate, 1 GPU"), (GPUS, "full rate, 8 GPUs")]
+        .into_iter()
+        .map(|(gpus, name)| (gpus * METRICS.len(), tick(&clients, name, gpus)))
+        .collect()
+}
+
+fn builder(clients: &Clients, gpus: usize) -> SamplerBuilder {
+    let gpus: Vec<u32> = (0..gpus as u32).collect();
+    Sampler::builder(&clients.nvml).gpus(&gpus).metrics(&METRICS)
+}
+
+fn at_every_tick(clients: &Clients, gpus: usize) -> Sampler {
+    METRICS.iter().fold(builder(clients, gpus), |builder, metric| builder.as_fast_as_possible(*metric)).build().unwrap()
+}
+
+/// How many values there are, and their sum: all clients look at each.
+fn sum(values: impl Iterator<Item = f64>) -> (usize, f64) {
+    values.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value))
+}
+
+fn tick(clients: &Clients, name: &'static str, gpus: usize) -> Case {
+    let mut sampler = at_every_tick(clients, gpus);
+    let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
+    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus))
+}
+
+fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
+    let mut sampler = builder(clients, gpus).build().unwrap();
+    let ours = timed(move || sum(sampler.sample().records().iter().map(|record| record.value)));
+    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus))
+}
+
+/// A tick long before anything is due: what waking up too early costs.
+fn idle(clients: &Clients, gpus: usize) -> Timed {
+    let hour = Duration::from_secs(3600);
+    let builder = METRICS.iter().fold(builder(clients, gpus), |builder, metric| builder.cadence(*metric, hour));
+    let mut sampler = builder.build().unwrap();
+    sampler.tick(monotonic());
+    timed(move || sampler.tick(monotonic()).records().is_empty())
+}
+
+/// A value with its stamps, as the loop of a program without igpu would keep it.
+#[derive(Clone, Copy, Default)]
+struct Stamped {
+    before: u64,
+    after: u64,
+    value: f64,
+}
+
+/// The values of a tick, with one reading of the clock between each two calls.
+struct Tick {
+    values: Vec<Stamped>,
+    last: u64,
+}
+
+impl Tick {
+    fn of(gpus: usize) -> Self {
+        Self { values: Vec::with_capacity(gpus * METRICS.len()), last: 0 }
+    }
+
+    /// Two readings, as the loop's own and the sampler's first.
+    #[inline(always)]
+    fn begin(&mut self) {
+        self.values.clear();
+        std::hint::black_box(monotonic());
+        self.last = monotonic();
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, value: f64) {
+        let after = monotonic();
+        self.values.push(Stamped { before: self.last, after, value });
+        self.last = after;
+    }
+
+    #[inline(always)]
+    fn sum(&self) -> (usize, f64) {
+        std::hint::black_box(&self.values);
+        sum(self.values.iter().map(|stamped| {
+            debug_assert!(stamped.before <= stamped.after);
+            stamped.value
+        }))
+    }
+}
+
+fn by_hand(clients: &Clients, gpus: usize) -> Timed {
+    let raw = &clients.raw;
+    let utilization_rates = raw.nvmlDeviceGetUtilizationRates.unwrap();
+    let memory_info = raw.nvmlDeviceGetMemoryInfo_v2.unwrap();
+    let power_usage = raw.nvmlDeviceGetPowerUsage.unwrap();
+    let clock = raw.nvmlDeviceGetClockInfo.unwrap();
+    let performance_state = raw.nvmlDeviceGetPerformanceState.unwrap();
+    let link_width = raw.nvmlDeviceGetCurrPcieLinkWidth.unwrap();
+    let handles: Vec<_> = (0..gpus as u32).map(|index| clients.gpu(index).handle()).collect();
+    let mut tick = Tick::of(gpus);
+    timed(move || {
+        tick.begin();
+        for &gpu in &handles {
+            let mut rates = sys::nvmlUtilization_t::default();
+            let mut memory = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
+            let mut state = sys::nvmlPStates_enum(0);
+            let (mut draw, mut width) = (0, 0);
+            // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); all pointers are live, and the struct
+            // says its version.
+            unsafe {
+                done(utilization_rates(gpu, &mut rates));
+                tick.keep(f64::from(rates.gpu));
+                done(memory_info(gpu, &mut memory));
+                tick.keep(memory.used as f64);
+                done(power_usage(gpu, &mut draw));
+                tick.keep(f64::from(draw) * 1e-3);
+                for kind in [sys::NVML_CLOCK_GRAPHICS, sys::NVML_CLOCK_SM, sys::NVML_CLOCK_MEM] {
+                    let mut frequency = 0;
+                    done(clock(gpu, kind, &mut frequency));
+                    tick.keep(f64::from(frequency));
+                }
+                done(performance_state(gpu, &mut state));
+                tick.keep(f64::from(state.0));
+                done(link_width(gpu, &mut width));
+                tick.keep(f64::from(width));
+            }
+        }
+        tick.sum()
+    })
+}
+
+fn by_wrapper(clients: &Clients, gpus: usize) -> Timed {
+    let gpus: Vec<_> = (0..gpus as u32).map(|index| clients.wrapped(index)).collect();
+    let mut tick = Tick::of(gpus.len());
+    timed(move || {
+        tick.begin();
+        for gpu in &gpus {
+            tick.keep(f64::from(gpu.utilization_rates().unwrap().gpu));
+            tick.keep(gpu.memory_info().unwrap().used as f64);
+            tick.keep(f64::from(gpu.power_usage().unwrap()) * 1e-3);
+            for kind in [Clock::Graphics, Clock::SM, Clock::Memory] {
+                tick.keep(f64::from(gpu.clock_info(kind).unwrap()));
+            }
+            tick.keep(f64::from(gpu.performance_state().unwrap().as_c()));
+            tick.keep(f64::from(gpu.current_pcie_link_width().unwrap()));
+        }
+        tick.sum()
+    })
+}
+
+const RECORD: Record = Record { at: 1, value: 2.0, uncertainty: 3, detail: 0, gpu: 0, metric: 0, flags: Flags::FRESH };
+
+/// A record into the ring of the background sampler: one such as `Sampler::spawn` makes. Emptied at once when it is full.
+fn push() -> Case {
+    let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING);
+    let ours = timed(move || {
+        if producer.push(RECORD).is_err() {
+            consumer.read_chunk(RING).unwrap().commit_all();
+            producer.push(RECORD).unwrap();
+        }
+    });
+    let queue = Mutex::new(VecDeque::with_capacity(RING));
+    let raw = timed(move || {
+        let mut queue = queue.lock().unwrap();
+        if queue.len() == RING {
+            queue.clear();
+        }
+        queue.push_back(RECORD);
+    });
+    Case::new("record ring: push (raw: Mutex<VecDeque>)", ours, raw)
+}
+
+/// Records pushed one by one and drained at once, as `Background::drain` does.
+fn push_and_drain() -> Case {
+    let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING);
+    let mut into = [RECORD; DRAINED];
+    let ours = timed(move || {
+        for _ in 0..DRAINED {
+            producer.push(RECORD).unwrap();
+        }
+        let chunk = consumer.read_chunk(DRAINED).unwrap();
+        into.iter_mut().zip(chunk).for_each(|(place, record)| *place = record);
+        std::hint::black_box(&into);
+        sum(into.iter().map(|record| record.value))
+    });
+    let queue = Mutex::new(VecDeque::with_capacity(RING));
+    let mut into = [RECORD; DRAINED];
+    let raw = timed(move || {
+        for _ in 0..DRAINED {
+            queue.lock().unwrap().push_back(RECORD);
+        }
+        let mut queue = queue.lock().unwrap();
+        into.iter_mut().zip(queue.drain(..)).for_each(|(place, record)| *place = record);
+        std::hint::black_box(&into);
+        sum(into.iter().map(|record| record.value))
+    });
+    Case::new("record ring: push 256 and drain (raw: Mutex<VecDeque>)", ours, raw)
+}
+
+/// The latest value of a metric, as another thread reads it. The background sampler was stopped, so that it disturbs no
+/// count; its last values stay.
+fn latest(clients: &Clients) -> Case {
+    let background = at_every_tick(clients, 1).spawn(RING).unwrap();
+    while background.ticks() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let reader = background.latest();
+    background.stop();
+    let key = reader.key(0, Metric::POWER_USAGE).unwrap();
+    let record = reader.read(key).unwrap();
+    let ours = timed(move || reader.read(key).unwrap().value);
+    let kept = Arc::new(Mutex::new(record));
+    Case::new("latest value (raw: Mutex<Record>)", ours, timed(move || kept.lock().unwrap().value))
+}
