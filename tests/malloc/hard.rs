@@ -16,6 +16,7 @@ use common::{Sleeper, library, symbol, toml};
 use igpu::{
     Nvml,
     metric::Metric,
+    process::forget_users,
     sampler::{Clocks, Event, Flags, Record, Sampler},
 };
 use nvml_sim::{SharedDriver, control::Quantity};
@@ -143,6 +144,10 @@ fn scenario(children: &[u32]) -> String {
             let (pid, repeat) = (4_194_400 + slot * 7 % 5000, 1 + (slot * 7 + u64::from(gpu)) % 5);
             writeln!(toml, "{{ pid = {pid}, repeat = {repeat}, kind = '{kind}', memory = {slot}, sm = 3, from_s = {slot}, until_s = {slot}.7 }},").unwrap();
         }
+        // Now there, now not, so that its owner is looked up again and again.
+        for from in (100..300).step_by(2) {
+            writeln!(toml, "{{ pid = 'self', memory = 5, from_s = {from}, until_s = {} }},", from + 1).unwrap();
+        }
         // This process and its parent, for a while; and more than there is memory for.
         writeln!(
             toml,
@@ -227,6 +232,10 @@ pub fn ticks(ticks: u64, count: impl Fn() -> u64) {
         set_time(now - ORIGIN);
         if tick == ticks / 2 {
             drop(children.pop());
+        }
+        if tick % 1000 == 0 {
+            // The next owner has `/etc/passwd` read again.
+            forget_users();
         }
         let before = count();
         std::hint::black_box(sampler.tick(now).records());
