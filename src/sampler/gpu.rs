@@ -44,7 +44,16 @@ impl Gpu {
     }
 
     /// The handle, if the GPU may be asked now: it is awake, and not lost, or it is time to try again.
+    #[inline]
     pub(super) fn ready(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
+        if self.status.is_none() && self.gone.is_none() {
+            return Some(&self.device);
+        }
+        self.ready_again(now, records)
+    }
+
+    /// Likewise, of a GPU that may sleep or was lost.
+    fn ready_again(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
         if self.sleeps(now, records) {
             return None;
         }
@@ -65,8 +74,10 @@ impl Gpu {
     }
 
     /// It answered: whether that is news.
+    #[inline]
     pub(super) fn answered(&mut self, now: u64, records: &mut Records) {
-        if self.gone.take().is_some() {
+        if self.gone.is_some() {
+            self.gone = None;
             records.push(Record::of_event(now, self.index(), None, Event::GPU_BACK, 0.0));
         }
     }
@@ -85,6 +96,7 @@ impl Gpu {
     }
 
     /// Before when its lanes need not be looked at.
+    #[inline]
     pub(super) fn not_before(&self) -> u64 {
         let retry = self.gone.as_ref().map_or(0, |(_, retry)| *retry);
         if self.asleep { retry.max(self.asked_sysfs + SLEEP_CHECK) } else { retry }

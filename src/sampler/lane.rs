@@ -83,8 +83,8 @@ const LEARNING_FLOOR: u64 = 5_000_000;
 impl Lane {
     /// Reads the lane. Only that the GPU is gone is an error; what else is refused, the series keep.
     pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
-        let before = reading.watch.spent;
-        let result = match &mut self.work {
+        // Nothing comes after the match: to keep its result would be to copy it.
+        match &mut self.work {
             Work::Call(call) => read_call(*call, reading),
             Work::Fields(fields) => fields.read(reading),
             Work::Integrate(energy, ring) => integrate(energy, ring.as_mut(), reading),
@@ -92,12 +92,19 @@ impl Lane {
             Work::Gpm(gpm) => gpm.read(reading),
             Work::ProcessMemory(memory) => memory.read(reading),
             Work::ProcessUse(usage) => usage.read(reading),
-        };
-        self.cost.saw(reading.watch.spent - before);
-        result
+        }
+    }
+
+    /// A reading took so long in the driver. Of no use where the budget does not hold the lane back.
+    #[inline]
+    pub(super) fn took(&mut self, nanoseconds: u64) {
+        if self.cadence != Cadence::EveryTick {
+            self.cost.saw(nanoseconds);
+        }
     }
 
     /// The time to the next reading, as the cadence and the sensors want it, without regard to the budget.
+    #[inline]
     pub(super) fn wanted(&self, series: &[Series]) -> u64 {
         match self.cadence {
             Cadence::EveryTick => 0,
@@ -117,6 +124,7 @@ impl Lane {
 
     /// Sets when the lane is due next. Deadlines are absolute: a late reading does not shift the later ones, and what was
     /// missed altogether is left out.
+    #[inline]
     pub(super) fn schedule(&mut self, now: u64, series: &[Series]) {
         let interval = self.wanted(series).max(self.held_to);
         let next = self.due.saturating_add(interval);
@@ -135,11 +143,12 @@ impl Lane {
 
 /// Reads the numbers of one call.
 fn read_call(call: Call, reading: &mut Reading<'_>) -> Result<()> {
-    let (answer, stamp) = reading.watch.time(|| call::make(call, reading.device));
-    let numbers = match answer {
-        Ok(numbers) => numbers,
-        Err(error) => return reading.refused(error, stamp),
-    };
+    let mut numbers = [f64::NAN; call::MOST];
+    let answer = call::make(call, reading.device, &mut numbers);
+    let stamp = reading.watch.lap();
+    if let Err(error) = answer {
+        return reading.refused(error, stamp);
+    }
     for series in reading.series.iter_mut() {
         let Source::Call(_, place) = series.metric.info().source else { continue };
         match numbers.get(place).copied().filter(|number| !number.is_nan()) {

@@ -168,6 +168,7 @@ impl Sampler {
             if is_due(lane) {
                 if let Some(device) = gpu.ready(now, &mut self.records) {
                     let (records, watch, wall) = (&mut self.records, &mut self.watch, &self.wall);
+                    let before = watch.spent;
                     match lane.read(&mut Reading { device, series: &mut *series, records, watch, wall }) {
                         Ok(()) => gpu.answered(now, &mut self.records),
                         Err(why) => {
@@ -175,6 +176,7 @@ impl Sampler {
                             losses = true;
                         }
                     }
+                    lane.took(self.watch.spent - before);
                     lists |= matches!(lane.work, Work::ProcessMemory(_));
                 }
                 lane.schedule(now, series);

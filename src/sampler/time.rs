@@ -82,13 +82,19 @@ impl Stopwatch {
     /// Makes a call and gives when it was: the middle, and half its length as uncertainty.
     #[inline]
     pub(super) fn time<T>(&mut self, call: impl FnOnce() -> T) -> (T, Stamp) {
-        let before = self.last;
         let answer = call();
+        (answer, self.lap())
+    }
+
+    /// When the call was that was made since the clock was read last.
+    #[inline]
+    pub(super) fn lap(&mut self) -> Stamp {
+        let before = self.last;
         let after = (self.clocks.monotonic)();
         self.last = after;
         let length = after.saturating_sub(before);
         self.spent += length;
         let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
-        (answer, Stamp { at: before + length / 2, uncertainty })
+        Stamp { at: before + length / 2, uncertainty }
     }
 }
