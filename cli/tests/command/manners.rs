@@ -1,0 +1,127 @@
+//! Help, completions, the manual; where the command may stand; which library it loads.
+
+use super::*;
+
+#[test]
+fn wrong_usage_ends_with_two() {
+    let unreadable = simulated("this is no TOML");
+    let unknown_key = simulated("[[gpu]]\nnaem = 'x'");
+    for args in [
+        &["--simulate=nonsense"][..],
+        &["--simulate="],
+        &["--simulate=/nowhere/scenario.toml"],
+        &[&unreadable.argument],
+        &[&unknown_key.argument, "list"],
+        &["--simulate", "--library", "x.so"],
+        &["--nonsense"],
+        &["nonsense"],
+        &["list", "0", "--simulate"],
+        &["ps", "extra"],
+        &["completions"],
+        &["completions", "nonsense"],
+        &["--library"],
+        &["--library", ""],
+        &["--simulate", "--json=yes"],
+    ] {
+        let end = igpu(args);
+        assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(end.stderr.starts_with("error: ") && !end.stderr.contains("panicked"), "{}", end.stderr);
+    }
+    // What would have been right.
+    assert!(igpu(&["--simulate=nonsense"]).stderr.contains("workstation, hgx-h100, mig"));
+    assert!(igpu(&[&unreadable.argument]).stderr.contains("line 1"));
+    assert!(igpu(&[&unknown_key.argument]).stderr.contains("line 2"));
+}
+
+#[test]
+fn help_teaches_by_example() {
+    let help = done(&["--help"]);
+    for part in [
+        "Examples:",
+        "igpu --simulate",
+        "igpu show 0 GPU-d9bf",
+        "CUDA_VISIBLE_DEVICES=1,3",
+        "Exit status: 0",
+        "--library",
+        "--json",
+    ] {
+        assert!(help.contains(part), "{part} is not in {help}");
+    }
+    for subcommand in ["show", "list", "ps", "driver", "completions", "man"] {
+        assert!(help.contains(&format!("\n  {subcommand} ")), "{subcommand}");
+        let own = done(&[subcommand, "--help"]);
+        assert!(own.contains("Usage: igpu") && own.contains(subcommand), "{own}");
+    }
+    // What the help shows, works: each example line that needs no shell.
+    for line in help.lines().filter_map(|line| line.trim().strip_prefix("igpu ")) {
+        let Some((example, _)) = line.split_once("  ").filter(|(example, _)| !example.contains('|')) else { continue };
+        let mut args: Vec<&str> = example.split_whitespace().collect();
+        if !example.contains("--simulate") {
+            args.push("--simulate");
+        }
+        done(&args);
+    }
+    let version = done(&["--version"]);
+    assert!(version.starts_with(&format!("igpu {} (nvml.h ", env!("CARGO_PKG_VERSION"))), "{version}");
+}
+
+#[test]
+fn completions_and_manual_are_made() {
+    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef igpu"), ("fish", "complete -c igpu")] {
+        let script = done(&["completions", shell]);
+        for part in [mark, "list", "driver", "simulate", "visible"] {
+            assert!(script.contains(part), "{part} is not in the completions of {shell}");
+        }
+        // The shell itself, where it is there, finds no fault with it.
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("completions");
+        fs::write(&file, &script).unwrap();
+        if let Ok(output) = Command::new(shell).arg("-n").arg(&file).output() {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    let page = done(&["man"]);
+    for part in [".TH igpu 1", ".SH NAME", ".SH OPTIONS", "\\-\\-simulate", "igpu\\-ps", "Examples:"] {
+        assert!(page.contains(part), "{part} is not in the manual page");
+    }
+}
+
+#[test]
+fn a_copy_needs_no_file_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (bin, empty) = (directory.path().join("bin"), directory.path().join("empty"));
+    fs::create_dir(&bin).unwrap();
+    fs::create_dir(&empty).unwrap();
+    let program = bin.join("igpu");
+    copy(Path::new(env!("CARGO_BIN_EXE_igpu")), &program);
+    for (scenario, count) in SCENARIOS {
+        let mut command = command(&program, [format!("--simulate={scenario}"), "--json".to_owned()]);
+        command.current_dir(&empty).env_clear();
+        let end = end(command);
+        assert_eq!((end.code, end.stderr.as_str(), json(&end.stdout).len()), (Some(0), "", count), "{scenario}");
+    }
+    let linked = directory.path().join("linked");
+    symlink(&program, &linked).unwrap();
+    assert_eq!(end(command(&linked, ["list", "--simulate"])).stdout.lines().count(), 4);
+}
+
+#[test]
+fn a_library_shows_what_the_simulation_shows() {
+    for (scenario, count) in SCENARIOS {
+        let (_directory, library) = installed(Scenario::named(scenario).unwrap().text());
+        let path = library.to_str().unwrap();
+        let simulate = format!("--simulate={scenario}");
+        assert_eq!(done(&["list", "--library", path]), done(&["list", &simulate]));
+        let by_library = json(&done(&["--json", "--library", path]));
+        let in_process = json(&done(&["--json", &simulate]));
+        for (one, other) in by_library.iter().zip(&in_process) {
+            assert_eq!((&one["pci"], &one["memory"]["total"]), (&other["pci"], &other["memory"]["total"]));
+            assert_eq!(one["power"]["limit"], other["power"]["limit"]);
+        }
+        assert_eq!((by_library.len(), in_process.len()), (count, count));
+        // The variable names it as well.
+        let mut command = command(env!("CARGO_BIN_EXE_igpu"), ["list"]);
+        command.env("IGPU_NVML_LIBRARY", path);
+        assert_eq!(end(command).stdout, done(&["list", &simulate]));
+    }
+}

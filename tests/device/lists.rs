@@ -1,0 +1,239 @@
+//! Process lists in all their versions and widths, from drivers of all manners.
+
+use super::*;
+
+fn entry(pid: u32, memory: Option<u64>, instances: Option<(u32, u32)>) -> RunningProcess {
+    RunningProcess {
+        pid,
+        used_gpu_memory: memory,
+        gpu_instance_id: instances.map(|ids| ids.0),
+        compute_instance_id: instances.map(|ids| ids.1),
+    }
+}
+
+/// Three processes of each kind: with all that an entry can have, without memory, without instances.
+const MIXED: &str = "
+    { pid = 7, memory = 5, gi = 2, ci = 3, kind = KIND }, { pid = 4294967295, memory = 'unavailable', kind = KIND },
+    { pid = 9, memory = 0, kind = KIND },";
+
+fn mixed() -> String {
+    ["'compute'", "'graphics'", "'mps'"].map(|kind| MIXED.replace("KIND", kind)).concat()
+}
+
+#[test]
+fn lists_of_every_version_and_width_are_read() {
+    let names = |version: &str| {
+        ["Compute", "Graphics", "MPSCompute"]
+            .map(|kind| format!("'nvmlDeviceGet{kind}RunningProcesses{version}'"))
+            .join(",")
+    };
+    let third = String::new();
+    let second = names("_v3");
+    let first = format!("{},{}", names("_v3"), names("_v2"));
+    for (hidden, stride, instances) in
+        [(&third, 24, true), (&third, 32, true), (&second, 24, true), (&first, 24, false)]
+    {
+        let (driver, nvml) = toml(&format!(
+            "driver = {{ process_stride = {stride}, hidden = [{hidden}] }}\n[[gpu]]\nprocess = [{}]",
+            mixed()
+        ));
+        let gpu = nvml.device(0).unwrap();
+        let expected = [
+            entry(7, Some(5 * MIB), instances.then_some((2, 3))),
+            entry(u32::MAX, None, None),
+            entry(9, Some(0), None),
+        ];
+        for kind in [ProcessKind::Mps, ProcessKind::Compute, ProcessKind::Graphics] {
+            for capacity in [3, 4, 7, ProcessList::LARGEST] {
+                let mut list = ProcessList::with_capacity(capacity);
+                gpu.processes(kind, &mut list).unwrap();
+                assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{kind} {stride} {hidden}");
+                assert_eq!((list.len(), list.total(), list.capacity()), (3, 3, capacity));
+            }
+            let mut list = ProcessList::with_capacity(2);
+            gpu.processes(kind, &mut list).unwrap();
+            assert_eq!((list.len(), list.total(), list.is_empty()), (0, 3, true), "the driver fills nothing then");
+            let mut none = ProcessList::with_capacity(0);
+            gpu.processes(kind, &mut none).unwrap();
+            assert_eq!((none.len(), none.total(), none.iter().count()), (0, 3, 0));
+        }
+        let version = if hidden.is_empty() {
+            "_v3"
+        } else if *hidden == second {
+            "_v2"
+        } else {
+            ""
+        };
+        let own = format!("nvmlDeviceGetComputeRunningProcesses{version}");
+        driver.reset_counters();
+        gpu.compute_processes(&mut ProcessList::with_capacity(9)).unwrap();
+        assert_eq!((driver.calls(&own), driver.total_calls()), (1, 1), "one call, by the newest version");
+    }
+}
+
+/// The width shows at once, whatever comes first: one process, hundreds, none, or a list that does not fit.
+#[test]
+fn the_width_is_found_from_any_first_list() {
+    for stride in [24, 32] {
+        for first in [0, 1, 2, 300, 2000] {
+            let (driver, nvml) = toml(&format!(
+                "driver = {{ process_stride = {stride} }}\n[[gpu]]
+                process = [{{ pid = 50, memory = 1, repeat = {first}, until_s = 1 }},
+                           {{ pid = 5000, memory = 2, repeat = 40, from_s = 1 }}]"
+            ));
+            let gpu = nvml.device(0).unwrap();
+            let mut list = ProcessList::with_capacity(ProcessList::LARGEST);
+            driver.set_time(Duration::ZERO);
+            gpu.compute_processes(&mut list).unwrap();
+            let fits = if first <= ProcessList::LARGEST { first } else { 0 };
+            let expected: Vec<_> = (0..fits as u32).map(|nth| entry(50 + nth, Some(MIB), None)).collect();
+            assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{first} of width {stride}");
+            assert_eq!(list.total(), first);
+            driver.set_time(Duration::from_secs(2));
+            gpu.compute_processes(&mut list).unwrap();
+            let expected: Vec<_> = (0..40).map(|nth| entry(5000 + nth, Some(2 * MIB), None)).collect();
+            assert_eq!(list.iter().collect::<Vec<_>>(), expected, "after {first} of width {stride}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_grows_between_calls_is_cut_and_told() {
+    let (driver, nvml) = toml("[[gpu]]\nprocess = [{ pid = 10, memory = 1, repeat = 3 }]");
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\ngrow_by = 2").unwrap();
+    let gpu = nvml.device(0).unwrap();
+    let mut list = ProcessList::with_capacity(6);
+    let counts: Vec<_> = (0..4)
+        .map(|_| {
+            gpu.compute_processes(&mut list).unwrap();
+            (list.len(), list.total(), list.iter().count())
+        })
+        .collect();
+    assert_eq!(counts, [(3, 3, 3), (5, 5, 5), (0, 7, 0), (0, 9, 0)]);
+    driver.clear_faults();
+    gpu.compute_processes(&mut list).unwrap();
+    assert_eq!(list.iter().map(|it| it.pid).collect::<Vec<_>>(), [10, 11, 12]);
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\nreturn = 3").unwrap();
+    assert_eq!(refused(gpu.compute_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!((list.len(), list.total()), (0, 0));
+}
+
+/// The list of a driver of a test's own, in place of the simulator's.
+type List = unsafe extern "C" fn(nvml_sys::nvmlDevice_t, *mut u32, *mut nvml_sys::nvmlProcessInfo_t) -> nvmlReturn_t;
+
+fn with_list(driver: &SharedDriver, list: List) -> Nvml {
+    let open = library(driver);
+    let resolve = move |name: &CStr| match name.to_bytes() {
+        b"nvmlDeviceGetComputeRunningProcesses_v3" => list as *const c_void,
+        _ => symbol(open, name),
+    };
+    // SAFETY: the addresses are the simulator's and `list`, which has the type of its name.
+    unsafe { Nvml::builder().resolver(resolve) }.load().unwrap()
+}
+
+/// Writes `entries` entries of this width, of which there is room for all.
+///
+/// # Safety
+/// `infos` must be writable for as many entries.
+unsafe fn fill<const WORDS: usize>(infos: *mut nvml_sys::nvmlProcessInfo_t, entries: u32) {
+    for nth in 0..entries as usize {
+        let words = [70 + nth as u64, 8 * MIB, u64::MAX, 0];
+        // SAFETY: within what the caller vouches for.
+        unsafe { infos.cast::<u64>().add(nth * WORDS).copy_from_nonoverlapping(words.as_ptr(), WORDS) };
+    }
+}
+
+/// Clears all the room that it was told of, then writes two entries.
+unsafe extern "C" fn clearing<const WORDS: usize>(
+    _device: nvml_sys::nvmlDevice_t,
+    count: *mut u32,
+    infos: *mut nvml_sys::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    // SAFETY: the caller gives a count and room for as many of the widest entries.
+    unsafe {
+        infos.cast::<u64>().write_bytes(0, *count as usize * WORDS);
+        *count = 2;
+        fill::<WORDS>(infos, 2);
+    }
+    nvml_sys::NVML_SUCCESS
+}
+
+/// Has 100 processes, fills what there is room for, and says that it was not enough.
+unsafe extern "C" fn filling<const WORDS: usize>(
+    _device: nvml_sys::nvmlDevice_t,
+    count: *mut u32,
+    infos: *mut nvml_sys::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    // SAFETY: as above.
+    unsafe {
+        fill::<WORDS>(infos, (*count).min(100));
+        let fits = *count >= 100;
+        *count = 100;
+        if fits { nvml_sys::NVML_SUCCESS } else { nvml_sys::NVML_ERROR_INSUFFICIENT_SIZE }
+    }
+}
+
+/// Says that there is too little room, and counts fewer than there is room for.
+unsafe extern "C" fn nonsense(
+    _device: nvml_sys::nvmlDevice_t,
+    count: *mut u32,
+    infos: *mut nvml_sys::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    // SAFETY: as above.
+    unsafe {
+        fill::<3>(infos, *count);
+        *count = 1;
+    }
+    nvml_sys::NVML_ERROR_INSUFFICIENT_SIZE
+}
+
+/// Says that it wrote more than there was room for.
+unsafe extern "C" fn boasting(
+    _device: nvml_sys::nvmlDevice_t,
+    count: *mut u32,
+    infos: *mut nvml_sys::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    // SAFETY: as above.
+    unsafe {
+        fill::<3>(infos, *count);
+        *count = u32::MAX;
+    }
+    nvml_sys::NVML_SUCCESS
+}
+
+#[test]
+fn drivers_with_other_manners_are_understood() {
+    let (driver, _nvml) = toml("[[gpu]]");
+    let pids = |list: &ProcessList| list.iter().map(|it| it.pid).collect::<Vec<_>>();
+    for function in [clearing::<3> as List, clearing::<4>] {
+        let gpu = with_list(&driver, function).device(0).unwrap();
+        let mut list = ProcessList::with_capacity(16);
+        for _ in 0..2 {
+            gpu.compute_processes(&mut list).unwrap();
+            assert_eq!(list.iter().collect::<Vec<_>>(), [70, 71].map(|pid| entry(pid, Some(8 * MIB), None)));
+        }
+    }
+    for function in [filling::<3> as List, filling::<4>] {
+        let gpu = with_list(&driver, function).device(0).unwrap();
+        let mut list = ProcessList::with_capacity(16);
+        // What was filled is shown, though the list is cut.
+        for _ in 0..2 {
+            gpu.compute_processes(&mut list).unwrap();
+            assert_eq!((pids(&list), list.total()), ((70..86).collect(), 100));
+        }
+        let mut list = ProcessList::with_capacity(100);
+        gpu.compute_processes(&mut list).unwrap();
+        assert_eq!((pids(&list), list.total()), ((70..170).collect(), 100));
+    }
+    for (function, total) in [(nonsense as List, 1), (boasting, u32::MAX as usize)] {
+        let nvml = with_list(&driver, function);
+        let mut list = ProcessList::with_capacity(16);
+        nvml.device(0).unwrap().compute_processes(&mut list).unwrap();
+        assert!(list.len() <= list.total().min(16));
+        assert_eq!(list.total(), total);
+        let mut info = igpu::GpuInfo::new(&nvml, 0, 16).unwrap();
+        info.update().unwrap();
+        assert_eq!(info.processes.cut(), info.processes.total() - info.processes.len());
+        assert!(!info.to_string().is_empty());
+    }
+}

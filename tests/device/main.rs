@@ -1,0 +1,36 @@
+//! Every method of `Device` against what the scenario says, the truth of its signals, and what the raw call answers.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod lists;
+mod refusals;
+mod several;
+mod truth;
+
+use std::{
+    collections::BTreeMap,
+    ffi::{CStr, c_void},
+    time::Duration,
+};
+
+use common::{METHODS, batch, code, library, named, refused, symbol, toml, with};
+use igpu::{
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, Error, FieldId, FieldValue, MemoryInfo,
+    MigMode, Nvml, PcieCounter, PerformanceState, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode,
+    RunningProcess, Sample, SampleKind, TemperatureSensor, Utilization, Value,
+};
+use nvml_sim::{SharedDriver, control::Quantity};
+use nvml_sys::nvmlReturn_t;
+
+const MIB: u64 = 1 << 20;
+
+fn whole(value: f64) -> u64 {
+    (value + 0.5) as u64
+}
+
+fn parent() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+/// How many of METHODS call for the compute list.
+const METHODS_LISTING_COMPUTE: u64 = 1;

@@ -1,0 +1,179 @@
+//! What a driver lacks or refuses, and what it answers instead of what it should.
+
+use super::*;
+
+/// A driver that has nothing but what is needed to get at a GPU.
+#[test]
+fn every_method_names_the_symbol_that_is_missing() {
+    let (_driver, nvml) = {
+        let hidden: Vec<String> = nvml_sys::NAMES
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .filter(|name| name.starts_with("nvmlDevice") && !name.starts_with("nvmlDeviceGetHandleByIndex"))
+            .map(|name| format!("'{name}'"))
+            .collect();
+        toml(&format!("[[gpu]]\n[driver]\nhidden = [{}]", hidden.join(",")))
+    };
+    let gpu = nvml.device(0).unwrap();
+    let known: Vec<&str> = nvml_sys::NAMES.iter().map(|name| name.to_str().unwrap()).collect();
+    for (name, method) in METHODS {
+        match method(&gpu) {
+            Err(Error::MissingSymbol { symbol }) => assert!(known.contains(&symbol), "{name} names {symbol}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    let error = gpu.field_values(&mut [FieldValue::new(FieldId::POWER_INSTANT, 0)]).unwrap_err();
+    assert_eq!(error, Error::MissingSymbol { symbol: "nvmlDeviceGetFieldValues" });
+    assert_eq!(error.code(), Some(ReturnCode::FUNCTION_NOT_FOUND));
+    assert!(error.to_string().contains("newer driver"));
+    // All readings of such a GPU are missing, and that is no failure.
+    let mut info = igpu::GpuInfo::new(&nvml, 0, 4).unwrap();
+    assert_eq!((info.update(), info.error().cloned(), info.name, info.power.draw), (Ok(()), None, None, None));
+}
+
+/// The list of the tests has every method that the sources have.
+#[test]
+fn no_method_is_left_out() {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/device")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let mut in_device = false;
+        for line in text.lines() {
+            in_device = if line.starts_with("impl Device {") { true } else { in_device && line != "}" };
+            let name = line.strip_prefix("    pub fn ").and_then(|rest| rest.split(['(', '<']).next());
+            found.extend(name.filter(|_| in_device).map(str::to_owned));
+        }
+    }
+    assert!(found.len() >= METHODS.len(), "the sources were not read: {found:?}");
+    // No calls of the driver; those by kind or batch, which others of the list stand for; and the sampler's own.
+    let others = ["nvml", "handle", "processes", "field_values"];
+    let listed = |name: &str| others.contains(&name) || METHODS.iter().any(|(method, _)| *method == name);
+    let of_the_sampler = |name: &str| name.contains("gpm") || name == "sample_capacity";
+    let left_out: Vec<_> = found.iter().filter(|name| !listed(name) && !of_the_sampler(name)).collect();
+    assert!(left_out.is_empty(), "{left_out:?}");
+}
+
+#[test]
+fn any_code_comes_through_any_method() {
+    let (driver, nvml) = named("mig");
+    let gpu = nvml.device(0).unwrap().mig_device(0).unwrap();
+    for number in [1, 2, 3, 4, 15, 16, 17, 31, 4711, u32::MAX] {
+        driver.clear_faults();
+        driver.add_faults(&format!("[[fault]]\nreturn = {number}")).unwrap();
+        for (name, method) in METHODS {
+            match method(&gpu) {
+                Err(Error::Nvml { call, code: answer }) => {
+                    assert_eq!(answer, code(number), "{name}");
+                    assert!(call.starts_with("nvmlDevice"));
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+    let unknown = gpu.name().unwrap_err();
+    assert!(unknown.to_string().contains("code 4294967295") && unknown.to_string().contains("nvml.h"), "{unknown}");
+    // NOT_FOUND is no failure where it says that there is nothing new.
+    driver.clear_faults();
+    driver.add_faults("[[fault]]\nreturn = 'NOT_FOUND'").unwrap();
+    for (name, method) in METHODS {
+        let nothing_new = name == "samples" || name == "process_utilization";
+        assert_eq!(method(&gpu).is_ok(), nothing_new, "{name}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_kept_or_harmless() {
+    for scenario in ["workstation", "mig", "old-driver"] {
+        let (driver, nvml) = named(scenario);
+        for value in [-1, i64::MIN, i64::MAX, 1 << 31, 101] {
+            driver.clear_faults();
+            driver.add_faults(&format!("[[fault]]\ngpu = 0\nvalue = {value}")).unwrap();
+            let gpu = nvml.device(0).unwrap();
+            for (_, method) in METHODS {
+                let _ = method(&gpu);
+            }
+            let info = nvml.get_device(0).unwrap();
+            assert!(info.to_string().lines().count() > 30);
+            assert!(info.to_string().lines().all(|line| line.len() < 400));
+        }
+        driver.clear_faults();
+        driver.add_faults("[[fault]]\ngpu = 0\nvalue = 4711").unwrap();
+        let gpu = nvml.device(0).unwrap();
+        assert_eq!(gpu.performance_state().unwrap(), PerformanceState(4711));
+        assert_eq!(gpu.compute_mode().unwrap(), ComputeMode(4711));
+        assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(4711));
+        assert!(gpu.persistence_mode().unwrap());
+    }
+    // A sampling of MIG devices that has no end.
+    let (driver, nvml) = named("mig");
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMaxMigDeviceCount'\nvalue = -1").unwrap();
+    assert_eq!(nvml.device(0).unwrap().max_mig_device_count().unwrap(), u32::MAX);
+    driver.reset_counters();
+    assert!(nvml.visible_devices_index().is_ok());
+    assert!(driver.calls("nvmlDeviceGetMigDeviceHandleByIndex") <= 64);
+}
+
+#[test]
+fn temperatures_below_zero() {
+    for hidden in ["", "driver = { hidden = ['nvmlDeviceGetTemperatureV'] }\n"] {
+        let (driver, nvml) = toml(&format!("{hidden}[[gpu]]"));
+        driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nvalue = -7").unwrap();
+        assert_eq!(nvml.device(0).unwrap().temperature(TemperatureSensor::GPU).unwrap(), -7);
+        assert!(nvml.get_device(0).unwrap().to_string().contains("Temperature : -7.00C\n"));
+    }
+}
+
+#[test]
+fn memory_falls_back_to_its_first_version() {
+    let without = "driver = { hidden = ['nvmlDeviceGetMemoryInfo_v2'] }\n";
+    let gpu = "[[gpu]]\nmemory = { total_mib = 1000, used_mib = 300, reserved_mib = 100 }";
+    let second = MemoryInfo { total: 1000 * MIB, used: 300 * MIB, free: 600 * MIB, reserved: Some(100 * MIB) };
+    let first = MemoryInfo { used: 400 * MIB, reserved: None, ..second };
+    let (_driver, nvml) = toml(&format!("{without}{gpu}"));
+    assert_eq!(nvml.device(0).unwrap().memory_info().unwrap(), first);
+    // A driver that has the symbol and refuses the version of the struct is asked once.
+    for refusal in ["ARGUMENT_VERSION_MISMATCH", "FUNCTION_NOT_FOUND"] {
+        let (driver, nvml) = toml(gpu);
+        driver
+            .add_faults(&format!("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = '{refusal}'"))
+            .unwrap();
+        let device = nvml.device(0).unwrap();
+        for _ in 0..3 {
+            assert_eq!(device.memory_info().unwrap(), first);
+        }
+        assert_eq!((driver.calls("nvmlDeviceGetMemoryInfo_v2"), driver.calls("nvmlDeviceGetMemoryInfo")), (1, 3));
+    }
+    // Any other refusal is an answer, and no reason to ask otherwise.
+    let (driver, nvml) = toml(gpu);
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'NOT_SUPPORTED'\nnth = 1").unwrap();
+    let device = nvml.device(0).unwrap();
+    assert_eq!(refused(device.memory_info()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(device.memory_info().unwrap(), second);
+    assert_eq!(driver.calls("nvmlDeviceGetMemoryInfo"), 0);
+    // Unified memory.
+    let (_driver, nvml) = toml("[[gpu]]\nmemory = { supported = false }");
+    assert_eq!(refused(nvml.device(0).unwrap().memory_info()), ReturnCode::NOT_SUPPORTED);
+}
+
+#[test]
+fn temperature_and_fans_and_addresses_fall_back_too() {
+    let hidden = "hidden = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
+    let (_driver, nvml) = with("workstation", "");
+    let whole = nvml.device(1).unwrap();
+    let scenario = nvml_sim::Scenario::named("workstation").unwrap();
+    let (driver, nvml) = toml(&scenario.text().replace("[driver]", &format!("[driver]\n{hidden}")));
+    driver.set_time(Duration::ZERO);
+    let newer = nvml.device(1).unwrap();
+    assert_eq!(newer.temperature(TemperatureSensor::GPU).unwrap(), 62);
+    assert_eq!(newer.fan_speed(), whole.fan_speed());
+    assert_eq!(newer.pci_info(), whole.pci_info());
+    // Refused by its version: the older call, from then on.
+    let (driver, nvml) = named("workstation");
+    driver
+        .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperatureV'\nreturn = 'ARGUMENT_VERSION_MISMATCH'")
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(nvml.device(0).unwrap().temperature(TemperatureSensor::GPU).unwrap(), 61);
+    }
+    assert_eq!((driver.calls("nvmlDeviceGetTemperatureV"), driver.calls("nvmlDeviceGetTemperature")), (1, 3));
+}

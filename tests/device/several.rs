@@ -1,0 +1,183 @@
+//! Calls that give several values: texts, fields, rings, the use of processes.
+
+use super::*;
+
+#[test]
+fn texts_of_any_kind_are_taken() {
+    let (driver, nvml) = named("hgx-h100");
+    let gpu = nvml.device(0).unwrap();
+    let name = |fault: &str| {
+        driver.clear_faults();
+        driver.add_faults(&format!("[[fault]]\nfunction = 'nvmlDeviceGet*'\n{fault}")).unwrap();
+        let texts = [gpu.name(), gpu.uuid(), gpu.serial()].map(|text| text.unwrap().to_string());
+        assert!(texts.iter().all(|text| *text == texts[0]));
+        let _ = (gpu.vbios_version(), gpu.pci_info());
+        texts[0].clone()
+    };
+    assert_eq!(name("text = ''"), "");
+    assert_eq!(name("text = 'é\\u001b[31m'").chars().next(), Some('é'));
+    assert_eq!(name("text = \"a\\u001b[31mb\""), "a\u{1b}[31mb", "kept as it is; escaped where it is shown");
+    assert_eq!(name("bytes = [71, 255, 254, 80]"), "G\u{fffd}\u{fffd}P");
+    assert_eq!(name("bytes = [71, 80, 0, 85]"), "GP");
+    // Without a NUL the buffer is the text, and nothing behind it is read.
+    assert_eq!(name("text = 'abc'\nno_nul = true"), "abc".repeat(32));
+    assert_eq!(name("bytes = [255]\nno_nul = true"), "\u{fffd}".repeat(32), "three bytes each");
+    assert_eq!(name("text = 'aé'\nno_nul = true").len(), 96);
+    assert_eq!(gpu.vbios_version().unwrap().as_str(), format!("{}a", "aé".repeat(10)), "half a letter does not fit");
+    let text = "x".repeat(95);
+    assert_eq!(name(&format!("text = '{text}'")), text);
+}
+
+#[test]
+fn fields_of_all_types() {
+    let (_driver, nvml) = toml(
+        "[[gpu]]
+        field = [
+            { id = 900, type = 'double', value = 36.625 },
+            { id = 901, type = 'uint', value = 4294967295 },
+            { id = 902, type = 'ulong', value = 9007199254740992 },
+            { id = 903, type = 'ulonglong', value = 9007199254740993 },
+            { id = 904, type = 'slonglong', value = -5000000000 },
+            { id = 905, type = 'sint', value = -40 },
+            { id = 906, type = 'ushort', value = 65535 },
+            { id = 907, type = { raw = 77 }, value = 1 },
+            { id = 908, return = 'GPU_IS_LOST' },
+            { id = 909, return = 4711 },
+            { id = 910, scope = 3, value = 11 },
+        ]",
+    );
+    let gpu = nvml.device(0).unwrap();
+    let ids: Vec<(u32, u32)> = (900..=910).map(|id| (id, 3)).chain([(910, 4), (900, 0)]).collect();
+    let answers = batch(&gpu, &ids);
+    let expected = [
+        Value::Double(36.625),
+        Value::UnsignedInt(u32::MAX),
+        Value::UnsignedLong(1 << 53),
+        Value::UnsignedLongLong(1 << 53),
+        Value::SignedLongLong(-5_000_000_000),
+        Value::SignedInt(-40),
+        Value::UnsignedShort(u16::MAX),
+    ];
+    for (answer, expected) in answers.iter().zip(expected) {
+        assert_eq!(answer.value(), Ok(expected));
+    }
+    let numbers: Vec<u64> = answers.iter().take(7).map(|answer| answer.value().unwrap().as_u64()).collect();
+    assert_eq!(numbers, [36, u64::from(u32::MAX), 1 << 53, 1 << 53, 0, 0, 65_535]);
+    let floats = [0, 4, 5].map(|place: usize| answers[place].value().unwrap().as_f64());
+    assert_eq!(floats, [36.625, -5e9, -40.0]);
+    // Each entry has its own answer: one that fails takes no other away.
+    let unknown = Error::UnknownValueType { call: "nvmlDeviceGetFieldValues", value_type: 77 };
+    assert_eq!(answers[7].value(), Err(unknown.clone()));
+    assert!(unknown.to_string().contains("77") && unknown.code().is_none());
+    assert_eq!(refused(answers[8].value()), ReturnCode::GPU_IS_LOST);
+    assert_eq!(refused(answers[9].value()), code(4711));
+    assert_eq!(answers[10].value(), Ok(Value::UnsignedInt(11)));
+    assert_eq!(refused(answers[11].value()), ReturnCode::NOT_SUPPORTED, "the scope counts");
+    assert_eq!(answers[12].value(), Ok(Value::Double(36.625)));
+    assert!(format!("{:?}", answers[8]).contains("GPU_IS_LOST"));
+    // An entry that was answered before is asked anew.
+    let mut again = [answers[0], answers[9]];
+    gpu.field_values(&mut again).unwrap();
+    assert_eq!((again[0].value(), again[1].field(), again[1].scope()), (Ok(Value::Double(36.625)), FieldId(909), 3));
+    assert_eq!(refused(gpu.field_values(&mut [])), ReturnCode::INVALID_ARGUMENT);
+}
+
+#[test]
+fn fields_carry_their_time() {
+    let (driver, nvml) = toml("driver = { field_latency_us = 1500 }\n[[gpu]]\npower = { draw_w = 75 }");
+    driver.set_time(Duration::from_secs(4));
+    let gpu = nvml.device(0).unwrap();
+    let answer = batch(&gpu, &[(185, 0)])[0];
+    assert_eq!(answer.timestamp_us(), 1_700_000_004_000_000 - 1500);
+    assert_eq!(answer.latency_us(), 1500);
+    assert_eq!(answer.value(), Ok(Value::UnsignedInt(75_000)));
+    // One call for the whole batch, and a failure of it is one of the call.
+    driver.reset_counters();
+    batch(&gpu, &[(185, 0), (186, 0), (83, 0)]);
+    assert_eq!(driver.total_calls(), 1);
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nreturn = 'UNKNOWN'").unwrap();
+    let mut entry = [answer];
+    assert_eq!(refused(gpu.field_values(&mut entry)), ReturnCode::UNKNOWN);
+    assert!(entry[0].value().is_err(), "an old answer must not look like a new one");
+}
+
+#[test]
+fn rings_are_drained_without_loss_or_repetition() {
+    let (driver, nvml) = named("workstation");
+    let gpu = nvml.device(1).unwrap();
+    for (kind, period_ms, length) in [(SampleKind::TOTAL_POWER, 20, 120), (SampleKind::GPU_UTILIZATION, 167, 100)] {
+        let mut room = [Sample::default(); 128];
+        let (mut last, mut stamps) = (0, Vec::new());
+        driver.set_time(Duration::ZERO);
+        assert_eq!(gpu.samples(kind, 0, &mut room).unwrap().entries().len(), 0, "NOT_FOUND is nothing new");
+        // Drained in unequal steps, all shorter than the ring.
+        for step in [1, 19, 20, 500, 0, 333, 1500, 7, 2399] {
+            driver.step(Duration::from_millis(step));
+            let samples = gpu.samples(kind, last, &mut room).unwrap();
+            stamps.extend(samples.entries().iter().map(Sample::timestamp_us));
+            for sample in samples.iter() {
+                let (stamp, value) = sample.unwrap();
+                let at = Duration::from_micros(stamp - 1_700_000_000_000_000);
+                if kind == SampleKind::GPU_UTILIZATION {
+                    let truth = driver.truth(1, Quantity::UtilizationGpu, at);
+                    assert_eq!(value, Value::UnsignedInt(whole(truth) as u32));
+                } else {
+                    // The mean over the 20 ms before, of a signal as good as straight there.
+                    let truth = driver.truth(1, Quantity::Power, at - Duration::from_millis(10));
+                    assert!((value.as_f64() / 1e3 - truth).abs() < 0.002, "{value:?} is not {truth}");
+                }
+            }
+            last = samples.newest_us().unwrap_or(last);
+        }
+        let count = driver.now().as_millis() as usize / period_ms;
+        let expected: Vec<u64> =
+            (1..=count).map(|nth| 1_700_000_000_000_000 + (nth * period_ms * 1000) as u64).collect();
+        assert_eq!(stamps, expected);
+        // Left alone for longer than it lasts, the ring has the newest.
+        driver.step(Duration::from_secs(100));
+        let samples = gpu.samples(kind, last, &mut room).unwrap();
+        assert_eq!(samples.entries().len(), length);
+        let newest = driver.now().as_millis() as usize / period_ms * period_ms;
+        assert_eq!(samples.newest_us(), Some(1_700_000_000_000_000 + newest as u64 * 1000));
+    }
+    // Room for fewer: the oldest come first, and none is skipped.
+    let mut room = [Sample::default(); 50];
+    let first = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut room).unwrap();
+    let (count, newest) = (first.entries().len(), first.newest_us().unwrap());
+    assert_eq!(count, 50);
+    let second = gpu.samples(SampleKind::TOTAL_POWER, newest, &mut room).unwrap();
+    assert_eq!(second.entries()[0].timestamp_us(), newest + 20_000);
+    assert_eq!(refused(gpu.samples(SampleKind(99), 0, &mut room).map(drop)), ReturnCode::INVALID_ARGUMENT);
+    assert!(gpu.samples(SampleKind::TOTAL_POWER, 0, &mut []).is_err());
+}
+
+#[test]
+fn process_utilization_leaves_out_what_is_no_process() {
+    let (driver, nvml) = toml(
+        "[[gpu]]
+        process = [
+            { pid = 100, sm = 30, mem = 20, enc = 1, dec = 2 }, { pid = 0, sm = 50 }, { pid = 101, sm = 0 },
+            { pid = 102, sm = 100 }, { pid = 103, sm = { square = { low = 0, high = 40, period_s = 20 } } },
+        ]",
+    );
+    let gpu = nvml.device(0).unwrap();
+    driver.set_time(Duration::from_secs(5));
+    let mut room = [ProcessUtilization::default(); 16];
+    let pids = |uses: &[ProcessUtilization]| uses.iter().map(ProcessUtilization::pid).collect::<Vec<_>>();
+    let uses = gpu.process_utilization(0, &mut room).unwrap();
+    assert_eq!(pids(uses), [100, 102, 103]);
+    let first = uses[0];
+    assert_eq!((first.sm(), first.memory(), first.encoder(), first.decoder()), (30, 20, 1, 2));
+    // Stamps differ by process; the greatest is the one to carry.
+    let newest = uses.iter().map(ProcessUtilization::timestamp_us).max().unwrap();
+    assert!(uses.iter().any(|used| used.timestamp_us() < newest));
+    assert_eq!(gpu.process_utilization(newest, &mut room).unwrap().len(), 0);
+    driver.set_time(Duration::from_secs(15));
+    assert_eq!(pids(gpu.process_utilization(newest, &mut room).unwrap()), [100, 102]);
+    assert_eq!(refused(gpu.process_utilization(0, &mut room[..1])), ReturnCode::INSUFFICIENT_SIZE);
+    // Numbers beyond 100 % are no data.
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetProcessUtilization'\nvalue = 4294967295").unwrap();
+    assert_eq!(gpu.process_utilization(0, &mut room).unwrap().len(), 0);
+    let (_driver, nvml) = toml("[[gpu]]\nprocess = []");
+    assert_eq!(nvml.device(0).unwrap().process_utilization(0, &mut room).unwrap().len(), 0, "idle");
+}

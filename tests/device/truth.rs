@@ -1,0 +1,295 @@
+//! Every method against the truth of a scenario, and against what the functions themselves answer.
+
+use super::*;
+
+/// Times at which signals are compared with the truth: off the sensors' refreshes, and on them.
+fn times() -> impl Iterator<Item = Duration> {
+    [0, 1, 1000, 3_333, 5_000, 12_345, 77_777].into_iter().map(Duration::from_millis)
+}
+
+/// All that changes, against the truth of its moment.
+fn follows_the_truth(driver: &SharedDriver, gpu: &Device, refresh: Duration, window: Duration) {
+    let index = gpu.index().unwrap();
+    for at in times() {
+        driver.set_time(at);
+        let now = |quantity| whole(driver.truth(index, quantity, at)) as u32;
+        let expected = Utilization { gpu: now(Quantity::UtilizationGpu), memory: now(Quantity::UtilizationMemory) };
+        assert_eq!(gpu.utilization_rates().unwrap(), expected, "{at:?}");
+        assert_eq!(gpu.memory_info().unwrap().used, whole(driver.truth(index, Quantity::MemoryUsed, at)));
+        assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), now(Quantity::Temperature) as i32);
+        assert_eq!(gpu.clock(Clock::GRAPHICS).unwrap(), now(Quantity::ClockGraphics));
+        assert_eq!(gpu.clock(Clock::SM).unwrap(), now(Quantity::ClockSm));
+        assert_eq!(gpu.clock(Clock::MEMORY).unwrap(), now(Quantity::ClockMemory));
+        // The sensor shows the mean over its window before its last refresh: between the extremes of the truth there.
+        let end = refresh * (at.as_nanos() / refresh.as_nanos()) as u32;
+        let start = end.saturating_sub(window);
+        let seen = (0..=100).map(|part| driver.truth(index, Quantity::Power, start + (end - start) * part / 100));
+        let (low, high) = seen.fold((f64::MAX, f64::MIN), |(low, high), watts| (low.min(watts), high.max(watts)));
+        let watts = f64::from(gpu.power_usage().unwrap()) / 1e3;
+        if end >= window {
+            assert!((low - 0.002..=high + 0.002).contains(&watts), "{watts} is not in {low}..{high} at {at:?}");
+        }
+    }
+}
+
+#[test]
+fn workstation() {
+    let (driver, nvml) = named("workstation");
+    driver.set_time(Duration::ZERO);
+    let gpu = nvml.device(0).unwrap();
+    assert_eq!(gpu.name().unwrap().as_str(), "GeForce GTX 1080 Ti");
+    assert_eq!(refused(gpu.serial()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(gpu.uuid().unwrap().as_str(), "GPU-115dafb8-26db-32ba-d729-f21b29fc001f");
+    assert_eq!(gpu.vbios_version().unwrap().as_str(), "86.02.39.00.01");
+    assert_eq!((gpu.index().unwrap(), gpu.minor_number().unwrap()), (0, 0));
+    let pci = gpu.pci_info().unwrap();
+    assert_eq!((pci.domain, pci.bus, pci.device), (0, 0x88, 0));
+    assert_eq!((pci.device_id, pci.sub_system_id), (0x1B06_10DE, 0x1210_196E));
+    assert_eq!(pci.bus_id.as_str(), "00000000:88:00.0");
+    assert_eq!((gpu.pcie_link_generation().unwrap(), gpu.max_pcie_link_generation().unwrap()), (3, 3));
+    assert_eq!((gpu.pcie_link_width().unwrap(), gpu.max_pcie_link_width().unwrap()), (16, 16));
+    let clocks = [Clock::GRAPHICS, Clock::SM, Clock::MEMORY, Clock::VIDEO];
+    assert_eq!(clocks.map(|clock| gpu.clock(clock).unwrap()), [1911, 1911, 5005, 1708]);
+    assert_eq!(clocks.map(|clock| gpu.max_clock(clock).unwrap()), [1911, 1911, 5505, 1708]);
+    assert_eq!(refused(gpu.clock(Clock(77))), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(gpu.cuda_compute_capability().unwrap(), (6, 1));
+    assert_eq!(gpu.core_count().unwrap(), 3584);
+    assert_eq!(gpu.utilization_rates().unwrap(), Utilization { gpu: 44, memory: 35 });
+    assert_eq!((gpu.encoder_utilization().unwrap(), gpu.decoder_utilization().unwrap()), ((0, 167_000), (0, 167_000)));
+    let (total, used) = (11_721_506_816, 10_799 * MIB);
+    let memory = MemoryInfo { total, used, free: total - used, reserved: Some(0) };
+    assert_eq!(gpu.memory_info().unwrap(), memory);
+    assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 61);
+    assert_eq!(refused(gpu.temperature(TemperatureSensor(9))), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(refused(gpu.memory_temperature()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(gpu.fan_speed().unwrap(), 36);
+    assert_eq!(gpu.performance_state().unwrap(), PerformanceState(2));
+    assert_eq!(gpu.pcie_throughput(PcieCounter::TX).unwrap(), 51_200);
+    driver.set_time(Duration::from_secs(3));
+    assert_eq!(gpu.pcie_bytes(PcieCounter::TX).unwrap(), 3 * 51_200 * 1024);
+    driver.set_time(Duration::from_secs(7));
+    assert_eq!(gpu.pcie_bytes(PcieCounter::RX).unwrap(), 7 * 204_800 * 1024, "a whole swing adds up to its mean");
+    assert_eq!(gpu.pcie_replay_counter().unwrap(), 0);
+    assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::SW_POWER_CAP);
+    assert_eq!(refused(gpu.total_ecc_errors(EccError::CORRECTED, EccCounter::VOLATILE)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!((gpu.compute_mode().unwrap(), gpu.persistence_mode().unwrap()), (ComputeMode::DEFAULT, false));
+    let powers = [gpu.power_usage(), gpu.power_average(), gpu.power_instant()];
+    assert_eq!(powers.map(Result::unwrap), [122_230; 3]);
+    assert_eq!(gpu.total_energy().unwrap(), 7 * 122_230);
+    assert!(gpu.power_management_mode().unwrap());
+    assert_eq!((gpu.power_management_limit().unwrap(), gpu.enforced_power_limit().unwrap()), (250_000, 250_000));
+    assert_eq!(gpu.power_limit_constraints().unwrap(), (125_000, 300_000));
+    assert_eq!(refused(gpu.mig_mode()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!((gpu.max_mig_device_count().unwrap(), gpu.is_mig_device().unwrap()), (0, false));
+    assert_eq!(refused(gpu.mig_device(0)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.mig_parent()), ReturnCode::INVALID_ARGUMENT);
+    // What the driver keeps for itself is not counted as used.
+    assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved, Some(whole(81.5 * MIB as f64)));
+    for index in 0..4 {
+        let gpu = nvml.device(index).unwrap();
+        follows_the_truth(&driver, &gpu, Duration::from_millis(20), Duration::from_millis(10));
+        for at in times() {
+            driver.set_time(at);
+            let refreshed = Duration::from_millis(at.as_millis() as u64 / 20 * 20);
+            let joules = driver.truth(index, Quantity::Energy, refreshed);
+            assert_eq!(gpu.total_energy().unwrap(), whole(joules * 1e3));
+        }
+    }
+}
+
+#[test]
+fn hgx_h100() {
+    let (driver, nvml) = named("hgx-h100");
+    assert_eq!(nvml.device_count().unwrap(), 8);
+    for index in 0..8 {
+        let gpu = nvml.device(index).unwrap();
+        assert_eq!(gpu.serial().unwrap().as_str(), (1_652_823_054_101u64 + u64::from(index)).to_string());
+        assert_eq!(gpu.pci_info().unwrap().bus, 0x18 + index);
+        assert_eq!(gpu.minor_number().unwrap(), index);
+        assert_eq!((gpu.cuda_compute_capability().unwrap(), gpu.core_count().unwrap()), ((9, 0), 16_896));
+        assert!(gpu.persistence_mode().unwrap());
+        assert_eq!(refused(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
+        let ecc = |error, counter| gpu.total_ecc_errors(error, counter).unwrap();
+        assert_eq!(ecc(EccError::CORRECTED, EccCounter::VOLATILE), 0);
+        assert_eq!(ecc(EccError::CORRECTED, EccCounter::AGGREGATE), 2);
+        assert_eq!(ecc(EccError::UNCORRECTED, EccCounter::AGGREGATE), 0);
+        assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: false, pending: false });
+        follows_the_truth(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
+    }
+    // The instant sensor sees the last 25 ms of each 100: at 4 s and 50 ms a new period is on, its 3.6 s mean is not.
+    driver.set_time(Duration::from_millis(8_150));
+    let gpu = nvml.device(0).unwrap();
+    assert_eq!(gpu.power_instant().unwrap(), 690_000);
+    let mean = 0.1 * 690.0 + 0.3 * 690.0 + 0.6 * 180.0;
+    assert_eq!(gpu.power_average().unwrap(), (1e3 * (mean - 0.0)) as u32);
+    // Scopes: the module draws 45 W more than the GPU, the memory 62.5 W by itself.
+    let answers =
+        batch(&gpu, &[(185, FieldId::SCOPE_MODULE), (186, FieldId::SCOPE_MODULE), (185, FieldId::SCOPE_MEMORY)]);
+    let values: Vec<u64> = answers.iter().map(|answer| answer.value().unwrap().as_u64()).collect();
+    assert_eq!(values, [(1e3 * mean) as u64 + 45_000, 735_000, 62_500]);
+    driver.set_time(Duration::from_secs(45));
+    assert_eq!(gpu.memory_temperature().unwrap(), 70);
+    // Throttled for a quarter of the 85 % of the time that it is busy, in ns.
+    driver.set_time(Duration::from_secs(40));
+    assert_eq!(gpu.field(FieldId(74), 0).unwrap(), Value::UnsignedLongLong(8_500_000_000));
+    // NVLink: the sum of all links, or each its part.
+    let links = batch(&gpu, &[(138, FieldId::SCOPE_ALL_LINKS), (138, 0), (138, 99)]);
+    let all = links[0].value().unwrap().as_u64();
+    assert_eq!(all, 10 * (4.0 * (0.4 * 150e6 + 0.6 * 1e6)) as u64);
+    assert_eq!(links[1].value().unwrap().as_u64(), whole(all as f64 / 18.0));
+    assert_eq!(refused(links[2].value()), ReturnCode::INVALID_ARGUMENT);
+}
+
+#[test]
+fn mig() {
+    // With a hole in the numbering, as destroyed instances leave one.
+    let scenario = nvml_sim::Scenario::named("mig").unwrap().text().to_owned();
+    let (driver, nvml) =
+        toml(&scenario.replace("gi = 11", "index = 3\ngi = 11").replace("gi = 12", "index = 4\ngi = 12"));
+    driver.set_time(Duration::from_secs(1));
+    let gpu = nvml.device(0).unwrap();
+    assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: true, pending: true });
+    // A divided GPU does not tell how busy it is.
+    assert_eq!(refused(gpu.utilization_rates()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.encoder_utilization()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.process_utilization(0, &mut [])), ReturnCode::NOT_SUPPORTED);
+    let most = gpu.max_mig_device_count().unwrap();
+    assert_eq!(most, 7);
+    let mut found = Vec::new();
+    for index in 0..most {
+        match gpu.mig_device(index) {
+            Ok(part) => found.push((index, part)),
+            Err(error) => assert_eq!(error.code(), Some(ReturnCode::NOT_FOUND)),
+        }
+    }
+    let ids: Vec<_> = found
+        .iter()
+        .map(|(index, part)| (*index, part.gpu_instance_id().unwrap(), part.compute_instance_id().unwrap()))
+        .collect();
+    assert_eq!(ids, [(0, 1, 0), (1, 5, 0), (3, 11, 0), (4, 12, 0)]);
+    assert_eq!(refused(gpu.mig_device(7)), ReturnCode::INVALID_ARGUMENT);
+    let part = &found[1].1;
+    assert!(part.is_mig_device().unwrap());
+    assert_eq!(part.name().unwrap().as_str(), "NVIDIA H100 80GB HBM3 MIG 2g.20gb");
+    assert_eq!(part.uuid().unwrap().as_str(), "MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d2");
+    let memory = part.memory_info().unwrap();
+    assert_eq!((memory.total, memory.used), (20_096 * MIB, 10_000 * MIB));
+    assert_eq!(part.mig_parent().unwrap().uuid().unwrap(), gpu.uuid().unwrap());
+    assert_eq!(refused(gpu.gpu_instance_id()), ReturnCode::INVALID_ARGUMENT);
+    // Lists: the GPU's has all with their instances, an instance's only its own.
+    let mut list = ProcessList::with_capacity(8);
+    gpu.compute_processes(&mut list).unwrap();
+    let places: Vec<_> =
+        list.iter().map(|it| (it.used_gpu_memory, it.gpu_instance_id, it.compute_instance_id)).collect();
+    assert_eq!(places, [(Some(18_000 * MIB), Some(1), Some(0)), (Some(9_000 * MIB), Some(5), Some(0))]);
+    part.compute_processes(&mut list).unwrap();
+    assert_eq!(list.iter().map(|it| it.gpu_instance_id).collect::<Vec<_>>(), [Some(5)]);
+    assert_eq!(refused(part.mps_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!((list.len(), list.total()), (0, 0), "a refusal leaves no old entries");
+    follows_the_truth(&driver, &nvml.device(1).unwrap(), Duration::from_millis(100), Duration::from_millis(25));
+}
+
+#[test]
+fn laptop() {
+    let (driver, nvml) = named("laptop");
+    let gpu = nvml.device(0).unwrap();
+    for answer in [gpu.fan_speed(), gpu.power_management_limit(), gpu.enforced_power_limit(), gpu.memory_temperature()]
+    {
+        assert_eq!(refused(answer), ReturnCode::NOT_SUPPORTED);
+    }
+    assert_eq!(refused(gpu.power_limit_constraints()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.power_management_mode()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.total_energy()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!((gpu.pcie_link_generation().unwrap(), gpu.max_pcie_link_generation().unwrap()), (1, 4));
+    assert_eq!((gpu.pcie_link_width().unwrap(), gpu.max_pcie_link_width().unwrap()), (8, 8));
+    assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::GPU_IDLE);
+    driver.set_time(Duration::from_secs(1));
+    assert_eq!(gpu.decoder_utilization().unwrap().0, 14);
+    let mut list = ProcessList::with_capacity(8);
+    gpu.graphics_processes(&mut list).unwrap();
+    assert_eq!(list.iter().map(|it| it.used_gpu_memory).collect::<Vec<_>>(), [None, None]);
+    follows_the_truth(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
+}
+
+/// A driver of 2018 gives values by the calls of its time, and for what it has no call the name of the missing one.
+#[test]
+fn old_driver() {
+    let (driver, nvml) = named("old-driver");
+    driver.set_time(Duration::from_secs(2));
+    let gpu = nvml.device(1).unwrap();
+    let missing: BTreeMap<&str, &str> = METHODS
+        .iter()
+        .filter_map(|(name, method)| match method(&gpu) {
+            Err(Error::MissingSymbol { symbol }) => Some((*name, symbol)),
+            Ok(_) | Err(Error::Nvml { .. }) => None,
+            Err(other) => panic!("{name}: {other}"),
+        })
+        .collect();
+    let expected = [
+        ("compute_instance_id", "nvmlDeviceGetComputeInstanceId"),
+        ("core_count", "nvmlDeviceGetNumGpuCores"),
+        ("gpu_instance_id", "nvmlDeviceGetGpuInstanceId"),
+        ("is_mig_device", "nvmlDeviceIsMigDeviceHandle"),
+        ("max_mig_device_count", "nvmlDeviceGetMaxMigDeviceCount"),
+        ("mig_device", "nvmlDeviceGetMigDeviceHandleByIndex"),
+        ("mig_mode", "nvmlDeviceGetMigMode"),
+        ("mig_parent", "nvmlDeviceGetDeviceHandleFromMigDeviceHandle"),
+        ("mps_processes", "nvmlDeviceGetMPSComputeRunningProcesses"),
+        ("total_energy", "nvmlDeviceGetTotalEnergyConsumption"),
+    ];
+    assert_eq!(missing, BTreeMap::from(expected));
+    assert_eq!(gpu.pci_info().unwrap().bus_id.as_str(), "0000:89:00.0", "the short form of version 2");
+    let memory = gpu.memory_info().unwrap();
+    // Version 1 counts what is reserved as used.
+    assert_eq!((memory.used, memory.reserved), (whole((6525.0 + 7.8) * MIB as f64), None));
+    assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 62);
+    assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(0));
+    // Fields later than its last: each is refused by itself.
+    let fields = batch(&gpu, &[(83, 0), (185, 0), (186, 0), (82, 0)]);
+    assert!(fields.iter().all(|field| refused(field.value()) == ReturnCode::NOT_SUPPORTED));
+    let mut list = ProcessList::with_capacity(4);
+    gpu.compute_processes(&mut list).unwrap();
+    let entry = |pid, mib: u64| RunningProcess {
+        pid,
+        used_gpu_memory: Some(mib * MIB),
+        gpu_instance_id: None,
+        compute_instance_id: None,
+    };
+    assert_eq!(list.iter().collect::<Vec<_>>(), [entry(std::process::id(), 4284), entry(parent(), 2241)]);
+    assert_eq!(driver.calls("nvmlDeviceGetComputeRunningProcesses"), 1 + METHODS_LISTING_COMPUTE);
+    let power = f64::from(gpu.power_usage().unwrap()) / 1e3;
+    let truth = driver.truth(1, Quantity::Power, Duration::from_millis(1995));
+    assert!((power - truth).abs() < 0.002, "{power} is not {truth}");
+}
+
+/// The raw functions answer the same, bit for bit.
+#[test]
+fn methods_answer_what_the_functions_answer() {
+    let (driver, nvml) = named("hgx-h100");
+    driver.set_time(Duration::from_millis(12_345));
+    let raw = driver.functions();
+    for index in 0..8 {
+        let gpu = nvml.device(index).unwrap();
+        let (mut number, mut count) = (0u32, 0u64);
+        let handle = gpu.handle();
+        macro_rules! same {
+            ($method:ident, $function:ident) => {
+                // SAFETY: the simulator is loaded and initialised, and gave the handle.
+                assert_eq!(unsafe { raw.$function.unwrap()(handle, &mut number) }, nvml_sys::NVML_SUCCESS);
+                assert_eq!(gpu.$method().unwrap(), number);
+            };
+        }
+        same!(power_usage, nvmlDeviceGetPowerUsage);
+        same!(minor_number, nvmlDeviceGetMinorNumber);
+        same!(pcie_link_width, nvmlDeviceGetCurrPcieLinkWidth);
+        same!(core_count, nvmlDeviceGetNumGpuCores);
+        same!(enforced_power_limit, nvmlDeviceGetEnforcedPowerLimit);
+        same!(pcie_replay_counter, nvmlDeviceGetPcieReplayCounter);
+        // SAFETY: as above.
+        assert_eq!(unsafe { raw.nvmlDeviceGetTotalEnergyConsumption.unwrap()(handle, &mut count) }.0, 0);
+        assert_eq!(gpu.total_energy().unwrap(), count);
+        // SAFETY: as above.
+        assert_eq!(unsafe { raw.nvmlDeviceGetFanSpeed.unwrap()(handle, &mut number) }.0, 3);
+        assert_eq!(refused(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
+    }
+}

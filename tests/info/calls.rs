@@ -1,0 +1,154 @@
+//! What an update costs, and what a refusal does to it.
+
+use super::*;
+
+#[test]
+fn an_update_makes_few_calls() {
+    for (scenario, calls) in [("hgx-h100", 15), ("workstation", 16), ("laptop", 16), ("mig", 15), ("old-driver", 15)] {
+        let (driver, nvml) = named(scenario);
+        let mut gpus = nvml.devices().unwrap();
+        for gpu in &mut gpus {
+            for _ in 0..20 {
+                driver.reset_counters();
+                gpu.update().unwrap();
+                assert_eq!(driver.total_calls(), calls, "{scenario}");
+            }
+        }
+    }
+    let (driver, nvml) = named("workstation");
+    let mut gpu = nvml.get_device(1).unwrap();
+    type Update = fn(&mut GpuInfo) -> Result<()>;
+    let groups: [(&str, Update, u64); 6] = [
+        ("memory", GpuInfo::update_memory, 1),
+        ("utilization", GpuInfo::update_utilization, 4),
+        ("pci", GpuInfo::update_pci, 2),
+        ("clocks", GpuInfo::update_clocks, 3),
+        ("power", GpuInfo::update_power, 2),
+        ("processes", GpuInfo::update_processes, 3),
+    ];
+    for (group, update, calls) in groups {
+        driver.set_time(Duration::from_secs(5));
+        driver.reset_counters();
+        update(&mut gpu).unwrap();
+        assert_eq!(driver.total_calls(), calls, "{group}");
+    }
+    assert_eq!((gpu.utilization.gpu, gpu.utilization.memory), (Some(75), Some(66)), "a quarter of the swing");
+}
+
+#[test]
+fn a_group_alone_leaves_the_others_as_they_were() {
+    let (driver, nvml) = named("workstation");
+    driver.set_time(Duration::ZERO);
+    let mut gpu = nvml.get_device(1).unwrap();
+    driver.set_time(Duration::from_secs(5));
+    let draw = gpu.power.draw;
+    gpu.update_utilization().unwrap();
+    assert_eq!((gpu.utilization.gpu, gpu.power.draw), (Some(75), draw));
+    gpu.update_power().unwrap();
+    assert_ne!(gpu.power.draw, draw);
+}
+
+#[test]
+fn facts_are_read_once() {
+    let (driver, nvml) = named("hgx-h100");
+    let mut gpu = nvml.get_device(0).unwrap();
+    // All at once, and nothing twice.
+    assert!(driver.total_calls() <= 2 + 12 + 15 + 3, "{}", driver.total_calls());
+    for _ in 0..30 {
+        gpu.update().unwrap();
+    }
+    for call in FACT_CALLS {
+        assert_eq!(driver.calls(call), 1, "{call}");
+    }
+    assert_eq!(driver.calls("nvmlDeviceGetMaxClockInfo"), 3);
+    assert_eq!(driver.calls("nvmlDeviceGetHandleByIndex_v2"), 1);
+}
+
+#[test]
+fn a_fact_that_was_refused_once_comes_later() {
+    let driver = SharedDriver::named("hgx-h100").unwrap();
+    for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
+        for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
+            let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };
+            let nvml = again(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth = 1"));
+            let mut gpu = nvml.get_device(0).unwrap();
+            assert_eq!(missing(&gpu).len(), 2, "the fact and the fan: {call}");
+            driver.reset_counters();
+            gpu.update().unwrap();
+            assert_eq!(driver.total_calls(), 16);
+            assert_eq!(missing(&gpu), [Reading::Fan], "{call}");
+            driver.reset_counters();
+            gpu.update().unwrap();
+            assert_eq!(driver.total_calls(), 15);
+        }
+    }
+}
+
+#[test]
+fn facts_that_never_come_cost_one_call_and_take_turns() {
+    let mut faults = String::new();
+    for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
+        faults.push_str(&format!("[[fault]]\nfunction = '{call}'\nreturn = 'NO_PERMISSION'\n"));
+    }
+    let (driver, nvml) = with("hgx-h100", &faults);
+    let mut gpu = nvml.get_device(3).unwrap();
+    assert_eq!(missing(&gpu).len(), 13);
+    assert_eq!(gpu.reason(Reading::Bios).unwrap().code(), Some(ReturnCode::NO_PERMISSION));
+    driver.reset_counters();
+    for round in 1..=24 {
+        gpu.update().unwrap();
+        assert_eq!(driver.total_calls(), 16 * round);
+    }
+    assert!(FACT_CALLS.iter().all(|call| driver.calls(call) == 2), "each in its turn");
+    driver.clear_faults();
+    for _ in 0..12 {
+        gpu.update().unwrap();
+    }
+    assert_eq!(missing(&gpu), [Reading::Fan]);
+}
+
+#[test]
+fn one_refusal_is_not_for_ever() {
+    let (driver, nvml) = named("workstation");
+    let mut gpu = nvml.get_device(0).unwrap();
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NOT_SUPPORTED'\nnth = 2").unwrap();
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunning*'\nreturn = 'UNKNOWN'\nnth = 2").unwrap();
+    gpu.update().unwrap();
+    assert_eq!((gpu.power.draw, gpu.processes.len()), (Some(122.23), 2));
+    gpu.update().unwrap();
+    assert_eq!((gpu.power.draw, gpu.processes.len()), (None, 0));
+    let refusal = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::NOT_SUPPORTED };
+    assert_eq!(gpu.reason(Reading::PowerDraw), Some(&refusal));
+    assert_eq!(gpu.reason(Reading::ComputeProcesses).and_then(Error::code), Some(ReturnCode::UNKNOWN));
+    assert_eq!((gpu.error(), gpu.reason(Reading::PowerLimit)), (None, None));
+    gpu.update().unwrap();
+    assert_eq!((gpu.power.draw, gpu.processes.len()), (Some(122.23), 2));
+    assert_eq!((gpu.reason(Reading::PowerDraw), gpu.reason(Reading::ComputeProcesses)), (None, None));
+}
+
+/// Every call of an update refused in its turn, with every kind of code: never more than that reading is missing.
+#[test]
+fn a_refusal_takes_no_other_reading_away() {
+    let calls = [
+        ("nvmlDeviceGetUtilizationRates", Reading::Utilization),
+        ("nvmlDeviceGetFanSpeed", Reading::Fan),
+        ("nvmlDeviceGetTemperatureV", Reading::Temperature),
+        ("nvmlDeviceGetPerformanceState", Reading::Performance),
+        ("nvmlDeviceGetCurrPcieLinkGeneration", Reading::CurrentLinkGen),
+        ("nvmlDeviceGetCurrPcieLinkWidth", Reading::CurrentLinkWidth),
+        ("nvmlDeviceGetPowerUsage", Reading::PowerDraw),
+        ("nvmlDeviceGetPowerManagementLimit", Reading::PowerLimit),
+        ("nvmlDeviceGetMemoryInfo_v2", Reading::Memory),
+    ];
+    let (driver, nvml) = named("workstation");
+    let mut gpu = nvml.get_device(0).unwrap();
+    for (call, reading) in calls {
+        for number in [2, 3, 4, 6, 10, 17, 999, 4711] {
+            driver.clear_faults();
+            driver.add_faults(&format!("[[fault]]\nfunction = '{call}'\nreturn = {number}")).unwrap();
+            gpu.update().unwrap();
+            assert_eq!(missing(&gpu), [Reading::Serial, reading], "{call}");
+            assert_eq!(gpu.reason(reading).and_then(Error::code), Some(code(number)));
+        }
+    }
+}
