@@ -82,8 +82,18 @@ const LEARNING_FLOOR: u64 = 5_000_000;
 
 impl Lane {
     /// Reads the lane. Only that the GPU is gone is an error; what else is refused, the series keep.
+    #[inline]
     pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
         // Nothing comes after the match: to keep its result would be to copy it.
+        match &mut self.work {
+            Work::Call(call) => read_call(*call, reading),
+            _ => self.read_several(reading),
+        }
+    }
+
+    /// Reads a lane whose work is more than a call, kept out of the way of those whose is not.
+    #[inline(never)]
+    fn read_several(&mut self, reading: &mut Reading<'_>) -> Result<()> {
         match &mut self.work {
             Work::Call(call) => read_call(*call, reading),
             Work::Fields(fields) => fields.read(reading),
@@ -142,6 +152,7 @@ impl Lane {
 }
 
 /// Reads the numbers of one call.
+#[inline]
 fn read_call(call: Call, reading: &mut Reading<'_>) -> Result<()> {
     let mut numbers = [f64::NAN; call::MOST];
     let answer = call::make(call, reading.device, &mut numbers);

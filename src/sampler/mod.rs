@@ -137,12 +137,12 @@ impl Sampler {
             let _ = info.update();
         }
         let now = (self.clocks.monotonic)();
-        self.read(now, |_| true)
+        self.read(now, true)
     }
 
     /// Reads what is due at `now`, which is the time by [`monotonic`].
     pub fn tick(&mut self, now: u64) -> Frame<'_> {
-        self.read(now, |lane| lane.due <= now)
+        self.read(now, false)
     }
 
     /// When the next lane is due, by [`monotonic`]; 0 before the first tick.
@@ -157,7 +157,8 @@ impl Sampler {
         Frame { sampler: self }
     }
 
-    fn read(&mut self, now: u64, is_due: impl Fn(&Lane) -> bool) -> Frame<'_> {
+    /// Reads what is due, or all.
+    fn read(&mut self, now: u64, all: bool) -> Frame<'_> {
         self.records.clear();
         self.keep_up(now);
         self.watch.start();
@@ -165,7 +166,7 @@ impl Sampler {
         for lane in &mut self.lanes {
             let Some(gpu) = self.gpus.get_mut(lane.gpu) else { continue };
             let Some(series) = self.series.get_mut(lane.series.clone()) else { continue };
-            if is_due(lane) {
+            if all || lane.due <= now {
                 if let Some(device) = gpu.ready(now, &mut self.records) {
                     let (records, watch, wall) = (&mut self.records, &mut self.watch, &self.wall);
                     let before = watch.spent;
