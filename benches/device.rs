@@ -1,9 +1,9 @@
-//! Every public reading of `Device`, `GpuInfo` and `ProcReader`, by criterion, each beside the bare call of the driver
-//! and `nvml-wrapper`. For ratios of a few percent see the bench `ratio`, which takes the clients in turn.
+//! Every public reading of `Device`, `GpuInfo` and `ProcReader`, and the sampler, by criterion, each beside the bare call
+//! of the driver and `nvml-wrapper`. For ratios of a few percent see the bench `ratio`, which takes the clients in turn.
 
 mod support;
 
-use criterion::Criterion;
+use criterion::{Criterion, Throughput};
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -18,6 +18,9 @@ fn main() {
         for mut case in cases {
             case.check();
             let mut criterion_group = criterion.benchmark_group(format!("{group}/{}", case.name));
+            if case.reads > 1 {
+                criterion_group.throughput(Throughput::Elements(case.reads));
+            }
             for (client, timed) in case.clients() {
                 criterion_group.bench_function(client, |bencher| {
                     bencher.iter_custom(|calls| {

@@ -9,18 +9,26 @@ pub struct Case {
     pub ours: Timed,
     pub raw: Timed,
     pub wrapper: Option<Timed>,
+    /// How many metrics it reads; 1 where that is of no interest.
+    pub reads: u64,
 }
 
 impl Case {
     /// A case of igpu and the bare call.
     pub fn new(name: &'static str, ours: Timed, raw: Timed) -> Self {
-        Self { name, ours, raw, wrapper: None }
+        Self { name, ours, raw, wrapper: None, reads: 1 }
     }
 
     /// With `nvml-wrapper`, where it makes the same call of the driver.
     #[must_use]
     pub fn wrapper(self, wrapper: Timed) -> Self {
         Self { wrapper: Some(wrapper), ..self }
+    }
+
+    /// A case that reads so many metrics at once.
+    #[must_use]
+    pub fn reads(self, metrics: usize) -> Self {
+        Self { reads: metrics as u64, ..self }
     }
 
     /// That everybody gets the same answer, so that what is timed is right.

@@ -21,7 +21,7 @@ use nvml_wrapper::enum_wrappers::device::Clock;
 use rtrb::RingBuffer;
 
 /// One metric of each of 8 calls, those that `nvml-wrapper` makes too.
-pub const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 8] = [
     Metric::UTILIZATION_GPU,
     Metric::MEMORY_USED,
     Metric::POWER_USAGE,
@@ -57,16 +57,6 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// The cases whose metric reads a second are of interest: what each is called, and how many metrics one call of it reads.
-#[must_use]
-pub fn full_rate() -> Vec<(usize, Case)> {
-    let clients = Clients::load_scenario(&[SCENARIO, &GPU.repeat(GPUS)].concat());
-    [(1, "full rate, 1 GPU"), (GPUS, "full rate, 8 GPUs")]
-        .into_iter()
-        .map(|(gpus, name)| (gpus * METRICS.len(), tick(&clients, name, gpus)))
-        .collect()
-}
-
 fn builder(clients: &Clients, gpus: usize) -> SamplerBuilder {
     let gpus: Vec<u32> = (0..gpus as u32).collect();
     Sampler::builder(&clients.nvml).gpus(&gpus).metrics(&METRICS)
@@ -84,20 +74,24 @@ fn sum(values: impl Iterator<Item = f64>) -> (usize, f64) {
 fn tick(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     let mut sampler = at_every_tick(clients, gpus);
     let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
-    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus))
+    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
 }
 
 fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     let mut sampler = builder(clients, gpus).build().unwrap();
     let ours = timed(move || sum(sampler.sample().records().iter().map(|record| record.value)));
-    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus))
+    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
+}
+
+/// Due once, and then not in the time of a bench.
+fn once(clients: &Clients, gpus: usize) -> Sampler {
+    let hour = Duration::from_secs(3600);
+    METRICS.iter().fold(builder(clients, gpus), |builder, metric| builder.cadence(*metric, hour)).build().unwrap()
 }
 
 /// A tick long before anything is due: what waking up too early costs.
 fn idle(clients: &Clients, gpus: usize) -> Timed {
-    let hour = Duration::from_secs(3600);
-    let builder = METRICS.iter().fold(builder(clients, gpus), |builder, metric| builder.cadence(*metric, hour));
-    let mut sampler = builder.build().unwrap();
+    let mut sampler = once(clients, gpus);
     sampler.tick(monotonic());
     timed(move || sampler.tick(monotonic()).records().is_empty())
 }
@@ -255,10 +249,10 @@ fn push_and_drain() -> Case {
     Case::new("record ring: push 256 and drain (raw: Mutex<VecDeque>)", ours, raw)
 }
 
-/// The latest value of a metric, as another thread reads it. The background sampler was stopped, so that it disturbs no
-/// count; its last values stay.
+/// The latest value of a metric, as another thread reads it. The background sampler is stopped before, so that it
+/// disturbs nothing; its last values stay.
 fn latest(clients: &Clients) -> Case {
-    let background = at_every_tick(clients, 1).spawn(RING).unwrap();
+    let background = once(clients, 1).spawn(RING).unwrap();
     while background.ticks() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
