@@ -10,7 +10,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use igpu::{
     metric::Metric,
@@ -20,28 +23,29 @@ use nvml_sim::control::{self, Quantity};
 
 fn main() -> support::Result {
     let (nvml, seconds) = support::arguments(2.0)?;
-    let mut sampler = Sampler::builder(&nvml).metrics(&[Metric::ENERGY]).build()?;
     let gpus = nvml.devices_index()?;
+    let mut sampler = Sampler::builder(&nvml).metrics(&[Metric::ENERGY]).build()?;
+    // Until each GPU has taken two power samples: where energy is integrated, it begins there.
+    energies(&mut sampler, &gpus);
+    sleep(Duration::from_millis(250));
 
+    let before = energies(&mut sampler, &gpus);
     let began = control::now();
-    let before = energies(&mut sampler);
     let found = work(Duration::from_secs_f64(seconds));
-    let after = energies(&mut sampler);
+    let after = energies(&mut sampler, &gpus);
     let ended = control::now();
 
     println!("The region found {found} primes in {seconds} s. In that time were used:");
-    for gpu in gpus {
-        let of = |records: &[Record]| records.iter().rfind(|record| is_energy(record, gpu)).copied();
-        let Some(to) = of(&after) else {
-            println!("GPU {gpu}: not known, {:?}", sampler.frame().reason(gpu, Metric::ENERGY));
+    let frame = sampler.frame();
+    for ((gpu, before), after) in gpus.into_iter().zip(before).zip(after) {
+        let Some((before, after)) = before.zip(after) else {
+            println!("GPU {gpu}: not known, {:?}", frame.reason(gpu, Metric::ENERGY));
             continue;
         };
-        // Energy counts since the sampler was made; integrated, there is none yet.
-        let joules = to.value - of(&before).map_or(0.0, |from| from.value);
-        let how = if to.flags.contains(Flags::INTEGRATED) { "integrated from power" } else { "counted" };
-        print!("GPU {gpu}: {joules:.1} J, {how}");
+        let how = if after.flags.contains(Flags::INTEGRATED) { "integrated from power" } else { "counted" };
+        print!("GPU {gpu}: {:.1} J, {how}", after.value - before.value);
         let lost = |record: &&Record| matches!(record.event(), Some(Event::SAMPLES_LOST | Event::ENERGY_GAP));
-        if after.iter().filter(lost).any(|record| u32::from(record.gpu) == gpu) {
+        if frame.records().iter().filter(lost).any(|record| u32::from(record.gpu) == gpu) {
             print!(", and more that nobody saw");
         }
         // Not a number unless the driver is simulated.
@@ -55,13 +59,10 @@ fn main() -> support::Result {
     Ok(())
 }
 
-/// The records of reading the energy of all GPUs now.
-fn energies(sampler: &mut Sampler) -> Vec<Record> {
-    sampler.sample().records().to_vec()
-}
-
-fn is_energy(record: &Record, gpu: u32) -> bool {
-    u32::from(record.gpu) == gpu && record.event().is_none()
+/// The energy of each GPU up to now.
+fn energies(sampler: &mut Sampler, gpus: &[u32]) -> Vec<Option<Record>> {
+    let frame = sampler.sample();
+    gpus.iter().map(|gpu| frame.latest(*gpu, Metric::ENERGY).copied()).collect()
 }
 
 /// The region: put what you want to measure here.
