@@ -132,6 +132,11 @@ impl Lane {
         }
     }
 
+    /// Whether all of its metrics rest, so that nothing is to be read.
+    pub(super) fn rests(&self, series: &[Series], now: u64) -> bool {
+        !series.is_empty() && series.iter().all(|series| series.is_resting(now))
+    }
+
     /// Sets when the lane is due next. Deadlines are absolute: a late reading does not shift the later ones, and what was
     /// missed altogether is left out.
     #[inline]
@@ -144,7 +149,7 @@ impl Lane {
             _ => next + (now - next) / interval * interval + interval,
         };
         // A lane whose metrics all rest is left alone until the first of them has rested.
-        if !series.is_empty() && series.iter().all(|series| series.is_resting(now)) {
+        if self.rests(series, now) {
             let rested = series.iter().map(Series::rests_until).min().unwrap_or(0);
             self.due = self.due.max(rested);
         }

@@ -166,7 +166,7 @@ impl Sampler {
         for lane in &mut self.lanes {
             let Some(gpu) = self.gpus.get_mut(lane.gpu) else { continue };
             let Some(series) = self.series.get_mut(lane.series.clone()) else { continue };
-            if all || lane.due <= now {
+            if lane.due <= now || (all && !lane.rests(series, now)) {
                 if let Some(device) = gpu.ready(now, &mut self.records) {
                     let (records, watch, wall) = (&mut self.records, &mut self.watch, &self.wall);
                     let before = watch.spent;
