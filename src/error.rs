@@ -36,6 +36,12 @@ pub enum Error {
         /// `nvmlValueType_t` as it came.
         value_type: u32,
     },
+    /// The driver gave a number that the reading cannot be: negative power, say.
+    #[error("{call}: the driver gave a number that cannot be; ask again, and report a driver that stays with it")]
+    OutOfRange {
+        /// The function or the field of NVML that was asked.
+        call: &'static str,
+    },
     /// No NVML library could be loaded.
     #[error(
         "no NVIDIA driver library could be loaded; install the NVIDIA driver, or name the library by \

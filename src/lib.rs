@@ -4,6 +4,8 @@
 //!
 //! | level | where | what it is for |
 //! | --- | --- | --- |
+//! | [`sampler`] | `sampler` | metrics at the rate of their sensors, in a loop of yours or on a thread |
+//! | [`metric`] | `metric` | the catalogue of metrics |
 //! | [`GpuInfo`] | `info` | all there is to know of a GPU, refilled in place |
 //! | [`process`] | `process` | owners and parents of processes, from `/proc` |
 //! | [`visible`] | `visible` | the rules of `CUDA_VISIBLE_DEVICES` |
@@ -44,7 +46,7 @@ pub use seed::{
     count_devices, count_visible_devices, devices, devices_index, get_device, nvidia_driver_version, visible_devices,
     visible_devices_index,
 };
-pub use text::{Escaped, Text};
+pub use text::{Escaped, Text, is_harmful};
 
 /// The version of this library, of the `nvml.h` that its bindings were generated from, and the commit that it was built
 /// from: `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`; a commit that is `unknown` was built outside a checkout.

@@ -4,7 +4,7 @@
 use std::sync::RwLock;
 
 use crate::{
-    Device, Error, GpuInfo, Nvml, ProcessList, Result, Text,
+    Device, Error, GpuInfo, Nvml, Result, Text,
     visible::{VisibleGpu, VisibleMig, visible},
 };
 
@@ -141,8 +141,7 @@ impl Nvml {
     /// # Errors
     /// The driver's own answer.
     pub fn visible_devices(&self) -> Result<Vec<GpuInfo>> {
-        let visible = self.visible_devices_index()?;
-        visible.into_iter().map(|index| GpuInfo::new(self, index, ProcessList::LARGEST)).collect()
+        self.get_devices(&self.visible_devices_index()?)
     }
 
     /// The driver's version as major and minor: `(580, 82)`.

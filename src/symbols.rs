@@ -4,7 +4,7 @@
 //! rest of the library asks for "the process list" and does not know of versions. Where the versions differ in what they
 //! fill (memory, temperature), the method of `Device` has both, and uses the newer where the table has it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nvml_sys::{
     Functions, nvmlDevice_t, nvmlPciInfo_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t, nvmlReturn_t,
@@ -40,25 +40,37 @@ pub(crate) enum ProcessList {
 }
 
 /// Whether the newer version of a call, which the driver has by name, is of use: a driver may have the function and
-/// refuse the version of its struct. That is asked once, at the first call.
+/// refuse the version of its struct. The first answer decides; once the version has served, a refusal is of that one call.
 #[derive(Default)]
 pub(crate) struct Newer {
-    refused: AtomicBool,
+    state: AtomicU8,
 }
+
+const SERVES: u8 = 1;
+const REFUSED: u8 = 2;
 
 impl Newer {
     /// The newer function, if there is one that the driver has not refused.
     #[inline]
     pub(crate) fn usable<F>(&self, function: Option<F>) -> Option<F> {
-        function.filter(|_| !self.refused.load(Ordering::Relaxed))
+        function.filter(|_| self.state.load(Ordering::Relaxed) != REFUSED)
+    }
+
+    /// The newer version answered.
+    #[inline]
+    pub(crate) fn served(&self) {
+        // Read first: a store at each reading would have cores contend for the line.
+        if self.state.load(Ordering::Relaxed) == 0 {
+            self.state.store(SERVES, Ordering::Relaxed);
+        }
     }
 
     /// Whether this error says that the driver does not know the version, which is then remembered.
     #[inline]
     pub(crate) fn is_refused(&self, error: &Error) -> bool {
-        let refused = error.is_version_refused();
+        let refused = error.is_version_refused() && self.state.load(Ordering::Relaxed) != SERVES;
         if refused {
-            self.refused.store(true, Ordering::Relaxed);
+            self.state.store(REFUSED, Ordering::Relaxed);
         }
         refused
     }

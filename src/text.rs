@@ -35,7 +35,7 @@ pub struct Escaped<'a>(pub &'a str);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
-            if c.is_control() || is_invisible(c) {
+            if is_harmful(c) {
                 write!(f, "{}", c.escape_default())?;
             } else {
                 f.write_char(c)?;
@@ -45,9 +45,18 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Whether a character is none to be shown as it is: a control character, or one that prints nothing but changes how the
+/// rest of the line is shown. [`Escaped`] escapes these.
+#[must_use]
+pub fn is_harmful(c: char) -> bool {
+    c.is_control() || is_invisible(c)
+}
+
 /// Format characters that print nothing but change how the rest of the line is shown, or where it ends.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

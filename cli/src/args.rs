@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   igpu                            every GPU with all its readings
   igpu show 0 GPU-d9bf            the GPU of index 0, and the one whose UUID starts so
@@ -15,6 +15,10 @@ Examples:
                                   the GPUs that a CUDA program would see
   igpu --simulate                 four simulated GPUs: no driver needed
   igpu --simulate=hgx-h100 list   another simulated machine (also a path to a scenario in TOML)
+
+Environment:
+  IGPU_NVML_LIBRARY      the driver's library to load, as --library
+  CUDA_VISIBLE_DEVICES   which GPUs --visible keeps to
 
 Exit status: 0 done, 1 a failure that is told on stderr, 2 wrong usage.";
 
@@ -28,7 +32,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Options {
     /// Print one JSON array; readings that a GPU lacks are null
     #[arg(long, global = true)]

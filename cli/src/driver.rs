@@ -35,7 +35,7 @@ impl Driver {
             shown(&self.driver_version),
             shown(&self.nvml_version),
             shown(&self.cuda_version),
-            self.library
+            igpu::Escaped(&self.library)
         )
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod driver;
 mod fail;
 mod list;
+mod manual;
 mod output;
 mod ps;
 mod select;
@@ -18,10 +19,17 @@ use igpu::Nvml;
 use output::Report;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are output like any other; wrong usage is clap's to tell.
+        Err(asked) if !asked.use_stderr() => {
+            return output::finish(Ok(Report::text(asked.render().to_string())), &Options::default());
+        }
+        Err(wrong) => wrong.exit(),
+    };
     let report = match cli.command {
         Some(Command::Completions { shell }) => Ok(completions(shell)),
-        Some(Command::Man) => manual(),
+        Some(Command::Man) => manual::page(),
         command => load(&cli.options).and_then(|nvml| match command {
             Some(Command::List) => list::report(&nvml, &cli.options),
             Some(Command::Ps) => ps::report(&nvml, &cli.options),
@@ -54,10 +62,4 @@ fn completions(shell: clap_complete::Shell) -> Report {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "igpu", &mut script);
     Report::text(String::from_utf8_lossy(&script).into_owned())
-}
-
-fn manual() -> Result<Report, Fail> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Fail::Write)?;
-    Ok(Report::text(String::from_utf8_lossy(&page).into_owned()))
 }

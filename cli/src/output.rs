@@ -1,6 +1,7 @@
 //! What a command found, and how it ends: all of stdout in one piece, then what went wrong on stderr.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -31,7 +32,7 @@ impl Report {
     pub fn json<T: Serialize>(items: &[T]) -> Result<Self, Fail> {
         let mut text = serde_json::to_string_pretty(items).map_err(|error| Fail::Write(error.into()))?;
         text.push('\n');
-        Ok(Self::text(text))
+        Ok(Self::text(harmless(&text)))
     }
 
     /// Where none of `count` GPUs is to be shown: an empty array, or a sentence that says why.
@@ -39,6 +40,22 @@ impl Report {
         let sentence = if count > 0 { NONE_VISIBLE } else { NO_GPU };
         Self::text(if options.json { "[]\n".to_owned() } else { sentence.to_owned() })
     }
+}
+
+/// JSON with the characters as `\u061c` that JSON allows as they are, but that can take a terminal over: outside ASCII
+/// characters stand only in strings, so that it stays the same JSON.
+fn harmless(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && igpu::is_harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Prints the report, and gives the exit status that goes with it.
@@ -53,8 +70,8 @@ pub fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
         Err(fail) => (String::new(), vec![fail.to_string()]),
     };
     match write(&stdout) {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        // Whoever closed the pipe has seen enough of it; what went wrong is told all the same.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => return fail(&[Fail::Write(error).to_string()]),
         Ok(()) => {}
     }

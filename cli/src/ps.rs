@@ -1,6 +1,6 @@
 //! `igpu ps`: the processes on all GPUs in one table.
 
-use igpu::{Escaped, GpuInfo, GpuProcessInfo, Nvml, process::local_time_text};
+use igpu::{Escaped, GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::local_time_text};
 use serde::Serialize;
 
 use crate::{args::Options, fail::Fail, output::Report, select};
@@ -20,18 +20,20 @@ pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     if indices.is_empty() {
         return Ok(Report::nothing(options, nvml.device_count()?));
     }
-    let gpus = select::gpus(nvml, &indices)?;
+    let gpus = nvml.get_devices(&indices)?;
     let rows: Vec<Row<'_>> =
         gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| Row { gpu: gpu.index, process })).collect();
     let mut report = if options.json { Report::json(&rows)? } else { Report::text(table(&rows)) };
     report.problems = select::problems(&gpus);
-    report.problems.extend(gpus.iter().filter(|gpu| gpu.processes.cut() > 0).map(cut));
+    report.problems.extend(gpus.iter().filter_map(refused));
     Ok(report)
 }
 
-fn cut(gpu: &GpuInfo) -> String {
-    let (shown, total) = (gpu.processes.len(), gpu.processes.total());
-    format!("GPU {} has {total} processes, of which {shown} are shown; report this driver", gpu.index)
+/// That the driver does not tell the processes of a GPU, which would otherwise look as if it had none.
+fn refused(gpu: &GpuInfo) -> Option<String> {
+    let reason = gpu.reason(Reading::ComputeProcesses).filter(|_| gpu.error().is_none())?;
+    let told = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
+    told.then(|| format!("the processes of GPU {} are not known: {reason}", gpu.index))
 }
 
 /// The rows under a head, each column as wide as its widest cell.

@@ -1,6 +1,6 @@
 //! Which GPUs are meant: all, those that CUDA_VISIBLE_DEVICES leaves, those that were named.
 
-use igpu::{Error, GpuInfo, Nvml, ProcessList};
+use igpu::{Error, GpuInfo, Nvml};
 
 use crate::{args::Options, fail::Fail};
 
@@ -23,8 +23,10 @@ pub fn indices(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Vec<u
 /// The one GPU that a number or the start of a UUID stands for.
 fn find(nvml: &Nvml, among: &[u32], name: &str) -> Result<u32, Fail> {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        let index = name.parse().unwrap_or(u32::MAX);
         let count = nvml.device_count()?;
+        let Ok(index) = name.parse() else {
+            return Err(Fail::Selection(format!("no GPU has index {name}; there are {count}, counted from 0")));
+        };
         return match among.contains(&index) {
             true => Ok(index),
             false if index < count => Err(hidden(index)),
@@ -57,16 +59,15 @@ fn starts_with(uuid: &str, start: &str) -> bool {
     [uuid, bare].iter().any(|uuid| uuid.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start)))
 }
 
-/// All readings of the GPUs of these indices.
-pub fn gpus(nvml: &Nvml, indices: &[u32]) -> Result<Vec<GpuInfo>, Fail> {
-    let gpus: igpu::Result<_> = indices.iter().map(|index| GpuInfo::new(nvml, *index, ProcessList::LARGEST)).collect();
-    Ok(gpus?)
+/// A sentence for each GPU that could not be read, and for each list of processes that could not be shown whole.
+pub fn problems(gpus: &[GpuInfo]) -> Vec<String> {
+    let lost = gpus.iter().filter_map(|gpu| Some(sentence(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
+    lost.chain(gpus.iter().filter(|gpu| gpu.processes.cut() > 0).map(cut)).collect()
 }
 
-/// A sentence for each GPU that could not be read.
-pub fn problems(gpus: &[GpuInfo]) -> Vec<String> {
-    let problem = |gpu: &GpuInfo| gpu.error().map(|error| sentence(gpu.index, gpu.uuid.as_deref(), error));
-    gpus.iter().filter_map(problem).collect()
+fn cut(gpu: &GpuInfo) -> String {
+    let (shown, total) = (gpu.processes.len(), gpu.processes.total());
+    format!("GPU {} has {total} processes, of which {shown} are shown; ask again", gpu.index)
 }
 
 /// Names a GPU that could not be read, and says why.

@@ -9,7 +9,7 @@ pub fn report(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Report
     if indices.is_empty() {
         return Ok(Report::nothing(options, nvml.device_count()?));
     }
-    let gpus = select::gpus(nvml, &indices)?;
+    let gpus = nvml.get_devices(&indices)?;
     let mut report = if options.json {
         Report::json(&gpus)?
     } else {

@@ -84,6 +84,28 @@ impl Value {
         }
     }
 
+    /// The number as a signed integer of 64 bits: a fraction is cut off, what is too large becomes the largest.
+    fn as_i64(self) -> i64 {
+        match self {
+            Self::Double(value) => value as i64,
+            Self::SignedLongLong(value) => value,
+            Self::SignedInt(value) => i64::from(value),
+            _ => i64::try_from(self.as_u64()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The number, if it is one that the reading can be.
+    #[inline]
+    pub(super) fn as_u32(self, field: &'static str) -> Result<u32> {
+        u32::try_from(self.as_i64()).map_err(|_| Error::OutOfRange { call: field })
+    }
+
+    /// The number, if it is one that the reading can be.
+    #[inline]
+    pub(super) fn as_i32(self, field: &'static str) -> Result<i32> {
+        i32::try_from(self.as_i64()).map_err(|_| Error::OutOfRange { call: field })
+    }
+
     /// Reads the union by the type that the driver gave for it.
     #[inline]
     pub(super) fn read(call: &'static str, value_type: sys::nvmlValueType_t, value: sys::nvmlValue_t) -> Result<Self> {

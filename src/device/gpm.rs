@@ -99,17 +99,19 @@ impl GpmReport {
     /// Fills the report with what the GPU did from `first` to `second`, at least 100 ms apart.
     ///
     /// # Errors
-    /// The driver's own answer: samples of two GPUs, or too near to each other.
+    /// The driver's own answer: samples of two GPUs, or too near to each other; `INVALID_ARGUMENT` for samples of two
+    /// [`Nvml`].
     #[doc(alias = "nvmlGpmMetricsGet")]
     pub fn between(&mut self, first: &GpmSample, second: &GpmSample) -> Result<()> {
         const CALL: &str = "nvmlGpmMetricsGet";
         first.nvml.alive()?;
         let function = present(CALL, first.nvml.functions().nvmlGpmMetricsGet)?;
+        first.nvml.same_as(&second.nvml, CALL)?;
         for metric in &mut self.raw.metrics {
             metric.nvmlReturn = sys::NVML_ERROR_UNINITIALIZED;
         }
         (self.raw.sample1, self.raw.sample2) = (first.sample, second.sample);
-        // SAFETY: NVML is initialised while the samples live and gave them; the struct is live and says its version.
+        // SAFETY: NVML is initialised while the samples live, and gave both (`same_as`); the struct is live and says its version.
         check(CALL, unsafe { function(&mut *self.raw) })
     }
 
@@ -141,15 +143,17 @@ impl Device {
         Ok(support.isSupportedDevice != 0)
     }
 
-    /// Takes a sample. Never from two threads at once, also not on different GPUs: some drivers crash.
+    /// Takes a sample. One at a time over all GPUs, for which it takes a lock: some drivers crash otherwise.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// The driver's own answer; `INVALID_ARGUMENT` for a sample of another [`Nvml`].
     #[doc(alias = "nvmlGpmSampleGet")]
     pub fn gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
         const CALL: &str = "nvmlGpmSampleGet";
         let function = present(CALL, self.functions().nvmlGpmSampleGet)?;
-        // SAFETY: `call` vouches for NVML and the handle; NVML gave the sample.
+        self.nvml.same_as(&into.nvml, CALL)?;
+        let _one_at_a_time = self.nvml.gpm_turn();
+        // SAFETY: `call` vouches for NVML and the handle; the same NVML gave the sample (`same_as`).
         self.call(CALL, |device| unsafe { function(device, into.sample) })
     }
 }

@@ -22,7 +22,7 @@ impl Device {
     #[doc(alias = "NVML_FI_DEV_POWER_AVERAGE")]
     #[inline]
     pub fn power_average(&self) -> Result<u32> {
-        self.field(FieldId::POWER_AVERAGE, FieldId::SCOPE_GPU).map(|value| value.as_u64() as u32)
+        self.field(FieldId::POWER_AVERAGE, FieldId::SCOPE_GPU)?.as_u32("NVML_FI_DEV_POWER_AVERAGE")
     }
 
     /// Instant power in milliwatts, from field 186. Since driver R530 or so.
@@ -32,7 +32,7 @@ impl Device {
     #[doc(alias = "NVML_FI_DEV_POWER_INSTANT")]
     #[inline]
     pub fn power_instant(&self) -> Result<u32> {
-        self.field(FieldId::POWER_INSTANT, FieldId::SCOPE_GPU).map(|value| value.as_u64() as u32)
+        self.field(FieldId::POWER_INSTANT, FieldId::SCOPE_GPU)?.as_u32("NVML_FI_DEV_POWER_INSTANT")
     }
 
     /// Energy used since the driver was loaded, in millijoules. Volta and later, since driver R384 or so.

@@ -73,10 +73,13 @@ pub struct ProcessList {
 impl ProcessList {
     /// As many entries as a driver can have: the open kernel modules bound a GPU's list at 950 processes.
     pub const LARGEST: usize = 1024;
+    /// No list has room for more: as many processes as Linux can have at a time are four times as many.
+    pub const MOST: usize = 1 << 20;
 
-    /// Memory for `capacity` entries, 32 bytes each.
+    /// Memory for `capacity` entries, 32 bytes each; for [`MOST`](Self::MOST) where more are asked for.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
+        let capacity = capacity.min(Self::MOST);
         Self { words: vec![0; capacity * WIDEST], capacity, len: 0, total: 0, stride: WIDEST, marked: false }
     }
 
@@ -125,9 +128,10 @@ impl ProcessList {
         [self.words.get(WIDEST), self.words.last()].into_iter().flatten().all(|word| *word == UNTOUCHED)
     }
 
-    /// How many leading words the driver wrote, as far as the marks show.
-    fn touched(&self) -> usize {
-        self.words.iter().rposition(|word| *word != UNTOUCHED).map_or(0, |last| last + 1)
+    /// The leading words that the driver wrote, as far as the marks show.
+    fn touched(&self) -> &[u64] {
+        let count = self.words.iter().rposition(|word| *word != UNTOUCHED).map_or(0, |last| last + 1);
+        self.words.get(..count).unwrap_or_default()
     }
 
     /// Marks the first and the last entry, to see whether a driver that refuses the size has filled them all the same.
@@ -142,7 +146,9 @@ impl ProcessList {
 
     fn ends_written(&self, stride: usize) -> bool {
         let last = self.capacity.saturating_sub(1) * stride;
-        [0, last].iter().all(|place| self.words.get(*place).is_some_and(|word| *word != UNTOUCHED))
+        // A driver that only cleared the room has written no pid.
+        let is_entry = |word: &u64| *word != UNTOUCHED && halves(*word)[0] != 0;
+        [0, last].iter().all(|place| self.words.get(*place).is_some_and(is_entry))
     }
 }
 
@@ -190,7 +196,7 @@ impl Stride {
 
     /// The width of the list at hand, kept for later ones where it is beyond doubt: one entry of three words may also
     /// be a wide one whose last word the driver left alone.
-    fn settle(&self, len: usize, capacity: usize, touched: usize) -> usize {
+    fn settle(&self, len: usize, capacity: usize, touched: &[u64]) -> usize {
         let words = width(len, capacity, touched);
         if len > 1 || words == WIDEST {
             self.0.store(words, Ordering::Relaxed);
@@ -199,16 +205,19 @@ impl Stride {
     }
 }
 
-/// Which width the driver wrote `len` entries in, when it was told of room for `capacity` and touched `touched` words.
-/// A driver may clear all the room that it was told of before it fills it.
-fn width(len: usize, capacity: usize, touched: usize) -> usize {
-    let fits = |words: usize| touched <= len * words;
-    let cleared = |words: usize| touched == capacity * words;
-    match () {
-        () if fits(NARROW) => NARROW,
-        () if fits(WIDEST) && !cleared(NARROW) => WIDEST,
-        () if touched <= capacity * NARROW => NARROW,
-        () => WIDEST,
+/// Which width the driver wrote `len` entries in, when it was told of room for `capacity` and touched the first words of
+/// it: `touched`. A driver may clear all the room that it was told of before it fills it.
+fn width(len: usize, capacity: usize, touched: &[u64]) -> usize {
+    let beyond = touched.get(len * NARROW..).unwrap_or_default();
+    let narrow_room = capacity * NARROW;
+    match touched.len() {
+        count if count <= len * NARROW => NARROW,
+        // More than there is room for narrow ones.
+        count if count > narrow_room => WIDEST,
+        count if count <= len * WIDEST && count != narrow_room => WIDEST,
+        // All the room of narrow entries was cleared, or as much was filled with wide ones.
+        _ if beyond.iter().all(|word| *word == 0) => NARROW,
+        _ => WIDEST,
     }
 }
 
@@ -284,7 +293,10 @@ impl Device {
         let total = count as usize;
         let filled = match ReturnCode::from(code) {
             ReturnCode::INSUFFICIENT_SIZE => {
-                let filled = known.map_or(into.touched() >= into.capacity * NARROW, |stride| into.ends_written(stride));
+                let filled = known
+                    .map_or(into.touched().len() >= into.capacity * NARROW && into.ends_written(NARROW), |stride| {
+                        into.ends_written(stride)
+                    });
                 if filled { into.capacity.min(total) } else { 0 }
             }
             _ => {
@@ -310,17 +322,18 @@ mod tests {
 
     #[test]
     fn the_width_shows_in_what_was_touched() {
-        // Only the entries were written.
-        assert_eq!(width(5, 1024, 15), NARROW);
-        assert_eq!(width(5, 1024, 20), WIDEST);
-        assert_eq!(width(1, 1024, 3), NARROW);
-        assert_eq!(width(1, 1024, 4), WIDEST);
-        // All the room was cleared first.
-        assert_eq!(width(5, 1024, 3072), NARROW);
-        assert_eq!(width(5, 1024, 4096), WIDEST);
-        // A full list.
-        assert_eq!(width(8, 8, 24), NARROW);
-        assert_eq!(width(8, 8, 32), WIDEST);
+        let entries = |len: usize, words: usize| vec![7; len * words];
+        let cleared = |len: usize, words: usize, capacity: usize| {
+            let mut room = vec![0; capacity * words];
+            room[..len * words].fill(7);
+            room
+        };
+        for (len, capacity) in [(1, 1024), (5, 1024), (8, 8), (2, 3), (3, 4), (6, 8), (768, 1024)] {
+            for words in [NARROW, WIDEST] {
+                assert_eq!(width(len, capacity, &entries(len, words)), words, "{len} of {capacity}, {words} words");
+                assert_eq!(width(len, capacity, &cleared(len, words, capacity)), words, "{len} of {capacity}, cleared");
+            }
+        }
     }
 
     #[test]

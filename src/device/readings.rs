@@ -96,7 +96,10 @@ impl Device {
         if let Some(function) = newer.usable(self.functions().nvmlDeviceGetMemoryInfo_v2) {
             // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
             match self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) }) {
-                Ok(()) => has_reserved = true,
+                Ok(()) => {
+                    newer.served();
+                    has_reserved = true;
+                }
                 Err(error) if newer.is_refused(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -153,7 +156,10 @@ impl Device {
         if let Some(function) = newer.usable(self.functions().nvmlDeviceGetTemperatureV) {
             // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
             match self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) }) {
-                Ok(()) => return Ok(raw.temperature),
+                Ok(()) => {
+                    newer.served();
+                    return Ok(raw.temperature);
+                }
                 Err(error) if newer.is_refused(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -178,8 +184,8 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_MEMORY_TEMP")]
     #[inline]
-    pub fn memory_temperature(&self) -> Result<u32> {
-        self.field(FieldId::MEMORY_TEMP, 0).map(|value| value.as_u64() as u32)
+    pub fn memory_temperature(&self) -> Result<i32> {
+        self.field(FieldId::MEMORY_TEMP, 0)?.as_i32("NVML_FI_DEV_MEMORY_TEMP")
     }
 
     /// The intended speed of the fans, in percent of the maximum; more than 100 is possible.

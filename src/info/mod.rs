@@ -129,7 +129,8 @@ const FACTS: [(Reading, ReadFact); 12] = [
 
 impl GpuInfo {
     /// Makes the memory for a GPU and fills it. `processes` is how many processes there shall be room for;
-    /// [`Nvml::get_device`] gives room for [`ProcessList::LARGEST`], which is more than any real driver lists.
+    /// [`Nvml::get_devices`] gives room for all that there are. Users that only a directory server knows (LDAP) are
+    /// shown by their number until [`resolve_users`](process::resolve_users) was called.
     ///
     /// # Errors
     /// [`Error::InvalidIndex`] when there is no such GPU. That the GPU is there but cannot answer is no error here:
@@ -157,9 +158,6 @@ impl GpuInfo {
         // Any other error is kept in `gpu.error`.
         if let Err(error @ Error::InvalidIndex { .. }) = gpu.update() {
             return Err(error);
-        }
-        if process::resolve_users() && gpu.error.is_none() {
-            let _ = gpu.update_processes();
         }
         Ok(gpu)
     }
@@ -257,6 +255,23 @@ impl GpuInfo {
         self.with_device(|gpu, device| gpu.processes.update(device))
     }
 
+    /// Makes room for the processes that the last update had no room for, and reads them. Allocates: call it beside the
+    /// sampling path, when [`GpuProcessesInfo::cut`] says so.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn make_room(&mut self) -> Result<()> {
+        // Twice at the most: lists may grow while this is done.
+        for _ in 0..2 {
+            if self.processes.cut() == 0 {
+                break;
+            }
+            self.processes.make_room();
+            self.update_processes()?;
+        }
+        Ok(())
+    }
+
     /// Runs an update with the GPU's handle, which it opens if need be, and keeps how it went.
     fn with_device(&mut self, update: impl FnOnce(&mut Self, &Device) -> Result<()>) -> Result<()> {
         let device = match self.device.take() {
@@ -320,8 +335,10 @@ impl Nvml {
     /// # Errors
     /// [`Error::InvalidIndex`] names the valid indices; the driver's answer when the GPU is lost or cannot be opened.
     pub fn get_device(&self, index: u32) -> Result<GpuInfo> {
-        let gpu = GpuInfo::new(self, index, ProcessList::LARGEST)?;
-        gpu.error.clone().map_or(Ok(gpu), Err)
+        match self.get_devices(&[index])?.pop() {
+            Some(gpu) => gpu.error.clone().map_or(Ok(gpu), Err),
+            None => Err(Error::InvalidIndex { index, count: 0 }),
+        }
     }
 
     /// All GPUs with all their readings. One that is lost or cannot be opened is among them without its readings, and
@@ -330,7 +347,27 @@ impl Nvml {
     /// # Errors
     /// The driver does not tell how many GPUs there are.
     pub fn devices(&self) -> Result<Vec<GpuInfo>> {
-        (0..self.device_count()?).map(|index| GpuInfo::new(self, index, ProcessList::LARGEST)).collect()
+        self.get_devices(&self.devices_index()?)
+    }
+
+    /// The GPUs of these indices with all their readings, as [`devices`](Self::devices) gives them: with room for all
+    /// processes that there are, and with the names of users that only a directory server knows, which may wait for
+    /// that server.
+    ///
+    /// # Errors
+    /// [`Error::InvalidIndex`] names the valid indices.
+    pub fn get_devices(&self, indices: &[u32]) -> Result<Vec<GpuInfo>> {
+        let gpu = |index: &u32| GpuInfo::new(self, *index, ProcessList::LARGEST);
+        let mut gpus = indices.iter().map(gpu).collect::<Result<Vec<_>>>()?;
+        let named = process::resolve_users();
+        for gpu in &mut gpus {
+            // What fails here is kept in `gpu.error`.
+            let _ = gpu.make_room();
+            if named && gpu.error.is_none() {
+                let _ = gpu.update_processes();
+            }
+        }
+        Ok(gpus)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     shorten::shorten,
 };
 use crate::{
-    Device, Error, Escaped, ProcessKind, ProcessList, Result, RunningProcess,
+    Device, Error, Escaped, ProcessKind, ProcessList, Result, ReturnCode, RunningProcess,
     process::{Owner, ProcReader, local_time_text},
 };
 
@@ -98,11 +98,12 @@ impl Clone for GpuProcessesInfo {
 
 impl GpuProcessesInfo {
     pub(super) fn with_capacity(capacity: usize) -> Self {
+        let list = ProcessList::with_capacity(capacity);
         Self {
-            entries: Vec::with_capacity(capacity),
-            capacity,
+            entries: Vec::with_capacity(list.capacity()),
+            capacity: list.capacity(),
             total: 0,
-            list: ProcessList::with_capacity(capacity),
+            list,
             reader: ProcReader::new(),
             owner: Owner::default(),
             reasons: Reasons::default(),
@@ -125,6 +126,19 @@ impl GpuProcessesInfo {
     #[must_use]
     pub fn cut(&self) -> usize {
         self.total - self.entries.len()
+    }
+
+    /// Makes room for what the last update had to leave out, and for some that may come. Allocates.
+    pub(super) fn make_room(&mut self) {
+        let wanted = self.total + self.total / 4;
+        self.list = ProcessList::with_capacity(wanted);
+        self.capacity = self.list.capacity();
+        self.entries.reserve(self.capacity.saturating_sub(self.entries.len()));
+    }
+
+    /// Why the list of processes that compute is missing, if it is: then an empty list does not say that there are none.
+    fn refused(&self) -> Option<&Error> {
+        self.reasons.get(Reading::ComputeProcesses)
     }
 
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
@@ -175,6 +189,9 @@ impl<'a> IntoIterator for &'a GpuProcessesInfo {
 #[cfg(feature = "serde")]
 impl serde::Serialize for GpuProcessesInfo {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if self.refused().is_some() && self.is_empty() {
+            return serializer.serialize_none();
+        }
         serializer.collect_seq(self)
     }
 }
@@ -199,7 +216,8 @@ fn number(value: Option<u64>) -> String {
 }
 
 /// igpu 0.1.2's table. It has the processes that compute, which are all that igpu 0.1.2 knows; the command `igpu ps` and
-/// the slice itself have those of every kind.
+/// the slice itself have those of every kind. A list that the driver refuses is `N/A`; where there is none by nature
+/// (`NOT_SUPPORTED`), the head stands alone.
 impl fmt::Display for GpuProcessesInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "PROCESSES")?;
@@ -207,6 +225,9 @@ impl fmt::Display for GpuProcessesInfo {
         writeln!(f, "    PID    | {name:20} | {user:20} | PARENT   | {created:20} | GPU MEM")?;
         for process in self.iter().filter(|process| process.kind == ProcessKind::Compute) {
             writeln!(f, "    {process}")?;
+        }
+        if self.refused().and_then(Error::code).is_some_and(|code| code != ReturnCode::NOT_SUPPORTED) {
+            writeln!(f, "    {NOT_AVAILABLE}")?;
         }
         if self.cut() > 0 {
             writeln!(f, "    and {} more that there was no room for", self.cut())?;

@@ -1,10 +1,10 @@
 //! Where the driver's library is looked for, and how NVML is initialised.
 
 use std::{
-    ffi::{CStr, OsString, c_void},
+    ffi::{CStr, OsStr, OsString, c_void},
     ops::BitOr,
-    path::PathBuf,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use libloading::Library;
@@ -98,13 +98,17 @@ impl NvmlBuilder {
         init(&functions, self.flags, &source)?;
         let stride = Stride::unknown();
         let symbols = Symbols::choose(functions);
-        Ok(Nvml { inner: Arc::new(Inner { symbols, stride, generation, source, _library: library }) })
+        Ok(Nvml {
+            inner: Arc::new(Inner { symbols, stride, generation, gpm: Mutex::default(), source, _library: library }),
+        })
     }
 }
 
 fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
-    let Some(function) = functions.nvmlInit_v2.or(functions.nvmlInit) else {
-        return Err(Error::NotNvml { library: source.to_owned() });
+    let (call, function) = match (functions.nvmlInit_v2, functions.nvmlInit) {
+        (Some(function), _) => ("nvmlInit_v2", function),
+        (None, Some(function)) => ("nvmlInit", function),
+        (None, None) => return Err(Error::NotNvml { library: source.to_owned() }),
     };
     if flags != InitFlags::default() {
         let function = present("nvmlInitWithFlags", functions.nvmlInitWithFlags)?;
@@ -112,7 +116,7 @@ fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
         return check("nvmlInitWithFlags", unsafe { function(flags.0) });
     }
     // SAFETY: it takes nothing, and may be called at any time.
-    check("nvmlInit_v2", unsafe { function() })
+    check(call, unsafe { function() })
 }
 
 /// Opens the first library that loads, of the one that is named or of the usual ones.
@@ -131,12 +135,25 @@ fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
             continue;
         }
         // SAFETY: the initialisers of a driver's library are sound to run; whoever names another one vouches for it.
-        match unsafe { Library::new(&place) } {
+        let loaded = unsafe { Library::new(&place) }.or_else(|error| match file_here(&place) {
+            // SAFETY: as above.
+            Some(path) => unsafe { Library::new(path) },
+            None => Err(error),
+        });
+        match loaded {
             Ok(library) => return Ok((library, shown)),
             Err(error) => tried.push((shown, reason(&error))),
         }
     }
     Err(Error::LibraryNotFound { tried })
+}
+
+/// The file of this bare name in the working directory, if the caller meant that: the loader looks for names without a
+/// slash elsewhere. Not for the usual names, which an installed driver has.
+fn file_here(name: &OsStr) -> Option<PathBuf> {
+    let bare = !name.as_encoded_bytes().contains(&b'/') && !USUAL_PLACES.iter().any(|usual| name == *usual);
+    let path = Path::new(".").join(name);
+    (bare && path.is_file()).then_some(path)
 }
 
 /// What the loader said, without the name that stands before it anyway.

@@ -3,7 +3,10 @@
 mod builder;
 mod fork;
 
-use std::{ffi::c_char, sync::Arc};
+use std::{
+    ffi::c_char,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arrayvec::ArrayString;
 use nvml_sys::nvmlDevice_t;
@@ -11,7 +14,7 @@ use nvml_sys::nvmlDevice_t;
 pub use builder::{InitFlags, NvmlBuilder};
 
 use crate::{
-    Device, Error, Result,
+    Device, Error, Result, ReturnCode,
     device::Stride,
     symbols::{Symbols, check, present},
     text::{self, Text},
@@ -52,6 +55,8 @@ struct Inner {
     stride: Stride,
     /// How often this process had forked when NVML was initialised: the child counts one more.
     generation: u32,
+    /// Held while a GPM sample is taken.
+    gpm: Mutex<()>,
     /// What was loaded: a path, a name for the loader's search, or "a resolver".
     source: String,
     /// Last, so that it is closed last: all pointers in `symbols` point into it.
@@ -117,6 +122,17 @@ impl Nvml {
     #[inline]
     pub(crate) fn alive(&self) -> Result<()> {
         if fork::generation() == self.inner.generation { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    /// Only what this very handle's NVML gave may be handed to it.
+    pub(crate) fn same_as(&self, other: &Self, call: &'static str) -> Result<()> {
+        let same = Arc::ptr_eq(&self.inner, &other.inner);
+        if same { Ok(()) } else { Err(Error::Nvml { call, code: ReturnCode::INVALID_ARGUMENT }) }
+    }
+
+    /// The turn to take a GPM sample: some drivers crash when two are taken at a time.
+    pub(crate) fn gpm_turn(&self) -> MutexGuard<'_, ()> {
+        self.inner.gpm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table of functions, for calls that the safe layer lacks. The pointers are valid while `self` lives.
@@ -196,10 +212,10 @@ impl Nvml {
         // SAFETY: NVML is initialised while `self` lives; the pointer is to a live handle.
         match check(CALL, unsafe { function(index, &mut handle) }) {
             Ok(()) => Ok(Device::new(self.clone(), handle)),
-            Err(error) => {
-                let count = self.device_count()?;
-                Err(if index < count { error } else { Error::InvalidIndex { index, count } })
-            }
+            Err(error) => match self.device_count() {
+                Ok(count) if index >= count => Err(Error::InvalidIndex { index, count }),
+                _ => Err(error),
+            },
         }
     }
 
@@ -235,7 +251,7 @@ impl Nvml {
         // either.
         let mut bytes = [0u8; 128];
         let room = bytes.get_mut(..text.len()).filter(|room| room.len() < 128 && !text.contains('\0'));
-        room.ok_or(Error::Nvml { call, code: crate::ReturnCode::NOT_FOUND })?.copy_from_slice(text.as_bytes());
+        room.ok_or(Error::Nvml { call, code: ReturnCode::NOT_FOUND })?.copy_from_slice(text.as_bytes());
         let mut handle = nvmlDevice_t::default();
         // SAFETY: NVML is initialised while `self` lives; `bytes` ends in NUL and the handle is live.
         check(call, unsafe { function(bytes.as_ptr().cast(), &mut handle) })?;

@@ -177,3 +177,28 @@ fn temperature_and_fans_and_addresses_fall_back_too() {
     }
     assert_eq!((driver.calls("nvmlDeviceGetTemperatureV"), driver.calls("nvmlDeviceGetTemperature")), (1, 3));
 }
+
+/// Once version 2 has served, a refusal of it is of that call: `used` must not change its meaning for it.
+#[test]
+fn a_moment_of_refusal_changes_no_version() {
+    let (driver, nvml) = with("hgx-h100", "");
+    let gpu = nvml.device(0).unwrap();
+    let before = gpu.memory_info().unwrap();
+    let fault = "[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'FUNCTION_NOT_FOUND'\ncount = 1";
+    driver.add_faults(fault).unwrap();
+    assert_eq!(refused(gpu.memory_info()), ReturnCode::FUNCTION_NOT_FOUND);
+    assert!(gpu.memory_info().unwrap().reserved.is_some_and(|bytes| bytes > 0));
+    assert_eq!(gpu.memory_info().unwrap().total, before.total);
+}
+
+/// What cannot be is an error, and not another number.
+#[test]
+fn fields_that_cannot_be_are_refused() {
+    let field = |id, value: &str| format!("[[gpu.field]]\nid = {id}\nvalue = {value}\ntype = 'slonglong'\n");
+    let fields = format!("{}{}{}", field(82, "-7"), field(185, "5e9"), field(186, "-3"));
+    let (_driver, nvml) = toml(&format!("[[gpu]]\nprocess = []\n{fields}"));
+    let gpu = nvml.device(0).unwrap();
+    assert_eq!(gpu.memory_temperature(), Ok(-7));
+    assert!(matches!(gpu.power_average(), Err(Error::OutOfRange { .. })));
+    assert!(matches!(gpu.power_instant(), Err(Error::OutOfRange { .. })));
+}

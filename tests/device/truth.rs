@@ -193,8 +193,12 @@ fn mig() {
 fn laptop() {
     let (driver, nvml) = named("laptop");
     let gpu = nvml.device(0).unwrap();
-    for answer in [gpu.fan_speed(), gpu.power_management_limit(), gpu.enforced_power_limit(), gpu.memory_temperature()]
-    {
+    for answer in [
+        gpu.fan_speed(),
+        gpu.power_management_limit(),
+        gpu.enforced_power_limit(),
+        gpu.memory_temperature().map(|celsius| celsius as u32),
+    ] {
         assert_eq!(refused(answer), ReturnCode::NOT_SUPPORTED);
     }
     assert_eq!(refused(gpu.power_limit_constraints()), ReturnCode::NOT_SUPPORTED);

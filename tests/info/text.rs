@@ -144,7 +144,10 @@ PROCESSES
         }
         let gpu = GpuInfo::new(&nvml, 0, 4).unwrap();
         assert_eq!(gpu.error(), None);
-        assert_eq!(gpu.to_string(), na.replace("TEXT", text));
+        // A list that is refused is not known; where there is none by nature, the head stands alone.
+        let list = if number == 3 { "" } else { "    N/A\n" };
+        let expected = na.replace("TEXT", text).replace("| GPU MEM\n", &format!("| GPU MEM\n{list}"));
+        assert_eq!(gpu.to_string(), expected);
     }
 }
 
@@ -176,5 +179,5 @@ fn json_has_the_seeds_names() {
     assert!(gpus[3].update().is_err());
     let json = serde_json::to_value(&gpus[3]).unwrap();
     assert!(json["error"].as_str().unwrap().contains("GPU_IS_LOST"));
-    assert_eq!((&json["power"]["draw"], &json["processes"]), (&serde_json::Value::Null, &serde_json::json!([])));
+    assert_eq!((&json["power"]["draw"], &json["processes"]), (&serde_json::Value::Null, &serde_json::Value::Null));
 }

@@ -179,14 +179,39 @@ fn hundreds_of_processes_are_shown() {
     assert_eq!(table.lines().filter(|line| line.ends_with("N/A            3 MiB")).count(), 1400, "{table}");
     assert_eq!(json(&done(&["ps", "--json", &many.argument])).len(), 1400);
     assert!(done(&[&many.argument]).lines().count() > 1400);
-    // Longer than the memory for it: said, and a failure, as not all is shown.
+    // More than the memory that is made at first: it is made anew.
     let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, repeat = 1500 }}]", FOREIGN - 5000));
-    let end = igpu(&["ps", &more.argument]);
-    assert_eq!(
-        (end.code, sentences(&end.stderr)),
-        (Some(1), vec!["GPU 0 has 1500 processes, of which 0 are shown; report this driver"])
-    );
-    assert!(done(&["show", &more.argument]).contains("and 1500 more that there was no room for\n"));
+    assert_eq!(done(&["ps", &more.argument]).lines().count(), 1501);
+    assert_eq!(json(&done(&["--json", &more.argument]))[0]["processes"].as_array().map(Vec::len), Some(1500));
+    // A list that grows faster than memory can be made: said, and a failure, as not all is shown.
+    let growing = "[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\ngrow_by = 4000";
+    let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, repeat = 1500 }}]\n{growing}", FOREIGN - 5000));
+    for args in [&["ps"][..], &["show"], &["--json"], &["ps", "--json"]] {
+        let end = igpu(&[args, &[more.argument.as_str()]].concat());
+        assert_eq!(end.code, Some(1), "{args:?}");
+        assert!(end.stderr.contains(" processes, of which 0 are shown; ask again"), "{args:?}: {}", end.stderr);
+    }
+}
+
+#[test]
+fn refused_processes_are_not_taken_for_none() {
+    let fault =
+        |kind| format!("[[fault]]\nfunction = 'nvmlDeviceGet{kind}RunningProcesses_v3'\nreturn = 'NO_PERMISSION'\n");
+    let refused = simulated(&format!("[[gpu]]\n{}{}", fault("Compute"), fault("Graphics")));
+    let end = igpu(&["ps", &refused.argument]);
+    assert_eq!(end.code, Some(1));
+    assert!(end.stderr.contains("the processes of GPU 0 are not known: nvmlDeviceGetCompute"), "{}", end.stderr);
+    assert_eq!(json(&done(&["--json", &refused.argument]))[0]["processes"], Value::Null);
+    assert!(done(&[&refused.argument]).contains("GPU MEM\n    N/A\n"));
+}
+
+#[test]
+fn json_cannot_take_the_terminal_over() {
+    let hostile = "text = \"\\u009b31mx\\u061c\\u007f\\u202e\"";
+    let named = simulated(&format!("[[gpu]]\nprocess = []\n[[fault]]\nfunction = 'nvmlDeviceGetName'\n{hostile}"));
+    let text = done(&["--json", &named.argument]);
+    assert!(text.chars().all(|c| c == '\n' || !igpu::is_harmful(c)), "{text:?}");
+    assert_eq!(json(&text)[0]["name"], "\u{9b}31mx\u{61c}\u{7f}\u{202e}");
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn gpus_are_chosen_by_index_and_by_uuid() {
     }
     for (name, told) in [
         ("4", "no GPU has index 4; valid are 0 to 3"),
-        ("99999999999999", "no GPU has index 4294967295; valid are 0 to 3"),
+        ("99999999999999", "no GPU has index 99999999999999; there are 4, counted from 0"),
         ("GPU-", "4 GPUs have a UUID that starts with \"GPU-\"; give more of it (`igpu list` shows them)"),
         ("GPU-ffff", "no GPU has a UUID that starts with \"GPU-ffff\"; `igpu list` shows them"),
         ("", "no GPU has a UUID that starts with \"\"; `igpu list` shows them"),
