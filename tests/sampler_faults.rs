@@ -309,7 +309,9 @@ fn the_budget_is_kept_when_calls_are_slow() {
         [Metric::CLOCK_SM, Metric::TEMPERATURE, Metric::MEMORY_USED, Metric::POWER_INSTANT, Metric::UTILIZATION_GPU];
     // At these cadences the slow calls would take about two thirds of the time.
     let builder = metrics.iter().fold(Sampler::builder(&nvml).metrics(&metrics), |builder, metric| {
-        builder.cadence(*metric, Duration::from_millis(20))
+        // An equal share of the budget is 0.1 % here: the one call that is quick keeps within it by far.
+        let cheap = *metric == Metric::UTILIZATION_GPU;
+        builder.cadence(*metric, Duration::from_millis(if cheap { 100 } else { 20 }))
     });
     let mut sampler = builder.build().unwrap();
     let first = run_really(&mut sampler, 2.0);
@@ -323,9 +325,10 @@ fn the_budget_is_kept_when_calls_are_slow() {
         assert!(values(&records, metric).count() >= 4, "{metric}");
         assert!(sampler.frame().cadence(0, metric).is_some_and(|cadence| cadence < Duration::from_secs(10)));
     }
+    // 120 were asked for; how many of them come late is up to how busy the machine is.
     let cheap = values(&records, Metric::UTILIZATION_GPU).count();
-    // 600 were asked for; how many of them come late is up to how busy the machine is.
-    assert!((300..=610).contains(&cheap), "{cheap} values of the cheap call");
+    assert!((80..=124).contains(&cheap), "{cheap} values of the cheap call");
+    assert_eq!(sampler.frame().cadence(0, Metric::UTILIZATION_GPU), Some(Duration::from_millis(100)));
 }
 
 #[test]
