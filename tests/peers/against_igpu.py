@@ -86,7 +86,7 @@ def sections(text):
 
 def computing(gpu):
     """The processes that igpu knows of."""
-    return [process for process in gpu["processes"] if process["kind"] == "compute"]
+    return [process for process in gpu["processes"] or [] if process["kind"] == "compute"]
 
 
 def wanted(group, text, ours, theirs):
@@ -167,7 +167,7 @@ def compare_skipped(scenario, mine, ours, theirs):
               [escaped(str(attributes[name])) for name in ["index", "name", "serial", "uuid", "bios"]])
     if scenario.name == "vanished":
         # igpu leaves it out; here its line says that nothing more is known.
-        lacking = [process for process in ours["processes"] if process["name"] is None]
+        lacking = [process for process in ours["processes"] or [] if process["name"] is None]
         check(what, [cells(line) for line in table if "N/A" in line],
               [[str(row["pid"]), "N/A", "N/A", "N/A", "N/A", str(row["gpu_memory"])] for row in lacking])
         check(what, [line[4:] for line in table if "N/A" not in line], theirs["processes"])

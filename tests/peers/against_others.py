@@ -16,7 +16,7 @@ def compare_nvml(scenario, machine):
     ours = machine.igpu_json(status=status)
     check(f"{scenario.name}: GPUs without a handle", sorted(map(int, theirs["lost"])), scenario.lost)
     ours = [gpu for gpu in ours if gpu["index"] not in scenario.lost]
-    rows = [{"gpu": gpu["index"]} | row for gpu in ours for row in gpu["processes"]]
+    rows = [{"gpu": gpu["index"]} | row for gpu in ours for row in gpu["processes"] or []]
     check(f"{scenario.name}: igpu ps", machine.igpu_json("ps", status=status), rows)
     check(f"{scenario.name}: how the bindings' process list ends", theirs["process_call"], scenario.process_call)
     if scenario.name == "driver-535.54":
@@ -39,7 +39,7 @@ def compare_nvml(scenario, machine):
 def by_pid(gpu):
     """The rows of each pid: the others show a process that computes and draws once, and none of MPS."""
     merged = {}
-    for row in gpu["processes"]:
+    for row in gpu["processes"] or []:
         if row["kind"] != "mps":
             merged.setdefault(row["pid"], []).append(row)
     return merged
