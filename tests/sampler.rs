@@ -21,7 +21,8 @@ static TURN: Mutex<()> = Mutex::new(());
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
 
-/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock.
+/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
+/// before the turn is given on: the next test's would be shut down otherwise.
 struct Stage {
     nvml: Nvml,
     _turn: MutexGuard<'static, ()>,
@@ -365,14 +366,11 @@ fn the_wall_clocks_step_moves_no_stamp() {
 #[test]
 fn a_slow_call_holds_back_its_own_lane_only() {
     // Here the clock is the real one: a latency passes really.
-    let turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
-    let scenario = "[[gpu]]\nprocess = []\n[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nlatency_us = 2000\n";
-    nvml_sim::start(&Scenario::from_toml(scenario).unwrap());
-    // SAFETY: the simulator's functions have the signatures of nvml.h.
-    let nvml = unsafe { Nvml::builder().resolver(nvml_sim::resolve) }.load().unwrap();
+    let stage = stage("[[gpu]]\nprocess = []\n[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nlatency_us = 2000\n");
+    control::real_clock();
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(20);
-    let mut sampler = Sampler::builder(&nvml)
+    let mut sampler = Sampler::builder(&stage.nvml)
         .metrics(&metrics)
         .cadence(metrics[0], cadence)
         .cadence(metrics[1], cadence)
@@ -392,5 +390,4 @@ fn a_slow_call_holds_back_its_own_lane_only() {
     );
     assert_eq!(frame.cadence(0, Metric::TEMPERATURE), Some(cadence));
     assert!(!events(&records, Event::CADENCE_CHANGED).is_empty());
-    drop(turn);
 }

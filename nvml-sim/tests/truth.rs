@@ -112,10 +112,14 @@ fn the_rings_keep_the_newest_and_give_none_twice() {
         call(gpu, power, 0, &raw mut kind, &raw mut count, std::ptr::null_mut())
     };
     assert_eq!((code, count), (NVML_SUCCESS, 120));
-    assert_eq!(sim.samples(gpu, power, 0, 120), Err(NVML_ERROR_NOT_FOUND));
+    // The ring is full at the start, as that of a driver in use.
+    let start = 1_700_000_000_000_000;
+    let before = sim.samples(gpu, power, 0, 200).unwrap();
+    assert_eq!((before.len(), before[0].0, before[119].0), (120, start - 119 * 20_000, start));
+    assert_eq!(sim.samples(gpu, power, start, 120), Err(NVML_ERROR_NOT_FOUND));
 
     sim.at(1.0);
-    let first = sim.samples(gpu, power, 0, 120).unwrap();
+    let first = sim.samples(gpu, power, start, 120).unwrap();
     assert_eq!(first.len(), 50);
     assert_eq!(first[0], (1_700_000_000_020_000, 10));
     assert_eq!(first[49], (1_700_000_001_000_000, 990));
@@ -134,7 +138,7 @@ fn the_rings_keep_the_newest_and_give_none_twice() {
     let rest = sim.samples(gpu, power, part[99].0, 100).unwrap();
     assert_eq!([part, rest].concat(), all);
 
-    let shares = sim.samples(gpu, NVML_GPU_UTILIZATION_SAMPLES, 0, 200).unwrap();
+    let shares = sim.samples(gpu, NVML_GPU_UTILIZATION_SAMPLES, start, 200).unwrap();
     assert_eq!(shares.len(), 35);
     sim.at(60.0);
     assert_eq!(sim.samples(gpu, NVML_GPU_UTILIZATION_SAMPLES, 0, 200).unwrap().len(), 100);

@@ -29,22 +29,22 @@ export! {
         if *count == 0 {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        let period_ns = ring.period_ms * 1_000_000;
-        let newest = clock::now_ns() / period_ns;
-        // Sample 0 would be that of the start itself; the first is a period later.
-        let oldest = (newest + 1).saturating_sub(ring.length).max(1);
+        // Samples are taken at whole multiples of the period, also before the start: a driver in use has a full ring.
+        let period_ns = ring.period_ms as i64 * 1_000_000;
+        let newest = clock::now_ns() as i64 / period_ns;
         let room = std::mem::replace(count, 0);
         // Oldest first and as many as fit, so that a client that goes on from the last stamp misses none.
-        for number in oldest..=newest {
+        for number in newest - ring.length as i64 + 1..=newest {
             let ns = number * period_ns;
-            let stamp = clock::wall_us(ns);
+            let stamp = clock::wall_us(0).saturating_add_signed(ns / 1000);
             if stamp <= last_seen {
                 continue;
             }
             if *count == room {
                 break;
             }
-            let value = call.scalar(value(target, kind, ns, ring));
+            let t = target.device.at(0) + ns as f64 / 1e9;
+            let value = call.scalar(value(target, kind, t, ring));
             let mut sample = nvmlSample_t { timeStamp: stamp, sampleValue: nvmlValue_t { ullVal: 0 } };
             sample.sampleValue.uiVal = value;
             samples.add(*count as usize).write(sample);
@@ -79,9 +79,8 @@ fn ring(target: Target, kind: nvmlSamplingType_t) -> Answer<Ring> {
 }
 
 /// Power in mW is the mean since the sample before; a share or a clock is the value of that moment.
-fn value(target: Target, kind: nvmlSamplingType_t, ns: u64, ring: Ring) -> u32 {
+fn value(target: Target, kind: nvmlSamplingType_t, t: f64, ring: Ring) -> u32 {
     let gpu = &target.device.gpu;
-    let t = target.device.at(ns);
     let since = t - ring.period_ms as f64 / 1e3;
     let power = || gpu.power.draw_w.mean(since, t);
     match kind {
