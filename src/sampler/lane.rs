@@ -15,10 +15,7 @@ use super::{
     time::Stopwatch,
     wall::WallMap,
 };
-use crate::{
-    Device, Error, Result, ReturnCode,
-    metric::{Call, Source},
-};
+use crate::{Device, Error, Result, ReturnCode, metric::Call};
 
 /// When a lane is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,17 +134,22 @@ impl Lane {
         !series.is_empty() && series.iter().all(|series| series.is_resting(now))
     }
 
+    /// The first deadline after `now`.
+    fn next(&self, now: u64, series: &[Series]) -> u64 {
+        let interval = self.wanted(series).max(self.held_to);
+        let next = self.due.saturating_add(interval);
+        match interval {
+            0 => now,
+            _ if next > now => next,
+            _ => next + (now - next) / interval * interval + interval,
+        }
+    }
+
     /// Sets when the lane is due next. Deadlines are absolute: a late reading does not shift the later ones, and what was
     /// missed altogether is left out.
     #[inline]
     pub(super) fn schedule(&mut self, now: u64, series: &[Series]) {
-        let interval = self.wanted(series).max(self.held_to);
-        let next = self.due.saturating_add(interval);
-        self.due = match interval {
-            0 => now,
-            _ if next > now => next,
-            _ => next + (now - next) / interval * interval + interval,
-        };
+        self.due = if self.cadence == Cadence::EveryTick { now } else { self.next(now, series) };
         // A lane whose metrics all rest is left alone until the first of them has rested.
         if self.rests(series, now) {
             let rested = series.iter().map(Series::rests_until).min().unwrap_or(0);
@@ -166,8 +168,7 @@ fn read_call(call: Call, reading: &mut Reading<'_>) -> Result<()> {
         return reading.refused(error, stamp);
     }
     for series in reading.series.iter_mut() {
-        let Source::Call(_, place) = series.metric.info().source else { continue };
-        match numbers.get(place).copied().filter(|number| !number.is_nan()) {
+        match numbers.get(series.place).copied().filter(|number| !number.is_nan()) {
             Some(number) => series.read(stamp, number, number, Flags::default(), reading.records),
             // The call as a whole succeeded, so the driver is one that does not give this number.
             None => series.refused(&not_given(call), stamp.at, reading.records),

@@ -4,7 +4,10 @@ use super::{
     record::{Event, Flags, Record, Records},
     refresh::Refresh,
 };
-use crate::{Error, metric::Metric};
+use crate::{
+    Error,
+    metric::{Metric, Source},
+};
 
 /// How long a metric rests that was refused twice in a row.
 const REST: u64 = 30_000_000_000;
@@ -24,6 +27,8 @@ pub(super) struct Series {
     pub metric: Metric,
     /// The GPU's index, as NVML counts.
     pub gpu: u16,
+    /// Where its number stands among those of the call that gives it.
+    pub place: usize,
     pub latest: Option<Record>,
     pub reason: Option<Error>,
     pub refresh: Refresh,
@@ -37,7 +42,19 @@ pub(super) struct Series {
 impl Series {
     pub(super) fn new(metric: Metric, gpu: u16, learns: bool) -> Self {
         let refresh = Refresh::new();
-        Self { metric, gpu, latest: None, reason: None, refresh, learns, last: f64::NAN, refusals: 0, rests_until: 0 }
+        let place = if let Source::Call(_, place) = metric.info().source { place } else { 0 };
+        Self {
+            metric,
+            gpu,
+            place,
+            latest: None,
+            reason: None,
+            refresh,
+            learns,
+            last: f64::NAN,
+            refusals: 0,
+            rests_until: 0,
+        }
     }
 
     /// Takes note of what the driver gave, and tells whether it is fresh: another value than the last one, or the first.
