@@ -6,6 +6,7 @@ pub mod owners;
 pub mod sampler;
 pub mod scalars;
 pub mod several;
+pub mod slow;
 pub mod texts;
 pub mod updates;
 

@@ -11,12 +11,13 @@ use std::{
 };
 
 use super::case::{Case, Timed, timed};
-use super::{Clients, done};
+use super::{Clients, done, slow};
 use igpu::{
+    Nvml,
     metric::Metric,
     sampler::{Flags, Record, Sampler, SamplerBuilder, monotonic},
 };
-use nvml_sys as sys;
+use nvml_sys::{self as sys, Functions};
 use nvml_wrapper::enum_wrappers::device::Clock;
 use rtrb::RingBuffer;
 
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         tick(&clients, "tick of 8 metrics, 1 GPU", one),
         tick(&clients, "tick of 8 metrics, 8 GPUs", all),
+        slow_tick(),
         sample(&clients, "sample of 8 metrics, 8 GPUs", all),
         Case::new("tick, nothing due (raw: a clock)", idle(&clients, all), timed(|| monotonic() > 0)),
         push(),
@@ -57,13 +59,13 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn builder(clients: &Clients, gpus: usize) -> SamplerBuilder {
+fn builder(nvml: &Nvml, gpus: usize) -> SamplerBuilder {
     let gpus: Vec<u32> = (0..gpus as u32).collect();
-    Sampler::builder(&clients.nvml).gpus(&gpus).metrics(&METRICS)
+    Sampler::builder(nvml).gpus(&gpus).metrics(&METRICS)
 }
 
-fn at_every_tick(clients: &Clients, gpus: usize) -> Sampler {
-    METRICS.iter().fold(builder(clients, gpus), |builder, metric| builder.as_fast_as_possible(*metric)).build().unwrap()
+fn at_every_tick(nvml: &Nvml, gpus: usize) -> Sampler {
+    METRICS.iter().fold(builder(nvml, gpus), |builder, metric| builder.as_fast_as_possible(*metric)).build().unwrap()
 }
 
 /// How many values there are, and their sum: all clients look at each.
@@ -72,21 +74,31 @@ fn sum(values: impl Iterator<Item = f64>) -> (usize, f64) {
 }
 
 fn tick(clients: &Clients, name: &'static str, gpus: usize) -> Case {
-    let mut sampler = at_every_tick(clients, gpus);
+    let mut sampler = at_every_tick(&clients.nvml, gpus);
     let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
-    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
+    let raw = by_hand(&clients.raw, &clients.nvml, gpus);
+    Case::new(name, ours, raw).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
+}
+
+/// A tick on a driver whose calls are not as quick as the simulator's, which no real one's are.
+fn slow_tick() -> Case {
+    let (nvml, raw) = slow::load(&[SCENARIO, GPU].concat());
+    let mut sampler = at_every_tick(&nvml, 1);
+    let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
+    Case::new("tick of 8 metrics, 1 GPU, calls of 0.3 µs", ours, by_hand(&raw, &nvml, 1)).reads(METRICS.len())
 }
 
 fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
-    let mut sampler = builder(clients, gpus).build().unwrap();
+    let mut sampler = builder(&clients.nvml, gpus).build().unwrap();
     let ours = timed(move || sum(sampler.sample().records().iter().map(|record| record.value)));
-    Case::new(name, ours, by_hand(clients, gpus)).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
+    let raw = by_hand(&clients.raw, &clients.nvml, gpus);
+    Case::new(name, ours, raw).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
 }
 
 /// Due once, and then not in the time of a bench.
 fn once(clients: &Clients, gpus: usize) -> Sampler {
     let hour = Duration::from_secs(3600);
-    METRICS.iter().fold(builder(clients, gpus), |builder, metric| builder.cadence(*metric, hour)).build().unwrap()
+    METRICS.iter().fold(builder(&clients.nvml, gpus), |builder, metric| builder.cadence(*metric, hour)).build().unwrap()
 }
 
 /// A tick long before anything is due: what waking up too early costs.
@@ -140,15 +152,14 @@ impl Tick {
     }
 }
 
-fn by_hand(clients: &Clients, gpus: usize) -> Timed {
-    let raw = &clients.raw;
+fn by_hand(raw: &Functions, nvml: &Nvml, gpus: usize) -> Timed {
     let utilization_rates = raw.nvmlDeviceGetUtilizationRates.unwrap();
     let memory_info = raw.nvmlDeviceGetMemoryInfo_v2.unwrap();
     let power_usage = raw.nvmlDeviceGetPowerUsage.unwrap();
     let clock = raw.nvmlDeviceGetClockInfo.unwrap();
     let performance_state = raw.nvmlDeviceGetPerformanceState.unwrap();
     let link_width = raw.nvmlDeviceGetCurrPcieLinkWidth.unwrap();
-    let handles: Vec<_> = (0..gpus as u32).map(|index| clients.gpu(index).handle()).collect();
+    let handles: Vec<_> = (0..gpus as u32).map(|index| nvml.device(index).unwrap().handle()).collect();
     let mut tick = Tick::of(gpus);
     timed(move || {
         tick.begin();
