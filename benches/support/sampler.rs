@@ -80,7 +80,7 @@ fn tick(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     Case::new(name, ours, raw).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
 }
 
-/// A tick on a driver whose calls are not as quick as the simulator's, which no real one's are.
+/// A tick on a driver whose calls are not as quick as the simulator's.
 fn slow_tick() -> Case {
     let (nvml, raw) = slow::load(&[SCENARIO, GPU].concat());
     let mut sampler = at_every_tick(&nvml, 1);

@@ -1,5 +1,5 @@
-//! A driver whose calls of a tick take some 0.3 µs each, no more than those of a real driver: the simulator in this program,
-//! behind functions that first count to a thousand.
+//! A driver whose calls take some 0.3 µs each: the simulator in this program, behind functions that first count to a
+//! thousand.
 
 use std::ffi::{CStr, c_void};
 use std::hint::black_box;
