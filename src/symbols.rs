@@ -6,21 +6,11 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use nvml_sys::{
-    Functions, nvmlDevice_t, nvmlPciInfo_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t, nvmlReturn_t,
-};
+use nvml_sys::{Functions, nvmlDevice_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t, nvmlReturn_t};
 
 use crate::{Error, Result, ReturnCode};
 
 type Device = nvmlDevice_t;
-
-/// `nvmlDeviceGetPciInfo`: version 3 has a bus id with a domain of eight digits, version 2 one of four.
-#[derive(Clone, Copy)]
-pub(crate) enum PciInfo {
-    V3(unsafe extern "C" fn(Device, *mut nvmlPciInfo_t) -> nvmlReturn_t),
-    V2(unsafe extern "C" fn(Device, *mut nvmlPciInfo_t) -> nvmlReturn_t),
-    Absent,
-}
 
 /// `nvmlDeviceGetFanSpeed` answers for the whole cooling; a driver that has only version 2 is asked for fan 0.
 #[derive(Clone, Copy)]
@@ -30,13 +20,43 @@ pub(crate) enum FanSpeed {
     Absent,
 }
 
+type ListV3 = unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
+type ListV2 = unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_v2_t) -> nvmlReturn_t;
+type ListV1 = unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t;
+
 /// A list of running processes. Version 3 is the one whose entries have had two sizes under one name.
 #[derive(Clone, Copy)]
 pub(crate) enum ProcessList {
-    V3(unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t),
-    V2(unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_v2_t) -> nvmlReturn_t),
-    V1(unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t),
-    Absent,
+    V3(ListV3),
+    V2(ListV2),
+    V1(ListV1),
+}
+
+/// All versions of a list that the driver has by name.
+pub(crate) struct ProcessLists {
+    v3: Option<ListV3>,
+    v3_is_of_use: Newer,
+    v2: Option<ListV2>,
+    v2_is_of_use: Newer,
+    v1: Option<ListV1>,
+}
+
+impl ProcessLists {
+    fn new(v3: Option<ListV3>, v2: Option<ListV2>, v1: Option<ListV1>) -> Self {
+        Self { v3, v3_is_of_use: Newer::default(), v2, v2_is_of_use: Newer::default(), v1 }
+    }
+
+    /// The newest version that the driver has and has not refused; for all but the last, where to note its answer.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<(ProcessList, Option<&Newer>)> {
+        if let Some(function) = self.v3_is_of_use.usable(self.v3) {
+            return Some((ProcessList::V3(function), Some(&self.v3_is_of_use)));
+        }
+        if let Some(function) = self.v2_is_of_use.usable(self.v2) {
+            return Some((ProcessList::V2(function), Some(&self.v2_is_of_use)));
+        }
+        self.v1.map(|function| (ProcessList::V1(function), None))
+    }
 }
 
 /// Whether the newer version of a call, which the driver has by name, is of use: a driver may have the function and
@@ -83,11 +103,12 @@ pub(crate) struct Symbols {
     pub memory_info_v2: Newer,
     /// `nvmlDeviceGetTemperatureV`, likewise.
     pub temperature_v: Newer,
-    pub pci_info: PciInfo,
+    /// `nvmlDeviceGetPciInfo_v3`, likewise.
+    pub pci_info_v3: Newer,
     pub fan_speed: FanSpeed,
-    pub compute_processes: ProcessList,
-    pub graphics_processes: ProcessList,
-    pub mps_processes: ProcessList,
+    pub compute_processes: ProcessLists,
+    pub graphics_processes: ProcessLists,
+    pub mps_processes: ProcessLists,
 }
 
 impl Symbols {
@@ -96,38 +117,30 @@ impl Symbols {
         Self {
             memory_info_v2: Newer::default(),
             temperature_v: Newer::default(),
-            pci_info: match (f.nvmlDeviceGetPciInfo_v3, f.nvmlDeviceGetPciInfo_v2) {
-                (Some(v3), _) => PciInfo::V3(v3),
-                (None, Some(v2)) => PciInfo::V2(v2),
-                (None, None) => PciInfo::Absent,
-            },
+            pci_info_v3: Newer::default(),
             fan_speed: match (f.nvmlDeviceGetFanSpeed, f.nvmlDeviceGetFanSpeed_v2) {
                 (Some(v1), _) => FanSpeed::V1(v1),
                 (None, Some(v2)) => FanSpeed::V2(v2),
                 (None, None) => FanSpeed::Absent,
             },
-            compute_processes: process_list(
-                f.nvmlDeviceGetComputeRunningProcesses_v3.map(ProcessList::V3),
-                f.nvmlDeviceGetComputeRunningProcesses_v2.map(ProcessList::V2),
-                f.nvmlDeviceGetComputeRunningProcesses.map(ProcessList::V1),
+            compute_processes: ProcessLists::new(
+                f.nvmlDeviceGetComputeRunningProcesses_v3,
+                f.nvmlDeviceGetComputeRunningProcesses_v2,
+                f.nvmlDeviceGetComputeRunningProcesses,
             ),
-            graphics_processes: process_list(
-                f.nvmlDeviceGetGraphicsRunningProcesses_v3.map(ProcessList::V3),
-                f.nvmlDeviceGetGraphicsRunningProcesses_v2.map(ProcessList::V2),
-                f.nvmlDeviceGetGraphicsRunningProcesses.map(ProcessList::V1),
+            graphics_processes: ProcessLists::new(
+                f.nvmlDeviceGetGraphicsRunningProcesses_v3,
+                f.nvmlDeviceGetGraphicsRunningProcesses_v2,
+                f.nvmlDeviceGetGraphicsRunningProcesses,
             ),
-            mps_processes: process_list(
-                f.nvmlDeviceGetMPSComputeRunningProcesses_v3.map(ProcessList::V3),
-                f.nvmlDeviceGetMPSComputeRunningProcesses_v2.map(ProcessList::V2),
-                f.nvmlDeviceGetMPSComputeRunningProcesses.map(ProcessList::V1),
+            mps_processes: ProcessLists::new(
+                f.nvmlDeviceGetMPSComputeRunningProcesses_v3,
+                f.nvmlDeviceGetMPSComputeRunningProcesses_v2,
+                f.nvmlDeviceGetMPSComputeRunningProcesses,
             ),
             functions,
         }
     }
-}
-
-fn process_list(v3: Option<ProcessList>, v2: Option<ProcessList>, v1: Option<ProcessList>) -> ProcessList {
-    v3.or(v2).or(v1).unwrap_or(ProcessList::Absent)
 }
 
 /// The function, or the error that names it.

@@ -1,12 +1,12 @@
 //! What does not change while the driver is loaded: names, addresses, capabilities, maxima.
 
 use arrayvec::ArrayString;
-use nvml_sys::nvmlPciInfo_t;
+use nvml_sys::{nvmlDevice_t, nvmlPciInfo_t, nvmlReturn_t};
 
 use super::{Clock, Device};
 use crate::{
-    Error, Result,
-    symbols::{self, present},
+    Result,
+    symbols::present,
     text::{self, Text},
 };
 
@@ -26,6 +26,21 @@ pub struct PciInfo {
     /// `domain:bus:device.function` in hex; the domain has eight digits, or four from a driver without
     /// `nvmlDeviceGetPciInfo_v3` (before R384).
     pub bus_id: ArrayString<32>,
+}
+
+type FillPciInfo = unsafe extern "C" fn(nvmlDevice_t, *mut nvmlPciInfo_t) -> nvmlReturn_t;
+
+impl PciInfo {
+    fn new(raw: &nvmlPciInfo_t, bus_id: &[std::ffi::c_char]) -> Self {
+        Self {
+            domain: raw.domain,
+            bus: raw.bus,
+            device: raw.device,
+            device_id: raw.pciDeviceId,
+            sub_system_id: raw.pciSubSystemId,
+            bus_id: text::from_driver(bytes_of(bus_id)),
+        }
+    }
 }
 
 impl Device {
@@ -92,24 +107,29 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetPciInfo_v3")]
     #[doc(alias = "nvmlDeviceGetPciInfo_v2")]
     pub fn pci_info(&self) -> Result<PciInfo> {
-        let (call, function, is_v3) = match self.nvml.symbols().pci_info {
-            symbols::PciInfo::V3(function) => ("nvmlDeviceGetPciInfo_v3", function, true),
-            symbols::PciInfo::V2(function) => ("nvmlDeviceGetPciInfo_v2", function, false),
-            symbols::PciInfo::Absent => return Err(Error::MissingSymbol { symbol: "nvmlDeviceGetPciInfo_v3" }),
-        };
+        let newer = &self.nvml.symbols().pci_info_v3;
+        if let Some(function) = newer.usable(self.functions().nvmlDeviceGetPciInfo_v3) {
+            match self.pci_info_by("nvmlDeviceGetPciInfo_v3", function) {
+                Ok(raw) => {
+                    newer.served();
+                    return Ok(PciInfo::new(&raw, &raw.busId));
+                }
+                Err(error) if newer.is_refused(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        const CALL: &str = "nvmlDeviceGetPciInfo_v2";
+        let raw = self.pci_info_by(CALL, present(CALL, self.functions().nvmlDeviceGetPciInfo_v2)?)?;
+        // Version 2 has no longer bus id.
+        Ok(PciInfo::new(&raw, &raw.busIdLegacy))
+    }
+
+    fn pci_info_by(&self, call: &'static str, function: FillPciInfo) -> Result<nvmlPciInfo_t> {
         let mut raw = nvmlPciInfo_t::default();
         // SAFETY: `call` vouches for NVML and the handle. The struct is version 3's, 68 bytes; version 2 writes its
-        // 52 bytes into the head of it, where the fields that are read below have the same places.
+        // 52 bytes into the head of it, where the fields that are read have the same places.
         self.call(call, |device| unsafe { function(device, &mut raw) })?;
-        let bytes = if is_v3 { bytes_of(&raw.busId) } else { bytes_of(&raw.busIdLegacy) };
-        Ok(PciInfo {
-            domain: raw.domain,
-            bus: raw.bus,
-            device: raw.device,
-            device_id: raw.pciDeviceId,
-            sub_system_id: raw.pciSubSystemId,
-            bus_id: text::from_driver(bytes),
-        })
+        Ok(raw)
     }
 
     /// The highest PCIe generation of this GPU in this machine.

@@ -7,8 +7,6 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use nvml_sys as sys;
-
 use super::Device;
 use crate::{
     Error, Result, ReturnCode,
@@ -260,19 +258,35 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     pub fn processes(&self, kind: ProcessKind, into: &mut ProcessList) -> Result<()> {
-        into.clear();
-        self.nvml.alive()?;
         let symbols = self.nvml.symbols();
-        let (list, call) = match kind {
-            ProcessKind::Compute => (symbols.compute_processes, "nvmlDeviceGetComputeRunningProcesses"),
-            ProcessKind::Graphics => (symbols.graphics_processes, "nvmlDeviceGetGraphicsRunningProcesses"),
-            ProcessKind::Mps => (symbols.mps_processes, "nvmlDeviceGetMPSComputeRunningProcesses"),
+        let (lists, call) = match kind {
+            ProcessKind::Compute => (&symbols.compute_processes, "nvmlDeviceGetComputeRunningProcesses"),
+            ProcessKind::Graphics => (&symbols.graphics_processes, "nvmlDeviceGetGraphicsRunningProcesses"),
+            ProcessKind::Mps => (&symbols.mps_processes, "nvmlDeviceGetMPSComputeRunningProcesses"),
         };
+        into.clear();
+        // Each refusal rules a version out, so that this ends with the last.
+        loop {
+            let Some((list, newer)) = lists.newest() else { return Err(Error::MissingSymbol { symbol: call }) };
+            let answer = self.fill(list, call, into);
+            match (&answer, newer) {
+                (Err(error), Some(newer)) if newer.is_refused(error) => {}
+                (Ok(()), Some(newer)) => {
+                    newer.served();
+                    return answer;
+                }
+                _ => return answer,
+            }
+        }
+    }
+
+    /// Fills the list by one version of the call.
+    fn fill(&self, list: symbols::ProcessList, call: &'static str, into: &mut ProcessList) -> Result<()> {
+        self.nvml.alive()?;
         let known = match list {
             symbols::ProcessList::V3(_) => self.nvml.stride().known(),
             symbols::ProcessList::V2(_) => Some(NARROW),
             symbols::ProcessList::V1(_) => Some(2),
-            symbols::ProcessList::Absent => return Err(Error::MissingSymbol { symbol: call }),
         };
         match known {
             Some(stride) => into.mark_ends(stride),
@@ -287,7 +301,6 @@ impl Device {
                 symbols::ProcessList::V3(function) => function(self.handle, &mut count, room.cast()),
                 symbols::ProcessList::V2(function) => function(self.handle, &mut count, room.cast()),
                 symbols::ProcessList::V1(function) => function(self.handle, &mut count, room.cast()),
-                symbols::ProcessList::Absent => sys::NVML_ERROR_FUNCTION_NOT_FOUND,
             }
         };
         let total = count as usize;

@@ -43,6 +43,12 @@ impl Gpu {
         &self.device
     }
 
+    /// Whether [`ready`](Self::ready) may take time: it looks for a GPU that is lost, or asks whether it sleeps.
+    #[inline]
+    pub(super) fn looks_first(&self) -> bool {
+        self.gone.is_some() || self.status.is_some()
+    }
+
     /// The handle, if the GPU may be asked now: it is awake, and not lost, or it is time to try again.
     #[inline]
     pub(super) fn ready(&mut self, now: u64, records: &mut Records) -> Option<&Device> {

@@ -167,7 +167,13 @@ impl Sampler {
             let Some(gpu) = self.gpus.get_mut(lane.gpu) else { continue };
             let Some(series) = self.series.get_mut(lane.series.clone()) else { continue };
             if lane.due <= now || (all && !lane.rests(series, now)) {
-                if let Some(device) = gpu.ready(now, &mut self.records) {
+                let looked = gpu.looks_first();
+                let ready = gpu.ready(now, &mut self.records);
+                if looked {
+                    // What that took is not the next call's.
+                    self.watch.start();
+                }
+                if let Some(device) = ready {
                     let (records, watch, wall) = (&mut self.records, &mut self.watch, &self.wall);
                     let before = watch.spent;
                     match lane.read(&mut Reading { device, series: &mut *series, records, watch, wall }) {

@@ -202,3 +202,31 @@ fn fields_that_cannot_be_are_refused() {
     assert!(matches!(gpu.power_average(), Err(Error::OutOfRange { .. })));
     assert!(matches!(gpu.power_instant(), Err(Error::OutOfRange { .. })));
 }
+
+/// A driver may have a name and refuse what it stands for: then the older version serves, and the newer is not tried again.
+#[test]
+fn a_version_that_is_refused_gives_way_to_the_older_one() {
+    let fault = |function: &str, code: u32| format!("[[fault]]\nfunction = '{function}'\nreturn = {code}\n");
+    let faults = [
+        fault("nvmlDeviceGetComputeRunningProcesses_v3", 13),
+        fault("nvmlDeviceGetComputeRunningProcesses_v2", 25),
+        fault("nvmlDeviceGetPciInfo_v3", 25),
+    ];
+    let (driver, nvml) = toml(&format!("[[gpu]]\nprocess = [{{ pid = 77, memory = 5 }}]\n{}", faults.concat()));
+    let gpu = nvml.device(0).unwrap();
+    let mut list = ProcessList::with_capacity(4);
+    for round in 1..=3 {
+        gpu.compute_processes(&mut list).unwrap();
+        let expected = RunningProcess {
+            pid: 77,
+            used_gpu_memory: Some(5 * MIB),
+            gpu_instance_id: None,
+            compute_instance_id: None,
+        };
+        assert_eq!(list.iter().collect::<Vec<_>>(), [expected]);
+        assert!(gpu.pci_info().unwrap().bus_id.ends_with(".0"));
+        assert_eq!(driver.calls("nvmlDeviceGetComputeRunningProcesses_v3"), 1);
+        assert_eq!(driver.calls("nvmlDeviceGetComputeRunningProcesses"), round);
+        assert_eq!(driver.calls("nvmlDeviceGetPciInfo_v3"), 1);
+    }
+}
