@@ -358,6 +358,24 @@ fn a_call_that_was_slow_for_a_while_gets_its_cadence_back() {
     assert!(told.last().is_some_and(|event| event.value == 0.01), "{told:?}");
 }
 
+#[test]
+fn looking_for_a_lost_gpu_is_not_held_against_another() {
+    let _turn = turn();
+    // To be told that GPU 0 is still lost takes 20 ms, once a second.
+    let slow = fault("nvmlDeviceGetHandleByIndex_v2", "gpu = 0\nlatency_us = 20_000\nat_s = 0.4");
+    let (_driver, nvml) =
+        common::toml(&format!("[[gpu]]\ncount = 2\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 0.5\n{slow}"));
+    let metric = Metric::TEMPERATURE;
+    let cadence = Duration::from_millis(100);
+    let mut sampler = Sampler::builder(&nvml).metrics(&[metric]).cadence(metric, cadence).build().unwrap();
+    let records = run_really(&mut sampler, 6.0);
+    assert_eq!(events(&records, Event::GPU_LOST).len(), 1);
+    assert_eq!(events(&records, Event::CADENCE_CHANGED).iter().filter(|event| event.gpu == 1).count(), 0);
+    let other = || values(&records, metric).filter(|record| record.gpu == 1);
+    let vague = other().filter(|record| record.uncertainty > 9_000_000).count();
+    assert!(vague <= 1 && other().count() >= 50, "{vague} of {} stamps are vague", other().count());
+}
+
 fn spawn(driver: &SharedDriver) -> Background {
     let nvml = Nvml::builder().library(driver.path()).load().unwrap();
     let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
