@@ -15,6 +15,7 @@ use common::{METHODS, Sleeper, toml};
 use igpu::{
     Error, FieldId, FieldValue, GpuInfo, ProcessKind, ProcessList, ProcessUtilization, Reading, Result, ReturnCode,
     Sample, SampleKind,
+    process::{Owner, ProcReader},
 };
 
 /// The system's allocator, counting what each thread asks of it.
@@ -253,4 +254,34 @@ fn methods_allocate_nothing() {
     });
     assert_eq!((allocated, absent.code()), (0, Some(ReturnCode::FUNCTION_NOT_FOUND)));
     assert!(METHODS.iter().any(|(name, _)| *name == "mig_mode"));
+}
+
+#[test]
+fn owners_are_read_without_allocating() {
+    let mut reader = ProcReader::new();
+    let mut nowhere = ProcReader::with_root("/nonexistent");
+    let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+    let mut owner = Owner::default();
+    let mut named = 0;
+    let mut read = |reader: &mut ProcReader| {
+        // Self, a child, init, pids that do not exist, and whatever runs or ends meanwhile.
+        for pid in [std::process::id(), child.id(), 1, 0, u32::MAX, i32::MAX as u32].into_iter().chain(2..400) {
+            reader.owner(pid, &mut owner);
+            named += u32::from(owner.name.is_some());
+            let _ = reader.start_time_ticks(pid);
+        }
+    };
+    // The first calls count too: nothing is set up late.
+    let calls = allocations(|| {
+        for _ in 0..20 {
+            read(&mut reader);
+            reader.refresh();
+            read(&mut nowhere);
+            nowhere.refresh();
+        }
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(named >= 40, "nothing was read: {named}");
+    assert_eq!(calls, 0);
 }
