@@ -90,7 +90,8 @@ fn rate() {
             }
         }
         let [ours, raw, wrapper] = best;
-        println!("| {} | {metrics} | {raw:.0} | {ours:.0} | {wrapper:.0} |", case.name);
+        let wrapper = if case.wrapper.is_some() { format!("{wrapper:.0}") } else { String::new() };
+        println!("| {} | {metrics} | {raw:.0} | {ours:.0} | {wrapper} |", case.name);
     }
 }
 
