@@ -9,7 +9,10 @@ use std::{
     os::unix::process::CommandExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
-    sync::{Mutex, MutexGuard, atomic::AtomicU64, atomic::Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -206,6 +209,15 @@ fn a_reset_gpu_is_lost_until_the_reset_is_over_and_its_counters_begin_anew() {
     assert!(values(&of(1), Metric::TEMPERATURE).count() >= 60);
 }
 
+type Samples = unsafe extern "C" fn(
+    nvmlDevice_t,
+    nvmlSamplingType_t,
+    c_ulonglong,
+    *mut nvmlValueType_t,
+    *mut c_uint,
+    *mut nvmlSample_t,
+) -> nvmlReturn_t;
+
 /// A driver that gives its whole ring again and again, whatever the caller has seen.
 fn forgetful(name: &CStr) -> *const c_void {
     unsafe extern "C" fn samples(
@@ -218,14 +230,7 @@ fn forgetful(name: &CStr) -> *const c_void {
     ) -> nvmlReturn_t {
         // SAFETY: the simulator's function of this name, with the caller's arguments but one.
         unsafe {
-            let own: unsafe extern "C" fn(
-                nvmlDevice_t,
-                nvmlSamplingType_t,
-                c_ulonglong,
-                *mut nvmlValueType_t,
-                *mut c_uint,
-                *mut nvmlSample_t,
-            ) -> nvmlReturn_t = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
+            let own: Samples = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
             own(device, kind, 0, value_type, count, samples)
         }
     }
@@ -248,6 +253,87 @@ fn what_a_ring_gives_twice_is_one_record() {
     assert_eq!(honest, twice);
     assert!(honest[0].len() > 900 && honest[1].len() > 100);
     assert!(twice[0].windows(2).all(|pair| pair[0].0 < pair[1].0));
+}
+
+/// When the wall clock was set, in its microseconds before, and by how much; `i64::MAX` before that.
+static SET_AT_US: AtomicI64 = AtomicI64::new(i64::MAX);
+static SET_BY_US: AtomicI64 = AtomicI64::new(0);
+
+/// What the wall clock shows when the simulator's shows this.
+fn shown(us: u64) -> u64 {
+    if us as i64 >= SET_AT_US.load(Relaxed) { us.wrapping_add_signed(SET_BY_US.load(Relaxed)) } else { us }
+}
+
+fn shown_wall() -> u64 {
+    shown(control::wall_clock_us())
+}
+
+/// A driver whose wall clock is set, as the sampler's is: what it sampled before keeps its stamps.
+fn set(name: &CStr) -> *const c_void {
+    unsafe extern "C" fn samples(
+        device: nvmlDevice_t,
+        kind: nvmlSamplingType_t,
+        last_seen: c_ulonglong,
+        value_type: *mut nvmlValueType_t,
+        count: *mut c_uint,
+        samples: *mut nvmlSample_t,
+    ) -> nvmlReturn_t {
+        // SAFETY: the simulator's function of this name, with the caller's arguments but one.
+        unsafe {
+            let own: Samples = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
+            let code = own(device, kind, 0, value_type, count, samples);
+            if samples.is_null() || code.0 != 0 {
+                return code;
+            }
+            let all = std::slice::from_raw_parts_mut(samples, *count as usize);
+            let mut kept = 0;
+            for place in 0..all.len() {
+                let stamp = shown(all[place].timeStamp);
+                if stamp > last_seen {
+                    all[kept] = all[place];
+                    all[kept].timeStamp = stamp;
+                    kept += 1;
+                }
+            }
+            *count = kept as c_uint;
+            if kept == 0 { nvml_sys::NVML_ERROR_NOT_FOUND } else { code }
+        }
+    }
+    if name == c"nvmlDeviceGetSamples" { samples as *const c_void } else { nvml_sim::resolve(name) }
+}
+
+#[test]
+fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
+    for by_s in [3600_i64, 5, -1, -5, -3600] {
+        let scenario =
+            "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
+        SET_AT_US.store(i64::MAX, Relaxed);
+        let stage = stage_with(scenario, set);
+        let clocks = Clocks { monotonic: now, wall_us: shown_wall };
+        let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
+        SET_BY_US.store(by_s * 1_000_000, Relaxed);
+        SET_AT_US.store(control::wall_clock_us() as i64 + 10_300_000, Relaxed);
+        let records = run(&mut sampler, 30.0);
+        SET_AT_US.store(i64::MAX, Relaxed);
+        assert_eq!(events(&records, Event::CLOCK_STEPPED).len(), 1);
+        let samples: Vec<&Record> = values(&records, Metric::POWER_SAMPLES).collect();
+        let lost: f64 = events(&records, Event::SAMPLES_LOST).iter().map(|event| event.value).sum();
+        // 50 a second, but for those since the last drain; none twice. After a step back that is shorter than the ring
+        // the driver gives the same stamps again: that is told.
+        let got = samples.len() as f64 + lost;
+        assert!((1420.0..=1502.0).contains(&got), "{got} samples where the clock was set by {by_s} s, {lost} lost");
+        assert_eq!(lost, if by_s == -1 { 50.0 } else { 0.0 });
+        // What is not called ambiguous is where it was, to the record's own word.
+        let clear = samples.iter().filter(|sample| !sample.flags.contains(Flags::AMBIGUOUS)).count();
+        let off = |sample: &&&Record| {
+            let phase = (sample.at - 100 * SECOND) % 20_000_000;
+            !sample.flags.contains(Flags::AMBIGUOUS)
+                && phase.min(20_000_000 - phase) > u64::from(sample.uncertainty).max(2_000)
+        };
+        assert_eq!(samples.iter().filter(off).count(), 0, "set by {by_s} s");
+        // Those 5 s came twice, give or take the second in which the clock was set.
+        assert!(clear > 1100, "{clear} stamps are clear where the clock was set by {by_s} s");
+    }
 }
 
 #[test]

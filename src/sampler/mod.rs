@@ -234,11 +234,27 @@ impl Sampler {
                 for gpu in &self.gpus {
                     self.records.push(Record::of_event(now, gpu.index(), None, Event::CLOCK_STEPPED, seconds));
                 }
+                self.follow_step(now, step.by / 1000);
             }
         }
         if now >= self.next_balance {
             self.next_balance = now.saturating_add(BALANCE_INTERVAL);
             self.balance(now);
+        }
+    }
+
+    /// The wall clock was set by so many µs: the stamps of the driver's rings go on from there.
+    fn follow_step(&mut self, now: u64, by: i64) {
+        for lane in &mut self.lanes {
+            let (Work::Ring(ring) | Work::Integrate(_, Some(ring))) = &mut lane.work else { continue };
+            if by >= 0 {
+                ring.set_ahead();
+            } else if let (Some(lost), Some(series)) =
+                (ring.set_back(by.unsigned_abs()), self.series.get(lane.series.start))
+            {
+                let event = Event::SAMPLES_LOST;
+                self.records.push(Record::of_event(now, series.gpu, Some(series.metric), event, lost));
+            }
         }
     }
 

@@ -22,12 +22,40 @@ pub(super) struct Ring {
 struct Seen {
     /// How many entries the driver's ring holds.
     length: usize,
-    /// The newest stamp that the driver returned, in its µs.
-    newest: u64,
+    cursor: Cursor,
     /// Whether anything was returned yet: what is older than the sampler is nobody's loss.
     begun: bool,
     /// The mean time between two entries in µs, once two were seen together.
     period: Option<f64>,
+}
+
+/// How far a ring was read.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    /// The newest stamp that the driver returned, in its µs.
+    newest: u64,
+    /// By how much the wall clock was set back, and the newest stamp from before that, µs.
+    back: u64,
+    before: u64,
+    /// How much time the ring holds, µs: so long it has entries from before.
+    span: u64,
+}
+
+impl Cursor {
+    fn new(newest: u64) -> Self {
+        Self { newest, back: 0, before: 0, span: 0 }
+    }
+
+    /// Whether an entry with this stamp is from before the clock was set back. The ring holds less time than that, so
+    /// that later ones have lower stamps.
+    fn is_from_before(&self, stamp: u64) -> bool {
+        self.before > 0 && stamp + self.span > self.newest + self.back
+    }
+
+    /// Whether an entry with this stamp was not seen yet. Drivers have returned what they returned before.
+    fn is_new(&self, stamp: u64) -> bool {
+        stamp > if self.is_from_before(stamp) { self.before } else { self.newest }
+    }
 }
 
 /// How long known rings are, where the driver does not tell.
@@ -44,7 +72,7 @@ impl Ring {
     pub(super) fn new(device: &Device, kind: SampleKind, scale: f64, now_us: u64) -> Self {
         let length = device.sample_capacity(kind).map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
         let buffer = vec![Sample::default(); length + SPARE];
-        Self { kind, scale, buffer, seen: Seen { length, newest: now_us, begun: false, period: None } }
+        Self { kind, scale, buffer, seen: Seen { length, cursor: Cursor::new(now_us), begun: false, period: None } }
     }
 
     /// The most records that one drain makes, with an event for each round.
@@ -57,13 +85,24 @@ impl Ring {
         self.seen.period.map(|period| (period * 1e3 * self.seen.length as f64 / 2.0) as u64)
     }
 
+    /// The wall clock was set back by so many µs, so that the driver's stamps are lower than those seen. Gives how many
+    /// entries will be lost by it, if any.
+    pub(super) fn set_back(&mut self, by: u64) -> Option<f64> {
+        self.seen.set_back(by)
+    }
+
+    /// The wall clock was set ahead.
+    pub(super) fn set_ahead(&mut self) {
+        self.seen.cursor = Cursor::new(self.seen.cursor.newest);
+    }
+
     /// Gives `each` entry that came since the last time: when it was, and its value in the metric's unit.
     pub(super) fn drain(&mut self, reading: &mut Reading<'_>, mut each: impl FnMut(&mut Sink<'_>, f64)) -> Result<()> {
         for _ in 0..ROUNDS {
             let room = self.buffer.len();
-            let newest = self.seen.newest;
+            let cursor = self.seen.cursor;
             let (device, kind) = (reading.device, self.kind);
-            let (answer, stamp) = reading.watch.time(|| device.samples(kind, newest, &mut self.buffer));
+            let (answer, stamp) = reading.watch.time(|| device.samples(kind, cursor.newest, &mut self.buffer));
             let samples = match answer {
                 Ok(samples) => samples,
                 Err(error) => return reading.refused(error, stamp),
@@ -73,7 +112,7 @@ impl Ring {
                 let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_LOST, lost);
                 reading.records.push(event);
             }
-            give(&samples, newest, self.scale, stamp, reading, &mut each);
+            give(&samples, cursor, self.scale, stamp, reading, &mut each);
             if samples.entries().len() < room {
                 break;
             }
@@ -83,19 +122,44 @@ impl Ring {
 }
 
 impl Seen {
+    /// The wall clock was set back by so many µs. Gives how many entries will be lost by it, if any.
+    fn set_back(&mut self, by: u64) -> Option<f64> {
+        let Cursor { newest, .. } = self.cursor;
+        let Some(period) = self.period else {
+            // Nothing to take for new by mistake.
+            self.cursor = Cursor::new(newest.saturating_sub(by));
+            return None;
+        };
+        let span = (period * self.length as f64) as u64;
+        if by > 2 * span {
+            self.cursor = Cursor { newest: newest.saturating_sub(by), back: by, before: newest, span };
+            return None;
+        }
+        // The ring holds stamps of both, which nobody can tell apart: it is taken up where the clock shows again what
+        // it showed.
+        let lost = (by as f64 / period).round();
+        (self.begun && lost >= 1.0).then_some(lost)
+    }
+
     /// Takes note of what the driver returned, and gives how many entries were lost before it, if any.
     fn follow(&mut self, samples: &Samples<'_>) -> Option<f64> {
         let entries = samples.entries().len();
-        let stamps = || samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| *stamp > self.newest);
+        let cursor = self.cursor;
+        let all = || samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| cursor.is_new(*stamp));
+        let last_of_before = all().filter(|stamp| cursor.is_from_before(*stamp)).max().unwrap_or(0);
+        self.cursor.before = cursor.before.max(last_of_before);
+        // What was seen up to, by the clock as it goes now.
+        let seen = cursor.newest.max(self.cursor.before.saturating_sub(cursor.back));
+        let stamps = || all().filter(|stamp| !cursor.is_from_before(*stamp));
         let (oldest, newest) = (stamps().min()?, stamps().max()?);
         let count = stamps().count();
         if count > 1 {
             self.period = Some((newest - oldest) as f64 / (count - 1) as f64);
         }
         // The ring has wrapped when it was full and begins later than one period after what was seen last.
-        let missed = self.period.map_or(0.0, |period| (oldest - self.newest) as f64 / period - 1.0).round();
+        let missed = self.period.map_or(0.0, |period| oldest.saturating_sub(seen) as f64 / period - 1.0).round();
         let lost = (self.begun && entries >= self.length && missed >= 1.0).then_some(missed);
-        (self.newest, self.begun) = (newest, true);
+        (self.cursor.newest, self.begun) = (newest, true);
         lost
     }
 }
@@ -115,10 +179,10 @@ impl Sink<'_> {
     }
 }
 
-/// Each entry that is newer than `newest`, by the driver's own stamp.
+/// Each entry that was not seen before, by the driver's own stamp.
 fn give(
     samples: &Samples<'_>,
-    newest: u64,
+    cursor: Cursor,
     scale: f64,
     asked: Stamp,
     reading: &mut Reading<'_>,
@@ -127,8 +191,7 @@ fn give(
     let Some(series) = reading.series.first_mut() else { return };
     for entry in samples.iter() {
         let (stamp, value) = match entry {
-            // Drivers have returned what they returned before.
-            Ok((stamp, _)) if stamp <= newest => continue,
+            Ok((stamp, _)) if !cursor.is_new(stamp) => continue,
             Ok(entry) => entry,
             Err(error) => return series.refused(&error, asked.at, reading.records),
         };
