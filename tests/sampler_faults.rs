@@ -26,7 +26,9 @@ use nvml_sim::{
     Scenario, SharedDriver,
     control::{self, Quantity},
 };
-use nvml_sys::{nvmlDevice_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlValueType_t};
+use nvml_sys::{
+    nvmlDevice_t, nvmlProcessUtilizationSample_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlValueType_t,
+};
 
 /// The in-process simulator is one for all: tests take turns. Those of a shared driver take one too, as they measure time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -299,7 +301,51 @@ fn set(name: &CStr) -> *const c_void {
             if kept == 0 { nvml_sys::NVML_ERROR_NOT_FOUND } else { code }
         }
     }
-    if name == c"nvmlDeviceGetSamples" { samples as *const c_void } else { nvml_sim::resolve(name) }
+    unsafe extern "C" fn usage(
+        device: nvmlDevice_t,
+        samples: *mut nvmlProcessUtilizationSample_t,
+        count: *mut c_uint,
+        last_seen: c_ulonglong,
+    ) -> nvmlReturn_t {
+        // SAFETY: the simulator's function of this name, with the caller's arguments but one.
+        unsafe {
+            let own: unsafe extern "C" fn(
+                nvmlDevice_t,
+                *mut nvmlProcessUtilizationSample_t,
+                *mut c_uint,
+                c_ulonglong,
+            ) -> nvmlReturn_t = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetProcessUtilization"));
+            let code = own(device, samples, count, 0);
+            if code.0 == 0 {
+                (*samples).timeStamp = shown((*samples).timeStamp);
+                if (*samples).timeStamp <= last_seen {
+                    return nvml_sys::NVML_ERROR_NOT_FOUND;
+                }
+            }
+            code
+        }
+    }
+    match name.to_bytes() {
+        b"nvmlDeviceGetSamples" => samples as *const c_void,
+        b"nvmlDeviceGetProcessUtilization" => usage as *const c_void,
+        _ => nvml_sim::resolve(name),
+    }
+}
+
+#[test]
+fn what_processes_use_is_read_on_when_the_wall_clock_is_set() {
+    for by_s in [3600_i64, -3600] {
+        SET_AT_US.store(i64::MAX, Relaxed);
+        let stage = stage_with("[[gpu]]\nprocess = [{ pid = \"self\", memory = 7, sm = 40 }]\n", set);
+        let clocks = Clocks { monotonic: now, wall_us: shown_wall };
+        let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::PROCESS_SM]).build().unwrap();
+        SET_BY_US.store(by_s * 1_000_000, Relaxed);
+        SET_AT_US.store(control::wall_clock_us() as i64 + 10_300_000, Relaxed);
+        let records = run(&mut sampler, 30.0);
+        SET_AT_US.store(i64::MAX, Relaxed);
+        let used = values(&records, Metric::PROCESS_SM).count();
+        assert!((27..=31).contains(&used), "{used} values where the clock was set by {by_s} s");
+    }
 }
 
 #[test]

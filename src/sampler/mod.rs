@@ -246,6 +246,9 @@ impl Sampler {
     /// The wall clock was set by so many µs: the stamps of the driver's rings go on from there.
     fn follow_step(&mut self, now: u64, by: i64) {
         for lane in &mut self.lanes {
+            if let Work::ProcessUse(usage) = &mut lane.work {
+                usage.follow_step(by);
+            }
             let (Work::Ring(ring) | Work::Integrate(_, Some(ring))) = &mut lane.work else { continue };
             if by >= 0 {
                 ring.set_ahead();

@@ -3,6 +3,7 @@
 use super::{
     lane::Reading,
     record::{Event, Flags, Record},
+    ring::Cursor,
     series::Stamp,
 };
 use crate::{ProcessKind, ProcessList, ProcessUtilization, Result, metric::Source};
@@ -64,28 +65,41 @@ impl ProcessMemory {
     }
 }
 
+/// As long as the driver may give the same samples again, in µs.
+const KEPT_FOR: u64 = 5_000_000;
+
 /// What each process used since the last reading (`nvmlDeviceGetProcessUtilization`).
 #[derive(Debug)]
 pub(super) struct ProcessUse {
     buffer: Vec<ProcessUtilization>,
-    /// The greatest stamp that the driver returned, in its µs: stamps differ between processes.
-    newest: u64,
+    /// The greatest stamp that the driver returned: stamps differ between processes.
+    cursor: Cursor,
 }
 
 impl ProcessUse {
     pub(super) fn with_capacity(processes: usize, now_us: u64) -> Self {
-        Self { buffer: vec![ProcessUtilization::default(); processes], newest: now_us }
+        Self { buffer: vec![ProcessUtilization::default(); processes], cursor: Cursor::new(now_us) }
+    }
+
+    /// The wall clock was set by so many µs.
+    pub(super) fn follow_step(&mut self, by: i64) {
+        if by >= 0 {
+            self.cursor = Cursor::new(self.cursor.newest);
+        } else {
+            self.cursor.set_back(by.unsigned_abs(), KEPT_FOR);
+        }
     }
 
     pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
-        let (device, newest) = (reading.device, self.newest);
-        let (answer, stamp) = reading.watch.time(|| device.process_utilization(newest, &mut self.buffer));
+        let (device, cursor) = (reading.device, self.cursor);
+        let (answer, stamp) = reading.watch.time(|| device.process_utilization(cursor.newest, &mut self.buffer));
         let entries = match answer {
             Ok(entries) => entries,
             Err(error) => return reading.refused(error, stamp),
         };
-        for entry in entries.iter().filter(|entry| entry.timestamp_us() > newest) {
-            self.newest = self.newest.max(entry.timestamp_us());
+        let mut seen = cursor;
+        for entry in entries.iter().filter(|entry| cursor.is_new(entry.timestamp_us())) {
+            seen.saw(entry.timestamp_us());
             let when = reading.wall.to_monotonic(entry.timestamp_us(), stamp.at);
             let uncertainty = u32::try_from(when.uncertainty).unwrap_or(u32::MAX);
             let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(when.ambiguous, Flags::AMBIGUOUS);
@@ -95,6 +109,7 @@ impl ProcessUse {
                 series.give(stamp, f64::from(percent), flags, entry.pid(), reading.records);
             }
         }
+        self.cursor = seen;
         Ok(())
     }
 }

@@ -29,11 +29,11 @@ struct Seen {
     period: Option<f64>,
 }
 
-/// How far a ring was read.
+/// How far the driver's samples were read, by their stamps.
 #[derive(Clone, Copy, Debug)]
-struct Cursor {
+pub(super) struct Cursor {
     /// The newest stamp that the driver returned, in its µs.
-    newest: u64,
+    pub newest: u64,
     /// By how much the wall clock was set back, and the newest stamp from before that, µs.
     back: u64,
     before: u64,
@@ -42,7 +42,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(newest: u64) -> Self {
+    pub(super) fn new(newest: u64) -> Self {
         Self { newest, back: 0, before: 0, span: 0 }
     }
 
@@ -52,8 +52,23 @@ impl Cursor {
         self.before > 0 && stamp + self.span > self.newest + self.back
     }
 
+    /// Goes on from where the clock was set back to, if that is far enough for stamps to be told apart.
+    pub(super) fn set_back(&mut self, by: u64, span: u64) -> bool {
+        let far = by > 2 * span;
+        if far {
+            *self = Self { newest: self.newest.saturating_sub(by), back: by, before: self.newest, span };
+        }
+        far
+    }
+
+    /// An entry with this stamp is seen.
+    pub(super) fn saw(&mut self, stamp: u64) {
+        let mark = if self.is_from_before(stamp) { &mut self.before } else { &mut self.newest };
+        *mark = stamp.max(*mark);
+    }
+
     /// Whether an entry with this stamp was not seen yet. Drivers have returned what they returned before.
-    fn is_new(&self, stamp: u64) -> bool {
+    pub(super) fn is_new(&self, stamp: u64) -> bool {
         stamp > if self.is_from_before(stamp) { self.before } else { self.newest }
     }
 }
@@ -124,15 +139,13 @@ impl Ring {
 impl Seen {
     /// The wall clock was set back by so many µs. Gives how many entries will be lost by it, if any.
     fn set_back(&mut self, by: u64) -> Option<f64> {
-        let Cursor { newest, .. } = self.cursor;
         let Some(period) = self.period else {
             // Nothing to take for new by mistake.
-            self.cursor = Cursor::new(newest.saturating_sub(by));
+            self.cursor = Cursor::new(self.cursor.newest.saturating_sub(by));
             return None;
         };
         let span = (period * self.length as f64) as u64;
-        if by > 2 * span {
-            self.cursor = Cursor { newest: newest.saturating_sub(by), back: by, before: newest, span };
+        if self.cursor.set_back(by, span) {
             return None;
         }
         // The ring holds stamps of both, which nobody can tell apart: it is taken up where the clock shows again what
