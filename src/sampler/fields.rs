@@ -2,7 +2,7 @@
 
 use super::{
     energy::{CounterEnergy, CounterStep},
-    lane::Reading,
+    reading::Reading,
     record::Flags,
     series::{Series, Stamp},
 };

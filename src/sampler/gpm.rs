@@ -1,6 +1,6 @@
 //! GPM of Hopper and later: two samples, and what the GPU did between them.
 
-use super::{lane::Reading, record::Flags, series::Stamp};
+use super::{reading::Reading, record::Flags, series::Stamp};
 use crate::{
     Device, GpmMetric, GpmReport, GpmSample, Result,
     metric::{Metric, Source},

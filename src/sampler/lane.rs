@@ -8,14 +8,13 @@ use super::{
     fields::Fields,
     gpm::Gpm,
     processes::{ProcessMemory, ProcessUse},
-    record::{Event, Flags, Record, Records},
+    reading::Reading,
+    record::{Event, Flags, Record},
     ring::Ring,
     schedule::Cost,
-    series::{Series, Stamp},
-    time::Stopwatch,
-    wall::WallMap,
+    series::Series,
 };
-use crate::{Device, Error, Result, ReturnCode, metric::Call};
+use crate::{Error, Result, ReturnCode, metric::Call};
 
 /// When a lane is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +61,6 @@ pub(super) struct Lane {
     pub cost: Cost,
     /// How often the budget lets it be read at the most: 0 where it does not hold it back.
     pub held_to: u64,
-}
-
-/// What a lane needs while it is read.
-pub(super) struct Reading<'a> {
-    pub device: &'a Device,
-    pub series: &'a mut [Series],
-    pub records: &'a mut Records,
-    pub watch: &'a mut Stopwatch,
-    pub wall: &'a WallMap,
 }
 
 /// How fast a sensor is polled while its period is being learnt: an eighth of the usual cadence, and 5 ms at the least.
@@ -213,17 +203,4 @@ fn integrate_polls(energy: &mut IntegratedEnergy, reading: &mut Reading<'_>) -> 
         series.give(stamp, energy.joules(), flags, 0, reading.records);
     }
     Ok(())
-}
-
-impl Reading<'_> {
-    /// A call was refused: what all metrics of the lane are told. That the GPU is gone is an error.
-    pub(super) fn refused(&mut self, error: Error, stamp: Stamp) -> Result<()> {
-        if error.is_gpu_gone() {
-            return Err(error);
-        }
-        for series in self.series.iter_mut() {
-            series.refused(&error, stamp.at, self.records);
-        }
-        Ok(())
-    }
 }

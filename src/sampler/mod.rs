@@ -37,6 +37,7 @@ mod lane;
 mod latest;
 mod plan;
 mod processes;
+mod reading;
 mod record;
 mod refresh;
 mod ring;
@@ -55,7 +56,8 @@ pub use self::{
 };
 use self::{
     gpu::Gpu,
-    lane::{Cadence, Lane, Reading, Work},
+    lane::{Cadence, Lane, Work},
+    reading::Reading,
     record::Records,
     series::Series,
     time::Stopwatch,

@@ -1,7 +1,7 @@
 //! Metrics for each process: the memory that it holds, and how much of the GPU it uses.
 
 use super::{
-    lane::Reading,
+    reading::Reading,
     record::{Event, Flags, Record},
     ring::Cursor,
     series::Stamp,

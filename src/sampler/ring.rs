@@ -1,7 +1,7 @@
 //! A sample ring of the driver, drained before it wraps: each entry becomes a record, none twice, none lost unseen.
 
 use super::{
-    lane::Reading,
+    reading::Reading,
     record::{Event, Flags, Record, Records},
     series::{Series, Stamp},
     wall,
@@ -23,8 +23,6 @@ struct Seen {
     /// How many entries the driver's ring holds.
     length: usize,
     cursor: Cursor,
-    /// Whether anything was returned yet: what is older than the sampler is nobody's loss.
-    begun: bool,
     /// The mean time between two entries in µs, once two were seen together.
     period: Option<f64>,
 }
@@ -87,7 +85,7 @@ impl Ring {
     pub(super) fn new(device: &Device, kind: SampleKind, scale: f64, now_us: u64) -> Self {
         let length = device.sample_capacity(kind).map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
         let buffer = vec![Sample::default(); length + SPARE];
-        Self { kind, scale, buffer, seen: Seen { length, cursor: Cursor::new(now_us), begun: false, period: None } }
+        Self { kind, scale, buffer, seen: Seen { length, cursor: Cursor::new(now_us), period: None } }
     }
 
     /// The most records that one drain makes, with an event for each round.
@@ -151,7 +149,7 @@ impl Seen {
         // The ring holds stamps of both, which nobody can tell apart: it is taken up where the clock shows again what
         // it showed.
         let lost = (by as f64 / period).round();
-        (self.begun && lost >= 1.0).then_some(lost)
+        (lost >= 1.0).then_some(lost)
     }
 
     /// Takes note of what the driver returned, and gives how many entries were lost before it, if any.
@@ -171,8 +169,8 @@ impl Seen {
         }
         // The ring has wrapped when it was full and begins later than one period after what was seen last.
         let missed = self.period.map_or(0.0, |period| oldest.saturating_sub(seen) as f64 / period - 1.0).round();
-        let lost = (self.begun && entries >= self.length && missed >= 1.0).then_some(missed);
-        (self.cursor.newest, self.begun) = (newest, true);
+        let lost = (entries >= self.length && missed >= 1.0).then_some(missed);
+        self.cursor.newest = newest;
         lost
     }
 }
