@@ -62,9 +62,13 @@ fn it_samples_until_it_is_stopped() {
     let value = |metric| latest.read(latest.key(0, metric).unwrap()).unwrap().value;
     assert_eq!(METRICS.map(value), [122.23, 44.0, 61.0]);
     assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
+    let ticks = background.ticks();
+    wait_for("one more tick", || background.ticks() > ticks);
     let before = Instant::now();
     assert_eq!(background.stop(), Stopped::Ended);
     assert!(before.elapsed() < Duration::from_millis(100));
+    // What was recorded since is still there.
+    assert!(background.pop().is_some() && background.lost() == 0);
     assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (1, 0));
 }
 
@@ -92,7 +96,7 @@ fn a_slow_consumer_loses_records_and_is_told_how_many() {
 #[test]
 fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
     let driver = workstation();
-    let background = spawn(&driver, Duration::from_millis(1), 1000);
+    let mut background = spawn(&driver, Duration::from_millis(1), 1000);
     wait_for("20 ticks", || background.ticks() >= 20);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
     wait_for("the silence", || background.silence() > Duration::from_millis(60));

@@ -552,7 +552,7 @@ fn a_gpu_that_hangs_shows_in_the_heartbeat_and_takes_nothing_that_was_read() {
 fn a_hang_that_ends_is_a_slow_call() {
     let _turn = turn();
     let (driver, _nvml) = common::toml("[[gpu]]\nprocess = []\n");
-    let background = spawn(&driver);
+    let mut background = spawn(&driver);
     wait_for("20 ticks", || background.ticks() >= 20);
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "count = 1\nlatency_us = 400_000")).unwrap();
     wait_for("the silence", || background.silence() > Duration::from_millis(100));
@@ -642,12 +642,12 @@ fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
     let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());
     assert!(in_fork(|| {
         let before = Instant::now();
-        assert_eq!(holder.take().map(Background::stop), Some(Stopped::GivenUp));
+        assert_eq!(holder.take().map(|mut background| background.stop()), Some(Stopped::GivenUp));
         assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
         drop(gpm.take());
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls("nvmlGpmSampleFree")), (0, 0));
     }));
-    let background = holder.take().unwrap();
+    let mut background = holder.take().unwrap();
     let ticks = background.ticks();
     wait_for("20 more ticks", || background.ticks() > ticks + 20);
     assert_eq!(background.stop(), Stopped::Ended);

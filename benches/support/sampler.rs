@@ -263,7 +263,7 @@ fn push_and_drain() -> Case {
 /// The latest value of a metric, as another thread reads it. The background sampler is stopped before, so that it
 /// disturbs nothing; its last values stay.
 fn latest(clients: &Clients) -> Case {
-    let background = once(clients, 1).spawn(RING).unwrap();
+    let mut background = once(clients, 1).spawn(RING).unwrap();
     while background.ticks() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -210,12 +210,9 @@ impl Background {
         LatestReader { shared: self.shared.clone() }
     }
 
-    /// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up.
-    pub fn stop(mut self) -> Stopped {
-        self.end()
-    }
-
-    fn end(&mut self) -> Stopped {
+    /// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up. What it recorded can
+    /// still be taken out after.
+    pub fn stop(&mut self) -> Stopped {
         let Some(thread) = self.thread.take() else { return Stopped::Ended };
         self.shared.stop.store(true, Ordering::Release);
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -234,7 +231,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 
