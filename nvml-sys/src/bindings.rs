@@ -10014,6 +10014,7 @@ const _: () = {
         "Offset of field: nvmlEccBankRemapperStatus_v1_t::histogram",
     ][::std::mem::offset_of!(nvmlEccBankRemapperStatus_v1_t, histogram) - 12usize];
 };
+/// All functions of the header, by name; `None` is one that the driver lacks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Functions {
     pub nvmlInit_v2: Option<unsafe extern "C" fn() -> nvmlReturn_t>,
@@ -12705,6 +12706,7 @@ pub struct Functions {
         ) -> nvmlReturn_t,
     >,
 }
+/// The names of all functions, in the header's order.
 pub const NAMES: [&::std::ffi::CStr; 436usize] = [
     c"nvmlInit_v2",
     c"nvmlInitWithFlags",
@@ -13144,6 +13146,11 @@ pub const NAMES: [&::std::ffi::CStr; 436usize] = [
     c"nvmlDeviceGetDriverModel",
 ];
 impl Functions {
+    /// Fills the table with what `resolve` gives for each name; null is a function that is absent.
+    ///
+    /// # Safety
+    /// Each address must be null, or that of a function with the header's signature for the name, and stay valid
+    /// as long as the table's pointers are called.
     pub unsafe fn from_resolver(
         mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void,
     ) -> Self {

@@ -77,11 +77,19 @@ fn table(functions: &[ForeignItemFn]) -> Result<Vec<Item>, String> {
         })
         .collect();
     let tokens = quote! {
+        /// All functions of the header, by name; `None` is one that the driver lacks.
         #[derive(Clone, Copy, Debug, Default)]
         pub struct Functions { #(pub #names: Option<#types>,)* }
+        /// The names of all functions, in the header's order.
         pub const NAMES: [&::std::ffi::CStr; #count] = [#(#c_names),*];
         impl Functions {
+            /// Fills the table with what `resolve` gives for each name; null is a function that is absent.
+            ///
+            /// # Safety
+            /// Each address must be null, or that of a function with the header's signature for the name, and stay valid
+            /// as long as the table's pointers are called.
             pub unsafe fn from_resolver(mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void) -> Self {
+                // SAFETY: (of what is generated) the caller vouches for each address, as the documentation above asks.
                 Self { #(#names: unsafe { crate::function(resolve(#c_names)) },)* }
             }
         }
