@@ -155,3 +155,17 @@ fn the_latest_value_is_there_for_a_signal_handler() {
     unsafe { libc::raise(libc::SIGUSR2) };
     assert_eq!(f64::from_bits(SEEN.load(Ordering::Relaxed)), 61.0);
 }
+
+#[test]
+fn a_lost_gpus_latest_value_is_none() {
+    let driver = workstation();
+    let background = spawn(&driver, Duration::from_millis(1), 100_000);
+    let latest = background.latest();
+    let [lost, other] = [1, 0].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
+    wait_for("a value", || latest.read(lost).is_some());
+    driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
+    wait_for("the loss", || latest.read(lost).is_none());
+    assert_eq!(latest.read(other).map(|record| record.value), Some(61.0));
+    driver.clear_faults();
+    wait_for("the return", || latest.read(lost).is_some());
+}

@@ -90,7 +90,8 @@ impl Sampler {
             keys,
         });
         let (producer, consumer) = RingBuffer::new(records);
-        let worker = Worker { sampler: self, shared: shared.clone(), records: producer, untold: 0 };
+        let written = vec![None; self.series.len()];
+        let worker = Worker { sampler: self, shared: shared.clone(), records: producer, untold: 0, written };
         let thread = spawn_without_signals(move || worker.run())?;
         Ok(Background { shared, records: consumer, thread: Some(thread), clocks })
     }
@@ -120,7 +121,12 @@ struct Worker {
     records: Producer<Record>,
     /// Records lost that no event has told of yet.
     untold: u64,
+    /// The stamp of what stands in `Shared::latest`, for each value.
+    written: Vec<Option<u64>>,
 }
+
+/// The flag of an entry that stands for "there is no value any more"; no flag of [`Flags`].
+const ABSENT: u32 = 1 << 31;
 
 impl Worker {
     fn run(mut self) {
@@ -138,7 +144,7 @@ impl Worker {
     }
 
     fn tick(&mut self, now: u64) {
-        let Self { sampler, shared, records, untold } = self;
+        let Self { sampler, shared, records, untold, written } = self;
         let frame = sampler.tick(now);
         if *untold > 0 && !records.is_full() {
             let event = Record::of_event(now, 0, None, Event::RECORDS_LOST, *untold as f64);
@@ -152,20 +158,23 @@ impl Worker {
                 shared.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
-        for (place, series) in sampler.series.iter().enumerate() {
-            let Some(latest) = series.latest.filter(|latest| latest.at >= now || is_new(shared, place, latest)) else {
-                continue;
-            };
-            let Record { at, value, flags: Flags(flags), uncertainty, .. } = latest;
-            shared.latest.write(place, Entry { at, value, flags, uncertainty });
+        for (place, (series, written)) in sampler.series.iter().zip(written).enumerate() {
+            let at = series.latest.map(|latest| latest.at);
+            if at != *written {
+                *written = at;
+                shared.latest.write(place, entry(series.latest));
+            }
         }
         shared.ticks.fetch_add(1, Ordering::Release);
     }
 }
 
-/// Whether the value is not the one that stands there.
-fn is_new(shared: &Shared, place: usize, latest: &Record) -> bool {
-    shared.latest.read(place).map_or(true, |known| known.at != latest.at)
+/// What is written for a value, or for one that is none any more because its GPU was lost.
+fn entry(latest: Option<Record>) -> Entry {
+    match latest {
+        Some(Record { at, value, flags: Flags(flags), uncertainty, .. }) => Entry { at, value, flags, uncertainty },
+        None => Entry { flags: ABSENT, ..Entry::default() },
+    }
 }
 
 impl Background {
@@ -255,11 +264,12 @@ impl LatestReader {
     }
 
     /// The latest value. Takes no lock, does not allocate, and may be called in a signal handler; `None` while nothing
-    /// was read, and in the rare case that each of a few tries met a write.
+    /// was read, while the GPU is lost, and in the rare case that each of a few tries met a write.
     #[must_use]
     pub fn read(&self, key: Key) -> Option<Record> {
         let (gpu, metric) = *self.shared.keys.get(key.0)?;
         match self.shared.latest.read(key.0) {
+            Ok(Entry { flags: ABSENT, .. }) => None,
             Ok(Entry { at, value, flags, uncertainty }) => Some(Record {
                 at,
                 value,
