@@ -2,24 +2,18 @@
 //! allocator; the driver is a library with an allocator of its own, so what is counted is ours.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    fmt::Write as _,
-    hint::black_box,
-    time::Duration,
-};
+use std::{cell::Cell, fmt::Write as _, hint::black_box, time::Duration};
 
 use common::{METHODS, Sleeper, toml};
+use counting::Counting;
 use igpu::{
     Error, FieldId, FieldValue, GpuInfo, ProcessKind, ProcessList, ProcessUtilization, Reading, Result, ReturnCode,
     Sample, SampleKind,
     process::{Owner, ProcReader},
 };
-
-/// The system's allocator, counting what each thread asks of it.
-struct Counting;
 
 thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
@@ -27,27 +21,6 @@ thread_local! {
 
 fn count() {
     CALLS.set(CALLS.get() + 1);
-}
-
-// SAFETY: hands everything to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
 }
 
 #[global_allocator]

@@ -1,72 +1,18 @@
 //! The sampler against the simulator's known truth, with its stepped clock: exact, and as fast as the machine runs.
 
-use std::{
-    sync::{Mutex, MutexGuard},
-    time::Duration,
-};
+#[path = "common/stage.rs"]
+mod stage;
+
+use std::time::Duration;
 
 use igpu::{
-    Nvml,
     metric::Metric,
-    sampler::{Clocks, Event, Flags, Record, Sampler, SamplerBuilder},
+    sampler::{Clocks, Event, Flags, Record, Sampler},
 };
-use nvml_sim::{
-    Scenario,
-    control::{self, Quantity},
-};
+use nvml_sim::control::{self, Quantity};
+use stage::{SECOND, events, now, run, stage, values};
 
-/// The in-process simulator is one for all: tests take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
-const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
-
-/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
-/// before the turn is given on: the next test's would be shut down otherwise.
-struct Stage {
-    nvml: Nvml,
-    _turn: MutexGuard<'static, ()>,
-}
-
-fn stage(toml: &str) -> Stage {
-    let turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
-    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ frozen_at_s = 0 }}\n{toml}")).unwrap();
-    nvml_sim::start(&scenario);
-    // SAFETY: the simulator's functions have the signatures of nvml.h.
-    let nvml = unsafe { Nvml::builder().resolver(nvml_sim::resolve) }.load().unwrap();
-    Stage { nvml, _turn: turn }
-}
-
-/// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
-fn now() -> u64 {
-    100 * SECOND + control::now().as_nanos() as u64
-}
-
-impl Stage {
-    fn builder(&self) -> SamplerBuilder {
-        Sampler::builder(&self.nvml).clocks(Clocks { monotonic: now, wall_us: control::wall_clock_us })
-    }
-}
-
-/// Ticks as the sampler asks for it until `seconds` have passed, and gives all records.
-fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
-    let end = now() + (seconds * 1e9) as u64;
-    let mut records = Vec::new();
-    while now() < end {
-        records.extend_from_slice(sampler.tick(now()).records());
-        let wait = sampler.next_due().clamp(now() + 1, end) - now();
-        control::step(Duration::from_nanos(wait));
-    }
-    records
-}
-
-fn values(records: &[Record], metric: Metric) -> impl Iterator<Item = &Record> {
-    records.iter().filter(move |record| record.metric() == Some(metric) && record.event().is_none())
-}
-
-fn events(records: &[Record], event: Event) -> Vec<Record> {
-    records.iter().filter(|record| record.event() == Some(event)).copied().collect()
-}
 
 /// Simulated time of a record, in seconds.
 fn seconds(record: &Record) -> f64 {

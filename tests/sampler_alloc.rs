@@ -2,17 +2,19 @@
 //! counting allocator; the driver is a library with an allocator of its own, so what is counted is ours. What the C
 //! library allocates is counted by `tests/malloc/`.
 
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "malloc/hard.rs"]
 mod hard;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, Instant},
 };
 
+use counting::Counting;
 use hard::common::Sleeper;
 use igpu::{
     Nvml,
@@ -20,9 +22,6 @@ use igpu::{
     sampler::{Sampler, Stopped},
 };
 use nvml_sim::SharedDriver;
-
-/// The system's allocator, counting what each thread asks of it, and what a sampler's thread does.
-struct Counting;
 
 thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
@@ -41,27 +40,6 @@ fn count() {
         if name.starts_with(b"igpu-sampler\0") {
             BY_SAMPLERS.fetch_add(1, Relaxed);
         }
-    }
-}
-
-// SAFETY: hands everything to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(pointer, layout, size) }
     }
 }
 

@@ -6,6 +6,8 @@ mod common;
 mod costs;
 mod hangs;
 mod rings;
+#[path = "../common/stage.rs"]
+mod stage;
 
 use std::{
     ffi::{CStr, c_uint, c_ulonglong, c_void},
@@ -13,10 +15,7 @@ use std::{
     os::unix::process::CommandExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -24,66 +23,16 @@ use std::{
 use igpu::{
     Error, Nvml, ReturnCode,
     metric::Metric,
-    sampler::{Background, Clocks, Event, Flags, Record, Sampler, SamplerBuilder, Stopped, monotonic},
+    sampler::{Background, Clocks, Event, Flags, Record, Sampler, Stopped, monotonic},
 };
 use nvml_sim::{
-    Scenario, SharedDriver,
+    SharedDriver,
     control::{self, Quantity},
 };
 use nvml_sys::{
     nvmlDevice_t, nvmlProcessUtilizationSample_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlValueType_t,
 };
-
-/// The in-process simulator is one for all: tests take turns. Those of a shared driver take one too, as they measure time.
-static TURN: Mutex<()> = Mutex::new(());
-
-const SECOND: u64 = 1_000_000_000;
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|broken| broken.into_inner())
-}
-
-/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock.
-struct Stage {
-    nvml: Nvml,
-    _turn: MutexGuard<'static, ()>,
-}
-
-fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
-    let turn = turn();
-    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ frozen_at_s = 0 }}\n{toml}")).unwrap();
-    nvml_sim::start(&scenario);
-    // SAFETY: the simulator's functions, and those of this file in their place, have the signatures of nvml.h.
-    let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
-    Stage { nvml, _turn: turn }
-}
-
-fn stage(toml: &str) -> Stage {
-    stage_with(toml, nvml_sim::resolve)
-}
-
-/// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
-fn now() -> u64 {
-    100 * SECOND + control::now().as_nanos() as u64
-}
-
-impl Stage {
-    fn builder(&self) -> SamplerBuilder {
-        Sampler::builder(&self.nvml).clocks(Clocks { monotonic: now, wall_us: control::wall_clock_us })
-    }
-}
-
-/// Ticks as the sampler asks for it until `seconds` have passed, and gives all records.
-fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
-    let end = now() + (seconds * 1e9) as u64;
-    let mut records = Vec::new();
-    while now() < end {
-        records.extend_from_slice(sampler.tick(now()).records());
-        let wait = sampler.next_due().clamp(now() + 1, end) - now();
-        control::step(Duration::from_nanos(wait));
-    }
-    records
-}
+use stage::{SECOND, events, now, run, stage, stage_with, turn, values};
 
 /// The same on the real clock.
 fn run_really(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
@@ -95,14 +44,6 @@ fn run_really(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
         sleep(Duration::from_nanos(wait));
     }
     records
-}
-
-fn values(records: &[Record], metric: Metric) -> impl Iterator<Item = &Record> {
-    records.iter().filter(move |record| record.metric() == Some(metric) && record.event().is_none())
-}
-
-fn events(records: &[Record], event: Event) -> Vec<Record> {
-    records.iter().filter(|record| record.event() == Some(event)).copied().collect()
 }
 
 fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {

@@ -1,0 +1,74 @@
+//! The simulated driver of the sampler's tests, in this process and with a clock that stands until it is stepped.
+
+use std::{
+    ffi::{CStr, c_void},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use igpu::{
+    Nvml,
+    metric::Metric,
+    sampler::{Clocks, Event, Record, Sampler, SamplerBuilder},
+};
+use nvml_sim::{Scenario, control};
+
+/// The in-process simulator is one for all: tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+pub const SECOND: u64 = 1_000_000_000;
+
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(|broken| broken.into_inner())
+}
+
+/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
+/// before the turn is given on: the next test's would be shut down otherwise.
+pub struct Stage {
+    pub nvml: Nvml,
+    _turn: MutexGuard<'static, ()>,
+}
+
+pub fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
+    let turn = turn();
+    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ frozen_at_s = 0 }}\n{toml}")).unwrap();
+    nvml_sim::start(&scenario);
+    // SAFETY: the simulator's functions, and those that a test puts in their place, have the signatures of nvml.h.
+    let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
+    Stage { nvml, _turn: turn }
+}
+
+pub fn stage(toml: &str) -> Stage {
+    stage_with(toml, nvml_sim::resolve)
+}
+
+/// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
+pub fn now() -> u64 {
+    100 * SECOND + control::now().as_nanos() as u64
+}
+
+impl Stage {
+    pub fn builder(&self) -> SamplerBuilder {
+        Sampler::builder(&self.nvml).clocks(Clocks { monotonic: now, wall_us: control::wall_clock_us })
+    }
+}
+
+/// Ticks as the sampler asks for it until `seconds` have passed, and gives all records.
+pub fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
+    let end = now() + (seconds * 1e9) as u64;
+    let mut records = Vec::new();
+    while now() < end {
+        records.extend_from_slice(sampler.tick(now()).records());
+        let wait = sampler.next_due().clamp(now() + 1, end) - now();
+        control::step(Duration::from_nanos(wait));
+    }
+    records
+}
+
+pub fn values(records: &[Record], metric: Metric) -> impl Iterator<Item = &Record> {
+    records.iter().filter(move |record| record.metric() == Some(metric) && record.event().is_none())
+}
+
+pub fn events(records: &[Record], event: Event) -> Vec<Record> {
+    records.iter().filter(|record| record.event() == Some(event)).copied().collect()
+}
