@@ -86,6 +86,8 @@ impl ReturnCode {
     pub const RESET_REQUIRED: Self = Self(sys::NVML_ERROR_RESET_REQUIRED.0);
     /// Library and kernel module are of different versions.
     pub const LIB_RM_VERSION_MISMATCH: Self = Self(sys::NVML_ERROR_LIB_RM_VERSION_MISMATCH.0);
+    /// Another has it in use.
+    pub const IN_USE: Self = Self(sys::NVML_ERROR_IN_USE.0);
     /// The version of a call's struct is not known to the driver.
     pub const ARGUMENT_VERSION_MISMATCH: Self = Self(sys::NVML_ERROR_ARGUMENT_VERSION_MISMATCH.0);
     /// An internal error of the driver.

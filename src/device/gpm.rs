@@ -8,6 +8,8 @@ use crate::{
     symbols::{check, present},
 };
 
+const SAMPLE_GET: &str = "nvmlGpmSampleGet";
+
 /// Which GPM metric: a number of the header's `NVML_GPM_METRIC_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GpmMetric(pub u32);
@@ -149,11 +151,22 @@ impl Device {
     /// The driver's own answer; `INVALID_ARGUMENT` for a sample of another [`Nvml`].
     #[doc(alias = "nvmlGpmSampleGet")]
     pub fn gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
-        const CALL: &str = "nvmlGpmSampleGet";
-        let function = present(CALL, self.functions().nvmlGpmSampleGet)?;
-        self.nvml.same_as(&into.nvml, CALL)?;
         let _one_at_a_time = self.nvml.gpm_turn();
+        self.gpm_sample_get_in_turn(into)
+    }
+
+    /// Likewise, but never waits for the lock: `IN_USE` while another takes a sample, which may be a call that hangs.
+    pub(crate) fn try_gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
+        match self.nvml.try_gpm_turn() {
+            Some(_one_at_a_time) => self.gpm_sample_get_in_turn(into),
+            None => Err(Error::Nvml { call: SAMPLE_GET, code: ReturnCode::IN_USE }),
+        }
+    }
+
+    fn gpm_sample_get_in_turn(&self, into: &mut GpmSample) -> Result<()> {
+        let function = present(SAMPLE_GET, self.functions().nvmlGpmSampleGet)?;
+        self.nvml.same_as(&into.nvml, SAMPLE_GET)?;
         // SAFETY: `call` vouches for NVML and the handle; the same NVML gave the sample (`same_as`).
-        self.call(CALL, |device| unsafe { function(device, into.sample) })
+        self.call(SAMPLE_GET, |device| unsafe { function(device, into.sample) })
     }
 }

@@ -5,7 +5,7 @@ mod fork;
 
 use std::{
     ffi::c_char,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use arrayvec::ArrayString;
@@ -133,6 +133,15 @@ impl Nvml {
     /// The turn to take a GPM sample: some drivers crash when two are taken at a time.
     pub(crate) fn gpm_turn(&self) -> MutexGuard<'_, ()> {
         self.inner.gpm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Likewise, or nothing while another has it: who has it may be in a call that hangs.
+    pub(crate) fn try_gpm_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.inner.gpm.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The table of functions, for calls that the safe layer lacks. The pointers are valid while `self` lives.

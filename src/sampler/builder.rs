@@ -17,6 +17,7 @@ pub struct SamplerBuilder {
     pub(super) gpu_info: bool,
     pub(super) leave_asleep: bool,
     pub(super) clocks: Clocks,
+    pub(super) hang_after: u64,
 }
 
 /// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
@@ -47,6 +48,7 @@ impl SamplerBuilder {
             gpu_info: false,
             leave_asleep: false,
             clocks: Clocks::default(),
+            hang_after: 50_000_000,
         }
     }
 
@@ -119,6 +121,16 @@ impl SamplerBuilder {
     #[must_use]
     pub fn leave_asleep(mut self, wanted: bool) -> Self {
         self.leave_asleep = wanted;
+        self
+    }
+
+    /// In the background, a driver call that takes longer than this is taken for one that hangs: that GPU is left alone
+    /// until it returns, which an event tells, and the others are read on. 50 ms when this is not called, which is the
+    /// shortest usual cadence, so that the others miss no deadline by it; the driver's slow calls take a few ms. In the
+    /// caller's own loop it is of no effect.
+    #[must_use]
+    pub fn hang_after(mut self, patience: Duration) -> Self {
+        self.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
         self
     }
 

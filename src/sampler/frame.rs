@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Record, Sampler};
+use super::{Record, Sampler, series::Series};
 use crate::{Error, GpuInfo, metric::Metric, process::Owner};
 
 /// What a sampler knows after a tick: borrowed from it until the next.
@@ -22,27 +22,28 @@ impl<'a> Frame<'a> {
     /// [`reason`](Self::reason) tells why.
     #[must_use]
     pub fn latest(&self, gpu: u32, metric: Metric) -> Option<&'a Record> {
-        self.sampler.find(gpu, metric).and_then(|(_, series)| series.latest.as_ref())
+        self.series(gpu, metric)?.latest.as_ref()
     }
 
     /// Why a metric of a GPU was not read when it was last tried; `None` when it was.
     #[must_use]
     pub fn reason(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
-        self.sampler.find(gpu, metric).and_then(|(_, series)| series.reason.as_ref())
+        self.series(gpu, metric)?.reason.as_ref()
     }
 
     /// How often the sensor behind a metric refreshes, as far as its values have shown; `None` while that is unknown, as
     /// it stays for a signal that does not change.
     #[must_use]
     pub fn period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
-        self.sampler.find(gpu, metric).and_then(|(_, series)| series.refresh.period()).map(Duration::from_nanos)
+        self.series(gpu, metric)?.refresh.period().map(Duration::from_nanos)
     }
 
     /// How often a metric is read now: as its sensor and the budget want it.
     #[must_use]
     pub fn cadence(&self, gpu: u32, metric: Metric) -> Option<Duration> {
-        let (lane, _) = self.sampler.find(gpu, metric)?;
-        let series = self.sampler.series.get(lane.series.clone())?;
+        let sampler = self.sampler.gpu(gpu)?;
+        let lane = sampler.lane(metric)?;
+        let series = sampler.series.get(lane.series.clone())?;
         Some(Duration::from_nanos(lane.wanted(series).max(lane.held_to)))
     }
 
@@ -56,5 +57,9 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn infos(&self) -> &'a [GpuInfo] {
         &self.sampler.infos
+    }
+
+    fn series(&self, gpu: u32, metric: Metric) -> Option<&'a Series> {
+        self.sampler.gpu(gpu)?.series(metric)
     }
 }

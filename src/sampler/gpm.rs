@@ -32,7 +32,7 @@ impl Gpm {
         if self.taken.is_some_and(|taken| reading.watch.last().saturating_sub(taken.at) < FLOOR) {
             return Ok(());
         }
-        let (answer, stamp) = reading.watch.time(|| reading.device.gpm_sample_get(&mut self.later));
+        let (answer, stamp) = reading.watch.time(|| reading.device.try_gpm_sample_get(&mut self.later));
         if let Err(error) = answer {
             self.taken = None;
             return reading.refused(error, stamp);

@@ -49,9 +49,7 @@ pub(super) enum Work {
 
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// The place of the GPU among those that are sampled.
-    pub gpu: usize,
-    /// The places of the lane's metrics among all.
+    /// The places of the lane's metrics among the GPU's.
     pub series: Range<usize>,
     pub work: Work,
     pub cadence: Cadence,

@@ -31,14 +31,9 @@ enum Group {
     ProcessUse,
 }
 
-/// Adds the lanes and series of one GPU. `slot` is its place among those that are sampled, `index` NVML's.
-pub(super) fn add(
-    builder: &SamplerBuilder,
-    device: &Device,
-    (slot, index): (usize, u16),
-    lanes: &mut Vec<Lane>,
-    series: &mut Vec<Series>,
-) {
+/// The lanes of a GPU, and the series that they fill.
+pub(super) fn of(builder: &SamplerBuilder, device: &Device, index: u16) -> (Vec<Lane>, Vec<Series>) {
+    let (mut lanes, mut series) = (Vec::new(), Vec::new());
     let counts_energy = builder.metrics.contains(&Metric::ENERGY) && counts_energy(device);
     let mut groups: Vec<(Group, Vec<Metric>)> = Vec::new();
     for metric in &builder.metrics {
@@ -54,19 +49,15 @@ pub(super) fn add(
         let learns = matches!(cadence, Cadence::Learnt(_));
         series.extend(metrics.iter().map(|metric| Series::new(*metric, index, learns)));
         match work(group, &metrics, device, builder) {
-            Ok(work) => lanes.push(Lane {
-                gpu: slot,
-                series: first..series.len(),
-                work,
-                cadence,
-                due: 0,
-                cost: Cost::new(),
-                held_to: 0,
-            }),
+            Ok(work) => {
+                let series = first..series.len();
+                lanes.push(Lane { series, work, cadence, due: 0, cost: Cost::new(), held_to: 0 });
+            }
             // Only GPM can fail here: this driver or GPU has none, which no later try changes.
             Err(error) => series.iter_mut().skip(first).for_each(|series| series.reason = Some(error.clone())),
         }
     }
+    (lanes, series)
 }
 
 fn group(metric: Metric, cadence: Cadence, counts_energy: bool) -> Group {

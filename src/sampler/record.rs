@@ -88,7 +88,7 @@ impl Event {
     /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its lanes stop, those of
     /// other GPUs do not.
     pub const GPU_LOST: Self = Self(1);
-    /// The GPU answers again.
+    /// The GPU answers again after it was lost, or the call that hung has returned.
     pub const GPU_BACK: Self = Self(2);
     /// The metric was refused twice in a row and rests; value: the driver's return code.
     pub const METRIC_RESTS: Self = Self(3);
@@ -109,6 +109,9 @@ impl Event {
     pub const GPU_AWAKE: Self = Self(10);
     /// Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
     pub const ENERGY_GAP: Self = Self(11);
+    /// A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
+    /// does ([`GPU_BACK`](Self::GPU_BACK)); other GPUs are read on. In the background only.
+    pub const GPU_HUNG: Self = Self(12);
 }
 
 impl Record {

@@ -104,17 +104,6 @@ impl Lane {
     }
 }
 
-/// A lane was given another cadence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Which of the lanes.
-    pub lane: usize,
-    /// Its cadence before, ns.
-    pub from: u64,
-    /// Its cadence now, ns.
-    pub to: u64,
-}
-
 /// The longest cadence that a lane is stretched to: none dies in silence. Even a call of 10 s takes 0.3 % of it.
 pub const LONGEST: u64 = 3_600_000_000_000;
 /// A stretched lane gets a little more than it needs, …
@@ -126,28 +115,25 @@ const TOO_LONG: f64 = 1.5;
 const EASY: f64 = 0.85;
 
 /// Gives each lane its cadence, so that calls take no more than `budget` of the time (0.01 is 1 %) as far as [`LONGEST`]
-/// allows. Tells `changed` of each cadence that is another now.
+/// allows.
 ///
 /// A budget that is no positive number leaves nothing: every lane that costs anything gets [`LONGEST`]. Each round takes
 /// one look at each lane; more than a few rounds are rare, and there are no more than lanes.
-pub fn balance(lanes: &mut [Lane], budget: f64, mut changed: impl FnMut(Change)) {
+pub fn balance(lanes: &mut [Lane], budget: f64) {
     let budget = if budget > 0.0 { budget } else { 0.0 };
     let level = level(lanes, budget);
     let easy = self::level(lanes, EASY * budget);
-    for (index, lane) in lanes.iter_mut().enumerate() {
+    for lane in lanes {
         let load = lane.load();
         let needed = if load <= level { lane.wanted } else { stretch(lane, lane.cost as f64 / level) };
-        let to = if lane.cadence < needed || (lane.cadence > needed && lane.cadence as f64 > TOO_LONG * needed as f64) {
-            if needed > lane.wanted || load > easy { stretch(lane, ROOM * needed as f64) } else { lane.wanted }
-        } else if load <= easy {
-            lane.wanted
-        } else {
-            lane.cadence
-        };
-        if to != lane.cadence {
-            let from = std::mem::replace(&mut lane.cadence, to);
-            changed(Change { lane: index, from, to });
-        }
+        lane.cadence =
+            if lane.cadence < needed || (lane.cadence > needed && lane.cadence as f64 > TOO_LONG * needed as f64) {
+                if needed > lane.wanted || load > easy { stretch(lane, ROOM * needed as f64) } else { lane.wanted }
+            } else if load <= easy {
+                lane.wanted
+            } else {
+                lane.cadence
+            };
     }
 }
 
@@ -194,18 +180,10 @@ mod tests {
 
     /// Balances, and returns which lanes changed.
     fn balanced(lanes: &mut [Lane], budget: f64) -> Vec<usize> {
-        let mut which = Vec::new();
         let before = lanes.to_vec();
-        balance(lanes, budget, |change| {
-            assert_eq!(change.from, before[change.lane].cadence);
-            assert_ne!(change.from, change.to);
-            which.push(change.lane);
-        });
-        for (index, (now, before)) in lanes.iter().zip(&before).enumerate() {
-            assert_eq!(now.cadence != before.cadence, which.contains(&index), "each change is told, and nothing else");
-            assert!(now.cadence >= now.wanted);
-        }
-        which
+        balance(lanes, budget);
+        assert!(lanes.iter().all(|lane| lane.cadence >= lane.wanted));
+        (0..lanes.len()).filter(|lane| lanes[*lane].cadence != before[*lane].cadence).collect()
     }
 
     fn spent(lanes: &[Lane]) -> f64 {
@@ -375,7 +353,7 @@ mod tests {
         ) {
             let mut lanes: Vec<Lane> =
                 lanes.into_iter().map(|(wanted, cost, cadence)| Lane { wanted, cost, cadence }).collect();
-            balance(&mut lanes, budget, |_| ());
+            balance(&mut lanes, budget);
             prop_assert!(lanes.iter().all(|lane| lane.cadence >= lane.wanted));
         }
     }

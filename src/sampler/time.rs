@@ -1,5 +1,10 @@
 //! The clocks that the sampler reads: two functions, so that a test can put a stepped clock in their place.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use super::series::Stamp;
 
 /// Where the sampler takes its time from.
@@ -58,25 +63,34 @@ pub(super) fn sharpen_timers() {
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     clocks: Clocks,
-    last: u64,
+    last: Arc<AtomicU64>,
     /// Nanoseconds spent in the driver.
     pub spent: u64,
 }
 
 impl Stopwatch {
     pub(super) fn new(clocks: Clocks) -> Self {
-        Self { clocks, last: 0, spent: 0 }
+        Self { clocks, last: Arc::default(), spent: 0 }
+    }
+
+    /// When the call under way began, for those who watch from other threads: 0 while none is.
+    pub(super) fn call(&self) -> Arc<AtomicU64> {
+        self.last.clone()
     }
 
     /// Reads the clock anew: what was done since the last call was not the driver's.
-    pub(super) fn start(&mut self) -> u64 {
-        self.last = (self.clocks.monotonic)();
-        self.last
+    pub(super) fn start(&mut self) {
+        self.last.store((self.clocks.monotonic)(), Relaxed);
+    }
+
+    /// No call is under way until it is started again.
+    pub(super) fn rest(&mut self) {
+        self.last.store(0, Relaxed);
     }
 
     /// When the clock was read last.
     pub(super) fn last(&self) -> u64 {
-        self.last
+        self.last.load(Relaxed)
     }
 
     /// Makes a call and gives when it was: the middle, and half its length as uncertainty.
@@ -89,9 +103,9 @@ impl Stopwatch {
     /// When the call was that was made since the clock was read last.
     #[inline]
     pub(super) fn lap(&mut self) -> Stamp {
-        let before = self.last;
+        let before = self.last.load(Relaxed);
         let after = (self.clocks.monotonic)();
-        self.last = after;
+        self.last.store(after, Relaxed);
         let length = after.saturating_sub(before);
         self.spent += length;
         let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);

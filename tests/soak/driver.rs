@@ -35,6 +35,10 @@ impl Way {
         while HANG.load(Relaxed) {
             std::thread::sleep(Duration::from_secs(1));
         }
+        let stall = STALL.swap(0, Relaxed);
+        if stall > 0 {
+            std::thread::sleep(Duration::from_micros(stall));
+        }
         if dice(1000) < u64::from(self.slow.load(Relaxed)) {
             std::thread::sleep(Duration::from_micros(20 + dice(800)));
         }
@@ -57,6 +61,8 @@ impl Way {
 
 /// All that any call answers from now on: nothing.
 pub static HANG: AtomicBool = AtomicBool::new(false);
+/// How long the next call takes, µs: so long that it is taken for one that hangs, and then it returns.
+pub static STALL: AtomicU64 = AtomicU64::new(0);
 /// GPUs that are lost.
 pub static LOST: [AtomicBool; GPUS] = [const { AtomicBool::new(false) }; GPUS];
 static HANDLES: [AtomicUsize; GPUS] = [const { AtomicUsize::new(usize::MAX) }; GPUS];

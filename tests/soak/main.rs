@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use driver::{GPUS, HANG, LOST, NAMES, WAYS, dice, resolve, seed, way_of};
+use driver::{GPUS, HANG, LOST, NAMES, STALL, WAYS, dice, resolve, seed, way_of};
 use igpu::{
     Nvml,
     metric::{Kind, Metric},
@@ -85,7 +85,7 @@ struct Watch {
     /// Values taken out, by the function that gave them.
     taken: [u64; NAMES.len()],
     records: u64,
-    events: [u64; 12],
+    events: [u64; 13],
     /// How many records the sampler said were lost.
     told: u64,
     series: HashMap<(u16, u16, u32), Last>,
@@ -97,7 +97,7 @@ impl Watch {
     fn note(&mut self, record: &Record) {
         self.records += 1;
         if let Some(event) = record.event() {
-            assert!((1..=11).contains(&event.0), "{record:?}");
+            assert!((1..=12).contains(&event.0), "{record:?}");
             self.events[event.0 as usize] += 1;
             if event == Event::RECORDS_LOST {
                 self.told += record.value as u64;
@@ -194,6 +194,9 @@ fn throw_dice() {
     for lost in &LOST {
         lost.store(dice(15) == 0, Relaxed);
     }
+    if dice(10) == 0 {
+        STALL.store(60_000 + dice(200_000), Relaxed);
+    }
 }
 
 fn environment(name: &str) -> Option<f64> {
@@ -254,6 +257,7 @@ fn half_an_hour_of_random_faults() {
     let (lost, ticks) = (background.lost(), background.ticks());
     assert!(lost > 0 || stalls == 0 || minutes < 1.0, "no stall was long enough");
     assert!(minutes < 1.0 || watch.series.len() > 100, "only {} series", watch.series.len());
+    assert!(minutes < 1.0 || watch.events[Event::GPU_HUNG.0 as usize] > 0, "no call was taken for one that hangs");
     // At last the driver hangs.
     HANG.store(true, Relaxed);
     sleep(Duration::from_millis(100));

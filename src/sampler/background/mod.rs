@@ -1,0 +1,221 @@
+//! The sampler on a thread of its own: one for all GPUs, and one that watches it.
+
+mod output;
+mod reader;
+mod work;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed},
+        },
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rtrb::{Consumer, RingBuffer};
+
+pub use reader::{Key, LatestReader};
+
+use self::{
+    output::Output,
+    work::{Slot, Work},
+};
+use super::{
+    Record, Sampler,
+    gpu_sampler::GpuSampler,
+    latest::Latest,
+    record::Records,
+    time::{Clocks, Stopwatch},
+};
+use crate::{Result, metric::Metric};
+
+/// How long `stop` waits for the threads before it gives them up.
+const PATIENCE: Duration = Duration::from_millis(80);
+
+/// What the threads, the owner and the readers share.
+struct Shared {
+    /// Records that found the ring full.
+    lost: AtomicU64,
+    /// When the thread that leads last came by, in nanoseconds of the monotonic clock.
+    beat: AtomicU64,
+    ticks: AtomicU64,
+    gpus: Vec<GpuState>,
+    latest: Latest,
+    /// Which value stands where in `latest`.
+    keys: Vec<(u32, Metric)>,
+}
+
+/// What can be seen of a GPU from outside.
+struct GpuState {
+    index: u16,
+    /// When the call under way began; 0 while there is none.
+    call: Arc<AtomicU64>,
+    /// The call under way was given up.
+    hung: AtomicBool,
+    /// The places of its values in `Shared::latest`.
+    first_key: usize,
+    end_key: usize,
+}
+
+impl Shared {
+    fn hangs(&self, place: usize) -> bool {
+        self.gpus.get(place).is_some_and(|gpu| gpu.hung.load(Relaxed))
+    }
+
+    /// The place of the GPU with the oldest call under way, and when that began.
+    fn oldest_call(&self, of: impl Fn(&GpuState) -> bool) -> Option<(usize, u64)> {
+        let calls = self.gpus.iter().enumerate().filter(|(_, gpu)| of(gpu));
+        let calls = calls.map(|(place, gpu)| (place, gpu.call.load(Relaxed)));
+        calls.filter(|(_, since)| *since > 0).min_by_key(|(_, since)| *since)
+    }
+}
+
+/// A sampler on a thread of its own, from [`Sampler::spawn`].
+///
+/// The thread reads each lane at absolute deadlines with all signals blocked, and gives its records into a ring that was
+/// made once. Whoever owns this takes them out; when that is too slow, records are lost, counted, and told, and the
+/// thread never waits. The latest value of each metric can be read from any thread and from a signal handler.
+///
+/// A second thread sleeps, and looks every [`hang_after`](super::SamplerBuilder::hang_after) whether the first is in a
+/// driver call that does not return. Then it goes on with the other GPUs in its place, which
+/// [`Event::GPU_HUNG`](super::Event::GPU_HUNG) tells, and starts a watcher anew: the only time that memory is allocated.
+///
+/// Dropping it stops it.
+pub struct Background {
+    shared: Arc<Shared>,
+    records: Consumer<Record>,
+    work: Option<Arc<Work>>,
+    clocks: Clocks,
+}
+
+/// How a background sampler ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Its threads have ended.
+    Ended,
+    /// A thread hangs in a driver call and was given up: it, its memory and the driver's library stay until the process
+    /// ends, and NVML is not shut down.
+    GivenUp,
+}
+
+impl Sampler {
+    /// Goes on on a thread of its own, with room for `records` records that were not taken out yet. At 32 bytes each,
+    /// 10 s of 1000 a second are 320 KB.
+    ///
+    /// # Errors
+    /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
+    pub fn spawn(self, records: usize) -> Result<Background> {
+        let Self { gpus, budget, clocks, processes, hang_after, .. } = self;
+        let slots: Vec<Slot> = gpus.into_iter().map(|gpu| slot(gpu, clocks, processes, hang_after)).collect();
+        let shared = Arc::new(shared(&slots, clocks));
+        let (producer, consumer) = RingBuffer::new(records);
+        let output = Output::new(shared.clone(), producer, budget);
+        let work = Arc::new(Work::new(slots, output, shared.clone(), clocks, hang_after));
+        let background = Background { shared, records: consumer, work: Some(work.clone()), clocks };
+        work.start().map(|()| background)
+    }
+}
+
+fn slot(mut gpu: GpuSampler, clocks: Clocks, processes: usize, hang_after: u64) -> Slot {
+    gpu.set_patience(hang_after);
+    // What a call that hung has left, and what is read next, stand in it together.
+    let records = Records::with_capacity(2 * gpu.room(processes) + 1);
+    Slot { gpu, records, watch: Stopwatch::new(clocks) }
+}
+
+fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
+    let (mut gpus, mut keys) = (Vec::new(), Vec::new());
+    for Slot { gpu, watch, .. } in slots {
+        let first_key = keys.len();
+        keys.extend(gpu.series.iter().map(|series| (u32::from(series.gpu), series.metric)));
+        let (call, hung) = (watch.call(), AtomicBool::new(false));
+        gpus.push(GpuState { index: gpu.index(), call, hung, first_key, end_key: keys.len() });
+    }
+    let (lost, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
+    Shared { lost, beat: AtomicU64::new((clocks.monotonic)()), ticks, gpus, latest: Latest::new(keys.len()), keys }
+}
+
+impl Background {
+    /// Takes the oldest record out.
+    pub fn pop(&mut self) -> Option<Record> {
+        self.records.pop().ok()
+    }
+
+    /// Takes out as many records as there are, up to the length of `into`, oldest first, and gives how many.
+    pub fn drain(&mut self, into: &mut [Record]) -> usize {
+        let count = self.records.slots().min(into.len());
+        let Ok(chunk) = self.records.read_chunk(count) else { return 0 };
+        for (place, record) in into.iter_mut().zip(chunk) {
+            *place = record;
+        }
+        count
+    }
+
+    /// How many records were lost since the start, because they were not taken out in time.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Relaxed)
+    }
+
+    /// How many ticks there were in which something was due.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.shared.ticks.load(Acquire)
+    }
+
+    /// How long nothing was heard: since the oldest driver call under way began, or, where there is none, since the
+    /// thread last came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as
+    /// it does.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        let beat = self.shared.beat.load(Acquire);
+        let call = self.shared.oldest_call(|_| true).map_or(beat, |(_, since)| since);
+        Duration::from_nanos((self.clocks.monotonic)().saturating_sub(beat.min(call)))
+    }
+
+    /// The GPUs that a driver call hangs in now, by index, as [`Event::GPU_HUNG`](super::Event::GPU_HUNG) and
+    /// [`Event::GPU_BACK`](super::Event::GPU_BACK) tell too.
+    pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shared.gpus.iter().filter(|gpu| gpu.hung.load(Relaxed)).map(|gpu| u32::from(gpu.index))
+    }
+
+    /// Reads the latest values; can be cloned and handed to other threads and to a signal handler.
+    #[must_use]
+    pub fn latest(&self) -> LatestReader {
+        LatestReader { shared: self.shared.clone() }
+    }
+
+    /// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up. What it recorded can
+    /// still be taken out after.
+    pub fn stop(&mut self) -> Stopped {
+        let Some(work) = self.work.take() else { return Stopped::Ended };
+        let deadline = Instant::now() + PATIENCE;
+        while !work.stop() {
+            if Instant::now() >= deadline {
+                // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
+                std::mem::forget(work);
+                return Stopped::GivenUp;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        work.join();
+        Stopped::Ended
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Background").field("ticks", &self.ticks()).field("lost", &self.lost()).finish_non_exhaustive()
+    }
+}

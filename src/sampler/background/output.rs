@@ -1,0 +1,79 @@
+//! Where what was read goes: the ring of records and the latest values. One thread has it at a time.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use rtrb::Producer;
+
+use super::{Shared, reader::entry};
+use crate::sampler::{Event, Record, budget::Budget, gpu_sampler::GpuSampler, record::Records};
+
+pub(super) struct Output {
+    shared: Arc<Shared>,
+    ring: Producer<Record>,
+    /// Records lost that no event has told of yet.
+    untold: u64,
+    /// The stamp of what stands in `Shared::latest`, for each value.
+    written: Vec<Option<u64>>,
+    pub budget: Budget,
+    /// The number of the thread that leads: who finds another number here was overtaken in a call that hung.
+    pub leader: u32,
+}
+
+impl Output {
+    pub(super) fn new(shared: Arc<Shared>, ring: Producer<Record>, budget: Budget) -> Self {
+        let written = vec![None; shared.keys.len()];
+        Self { shared, ring, untold: 0, written, budget, leader: 0 }
+    }
+
+    /// Hands on what was read of the GPU at this place, and its latest values.
+    pub(super) fn deliver(&mut self, place: usize, gpu: &GpuSampler, records: &mut Records) {
+        for record in records.as_slice() {
+            self.push(*record);
+        }
+        records.clear();
+        let Some(first) = self.shared.gpus.get(place).map(|gpu| gpu.first_key) else { return };
+        let written = self.written.get_mut(first..).unwrap_or_default();
+        for (key, (series, written)) in (first..).zip(gpu.series.iter().zip(written)) {
+            let at = series.latest.map(|latest| latest.at);
+            if at != *written {
+                *written = at;
+                self.shared.latest.write(key, entry(series.latest));
+            }
+        }
+    }
+
+    /// A call about the GPU at this place hangs, for so many nanoseconds by now: that is told, and its values are none
+    /// any more.
+    pub(super) fn hangs(&mut self, place: usize, now: u64, nanoseconds: u64) {
+        let Some(gpu) = self.shared.gpus.get(place) else { return };
+        gpu.hung.store(true, Relaxed);
+        let (index, keys) = (gpu.index, gpu.first_key..gpu.end_key);
+        for (key, written) in keys.clone().zip(self.written.get_mut(keys).unwrap_or_default()) {
+            if written.take().is_some() {
+                self.shared.latest.write(key, entry(None));
+            }
+        }
+        self.push(Record::of_event(now, index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
+    }
+
+    /// The call that hung has returned.
+    pub(super) fn is_back(&mut self, place: usize, now: u64) {
+        let Some(gpu) = self.shared.gpus.get(place) else { return };
+        gpu.hung.store(false, Relaxed);
+        let index = gpu.index;
+        self.push(Record::of_event(now, index, None, Event::GPU_BACK, 0.0));
+    }
+
+    fn push(&mut self, record: Record) {
+        if self.untold > 0 && !self.ring.is_full() {
+            let event = Record::of_event(record.at, record.gpu, None, Event::RECORDS_LOST, self.untold as f64);
+            if self.ring.push(event).is_ok() {
+                self.untold = 0;
+            }
+        }
+        if self.ring.push(record).is_err() {
+            self.untold += 1;
+            self.shared.lost.fetch_add(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The latest values of a background sampler, for any thread and for signal handlers.
+
+use std::{fmt, sync::Arc};
+
+use super::Shared;
+use crate::{
+    metric::Metric,
+    sampler::{
+        Flags, Record,
+        latest::{Entry, Missing},
+    },
+};
+
+/// The flag of an entry that stands for "there is no value any more"; no flag of [`Flags`].
+const ABSENT: u32 = 1 << 31;
+
+/// Reads the latest values of a background sampler; cheap to clone, and usable in a signal handler.
+#[derive(Clone)]
+pub struct LatestReader {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Where the latest value of a metric of a GPU stands; from [`LatestReader::key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(usize);
+
+impl fmt::Debug for LatestReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LatestReader").field("keys", &self.shared.keys).finish()
+    }
+}
+
+impl LatestReader {
+    /// Where the value of a metric of a GPU stands: look it up once, outside the signal handler. `None` of what is not
+    /// sampled, and of a metric for each process, which has no one latest value.
+    #[must_use]
+    pub fn key(&self, gpu: u32, metric: Metric) -> Option<Key> {
+        let place = self.shared.keys.iter().position(|key| *key == (gpu, metric))?;
+        (!metric.is_per_process()).then_some(Key(place))
+    }
+
+    /// The latest value. Takes no lock, does not allocate, and may be called in a signal handler; `None` while nothing
+    /// was read, while the GPU is lost or hangs, and in the rare case that each of a few tries met a write.
+    #[must_use]
+    pub fn read(&self, key: Key) -> Option<Record> {
+        let (gpu, metric) = *self.shared.keys.get(key.0)?;
+        match self.shared.latest.read(key.0) {
+            Ok(Entry { flags: ABSENT, .. }) => None,
+            Ok(Entry { at, value, flags, uncertainty }) => Some(Record {
+                at,
+                value,
+                uncertainty,
+                detail: 0,
+                gpu: gpu as u16,
+                metric: metric.index(),
+                flags: Flags(flags),
+            }),
+            Err(Missing::NeverWritten | Missing::Busy | Missing::NoSuchIndex) => None,
+        }
+    }
+}
+
+/// What is written for a value, or for one that is none any more because its GPU was lost or hangs.
+pub(super) fn entry(latest: Option<Record>) -> Entry {
+    match latest {
+        Some(Record { at, value, flags: Flags(flags), uncertainty, .. }) => Entry { at, value, flags, uncertainty },
+        None => Entry { flags: ABSENT, ..Entry::default() },
+    }
+}

@@ -1,0 +1,232 @@
+//! The threads: one that leads, which reads all GPUs, and one that watches it.
+//!
+//! Who leads has the GPU that it reads locked. When a driver call does not return, the watcher takes the lead and goes on
+//! with the other GPUs, whose locks are free; it starts another watcher. The thread that was overtaken ends once its call
+//! returns. No lock is waited for but that of [`Output`], under which nobody calls the driver.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{Shared, output::Output};
+use crate::{
+    Error, Result,
+    sampler::{
+        Clocks,
+        gpu_sampler::GpuSampler,
+        record::Records,
+        time::{Stopwatch, sharpen_timers, sleep_until},
+    },
+};
+
+/// The longest that who leads sleeps at once: so soon it sees that it is to stop, beats its heart, and finds that a call
+/// that hung has returned.
+const LONGEST_SLEEP: u64 = 20_000_000;
+
+/// One GPU, and what was read of it and not handed on yet.
+pub(super) struct Slot {
+    pub gpu: GpuSampler,
+    pub records: Records,
+    pub watch: Stopwatch,
+}
+
+/// What the threads work on.
+pub(super) struct Work {
+    shared: Arc<Shared>,
+    slots: Vec<Mutex<Slot>>,
+    output: Mutex<Output>,
+    clocks: Clocks,
+    /// A call that takes longer hangs.
+    hang_after: u64,
+    stop: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Work {
+    pub(super) fn new(slots: Vec<Slot>, output: Output, shared: Arc<Shared>, clocks: Clocks, hang_after: u64) -> Self {
+        Self {
+            shared,
+            slots: slots.into_iter().map(Mutex::new).collect(),
+            output: Mutex::new(output),
+            clocks,
+            hang_after,
+            stop: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }
+    }
+
+    /// Starts the thread that leads and the one that watches.
+    pub(super) fn start(self: &Arc<Self>) -> Result<()> {
+        let work = self.clone();
+        self.spawn("igpu-sampler", move || work.lead(0))?;
+        self.spawn_watcher(1)
+    }
+
+    /// Has the threads end: those that are not in a call do so soon. Whether all have.
+    pub(super) fn stop(&self) -> bool {
+        self.stop.store(true, Release);
+        // Not waited for: in a forked child it may be locked by a thread that is not there.
+        let Some(threads) = try_lock(&self.threads) else { return false };
+        threads.iter().for_each(|thread| thread.thread().unpark());
+        threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the threads' last steps, once all have ended.
+    pub(super) fn join(&self) {
+        for thread in self.threads().drain(..) {
+            // It does not panic; if it did, there is nothing left to do about it here.
+            let _ = thread.join();
+        }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.stop.load(Acquire)
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn_watcher(self: &Arc<Self>, number: u32) -> Result<()> {
+        let work = self.clone();
+        self.spawn("igpu-watcher", move || work.watch(number))
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+        let mut threads = self.threads();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(spawn_without_signals(name, run)?);
+        Ok(())
+    }
+
+    /// Reads what is due, until it is to stop or was overtaken.
+    fn lead(&self, number: u32) {
+        sharpen_timers();
+        let mut next_due = 0;
+        while !self.is_to_stop() {
+            let now = (self.clocks.monotonic)();
+            self.shared.beat.store(now, Release);
+            if now < next_due {
+                sleep_until(next_due.min(now + LONGEST_SLEEP));
+                continue;
+            }
+            match self.tick(number, now) {
+                Some(next) => next_due = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Reads what is due of each GPU that no call hangs in, and gives when the next is due; `None` to who was overtaken.
+    fn tick(&self, number: u32, now: u64) -> Option<u64> {
+        self.balance(now);
+        let (mut next_due, mut due) = (u64::MAX, false);
+        for (place, slot) in self.slots.iter().enumerate() {
+            let Some(mut slot) = try_lock(slot) else {
+                next_due = next_due.min(now + LONGEST_SLEEP);
+                continue;
+            };
+            let Slot { gpu, records, watch } = &mut *slot;
+            if self.shared.hangs(place) {
+                self.output().is_back(place, now);
+            }
+            due |= gpu.next_due() <= now;
+            watch.start();
+            gpu.read(now, false, watch, records);
+            watch.rest();
+            records.close(now);
+            let mut output = self.output();
+            if output.leader != number {
+                // What was read stays where it is; who leads now hands it on.
+                return None;
+            }
+            output.deliver(place, gpu, records);
+            next_due = next_due.min(gpu.next_due());
+        }
+        self.shared.ticks.fetch_add(u64::from(due), Release);
+        Some(next_due)
+    }
+
+    /// Shares the budget out, as often as is of use.
+    fn balance(&self, now: u64) {
+        let budget = &mut self.output().budget;
+        if !budget.is_due(now) {
+            return;
+        }
+        let slots = || self.slots.iter().enumerate().filter_map(|(place, slot)| Some((place, try_lock(slot)?)));
+        slots().for_each(|(place, slot)| budget.see(place, &slot.gpu));
+        budget.balance(now);
+        for (place, mut slot) in slots() {
+            let Slot { gpu, records, .. } = &mut *slot;
+            budget.apply(place, gpu, now, records);
+        }
+    }
+
+    /// Sleeps until who leads is in a call that hangs, and takes the lead then.
+    fn watch(self: Arc<Self>, number: u32) {
+        while !self.is_to_stop() {
+            let now = (self.clocks.monotonic)();
+            let oldest = self.shared.oldest_call(|gpu| !gpu.hung.load(Relaxed));
+            match oldest {
+                Some((place, since)) if now.saturating_sub(since) >= self.hang_after => {
+                    if self.overtake(number, place, since, now) {
+                        // Without a watcher it goes on all the same: there may be no thread to be had.
+                        let _ = self.spawn_watcher(number + 1);
+                        return self.lead(number);
+                    }
+                }
+                Some((_, since)) => thread::park_timeout(Duration::from_nanos(since + self.hang_after - now)),
+                None => thread::park_timeout(Duration::from_nanos(self.hang_after)),
+            }
+        }
+    }
+
+    /// Takes the lead from the thread that is in this call, if it still is.
+    fn overtake(&self, number: u32, place: usize, since: u64, now: u64) -> bool {
+        let mut output = self.output();
+        let still = self.shared.gpus.get(place).is_some_and(|gpu| gpu.call.load(Relaxed) == since);
+        if still {
+            output.leader = number;
+            output.hangs(place, now, now.saturating_sub(since));
+        }
+        still
+    }
+}
+
+/// What is locked, unless another has it: a GPU that a call hangs in.
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Spawns with all signals blocked, so that the program's handlers never run on this thread, not even before its first
+/// line.
+#[allow(unsafe_code, reason = "std has no signal masks")]
+fn spawn_without_signals(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    // SAFETY: both sets are plain data, filled before they are read; the calls do not fail with valid arguments.
+    let before = unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    };
+    let thread = thread::Builder::new().name(name.into()).spawn(run);
+    // SAFETY: the mask that was in force before.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
+    thread.map_err(|error| Error::Thread { reason: error.to_string() })
+}
