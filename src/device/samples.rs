@@ -174,12 +174,23 @@ impl Device {
         last_seen_us: u64,
         into: &'a mut [ProcessUtilization],
     ) -> Result<&'a [ProcessUtilization]> {
+        self.process_utilization_of(last_seen_us, into, &mut 0)
+    }
+
+    /// Likewise, and says how many entries the driver has, also when there is no room for them.
+    pub(crate) fn process_utilization_of<'a>(
+        &self,
+        last_seen_us: u64,
+        into: &'a mut [ProcessUtilization],
+        total: &mut u32,
+    ) -> Result<&'a [ProcessUtilization]> {
         const CALL: &str = "nvmlDeviceGetProcessUtilization";
         let function = present(CALL, self.functions().nvmlDeviceGetProcessUtilization)?;
         let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
         let first = into.as_mut_ptr().cast::<sys::nvmlProcessUtilizationSample_t>();
         // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
         let answer = self.call(CALL, |device| unsafe { function(device, first, &mut count, last_seen_us) });
+        *total = count;
         let filled = nothing_new(answer, count)?.min(into.len());
         let mut kept = 0;
         for read in 0..filled {

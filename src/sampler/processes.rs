@@ -1,12 +1,7 @@
 //! Metrics for each process: the memory that it holds, and how much of the GPU it uses.
 
-use super::{
-    reading::Reading,
-    record::{Event, Flags, Record},
-    ring::Cursor,
-    series::Stamp,
-};
-use crate::{ProcessKind, ProcessList, ProcessUtilization, Result, metric::Source};
+use super::{reading::Reading, record::Flags, ring::Cursor, series::Stamp};
+use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::Source};
 
 /// The process lists of one GPU. They take the driver's locks: the dearest of all calls.
 #[derive(Debug)]
@@ -59,8 +54,7 @@ impl ProcessMemory {
             }
         }
         if cut > 0 {
-            let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::LIST_CUT, cut as f64);
-            reading.records.push(event);
+            reading.list_cut(stamp, cut as f64);
         }
     }
 }
@@ -92,9 +86,16 @@ impl ProcessUse {
 
     pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
         let (device, cursor) = (reading.device, self.cursor);
-        let (answer, stamp) = reading.watch.time(|| device.process_utilization(cursor.newest, &mut self.buffer));
+        let mut total = 0;
+        let (answer, stamp) =
+            reading.watch.time(|| device.process_utilization_of(cursor.newest, &mut self.buffer, &mut total));
         let entries = match answer {
             Ok(entries) => entries,
+            Err(Error::Nvml { code: ReturnCode::INSUFFICIENT_SIZE, .. }) => {
+                // The driver gives none when it has no room for all. The next reading may find fewer.
+                reading.list_cut(stamp, f64::from(total));
+                return Ok(());
+            }
             Err(error) => return reading.refused(error, stamp),
         };
         let mut seen = cursor;

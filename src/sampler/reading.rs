@@ -1,7 +1,7 @@
 //! What a lane is given while it is read.
 
 use super::{
-    record::Records,
+    record::{Event, Record, Records},
     series::{Series, Stamp},
     time::Stopwatch,
     wall::WallMap,
@@ -27,5 +27,13 @@ impl Reading<'_> {
             series.refused(&error, stamp.at, self.records);
         }
         Ok(())
+    }
+
+    /// A list was longer than the memory for it: so many processes were left out.
+    pub(super) fn list_cut(&mut self, stamp: Stamp, processes: f64) {
+        if let Some(series) = self.series.first() {
+            let event = Event::LIST_CUT;
+            self.records.push(Record::of_event(stamp.at, series.gpu, Some(series.metric), event, processes));
+        }
     }
 }

@@ -182,6 +182,24 @@ fn a_process_list_that_grows_is_read_or_told() {
 }
 
 #[test]
+fn utilisation_of_more_processes_than_there_is_room_for_is_told_and_tried_again() {
+    let stage = stage(
+        "[[gpu]]\nprocess = [{ pid = 4_194_400, repeat = 8, sm = 1 }, { pid = 4_194_500, repeat = 4, sm = 1, until_s = 30 }]\n",
+    );
+    let mut sampler = stage.builder().metrics(&[Metric::PROCESS_SM]).process_capacity(8).build().unwrap();
+    let records = run(&mut sampler, 29.0);
+    let cut = events(&records, Event::LIST_CUT);
+    assert!(cut.len() >= 25 && cut.iter().all(|event| event.value == 12.0), "{cut:?}");
+    assert_eq!((values(&records, Metric::PROCESS_SM).count(), events(&records, Event::METRIC_RESTS).len()), (0, 0));
+    // Once there are no more than there is room for, all are read, within seconds.
+    let later = run(&mut sampler, 10.0);
+    let mut pids: Vec<u32> = values(&later, Metric::PROCESS_SM).filter_map(Record::pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids, (4_194_400..4_194_408).collect::<Vec<_>>());
+}
+
+#[test]
 fn energy_that_nobody_counted_is_not_made_up() {
     for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
         let stage = stage(&format!(
