@@ -101,7 +101,7 @@ impl ProcessUse {
         let mut seen = cursor;
         for entry in entries.iter().filter(|entry| cursor.is_new(entry.timestamp_us())) {
             seen.saw(entry.timestamp_us());
-            let when = reading.wall.to_monotonic(entry.timestamp_us(), stamp.at);
+            let when = reading.wall.to_monotonic(entry.timestamp_us(), reading.watch.last());
             let uncertainty = u32::try_from(when.uncertainty).unwrap_or(u32::MAX);
             let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(when.ambiguous, Flags::AMBIGUOUS);
             for series in reading.series.iter_mut() {

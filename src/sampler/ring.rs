@@ -199,6 +199,8 @@ fn give(
     reading: &mut Reading<'_>,
     each: &mut impl FnMut(&mut Sink<'_>, f64),
 ) {
+    // Entries may have come while the call was under way: none is later than its end.
+    let seen_at = reading.watch.last();
     let Some(series) = reading.series.first_mut() else { return };
     for entry in samples.iter() {
         let (stamp, value) = match entry {
@@ -206,7 +208,7 @@ fn give(
             Ok(entry) => entry,
             Err(error) => return series.refused(&error, asked.at, reading.records),
         };
-        let wall::Stamp { at, uncertainty, ambiguous } = reading.wall.to_monotonic(stamp, asked.at);
+        let wall::Stamp { at, uncertainty, ambiguous } = reading.wall.to_monotonic(stamp, seen_at);
         let stamp = Stamp { at, uncertainty: u32::try_from(uncertainty).unwrap_or(u32::MAX) };
         let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(ambiguous, Flags::AMBIGUOUS);
         each(&mut Sink { stamp, flags, series: &mut *series, records: reading.records }, value.as_f64() * scale);

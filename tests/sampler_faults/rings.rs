@@ -39,6 +39,39 @@ fn what_a_ring_gives_twice_is_one_record() {
     assert!(twice[0].windows(2).all(|pair| pair[0].0 < pair[1].0));
 }
 
+/// A driver that takes 300 ms before it looks at its ring, which goes on meanwhile.
+fn waiting(name: &CStr) -> *const c_void {
+    unsafe extern "C" fn samples(
+        device: nvmlDevice_t,
+        kind: nvmlSamplingType_t,
+        last_seen: c_ulonglong,
+        value_type: *mut nvmlValueType_t,
+        count: *mut c_uint,
+        samples: *mut nvmlSample_t,
+    ) -> nvmlReturn_t {
+        if !samples.is_null() {
+            control::step(Duration::from_millis(300));
+        }
+        // SAFETY: the simulator's function of this name, with the caller's arguments.
+        unsafe {
+            let own: Samples = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
+            own(device, kind, last_seen, value_type, count, samples)
+        }
+    }
+    if name == c"nvmlDeviceGetSamples" { samples as *const c_void } else { nvml_sim::resolve(name) }
+}
+
+#[test]
+fn what_came_into_a_ring_during_the_call_has_its_own_time() {
+    let stage = stage_with("[[gpu]]\nprocess = []\npower = { draw_w = 200 }\n", waiting);
+    let mut sampler = stage.builder().metrics(&[Metric::POWER_SAMPLES]).budget(1.0).build().unwrap();
+    let records = run(&mut sampler, 20.0);
+    let entries: Vec<_> = values(&records, Metric::POWER_SAMPLES).collect();
+    assert!(entries.len() > 900, "{} entries of 20 s at 20 ms", entries.len());
+    assert!(entries.iter().all(|record| !record.flags.contains(Flags::AMBIGUOUS) && record.uncertainty < 1_000_000));
+    assert!(entries.windows(2).all(|pair| pair[1].at.abs_diff(pair[0].at + 20_000_000) < 20_000));
+}
+
 /// When the wall clock was set, in its microseconds before, and by how much; `i64::MAX` before that.
 static SET_AT_US: AtomicI64 = AtomicI64::new(i64::MAX);
 static SET_BY_US: AtomicI64 = AtomicI64::new(0);
