@@ -1,13 +1,14 @@
-//! The sampler on a thread of its own, at 1 kHz and at 10 kHz: how late its ticks are, how many deadlines it misses,
-//! and how much of a core it takes.
-//!
-//! Deadlines are whole multiples of the cadence on the monotonic clock. A tick is late by the time from the first
-//! deadline since the tick before to its first driver call; deadlines that passed meanwhile were missed, and their
-//! ticks left out.
+//! The sampler on a thread of its own: how late its ticks are, how many deadlines it misses, and how much of a core it
+//! takes.
 //!
 //! `cargo run --release --example background` with a driver, on the simulator with `-- --simulate`; 10 seconds for each
-//! rate, or as many as `-- 60` says.
+//! rate, or as many as `-- 60` says. `--rate N` asks for N Hz, `--rate default` for the usual metrics at the cadences of
+//! their sensors; it may stand several times, and without it there are 1 kHz and 10 kHz. `--json` prints JSON.
+//!
+//! At a rate in Hz three metrics are read, one of each kind of call, without a budget: the rate is what is asked for.
 
+#[path = "support/punctuality.rs"]
+mod punctuality;
 mod support;
 
 use std::{fs, thread::sleep, time::Duration};
@@ -15,31 +16,99 @@ use std::{fs, thread::sleep, time::Duration};
 use igpu::{
     Nvml,
     metric::Metric,
-    sampler::{Flags, Record, Sampler, Stopped},
+    sampler::{Flags, Record, Sampler, SamplerBuilder, Stopped},
 };
+use punctuality::{Lateness, Punctuality};
+use serde_json::{Value, json};
 
 const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
+/// What punctuality is taken from at the usual cadences: it is cheap, and so never held back.
+const USUAL: Metric = Metric::CLOCK_SM;
 /// Room for records until they are taken out.
 const ROOM: usize = 1 << 18;
 
 fn main() -> support::Result {
-    let (nvml, seconds) = support::arguments(10.0)?;
-    println!("{} metrics of {} GPUs, {seconds} s each:", METRICS.len(), nvml.device_count()?);
-    println!("| rate | ticks | late by p50 | p99 | p99.9 | most | missed deadlines | CPU | records | lost |");
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for hertz in [1_000, 10_000] {
-        measure(&nvml, hertz, Duration::from_secs_f64(seconds))?;
+    let (mut rates, mut is_json, mut rest) = (Vec::new(), false, Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => is_json = true,
+            "--rate" => rates.push(Rate::from(&arguments.next().unwrap_or_default())?),
+            _ => rest.push(argument),
+        }
+    }
+    if rates.is_empty() {
+        rates = vec![Rate::Hertz(1_000), Rate::Hertz(10_000)];
+    }
+    let (nvml, seconds) = support::arguments_of(rest.into_iter(), 10.0)?;
+    let gpus = nvml.device_count()?;
+    if !is_json {
+        println!("{gpus} GPUs, {seconds} s each:");
+        println!("| rate | ticks | late by p50 | p99 | p99.9 | most | missed deadlines | CPU | records | lost |");
+        println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    }
+    let mut found = Vec::new();
+    for rate in rates {
+        let measured = measure(&nvml, &rate, Duration::from_secs_f64(seconds))?;
+        if is_json {
+            found.push(measured.json(&rate, gpus, seconds));
+        } else {
+            println!("{}", measured.row(&rate));
+        }
+    }
+    if is_json {
+        println!("{:#}", Value::from(found));
     }
     Ok(())
 }
 
-fn measure(nvml: &Nvml, hertz: u64, time: Duration) -> support::Result {
-    let cadence = Duration::from_nanos(1_000_000_000 / hertz);
-    // The budget is for programs that share the GPUs; here the rate is what is asked for.
-    let builder = Sampler::builder(nvml).metrics(&METRICS).budget(1.0);
-    let builder = METRICS.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence));
+/// How often to sample.
+enum Rate {
+    /// What a sampler does when nothing is chosen.
+    Default,
+    Hertz(u64),
+}
+
+impl Rate {
+    fn from(text: &str) -> support::Result<Self> {
+        match text.parse() {
+            _ if text == "default" => Ok(Self::Default),
+            Ok(hertz) if (1..=1_000_000).contains(&hertz) => Ok(Self::Hertz(hertz)),
+            _ => Err(format!("--rate {text}: use default, or Hz from 1 to 1000000").into()),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Default => "default".to_owned(),
+            Self::Hertz(hertz) => format!("{hertz} Hz"),
+        }
+    }
+
+    /// The sampler, and the metric and the cadence that tell of its punctuality.
+    fn sampler(&self, nvml: &Nvml) -> (SamplerBuilder, Metric, Duration) {
+        let builder = Sampler::builder(nvml);
+        match self {
+            Self::Default => (builder.cadence(USUAL, USUAL.info().cadence), USUAL, USUAL.info().cadence),
+            Self::Hertz(hertz) => {
+                let cadence = Duration::from_nanos(1_000_000_000 / hertz);
+                let builder = builder.metrics(&METRICS).budget(1.0);
+                (METRICS.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)), METRICS[0], cadence)
+            }
+        }
+    }
+}
+
+struct Measured {
+    lateness: Lateness,
+    cpu_share: f64,
+    lost: u64,
+}
+
+fn measure(nvml: &Nvml, rate: &Rate, time: Duration) -> support::Result<Measured> {
+    let (builder, metric, cadence) = rate.sampler(nvml);
     let mut background = builder.build()?.spawn(ROOM)?;
-    let (mut buffer, mut punctuality) = (vec![empty(); ROOM], Punctuality::new(cadence, time));
+    let (mut buffer, mut punctuality) = (vec![empty(); ROOM], Punctuality::new(metric, cadence, time));
     sleep(Duration::from_millis(100));
     let thread = thread_named("igpu-sampler").ok_or("the sampler's thread is not in /proc")?;
     // From here on is measured; the first ticks warm the caches.
@@ -50,55 +119,38 @@ fn measure(nvml: &Nvml, hertz: u64, time: Duration) -> support::Result {
         let count = background.drain(&mut buffer);
         buffer.iter().take(count).for_each(|record| punctuality.saw(record));
     }
-    let share = (cpu_time(&thread)? - cpu_before).as_secs_f64() / start.elapsed().as_secs_f64();
+    let cpu_share = (cpu_time(&thread)? - cpu_before).as_secs_f64() / start.elapsed().as_secs_f64();
     let lost = background.lost();
     if background.stop() == Stopped::GivenUp {
         return Err("the driver hangs".into());
     }
-    let Punctuality { mut late, missed, records, .. } = punctuality;
-    late.sort_unstable();
-    let part = |part: f64| {
-        let place = (late.len() as f64 * part) as usize;
-        late.get(place.min(late.len().saturating_sub(1))).map_or(f64::NAN, |late| *late as f64 * 1e-3)
-    };
-    let (p50, p99, p999, most) = (part(0.5), part(0.99), part(0.999), part(1.0));
-    let (ticks, share) = (late.len(), share * 100.0);
-    println!(
-        "| {hertz} Hz | {ticks} | {p50:.1} µs | {p99:.1} µs | {p999:.1} µs | {most:.1} µs | {missed} | {share:.2} % | \
-         {records} | {lost} |"
-    );
-    Ok(())
+    Ok(Measured { lateness: punctuality.lateness(), cpu_share, lost })
 }
 
-/// How late ticks are, by the stamps of the first metric of the first GPU.
-struct Punctuality {
-    cadence: u64,
-    /// The deadline of the tick before; 0 before the first.
-    last: u64,
-    late: Vec<u64>,
-    missed: u64,
-    records: u64,
+fn microseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 * 1e-3
 }
 
-impl Punctuality {
-    fn new(cadence: Duration, time: Duration) -> Self {
-        let ticks = (time.as_secs_f64() / cadence.as_secs_f64() * 1.1) as usize;
-        let cadence = cadence.as_nanos() as u64;
-        Self { cadence, last: 0, late: Vec::with_capacity(ticks), missed: 0, records: 0 }
+impl Measured {
+    fn row(&self, rate: &Rate) -> String {
+        let Lateness { ticks, p50, p99, p999, most, missed, records, .. } = self.lateness;
+        let [p50, p99, p999, most] = [p50, p99, p999, most].map(microseconds);
+        format!(
+            "| {} | {ticks} | {p50:.1} µs | {p99:.1} µs | {p999:.1} µs | {most:.1} µs | {missed} | {:.2} % | {records} | {} |",
+            rate.name(),
+            self.cpu_share * 100.0,
+            self.lost
+        )
     }
 
-    fn saw(&mut self, record: &Record) {
-        self.records += 1;
-        if record.gpu != 0 || record.metric() != Some(METRICS[0]) || record.event().is_some() {
-            return;
-        }
-        // The stamp is the middle of the call, the uncertainty half its length.
-        let began = record.at - u64::from(record.uncertainty);
-        let deadline = began - began % self.cadence;
-        let first = if self.last == 0 { deadline } else { self.last + self.cadence };
-        self.late.push(began.saturating_sub(first));
-        self.missed += deadline.saturating_sub(first) / self.cadence;
-        self.last = deadline;
+    fn json(&self, rate: &Rate, gpus: u32, seconds: f64) -> Value {
+        let Lateness { ticks, p50, p99, p999, most, missed, records, lost_by_events } = self.lateness;
+        let [p50, p99, p999, most] = [p50, p99, p999, most].map(microseconds);
+        json!({
+            "rate": rate.name(), "gpus": gpus, "seconds": seconds, "ticks": ticks, "missed_deadlines": missed,
+            "late_us": { "p50": p50, "p99": p99, "p99.9": p999, "most": most }, "cpu_share": self.cpu_share,
+            "records": records, "lost": self.lost, "lost_by_events": lost_by_events,
+        })
     }
 }
 
@@ -112,8 +164,15 @@ fn thread_named(name: &str) -> Option<std::path::PathBuf> {
     threads.into_iter().find(|thread| fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim_end() == name))
 }
 
-/// How long a thread has run.
+/// How long a thread has run, by `schedstat`; where the kernel keeps none (gVisor), by `stat`, in ticks of 10 ms.
 fn cpu_time(thread: &std::path::Path) -> support::Result<Duration> {
-    let times = fs::read_to_string(thread.join("schedstat"))?;
-    Ok(Duration::from_nanos(times.split(' ').next().unwrap_or_default().parse()?))
+    let first = |text: String| text.split(' ').next().and_then(|word| word.parse().ok());
+    if let Some(nanoseconds) = fs::read_to_string(thread.join("schedstat")).ok().and_then(first) {
+        return Ok(Duration::from_nanos(nanoseconds));
+    }
+    let stat = fs::read_to_string(thread.join("stat"))?;
+    // What follows the name: state is field 3, user and system time are fields 14 and 15.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks = fields.split(' ').skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum::<u64>();
+    Ok(Duration::from_millis(ticks * 10))
 }

@@ -24,9 +24,15 @@ impl fmt::Debug for Failure {
 }
 
 /// The driver that was asked for, and for how many seconds to go on: `[--simulate[=SCENARIO]] [SECONDS]`.
+#[allow(dead_code, reason = "an example with arguments of its own takes these out first")]
 pub fn arguments(usual_seconds: f64) -> Result<(Nvml, f64)> {
+    arguments_of(std::env::args().skip(1), usual_seconds)
+}
+
+/// As [`arguments`], from these.
+pub fn arguments_of(given: impl Iterator<Item = String>, usual_seconds: f64) -> Result<(Nvml, f64)> {
     let (mut scenario, mut seconds) = (None, usual_seconds);
-    for argument in std::env::args().skip(1) {
+    for argument in given {
         match argument.strip_prefix("--simulate") {
             Some("") => scenario = Some("workstation".to_owned()),
             Some(name) if name.starts_with('=') => scenario = Some(name[1..].to_owned()),

@@ -1,0 +1,84 @@
+//! How late a sampler's ticks are, by the stamps of one metric that is read at a fixed cadence.
+//!
+//! Deadlines are whole multiples of the cadence on the monotonic clock. A tick is late by the time from the first
+//! deadline since the tick before to its first driver call; deadlines that passed meanwhile were missed, and their
+//! ticks left out.
+
+use std::time::Duration;
+
+use igpu::{
+    metric::Metric,
+    sampler::{Event, Record},
+};
+
+pub struct Punctuality {
+    metric: Metric,
+    cadence: u64,
+    /// The deadline of the tick before; 0 before the first.
+    last: u64,
+    late: Vec<u64>,
+    missed: u64,
+    records: u64,
+    /// Records and samples that an event says were lost.
+    lost_by_events: u64,
+}
+
+/// What came of it: nanoseconds.
+pub struct Lateness {
+    pub ticks: u64,
+    pub p50: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub most: u64,
+    pub missed: u64,
+    pub records: u64,
+    pub lost_by_events: u64,
+}
+
+impl Punctuality {
+    /// Room is made for `time`, so that nothing is allocated meanwhile.
+    pub fn new(metric: Metric, cadence: Duration, time: Duration) -> Self {
+        let ticks = (time.as_secs_f64() / cadence.as_secs_f64() * 1.1) as usize + 16;
+        let cadence = cadence.as_nanos() as u64;
+        Self { metric, cadence, last: 0, late: Vec::with_capacity(ticks), missed: 0, records: 0, lost_by_events: 0 }
+    }
+
+    pub fn saw(&mut self, record: &Record) {
+        self.records += 1;
+        if let Some(event) = record.event() {
+            if [Event::RECORDS_LOST, Event::SAMPLES_LOST].contains(&event) {
+                self.lost_by_events += record.value as u64;
+            }
+            return;
+        }
+        if record.gpu != 0 || record.metric() != Some(self.metric) {
+            return;
+        }
+        // The stamp is the middle of the call, the uncertainty half its length.
+        let began = record.at - u64::from(record.uncertainty);
+        let deadline = began - began % self.cadence;
+        let first = if self.last == 0 { deadline } else { self.last + self.cadence };
+        self.late.push(began.saturating_sub(first));
+        self.missed += deadline.saturating_sub(first) / self.cadence;
+        self.last = deadline;
+    }
+
+    pub fn lateness(mut self) -> Lateness {
+        self.late.sort_unstable();
+        let late = &self.late;
+        let part = |part: f64| {
+            let place = ((late.len() as f64 * part) as usize).min(late.len().saturating_sub(1));
+            late.get(place).copied().unwrap_or(0)
+        };
+        Lateness {
+            ticks: late.len() as u64,
+            p50: part(0.5),
+            p99: part(0.99),
+            p999: part(0.999),
+            most: part(1.0),
+            missed: self.missed,
+            records: self.records,
+            lost_by_events: self.lost_by_events,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The background sampler at 1 kHz: nothing is lost.
+
+use std::{
+    collections::BTreeMap,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use igpu::{
+    metric::Metric,
+    sampler::{Event, Flags, Record, Sampler, Stopped},
+};
+
+use crate::{
+    driver, gpus,
+    punctuality::{Lateness, Punctuality},
+    watched_for,
+};
+
+/// One of each kind of call, read at 1 kHz; and the rings, drained at their own cadence.
+const FAST: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
+const RINGS: [Metric; 3] = [Metric::POWER_SAMPLES, Metric::UTILIZATION_GPU_SAMPLES, Metric::UTILIZATION_MEMORY_SAMPLES];
+const CADENCE: Duration = Duration::from_millis(1);
+const ROOM: usize = 1 << 18;
+
+#[test]
+#[ignore = "needs an NVIDIA driver"]
+fn at_1_khz_nothing_is_lost() {
+    let nvml = driver();
+    let count = gpus(&nvml).len();
+    // A card whose power is not to be had is timed by its clock.
+    let device = nvml.device(0).unwrap();
+    let gauge = if device.power_usage().is_ok() { Metric::POWER_USAGE } else { Metric::CLOCK_SM };
+    let metrics: Vec<Metric> = FAST.into_iter().chain(RINGS).collect();
+    let builder = Sampler::builder(&nvml).metrics(&metrics).budget(1.0);
+    let builder = FAST.iter().fold(builder, |builder, metric| builder.cadence(*metric, CADENCE));
+    let mut background = builder.build().unwrap().spawn(ROOM).unwrap();
+    let empty = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
+    let mut buffer = vec![empty; ROOM];
+    let time = watched_for();
+    let mut punctuality = Punctuality::new(gauge, CADENCE, time);
+    let (mut values, mut events) = (BTreeMap::<Metric, u64>::new(), BTreeMap::<u32, u64>::new());
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        sleep(Duration::from_millis(20));
+        let count = background.drain(&mut buffer);
+        for record in &buffer[..count] {
+            punctuality.saw(record);
+            match (record.event(), record.metric()) {
+                (Some(Event(event)), _) => *events.entry(event).or_default() += 1,
+                (None, Some(metric)) => *values.entry(metric).or_default() += 1,
+                (None, None) => panic!("a value without a metric: {record:?}"),
+            }
+        }
+    }
+    let (lost, ticks) = (background.lost(), background.ticks());
+    assert_eq!(background.stop(), Stopped::Ended, "the driver hangs");
+    let Lateness { ticks: seen, p50, p99, p999, most, missed, records, lost_by_events } = punctuality.lateness();
+    let us = |nanoseconds: u64| nanoseconds as f64 * 1e-3;
+    println!("{count} GPUs, {} s: {ticks} ticks, {records} records: {values:?}, events {events:?}", time.as_secs_f64());
+    println!(
+        "late by {:.1} µs p50, {:.1} µs p99, {:.1} µs p99.9, {:.1} µs at most; {missed} deadlines missed",
+        us(p50),
+        us(p99),
+        us(p999),
+        us(most)
+    );
+    assert_eq!((lost, lost_by_events), (0, 0), "records lost, and lost by events");
+    assert!(values.contains_key(&gauge), "{gauge} was never read");
+    // Each deadline was kept or is known as missed: none went by unseen. The ends are cut.
+    let (told, due) = (seen + missed, time.as_millis() as u64);
+    assert!(told + due / 50 + 50 > due && told <= due + 50, "{told} of {due} deadlines are accounted for");
+}

@@ -1,0 +1,217 @@
+//! Compares what nvidia-smi says of a GPU with what we read right before and right after.
+
+use igpu::{Clock, Device, TemperatureSensor};
+
+/// What is asked of nvidia-smi, in this order.
+pub const QUERY: [&str; 18] = [
+    "index",
+    "uuid",
+    "name",
+    "pci.bus_id",
+    "vbios_version",
+    "driver_version",
+    "memory.total",
+    "power.limit",
+    "memory.used",
+    "power.draw",
+    "temperature.gpu",
+    "clocks.sm",
+    "clocks.mem",
+    "utilization.gpu",
+    "utilization.memory",
+    "pcie.link.gen.current",
+    "pcie.link.width.current",
+    "fan.speed",
+];
+/// So many of them are texts.
+const TEXTS: usize = 6;
+
+/// What we read: the same, in the same order and units. `None` where the driver refused.
+#[derive(Clone)]
+pub struct Ours {
+    pub texts: [Option<String>; TEXTS],
+    pub numbers: [Option<f64>; QUERY.len() - TEXTS],
+}
+
+const MIB: f64 = 1048576.0;
+
+impl Ours {
+    pub fn read(gpu: &Device) -> Self {
+        let text = |text: &str| Some(text.to_owned());
+        let (memory, busy) = (gpu.memory_info().ok(), gpu.utilization_rates().ok());
+        Self {
+            texts: [
+                gpu.index().ok().map(|index| index.to_string()),
+                gpu.uuid().ok().and_then(|it| text(&it)),
+                gpu.name().ok().and_then(|it| text(&it)),
+                gpu.pci_info().ok().and_then(|it| text(&it.bus_id)),
+                gpu.vbios_version().ok().and_then(|it| text(&it)),
+                gpu.nvml().driver_version().ok().and_then(|it| text(&it)),
+            ],
+            numbers: [
+                memory.map(|memory| memory.total as f64 / MIB),
+                gpu.power_management_limit().ok().map(|limit| f64::from(limit) / 1e3),
+                memory.map(|memory| memory.used as f64 / MIB),
+                gpu.power_usage().ok().map(|power| f64::from(power) / 1e3),
+                gpu.temperature(TemperatureSensor::GPU).ok().map(f64::from),
+                gpu.clock(Clock::SM).ok().map(f64::from),
+                gpu.clock(Clock::MEMORY).ok().map(f64::from),
+                busy.map(|busy| f64::from(busy.gpu)),
+                busy.map(|busy| f64::from(busy.memory)),
+                gpu.pcie_link_generation().ok().map(f64::from),
+                gpu.pcie_link_width().ok().map(f64::from),
+                gpu.fan_speed().ok().map(f64::from),
+            ],
+        }
+    }
+}
+
+/// How far nvidia-smi's number may lie outside of what we read before and after it: absolutely, and as a share.
+fn tolerance(field: &str) -> (f64, f64) {
+    match field {
+        // nvidia-smi shows whole MiB.
+        "memory.total" => (1.0, 0.0),
+        // It shows hundredths of a watt.
+        "power.limit" => (0.01, 0.0),
+        // Other programs may take and give back memory; the driver's own share moves by a few pages.
+        "memory.used" => (64.0, 0.02),
+        // nvidia-smi's own start wakes an idle card for a moment, and it may show the instant power where
+        // nvmlDeviceGetPowerUsage gives the average.
+        "power.draw" => (15.0, 0.25),
+        // Whole degrees, and a card that has just been woken.
+        "temperature.gpu" => (3.0, 0.0),
+        // Clocks leap between idle and full when the card is woken: any clock up to the greatest known is plausible, and
+        // so is any share, fan speed and link state. That they are in their range is looked at apart.
+        _ => (f64::INFINITY, 0.0),
+    }
+}
+
+/// What a number can be at all.
+fn range(field: &str) -> (f64, f64) {
+    match field {
+        "memory.total" | "memory.used" => (0.0, 4.0 * MIB), // 4 TiB
+        "power.limit" | "power.draw" => (0.0, 3000.0),
+        "temperature.gpu" => (-10.0, 125.0),
+        "clocks.sm" | "clocks.mem" => (1.0, 20_000.0),
+        "pcie.link.gen.current" => (1.0, 8.0),
+        "pcie.link.width.current" => (1.0, 32.0),
+        // Fans may be told to turn faster than what is called full speed.
+        "fan.speed" => (0.0, 200.0),
+        _ => (0.0, 100.0),
+    }
+}
+
+/// Whether nvidia-smi gave no answer: `[N/A]`, `[Not Supported]`, `[Unknown Error]` …
+fn is_absent(answer: &str) -> bool {
+    answer.starts_with('[') || answer == "N/A"
+}
+
+/// Each difference between a line of nvidia-smi and what we read before and after it, as a sentence. An empty line of
+/// answers is a difference too.
+pub fn differences(line: &str, before: &Ours, after: &Ours) -> Vec<String> {
+    let answers: Vec<&str> = line.split(',').map(str::trim).collect();
+    if answers.len() != QUERY.len() {
+        return vec![format!("nvidia-smi gave {} of {} answers: {line}", answers.len(), QUERY.len())];
+    }
+    let (texts, numbers) = answers.split_at(TEXTS);
+    let (text_fields, number_fields) = QUERY.split_at(TEXTS);
+    let mut found = Vec::new();
+    for ((field, theirs), ours) in text_fields.iter().zip(texts).zip(&before.texts) {
+        match ours {
+            _ if is_absent(theirs) => {}
+            Some(ours) if ours.eq_ignore_ascii_case(theirs) => {}
+            _ => found.push(format!("{field}: nvidia-smi says {theirs}, we say {ours:?}")),
+        }
+    }
+    let pairs = before.numbers.iter().zip(&after.numbers);
+    for ((field, theirs), (before, after)) in number_fields.iter().zip(numbers).zip(pairs) {
+        found.extend(difference(field, theirs, *before, *after));
+    }
+    found
+}
+
+fn difference(field: &str, theirs: &str, before: Option<f64>, after: Option<f64>) -> Option<String> {
+    let (least, most) = range(field);
+    for ours in [before, after].into_iter().flatten() {
+        if !(least..=most).contains(&ours) {
+            return Some(format!("{field}: we say {ours}, which cannot be ({least} to {most})"));
+        }
+    }
+    if is_absent(theirs) {
+        return None;
+    }
+    let Ok(theirs) = theirs.parse::<f64>() else {
+        return Some(format!("{field}: nvidia-smi says {theirs:?}, which is no number"));
+    };
+    let (Some(before), Some(after)) = (before, after) else {
+        return Some(format!("{field}: nvidia-smi says {theirs}, and the driver refused us"));
+    };
+    let (absolute, share) = tolerance(field);
+    let slack = absolute + share * theirs.abs();
+    let fits = (before.min(after) - slack..=before.max(after) + slack).contains(&theirs);
+    (!fits)
+        .then(|| format!("{field}: nvidia-smi says {theirs}, we say {before} before and {after} after (± {slack:.2})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "0, GPU-1234, A card, 00000000:18:00.0, 96.00, 580.1, 81559, 700.00, 4, 71.52, 31, 345, 2619, 0, 0, 5, 16, [N/A]";
+
+    fn ours() -> Ours {
+        let texts = ["0", "GPU-1234", "A card", "00000000:18:00.0", "96.00", "580.1"].map(|it| Some(it.to_owned()));
+        let numbers = [81559.0, 700.0, 4.0, 70.9, 30.0, 345.0, 2619.0, 0.0, 0.0, 5.0, 16.0];
+        let mut all = [None; QUERY.len() - TEXTS];
+        numbers.iter().zip(&mut all).for_each(|(number, place)| *place = Some(*number));
+        Ours { texts, numbers: all }
+    }
+
+    /// The sentences that come of changing one of our numbers, before and after.
+    fn changed(field: &str, value: Option<f64>) -> Vec<String> {
+        let mut ours = ours();
+        let place = QUERY.iter().position(|it| *it == field).unwrap();
+        ours.numbers[place - TEXTS] = value;
+        differences(LINE, &ours, &ours)
+    }
+
+    #[test]
+    fn what_is_the_same_has_no_differences() {
+        assert_eq!(differences(LINE, &ours(), &ours()), [""; 0]);
+    }
+
+    #[test]
+    fn what_differs_is_told() {
+        for (field, value) in [
+            ("memory.total", 81557.0),
+            ("power.limit", 699.9),
+            ("memory.used", 912.0),
+            ("power.draw", 120.0),
+            ("temperature.gpu", 36.0),
+            ("utilization.gpu", 101.0),
+            ("clocks.sm", 0.0),
+            ("pcie.link.width.current", 64.0),
+            ("fan.speed", -1.0),
+        ] {
+            let found = changed(field, Some(value));
+            assert!(found.len() == 1 && found[0].starts_with(field), "{field}: {found:?}");
+        }
+        assert!(changed("power.draw", None)[0].contains("refused us"));
+    }
+
+    #[test]
+    fn texts_and_lines_that_differ_are_told() {
+        let mut other = ours();
+        other.texts[1] = Some("GPU-1235".into());
+        assert_eq!(differences(LINE, &other, &ours()), ["uuid: nvidia-smi says GPU-1234, we say Some(\"GPU-1235\")"]);
+        assert!(differences("No devices were found", &ours(), &ours())[0].contains("1 of 18 answers"));
+    }
+
+    #[test]
+    fn what_changes_between_the_two_readings_may_lie_between() {
+        let mut after = ours();
+        let power = QUERY.iter().position(|it| *it == "power.draw").unwrap() - TEXTS;
+        after.numbers[power] = Some(400.0);
+        assert_eq!(differences(&LINE.replace("71.52", "250.00"), &ours(), &after), [""; 0]);
+    }
+}

@@ -1,0 +1,91 @@
+//! On a real driver, too, neither `update()` nor `tick()` allocates. A binary of its own, for the counting allocator;
+//! the driver has an allocator of its own (`malloc`), so what is counted is ours. Run as `tests/hardware/` is.
+
+#[path = "common/counting.rs"]
+mod counting;
+#[path = "hardware/watch.rs"]
+mod watch;
+
+use std::{cell::Cell, hint::black_box, time::Instant};
+
+use counting::Counting;
+use igpu::{
+    GpuInfo,
+    metric::Metric,
+    sampler::{Sampler, monotonic},
+};
+use watch::{driver, watched_for};
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    CALLS.set(CALLS.get() + 1);
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Room for processes. On a busier machine lists are cut, which must not allocate either.
+const PROCESSES: usize = 64;
+
+#[test]
+#[ignore = "needs an NVIDIA driver"]
+fn update_allocates_nothing() {
+    let nvml = driver();
+    let before = CALLS.get();
+    let indices = nvml.devices_index().unwrap();
+    let mut gpus: Vec<GpuInfo> = indices.iter().map(|index| GpuInfo::new(&nvml, *index, PROCESSES).unwrap()).collect();
+    assert!(!gpus.is_empty(), "there is no GPU");
+    assert!(CALLS.get() > before, "nothing is counted");
+    // A fifth of the time, 6 s of 30: a hundred rounds on the slowest driver known.
+    let (begun, time, mut rounds, mut failed) = (Instant::now(), watched_for() / 5, 0_u64, 0_u64);
+    let before = CALLS.get();
+    while begun.elapsed() < time {
+        for gpu in &mut gpus {
+            failed += u64::from(gpu.update().is_err());
+            black_box(&gpu.power.draw);
+        }
+        rounds += 1;
+    }
+    let allocated = CALLS.get() - before;
+    let each = begun.elapsed().as_secs_f64() * 1e6 / (rounds * gpus.len() as u64) as f64;
+    println!("{rounds} rounds of {} GPUs, {each:.1} µs an update, {failed} failed", gpus.len());
+    assert_eq!((allocated, failed), (0, 0), "allocations in {rounds} rounds, and updates that failed");
+}
+
+#[test]
+#[ignore = "needs an NVIDIA driver"]
+fn tick_allocates_nothing() {
+    let nvml = driver();
+    let metrics: Vec<Metric> = Metric::all().collect();
+    let before = CALLS.get();
+    let mut sampler = Sampler::builder(&nvml)
+        .metrics(&metrics)
+        .process_capacity(PROCESSES)
+        .as_fast_as_possible(Metric::CLOCK_SM)
+        .build()
+        .unwrap();
+    assert!(CALLS.get() > before, "nothing is counted");
+    let (begun, time) = (Instant::now(), watched_for() / 5);
+    let (mut ticks, mut records, mut seen) = (0_u64, 0_u64, [0_u64; 256]);
+    let before = CALLS.get();
+    while begun.elapsed() < time {
+        for record in sampler.tick(monotonic()).records() {
+            records += 1;
+            if let (None, Some(metric)) = (record.event(), record.metric()) {
+                seen[usize::from(metric.index())] += 1;
+            }
+        }
+        ticks += 1;
+    }
+    let allocated = CALLS.get() - before;
+    let each = begun.elapsed().as_secs_f64() * 1e6 / ticks as f64;
+    println!("{ticks} ticks, {each:.2} µs each, {records} records");
+    for metric in &metrics {
+        println!("    {metric}: {} values", seen[usize::from(metric.index())]);
+    }
+    assert!(seen[usize::from(Metric::CLOCK_SM.index())] > 100 || records > 100, "nothing was read");
+    assert_eq!(allocated, 0, "in {ticks} ticks");
+}
