@@ -111,7 +111,8 @@ fn measure(nvml: &Nvml, rate: &Rate, time: Duration) -> support::Result<Measured
     let (mut buffer, mut punctuality) = (vec![empty(); ROOM], Punctuality::new(metric, cadence, time));
     sleep(Duration::from_millis(100));
     let thread = thread_named("igpu-sampler").ok_or("the sampler's thread is not in /proc")?;
-    // From here on is measured; the first ticks warm the caches.
+    // From here on is measured; the first ticks warm the caches. Who started this may wait for the word.
+    eprintln!("sampling");
     background.drain(&mut buffer);
     let (start, cpu_before) = (std::time::Instant::now(), cpu_time(&thread)?);
     while start.elapsed() < time {

@@ -1,0 +1,224 @@
+"""Runs the steps of hardware-check, each with a time limit, and gathers what they say in one folder."""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import summary
+
+# By automake's convention: a program that ends so has nothing to do on this machine, and says why in its last line.
+SKIPPED = 77
+# What is kept of the time for the summary.
+RESERVE = 3
+
+
+class Command:
+    """A program, the file that its output goes to, and whether what it says on stderr goes there too."""
+
+    def __init__(self, file, *argv, json=False, **env):
+        self.file, self.argv, self.json, self.env = file, [str(word) for word in argv], json, env
+
+
+def machine_says():
+    """One shell line for each thing to know of the machine."""
+    return """
+        for line in 'uname -a' 'cat /etc/os-release' 'lscpu' 'free -m' 'ldd --version' 'cat /proc/driver/nvidia/version' \\
+            'ls -l /dev/nvidiactl /dev/nvidia0' 'cat /sys/bus/pci/drivers/nvidia/*/power/runtime_status' 'ulimit -a' \\
+            'python3 --version' 'env | grep -E "^(CUDA|NVIDIA|IGPU|LD_LIBRARY)"'; do
+            echo "== $line"
+            bash -c "$line" 2>&1 | head -60
+        done
+        echo '== what the programs need'
+        cat "$0/needs.txt"
+        """
+
+
+def steps(kit, folder, options):
+    """Name, limit in seconds, and commands of each step, in the order in which they run: what is quick and sure first."""
+    bin, python = os.path.join(kit, "bin"), options.python
+    igpu, script = os.path.join(bin, "igpu"), lambda name: os.path.join(kit, "hardware", name)
+    seconds, idle = ("8", "1") if options.quick else ("30", "10")
+    rates = ["default", "100", "1000"] + ([] if options.quick else ["10000"])
+    rates = [word for rate in rates for word in ("--rate", rate)]
+    load_for, load_each = ("8", "0.3") if options.quick else (options.load_seconds, "2")
+    load = [python, "-B", script("load.py"), "--background", os.path.join(bin, "background"), "--for", load_for,
+            "--seconds", load_each, "--json", os.path.join(folder, "load.json")]
+    tests = ["--ignored", "--nocapture", "--test-threads=1"]
+    quick = ["--quick"] if options.quick else []
+    return [
+        ("machine", 20, [Command("machine.txt", "bash", "-c", machine_says(), kit)]),
+        ("smi", 30, [
+            Command("nvidia-smi.txt", "nvidia-smi"),
+            Command("nvidia-smi.txt", "nvidia-smi", "-q"),
+            Command("nvidia-smi.txt", "nvidia-smi", "topo", "-m"),
+        ]),
+        ("igpu", 40, [
+            Command("igpu.txt", igpu, "--version"),
+            Command("igpu.txt", igpu),
+            Command("igpu.json", igpu, "--json", json=True),
+            Command("igpu.txt", igpu, "list"),
+            Command("igpu.txt", igpu, "ps"),
+            Command("igpu.txt", igpu, "driver"),
+            Command("driver.json", igpu, "driver", "--json", json=True),
+        ]),
+        ("pynvml", 60, [
+            Command("pynvml.txt", python, "-B", script("pynvml_answers.py"), "--igpu", igpu, "--json",
+                    os.path.join(folder, "pynvml.json")),
+        ]),
+        ("tests", 150, [Command("tests.txt", os.path.join(bin, "hardware"), *tests, IGPU_HARDWARE_SECONDS=seconds)]),
+        ("alloc", 60, [Command("alloc.txt", os.path.join(bin, "hardware_alloc"), *tests, IGPU_HARDWARE_SECONDS=seconds)]),
+        ("lateness", 90, [
+            Command("lateness.json", os.path.join(bin, "background"), "--json", *rates, idle, json=True),
+        ]),
+        ("load", float(load_for) + 60, [Command("load.txt", *load, *(["--cpu"] if options.cpu else []))]),
+        ("probe", 160, [
+            Command("probe.json", igpu, "probe", "--json", *quick, json=True),
+            Command("probe.txt", igpu, "probe", "--quick"),
+        ]),
+    ]
+
+
+def missing(name, commands, igpu):
+    """Why a step has nothing to do on this machine, if so."""
+    if name == "smi" and not any(os.access(os.path.join(place, "nvidia-smi"), os.X_OK)
+                                 for place in os.environ.get("PATH", "").split(":")):
+        return "there is no nvidia-smi here"
+    if name == "probe" and subprocess.run([igpu, "probe", "--help"], capture_output=True).returncode != 0:
+        return "this igpu has no probe"
+    return None
+
+
+def ended(process, limit):
+    """Waits for a process until its time is over; its whole group is ended then. The exit status, or None."""
+    try:
+        return process.wait(max(limit, 0.1))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            pass  # It hangs in the driver, from where nothing wakes it: it is left behind.
+        return None
+
+
+def run_command(command, folder, deadline):
+    """Runs one command; the sentence that says what went wrong, and whether it was skipped."""
+    path = os.path.join(folder, command.file)
+    shown = " ".join([os.path.basename(command.argv[0]), *(word for word in command.argv[1:] if len(word) < 40)])
+    errors = path + ".stderr" if command.json else None
+    with open(path, "ab") as out:
+        if not command.json:
+            out.write(f"$ {shown}\n".encode())
+            out.flush()
+        error = open(errors, "wb") if errors else out
+        try:
+            process = subprocess.Popen(
+                command.argv, stdout=out, stderr=error, stdin=subprocess.DEVNULL, start_new_session=True,
+                env=os.environ | command.env,
+            )
+        except OSError as why:
+            return f"{shown}: {why}", False
+        finally:
+            if errors:
+                error.close()
+        status = ended(process, deadline - time.monotonic())
+        if not command.json:
+            out.write(b"\n")
+    said = open(errors or path, errors="replace").read().strip().splitlines()
+    if errors and not os.path.getsize(errors):
+        os.remove(errors)
+    if status is None:
+        return f"{shown}: not done in time, ended", False
+    if status == SKIPPED:
+        return said[-1] if said else "no reason given", True
+    if status != 0:
+        how = f"signal {-status}" if status < 0 else f"exit {status}"
+        return f"{shown}: {how}" + (f": {said[-1]}" if said and errors else f"; see {command.file}"), False
+    return None, False
+
+
+def run_step(name, limit, commands, folder, left, igpu):
+    """Runs the commands of a step, all of them, and gives what the summary keeps."""
+    begun = time.monotonic()
+    files = sorted({command.file for command in commands})
+    why = missing(name, commands, igpu)
+    if why is None and left < 5:
+        why = "no time is left; run this step alone"
+    if why:
+        return {"status": "skipped", "seconds": 0, "notes": [why], "files": []}
+    for file in files:  # Of an earlier run.
+        open(os.path.join(folder, file), "wb").close()
+    notes, failed, skipped = [], False, False
+    for command in commands:
+        note, was_skipped = run_command(command, folder, begun + min(limit, left))
+        notes += [note] if note else []
+        skipped |= was_skipped
+        failed |= bool(note) and not was_skipped
+    status = "failed" if failed else "skipped" if skipped else "passed"
+    return {"status": status, "seconds": round(time.monotonic() - begun, 1), "notes": notes, "files": files}
+
+
+def asked(igpu, *arguments):
+    """The first of what igpu says as JSON, or nothing."""
+    try:
+        done = subprocess.run([igpu, *arguments, "--json"], capture_output=True, timeout=30)
+        return json.loads(done.stdout)[0]
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
+        return {}
+
+
+def folder_name(igpu, simulated):
+    slug = lambda text: re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+    card, driver = asked(igpu, "list").get("name"), asked(igpu, "driver").get("driver_version")
+    return f"hardware-{'simulated-' if simulated else ''}{slug(card or 'no-card')}-{slug(driver or 'no-driver')}"
+
+
+def arguments(names):
+    parser = argparse.ArgumentParser(
+        prog="hardware-check", description="What igpu does on this machine's GPUs, in one folder of text and JSON.",
+        epilog=f"Steps: {', '.join(names)}. Exit status: 0 all passed or had nothing to do, 1 a step failed, 2 wrong usage.")
+    parser.add_argument("--out", default=".", metavar="DIR", help="where the folder is made [here]")
+    parser.add_argument("--quick", action="store_true", help="everything for a few seconds only: a trial, no measurement")
+    parser.add_argument("--limit", type=float, default=570, metavar="S", help="end within so many seconds [570]")
+    parser.add_argument("--load-seconds", default="190", metavar="S", help="how long the slow-down is measured [190]")
+    parser.add_argument("--cpu", action="store_true", help="the load runs on the CPU: tries the step where there is no GPU")
+    parser.add_argument("--python", default=sys.executable, help="the Python that has torch and pynvml [this one]")
+    parser.add_argument("--kit", help=argparse.SUPPRESS)
+    parser.add_argument("--simulated", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("step", nargs="*", help="run only these")
+    options = parser.parse_args()
+    unknown = [step for step in options.step if step not in names]
+    if unknown:
+        parser.error(f"there is no step {unknown[0]}; use {', '.join(names)}")
+    return options
+
+
+def main():
+    begun = time.monotonic()
+    plan = [name for name, _, _ in steps("", "", argparse.Namespace(quick=True, cpu=False, python="", load_seconds="1"))]
+    options = arguments(plan)
+    igpu = os.path.join(options.kit, "bin", "igpu")
+    folder = os.path.abspath(os.path.join(options.out, folder_name(igpu, options.simulated)))
+    os.makedirs(folder, exist_ok=True)
+    about = {"simulated": options.simulated, "quick": options.quick, "library": os.environ.get("IGPU_NVML_LIBRARY")}
+    for name, limit, commands in steps(options.kit, folder, options):
+        if options.step and name not in options.step:
+            continue
+        left = options.limit - RESERVE - (time.monotonic() - begun)
+        print(f"{name} …", flush=True)
+        step = run_step(name, limit, commands, folder, left, igpu)
+        print(f"    {step['status']} in {step['seconds']} s" + "".join(f"\n    {note}" for note in step["notes"]), flush=True)
+        # After each step, so that a machine that goes away leaves what there is.
+        failed = summary.write(folder, about, name, step)
+    print(open(os.path.join(folder, "summary.txt")).read())
+    print(folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""summary.json and summary.txt of a folder: what its steps came to, and the figures that matter."""
+
+import datetime
+import json
+import os
+import re
+
+
+def read(folder, file):
+    """A JSON file of the folder; nothing where it is not there or cut short."""
+    try:
+        with open(os.path.join(folder, file)) as opened:
+            return json.load(opened)
+    except (OSError, ValueError):
+        return None
+
+
+def text(folder, file):
+    try:
+        with open(os.path.join(folder, file), errors="replace") as opened:
+            return opened.read()
+    except OSError:
+        return ""
+
+
+def tests(folder):
+    """What the test binaries say: the names of those that failed, and how many passed."""
+    said = text(folder, "tests.txt") + text(folder, "alloc.txt")
+    count = lambda word: sum(int(number) for number in re.findall(rf"(\d+) {word};", said))
+    failed = sorted(set(re.findall(r"^    ([\w:]+)$", said.partition("\nfailures:")[2], re.MULTILINE)))
+    skipped = re.findall(r"skipped: (.*)", said)
+    return {"passed": count("passed"), "failed": count("failed"), "names": failed, "skipped": sorted(set(skipped))}
+
+
+def gathered(folder):
+    """The figures of all steps that have run so far."""
+    driver, gpus = (read(folder, "driver.json") or [{}])[0], read(folder, "igpu.json") or []
+    load, pynvml = read(folder, "load.json") or {}, read(folder, "pynvml.json") or {}
+    return {
+        "driver": driver,
+        "gpus": [gpu.get("name") for gpu in gpus],
+        "igpu": next(iter(re.findall(r"^igpu (\d.*)$", text(folder, "igpu.txt"), re.MULTILINE)), None),
+        "tests": tests(folder),
+        "lateness": read(folder, "lateness.json") or [],
+        "load": {key: load.get(key) for key in ("load", "seconds", "modes", "verdict")} if load else None,
+        "pynvml": {key: pynvml.get(key) for key in ("version", "differences", "ended")} if pynvml else None,
+    }
+
+
+def lateness_rows(rows):
+    yield "| rate | ticks | late by p50 | p99 | p99.9 | most | missed deadlines | CPU | records | lost |"
+    yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for row in rows:
+        late = " | ".join(f"{row['late_us'][part]:.1f} µs" for part in ("p50", "p99", "p99.9", "most"))
+        yield (f"| {row['rate']} | {row['ticks']} | {late} | {row['missed_deadlines']} | {row['cpu_share'] * 100:.2f} % | "
+               f"{row['records']} | {row['lost'] + row['lost_by_events']} |")
+
+
+def load_rows(load):
+    yield "| sampler | pairs | products slower by | 95 % | launch p50 | launch p99 | late p50 | late p99 | CPU |"
+    yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for mode, it in load["modes"].items():
+        slower, sampler = it["products_slower_percent"], it.get("sampler") or {}
+        figures = [f"{slower['median']:+.2f} %", f"{slower['low']:+.2f} to {slower['high']:+.2f} %"]
+        figures += [f"{it[key]['median']:+.2f} %" for key in ("launch_p50_longer_percent", "launch_p99_longer_percent")]
+        figures += [f"{sampler[key]:.1f} µs" if key in sampler else "" for key in ("late_p50_us", "late_p99_us")]
+        figures += [f"{sampler['cpu_share'] * 100:.2f} %" if "cpu_share" in sampler else ""]
+        yield f"| {mode} | {it['pairs']} | {' | '.join(figures)} |"
+
+
+def rendered(found):
+    """The same for people."""
+    driver = found["driver"]
+    yield f"{', '.join(map(str, found['gpus'])) or 'no GPU'}; driver {driver.get('driver_version')}, igpu {found['igpu']}"
+    yield f"{found['when']}{' SIMULATED' if found['simulated'] else ''}{' QUICK: no measurement' if found['quick'] else ''}"
+    yield ""
+    for name, step in found["steps"].items():
+        yield f"{name:10} {step['status']:8} {step['seconds']:6.1f} s  {'; '.join(step['notes'])}"
+    yield f"\ntests: {found['tests']}"
+    if found["pynvml"]:
+        yield f"pynvml {found['pynvml']['version']}: differences {found['pynvml']['differences']}"
+    if found["lateness"]:
+        yield "\nThe sampler on a machine without a load of ours:"
+        yield from lateness_rows(found["lateness"])
+    if found["load"] and found["load"]["modes"]:
+        yield f"\nThe load ({found['load']['load']}) with the sampler against without it; off against off is the noise:"
+        yield from load_rows(found["load"])
+        yield f"at default, aim 0.5 %: {found['load']['verdict']}"
+
+
+def write(folder, about, name, step):
+    """Adds a step to the folder's summary, and gives whether any step in it failed."""
+    before = read(folder, "summary.json") or {}
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    found = {"when": now, **about, "steps": before.get("steps", {}) | {name: step}, **gathered(folder)}
+    if found["lateness"]:
+        with open(os.path.join(folder, "lateness.txt"), "w") as opened:
+            opened.write("\n".join(lateness_rows(found["lateness"])) + "\n")
+    with open(os.path.join(folder, "summary.json"), "w") as opened:
+        json.dump(found, opened, indent=1, ensure_ascii=False)
+        opened.write("\n")
+    with open(os.path.join(folder, "summary.txt"), "w") as opened:
+        opened.write("\n".join(rendered(found)) + "\n")
+    return any(step["status"] == "failed" for step in found["steps"].values())
