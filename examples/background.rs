@@ -2,10 +2,12 @@
 //! takes.
 //!
 //! `cargo run --release --example background` with a driver, on the simulator with `-- --simulate`; 10 seconds for each
-//! rate, or as many as `-- 60` says. `--rate N` asks for N Hz, `--rate default` for the usual metrics at the cadences of
-//! their sensors; it may stand several times, and without it there are 1 kHz and 10 kHz. `--json` prints JSON.
+//! rate, or as many as `-- 60` says. `--json` prints JSON. `--rate` may stand several times, and without it there are
+//! 1 kHz and 10 kHz:
 //!
-//! At a rate in Hz three metrics are read, one of each kind of call, without a budget: the rate is what is asked for.
+//! - `--rate N`: N Hz. Three metrics, one of each kind of call, without a budget: the rate is what is asked for.
+//! - `--rate default`: the usual metrics at the catalogue's cadences, as a sampler reads them that knows its sensors.
+//! - `--rate learning`: the usual metrics as a sampler reads them that was just made, and polls to learn its sensors.
 
 #[path = "support/punctuality.rs"]
 mod punctuality;
@@ -22,8 +24,8 @@ use punctuality::{Lateness, Punctuality};
 use serde_json::{Value, json};
 
 const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
-/// What punctuality is taken from at the usual cadences: it is cheap, and so never held back.
-const USUAL: Metric = Metric::CLOCK_SM;
+/// What punctuality is taken from where cadences differ: it is cheap, and so never held back.
+const GAUGE: Metric = Metric::CLOCK_SM;
 /// Room for records until they are taken out.
 const ROOM: usize = 1 << 18;
 
@@ -64,8 +66,8 @@ fn main() -> support::Result {
 
 /// How often to sample.
 enum Rate {
-    /// What a sampler does when nothing is chosen.
     Default,
+    Learning,
     Hertz(u64),
 }
 
@@ -73,14 +75,16 @@ impl Rate {
     fn from(text: &str) -> support::Result<Self> {
         match text.parse() {
             _ if text == "default" => Ok(Self::Default),
+            _ if text == "learning" => Ok(Self::Learning),
             Ok(hertz) if (1..=1_000_000).contains(&hertz) => Ok(Self::Hertz(hertz)),
-            _ => Err(format!("--rate {text}: use default, or Hz from 1 to 1000000").into()),
+            _ => Err(format!("--rate {text}: use default, learning, or Hz from 1 to 1000000").into()),
         }
     }
 
     fn name(&self) -> String {
         match self {
             Self::Default => "default".to_owned(),
+            Self::Learning => "learning".to_owned(),
             Self::Hertz(hertz) => format!("{hertz} Hz"),
         }
     }
@@ -89,7 +93,11 @@ impl Rate {
     fn sampler(&self, nvml: &Nvml) -> (SamplerBuilder, Metric, Duration) {
         let builder = Sampler::builder(nvml);
         match self {
-            Self::Default => (builder.cadence(USUAL, USUAL.info().cadence), USUAL, USUAL.info().cadence),
+            Self::Default => {
+                let set = |builder: SamplerBuilder, metric: Metric| builder.cadence(metric, metric.info().cadence);
+                (Metric::all().fold(builder, set), GAUGE, GAUGE.info().cadence)
+            }
+            Self::Learning => (builder.cadence(GAUGE, GAUGE.info().cadence), GAUGE, GAUGE.info().cadence),
             Self::Hertz(hertz) => {
                 let cadence = Duration::from_nanos(1_000_000_000 / hertz);
                 let builder = builder.metrics(&METRICS).budget(1.0);

@@ -1,7 +1,7 @@
 """Loads the GPU, and measures how much slower the load is while the sampler runs beside it.
 
 The load is matrix products, counted a second, and small kernels, timed from launch to return and to done. The sampler is
-off, at its default cadences, at 100 Hz and at 1 kHz. Each measurement with the sampler has one without it right before or
+off, at its default cadences, newly made and learning, at 100 Hz and at 1 kHz. Each measurement with the sampler has one without it right before or
 right after, in turn, and the two make a pair: what drifts slowly (heat, clocks) falls out. Off against off is measured in
 the same way: that is the noise. Needs PyTorch with a GPU; with --cpu a load of plain Python tries the procedure.
 """
@@ -15,7 +15,7 @@ import sys
 import time
 
 SKIPPED = 77
-MODES = ["off", "default", "100", "1000"]
+MODES = ["off", "default", "learning", "100", "1000"]
 # The aim for the sampler at its defaults: so many percent.
 AIM = 0.5
 # Before each measurement the load runs so long, so that all measurements begin alike.
@@ -203,7 +203,7 @@ def verdict(modes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--background", required=True, help="the program that samples")
-    parser.add_argument("--for", dest="seconds_in_all", type=float, default=190, help="measure for so many seconds")
+    parser.add_argument("--for", dest="seconds_in_all", type=float, default=230, help="measure for so many seconds")
     parser.add_argument("--seconds", type=float, default=2, help="length of one measurement")
     parser.add_argument("--cpu", action="store_true", help="a load of plain Python, to try the procedure")
     parser.add_argument("--json", required=True, help="where the result goes")

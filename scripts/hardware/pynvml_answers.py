@@ -44,6 +44,8 @@ def plain(value):
         return value.decode(errors="replace")
     if isinstance(value, (str, int, float, type(None))):
         return value
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, ctypes.Array)):
         return [plain(item) for item in value]
     if isinstance(value, ctypes.Union):

@@ -43,7 +43,7 @@ def steps(kit, folder, options):
     bin, python = os.path.join(kit, "bin"), options.python
     igpu, script = os.path.join(bin, "igpu"), lambda name: os.path.join(kit, "hardware", name)
     seconds, idle = ("8", "1") if options.quick else ("30", "10")
-    rates = ["default", "100", "1000"] + ([] if options.quick else ["10000"])
+    rates = ["default", "learning", "100", "1000"] + ([] if options.quick else ["10000"])
     rates = [word for rate in rates for word in ("--rate", rate)]
     load_for, load_each = ("8", "0.3") if options.quick else (options.load_seconds, "2")
     load = [python, "-B", script("load.py"), "--background", os.path.join(bin, "background"), "--for", load_for,
@@ -130,7 +130,7 @@ def run_command(command, folder, deadline):
         if not command.json:
             out.write(b"\n")
     said = open(errors or path, errors="replace").read().strip().splitlines()
-    if errors and not os.path.getsize(errors):
+    if errors and status == 0:
         os.remove(errors)
     if status is None:
         return f"{shown}: not done in time, ended", False
@@ -151,8 +151,11 @@ def run_step(name, limit, commands, folder, left, igpu):
         why = "no time is left; run this step alone"
     if why:
         return {"status": "skipped", "seconds": 0, "notes": [why], "files": []}
-    for file in files:  # Of an earlier run.
-        open(os.path.join(folder, file), "wb").close()
+    # What an earlier run left, also in the files that programs write themselves, must not pass for this one's.
+    named = [word for command in commands for word in command.argv if os.path.dirname(word) == folder]
+    for path in [os.path.join(folder, file) for file in files] + named:
+        if os.path.exists(path):
+            os.remove(path)
     notes, failed, skipped = [], False, False
     for command in commands:
         note, was_skipped = run_command(command, folder, begun + min(limit, left))
@@ -185,8 +188,9 @@ def arguments(names):
     parser.add_argument("--out", default=".", metavar="DIR", help="where the folder is made [here]")
     parser.add_argument("--quick", action="store_true", help="everything for a few seconds only: a trial, no measurement")
     parser.add_argument("--limit", type=float, default=570, metavar="S", help="end within so many seconds [570]")
-    parser.add_argument("--load-seconds", default="190", metavar="S", help="how long the slow-down is measured [190]")
+    parser.add_argument("--load-seconds", default="230", metavar="S", help="how long the slow-down is measured [230]")
     parser.add_argument("--cpu", action="store_true", help="the load runs on the CPU: tries the step where there is no GPU")
+    parser.add_argument("--may-skip", metavar="STEP,…", help="it is a failure when another step than these is skipped")
     parser.add_argument("--python", default=sys.executable, help="the Python that has torch and pynvml [this one]")
     parser.add_argument("--kit", help=argparse.SUPPRESS)
     parser.add_argument("--simulated", action="store_true", help=argparse.SUPPRESS)
@@ -213,6 +217,9 @@ def main():
         print(f"{name} …", flush=True)
         step = run_step(name, limit, commands, folder, left, igpu)
         print(f"    {step['status']} in {step['seconds']} s" + "".join(f"\n    {note}" for note in step["notes"]), flush=True)
+        if options.may_skip is not None and step["status"] == "skipped" and name not in options.may_skip.split(","):
+            step["status"] = "failed"
+            print(f"    {name} was skipped, which only {options.may_skip} may be", flush=True)
         # After each step, so that a machine that goes away leaves what there is.
         failed = summary.write(folder, about, name, step)
     print(open(os.path.join(folder, "summary.txt")).read())
