@@ -129,7 +129,8 @@ def run_command(command, folder, deadline):
         status = ended(process, deadline - time.monotonic())
         if not command.json:
             out.write(b"\n")
-    said = open(errors or path, errors="replace").read().strip().splitlines()
+    with open(errors or path, errors="replace") as opened:
+        said = opened.read().strip().splitlines()
     if errors and status == 0:
         os.remove(errors)
     if status is None:
@@ -222,8 +223,8 @@ def main():
             print(f"    {name} was skipped, which only {options.may_skip} may be", flush=True)
         # After each step, so that a machine that goes away leaves what there is.
         failed = summary.write(folder, about, name, step)
-    print(open(os.path.join(folder, "summary.txt")).read())
-    print(folder)
+    with open(os.path.join(folder, "summary.txt")) as opened:
+        print(f"{opened.read()}\n{folder}")
     return 1 if failed else 0
 
 
