@@ -3,7 +3,7 @@
 The raw answers are what a scenario of the simulator is taught from: each call that takes a GPU alone, those that take one
 more number, each field value with its type, the sample rings, GPM, and which functions the driver's library lacks. Only
 what asks is called, nothing that sets. The answers are asked for in a process of their own, line by line, so that a call
-that crashes takes none of the others away.
+that crashes takes none of the others away, and one that hangs only those after it.
 """
 
 import argparse
@@ -60,10 +60,14 @@ def plain(value):
 class Sweep:
     """The child: asks for everything, and prints each answer as a line at once."""
 
-    def __init__(self, pynvml):
-        self.n = pynvml
+    def __init__(self, pynvml, skipped):
+        self.n, self.skipped = pynvml, skipped
 
     def ask(self, gpu, call, function, *arguments, key=None):
+        if call in self.skipped:
+            return
+        # What is asked is said first: where no answer follows, this call was the last.
+        print("?", call, flush=True)
         begun = time.perf_counter_ns()
         try:
             said = {"answer": plain(function(*arguments))}
@@ -87,6 +91,8 @@ class Sweep:
             handle = n.nvmlDeviceGetHandleByIndex(gpu)
             self.fields(gpu, handle)
             self.rings(gpu, handle)
+            if hasattr(n, "nvmlMemory_v2"):
+                self.ask(gpu, "nvmlDeviceGetMemoryInfo_v2", n.nvmlDeviceGetMemoryInfo, handle, n.nvmlMemory_v2)
             for call in self.calls_of_a_gpu():
                 self.ask(gpu, call, getattr(n, call), handle)
             for call, numbers in NUMBERED.items():
@@ -161,20 +167,26 @@ class Sweep:
 
 
 def swept():
-    """All answers of the child, and how it ended if not well."""
-    command = [sys.executable, "-B", __file__, "--sweep"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        out, errors = child.communicate(timeout=SWEEP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        out, errors = child.communicate()
-    answers = [json.loads(line) for line in out.splitlines() if line.endswith("}")]
-    ended = None
-    if child.returncode != 0:
-        last = answers[-1]["call"] if answers else "nothing"
-        ended = f"ended with {child.returncode} after {last}: {errors.strip()[-300:]}"
-    return answers, ended
+    """All answers of the child, and which calls it did not survive: after each of these it is started anew without it."""
+    skipped, ended, deadline = [], [], time.monotonic() + SWEEP_SECONDS
+    while True:
+        command = [sys.executable, "-B", __file__, "--sweep", *skipped]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            out, errors = child.communicate(timeout=max(deadline - time.monotonic(), 1))
+            how = f"exit {child.returncode}" if child.returncode >= 0 else f"signal {-child.returncode}"
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, errors = child.communicate()
+            how = "not done in time"
+        lines = out.splitlines()
+        answers = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        if child.returncode == 0:
+            return answers, ended
+        ended.append(f"{how} {lines[-1] if lines else 'at the start'} {errors.strip()[-300:]}".strip())
+        if not lines or not lines[-1].startswith("? ") or time.monotonic() > deadline:
+            return answers, ended
+        skipped.append(lines[-1].removeprefix("? "))
 
 
 def facts(n, index):
@@ -214,10 +226,11 @@ def facts(n, index):
 
 
 def compared(n, igpu):
-    """Each fact in which igpu says something else than the bindings, and how many were compared."""
+    """Each fact in which igpu says something else than the bindings; those that igpu alone has, because it falls back to
+    older calls that the bindings do not know; and how many were compared."""
     ours = json.loads(subprocess.run([igpu, "--json"], check=True, capture_output=True, timeout=60).stdout)
     n.nvmlInit()
-    found, count = [], 0
+    found, alone, count = [], [], 0
     if len(ours) != n.nvmlDeviceGetCount():
         found.append(f"igpu shows {len(ours)} GPUs, pynvml {n.nvmlDeviceGetCount()}")
     for gpu in ours:
@@ -226,36 +239,38 @@ def compared(n, igpu):
             for key in name.split("."):
                 value = value.get(key) if isinstance(value, dict) else None
             count += 1
-            if value != theirs:
+            if theirs is None and value is not None:
+                alone.append(f"GPU {gpu['index']} {name}")
+            elif value != theirs:
                 found.append(f"GPU {gpu['index']} {name}: igpu {value!r}, pynvml {theirs!r}")
     n.nvmlShutdown()
-    return found, count
+    return found, alone, count
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--igpu", help="the command to compare with")
     parser.add_argument("--json", help="where the answers go")
-    parser.add_argument("--sweep", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--sweep", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
         import pynvml
     except ImportError:
         print("this Python has no pynvml")
         return SKIPPED
-    if options.sweep:
-        Sweep(pynvml).run()
+    if options.sweep is not None:
+        Sweep(pynvml, options.sweep).run()
         return 0
-    differences, count = compared(pynvml, options.igpu)
+    differences, alone, count = compared(pynvml, options.igpu)
     answers, ended = swept()
     with open(options.json, "w") as out:
         # One answer a line: so it can be read, and searched.
         lines = ",\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
         version = getattr(pynvml, "__version__", None) or installed()
-        head = {"version": version, "compared": count, "differences": differences, "ended": ended}
+        head = {"version": version, "compared": count, "differences": differences, "igpu_alone": alone, "ended": ended}
         out.write(f'{json.dumps(head)[:-1]}, "answers": [\n{lines}\n]}}\n')
     print(f"pynvml {version}: {count} facts compared, {len(differences)} differ; {len(answers)} answers written down")
-    for line in differences + ([ended] if ended else []):
+    for line in differences + [f"{name}: igpu alone has it" for name in alone] + ended:
         print(line)
     return 1 if differences or not answers else 0
 
