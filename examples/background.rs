@@ -118,17 +118,16 @@ fn measure(nvml: &Nvml, rate: &Rate, time: Duration) -> support::Result<Measured
     let mut background = builder.build()?.spawn(ROOM)?;
     let (mut buffer, mut punctuality) = (vec![empty(); ROOM], Punctuality::new(metric, cadence, time));
     sleep(Duration::from_millis(100));
-    let thread = thread_named("igpu-sampler").ok_or("the sampler's thread is not in /proc")?;
     // From here on is measured; the first ticks warm the caches. Who started this may wait for the word.
     eprintln!("sampling");
     background.drain(&mut buffer);
-    let (start, cpu_before) = (std::time::Instant::now(), cpu_time(&thread)?);
+    let (start, cpu_before) = (std::time::Instant::now(), sampler_time()?);
     while start.elapsed() < time {
         sleep(Duration::from_millis(20));
         let count = background.drain(&mut buffer);
         buffer.iter().take(count).for_each(|record| punctuality.saw(record));
     }
-    let cpu_share = (cpu_time(&thread)? - cpu_before).as_secs_f64() / start.elapsed().as_secs_f64();
+    let cpu_share = (sampler_time()? - cpu_before).as_secs_f64() / start.elapsed().as_secs_f64();
     let lost = background.lost();
     if background.stop() == Stopped::GivenUp {
         return Err("the driver hangs".into());
@@ -167,10 +166,15 @@ fn empty() -> Record {
     Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() }
 }
 
-/// The folder in `/proc` of this process's thread of that name.
-fn thread_named(name: &str) -> Option<std::path::PathBuf> {
-    let threads = fs::read_dir("/proc/self/task").ok()?.flatten().map(|thread| thread.path());
-    threads.into_iter().find(|thread| fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim_end() == name))
+/// How long the sampler's threads have run: the one that reads and the one that watches it.
+fn sampler_time() -> support::Result<Duration> {
+    let mut times = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")?.flatten().map(|thread| thread.path()) {
+        if fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.starts_with("igpu-")) {
+            times.push(cpu_time(&thread)?);
+        }
+    }
+    if times.is_empty() { Err("the sampler's thread is not in /proc".into()) } else { Ok(times.iter().sum()) }
 }
 
 /// How long a thread has run, by `schedstat`; where the kernel keeps none (gVisor), by `stat`, in ticks of 10 ms.
