@@ -51,7 +51,7 @@ fn main() -> support::Result {
     }
     let mut found = Vec::new();
     for rate in rates {
-        let measured = measure(&nvml, &rate, Duration::from_secs_f64(seconds))?;
+        let measured = measure(&nvml, &rate, Duration::from_secs_f64(seconds), is_json)?;
         if is_json {
             found.push(measured.json(&rate, gpus, seconds));
         } else {
@@ -113,13 +113,15 @@ struct Measured {
     lost: u64,
 }
 
-fn measure(nvml: &Nvml, rate: &Rate, time: Duration) -> support::Result<Measured> {
+fn measure(nvml: &Nvml, rate: &Rate, time: Duration, tell: bool) -> support::Result<Measured> {
     let (builder, metric, cadence) = rate.sampler(nvml);
     let mut background = builder.build()?.spawn(ROOM)?;
     let (mut buffer, mut punctuality) = (vec![empty(); ROOM], Punctuality::new(metric, cadence, time));
     sleep(Duration::from_millis(100));
-    // From here on is measured; the first ticks warm the caches. Who started this may wait for the word.
-    eprintln!("sampling");
+    // From here on is measured; the first ticks warm the caches. A program that started this waits for the word.
+    if tell {
+        eprintln!("sampling");
+    }
     background.drain(&mut buffer);
     let (start, cpu_before) = (std::time::Instant::now(), sampler_time()?);
     while start.elapsed() < time {
