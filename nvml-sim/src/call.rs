@@ -35,7 +35,7 @@ pub(crate) struct Target {
 pub(crate) fn run(function: usize, body: impl FnOnce(&Call) -> Answer) -> nvmlReturn_t {
     let _in_flight = InFlight::begin(function);
     finish(|| {
-        let sim = ready()?;
+        let sim = ready(function)?;
         let effects = strike(function, None)?;
         body(&Call { sim, effects, function })
     })
@@ -50,7 +50,7 @@ pub(crate) fn run_on(
 ) -> nvmlReturn_t {
     let _in_flight = InFlight::begin(function);
     finish(|| {
-        let sim = ready()?;
+        let sim = ready(function)?;
         let target = sim.target(handle)?;
         let effects = strike(function, Some(target.device.index))?;
         body(&Call { sim, effects, function }, target)
@@ -77,10 +77,13 @@ fn finish(body: impl FnOnce() -> Answer) -> nvmlReturn_t {
 }
 
 #[inline]
-fn ready() -> Answer<&'static Sim> {
+fn ready(function: usize) -> Answer<&'static Sim> {
     if state::is_initialised()
         && let Some(sim) = state::current()
     {
+        if let Some(costs) = &sim.costs_ns {
+            clock::spend(costs.get(function).copied().unwrap_or(0));
+        }
         return Ok(sim);
     }
     Err(refuse())

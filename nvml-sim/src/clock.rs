@@ -36,6 +36,17 @@ pub(crate) fn wall_us(ns: u64) -> u64 {
     epoch + ns / 1000
 }
 
+/// Keeps the caller's processor busy for so long on the real clock, whatever the simulated one does: a sleep would last
+/// 50 µs and more, and make a system call.
+pub(crate) fn spend(ns: u64) {
+    if ns > 0 {
+        let end = read(libc::CLOCK_MONOTONIC).saturating_add(ns);
+        while read(libc::CLOCK_MONOTONIC) < end {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 /// Stands still at `ns` from now on.
 pub(crate) fn set(ns: u64) {
     STEPPED.store(ns.min(REAL - 1), Relaxed);

@@ -1,10 +1,17 @@
-//! The power sensors and the energy counter: what they show of the true power, and when.
+//! What the sensors show of the truth, and when.
 
 use crate::signal::{whole, whole32};
 use crate::state::Device;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Device {
+    /// The time in seconds whose signals a sensor shows at `ns` that refreshes every so many ms; 0: at each call.
+    #[inline]
+    pub(crate) fn refreshed(&self, ns: u64, refresh_ms: u64) -> f64 {
+        let period = refresh_ms * 1_000_000;
+        self.at(ns.checked_div(period).map_or(ns, |refreshes| refreshes * period))
+    }
+
     /// The average sensor at `ns`, in mW: the exact mean of the true power over the window that ends at the last
     /// refresh. Refreshes are at whole multiples of the period since the start.
     pub(crate) fn average_mw(&self, ns: u64) -> u32 {

@@ -11,7 +11,7 @@ use std::fmt;
 /// In TOML a number is a constant; the others are tables of one key:
 /// `{ sine = { mean, amplitude, period_s } }`, `{ square = { low, high, period_s, duty } }` (high first),
 /// `{ ramp = { from, to, period_s } }` (a sawtooth), `{ steps = [[0, 10], [5.5, 80]] }` (time and value; before the
-/// first time, the first value).
+/// first time, the first value), `{ sum = [signal, signal] }`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// The same at all times.
@@ -47,6 +47,8 @@ pub enum Signal {
     },
     /// Constant between points of (time in seconds, value), in rising order of time.
     Steps(Vec<(f64, f64)>),
+    /// All of them together: a load with the ripple that real power has, say.
+    Sum(Vec<Signal>),
 }
 
 impl Signal {
@@ -67,6 +69,7 @@ impl Signal {
             Self::Steps(ref points) => {
                 points.iter().take_while(|point| point.0 <= t).last().or(points.first()).map_or(0.0, |point| point.1)
             }
+            Self::Sum(ref parts) => parts.iter().map(|part| part.value(t)).sum(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Signal {
                 }
                 sum
             }
+            Self::Sum(ref parts) => parts.iter().map(|part| part.antiderivative(t)).sum(),
         }
     }
 
@@ -130,6 +134,7 @@ impl Signal {
             Self::Steps(ref points) if points.windows(2).any(|pair| pair[0].0 >= pair[1].0) => {
                 Some("the times of steps must rise")
             }
+            Self::Sum(ref parts) => parts.iter().find_map(Self::fault),
             _ => None,
         }
     }
@@ -175,6 +180,7 @@ enum Table {
         period_s: f64,
     },
     Steps(Vec<(f64, f64)>),
+    Sum(Vec<Signal>),
 }
 
 fn half() -> f64 {
@@ -189,6 +195,7 @@ impl From<Table> for Signal {
             Table::Square { low, high, period_s, duty } => Self::Square { low, high, period_s, duty },
             Table::Ramp { from, to, period_s } => Self::Ramp { from, to, period_s },
             Table::Steps(points) => Self::Steps(points),
+            Table::Sum(parts) => Self::Sum(parts),
         }
     }
 }
@@ -200,7 +207,7 @@ impl<'de> Deserialize<'de> for Signal {
             type Value = Signal;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or { sine | square | ramp | steps = … }")
+                f.write_str("a number, or { sine | square | ramp | steps | sum = … }")
             }
 
             fn visit_i64<E>(self, value: i64) -> Result<Signal, E> {

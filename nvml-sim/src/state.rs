@@ -12,6 +12,8 @@ pub(crate) struct Sim {
     pub driver: Driver,
     pub gpus: Vec<Device>,
     hidden: [bool; functions::COUNT],
+    /// What each function costs its caller, by number; `None` where all are free.
+    pub costs_ns: Option<Vec<u64>>,
 }
 
 /// One GPU, with what its answers need ready.
@@ -51,7 +53,7 @@ pub(crate) fn start(scenario: &Scenario) {
         }
     }
     let hidden = std::array::from_fn(|number| scenario.hides(functions::name(number)));
-    let sim = Box::new(Sim { driver: file.driver.clone(), gpus, hidden });
+    let sim = Box::new(Sim { driver: file.driver.clone(), gpus, hidden, costs_ns: scenario.costs_ns() });
     let lost = file.gpu_lost.iter().cloned().map(Fault::from);
     faults::install(file.fault.iter().cloned().chain(lost), false);
     INITIALISED.store(0, Ordering::SeqCst);

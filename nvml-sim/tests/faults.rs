@@ -177,6 +177,34 @@ fn init_can_fail() {
     assert_eq!(codes, [NVML_ERROR_DRIVER_NOT_LOADED, NVML_SUCCESS]);
 }
 
+#[test]
+fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
+    let sim = sim(
+        "[driver]\ncost_us = { \"nvmlDeviceGet*\" = 300, \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n\
+         [[gpu]]\nfans = [40]\n",
+    );
+    let quickest = |call| {
+        let device = sim.gpu(0);
+        let one = || {
+            let begin = Instant::now();
+            number(call, device).unwrap();
+            begin.elapsed()
+        };
+        (0..5).map(|_| one()).min().unwrap()
+    };
+    let (power, fan) = (quickest(sim.nvml.nvmlDeviceGetPowerUsage), quickest(sim.nvml.nvmlDeviceGetFanSpeed));
+    assert!((300..2000).contains(&power.as_micros()), "{power:?}");
+    assert!(fan >= Duration::from_millis(2), "{fan:?}");
+    // The simulated clock stands all the same, and faults come and go beside.
+    assert_eq!(sim.now(), Duration::ZERO);
+    sim.clear_faults();
+    assert!(quickest(sim.nvml.nvmlDeviceGetPowerUsage) >= Duration::from_micros(300));
+    for wrong in ["cost_us = { nvmlNope = 1 }", "cost_us = { nvmlInit_v2 = -1 }", "cost_us = { nvmlInit_v2 = nan }"] {
+        let error = nvml_sim::Scenario::from_toml(&format!("[driver]\n{wrong}\n")).unwrap_err().to_string();
+        assert!(error.starts_with("driver.cost_us: "), "{error}");
+    }
+}
+
 /// `cargo test --release -p nvml-sim --test faults -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement: prints, asserts nothing about time"]

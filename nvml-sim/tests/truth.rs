@@ -16,6 +16,10 @@ fn integrals_are_those_that_numbers_give() {
         Signal::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
         Signal::Ramp { from: 2.0, to: -5.0, period_s: 1.7 },
         Signal::Steps(vec![(0.5, 1.0), (2.0, 7.0), (6.5, -2.0)]),
+        Signal::Sum(vec![
+            Signal::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
+            Signal::Sine { mean: 0.0, amplitude: 2.0, period_s: 0.7 },
+        ]),
     ];
     for signal in signals {
         for (a, b) in [(0.0, 1.0), (-3.3, 4.4), (1.9, 1.95), (0.1, 40.0)] {
@@ -25,6 +29,34 @@ fn integrals_are_those_that_numbers_give() {
             let exact = signal.integral(a, b);
             assert!((exact - sum).abs() < 2e-3, "{signal:?} from {a} to {b}: {exact}, {sum}");
         }
+    }
+}
+
+#[test]
+fn sensors_with_a_period_stay_until_their_next_refresh() {
+    let sim = sim("
+[[gpu]]
+stagger_s = 0
+utilization = { refresh_ms = 250, gpu = { ramp = { from = 0, to = 100, period_s = 10 } } }
+temperature = { refresh_ms = 500, gpu = { ramp = { from = 0, to = 100, period_s = 10 } } }
+clocks = { refresh_ms = 100, sm = { ramp = { from = 0, to = 10000, period_s = 10 } } }
+");
+    let gpu = sim.gpu(0);
+    for (t, utilization, temperature, clock) in
+        [(0.249, 0, 0, 200), (0.25, 3, 0, 200), (0.499, 3, 0, 400), (0.5, 5, 5, 500), (1.3, 13, 10, 1300)]
+    {
+        sim.at(t);
+        let (mut rates, mut degrees, mut mhz) = (nvmlUtilization_t { gpu: 0, memory: 0 }, 0, 0);
+        // SAFETY: places for the answers.
+        let codes = unsafe {
+            [
+                sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(gpu, &raw mut rates),
+                sim.nvml.nvmlDeviceGetTemperature.unwrap()(gpu, NVML_TEMPERATURE_GPU, &raw mut degrees),
+                sim.nvml.nvmlDeviceGetClockInfo.unwrap()(gpu, NVML_CLOCK_SM, &raw mut mhz),
+            ]
+        };
+        assert_eq!(codes, [NVML_SUCCESS; 3]);
+        assert_eq!((rates.gpu, degrees, mhz), (utilization, temperature, clock), "at {t}");
     }
 }
 

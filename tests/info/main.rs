@@ -90,11 +90,12 @@ fn lost(error: Option<&Error>) -> bool {
 #[test]
 fn every_scenario_is_read_whole() {
     use Reading::{Fan, PowerLimit, PowerLimitConstraints, PowerManagement, Serial, Utilization};
-    let scenarios: [(&str, Vec<&[Reading]>); 6] = [
+    let scenarios: [(&str, Vec<&[Reading]>); 7] = [
         ("workstation", vec![&[Serial]; 4]),
         ("hgx-h100", vec![&[Fan]; 8]),
         ("mig", vec![&[Utilization, Fan], &[Fan]]),
         ("laptop", vec![&[Serial, Fan, PowerManagement, PowerLimit, PowerLimitConstraints]]),
+        ("rtx-4090-laptop", vec![&[Serial]]),
         ("old-driver", vec![&[Serial]; 2]),
         ("empty", vec![]),
     ];

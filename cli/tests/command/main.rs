@@ -16,8 +16,15 @@ use std::{
 use nvml_sim::{Scenario, built_library, install};
 use serde_json::Value;
 
-const SCENARIOS: [(&str, usize); 6] =
-    [("workstation", 4), ("hgx-h100", 8), ("mig", 2), ("laptop", 1), ("old-driver", 2), ("empty", 0)];
+const SCENARIOS: [(&str, usize); 7] = [
+    ("workstation", 4),
+    ("hgx-h100", 8),
+    ("mig", 2),
+    ("laptop", 1),
+    ("rtx-4090-laptop", 1),
+    ("old-driver", 2),
+    ("empty", 0),
+];
 /// A pid that no Linux gives out by default.
 const FOREIGN: u32 = 4_199_998;
 

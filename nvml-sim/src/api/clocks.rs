@@ -97,7 +97,7 @@ fn current(target: Target, kind: nvmlClockType_t) -> Answer<u32> {
         nvml_sys::NVML_CLOCK_VIDEO => &clocks.video,
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
-    Ok(whole32(signal.value(target.device.at(clock::now_ns()))))
+    Ok(whole32(signal.value(target.device.refreshed(clock::now_ns(), clocks.refresh_ms))))
 }
 
 fn maximum(target: Target, kind: nvmlClockType_t) -> Answer<u32> {

@@ -85,9 +85,10 @@ export! {
     }
 }
 
-/// The true temperature of the GPU in °C.
+/// The temperature of the GPU in °C at the sensor's last refresh.
 pub(crate) fn exact(target: Target) -> f64 {
-    target.device.gpu.temperature.gpu.value(target.device.at(clock::now_ns()))
+    let model = &target.device.gpu.temperature;
+    model.gpu.value(target.device.refreshed(clock::now_ns(), model.refresh_ms))
 }
 
 fn fan_percent(target: Target, which: u32) -> Answer<f64> {

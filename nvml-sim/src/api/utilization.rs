@@ -16,7 +16,7 @@ export! {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
         let model = &target.device.gpu.utilization;
-        let t = target.device.at(clock::now_ns());
+        let t = target.device.refreshed(clock::now_ns(), model.refresh_ms);
         let gpu = call.scalar(percent(&model.gpu, t));
         put(rates, nvmlUtilization_t { gpu, memory: call.scalar(percent(&model.memory, t)) })
     }
@@ -57,7 +57,7 @@ export! {
     on device => |_, target| {
         let info = info.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
         let model = &target.device.gpu.utilization;
-        let t = target.device.at(clock::now_ns());
+        let t = target.device.refreshed(clock::now_ns(), model.refresh_ms);
         info.flags = 1;
         // The domains in the header's order: GPU, frame buffer, video, bus.
         let values = [percent(&model.gpu, t), percent(&model.memory, t), percent(&model.decoder, t), 0];
@@ -87,7 +87,8 @@ unsafe fn engine(
     if target.device.mig_enabled() {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }
-    let now = percent(signal, target.device.at(clock::now_ns()));
+    let refresh_ms = target.device.gpu.utilization.refresh_ms;
+    let now = percent(signal, target.device.refreshed(clock::now_ns(), refresh_ms));
     let period_ms = target.device.gpu.samples.utilization.period_ms;
     // SAFETY: as the caller vouches.
     unsafe {

@@ -10,11 +10,12 @@ use model::File;
 use std::fmt;
 
 /// The built-in scenarios and their text.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("workstation", include_str!("../../scenarios/workstation.toml")),
     ("hgx-h100", include_str!("../../scenarios/hgx-h100.toml")),
     ("mig", include_str!("../../scenarios/mig.toml")),
     ("laptop", include_str!("../../scenarios/laptop.toml")),
+    ("rtx-4090-laptop", include_str!("../../scenarios/rtx-4090-laptop.toml")),
     ("old-driver", include_str!("../../scenarios/old-driver.toml")),
     ("empty", include_str!("../../scenarios/empty.toml")),
 ];
@@ -112,6 +113,16 @@ impl Scenario {
             || self.file.fault.iter().any(|fault| fault.missing && fault.names(name))
     }
 
+    /// What each function of NVML costs its caller, by number; `None` where all are free.
+    pub(crate) fn costs_ns(&self) -> Option<Vec<u64>> {
+        let costs = &self.file.driver.cost_us;
+        let cost = |name: &str| {
+            let fitting = costs.iter().filter(|(pattern, _)| fault::matches(pattern, name));
+            fitting.max_by_key(|(pattern, _)| pattern.len()).map_or(0, |(_, us)| (us * 1e3) as u64)
+        };
+        (!costs.is_empty()).then(|| nvml_sys::NAMES.iter().map(|name| cost(&name.to_string_lossy())).collect())
+    }
+
     fn check(&self) -> Result<(), ScenarioError> {
         let driver = &self.file.driver;
         if driver.series.is_some_and(|series| series != 390) {
@@ -126,6 +137,12 @@ impl Scenario {
             && !(0.0..1e9).contains(&at)
         {
             return Err(ScenarioError("driver.clock: frozen_at_s must be seconds from 0".into()));
+        }
+        for (pattern, us) in &driver.cost_us {
+            check_function("driver.cost_us", pattern)?;
+            if !(0.0..=1e6).contains(us) {
+                return Err(ScenarioError(format!("driver.cost_us: {pattern} must be 0 to 1000000 µs")));
+            }
         }
         check_faults(&self.file.fault)?;
         for gpu in &self.file.gpu {
@@ -162,12 +179,8 @@ pub(crate) fn faults(text: &str) -> Result<Vec<Fault>, ScenarioError> {
 
 fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
     for fault in faults {
-        if let Some(function) = &fault.function
-            && !nvml_sys::NAMES.iter().any(|name| fault::matches(function, &name.to_string_lossy()))
-        {
-            return Err(ScenarioError(format!(
-                "fault: no function of NVML is named {function:?}; use a name of nvml.h, or a prefix and *"
-            )));
+        if let Some(function) = &fault.function {
+            check_function("fault", function)?;
         }
         if fault.stride.is_some_and(|stride| ![16, 24, 32].contains(&stride)) {
             return Err(ScenarioError("fault: stride must be 16, 24 or 32".into()));
@@ -177,6 +190,16 @@ fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
         }
     }
     Ok(())
+}
+
+/// Whether a name, or a prefix and `*`, is of any function.
+fn check_function(place: &str, pattern: &str) -> Result<(), ScenarioError> {
+    if nvml_sys::NAMES.iter().any(|name| fault::matches(pattern, &name.to_string_lossy())) {
+        return Ok(());
+    }
+    Err(ScenarioError(format!(
+        "{place}: no function of NVML is named {pattern:?}; use a name of nvml.h, or a prefix and *"
+    )))
 }
 
 /// Why a scenario cannot be had: a sentence that says what to do.

@@ -5,6 +5,7 @@
 use super::fault::{Fault, Lost};
 use crate::signal::Signal;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -38,6 +39,10 @@ pub(crate) struct Driver {
     pub pcie_blocks_ms: u64,
     /// Field ids above this one are unknown to this driver.
     pub last_field: u32,
+    /// What calls cost, in µs of the caller's processor time: by function, or by prefix and `*`, of which the longest
+    /// that fits counts. Functions without one answer at once. Calls that fail cost as much; nvmlInit* and
+    /// nvmlShutdown nothing.
+    pub cost_us: BTreeMap<String, f64>,
     /// How far the sensors of the driver lag: `latencyUsec` of field values.
     pub field_latency_us: i64,
     pub clock: Clock,
@@ -55,6 +60,7 @@ impl Default for Driver {
             init_return: None,
             pcie_blocks_ms: 20,
             last_field: u32::MAX,
+            cost_us: BTreeMap::new(),
             field_latency_us: 0,
             clock: Clock::Real,
         }
@@ -234,6 +240,8 @@ impl Default for Memory {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Utilization {
+    /// The driver looks at them every so many ms; 0: at each call. The rings have a period of their own.
+    pub refresh_ms: u64,
     pub gpu: Signal,
     pub memory: Signal,
     pub encoder: Signal,
@@ -246,6 +254,8 @@ pub(crate) struct Utilization {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Temperature {
+    /// The sensors refresh every so many ms; 0: at each call.
+    pub refresh_ms: u64,
     pub gpu: Signal,
     pub memory: Option<Signal>,
     pub shutdown: Option<u32>,
@@ -257,6 +267,7 @@ pub(crate) struct Temperature {
 impl Default for Temperature {
     fn default() -> Self {
         Self {
+            refresh_ms: 0,
             gpu: Signal::Constant(40.0),
             memory: None,
             shutdown: Some(96),
@@ -271,6 +282,8 @@ impl Default for Temperature {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Clocks {
+    /// The driver looks at them every so many ms; 0: at each call.
+    pub refresh_ms: u64,
     pub graphics: Signal,
     pub sm: Signal,
     pub memory: Signal,
@@ -286,6 +299,7 @@ pub(crate) struct Clocks {
 impl Default for Clocks {
     fn default() -> Self {
         Self {
+            refresh_ms: 0,
             graphics: Signal::Constant(1500.0),
             sm: Signal::Constant(1500.0),
             memory: Signal::Constant(5000.0),
