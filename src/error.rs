@@ -71,6 +71,12 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// A plan of [`probe`](crate::probe) cannot be followed.
+    #[error("the plan cannot be followed: {reason}; make a new one with `igpu probe --plan FILE`")]
+    Plan {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A text of the driver does not have the form that it should have.
     #[error("{call}: the driver gave {text:?}, which is no {expected}; report this driver")]
     Malformed {

@@ -5,6 +5,7 @@
 //! | level | where | what it is for |
 //! | --- | --- | --- |
 //! | [`sampler`] | `sampler` | metrics at the rate of their sensors, in a loop of yours or on a thread |
+//! | [`probe`] | `probe` | what this driver's calls cost, how often its sensors refresh, and the plan that follows |
 //! | [`metric`] | `metric` | the catalogue of metrics |
 //! | [`GpuInfo`] | `info` | all there is to know of a GPU, refilled in place |
 //! | [`process`] | `process` | owners and parents of processes, from `/proc` |
@@ -23,6 +24,7 @@ mod info;
 pub mod metric;
 #[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
 mod nvml;
+pub mod probe;
 pub mod process;
 pub mod sampler;
 mod seed;

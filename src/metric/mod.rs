@@ -149,6 +149,14 @@ impl fmt::Display for Metric {
 }
 
 impl Source {
+    /// The ring that it is, if it is one.
+    pub(crate) fn ring(&self) -> Option<SampleKind> {
+        match self {
+            Self::Ring(kind, _) => Some(*kind),
+            _ => None,
+        }
+    }
+
     /// The call of NVML behind it, as the README's table shows it.
     #[must_use]
     pub fn describe(&self) -> String {

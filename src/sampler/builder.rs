@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Sampler, lane::Cadence, time::Clocks};
-use crate::{Nvml, Result, metric::Metric};
+use crate::{Nvml, Result, metric::Metric, probe::Plan};
 
 /// What to sample, how often, at what cost; from [`Sampler::builder`].
 #[derive(Clone, Debug)]
@@ -100,6 +100,23 @@ impl SamplerBuilder {
     pub fn budget(mut self, share: f64) -> Self {
         self.budget = if share.is_finite() { share.max(0.0) } else { f64::INFINITY };
         self
+    }
+
+    /// Samples what the plan of a [probe](crate::probe) says, at its cadences and within its budget; what is set after
+    /// this replaces it. A metric has one cadence for all GPUs: the shortest of those that the plan has for it. Metrics
+    /// that this version of igpu does not know are left out, and [`Plan::unknown`] names them. Which GPUs are sampled is
+    /// not the plan's matter.
+    ///
+    /// # Errors
+    /// [`Error::Plan`](crate::Error::Plan) for a plan of another version, or one with numbers that cannot be.
+    pub fn plan(mut self, plan: &Plan) -> Result<Self> {
+        plan.check()?;
+        self.metrics.clear();
+        for (metric, cadence) in plan.cadences() {
+            self.metrics.push(metric);
+            self = self.cadence(metric, cadence);
+        }
+        Ok(self.budget(plan.budget))
     }
 
     /// Room for so many processes a GPU, 256 when this is not called. What does not fit is left out and told by an event.

@@ -3,13 +3,13 @@
 use crate::{Clock, Device, Result, TemperatureSensor, metric::Call};
 
 /// As many numbers as one call gives at the most.
-pub(super) const MOST: usize = 3;
+pub(crate) const MOST: usize = 3;
 
 /// Makes the call. The numbers stand in the catalogue's order (`Source::Call(call, place)`) and unit; NaN is one that
 /// this driver does not give. They are written in place: an answer that carries them would be copied on its way out,
 /// which takes longer than all else here.
 #[inline]
-pub(super) fn make(call: Call, device: &Device, numbers: &mut [f64; MOST]) -> Result<()> {
+pub(crate) fn make(call: Call, device: &Device, numbers: &mut [f64; MOST]) -> Result<()> {
     let one = match call {
         Call::UtilizationRates => {
             let rates = device.utilization_rates()?;

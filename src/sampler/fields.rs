@@ -30,7 +30,7 @@ pub(super) struct Fields {
 }
 
 /// The field that a metric is read by, if it is one.
-pub(super) fn field_of(metric: Metric) -> Option<(FieldId, u32)> {
+pub(crate) fn field_of(metric: Metric) -> Option<(FieldId, u32)> {
     match metric.info().source {
         Source::Field(field, scope, _) => Some((field, scope)),
         Source::Energy => Some((FieldId::TOTAL_ENERGY, 0)),

@@ -1,0 +1,202 @@
+//! What this driver and these GPUs really do: what each call costs, how often each sensor refreshes and over how long it
+//! averages, how much the sample rings hold, and the sampling plan that follows.
+//!
+//! [`Probe::run`] only reads: no setting is changed, and no privilege is needed. It takes the time that it is given and
+//! keeps the driver busy for a quarter of it at the most, while costs are measured for all of it, so that a workload
+//! may feel it. `igpu probe` shows what it finds.
+//!
+//! ```
+//! # nvml_sim::start(&nvml_sim::Scenario::named("hgx-h100").unwrap());
+//! # // SAFETY: the simulator's functions have the signatures of nvml.h.
+//! # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+//! use std::time::Duration;
+//! use igpu::{probe::Probe, sampler::Sampler};
+//!
+//! let report = Probe::new(&nvml).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ())?;
+//! for call in report.gpus[0].calls.iter().filter(|call| call.supported) {
+//!     println!("{} takes {:?} ns at the median", call.name, call.p50_ns);
+//! }
+//! let sampler = Sampler::builder(&nvml).plan(&report.plan)?.build()?;
+//! # Ok::<(), igpu::Error>(())
+//! ```
+
+mod calls;
+mod cost;
+mod plan;
+mod report;
+mod ring;
+mod sensor;
+mod window;
+
+use std::time::Duration;
+
+pub use self::{
+    calls::{CALLS, ProbedCall, Room},
+    plan::{Because, GpuPlan, Plan, PlannedMetric},
+    report::{Averaging, Behaviour, CallReport, GpuReport, Report, RingReport, SensorReport},
+};
+use self::{cost::Cost, plan::Lane, ring::Drain, sensor::Poll, window::Drawn};
+use crate::{Device, Error, Nvml, Result, metric::Metric, sampler::monotonic};
+
+/// How long a probe takes for which no duration is set.
+pub const DURATION: Duration = Duration::from_secs(40);
+/// How often each call is timed at the most, where nothing else is set.
+pub const MOST_CALLS: u32 = 1000;
+/// The part of the time that the costs may take; the sensors have the rest.
+const COSTS_PART: u64 = 5;
+
+/// Probes GPUs. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Probe {
+    nvml: Nvml,
+    gpus: Option<Vec<u32>>,
+    duration: Duration,
+    most_calls: u32,
+}
+
+/// How far a probe is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// From 0 to 1.
+    pub part: f64,
+    /// What it does: `calls`, `sensors`, `rings`.
+    pub doing: &'static str,
+}
+
+/// A GPU on its way through the probe.
+#[derive(Debug)]
+struct Target {
+    index: u32,
+    device: Option<Device>,
+    uuid: Option<String>,
+    name: Option<String>,
+    costs: Vec<Cost>,
+    /// Why the GPU cannot be read any more.
+    error: Option<Error>,
+}
+
+impl Probe {
+    /// Of all GPUs of this driver.
+    #[must_use]
+    pub fn new(nvml: &Nvml) -> Self {
+        Self { nvml: nvml.clone(), gpus: None, duration: DURATION, most_calls: MOST_CALLS }
+    }
+
+    /// Only of these GPUs, by index.
+    #[must_use]
+    pub fn gpus(mut self, indices: &[u32]) -> Self {
+        self.gpus = Some(indices.to_vec());
+        self
+    }
+
+    /// How long to take, [`DURATION`] when this is not called. A sensor's period is found in 20 periods or so. A call
+    /// under way is waited for, and each call is made once whatever it takes.
+    #[must_use]
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    /// How often to time each call at the most, [`MOST_CALLS`] when this is not called.
+    #[must_use]
+    pub fn most_calls(mut self, calls: u32) -> Self {
+        self.most_calls = calls.max(1);
+        self
+    }
+
+    /// Probes, and calls `told` often with how far it is.
+    ///
+    /// A GPU that is lost on the way keeps what was found until then, and its [`GpuReport::error`] says so.
+    ///
+    /// # Errors
+    /// [`Error::InvalidIndex`] when there is no such GPU; the driver's own answer when it does not tell its GPUs.
+    pub fn run(&self, mut told: impl FnMut(Progress)) -> Result<Report> {
+        let begin = monotonic();
+        let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
+        let mut targets = self.targets()?;
+        let part_so_far = |at: u64| ((at - begin) as f64 / duration.max(1) as f64).min(1.0);
+        let mut tell = |doing| told(Progress { part: part_so_far(monotonic()), doing });
+
+        let limits = cost::Limits { calls: self.most_calls, until: begin.saturating_add(duration / COSTS_PART) };
+        cost::measure(&mut targets, limits, || tell("calls"));
+
+        let present = |(place, target): (usize, &Target)| target.device().map(|_| place);
+        let gpus: Vec<usize> = targets.iter().enumerate().filter_map(present).collect();
+        let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| sensor::polls(*gpu)).collect();
+        let mut drains: Vec<Drain> = gpus.iter().map(|gpu| Drain::new(*gpu)).collect();
+        sensor::watch(&mut targets, &mut polls, &mut drains, begin.saturating_add(duration), || tell("sensors"));
+
+        tell("rings");
+        let mut lanes: Vec<Vec<Lane>> = Vec::new();
+        let mut reports: Vec<GpuReport> = Vec::new();
+        for (place, target) in targets.into_iter().enumerate() {
+            let polls: Vec<&Poll> = polls.iter().filter(|poll| poll.gpu == place).collect();
+            let drawn = drains.iter().find(|drain| drain.gpu == place).map(|drain| &drain.drawn);
+            let (report, wanted) = finish(target, &polls, drawn);
+            lanes.push(wanted);
+            reports.push(report);
+        }
+        let plan = plan::plan(&reports, &mut lanes);
+        let duration_s = (monotonic() - begin) as f64 * 1e-9;
+        Ok(Report { version: Report::VERSION, duration_s, gpus: reports, plan })
+    }
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        let indices = match &self.gpus {
+            Some(indices) => indices.clone(),
+            None => self.nvml.devices_index()?,
+        };
+        indices.into_iter().map(|index| self.target(index)).collect()
+    }
+
+    fn target(&self, index: u32) -> Result<Target> {
+        let costs = vec![Cost::default(); CALLS.len()];
+        let text = |text: Result<crate::Text>| text.ok().map(|text| text.to_string());
+        match self.nvml.device(index) {
+            Ok(device) => {
+                let (uuid, name) = (text(device.uuid()), text(device.name()));
+                Ok(Target { index, uuid, name, device: Some(device), costs, error: None })
+            }
+            Err(error @ Error::InvalidIndex { .. }) => Err(error),
+            Err(error) => Ok(Target { index, uuid: None, name: None, device: None, costs, error: Some(error) }),
+        }
+    }
+}
+
+impl Target {
+    /// The GPU, while it answers.
+    fn device(&self) -> Option<&Device> {
+        self.device.as_ref().filter(|_| self.error.is_none())
+    }
+}
+
+/// The report on one GPU, and the lanes that its sensors want.
+fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>) -> (GpuReport, Vec<Lane>) {
+    let device = target.device().cloned();
+    let sensors = || polls.iter().flat_map(|poll| &poll.sensors).filter(|sensor| sensor.polls > 0);
+    let of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
+    // A ring of power that stands tells nothing: then what the sensor for instant power shows is the reference.
+    let instant = of(Metric::POWER_INSTANT).and_then(|sensor| Some(Drawn::held(&sensor.shown, sensor.period()?)));
+    let averaging = |sensor: &sensor::Sensor| {
+        let ring = drawn.filter(|drawn| drawn.is_of_use());
+        let reference = ring.or(instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT));
+        match (sensor.period(), reference) {
+            (Some(period), Some(drawn)) if !sensor.shown.is_empty() => window::averaging(&sensor.shown, period, drawn),
+            _ => Averaging::Unknown,
+        }
+    };
+    let mut report = GpuReport {
+        index: target.index,
+        uuid: target.uuid,
+        name: target.name,
+        utilization: of(Metric::UTILIZATION_GPU).and_then(sensor::Sensor::mean),
+        error: target.error,
+        calls: target.costs.into_iter().zip(CALLS).map(|(cost, call)| cost.report(call)).collect(),
+        sensors: sensors().map(|sensor| sensor.report(averaging(sensor))).collect(),
+        rings: Vec::new(),
+    };
+    let Some(device) = device else { return (report, Vec::new()) };
+    report.rings = ring::probe(&device);
+    let lanes = plan::lanes(&device, &report, polls);
+    (report, lanes)
+}

@@ -1,0 +1,116 @@
+//! The driver's sample rings: how many entries they hold, and how far apart these are.
+
+use std::time::SystemTime;
+
+use super::{RingReport, window::Drawn};
+use crate::{Device, Error, Sample, SampleKind, metric::Metric, sampler::monotonic};
+
+/// The rings that are probed, by the name of their constant of [`SampleKind`]: one entry each.
+const RINGS: [(&str, SampleKind); 7] = [
+    ("TOTAL_POWER", SampleKind::TOTAL_POWER),
+    ("GPU_UTILIZATION", SampleKind::GPU_UTILIZATION),
+    ("MEMORY_UTILIZATION", SampleKind::MEMORY_UTILIZATION),
+    ("ENCODER_UTILIZATION", SampleKind::ENCODER_UTILIZATION),
+    ("DECODER_UTILIZATION", SampleKind::DECODER_UTILIZATION),
+    ("PROCESSOR_CLOCK", SampleKind::PROCESSOR_CLOCK),
+    ("MEMORY_CLOCK", SampleKind::MEMORY_CLOCK),
+];
+/// No ring is believed to be longer.
+const LONGEST: usize = 4096;
+/// Room beyond what the driver tells, and where it tells nothing.
+const SPARE: usize = 128;
+/// How often the power ring is drained while sensors are watched: known rings hold 2.4 s.
+const INTERVAL: u64 = 500_000_000;
+
+/// Reads each ring whole, once.
+pub(super) fn probe(device: &Device) -> Vec<RingReport> {
+    RINGS.iter().map(|(name, kind)| report(device, name, *kind)).collect()
+}
+
+fn report(device: &Device, name: &'static str, kind: SampleKind) -> RingReport {
+    let metric = Metric::all().find(|metric| metric.info().source.ring() == Some(kind));
+    let mut report = RingReport { kind: name, metric: metric.map(Metric::name), ..RingReport::default() };
+    match read(device, kind) {
+        Ok((capacity, stamps, took)) => {
+            let period = period_us(&stamps);
+            report.supported = true;
+            report.capacity = capacity;
+            report.length = stamps.len() as u32;
+            report.period_ms = period.map(|period| period as f64 / 1e3);
+            report.span_ms = period.map(|period| period as f64 * stamps.len() as f64 / 1e3);
+            report.read_ns = Some(took);
+        }
+        Err(error) => report.reason = Some(error),
+    }
+    report
+}
+
+/// The driver's word for its length, the stamps of all entries in rising order, and how long reading them took, ns.
+fn read(device: &Device, kind: SampleKind) -> Result<(Option<u32>, Vec<u64>, u64), Error> {
+    let capacity = device.sample_capacity(kind).ok();
+    let room = (capacity.unwrap_or(0) as usize).min(LONGEST) + SPARE;
+    let mut buffer = vec![Sample::default(); room];
+    let before = monotonic();
+    let samples = device.samples(kind, 0, &mut buffer)?;
+    let took = monotonic() - before;
+    // Drivers give entries that were never filled as zeros.
+    let mut stamps: Vec<u64> = samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| *stamp > 0).collect();
+    stamps.sort_unstable();
+    stamps.dedup();
+    Ok((capacity, stamps, took))
+}
+
+/// The median distance of two neighbours.
+fn period_us(stamps: &[u64]) -> Option<u64> {
+    let mut distances: Vec<u64> = stamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    distances.sort_unstable();
+    distances.get(distances.len() / 2).copied()
+}
+
+/// The power ring of one GPU, drained again and again: what was drawn, by the monotonic clock.
+#[derive(Debug)]
+pub(super) struct Drain {
+    /// Which of the targets.
+    pub gpu: usize,
+    pub due: u64,
+    seen_us: u64,
+    buffer: Vec<Sample>,
+    pub drawn: Drawn,
+}
+
+impl Drain {
+    /// Of the GPU that is this one of the targets, from now on.
+    pub(super) fn new(gpu: usize) -> Self {
+        Self { gpu, due: 0, seen_us: 0, buffer: vec![Sample::default(); 4 * SPARE], drawn: Drawn::default() }
+    }
+
+    pub(super) fn make(&mut self, device: &Device) {
+        let now = monotonic();
+        self.due = now + INTERVAL;
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let Ok(samples) = device.samples(SampleKind::TOTAL_POWER, self.seen_us, &mut self.buffer) else {
+            return;
+        };
+        let monotonic_of = |stamp_us: u64| {
+            let age_us = i128::from(wall.as_micros() as u64) - i128::from(stamp_us);
+            u64::try_from(i128::from(now) - age_us * 1000).unwrap_or(0)
+        };
+        for (stamp, milliwatts) in samples.iter().flatten().filter(|(stamp, _)| *stamp > self.seen_us) {
+            let at = monotonic_of(stamp);
+            // The first entry of all has none before it, and a mean over nothing is none.
+            self.drawn.push(at, at, milliwatts.as_f64() * 1e-3);
+        }
+        self.seen_us = samples.newest_us().unwrap_or(self.seen_us).max(self.seen_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_period_is_the_median_so_that_a_gap_does_not_count() {
+        assert_eq!(period_us(&[0, 20, 40, 200, 220, 241]), Some(20));
+        assert_eq!((period_us(&[7]), period_us(&[])), (None, None));
+    }
+}

@@ -1,0 +1,239 @@
+//! What a probe finds against what the scenario declares: periods, windows, rings, costs, and the plan that a sampler
+//! follows. On the real clock, so with bounds that a busy machine keeps.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{named, toml, with};
+use igpu::{
+    Error, ReturnCode,
+    metric::Metric,
+    probe::{Averaging, Because, Behaviour, CallReport, GpuReport, Plan, Probe, RingReport, SensorReport},
+    sampler::Sampler,
+};
+
+/// The declared truth of the test that compares all of it.
+const DECLARED: &str = r#"
+[driver]
+hidden = ["nvmlDeviceGetDecoderUtilization"]
+
+[driver.cost_us]
+nvmlDeviceGetPowerUsage = 200
+nvmlDeviceGetFanSpeed = 50
+nvmlDeviceGetComputeRunningProcesses_v3 = 5000
+
+[[gpu]]
+count = 2
+stagger_s = 1.5
+fans = [{ sine = { mean = 50, amplitude = 30, period_s = 9 } }]
+utilization = { refresh_ms = 167, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
+temperature = { refresh_ms = 200, gpu = 41 }
+clocks = { refresh_ms = 50, sm = { sine = { mean = 1500, amplitude = 300, period_s = 1.7 } } }
+
+[gpu.power]
+draw_w = { sum = [{ square = { low = 120, high = 300, period_s = 3 } }, { sine = { mean = 0, amplitude = 9, period_s = 0.73 } }] }
+refresh_ms = 100
+window_ms = 1000
+instant_refresh_ms = 100
+instant_window_ms = 25
+energy_refresh_ms = 40
+
+[gpu.samples]
+power = { length = 120, period_ms = 20 }
+utilization = { length = 72, period_ms = 167 }
+clocks = { length = 0, period_ms = 200 }
+"#;
+
+fn call<'a>(gpu: &'a GpuReport, name: &str) -> &'a CallReport {
+    gpu.calls.iter().find(|call| call.name == name).expect(name)
+}
+
+fn sensor(gpu: &GpuReport, metric: Metric) -> &SensorReport {
+    gpu.sensors.iter().find(|sensor| sensor.metric == metric.name()).unwrap_or_else(|| panic!("no {metric}"))
+}
+
+fn ring<'a>(gpu: &'a GpuReport, kind: &str) -> &'a RingReport {
+    gpu.rings.iter().find(|ring| ring.kind == kind).expect(kind)
+}
+
+fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, Because) {
+    let planned = plan.gpus[gpu]
+        .metrics
+        .iter()
+        .find(|planned| planned.metric == metric.name())
+        .unwrap_or_else(|| panic!("no {metric}"));
+    (planned.cadence_us, planned.because)
+}
+
+#[test]
+fn the_probe_finds_what_the_scenario_declares() {
+    let (driver, nvml) = toml(DECLARED);
+    let (mut told, begin) = (Vec::new(), Instant::now());
+    let report = Probe::new(&nvml)
+        .duration(Duration::from_secs(8))
+        .most_calls(200)
+        .run(|progress| told.push(progress.part))
+        .unwrap();
+    let took = begin.elapsed().as_secs_f64();
+    assert!((8.0..9.5).contains(&took), "{took} s");
+    assert!(told.is_sorted() && told.iter().all(|part| (0.0..=1.0).contains(part)) && told.len() > 100);
+    assert_eq!(report.gpus.len(), 2);
+    for gpu in &report.gpus {
+        assert_eq!((gpu.error.as_ref(), gpu.name.as_deref()), (None, Some("NVIDIA Simulated GPU")));
+        for (metric, period) in [
+            (Metric::POWER_USAGE, 100.0),
+            (Metric::POWER_AVERAGE, 100.0),
+            (Metric::POWER_INSTANT, 100.0),
+            (Metric::ENERGY, 40.0),
+            (Metric::UTILIZATION_GPU, 167.0),
+            (Metric::CLOCK_SM, 50.0),
+        ] {
+            let found = sensor(gpu, metric);
+            let error = found.period_ms.map_or(f64::INFINITY, |found| (found / period - 1.0).abs());
+            assert!(error < 0.1, "{metric} refreshes each {period} ms: {found:?}");
+            assert_eq!(found.behaviour, Behaviour::Periodic);
+        }
+        for metric in [Metric::POWER_USAGE, Metric::POWER_AVERAGE] {
+            let Averaging::Window { window_ms } = sensor(gpu, metric).averaging else {
+                panic!("{:?}", sensor(gpu, metric));
+            };
+            assert!(window_ms.abs_diff(1000) <= 100, "{window_ms} ms");
+        }
+        assert_eq!(sensor(gpu, Metric::POWER_INSTANT).averaging, Averaging::WithinPeriod);
+        // What stands is unknown, whatever period it has; a memory that never changes too.
+        let still = sensor(gpu, Metric::TEMPERATURE);
+        assert_eq!((still.period_ms, still.behaviour, still.changes), (None, Behaviour::Constant, 0));
+        assert!(gpu.utilization.is_some_and(|utilization| (40.0..60.0).contains(&utilization)));
+
+        for (name, us, calls) in [("power_usage", 200, 200), ("fan_speed", 50, 200), ("compute_processes", 5000, 5)] {
+            let found = call(gpu, name);
+            let (p50, p99) = (found.p50_ns.unwrap() / 1000, found.p99_ns.unwrap() / 1000);
+            assert!((us..us + us / 10 + 40).contains(&p50), "{name} costs {us} µs: {found:?}");
+            assert!(p99 >= p50 && found.max_ns.unwrap() / 1000 >= p99 && found.supported);
+            assert!(found.calls >= calls.min(200) && found.calls <= 200, "{found:?}");
+        }
+        assert!(call(gpu, "utilization_rates").p50_ns.unwrap() < 100_000);
+        let missing = call(gpu, "decoder_utilization");
+        assert_eq!((missing.supported, missing.calls, missing.p50_ns), (false, 0, None));
+        assert_eq!(missing.reason, Some(Error::MissingSymbol { symbol: "nvmlDeviceGetDecoderUtilization" }));
+        let refused = call(gpu, "total_ecc_errors");
+        assert_eq!(refused.reason.as_ref().and_then(Error::code), Some(ReturnCode::NOT_SUPPORTED));
+        assert_eq!((refused.calls, refused.refused), (0, 3), "asked three times, then left alone");
+
+        for (kind, length, period) in
+            [("TOTAL_POWER", 120, 20.0), ("GPU_UTILIZATION", 72, 167.0), ("MEMORY_UTILIZATION", 72, 167.0)]
+        {
+            let found = ring(gpu, kind);
+            assert_eq!((found.supported, found.capacity, found.length), (true, Some(length), length), "{kind}");
+            assert_eq!(found.period_ms, Some(period), "{kind}");
+            assert_eq!(found.span_ms, Some(period * f64::from(length)), "{kind}");
+        }
+        let none = ring(gpu, "PROCESSOR_CLOCK");
+        assert_eq!((none.supported, none.length), (false, 0));
+    }
+    the_plan_follows(&report.plan);
+    a_sampler_takes_the_plan(&nvml, &report.plan);
+    assert_eq!(driver.max_in_flight(), 1);
+}
+
+fn the_plan_follows(plan: &Plan) {
+    for gpu in 0..2 {
+        for (metric, half) in [(Metric::POWER_INSTANT, 50_000), (Metric::ENERGY, 20_000), (Metric::CLOCK_SM, 25_000)] {
+            let (cadence, because) = cadence_us(plan, gpu, metric);
+            assert!(cadence.abs_diff(half) <= half / 10 && because == Because::Sensor, "{metric}: {cadence} µs");
+        }
+        assert_eq!(cadence_us(plan, gpu, Metric::TEMPERATURE), (500_000, Because::Usual));
+        assert_eq!(cadence_us(plan, gpu, Metric::POWER_SAMPLES), (1_000_000, Because::Usual));
+        // Four calls of 200 µs in 100 ms, for each GPU, would be 0.8 %.
+        let planned = plan.gpus[gpu].metrics.iter().find(|planned| planned.metric == "gpu.power").unwrap();
+        assert!((200_000..300_000).contains(&planned.cost_ns), "{planned:?}");
+        assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric.starts_with("gpu.process")));
+        assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric == "gpu.decoder.utilization"));
+    }
+    let share: f64 = plan.gpus.iter().map(|gpu| gpu.share).sum();
+    assert!((0.001..=plan.budget).contains(&share), "{share}");
+}
+
+fn a_sampler_takes_the_plan(nvml: &igpu::Nvml, plan: &Plan) {
+    let mut sampler = Sampler::builder(nvml).plan(plan).unwrap().build().unwrap();
+    let frame = sampler.sample();
+    for (metric, cadence) in plan.cadences() {
+        for gpu in 0..2 {
+            assert_eq!(frame.cadence(gpu, metric), Some(cadence), "{metric}");
+            assert!(frame.reason(gpu, metric).is_none(), "{metric}: {:?}", frame.reason(gpu, metric));
+        }
+    }
+    // What is set after the plan replaces it.
+    let builder = Sampler::builder(nvml).plan(plan).unwrap().metrics(&[Metric::ENERGY]);
+    let sampler = builder.cadence(Metric::ENERGY, Duration::from_millis(7)).build().unwrap();
+    assert_eq!(sampler.frame().cadence(0, Metric::ENERGY), Some(Duration::from_millis(7)));
+    assert_eq!(sampler.frame().cadence(0, Metric::POWER_INSTANT), None);
+}
+
+#[test]
+fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
+    // 20 ms for PCIe throughput as on any driver, and 5 ms for each reading of power.
+    let (_driver, nvml) = with("workstation", "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nlatency_us = 5000");
+    let begin = Instant::now();
+    let report = Probe::new(&nvml).duration(Duration::from_secs(2)).run(|_| ()).unwrap();
+    let took = begin.elapsed().as_secs_f64();
+    assert!((2.0..3.5).contains(&took), "{took} s");
+    for gpu in &report.gpus {
+        assert!(call(gpu, "pcie_throughput(TX)").p50_ns.unwrap() >= 20_000_000);
+        assert!((1..=10).contains(&call(gpu, "power_usage").calls), "{:?}", call(gpu, "power_usage"));
+        assert!(call(gpu, "memory_info").calls >= 1);
+    }
+    let power = (0..4).map(|gpu| cadence_us(&report.plan, gpu, Metric::POWER_USAGE));
+    assert!(power.clone().all(|(cadence, because)| cadence >= 1_000_000 && because == Because::Budget));
+    assert!(report.plan.gpus.iter().map(|gpu| gpu.share).sum::<f64>() <= 0.011);
+}
+
+#[test]
+fn a_lost_gpu_leaves_the_others() {
+    let (_driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 1\nat_s = 0.7\n");
+    let report = Probe::new(&nvml).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
+    let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
+    assert_eq!((lost.index, lost.error.as_ref().and_then(Error::code)), (1, Some(ReturnCode::GPU_IS_LOST)));
+    assert!(lost.uuid.is_some() && call(lost, "power_usage").supported && lost.rings.is_empty());
+    assert_eq!((other.index, &other.error), (2, &None));
+    assert!(other.sensors.len() > 10 && ring(other, "TOTAL_POWER").length == 120);
+    assert!(report.plan.gpus[0].metrics.is_empty() && report.plan.gpus[1].metrics.len() > 10);
+    // Gone before it could be opened.
+    let (_driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 0\n");
+    let report = Probe::new(&nvml).gpus(&[0]).duration(Duration::from_millis(100)).run(|_| ()).unwrap();
+    assert_eq!(report.gpus[0].error.as_ref().and_then(Error::code), Some(ReturnCode::GPU_IS_LOST));
+}
+
+#[test]
+fn machines_without_gpus_and_gpus_that_are_not_there() {
+    let (_driver, nvml) = named("empty");
+    let report = Probe::new(&nvml).duration(Duration::from_secs(60)).run(|_| ()).unwrap();
+    assert!(report.gpus.is_empty() && report.plan.gpus.is_empty());
+    assert_eq!(Probe::new(&nvml).gpus(&[3]).run(|_| ()).unwrap_err(), Error::InvalidIndex { index: 3, count: 0 });
+}
+
+#[test]
+fn an_old_driver_is_probed_as_far_as_it_goes() {
+    let (_driver, nvml) = named("old-driver");
+    let report = Probe::new(&nvml).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
+    let gpu = &report.gpus[0];
+    assert!(call(gpu, "power_usage").supported && !call(gpu, "power_instant").supported);
+    assert!(!gpu.sensors.iter().any(|sensor| sensor.metric == "gpu.power.instant"));
+    assert!(Sampler::builder(&nvml).gpus(&[0]).plan(&report.plan).unwrap().build().is_ok());
+}
+
+#[test]
+fn plans_that_cannot_be_followed_are_refused() {
+    let (_driver, nvml) = named("workstation");
+    let plan = Plan { version: 1, budget: 0.02, gpus: Vec::new() };
+    assert!(Sampler::builder(&nvml).plan(&plan).is_ok());
+    for (wrong, said) in [
+        (Plan { version: 2, ..plan.clone() }, "it is of version 2, and this igpu reads version 1"),
+        (Plan { budget: f64::NAN, ..plan.clone() }, "its budget is NaN"),
+        (Plan { budget: 0.0, ..plan.clone() }, "its budget is 0"),
+    ] {
+        let error = Sampler::builder(&nvml).plan(&wrong).unwrap_err().to_string();
+        assert!(error.starts_with("the plan cannot be followed: ") && error.contains(said), "{error}");
+    }
+}
