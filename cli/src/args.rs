@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::probe::ProbeArgs;
+
 pub const EXAMPLES: &str = "\
 Examples:
   igpu                            every GPU with all its readings
   igpu show 0 GPU-d9bf            the GPU of index 0, and the one whose UUID starts so
   igpu ps                         the processes on all GPUs, and who owns them
+  igpu probe --quick              what the driver's calls cost, and how often the sensors refresh
   igpu --json | jq '.[].power.draw'
                                   the power of each GPU, in watts
   CUDA_VISIBLE_DEVICES=1,3 igpu list --visible
@@ -60,6 +63,10 @@ pub enum Command {
     List,
     /// The processes on all GPUs in one table
     Ps,
+    /// What calls cost, how often sensors refresh, and the sampling plan that follows
+    ///
+    /// Takes some 45 s, or 5 with --quick. Changes no setting and needs no privilege; a workload may feel it.
+    Probe(ProbeArgs),
     /// The versions of driver, NVML and CUDA
     Driver,
     /// Print the completions for a shell

@@ -1,6 +1,6 @@
 //! What the command can fail with, as one sentence on stderr.
 
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 pub enum Fail {
     /// No driver could be loaded.
@@ -9,6 +9,8 @@ pub enum Fail {
     Driver(igpu::Error),
     /// No GPU, or more than one, is meant by what was named.
     Selection(String),
+    /// A file that was asked for could not be written.
+    File(PathBuf, io::Error),
     /// The output could not be written or made.
     Write(io::Error),
 }
@@ -19,6 +21,10 @@ impl fmt::Display for Fail {
             Self::Load(error) => write!(f, "{error}; or see simulated GPUs with `igpu --simulate`"),
             Self::Driver(error) => error.fmt(f),
             Self::Selection(sentence) => f.write_str(sentence),
+            Self::File(path, error) => {
+                let path = path.to_string_lossy();
+                write!(f, "{} could not be written ({error}); name another file", igpu::Escaped(&path))
+            }
             Self::Write(error) => write!(f, "the output could not be written ({error}); look at where it goes"),
         }
     }

@@ -6,9 +6,11 @@ mod fail;
 mod list;
 mod manual;
 mod output;
+mod probe;
 mod ps;
 mod select;
 mod show;
+mod table;
 
 use std::process::ExitCode;
 
@@ -27,12 +29,18 @@ fn main() -> ExitCode {
         }
         Err(wrong) => wrong.exit(),
     };
+    if let Some(Command::Probe(args)) = &cli.command
+        && args.be_traced
+    {
+        return probe::be_traced(|| load(&cli.options), &args.gpus);
+    }
     let report = match cli.command {
         Some(Command::Completions { shell }) => Ok(completions(shell)),
         Some(Command::Man) => manual::page(),
         command => load(&cli.options).and_then(|nvml| match command {
             Some(Command::List) => list::report(&nvml, &cli.options),
             Some(Command::Ps) => ps::report(&nvml, &cli.options),
+            Some(Command::Probe(args)) => probe::report(&nvml, &cli.options, &args),
             Some(Command::Driver) => driver::report(&nvml, &cli.options),
             Some(Command::Show { gpus }) => show::report(&nvml, &cli.options, &gpus),
             _ => show::report(&nvml, &cli.options, &[]),

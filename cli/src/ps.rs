@@ -3,7 +3,7 @@
 use igpu::{Escaped, GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::local_time_text};
 use serde::Serialize;
 
-use crate::{args::Options, fail::Fail, output::Report, select};
+use crate::{args::Options, fail::Fail, output::Report, select, table::table};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -23,7 +23,7 @@ pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let gpus = nvml.get_devices(&indices)?;
     let rows: Vec<Row<'_>> =
         gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| Row { gpu: gpu.index, process })).collect();
-    let mut report = if options.json { Report::json(&rows)? } else { Report::text(table(&rows)) };
+    let mut report = if options.json { Report::json(&rows)? } else { Report::text(text(&rows)) };
     report.problems = select::problems(&gpus);
     report.problems.extend(gpus.iter().filter_map(refused));
     Ok(report)
@@ -36,20 +36,11 @@ fn refused(gpu: &GpuInfo) -> Option<String> {
     told.then(|| format!("the processes of GPU {} are not known: {reason}", gpu.index))
 }
 
-/// The rows under a head, each column as wide as its widest cell.
-fn table(rows: &[Row<'_>]) -> String {
+/// The rows under a head.
+fn text(rows: &[Row<'_>]) -> String {
     let mut lines: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
     lines.extend(rows.iter().map(Row::cells));
-    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..HEAD.len()).map(|column| width(column).unwrap_or(0)).collect();
-    lines
-        .iter()
-        .map(|line| {
-            let cells: Vec<String> =
-                line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width)).collect();
-            format!("{}\n", cells.join("  ").trim_end())
-        })
-        .collect()
+    table(&lines)
 }
 
 impl Row<'_> {

@@ -150,7 +150,7 @@ fn of_call(poll: &Poll) -> Option<Lane> {
 fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, Because)> {
     let usual = metrics.iter().map(|metric| metric.info().cadence.as_nanos() as u64).min()?;
     Some(match period {
-        Some(period) => ((period / 2 / MS).max(1) * MS, Because::Sensor),
+        Some(period) => (((period / 2 + MS / 2) / MS).max(1) * MS, Because::Sensor),
         None => (usual, Because::Usual),
     })
 }

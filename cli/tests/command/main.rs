@@ -3,6 +3,7 @@
 mod failures;
 mod manners;
 mod output;
+mod probe;
 
 use std::{
     ffi::OsStr,

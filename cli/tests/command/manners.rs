@@ -47,7 +47,7 @@ fn help_teaches_by_example() {
     ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }
-    for subcommand in ["show", "list", "ps", "driver", "completions", "man"] {
+    for subcommand in ["show", "list", "ps", "probe", "driver", "completions", "man"] {
         assert!(help.contains(&format!("\n  {subcommand} ")), "{subcommand}");
         let own = done(&[subcommand, "--help"]);
         assert!(own.contains("Usage: igpu") && own.contains(subcommand), "{own}");

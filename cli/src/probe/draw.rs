@@ -1,0 +1,169 @@
+//! The report as tables of text.
+
+use igpu::{
+    Error, Escaped,
+    probe::{Averaging, Because, Behaviour, CallReport, GpuPlan, GpuReport, RingReport, SensorReport},
+};
+
+use super::{Document, most_calls};
+use crate::table::table;
+
+/// All GPUs, one after the other.
+pub(super) fn text(document: &Document<'_>, quick: bool) -> String {
+    let report = document.report;
+    let mut text = format!(
+        "Driver {}, probed for {:.1} s. Times are of at most {} calls of each, under whatever load there was.\n",
+        Escaped(document.driver_version.as_deref().unwrap_or("N/A")),
+        report.duration_s,
+        most_calls(quick)
+    );
+    if let Some(why) = &document.system_calls_unknown {
+        text += &format!("System calls are not known: {why}.\n");
+    }
+    for (gpu, plan) in report.gpus.iter().zip(&report.plan.gpus).filter(|(gpu, _)| gpu.error.is_none()) {
+        text += &of_gpu(gpu, plan, report.plan.budget);
+    }
+    text
+}
+
+fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
+    let shown = |text: &Option<String>| Escaped(text.as_deref().unwrap_or("N/A")).to_string();
+    let busy = gpu.utilization.map_or(String::new(), |percent| format!(", {percent:.0} % busy"));
+    format!(
+        "\nGPU {}: {} ({}){busy}\n\n{}\n{}\n{}\n{}",
+        gpu.index,
+        shown(&gpu.name),
+        shown(&gpu.uuid),
+        lines(
+            &["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "SYSTEM CALLS", "FUNCTION"],
+            gpu.calls.iter().map(call)
+        ),
+        lines(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
+        lines(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
+        planned(plan, budget)
+    )
+}
+
+fn lines(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+    table(&std::iter::once(head).chain(rows).collect::<Vec<Vec<String>>>())
+}
+
+fn call(call: &CallReport) -> Vec<String> {
+    let supported = if call.supported { "yes".to_owned() } else { unsupported(call.reason.as_ref()) };
+    let time = |ns: Option<u64>| ns.map_or("-".to_owned(), duration);
+    let system_calls = match call.system_calls {
+        Some(count) => count.to_string(),
+        None if call.supported => "unknown".to_owned(),
+        None => "-".to_owned(),
+    };
+    vec![
+        call.name.to_owned(),
+        supported,
+        call.calls.to_string(),
+        time(call.p50_ns),
+        time(call.p99_ns),
+        time(call.max_ns),
+        system_calls,
+        call.function.to_owned(),
+    ]
+}
+
+/// In a word why a call gives nothing.
+fn unsupported(reason: Option<&Error>) -> String {
+    match reason {
+        Some(Error::MissingSymbol { .. }) => "no function".to_owned(),
+        Some(Error::Nvml { code, .. }) => {
+            let name = code.to_string();
+            let name = name.strip_prefix("NVML_ERROR_").unwrap_or(&name);
+            name.split(' ').next().unwrap_or(name).to_owned()
+        }
+        Some(error) => error.to_string(),
+        None => "not asked".to_owned(),
+    }
+}
+
+fn sensor(sensor: &SensorReport) -> Vec<String> {
+    let period = match (sensor.period_ms, sensor.behaviour) {
+        (Some(period), _) => format!("{period:.0} ms"),
+        (None, Behaviour::Constant) => "unknown: constant".to_owned(),
+        (None, Behaviour::EveryPoll) => "new at every poll".to_owned(),
+        (None, _) => format!("unknown: {} changes", sensor.changes),
+    };
+    let averages = match sensor.averaging {
+        Averaging::Window { window_ms } => format!("{window_ms} ms"),
+        Averaging::WithinPeriod => "its period at most".to_owned(),
+        // Of what is no power, nothing is asked.
+        Averaging::Unknown if sensor.metric.starts_with("gpu.power") => "unknown".to_owned(),
+        Averaging::Unknown => "-".to_owned(),
+    };
+    vec![sensor.metric.to_owned(), period, averages, format!("{:.1} ms", sensor.poll_interval_ms)]
+}
+
+fn ring(ring: &RingReport) -> Vec<String> {
+    if !ring.supported {
+        return vec![ring.kind.to_owned(), unsupported(ring.reason.as_ref())];
+    }
+    let time = |ms: Option<f64>| ms.map_or("unknown".to_owned(), |ms| duration((ms * 1e6) as u64));
+    vec![ring.kind.to_owned(), ring.length.to_string(), time(ring.period_ms), time(ring.span_ms)]
+}
+
+fn planned(plan: &GpuPlan, budget: f64) -> String {
+    let rows = plan.metrics.iter().map(|planned| {
+        let because = match planned.because {
+            Because::Sensor => "half the sensor's period",
+            Because::Ring => "before the ring wraps",
+            Because::Usual => "nothing better is known",
+            Because::Budget => "the call is dear",
+        };
+        let times = [planned.cadence_us * 1000, planned.cost_ns].map(duration);
+        [planned.metric.clone()].into_iter().chain(times).chain([because.to_owned()]).collect()
+    });
+    let table = lines(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
+    let share = 100.0 * plan.share;
+    format!(
+        "{table}So planned, {share:.3} % of the time goes into driver calls for it (budget {} % for all).\n",
+        100.0 * budget
+    )
+}
+
+/// Three digits and a unit.
+fn duration(ns: u64) -> String {
+    let number = ns as f64;
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..100_000 => format!("{:.1} µs", number / 1e3),
+        100_000..1_000_000 => format!("{:.0} µs", number / 1e3),
+        1_000_000..100_000_000 => format!("{} ms", trimmed(number / 1e6)),
+        100_000_000..1_000_000_000 => format!("{:.0} ms", number / 1e6),
+        _ => format!("{} s", trimmed(number / 1e9)),
+    }
+}
+
+/// One digit behind the point, unless it is 0.
+fn trimmed(number: f64) -> String {
+    let text = format!("{number:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_have_a_unit_that_suits_them() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (2_540, "2.5 µs"),
+            (137_400, "137 µs"),
+            (4_491_000, "4.5 ms"),
+            (50_000_000, "50 ms"),
+            (500_000_000, "500 ms"),
+            (2_400_000_000, "2.4 s"),
+            (60_000_000_000, "60 s"),
+        ] {
+            assert_eq!(duration(ns), text);
+        }
+    }
+}

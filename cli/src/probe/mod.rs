@@ -1,0 +1,120 @@
+//! `igpu probe`: what this driver and these GPUs really do.
+
+mod draw;
+mod trace;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Seek as _, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use igpu::{
+    Nvml,
+    probe::{MOST_CALLS, Plan, Probe},
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::{args::Options, fail::Fail, output::Report, select};
+
+pub use trace::be_traced;
+
+/// How long to take, `--quick` and otherwise: a little less than is promised, for what comes before and after.
+const QUICK: Duration = Duration::from_millis(4700);
+const WHOLE: Duration = Duration::from_secs(45);
+/// System calls are counted for no more than this part of it.
+const TRACE_PART: u32 = 4;
+/// How often each call is timed at the most by `--quick`.
+const QUICK_CALLS: u32 = 200;
+/// Steps of the progress bar.
+const STEPS: u64 = 1000;
+
+#[derive(Args)]
+pub struct ProbeArgs {
+    /// Which GPUs: an index, or the start of a UUID; all when none is named
+    #[arg(value_name = "INDEX|UUID-PREFIX")]
+    pub gpus: Vec<String>,
+    /// Take 5 s, in place of 45: slow sensors may stay unknown
+    #[arg(long)]
+    quick: bool,
+    /// Also write the sampling plan, which a sampler can follow, to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// This process is the one whose system calls are counted.
+    #[arg(long, hide = true)]
+    pub be_traced: bool,
+}
+
+/// What `--json` shows.
+#[derive(Serialize)]
+struct Document<'a> {
+    driver_version: Option<String>,
+    /// Why system calls were not counted, or not all.
+    system_calls_unknown: Option<String>,
+    #[serde(flatten)]
+    report: &'a igpu::probe::Report,
+}
+
+pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
+    let indices = select::indices(nvml, options, &args.gpus)?;
+    if indices.is_empty() {
+        return Ok(Report::nothing(options, nvml.device_count()?));
+    }
+    // Before the work, so that nobody waits a minute to hear of it.
+    let file = args.plan.as_deref().map(open).transpose()?;
+    let bar = bar();
+    bar.set_message("system calls");
+    let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
+    let (counts, system_calls_unknown) = trace::count(options, &indices, begin + time / TRACE_PART);
+    let probe = Probe::new(nvml).gpus(&indices).most_calls(most_calls(args.quick));
+    let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
+        bar.set_message(progress.doing);
+        bar.set_position((progress.part * STEPS as f64) as u64);
+    });
+    bar.finish_and_clear();
+    let mut probed = probed?;
+    let calls = probed.gpus.iter_mut().flat_map(|gpu| &mut gpu.calls);
+    calls.zip(counts).for_each(|(call, count)| call.system_calls = count.filter(|_| call.supported));
+    if let (Some(file), Some(path)) = (file, &args.plan) {
+        write(file, &probed.plan).map_err(|error| Fail::File(path.clone(), error))?;
+    }
+    let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
+    let document = Document { driver_version, system_calls_unknown, report: &probed };
+    let mut report =
+        if options.json { Report::json(&[document])? } else { Report::text(draw::text(&document, args.quick)) };
+    let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
+    report.problems = lost.map(|(gpu, error)| select::sentence(gpu.index, gpu.uuid.as_deref(), error)).collect();
+    Ok(report)
+}
+
+/// A bar on stderr; nothing where that is no terminal.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
+    match ProgressStyle::with_template("probing {msg:12} [{bar:40}] {percent:>3} %, {elapsed} of about {duration}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Opens the file for the plan; what it holds stays until there is a plan.
+fn open(path: &Path) -> Result<File, Fail> {
+    let mut how = OpenOptions::new();
+    how.write(true).create(true).truncate(false).open(path).map_err(|error| Fail::File(path.to_owned(), error))
+}
+
+fn write(mut file: File, plan: &Plan) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(plan)?;
+    text.push('\n');
+    // A device or a pipe has no length, and needs none.
+    let _ = file.set_len(0);
+    let _ = file.rewind();
+    file.write_all(text.as_bytes())?;
+    file.flush()
+}
+
+fn most_calls(quick: bool) -> u32 {
+    if quick { QUICK_CALLS } else { MOST_CALLS }
+}

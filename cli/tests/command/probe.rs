@@ -1,0 +1,171 @@
+//! `igpu probe`: the report as text and as JSON, the plan, and how it ends.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Two GPUs, of which calls cost, sleep (so that each makes one system call) and are refused.
+const TOML: &str = r#"
+[driver]
+cost_us = { nvmlDeviceGetPowerUsage = 300 }
+
+[[gpu]]
+count = 2
+name = "Card \u001b[31m"
+power = { draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }, instant_window_ms = 25 }
+utilization = { refresh_ms = 100, gpu = { sine = { mean = 50, amplitude = 40, period_s = 1.3 } } }
+temperature = { gpu = 41 }
+
+[[fault]]
+function = "nvmlDeviceGetMemoryInfo*"
+latency_us = 100
+"#;
+
+fn call<'a>(gpu: &'a Value, name: &str) -> &'a Value {
+    let calls = gpu["calls"].as_array().unwrap();
+    calls.iter().find(|call| call["name"] == name).unwrap_or_else(|| panic!("{name} in {gpu}"))
+}
+
+fn sensor<'a>(gpu: &'a Value, metric: &str) -> &'a Value {
+    let sensors = gpu["sensors"].as_array().unwrap();
+    sensors.iter().find(|sensor| sensor["metric"] == metric).unwrap_or_else(|| panic!("{metric} in {gpu}"))
+}
+
+fn ns(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+#[test]
+fn quick_takes_five_seconds_and_tells_all_as_json() {
+    let simulated = simulated(TOML);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("plan.json");
+    fs::write(&file, "x".repeat(100_000)).unwrap();
+    let begin = Instant::now();
+    let args = ["probe", "--quick", "--json", "--plan", file.to_str().unwrap(), &simulated.argument];
+    let document = json(&done(&args)).remove(0);
+    let took = begin.elapsed();
+    assert!((Duration::from_millis(4500)..Duration::from_millis(6500)).contains(&took), "{took:?}");
+
+    assert_eq!(keys(&document), ["driver_version", "duration_s", "gpus", "plan", "system_calls_unknown", "version"]);
+    assert_eq!((&document["version"], &document["driver_version"]), (&1.into(), &"580.95.05".into()));
+    let gpus = document["gpus"].as_array().unwrap();
+    assert_eq!(gpus.len(), 2);
+    for gpu in gpus {
+        let power = call(gpu, "power_usage");
+        assert!((300_000..370_000).contains(&ns(&power["p50_ns"])), "{power}");
+        assert!(ns(&power["calls"]) <= 200 && ns(&power["max_ns"]) >= ns(&power["p99_ns"]));
+        // The simulator makes no system call of its own for these, and sleeps once for the fault.
+        if document["system_calls_unknown"].is_null() {
+            assert_eq!((ns(&power["system_calls"]), ns(&call(gpu, "memory_info")["system_calls"])), (0, 1));
+            assert_eq!(ns(&call(gpu, "power_instant")["system_calls"]), 0);
+            assert_eq!(ns(&call(gpu, "pcie_throughput(TX)")["system_calls"]), 1);
+        }
+        let fan = call(gpu, "fan_speed");
+        assert_eq!(
+            (&fan["supported"], &fan["p50_ns"], &fan["system_calls"]),
+            (&false.into(), &Value::Null, &Value::Null)
+        );
+        assert!(fan["reason"].as_str().unwrap().contains("NVML_ERROR_NOT_SUPPORTED (3)"), "{fan}");
+        for metric in ["gpu.power.instant", "gpu.utilization"] {
+            let period = sensor(gpu, metric)["period_ms"].as_f64();
+            assert!(period.is_some_and(|period| (90.0..110.0).contains(&period)), "{}", sensor(gpu, metric));
+        }
+        let still = sensor(gpu, "gpu.temperature");
+        assert_eq!((&still["period_ms"], &still["behaviour"]), (&Value::Null, &"constant".into()));
+        assert_eq!(sensor(gpu, "gpu.power.instant")["averaging"], "within_period");
+        let average = sensor(gpu, "gpu.power.average");
+        assert_eq!(average["averaging"], "window", "{average}");
+        assert!((900..1100).contains(&ns(&average["window_ms"])), "{average}");
+        let ring = &gpu["rings"][0];
+        assert_eq!(
+            (&ring["kind"], &ring["length"], &ring["period_ms"]),
+            (&"TOTAL_POWER".into(), &120.into(), &20.0.into())
+        );
+    }
+    // The plan alone, in place of what was in the file, for a sampler.
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document["plan"]);
+    let plan: igpu::probe::Plan = serde_json::from_str(&text).unwrap();
+    let cadence = |name| plan.cadences().iter().find(|(metric, _)| metric.name() == name).unwrap().1;
+    assert!(cadence("gpu.power.instant").abs_diff(Duration::from_millis(50)) <= Duration::from_millis(5));
+    assert_eq!((plan.check(), plan.gpus.len()), (Ok(()), 2));
+}
+
+#[test]
+fn text_has_a_table_of_each_thing_for_each_gpu_named() {
+    let simulated = simulated(TOML);
+    let text = done(&["probe", "1", "--quick", &simulated.argument]);
+    assert!(!text.contains("GPU 0:") && !text.contains('\u{1b}'), "{text}");
+    let head = text.lines().find(|line| line.starts_with("GPU 1: Card \\u{1b}[31m (GPU-")).expect(&text);
+    assert!(head.ends_with(" % busy"), "{head}");
+    let row = |first: &str| -> Vec<&str> {
+        let row = text.lines().find(|line| line.split_whitespace().next() == Some(first));
+        row.unwrap_or_else(|| panic!("{first} in {text}")).split_whitespace().collect()
+    };
+    assert_eq!(row("CALL"), ["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "SYSTEM", "CALLS", "FUNCTION"]);
+    let power = row("power_usage");
+    assert_eq!((power[1], power[4], power.last()), ("yes", "µs", Some(&"nvmlDeviceGetPowerUsage")));
+    assert_eq!(row("fan_speed"), ["fan_speed", "NOT_SUPPORTED", "0", "-", "-", "-", "-", "nvmlDeviceGetFanSpeed"]);
+    assert_eq!(row("gpu.temperature")[1..3], ["unknown:", "constant"]);
+    assert_eq!(row("gpu.power.instant")[1..7], ["100", "ms", "its", "period", "at", "most"]);
+    assert_eq!(row("TOTAL_POWER"), ["TOTAL_POWER", "120", "20", "ms", "2.4", "s"]);
+    assert!(text.contains("PLAN ") && text.contains("(budget 1 % for all)"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_probed_is_said_at_once() {
+    let begin = Instant::now();
+    assert_eq!(done(&["probe", "--simulate=empty"]), "There is no NVIDIA GPU on this machine.\n");
+    assert_eq!(done(&["probe", "--json", "--simulate=empty"]), "[]\n");
+    for (args, code, said) in [
+        (&["probe", "9", "--simulate"][..], 1, "no GPU has index 9"),
+        (&["probe", "GPU-none", "--simulate"], 1, "no GPU has a UUID that starts with \"GPU-none\""),
+        (&["probe", "--plan", "/nowhere/plan.json", "--simulate"], 1, "/nowhere/plan.json could not be written ("),
+        (&["probe", "--plan"], 2, "--plan"),
+        (&["probe", "--quick=5", "--simulate"], 2, "--quick"),
+    ] {
+        let end = igpu(args);
+        assert_eq!((end.code, end.stdout.as_str()), (Some(code), ""), "{args:?}");
+        assert!(end.stderr.contains(said) && !end.stderr.contains("panicked"), "{}", end.stderr);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_lost_gpu_is_told_and_the_others_are_shown() {
+    let simulated = workstation("[[gpu_lost]]\ngpu = 1\nat_s = 2.5\n");
+    let end = igpu(&["probe", "0", "1", "--quick", &simulated.argument]);
+    assert_eq!(end.code, Some(1));
+    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+    assert!(said.starts_with("GPU 1 (GPU-") && said.contains("NVML_ERROR_GPU_IS_LOST (15)"), "{said}");
+    assert!(end.stdout.contains("\nGPU 0: ") && !end.stdout.contains("\nGPU 1: "), "{}", end.stdout);
+}
+
+#[test]
+fn an_interrupt_ends_it_and_its_child() {
+    // The child hangs in a call; the parent is interrupted meanwhile, as by Ctrl-C.
+    let simulated = workstation("[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nhang = true\n");
+    let mut child = command(env!("CARGO_BIN_EXE_igpu"), ["probe", "--quick", &simulated.argument])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let traced = || fs::read_to_string(&children).ok()?.trim().parse::<u32>().ok();
+    let begin = Instant::now();
+    let traced = loop {
+        match traced() {
+            Some(pid) => break pid,
+            None => assert!(begin.elapsed() < Duration::from_secs(5), "no child was started to be traced"),
+        }
+    };
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(2));
+    let gone = || fs::read_to_string(format!("/proc/{traced}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    while !gone() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "the traced child {traced} goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
