@@ -51,6 +51,8 @@ pub(super) struct Sensor {
     place: usize,
     refresh: Refresh,
     value: f64,
+    /// The value before that one.
+    before: f64,
     sum: f64,
     polled: u64,
     since: u64,
@@ -58,6 +60,8 @@ pub(super) struct Sensor {
     changes: u32,
     /// Changes by more than the sensor's smallest step.
     larger: u32,
+    /// Changes to another value than the one before the last.
+    novel: u32,
     /// Of power: what it showed after each refresh that was seen.
     pub shown: Vec<Shown>,
 }
@@ -236,12 +240,14 @@ impl Sensor {
             place,
             refresh: Refresh::new(),
             value: f64::NAN,
+            before: f64::NAN,
             sum: 0.0,
             polled: 0,
             since: 0,
             polls: 0,
             changes: 0,
             larger: 0,
+            novel: 0,
             shown: Vec::new(),
         }
     }
@@ -251,6 +257,8 @@ impl Sensor {
         if self.refresh.saw(at, number) && !first {
             self.changes += 1;
             self.larger += u32::from((number - self.value).abs() > 1.5 * smallest_step(self.metric));
+            self.novel += u32::from(number != self.before);
+            self.before = self.value;
             if let Some(scale) = watts(self.metric) {
                 self.shown.push(Shown { after: self.polled, at, watts: number * scale });
             }
@@ -270,10 +278,11 @@ impl Sensor {
 
     /// The refresh period, ns, where the values show it.
     ///
-    /// A signal that creeps from one number to the next changes at times of its own, however regular: where most
-    /// changes are by the smallest step there is, no period is believed.
+    /// A signal that creeps from one number to the next, or goes to and fro between two, changes at times of its own,
+    /// however regular: where most changes are by the smallest step there is, or back to where it was, no period is
+    /// believed.
     pub(super) fn period(&self) -> Option<u64> {
-        let believed = self.changes >= ENOUGH && self.larger * 4 >= self.changes;
+        let believed = self.changes >= ENOUGH && self.larger * 4 >= self.changes && self.novel * 2 >= self.changes;
         self.refresh.period().filter(|_| believed)
     }
 
@@ -310,4 +319,51 @@ fn watts(metric: Metric) -> Option<f64> {
 /// The smallest step between two numbers of a sensor: the driver gives whole numbers, and `call::make` power in W.
 fn smallest_step(metric: Metric) -> f64 {
     if metric == Metric::POWER_USAGE { 1e-3 } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A sensor that refreshes each `period` ms to what `signal` is then, polled each 4 ms for 20 s.
+    fn watched(metric: Metric, period: u64, signal: fn(f64) -> f64) -> Sensor {
+        let mut sensor = Sensor::new(metric, 0);
+        for poll in 0..5000 {
+            let at = poll * 4;
+            sensor.saw(1_000_000 * MS + at * MS, signal((at / period * period) as f64 * 1e-3).round());
+        }
+        sensor
+    }
+
+    #[test]
+    fn a_period_is_told_of_what_moves_freely() {
+        for period in [20, 100, 500] {
+            let sensor = watched(Metric::UTILIZATION_GPU, period, |t| 50.0 + 40.0 * (t * 3.3).sin());
+            let found = sensor.period().expect("a period") as f64 / (period * MS) as f64;
+            assert!((found - 1.0).abs() < 0.1, "{period} ms: {found}");
+            assert_eq!(sensor.report(super::super::Averaging::Unknown).behaviour, Behaviour::Periodic);
+        }
+    }
+
+    #[test]
+    fn what_is_regular_by_itself_is_not_taken_for_the_sensor() {
+        let behaviour = |sensor: &Sensor| sensor.report(super::super::Averaging::Unknown).behaviour;
+        // To and fro between two values, evenly and not.
+        let even = |t: f64| if t % 2.0 < 1.0 { 1755.0 } else { 1980.0 };
+        let uneven = |t: f64| if t % 4.0 < 3.4 { 1755.0 } else { 1980.0 };
+        for signal in [even, uneven] {
+            let sensor = watched(Metric::CLOCK_SM, 100, signal);
+            assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::Irregular));
+        }
+        // Creeping by ones.
+        let sensor = watched(Metric::TEMPERATURE, 100, |t| 40.0 + 2.5 * t);
+        assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::Irregular));
+        // Quicker than the polls; constant.
+        let sensor = watched(Metric::ENERGY, 4, |t| t * 2e5);
+        assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::EveryPoll));
+        let sensor = watched(Metric::TEMPERATURE, 100, |_| 41.0);
+        assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::Constant));
+    }
 }
