@@ -30,9 +30,9 @@ fn main() -> ExitCode {
         Err(wrong) => wrong.exit(),
     };
     if let Some(Command::Probe(args)) = &cli.command
-        && args.be_traced
+        && let Some(parent) = args.be_traced
     {
-        return probe::be_traced(|| load(&cli.options), &args.gpus);
+        return probe::be_traced(|| load(&cli.options), parent, &args.gpus);
     }
     let report = match cli.command {
         Some(Command::Completions { shell }) => Ok(completions(shell)),

@@ -43,9 +43,9 @@ pub struct ProbeArgs {
     /// Also write the sampling plan, which a sampler can follow, to this file as JSON
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// This process is the one whose system calls are counted.
-    #[arg(long, hide = true)]
-    pub be_traced: bool,
+    /// This process is the one whose system calls are counted, by its parent of this pid.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub be_traced: Option<u32>,
 }
 
 /// What `--json` shows.

@@ -54,7 +54,8 @@ fn start(options: &Options, gpus: &[u32]) -> Result<Pid, String> {
     let cannot = |error: &dyn std::fmt::Display| format!("no process could be started to be traced ({error})");
     let program = std::env::current_exe().map_err(|error| cannot(&error))?;
     let mut command = Command::new(program);
-    command.args(["probe", "--be-traced"]).args(gpus.iter().map(u32::to_string));
+    let own = std::process::id().to_string();
+    command.args(["probe", "--be-traced", &own]).args(gpus.iter().map(u32::to_string));
     if let Some(scenario) = &options.simulate {
         command.arg(format!("--simulate={scenario}"));
     }
@@ -121,9 +122,10 @@ fn end(child: Pid, why: &str) -> Option<String> {
 }
 
 /// The child: makes each call of each GPU between two marks.
-pub fn be_traced<E>(load: impl FnOnce() -> Result<Nvml, E>, gpus: &[String]) -> ExitCode {
-    // It ends with its parent, also while it is not traced yet.
-    if nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).is_err() {
+pub fn be_traced<E>(load: impl FnOnce() -> Result<Nvml, E>, parent: u32, gpus: &[String]) -> ExitCode {
+    // It ends with its parent, also while it is not traced yet, and when the parent is gone already.
+    let bound = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).is_ok();
+    if !bound || nix::unistd::getppid().as_raw() != parent as i32 {
         return ExitCode::FAILURE;
     }
     let Ok(nvml) = load() else { return ExitCode::FAILURE };
@@ -150,4 +152,26 @@ pub fn be_traced<E>(load: impl FnOnce() -> Result<Nvml, E>, gpus: &[String]) -> 
         }
     }
     if marked { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Follows a shell that runs this, for half a second.
+    fn followed(script: &str) -> (Vec<u32>, String) {
+        let shell = Command::new("sh").args(["-c", script]).spawn().expect("a shell");
+        let begin = Instant::now();
+        let (counts, why) = follow(Pid::from_raw(shell.id() as i32), begin + Duration::from_millis(500));
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        (counts, why.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_child_that_cannot_be_traced_is_a_reason_and_no_count() {
+        assert_eq!(followed("exit 3"), (Vec::new(), "the system does not allow tracing".into()));
+        assert_eq!(followed("exit 1"), (Vec::new(), "the process that was traced ended early".into()));
+        assert_eq!(followed("kill -9 $$"), (Vec::new(), "the process that was traced ended early".into()));
+        assert_eq!(followed("exec sleep 100"), (Vec::new(), "there was no time to count all".into()));
+    }
 }
