@@ -20,6 +20,8 @@ pub(super) struct Cost {
 const PATIENCE: u32 = 3;
 /// One call of one GPU gets so much of the time that its GPU has: a dear one must not eat the others'.
 const PART: u64 = 8;
+/// … and no more than this, ns: dear calls hold the driver's locks, which the GPU's users wait for.
+const LONGEST: u64 = 300_000_000;
 
 /// How much may be measured.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,7 @@ pub(super) struct Limits {
 pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnMut()) {
     let begin = monotonic();
     let whole = limits.until.saturating_sub(begin).max(1);
-    let each = whole / PART / targets.len().max(1) as u64;
+    let each = (whole / PART / targets.len().max(1) as u64).min(LONGEST);
     let mut rooms: Vec<Room> = targets.iter().filter_map(Target::device).map(|gpu| Room::new(gpu.nvml())).collect();
     for round in 0..limits.calls {
         let mut made = 0;

@@ -1,9 +1,9 @@
 //! What this driver and these GPUs really do: what each call costs, how often each sensor refreshes and over how long it
 //! averages, how much the sample rings hold, and the sampling plan that follows.
 //!
-//! [`Probe::run`] only reads: no setting is changed, and no privilege is needed. It takes the time that it is given and
-//! keeps the driver busy for a quarter of it at the most, while costs are measured for all of it, so that a workload
-//! may feel it. `igpu probe` shows what it finds.
+//! [`Probe::run`] only reads: no setting is changed, and no privilege is needed. A workload may feel it: while costs are
+//! measured, a fifth of the time at the most, one call follows the other; after that, calls take a quarter of the time
+//! at the most. `igpu probe` shows what it finds.
 //!
 //! ```
 //! # nvml_sim::start(&nvml_sim::Scenario::named("hgx-h100").unwrap());
@@ -175,15 +175,13 @@ fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>) -> (GpuReport,
     let device = target.device().cloned();
     let sensors = || polls.iter().flat_map(|poll| &poll.sensors).filter(|sensor| sensor.polls > 0);
     let of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
-    // A ring of power that stands tells nothing: then what the sensor for instant power shows is the reference.
+    let ring = drawn.filter(|drawn| drawn.is_of_use());
     let instant = of(Metric::POWER_INSTANT).and_then(|sensor| Some(Drawn::held(&sensor.shown, sensor.period()?)));
     let averaging = |sensor: &sensor::Sensor| {
-        let ring = drawn.filter(|drawn| drawn.is_of_use());
-        let reference = ring.or(instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT));
-        match (sensor.period(), reference) {
-            (Some(period), Some(drawn)) if !sensor.shown.is_empty() => window::averaging(&sensor.shown, period, drawn),
-            _ => Averaging::Unknown,
-        }
+        let Some(period) = sensor.period().filter(|_| !sensor.shown.is_empty()) else { return Averaging::Unknown };
+        // By itself, a sensor would be found to average nothing.
+        let other = instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT);
+        window::averaging(&sensor.shown, period, &ring.into_iter().chain(other).collect::<Vec<&Drawn>>())
     };
     let mut report = GpuReport {
         index: target.index,

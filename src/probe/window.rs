@@ -92,8 +92,17 @@ fn middle(shown: &Shown) -> u64 {
     shown.after + (shown.at - shown.after) / 2
 }
 
+/// How the sensor that showed this averages, by each thing that is known of what was drawn; the finest first. Something
+/// that averages itself makes a sensor look quicker than it is, so that a window found by any of them counts for more.
+pub(super) fn averaging(shown: &[Shown], period: u64, drawn: &[&Drawn]) -> Averaging {
+    let found: Vec<Averaging> = drawn.iter().map(|drawn| averaging_of(shown, period, drawn)).collect();
+    let window = found.iter().find(|found| matches!(found, Averaging::Window { .. }));
+    let within = found.iter().find(|found| **found == Averaging::WithinPeriod);
+    window.or(within).copied().unwrap_or(Averaging::Unknown)
+}
+
 /// How the sensor that showed this averages what was drawn. `period` is its refresh period, ns.
-pub(super) fn averaging(shown: &[Shown], period: u64, drawn: &Drawn) -> Averaging {
+fn averaging_of(shown: &[Shown], period: u64, drawn: &Drawn) -> Averaging {
     let known = drawn.ends.last().zip(drawn.ends.first()).map_or(0, |(end, begin)| end - begin);
     // Beyond a third of what is known, too few refreshes have a whole window before them.
     let longest = LONGEST.min(known as f64 / 3.0);
@@ -165,7 +174,7 @@ mod tests {
     #[test]
     fn the_window_is_found() {
         for window in [250, 500, 1000, 2000] {
-            let Averaging::Window { window_ms } = averaging(&shown(window, load), 100 * MS, &drawn(load)) else {
+            let Averaging::Window { window_ms } = averaging(&shown(window, load), 100 * MS, &[&drawn(load)]) else {
                 panic!("no window of {window} ms was found");
             };
             assert!(window_ms.abs_diff(window) <= window / 10, "{window} ms were taken for {window_ms}");
@@ -175,25 +184,48 @@ mod tests {
     #[test]
     fn no_more_than_a_period_is_not_told_apart() {
         for window in [25, 50, 100] {
-            assert_eq!(averaging(&shown(window, load), 100 * MS, &drawn(load)), Averaging::WithinPeriod, "{window} ms");
+            assert_eq!(
+                averaging(&shown(window, load), 100 * MS, &[&drawn(load)]),
+                Averaging::WithinPeriod,
+                "{window} ms"
+            );
         }
     }
 
     #[test]
     fn nothing_is_said_of_a_power_that_does_not_move_or_is_another() {
         let flat = |_: u64| 200.0;
-        assert_eq!(averaging(&shown(1000, flat), 100 * MS, &drawn(flat)), Averaging::Unknown);
+        assert_eq!(averaging(&shown(1000, flat), 100 * MS, &[&drawn(flat)]), Averaging::Unknown);
         let other = |ns: u64| if ns % (700 * MS) < 300 * MS { 250.0 } else { 90.0 };
-        assert_eq!(averaging(&shown(500, other), 100 * MS, &drawn(load)), Averaging::Unknown);
-        assert_eq!(averaging(&[], 100 * MS, &Drawn::default()), Averaging::Unknown);
+        assert_eq!(averaging(&shown(500, other), 100 * MS, &[&drawn(load)]), Averaging::Unknown);
+        assert_eq!(averaging(&[], 100 * MS, &[&Drawn::default()]), Averaging::Unknown);
     }
 
     #[test]
     fn the_sensor_for_instant_power_serves_where_there_is_no_ring() {
         let instant = Drawn::held(&shown(100, load), 100 * MS);
-        let Averaging::Window { window_ms } = averaging(&shown(1000, load), 100 * MS, &instant) else {
+        let Averaging::Window { window_ms } = averaging(&shown(1000, load), 100 * MS, &[&instant]) else {
             panic!("no window was found");
         };
         assert!(window_ms.abs_diff(1000) <= 100, "{window_ms}");
+    }
+
+    #[test]
+    fn a_ring_that_averages_itself_deceives_nobody_while_there_is_a_quicker_sensor() {
+        // Its entries are means over a second, as those of the sensor.
+        let truth = drawn(load);
+        let mut ring = Drawn::default();
+        for entry in 51..1000 {
+            let at = entry * 20 * MS;
+            ring.push(at - 20 * MS, at, truth.mean(at, 1000 * MS).unwrap());
+        }
+        let (average, instant) = (shown(1000, load), Drawn::held(&shown(100, load), 100 * MS));
+        assert_eq!(averaging(&average, 100 * MS, &[&ring]), Averaging::WithinPeriod);
+        let Averaging::Window { window_ms } = averaging(&average, 100 * MS, &[&ring, &instant]) else {
+            panic!("no window was found");
+        };
+        assert!(window_ms.abs_diff(1000) <= 100, "{window_ms}");
+        // The quicker sensor is no mean of that ring.
+        assert_eq!(averaging(&shown(100, load), 100 * MS, &[&ring]), Averaging::Unknown);
     }
 }

@@ -65,9 +65,9 @@ pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report
     }
     // Before the work, so that nobody waits a minute to hear of it.
     let file = args.plan.as_deref().map(open).transpose()?;
-    let bar = bar();
-    bar.set_message("system calls");
     let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
+    let bar = bar(time);
+    bar.set_message("system calls");
     let (counts, system_calls_unknown) = trace::count(options, &indices, begin + time / TRACE_PART);
     let probe = Probe::new(nvml).gpus(&indices).most_calls(most_calls(args.quick));
     let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
@@ -91,10 +91,10 @@ pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report
 }
 
 /// A bar on stderr; nothing where that is no terminal.
-fn bar() -> ProgressBar {
+fn bar(time: Duration) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
-    match ProgressStyle::with_template("probing {msg:12} [{bar:40}] {percent:>3} %, {elapsed} of about {duration}") {
-        Ok(style) => bar.with_style(style),
+    match ProgressStyle::with_template("probing {msg:12} [{bar:30}] {percent:>3} %, {elapsed} of {prefix}") {
+        Ok(style) => bar.with_style(style).with_prefix(format!("{:.0}s", time.as_secs_f64())),
         Err(_) => bar,
     }
 }
