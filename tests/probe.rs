@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
 
 use common::{named, toml, with};
 use igpu::{
@@ -19,7 +22,7 @@ const DECLARED: &str = r#"
 hidden = ["nvmlDeviceGetDecoderUtilization"]
 
 [driver.cost_us]
-nvmlDeviceGetPowerUsage = 200
+nvmlDeviceGetPowerUsage = 100
 nvmlDeviceGetFanSpeed = 50
 nvmlDeviceGetComputeRunningProcesses_v3 = 5000
 
@@ -45,6 +48,13 @@ utilization = { length = 72, period_ms = 167 }
 clocks = { length = 0, period_ms = 200 }
 "#;
 
+/// Times are measured, so that tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(|broken| broken.into_inner())
+}
+
 fn call<'a>(gpu: &'a GpuReport, name: &str) -> &'a CallReport {
     gpu.calls.iter().find(|call| call.name == name).expect(name)
 }
@@ -68,15 +78,16 @@ fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, Because) {
 
 #[test]
 fn the_probe_finds_what_the_scenario_declares() {
+    let _turn = turn();
     let (driver, nvml) = toml(DECLARED);
     let (mut told, begin) = (Vec::new(), Instant::now());
     let report = Probe::new(&nvml)
-        .duration(Duration::from_secs(8))
+        .duration(Duration::from_secs(7))
         .most_calls(200)
         .run(|progress| told.push(progress.part))
         .unwrap();
     let took = begin.elapsed().as_secs_f64();
-    assert!((8.0..9.5).contains(&took), "{took} s");
+    assert!((7.0..9.0).contains(&took), "{took} s");
     assert!(told.is_sorted() && told.iter().all(|part| (0.0..=1.0).contains(part)) && told.len() > 100);
     assert_eq!(report.gpus.len(), 2);
     for gpu in &report.gpus {
@@ -106,14 +117,10 @@ fn the_probe_finds_what_the_scenario_declares() {
         assert_eq!((still.period_ms, still.behaviour, still.changes), (None, Behaviour::Constant, 0));
         assert!(gpu.utilization.is_some_and(|utilization| (40.0..60.0).contains(&utilization)));
 
-        for (name, us, calls) in [("power_usage", 200, 200), ("fan_speed", 50, 200), ("compute_processes", 5000, 5)] {
-            let found = call(gpu, name);
-            let (p50, p99) = (found.p50_ns.unwrap() / 1000, found.p99_ns.unwrap() / 1000);
-            assert!((us..us + us / 10 + 40).contains(&p50), "{name} costs {us} µs: {found:?}");
-            assert!(p99 >= p50 && found.max_ns.unwrap() / 1000 >= p99 && found.supported);
-            assert!(found.calls >= calls.min(200) && found.calls <= 200, "{found:?}");
+        for call in gpu.calls.iter().filter(|call| call.supported) {
+            let times = [call.p50_ns, call.p99_ns, call.max_ns].map(Option::unwrap);
+            assert!(times.is_sorted() && (1..=200).contains(&call.calls), "{call:?}");
         }
-        assert!(call(gpu, "utilization_rates").p50_ns.unwrap() < 100_000);
         let missing = call(gpu, "decoder_utilization");
         assert_eq!((missing.supported, missing.calls, missing.p50_ns), (false, 0, None));
         assert_eq!(missing.reason, Some(Error::MissingSymbol { symbol: "nvmlDeviceGetDecoderUtilization" }));
@@ -137,6 +144,28 @@ fn the_probe_finds_what_the_scenario_declares() {
     assert_eq!(driver.max_in_flight(), 1);
 }
 
+/// A busy machine adds to times what it likes, but not in each of a few tries; nothing makes them too short.
+#[test]
+fn costs_are_those_that_are_declared() {
+    let _turn = turn();
+    let (_driver, nvml) = toml(DECLARED);
+    let attempt = || {
+        let report = Probe::new(&nvml).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
+        let ns = |name: &str| report.gpus.iter().map(|gpu| call(gpu, name).p50_ns.unwrap()).max().unwrap();
+        let costs = [("power_usage", 100), ("fan_speed", 50), ("compute_processes", 5000)];
+        let found = costs.map(|(name, us)| ns(name) as f64 / 1e3 / f64::from(us));
+        assert!(found.iter().all(|part| *part >= 1.0), "{found:?}");
+        // A dear call is made less often, so that the cheap ones are made at all.
+        let calls = |name: &str| call(&report.gpus[0], name).calls;
+        let fair = calls("compute_processes") < 10 && calls("compute_processes") < calls("uuid");
+        let near = found.iter().all(|part| *part < 1.2) && ns("uuid") < 20_000;
+        if fair && near { Ok(()) } else { Err((found, calls("compute_processes"), calls("uuid"))) }
+    };
+    let mut tries = (0..8).map(|_| attempt());
+    let found: Vec<_> = tries.by_ref().take_while(Result::is_err).collect();
+    assert!(found.len() < 8, "what was found, as parts of what is declared: {found:?}");
+}
+
 fn the_plan_follows(plan: &Plan) {
     for gpu in 0..2 {
         for (metric, half) in [(Metric::POWER_INSTANT, 50_000), (Metric::ENERGY, 20_000), (Metric::CLOCK_SM, 25_000)] {
@@ -145,9 +174,9 @@ fn the_plan_follows(plan: &Plan) {
         }
         assert_eq!(cadence_us(plan, gpu, Metric::TEMPERATURE), (500_000, Because::Usual));
         assert_eq!(cadence_us(plan, gpu, Metric::POWER_SAMPLES), (1_000_000, Because::Usual));
-        // Four calls of 200 µs in 100 ms, for each GPU, would be 0.8 %.
+        // One call of 100 µs in 50 ms is 0.2 % for each GPU.
         let planned = plan.gpus[gpu].metrics.iter().find(|planned| planned.metric == "gpu.power").unwrap();
-        assert!((200_000..300_000).contains(&planned.cost_ns), "{planned:?}");
+        assert!(planned.cost_ns >= 100_000 && plan.gpus[gpu].share >= 0.001, "{planned:?}");
         assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric.starts_with("gpu.process")));
         assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric == "gpu.decoder.utilization"));
     }
@@ -173,6 +202,7 @@ fn a_sampler_takes_the_plan(nvml: &igpu::Nvml, plan: &Plan) {
 
 #[test]
 fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
+    let _turn = turn();
     // 20 ms for PCIe throughput as on any driver, and 5 ms for each reading of power.
     let (_driver, nvml) = with("workstation", "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nlatency_us = 5000");
     let begin = Instant::now();
@@ -191,6 +221,7 @@ fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
 
 #[test]
 fn a_lost_gpu_leaves_the_others() {
+    let _turn = turn();
     let (_driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 1\nat_s = 0.7\n");
     let report = Probe::new(&nvml).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
     let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
@@ -215,6 +246,7 @@ fn machines_without_gpus_and_gpus_that_are_not_there() {
 
 #[test]
 fn an_old_driver_is_probed_as_far_as_it_goes() {
+    let _turn = turn();
     let (_driver, nvml) = named("old-driver");
     let report = Probe::new(&nvml).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     let gpu = &report.gpus[0];
