@@ -23,6 +23,7 @@
 mod calls;
 mod cost;
 mod plan;
+mod poll;
 mod report;
 mod ring;
 mod sensor;
@@ -35,7 +36,7 @@ pub use self::{
     plan::{Because, GpuPlan, Plan, PlannedMetric},
     report::{Averaging, Behaviour, CallReport, GpuReport, Report, RingReport, SensorReport},
 };
-use self::{cost::Cost, plan::Lane, ring::Drain, sensor::Poll, window::Drawn};
+use self::{cost::Cost, plan::Lane, poll::Poll, ring::Drain, sensor::Sensor, window::Drawn};
 use crate::{Device, Error, Nvml, Result, metric::Metric, sampler::monotonic};
 
 /// How long a probe takes for which no duration is set.
@@ -122,9 +123,9 @@ impl Probe {
 
         let present = |(place, target): (usize, &Target)| target.device().map(|_| place);
         let gpus: Vec<usize> = targets.iter().enumerate().filter_map(present).collect();
-        let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| sensor::polls(*gpu)).collect();
+        let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| poll::polls(*gpu)).collect();
         let mut drains: Vec<Drain> = gpus.iter().map(|gpu| Drain::new(*gpu)).collect();
-        sensor::watch(&mut targets, &mut polls, &mut drains, begin.saturating_add(duration), || tell("sensors"));
+        poll::watch(&mut targets, &mut polls, &mut drains, begin.saturating_add(duration), || tell("sensors"));
 
         tell("rings");
         let mut lanes: Vec<Vec<Lane>> = Vec::new();
@@ -177,7 +178,7 @@ fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>) -> (GpuReport,
     let of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
     let ring = drawn.filter(|drawn| drawn.is_of_use());
     let instant = of(Metric::POWER_INSTANT).and_then(|sensor| Some(Drawn::held(&sensor.shown, sensor.period()?)));
-    let averaging = |sensor: &sensor::Sensor| {
+    let averaging = |sensor: &Sensor| {
         let Some(period) = sensor.period().filter(|_| !sensor.shown.is_empty()) else { return Averaging::Unknown };
         // By itself, a sensor would be found to average nothing.
         let other = instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT);
@@ -187,7 +188,7 @@ fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>) -> (GpuReport,
         index: target.index,
         uuid: target.uuid,
         name: target.name,
-        utilization: of(Metric::UTILIZATION_GPU).and_then(sensor::Sensor::mean),
+        utilization: of(Metric::UTILIZATION_GPU).and_then(Sensor::mean),
         error: target.error,
         calls: target.costs.into_iter().zip(CALLS).map(|(cost, call)| cost.report(call)).collect(),
         sensors: sensors().map(|sensor| sensor.report(averaging(sensor))).collect(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{GpuReport, sensor::Poll};
+use super::{GpuReport, poll::Poll};
 use crate::{
     Device, Error, FieldValue, Result,
     metric::{Metric, Source},

@@ -1,0 +1,208 @@
+//! Reads the sensors of all GPUs over and over, in one loop on the real clock.
+
+use std::time::Duration;
+
+use super::{Target, ring::Drain, sensor::Sensor};
+use crate::{
+    FieldValue, Result,
+    metric::{self, Metric, Source},
+    sampler::{call, fields::field_of, monotonic, schedule},
+};
+
+/// Sensors are polled as often as this where the calls are cheap, …
+const SHORTEST: u64 = 4_000_000;
+/// … or so many times in what the catalogue takes for a useful cadence, whichever is longer, …
+const OFTEN: u32 = 25;
+/// … but all calls together take no more than this part of the time: dear ones are made less often.
+const BUDGET: f64 = 0.25;
+/// How often the time is shared out anew, ns.
+const BALANCE: u64 = 50_000_000;
+/// A call that is refused so often before it was ever answered is left alone.
+const PATIENCE: u32 = 3;
+
+/// One call, or one batch of fields, of one GPU, made over and over.
+#[derive(Debug)]
+pub(super) struct Poll {
+    /// Which of the targets.
+    pub gpu: usize,
+    what: What,
+    pub sensors: Vec<Sensor>,
+    shortest: u64,
+    interval: u64,
+    due: u64,
+    made: u32,
+    refused: u32,
+    spent: u64,
+}
+
+#[derive(Debug)]
+enum What {
+    Call(metric::Call),
+    Fields(Vec<FieldValue>),
+}
+
+/// The polls of one GPU: each call once, and the fields by the catalogue's cadence, so that slow ones slow no others.
+pub(super) fn polls(gpu: usize) -> Vec<Poll> {
+    let mut polls: Vec<Poll> = Vec::new();
+    for metric in Metric::all() {
+        let field = field_of(metric).map(|(field, scope)| FieldValue::new(field, scope));
+        let what = match (metric.info().source, field) {
+            (Source::Call(call, _), _) => What::Call(call),
+            (_, Some(_)) => What::Fields(Vec::new()),
+            _ => continue,
+        };
+        let shortest = SHORTEST.max((metric.info().cadence / OFTEN).as_nanos() as u64);
+        let same = |poll: &Poll| match (&poll.what, &what) {
+            (What::Call(one), What::Call(other)) => one == other,
+            (What::Fields(_), What::Fields(_)) => poll.shortest == shortest,
+            _ => false,
+        };
+        let place = polls.iter().position(same).unwrap_or(polls.len());
+        if place == polls.len() {
+            polls.push(Poll::new(gpu, what, shortest));
+        }
+        if let Some(poll) = polls.get_mut(place) {
+            poll.add(metric, field);
+        }
+    }
+    polls
+}
+
+/// Polls until `until`, and drains the power rings beside. `told` is called in each round.
+pub(super) fn watch(
+    targets: &mut [Target],
+    polls: &mut [Poll],
+    drains: &mut [Drain],
+    until: u64,
+    mut told: impl FnMut(),
+) {
+    let mut balanced = 0;
+    loop {
+        let now = monotonic();
+        if now >= until || polls.is_empty() {
+            return;
+        }
+        told();
+        for poll in polls.iter_mut().filter(|poll| poll.due <= now) {
+            if let Some(target) = targets.get_mut(poll.gpu) {
+                poll.make(target);
+            }
+        }
+        if now >= balanced + BALANCE {
+            balance(polls);
+            balanced = now;
+        }
+        for drain in drains.iter_mut().filter(|drain| drain.due <= now) {
+            if let Some(device) = targets.get(drain.gpu).and_then(Target::device) {
+                drain.make(device);
+            }
+        }
+        // Of a GPU that is gone, what was seen stays.
+        let next = polls.iter().filter(|poll| targets.get(poll.gpu).is_some_and(|target| target.device().is_some()));
+        let Some(next) = next.map(|poll| poll.due).min() else { return };
+        std::thread::sleep(Duration::from_nanos(next.min(until).saturating_sub(monotonic())));
+    }
+}
+
+/// Shares out the time that calls may take.
+fn balance(polls: &mut [Poll]) {
+    let share = |poll: &Poll| {
+        // What is not asked for any more takes nothing.
+        let cost = if poll.due == u64::MAX { 0 } else { poll.cost() };
+        schedule::Lane { wanted: poll.shortest, cost, cadence: poll.shortest }
+    };
+    let mut shares: Vec<schedule::Lane> = polls.iter().map(share).collect();
+    schedule::balance(&mut shares, BUDGET);
+    polls.iter_mut().zip(shares).for_each(|(poll, share)| poll.interval = share.cadence);
+}
+
+impl Poll {
+    fn new(gpu: usize, what: What, shortest: u64) -> Self {
+        Self { gpu, what, sensors: Vec::new(), shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0 }
+    }
+
+    /// Also reads this metric, of this field if it is one.
+    fn add(&mut self, metric: Metric, field: Option<FieldValue>) {
+        let place = match (&mut self.what, metric.info().source) {
+            (What::Fields(batch), _) => {
+                batch.extend(field);
+                batch.len().saturating_sub(1)
+            }
+            (What::Call(_), Source::Call(_, place)) => place,
+            (What::Call(_), _) => return,
+        };
+        self.sensors.push(Sensor::new(metric, place));
+    }
+
+    /// Makes the call, and keeps what its numbers say.
+    fn make(&mut self, target: &mut Target) {
+        let Some(device) = target.device().cloned() else { return };
+        let mut numbers = [f64::NAN; call::MOST];
+        let before = monotonic();
+        let answer = match &mut self.what {
+            What::Call(call) => call::make(*call, &device, &mut numbers),
+            What::Fields(batch) => device.field_values(batch),
+        };
+        let took = monotonic() - before;
+        self.spent += took;
+        self.made += 1;
+        self.due = before + self.interval;
+        if let Err(error) = answer.and_then(|()| self.keep(before + took / 2, &numbers)) {
+            self.refused += 1;
+            if self.refused >= PATIENCE && self.sensors.iter().all(|sensor| sensor.polls == 0) {
+                self.due = u64::MAX;
+            }
+            if error.is_gpu_gone() {
+                target.error = Some(error);
+            }
+        }
+    }
+
+    /// Hands the numbers to their sensors. Only that the GPU is gone is an error.
+    fn keep(&mut self, at: u64, numbers: &[f64; call::MOST]) -> Result<()> {
+        for sensor in &mut self.sensors {
+            let number = match &self.what {
+                What::Call(_) => numbers.get(sensor.place).copied(),
+                What::Fields(batch) => match batch.get(sensor.place).map(FieldValue::value) {
+                    Some(Err(error)) if error.is_gpu_gone() => return Err(error),
+                    answer => answer.and_then(Result::ok).map(crate::Value::as_f64),
+                },
+            };
+            if let Some(number) = number.filter(|number| !number.is_nan()) {
+                sensor.saw(at, number);
+            }
+        }
+        self.leave_out_refused();
+        Ok(())
+    }
+
+    /// Fields that were never given are not asked for any more.
+    fn leave_out_refused(&mut self) {
+        if let What::Fields(batch) = &mut self.what
+            && self.made == PATIENCE
+        {
+            self.sensors.retain(|sensor| sensor.polls > 0);
+            let asked = |sensor: &mut Sensor| batch.get(sensor.place).copied();
+            let kept: Vec<FieldValue> = self.sensors.iter_mut().filter_map(asked).collect();
+            self.sensors.iter_mut().enumerate().for_each(|(place, sensor)| sensor.place = place);
+            *batch = kept;
+            if batch.is_empty() {
+                self.refused = PATIENCE;
+                self.due = u64::MAX;
+            }
+        }
+    }
+
+    /// What one call takes, ns.
+    pub(super) fn cost(&self) -> u64 {
+        self.spent / u64::from(self.made.max(1))
+    }
+
+    /// Which call it is; `None` for a batch of fields.
+    pub(super) fn call(&self) -> Option<metric::Call> {
+        match self.what {
+            What::Call(call) => Some(call),
+            What::Fields(_) => None,
+        }
+    }
+}
