@@ -53,6 +53,8 @@ pub struct Refresh {
     /// The last poll that gave a number; 0 before the first.
     polled: u64,
     value: f64,
+    /// The value before that.
+    before: f64,
     changed: u64,
     /// 0 while unknown.
     period: f64,
@@ -63,6 +65,8 @@ pub struct Refresh {
     rest: u64,
     /// Changes since learning began, or since the period became known.
     changes: u32,
+    /// Which windows' changes went back to the value before last, the latest in the lowest bit.
+    returned: u32,
     windows: u8,
     /// Periods learnt in a row that turned out to be none.
     unproven: u8,
@@ -83,12 +87,14 @@ impl Refresh {
             lengths: [0; KEPT],
             polled: 0,
             value: f64::NAN,
+            before: f64::NAN,
             changed: 0,
             period: 0.0,
             since: 0,
             rest_until: 0,
             rest: FIRST_REST,
             changes: 0,
+            returned: 0,
             windows: 0,
             unproven: 0,
         }
@@ -104,6 +110,10 @@ impl Refresh {
         }
         let first = self.value.is_nan();
         let fresh = first || value != self.value;
+        let returns = value == self.before;
+        if fresh {
+            self.before = self.value;
+        }
         self.value = value;
         if first {
             (self.polled, self.changed, self.since) = (at, at, at);
@@ -115,6 +125,7 @@ impl Refresh {
         let length = at - self.polled;
         self.polled = at;
         if fresh {
+            self.returned = self.returned << 1 | u32::from(returns);
             self.change(at, length);
         }
         fresh
@@ -156,12 +167,20 @@ impl Refresh {
         if at < self.rest_until {
             return;
         }
-        if let Some(period) = self.windows().fit() {
+        let windows = self.windows();
+        if let Some(period) = windows.fit().filter(|period| self.is_the_sensors(*period, &windows)) {
             self.period = period;
             self.changes = 0;
         } else if self.changes >= LEARNING_CHANGES || at.saturating_sub(self.since) >= LEARNING_TIME {
             self.rest(at);
         }
+    }
+
+    /// Whether a period that fits is the sensor's. A signal that goes to and fro between two levels has times of its own,
+    /// and what fits may be a fraction of them: it is believed only where nearly every refresh brought a change.
+    fn is_the_sensors(&self, period: f64, windows: &Windows) -> bool {
+        let returned = (self.returned & ((1 << self.windows) - 1)).count_ones();
+        returned * 2 <= u32::from(self.windows) || windows.mean_gap() <= APART * period
     }
 
     fn keep(&mut self, end: u64, length: u64) {

@@ -95,6 +95,12 @@ impl Windows {
         shortest
     }
 
+    /// The mean gap between changes.
+    pub(super) fn mean_gap(&self) -> f64 {
+        let oldest = self.ages().first().copied().unwrap_or(0.0);
+        oldest / (self.len().max(2) - 1) as f64
+    }
+
     /// The gap between changes that a quarter of the gaps, but at least three, do not exceed.
     pub(super) fn neighbours(&self) -> f64 {
         let (ages, lengths) = (self.ages(), self.lengths());
