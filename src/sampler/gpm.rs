@@ -37,6 +37,10 @@ impl Gpm {
             self.taken = None;
             return reading.refused(error, stamp);
         }
+        if reading.watch.late && self.taken.is_some() {
+            // The report waits for the next sample.
+            return Ok(());
+        }
         if self.taken.is_some() {
             let (answer, _) = reading.watch.time(|| self.report.between(&self.earlier, &self.later));
             match answer {

@@ -27,9 +27,9 @@ pub(super) struct GpuSampler {
     /// When the first of its lanes is due; 0 before the first reading.
     next_due: u64,
     next_anchor: u64,
-    /// A call that takes longer ends the reading: who watches has gone on with the other GPUs meanwhile. The lanes that
-    /// were not read stay due.
-    patience: u64,
+    /// The lane where the next reading begins: where the last one was ended by a call that took too long, so that the
+    /// lanes after it have their turn too.
+    begin: usize,
 }
 
 impl GpuSampler {
@@ -37,18 +37,16 @@ impl GpuSampler {
         let gpu = Gpu::open(&builder.nvml, index, builder.leave_asleep)?;
         let (lanes, series) = plan::of(builder, gpu.device(), gpu.index());
         let wall = WallMap::new(anchor(builder.clocks));
-        let (next_due, next_anchor, patience) = (0, 0, u64::MAX);
-        Ok(Self { gpu, lanes, series, wall, clocks: builder.clocks, next_due, next_anchor, patience })
-    }
-
-    /// Ends each reading at a call that takes longer than this.
-    pub(super) fn set_patience(&mut self, nanoseconds: u64) {
-        self.patience = nanoseconds;
+        Ok(Self { gpu, lanes, series, wall, clocks: builder.clocks, next_due: 0, next_anchor: 0, begin: 0 })
     }
 
     /// The index, as NVML counts.
     pub(super) fn index(&self) -> u16 {
         self.gpu.index()
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.gpu.why_gone().is_some()
     }
 
     #[inline]
@@ -85,32 +83,37 @@ impl GpuSampler {
         if !all && self.next_due > now {
             return false;
         }
-        let (mut next_due, mut lists, mut lost) = (u64::MAX, false, false);
-        for lane in &mut self.lanes {
+        let begin = std::mem::take(&mut self.begin);
+        let (mut next_due, mut lists, mut lost) = (if begin > 0 { now } else { u64::MAX }, false, false);
+        for (place, lane) in (begin..).zip(self.lanes.get_mut(begin..).unwrap_or_default()) {
             let Some(series) = self.series.get_mut(lane.series.clone()) else { continue };
             if lane.due <= now || (all && !lane.rests(series, now)) {
                 let looked = self.gpu.looks_first();
                 let ready = self.gpu.ready(now, records);
                 if looked {
                     // What that took is not the next call's.
-                    watch.start();
+                    watch.lap();
+                    if watch.late {
+                        (self.begin, next_due) = (place, now);
+                        break;
+                    }
                 }
                 let before = watch.spent;
                 if let Some(device) = ready {
                     let wall = &self.wall;
                     match lane.read(&mut Reading { device, series: &mut *series, records, watch, wall }) {
-                        Ok(()) => self.gpu.answered(now, records),
+                        Ok(()) => self.gpu.answered(watch.last(), records),
                         Err(why) => {
-                            self.gpu.lost(&why, now, records);
+                            self.gpu.lost(&why, watch.last(), records);
                             lost = true;
                         }
                     }
-                    lane.took(watch.spent - before);
+                    lane.took(watch.spent - before, watch.late);
                     lists |= matches!(lane.work, Work::ProcessMemory(_));
                 }
                 lane.schedule(now, series);
-                if watch.spent - before > self.patience {
-                    next_due = now;
+                if watch.late {
+                    (self.begin, next_due) = (place + 1, now);
                     break;
                 }
             }

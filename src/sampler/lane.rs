@@ -90,10 +90,11 @@ impl Lane {
         }
     }
 
-    /// A reading took so long in the driver. Of no use where the budget does not hold the lane back.
+    /// A reading took so long in the driver. Of no use where the budget does not hold the lane back; and the first of
+    /// all, when it hung, is not what the next will cost.
     #[inline]
-    pub(super) fn took(&mut self, nanoseconds: u64) {
-        if self.cadence != Cadence::EveryTick {
+    pub(super) fn took(&mut self, nanoseconds: u64, hung: bool) {
+        if self.cadence != Cadence::EveryTick && !(hung && self.cost.mean() == 0) {
             self.cost.saw(nanoseconds);
         }
     }

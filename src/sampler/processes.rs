@@ -33,6 +33,9 @@ impl ProcessMemory {
                 }
                 Err(_) => {}
             }
+            if reading.watch.late {
+                break;
+            }
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ impl Event {
     /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its lanes stop, those of
     /// other GPUs do not.
     pub const GPU_LOST: Self = Self(1);
-    /// The GPU answers again after it was lost, or the call that hung has returned.
+    /// The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
     pub const GPU_BACK: Self = Self(2);
     /// The metric was refused twice in a row and rests; value: the driver's return code.
     pub const METRIC_RESTS: Self = Self(3);

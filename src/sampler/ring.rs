@@ -126,7 +126,7 @@ impl Ring {
                 reading.records.push(event);
             }
             give(&samples, cursor, self.scale, stamp, reading, &mut each);
-            if samples.entries().len() < room {
+            if samples.entries().len() < room || reading.watch.late {
                 break;
             }
         }

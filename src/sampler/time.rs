@@ -66,11 +66,20 @@ pub(super) struct Stopwatch {
     last: Arc<AtomicU64>,
     /// Nanoseconds spent in the driver.
     pub spent: u64,
+    /// A call that takes longer ends the reading: who watches has gone on with the other GPUs meanwhile.
+    patience: u64,
+    /// Whether one did since the start: no further call is to be made.
+    pub late: bool,
 }
 
 impl Stopwatch {
     pub(super) fn new(clocks: Clocks) -> Self {
-        Self { clocks, last: Arc::default(), spent: 0 }
+        Self { clocks, last: Arc::default(), spent: 0, patience: u64::MAX, late: false }
+    }
+
+    /// With an end of its patience.
+    pub(super) fn with_patience(clocks: Clocks, nanoseconds: u64) -> Self {
+        Self { patience: nanoseconds, ..Self::new(clocks) }
     }
 
     /// When the call under way began, for those who watch from other threads: 0 while none is.
@@ -80,6 +89,7 @@ impl Stopwatch {
 
     /// Reads the clock anew: what was done since the last call was not the driver's.
     pub(super) fn start(&mut self) {
+        self.late = false;
         self.last.store((self.clocks.monotonic)(), Relaxed);
     }
 
@@ -108,6 +118,7 @@ impl Stopwatch {
         self.last.store(after, Relaxed);
         let length = after.saturating_sub(before);
         self.spent += length;
+        self.late |= length > self.patience;
         let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
         Stamp { at: before + length / 2, uncertainty }
     }

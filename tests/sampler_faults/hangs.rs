@@ -1,8 +1,8 @@
-//! Calls that hang, and forks.
+//! Calls that hang.
 
 use super::*;
 
-fn spawn(driver: &SharedDriver) -> Background {
+pub fn spawn(driver: &SharedDriver) -> Background {
     let nvml = Nvml::builder().library(driver.path()).load().unwrap();
     let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
     let builder = metrics.iter().fold(Sampler::builder(&nvml).metrics(&metrics).budget(1.0), |builder, metric| {
@@ -11,17 +11,31 @@ fn spawn(driver: &SharedDriver) -> Background {
     builder.build().unwrap().spawn(10_000).unwrap()
 }
 
-fn hang(gpu: u32) -> String {
+pub fn hang(gpu: u32) -> String {
     fault("nvmlDeviceGetClockInfo", &format!("gpu = {gpu}\nhang = true"))
 }
 
-fn drained(background: &mut Background) -> Vec<Record> {
+pub fn drained(background: &mut Background) -> Vec<Record> {
     std::iter::from_fn(|| background.pop()).collect()
 }
 
 /// What was told of GPUs: index and event.
-fn told(records: &[Record]) -> Vec<(u16, Event)> {
+pub fn told(records: &[Record]) -> Vec<(u16, Event)> {
     records.iter().filter_map(|record| Some((record.gpu, record.event()?))).collect()
+}
+
+/// A builder that the budget does not hold back, of one cadence.
+pub fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> SamplerBuilder {
+    metrics.iter().fold(Sampler::builder(nvml).metrics(metrics).budget(f64::INFINITY), |builder, metric| {
+        builder.cadence(*metric, Duration::from_millis(cadence_ms))
+    })
+}
+
+pub const TWO: &str = "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\nclocks = { sm = 1400 }\n";
+
+/// How many threads this process has.
+pub fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
 }
 
 #[test]
@@ -135,93 +149,48 @@ fn gpm_of_the_others_does_not_wait_for_a_sample_that_hangs() {
     assert_eq!(background.stop(), Stopped::GivenUp);
 }
 
-/// Runs `body` in a forked child; whether it got to its end.
-fn in_fork(body: impl FnOnce()) -> bool {
-    // SAFETY: the child does no more than to use what it has a copy of, and to end.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "no fork");
-    if pid == 0 {
-        // SAFETY: takes a number. Whatever hangs, ends.
-        unsafe { libc::alarm(20) };
-        let done = catch_unwind(AssertUnwindSafe(body)).is_ok();
-        // SAFETY: ends the child at once; the harness's clean-up is the parent's.
-        unsafe { libc::_exit(i32::from(!done)) };
+/// No user but root can have more threads than they have: the child of `again` becomes such a user.
+fn without_more_threads() {
+    // SAFETY: takes numbers.
+    if unsafe { libc::geteuid() } == 0 {
+        // SAFETY: takes numbers.
+        assert_eq!(unsafe { libc::setuid(65534) }, 0);
     }
-    let mut status = 0;
-    // SAFETY: the child is ours, and the pointer is to a live int.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+    limit_threads(1);
+}
+
+fn limit_threads(most: libc::rlim_t) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live struct.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &mut limit) }, 0);
+    limit.rlim_cur = most.min(limit.rlim_max);
+    // SAFETY: likewise.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &limit) }, 0);
 }
 
 #[test]
-fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
-    let _turn = turn();
-    let (driver, nvml) = common::with("hgx-h100", "");
-    let metrics: Vec<Metric> = Metric::all().collect();
-    let mut sampler = Sampler::builder(&nvml).metrics(&metrics).gpus(&[0, 1]).gpu_info(true).build().unwrap();
-    assert!(sampler.sample().latest(1, Metric::TEMPERATURE).is_some());
-    let mut background = spawn(&driver);
+fn when_there_are_no_threads_to_be_had() {
+    if !common::is_child() {
+        assert_eq!(common::again("hangs::when_there_are_no_threads_to_be_had", &[]), ["watched again"]);
+        return;
+    }
+    let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\n");
+    let sampler = || builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap();
+    let (mut background, refused) = (sampler().spawn(10_000).unwrap(), sampler());
     wait_for("20 ticks", || background.ticks() >= 20);
-    let calls = AtomicU64::new(0);
-    let child = in_fork(|| {
-        // Its sampler says why there is nothing, and asks the driver nothing. The parent's calls are its own.
-        calls.store(driver.total_calls(), Relaxed);
-        let frame = sampler.sample();
-        let lost = events(frame.records(), Event::GPU_LOST);
-        assert_eq!(lost.iter().map(|event| event.gpu).collect::<Vec<_>>(), [0, 1]);
-        assert!(lost.iter().all(|event| event.value.is_nan()));
-        for gpu in 0..2 {
-            assert_eq!(frame.latest(gpu, Metric::TEMPERATURE), None);
-            assert_eq!(frame.reason(gpu, Metric::TEMPERATURE), Some(&Error::Forked));
-        }
-        assert!(frame.infos().iter().all(|info| info.error() == Some(&Error::Forked)));
-        for _ in 0..3 {
-            sleep(Duration::from_millis(600));
-            assert!(values(sampler.tick(monotonic()).records(), Metric::TEMPERATURE).next().is_none());
-        }
-        // The thread stayed with the parent.
-        let ticks = background.ticks();
-        assert!(background.silence() > Duration::from_secs(1));
-        // What it had put into the ring before can be taken out.
-        while background.pop().is_some() {}
-        let latest = background.latest();
-        assert!(latest.read(latest.key(0, Metric::TEMPERATURE).unwrap()).is_some());
-        assert_eq!(background.ticks(), ticks);
-        assert_eq!(driver.total_calls(), calls.load(Relaxed), "the child's driver was called");
-        // One of the child's own works.
-        let own = common::load(driver.path()).unwrap();
-        let mut fresh = Sampler::builder(&own).metrics(&[Metric::TEMPERATURE]).build().unwrap();
-        assert!(fresh.sample().latest(0, Metric::TEMPERATURE).is_some());
-    });
-    assert!(child);
-    // The parent never noticed.
+    without_more_threads();
+    let error = refused.spawn(10_000).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, Error::Thread { .. }), "{error}");
+    driver.add_faults(&hang(0)).unwrap();
+    wait_for("a hang without another watcher", || background.hung().eq([0]));
     let ticks = background.ticks();
-    wait_for("20 more ticks", || background.ticks() > ticks + 20);
-    while background.pop().is_some_and(|record| record.event().is_none()) {}
-    assert_eq!(background.stop(), Stopped::Ended);
-    let frame = sampler.sample();
-    assert_eq!(events(frame.records(), Event::GPU_LOST), []);
-    assert!(frame.latest(1, Metric::TEMPERATURE).is_some() && frame.infos().iter().all(|info| info.error().is_none()));
-}
-
-#[test]
-fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
-    let _turn = turn();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
-    let mut holder = Some(spawn(&driver));
-    wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
-    let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());
-    assert!(in_fork(|| {
-        let before = Instant::now();
-        assert_eq!(holder.take().map(|mut background| background.stop()), Some(Stopped::GivenUp));
-        assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
-        drop(gpm.take());
-        assert_eq!((driver.calls("nvmlShutdown"), driver.calls("nvmlGpmSampleFree")), (0, 0));
-    }));
-    let mut background = holder.take().unwrap();
+    wait_for("20 ticks after", || background.ticks() >= ticks + 20);
+    limit_threads(libc::RLIM_INFINITY);
+    sleep(Duration::from_millis(100));
+    driver.add_faults(&hang(1)).unwrap();
+    wait_for("another hang", || background.hung().eq([0, 1]));
     let ticks = background.ticks();
-    wait_for("20 more ticks", || background.ticks() > ticks + 20);
-    assert_eq!(background.stop(), Stopped::Ended);
-    drop(gpm);
-    assert_eq!(driver.calls("nvmlGpmSampleFree"), 2);
+    wait_for("20 ticks after", || background.ticks() >= ticks + 20);
+    assert_eq!(background.stop(), Stopped::GivenUp);
+    println!("child: watched again");
 }

@@ -4,7 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod costs;
+mod forks;
 mod hangs;
+mod returns;
 mod rings;
 #[path = "../common/stage.rs"]
 mod stage;
@@ -23,7 +25,7 @@ use std::{
 use igpu::{
     Error, Nvml, ReturnCode,
     metric::Metric,
-    sampler::{Background, Clocks, Event, Flags, Record, Sampler, Stopped, monotonic},
+    sampler::{Background, Clocks, Event, Flags, Record, Sampler, SamplerBuilder, Stopped, monotonic},
 };
 use nvml_sim::{
     SharedDriver,

@@ -7,9 +7,9 @@ mod work;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicU64,
             Ordering::{Acquire, Relaxed},
         },
     },
@@ -23,7 +23,7 @@ pub use reader::{Key, LatestReader};
 
 use self::{
     output::Output,
-    work::{Slot, Work},
+    work::{Slot, Threads, Work},
 };
 use super::{
     Record, Sampler,
@@ -55,16 +55,22 @@ struct GpuState {
     index: u16,
     /// When the call under way began; 0 while there is none.
     call: Arc<AtomicU64>,
-    /// The call under way was given up.
-    hung: AtomicBool,
+    /// When the call under way was given up; 0 while none is.
+    hung: AtomicU64,
     /// The places of its values in `Shared::latest`.
     first_key: usize,
     end_key: usize,
 }
 
+impl GpuState {
+    fn hangs(&self) -> bool {
+        self.hung.load(Relaxed) > 0
+    }
+}
+
 impl Shared {
     fn hangs(&self, place: usize) -> bool {
-        self.gpus.get(place).is_some_and(|gpu| gpu.hung.load(Relaxed))
+        self.gpus.get(place).is_some_and(|gpu| gpu.hangs())
     }
 
     /// The place of the GPU with the oldest call under way, and when that began.
@@ -89,7 +95,9 @@ impl Shared {
 pub struct Background {
     shared: Arc<Shared>,
     records: Consumer<Record>,
-    work: Option<Arc<Work>>,
+    threads: Arc<Threads>,
+    work: Weak<Work>,
+    stopped: Option<Stopped>,
     clocks: Clocks,
 }
 
@@ -98,8 +106,8 @@ pub struct Background {
 pub enum Stopped {
     /// Its threads have ended.
     Ended,
-    /// A thread hangs in a driver call and was given up: it, its memory and the driver's library stay until the process
-    /// ends, and NVML is not shut down.
+    /// A thread hangs in a driver call, the shutdown included, and was given up: its memory and the driver's library stay
+    /// until the process ends, and NVML is not shut down after.
     GivenUp,
 }
 
@@ -116,16 +124,16 @@ impl Sampler {
         let (producer, consumer) = RingBuffer::new(records);
         let output = Output::new(shared.clone(), producer, budget);
         let work = Arc::new(Work::new(slots, output, shared.clone(), clocks, hang_after));
-        let background = Background { shared, records: consumer, work: Some(work.clone()), clocks };
+        let (threads, kept_by_threads) = (work.threads(), Arc::downgrade(&work));
+        let background =
+            Background { shared, records: consumer, threads, work: kept_by_threads, stopped: None, clocks };
         work.start().map(|()| background)
     }
 }
 
-fn slot(mut gpu: GpuSampler, clocks: Clocks, processes: usize, hang_after: u64) -> Slot {
-    gpu.set_patience(hang_after);
-    // What a call that hung has left, and what is read next, stand in it together.
-    let records = Records::with_capacity(2 * gpu.room(processes) + 1);
-    Slot { gpu, records, watch: Stopwatch::new(clocks) }
+fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize, hang_after: u64) -> Slot {
+    let records = Records::with_capacity(gpu.room(processes) + 1);
+    Slot { gpu, records, watch: Stopwatch::with_patience(clocks, hang_after) }
 }
 
 fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
@@ -133,7 +141,7 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
     for Slot { gpu, watch, .. } in slots {
         let first_key = keys.len();
         keys.extend(gpu.series.iter().map(|series| (u32::from(series.gpu), series.metric)));
-        let (call, hung) = (watch.call(), AtomicBool::new(false));
+        let (call, hung) = (watch.call(), AtomicU64::new(0));
         gpus.push(GpuState { index: gpu.index(), call, hung, first_key, end_key: keys.len() });
     }
     let (lost, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -181,7 +189,7 @@ impl Background {
     /// The GPUs that a driver call hangs in now, by index, as [`Event::GPU_HUNG`](super::Event::GPU_HUNG) and
     /// [`Event::GPU_BACK`](super::Event::GPU_BACK) tell too.
     pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
-        self.shared.gpus.iter().filter(|gpu| gpu.hung.load(Relaxed)).map(|gpu| u32::from(gpu.index))
+        self.shared.gpus.iter().filter(|gpu| gpu.hangs()).map(|gpu| u32::from(gpu.index))
     }
 
     /// Reads the latest values; can be cloned and handed to other threads and to a signal handler.
@@ -190,20 +198,25 @@ impl Background {
         LatestReader { shared: self.shared.clone() }
     }
 
-    /// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up. What it recorded can
-    /// still be taken out after.
+    /// Stops the threads, within 100 ms also when one hangs in a driver call: then it is given up. What they recorded can
+    /// still be taken out after, and what the call gives when it returns too. A second time it only tells how it ended.
     pub fn stop(&mut self) -> Stopped {
-        let Some(work) = self.work.take() else { return Stopped::Ended };
+        let stopped = self.stopped.unwrap_or_else(|| self.wait_for_the_end());
+        self.stopped = Some(stopped);
+        stopped
+    }
+
+    fn wait_for_the_end(&self) -> Stopped {
         let deadline = Instant::now() + PATIENCE;
-        while !work.stop() {
+        while !self.threads.stop() {
             if Instant::now() >= deadline {
                 // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
-                std::mem::forget(work);
+                std::mem::forget(self.work.upgrade());
                 return Stopped::GivenUp;
             }
             thread::sleep(Duration::from_micros(200));
         }
-        work.join();
+        self.threads.join();
         Stopped::Ended
     }
 }

@@ -25,13 +25,22 @@ impl Output {
         Self { shared, ring, untold: 0, written, budget, leader: 0 }
     }
 
-    /// Hands on what was read of the GPU at this place, and its latest values.
-    pub(super) fn deliver(&mut self, place: usize, gpu: &GpuSampler, records: &mut Records) {
+    /// Hands on what was read of the GPU at this place, and its latest values. When a call about it hung, that has
+    /// returned, which is told unless the GPU is lost, or the records say already that it is back.
+    pub(super) fn deliver(&mut self, place: usize, now: u64, gpu: &GpuSampler, records: &mut Records) {
+        let Some((first, hung)) = self.shared.gpus.get(place).map(|gpu| (gpu.first_key, gpu.hung.swap(0, Relaxed)))
+        else {
+            return;
+        };
+        let mut is_news = hung > 0 && !gpu.is_lost();
         for record in records.as_slice() {
+            is_news &= record.event() != Some(Event::GPU_BACK) || record.at < hung;
             self.push(*record);
         }
         records.clear();
-        let Some(first) = self.shared.gpus.get(place).map(|gpu| gpu.first_key) else { return };
+        if is_news {
+            self.push(Record::of_event(now, gpu.index(), None, Event::GPU_BACK, 0.0));
+        }
         let written = self.written.get_mut(first..).unwrap_or_default();
         for (key, (series, written)) in (first..).zip(gpu.series.iter().zip(written)) {
             let at = series.latest.map(|latest| latest.at);
@@ -46,7 +55,7 @@ impl Output {
     /// any more.
     pub(super) fn hangs(&mut self, place: usize, now: u64, nanoseconds: u64) {
         let Some(gpu) = self.shared.gpus.get(place) else { return };
-        gpu.hung.store(true, Relaxed);
+        gpu.hung.store(now, Relaxed);
         let (index, keys) = (gpu.index, gpu.first_key..gpu.end_key);
         for (key, written) in keys.clone().zip(self.written.get_mut(keys).unwrap_or_default()) {
             if written.take().is_some() {
@@ -54,14 +63,6 @@ impl Output {
             }
         }
         self.push(Record::of_event(now, index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
-    }
-
-    /// The call that hung has returned.
-    pub(super) fn is_back(&mut self, place: usize, now: u64) {
-        let Some(gpu) = self.shared.gpus.get(place) else { return };
-        gpu.hung.store(false, Relaxed);
-        let index = gpu.index;
-        self.push(Record::of_event(now, index, None, Event::GPU_BACK, 0.0));
     }
 
     fn push(&mut self, record: Record) {

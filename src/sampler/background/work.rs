@@ -2,7 +2,7 @@
 //!
 //! Who leads has the GPU that it reads locked. When a driver call does not return, the watcher takes the lead and goes on
 //! with the other GPUs, whose locks are free; it starts another watcher. The thread that was overtaken ends once its call
-//! returns. No lock is waited for but that of [`Output`], under which nobody calls the driver.
+//! returns, and makes no further call. No lock is waited for but that of [`Output`], under which nobody calls the driver.
 
 use std::{
     sync::{
@@ -46,8 +46,15 @@ pub(super) struct Work {
     clocks: Clocks,
     /// A call that takes longer hangs.
     hang_after: u64,
+    threads: Arc<Threads>,
+}
+
+/// The threads, and the word that they are to end. They alone keep [`Work`]: so the last of them shuts the driver down,
+/// and nobody else waits if that hangs.
+#[derive(Default)]
+pub(super) struct Threads {
     stop: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Work {
@@ -58,41 +65,23 @@ impl Work {
             output: Mutex::new(output),
             clocks,
             hang_after,
-            stop: AtomicBool::new(false),
-            threads: Mutex::default(),
+            threads: Arc::default(),
         }
     }
 
     /// Starts the thread that leads and the one that watches.
     pub(super) fn start(self: &Arc<Self>) -> Result<()> {
         let work = self.clone();
-        self.spawn("igpu-sampler", move || work.lead(0))?;
+        self.threads.spawn("igpu-sampler", move || work.lead(0, true))?;
         self.spawn_watcher(1)
     }
 
-    /// Has the threads end: those that are not in a call do so soon. Whether all have.
-    pub(super) fn stop(&self) -> bool {
-        self.stop.store(true, Release);
-        // Not waited for: in a forked child it may be locked by a thread that is not there.
-        let Some(threads) = try_lock(&self.threads) else { return false };
-        threads.iter().for_each(|thread| thread.thread().unpark());
-        threads.iter().all(JoinHandle::is_finished)
-    }
-
-    /// Waits for the threads' last steps, once all have ended.
-    pub(super) fn join(&self) {
-        for thread in self.threads().drain(..) {
-            // It does not panic; if it did, there is nothing left to do about it here.
-            let _ = thread.join();
-        }
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn threads(&self) -> Arc<Threads> {
+        self.threads.clone()
     }
 
     fn is_to_stop(&self) -> bool {
-        self.stop.load(Acquire)
+        self.threads.stop.load(Acquire)
     }
 
     fn output(&self) -> MutexGuard<'_, Output> {
@@ -101,21 +90,16 @@ impl Work {
 
     fn spawn_watcher(self: &Arc<Self>, number: u32) -> Result<()> {
         let work = self.clone();
-        self.spawn("igpu-watcher", move || work.watch(number))
+        self.threads.spawn("igpu-watcher", move || work.watch(number))
     }
 
-    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
-        let mut threads = self.threads();
-        threads.retain(|thread| !thread.is_finished());
-        threads.push(spawn_without_signals(name, run)?);
-        Ok(())
-    }
-
-    /// Reads what is due, until it is to stop or was overtaken.
-    fn lead(&self, number: u32) {
+    /// Reads what is due, until it is to stop or was overtaken. While it is not watched, because there was no thread to
+    /// be had, it tries to have a watcher.
+    fn lead(self: &Arc<Self>, number: u32, mut is_watched: bool) {
         sharpen_timers();
         let mut next_due = 0;
         while !self.is_to_stop() {
+            is_watched = is_watched || self.spawn_watcher(number + 1).is_ok();
             let now = (self.clocks.monotonic)();
             self.shared.beat.store(now, Release);
             if now < next_due {
@@ -124,23 +108,30 @@ impl Work {
             }
             match self.tick(number, now) {
                 Some(next) => next_due = next,
-                None => return,
+                None => break,
             }
+        }
+        if self.is_to_stop() {
+            self.hand_on();
         }
     }
 
-    /// Reads what is due of each GPU that no call hangs in, and gives when the next is due; `None` to who was overtaken.
+    /// Reads what is due of each GPU that no call hangs in, and gives when the next is due; `None` to who was overtaken
+    /// or is to stop.
     fn tick(&self, number: u32, now: u64) -> Option<u64> {
         self.balance(now);
         let (mut next_due, mut due) = (u64::MAX, false);
         for (place, slot) in self.slots.iter().enumerate() {
+            if self.is_to_stop() {
+                return None;
+            }
             let Some(mut slot) = try_lock(slot) else {
                 next_due = next_due.min(now + LONGEST_SLEEP);
                 continue;
             };
             let Slot { gpu, records, watch } = &mut *slot;
             if self.shared.hangs(place) {
-                self.output().is_back(place, now);
+                self.output().deliver(place, now, gpu, records);
             }
             due |= gpu.next_due() <= now;
             watch.start();
@@ -149,14 +140,27 @@ impl Work {
             records.close(now);
             let mut output = self.output();
             if output.leader != number {
-                // What was read stays where it is; who leads now hands it on.
+                // What was read stays where it is, and whoever has the output next finds it: its lock goes first.
+                drop(slot);
                 return None;
             }
-            output.deliver(place, gpu, records);
+            output.deliver(place, now, gpu, records);
             next_due = next_due.min(gpu.next_due());
         }
         self.shared.ticks.fetch_add(u64::from(due), Release);
         Some(next_due)
+    }
+
+    /// Hands on what overtaken threads have left: the last thing that is done.
+    fn hand_on(&self) {
+        let now = (self.clocks.monotonic)();
+        let mut output = self.output();
+        for (place, slot) in self.slots.iter().enumerate() {
+            if let Some(mut slot) = try_lock(slot) {
+                let Slot { gpu, records, .. } = &mut *slot;
+                output.deliver(place, now, gpu, records);
+            }
+        }
     }
 
     /// Shares the budget out, as often as is of use.
@@ -178,16 +182,16 @@ impl Work {
     fn watch(self: Arc<Self>, number: u32) {
         while !self.is_to_stop() {
             let now = (self.clocks.monotonic)();
-            let oldest = self.shared.oldest_call(|gpu| !gpu.hung.load(Relaxed));
+            let oldest = self.shared.oldest_call(|gpu| !gpu.hangs());
             match oldest {
                 Some((place, since)) if now.saturating_sub(since) >= self.hang_after => {
                     if self.overtake(number, place, since, now) {
-                        // Without a watcher it goes on all the same: there may be no thread to be had.
-                        let _ = self.spawn_watcher(number + 1);
-                        return self.lead(number);
+                        return self.lead(number, false);
                     }
                 }
-                Some((_, since)) => thread::park_timeout(Duration::from_nanos(since + self.hang_after - now)),
+                Some((_, since)) => {
+                    thread::park_timeout(Duration::from_nanos(since.saturating_add(self.hang_after) - now))
+                }
                 None => thread::park_timeout(Duration::from_nanos(self.hang_after)),
             }
         }
@@ -202,6 +206,36 @@ impl Work {
             output.hangs(place, now, now.saturating_sub(since));
         }
         still
+    }
+}
+
+impl Threads {
+    /// Has the threads end: those that are not in a call do so soon. Whether all have.
+    pub(super) fn stop(&self) -> bool {
+        self.stop.store(true, Release);
+        // Not waited for: in a forked child it may be locked by a thread that is not there.
+        let Some(handles) = try_lock(&self.handles) else { return false };
+        handles.iter().for_each(|thread| thread.thread().unpark());
+        handles.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the threads' last steps, once all have ended.
+    pub(super) fn join(&self) {
+        for thread in self.handles().drain(..) {
+            // It does not panic; if it did, there is nothing left to do about it here.
+            let _ = thread.join();
+        }
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+        let mut handles = self.handles();
+        handles.retain(|thread| !thread.is_finished());
+        handles.push(spawn_without_signals(name, run)?);
+        Ok(())
     }
 }
 

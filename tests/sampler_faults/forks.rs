@@ -1,0 +1,94 @@
+//! Forks of a process that samples.
+
+use super::{hangs::spawn, *};
+
+/// Runs `body` in a forked child; whether it got to its end.
+fn in_fork(body: impl FnOnce()) -> bool {
+    // SAFETY: the child does no more than to use what it has a copy of, and to end.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "no fork");
+    if pid == 0 {
+        // SAFETY: takes a number. Whatever hangs, ends.
+        unsafe { libc::alarm(20) };
+        let done = catch_unwind(AssertUnwindSafe(body)).is_ok();
+        // SAFETY: ends the child at once; the harness's clean-up is the parent's.
+        unsafe { libc::_exit(i32::from(!done)) };
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and the pointer is to a live int.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+}
+
+#[test]
+fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
+    let _turn = turn();
+    let (driver, nvml) = common::with("hgx-h100", "");
+    let metrics: Vec<Metric> = Metric::all().collect();
+    let mut sampler = Sampler::builder(&nvml).metrics(&metrics).gpus(&[0, 1]).gpu_info(true).build().unwrap();
+    assert!(sampler.sample().latest(1, Metric::TEMPERATURE).is_some());
+    let mut background = spawn(&driver);
+    wait_for("20 ticks", || background.ticks() >= 20);
+    let calls = AtomicU64::new(0);
+    let child = in_fork(|| {
+        // Its sampler says why there is nothing, and asks the driver nothing. The parent's calls are its own.
+        calls.store(driver.total_calls(), Relaxed);
+        let frame = sampler.sample();
+        let lost = events(frame.records(), Event::GPU_LOST);
+        assert_eq!(lost.iter().map(|event| event.gpu).collect::<Vec<_>>(), [0, 1]);
+        assert!(lost.iter().all(|event| event.value.is_nan()));
+        for gpu in 0..2 {
+            assert_eq!(frame.latest(gpu, Metric::TEMPERATURE), None);
+            assert_eq!(frame.reason(gpu, Metric::TEMPERATURE), Some(&Error::Forked));
+        }
+        assert!(frame.infos().iter().all(|info| info.error() == Some(&Error::Forked)));
+        for _ in 0..3 {
+            sleep(Duration::from_millis(600));
+            assert!(values(sampler.tick(monotonic()).records(), Metric::TEMPERATURE).next().is_none());
+        }
+        // The thread stayed with the parent.
+        let ticks = background.ticks();
+        assert!(background.silence() > Duration::from_secs(1));
+        // What it had put into the ring before can be taken out.
+        while background.pop().is_some() {}
+        let latest = background.latest();
+        assert!(latest.read(latest.key(0, Metric::TEMPERATURE).unwrap()).is_some());
+        assert_eq!(background.ticks(), ticks);
+        assert_eq!(driver.total_calls(), calls.load(Relaxed), "the child's driver was called");
+        // One of the child's own works.
+        let own = common::load(driver.path()).unwrap();
+        let mut fresh = Sampler::builder(&own).metrics(&[Metric::TEMPERATURE]).build().unwrap();
+        assert!(fresh.sample().latest(0, Metric::TEMPERATURE).is_some());
+    });
+    assert!(child);
+    // The parent never noticed.
+    let ticks = background.ticks();
+    wait_for("20 more ticks", || background.ticks() > ticks + 20);
+    while background.pop().is_some_and(|record| record.event().is_none()) {}
+    assert_eq!(background.stop(), Stopped::Ended);
+    let frame = sampler.sample();
+    assert_eq!(events(frame.records(), Event::GPU_LOST), []);
+    assert!(frame.latest(1, Metric::TEMPERATURE).is_some() && frame.infos().iter().all(|info| info.error().is_none()));
+}
+
+#[test]
+fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
+    let _turn = turn();
+    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
+    let mut holder = Some(spawn(&driver));
+    wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
+    let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());
+    assert!(in_fork(|| {
+        let before = Instant::now();
+        assert_eq!(holder.take().map(|mut background| background.stop()), Some(Stopped::GivenUp));
+        assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
+        drop(gpm.take());
+        assert_eq!((driver.calls("nvmlShutdown"), driver.calls("nvmlGpmSampleFree")), (0, 0));
+    }));
+    let mut background = holder.take().unwrap();
+    let ticks = background.ticks();
+    wait_for("20 more ticks", || background.ticks() > ticks + 20);
+    assert_eq!(background.stop(), Stopped::Ended);
+    drop(gpm);
+    assert_eq!(driver.calls("nvmlGpmSampleFree"), 2);
+}
