@@ -1,6 +1,7 @@
 //! A GPU that is sampled: its handle, and whether it is there, lost or asleep.
 
 use super::{
+    Clocks,
     record::{Event, Record, Records},
     sleep::RuntimeStatus,
 };
@@ -21,17 +22,18 @@ pub(super) struct Gpu {
     status: Option<RuntimeStatus>,
     asleep: bool,
     asked_sysfs: u64,
+    clocks: Clocks,
 }
 
 impl Gpu {
-    pub(super) fn open(nvml: &Nvml, index: u32, leave_asleep: bool) -> Result<Self> {
+    pub(super) fn open(nvml: &Nvml, index: u32, leave_asleep: bool, clocks: Clocks) -> Result<Self> {
         let device = nvml.device(index)?;
         let status = leave_asleep.then(|| {
             let mut pci = GpuPciInfo::default();
             pci.bus_id = device.pci_info().ok().map(|info| info.bus_id);
             RuntimeStatus::of(&pci)
         });
-        Ok(Self { nvml: nvml.clone(), index, device, gone: None, status, asleep: false, asked_sysfs: 0 })
+        Ok(Self { nvml: nvml.clone(), index, device, gone: None, status, asleep: false, asked_sysfs: 0, clocks })
     }
 
     /// The index, as NVML counts.
@@ -71,7 +73,8 @@ impl Gpu {
             match self.nvml.device(self.index) {
                 Ok(device) => self.device = device,
                 Err(why) => {
-                    self.gone = Some((why, now + RETRY));
+                    // To find that out may have taken long.
+                    self.gone = Some((why, (self.clocks.monotonic)() + RETRY));
                     return None;
                 }
             }

@@ -34,7 +34,7 @@ pub(super) struct GpuSampler {
 
 impl GpuSampler {
     pub(super) fn open(builder: &SamplerBuilder, index: u32) -> Result<Self> {
-        let gpu = Gpu::open(&builder.nvml, index, builder.leave_asleep)?;
+        let gpu = Gpu::open(&builder.nvml, index, builder.leave_asleep, builder.clocks)?;
         let (lanes, series) = plan::of(builder, gpu.device(), gpu.index());
         let wall = WallMap::new(anchor(builder.clocks));
         Ok(Self { gpu, lanes, series, wall, clocks: builder.clocks, next_due: 0, next_anchor: 0, begin: 0 })

@@ -91,3 +91,33 @@ fn looking_for_a_lost_gpu_is_not_held_against_another() {
     let vague = other().filter(|record| record.uncertainty > 9_000_000).count();
     assert!(vague <= other().count() / 10 && other().count() >= 30, "{vague} of {} stamps are vague", other().count());
 }
+
+/// Each look for a GPU takes 1.5 s of the stepped clock.
+fn slow_to_look(name: &CStr) -> *const c_void {
+    unsafe extern "C" fn look(index: c_uint, device: *mut nvmlDevice_t) -> nvmlReturn_t {
+        control::step(Duration::from_millis(1500));
+        // SAFETY: the simulator's function has this signature; the arguments are the caller's.
+        unsafe {
+            let own: unsafe extern "C" fn(c_uint, *mut nvmlDevice_t) -> nvmlReturn_t =
+                std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetHandleByIndex_v2"));
+            own(index, device)
+        }
+    }
+    if name == c"nvmlDeviceGetHandleByIndex_v2" { look as *const c_void } else { nvml_sim::resolve(name) }
+}
+
+#[test]
+fn a_lost_gpu_is_left_alone_for_a_second_also_when_looking_for_it_takes_longer() {
+    let stage = stage_with("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 3\n", slow_to_look);
+    let mut sampler = stage.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
+    control::reset_counters();
+    let (mut lost, end) = (0, now() + 52 * SECOND);
+    while now() < end {
+        lost += events(sampler.tick(now()).records(), Event::GPU_LOST).len();
+        control::step(Duration::from_nanos(sampler.next_due().saturating_sub(now()).max(1)));
+    }
+    assert_eq!(lost, 1);
+    // A look each 2.5 s.
+    let looks = control::calls("nvmlDeviceGetHandleByIndex_v2");
+    assert!((18..=20).contains(&looks), "{looks} looks");
+}
