@@ -4,6 +4,7 @@ use super::{
     Clocks,
     record::{Event, Record, Records},
     sleep::RuntimeStatus,
+    time::Stopwatch,
 };
 use crate::{Device, Error, GpuPciInfo, Nvml, Result};
 
@@ -84,10 +85,10 @@ impl Gpu {
 
     /// It answered: whether that is news.
     #[inline]
-    pub(super) fn answered(&mut self, now: u64, records: &mut Records) {
+    pub(super) fn answered(&mut self, watch: &Stopwatch, records: &mut Records) {
         if self.gone.is_some() {
             self.gone = None;
-            records.push(Record::of_event(now, self.index(), None, Event::GPU_BACK, 0.0));
+            records.push(Record::of_event(watch.last(), self.index(), None, Event::GPU_BACK, 0.0));
         }
     }
 

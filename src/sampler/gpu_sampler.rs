@@ -102,7 +102,7 @@ impl GpuSampler {
                 if let Some(device) = ready {
                     let wall = &self.wall;
                     match lane.read(&mut Reading { device, series: &mut *series, records, watch, wall }) {
-                        Ok(()) => self.gpu.answered(watch.last(), records),
+                        Ok(()) => self.gpu.answered(watch, records),
                         Err(why) => {
                             self.gpu.lost(&why, watch.last(), records);
                             lost = true;

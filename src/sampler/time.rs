@@ -118,7 +118,9 @@ impl Stopwatch {
         self.last.store(after, Relaxed);
         let length = after.saturating_sub(before);
         self.spent += length;
-        self.late |= length > self.patience;
+        if length > self.patience {
+            self.late = true;
+        }
         let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
         Stamp { at: before + length / 2, uncertainty }
     }
