@@ -85,7 +85,10 @@ impl GpuSampler {
         }
         let begin = std::mem::take(&mut self.begin);
         let (mut next_due, mut lists, mut lost) = (if begin > 0 { now } else { u64::MAX }, false, false);
-        for (place, lane) in (begin..).zip(self.lanes.get_mut(begin..).unwrap_or_default()) {
+        // How many are left of them tells the place, which counting along would cost at each lane.
+        let count = self.lanes.len();
+        let mut lanes = self.lanes.get_mut(begin..).unwrap_or_default().iter_mut();
+        while let Some(lane) = lanes.next() {
             let Some(series) = self.series.get_mut(lane.series.clone()) else { continue };
             if lane.due <= now || (all && !lane.rests(series, now)) {
                 let looked = self.gpu.looks_first();
@@ -94,7 +97,7 @@ impl GpuSampler {
                     // What that took is not the next call's.
                     watch.lap();
                     if watch.late {
-                        (self.begin, next_due) = (place, now);
+                        (self.begin, next_due) = (count - lanes.len() - 1, now);
                         break;
                     }
                 }
@@ -113,7 +116,7 @@ impl GpuSampler {
                 }
                 lane.schedule(now, series);
                 if watch.late {
-                    (self.begin, next_due) = (place + 1, now);
+                    (self.begin, next_due) = (count - lanes.len(), now);
                     break;
                 }
             }
