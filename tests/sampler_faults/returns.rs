@@ -56,6 +56,26 @@ fn no_call_is_made_after_one_that_was_overtaken() {
 }
 
 #[test]
+fn a_report_of_gpm_waits_for_the_sample_after_one_that_hung() {
+    let _turn = turn();
+    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
+    let sampler = builder(&nvml, &[Metric::SM_ACTIVITY], 150).hang_after(Duration::from_millis(100));
+    let mut background = sampler.build().unwrap().spawn(10_000).unwrap();
+    wait_for("a report", || driver.calls("nvmlGpmMetricsGet") >= 1);
+    driver.add_faults(&fault("nvmlGpmSampleGet", "count = 1\nlatency_us = 300_000")).unwrap();
+    wait_for("the hang", || background.hung().count() == 1);
+    let reports = driver.calls("nvmlGpmMetricsGet");
+    wait_for("another report", || driver.calls("nvmlGpmMetricsGet") > reports);
+    assert_eq!(background.stop(), Stopped::Ended);
+    // The first sample, and the one that hung, have none of their own.
+    assert_eq!(driver.calls("nvmlGpmSampleGet"), driver.calls("nvmlGpmMetricsGet") + 2);
+    let records = drained(&mut background);
+    assert_eq!(told(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_BACK)]);
+    let right = values(&records, Metric::SM_ACTIVITY).filter(|record| (record.value - 5.0).abs() < 1e-9).count();
+    assert_eq!(right as u64, driver.calls("nvmlGpmMetricsGet"));
+}
+
+#[test]
 fn a_gpu_that_hangs_while_it_is_lost_or_lost_by_a_hang_is_told_to_be_back_once() {
     let _turn = turn();
     let (driver, nvml) = common::toml(TWO);
