@@ -4,11 +4,7 @@ use super::*;
 
 pub fn spawn(driver: &SharedDriver) -> Background {
     let nvml = Nvml::builder().library(driver.path()).load().unwrap();
-    let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
-    let builder = metrics.iter().fold(Sampler::builder(&nvml).metrics(&metrics).budget(1.0), |builder, metric| {
-        builder.cadence(*metric, Duration::from_millis(2))
-    });
-    builder.build().unwrap().spawn(10_000).unwrap()
+    builder(&nvml, &[Metric::TEMPERATURE, Metric::CLOCK_SM], 2).build().unwrap().spawn(10_000).unwrap()
 }
 
 pub fn hang(gpu: u32) -> String {
