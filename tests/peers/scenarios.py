@@ -6,7 +6,7 @@ import os
 import re
 
 BUILT_IN = os.path.join(os.path.dirname(__file__), "../../nvml-sim/scenarios")
-NAMES = ["workstation", "hgx-h100", "mig", "laptop", "old-driver", "empty"]
+NAMES = ["workstation", "hgx-h100", "mig", "laptop", "rtx-4090-laptop", "old-driver", "empty"]
 
 
 @dataclasses.dataclass
