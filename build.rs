@@ -7,6 +7,19 @@ fn main() {
     println!("cargo::rustc-env=IGPU_NVML_HEADER_VERSION={}", header_version().unwrap_or("unknown".into()));
     println!("cargo::rustc-env=IGPU_COMMIT={}", commit(Path::new(".git")).unwrap_or("unknown".into()));
     println!("cargo::rerun-if-changed=build.rs");
+    name_c_library();
+}
+
+/// Gives the C library its soname, which changes when a program that was linked with an older one could not run with it.
+///
+/// Only where `scripts/install-capi` asks for it: it makes the shared library of this package by `cargo rustc
+/// --crate-type`, and cargo, whose manifest knows of none, has no instruction for one that would leave test programs out.
+fn name_c_library() {
+    const ABI: u32 = 0;
+    println!("cargo::rerun-if-env-changed=IGPU_SHARED_LIBRARY");
+    if std::env::var_os("IGPU_SHARED_LIBRARY").is_some() {
+        println!("cargo::rustc-link-arg=-Wl,-soname,libigpu.so.{ABI}");
+    }
 }
 
 fn header_version() -> Option<String> {

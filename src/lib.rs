@@ -16,6 +16,9 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "capi")]
+#[allow(unsafe_code, reason = "the border to C")]
+mod capi;
 mod code;
 #[allow(unsafe_code, reason = "the calls of NVML")]
 mod device;

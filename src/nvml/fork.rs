@@ -14,7 +14,7 @@ extern "C" fn forked() {
 
 /// How often this process came out of a `fork` since the watch began.
 #[inline]
-pub(super) fn generation() -> u32 {
+pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 

@@ -1,7 +1,7 @@
 //! Loading the driver's library, initialising and shutting NVML down, and what it says of the system as a whole.
 
 mod builder;
-mod fork;
+pub(crate) mod fork;
 
 use std::{
     ffi::c_char,

@@ -1,0 +1,156 @@
+use super::{
+    handle::{self, Kind},
+    latest::igpu_latest,
+    record::igpu_record,
+    sized,
+    status::{Failure, Outcome, guarded, igpu_status, not_null},
+};
+use crate::sampler::{Background, Stopped};
+
+/// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
+/// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told.
+pub struct igpu_background {
+    background: Background,
+    /// The indices of its GPUs.
+    gpus: Vec<u32>,
+    /// Whether its thread hung when it was stopped.
+    given_up: bool,
+}
+
+impl Kind for igpu_background {
+    const KIND: u8 = 4;
+}
+
+/// How a background sampler does.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct igpu_background_state {
+    /// `sizeof(igpu_background_state)`
+    pub size: usize,
+    /// How many ticks there were.
+    pub ticks: u64,
+    /// How many records were lost since the start, because they were not taken out in time.
+    pub lost: u64,
+    /// How many nanoseconds ago the thread last came by. More than 40 ms says that it is in a driver call: slow, or one that
+    /// hangs.
+    pub silence: u64,
+}
+
+impl igpu_background {
+    pub(super) fn new(background: Background, gpus: Vec<u32>) -> Self {
+        Self { background, gpus, given_up: false }
+    }
+
+    fn stop(&mut self) -> Outcome {
+        self.given_up |= self.background.stop() == Stopped::GivenUp;
+        let words = "the thread hangs in a call of the driver and was given up; look for Xid messages in dmesg";
+        if self.given_up { Err(Failure::Told(igpu_status::GivenUp, words)) } else { Ok(()) }
+    }
+}
+
+/// Takes the oldest record out; `IGPU_STATUS_NO_VALUE` where there is none.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_pop(
+    background: *mut igpu_background,
+    record: *mut igpu_record,
+) -> igpu_status {
+    guarded(|| {
+        let record = not_null(record)?;
+        let none = Failure::Told(igpu_status::NoValue, "there is no record at this moment");
+        let oldest = handle::change(background, |own| own.background.pop().ok_or(none))?;
+        // SAFETY: the caller's pointer is to a record.
+        unsafe { record.write(oldest.into()) };
+        Ok(())
+    })
+}
+
+/// Takes out as many records as there are, at most `capacity`, oldest first, and sets `count` to how many that were. Where
+/// that is as many as `capacity`, there may be more.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_drain(
+    background: *mut igpu_background,
+    records: *mut igpu_record,
+    capacity: usize,
+    count: *mut usize,
+) -> igpu_status {
+    guarded(|| {
+        let count = not_null(count)?;
+        // SAFETY: the caller's pointer is to a number.
+        unsafe { count.write(0) };
+        let records = not_null(records)?;
+        if capacity == 0 {
+            return Err(Failure::Told(igpu_status::TooSmall, "the array has no room for a single record"));
+        }
+        let taken = handle::change(background, |own| {
+            let mut taken = 0;
+            while taken < capacity
+                && let Some(record) = own.background.pop()
+            {
+                // SAFETY: the caller's array has room for `capacity` records, and need not hold any yet.
+                unsafe { records.add(taken).write(record.into()) };
+                taken += 1;
+            }
+            Ok(taken)
+        })?;
+        // SAFETY: as above.
+        unsafe { count.write(taken) };
+        Ok(())
+    })
+}
+
+/// How the sampler does.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_describe(
+    background: *mut igpu_background,
+    state: *mut igpu_background_state,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::change(background, |own| {
+            let silence = u64::try_from(own.background.silence().as_nanos()).unwrap_or(u64::MAX);
+            Ok(igpu_background_state { size: 0, ticks: own.background.ticks(), lost: own.background.lost(), silence })
+        })?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(state, &filled) }
+    })
+}
+
+/// Makes a reader of the latest values, for other threads and for signal handlers. It is to be closed by itself, before or
+/// after the sampler.
+///
+/// Never blocks; allocates. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_latest(
+    background: *mut igpu_background,
+    latest: *mut *mut igpu_latest,
+) -> igpu_status {
+    guarded(|| {
+        let latest = not_null(latest)?;
+        let reader = handle::change(background, |own| Ok(igpu_latest::new(own.background.latest(), &own.gpus)))?;
+        // SAFETY: the caller's pointer is to a place for a handle.
+        unsafe { latest.write(handle::open(reader)?) };
+        Ok(())
+    })
+}
+
+/// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
+/// `IGPU_STATUS_GIVEN_UP`. What was recorded can still be taken out after.
+///
+/// Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_stop(background: *mut igpu_background) -> igpu_status {
+    guarded(|| handle::change(background, igpu_background::stop))
+}
+
+/// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_GIVEN_UP`.
+///
+/// Blocks: up to 100 ms; may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_close(background: *mut igpu_background) -> igpu_status {
+    guarded(|| handle::close(background)?.map_or(Ok(()), |mut own| own.stop()))
+}

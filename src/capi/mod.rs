@@ -1,0 +1,48 @@
+//! The C library: feature `capi`, header `include/igpu.h`, made by `scripts/install-capi`.
+//!
+//! Types and functions have their C names here. The header is made of this folder by cbindgen, so that what documents
+//! them for C is the documentation in these files.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `status` | what functions answer, and the border that no panic crosses |
+//! | `message` | the sentence of a thread's last failure |
+//! | `handle` | the table that handles are looked up in |
+//! | `sized`, `text` | structs that start with their size; texts in them |
+//! | `driver`, `snapshot`, `gpu` | the driver, what there is to know of GPUs, and how that is laid out |
+//! | `metric`, `record` | the catalogue; records and events |
+//! | `options`, `sampler`, `background`, `latest` | the sampler in the caller's loop, on its thread, and its latest values |
+
+#![allow(non_camel_case_types, reason = "the names are those of the header")]
+
+// The header has what these declare, in this order.
+
+mod status;
+
+mod message;
+
+mod driver;
+
+mod metric;
+
+mod gpu;
+
+mod snapshot;
+
+mod record;
+
+mod options;
+
+mod sampler;
+
+mod background;
+
+mod latest;
+
+// And nothing of these.
+
+mod handle;
+mod sized;
+mod text;
+
+const _: () = assert!(cfg!(panic = "unwind"), "the C library catches panics at its border: do not build it to abort");

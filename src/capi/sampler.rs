@@ -1,0 +1,297 @@
+use std::{ptr::NonNull, time::Duration};
+
+use super::{
+    background::igpu_background,
+    driver::igpu_driver,
+    gpu::{igpu_gpu, igpu_owner, igpu_process},
+    handle::{self, Kind},
+    metric,
+    options::{self, igpu_sampler_options},
+    record::igpu_record,
+    sized, snapshot,
+    status::{Failure, Outcome, guarded, igpu_status, not_null},
+};
+use crate::{
+    metric::Metric,
+    sampler::{Frame, Sampler},
+};
+
+/// Samples GPUs in the caller's loop. There is no thread behind it.
+pub struct igpu_sampler {
+    sampler: Sampler,
+    /// The indices of its GPUs.
+    gpus: Vec<u32>,
+}
+
+impl Kind for igpu_sampler {
+    const KIND: u8 = 3;
+}
+
+/// Makes a sampler with all of its memory. `options` may be NULL.
+///
+/// Blocks: asks the driver. Allocates. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_create(
+    driver: *mut igpu_driver,
+    options: *const igpu_sampler_options,
+    sampler: *mut *mut igpu_sampler,
+) -> igpu_status {
+    guarded(|| {
+        let sampler = not_null(sampler)?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        let options: Option<igpu_sampler_options> = unsafe { sized::read(options)? };
+        let made = handle::share(driver, |driver| {
+            let nvml = &driver.0;
+            // SAFETY: the pointers in the options are to what their types say.
+            let chosen = options.map(|options| unsafe { options::gpus(options.gpus, options.gpu_count) });
+            let gpus = chosen.transpose()?.flatten().map_or_else(|| nvml.devices_index(), Ok)?;
+            // SAFETY: likewise.
+            let builder = unsafe { options::builder(nvml, options)? }.gpus(&gpus);
+            Ok(igpu_sampler { sampler: builder.build()?, gpus })
+        })?;
+        // SAFETY: the caller's pointer is to a place for a handle.
+        unsafe { sampler.write(handle::open(made)?) };
+        Ok(())
+    })
+}
+
+/// Closes a sampler.
+///
+/// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_close(sampler: *mut igpu_sampler) -> igpu_status {
+    guarded(|| handle::close(sampler).map(drop))
+}
+
+/// Reads what is due at `now`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
+/// may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
+/// lost is no failure of this call: events tell of it.
+///
+/// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_tick(
+    sampler: *mut igpu_sampler,
+    now: u64,
+    records: *mut *const igpu_record,
+    count: *mut usize,
+) -> igpu_status {
+    // SAFETY: the caller's pointers are to places, or NULL.
+    guarded(|| handle::change(sampler, |own| unsafe { hand_out(own.sampler.tick(now), records, count) }))
+}
+
+/// Reads everything now, whatever is due, and refills the `igpu_gpu` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
+/// for. What rests, or belongs to a GPU that is lost or asleep, is left out. Records as with `igpu_sampler_tick`.
+///
+/// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_sample(
+    sampler: *mut igpu_sampler,
+    records: *mut *const igpu_record,
+    count: *mut usize,
+) -> igpu_status {
+    // SAFETY: the caller's pointers are to places, or NULL.
+    guarded(|| handle::change(sampler, |own| unsafe { hand_out(own.sampler.sample(), records, count) }))
+}
+
+/// # Safety
+/// The places must be NULL or writable.
+unsafe fn hand_out(frame: Frame<'_>, records: *mut *const igpu_record, count: *mut usize) -> Outcome {
+    let read = frame.records();
+    if let Some(records) = NonNull::new(records) {
+        // SAFETY: as the caller vouches. A record of C is laid out as one of the library.
+        unsafe { records.write(read.as_ptr().cast()) };
+    }
+    if let Some(count) = NonNull::new(count) {
+        // SAFETY: as the caller vouches.
+        unsafe { count.write(read.len()) };
+    }
+    Ok(())
+}
+
+/// When something is due next, by `igpu_monotonic`; 0 before the first tick.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due: *mut u64) -> igpu_status {
+    // SAFETY: the caller's pointer is to a number.
+    guarded(|| unsafe { told(sampler, due, |own| Ok(own.sampler.next_due())) })
+}
+
+/// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
+/// none, and `igpu_sampler_reason` tells why.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_latest(
+    sampler: *mut igpu_sampler,
+    gpu: u32,
+    metric: u32,
+    record: *mut igpu_record,
+) -> igpu_status {
+    let latest = |own: &igpu_sampler| {
+        let metric = own.sampled(gpu, metric)?;
+        let none = Failure::Told(igpu_status::NoValue, "the metric has no value; igpu_sampler_reason tells why");
+        own.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
+    };
+    // SAFETY: the caller's pointer is to a record.
+    guarded(|| unsafe { told(sampler, record, latest) })
+}
+
+/// Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
+/// `IGPU_STATUS_OK` where it was read.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_reason(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
+    guarded(|| {
+        handle::change(sampler, |own| {
+            let metric = own.sampled(gpu, metric)?;
+            own.sampler.frame().reason(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
+        })
+    })
+}
+
+/// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_VALUE`
+/// while that is unknown, as it stays for a signal that does not change.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_period(
+    sampler: *mut igpu_sampler,
+    gpu: u32,
+    metric: u32,
+    period: *mut u64,
+) -> igpu_status {
+    let of = |own: &igpu_sampler| {
+        let period = own.sampler.frame().period(gpu, own.sampled(gpu, metric)?);
+        nanoseconds(period, "the values have not yet shown how often the sensor refreshes")
+    };
+    // SAFETY: the caller's pointer is to a number.
+    guarded(|| unsafe { told(sampler, period, of) })
+}
+
+/// How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_cadence(
+    sampler: *mut igpu_sampler,
+    gpu: u32,
+    metric: u32,
+    cadence: *mut u64,
+) -> igpu_status {
+    let of = |own: &igpu_sampler| {
+        nanoseconds(own.sampler.frame().cadence(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
+    };
+    // SAFETY: the caller's pointer is to a number.
+    guarded(|| unsafe { told(sampler, cadence, of) })
+}
+
+/// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_owner(
+    sampler: *mut igpu_sampler,
+    pid: u32,
+    owner: *mut igpu_owner,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::change(sampler, |own| {
+            let unknown = Failure::Told(igpu_status::NoValue, "the process is in no process list that was read");
+            own.sampler.frame().owner(pid).map(igpu_owner::new).ok_or(unknown)
+        })?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(owner, &filled) }
+    })
+}
+
+/// The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
+/// `IGPU_SAMPLER_GPU_INFO`.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_gpu(sampler: *mut igpu_sampler, place: u32, gpu: *mut igpu_gpu) -> igpu_status {
+    guarded(|| {
+        let filled =
+            handle::change(sampler, |own| Ok(igpu_gpu::new(snapshot::at(own.sampler.frame().infos(), place)?)))?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(gpu, &filled) }
+    })
+}
+
+/// A process of the GPU at a place, as `igpu_snapshot_process`.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_process(
+    sampler: *mut igpu_sampler,
+    place: u32,
+    number: u32,
+    process: *mut igpu_process,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::change(sampler, |own| {
+            snapshot::process_of(snapshot::at(own.sampler.frame().infos(), place)?, number)
+        })?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(process, &filled) }
+    })
+}
+
+/// Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
+/// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
+///
+/// Blocks: starts a thread. Allocates, and from then on nothing does. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_spawn(
+    sampler: *mut igpu_sampler,
+    records: usize,
+    background: *mut *mut igpu_background,
+) -> igpu_status {
+    const MOST: usize = 1 << 24;
+    guarded(|| {
+        let background = not_null(background)?;
+        if !(1..=MOST).contains(&records) {
+            return Err(Failure::Told(igpu_status::InvalidArgument, "room is for 1 to 16777216 records"));
+        }
+        // So that a forked child is told, and not merely loses the handle.
+        handle::change(sampler, |_| Ok(()))?;
+        let no_handle = Failure::Told(igpu_status::Forked, "the sampler is the parent process's");
+        let own = *handle::close(sampler)?.ok_or(no_handle)?;
+        let spawned = igpu_background::new(own.sampler.spawn(records)?, own.gpus);
+        // SAFETY: the caller's pointer is to a place for a handle.
+        unsafe { background.write(handle::open(spawned)?) };
+        Ok(())
+    })
+}
+
+impl igpu_sampler {
+    /// The metric of this number, if it is sampled of this GPU: a metric that is sampled has a cadence.
+    fn sampled(&self, gpu: u32, number: u32) -> Outcome<Metric> {
+        let metric = metric::at(number)?;
+        if !self.gpus.contains(&gpu) {
+            return Err(Failure::Told(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
+        }
+        let not_sampled = "the metric is not sampled; name it in the options of the sampler";
+        let sampled = self.sampler.frame().cadence(gpu, metric).map(|_| metric);
+        sampled.ok_or(Failure::Told(igpu_status::NoSuchMetric, not_sampled))
+    }
+}
+
+/// Writes what a sampler tells.
+///
+/// # Safety
+/// `to` must be NULL or writable.
+unsafe fn told<T>(sampler: *mut igpu_sampler, to: *mut T, tell: impl FnOnce(&igpu_sampler) -> Outcome<T>) -> Outcome {
+    let to = not_null(to)?;
+    let value = handle::change(sampler, |sampler| tell(sampler))?;
+    // SAFETY: as the caller vouches.
+    unsafe { to.write(value) };
+    Ok(())
+}
+
+fn nanoseconds(time: Option<Duration>, missing: &'static str) -> Outcome<u64> {
+    let time = time.ok_or(Failure::Told(igpu_status::NoValue, missing))?;
+    Ok(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

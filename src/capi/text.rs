@@ -1,0 +1,40 @@
+//! Texts as C has them.
+
+use std::ffi::c_char;
+
+/// The first bytes of a text, at most as many as there is room for, and no part of a character.
+pub(super) fn fitting(text: &str, room: usize) -> &str {
+    let mut end = room.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// Copies a text up to a NUL in it, and fills up with NULs, at least one; nothing but NULs for none.
+pub(super) fn put(text: Option<&str>, into: &mut [c_char]) {
+    let text = text.and_then(|text| text.split('\0').next()).unwrap_or_default();
+    let text = fitting(text, into.len().saturating_sub(1));
+    into.fill(0);
+    for (place, byte) in into.iter_mut().zip(text.bytes()) {
+        *place = byte as c_char;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_a_character_and_always_ended() {
+        let put = |text, into: &mut [c_char]| {
+            super::put(text, into);
+            into.iter().map(|byte| *byte as u8).collect::<Vec<u8>>()
+        };
+        assert_eq!(put(Some("ab"), &mut [7; 4]), *b"ab\0\0");
+        assert_eq!(put(Some("abcd"), &mut [7; 4]), *b"abc\0");
+        assert_eq!(put(Some("abé"), &mut [7; 4]), *b"ab\0\0");
+        assert_eq!(put(Some("a\0b"), &mut [7; 4]), *b"a\0\0\0");
+        assert_eq!(put(None, &mut [7; 2]), [0, 0]);
+    }
+}
