@@ -1,0 +1,234 @@
+// What comes through is what the simulated workstation is known to be.
+#define _DEFAULT_SOURCE
+#include "check.h"
+#include <math.h>
+#include <unistd.h>
+
+static void driver_and_catalogue(igpu_driver *driver) {
+    igpu_driver_info info = {.size = sizeof info};
+    DONE(igpu_driver_describe(driver, &info));
+    CHECK(info.gpu_count == 4 && info.driver_major == 580 && info.driver_minor == 95);
+    CHECK(info.cuda_major == 13 && info.cuda_minor == 0);
+    CHECK(!strcmp(info.driver_version, "580.95.05") && !strcmp(info.nvml_version, "13.580.95.05"));
+    uint32_t gpus = 0;
+    DONE(igpu_driver_count_gpus(driver, &gpus));
+    CHECK(gpus == 4);
+    size_t visible = 9;
+    DONE(igpu_driver_visible_gpus(driver, NULL, 0, &visible));
+    CHECK(visible == 4);
+    setenv("CUDA_VISIBLE_DEVICES", "", 1);
+    DONE(igpu_driver_visible_gpus(driver, NULL, 0, &visible));
+    CHECK(visible == 0);
+    unsetenv("CUDA_VISIBLE_DEVICES");
+
+    CHECK(igpu_metric_count() >= 55);
+    for (uint32_t i = 0; i < igpu_metric_count(); i++) {
+        igpu_metric_info entry = {.size = sizeof entry};
+        DONE(igpu_metric_describe(i, &entry));
+        CHECK(entry.metric == i && metric(entry.name) == i);
+        CHECK(*entry.unit && *entry.help && *entry.since && entry.cadence >= 10 * 1000 * 1000);
+        CHECK(entry.per_process == (strncmp(entry.name, "gpu.process.", 12) == 0));
+    }
+    igpu_metric_info energy = {.size = sizeof energy};
+    DONE(igpu_metric_describe(metric("gpu.energy"), &energy));
+    CHECK(energy.kind == IGPU_KIND_COUNTER && !strcmp(energy.unit, "J") && energy.cadence == 50 * 1000 * 1000);
+    ANSWERS(IGPU_STATUS_NO_SUCH_METRIC, igpu_metric_describe(igpu_metric_count(), &energy));
+    CHECK(strncmp(igpu_version(), "0.2.0 (nvml.h ", 14) == 0);
+}
+
+static void gpu_0(const igpu_gpu *gpu) {
+    CHECK(gpu->index == 0 && gpu->status == IGPU_STATUS_OK);
+    CHECK(!strcmp(gpu->name, "GeForce GTX 1080 Ti") && gpu->serial[0] == 0);
+    CHECK(!strcmp(gpu->uuid, "GPU-115dafb8-26db-32ba-d729-f21b29fc001f") && !strcmp(gpu->bios, "86.02.39.00.01"));
+    CHECK(!strcmp(gpu->pci_bus_id, "00000000:88:00.0") && !strcmp(gpu->pci_device_id, "1B0610DE"));
+    CHECK(!strcmp(gpu->pci_sub_system_id, "1210196E"));
+    CHECK(gpu->memory_total == 11178.5 && gpu->memory_used == 10799 && gpu->memory_free == 379.5);
+    CHECK(gpu->memory_reserved == 0);
+    CHECK(gpu->utilization_gpu == 44 && gpu->utilization_memory == 35 && gpu->fan == 36 && gpu->temperature == 61);
+    CHECK(gpu->performance == 2 && gpu->power == 122.23 && gpu->power_limit == 250);
+    CHECK(gpu->power_min_limit == 125 && gpu->power_max_limit == 300 && gpu->power_management == 1);
+    CHECK(gpu->clock_graphics == 1911 && gpu->clock_sm == 1911 && gpu->clock_memory == 5005);
+    CHECK(gpu->clock_max_graphics == 1911 && gpu->clock_max_sm == 1911 && gpu->clock_max_memory == 5505);
+    CHECK(gpu->pcie_generation == 3 && gpu->pcie_max_generation == 3);
+    CHECK(gpu->pcie_width == 16 && gpu->pcie_max_width == 16);
+    CHECK(gpu->process_count == 2 && gpu->process_total == 2);
+}
+
+// The first process of GPU 0 is this one, the second its parent.
+static void process_0(const igpu_process *process) {
+    CHECK(process->pid == (uint32_t)getpid() && process->kind == IGPU_PROCESS_KIND_COMPUTE);
+    CHECK(process->memory == 4284 && process->parent_pid == (uint32_t)getppid());
+    CHECK(process->gpu_instance == IGPU_NONE && process->compute_instance == IGPU_NONE);
+    CHECK(*process->name && *process->user && *process->parent_name && process->create_time > 1e9);
+}
+
+static void snapshots(igpu_driver *driver) {
+    igpu_snapshot *snapshot;
+    DONE(igpu_snapshot_create(driver, NULL, &snapshot));
+    uint32_t count;
+    DONE(igpu_snapshot_count(snapshot, &count));
+    CHECK(count == 4);
+    igpu_gpu gpu = {.size = sizeof gpu};
+    igpu_process process = {.size = sizeof process};
+    DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
+    gpu_0(&gpu);
+    DONE(igpu_snapshot_process(snapshot, 0, 0, &process));
+    process_0(&process);
+    DONE(igpu_snapshot_process(snapshot, 0, 1, &process));
+    CHECK(process.pid == (uint32_t)getppid() && process.memory == 6515);
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_snapshot_process(snapshot, 0, 2, &process));
+    ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_snapshot_gpu(snapshot, 4, &gpu));
+    // Why there is no serial number; there is a name.
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reason(snapshot, 0, IGPU_READING_SERIAL));
+    CHECK(igpu_last_driver_code() == 3 && strstr(igpu_last_error(), "NVML_ERROR_NOT_SUPPORTED"));
+    DONE(igpu_snapshot_reason(snapshot, 0, IGPU_READING_NAME));
+    ANSWERS(IGPU_STATUS_INVALID_ARGUMENT, igpu_snapshot_reason(snapshot, 0, 1000));
+
+    // A lost GPU takes no other away, and comes back.
+    nvml_sim_add_faults("[[fault]]\ngpu = 0\nreturn = 'GPU_IS_LOST'\n", NULL, 0);
+    DONE(igpu_snapshot_update(snapshot));
+    DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
+    CHECK(gpu.status == IGPU_STATUS_DRIVER && isnan(gpu.power) && isnan(gpu.memory_used) && isnan(gpu.clock_sm));
+    CHECK(gpu.pcie_width == IGPU_NONE && gpu.process_count == 0 && !strcmp(gpu.name, "GeForce GTX 1080 Ti"));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reason(snapshot, 0, IGPU_READING_POWER));
+    CHECK(igpu_last_driver_code() == 15);
+    DONE(igpu_snapshot_gpu(snapshot, 3, &gpu));
+    CHECK(gpu.status == IGPU_STATUS_OK && !isnan(gpu.power));
+    nvml_sim_clear_faults();
+    DONE(igpu_snapshot_update(snapshot));
+    DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
+    gpu_0(&gpu);
+    DONE(igpu_snapshot_close(snapshot));
+
+    // Some GPUs, in the order asked for, with too little room for processes until some is made.
+    setenv("CUDA_VISIBLE_DEVICES", "2,0", 1);
+    igpu_snapshot_options options = {.size = sizeof options, .process_capacity = 1, .flags = IGPU_SNAPSHOT_VISIBLE};
+    DONE(igpu_snapshot_create(driver, &options, &snapshot));
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    DONE(igpu_snapshot_count(snapshot, &count));
+    DONE(igpu_snapshot_gpu(snapshot, 1, &gpu));
+    CHECK(count == 2 && gpu.index == 0 && gpu.process_count < 2 && gpu.process_total == 2);
+    DONE(igpu_snapshot_make_room(snapshot));
+    DONE(igpu_snapshot_gpu(snapshot, 1, &gpu));
+    gpu_0(&gpu);
+    DONE(igpu_snapshot_close(snapshot));
+}
+
+static void samplers(igpu_driver *driver) {
+    static const char *const names[] = {"gpu.power", "gpu.utilization", "gpu.process.memory", "gpu.sm.activity"};
+    static const uint64_t cadences[] = {5 * 1000 * 1000, IGPU_CADENCE_EVERY_TICK, IGPU_CADENCE_LEARNT, IGPU_CADENCE_LEARNT};
+    static const uint32_t gpus[] = {0, 2};
+    igpu_sampler_options options = {.size = sizeof options, .gpus = gpus, .gpu_count = 2, .metrics = names,
+                                    .metric_count = 4, .cadences = cadences, .budget = 1, .flags = IGPU_SAMPLER_GPU_INFO};
+    igpu_sampler *sampler;
+    DONE(igpu_sampler_create(driver, &options, &sampler));
+    const uint32_t power = metric(names[0]), busy = metric(names[1]), memory = metric(names[2]), sm = metric(names[3]);
+    uint64_t due = 1, before = igpu_monotonic();
+    DONE(igpu_sampler_next_due(sampler, &due));
+    CHECK(due == 0);
+    const igpu_record *records;
+    size_t count;
+    DONE(igpu_sampler_sample(sampler, &records, &count));
+    int powers = 0, own = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK(records[i].gpu == 0 || records[i].gpu == 2);
+        if (records[i].flags & IGPU_RECORD_EVENT) continue;
+        CHECK(records[i].at > before && records[i].at < igpu_monotonic());
+        if (records[i].gpu == 0 && records[i].metric == power) {
+            CHECK(records[i].value == 122.23 && records[i].flags & IGPU_RECORD_FRESH);
+            powers++;
+        }
+        if (records[i].gpu == 0 && records[i].metric == memory && records[i].detail == (uint32_t)getpid()) {
+            CHECK(records[i].value == 4284.0 * 1048576);
+            own++;
+        }
+    }
+    CHECK(powers == 1 && own == 1);
+    igpu_record record;
+    DONE(igpu_sampler_latest(sampler, 0, busy, &record));
+    CHECK(record.value == 44 && record.gpu == 0 && record.metric == busy);
+    DONE(igpu_sampler_reason(sampler, 0, busy));
+    uint64_t cadence;
+    DONE(igpu_sampler_cadence(sampler, 2, power, &cadence));
+    CHECK(cadence == 5 * 1000 * 1000);
+    ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_latest(sampler, 1, power, &record));
+    // A Pascal has no GPM.
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_latest(sampler, 0, sm, &record));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(sampler, 0, sm));
+    igpu_owner owner = {.size = sizeof owner};
+    DONE(igpu_sampler_owner(sampler, (uint32_t)getpid(), &owner));
+    CHECK(owner.uid == getuid() && owner.parent_pid == (uint32_t)getppid() && *owner.name && *owner.user);
+    igpu_gpu gpu = {.size = sizeof gpu};
+    DONE(igpu_sampler_gpu(sampler, 0, &gpu));
+    gpu_0(&gpu);
+    igpu_process process = {.size = sizeof process};
+    DONE(igpu_sampler_process(sampler, 0, 0, &process));
+    process_0(&process);
+
+    // In a loop: the power of GPU 2 changes every 20 ms, which is learnt.
+    uint64_t end = igpu_monotonic() + 600 * 1000 * 1000;
+    for (uint64_t now; (now = igpu_monotonic()) < end;) {
+        DONE(igpu_sampler_tick(sampler, now, &records, &count));
+        DONE(igpu_sampler_next_due(sampler, &due));
+        if (due > now) usleep((useconds_t)((due - now) / 1000 + 1));
+    }
+    DONE(igpu_sampler_close(sampler));
+}
+
+static void lost(igpu_driver *driver) {
+    static const char *const names[] = {"gpu.power"};
+    igpu_sampler *sampler = make_sampler(driver, names, 1);
+    const igpu_record *records;
+    size_t count, events = 0;
+    nvml_sim_add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n", NULL, 0);
+    DONE(igpu_sampler_sample(sampler, &records, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (!(records[i].flags & IGPU_RECORD_EVENT)) continue;
+        CHECK(records[i].detail == IGPU_EVENT_GPU_LOST && records[i].gpu == 1 && records[i].value == 15);
+        CHECK(!strcmp(igpu_event_name(records[i].detail), "gpu lost") && records[i].metric == 65535);
+        events++;
+    }
+    CHECK(events == 1 && count == 4);
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(sampler, 1, metric("gpu.power")));
+    CHECK(igpu_last_driver_code() == 15);
+    nvml_sim_clear_faults();
+    CHECK(!strcmp(igpu_event_name(0), "unknown event") && !strcmp(igpu_event_name(UINT32_MAX), "unknown event"));
+    DONE(igpu_sampler_close(sampler));
+}
+
+static void background(igpu_driver *driver) {
+    static const char *const names[] = {"gpu.temperature"};
+    igpu_sampler *sampler = make_sampler(driver, names, 1);
+    igpu_background *background;
+    DONE(igpu_sampler_spawn(sampler, 10, &background));
+    igpu_background_state state = {.size = sizeof state};
+    do DONE(igpu_background_describe(background, &state));
+    while (state.lost < 100);
+    CHECK(state.ticks > 20);
+    DONE(igpu_background_stop(background));
+    DONE(igpu_background_stop(background));
+    igpu_record records[16];
+    size_t count = 99;
+    DONE(igpu_background_drain(background, records, 4, &count));
+    CHECK(count == 4 && records[0].value == 61 && records[0].gpu == 0);
+    DONE(igpu_background_drain(background, records, 16, &count));
+    CHECK(count == 6);
+    DONE(igpu_background_drain(background, records, 16, &count));
+    CHECK(count == 0);
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_background_pop(background, records));
+    DONE(igpu_background_close(background));
+}
+
+int main(void) {
+    igpu_driver *driver = open_driver();
+    driver_and_catalogue(driver);
+    snapshots(driver);
+    samplers(driver);
+    lost(driver);
+    background(driver);
+    DONE(igpu_driver_close(driver));
+    CHECK(nvml_sim_calls("nvmlInit_v2") == 1 && nvml_sim_calls("nvmlShutdown") == 1);
+    CHECK(nvml_sim_calls_after_shutdown() == 0);
+    puts("done");
+    return 0;
+}
