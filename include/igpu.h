@@ -499,8 +499,9 @@ const char *igpu_status_string(int32_t status);
 // What went wrong in the last call of this thread that failed, and what to do about it: one sentence in UTF-8, empty
 // before the first failure. It is not to be freed, and stays as it is until another call of this thread fails.
 //
-// Never blocks; allocates nothing, except that where the program opened the library by `dlopen` the C library makes each
-// thread's memory for it at the thread's first call. Not for signal handlers.
+// Never blocks; allocates nothing, but for this: where the program opened the library by `dlopen`, the C library makes each
+// thread's memory for it at the thread's first failure. A thread that opens a driver or makes a sampler has it made by that,
+// any other by calling this. Not for signal handlers.
 const char *igpu_last_error(void);
 
 // The driver's return code (`nvmlReturn_t`) of the last call of this thread that failed; 0 when that failure was not the
@@ -645,6 +646,14 @@ igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **recor
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_next_due(igpu_sampler *sampler, uint64_t *due);
 
+// Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
+// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
+//
+// Blocks: starts a thread. Allocates, and from then on nothing does. Not for signal handlers.
+igpu_status igpu_sampler_spawn(igpu_sampler *sampler,
+                               size_t records,
+                               igpu_background **background);
+
 // The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
 // none, and `igpu_sampler_reason` tells why.
 //
@@ -693,14 +702,6 @@ igpu_status igpu_sampler_gpu(igpu_sampler *sampler, uint32_t place, igpu_gpu *gp
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_process(igpu_sampler *sampler, uint32_t place, uint32_t number, igpu_process *process);
-
-// Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
-// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
-//
-// Blocks: starts a thread. Allocates, and from then on nothing does. Not for signal handlers.
-igpu_status igpu_sampler_spawn(igpu_sampler *sampler,
-                               size_t records,
-                               igpu_background **background);
 
 // Takes the oldest record out; `IGPU_STATUS_NO_VALUE` where there is none.
 //

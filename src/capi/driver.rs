@@ -3,9 +3,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::{
     handle::{self, Kind},
-    sized,
+    message, sized,
     status::{Failure, Outcome, guarded, igpu_status, not_null},
-    text::put,
+    text::text,
 };
 use crate::{InitFlags, Nvml};
 
@@ -82,6 +82,7 @@ pub unsafe extern "C" fn igpu_driver_open(
     driver: *mut *mut igpu_driver,
 ) -> igpu_status {
     guarded(|| {
+        message::make();
         let driver = not_null(driver)?;
         // SAFETY: the caller's pointers are to what their types say.
         let nvml = unsafe { load(sized::read(options)?)? };
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn igpu_driver_describe(driver: *mut igpu_driver, info: *m
             let nvml = &driver.0;
             let cuda = nvml.cuda_version().ok();
             let version = nvml.nvidia_driver_version().ok();
-            let mut info = igpu_driver_info {
+            Ok(igpu_driver_info {
                 size: 0,
                 gpu_count: nvml.device_count()?,
                 cuda_major: cuda.map_or(IGPU_NONE, |(major, _)| major),
@@ -139,12 +140,9 @@ pub unsafe extern "C" fn igpu_driver_describe(driver: *mut igpu_driver, info: *m
                 driver_major: version.map_or(IGPU_NONE, |(major, _)| major),
                 driver_minor: version.map_or(IGPU_NONE, |(_, minor)| minor),
                 reserved: 0,
-                driver_version: [0; 88],
-                nvml_version: [0; 88],
-            };
-            put(nvml.driver_version().ok().as_deref(), &mut info.driver_version);
-            put(nvml.nvml_version().ok().as_deref(), &mut info.nvml_version);
-            Ok(info)
+                driver_version: text(nvml.driver_version().ok().as_deref()),
+                nvml_version: text(nvml.nvml_version().ok().as_deref()),
+            })
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(info, &filled) }

@@ -3,9 +3,9 @@ use std::ffi::c_char;
 use super::{
     driver::IGPU_NONE,
     status::{igpu_status, status_of},
-    text::put,
+    text::text,
 };
-use crate::{GpuInfo, GpuProcessInfo, ProcessKind, Reading, process::Owner};
+use crate::GpuInfo;
 
 /// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_NONE`, a text empty; `igpu_snapshot_reason` tells
 /// why. Texts are UTF-8 and end with a NUL.
@@ -88,166 +88,8 @@ pub struct igpu_gpu {
     pub reserved: u32,
 }
 
-/// What a process does on a GPU. One that does two of these stands in the list twice.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub enum igpu_process_kind {
-    /// It computes.
-    Compute = 0,
-    /// It draws.
-    Graphics = 1,
-    /// It computes through MPS.
-    Mps = 2,
-}
-
-/// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_NONE`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct igpu_process {
-    /// `sizeof(igpu_process)`
-    pub size: usize,
-    /// The process id as the driver counts.
-    pub pid: u32,
-    /// What it does.
-    pub kind: igpu_process_kind,
-    /// Device memory that it holds, whole MiB.
-    pub memory: f64,
-    /// When it was started: seconds since the epoch, UTC.
-    pub create_time: f64,
-    /// The parent's pid.
-    pub parent_pid: u32,
-    /// The MIG GPU instance that it runs in.
-    pub gpu_instance: u32,
-    /// The MIG compute instance that it runs in.
-    pub compute_instance: u32,
-    /// 0.
-    pub reserved: u32,
-    /// Its name.
-    pub name: [c_char; 72],
-    /// The name of its user, or the uid as text.
-    pub user: [c_char; 40],
-    /// The parent's name.
-    pub parent_name: [c_char; 72],
-}
-
-/// Who owns a process, as far as `/proc` tells.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct igpu_owner {
-    /// `sizeof(igpu_owner)`
-    pub size: usize,
-    /// The number of its user.
-    pub uid: u32,
-    /// The parent's pid.
-    pub parent_pid: u32,
-    /// When it was started: seconds since the epoch, UTC.
-    pub create_time: f64,
-    /// Its name.
-    pub name: [c_char; 72],
-    /// The name of its user, or the uid as text.
-    pub user: [c_char; 40],
-    /// The parent's name.
-    pub parent_name: [c_char; 72],
-}
-
-/// A reading of a GPU: what one call of the driver gives.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub enum igpu_reading {
-    /// `name`
-    Name = 0,
-    /// `serial`
-    Serial = 1,
-    /// `uuid`
-    Uuid = 2,
-    /// `bios`
-    Bios = 3,
-    /// The four of `memory`.
-    Memory = 4,
-    /// `utilization_gpu` and `utilization_memory`
-    Utilization = 5,
-    /// `fan`
-    Fan = 6,
-    /// `temperature`
-    Temperature = 7,
-    /// `performance`
-    Performance = 8,
-    /// The texts of `pci`.
-    Pci = 9,
-    /// `pcie_generation`
-    PcieGeneration = 10,
-    /// `pcie_width`
-    PcieWidth = 11,
-    /// `pcie_max_generation`
-    PcieMaxGeneration = 12,
-    /// `pcie_max_width`
-    PcieMaxWidth = 13,
-    /// `clock_graphics`
-    ClockGraphics = 14,
-    /// `clock_sm`
-    ClockSm = 15,
-    /// `clock_memory`
-    ClockMemory = 16,
-    /// `clock_max_graphics`
-    ClockMaxGraphics = 17,
-    /// `clock_max_sm`
-    ClockMaxSm = 18,
-    /// `clock_max_memory`
-    ClockMaxMemory = 19,
-    /// `power_management`
-    PowerManagement = 20,
-    /// `power`
-    Power = 21,
-    /// `power_limit`
-    PowerLimit = 22,
-    /// `power_min_limit` and `power_max_limit`
-    PowerLimitConstraints = 23,
-    /// The processes that compute.
-    ComputeProcesses = 24,
-    /// The processes that draw.
-    GraphicsProcesses = 25,
-    /// The processes that compute through MPS.
-    MpsProcesses = 26,
-}
-
-/// The readings in the order of `igpu_reading`.
-pub(super) const READINGS: [(igpu_reading, Reading); 27] = [
-    (igpu_reading::Name, Reading::Name),
-    (igpu_reading::Serial, Reading::Serial),
-    (igpu_reading::Uuid, Reading::Uuid),
-    (igpu_reading::Bios, Reading::Bios),
-    (igpu_reading::Memory, Reading::Memory),
-    (igpu_reading::Utilization, Reading::Utilization),
-    (igpu_reading::Fan, Reading::Fan),
-    (igpu_reading::Temperature, Reading::Temperature),
-    (igpu_reading::Performance, Reading::Performance),
-    (igpu_reading::Pci, Reading::Pci),
-    (igpu_reading::PcieGeneration, Reading::CurrentLinkGen),
-    (igpu_reading::PcieWidth, Reading::CurrentLinkWidth),
-    (igpu_reading::PcieMaxGeneration, Reading::MaxLinkGen),
-    (igpu_reading::PcieMaxWidth, Reading::MaxLinkWidth),
-    (igpu_reading::ClockGraphics, Reading::ClockGraphics),
-    (igpu_reading::ClockSm, Reading::ClockSm),
-    (igpu_reading::ClockMemory, Reading::ClockMemory),
-    (igpu_reading::ClockMaxGraphics, Reading::MaxClockGraphics),
-    (igpu_reading::ClockMaxSm, Reading::MaxClockSm),
-    (igpu_reading::ClockMaxMemory, Reading::MaxClockMemory),
-    (igpu_reading::PowerManagement, Reading::PowerManagement),
-    (igpu_reading::Power, Reading::PowerDraw),
-    (igpu_reading::PowerLimit, Reading::PowerLimit),
-    (igpu_reading::PowerLimitConstraints, Reading::PowerLimitConstraints),
-    (igpu_reading::ComputeProcesses, Reading::ComputeProcesses),
-    (igpu_reading::GraphicsProcesses, Reading::GraphicsProcesses),
-    (igpu_reading::MpsProcesses, Reading::MpsProcesses),
-];
-
-fn text<const N: usize>(text: Option<&str>) -> [c_char; N] {
-    let mut copy = [0; N];
-    put(text, &mut copy);
-    copy
-}
-
-fn number(value: Option<impl Into<f64>>) -> f64 {
+/// A number, NaN for none.
+pub(super) fn number(value: Option<impl Into<f64>>) -> f64 {
     value.map_or(f64::NAN, Into::into)
 }
 
@@ -292,43 +134,6 @@ impl igpu_gpu {
             process_count: processes.len() as u32,
             process_total: processes.total() as u32,
             reserved: 0,
-        }
-    }
-}
-
-impl igpu_process {
-    pub(super) fn new(process: &GpuProcessInfo) -> Self {
-        Self {
-            size: 0,
-            pid: process.pid,
-            kind: match process.kind {
-                ProcessKind::Compute => igpu_process_kind::Compute,
-                ProcessKind::Graphics => igpu_process_kind::Graphics,
-                ProcessKind::Mps => igpu_process_kind::Mps,
-            },
-            memory: number(process.gpu_memory.map(|mib| mib as f64)),
-            create_time: number(process.create_time),
-            parent_pid: process.parent_pid.unwrap_or(IGPU_NONE),
-            gpu_instance: process.gpu_instance_id.unwrap_or(IGPU_NONE),
-            compute_instance: process.compute_instance_id.unwrap_or(IGPU_NONE),
-            reserved: 0,
-            name: text(process.name.as_deref()),
-            user: text(process.user.as_deref()),
-            parent_name: text(process.parent_name.as_deref()),
-        }
-    }
-}
-
-impl igpu_owner {
-    pub(super) fn new(owner: &Owner) -> Self {
-        Self {
-            size: 0,
-            uid: owner.uid.unwrap_or(IGPU_NONE),
-            parent_pid: owner.parent_pid.unwrap_or(IGPU_NONE),
-            create_time: number(owner.create_time),
-            name: text(owner.name.as_deref()),
-            user: text(owner.user.as_deref()),
-            parent_name: text(owner.parent_name.as_deref()),
         }
     }
 }

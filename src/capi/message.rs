@@ -23,8 +23,9 @@ thread_local! {
 /// What went wrong in the last call of this thread that failed, and what to do about it: one sentence in UTF-8, empty
 /// before the first failure. It is not to be freed, and stays as it is until another call of this thread fails.
 ///
-/// Never blocks; allocates nothing, except that where the program opened the library by `dlopen` the C library makes each
-/// thread's memory for it at the thread's first call. Not for signal handlers.
+/// Never blocks; allocates nothing, but for this: where the program opened the library by `dlopen`, the C library makes each
+/// thread's memory for it at the thread's first failure. A thread that opens a driver or makes a sampler has it made by that,
+/// any other by calling this. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_error() -> *const c_char {
     LAST.with(|last| last.text.get().cast_const().cast())
@@ -37,6 +38,11 @@ pub extern "C" fn igpu_last_error() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_driver_code() -> u32 {
     LAST.with(|last| last.code.get())
+}
+
+/// Has the C library make this thread's memory now.
+pub(super) fn make() {
+    std::hint::black_box(igpu_last_driver_code());
 }
 
 pub(super) fn keep(failure: &Failure) {

@@ -9,9 +9,11 @@
 //! | `message` | the sentence of a thread's last failure |
 //! | `handle` | the table that handles are looked up in |
 //! | `sized`, `text` | structs that start with their size; texts in them |
-//! | `driver`, `snapshot`, `gpu` | the driver, what there is to know of GPUs, and how that is laid out |
+//! | `driver`, `snapshot` | the driver, what there is to know of GPUs |
+//! | `gpu`, `process`, `reading` | how that is laid out, and the names of what can be missing |
 //! | `metric`, `record` | the catalogue; records and events |
-//! | `options`, `sampler`, `background`, `latest` | the sampler in the caller's loop, on its thread, and its latest values |
+//! | `options`, `sampler`, `query` | the sampler in the caller's loop, and what can be asked of it |
+//! | `background`, `latest` | the sampler on its thread, and its latest values |
 
 #![allow(non_camel_case_types, reason = "the names are those of the header")]
 
@@ -27,6 +29,10 @@ mod metric;
 
 mod gpu;
 
+mod process;
+
+mod reading;
+
 mod snapshot;
 
 mod record;
@@ -34,6 +40,8 @@ mod record;
 mod options;
 
 mod sampler;
+
+mod query;
 
 mod background;
 

@@ -1,8 +1,11 @@
 use super::{
     driver::igpu_driver,
-    gpu::{READINGS, igpu_gpu, igpu_process},
+    gpu::igpu_gpu,
     handle::{self, Kind},
-    options, sized,
+    options,
+    process::igpu_process,
+    reading::READINGS,
+    sized,
     status::{Failure, Outcome, guarded, igpu_status, not_null},
 };
 use crate::GpuInfo;

@@ -21,6 +21,13 @@ pub(super) fn put(text: Option<&str>, into: &mut [c_char]) {
     }
 }
 
+/// As [`put`], into a text of its own.
+pub(super) fn text<const N: usize>(text: Option<&str>) -> [c_char; N] {
+    let mut copy = [0; N];
+    put(text, &mut copy);
+    copy
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

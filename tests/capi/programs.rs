@@ -1,6 +1,6 @@
 //! The examples, and the C programs beside this file, in all ways.
 
-use crate::tools::in_all_ways;
+use crate::tools::{Way, compile, compiler, execute, in_all_ways, prefix, root, run, scratch};
 
 #[test]
 fn example_snapshot() {
@@ -61,4 +61,38 @@ fn a_forked_child_is_told() {
 #[test]
 fn a_hang_is_not_waited_for() {
     in_all_ways("tests/capi/hang.c", &[], done);
+}
+
+#[test]
+fn signal_handlers_read_the_latest_value() {
+    in_all_ways("tests/capi/signals.c", &[], done);
+}
+
+#[test]
+fn a_profiler_puts_itself_before_the_driver() {
+    in_all_ways("tests/capi/resolver.c", &[], done);
+}
+
+#[test]
+fn cplusplus_uses_the_library() {
+    in_all_ways("tests/capi/cplusplus.cpp", &[], |printed| {
+        assert!(printed.starts_with("not an open handle: this is no open handle of the kind"), "{printed}");
+        done(printed);
+    });
+}
+
+#[test]
+fn the_bench_measures_what_is_right() {
+    in_all_ways("benches/capi/bench.c", &["--test"], done);
+}
+
+#[test]
+fn nothing_allocates_once_a_sampler_is_made() {
+    let counter = scratch().join("libcount.so");
+    let source = root().join("tests/malloc/count.c");
+    run(compiler(false).args(["-shared", "-fPIC", "-O2", "-ftls-model=initial-exec", "-o"]).arg(&counter).arg(source));
+    let program = compile(&root().join("tests/capi/memory.c"), Way::Plain).expect("the program");
+    let library = prefix().join("lib/libigpu.so.0");
+    let library = library.to_str().expect("a path in UTF-8");
+    done(&execute(&program, Way::Plain, &[library], &[("LD_PRELOAD", counter.as_os_str())]));
 }

@@ -91,7 +91,8 @@ pub fn compile(source: &Path, way: Way) -> Option<PathBuf> {
     let rpath = |folder: &Path| format!("-Wl,-rpath,{}", folder.display());
     let lib = prefix().join("lib");
     command.args(WARNINGS).args(["-O1", "-g", "-rdynamic", "-pthread"]).arg(source);
-    command.args(package(&["--cflags", "--libs"]).split_whitespace());
+    // A program that opens the library itself is not linked with it.
+    command.arg("-Wl,--as-needed").args(package(&["--cflags", "--libs"]).split_whitespace());
     command.arg("-Wl,--no-as-needed").arg(nvml_sim::built_library().expect("the simulator"));
     run(command.args([rpath(&lib), rpath(driver())]).args(["-ldl", "-lm", "-o"]).arg(&program));
     Some(program)

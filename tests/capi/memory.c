@@ -1,0 +1,159 @@
+// Once a sampler was made nothing allocates: not sampling, not reading, not failing. libigpu is opened by dlopen, as many
+// profilers do it, which is the harder case: there the C library makes memory for a thread's last error when it is needed.
+// Runs under a library that counts calls of malloc and free (LD_PRELOAD).
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <igpu.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FUNCTIONS(EACH)                                                                                             \
+    EACH(igpu_driver_open) EACH(igpu_driver_close) EACH(igpu_metric_find) EACH(igpu_last_error)                     \
+    EACH(igpu_snapshot_create) EACH(igpu_snapshot_update) EACH(igpu_snapshot_gpu) EACH(igpu_snapshot_process)       \
+    EACH(igpu_snapshot_reason) EACH(igpu_snapshot_close) EACH(igpu_sampler_create) EACH(igpu_sampler_tick)          \
+    EACH(igpu_sampler_sample) EACH(igpu_sampler_latest) EACH(igpu_sampler_reason) EACH(igpu_sampler_period)         \
+    EACH(igpu_sampler_cadence) EACH(igpu_sampler_owner) EACH(igpu_sampler_gpu) EACH(igpu_sampler_close)             \
+    EACH(igpu_sampler_spawn) EACH(igpu_background_pop) EACH(igpu_background_drain) EACH(igpu_background_describe)   \
+    EACH(igpu_background_latest) EACH(igpu_background_close) EACH(igpu_latest_key) EACH(igpu_latest_read)           \
+    EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic)
+
+static struct {
+#define FIELD(name) __typeof__(name) *name;
+    FUNCTIONS(FIELD)
+} lib;
+
+static unsigned long (*malloc_calls)(void);
+static void (*add_faults)(const char *, char *, size_t);
+static void (*clear_faults)(void);
+
+static void load(void *from, const char *name, void *to) {
+    void *address = dlsym(from, name);
+    if (!address) {
+        fprintf(stderr, "%s is missing\n", name);
+        exit(1);
+    }
+    memcpy(to, &address, sizeof address);
+}
+
+#define CHECK(condition)                                                                                            \
+    do {                                                                                                            \
+        if (!(condition)) {                                                                                         \
+            fprintf(stderr, "%s:%d: not so: %s; the last error is: %s\n", __FILE__, __LINE__, #condition,           \
+                    lib.igpu_last_error());                                                                         \
+            exit(1);                                                                                                \
+        }                                                                                                           \
+    } while (0)
+
+static igpu_sampler *sampler;
+static igpu_snapshot *snapshot;
+static uint32_t power;
+
+static void one_round(void) {
+    const igpu_record *records;
+    size_t count;
+    uint64_t number;
+    igpu_record record;
+    igpu_owner owner = {.size = sizeof owner};
+    igpu_gpu gpu = {.size = sizeof gpu};
+    igpu_process process = {.size = sizeof process};
+    CHECK(lib.igpu_sampler_tick(sampler, lib.igpu_monotonic(), &records, &count) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_sampler_sample(sampler, &records, &count) == IGPU_STATUS_OK && count > 0);
+    lib.igpu_sampler_latest(sampler, 0, power, &record);
+    lib.igpu_sampler_reason(sampler, 0, power);
+    lib.igpu_sampler_period(sampler, 0, power, &number);
+    lib.igpu_sampler_cadence(sampler, 0, power, &number);
+    lib.igpu_sampler_owner(sampler, (uint32_t)getpid(), &owner);
+    CHECK(lib.igpu_sampler_gpu(sampler, 0, &gpu) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_snapshot_update(snapshot) == IGPU_STATUS_OK);
+    lib.igpu_snapshot_gpu(snapshot, 0, &gpu);
+    lib.igpu_snapshot_process(snapshot, 0, 0, &process);
+    lib.igpu_snapshot_reason(snapshot, 0, IGPU_READING_SERIAL);
+    // Failures of all kinds, with their sentences.
+    CHECK(lib.igpu_sampler_latest(sampler, 99, power, &record) == IGPU_STATUS_NO_SUCH_GPU);
+    CHECK(lib.igpu_sampler_latest(sampler, 0, 9999, &record) == IGPU_STATUS_NO_SUCH_METRIC);
+    CHECK(lib.igpu_metric_find("no such metric", &power) == IGPU_STATUS_NO_SUCH_METRIC);
+    CHECK(strstr(lib.igpu_last_error(), "\"no such metric\""));
+    CHECK(lib.igpu_sampler_tick(NULL, 0, NULL, NULL) == IGPU_STATUS_NULL_POINTER);
+    CHECK(lib.igpu_sampler_tick((igpu_sampler *)&record, 0, NULL, NULL) == IGPU_STATUS_INVALID_HANDLE);
+    gpu.size = 3;
+    CHECK(lib.igpu_snapshot_gpu(snapshot, 0, &gpu) == IGPU_STATUS_WRONG_SIZE);
+    CHECK(*lib.igpu_status_string(5) && *lib.igpu_event_name(5));
+}
+
+static unsigned long rounds(int count) {
+    unsigned long before = malloc_calls();
+    for (int i = 0; i < count; i++) {
+        one_round();
+        if (malloc_calls() != before) {
+            fprintf(stderr, "round %d: %lu calls\n", i, malloc_calls() - before);
+            return malloc_calls() - before;
+        }
+    }
+    return 0;
+}
+
+static void *in_another_thread(void *nothing) {
+    // The one call that may: it makes this thread's last error.
+    lib.igpu_last_error();
+    CHECK(rounds(100) == 0);
+    return nothing;
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    if (!library) return fprintf(stderr, "%s\n", dlerror()), 1;
+#define LOAD(name) load(library, #name, &lib.name);
+    FUNCTIONS(LOAD)
+    load(RTLD_DEFAULT, "malloc_calls", &malloc_calls);
+    load(RTLD_DEFAULT, "nvml_sim_add_faults", &add_faults);
+    load(RTLD_DEFAULT, "nvml_sim_clear_faults", &clear_faults);
+    unsigned long before = malloc_calls();
+    free(strdup("something"));
+    CHECK(malloc_calls() - before == 2);
+
+    igpu_driver *driver;
+    static const char *const names[] = {"gpu.power", "gpu.utilization", "gpu.process.memory", "gpu.power.samples", "gpu.energy"};
+    igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 5, .budget = 1,
+                                    .flags = IGPU_SAMPLER_GPU_INFO};
+    CHECK(lib.igpu_driver_open(NULL, &driver) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_sampler_create(driver, &options, &sampler) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_snapshot_create(driver, NULL, &snapshot) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_metric_find("gpu.power", &power) == IGPU_STATUS_OK);
+    // From the first call on.
+    CHECK(rounds(1000) == 0);
+    add_faults("[[fault]]\ngpu = 0\nreturn = 'GPU_IS_LOST'\n[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 999\n", NULL, 0);
+    CHECK(rounds(300) == 0);
+    clear_faults();
+    CHECK(rounds(300) == 0);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, in_another_thread, NULL) == 0);
+    pthread_join(thread, NULL);
+
+    // The background sampler, as this thread drives it.
+    igpu_background *background;
+    igpu_latest *latest;
+    uint32_t key;
+    CHECK(lib.igpu_sampler_spawn(sampler, 64, &background) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_background_latest(background, &latest) == IGPU_STATUS_OK);
+    before = malloc_calls();
+    CHECK(lib.igpu_latest_key(latest, 0, power, &key) == IGPU_STATUS_OK);
+    igpu_background_state state = {.size = sizeof state};
+    do {
+        igpu_record records[16];
+        size_t count;
+        CHECK(lib.igpu_background_drain(background, records, 16, &count) == IGPU_STATUS_OK);
+        lib.igpu_background_pop(background, records);
+        lib.igpu_latest_read(latest, key, records);
+        lib.igpu_latest_read(latest, 9999, records);
+        CHECK(lib.igpu_background_describe(background, &state) == IGPU_STATUS_OK);
+    } while (state.ticks < 20);
+    CHECK(malloc_calls() == before);
+    CHECK(lib.igpu_background_close(background) == IGPU_STATUS_OK && lib.igpu_latest_close(latest) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_snapshot_close(snapshot) == IGPU_STATUS_OK && lib.igpu_driver_close(driver) == IGPU_STATUS_OK);
+    puts("done");
+    return 0;
+}

@@ -1,0 +1,96 @@
+// The latest value read by a signal handler, whatever the program is doing when the signal comes: taking records out, asking
+// for the state, failing, or closing the very reader.
+#define _DEFAULT_SOURCE
+#include "check.h"
+#include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static igpu_latest *volatile latest;
+static uint32_t key;
+static volatile sig_atomic_t done, missing, closed, wrong, moved;
+
+static void on_signal(int signal) {
+    (void)signal;
+    char before = *igpu_last_error();
+    igpu_record record;
+    switch (igpu_latest_read(latest, key, &record)) {
+    case IGPU_STATUS_OK:
+        if (record.value != 122.23 || record.gpu != 0) wrong = 1;
+        done = done + 1;
+        break;
+    case IGPU_STATUS_NO_VALUE: missing = missing + 1; break;
+    case IGPU_STATUS_BUSY: // It interrupted the closing.
+    case IGPU_STATUS_INVALID_HANDLE: closed = closed + 1; break;
+    default: wrong = 1;
+    }
+    if (*igpu_last_error() != before) moved = 1;
+}
+
+// Another thread that reads it all the while.
+static void *read_on(void *end) {
+    while (!*(volatile int *)end) {
+        igpu_record record;
+        igpu_status status = igpu_latest_read(latest, key, &record);
+        CHECK(status == IGPU_STATUS_OK || status == IGPU_STATUS_NO_VALUE || status == IGPU_STATUS_INVALID_HANDLE ||
+              status == IGPU_STATUS_BUSY);
+        CHECK(status != IGPU_STATUS_OK || record.value == 122.23);
+    }
+    return NULL;
+}
+
+int main(void) {
+    static const char *const names[] = {"gpu.power"};
+    igpu_driver *driver = open_driver();
+    igpu_sampler *sampler = make_sampler(driver, names, 1);
+    igpu_background *background;
+    igpu_latest *first;
+    DONE(igpu_sampler_spawn(sampler, 256, &background));
+    DONE(igpu_background_latest(background, &first));
+    latest = first;
+    DONE(igpu_latest_key(first, 0, metric("gpu.power"), &key));
+    volatile int end = 0;
+    pthread_t reader;
+    sigset_t set, old;
+    sigfillset(&set);
+    pthread_sigmask(SIG_SETMASK, &set, &old);
+    CHECK(!pthread_create(&reader, NULL, read_on, (void *)&end));
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval timer = {.it_interval = {.tv_usec = 200}, .it_value = {.tv_usec = 200}};
+    setitimer(ITIMER_REAL, &timer, NULL);
+    static igpu_record records[64];
+    for (uint64_t until = igpu_monotonic() + 300 * 1000 * 1000; igpu_monotonic() < until;) {
+        size_t count;
+        DONE(igpu_background_drain(background, records, 64, &count));
+        igpu_background_state state = {.size = sizeof state};
+        DONE(igpu_background_describe(background, &state));
+        CHECK(igpu_sampler_close(NULL) == IGPU_STATUS_NULL_POINTER);
+        CHECK(!strcmp(igpu_last_error(), "the handle is NULL"));
+    }
+    // Readers opened and closed under the handler. The one that it knows is always the last.
+    for (int i = 0; i < 500; i++) {
+        igpu_latest *next, *before = latest;
+        DONE(igpu_background_latest(background, &next));
+        igpu_status status;
+        do status = igpu_latest_close(before);
+        while (status == IGPU_STATUS_BUSY);
+        CHECK(status == IGPU_STATUS_OK);
+        if (i % 50 == 0) usleep(500);
+        latest = next;
+    }
+    DONE(igpu_background_close(background));
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    end = 1;
+    pthread_join(reader, NULL);
+    igpu_latest *last = latest;
+    DONE(igpu_latest_close(last));
+    DONE(igpu_driver_close(driver));
+    CHECK(!wrong && !moved && done >= 10);
+    fprintf(stderr, "%d values, %d times none, %d times closed\n", (int)done, (int)missing, (int)closed);
+    puts("done");
+    return 0;
+}
