@@ -10,7 +10,8 @@ fn main() {
     name_c_library();
 }
 
-/// Gives the C library its soname, which changes when a program that was linked with an older one could not run with it.
+/// Gives the C library its soname, which changes when a program that was linked with an older one could not run with it. And
+/// has it stay when a program closes it that had opened it by `dlopen`: a thread that hangs in the driver is still in it.
 ///
 /// Only where `scripts/install-capi` asks for it: it makes the shared library of this package by `cargo rustc
 /// --crate-type`, and cargo, whose manifest knows of none, has no instruction for one that would leave test programs out.
@@ -19,6 +20,7 @@ fn name_c_library() {
     println!("cargo::rerun-if-env-changed=IGPU_SHARED_LIBRARY");
     if std::env::var_os("IGPU_SHARED_LIBRARY").is_some() {
         println!("cargo::rustc-link-arg=-Wl,-soname,libigpu.so.{ABI}");
+        println!("cargo::rustc-link-arg=-Wl,-z,nodelete");
     }
 }
 

@@ -10,8 +10,8 @@ fn what_is_installed_is_whole() {
     found.sort();
     let lib = ["lib/libigpu.a", "lib/libigpu.so", "lib/libigpu.so.0", "lib/libigpu.so.0.2.0", "lib/pkgconfig/igpu.pc"];
     assert_eq!(found, [&["include/igpu.h"], &lib[..]].concat());
-    let soname = run(Command::new("readelf").arg("-d").arg(prefix().join("lib/libigpu.so")));
-    assert!(soname.contains("Library soname: [libigpu.so.0]"), "{soname}");
+    let dynamic = run(Command::new("readelf").arg("-d").arg(prefix().join("lib/libigpu.so")));
+    assert!(dynamic.contains("Library soname: [libigpu.so.0]") && dynamic.contains("NODELETE"), "{dynamic}");
     assert_eq!(package(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
     let size = fs::metadata(prefix().join("lib/libigpu.so")).unwrap().len();
     assert!(size < 1 << 20, "the shared library has {size} bytes");
