@@ -16,9 +16,30 @@ pub fn header() -> Result<String, Box<dyn Error>> {
     let header = cbindgen::Builder::new().with_config(config).with_src(root().join("src/capi/mod.rs")).generate()?;
     let mut text = Vec::new();
     header.write(&mut text);
-    let mut text = String::from_utf8(text)?;
-    while text.contains("\n\n\n") {
-        text = text.replace("\n\n\n", "\n\n");
+    Ok(tidied(&String::from_utf8(text)?))
+}
+
+/// cbindgen leaves empty lines, and gives each parameter a line where all would fit into one.
+fn tidied(text: &str) -> String {
+    let mut tidy = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.is_empty() && tidy.ends_with("\n\n") {
+            continue;
+        }
+        tidy += line;
+        let is_function = line.starts_with("igpu_status ") && line.ends_with(',');
+        let parameters: Vec<&str> = if is_function {
+            std::iter::from_fn(|| lines.next_if(|next| next.starts_with(' '))).collect()
+        } else {
+            vec![]
+        };
+        let one_line = parameters.iter().map(|parameter| parameter.trim_start().len() + 1).sum::<usize>();
+        for parameter in &parameters {
+            let fits = line.len() + one_line <= 120;
+            tidy += &if fits { format!(" {}", parameter.trim_start()) } else { format!("\n{parameter}") };
+        }
+        tidy.push('\n');
     }
-    Ok(text)
+    tidy
 }

@@ -3,7 +3,7 @@
  * Generated from igpu's sources. Not edited by hand. Licence: MIT or Apache-2.0, at your choice.
  *
  * Functions answer a status, IGPU_STATUS_OK (0) when all went well; what they give goes to where their last pointers say,
- * which are left as they are on failure. igpu_last_error has the sentence of a failure.
+ * which are left as they are on failure (but IGPU_STATUS_TOO_SMALL). igpu_last_error has the sentence of a failure.
  *
  * Handles are opaque and never dereferenced. One that was closed, is of another kind, or belongs to the parent process is
  * told by a status. A handle is used by one thread at a time; a second one gets IGPU_STATUS_BUSY and changes nothing. Any
@@ -535,10 +535,7 @@ igpu_status igpu_driver_count_gpus(igpu_driver *driver, uint32_t *count);
 // `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
 //
 // Blocks: asks the driver. Allocates. Reads the environment, which no other thread may be changing. Not for signal handlers.
-igpu_status igpu_driver_visible_gpus(igpu_driver *driver,
-                                     uint32_t *indices,
-                                     size_t capacity,
-                                     size_t *count);
+igpu_status igpu_driver_visible_gpus(igpu_driver *driver, uint32_t *indices, size_t capacity, size_t *count);
 
 // The version of this library: `0.2.0 (nvml.h 13.5.37, commit ...)`. The text stays for ever.
 //
@@ -564,9 +561,7 @@ igpu_status igpu_metric_describe(uint32_t metric, igpu_metric_info *info);
 //
 // Blocks: asks the driver, reads `/proc`, and where the names of users come from a server, asks that. Allocates. Not for
 // signal handlers.
-igpu_status igpu_snapshot_create(igpu_driver *driver,
-                                 const igpu_snapshot_options *options,
-                                 igpu_snapshot **snapshot);
+igpu_status igpu_snapshot_create(igpu_driver *driver, const igpu_snapshot_options *options, igpu_snapshot **snapshot);
 
 // Closes a snapshot.
 //
@@ -630,10 +625,7 @@ igpu_status igpu_sampler_close(igpu_sampler *sampler);
 // lost is no failure of this call: events tell of it.
 //
 // Blocks: asks the driver. Allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_tick(igpu_sampler *sampler,
-                              uint64_t now,
-                              const igpu_record **records,
-                              size_t *count);
+igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now, const igpu_record **records, size_t *count);
 
 // Reads everything now, whatever is due, and refills the `igpu_gpu` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
 // for. What rests, or belongs to a GPU that is lost or asleep, is left out. Records as with `igpu_sampler_tick`.
@@ -650,35 +642,25 @@ igpu_status igpu_sampler_next_due(igpu_sampler *sampler, uint64_t *due);
 // 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 //
 // Blocks: starts a thread. Allocates, and from then on nothing does. Not for signal handlers.
-igpu_status igpu_sampler_spawn(igpu_sampler *sampler,
-                               size_t records,
-                               igpu_background **background);
+igpu_status igpu_sampler_spawn(igpu_sampler *sampler, size_t records, igpu_background **background);
 
 // The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
 // none, and `igpu_sampler_reason` tells why.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_latest(igpu_sampler *sampler,
-                                uint32_t gpu,
-                                uint32_t metric,
-                                igpu_record *record);
+igpu_status igpu_sampler_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
 
 // Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
 // `IGPU_STATUS_OK` where it was read.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_reason(igpu_sampler *sampler,
-                                uint32_t gpu,
-                                uint32_t metric);
+igpu_status igpu_sampler_reason(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
 
 // How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_VALUE`
 // while that is unknown, as it stays for a signal that does not change.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_period(igpu_sampler *sampler,
-                                uint32_t gpu,
-                                uint32_t metric,
-                                uint64_t *period);
+igpu_status igpu_sampler_period(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, uint64_t *period);
 
 // How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
 //
@@ -688,9 +670,7 @@ igpu_status igpu_sampler_cadence(igpu_sampler *sampler, uint32_t gpu, uint32_t m
 // Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_owner(igpu_sampler *sampler,
-                               uint32_t pid,
-                               igpu_owner *owner);
+igpu_status igpu_sampler_owner(igpu_sampler *sampler, uint32_t pid, igpu_owner *owner);
 
 // The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
 // `IGPU_SAMPLER_GPU_INFO`.
@@ -712,10 +692,7 @@ igpu_status igpu_background_pop(igpu_background *background, igpu_record *record
 // that is as many as `capacity`, there may be more.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_background_drain(igpu_background *background,
-                                  igpu_record *records,
-                                  size_t capacity,
-                                  size_t *count);
+igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
 
 // How the sampler does.
 //
@@ -726,8 +703,7 @@ igpu_status igpu_background_describe(igpu_background *background, igpu_backgroun
 // after the sampler.
 //
 // Never blocks; allocates. Not for signal handlers.
-igpu_status igpu_background_latest(igpu_background *background,
-                                   igpu_latest **latest);
+igpu_status igpu_background_latest(igpu_background *background, igpu_latest **latest);
 
 // Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
 // `IGPU_STATUS_GIVEN_UP`. What was recorded can still be taken out after.
@@ -750,9 +726,7 @@ igpu_status igpu_latest_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, 
 // a few tries met a write.
 //
 // Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
-igpu_status igpu_latest_read(igpu_latest *latest,
-                             uint32_t key,
-                             igpu_record *record);
+igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);
 
 // Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
 //

@@ -79,8 +79,6 @@ pub unsafe extern "C" fn igpu_background_drain(
 ) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
-        // SAFETY: the caller's pointer is to a number.
-        unsafe { count.write(0) };
         let records = not_null(records)?;
         if capacity == 0 {
             return Err(Failure::Told(igpu_status::TooSmall, "the array has no room for a single record"));
@@ -96,7 +94,7 @@ pub unsafe extern "C" fn igpu_background_drain(
             }
             Ok(taken)
         })?;
-        // SAFETY: as above.
+        // SAFETY: the caller's pointer is to a number.
         unsafe { count.write(taken) };
         Ok(())
     })
