@@ -66,19 +66,26 @@ static const char *where(const struct sample *sample) {
     return "elsewhere";
 }
 
+// The mean of the values that there were.
+static void show_mean(double sum, int count, const char *unit) {
+    if (count > 0) printf("  %6.2f %s", sum / count, unit);
+    else printf("     n/a %s", unit);
+}
+
 static void histogram(const char *name) {
-    int count = 0, tagged = 0;
+    int count = 0, powers = 0, utilizations = 0;
     double watts = 0, percent = 0;
     for (int i = 0; i < taken; i++) {
         if (strcmp(where(&samples[i]), name) != 0) continue;
         count++;
-        if (isnan(samples[i].power) || isnan(samples[i].utilization)) continue;
-        tagged++;
-        watts += samples[i].power;
-        percent += samples[i].utilization;
+        if (!isnan(samples[i].power)) watts += samples[i].power, powers++;
+        if (!isnan(samples[i].utilization)) percent += samples[i].utilization, utilizations++;
     }
     if (count == 0) return;
-    printf("%-10s %4d samples, GPU at %6.2f W and %5.1f %%  ", name, count, watts / tagged, percent / tagged);
+    printf("%-10s %4d samples, GPU at", name, count);
+    show_mean(watts, powers, "W");
+    show_mean(percent, utilizations, "%");
+    printf("  ");
     for (int i = 0; i < 40 * count / taken; i++) putchar('#');
     putchar('\n');
 }

@@ -23,7 +23,9 @@ int main(void) {
         igpu_status answer = round == 0 ? igpu_background_stop(background) : igpu_background_close(background);
         uint64_t took = igpu_monotonic() - before;
         CHECK(answer == IGPU_STATUS_GIVEN_UP && strstr(igpu_last_error(), "given up"));
-        if (!slow || !*slow) CHECK(took < 100 * 1000 * 1000);
+        fprintf(stderr, "%s took %.1f ms\n", round == 0 ? "stop" : "close", (double)took / 1e6);
+        // 80 ms, and what a busy machine takes on top.
+        if (!slow || !*slow) CHECK(took < 250 * 1000 * 1000);
         if (round == 0) {
             // What was recorded is still there, and to stop again gives the same answer at once.
             DONE(igpu_background_pop(background, &record));

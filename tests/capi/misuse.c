@@ -3,6 +3,7 @@
 #include "check.h"
 #include <math.h>
 #include <pthread.h>
+#include <time.h>
 
 static igpu_record record;
 static const igpu_record *records;
@@ -241,7 +242,7 @@ static void too_many(void) {
 static igpu_sampler *shared;
 
 static void *tick_shared(void *busy) {
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 30000; i++) {
         const igpu_record *own;
         size_t n;
         igpu_status status = igpu_sampler_tick(shared, igpu_monotonic(), &own, &n);
@@ -259,6 +260,7 @@ static void threads(void) {
     pthread_t workers[2];
     int busy[2] = {0};
     for (int i = 0; i < 2; i++) CHECK(!pthread_create(&workers[i], NULL, tick_shared, &busy[i]));
+    nanosleep(&(struct timespec){.tv_nsec = 2 * 1000 * 1000}, NULL);
     igpu_status status;
     do status = igpu_sampler_close(shared);
     while (status == IGPU_STATUS_BUSY);

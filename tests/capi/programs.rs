@@ -9,6 +9,10 @@ fn example_snapshot() {
         assert_eq!(lines.len(), 4, "{printed}");
         assert_eq!(lines[0], "0 GeForce GTX 1080 Ti: 122.23 W, 44 % busy, 10799 MiB used, 2 processes");
     });
+    let gpus = [("workstation", 4), ("hgx-h100", 8), ("mig", 2), ("laptop", 1), ("old-driver", 2), ("empty", 0)];
+    on_every_scenario("examples/c/snapshot.c", &[], |scenario, printed| {
+        assert!(gpus.contains(&(scenario, printed.lines().count())), "{scenario}: {printed}");
+    });
 }
 
 #[test]
@@ -20,6 +24,9 @@ fn example_background() {
         assert!(printed.ends_with(" 0 records lost\n"), "{printed}");
         assert!(!printed.contains("unknown event") && !printed.contains(": 0 values"), "{printed}");
     });
+    on_every_scenario("examples/c/background.c", &["0.2"], |scenario, printed| {
+        assert_eq!(printed.contains(": 0 values"), scenario == "empty", "{scenario}: {printed}");
+    });
 }
 
 #[test]
@@ -28,10 +35,18 @@ fn example_sigprof() {
         // GPU 0 of the workstation is constant.
         let tagged = |name: &str| {
             let line = printed.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-            line.contains("GPU at 122.23 W and  44.0 %") && line.ends_with('#')
+            line.contains("GPU at  122.23 W   44.00 %") && line.ends_with('#')
         };
         assert!(tagged("count") && tagged("draw_roots"), "{printed}");
     });
+}
+
+/// What an example prints on each machine that can be simulated.
+fn on_every_scenario(example: &str, arguments: &[&str], look: impl Fn(&str, &str)) {
+    let program = compile(&root().join(example), Way::Plain).expect("the example");
+    for scenario in nvml_sim::Scenario::names() {
+        look(scenario, &execute(&program, Way::Plain, arguments, &[("NVML_SIM_SCENARIO", scenario.as_ref())]));
+    }
 }
 
 fn done(printed: &str) {
