@@ -181,6 +181,46 @@ static void compare(const char *name, int how_many, int slow, int test) {
     if (igpu_sampler_close(sampler) || igpu_driver_close(driver)) fail(name);
 }
 
+// What a call costs that does next to nothing, and what a signal handler's does.
+static igpu_latest *latest;
+static uint32_t key;
+static double next_due(void) {
+    uint64_t due;
+    if (igpu_sampler_next_due(sampler, &due)) fail("next_due");
+    return (double)due;
+}
+static double read_latest(void) {
+    igpu_record record;
+    if (igpu_latest_read(latest, key, &record)) fail("latest");
+    return record.value;
+}
+
+static void alone(const char *name, double (*client)(void), int test) {
+    static double times[ROUNDS];
+    if (test) return;
+    for (int round = 0; round < ROUNDS; round++) times[round] = turn(client, 1000);
+    printf("| %s | | %.1f | |\n", name, median(times, ROUNDS));
+}
+
+static void single_calls(int test) {
+    static const char *const names[] = {"gpu.power"};
+    static const uint64_t hour[] = {3600ull * 1000000000};
+    igpu_driver *driver;
+    igpu_background *background;
+    uint32_t power;
+    igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .cadences = hour};
+    if (igpu_driver_open(NULL, &driver) || igpu_sampler_create(driver, &options, &sampler)) fail("a sampler");
+    alone("igpu_sampler_next_due: the border alone", next_due, test);
+    if (igpu_metric_find(names[0], &power) || igpu_sampler_spawn(sampler, 64, &background) ||
+        igpu_background_latest(background, &latest) || igpu_latest_key(latest, 0, power, &key))
+        fail("a background sampler");
+    igpu_record record;
+    while (igpu_latest_read(latest, key, &record) == IGPU_STATUS_NO_VALUE) {}
+    if (igpu_background_stop(background)) fail("the thread");
+    alone("igpu_latest_read", read_latest, test);
+    if (igpu_latest_close(latest) || igpu_background_close(background) || igpu_driver_close(driver)) fail("closing");
+}
+
 int main(int argc, char **argv) {
     int test = argc > 1 && !strcmp(argv[1], "--test");
     char scenario[512] = "[driver]\nclock = { frozen_at_s = 10 }\n", error[512];
@@ -190,6 +230,7 @@ int main(int argc, char **argv) {
     compare("tick of 8 metrics, 1 GPU", 1, 0, test);
     compare("tick of 8 metrics, 8 GPUs", 8, 0, test);
     compare("tick of 8 metrics, 1 GPU, calls of 0.3 us", 1, 1000, test);
+    single_calls(test);
     if (test) puts("done");
     return 0;
 }
