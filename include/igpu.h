@@ -127,7 +127,7 @@ typedef enum {
     // The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its metrics stop, those of
     // other GPUs do not.
     IGPU_EVENT_GPU_LOST = 1,
-    // The GPU answers again.
+    // The GPU answers again after it was lost, or the call that hung has returned.
     IGPU_EVENT_GPU_BACK = 2,
     // The metric was refused twice in a row and rests; value: the driver's return code.
     IGPU_EVENT_METRIC_RESTS = 3,
@@ -147,6 +147,9 @@ typedef enum {
     IGPU_EVENT_GPU_AWAKE = 10,
     // Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
     IGPU_EVENT_ENERGY_GAP = 11,
+    // A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
+    // does, which `IGPU_EVENT_GPU_BACK` tells; other GPUs are read on. In the background only.
+    IGPU_EVENT_GPU_HUNG = 12,
 } igpu_event;
 
 // A reading of a GPU: what one call of the driver gives.
@@ -208,7 +211,8 @@ typedef enum {
 } igpu_reading;
 
 // A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
-// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told.
+// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told. A
+// second thread watches it: when a call of the driver hangs, it goes on with the other GPUs in its place.
 typedef struct igpu_background igpu_background;
 
 // The driver, loaded and initialised. The handles made from it stay good when it is closed.
@@ -435,6 +439,9 @@ typedef struct {
     uint32_t process_capacity;
     // `IGPU_SAMPLER_LEAVE_ASLEEP`, `IGPU_SAMPLER_GPU_INFO`, or 0.
     uint32_t flags;
+    // After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
+    // and goes on with the others, at least 1 ms; 0: 50 ms.
+    uint64_t hang_after;
 } igpu_sampler_options;
 
 // One value of one metric of one GPU at one moment, or an event. Arrays of it are handed over as they lie in memory, so
@@ -478,12 +485,12 @@ typedef struct {
 typedef struct {
     // `sizeof(igpu_background_state)`
     size_t size;
-    // How many ticks there were.
+    // How many ticks there were in which something was due.
     uint64_t ticks;
     // How many records were lost since the start, because they were not taken out in time.
     uint64_t lost;
-    // How many nanoseconds ago the thread last came by. More than 40 ms says that it is in a driver call: slow, or one that
-    // hangs.
+    // For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
+    // came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
     uint64_t silence;
 } igpu_background_state;
 
@@ -641,7 +648,8 @@ igpu_status igpu_sampler_next_due(igpu_sampler *sampler, uint64_t *due);
 // Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
 // 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 //
-// Blocks: starts a thread. Allocates, and from then on nothing does. Not for signal handlers.
+// Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
+// driver hangs. Not for signal handlers.
 igpu_status igpu_sampler_spawn(igpu_sampler *sampler, size_t records, igpu_background **background);
 
 // The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
@@ -698,6 +706,12 @@ igpu_status igpu_background_drain(igpu_background *background, igpu_record *reco
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_background_describe(igpu_background *background, igpu_background_state *state);
+
+// The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
+// NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+//
+// Never blocks; allocates nothing. Not for signal handlers.
+igpu_status igpu_background_hung(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
 
 // Makes a reader of the latest values, for other threads and for signal handlers. It is to be closed by itself, before or
 // after the sampler.

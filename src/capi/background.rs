@@ -8,7 +8,8 @@ use super::{
 use crate::sampler::{Background, Stopped};
 
 /// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
-/// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told.
+/// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told. A
+/// second thread watches it: when a call of the driver hangs, it goes on with the other GPUs in its place.
 pub struct igpu_background {
     background: Background,
     /// The indices of its GPUs.
@@ -27,12 +28,12 @@ impl Kind for igpu_background {
 pub struct igpu_background_state {
     /// `sizeof(igpu_background_state)`
     pub size: usize,
-    /// How many ticks there were.
+    /// How many ticks there were in which something was due.
     pub ticks: u64,
     /// How many records were lost since the start, because they were not taken out in time.
     pub lost: u64,
-    /// How many nanoseconds ago the thread last came by. More than 40 ms says that it is in a driver call: slow, or one that
-    /// hangs.
+    /// For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
+    /// came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
     pub silence: u64,
 }
 
@@ -115,6 +116,42 @@ pub unsafe extern "C" fn igpu_background_describe(
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(state, &filled) }
+    })
+}
+
+/// The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
+/// NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_hung(
+    background: *mut igpu_background,
+    gpus: *mut u32,
+    capacity: usize,
+    count: *mut usize,
+) -> igpu_status {
+    guarded(|| {
+        let count = not_null(count)?;
+        if capacity > 0 {
+            not_null(gpus)?;
+        }
+        let hung = handle::change(background, |own| {
+            let mut hung = 0;
+            for gpu in own.background.hung() {
+                if hung < capacity {
+                    // SAFETY: the caller's array has room for `capacity` numbers.
+                    unsafe { gpus.add(hung).write(gpu) };
+                }
+                hung += 1;
+            }
+            Ok(hung)
+        })?;
+        // SAFETY: the caller's pointer is to a number.
+        unsafe { count.write(hung) };
+        if capacity > 0 && capacity < hung {
+            return Err(Failure::Told(igpu_status::TooSmall, "more GPUs hang than the array has room for"));
+        }
+        Ok(())
     })
 }
 

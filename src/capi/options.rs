@@ -45,6 +45,9 @@ pub struct igpu_sampler_options {
     pub process_capacity: u32,
     /// `IGPU_SAMPLER_LEAVE_ASLEEP`, `IGPU_SAMPLER_GPU_INFO`, or 0.
     pub flags: u32,
+    /// After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
+    /// and goes on with the others, at least 1 ms; 0: 50 ms.
+    pub hang_after: u64,
 }
 
 /// The most processes that room is made for.
@@ -75,6 +78,9 @@ pub(super) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
     }
     if let Some(room) = processes(options.process_capacity)? {
         builder = builder.process_capacity(room);
+    }
+    if options.hang_after > 0 {
+        builder = builder.hang_after(Duration::from_nanos(options.hang_after));
     }
     Ok(builder)
 }

@@ -46,7 +46,7 @@ pub enum igpu_event {
     /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its metrics stop, those of
     /// other GPUs do not.
     GpuLost = 1,
-    /// The GPU answers again.
+    /// The GPU answers again after it was lost, or the call that hung has returned.
     GpuBack = 2,
     /// The metric was refused twice in a row and rests; value: the driver's return code.
     MetricRests = 3,
@@ -66,10 +66,13 @@ pub enum igpu_event {
     GpuAwake = 10,
     /// Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
     EnergyGap = 11,
+    /// A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
+    /// does, which `IGPU_EVENT_GPU_BACK` tells; other GPUs are read on. In the background only.
+    GpuHung = 12,
 }
 
 /// Each event: the library's, the header's, and its name.
-const EVENTS: [(Event, igpu_event, &CStr); 11] = [
+const EVENTS: [(Event, igpu_event, &CStr); 12] = [
     (Event::GPU_LOST, igpu_event::GpuLost, c"gpu lost"),
     (Event::GPU_BACK, igpu_event::GpuBack, c"gpu back"),
     (Event::METRIC_RESTS, igpu_event::MetricRests, c"metric rests"),
@@ -81,6 +84,7 @@ const EVENTS: [(Event, igpu_event, &CStr); 11] = [
     (Event::GPU_ASLEEP, igpu_event::GpuAsleep, c"gpu asleep"),
     (Event::GPU_AWAKE, igpu_event::GpuAwake, c"gpu awake"),
     (Event::ENERGY_GAP, igpu_event::EnergyGap, c"energy gap"),
+    (Event::GPU_HUNG, igpu_event::GpuHung, c"gpu hung"),
 ];
 
 /// A record of the library is handed to C as it lies.

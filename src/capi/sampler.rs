@@ -117,7 +117,8 @@ pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due: 
 /// Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
 /// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 ///
-/// Blocks: starts a thread. Allocates, and from then on nothing does. Not for signal handlers.
+/// Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
+/// driver hangs. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_spawn(
     sampler: *mut igpu_sampler,

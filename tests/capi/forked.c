@@ -34,6 +34,7 @@ static void in_the_child(void) {
     ANSWERS(forked, igpu_background_pop(background, &record));
     ANSWERS(forked, igpu_background_drain(background, &record, 1, &size));
     ANSWERS(forked, igpu_background_describe(background, &state));
+    ANSWERS(forked, igpu_background_hung(background, NULL, 0, &size));
     ANSWERS(forked, igpu_background_stop(background));
     CHECK(igpu_latest_read(latest, key, &record) == forked);
     CHECK(strstr(igpu_last_error(), "igpu_driver_open"));

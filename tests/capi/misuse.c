@@ -54,6 +54,7 @@ static void every_function_answers(igpu_status status, void *handle) {
     ANSWERS(status, igpu_background_pop(handle, &record));
     ANSWERS(status, igpu_background_drain(handle, &record, 1, &count));
     ANSWERS(status, igpu_background_describe(handle, &state));
+    ANSWERS(status, igpu_background_hung(handle, indices, 4, &count));
     ANSWERS(status, igpu_background_latest(handle, &latest));
     ANSWERS(status, igpu_background_stop(handle));
     ANSWERS(status, igpu_background_close(handle));
@@ -138,6 +139,8 @@ static void null_places(void) {
     ANSWERS(null, igpu_background_drain(background, &record, 1, NULL));
     ANSWERS(IGPU_STATUS_TOO_SMALL, igpu_background_drain(background, &record, 0, &count));
     ANSWERS(null, igpu_background_describe(background, NULL));
+    ANSWERS(null, igpu_background_hung(background, NULL, 1, &count));
+    ANSWERS(null, igpu_background_hung(background, indices, 4, NULL));
     ANSWERS(null, igpu_background_latest(background, NULL));
     igpu_latest *latest;
     DONE(igpu_background_latest(background, &latest));
