@@ -104,6 +104,8 @@ int main(int argc, char **argv) {
         igpu_latest_key(latest, 0, metrics[0], &power) || igpu_latest_key(latest, 0, metrics[1], &utilization))
         return fprintf(stderr, "%s\n", igpu_last_error()), 1;
 
+    // The sampler's thread has its first values within milliseconds.
+    for (int i = 0; i < 1000 && isnan(read_latest(power)); i++) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     // The first backtrace loads a library, which a signal handler may not.
     samples[0].depth = backtrace(samples[0].stack, DEPTH);
     struct sigaction action = {.sa_handler = on_sigprof, .sa_flags = SA_RESTART};

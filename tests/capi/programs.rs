@@ -9,9 +9,10 @@ fn example_snapshot() {
         assert_eq!(lines.len(), 4, "{printed}");
         assert_eq!(lines[0], "0 GeForce GTX 1080 Ti: 122.23 W, 44 % busy, 10799 MiB used, 2 processes");
     });
-    let gpus = [("workstation", 4), ("hgx-h100", 8), ("mig", 2), ("laptop", 1), ("old-driver", 2), ("empty", 0)];
     on_every_scenario("examples/c/snapshot.c", &[], |scenario, printed| {
-        assert!(gpus.contains(&(scenario, printed.lines().count())), "{scenario}: {printed}");
+        let driver = nvml_sim::SharedDriver::named(scenario).expect("the simulator");
+        let gpus = igpu::Nvml::builder().library(driver.path()).load().and_then(|nvml| nvml.device_count());
+        assert_eq!(gpus, Ok(printed.lines().count() as u32), "{scenario}: {printed}");
     });
 }
 

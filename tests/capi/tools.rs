@@ -140,6 +140,8 @@ pub fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str,
             valgrind.arg(format!("--leak-check={leaks}"));
             valgrind.args(["--quiet", "--error-exitcode=99", "--show-leak-kinds=definite"]);
             valgrind.args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"]);
+            // Threads take turns, so that one that counts in a loop does not hold up the sampler's.
+            valgrind.arg("--fair-sched=try");
             valgrind.arg(format!("--suppressions={}", suppressions("scripts/valgrind.supp"))).arg(program);
             valgrind
         }
