@@ -218,7 +218,8 @@ typedef struct igpu_background igpu_background;
 // The driver, loaded and initialised. The handles made from it stay good when it is closed.
 typedef struct igpu_driver igpu_driver;
 
-// Reads the latest values of a background sampler. Any number of threads and signal handlers may use one at a time.
+// Reads the latest values of a background sampler, and how it does. Any number of threads and signal handlers may use one
+// at a time.
 typedef struct igpu_latest igpu_latest;
 
 // Samples GPUs in the caller's loop. There is no thread behind it.
@@ -702,7 +703,7 @@ igpu_status igpu_background_pop(igpu_background *background, igpu_record *record
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
 
-// How the sampler does.
+// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_describe`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_background_describe(igpu_background *background, igpu_background_state *state);
@@ -713,8 +714,8 @@ igpu_status igpu_background_describe(igpu_background *background, igpu_backgroun
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_background_hung(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
 
-// Makes a reader of the latest values, for other threads and for signal handlers. It is to be closed by itself, before or
-// after the sampler.
+// Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
+// closed by itself, before or after the sampler.
 //
 // Never blocks; allocates. Not for signal handlers.
 igpu_status igpu_background_latest(igpu_background *background, igpu_latest **latest);
@@ -741,6 +742,16 @@ igpu_status igpu_latest_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, 
 //
 // Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
 igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);
+
+// As `igpu_background_describe`, from any thread: also while another one takes records out.
+//
+// Never blocks; allocates nothing. Not for signal handlers.
+igpu_status igpu_latest_describe(igpu_latest *latest, igpu_background_state *state);
+
+// As `igpu_background_hung`, from any thread: also while another one takes records out.
+//
+// Never blocks; allocates nothing. Not for signal handlers.
+igpu_status igpu_latest_hung(igpu_latest *latest, uint32_t *gpus, size_t capacity, size_t *count);
 
 // Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
 //

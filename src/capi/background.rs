@@ -5,7 +5,7 @@ use super::{
     sized,
     status::{Failure, Outcome, guarded, igpu_status, not_null},
 };
-use crate::sampler::{Background, Stopped};
+use crate::sampler::{Background, LatestReader, Stopped};
 
 /// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
 /// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told. A
@@ -35,6 +35,13 @@ pub struct igpu_background_state {
     /// For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
     /// came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
     pub silence: u64,
+}
+
+impl igpu_background_state {
+    pub(super) fn of(sampler: &LatestReader) -> Self {
+        let silence = u64::try_from(sampler.silence().as_nanos()).unwrap_or(u64::MAX);
+        Self { size: 0, ticks: sampler.ticks(), lost: sampler.lost(), silence }
+    }
 }
 
 impl igpu_background {
@@ -101,7 +108,7 @@ pub unsafe extern "C" fn igpu_background_drain(
     })
 }
 
-/// How the sampler does.
+/// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_describe`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
@@ -110,10 +117,7 @@ pub unsafe extern "C" fn igpu_background_describe(
     state: *mut igpu_background_state,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(background, |own| {
-            let silence = u64::try_from(own.background.silence().as_nanos()).unwrap_or(u64::MAX);
-            Ok(igpu_background_state { size: 0, ticks: own.background.ticks(), lost: own.background.lost(), silence })
-        })?;
+        let filled = handle::change(background, |own| Ok(igpu_background_state::of(&own.background.latest())))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(state, &filled) }
     })
@@ -131,32 +135,37 @@ pub unsafe extern "C" fn igpu_background_hung(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let count = not_null(count)?;
-        if capacity > 0 {
-            not_null(gpus)?;
-        }
-        let hung = handle::change(background, |own| {
-            let mut hung = 0;
-            for gpu in own.background.hung() {
-                if hung < capacity {
-                    // SAFETY: the caller's array has room for `capacity` numbers.
-                    unsafe { gpus.add(hung).write(gpu) };
-                }
-                hung += 1;
-            }
-            Ok(hung)
-        })?;
-        // SAFETY: the caller's pointer is to a number.
-        unsafe { count.write(hung) };
-        if capacity > 0 && capacity < hung {
-            return Err(Failure::Told(igpu_status::TooSmall, "more GPUs hang than the array has room for"));
-        }
-        Ok(())
+        let sampler = handle::change(background, |own| Ok(own.background.latest()))?;
+        // SAFETY: the caller's pointers are to a number, and to as many as it says.
+        unsafe { hung(&sampler, gpus, capacity, count) }
     })
 }
 
-/// Makes a reader of the latest values, for other threads and for signal handlers. It is to be closed by itself, before or
-/// after the sampler.
+/// # Safety
+/// `count` must be NULL or writable, and `gpus` for `capacity` numbers.
+pub(super) unsafe fn hung(sampler: &LatestReader, gpus: *mut u32, capacity: usize, count: *mut usize) -> Outcome {
+    let count = not_null(count)?;
+    if capacity > 0 {
+        not_null(gpus)?;
+    }
+    let mut hung = 0;
+    for gpu in sampler.hung() {
+        if hung < capacity {
+            // SAFETY: as the caller vouches.
+            unsafe { gpus.add(hung).write(gpu) };
+        }
+        hung += 1;
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { count.write(hung) };
+    if capacity > 0 && capacity < hung {
+        return Err(Failure::Told(igpu_status::TooSmall, "more GPUs hang than the array has room for"));
+    }
+    Ok(())
+}
+
+/// Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
+/// closed by itself, before or after the sampler.
 ///
 /// Never blocks; allocates. Not for signal handlers.
 #[unsafe(no_mangle)]

@@ -1,7 +1,9 @@
 use super::{
+    background::{self, igpu_background_state},
     handle::{self, Kind},
     metric,
     record::igpu_record,
+    sized,
     status::{Failure, guarded, igpu_status, not_null, quietly},
 };
 use crate::{
@@ -9,7 +11,8 @@ use crate::{
     sampler::{Key, LatestReader},
 };
 
-/// Reads the latest values of a background sampler. Any number of threads and signal handlers may use one at a time.
+/// Reads the latest values of a background sampler, and how it does. Any number of threads and signal handlers may use one
+/// at a time.
 pub struct igpu_latest {
     reader: LatestReader,
     /// Which values there are; a key of C is a place in it.
@@ -75,6 +78,35 @@ pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, re
         unsafe { record.write(value.into()) };
         Ok(())
     })
+}
+
+/// As `igpu_background_describe`, from any thread: also while another one takes records out.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_latest_describe(
+    latest: *mut igpu_latest,
+    state: *mut igpu_background_state,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::share(latest, |latest| Ok(igpu_background_state::of(&latest.reader)))?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(state, &filled) }
+    })
+}
+
+/// As `igpu_background_hung`, from any thread: also while another one takes records out.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_latest_hung(
+    latest: *mut igpu_latest,
+    gpus: *mut u32,
+    capacity: usize,
+    count: *mut usize,
+) -> igpu_status {
+    // SAFETY: the caller's pointers are to a number, and to as many as it says.
+    guarded(|| handle::share(latest, |latest| unsafe { background::hung(&latest.reader, gpus, capacity, count) }))
 }
 
 /// Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.

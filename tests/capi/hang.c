@@ -1,7 +1,29 @@
 // A driver call that never returns: stopping and closing do not wait for it.
 #define _DEFAULT_SOURCE
 #include "check.h"
+#include <pthread.h>
 #include <unistd.h>
+
+// A second thread sees the hang of GPU 1 come and go, while the first takes records out: neither is ever told that the other
+// is there.
+static void *watch(void *reader) {
+    igpu_latest *latest = reader;
+    igpu_background_state state = {.size = sizeof state};
+    uint32_t hung[2] = {77, 77};
+    size_t count;
+    do {
+        DONE(igpu_latest_hung(latest, hung, 2, &count));
+    } while (count == 0);
+    CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
+    DONE(igpu_latest_describe(latest, &state));
+    CHECK(state.ticks > 0 && state.lost == 0 && state.silence > 30 * 1000 * 1000);
+    do {
+        DONE(igpu_latest_hung(latest, NULL, 0, &count));
+    } while (count > 0);
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_hung(latest, NULL, 1, &count));
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_describe(latest, NULL));
+    return NULL;
+}
 
 // One GPU hangs: it is told, its latest value is none, and the others are read on. It comes back when the call returns.
 static void one_gpu(void) {
@@ -16,6 +38,7 @@ static void one_gpu(void) {
     uint32_t hung[4] = {77, 77, 77, 77}, keys[2];
     size_t count;
     igpu_record record;
+    pthread_t watcher;
     DONE(igpu_sampler_create(driver, &options, &sampler));
     DONE(igpu_sampler_spawn(sampler, 1 << 16, &background));
     DONE(igpu_background_latest(background, &latest));
@@ -30,6 +53,7 @@ static void one_gpu(void) {
         DONE(igpu_background_hung(background, hung, 4, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
+    CHECK(pthread_create(&watcher, NULL, watch, latest) == 0);
     uint64_t since = igpu_monotonic();
     int told = 0, others = 0;
     while (!told || others < 10) {
@@ -52,6 +76,7 @@ static void one_gpu(void) {
         usleep(1000);
         DONE(igpu_background_hung(background, hung, 4, &count));
     } while (count > 0);
+    CHECK(pthread_join(watcher, NULL) == 0);
     nvml_sim_clear_faults();
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
     DONE(igpu_background_close(background));

@@ -22,11 +22,19 @@ fn a_packager_installs_somewhere_else() {
     let staged = scratch().join("staged");
     let _ = fs::remove_dir_all(&staged);
     let mut script = Command::new(root().join("scripts/install-capi"));
-    run(script.arg("/opt/some where").env("DESTDIR", &staged).env("CARGO_TARGET_DIR", target()));
-    let package = fs::read_to_string(staged.join("opt/some where/lib/pkgconfig/igpu.pc")).unwrap();
-    assert!(package.starts_with("prefix=/opt/some where\n"), "{package}");
+    // Cargo's colours are not in the way of what it says.
+    script.env("CARGO_TERM_COLOR", "always").env("CARGO_TARGET_DIR", target());
+    run(script.arg("/opt/some & where").env("DESTDIR", &staged));
+    let lib = staged.join("opt/some & where/lib");
+    let package = fs::read_to_string(lib.join("pkgconfig/igpu.pc")).unwrap();
+    assert!(package.starts_with("prefix=/opt/some & where\n"), "{package}");
     assert!(!package.contains('@'), "{package}");
-    assert!(staged.join("opt/some where/lib/libigpu.so.0").exists());
+    let private = package.lines().find_map(|line| line.strip_prefix("Libs.private: ")).unwrap_or_default();
+    assert!(private.split(' ').any(|library| library == "-lgcc_s"), "{package}");
+    assert!(lib.join("libigpu.so.0").exists());
+    let mut flags = Command::new("pkg-config");
+    let flags = run(flags.args(["--cflags", "igpu"]).env("PKG_CONFIG_PATH", lib.join("pkgconfig")));
+    assert_eq!(flags.trim(), r"-I/opt/some\ \&\ where/include");
 }
 
 #[test]

@@ -18,7 +18,7 @@
     EACH(igpu_sampler_cadence) EACH(igpu_sampler_owner) EACH(igpu_sampler_gpu) EACH(igpu_sampler_close)             \
     EACH(igpu_sampler_spawn) EACH(igpu_background_pop) EACH(igpu_background_drain) EACH(igpu_background_describe)   \
     EACH(igpu_background_latest) EACH(igpu_background_close) EACH(igpu_latest_key) EACH(igpu_latest_read)           \
-    EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic)
+    EACH(igpu_latest_describe) EACH(igpu_latest_hung) EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic)
 
 static struct {
 #define FIELD(name) __typeof__(name) *name;
@@ -150,6 +150,8 @@ int main(int argc, char **argv) {
         lib.igpu_latest_read(latest, key, records);
         lib.igpu_latest_read(latest, 9999, records);
         CHECK(lib.igpu_background_describe(background, &state) == IGPU_STATUS_OK);
+        CHECK(lib.igpu_latest_describe(latest, &state) == IGPU_STATUS_OK);
+        CHECK(lib.igpu_latest_hung(latest, NULL, 0, &count) == IGPU_STATUS_OK);
     } while (state.ticks < 20);
     CHECK(malloc_calls() == before);
     CHECK(lib.igpu_background_close(background) == IGPU_STATUS_OK && lib.igpu_latest_close(latest) == IGPU_STATUS_OK);

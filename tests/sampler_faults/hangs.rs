@@ -49,8 +49,16 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     assert_eq!((read(), background.hung().count()), ([Some(61.0); 3], 0));
     let mut records = drained(&mut background);
     driver.add_faults(&hang(1)).unwrap();
+    // Another thread sees it too.
+    let watcher = latest.clone();
+    let watched = std::thread::spawn(move || {
+        wait_for("the hang", || watcher.hung().eq([1]));
+        (watcher.silence(), watcher.ticks(), watcher.lost())
+    });
     wait_for("the hang", || background.hung().eq([1]));
     let ticks = background.ticks();
+    let (silence, seen, lost) = watched.join().unwrap();
+    assert!(silence > Duration::from_millis(30) && seen >= 5 && lost == 0, "{silence:?} {seen} {lost}");
     wait_for("20 ticks after", || background.ticks() >= ticks + 20);
     records.extend(drained(&mut background));
     assert_eq!(told(&records), [(1, Event::GPU_HUNG)]);

@@ -48,6 +48,7 @@ struct Shared {
     latest: Latest,
     /// Which value stands where in `latest`.
     keys: Vec<(u32, Metric)>,
+    clocks: Clocks,
 }
 
 /// What can be seen of a GPU from outside.
@@ -79,6 +80,24 @@ impl Shared {
         let calls = calls.map(|(place, gpu)| (place, gpu.call.load(Relaxed)));
         calls.filter(|(_, since)| *since > 0).min_by_key(|(_, since)| *since)
     }
+
+    fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    fn ticks(&self) -> u64 {
+        self.ticks.load(Acquire)
+    }
+
+    fn silence(&self) -> Duration {
+        let beat = self.beat.load(Acquire);
+        let call = self.oldest_call(|_| true).map_or(beat, |(_, since)| since);
+        Duration::from_nanos((self.clocks.monotonic)().saturating_sub(beat.min(call)))
+    }
+
+    fn hung(&self) -> impl Iterator<Item = u32> + '_ {
+        self.gpus.iter().filter(|gpu| gpu.hangs()).map(|gpu| u32::from(gpu.index))
+    }
 }
 
 /// A sampler on a thread of its own, from [`Sampler::spawn`].
@@ -98,7 +117,6 @@ pub struct Background {
     threads: Arc<Threads>,
     work: Weak<Work>,
     stopped: Option<Stopped>,
-    clocks: Clocks,
 }
 
 /// How a background sampler ended.
@@ -125,8 +143,7 @@ impl Sampler {
         let output = Output::new(shared.clone(), producer, budget);
         let work = Arc::new(Work::new(slots, output, shared.clone(), clocks, hang_after));
         let (threads, kept_by_threads) = (work.threads(), Arc::downgrade(&work));
-        let background =
-            Background { shared, records: consumer, threads, work: kept_by_threads, stopped: None, clocks };
+        let background = Background { shared, records: consumer, threads, work: kept_by_threads, stopped: None };
         work.start().map(|()| background)
     }
 }
@@ -145,7 +162,8 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
         gpus.push(GpuState { index: gpu.index(), call, hung, first_key, end_key: keys.len() });
     }
     let (lost, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
-    Shared { lost, beat: AtomicU64::new((clocks.monotonic)()), ticks, gpus, latest: Latest::new(keys.len()), keys }
+    let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), Latest::new(keys.len()));
+    Shared { lost, beat, ticks, gpus, latest, keys, clocks }
 }
 
 impl Background {
@@ -167,13 +185,13 @@ impl Background {
     /// How many records were lost since the start, because they were not taken out in time.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Relaxed)
+        self.shared.lost()
     }
 
     /// How many ticks there were in which something was due.
     #[must_use]
     pub fn ticks(&self) -> u64 {
-        self.shared.ticks.load(Acquire)
+        self.shared.ticks()
     }
 
     /// How long nothing was heard: since the oldest driver call under way began, or, where there is none, since the
@@ -181,18 +199,16 @@ impl Background {
     /// it does.
     #[must_use]
     pub fn silence(&self) -> Duration {
-        let beat = self.shared.beat.load(Acquire);
-        let call = self.shared.oldest_call(|_| true).map_or(beat, |(_, since)| since);
-        Duration::from_nanos((self.clocks.monotonic)().saturating_sub(beat.min(call)))
+        self.shared.silence()
     }
 
     /// The GPUs that a driver call hangs in now, by index, as [`Event::GPU_HUNG`](super::Event::GPU_HUNG) and
     /// [`Event::GPU_BACK`](super::Event::GPU_BACK) tell too.
     pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
-        self.shared.gpus.iter().filter(|gpu| gpu.hangs()).map(|gpu| u32::from(gpu.index))
+        self.shared.hung()
     }
 
-    /// Reads the latest values; can be cloned and handed to other threads and to a signal handler.
+    /// Reads the latest values, and how the sampler does; can be cloned and handed to other threads and to a signal handler.
     #[must_use]
     pub fn latest(&self) -> LatestReader {
         LatestReader { shared: self.shared.clone() }

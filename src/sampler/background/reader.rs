@@ -1,6 +1,6 @@
-//! The latest values of a background sampler, for any thread and for signal handlers.
+//! The latest values of a background sampler and how it does, for any thread and for signal handlers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::Shared;
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
 /// The flag of an entry that stands for "there is no value any more"; no flag of [`Flags`].
 const ABSENT: u32 = 1 << 31;
 
-/// Reads the latest values of a background sampler; cheap to clone, and usable in a signal handler.
+/// Reads the latest values of a background sampler, and how it does; cheap to clone, and usable in a signal handler. So one
+/// thread can watch the sampler while another, which owns it, takes its records out.
 #[derive(Clone)]
 pub struct LatestReader {
     pub(super) shared: Arc<Shared>,
@@ -57,6 +58,29 @@ impl LatestReader {
             }),
             Err(Missing::NeverWritten | Missing::Busy | Missing::NoSuchIndex) => None,
         }
+    }
+
+    /// As [`Background::lost`](super::Background::lost).
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.shared.lost()
+    }
+
+    /// As [`Background::ticks`](super::Background::ticks).
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.shared.ticks()
+    }
+
+    /// As [`Background::silence`](super::Background::silence).
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.shared.silence()
+    }
+
+    /// As [`Background::hung`](super::Background::hung).
+    pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shared.hung()
     }
 }
 
