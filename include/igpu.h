@@ -35,6 +35,9 @@
 // Only the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
 #define IGPU_SNAPSHOT_VISIBLE 1
 
+// The `metric` of an event that concerns the GPU as a whole.
+#define IGPU_RECORD_NO_METRIC UINT16_MAX
+
 // The value differs from the one before it, so that the sensor has refreshed since; or it is the first.
 #define IGPU_RECORD_FRESH 1
 
@@ -458,7 +461,7 @@ typedef struct {
     uint32_t detail;
     // The index of the GPU, as NVML counts.
     uint16_t gpu;
-    // The metric's number; 65535 of an event that concerns the GPU as a whole.
+    // The metric's number; `IGPU_RECORD_NO_METRIC` of an event that concerns the GPU as a whole.
     uint16_t metric;
     // The bits `IGPU_RECORD_*`.
     uint32_t flags;
@@ -618,7 +621,8 @@ const char *igpu_event_name(uint32_t event);
 // Never blocks; allocates nothing; may be called in a signal handler.
 uint64_t igpu_monotonic(void);
 
-// Makes a sampler with all of its memory. `options` may be NULL.
+// Makes a sampler with all of its memory. `options` may be NULL. A GPU that is lost takes no other away:
+// `IGPU_EVENT_GPU_LOST` tells, and it is tried again.
 //
 // Blocks: asks the driver. Allocates. Not for signal handlers.
 igpu_status igpu_sampler_create(igpu_driver *driver, const igpu_sampler_options *options, igpu_sampler **sampler);
@@ -737,8 +741,8 @@ igpu_status igpu_background_close(igpu_background *background);
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_latest_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, uint32_t *key);
 
-// The latest value; `IGPU_STATUS_NO_VALUE` while nothing was read, while the GPU is lost, and in the rare case that each of
-// a few tries met a write.
+// The latest value; `IGPU_STATUS_NO_VALUE` while nothing was read, while the GPU is lost or a call about it hangs, and in the
+// rare case that each of a few tries met a write. Once the sampler is stopped it stays: `at` tells how old it is.
 //
 // Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
 igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);

@@ -61,8 +61,8 @@ pub unsafe extern "C" fn igpu_latest_key(
     })
 }
 
-/// The latest value; `IGPU_STATUS_NO_VALUE` while nothing was read, while the GPU is lost, and in the rare case that each of
-/// a few tries met a write.
+/// The latest value; `IGPU_STATUS_NO_VALUE` while nothing was read, while the GPU is lost or a call about it hangs, and in the
+/// rare case that each of a few tries met a write. Once the sampler is stopped it stays: `at` tells how old it is.
 ///
 /// Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
 #[unsafe(no_mangle)]

@@ -3,7 +3,10 @@ use std::{
     mem::offset_of,
 };
 
-use crate::sampler::{self, Event, Flags, Record};
+use crate::{
+    metric::CATALOGUE,
+    sampler::{self, Event, Flags, Record},
+};
 
 /// One value of one metric of one GPU at one moment, or an event. Arrays of it are handed over as they lie in memory, so
 /// it is the one struct without a size: it never grows within a soname.
@@ -20,11 +23,14 @@ pub struct igpu_record {
     pub detail: u32,
     /// The index of the GPU, as NVML counts.
     pub gpu: u16,
-    /// The metric's number; 65535 of an event that concerns the GPU as a whole.
+    /// The metric's number; `IGPU_RECORD_NO_METRIC` of an event that concerns the GPU as a whole.
     pub metric: u16,
     /// The bits `IGPU_RECORD_*`.
     pub flags: u32,
 }
+
+/// The `metric` of an event that concerns the GPU as a whole.
+pub const IGPU_RECORD_NO_METRIC: u16 = u16::MAX;
 
 /// The value differs from the one before it, so that the sensor has refreshed since; or it is the first.
 pub const IGPU_RECORD_FRESH: u32 = 1;
@@ -114,6 +120,7 @@ const _: () = {
             && Flags::AMBIGUOUS.0 == IGPU_RECORD_AMBIGUOUS
             && Flags::EVENT.0 == IGPU_RECORD_EVENT
     );
+    assert!(CATALOGUE.len() <= IGPU_RECORD_NO_METRIC as usize, "no metric has that number");
 };
 
 /// The name of an event, "unknown event" for a number that is none. The text stays for ever.

@@ -23,7 +23,8 @@ impl Kind for igpu_sampler {
     const KIND: u8 = 3;
 }
 
-/// Makes a sampler with all of its memory. `options` may be NULL.
+/// Makes a sampler with all of its memory. `options` may be NULL. A GPU that is lost takes no other away:
+/// `IGPU_EVENT_GPU_LOST` tells, and it is tried again.
 ///
 /// Blocks: asks the driver. Allocates. Not for signal handlers.
 #[unsafe(no_mangle)]

@@ -161,7 +161,9 @@ impl SamplerBuilder {
     /// Makes the sampler. From here on nothing is allocated.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer.
+    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer when it does not
+    /// tell how many there are. That a GPU is lost or cannot be opened is no error: an event tells of it, and it is tried
+    /// again.
     pub fn build(self) -> Result<Sampler> {
         Sampler::new(self)
     }

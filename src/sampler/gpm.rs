@@ -2,7 +2,7 @@
 
 use super::{reading::Reading, record::Flags, series::Stamp};
 use crate::{
-    Device, GpmMetric, GpmReport, GpmSample, Result,
+    GpmMetric, GpmReport, GpmSample, Nvml, Result,
     metric::{Metric, Source},
 };
 
@@ -21,9 +21,8 @@ pub(super) struct Gpm {
 
 impl Gpm {
     /// The driver's memory for the samples, and room for the report.
-    pub(super) fn new(device: &Device, metrics: &[Metric]) -> Result<Self> {
+    pub(super) fn new(nvml: &Nvml, metrics: &[Metric]) -> Result<Self> {
         let asked: Vec<GpmMetric> = metrics.iter().filter_map(|metric| gpm_of(*metric)).map(|(gpm, _)| gpm).collect();
-        let nvml = device.nvml();
         Ok(Self { earlier: nvml.gpm_sample()?, later: nvml.gpm_sample()?, taken: None, report: GpmReport::new(&asked) })
     }
 

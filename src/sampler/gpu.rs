@@ -17,9 +17,12 @@ const SLEEP_CHECK: u64 = 100_000_000;
 pub(super) struct Gpu {
     nvml: Nvml,
     index: u32,
-    device: Device,
+    /// `None` only while it could never be opened.
+    device: Option<Device>,
     /// Why it does not answer, and when it is tried again.
     gone: Option<(Error, u64)>,
+    /// It is gone from the start, which no event has told yet.
+    untold: bool,
     status: Option<RuntimeStatus>,
     asleep: bool,
     asked_sysfs: u64,
@@ -27,14 +30,20 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
+    /// Only that there is no such GPU is an error, or no driver in this process: one that cannot be opened is lost.
     pub(super) fn open(nvml: &Nvml, index: u32, leave_asleep: bool, clocks: Clocks) -> Result<Self> {
-        let device = nvml.device(index)?;
+        let (device, gone) = match nvml.device(index) {
+            Ok(device) => (Some(device), None),
+            Err(error @ (Error::InvalidIndex { .. } | Error::Forked)) => return Err(error),
+            Err(why) => (None, Some((why, 0))),
+        };
         let status = leave_asleep.then(|| {
             let mut pci = GpuPciInfo::default();
-            pci.bus_id = device.pci_info().ok().map(|info| info.bus_id);
+            pci.bus_id = device.as_ref().and_then(|device| device.pci_info().ok()).map(|info| info.bus_id);
             RuntimeStatus::of(&pci)
         });
-        Ok(Self { nvml: nvml.clone(), index, device, gone: None, status, asleep: false, asked_sysfs: 0, clocks })
+        let (nvml, untold) = (nvml.clone(), gone.is_some());
+        Ok(Self { nvml, index, device, gone, untold, status, asleep: false, asked_sysfs: 0, clocks })
     }
 
     /// The index, as NVML counts.
@@ -42,8 +51,8 @@ impl Gpu {
         u16::try_from(self.index).unwrap_or(u16::MAX)
     }
 
-    pub(super) fn device(&self) -> &Device {
-        &self.device
+    pub(super) fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
     }
 
     /// Whether [`ready`](Self::ready) may take time: it looks for a GPU that is lost, or asks whether it sleeps.
@@ -56,7 +65,7 @@ impl Gpu {
     #[inline]
     pub(super) fn ready(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
         if self.status.is_none() && self.gone.is_none() {
-            return Some(&self.device);
+            return self.device.as_ref();
         }
         self.ready_again(now, records)
     }
@@ -66,13 +75,16 @@ impl Gpu {
         if self.sleeps(now, records) {
             return None;
         }
-        if let Some((_, retry)) = self.gone {
-            if now < retry {
+        if let Some((why, retry)) = &self.gone {
+            if std::mem::take(&mut self.untold) {
+                self.tell(why, now, records);
+            }
+            if now < *retry {
                 return None;
             }
             // A GPU that comes back may have another handle.
             match self.nvml.device(self.index) {
-                Ok(device) => self.device = device,
+                Ok(device) => self.device = Some(device),
                 Err(why) => {
                     // To find that out may have taken long.
                     self.gone = Some((why, (self.clocks.monotonic)() + RETRY));
@@ -80,7 +92,7 @@ impl Gpu {
                 }
             }
         }
-        Some(&self.device)
+        self.device.as_ref()
     }
 
     /// It answered: whether that is news.
@@ -95,10 +107,14 @@ impl Gpu {
     /// It is lost, must be reset, or NVML is gone.
     pub(super) fn lost(&mut self, why: &Error, now: u64, records: &mut Records) {
         if self.gone.is_none() {
-            let code = why.code().map_or(f64::NAN, |code| f64::from(code.0));
-            records.push(Record::of_event(now, self.index(), None, Event::GPU_LOST, code));
+            self.tell(why, now, records);
         }
         self.gone = Some((why.clone(), now + RETRY));
+    }
+
+    fn tell(&self, why: &Error, now: u64, records: &mut Records) {
+        let code = why.code().map_or(f64::NAN, |code| f64::from(code.0));
+        records.push(Record::of_event(now, self.index(), None, Event::GPU_LOST, code));
     }
 
     pub(super) fn why_gone(&self) -> Option<&Error> {

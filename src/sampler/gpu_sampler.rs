@@ -37,7 +37,11 @@ impl GpuSampler {
         let gpu = Gpu::open(&builder.nvml, index, builder.leave_asleep, builder.clocks)?;
         let (lanes, series) = plan::of(builder, gpu.device(), gpu.index());
         let wall = WallMap::new(anchor(builder.clocks));
-        Ok(Self { gpu, lanes, series, wall, clocks: builder.clocks, next_due: 0, next_anchor: 0, begin: 0 })
+        let clocks = builder.clocks;
+        let mut opened = Self { gpu, lanes, series, wall, clocks, next_due: 0, next_anchor: 0, begin: 0 };
+        // It may be lost already.
+        opened.forget();
+        Ok(opened)
     }
 
     /// The index, as NVML counts.

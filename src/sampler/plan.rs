@@ -31,10 +31,11 @@ enum Group {
     ProcessUse,
 }
 
-/// The lanes of a GPU, and the series that they fill.
-pub(super) fn of(builder: &SamplerBuilder, device: &Device, index: u16) -> (Vec<Lane>, Vec<Series>) {
+/// The lanes of a GPU, and the series that they fill. One that cannot be opened yet, as it is lost, is taken for a usual one:
+/// it counts its energy, and its rings are of the usual length.
+pub(super) fn of(builder: &SamplerBuilder, device: Option<&Device>, index: u16) -> (Vec<Lane>, Vec<Series>) {
     let (mut lanes, mut series) = (Vec::new(), Vec::new());
-    let counts_energy = builder.metrics.contains(&Metric::ENERGY) && counts_energy(device);
+    let counts_energy = builder.metrics.contains(&Metric::ENERGY) && device.is_none_or(counts_energy);
     let mut groups: Vec<(Group, Vec<Metric>)> = Vec::new();
     for metric in &builder.metrics {
         let group = group(*metric, builder.cadence_of(*metric), counts_energy);
@@ -73,21 +74,22 @@ fn group(metric: Metric, cadence: Cadence, counts_energy: bool) -> Group {
     }
 }
 
-fn work(group: Group, metrics: &[Metric], device: &Device, builder: &SamplerBuilder) -> Result<Work, Error> {
+fn work(group: Group, metrics: &[Metric], device: Option<&Device>, builder: &SamplerBuilder) -> Result<Work, Error> {
     let now_us = (builder.clocks.wall_us)();
     Ok(match group {
         Group::Call(call) => Work::Call(call),
         Group::Fields(_) => Work::Fields(Fields::new(metrics)),
         Group::Integrate => {
             let kind = SampleKind::TOTAL_POWER;
-            let ring = device.sample_capacity(kind).is_ok().then(|| Ring::new(device, kind, 1e-3, now_us));
+            let has_ring = device.is_some_and(|device| device.sample_capacity(kind).is_ok());
+            let ring = has_ring.then(|| Ring::new(device, kind, 1e-3, now_us));
             Work::Integrate(IntegratedEnergy::new(LONGEST_GAP), ring)
         }
         Group::Ring(metric) => match metric.info().source {
             Source::Ring(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
             _ => Work::Fields(Fields::new(&[])),
         },
-        Group::Gpm => Work::Gpm(Gpm::new(device, metrics)?),
+        Group::Gpm => Work::Gpm(Gpm::new(&builder.nvml, metrics)?),
         Group::ProcessMemory => Work::ProcessMemory(ProcessMemory::with_capacity(builder.processes)),
         Group::ProcessUse => Work::ProcessUse(ProcessUse::with_capacity(builder.processes, now_us)),
     })

@@ -82,8 +82,9 @@ const ROUNDS: usize = 4;
 
 impl Ring {
     /// Room for all that the ring holds. `now_us` is the wall clock's: what is older is not asked for.
-    pub(super) fn new(device: &Device, kind: SampleKind, scale: f64, now_us: u64) -> Self {
-        let length = device.sample_capacity(kind).map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
+    pub(super) fn new(device: Option<&Device>, kind: SampleKind, scale: f64, now_us: u64) -> Self {
+        let capacity = device.and_then(|device| device.sample_capacity(kind).ok());
+        let length = capacity.map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
         let buffer = vec![Sample::default(); length + SPARE];
         Self { kind, scale, buffer, seen: Seen { length, cursor: Cursor::new(now_us), period: None } }
     }

@@ -185,13 +185,25 @@ static void lost(igpu_driver *driver) {
     for (size_t i = 0; i < count; i++) {
         if (!(records[i].flags & IGPU_RECORD_EVENT)) continue;
         CHECK(records[i].detail == IGPU_EVENT_GPU_LOST && records[i].gpu == 1 && records[i].value == 15);
-        CHECK(!strcmp(igpu_event_name(records[i].detail), "gpu lost") && records[i].metric == 65535);
+        CHECK(!strcmp(igpu_event_name(records[i].detail), "gpu lost") && records[i].metric == IGPU_RECORD_NO_METRIC);
         events++;
     }
     CHECK(events == 1 && count == 4);
     ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(sampler, 1, metric("gpu.power")));
     CHECK(igpu_last_driver_code() == 15);
+    // One that is lost before the sampler is made takes no other away either, and comes back.
+    igpu_sampler *later = make_sampler(driver, names, 1);
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(later, 1, metric("gpu.power")));
+    DONE(igpu_sampler_sample(later, &records, &count));
+    CHECK(count == 4);
     nvml_sim_clear_faults();
+    igpu_record record;
+    while (igpu_sampler_latest(later, 1, metric("gpu.power"), &record) == IGPU_STATUS_NO_VALUE) {
+        usleep(10 * 1000);
+        DONE(igpu_sampler_tick(later, igpu_monotonic(), NULL, NULL));
+    }
+    CHECK(record.value > 0);
+    DONE(igpu_sampler_close(later));
     CHECK(!strcmp(igpu_event_name(0), "unknown event") && !strcmp(igpu_event_name(UINT32_MAX), "unknown event"));
     DONE(igpu_sampler_close(sampler));
 }

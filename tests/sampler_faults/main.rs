@@ -1,6 +1,7 @@
 //! What goes wrong while a sampler runs, and what it then says and does. On the stepped clock where that is exact, on the
 //! real one, with generous bounds, where time must pass in the driver.
 
+mod absent;
 #[path = "../common/mod.rs"]
 mod common;
 mod costs;

@@ -1,0 +1,64 @@
+//! GPUs that cannot be opened when the sampler is made.
+
+use super::*;
+
+#[test]
+fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
+    let stage =
+        stage("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
+    let metrics = [Metric::TEMPERATURE, Metric::ENERGY, Metric::POWER_SAMPLES];
+    let mut sampler = stage.builder().metrics(&metrics).gpu_info(true).build().unwrap();
+    let reason = |sampler: &Sampler, gpu, metric| sampler.frame().reason(gpu, metric).and_then(Error::code);
+    for metric in metrics {
+        assert_eq!(reason(&sampler, 1, metric), Some(ReturnCode::GPU_IS_LOST));
+        assert_eq!(reason(&sampler, 0, metric), None);
+    }
+    let records = run(&mut sampler, 10.0);
+    let of = |gpu: u16| records.iter().filter(move |record| record.gpu == gpu).copied().collect::<Vec<_>>();
+    // Its ring wrapped meanwhile.
+    let told = [Event::GPU_LOST, Event::GPU_BACK, Event::SAMPLES_LOST].map(|event| (1, event));
+    assert_eq!(hangs::told(&records), told);
+    assert_eq!(events(&records, Event::GPU_LOST)[0].value, f64::from(ReturnCode::GPU_IS_LOST.0));
+    let back = events(&records, Event::GPU_BACK)[0].at;
+    let after = (back - 100 * SECOND) as f64 * 1e-9;
+    assert!((5.0..=6.1).contains(&after), "back at {after} s");
+    for metric in metrics {
+        for (gpu, begin) in [(0, 100 * SECOND), (1, back)] {
+            let of_gpu = of(gpu);
+            let got: Vec<&Record> = values(&of_gpu, metric).collect();
+            // What the ring held before the first look is not of this run.
+            assert!(got.len() > 5 && got[0].at < begin + 3 * SECOND, "GPU {gpu}: {got:?}");
+            assert!(gpu == 0 || got[0].at + 5 * SECOND > begin);
+            assert!(got.iter().all(|record| !record.flags.contains(Flags::INTEGRATED)));
+        }
+        assert_eq!(reason(&sampler, 1, metric), None);
+    }
+}
+
+#[test]
+fn all_gpus_may_be_lost_and_one_that_is_not_there_is_an_error() {
+    let stage = stage("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nreturn = \"RESET_REQUIRED\"\n");
+    assert!(matches!(stage.builder().gpus(&[1]).build(), Err(Error::InvalidIndex { index: 1, count: 1 })));
+    let mut sampler = stage.builder().leave_asleep(true).build().unwrap();
+    // It is told once, however often it is looked for.
+    let records = run(&mut sampler, 10.0);
+    assert_eq!(hangs::told(&records), [(0, Event::GPU_LOST)]);
+    assert_eq!(records.len(), 1);
+}
+
+#[test]
+fn the_background_sampler_tells_of_it_too() {
+    let _turn = turn();
+    let (driver, nvml) = common::toml(hangs::TWO);
+    driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
+    let mut background = hangs::spawn(&driver);
+    let latest = background.latest();
+    let keys = [0, 1].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
+    wait_for("a value of GPU 0", || latest.read(keys[0]).is_some());
+    assert!(latest.read(keys[1]).is_none());
+    driver.clear_faults();
+    wait_for("a value of GPU 1", || latest.read(keys[1]).is_some());
+    assert_eq!(hangs::told(&hangs::drained(&mut background)), [(1, Event::GPU_LOST), (1, Event::GPU_BACK)]);
+    assert_eq!(background.stop(), Stopped::Ended);
+    drop(nvml);
+}
