@@ -6,6 +6,7 @@ mod fail;
 mod list;
 mod manual;
 mod output;
+mod patience;
 mod probe;
 mod ps;
 mod select;
@@ -18,7 +19,9 @@ use args::{Cli, Command, Options};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use fail::Fail;
 use igpu::Nvml;
+use indicatif::ProgressBar;
 use output::Report;
+use patience::Patience;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -63,6 +66,8 @@ fn load(options: &Options) -> Result<Nvml, Fail> {
         (None, Some(path)) => Nvml::builder().library(path),
         (None, None) => Nvml::builder(),
     };
+    let patience = Patience::start(ProgressBar::hidden());
+    patience.waits_for("nvmlInit_v2", None);
     builder.load().map_err(Fail::Load)
 }
 

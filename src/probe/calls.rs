@@ -54,9 +54,9 @@ const fn call(name: &'static str, function: &'static str, call: fn(&Device, &mut
     ProbedCall { name, function, call }
 }
 
-const FIELDS: &str = "nvmlDeviceGetFieldValues";
+pub(super) const FIELDS: &str = "nvmlDeviceGetFieldValues";
 const CLOCK: &str = "nvmlDeviceGetClockInfo";
-const SAMPLES: &str = "nvmlDeviceGetSamples";
+pub(super) const SAMPLES: &str = "nvmlDeviceGetSamples";
 
 /// The name of the call that takes a GPM sample.
 pub(super) const GPM: &str = "gpm_sample_get";

@@ -33,8 +33,8 @@ pub(super) struct Limits {
 }
 
 /// Makes all calls of all GPUs in turn, round after round, so that each meets whatever load there is in all of the time.
-/// `told` is called after each round.
-pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnMut()) {
+/// `told` is called before each call, with its GPU and function.
+pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnMut(u32, &'static str)) {
     let begin = monotonic();
     let whole = limits.until.saturating_sub(begin).max(1);
     let each = (whole / PART / targets.len().max(1) as u64).min(LONGEST);
@@ -45,13 +45,12 @@ pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnM
             for (place, call) in CALLS.iter().enumerate() {
                 let over = round > 0 && monotonic() >= limits.until;
                 if !over && target.costs.get(place).is_some_and(|cost| cost.wants_more(each)) {
+                    told(target.index, call.function);
                     made += u32::from(target.make(place, call, room));
                 }
             }
         }
-        let now = monotonic();
-        told();
-        if made == 0 || now >= limits.until {
+        if made == 0 || monotonic() >= limits.until {
             return;
         }
     }

@@ -62,6 +62,10 @@ pub struct Progress {
     pub part: f64,
     /// What it does: `calls`, `sensors`, `rings`.
     pub doing: &'static str,
+    /// The index of the GPU that is asked next.
+    pub gpu: u32,
+    /// The function of NVML that is called next: if it hangs, this is the last that is heard.
+    pub function: &'static str,
 }
 
 /// A GPU on its way through the probe.
@@ -105,7 +109,7 @@ impl Probe {
         self
     }
 
-    /// Probes, and calls `told` often with how far it is.
+    /// Probes, and calls `told` before each driver call with how far it is.
     ///
     /// A GPU that is lost on the way keeps what was found until then, and its [`GpuReport::error`] says so.
     ///
@@ -116,23 +120,24 @@ impl Probe {
         let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
         let mut targets = self.targets()?;
         let part_so_far = |at: u64| ((at - begin) as f64 / duration.max(1) as f64).min(1.0);
-        let mut tell = |doing| told(Progress { part: part_so_far(monotonic()), doing });
+        let mut tell = |doing, gpu, function| told(Progress { part: part_so_far(monotonic()), doing, gpu, function });
 
         let limits = cost::Limits { calls: self.most_calls, until: begin.saturating_add(duration / COSTS_PART) };
-        cost::measure(&mut targets, limits, || tell("calls"));
+        cost::measure(&mut targets, limits, |gpu, function| tell("calls", gpu, function));
 
         let present = |(place, target): (usize, &Target)| target.device().map(|_| place);
         let gpus: Vec<usize> = targets.iter().enumerate().filter_map(present).collect();
         let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| poll::polls(*gpu)).collect();
         let mut drains: Vec<Drain> = gpus.iter().map(|gpu| Drain::new(*gpu)).collect();
-        poll::watch(&mut targets, &mut polls, &mut drains, begin.saturating_add(duration), || tell("sensors"));
+        let until = begin.saturating_add(duration);
+        poll::watch(&mut targets, &mut polls, &mut drains, until, |gpu, function| tell("sensors", gpu, function));
 
-        tell("rings");
         let mut lanes: Vec<Vec<Lane>> = Vec::new();
         let mut reports: Vec<GpuReport> = Vec::new();
         for (place, target) in targets.into_iter().enumerate() {
             let polls: Vec<&Poll> = polls.iter().filter(|poll| poll.gpu == place).collect();
             let drawn = drains.iter().find(|drain| drain.gpu == place).map(|drain| &drain.drawn);
+            tell("rings", target.index, calls::SAMPLES);
             let (report, wanted) = finish(target, &polls, drawn);
             lanes.push(wanted);
             reports.push(report);

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Target, ring::Drain, sensor::Sensor};
+use super::{
+    Target,
+    calls::{FIELDS, SAMPLES},
+    ring::Drain,
+    sensor::Sensor,
+};
 use crate::{
     FieldValue, Result,
     metric::{self, Metric, Source},
@@ -68,13 +73,14 @@ pub(super) fn polls(gpu: usize) -> Vec<Poll> {
     polls
 }
 
-/// Polls until `until`, and drains the power rings beside. `told` is called in each round.
+/// Polls until `until`, and drains the power rings beside. `told` is called before each call, with its GPU and
+/// function.
 pub(super) fn watch(
     targets: &mut [Target],
     polls: &mut [Poll],
     drains: &mut [Drain],
     until: u64,
-    mut told: impl FnMut(),
+    mut told: impl FnMut(u32, &'static str),
 ) {
     let mut balanced = 0;
     loop {
@@ -82,9 +88,9 @@ pub(super) fn watch(
         if now >= until || polls.is_empty() {
             return;
         }
-        told();
         for poll in polls.iter_mut().filter(|poll| poll.due <= now) {
             if let Some(target) = targets.get_mut(poll.gpu) {
+                told(target.index, poll.function());
                 poll.make(target);
             }
         }
@@ -93,7 +99,10 @@ pub(super) fn watch(
             balanced = now;
         }
         for drain in drains.iter_mut().filter(|drain| drain.due <= now) {
-            if let Some(device) = targets.get(drain.gpu).and_then(Target::device) {
+            if let Some(target) = targets.get(drain.gpu)
+                && let Some(device) = target.device()
+            {
+                told(target.index, SAMPLES);
                 drain.make(device);
             }
         }
@@ -204,5 +213,10 @@ impl Poll {
             What::Call(call) => Some(call),
             What::Fields(_) => None,
         }
+    }
+
+    /// The function of NVML.
+    fn function(&self) -> &'static str {
+        self.call().map_or(FIELDS, metric::Call::function)
     }
 }

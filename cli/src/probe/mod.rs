@@ -18,7 +18,7 @@ use igpu::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::{args::Options, fail::Fail, output::Report, select};
+use crate::{args::Options, fail::Fail, output::Report, patience::Patience, select};
 
 pub use trace::be_traced;
 
@@ -59,34 +59,45 @@ struct Document<'a> {
 }
 
 pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
+    let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
+    let bar = bar(time);
+    let patience = Patience::start(bar.clone());
+    patience.waits_for("a driver call", None);
     let indices = select::indices(nvml, options, &args.gpus)?;
     if indices.is_empty() {
         return Ok(Report::nothing(options, nvml.device_count()?));
     }
     // Before the work, so that nobody waits a minute to hear of it.
     let file = args.plan.as_deref().map(open).transpose()?;
-    let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
-    let bar = bar(time);
+    patience.rests();
     bar.set_message("system calls");
     let (counts, system_calls_unknown) = trace::count(options, &indices, begin + time / TRACE_PART);
     let probe = Probe::new(nvml).gpus(&indices).most_calls(most_calls(args.quick));
+    let mut doing = "";
     let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
-        bar.set_message(progress.doing);
+        patience.waits_for(progress.function, Some(progress.gpu));
+        if doing != progress.doing {
+            doing = progress.doing;
+            bar.set_message(doing);
+        }
         bar.set_position((progress.part * STEPS as f64) as u64);
     });
+    patience.rests();
     bar.finish_and_clear();
     let mut probed = probed?;
     let calls = probed.gpus.iter_mut().flat_map(|gpu| &mut gpu.calls);
     calls.zip(counts).for_each(|(call, count)| call.system_calls = count.filter(|_| call.supported));
-    if let (Some(file), Some(path)) = (file, &args.plan) {
-        write(file, &probed.plan).map_err(|error| Fail::File(path.clone(), error))?;
-    }
+    let written = file.map_or(Ok(()), |file| write(file, &probed.plan));
     let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
     let document = Document { driver_version, system_calls_unknown, report: &probed };
     let mut report =
         if options.json { Report::json(&[document])? } else { Report::text(draw::text(&document, args.quick)) };
     let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     report.problems = lost.map(|(gpu, error)| select::sentence(gpu.index, gpu.uuid.as_deref(), error)).collect();
+    // What was found is shown all the same.
+    if let (Err(error), Some(path)) = (written, &args.plan) {
+        report.problems.push(Fail::File(path.clone(), error).to_string());
+    }
     Ok(report)
 }
 

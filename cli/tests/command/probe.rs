@@ -134,6 +134,41 @@ fn what_cannot_be_probed_is_said_at_once() {
 }
 
 #[test]
+fn a_plan_that_cannot_be_written_costs_no_report() {
+    let end = igpu(&["probe", "0", "--quick", "--plan", "/dev/full", "--simulate"]);
+    assert_eq!(end.code, Some(1));
+    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+    assert!(said.starts_with("/dev/full could not be written ("), "{said}");
+    assert!(end.stdout.contains("\nGPU 0: "), "{}", end.stdout);
+}
+
+#[test]
+fn a_call_that_hangs_is_told() {
+    let hangs = [
+        (
+            "function = \"nvmlDeviceGetFanSpeed\"\ngpu = 1",
+            &["probe", "--quick"][..],
+            "nvmlDeviceGetFanSpeed of GPU 1 has not returned for 5 s",
+        ),
+        ("function = \"nvmlDeviceGetCount_v2\"", &["probe"], "a driver call has not returned for 5 s"),
+        ("function = \"nvmlInit_v2\"", &["list"], "nvmlInit_v2 has not returned for 5 s"),
+    ];
+    let started = hangs.map(|(fault, args, said)| {
+        let simulated = workstation(&format!("[[fault]]\n{fault}\nhang = true\n"));
+        let args = args.iter().copied().chain([simulated.argument.as_str()]);
+        let mut command = command(env!("CARGO_BIN_EXE_igpu"), args);
+        (command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap(), simulated, said)
+    });
+    for (mut child, _simulated, said) in started {
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with(&format!("igpu: {said}; ")) && line.contains("Ctrl-C"), "{line}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_lost_gpu_is_told_and_the_others_are_shown() {
     let simulated = workstation("[[gpu_lost]]\ngpu = 1\nat_s = 2.5\n");
     let end = igpu(&["probe", "0", "1", "--quick", &simulated.argument]);
