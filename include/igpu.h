@@ -299,6 +299,24 @@ typedef struct {
     uint32_t reserved;
 } igpu_metric_info;
 
+// Who owns a process, as far as `/proc` tells.
+typedef struct {
+    // `sizeof(igpu_owner)`
+    size_t size;
+    // The number of its user.
+    uint32_t uid;
+    // The parent's pid.
+    uint32_t parent_pid;
+    // When it was started: seconds since the epoch, UTC.
+    double create_time;
+    // Its name.
+    char name[72];
+    // The name of its user, or the uid as text.
+    char user[40];
+    // The parent's name.
+    char parent_name[72];
+} igpu_owner;
+
 // Which GPUs a snapshot has. Zeros are the usual.
 typedef struct {
     // `sizeof(igpu_snapshot_options)`
@@ -467,24 +485,6 @@ typedef struct {
     uint32_t flags;
 } igpu_record;
 
-// Who owns a process, as far as `/proc` tells.
-typedef struct {
-    // `sizeof(igpu_owner)`
-    size_t size;
-    // The number of its user.
-    uint32_t uid;
-    // The parent's pid.
-    uint32_t parent_pid;
-    // When it was started: seconds since the epoch, UTC.
-    double create_time;
-    // Its name.
-    char name[72];
-    // The name of its user, or the uid as text.
-    char user[40];
-    // The parent's name.
-    char parent_name[72];
-} igpu_owner;
-
 // How a background sampler does.
 typedef struct {
     // `sizeof(igpu_background_state)`
@@ -567,6 +567,12 @@ igpu_status igpu_metric_find(const char *name, uint32_t *metric);
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_metric_describe(uint32_t metric, igpu_metric_info *info);
+
+// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_VALUE`
+// where there is no such process. A user whom only a server knows is a number until a snapshot was made.
+//
+// Blocks: reads `/proc`. Allocates. Not for signal handlers.
+igpu_status igpu_process_owner(uint32_t pid, igpu_owner *owner);
 
 // Makes a snapshot and fills it. `options` may be NULL. A GPU that is lost is among the others, and its `status` tells.
 //
@@ -681,6 +687,7 @@ igpu_status igpu_sampler_period(igpu_sampler *sampler, uint32_t gpu, uint32_t me
 igpu_status igpu_sampler_cadence(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, uint64_t *cadence);
 
 // Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
+// With a background sampler see `igpu_process_owner`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_owner(igpu_sampler *sampler, uint32_t pid, igpu_owner *owner);

@@ -1,7 +1,16 @@
 use std::ffi::c_char;
 
-use super::{driver::IGPU_NONE, gpu::number, text::text};
-use crate::{GpuProcessInfo, ProcessKind, process::Owner};
+use super::{
+    driver::IGPU_NONE,
+    gpu::number,
+    sized,
+    status::{Failure, guarded, igpu_status},
+    text::text,
+};
+use crate::{
+    GpuProcessInfo, ProcessKind,
+    process::{Owner, ProcReader},
+};
 
 /// What a process does on a GPU. One that does two of these stands in the list twice.
 #[derive(Clone, Copy)]
@@ -63,6 +72,23 @@ pub struct igpu_owner {
     pub user: [c_char; 40],
     /// The parent's name.
     pub parent_name: [c_char; 72],
+}
+
+/// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_VALUE`
+/// where there is no such process. A user whom only a server knows is a number until a snapshot was made.
+///
+/// Blocks: reads `/proc`. Allocates. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_process_owner(pid: u32, owner: *mut igpu_owner) -> igpu_status {
+    guarded(|| {
+        let mut found = Owner::default();
+        ProcReader::new().owner(pid, &mut found);
+        if found == Owner::default() {
+            return Err(Failure::Told(igpu_status::NoValue, "there is no such process, or /proc does not tell of it"));
+        }
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(owner, &igpu_owner::new(&found)) }
+    })
 }
 
 impl igpu_process {

@@ -82,6 +82,7 @@ pub unsafe extern "C" fn igpu_sampler_cadence(
 }
 
 /// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
+/// With a background sampler see `igpu_process_owner`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "check.h"
 #include <math.h>
+#include <time.h>
 #include <unistd.h>
 
 static void driver_and_catalogue(igpu_driver *driver) {
@@ -175,6 +176,16 @@ static void samplers(igpu_driver *driver) {
     DONE(igpu_sampler_close(sampler));
 }
 
+static void owners(void) {
+    igpu_owner owner = {.size = sizeof owner};
+    DONE(igpu_process_owner((uint32_t)getpid(), &owner));
+    CHECK(owner.uid == getuid() && owner.parent_pid == (uint32_t)getppid() && *owner.name && *owner.parent_name);
+    CHECK(*owner.user && fabs(owner.create_time - (double)time(NULL)) < 100);
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_process_owner(UINT32_MAX, &owner));
+    CHECK(owner.uid == getuid());
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_process_owner((uint32_t)getpid(), NULL));
+}
+
 static void lost(igpu_driver *driver) {
     static const char *const names[] = {"gpu.power"};
     igpu_sampler *sampler = make_sampler(driver, names, 1);
@@ -236,6 +247,7 @@ int main(void) {
     driver_and_catalogue(driver);
     snapshots(driver);
     samplers(driver);
+    owners();
     lost(driver);
     background(driver);
     DONE(igpu_driver_close(driver));
