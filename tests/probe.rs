@@ -13,7 +13,7 @@ use igpu::{
     Error, ReturnCode,
     metric::Metric,
     probe::{Averaging, Because, Behaviour, CallReport, GpuReport, Plan, Probe, RingReport, SensorReport},
-    sampler::Sampler,
+    sampler::{Sampler, monotonic},
 };
 
 /// The declared truth of the test that compares all of it.
@@ -236,6 +236,19 @@ fn a_lost_gpu_leaves_the_others() {
     assert_eq!(report.gpus[0].error.as_ref().and_then(Error::code), Some(ReturnCode::GPU_IS_LOST));
 }
 
+/// Every third call is refused: with three GPUs asked in turn, those of one and the same GPU.
+#[test]
+fn what_is_refused_now_and_then_is_supported() {
+    let _turn = turn();
+    let refusal = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery = 3\nreturn = \"NOT_SUPPORTED\"";
+    let (_driver, nvml) = with("workstation", refusal);
+    let report = Probe::new(&nvml).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
+    for gpu in &report.gpus {
+        assert!(call(gpu, "power_usage").supported, "{:?}", call(gpu, "power_usage"));
+        assert!(sensor(gpu, Metric::POWER_USAGE).polls > 10, "{:?}", sensor(gpu, Metric::POWER_USAGE));
+    }
+}
+
 #[test]
 fn machines_without_gpus_and_gpus_that_are_not_there() {
     let (_driver, nvml) = named("empty");
@@ -268,4 +281,67 @@ fn plans_that_cannot_be_followed_are_refused() {
         let error = Sampler::builder(&nvml).plan(&wrong).unwrap_err().to_string();
         assert!(error.starts_with("the plan cannot be followed: ") && error.contains(said), "{error}");
     }
+}
+
+/// Two GPUs that have little in common: one quick sensors and no counter of energy, the other slow ones and GPM.
+const UNLIKE: &str = r#"
+[driver.cost_us]
+"nvmlDevice*" = 15
+nvmlDeviceGetHandleByIndex_v2 = 0
+"nvmlGpm*" = 15
+
+[[gpu]]
+fans = [40]
+temperature = { refresh_ms = 30, gpu = { sine = { mean = 55, amplitude = 30, period_s = 1.1 } } }
+utilization = { refresh_ms = 60, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
+
+[gpu.power]
+draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }
+refresh_ms = 60
+window_ms = 60
+instant_refresh_ms = 60
+instant_window_ms = 60
+energy_refresh_ms = 0
+
+[[gpu]]
+gpm = { sm = 50 }
+utilization = { refresh_ms = 400, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
+
+[gpu.power]
+draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }
+refresh_ms = 400
+window_ms = 400
+instant_refresh_ms = 400
+instant_window_ms = 400
+"#;
+
+#[test]
+fn a_sampler_that_follows_the_plan_takes_the_share_of_time_that_the_plan_says() {
+    let _turn = turn();
+    let (driver, nvml) = toml(UNLIKE);
+    let report = Probe::new(&nvml).duration(Duration::from_secs(5)).run(|_| ()).unwrap();
+    // What is read each half second where nothing is known can be quick all the same.
+    let quick = sensor(&report.gpus[0], Metric::TEMPERATURE).period_ms;
+    assert!(quick.is_some_and(|period| (27.0..33.0).contains(&period)), "{quick:?}");
+    // On a busy machine calls look dear, and the budget would hold them back.
+    let builder = Sampler::builder(&nvml).plan(&report.plan).unwrap().budget(0.1);
+    let mut sampler = builder.build().unwrap();
+    let (before, begin) = (driver.total_calls(), Instant::now());
+    while begin.elapsed() < Duration::from_secs(3) {
+        sampler.tick(monotonic());
+        std::thread::sleep(Duration::from_nanos(sampler.next_due().saturating_sub(monotonic())));
+    }
+    let calls = driver.total_calls() - before;
+    let real = calls as f64 * 15e-6 / begin.elapsed().as_secs_f64();
+    let stated: f64 = report.plan.gpus.iter().map(|gpu| gpu.share).sum();
+    for (gpu, half) in [(0, 30), (1, 200)] {
+        // Each GPU has its own cadences, whatever the other's sensors do.
+        for metric in [Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::UTILIZATION_GPU] {
+            let cadence = sampler.frame().cadence(gpu, metric).unwrap().as_millis();
+            assert!(cadence.abs_diff(half) <= half / 10, "{metric} of GPU {gpu}: {cadence} ms");
+        }
+        // Counted, or integrated from the ring of power.
+        assert!(sampler.frame().latest(gpu, Metric::ENERGY).is_some());
+    }
+    assert!((real / stated - 1.0).abs() < 0.1, "{real} of the time, where the plan says {stated}");
 }

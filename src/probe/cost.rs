@@ -57,14 +57,16 @@ pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnM
 }
 
 impl Target {
-    /// Makes one call and keeps what it took; false when the GPU is gone.
+    /// Makes one call and keeps what it took; false when the GPU is gone. The first refusal is questioned at once:
+    /// a driver that refuses each nth call may refuse the same one in each round.
     fn make(&mut self, place: usize, call: &ProbedCall, room: &mut Room) -> bool {
         let (Some(device), Some(cost), None) = (&self.device, self.costs.get_mut(place), &self.error) else {
             return false;
         };
-        let before = monotonic();
-        let answer = call.make(device, room);
-        cost.saw(monotonic() - before, &answer);
+        let mut answer = cost.ask(|| call.make(device, room));
+        if cost.times.is_empty() && cost.refused == 1 {
+            answer = cost.ask(|| call.make(device, room));
+        }
         if let Err(error) = answer
             && error.is_gpu_gone()
         {
@@ -78,6 +80,13 @@ impl Cost {
     fn wants_more(&self, each: u64) -> bool {
         let refused = self.times.is_empty() && self.refused >= PATIENCE;
         !refused && (self.spent < each || (self.times.is_empty() && self.refused == 0))
+    }
+
+    fn ask(&mut self, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let before = monotonic();
+        let answer = make();
+        self.saw(monotonic() - before, &answer);
+        answer
     }
 
     fn saw(&mut self, time: u64, answer: &Result<(), Error>) {

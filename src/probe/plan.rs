@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{GpuReport, poll::Poll};
 use crate::{
-    Device, Error, FieldValue, Result,
+    Device, Error, FieldValue, GpmReport, Result,
     metric::{Metric, Source},
-    sampler::{fields::field_of, monotonic, schedule},
+    sampler::{fields::field_of, gpm::gpm_of, monotonic, schedule},
 };
 
 /// How often to read each metric of each GPU. [`SamplerBuilder::plan`](crate::sampler::SamplerBuilder::plan) follows it.
@@ -33,7 +33,7 @@ pub struct GpuPlan {
     pub uuid: Option<String>,
     /// The share of time that would go into driver calls for it: 0.001 is one ms in a second.
     pub share: f64,
-    /// The metrics that it supports, but for those of processes.
+    /// The metrics that it supports, but for those of processes. Energy too where it must be integrated.
     pub metrics: Vec<PlannedMetric>,
 }
 
@@ -67,6 +67,8 @@ pub enum Because {
 
 /// The budget of a sampler for which none is set.
 const BUDGET: f64 = 0.01;
+/// A plan is content with so much of it: what a sampler measures swings, and beyond the budget it would leave the plan.
+const PLANNED: f64 = 0.8;
 /// Fields whose cadences differ by no more than this factor are read in one call.
 const TOGETHER: u64 = 5;
 const TOGETHER_OF: u64 = 4;
@@ -103,14 +105,24 @@ impl Plan {
         }
     }
 
+    /// Each metric with its cadence for this GPU, known by its UUID, or by its index where one of them has none; then
+    /// each with the shortest of all GPUs.
+    pub(crate) fn cadences_of(&self, index: u32, uuid: Option<&str>) -> Vec<(Metric, Duration)> {
+        let same = |gpu: &&GpuPlan| match (gpu.uuid.as_deref(), uuid) {
+            (Some(one), Some(other)) => one == other,
+            _ => gpu.index == index,
+        };
+        let own = self.gpus.iter().find(same).map(|gpu| gpu.metrics.as_slice()).unwrap_or_default();
+        let own = own.iter().filter_map(PlannedMetric::cadence);
+        own.chain(self.cadences()).collect()
+    }
+
     /// Each metric with its cadence, the shortest of all GPUs. Metrics that this version of igpu does not know are left
     /// out; [`unknown`](Self::unknown) has them.
     #[must_use]
     pub fn cadences(&self) -> Vec<(Metric, Duration)> {
         let mut cadences: Vec<(Metric, Duration)> = Vec::new();
-        for planned in self.planned() {
-            let Some(metric) = Metric::named(&planned.metric) else { continue };
-            let cadence = Duration::from_micros(planned.cadence_us);
+        for (metric, cadence) in self.planned().filter_map(PlannedMetric::cadence) {
             match cadences.iter_mut().find(|(known, _)| *known == metric) {
                 Some((_, shortest)) => *shortest = cadence.min(*shortest),
                 None => cadences.push((metric, cadence)),
@@ -129,13 +141,21 @@ impl Plan {
     }
 }
 
+impl PlannedMetric {
+    /// The metric, where this version of igpu knows it, and its cadence.
+    fn cadence(&self) -> Option<(Metric, Duration)> {
+        Some((Metric::named(&self.metric)?, Duration::from_micros(self.cadence_us)))
+    }
+}
+
 /// The lanes of one GPU as its sensors want them.
 pub(super) fn lanes(device: &Device, report: &GpuReport, polls: &[&Poll]) -> Vec<Lane> {
     let mut lanes: Vec<Lane> =
         polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| of_call(poll)).collect();
     lanes.extend(of_fields(device, polls));
     lanes.extend(report.rings.iter().filter_map(of_ring));
-    lanes.extend(of_gpm(report));
+    lanes.extend(of_gpm(device, report));
+    lanes.extend(integrated(&lanes));
     lanes
 }
 
@@ -207,18 +227,38 @@ fn of_ring(ring: &super::RingReport) -> Option<Lane> {
     Some(Lane { metrics: vec![metric], cadence: half.min(usual), cost: ring.read_ns.unwrap_or(0), because })
 }
 
-fn of_gpm(report: &GpuReport) -> Option<Lane> {
+/// A GPU that does not count its energy: a sampler integrates the entries of its power ring, or polls of its power.
+fn integrated(lanes: &[Lane]) -> Option<Lane> {
+    let reads = |metric: Metric| lanes.iter().find(|lane| lane.metrics.contains(&metric));
+    let power = reads(Metric::POWER_SAMPLES).or_else(|| reads(Metric::POWER_USAGE))?;
+    let counted = reads(Metric::ENERGY).is_some();
+    (!counted).then(|| Lane { metrics: vec![Metric::ENERGY], ..power.clone() })
+}
+
+fn of_gpm(device: &Device, report: &GpuReport) -> Option<Lane> {
     let sample = report.calls.iter().find(|call| call.name == super::calls::GPM && call.supported)?;
     let metrics: Vec<Metric> = Metric::all().filter(|metric| matches!(metric.info().source, Source::Gpm(..))).collect();
     let (cadence, because) = wanted(None, &metrics)?;
-    Some(Lane { metrics, cadence, cost: sample.p50_ns.unwrap_or(0), because })
+    let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics).unwrap_or(0);
+    Some(Lane { metrics, cadence, cost, because })
+}
+
+/// What comparing two samples takes, ns. These are too near to each other for their numbers to be right.
+fn cost_of_gpm_report(device: &Device, metrics: &[Metric]) -> Result<u64> {
+    let asked: Vec<_> = metrics.iter().filter_map(|metric| gpm_of(*metric)).map(|(gpm, _)| gpm).collect();
+    let (mut earlier, mut later) = (device.nvml().gpm_sample()?, device.nvml().gpm_sample()?);
+    device.gpm_sample_get(&mut earlier)?;
+    device.gpm_sample_get(&mut later)?;
+    let before = monotonic();
+    let _ = GpmReport::new(&asked).between(&earlier, &later);
+    Ok(monotonic() - before)
 }
 
 /// Puts the lanes of all GPUs within the budget, and makes the plan of them.
 pub(super) fn plan(reports: &[GpuReport], lanes: &mut [Vec<Lane>]) -> Plan {
     let lane = |lane: &Lane| schedule::Lane { wanted: lane.cadence, cost: lane.cost, cadence: lane.cadence };
     let mut shares: Vec<schedule::Lane> = lanes.iter().flatten().map(lane).collect();
-    schedule::balance(&mut shares, BUDGET);
+    schedule::balance(&mut shares, PLANNED * BUDGET);
     for (lane, share) in lanes.iter_mut().flatten().zip(&shares) {
         if share.is_stretched() {
             (lane.cadence, lane.because) = (share.cadence.div_ceil(MS) * MS, Because::Budget);
@@ -227,7 +267,7 @@ pub(super) fn plan(reports: &[GpuReport], lanes: &mut [Vec<Lane>]) -> Plan {
     let gpu = |(report, lanes): (&GpuReport, &Vec<Lane>)| GpuPlan {
         index: report.index,
         uuid: report.uuid.clone(),
-        share: lanes.iter().map(|lane| lane.cost as f64 / lane.cadence as f64).sum(),
+        share: lanes.iter().fold(0.0, |share, lane| share + lane.cost as f64 / lane.cadence as f64),
         metrics: lanes.iter().flat_map(Lane::planned).collect(),
     };
     Plan { version: Plan::VERSION, budget: BUDGET, gpus: reports.iter().zip(&*lanes).map(gpu).collect() }
@@ -272,6 +312,22 @@ mod tests {
         assert_eq!(plan.cadences(), [(Metric::POWER_USAGE, ms(10)), (Metric::ENERGY, ms(50))]);
         assert_eq!(plan.unknown().collect::<Vec<_>>(), ["gpu.of.tomorrow"]);
         assert_eq!(plan.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_gpu_is_known_by_its_uuid_else_by_its_index_and_a_stranger_has_the_shortest_cadence() {
+        let mut plan = plan(&[&[planned("gpu.power", 50_000)], &[planned("gpu.power", 10_000)]]);
+        plan.gpus[0].uuid = Some("GPU-a".into());
+        for (index, uuid, ms) in [
+            (0, Some("GPU-a"), 50),
+            (7, Some("GPU-a"), 50),
+            (0, None, 50),
+            (1, Some("GPU-b"), 10),
+            (0, Some("GPU-c"), 10),
+        ] {
+            let first = plan.cadences_of(index, uuid)[0];
+            assert_eq!(first, (Metric::POWER_USAGE, Duration::from_millis(ms)), "{index} {uuid:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Sampler, lane::Cadence, time::Clocks};
-use crate::{Nvml, Result, metric::Metric, probe::Plan};
+use crate::{Device, Nvml, Result, metric::Metric, probe::Plan};
 
 /// What to sample, how often, at what cost; from [`Sampler::builder`].
 #[derive(Clone, Debug)]
@@ -12,6 +12,7 @@ pub struct SamplerBuilder {
     pub(super) gpus: Option<Vec<u32>>,
     pub(super) metrics: Vec<Metric>,
     pub(super) cadences: Vec<(Metric, Cadence)>,
+    pub(super) plan: Option<Plan>,
     pub(super) budget: f64,
     pub(super) processes: usize,
     pub(super) gpu_info: bool,
@@ -43,6 +44,7 @@ impl SamplerBuilder {
             gpus: None,
             metrics: USUAL.to_vec(),
             cadences: Vec::new(),
+            plan: None,
             budget: 0.01,
             processes: 256,
             gpu_info: false,
@@ -77,8 +79,7 @@ impl SamplerBuilder {
     /// that share a call holds for all of them.
     #[must_use]
     pub fn cadence(mut self, metric: Metric, cadence: Duration) -> Self {
-        let nanoseconds = u64::try_from(cadence.as_nanos()).unwrap_or(u64::MAX).max(1);
-        self.set_cadence(metric, Cadence::Fixed(nanoseconds));
+        self.set_cadence(metric, Cadence::fixed(cadence));
         self
     }
 
@@ -103,19 +104,17 @@ impl SamplerBuilder {
     }
 
     /// Samples what the plan of a [probe](crate::probe) says, at its cadences and within its budget; what is set after
-    /// this replaces it. A metric has one cadence for all GPUs: the shortest of those that the plan has for it. Metrics
-    /// that this version of igpu does not know are left out, and [`Plan::unknown`] names them. Which GPUs are sampled is
-    /// not the plan's matter.
+    /// this replaces it. Each GPU has the cadences that the plan has for it, by UUID, or by index where there is none; a
+    /// GPU or metric of a GPU that was not probed has the shortest of all. Metrics that this version of igpu does not
+    /// know are left out, and [`Plan::unknown`] names them. Which GPUs are sampled is not the plan's matter.
     ///
     /// # Errors
     /// [`Error::Plan`](crate::Error::Plan) for a plan of another version, or one with numbers that cannot be.
     pub fn plan(mut self, plan: &Plan) -> Result<Self> {
         plan.check()?;
-        self.metrics.clear();
-        for (metric, cadence) in plan.cadences() {
-            self.metrics.push(metric);
-            self = self.cadence(metric, cadence);
-        }
+        self.metrics = plan.cadences().into_iter().map(|(metric, _)| metric).collect();
+        self.cadences.retain(|(metric, _)| !self.metrics.contains(metric));
+        self.plan = Some(plan.clone());
         Ok(self.budget(plan.budget))
     }
 
@@ -168,10 +167,17 @@ impl SamplerBuilder {
         Sampler::new(self)
     }
 
-    /// At what cadence a metric is read.
-    pub(super) fn cadence_of(&self, metric: Metric) -> Cadence {
+    /// What the plan has for this GPU.
+    pub(super) fn planned(&self, device: Option<&Device>, index: u32) -> Vec<(Metric, Duration)> {
+        let uuid = || device.and_then(|device| device.uuid().ok()).map(|uuid| uuid.to_string());
+        self.plan.as_ref().map(|plan| plan.cadences_of(index, uuid().as_deref())).unwrap_or_default()
+    }
+
+    /// At what cadence a metric is read of a GPU for which this is planned.
+    pub(super) fn cadence_of(&self, metric: Metric, planned: &[(Metric, Duration)]) -> Cadence {
         let set = self.cadences.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
+        let planned = planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| Cadence::fixed(*cadence));
         let usual = u64::try_from(metric.info().cadence.as_nanos()).unwrap_or(u64::MAX);
-        set.unwrap_or(Cadence::Learnt(usual))
+        set.or(planned).unwrap_or(Cadence::Learnt(usual))
     }
 }

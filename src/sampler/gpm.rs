@@ -64,7 +64,8 @@ impl Gpm {
     }
 }
 
-fn gpm_of(metric: Metric) -> Option<(GpmMetric, f64)> {
+/// What GPM is asked for a metric, and the scale of its answer, if the metric is read by GPM.
+pub(crate) fn gpm_of(metric: Metric) -> Option<(GpmMetric, f64)> {
     match metric.info().source {
         Source::Gpm(metric, scale) => Some((metric, scale)),
         _ => None,

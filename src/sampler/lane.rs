@@ -1,6 +1,6 @@
 //! A lane: what one driver call gives together, at one cadence.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{
     call,
@@ -25,6 +25,13 @@ pub(super) enum Cadence {
     Learnt(u64),
     /// At every tick.
     EveryTick,
+}
+
+impl Cadence {
+    /// As often as this, whatever the sensors do.
+    pub(super) fn fixed(cadence: Duration) -> Self {
+        Self::Fixed(u64::try_from(cadence.as_nanos()).unwrap_or(u64::MAX).max(1))
+    }
 }
 
 /// What a lane does when it is due.

@@ -32,7 +32,7 @@ pub(crate) mod call;
 mod energy;
 pub(crate) mod fields;
 mod frame;
-mod gpm;
+pub(crate) mod gpm;
 mod gpu;
 mod gpu_sampler;
 mod lane;

@@ -37,8 +37,10 @@ pub(super) fn of(builder: &SamplerBuilder, device: Option<&Device>, index: u16) 
     let (mut lanes, mut series) = (Vec::new(), Vec::new());
     let counts_energy = builder.metrics.contains(&Metric::ENERGY) && device.is_none_or(counts_energy);
     let mut groups: Vec<(Group, Vec<Metric>)> = Vec::new();
+    let planned = builder.planned(device, u32::from(index));
+    let cadence_of = |metric: &Metric| builder.cadence_of(*metric, &planned);
     for metric in &builder.metrics {
-        let group = group(*metric, builder.cadence_of(*metric), counts_energy);
+        let group = group(*metric, cadence_of(metric), counts_energy);
         match groups.iter_mut().find(|(known, _)| *known == group) {
             Some((_, metrics)) => metrics.push(*metric),
             None => groups.push((group, vec![*metric])),
@@ -46,7 +48,7 @@ pub(super) fn of(builder: &SamplerBuilder, device: Option<&Device>, index: u16) 
     }
     for (group, metrics) in groups {
         let first = series.len();
-        let cadence = shortest(metrics.iter().map(|metric| builder.cadence_of(*metric)));
+        let cadence = shortest(metrics.iter().map(cadence_of));
         let learns = matches!(cadence, Cadence::Learnt(_));
         series.extend(metrics.iter().map(|metric| Series::new(*metric, index, learns)));
         match work(group, &metrics, device, builder) {
