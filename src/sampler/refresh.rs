@@ -35,9 +35,11 @@ const TOGETHER: u64 = 128 * SECOND;
 const LEARNING_CHANGES: u32 = 64;
 /// … or after so long with changes.
 const LEARNING_TIME: u64 = 30 * SECOND;
-/// How long learning rests the first time; doubled each time up to [`LONGEST_REST`].
+/// How long learning rests the first time; doubled each time, but not oftener than [`MOST_DOUBLINGS`].
 const FIRST_REST: u64 = 60 * SECOND;
-const LONGEST_REST: u64 = 960 * SECOND;
+const MOST_DOUBLINGS: u8 = 4;
+/// The bit of a window's length that says that its change went back to the value before last.
+const RETURNED: u32 = 1 << 31;
 
 /// What is known of one sensor's refresh period. Times are nanoseconds of one monotonic clock.
 ///
@@ -47,7 +49,7 @@ const LONGEST_REST: u64 = 960 * SECOND;
 #[derive(Clone, Copy, Debug)]
 pub struct Refresh {
     /// Windows with a refresh in them, oldest first: their ends and lengths. In microseconds, the ends modulo 2^32:
-    /// half the memory, and more than [`TOGETHER`] asks for.
+    /// half the memory, and more than [`TOGETHER`] asks for. A length has a bit of its own: [`RETURNED`].
     ends: [u32; KEPT],
     lengths: [u32; KEPT],
     /// The last poll that gave a number; 0 before the first.
@@ -62,12 +64,11 @@ pub struct Refresh {
     since: u64,
     /// No learning before.
     rest_until: u64,
-    rest: u64,
     /// Changes since learning began, or since the period became known.
     changes: u32,
-    /// Which windows' changes went back to the value before last, the latest in the lowest bit.
-    returned: u32,
     windows: u8,
+    /// How often the next rest is twice as long as the first.
+    doublings: u8,
     /// Periods learnt in a row that turned out to be none.
     unproven: u8,
 }
@@ -92,10 +93,9 @@ impl Refresh {
             period: 0.0,
             since: 0,
             rest_until: 0,
-            rest: FIRST_REST,
             changes: 0,
-            returned: 0,
             windows: 0,
+            doublings: 0,
             unproven: 0,
         }
     }
@@ -125,8 +125,7 @@ impl Refresh {
         let length = at - self.polled;
         self.polled = at;
         if fresh {
-            self.returned = self.returned << 1 | u32::from(returns);
-            self.change(at, length);
+            self.change(at, length, returns);
         }
         fresh
     }
@@ -148,13 +147,13 @@ impl Refresh {
         if quiet || self.polled < self.rest_until { unknown } else { learning }
     }
 
-    fn change(&mut self, at: u64, length: u64) {
+    fn change(&mut self, at: u64, length: u64, returns: bool) {
         let since_last = at - self.changed;
         self.changed = at;
         if since_last > TOGETHER {
             self.windows = 0;
         }
-        self.keep(at, length);
+        self.keep(at, length, returns);
         self.changes = self.changes.saturating_add(1);
         if self.period > 0.0 {
             self.check(at);
@@ -179,11 +178,12 @@ impl Refresh {
     /// Whether a period that fits is the sensor's. A signal that goes to and fro between two levels has times of its own,
     /// and what fits may be a fraction of them: it is believed only where nearly every refresh brought a change.
     fn is_the_sensors(&self, period: f64, windows: &Windows) -> bool {
-        let returned = (self.returned & ((1 << self.windows) - 1)).count_ones();
-        returned * 2 <= u32::from(self.windows) || windows.mean_gap() <= APART * period
+        let kept = usize::from(self.windows);
+        let returned = self.lengths.iter().take(kept).filter(|length| **length & RETURNED != 0).count();
+        returned * 2 <= kept || windows.mean_gap() <= APART * period
     }
 
-    fn keep(&mut self, end: u64, length: u64) {
+    fn keep(&mut self, end: u64, length: u64, returns: bool) {
         let mut windows = usize::from(self.windows);
         if windows == KEPT {
             self.ends.copy_within(1.., 0);
@@ -191,15 +191,16 @@ impl Refresh {
             windows -= 1;
         }
         self.ends[windows] = (end / US) as u32;
-        // Nobody polled for more than an hour: longer than any window of use either way.
-        self.lengths[windows] = u32::try_from(length / US).unwrap_or(u32::MAX);
+        // Nobody polled for more than half an hour: longer than any window of use either way.
+        let length = u32::try_from(length / US).unwrap_or(u32::MAX).min(!RETURNED);
+        self.lengths[windows] = if returns { length | RETURNED } else { length };
         self.windows = windows as u8 + 1;
     }
 
     /// Learning led nowhere: no more of it for a while.
     fn rest(&mut self, at: u64) {
-        self.rest_until = at.saturating_add(self.rest);
-        self.rest = (self.rest * 2).min(LONGEST_REST);
+        self.rest_until = at.saturating_add(FIRST_REST << self.doublings);
+        self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
         self.windows = 0;
         (self.since, self.changes) = (self.rest_until, 0);
     }
@@ -254,7 +255,7 @@ impl Refresh {
         }
         if self.changes >= PROVEN {
             self.unproven = 0;
-            self.rest = FIRST_REST;
+            self.doublings = 0;
         }
     }
 
@@ -262,7 +263,7 @@ impl Refresh {
         let count = usize::from(self.windows);
         let newest = count.checked_sub(1).map_or(0, |last| self.ends[last]);
         let ages = self.ends.map(|end| f64::from(u32::wrapping_sub(newest, end)) * US as f64);
-        let lengths = self.lengths.map(|length| f64::from(length) * US as f64);
+        let lengths = self.lengths.map(|length| f64::from(length & !RETURNED) * US as f64);
         Windows::new(ages, lengths, count)
     }
 }

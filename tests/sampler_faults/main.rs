@@ -168,6 +168,12 @@ type Samples = unsafe extern "C" fn(
     *mut nvmlSample_t,
 ) -> nvmlReturn_t;
 
+/// The simulator's `nvmlDeviceGetSamples`.
+fn own_samples() -> Samples {
+    // SAFETY: the simulator's function of this name has this signature.
+    unsafe { std::mem::transmute::<*const c_void, Samples>(nvml_sim::resolve(c"nvmlDeviceGetSamples")) }
+}
+
 /// Where the kernel says whether a GPU sleeps: the simulator's first GPU is at 0000:01:00.0.
 const STATUS: &str = "/sys/bus/pci/devices/0000:01:00.0/power/runtime_status";
 

@@ -13,10 +13,7 @@ fn forgetful(name: &CStr) -> *const c_void {
         samples: *mut nvmlSample_t,
     ) -> nvmlReturn_t {
         // SAFETY: the simulator's function of this name, with the caller's arguments but one.
-        unsafe {
-            let own: Samples = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
-            own(device, kind, 0, value_type, count, samples)
-        }
+        unsafe { own_samples()(device, kind, 0, value_type, count, samples) }
     }
     if name == c"nvmlDeviceGetSamples" { samples as *const c_void } else { nvml_sim::resolve(name) }
 }
@@ -53,10 +50,7 @@ fn waiting(name: &CStr) -> *const c_void {
             control::step(Duration::from_millis(300));
         }
         // SAFETY: the simulator's function of this name, with the caller's arguments.
-        unsafe {
-            let own: Samples = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
-            own(device, kind, last_seen, value_type, count, samples)
-        }
+        unsafe { own_samples()(device, kind, last_seen, value_type, count, samples) }
     }
     if name == c"nvmlDeviceGetSamples" { samples as *const c_void } else { nvml_sim::resolve(name) }
 }
@@ -97,8 +91,7 @@ fn set(name: &CStr) -> *const c_void {
     ) -> nvmlReturn_t {
         // SAFETY: the simulator's function of this name, with the caller's arguments but one.
         unsafe {
-            let own: Samples = std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetSamples"));
-            let code = own(device, kind, 0, value_type, count, samples);
+            let code = own_samples()(device, kind, 0, value_type, count, samples);
             if samples.is_null() || code.0 != 0 {
                 return code;
             }

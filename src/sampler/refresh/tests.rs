@@ -98,7 +98,7 @@ const PERIODS: [u64; 9] = [10, 16, 20, 50, 100, 167, 250, 500, 1_000];
 
 #[test]
 fn it_is_small() {
-    assert!(size_of::<Refresh>() <= 272, "{}", size_of::<Refresh>());
+    assert!(size_of::<Refresh>() <= 256, "{}", size_of::<Refresh>());
 }
 
 #[test]
