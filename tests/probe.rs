@@ -187,10 +187,13 @@ fn the_plan_follows(plan: &Plan) {
 fn a_sampler_takes_the_plan(nvml: &igpu::Nvml, plan: &Plan) {
     let mut sampler = Sampler::builder(nvml).plan(plan).unwrap().build().unwrap();
     let frame = sampler.sample();
-    for (metric, cadence) in plan.cadences() {
-        for gpu in 0..2 {
-            assert_eq!(frame.cadence(gpu, metric), Some(cadence), "{metric}");
-            assert!(frame.reason(gpu, metric).is_none(), "{metric}: {:?}", frame.reason(gpu, metric));
+    assert_eq!(plan.gpus.len(), 2);
+    for gpu in &plan.gpus {
+        for planned in &gpu.metrics {
+            let metric = Metric::named(&planned.metric).unwrap();
+            let cadence = Duration::from_micros(planned.cadence_us);
+            assert_eq!(frame.cadence(gpu.index, metric), Some(cadence), "{metric} of GPU {}", gpu.index);
+            assert!(frame.reason(gpu.index, metric).is_none(), "{metric}: {:?}", frame.reason(gpu.index, metric));
         }
     }
     // What is set after the plan replaces it.

@@ -22,8 +22,9 @@ const OFTEN: u32 = 100;
 const BUDGET: f64 = 0.25;
 /// How often the time is shared out anew, ns.
 const BALANCE: u64 = 50_000_000;
-/// A call that is refused so often before it was ever answered is left alone.
-const PATIENCE: u32 = 3;
+/// A call that is refused so often before it was ever answered is left alone: a driver that refuses each third call may
+/// well refuse the same one a few times in a row.
+const PATIENCE: u32 = 10;
 
 /// One call, or one batch of fields, of one GPU, made over and over.
 #[derive(Debug)]

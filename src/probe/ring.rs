@@ -1,9 +1,14 @@
 //! The driver's sample rings: how many entries they hold, and how far apart these are.
 
-use std::time::SystemTime;
-
 use super::{RingReport, window::Drawn};
-use crate::{Device, Error, Sample, SampleKind, metric::Metric, sampler::monotonic};
+use crate::{
+    Device, Error, Sample, SampleKind,
+    metric::Metric,
+    sampler::{
+        Clocks, monotonic,
+        wall::{Anchor, WallMap},
+    },
+};
 
 /// The rings that are probed, by the name of their constant of [`SampleKind`]: one entry each.
 const RINGS: [(&str, SampleKind); 7] = [
@@ -74,6 +79,7 @@ pub(super) struct Drain {
     pub gpu: usize,
     pub due: u64,
     seen_us: u64,
+    wall: WallMap,
     buffer: Vec<Sample>,
     pub drawn: Drawn,
 }
@@ -81,22 +87,19 @@ pub(super) struct Drain {
 impl Drain {
     /// Of the GPU that is this one of the targets, from now on.
     pub(super) fn new(gpu: usize) -> Self {
-        Self { gpu, due: 0, seen_us: 0, buffer: vec![Sample::default(); 4 * SPARE], drawn: Drawn::default() }
+        let wall = WallMap::new(Anchor::now(Clocks::default()));
+        Self { gpu, due: 0, seen_us: 0, wall, buffer: vec![Sample::default(); 4 * SPARE], drawn: Drawn::default() }
     }
 
     pub(super) fn make(&mut self, device: &Device) {
-        let now = monotonic();
-        self.due = now + INTERVAL;
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.due = monotonic() + INTERVAL;
+        self.wall.re_anchor(Anchor::now(Clocks::default()));
         let Ok(samples) = device.samples(SampleKind::TOTAL_POWER, self.seen_us, &mut self.buffer) else {
             return;
         };
-        let monotonic_of = |stamp_us: u64| {
-            let age_us = i128::from(wall.as_micros() as u64) - i128::from(stamp_us);
-            u64::try_from(i128::from(now) - age_us * 1000).unwrap_or(0)
-        };
+        let seen_at = monotonic();
         for (stamp, milliwatts) in samples.iter().flatten().filter(|(stamp, _)| *stamp > self.seen_us) {
-            let at = monotonic_of(stamp);
+            let at = self.wall.to_monotonic(stamp, seen_at).at;
             // The first entry of all has none before it, and a mean over nothing is none.
             self.drawn.push(at, at, milliwatts.as_f64() * 1e-3);
         }

@@ -14,8 +14,6 @@ pub(super) struct Sensor {
     pub place: usize,
     refresh: Refresh,
     value: f64,
-    /// The value before that one.
-    before: f64,
     sum: f64,
     polled: u64,
     since: u64,
@@ -23,8 +21,6 @@ pub(super) struct Sensor {
     changes: u32,
     /// Changes by more than the sensor's smallest step.
     larger: u32,
-    /// Changes to another value than the one before the last.
-    novel: u32,
     /// Of power: what it showed after each refresh that was seen.
     pub shown: Vec<Shown>,
 }
@@ -36,14 +32,12 @@ impl Sensor {
             place,
             refresh: Refresh::new(),
             value: f64::NAN,
-            before: f64::NAN,
             sum: 0.0,
             polled: 0,
             since: 0,
             polls: 0,
             changes: 0,
             larger: 0,
-            novel: 0,
             shown: Vec::new(),
         }
     }
@@ -54,8 +48,6 @@ impl Sensor {
         if self.refresh.saw(at, number) && !first {
             self.changes += 1;
             self.larger += u32::from((number - self.value).abs() > 1.5 * smallest_step(self.metric));
-            self.novel += u32::from(number != self.before);
-            self.before = self.value;
             if let Some(scale) = watts(self.metric) {
                 self.shown.push(Shown { after: self.polled, at, watts: number * scale });
             }
@@ -79,8 +71,8 @@ impl Sensor {
     /// however regular: where most changes are by the smallest step there is, or back to where it was, no period is
     /// believed.
     pub(super) fn period(&self) -> Option<u64> {
-        let believed = self.changes >= ENOUGH && self.larger * 4 >= self.changes && self.novel * 2 >= self.changes;
-        self.refresh.period().filter(|_| believed)
+        let moves_freely = self.larger * 4 >= self.changes && !self.refresh.goes_to_and_fro();
+        self.refresh.period().filter(|_| self.changes >= ENOUGH && moves_freely)
     }
 
     pub(super) fn report(&self, averaging: super::Averaging) -> SensorReport {

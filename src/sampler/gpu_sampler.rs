@@ -36,7 +36,7 @@ impl GpuSampler {
     pub(super) fn open(builder: &SamplerBuilder, index: u32) -> Result<Self> {
         let gpu = Gpu::open(&builder.nvml, index, builder.leave_asleep, builder.clocks)?;
         let (lanes, series) = plan::of(builder, gpu.device(), gpu.index());
-        let wall = WallMap::new(anchor(builder.clocks));
+        let wall = WallMap::new(Anchor::now(builder.clocks));
         let clocks = builder.clocks;
         let mut opened = Self { gpu, lanes, series, wall, clocks, next_due: 0, next_anchor: 0, begin: 0 };
         // It may be lost already.
@@ -56,6 +56,12 @@ impl GpuSampler {
     #[inline]
     pub(super) fn next_due(&self) -> u64 {
         self.next_due
+    }
+
+    /// Whether there is anything to do: a lane is due, or the clocks are to be compared.
+    #[inline]
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        now >= self.next_due.min(self.next_anchor)
     }
 
     /// The most records that one reading can make, events included.
@@ -151,7 +157,7 @@ impl GpuSampler {
 
     #[inline(never)]
     fn re_anchor(&mut self, now: u64, records: &mut Records) {
-        if let Some(step) = self.wall.re_anchor(anchor(self.clocks)) {
+        if let Some(step) = self.wall.re_anchor(Anchor::now(self.clocks)) {
             let seconds = step.by as f64 * 1e-9;
             records.push(Record::of_event(now, self.index(), None, Event::CLOCK_STEPPED, seconds));
             self.follow_step(now, step.by / 1000, records);
@@ -175,11 +181,4 @@ impl GpuSampler {
             }
         }
     }
-}
-
-/// Reads the wall clock between two readings of the monotonic one.
-fn anchor(clocks: Clocks) -> Anchor {
-    let before = (clocks.monotonic)();
-    let wall_us = (clocks.wall_us)();
-    Anchor { before, wall_us, after: (clocks.monotonic)() }
 }

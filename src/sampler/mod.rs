@@ -47,7 +47,7 @@ pub(crate) mod schedule;
 mod series;
 mod sleep;
 mod time;
-mod wall;
+pub(crate) mod wall;
 
 pub use self::{
     background::{Background, Key, LatestReader, Stopped},

@@ -178,9 +178,14 @@ impl Refresh {
     /// Whether a period that fits is the sensor's. A signal that goes to and fro between two levels has times of its own,
     /// and what fits may be a fraction of them: it is believed only where nearly every refresh brought a change.
     fn is_the_sensors(&self, period: f64, windows: &Windows) -> bool {
+        !self.goes_to_and_fro() || windows.mean_gap() <= APART * period
+    }
+
+    /// Whether most of the latest changes went back to the value before last.
+    pub fn goes_to_and_fro(&self) -> bool {
         let kept = usize::from(self.windows);
         let returned = self.lengths.iter().take(kept).filter(|length| **length & RETURNED != 0).count();
-        returned * 2 <= kept || windows.mean_gap() <= APART * period
+        returned * 2 > kept
     }
 
     fn keep(&mut self, end: u64, length: u64, returns: bool) {

@@ -5,6 +5,8 @@
 //! leap second, and over a suspend, in which the monotonic clock stands still: that all looks like a step. A stamp from
 //! before a step still maps by the offset of its time, which is why the offsets of the last few steps are kept.
 
+use super::Clocks;
+
 /// Offsets kept: the present one and those before the last steps.
 const KEPT: usize = 4;
 /// How fast the offset may move without a step, as a fraction: what the kernel's clock discipline is held to.
@@ -77,6 +79,15 @@ pub struct WallMap {
     /// The last anchor that agreed was begun here: a step comes later.
     agreed: u64,
     steps: u32,
+}
+
+impl Anchor {
+    /// Reads the clocks now.
+    pub fn now(clocks: Clocks) -> Self {
+        let before = (clocks.monotonic)();
+        let wall_us = (clocks.wall_us)();
+        Self { before, wall_us, after: (clocks.monotonic)() }
+    }
 }
 
 impl Fix {

@@ -133,6 +133,10 @@ impl Work {
             if self.shared.hangs(place) {
                 self.output().deliver(place, now, gpu, records);
             }
+            if !gpu.is_due(now) && records.as_slice().is_empty() {
+                next_due = next_due.min(gpu.next_due());
+                continue;
+            }
             due |= gpu.next_due() <= now;
             watch.start();
             gpu.read(now, false, watch, records);
