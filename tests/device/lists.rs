@@ -173,8 +173,8 @@ unsafe extern "C" fn filling<const WORDS: usize>(
     }
 }
 
-/// Says that there is too little room, and counts fewer than there is room for.
-unsafe extern "C" fn nonsense(
+/// Fills all the room there is, then says of any list that it has `COUNT` entries, and whether they `FIT`.
+unsafe extern "C" fn claiming<const COUNT: u32, const FIT: bool>(
     _device: nvml_sys::nvmlDevice_t,
     count: *mut u32,
     infos: *mut nvml_sys::nvmlProcessInfo_t,
@@ -182,23 +182,9 @@ unsafe extern "C" fn nonsense(
     // SAFETY: as above.
     unsafe {
         fill::<3>(infos, *count);
-        *count = 1;
+        *count = COUNT;
     }
-    nvml_sys::NVML_ERROR_INSUFFICIENT_SIZE
-}
-
-/// Says that it wrote more than there was room for.
-unsafe extern "C" fn boasting(
-    _device: nvml_sys::nvmlDevice_t,
-    count: *mut u32,
-    infos: *mut nvml_sys::nvmlProcessInfo_t,
-) -> nvmlReturn_t {
-    // SAFETY: as above.
-    unsafe {
-        fill::<3>(infos, *count);
-        *count = u32::MAX;
-    }
-    nvml_sys::NVML_SUCCESS
+    if FIT { nvml_sys::NVML_SUCCESS } else { nvml_sys::NVML_ERROR_INSUFFICIENT_SIZE }
 }
 
 #[test]
@@ -225,7 +211,8 @@ fn drivers_with_other_manners_are_understood() {
         gpu.compute_processes(&mut list).unwrap();
         assert_eq!((pids(&list), list.total()), ((70..170).collect(), 100));
     }
-    for (function, total) in [(nonsense as List, 1), (boasting, u32::MAX as usize)] {
+    // One finds too little room for fewer entries than there is room for, one wrote more than there was room for.
+    for (function, total) in [(claiming::<1, false> as List, 1), (claiming::<{ u32::MAX }, true>, u32::MAX as usize)] {
         let nvml = with_list(&driver, function);
         let mut list = ProcessList::with_capacity(16);
         nvml.device(0).unwrap().compute_processes(&mut list).unwrap();
