@@ -5,32 +5,24 @@ mod common;
 #[path = "common/counting.rs"]
 mod counting;
 
-use std::{cell::Cell, fmt::Write as _, hint::black_box, time::Duration};
+use std::{fmt::Write as _, hint::black_box, time::Duration};
 
 use common::{METHODS, Sleeper, toml};
-use counting::Counting;
+use counting::{Counting, calls};
 use igpu::{
     Error, FieldId, FieldValue, GpuInfo, ProcessKind, ProcessList, ProcessUtilization, Reading, Result, ReturnCode,
     Sample, SampleKind,
     process::{Owner, ProcReader},
 };
 
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    CALLS.set(CALLS.get() + 1);
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(|| ());
 
 /// How often `body` allocated or freed.
 fn allocations(body: impl FnOnce()) -> u64 {
-    let before = CALLS.get();
+    let before = calls();
     body();
-    CALLS.get() - before
+    calls() - before
 }
 
 /// A pid that no Linux gives out by default.

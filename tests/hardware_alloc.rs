@@ -6,9 +6,9 @@ mod counting;
 #[path = "hardware/watch.rs"]
 mod watch;
 
-use std::{cell::Cell, hint::black_box, time::Instant};
+use std::{hint::black_box, time::Instant};
 
-use counting::Counting;
+use counting::{Counting, calls};
 use igpu::{
     GpuInfo,
     metric::Metric,
@@ -16,16 +16,8 @@ use igpu::{
 };
 use watch::{driver, watched_for};
 
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    CALLS.set(CALLS.get() + 1);
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(|| ());
 
 /// Room for processes. On a busier machine lists are cut, which must not allocate either.
 const PROCESSES: usize = 64;
@@ -34,14 +26,14 @@ const PROCESSES: usize = 64;
 #[ignore = "needs an NVIDIA driver"]
 fn update_allocates_nothing() {
     let nvml = driver();
-    let before = CALLS.get();
+    let before = calls();
     let indices = nvml.devices_index().unwrap();
     let mut gpus: Vec<GpuInfo> = indices.iter().map(|index| GpuInfo::new(&nvml, *index, PROCESSES).unwrap()).collect();
     assert!(!gpus.is_empty(), "there is no GPU");
-    assert!(CALLS.get() > before, "nothing is counted");
+    assert!(calls() > before, "nothing is counted");
     // A fifth of the time, 6 s of 30: a hundred rounds on the slowest driver known.
     let (begun, time, mut rounds, mut failed) = (Instant::now(), watched_for() / 5, 0_u64, 0_u64);
-    let before = CALLS.get();
+    let before = calls();
     while begun.elapsed() < time {
         for gpu in &mut gpus {
             failed += u64::from(gpu.update().is_err());
@@ -49,7 +41,7 @@ fn update_allocates_nothing() {
         }
         rounds += 1;
     }
-    let allocated = CALLS.get() - before;
+    let allocated = calls() - before;
     let each = begun.elapsed().as_secs_f64() * 1e6 / (rounds * gpus.len() as u64) as f64;
     println!("{rounds} rounds of {} GPUs, {each:.1} µs an update, {failed} failed", gpus.len());
     assert_eq!((allocated, failed), (0, 0), "allocations in {rounds} rounds, and updates that failed");
@@ -60,17 +52,17 @@ fn update_allocates_nothing() {
 fn tick_allocates_nothing() {
     let nvml = driver();
     let metrics: Vec<Metric> = Metric::all().collect();
-    let before = CALLS.get();
+    let before = calls();
     let mut sampler = Sampler::builder(&nvml)
         .metrics(&metrics)
         .process_capacity(PROCESSES)
         .as_fast_as_possible(Metric::CLOCK_SM)
         .build()
         .unwrap();
-    assert!(CALLS.get() > before, "nothing is counted");
+    assert!(calls() > before, "nothing is counted");
     let (begun, time) = (Instant::now(), watched_for() / 5);
     let (mut ticks, mut records, mut seen) = (0_u64, 0_u64, [0_u64; 256]);
-    let before = CALLS.get();
+    let before = calls();
     while begun.elapsed() < time {
         for record in sampler.tick(monotonic()).records() {
             records += 1;
@@ -80,7 +72,7 @@ fn tick_allocates_nothing() {
         }
         ticks += 1;
     }
-    let allocated = CALLS.get() - before;
+    let allocated = calls() - before;
     let each = begun.elapsed().as_secs_f64() * 1e6 / ticks as f64;
     println!("{ticks} ticks, {each:.2} µs each, {records} records");
     for metric in &metrics {

@@ -1,27 +1,45 @@
-//! The system's allocator, which tells the binary of each request: the binary has a function `count` at its root.
+//! The system's allocator, which counts what each thread asks of it. A binary makes it its `#[global_allocator]`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
 
-use crate::count;
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
 
-pub struct Counting;
+/// How often this thread allocated or freed so far.
+pub fn calls() -> u64 {
+    CALLS.get()
+}
+
+/// With what else the binary does at each request, which must not allocate.
+pub struct Counting(pub fn());
+
+impl Counting {
+    fn count(&self) {
+        CALLS.set(CALLS.get() + 1);
+        (self.0)();
+    }
+}
 
 // SAFETY: hands everything to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        self.count();
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
+        self.count();
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        self.count();
         // SAFETY: the caller's promise.
         unsafe { System.realloc(pointer, layout, size) }
     }
