@@ -286,42 +286,33 @@ fn plans_that_cannot_be_followed_are_refused() {
     }
 }
 
+/// Sensors of a GPU that all follow their waves every `MS` milliseconds.
+const SENSORS: &str = "
+utilization = { refresh_ms = MS, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
+[gpu.power]
+draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }
+refresh_ms = MS
+window_ms = MS
+instant_refresh_ms = MS
+instant_window_ms = MS
+";
+
 /// Two GPUs that have little in common: one quick sensors and no counter of energy, the other slow ones and GPM.
-const UNLIKE: &str = r#"
-[driver.cost_us]
-"nvmlDevice*" = 15
-nvmlDeviceGetHandleByIndex_v2 = 0
-"nvmlGpm*" = 15
-
-[[gpu]]
-fans = [40]
-temperature = { refresh_ms = 30, gpu = { sine = { mean = 55, amplitude = 30, period_s = 1.1 } } }
-utilization = { refresh_ms = 60, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
-
-[gpu.power]
-draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }
-refresh_ms = 60
-window_ms = 60
-instant_refresh_ms = 60
-instant_window_ms = 60
-energy_refresh_ms = 0
-
-[[gpu]]
-gpm = { sm = 50 }
-utilization = { refresh_ms = 400, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
-
-[gpu.power]
-draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }
-refresh_ms = 400
-window_ms = 400
-instant_refresh_ms = 400
-instant_window_ms = 400
-"#;
+fn unlike() -> String {
+    let quick = "driver.cost_us = { 'nvmlDevice*' = 15, nvmlDeviceGetHandleByIndex_v2 = 0, 'nvmlGpm*' = 15 }
+        [[gpu]]
+        fans = [40]
+        temperature = { refresh_ms = 30, gpu = { sine = { mean = 55, amplitude = 30, period_s = 1.1 } } }";
+    let slow = "energy_refresh_ms = 0
+        [[gpu]]
+        gpm = { sm = 50 }";
+    [quick, &SENSORS.replace("MS", "60"), slow, &SENSORS.replace("MS", "400")].concat()
+}
 
 #[test]
 fn a_sampler_that_follows_the_plan_takes_the_share_of_time_that_the_plan_says() {
     let _turn = turn();
-    let (driver, nvml) = toml(UNLIKE);
+    let (driver, nvml) = toml(&unlike());
     let report = Probe::new(&nvml).duration(Duration::from_secs(5)).run(|_| ()).unwrap();
     // What is read each half second where nothing is known can be quick all the same.
     let quick = sensor(&report.gpus[0], Metric::TEMPERATURE).period_ms;
