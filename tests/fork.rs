@@ -1,30 +1,13 @@
 //! What a fork leaves usable. A binary with one test, so that no other thread is in the middle of anything.
 
 mod common;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+#[path = "common/fork.rs"]
+mod fork;
 
 use common::{METHODS, load, named};
+use fork::in_fork;
 use igpu::{Error, FieldId, FieldValue, GpuInfo, Nvml, Reading, Result};
 use nvml_sim::SharedDriver;
-
-/// Runs `body` in a forked child; whether it got to its end.
-fn in_fork(body: impl FnOnce()) -> bool {
-    // SAFETY: this process has no other thread that runs, so the child's copy of everything is whole.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "no fork");
-    if pid == 0 {
-        // SAFETY: takes a number. Whatever hangs, ends.
-        unsafe { libc::alarm(30) };
-        let done = catch_unwind(AssertUnwindSafe(body)).is_ok();
-        // SAFETY: ends the child at once; the harness's clean-up is the parent's.
-        unsafe { libc::_exit(i32::from(!done)) };
-    }
-    let mut status = 0;
-    // SAFETY: the child is ours, and the pointer is to a live int.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
-}
 
 fn is_forked<T: std::fmt::Debug>(answer: Result<T>) {
     assert_eq!(answer.err(), Some(Error::Forked));

@@ -5,6 +5,8 @@ mod absent;
 #[path = "../common/mod.rs"]
 mod common;
 mod costs;
+#[path = "../common/fork.rs"]
+mod fork;
 mod forks;
 mod hangs;
 mod returns;
@@ -16,7 +18,6 @@ use std::{
     ffi::{CStr, c_uint, c_ulonglong, c_void},
     fs,
     os::unix::process::CommandExt as _,
-    panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     thread::sleep,
