@@ -93,9 +93,7 @@ pub unsafe extern "C" fn igpu_background_drain(
         }
         let taken = handle::change(background, |own| {
             let mut taken = 0;
-            while taken < capacity
-                && let Some(record) = own.background.pop()
-            {
+            for record in own.background.take(capacity) {
                 // SAFETY: the caller's array has room for `capacity` records, and need not hold any yet.
                 unsafe { records.add(taken).write(record.into()) };
                 taken += 1;

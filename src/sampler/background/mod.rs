@@ -174,12 +174,19 @@ impl Background {
 
     /// Takes out as many records as there are, up to the length of `into`, oldest first, and gives how many.
     pub fn drain(&mut self, into: &mut [Record]) -> usize {
-        let count = self.records.slots().min(into.len());
-        let Ok(chunk) = self.records.read_chunk(count) else { return 0 };
-        for (place, record) in into.iter_mut().zip(chunk) {
+        let (most, mut taken) = (into.len(), 0);
+        for (place, record) in into.iter_mut().zip(self.take(most)) {
             *place = record;
+            taken += 1;
         }
-        count
+        taken
+    }
+
+    /// Takes out the records that there are now, at most so many, oldest first. Their room is given back at once, when
+    /// the iterator goes.
+    pub(crate) fn take(&mut self, most: usize) -> impl Iterator<Item = Record> + '_ {
+        let count = self.records.slots().min(most);
+        self.records.read_chunk(count).into_iter().flatten()
     }
 
     /// How many records were lost since the start, because they were not taken out in time.
