@@ -53,6 +53,8 @@ pub struct igpu_sampler_options {
 /// The most processes that room is made for.
 const MOST_PROCESSES: u32 = 1 << 20;
 
+/// All but the GPUs, which the caller chooses by [`gpus`].
+///
 /// # Safety
 /// The pointers in the options must be to what their types say.
 pub(super) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>) -> Outcome<SamplerBuilder> {
@@ -64,10 +66,6 @@ pub(super) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
     builder = builder
         .leave_asleep(options.flags & IGPU_SAMPLER_LEAVE_ASLEEP != 0)
         .gpu_info(options.flags & IGPU_SAMPLER_GPU_INFO != 0);
-    // SAFETY: as the caller vouches.
-    if let Some(gpus) = unsafe { gpus(options.gpus, options.gpu_count)? } {
-        builder = builder.gpus(&gpus);
-    }
     // SAFETY: as the caller vouches.
     builder = unsafe { with_metrics(builder, &options)? };
     if options.budget.is_nan() || options.budget < 0.0 {
