@@ -120,31 +120,25 @@ pub(super) fn status_of(error: &Error) -> igpu_status {
     }
 }
 
-/// Runs what a function is to do. No panic gets past it, and a failure's sentence is kept for the caller to read.
+/// Runs what a function is to do, and keeps a failure's sentence for the caller to read.
 pub(super) fn guarded(body: impl FnOnce() -> Outcome) -> igpu_status {
-    let failure = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return igpu_status::Ok,
-        Ok(Err(failure)) => failure,
-        Err(payload) => {
-            // To drop it could panic again.
-            std::mem::forget(payload);
-            Failure::Told(igpu_status::Panic, "igpu has a fault of its own, which stderr tells of; please report it")
-        }
-    };
+    let Err(failure) = caught(body) else { return igpu_status::Ok };
     message::keep(&failure);
     failure.status()
 }
 
 /// As `guarded` for functions that signal handlers call: no sentence is kept, as that memory is the interrupted program's.
 pub(super) fn quietly(body: impl FnOnce() -> Outcome) -> igpu_status {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => igpu_status::Ok,
-        Ok(Err(failure)) => failure.status(),
-        Err(payload) => {
-            std::mem::forget(payload);
-            igpu_status::Panic
-        }
-    }
+    caught(body).map_or_else(|failure| failure.status(), |()| igpu_status::Ok)
+}
+
+/// The border that no panic crosses.
+fn caught(body: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        // To drop it could panic again.
+        std::mem::forget(payload);
+        Err(Failure::Told(igpu_status::Panic, "igpu has a fault of its own, which stderr tells of; please report it"))
+    })
 }
 
 /// The place that a result goes to.
