@@ -130,7 +130,7 @@ typedef enum {
     // The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its metrics stop, those of
     // other GPUs do not.
     IGPU_EVENT_GPU_LOST = 1,
-    // The GPU answers again after it was lost, or the call that hung has returned.
+    // The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
     IGPU_EVENT_GPU_BACK = 2,
     // The metric was refused twice in a row and rests; value: the driver's return code.
     IGPU_EVENT_METRIC_RESTS = 3,

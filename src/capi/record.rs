@@ -52,7 +52,7 @@ pub enum igpu_event {
     /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its metrics stop, those of
     /// other GPUs do not.
     GpuLost = 1,
-    /// The GPU answers again after it was lost, or the call that hung has returned.
+    /// The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
     GpuBack = 2,
     /// The metric was refused twice in a row and rests; value: the driver's return code.
     MetricRests = 3,
