@@ -1,4 +1,5 @@
 use super::{
+    driver,
     handle::{self, Kind},
     latest::igpu_latest,
     record::igpu_record,
@@ -140,26 +141,10 @@ pub unsafe extern "C" fn igpu_background_hung(
 }
 
 /// # Safety
-/// `count` must be NULL or writable, and `gpus` for `capacity` numbers.
+/// As [`driver::list`].
 pub(super) unsafe fn hung(sampler: &LatestReader, gpus: *mut u32, capacity: usize, count: *mut usize) -> Outcome {
-    let count = not_null(count)?;
-    if capacity > 0 {
-        not_null(gpus)?;
-    }
-    let mut hung = 0;
-    for gpu in sampler.hung() {
-        if hung < capacity {
-            // SAFETY: as the caller vouches.
-            unsafe { gpus.add(hung).write(gpu) };
-        }
-        hung += 1;
-    }
     // SAFETY: as the caller vouches.
-    unsafe { count.write(hung) };
-    if capacity > 0 && capacity < hung {
-        return Err(Failure::Told(igpu_status::TooSmall, "more GPUs hang than the array has room for"));
-    }
-    Ok(())
+    unsafe { driver::list(sampler.hung(), gpus, capacity, count, "more GPUs hang than the array has room for") }
 }
 
 /// Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be

@@ -175,23 +175,38 @@ pub unsafe extern "C" fn igpu_driver_visible_gpus(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let count = not_null(count)?;
-        if capacity > 0 {
-            not_null(indices)?;
-        }
         let visible = handle::share(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
         // SAFETY: the caller's pointers are to a number, and to as many as it says.
-        unsafe {
-            count.write(visible.len());
-            if capacity > 0 {
-                indices.copy_from_nonoverlapping(visible.as_ptr(), visible.len().min(capacity));
-            }
-        }
-        if capacity > 0 && capacity < visible.len() {
-            return Err(Failure::Told(igpu_status::TooSmall, "more GPUs are visible than the array has room for"));
-        }
-        Ok(())
+        unsafe { list(visible, indices, capacity, count, "more GPUs are visible than the array has room for") }
     })
+}
+
+/// Writes the indices of GPUs into a caller's array, and how many they are; with a capacity of 0 only that.
+///
+/// # Safety
+/// `count` must be NULL or writable, and `into` NULL or writable for `capacity` numbers.
+pub(super) unsafe fn list(
+    gpus: impl IntoIterator<Item = u32>,
+    into: *mut u32,
+    capacity: usize,
+    count: *mut usize,
+    no_room: &'static str,
+) -> Outcome {
+    let count = not_null(count)?;
+    if capacity > 0 {
+        not_null(into)?;
+    }
+    let mut listed = 0;
+    for gpu in gpus {
+        if listed < capacity {
+            // SAFETY: as the caller vouches.
+            unsafe { into.add(listed).write(gpu) };
+        }
+        listed += 1;
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { count.write(listed) };
+    if capacity > 0 && capacity < listed { Err(Failure::Told(igpu_status::TooSmall, no_room)) } else { Ok(()) }
 }
 
 /// The version of this library: `0.2.0 (nvml.h 13.5.37, commit ...)`. The text stays for ever.
