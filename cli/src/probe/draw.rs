@@ -73,11 +73,10 @@ fn call(call: &CallReport) -> Vec<String> {
 fn unsupported(reason: Option<&Error>) -> String {
     match reason {
         Some(Error::MissingSymbol { .. }) => "no function".to_owned(),
-        Some(Error::Nvml { code, .. }) => {
-            let name = code.to_string();
-            let name = name.strip_prefix("NVML_ERROR_").unwrap_or(&name);
-            name.split(' ').next().unwrap_or(name).to_owned()
-        }
+        Some(Error::Nvml { code, .. }) => match code.name() {
+            Some(name) => name.strip_prefix("NVML_ERROR_").unwrap_or(name).to_owned(),
+            None => code.to_string(),
+        },
         Some(error) => error.to_string(),
         None => "not asked".to_owned(),
     }
@@ -148,7 +147,16 @@ fn trimmed(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use igpu::{Error, ReturnCode};
+
+    use super::{duration, unsupported};
+
+    #[test]
+    fn a_refusal_is_a_word_and_a_code_without_a_name_its_number() {
+        let refused = |code| unsupported(Some(&Error::Nvml { call: "nvmlDeviceGetFanSpeed", code }));
+        assert_eq!(refused(ReturnCode::NOT_SUPPORTED), "NOT_SUPPORTED");
+        assert_eq!(refused(ReturnCode(998)), "code 998");
+    }
 
     #[test]
     fn durations_have_a_unit_that_suits_them() {
