@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::probe::ProbeArgs;
+use crate::{plot::PlotArgs, probe::ProbeArgs, record::RecordArgs, report::ReportArgs};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -67,6 +67,14 @@ pub enum Command {
     ///
     /// Takes some 45 s, or 5 with --quick. Changes no setting and needs no privilege; a workload may feel it.
     Probe(ProbeArgs),
+    /// Run a program, and record what it does to the GPUs
+    ///
+    /// Leaves a trace that opens in other tools, and prints a summary. Without a program it records until Ctrl-C.
+    Record(RecordArgs),
+    /// Print the summary of a recording, or compare two
+    Report(ReportArgs),
+    /// Draw a recording: power, utilisation, memory and temperature over time
+    Plot(PlotArgs),
     /// The versions of driver, NVML and CUDA
     Driver,
     /// Print the completions for a shell

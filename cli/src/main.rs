@@ -7,8 +7,11 @@ mod list;
 mod manual;
 mod output;
 mod patience;
+mod plot;
 mod probe;
 mod ps;
+mod record;
+mod report;
 mod select;
 mod show;
 mod table;
@@ -37,7 +40,12 @@ fn main() -> ExitCode {
     {
         return probe::be_traced(|| load(&cli.options), parent, &args.gpus);
     }
+    if let Some(Command::Record(args)) = &cli.command {
+        return record::run(&cli.options, args);
+    }
     let report = match cli.command {
+        Some(Command::Report(args)) => report::report(&cli.options, &args),
+        Some(Command::Plot(args)) => plot::report(&args),
         Some(Command::Completions { shell }) => Ok(completions(shell)),
         Some(Command::Man) => manual::page(),
         command => load(&cli.options).and_then(|nvml| match command {

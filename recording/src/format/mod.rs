@@ -1,0 +1,127 @@
+//! The formats: one file each, with how items are written and how they are read back.
+
+mod chrome;
+mod csv;
+mod jsonl;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod perfetto;
+mod row;
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read as _, Seek as _},
+    path::Path,
+};
+
+use crate::{
+    item::Item,
+    read::{Items, ReadError},
+};
+
+/// A format of recordings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Perfetto's protobuf: opens at ui.perfetto.dev.
+    Perfetto,
+    /// Chrome's trace events, as JSON.
+    Chrome,
+    /// A table with a line for each item.
+    Csv,
+    /// A JSON object in each line.
+    JsonLines,
+    /// A table in Apache Parquet; feature `parquet`.
+    Parquet,
+}
+
+/// Turns items into bytes. What it keeps of them is bounded: recordings last for hours.
+pub trait Encoder: Send {
+    /// Appends what stands for this item, which has to come after all that was appended before.
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>);
+
+    /// Appends what makes a whole file of all that was appended by [`item`](Self::item). It is not of the file's body: the
+    /// next item's bytes come in its place.
+    fn tail(&mut self, _out: &mut Vec<u8>) {}
+}
+
+impl Format {
+    /// All formats, in the order that they are offered in.
+    pub const ALL: [Self; 5] = [Self::Perfetto, Self::Chrome, Self::Csv, Self::JsonLines, Self::Parquet];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Perfetto => "perfetto",
+            Self::Chrome => "chrome",
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// The format that a file's name asks for by its ending; `None` of an ending that says nothing.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        Some(match ending.as_str() {
+            "perfetto-trace" | "pftrace" | "perfetto" | "pb" => Self::Perfetto,
+            "json" => Self::Chrome,
+            "csv" => Self::Csv,
+            "jsonl" | "ndjson" => Self::JsonLines,
+            "parquet" => Self::Parquet,
+            _ => return None,
+        })
+    }
+
+    /// Writes this format from a recording's start on; `None` where this build has no Parquet.
+    #[must_use]
+    pub fn encoder(self) -> Option<Box<dyn Encoder>> {
+        Some(match self {
+            Self::Perfetto => Box::new(perfetto::PerfettoEncoder::default()),
+            Self::Chrome => Box::new(chrome::ChromeEncoder::default()),
+            Self::Csv => Box::new(csv::CsvEncoder::default()),
+            Self::JsonLines => Box::new(jsonl::JsonLinesEncoder),
+            #[cfg(feature = "parquet")]
+            Self::Parquet => Box::new(parquet::ParquetEncoder::default()),
+            #[cfg(not(feature = "parquet"))]
+            Self::Parquet => return None,
+        })
+    }
+
+    /// The format of a file, by how it begins.
+    fn of_content(head: &[u8]) -> Option<Self> {
+        let text = head.trim_ascii_start();
+        if head.starts_with(b"PAR1") {
+            Some(Self::Parquet)
+        } else if head.starts_with(csv::HEAD.as_bytes()) {
+            Some(Self::Csv)
+        } else if text.starts_with(chrome::HEAD.as_bytes()) {
+            Some(Self::Chrome)
+        } else if text.starts_with(b"{") {
+            Some(Self::JsonLines)
+        } else if head.starts_with(&[perfetto::PACKET]) {
+            Some(Self::Perfetto)
+        } else {
+            None
+        }
+    }
+}
+
+/// The items of a file.
+pub(crate) fn items(mut file: File) -> Result<Items, ReadError> {
+    let mut head = Vec::new();
+    file.by_ref().take(256).read_to_end(&mut head)?;
+    file.rewind()?;
+    let buffered = |file| -> Box<dyn BufRead> { Box::new(BufReader::with_capacity(1 << 16, file)) };
+    match Format::of_content(&head).ok_or(ReadError::Format)? {
+        Format::Perfetto => Ok(perfetto::items(buffered(file))),
+        Format::Chrome => Ok(chrome::items(buffered(file))),
+        Format::Csv => Ok(csv::items(buffered(file))),
+        Format::JsonLines => Ok(jsonl::items(buffered(file))),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => parquet::items(file),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => Err(ReadError::NoParquet),
+    }
+}

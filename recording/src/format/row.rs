@@ -1,0 +1,67 @@
+//! An item as a row of a table: what CSV, JSON Lines and Parquet have in common.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    item::{Item, What},
+    read::ReadError,
+    series::Series,
+};
+
+/// The columns, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Row {
+    /// Nanoseconds since the epoch.
+    pub time_unix_nano: u64,
+    /// The GPU's index.
+    pub gpu: Option<u32>,
+    /// The name of the metric, of a value and of an event about one.
+    pub metric: Option<String>,
+    /// The attribute that tells metrics of one name apart: `hw.gpu.task=general`.
+    pub attribute: Option<String>,
+    /// The value, or what an event counts.
+    pub value: Option<f64>,
+    /// The unit of a metric's value.
+    pub unit: Option<String>,
+    /// The process.
+    pub pid: Option<u32>,
+    /// The name of an event; none of a value.
+    pub event: Option<String>,
+    /// What an event tells besides.
+    pub text: Option<String>,
+}
+
+impl Row {
+    pub(super) fn of(item: &Item) -> Self {
+        let info = item.series().map(Series::info);
+        Self {
+            time_unix_nano: item.at,
+            gpu: item.gpu,
+            metric: info.map(|info| info.name.to_owned()),
+            attribute: info.and_then(|info| info.attribute).map(|(name, value)| format!("{name}={value}")),
+            value: item.value,
+            unit: info.filter(|_| matches!(item.what, What::Value(_))).map(|info| info.unit.to_owned()),
+            pid: item.pid,
+            event: item.event_name().map(str::to_owned),
+            text: item.text.clone(),
+        }
+    }
+
+    /// The item again; none of a metric that this version does not know.
+    pub(super) fn into_item(self) -> Result<Option<Item>, ReadError> {
+        let key = match (self.metric, &self.attribute) {
+            (Some(metric), Some(attribute)) => Some(format!("{metric}{{{attribute}}}")),
+            (metric, _) => metric,
+        };
+        let series = key.as_deref().and_then(Series::keyed);
+        let what = match (self.event, series) {
+            (Some(event), series) => What::Event(event.into(), series),
+            (None, Some(series)) => What::Value(series),
+            (None, None) if key.is_some() => return Ok(None),
+            (None, None) => return Err(ReadError::Damaged("a row is neither a value nor an event".to_owned())),
+        };
+        let Self { time_unix_nano: at, gpu, pid, value, text, .. } = self;
+        Ok(Some(Item { at, gpu, pid, what, value, text }))
+    }
+}

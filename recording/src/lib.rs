@@ -1,0 +1,32 @@
+//! Recordings: what a program did to the GPUs, in a file that other programs read too.
+//!
+//! A recording is a sequence of [`Item`]s: values of [`Series`], and events. A [`Writer`] streams them into a file in one
+//! of the [`Format`]s, so that the file is whole after every flush; [`read`] gives the same items back from each of them;
+//! and a [`Summary`] is made of items, whether they come from a sampler or from a file.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `item` | what a recording consists of |
+//! | `series` | which values there are, and their names in files: OpenTelemetry's where it has one |
+//! | `format/` | one file for each format: how items are written, and how they are read back |
+//! | `records` | items, made of a sampler's records |
+//! | `write`, `read` | files: flushed whole, cut back when a disk is full, read as a stream |
+//! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |
+
+#![deny(unsafe_code)]
+
+mod format;
+mod item;
+mod read;
+mod records;
+mod series;
+mod summary;
+mod write;
+
+pub use format::{Encoder, Format};
+pub use item::{Command, Gpu, Header, Item, Process, What, event};
+pub use read::{Items, ReadError, read};
+pub use records::FromRecords;
+pub use series::{Series, SeriesInfo};
+pub use summary::{GpuSummary, Summary, SummaryBuilder};
+pub use write::Writer;

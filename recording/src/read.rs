@@ -1,0 +1,69 @@
+//! Reads recordings back.
+
+use std::{fs::File, io, path::Path};
+
+use crate::{format, item::Item};
+
+/// Why a recording could not be read, or not to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file could not be opened or read.
+    #[error("{0}; look whether it is there and may be read")]
+    File(#[from] io::Error),
+    /// It is none of the formats that this program writes.
+    #[error("it is no recording of igpu; `igpu record -o FILE` makes one")]
+    Format,
+    /// It is Parquet, and this build cannot read that.
+    #[error("it is Parquet, which this igpu was built without; build it with `--features parquet`")]
+    NoParquet,
+    /// It ends in the midst of an item: whoever wrote it was ended while it wrote. What came before was given.
+    #[error("its last item is cut off; what comes before was read")]
+    CutOff,
+    /// It holds something that this program does not write.
+    #[error("it is damaged ({0}); what comes before was read")]
+    Damaged(String),
+}
+
+impl From<csv::Error> for ReadError {
+    fn from(error: csv::Error) -> Self {
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) => Self::File(error),
+            kind => Self::Damaged(format!("{kind:?}")),
+        }
+    }
+}
+
+/// The items of a recording, one after the other, as they stand in the file. After an error there is none.
+pub struct Items {
+    items: Box<dyn Iterator<Item = Result<Item, ReadError>>>,
+    failed: bool,
+}
+
+impl Items {
+    pub(crate) fn new(items: impl Iterator<Item = Result<Item, ReadError>> + 'static) -> Self {
+        Self { items: Box::new(items), failed: false }
+    }
+}
+
+impl Iterator for Items {
+    type Item = Result<Item, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.items.next();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+/// Reads a recording in whatever format it is. The file is read as the items are taken, so that long recordings need no
+/// more memory than short ones. Values of series that this version does not know are left out.
+///
+/// # Errors
+/// [`ReadError`] when the file cannot be opened or is none of ours; later ones come with the items.
+pub fn read(path: &Path) -> Result<Items, ReadError> {
+    format::items(File::open(path)?)
+}

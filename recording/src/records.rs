@@ -1,0 +1,162 @@
+//! Items, made of a sampler's records.
+
+use std::collections::{HashMap, HashSet};
+
+use igpu::{
+    metric::Metric,
+    sampler::{Event, Flags, Record},
+};
+
+use crate::{
+    item::{Item, What, event},
+    series::Series,
+};
+
+/// Makes items of records: those that say something new. A value holds until the next of its series, so one that is as it
+/// was needs no item.
+#[derive(Debug)]
+pub struct FromRecords {
+    /// What to add to the sampler's clock to have nanoseconds since the epoch.
+    unix_offset: i128,
+    /// The last value of each process in each series for processes; the sampler tells the fresh ones of all others.
+    of_processes: HashMap<(u16, u16, u32), f64>,
+    /// GPUs whose energy is known to be integrated.
+    integrated: HashSet<u16>,
+}
+
+impl FromRecords {
+    /// For a sampler whose clock showed `monotonic` when it was `unix_nano` nanoseconds since the epoch.
+    #[must_use]
+    pub fn new(monotonic: u64, unix_nano: u64) -> Self {
+        let unix_offset = i128::from(unix_nano) - i128::from(monotonic);
+        Self { unix_offset, of_processes: HashMap::new(), integrated: HashSet::new() }
+    }
+
+    /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn unix_nano(&self, monotonic: u64) -> u64 {
+        u64::try_from(i128::from(monotonic) + self.unix_offset).unwrap_or(0)
+    }
+
+    /// Gives what this record says that is new: nothing, an item, or two.
+    pub fn give(&mut self, record: &Record, mut to: impl FnMut(Item)) {
+        let at = self.unix_nano(record.at);
+        if let Some(event) = record.event() {
+            return to(of_event(at, record, event));
+        }
+        let Some(metric) = record.metric() else { return };
+        if record.flags.contains(Flags::INTEGRATED) && self.integrated.insert(record.gpu) {
+            to(Item { gpu: Some(record.gpu.into()), ..Item::event(at, event::ENERGY_INTEGRATED) });
+        }
+        if self.is_new(record, metric) {
+            let series = Series::of(metric);
+            let value = Item::value(at, record.gpu.into(), series, record.value / series.info().divisor);
+            to(Item { pid: record.pid(), ..value });
+        }
+    }
+
+    /// A process is gone: what its values were is of no use any more.
+    pub fn forget(&mut self, gpu: u32, pid: u32) {
+        self.of_processes.retain(|(its_gpu, _, its_pid), _| (u32::from(*its_gpu), *its_pid) != (gpu, pid));
+    }
+
+    fn is_new(&mut self, record: &Record, metric: Metric) -> bool {
+        match record.pid() {
+            Some(pid) => {
+                let last = self.of_processes.insert((record.gpu, metric.index(), pid), record.value);
+                last != Some(record.value)
+            }
+            None => record.is_fresh(),
+        }
+    }
+}
+
+fn of_event(at: u64, record: &Record, event: Event) -> Item {
+    let series = record.metric().map(Series::of);
+    let gpu = (event != Event::CLOCK_STEPPED).then_some(record.gpu.into());
+    Item { at, gpu, pid: None, what: What::Event(name(event).into(), series), value: Some(record.value), text: None }
+}
+
+fn name(event: Event) -> &'static str {
+    match event {
+        Event::GPU_LOST => event::GPU_LOST,
+        Event::GPU_BACK => event::GPU_BACK,
+        Event::METRIC_RESTS => event::METRIC_RESTS,
+        Event::CADENCE_CHANGED => event::CADENCE_CHANGED,
+        Event::SAMPLES_LOST => event::SAMPLES_LOST,
+        Event::LIST_CUT => event::LIST_CUT,
+        Event::CLOCK_STEPPED => event::CLOCK_STEPPED,
+        Event::RECORDS_LOST => event::RECORDS_LOST,
+        Event::GPU_ASLEEP => event::GPU_ASLEEP,
+        Event::GPU_AWAKE => event::GPU_AWAKE,
+        Event::ENERGY_GAP => event::ENERGY_GAP,
+        Event::GPU_HUNG => event::GPU_HUNG,
+        // The library and this package are of one version; a new event has to be named above.
+        _ => "sampler.event",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(metric: Metric, value: f64, flags: Flags, detail: u32) -> Record {
+        Record { at: 2_000, value, uncertainty: 0, detail, gpu: 3, metric: metric.index(), flags }
+    }
+
+    fn items(from: &mut FromRecords, record: &Record) -> Vec<Item> {
+        let mut items = Vec::new();
+        from.give(record, |item| items.push(item));
+        items
+    }
+
+    #[test]
+    fn a_fresh_value_is_an_item_in_the_series_unit_and_an_old_one_is_none() {
+        let mut from = FromRecords::new(1_000, 1_700_000_000_000_000_000);
+        let fresh = record(Metric::UTILIZATION_GPU, 44.0, Flags::FRESH, 0);
+        let series = Series::of(Metric::UTILIZATION_GPU);
+        assert_eq!(items(&mut from, &fresh), [Item::value(1_700_000_000_000_001_000, 3, series, 0.44)]);
+        assert_eq!(items(&mut from, &Record { flags: Flags::default(), ..fresh }), []);
+    }
+
+    #[test]
+    fn a_process_value_is_new_when_it_changed_and_after_the_process_was_gone() {
+        let mut from = FromRecords::new(0, 0);
+        let count = |from: &mut FromRecords, value, pid| {
+            items(from, &record(Metric::PROCESS_MEMORY, value, Flags::FRESH, pid))
+                .iter()
+                .filter(|i| i.pid == Some(pid))
+                .count()
+        };
+        assert_eq!([count(&mut from, 5.0, 7), count(&mut from, 5.0, 7), count(&mut from, 5.0, 8)], [1, 0, 1]);
+        assert_eq!(count(&mut from, 6.0, 7), 1);
+        from.forget(3, 7);
+        assert_eq!([count(&mut from, 6.0, 7), count(&mut from, 5.0, 8)], [1, 0]);
+    }
+
+    #[test]
+    fn every_event_has_its_name() {
+        for event in 1..=12 {
+            assert_ne!(name(Event(event)), "sampler.event", "event {event}");
+        }
+        let lost = Record {
+            detail: Event::GPU_LOST.0,
+            flags: Flags::EVENT,
+            metric: u16::MAX,
+            ..record(Metric::ENERGY, 15.0, Flags::EVENT, 0)
+        };
+        let mut from = FromRecords::new(0, 0);
+        let [item] = &items(&mut from, &lost)[..] else { panic!("one item") };
+        assert_eq!((item.event_name(), item.gpu, item.value), (Some("gpu.lost"), Some(3), Some(15.0)));
+    }
+
+    #[test]
+    fn that_energy_is_integrated_is_said_once() {
+        let mut from = FromRecords::new(0, 0);
+        let energy = record(Metric::ENERGY, 1.0, Flags::FRESH.with(Flags::INTEGRATED), 0);
+        let names =
+            |items: Vec<Item>| items.iter().map(|item| item.event_name().map(str::to_owned)).collect::<Vec<_>>();
+        assert_eq!(names(items(&mut from, &energy)), [Some("energy.integrated".to_owned()), None]);
+        assert_eq!(names(items(&mut from, &energy)), [None]);
+    }
+}
