@@ -166,3 +166,128 @@ impl Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::{Read as _, Seek as _},
+    };
+
+    use nix::{
+        fcntl::{FcntlArg, SealFlag, fcntl},
+        sys::memfd::{MFdFlags, memfd_create},
+    };
+
+    use super::*;
+    use crate::item::event;
+
+    /// A line with the time of each item, and a last line that completes the file and grows with their number.
+    #[derive(Default)]
+    struct Lines(usize);
+
+    impl Encoder for Lines {
+        fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+            out.extend_from_slice(format!("{}\n", item.at).as_bytes());
+            self.0 += 1;
+        }
+
+        fn tail(&mut self, out: &mut Vec<u8>) {
+            out.extend_from_slice(format!("all {}\n", "x".repeat(self.0 % 4)).as_bytes());
+        }
+    }
+
+    fn item(at: u64) -> Item {
+        Item::event(at, event::LOST)
+    }
+
+    fn content(file: &mut File) -> String {
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn the_file_is_whole_after_each_flush_also_when_what_completes_it_gets_shorter() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(Lines::default()));
+        assert!(writer.is_empty());
+        for (at, whole) in
+            [(1, "1\nall x\n"), (2, "1\n2\nall xx\n"), (3, "1\n2\n3\nall xxx\n"), (4, "1\n2\n3\n4\nall \n")]
+        {
+            assert!(writer.push(&item(at)));
+            writer.flush().unwrap();
+            assert_eq!(content(&mut file), whole);
+            assert_eq!((writer.len(), writer.waiting()), (whole.len() as u64, 0));
+        }
+        writer.finish().unwrap();
+        assert_eq!(content(&mut file), "1\n2\n3\n4\nall \n");
+    }
+
+    #[test]
+    fn what_the_file_held_before_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("recording");
+        fs::write(&path, "something much longer than what comes").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        Writer::new(file, Box::new(Lines::default())).finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "all \n");
+    }
+
+    /// A file in memory that cannot grow stands for a disk that is full: some of a write fits, the rest does not.
+    #[test]
+    fn a_write_that_fails_half_way_leaves_the_file_as_it_was_and_is_made_good_later() {
+        let mut full = File::from(memfd_create(c"full", MFdFlags::MFD_ALLOW_SEALING).unwrap());
+        let mut writer = Writer::new(full.try_clone().unwrap(), Box::new(Lines::default()));
+        writer.push(&item(1));
+        writer.flush().unwrap();
+        full.set_len(9000).unwrap();
+        fcntl(&full, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
+        for at in 0..5000 {
+            writer.push(&item(at));
+        }
+        writer.flush().unwrap_err();
+        assert_eq!(content(&mut full), "1\nall x\n");
+        assert_eq!(writer.waiting(), 5000);
+        writer.flush().unwrap_err();
+        assert_eq!(content(&mut full), "1\nall x\n");
+        // There is room again.
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, b"1\nall x\n").unwrap();
+        writer.file = file.try_clone().unwrap();
+        writer.flush().unwrap();
+        let all: String = (0..5000).map(|at| format!("{at}\n")).collect();
+        assert_eq!(content(&mut file), format!("1\n{all}all x\n"));
+        assert_eq!(writer.waiting(), 0);
+    }
+
+    #[test]
+    fn what_waits_for_a_full_disk_is_bounded_and_the_rest_is_counted() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = Writer::new(full, Box::new(Lines::default()));
+        let (mut taken, mut left) = (0, 0);
+        for at in 0..4_000_000 {
+            if writer.push(&item(at)) { taken += 1 } else { left += 1 }
+        }
+        assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(taken > 400_000, "{taken}");
+        assert_eq!((writer.waiting(), writer.lost()), (taken, left));
+        assert!(writer.pending.len() < MOST_PENDING + 100);
+    }
+
+    #[test]
+    fn into_a_pipe_goes_the_body_and_what_completes_it_at_the_end_only() {
+        let (mut reader, pipe) = io::pipe().unwrap();
+        let mut writer = Writer::new(File::from(std::os::fd::OwnedFd::from(pipe)), Box::new(Lines::default()));
+        for at in [1, 2] {
+            writer.push(&item(at));
+            writer.flush().unwrap();
+        }
+        writer.finish().unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "1\n2\nall xx\n");
+    }
+}
