@@ -27,6 +27,6 @@ pub use format::{Encoder, Format};
 pub use item::{Command, Gpu, Header, Item, Process, What, event};
 pub use read::{Items, ReadError, read};
 pub use records::FromRecords;
-pub use series::{Series, SeriesInfo};
+pub use series::{OF_PROCESSES, Series, SeriesInfo, USUAL};
 pub use summary::{GpuSummary, Summary, SummaryBuilder};
 pub use write::Writer;

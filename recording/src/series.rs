@@ -63,6 +63,33 @@ fn of_metric(metric: Metric) -> SeriesInfo {
     }
 }
 
+/// What is recorded when nothing is chosen: what a bill needs, and what every profiler shows. No call among them takes
+/// the driver's locks.
+pub const USUAL: [Metric; 18] = [
+    Metric::UTILIZATION_GPU,
+    Metric::UTILIZATION_MEMORY,
+    Metric::MEMORY_USED,
+    Metric::POWER_USAGE,
+    Metric::POWER_INSTANT,
+    Metric::ENERGY,
+    Metric::TEMPERATURE,
+    Metric::CLOCK_SM,
+    Metric::CLOCK_MEMORY,
+    Metric::CLOCKS_EVENT_REASONS,
+    Metric::PCIE_TX,
+    Metric::PCIE_RX,
+    Metric::THROTTLED_POWER,
+    Metric::THROTTLED_THERMAL,
+    Metric::THROTTLED_SYNC_BOOST,
+    Metric::THROTTLED_BOARD_LIMIT,
+    Metric::THROTTLED_LOW_UTILIZATION,
+    Metric::THROTTLED_RELIABILITY,
+];
+
+/// What is recorded besides when processes are: their memory, and what they use of the GPU. Once a second, as these calls
+/// take the driver's locks.
+pub const OF_PROCESSES: [Metric; 2] = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
+
 impl SeriesInfo {
     fn new(
         name: &'static str,
