@@ -108,6 +108,33 @@ fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
 }
 
 #[test]
+fn everything_is_read_at_once_when_that_is_asked_for() {
+    let driver = workstation();
+    let mut background = spawn(&driver, Duration::from_secs(3600), 1000);
+    wait_for("the first tick", || background.ticks() == 1);
+    let count = |background: &mut Background| std::iter::from_fn(|| background.pop()).count();
+    assert_eq!(count(&mut background), 12);
+    for _ in 0..3 {
+        assert!(background.sample());
+        assert_eq!(count(&mut background), 12, "3 metrics of 4 GPUs");
+    }
+    assert_eq!(background.ticks(), 4);
+    driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\ngpu = 1\nhang = true\n").unwrap();
+    // The others are read all the same, by the thread that takes the lead after 50 ms; which may be late for the answer.
+    background.sample();
+    wait_for("the three others", || background.ticks() == 5);
+    assert!(background.hung().eq([1]));
+    let values: Vec<u16> = std::iter::from_fn(|| background.pop())
+        .filter(|record| record.event().is_none())
+        .map(|record| record.gpu)
+        .collect();
+    // GPU 0 once more: who was overtaken had read it already.
+    assert_eq!([0, 1, 2, 3].map(|gpu| values.iter().filter(|of| **of == gpu).count()), [6, 0, 3, 3]);
+    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert!(!background.sample(), "nobody is there to read");
+}
+
+#[test]
 fn its_thread_takes_no_signals() {
     let driver = workstation();
     let background = spawn(&driver, Duration::from_millis(5), 1000);

@@ -10,7 +10,7 @@ use std::{
         Arc, Weak,
         atomic::{
             AtomicU64,
-            Ordering::{Acquire, Relaxed},
+            Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
     thread,
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{Result, metric::Metric};
 
-/// How long `stop` waits for the threads before it gives them up.
+/// How long `stop` waits for the threads before it gives them up, and `sample` for a reading.
 const PATIENCE: Duration = Duration::from_millis(80);
 
 /// What the threads, the owner and the readers share.
@@ -44,6 +44,9 @@ struct Shared {
     /// When the thread that leads last came by, in nanoseconds of the monotonic clock.
     beat: AtomicU64,
     ticks: AtomicU64,
+    /// How often a reading of everything was asked for, and which of these was the last that was made.
+    wanted: AtomicU64,
+    given: AtomicU64,
     gpus: Vec<GpuState>,
     latest: Latest,
     /// Which value stands where in `latest`.
@@ -161,9 +164,9 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
         let (call, hung) = (watch.call(), AtomicU64::new(0));
         gpus.push(GpuState { index: gpu.index(), call, hung, first_key, end_key: keys.len() });
     }
-    let (lost, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
+    let [lost, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
     let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), Latest::new(keys.len()));
-    Shared { lost, beat, ticks, gpus, latest, keys, clocks }
+    Shared { lost, beat, ticks, wanted, given, gpus, latest, keys, clocks }
 }
 
 impl Background {
@@ -213,6 +216,21 @@ impl Background {
     /// [`Event::GPU_BACK`](super::Event::GPU_BACK) tell too.
     pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung()
+    }
+
+    /// Has everything read now, whatever is due, as [`Sampler::sample`] does, and waits for it: so that counters are right
+    /// to the end of what is measured. It takes up to 20 ms until the thread comes by, and the calls. What rests is left
+    /// out, and so is a GPU that hangs; whether the reading was made within 80 ms.
+    pub fn sample(&self) -> bool {
+        let wanted = self.shared.wanted.fetch_add(1, AcqRel) + 1;
+        let deadline = Instant::now() + PATIENCE;
+        while self.shared.given.load(Acquire) < wanted {
+            if Instant::now() >= deadline || self.stopped.is_some() {
+                return false;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        true
     }
 
     /// Reads the latest values, and how the sampler does; can be cloned and handed to other threads and to a signal handler.

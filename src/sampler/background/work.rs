@@ -102,23 +102,26 @@ impl Work {
             is_watched = is_watched || self.spawn_watcher(number + 1).is_ok();
             let now = (self.clocks.monotonic)();
             self.shared.beat.store(now, Release);
-            if now < next_due {
+            let wanted = self.shared.wanted.load(Acquire);
+            let all = wanted != self.shared.given.load(Relaxed);
+            if now < next_due && !all {
                 sleep_until(next_due.min(now + LONGEST_SLEEP));
                 continue;
             }
-            match self.tick(number, now) {
+            match self.tick(number, now, all) {
                 Some(next) => next_due = next,
                 None => break,
             }
+            self.shared.given.store(wanted, Release);
         }
         if self.is_to_stop() {
             self.hand_on();
         }
     }
 
-    /// Reads what is due of each GPU that no call hangs in, and gives when the next is due; `None` to who was overtaken
-    /// or is to stop.
-    fn tick(&self, number: u32, now: u64) -> Option<u64> {
+    /// Reads what is due, or all, of each GPU that no call hangs in, and gives when the next is due; `None` to who was
+    /// overtaken or is to stop.
+    fn tick(&self, number: u32, now: u64, all: bool) -> Option<u64> {
         self.balance(now);
         let (mut next_due, mut due) = (u64::MAX, false);
         for (place, slot) in self.slots.iter().enumerate() {
@@ -133,13 +136,13 @@ impl Work {
             if self.shared.hangs(place) {
                 self.output().deliver(place, now, gpu, records);
             }
-            if !gpu.is_due(now) && records.as_slice().is_empty() {
+            if !all && !gpu.is_due(now) && records.as_slice().is_empty() {
                 next_due = next_due.min(gpu.next_due());
                 continue;
             }
-            due |= gpu.next_due() <= now;
+            due |= all || gpu.next_due() <= now;
             watch.start();
-            gpu.read(now, false, watch, records);
+            gpu.read(now, all, watch, records);
             watch.rest();
             records.close(now);
             let mut output = self.output();
