@@ -27,9 +27,10 @@ pub enum ReadError {
 
 impl From<csv::Error> for ReadError {
     fn from(error: csv::Error) -> Self {
+        let told = error.to_string();
         match error.into_kind() {
-            csv::ErrorKind::Io(error) => Self::File(error),
-            kind => Self::Damaged(format!("{kind:?}")),
+            csv::ErrorKind::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::File(error),
+            _ => Self::Damaged(told),
         }
     }
 }

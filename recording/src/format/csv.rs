@@ -1,8 +1,12 @@
 //! CSV: a line for each item, under a line with the names of the columns.
 
-use std::io::BufRead;
+use std::{
+    cell::Cell,
+    io::{self, BufRead, Read},
+    rc::Rc,
+};
 
-use super::{Encoder, row::Row};
+use super::{Encoder, LONGEST, row::Row};
 use crate::read::{Items, ReadError};
 
 /// How such a file begins.
@@ -17,21 +21,68 @@ pub(super) struct CsvEncoder {
 impl Encoder for CsvEncoder {
     fn item(&mut self, item: &crate::Item, out: &mut Vec<u8>) {
         if !self.has_head {
-            out.extend_from_slice(HEAD.as_bytes());
-            out.push(b'\n');
+            self.tail(out);
             self.has_head = true;
         }
         let mut writer = csv::WriterBuilder::new().has_headers(false).buffer_capacity(1 << 9).from_writer(out);
         // Into memory, and flat: this cannot fail.
-        let _ = writer.serialize(Row::of(item));
+        let _ = writer.serialize(Row::of(item).cells());
         let _ = writer.flush();
+    }
+
+    fn tail(&mut self, out: &mut Vec<u8>) {
+        if !self.has_head {
+            out.extend_from_slice(HEAD.as_bytes());
+            out.push(b'\n');
+        }
     }
 }
 
 pub(super) fn items(lines: Box<dyn BufRead>) -> Items {
-    let rows = csv::ReaderBuilder::new().flexible(true).from_reader(lines).into_deserialize::<Row>();
-    Items::new(rows.filter_map(|row| match row {
-        Ok(row) => row.into_item().transpose(),
-        Err(error) => Some(Err(ReadError::from(error))),
+    let whole = Rc::new(Cell::new(0));
+    let lines = Lines { inner: lines, length: 0, in_quotes: false, whole: whole.clone() };
+    let mut rows = csv::Reader::from_reader(lines).into_deserialize::<Row>();
+    Items::new(std::iter::from_fn(move || {
+        loop {
+            let row = rows.next()?;
+            let is_whole = rows.reader().position().byte() <= whole.get();
+            let item = match row {
+                Err(error) if is_whole || matches!(error.kind(), csv::ErrorKind::Io(_)) => Err(error.into()),
+                Ok(row) if is_whole => row.into_item(),
+                // The last line, without its end: what it says may be half of a number.
+                _ => Err(ReadError::CutOff),
+            };
+            if let Some(item) = item.transpose() {
+                return Some(item);
+            }
+        }
     }))
+}
+
+/// Knows up to where the text consists of whole lines. In quotes, the end of a line is text.
+struct Lines {
+    inner: Box<dyn BufRead>,
+    /// How much was read.
+    length: u64,
+    in_quotes: bool,
+    /// Where the last whole line ended.
+    whole: Rc<Cell<u64>>,
+}
+
+impl Read for Lines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        for (place, byte) in (self.length + 1..).zip(&buffer[..read]) {
+            match byte {
+                b'"' => self.in_quotes = !self.in_quotes,
+                b'\n' if !self.in_quotes => self.whole.set(place),
+                _ => {}
+            }
+        }
+        self.length += read as u64;
+        match self.length - self.whole.get() > LONGEST {
+            true => Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long")),
+            false => Ok(read),
+        }
+    }
 }

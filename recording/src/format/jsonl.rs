@@ -1,10 +1,8 @@
 //! JSON Lines: a JSON object in each line, with those columns of a row that it has.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read as _};
 
-use serde_json::{Map, Value};
-
-use super::{Encoder, row::Row};
+use super::{Encoder, LONGEST, row::Row};
 use crate::{
     item::Item,
     read::{Items, ReadError},
@@ -14,24 +12,42 @@ pub(super) struct JsonLinesEncoder;
 
 impl Encoder for JsonLinesEncoder {
     fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
-        let Ok(Value::Object(columns)) = serde_json::to_value(Row::of(item)) else { return };
-        let columns: Map<String, Value> = columns.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        if serde_json::to_writer(&mut *out, &columns).is_ok() {
-            out.push(b'\n');
-        }
+        // Into memory, and all keys are text: this cannot fail.
+        let _ = serde_json::to_writer(&mut *out, &Row::of(item));
+        out.push(b'\n');
     }
 }
 
-pub(super) fn items(lines: Box<dyn BufRead>) -> Items {
-    Items::new(lines.split(b'\n').filter_map(|line| item(line.map_err(ReadError::from)).transpose()))
+pub(super) fn items(mut lines: Box<dyn BufRead>) -> Items {
+    let mut line = Vec::new();
+    Items::new(std::iter::from_fn(move || {
+        loop {
+            let item = match next(&mut lines, &mut line) {
+                Ok(true) => item(&line),
+                Ok(false) => return None,
+                Err(error) => Err(error),
+            };
+            if let Some(item) = item.transpose() {
+                return Some(item);
+            }
+        }
+    }))
 }
 
-fn item(line: Result<Vec<u8>, ReadError>) -> Result<Option<Item>, ReadError> {
-    let line = line?;
+/// Reads the next line, with its end where it has one; gives whether there was one.
+fn next(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, ReadError> {
+    line.clear();
+    if lines.take(LONGEST).read_until(b'\n', line)? as u64 == LONGEST {
+        return Err(ReadError::Damaged("a line is too long".to_owned()));
+    }
+    Ok(!line.is_empty())
+}
+
+fn item(line: &[u8]) -> Result<Option<Item>, ReadError> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let row: Row = serde_json::from_slice(&line).map_err(|error| match error.is_eof() {
+    let row: Row = serde_json::from_slice(line).map_err(|error| match error.is_eof() && !line.ends_with(b"\n") {
         true => ReadError::CutOff,
         false => ReadError::Damaged(error.to_string()),
     })?;

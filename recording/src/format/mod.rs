@@ -7,6 +7,7 @@ mod jsonl;
 mod parquet;
 mod perfetto;
 mod row;
+mod spans;
 
 use std::{
     fs::File,
@@ -34,7 +35,13 @@ pub enum Format {
     Parquet,
 }
 
+/// No packet, event or line is longer, in bytes: readers take no more memory, whatever a damaged file says.
+const LONGEST: u64 = 16 << 20;
+
 /// Turns items into bytes. What it keeps of them is bounded: recordings last for hours.
+///
+/// What not every format can hold is left out by all: a value that is no finite number (of an event; an item of a series
+/// without a value is left out as a whole), a text that is empty or of no event, and events without a name.
 pub trait Encoder: Send {
     /// Appends what stands for this item, which has to come after all that was appended before.
     fn item(&mut self, item: &Item, out: &mut Vec<u8>);
@@ -42,6 +49,28 @@ pub trait Encoder: Send {
     /// Appends what makes a whole file of all that was appended by [`item`](Self::item). It is not of the file's body: the
     /// next item's bytes come in its place.
     fn tail(&mut self, _out: &mut Vec<u8>) {}
+}
+
+/// Gives an encoder only what all formats can hold.
+struct Meaningful(Box<dyn Encoder>);
+
+impl Encoder for Meaningful {
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+        let value = item.value.filter(|value| value.is_finite());
+        let text = item.text.as_ref().filter(|text| !text.is_empty() && item.event_name().is_some());
+        if value.is_none() && item.event_name().is_none() || item.event_name() == Some("") {
+            return;
+        }
+        if value == item.value && text == item.text.as_ref() {
+            self.0.item(item, out);
+        } else {
+            self.0.item(&Item { value, text: text.cloned(), ..item.clone() }, out);
+        }
+    }
+
+    fn tail(&mut self, out: &mut Vec<u8>) {
+        self.0.tail(out);
+    }
 }
 
 impl Format {
@@ -77,7 +106,7 @@ impl Format {
     /// Writes this format from a recording's start on; `None` where this build has no Parquet.
     #[must_use]
     pub fn encoder(self) -> Option<Box<dyn Encoder>> {
-        Some(match self {
+        let encoder: Box<dyn Encoder> = match self {
             Self::Perfetto => Box::new(perfetto::PerfettoEncoder::default()),
             Self::Chrome => Box::new(chrome::ChromeEncoder::default()),
             Self::Csv => Box::new(csv::CsvEncoder::default()),
@@ -86,7 +115,8 @@ impl Format {
             Self::Parquet => Box::new(parquet::ParquetEncoder::default()),
             #[cfg(not(feature = "parquet"))]
             Self::Parquet => return None,
-        })
+        };
+        Some(Box::new(Meaningful(encoder)))
     }
 
     /// The format of a file, by how it begins.
@@ -96,7 +126,7 @@ impl Format {
             Some(Self::Parquet)
         } else if head.starts_with(csv::HEAD.as_bytes()) {
             Some(Self::Csv)
-        } else if text.starts_with(chrome::HEAD.as_bytes()) {
+        } else if chrome::begins(head) {
             Some(Self::Chrome)
         } else if text.starts_with(b"{") {
             Some(Self::JsonLines)

@@ -8,27 +8,34 @@ use crate::{
     series::Series,
 };
 
-/// The columns, in their order.
+/// The columns, in their order; as an object, with those that hold something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub(super) struct Row {
     /// Nanoseconds since the epoch.
     pub time_unix_nano: u64,
     /// The GPU's index.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<u32>,
     /// The name of the metric, of a value and of an event about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
     /// The attribute that tells metrics of one name apart: `hw.gpu.task=general`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
     /// The value, or what an event counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// The unit of a metric's value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The process.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// The name of an event; none of a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// What an event tells besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
@@ -48,6 +55,12 @@ impl Row {
         }
     }
 
+    /// All its cells, also the empty ones, in the order of the columns.
+    pub(super) fn cells(&self) -> impl Serialize + use<'_> {
+        let Self { time_unix_nano, gpu, metric, attribute, value, unit, pid, event, text } = self;
+        (time_unix_nano, gpu, metric, attribute, value, unit, pid, event, text)
+    }
+
     /// The item again; none of a metric that this version does not know.
     pub(super) fn into_item(self) -> Result<Option<Item>, ReadError> {
         let key = match (self.metric, &self.attribute) {
@@ -57,6 +70,7 @@ impl Row {
         let series = key.as_deref().and_then(Series::keyed);
         let what = match (self.event, series) {
             (Some(event), series) => What::Event(event.into(), series),
+            (None, Some(_)) if self.value.is_none() => return Err(ReadError::Damaged("a row has no value".to_owned())),
             (None, Some(series)) => What::Value(series),
             (None, None) if key.is_some() => return Ok(None),
             (None, None) => return Err(ReadError::Damaged("a row is neither a value nor an event".to_owned())),

@@ -1,0 +1,178 @@
+//! Writes an event a line.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use serde_json::value::RawValue;
+
+use super::{Args, Event, GPU_0, IGPU, OtherData, phase};
+use crate::{
+    format::{
+        Encoder,
+        spans::{Gpus, Part, Span, Spans, span_label},
+    },
+    item::{Item, What},
+    series::Series,
+};
+
+#[derive(Default)]
+pub(in crate::format) struct ChromeEncoder {
+    start: Option<u64>,
+    has_events: bool,
+    /// The GPUs that have their names.
+    named: HashSet<u64>,
+    gpus: Gpus,
+    spans: Spans,
+}
+
+impl Encoder for ChromeEncoder {
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+        let start = self.begin(item, out);
+        let pid = self.process(item.gpu, out);
+        let event = match &item.what {
+            What::Value(series) => counter(item, *series),
+            What::Event(name, series) => self.event(item, name, *series, out),
+        };
+        self.write(&Event { pid, ts: micros(item.at, start), ..event }, out);
+    }
+
+    fn tail(&mut self, out: &mut Vec<u8>) {
+        if self.start.is_none() {
+            head(&OtherData::default(), out);
+        }
+        out.extend_from_slice(b"\n]}\n");
+    }
+}
+
+impl ChromeEncoder {
+    fn begin(&mut self, item: &Item, out: &mut Vec<u8>) -> u64 {
+        self.gpus.learn(item);
+        if let Some(start) = self.start {
+            return start;
+        }
+        let header = item.header().unwrap_or_default();
+        let other = OtherData {
+            recorder: format!("igpu {}", header.igpu_version).trim_end().to_owned().into(),
+            start_unix_nano: item.at.to_string().into(),
+            host: header.host.map(Cow::Owned),
+            driver_version: header.driver_version.map(Cow::Owned),
+        };
+        head(&other, out);
+        self.start = Some(item.at);
+        item.at
+    }
+
+    /// The number that stands for a GPU, or for none; it has a name from then on.
+    fn process(&mut self, gpu: Option<u32>, out: &mut Vec<u8>) -> u64 {
+        let pid = gpu.map_or(IGPU, |index| u64::from(index) + GPU_0);
+        if self.named.insert(pid) {
+            let label = gpu.map_or("igpu".to_owned(), |index| self.gpus.label(index));
+            self.metadata(pid, "process_name", Args { name: Some(label.into()), ..Args::default() }, out);
+            self.metadata(pid, "process_sort_index", Args { sort_index: Some(pid), ..Args::default() }, out);
+        }
+        pid
+    }
+
+    fn event<'a>(&mut self, item: &'a Item, name: &'a str, series: Option<Series>, out: &mut Vec<u8>) -> Event<'a> {
+        let args = Args {
+            value: item.value,
+            pid: item.pid,
+            series: series.map(|series| series.key().into()),
+            text: item.text.as_deref().map(Cow::Borrowed),
+            ..Args::default()
+        };
+        let (ph, span) = match self.spans.part(item) {
+            Part::Instant => {
+                return Event {
+                    ph: phase::INSTANT.into(),
+                    tid: Some(0),
+                    s: Some("p".into()),
+                    name: name.into(),
+                    args,
+                    ..Event::default()
+                };
+            }
+            Part::Begin(span) => (phase::BEGIN, span),
+            Part::End(span) => (phase::END, span),
+        };
+        let label = span_label(span, item);
+        if ph == phase::BEGIN {
+            self.thread(item, span, &label, out);
+        }
+        let args = match (ph, span) {
+            (phase::END, Span::Command) => Args { exit_status: args.value, value: None, ..args },
+            _ => args,
+        };
+        // An end closes the last beginning of its thread, whatever it is called.
+        let name = if ph == phase::BEGIN { label } else { name.to_owned() };
+        Event { ph: ph.into(), tid: Some(thread_of(span)), name: name.into(), args, ..Event::default() }
+    }
+
+    /// Says what a span's thread is called.
+    fn thread(&mut self, item: &Item, span: Span, label: &str, out: &mut Vec<u8>) {
+        let name = if span == Span::Command { "command" } else { label };
+        let event = Event {
+            ph: phase::METADATA.into(),
+            pid: item.gpu.map_or(IGPU, |index| u64::from(index) + GPU_0),
+            tid: Some(thread_of(span)),
+            name: "thread_name".into(),
+            args: Args { name: Some(name.into()), ..Args::default() },
+            ..Event::default()
+        };
+        self.write(&event, out);
+    }
+
+    fn metadata(&mut self, pid: u64, name: &str, args: Args<'_>, out: &mut Vec<u8>) {
+        self.write(&Event { ph: phase::METADATA.into(), pid, name: name.into(), args, ..Event::default() }, out);
+    }
+
+    fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.has_events { b",\n" } else { b"\n" });
+        self.has_events = true;
+        // Into memory, and all keys are text: this cannot fail.
+        let _ = serde_json::to_writer(out, event);
+    }
+}
+
+fn counter(item: &Item, series: Series) -> Event<'static> {
+    Event {
+        ph: phase::COUNTER.into(),
+        id: item.pid.map(|pid| pid.to_string().into()),
+        name: series.key().into(),
+        args: Args { value: item.value, ..Args::default() },
+        ..Event::default()
+    }
+}
+
+/// The command has the thread after that of plain events; processes have their pids.
+fn thread_of(span: Span) -> u32 {
+    match span {
+        Span::Process(_, pid) => pid,
+        Span::Command => 1,
+    }
+}
+
+fn head(other: &OtherData<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"displayTimeUnit\":\"ms\",\"otherData\":");
+    let _ = serde_json::to_writer(&mut *out, other);
+    out.extend_from_slice(b",\"traceEvents\":[");
+}
+
+/// Microseconds since the start, to the nanosecond.
+fn micros(at: u64, start: u64) -> Option<Box<RawValue>> {
+    let sign = if at < start { "-" } else { "" };
+    let nanos = at.abs_diff(start);
+    RawValue::from_string(format!("{sign}{}.{:03}", nanos / 1_000, nanos % 1_000)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_exact() {
+        let text = |at, start| micros(at, start).unwrap().get().to_owned();
+        assert_eq!(text(1_500, 1_000), "0.500");
+        assert_eq!(text(1_000, 1_001), "-0.001");
+        assert_eq!(text(u64::MAX, 0), "18446744073709551.615");
+    }
+}

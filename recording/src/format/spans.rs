@@ -1,0 +1,147 @@
+//! What the formats for traces have in common: processes and the command are spans, with names for people.
+
+use std::collections::HashSet;
+
+use crate::item::{Gpu, Item, Process, What, event};
+
+/// So many processes can be open at a time; those beyond are plain events. Memory is bounded whatever is recorded.
+const MOST_OPEN: usize = 1 << 14;
+
+/// How an item stands in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A process or the command begins.
+    Begin(Span),
+    /// It ends.
+    End(Span),
+    /// Anything else: an event of no duration.
+    Instant,
+}
+
+/// What has a beginning and an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Span {
+    /// A process on a GPU.
+    Process(u32, u32),
+    /// The command.
+    Command,
+}
+
+/// The spans that are open: a trace shows only those that begin before they end, and once at a time.
+#[derive(Default)]
+pub(super) struct Spans {
+    open: HashSet<Span>,
+}
+
+impl Spans {
+    pub(super) fn part(&mut self, item: &Item) -> Part {
+        let What::Event(name, None) = &item.what else { return Part::Instant };
+        let (span, begins) = match (name.as_ref(), item.gpu, item.pid) {
+            (event::PROCESS_START, Some(gpu), Some(pid)) => (Span::Process(gpu, pid), true),
+            (event::PROCESS_END, Some(gpu), Some(pid)) => (Span::Process(gpu, pid), false),
+            (event::COMMAND_START, None, _) => (Span::Command, true),
+            (event::COMMAND_END, None, _) => (Span::Command, false),
+            _ => return Part::Instant,
+        };
+        if begins && self.open.len() < MOST_OPEN && self.open.insert(span) {
+            Part::Begin(span)
+        } else if !begins && self.open.remove(&span) {
+            Part::End(span)
+        } else {
+            Part::Instant
+        }
+    }
+}
+
+impl Span {
+    /// The event that its beginning or its end is.
+    pub(super) fn event(self, begins: bool) -> &'static str {
+        match (self, begins) {
+            (Self::Process(..), true) => event::PROCESS_START,
+            (Self::Process(..), false) => event::PROCESS_END,
+            (Self::Command, true) => event::COMMAND_START,
+            (Self::Command, false) => event::COMMAND_END,
+        }
+    }
+}
+
+/// What the GPUs are called: by the recording's first item.
+#[derive(Default)]
+pub(super) struct Gpus(Vec<Gpu>);
+
+impl Gpus {
+    pub(super) fn learn(&mut self, item: &Item) {
+        if let Some(header) = item.header() {
+            self.0 = header.gpus;
+        }
+    }
+
+    /// "GPU 0 NVIDIA H100 80GB HBM3".
+    pub(super) fn label(&self, index: u32) -> String {
+        match self.get(index).and_then(|gpu| gpu.name.as_deref()) {
+            Some(name) => format!("GPU {index} {name}"),
+            None => format!("GPU {index}"),
+        }
+    }
+
+    pub(super) fn uuid(&self, index: u32) -> Option<String> {
+        self.get(index)?.uuid.clone()
+    }
+
+    fn get(&self, index: u32) -> Option<&Gpu> {
+        self.0.iter().find(|gpu| gpu.index == index)
+    }
+}
+
+/// "python (4711) ann", of what is known of a process.
+pub(super) fn process_label(pid: u32, process: Option<Process>) -> String {
+    let Process { name, user, .. } = process.unwrap_or_default();
+    let name = name.as_deref().unwrap_or("process");
+    match user {
+        Some(user) => format!("{name} ({pid}) {user}"),
+        None => format!("{name} ({pid})"),
+    }
+}
+
+/// What a span is called: the process's name or the command line.
+pub(super) fn span_label(span: Span, item: &Item) -> String {
+    match span {
+        Span::Process(_, pid) => process_label(pid, item.process()),
+        Span::Command => item.text.clone().unwrap_or_else(|| "command".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(name: &'static str, pid: u32) -> Item {
+        Item { gpu: Some(0), pid: Some(pid), ..Item::event(1, name) }
+    }
+
+    #[test]
+    fn a_span_begins_once_and_ends_once() {
+        let mut spans = Spans::default();
+        let seven = Span::Process(0, 7);
+        let parts: Vec<Part> = [event::PROCESS_END, event::PROCESS_START, event::PROCESS_START, event::PROCESS_END]
+            .map(|name| spans.part(&process(name, 7)))
+            .to_vec();
+        assert_eq!(parts, [Part::Instant, Part::Begin(seven), Part::Instant, Part::End(seven)]);
+    }
+
+    #[test]
+    fn open_spans_are_bounded() {
+        let mut spans = Spans::default();
+        let begun =
+            (0..2 * MOST_OPEN as u32).filter(|pid| spans.part(&process(event::PROCESS_START, *pid)) != Part::Instant);
+        assert_eq!(begun.count(), MOST_OPEN);
+    }
+
+    #[test]
+    fn labels_say_what_is_known() {
+        let known = Process { name: Some("python".into()), user: Some("ann".into()), ..Process::default() };
+        assert_eq!(process_label(4711, Some(known)), "python (4711) ann");
+        assert_eq!(process_label(4711, None), "process (4711)");
+        assert_eq!(Gpus::default().label(3), "GPU 3");
+    }
+}

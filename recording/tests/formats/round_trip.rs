@@ -1,0 +1,90 @@
+//! What is read is what was written.
+
+use igpu::metric::Metric;
+use igpu_recording::{Item, Series, event};
+use proptest::prelude::*;
+
+use crate::{Disk, assert_same, encode, formats, samples};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_items_come_back_in_each_format(items in samples::items()) {
+        let mut disk = Disk::new();
+        for (format, mut encoder) in formats() {
+            let bytes = encode(encoder.as_mut(), &items);
+            assert_same(format, &disk.items(&bytes), &items);
+        }
+    }
+}
+
+#[test]
+fn a_file_is_whole_after_each_item() {
+    let items = samples::recording();
+    let mut disk = Disk::new();
+    for (format, mut encoder) in formats() {
+        let mut body = Vec::new();
+        for count in 1..=items.len() {
+            encoder.item(&items[count - 1], &mut body);
+            let mut file = body.clone();
+            encoder.tail(&mut file);
+            assert_same(format, &disk.items(&file), &items[..count]);
+        }
+    }
+}
+
+#[test]
+fn a_file_without_items_has_none() {
+    let mut disk = Disk::new();
+    for (format, mut encoder) in formats() {
+        let file = encode(encoder.as_mut(), &[]);
+        let (items, error) = disk.read(&file);
+        assert!(items.is_empty() && (file.is_empty() || error.is_none()), "{}: {error:?}", format.name());
+    }
+}
+
+#[test]
+fn what_a_recording_is_of_comes_back() {
+    let items = samples::recording();
+    let mut disk = Disk::new();
+    for (format, mut encoder) in formats() {
+        let read = disk.items(&encode(encoder.as_mut(), &items));
+        assert_eq!(read[0].header(), items[0].header(), "{}", format.name());
+        assert_eq!(read[0].header().unwrap().gpus[0].name.as_deref(), Some("NVIDIA H100 80GB HBM3"));
+        assert_eq!(read[5].process().unwrap().user.as_deref(), Some("ann"), "{}", format.name());
+    }
+}
+
+#[test]
+fn what_is_no_number_is_left_out() {
+    let power = Series::of(Metric::POWER_USAGE);
+    let start = Item::event(samples::START, event::START);
+    let lost = Item { value: Some(f64::NAN), ..Item::event(samples::START, event::LOST) };
+    let mut disk = Disk::new();
+    for (format, mut encoder) in formats() {
+        let mut items = vec![start.clone(), lost.clone()];
+        items.extend(
+            [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0].map(|v| Item::value(samples::START, 0, power, v)),
+        );
+        let read = disk.items(&encode(encoder.as_mut(), &items));
+        let expected = [start.clone(), Item { value: None, ..lost.clone() }, items[5].clone()];
+        assert_same(format, &read, &expected);
+    }
+}
+
+#[test]
+fn what_not_every_format_can_hold_is_left_out_by_all() {
+    let start = Item::event(samples::START, event::START);
+    let value = Item::value(samples::START, 0, Series::MEMORY_LIMIT, 1.0);
+    let mut disk = Disk::new();
+    for (format, mut encoder) in formats() {
+        let odd = [
+            Item { text: Some(String::new()), ..start.clone() },
+            Item { text: Some("of a value".to_owned()), ..value.clone() },
+            Item { value: None, ..value.clone() },
+            Item::event(samples::START, ""),
+        ];
+        assert_same(format, &disk.items(&encode(encoder.as_mut(), &odd)), &[start.clone(), value.clone()]);
+    }
+}

@@ -1,0 +1,52 @@
+//! How long a Perfetto trace is.
+
+use igpu::metric::Metric;
+use igpu_recording::{Format, Gpu, Header, Item, Series};
+
+use crate::{Disk, samples::START};
+
+/// Eight busy GPUs for a second, at the sensors' own rates: so many values of each metric, as they come.
+fn second(second: u64) -> Vec<Item> {
+    const RATES: [(Metric, u64, f64, f64); 12] = [
+        (Metric::POWER_USAGE, 20, 312.456, 0.137),
+        (Metric::ENERGY, 20, 4_000.123, 15.622),
+        (Metric::UTILIZATION_GPU, 6, 0.44, 0.01),
+        (Metric::UTILIZATION_MEMORY, 6, 31.0, 1.0),
+        (Metric::MEMORY_USED, 2, 42_949_672_960.0, 2_097_152.0),
+        (Metric::MEMORY_FREE, 2, 42_949_672_960.0, 2_097_152.0),
+        (Metric::CLOCK_SM, 5, 1_410.0, 15.0),
+        (Metric::CLOCK_GRAPHICS, 5, 1_410.0, 15.0),
+        (Metric::PCIE_TX, 6, 1e12, 123_456_789.0),
+        (Metric::PCIE_RX, 6, 1e12, 223_456_789.0),
+        (Metric::TEMPERATURE, 1, 61.0, 1.0),
+        (Metric::TEMPERATURE_MEMORY, 1, 71.0, 1.0),
+    ];
+    let mut items = Vec::new();
+    for (metric, rate, from, step) in RATES {
+        for (gpu, nth) in (0..8).flat_map(|gpu| (0..rate).map(move |nth| (gpu, nth))) {
+            let at = START + second * 1_000_000_000 + nth * 1_000_000_000 / rate + u64::from(gpu) * 123_457;
+            let value = from + step * (second * rate + nth) as f64;
+            items.push(Item::value(at, gpu, Series::of(metric), (value * 1e3).round() / 1e3));
+        }
+    }
+    items.sort_by_key(|item| item.at);
+    items
+}
+
+#[test]
+fn a_minute_of_eight_gpus_takes_less_than_a_mebibyte() {
+    let gpus = (0..8).map(|index| Gpu { index, name: Some("NVIDIA H100".into()), ..Gpu::default() }).collect();
+    let header = Header { gpus, ..Header::default() };
+    let mut encoder = Format::Perfetto.encoder().unwrap();
+    let mut file = Vec::new();
+    encoder.item(&Item::start(START, &header), &mut file);
+    // An hour in: times grow.
+    let items: Vec<Item> = (3_540..3_600).flat_map(second).collect();
+    items.iter().for_each(|item| encoder.item(item, &mut file));
+    let mean = file.len() as f64 / items.len() as f64;
+    println!("{mean} bytes an item");
+    assert_eq!(items.len(), 8 * 80 * 60);
+    assert!(mean < 26.0, "{mean} bytes an item");
+    assert!(file.len() < 1 << 20, "{} bytes", file.len());
+    assert_eq!(Disk::new().items(&file)[1..], items);
+}
