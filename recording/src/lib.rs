@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `item` | what a recording consists of |
 //! | `series` | which values there are, and their names in files: OpenTelemetry's where it has one |
-//! | `format/` | one file for each format: how items are written, and how they are read back |
+//! | `format/` | a file or folder for each format: how items are written, and how they are read back |
 //! | `records` | items, made of a sampler's records |
 //! | `write`, `read` | files: flushed whole, cut back when a disk is full, read as a stream |
 //! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |

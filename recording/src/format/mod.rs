@@ -1,4 +1,4 @@
-//! The formats: one file each, with how items are written and how they are read back.
+//! The formats: a file or folder each, with how items are written and how they are read back.
 
 mod chrome;
 mod csv;
