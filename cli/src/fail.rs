@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use igpu_recording::ReadError;
+
 pub enum Fail {
     /// No driver could be loaded.
     Load(igpu::Error),
@@ -11,6 +13,8 @@ pub enum Fail {
     Selection(String),
     /// A file that was asked for could not be written.
     File(PathBuf, io::Error),
+    /// A recording could not be read, or not to its end.
+    Recording(PathBuf, ReadError),
     /// The output could not be written or made.
     Write(io::Error),
 }
@@ -24,6 +28,10 @@ impl fmt::Display for Fail {
             Self::File(path, error) => {
                 let path = path.to_string_lossy();
                 write!(f, "{} could not be written ({error}); name another file", igpu::Escaped(&path))
+            }
+            Self::Recording(path, error) => {
+                let (path, error) = (path.to_string_lossy(), error.to_string());
+                write!(f, "{}: {}", igpu::Escaped(&path), igpu::Escaped(&error))
             }
             Self::Write(error) => write!(f, "the output could not be written ({error}); look at where it goes"),
         }
