@@ -28,5 +28,8 @@ pub use item::{Command, Gpu, Header, Item, Process, What, event};
 pub use read::{Items, ReadError, read};
 pub use records::FromRecords;
 pub use series::{OF_PROCESSES, Series, SeriesInfo, USUAL};
-pub use summary::{GpuSummary, Summary, SummaryBuilder};
+pub use summary::{
+    Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, ProcessSummary, Spread, Summary,
+    SummaryBuilder, Throttling, ThrottlingSource, Total,
+};
 pub use write::Writer;

@@ -1,41 +1,45 @@
 //! What a recording sums up to: the bill.
+//!
+//! A value counts from its item until the next of its series, until the driver refuses the series (`metric.rests`), until
+//! the GPU does not answer (`gpu.lost`, `gpu.hung`, `gpu.asleep`), or until the recording's last item. Means and quantiles
+//! are over that time, not over items.
+//!
+//! A [`Summary`] as JSON has its fields as keys, and the unit at a key's end: `_j` joules, `_wh` watt-hours, `_w` watts,
+//! `_s` seconds, `_bytes`, `_cel` °C; utilisation is a ratio, 0 to 1. What was not recorded is `null`.
+//!
+//! | keys | what they hold |
+//! | --- | --- |
+//! | `igpu_version`, `host`, `driver_version`, `start_unix_nano`, `duration_s`, `complete` | what was recorded, when, and whether to its end |
+//! | `command`: `arguments`, `pid`, `duration_s`, `status` | the program that was run |
+//! | `lost_records`, `sampler_records_lost`, `clock_steps`, `processes_recorded` | how the recording went |
+//! | `total`: `energy_j`, `energy_wh`, `power_mean_w`, `energy_gpus` | all GPUs together |
+//! | `total`: `command_alone_energy_j`, `command_alone_energy_wh`, `command_alone_gpus` | the command's part, where it can be told |
+//! | `gpus[]`: `index`, `uuid`, `name`, `power_limit_w` | which GPU |
+//! | `gpus[].energy`: `energy_j`, `energy_wh`, `source`, `covered_s`, `not_counted_s` | `source`: `counter`, `integrated`, `power`, `power_instant` |
+//! | `gpus[]`: `power_mean_w`, `power_peak_w`, `power_peak_series` | power |
+//! | `gpus[].utilization`: `mean`, `p5`, `p50`, `p95`, `p99`, `max`, `covered_s` | how busy it was |
+//! | `gpus[]`: `memory_utilization_mean`, `encoder_utilization_mean`, `decoder_utilization_mean` | how busy its parts were |
+//! | `gpus[]`: `memory_peak_bytes`, `memory_limit_bytes`, `temperature_max_cel`, `memory_temperature_max_cel` | memory and heat |
+//! | `gpus[].throttling`: `source`, `causes_s`, `any_s`, `low_utilization_s` | `source`: `counters`, `reasons` |
+//! | `gpus[].processes[]`: `pid`, `name`, `user`, `of_command`, `duration_s`, `memory_peak_bytes`, `sm_utilization_mean` | who was there; `processes_left_out`: how many more |
+//! | `gpus[].command`: `present_s`, `memory_peak_bytes`, `not_told` | the command's part; `not_told`: `no_process`, `never_alone`, `list_cut`, `no_answer` |
+//! | `gpus[].command.alone`: `duration_s`, `energy_j`, `energy_wh`, `power_mean_w`, `utilization_mean` | while nobody else was there |
+//! | `gpus[].events`: `lost`, `back`, `hung`, `asleep`, `awake`, `metric_rests`, `cadence_changed`, `samples_lost`, `list_cut`, `other` | what happened |
 
-use serde::Serialize;
+mod builder;
+mod data;
+mod energy;
+mod gpu;
+mod hold;
+mod processes;
+#[cfg(test)]
+mod tests;
+mod throttle;
 
-use crate::item::{Command, Item};
-
-/// Makes a summary of items, as they come from a sampler or from a file. Its memory does not grow with the recording's
-/// length.
-#[derive(Debug, Default)]
-pub struct SummaryBuilder {}
-
-/// A recording, summed up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Summary {
-    /// How long the recording is, in seconds.
-    pub duration_s: f64,
-    /// The program that was run, and how it ended.
-    pub command: Option<Command>,
-    /// Records that were lost because the disk was too slow or full.
-    pub lost_records: u64,
-    /// Each GPU, in the order of the recording.
-    pub gpus: Vec<GpuSummary>,
-}
-
-/// A GPU, summed up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct GpuSummary {
-    /// As NVML counts.
-    pub index: u32,
-}
-
-impl SummaryBuilder {
-    /// Takes the next item.
-    pub fn see(&mut self, _item: &Item) {}
-
-    /// The summary of all items so far.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        Summary::default()
-    }
-}
+pub use self::{
+    builder::SummaryBuilder,
+    data::{
+        Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, ProcessSummary, Spread, Summary,
+        Throttling, ThrottlingSource, Total,
+    },
+};

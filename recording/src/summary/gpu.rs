@@ -1,0 +1,259 @@
+//! One GPU, as it adds up.
+
+use igpu::metric::Metric;
+
+use super::{
+    data::{Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, wh},
+    energy::{Counter, Timeline},
+    hold::{Gauge, Histogram},
+    processes::Processes,
+    throttle::Throttle,
+};
+use crate::{
+    item::{Gpu, Item, event},
+    series::Series,
+};
+
+/// The series whose means are told, by their places in [`Tally::gauges`].
+const GAUGES: [Metric; 6] = [
+    Metric::POWER_USAGE,
+    Metric::POWER_INSTANT,
+    Metric::UTILIZATION_GPU,
+    Metric::UTILIZATION_MEMORY,
+    Metric::UTILIZATION_ENCODER,
+    Metric::UTILIZATION_DECODER,
+];
+const POWER: usize = 0;
+const POWER_INSTANT: usize = 1;
+const UTILIZATION: usize = 2;
+const MEMORY_UTILIZATION: usize = 3;
+const ENCODER: usize = 4;
+const DECODER: usize = 5;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub about: Gpu,
+    energy: Counter,
+    gauges: [Gauge; 6],
+    utilization: Histogram,
+    power_peak: Option<(f64, &'static str)>,
+    memory_peak: Option<u64>,
+    memory_limit: Option<u64>,
+    temperature: Option<f64>,
+    memory_temperature: Option<f64>,
+    throttle: Throttle,
+    processes: Processes,
+    alone: Timeline,
+    events: Events,
+}
+
+impl Tally {
+    pub fn see_value(&mut self, item: &Item, series: Series, value: f64) {
+        let at = item.at;
+        // What is a percentage in the catalogue is one in a recording too, where OpenTelemetry has no name for it.
+        let ratio = if series.info().unit == "%" { value / 100.0 } else { value };
+        let Some(metric) = series.info().metric else {
+            self.memory_limit = self.memory_limit.max(Some(value as u64));
+            return;
+        };
+        if let Some(place) = GAUGES.iter().position(|gauge| *gauge == metric) {
+            let span = self.gauges[place].set(at, ratio, self.alone.is_alone);
+            if place == UTILIZATION {
+                span.into_iter().for_each(|span| self.utilization.add(span));
+            }
+        }
+        match metric {
+            Metric::POWER_USAGE | Metric::POWER_INSTANT | Metric::POWER_SAMPLES => self.saw_power(series, value),
+            Metric::ENERGY => self.energy.saw(at, value, &mut self.alone),
+            Metric::MEMORY_USED => self.memory_peak = self.memory_peak.max(Some(value as u64)),
+            Metric::TEMPERATURE => self.temperature = Some(hotter(self.temperature, value)),
+            Metric::TEMPERATURE_MEMORY => self.memory_temperature = Some(hotter(self.memory_temperature, value)),
+            Metric::PROCESS_MEMORY | Metric::PROCESS_SM => self.see_process(item, metric, ratio),
+            _ => self.throttle.saw(at, metric, value),
+        }
+    }
+
+    fn saw_power(&mut self, series: Series, watts: f64) {
+        if self.power_peak.is_none_or(|(peak, _)| watts > peak) {
+            self.power_peak = Some((watts, series.key()));
+        }
+    }
+
+    fn see_process(&mut self, item: &Item, metric: Metric, value: f64) {
+        let Some(pid) = item.pid else { return };
+        match metric {
+            Metric::PROCESS_MEMORY => self.processes.memory(item.at, pid, value as u64),
+            _ => self.processes.sm(item.at, pid, value),
+        }
+        self.follow(item.at);
+    }
+
+    pub fn see_event(&mut self, item: &Item, name: &str) {
+        let at = item.at;
+        let events = &mut self.events;
+        match name {
+            event::GPU_LOST => events.lost += 1,
+            event::GPU_HUNG => events.hung += 1,
+            event::GPU_ASLEEP => events.asleep += 1,
+            event::GPU_BACK => events.back += 1,
+            event::GPU_AWAKE => events.awake += 1,
+            event::METRIC_RESTS => events.metric_rests += 1,
+            event::CADENCE_CHANGED => events.cadence_changed += 1,
+            event::SAMPLES_LOST => events.samples_lost += item.value.map_or(1, |samples| samples as u64),
+            event::LIST_CUT => events.list_cut += 1,
+            event::ENERGY_INTEGRATED => self.energy.is_integrated = true,
+            event::ENERGY_GAP => self.energy.gap_s += item.value.filter(|gap| gap.is_finite()).unwrap_or(0.0),
+            event::PROCESS_START | event::PROCESS_END => {}
+            _ => events.other += 1,
+        }
+        match name {
+            event::GPU_LOST | event::GPU_HUNG | event::GPU_ASLEEP => self.silent(at),
+            event::GPU_BACK | event::GPU_AWAKE => self.processes.silent(at, false),
+            event::METRIC_RESTS => self.rests(at, item.series().and_then(|series| series.info().metric)),
+            event::LIST_CUT if item.series().is_none_or(|series| series == Series::of(Metric::PROCESS_MEMORY)) => {
+                self.processes.cut(at);
+            }
+            event::PROCESS_START => {
+                let process = item.process().unwrap_or_default();
+                item.pid.into_iter().for_each(|pid| self.processes.start(at, pid, Some(process.clone())));
+            }
+            event::PROCESS_END => item.pid.into_iter().for_each(|pid| self.processes.end(at, pid)),
+            _ => {}
+        }
+        self.follow(at);
+    }
+
+    /// The GPU does not answer: no value holds any longer.
+    fn silent(&mut self, at: u64) {
+        self.stop(at);
+        self.energy.interrupt();
+        self.processes.silent(at, true);
+    }
+
+    fn rests(&mut self, at: u64, metric: Option<Metric>) {
+        let Some(metric) = metric else { return };
+        if let Some(place) = GAUGES.iter().position(|gauge| *gauge == metric) {
+            self.stop_gauge(at, place);
+        }
+        match metric {
+            Metric::ENERGY => self.energy.interrupt(),
+            Metric::CLOCKS_EVENT_REASONS => self.throttle.stop(at),
+            Metric::PROCESS_MEMORY => self.processes.silent(at, true),
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, at: u64) {
+        (0..GAUGES.len()).for_each(|place| self.stop_gauge(at, place));
+        self.throttle.stop(at);
+    }
+
+    fn stop_gauge(&mut self, at: u64, place: usize) {
+        let span = self.gauges[place].stop(at, self.alone.is_alone);
+        if place == UTILIZATION {
+            span.into_iter().for_each(|span| self.utilization.add(span));
+        }
+    }
+
+    /// Takes note of whether the command is alone now: what values were until `at` belongs to what was before.
+    fn follow(&mut self, at: u64) {
+        let (was_alone, is_alone) = (self.alone.is_alone, self.processes.is_alone());
+        if was_alone == is_alone {
+            return;
+        }
+        for (place, gauge) in self.gauges.iter_mut().enumerate() {
+            let span = gauge.cut(at, was_alone);
+            if place == UTILIZATION {
+                span.into_iter().for_each(|span| self.utilization.add(span));
+            }
+        }
+        self.alone.change(at, is_alone);
+    }
+
+    /// The summary of a recording that ends at `end`. `processes`: whether they were recorded; `command`: whether there
+    /// was one.
+    pub fn summary(&self, end: u64, processes: bool, command: bool) -> GpuSummary {
+        let mut tally = self.clone();
+        tally.stop(end);
+        tally.processes.finish(end);
+        tally.ended(processes, command)
+    }
+
+    fn ended(self, processes: bool, command: bool) -> GpuSummary {
+        let energy = self.energy();
+        let processes = processes || self.processes.has_any();
+        let mean = |place: usize| self.gauges[place].all.mean();
+        GpuSummary {
+            index: self.about.index,
+            uuid: self.about.uuid.clone(),
+            name: self.about.name.clone(),
+            power_limit_w: self.about.power_limit,
+            power_mean_w: energy.as_ref().and_then(|(_, mean)| *mean),
+            power_peak_w: self.power_peak.map(|(watts, _)| watts),
+            power_peak_series: self.power_peak.map(|(_, series)| series),
+            utilization: self.utilization.spread(&self.gauges[UTILIZATION]),
+            memory_utilization_mean: mean(MEMORY_UTILIZATION),
+            encoder_utilization_mean: mean(ENCODER),
+            decoder_utilization_mean: mean(DECODER),
+            memory_peak_bytes: self.memory_peak,
+            memory_limit_bytes: self.memory_limit.or(self.about.memory_total),
+            temperature_max_cel: self.temperature,
+            memory_temperature_max_cel: self.memory_temperature,
+            throttling: self.throttle.throttling(),
+            processes: processes.then(|| self.processes.summaries()),
+            processes_left_out: self.processes.left_out,
+            command: (processes && command).then(|| self.command(energy.as_ref().map(|(energy, _)| energy.source))),
+            energy: energy.map(|(energy, _)| energy),
+            events: self.events,
+        }
+    }
+
+    /// What it used, and its mean power: by `hw.energy`, else by the first power that there is.
+    fn energy(&self) -> Option<(Energy, Option<f64>)> {
+        if let Some(energy_j) = self.energy.joules() {
+            let mean = self.energy.mean();
+            let covered_s = mean.map_or(0.0, |(_, covered)| covered);
+            let (source, not_counted_s) = (self.energy.source(), self.energy.gap_s);
+            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, not_counted_s };
+            return Some((energy, mean.map(|(watts, _)| watts)));
+        }
+        let sources = [(POWER, EnergySource::Power), (POWER_INSTANT, EnergySource::PowerInstant)];
+        sources.into_iter().find_map(|(place, source)| {
+            let power = self.gauges[place].all;
+            let watts = power.mean()?;
+            let (energy_j, covered_s) = (power.integral(), power.seconds());
+            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, not_counted_s: 0.0 };
+            Some((energy, Some(watts)))
+        })
+    }
+
+    /// The command's part, with its energy from where the GPU's is from.
+    fn command(&self, source: Option<EnergySource>) -> CommandSummary {
+        let mut command = self.processes.command();
+        let power = |place: usize| {
+            let power = self.gauges[place].alone;
+            power.mean().map(|watts| (power.integral(), watts))
+        };
+        let used = match source {
+            Some(EnergySource::Power) => power(POWER),
+            Some(EnergySource::PowerInstant) => power(POWER_INSTANT),
+            Some(EnergySource::Counter | EnergySource::Integrated) => {
+                let (joules, ns) = self.energy.alone;
+                (ns > 0).then(|| (joules, joules / (ns as f64 / 1e9)))
+            }
+            None => None,
+        };
+        command.alone = command.alone.map(|alone| Alone {
+            energy_j: used.map(|(joules, _)| joules),
+            energy_wh: used.map(|(joules, _)| wh(joules)),
+            power_mean_w: used.map(|(_, watts)| watts),
+            utilization_mean: self.gauges[UTILIZATION].alone.mean(),
+            ..alone
+        });
+        command
+    }
+}
+
+fn hotter(hottest: Option<f64>, now: f64) -> f64 {
+    hottest.map_or(now, |hottest| hottest.max(now))
+}

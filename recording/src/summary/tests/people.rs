@@ -1,0 +1,188 @@
+//! Processes, and the command's part.
+
+use super::{super::NotTold, *};
+
+const GIB: f64 = 1_073_741_824.0;
+
+#[test]
+fn processes_have_their_time_memory_and_use() {
+    let gpu = gpu(&[
+        start(),
+        seen(1.0, 7, "train", true),
+        of_process(1.0, 7, Metric::PROCESS_MEMORY, 2.0 * GIB),
+        of_process(2.0, 7, Metric::PROCESS_SM, 80.0),
+        seen(3.0, 8, "other", false),
+        of_process(4.0, 7, Metric::PROCESS_MEMORY, 5.0 * GIB),
+        of_process(6.0, 7, Metric::PROCESS_SM, 20.0),
+        gone(8.0, 7),
+        // Late, of one that is gone.
+        of_process(7.5, 7, Metric::PROCESS_SM, 99.0),
+        end(10.0),
+    ]);
+    let [train, other] = &gpu.processes.unwrap()[..] else { panic!("two processes") };
+    assert_eq!((train.pid, train.name.as_deref(), train.user.as_deref()), (7, Some("train"), Some("ada")));
+    assert_eq!((train.of_command, train.duration_s, train.memory_peak_bytes), (Some(true), 7.0, Some(5 << 30)));
+    // 4 s of 80 %, 2 s of 20 %.
+    assert!((train.sm_utilization_mean.unwrap() - 0.6).abs() < 1e-12);
+    assert_eq!((other.pid, other.of_command, other.duration_s), (8, Some(false), 7.0));
+    assert_eq!((other.memory_peak_bytes, other.sm_utilization_mean), (None, None));
+}
+
+#[test]
+fn a_pid_can_be_another_process_later() {
+    let again = Item { at: at(2.0), ..seen(1.0, 7, "one", false) };
+    let gpu = gpu(&[
+        start(),
+        seen(1.0, 7, "one", false),
+        // Told twice, by its creation time it is the same.
+        again,
+        gone(3.0, 7),
+        seen(5.0, 7, "two", false),
+        // Its end was missed.
+        seen(6.0, 7, "three", false),
+        end(10.0),
+    ]);
+    let told = |process: &crate::ProcessSummary| (process.name.clone().unwrap(), process.duration_s);
+    let processes: Vec<_> = gpu.processes.unwrap().iter().map(told).collect();
+    assert_eq!(processes, [("one".to_owned(), 2.0), ("two".to_owned(), 1.0), ("three".to_owned(), 4.0)]);
+}
+
+#[test]
+fn a_process_that_nothing_was_told_of_is_somebody() {
+    let gpu = gpu(&[
+        start(),
+        seen(0.0, 7, "train", true),
+        of_process(2.0, 9, Metric::PROCESS_MEMORY, GIB),
+        seen(4.0, 9, "late", false),
+        of_process(5.0, 11, Metric::PROCESS_SM, 50.0),
+        end(6.0),
+    ]);
+    let processes = gpu.processes.unwrap();
+    assert_eq!(processes.len(), 2, "use that comes late makes no process");
+    assert_eq!((processes[1].name.as_deref(), processes[1].duration_s), (Some("late"), 4.0));
+    assert_eq!(gpu.command.unwrap().alone.unwrap().duration_s, 2.0);
+}
+
+#[test]
+fn the_command_has_the_energy_of_the_time_in_which_it_was_alone() {
+    let items = [
+        start(),
+        value(0.0, Metric::ENERGY, 0.0),
+        value(0.0, Metric::UTILIZATION_GPU, 0.0),
+        seen(2.0, 7, "train", true),
+        value(2.0, Metric::UTILIZATION_GPU, 0.9),
+        of_process(2.0, 7, Metric::PROCESS_MEMORY, 2.0 * GIB),
+        seen(3.0, 8, "worker", true),
+        of_process(3.0, 8, Metric::PROCESS_MEMORY, GIB),
+        value(4.0, Metric::ENERGY, 400.0),
+        seen(5.0, 20, "other", false),
+        value(8.0, Metric::ENERGY, 2000.0),
+        gone(9.0, 20),
+        gone(9.5, 8),
+        value(10.0, Metric::ENERGY, 2600.0),
+        gone(10.0, 7),
+        value(12.0, Metric::ENERGY, 2700.0),
+        end(12.0),
+    ];
+    let command = gpu(&items).command.unwrap();
+    assert_eq!((command.present_s, command.memory_peak_bytes, command.not_told), (8.0, Some(3 << 30), None));
+    let alone = command.alone.unwrap();
+    // 2 to 5 s and 9 to 10 s. 100 W until 4 s, 400 W until 8 s, 300 W until 10 s.
+    assert_eq!((alone.duration_s, alone.energy_j), (4.0, Some(200.0 + 400.0 + 300.0)));
+    assert_eq!((alone.energy_wh, alone.power_mean_w), (Some(900.0 / 3600.0), Some(225.0)));
+    assert!((alone.utilization_mean.unwrap() - 0.9).abs() < 1e-12);
+    let total = summary(&items).total;
+    assert_eq!((total.command_alone_energy_j, total.command_alone_gpus), (Some(900.0), 1));
+}
+
+#[test]
+fn without_a_counter_the_energy_alone_is_that_of_power() {
+    let gpu = gpu(&[
+        start(),
+        value(0.0, Metric::POWER_USAGE, 100.0),
+        seen(2.0, 7, "train", true),
+        value(3.0, Metric::POWER_USAGE, 300.0),
+        gone(4.0, 7),
+        end(10.0),
+    ]);
+    let alone = gpu.command.unwrap().alone.unwrap();
+    assert_eq!((alone.energy_j, alone.power_mean_w, alone.utilization_mean), (Some(400.0), Some(200.0), None));
+}
+
+#[test]
+fn processes_of_one_reading_are_told_one_after_the_other() {
+    let gpu = gpu(&[
+        start(),
+        seen(0.0, 7, "train", true),
+        seen(0.0, 8, "worker", true),
+        of_process(0.0, 7, Metric::PROCESS_MEMORY, 6.0 * GIB),
+        of_process(0.000_001, 8, Metric::PROCESS_MEMORY, GIB),
+        // What one gives back the other takes: never were they 12 GiB together.
+        of_process(5.0, 8, Metric::PROCESS_MEMORY, 6.0 * GIB),
+        of_process(5.000_001, 7, Metric::PROCESS_MEMORY, GIB),
+        end(9.0),
+    ]);
+    assert_eq!(gpu.command.unwrap().memory_peak_bytes, Some(7 << 30));
+}
+
+#[test]
+fn why_the_command_cannot_be_told_apart() {
+    let of = |items: &[Item]| gpu(&[&[start()], items, &[end(9.0)]].concat()).command.unwrap();
+    let none = of(&[seen(1.0, 8, "other", false)]);
+    assert_eq!((none.not_told, none.alone, none.present_s), (Some(NotTold::NoProcess), None, 0.0));
+    let shared = of(&[seen(1.0, 8, "other", false), seen(2.0, 7, "train", true), gone(5.0, 7)]);
+    assert_eq!((shared.not_told, shared.alone, shared.present_s), (Some(NotTold::NeverAlone), None, 3.0));
+    let cut = of(&[happens(0.5, event::LIST_CUT), seen(1.0, 7, "train", true)]);
+    assert_eq!((cut.not_told, cut.alone), (Some(NotTold::ListCut), None));
+    let silent = of(&[happens(0.5, event::GPU_HUNG), seen(1.0, 7, "train", true), happens(1.0, event::GPU_HUNG)]);
+    assert_eq!((silent.not_told, silent.alone), (Some(NotTold::NoAnswer), None));
+    // A list of use that was cut says nothing of who is there.
+    let series = Some(Series::of(Metric::PROCESS_SM));
+    let what = crate::What::Event(event::LIST_CUT.into(), series);
+    let use_cut = of(&[Item { what, ..happens(0.5, event::LIST_CUT) }, seen(1.0, 7, "train", true)]);
+    assert_eq!((use_cut.not_told, use_cut.alone.unwrap().duration_s), (None, 8.0));
+}
+
+#[test]
+fn while_the_gpu_does_not_answer_nobody_is_alone() {
+    let gpu = gpu(&[
+        start(),
+        seen(1.0, 7, "train", true),
+        happens(3.0, event::GPU_LOST),
+        happens(7.0, event::GPU_BACK),
+        end(9.0),
+    ]);
+    let command = gpu.command.unwrap();
+    assert_eq!((command.present_s, command.alone.unwrap().duration_s), (8.0, 4.0));
+}
+
+#[test]
+fn without_processes_or_command_there_is_no_part_of_it() {
+    let no_processes = Header { command: Some(vec!["train".into()]), ..Header::default() };
+    let no_command = Header { processes: true, ..Header::default() };
+    let of = |header: &Header| gpu(&[Item::start(at(0.0), header), value(0.0, Metric::TEMPERATURE, 1.0), end(9.0)]);
+    assert_eq!((of(&no_processes).processes, of(&no_processes).command), (None, None));
+    assert_eq!((of(&no_command).processes, of(&no_command).command), (Some(Vec::new()), None));
+}
+
+#[test]
+fn thousands_of_processes_are_kept_and_the_others_counted() {
+    let mut builder = SummaryBuilder::default();
+    builder.see(&start());
+    for pid in 0..5000 {
+        let seconds = f64::from(pid);
+        builder.see(&seen(seconds, pid, "short", true));
+        builder.see(&gone(seconds + 0.5, pid));
+    }
+    let gpu = &builder.summary().gpus[0];
+    assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
+    assert_eq!(gpu.command.as_ref().unwrap().present_s, 2500.0, "those left out count for the command all the same");
+    // As many at once.
+    let mut builder = SummaryBuilder::default();
+    builder.see(&start());
+    (0..5000).for_each(|pid| builder.see(&seen(1.0, pid, "at once", true)));
+    builder.see(&end(2.0));
+    let gpu = &builder.summary().gpus[0];
+    assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
+    assert_eq!(gpu.command.as_ref().unwrap().not_told, Some(NotTold::ListCut));
+}

@@ -1,0 +1,98 @@
+//! The recording as a whole.
+
+use super::*;
+use crate::item::Gpu;
+
+fn header() -> Header {
+    let gpu = |index, name: &str| Gpu { index, name: Some(name.into()), memory_total: Some(8), ..Gpu::default() };
+    Header {
+        igpu_version: "0.2.0".into(),
+        host: Some("node".into()),
+        command: Some(vec!["train".into(), "--fast".into()]),
+        gpus: vec![gpu(0, "Zero"), gpu(1, "One")],
+        ..Header::default()
+    }
+}
+
+#[test]
+fn a_recording_tells_of_its_command_and_its_gpus() {
+    let of_one = |seconds, joules| Item { gpu: Some(1), ..value(seconds, Metric::ENERGY, joules) };
+    let summary = summary(&[
+        Item::start(at(0.0), &header()),
+        Item { pid: Some(42), ..Item::event(at(1.0), event::COMMAND_START) },
+        value(1.0, Metric::ENERGY, 0.0),
+        of_one(1.0, 0.0),
+        value(3.0, Metric::ENERGY, 600.0),
+        of_one(3.0, 200.0),
+        Item { value: Some(2.0), ..Item::event(at(4.0), event::LOST) },
+        Item { value: Some(9.0), ..happens(4.5, event::RECORDS_LOST) },
+        Item { pid: Some(42), value: Some(130.0), ..Item::event(at(6.0), event::COMMAND_END) },
+        Item { value: Some(5.0), ..Item::event(at(7.0), event::LOST) },
+        end(8.0),
+    ]);
+    let command = summary.command.unwrap();
+    assert_eq!((command.arguments.join(" ").as_str(), command.pid), ("train --fast", Some(42)));
+    assert_eq!((command.duration_s, command.status), (Some(5.0), Some(130)));
+    assert_eq!((summary.start_unix_nano, summary.duration_s, summary.complete), (Some(START), 8.0, true));
+    assert_eq!((summary.lost_records, summary.sampler_records_lost), (5, 9));
+    assert_eq!((summary.total.energy_j, summary.total.power_mean_w), (Some(800.0), Some(400.0)));
+    assert_eq!((summary.total.energy_wh, summary.total.energy_gpus), (Some(800.0 / 3600.0), 2));
+    let names: Vec<_> = summary.gpus.iter().map(|gpu| (gpu.index, gpu.name.clone().unwrap())).collect();
+    assert_eq!(names, [(0, "Zero".to_owned()), (1, "One".to_owned())]);
+    assert_eq!(summary.gpus[1].memory_limit_bytes, Some(8), "from the header where no series has it");
+}
+
+#[test]
+fn a_recording_that_was_cut_off_is_summed_up_to_there() {
+    let summary = summary(&[
+        Item::start(at(0.0), &header()),
+        Item { pid: Some(42), ..Item::event(at(0.0), event::COMMAND_START) },
+        value(0.0, Metric::POWER_USAGE, 100.0),
+        Item { value: Some(0.0), ..Item::event(at(5.0), event::LOST) },
+    ]);
+    assert_eq!((summary.complete, summary.duration_s, summary.total.energy_j), (false, 5.0, Some(500.0)));
+    assert_eq!(summary.total.energy_gpus, 1, "the other one's is not known");
+    let command = summary.command.unwrap();
+    assert_eq!((command.duration_s, command.status), (None, None));
+}
+
+#[test]
+fn the_summary_can_be_asked_for_at_any_time() {
+    let mut builder = SummaryBuilder::default();
+    builder.see(&value(0.0, Metric::POWER_USAGE, 100.0));
+    for seconds in [3.0, 7.0] {
+        builder.see(&end(seconds));
+        assert_eq!(builder.summary().total.energy_j, Some(100.0 * seconds));
+    }
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let cut = Item { value: Some(40.0), ..happens(2.0, event::SAMPLES_LOST) };
+    let of_no_gpu = Item::event(at(1.0), event::CLOCK_STEPPED);
+    let items = [cut.clone(), cut, happens(3.0, event::LIST_CUT), happens(3.0, "gpu.of_tomorrow"), of_no_gpu];
+    let summary = summary(&items);
+    let events = &summary.gpus[0].events;
+    assert_eq!((events.samples_lost, events.list_cut, events.other, summary.clock_steps), (80, 1, 1, 1));
+}
+
+#[test]
+fn no_damage_makes_gpus_without_end() {
+    let mut builder = SummaryBuilder::default();
+    for gpu in 0..100_000 {
+        builder.see(&Item { gpu: Some(gpu), ..value(0.0, Metric::TEMPERATURE, 30.0) });
+    }
+    assert_eq!(builder.summary().gpus.len(), 1024);
+}
+
+#[test]
+fn json_has_null_for_what_is_not_known() {
+    let json = serde_json::to_value(summary(&[value(0.0, Metric::UTILIZATION_GPU, 0.5), end(2.0)])).unwrap();
+    let gpu = &json["gpus"][0];
+    assert_eq!(gpu["utilization"]["p50"], 0.5);
+    for missing in [&gpu["energy"], &gpu["power_peak_w"], &gpu["processes"], &gpu["command"], &gpu["throttling"]] {
+        assert!(missing.is_null(), "{missing}");
+    }
+    assert_eq!(gpu["events"]["lost"], 0);
+    assert_eq!(json["total"]["energy_j"], serde_json::Value::Null);
+}
