@@ -1,45 +1,10 @@
 //! Energy, by the recording's counter.
 
-use std::collections::VecDeque;
-
-use super::data::{EnergySource, seconds};
-
-/// So many changes of whether the command is alone are remembered: far more than happen between two values of energy.
-const MOST_CHANGES: usize = 1024;
-
-/// When the command was alone on the GPU, as far back as a value of energy may reach: those from a ring come late.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Timeline {
-    /// From when on it was alone, or was not.
-    changes: VecDeque<(u64, bool)>,
-    pub is_alone: bool,
-}
-
-impl Timeline {
-    pub fn change(&mut self, at: u64, is_alone: bool) {
-        if self.is_alone != is_alone {
-            self.is_alone = is_alone;
-            self.changes.push_back((at, is_alone));
-            if self.changes.len() > MOST_CHANGES {
-                self.changes.pop_front();
-            }
-        }
-    }
-
-    /// For how many nanoseconds between these two it was alone.
-    fn between(&self, from: u64, to: u64) -> u64 {
-        let ends = self.changes.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
-        let alone = self.changes.iter().zip(ends).filter(|((_, alone), _)| *alone);
-        alone.map(|((start, _), end)| end.min(to).saturating_sub(*start.max(&from))).sum()
-    }
-
-    /// Nobody will ask for what was before `at`.
-    fn forget(&mut self, at: u64) {
-        while self.changes.get(1).is_some_and(|(next, _)| *next <= at) {
-            self.changes.pop_front();
-        }
-    }
-}
+use super::{
+    data::{EnergySource, seconds},
+    hold::Mean,
+    track::Track,
+};
 
 /// What `hw.energy` counted.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +17,9 @@ pub(super) struct Counter {
     /// From when on the next step's energy was used.
     base: u64,
     steps: u64,
-    /// What the command used while it was alone, and in how many nanoseconds.
-    pub alone: (f64, u64),
+    /// The energy of all other steps, and the time that it was used in.
+    all: Mean,
+    track: Track,
     pub is_integrated: bool,
     /// Seconds in which nothing was counted.
     pub gap_s: f64,
@@ -61,33 +27,35 @@ pub(super) struct Counter {
 
 impl Counter {
     /// It showed so many joules.
-    pub fn saw(&mut self, at: u64, joules: f64, alone: &mut Timeline) {
+    pub fn saw(&mut self, at: u64, joules: f64) {
         if self.first.is_none() {
             self.first = Some((at, joules));
             (self.last, self.base) = ((at, joules), at);
         } else if joules != self.last.1 && at > self.last.0 {
-            self.step(at, joules, alone);
-        } else {
-            self.base = self.base.max(at);
+            self.step(at, joules);
         }
+        self.base = self.base.max(at);
         self.is_interrupted = false;
-        alone.forget(self.base);
+        self.track.mark(self.base, self.all);
     }
 
-    fn step(&mut self, at: u64, joules: f64, alone: &Timeline) {
+    fn step(&mut self, at: u64, joules: f64) {
         let used = joules - self.last.1;
         // Of integrated energy the gaps are told, and nothing is counted in them; a counter goes on by itself.
         if self.is_interrupted && !self.is_integrated {
             self.skipped.0 += at - self.last.0;
             self.skipped.1 += used;
-        } else if at > self.base {
-            let ns = alone.between(self.base, at);
-            self.alone.0 += used * (ns as f64 / (at - self.base) as f64);
-            self.alone.1 += ns;
+        } else {
+            self.all.sum += used * 1e9;
+            self.all.ns += at.saturating_sub(self.base);
         }
         self.last = (at, joules);
-        self.base = at;
         self.steps += 1;
+    }
+
+    /// The energy until `at`, which may be some time ago, and the time that it was used in.
+    pub fn until(&self, at: u64) -> Mean {
+        self.track.until(at)
     }
 
     /// The GPU does not answer from here on.
@@ -120,60 +88,39 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn counted(values: &[(u64, f64)], alone: &mut Timeline) -> Counter {
+    fn counted(values: &[(u64, f64)]) -> Counter {
         let mut counter = Counter::default();
-        values.iter().for_each(|(at, joules)| counter.saw(at * S, *joules, alone));
+        values.iter().for_each(|(at, joules)| counter.saw(at * S, *joules));
         counter
     }
 
     #[test]
     fn energy_is_the_last_value_less_the_first() {
-        let counter = counted(&[(10, 5.0), (11, 105.0), (14, 405.0)], &mut Timeline::default());
+        let counter = counted(&[(10, 5.0), (11, 105.0), (14, 405.0)]);
         assert_eq!((counter.joules(), counter.mean()), (Some(400.0), Some((100.0, 4.0))));
-        let one = counted(&[(10, 5.0)], &mut Timeline::default());
+        let one = counted(&[(10, 5.0)]);
         assert_eq!((one.joules(), one.mean()), (None, None), "one value is no difference");
     }
 
     #[test]
     fn an_interruption_counts_as_energy_but_not_for_the_mean() {
-        let mut alone = Timeline::default();
-        let mut counter = counted(&[(0, 0.0), (10, 1000.0)], &mut alone);
+        let mut counter = counted(&[(0, 0.0), (10, 1000.0)]);
         counter.interrupt();
-        counter.saw(110 * S, 1600.0, &mut alone);
-        counter.saw(120 * S, 2600.0, &mut alone);
+        counter.saw(110 * S, 1600.0);
+        counter.saw(120 * S, 2600.0);
         assert_eq!((counter.joules(), counter.mean()), (Some(2600.0), Some((100.0, 20.0))));
+        assert_eq!(counter.until(60 * S), counter.until(10 * S), "nobody knows when");
+        assert_eq!(counter.until(115 * S), Mean { sum: 1500e9, ns: 15 * S });
     }
 
     #[test]
     fn gaps_are_taken_from_the_time_of_integrated_energy() {
-        let mut alone = Timeline::default();
         let mut counter = Counter { is_integrated: true, gap_s: 90.0, ..Counter::default() };
         for (at, joules) in [(0, 0.0), (10, 1000.0), (100, 1000.0), (110, 2000.0)] {
             counter.interrupt();
-            counter.saw(at * S, joules, &mut alone);
+            counter.saw(at * S, joules);
         }
         assert_eq!(counter.mean(), Some((100.0, 20.0)));
-    }
-
-    #[test]
-    fn energy_is_shared_out_by_the_time_in_which_the_command_was_alone() {
-        let mut alone = Timeline::default();
-        alone.change(12 * S, true);
-        alone.change(13 * S, false);
-        alone.change(19 * S, true);
-        // Of 8 s with 100 W one second, of 4 s with 200 W three.
-        let counter = counted(&[(10, 0.0), (18, 800.0), (22, 1600.0)], &mut alone);
-        assert_eq!(counter.alone, (100.0 + 600.0, 4 * S));
-        // It still is.
-        assert_eq!(alone.changes, [(19 * S, true)]);
-    }
-
-    #[test]
-    fn the_memory_of_changes_is_bounded() {
-        let mut alone = Timeline::default();
-        for at in 0..10 * MOST_CHANGES as u64 {
-            alone.change(at, at % 2 == 0);
-        }
-        assert_eq!(alone.changes.len(), MOST_CHANGES);
+        assert_eq!(counter.until(100 * S).sum, 1000e9, "none is of the gap");
     }
 }

@@ -4,8 +4,9 @@ use igpu::metric::Metric;
 
 use super::{
     data::{Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, wh},
-    energy::{Counter, Timeline},
-    hold::{Gauge, Histogram},
+    energy::Counter,
+    hold::{Gauge, Histogram, Mean},
+    part::Sums,
     processes::Processes,
     throttle::Throttle,
 };
@@ -43,13 +44,13 @@ pub(super) struct Tally {
     memory_temperature: Option<f64>,
     throttle: Throttle,
     processes: Processes,
-    alone: Timeline,
     events: Events,
 }
 
 impl Tally {
     pub fn see_value(&mut self, item: &Item, series: Series, value: f64) {
         let at = item.at;
+        self.settle(at);
         // What is a percentage in the catalogue is one in a recording too, where OpenTelemetry has no name for it.
         let ratio = if series.info().unit == "%" { value / 100.0 } else { value };
         let Some(metric) = series.info().metric else {
@@ -57,14 +58,14 @@ impl Tally {
             return;
         };
         if let Some(place) = GAUGES.iter().position(|gauge| *gauge == metric) {
-            let span = self.gauges[place].set(at, ratio, self.alone.is_alone);
+            let span = self.gauges[place].set(at, ratio);
             if place == UTILIZATION {
                 span.into_iter().for_each(|span| self.utilization.add(span));
             }
         }
         match metric {
             Metric::POWER_USAGE | Metric::POWER_INSTANT | Metric::POWER_SAMPLES => self.saw_power(series, value),
-            Metric::ENERGY => self.energy.saw(at, value, &mut self.alone),
+            Metric::ENERGY => self.energy.saw(at, value),
             Metric::MEMORY_USED => self.memory_peak = self.memory_peak.max(Some(value as u64)),
             Metric::TEMPERATURE => self.temperature = Some(hotter(self.temperature, value)),
             Metric::TEMPERATURE_MEMORY => self.memory_temperature = Some(hotter(self.memory_temperature, value)),
@@ -85,7 +86,6 @@ impl Tally {
             Metric::PROCESS_MEMORY => self.processes.memory(item.at, pid, value as u64),
             _ => self.processes.sm(item.at, pid, value),
         }
-        self.follow(item.at);
     }
 
     pub fn see_event(&mut self, item: &Item, name: &str) {
@@ -120,7 +120,7 @@ impl Tally {
             event::PROCESS_END => item.pid.into_iter().for_each(|pid| self.processes.end(at, pid)),
             _ => {}
         }
-        self.follow(at);
+        self.settle(at);
     }
 
     /// The GPU does not answer: no value holds any longer.
@@ -149,25 +149,18 @@ impl Tally {
     }
 
     fn stop_gauge(&mut self, at: u64, place: usize) {
-        let span = self.gauges[place].stop(at, self.alone.is_alone);
+        let span = self.gauges[place].stop(at);
         if place == UTILIZATION {
             span.into_iter().for_each(|span| self.utilization.add(span));
         }
     }
 
-    /// Takes note of whether the command is alone now: what values were until `at` belongs to what was before.
-    fn follow(&mut self, at: u64) {
-        let (was_alone, is_alone) = (self.alone.is_alone, self.processes.is_alone());
-        if was_alone == is_alone {
-            return;
+    /// Sums up the command's part of what is long enough ago.
+    fn settle(&mut self, now: u64) {
+        if self.processes.part.is_due(now) {
+            let (energy, gauges) = (&self.energy, &self.gauges);
+            self.processes.part.settle(now, |at| sums(energy, gauges, at));
         }
-        for (place, gauge) in self.gauges.iter_mut().enumerate() {
-            let span = gauge.cut(at, was_alone);
-            if place == UTILIZATION {
-                span.into_iter().for_each(|span| self.utilization.add(span));
-            }
-        }
-        self.alone.change(at, is_alone);
     }
 
     /// The summary of a recording that ends at `end`. `processes`: whether they were recorded; `command`: whether there
@@ -176,6 +169,8 @@ impl Tally {
         let mut tally = self.clone();
         tally.stop(end);
         tally.processes.finish(end);
+        let (energy, gauges) = (&tally.energy, &tally.gauges);
+        tally.processes.part.finish(end, |at| sums(energy, gauges, at));
         tally.ended(processes, command)
     }
 
@@ -229,29 +224,29 @@ impl Tally {
 
     /// The command's part, with its energy from where the GPU's is from.
     fn command(&self, source: Option<EnergySource>) -> CommandSummary {
-        let mut command = self.processes.command();
-        let power = |place: usize| {
-            let power = self.gauges[place].alone;
-            power.mean().map(|watts| (power.integral(), watts))
-        };
-        let used = match source {
-            Some(EnergySource::Power) => power(POWER),
-            Some(EnergySource::PowerInstant) => power(POWER_INSTANT),
-            Some(EnergySource::Counter | EnergySource::Integrated) => {
-                let (joules, ns) = self.energy.alone;
-                (ns > 0).then(|| (joules, joules / (ns as f64 / 1e9)))
-            }
-            None => None,
-        };
+        let [power, power_instant, utilization, energy] = self.processes.part.alone();
+        let used = source.map(|source| match source {
+            EnergySource::Power => power,
+            EnergySource::PowerInstant => power_instant,
+            EnergySource::Counter | EnergySource::Integrated => energy,
+        });
+        let energy_j = used.filter(|used| used.ns > 0).map(Mean::integral);
+        let mut command = self.processes.part.summary();
         command.alone = command.alone.map(|alone| Alone {
-            energy_j: used.map(|(joules, _)| joules),
-            energy_wh: used.map(|(joules, _)| wh(joules)),
-            power_mean_w: used.map(|(_, watts)| watts),
-            utilization_mean: self.gauges[UTILIZATION].alone.mean(),
+            energy_j,
+            energy_wh: energy_j.map(wh),
+            power_mean_w: used.and_then(Mean::mean),
+            utilization_mean: utilization.mean(),
             ..alone
         });
         command
     }
+}
+
+/// What the series of which the command's part is told summed up to until `at`.
+fn sums(energy: &Counter, gauges: &[Gauge; 6], at: u64) -> Sums {
+    let until = |place: usize| gauges[place].until(at);
+    [until(POWER), until(POWER_INSTANT), until(UTILIZATION), energy.until(at)]
 }
 
 fn hotter(hottest: Option<f64>, now: f64) -> f64 {

@@ -1,6 +1,9 @@
 //! Values that hold until the next one.
 
-use super::data::{Spread, seconds};
+use super::{
+    data::{Spread, seconds},
+    track::Track,
+};
 
 /// A value, and since when it counts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,10 +47,11 @@ impl Hold {
 }
 
 /// A mean over time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Mean {
-    sum: f64,
-    ns: u64,
+    /// The sum of value times nanoseconds.
+    pub sum: f64,
+    pub ns: u64,
 }
 
 impl Mean {
@@ -70,44 +74,43 @@ impl Mean {
     }
 }
 
-/// A series' mean, also of the time in which the command was alone, and its greatest value.
-#[derive(Clone, Copy, Debug, Default)]
+/// A series' mean and its greatest value.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Gauge {
     hold: Hold,
     pub all: Mean,
-    pub alone: Mean,
     pub max: Option<f64>,
+    track: Track,
 }
 
 impl Gauge {
-    /// From `at` on it is `value`. `alone`: whether the command was alone since the last change of that. Gives how long
-    /// it was what it was before.
-    pub fn set(&mut self, at: u64, value: f64, alone: bool) -> Option<Span> {
+    /// From `at` on it is `value`. Gives how long it was what it was before.
+    pub fn set(&mut self, at: u64, value: f64) -> Option<Span> {
         self.max = Some(self.max.map_or(value, |max| max.max(value)));
         let span = self.hold.set(at, value);
-        self.add(span, alone)
-    }
-
-    /// Whether the command is alone changes at `at`.
-    pub fn cut(&mut self, at: u64, alone: bool) -> Option<Span> {
-        let span = self.hold.cut(at);
-        self.add(span, alone)
+        self.add(at, span)
     }
 
     /// From `at` on nobody knows it.
-    pub fn stop(&mut self, at: u64, alone: bool) -> Option<Span> {
+    pub fn stop(&mut self, at: u64) -> Option<Span> {
         let span = self.hold.stop(at);
-        self.add(span, alone)
+        self.add(at, span)
     }
 
-    fn add(&mut self, span: Option<Span>, alone: bool) -> Option<Span> {
-        if let Some(span) = span {
-            self.all.add(span);
-            if alone {
-                self.alone.add(span);
-            }
-        }
+    fn add(&mut self, at: u64, span: Option<Span>) -> Option<Span> {
+        span.into_iter().for_each(|span| self.all.add(span));
+        self.track.mark(at, self.all);
         span
+    }
+
+    /// What it summed up to until `at`, which may be some time ago.
+    pub fn until(&self, at: u64) -> Mean {
+        let mut all = self.all;
+        match self.hold.clone().cut(at) {
+            Some(span) if at >= self.hold.since => all.add(span),
+            _ => all = self.track.until(at),
+        }
+        all
     }
 }
 
@@ -194,10 +197,10 @@ mod tests {
         // 6 s of 10 %, 33 s of 50 %, 60 s of 98 %, 1 s of 100 %.
         let mut at = 0;
         for (value, seconds) in [(0.1, 6), (0.5, 33), (0.98, 60), (1.0, 1)] {
-            gauge.set(at, value, false).into_iter().for_each(|span| histogram.add(span));
+            gauge.set(at, value).into_iter().for_each(|span| histogram.add(span));
             at += seconds * S;
         }
-        gauge.stop(at, false).into_iter().for_each(|span| histogram.add(span));
+        gauge.stop(at).into_iter().for_each(|span| histogram.add(span));
         let spread = histogram.spread(&gauge).unwrap();
         assert_eq!((spread.p5, spread.p50, spread.p95, spread.p99, spread.max), (0.1, 0.98, 0.98, 0.98, 1.0));
         assert!((spread.mean - (0.6 + 16.5 + 58.8 + 1.0) / 100.0).abs() < 1e-12, "{}", spread.mean);

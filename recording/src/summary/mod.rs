@@ -31,10 +31,12 @@ mod data;
 mod energy;
 mod gpu;
 mod hold;
+mod part;
 mod processes;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod track;
 
 pub use self::{
     builder::SummaryBuilder,

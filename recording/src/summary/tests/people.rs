@@ -96,6 +96,51 @@ fn the_command_has_the_energy_of_the_time_in_which_it_was_alone() {
 }
 
 #[test]
+fn that_a_process_was_gone_is_known_only_later() {
+    let of_other = [value(0.0, Metric::ENERGY, 0.0), seen(0.0, 20, "other", false), value(100.0, Metric::ENERGY, 1e4)];
+    let gpu = gpu(&[
+        &[start()],
+        &of_other[..],
+        &[
+            seen(101.0, 7, "first", true),
+            of_process(101.0, 7, Metric::PROCESS_MEMORY, 4.0 * GIB),
+            value(104.0, Metric::ENERGY, 1.04e4),
+            value(104.0, Metric::UTILIZATION_GPU, 1.0),
+            seen(106.0, 8, "second", true),
+            of_process(106.0, 8, Metric::PROCESS_MEMORY, 3.0 * GIB),
+            gone(102.0, 20),
+            gone(105.0, 7),
+            value(108.0, Metric::ENERGY, 1.24e4),
+            end(108.0),
+        ],
+    ]
+    .concat());
+    let command = gpu.command.unwrap();
+    assert_eq!((command.present_s, command.memory_peak_bytes), (6.0, Some(4 << 30)));
+    let alone = command.alone.unwrap();
+    // 102 to 105 s and 106 to 108 s, with 100 W until 104 s and 500 W then.
+    assert_eq!((alone.duration_s, alone.utilization_mean), (5.0, Some(1.0)));
+    assert!((alone.energy_j.unwrap() - (200.0 + 500.0 + 1000.0)).abs() < 1e-6, "{alone:?}");
+}
+
+#[test]
+fn an_hour_alone_has_the_energy_of_an_hour() {
+    let mut builder = SummaryBuilder::default();
+    builder.see(&start());
+    builder.see(&seen(0.0, 7, "train", true));
+    builder.see(&value(0.0, Metric::UTILIZATION_GPU, 0.75));
+    for tenth in 0..=36_000 {
+        let seconds = f64::from(tenth) / 10.0;
+        builder.see(&value(seconds, Metric::ENERGY, 300.0 * seconds));
+    }
+    builder.see(&end(3600.0));
+    let alone = builder.summary().gpus[0].command.clone().unwrap().alone.unwrap();
+    assert_eq!(alone.duration_s, 3600.0);
+    assert!((alone.energy_j.unwrap() - 1_080_000.0).abs() < 1e-3, "{alone:?}");
+    assert!((alone.utilization_mean.unwrap() - 0.75).abs() < 1e-9);
+}
+
+#[test]
 fn without_a_counter_the_energy_alone_is_that_of_power() {
     let gpu = gpu(&[
         start(),
@@ -123,6 +168,15 @@ fn processes_of_one_reading_are_told_one_after_the_other() {
         end(9.0),
     ]);
     assert_eq!(gpu.command.unwrap().memory_peak_bytes, Some(7 << 30));
+}
+
+#[test]
+fn a_process_of_a_single_reading_held_its_memory() {
+    let short = [start(), seen(1.0, 7, "train", true), of_process(1.0, 7, Metric::PROCESS_MEMORY, GIB), gone(1.0, 7)];
+    let of = |items: &[Item]| gpu(&[items, &[end(9.0)]].concat()).command.unwrap().memory_peak_bytes;
+    assert_eq!(of(&short), Some(1 << 30));
+    // Also when it was the last reading.
+    assert_eq!(gpu(&short[..3]).command.unwrap().memory_peak_bytes, Some(1 << 30));
 }
 
 #[test]
