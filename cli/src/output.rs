@@ -44,7 +44,7 @@ impl Report {
 
 /// JSON with the characters as `\u061c` that JSON allows as they are, but that can take a terminal over: outside ASCII
 /// characters stand only in strings, so that it stays the same JSON.
-fn harmless(json: &str) -> String {
+pub fn harmless(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c != '\n' && igpu::is_harmful(c) {

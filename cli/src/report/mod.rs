@@ -1,38 +1,114 @@
 //! `igpu report`: the summary of a recording, or two compared.
 
+mod compare;
 mod text;
+mod units;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use clap::Args;
-use igpu_recording::{Summary, SummaryBuilder, read};
+use clap::{Args, CommandFactory as _, error::ErrorKind};
+use igpu_recording::{ReadError, Summary, SummaryBuilder, read};
+use serde::Serialize;
 
+use self::compare::Comparison;
 pub use self::text::text;
-use crate::{args::Options, fail::Fail, output::Report};
+use crate::{
+    args::{Cli, Options},
+    fail::Fail,
+    output::{Report, harmless},
+};
 
 #[derive(Args)]
 pub struct ReportArgs {
     /// The recording; a second one is compared with it
     #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
     pub files: Vec<PathBuf>,
+    /// The summary of one recording as a JSON object: in this file, or in place of the text
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT, conflicts_with = "json")]
+    pub summary_json: Option<PathBuf>,
+}
+
+/// The name that stands for the standard output.
+const STDOUT: &str = "-";
+
+/// What `--json` has of a recording.
+#[derive(Serialize)]
+struct Document<'a> {
+    file: String,
+    #[serde(flatten)]
+    summary: &'a Summary,
+    /// Of the second of two: how it differs from the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<&'a Comparison>,
 }
 
 pub fn report(options: &Options, args: &ReportArgs) -> Result<Report, Fail> {
-    let summary = summary(&args.files[0])?;
-    Ok(Report::text(if options.json { json(&summary)? } else { text(&summary) }))
+    if args.files.len() > 1 && args.summary_json.is_some() {
+        let told = "--summary-json is of one recording; --json has both, compared\n";
+        Cli::command().error(ErrorKind::ArgumentConflict, told).exit();
+    }
+    let mut problems = Vec::new();
+    let summaries: Result<Vec<Summary>, Fail> = args.files.iter().map(|path| summary(path, &mut problems)).collect();
+    let mut report = match summaries?.as_slice() {
+        [a, b] => of_two(options, args, a, b)?,
+        [one] => of_one(options, args, one)?,
+        _ => Report::default(),
+    };
+    report.problems = problems;
+    Ok(report)
+}
+
+fn of_one(options: &Options, args: &ReportArgs, summary: &Summary) -> Result<Report, Fail> {
+    if options.json {
+        return Report::json(&[document(&args.files[0], summary, None)]);
+    }
+    match args.summary_json.as_deref() {
+        Some(path) if path == Path::new(STDOUT) => Ok(Report::text(json(summary)?)),
+        Some(path) => {
+            fs::write(path, json(summary)?).map_err(|error| Fail::File(path.to_owned(), error))?;
+            Ok(Report::text(text(summary)))
+        }
+        None => Ok(Report::text(text(summary))),
+    }
+}
+
+fn of_two(options: &Options, args: &ReportArgs, a: &Summary, b: &Summary) -> Result<Report, Fail> {
+    let comparison = Comparison::new(a, b);
+    let [first, second] = [0, 1].map(|place: usize| &args.files[place]);
+    if options.json {
+        return Report::json(&[document(first, a, None), document(second, b, Some(&comparison))]);
+    }
+    Ok(Report::text(comparison.text([&first.to_string_lossy(), &second.to_string_lossy()])))
+}
+
+fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Comparison>) -> Document<'a> {
+    Document { file: file.to_string_lossy().into_owned(), summary, comparison }
 }
 
 /// The summary as one JSON object, which ends with a line feed.
 pub fn json(summary: &Summary) -> Result<String, Fail> {
     let text = serde_json::to_string_pretty(summary).map_err(|error| Fail::Write(error.into()))?;
-    Ok(text + "\n")
+    Ok(harmless(&text) + "\n")
 }
 
-fn summary(path: &Path) -> Result<Summary, Fail> {
-    let unreadable = |error| Fail::Recording(path.to_owned(), error);
+/// The summary of a recording. What is wrong with its end is a problem; what came before it is summed up.
+fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, Fail> {
+    let unreadable = |error: ReadError| Fail::Recording(path.to_owned(), error);
     let mut builder = SummaryBuilder::default();
+    let mut is_empty = true;
     for item in read(path).map_err(unreadable)? {
-        builder.see(&item.map_err(unreadable)?);
+        match item {
+            Ok(item) => builder.see(&item),
+            Err(error) if is_empty => return Err(unreadable(error)),
+            Err(error) => problems.push(unreadable(error).to_string()),
+        }
+        is_empty = false;
+    }
+    if is_empty {
+        return Err(unreadable(ReadError::Format));
     }
     Ok(builder.summary())
 }

@@ -1,8 +1,329 @@
-//! A summary as text for people.
+//! A summary as text for people: a table over the GPUs for each question, and a sentence for what is not known.
 
-use igpu_recording::Summary;
+use igpu::{Escaped, process::local_time_text};
+use igpu_recording::{EnergySource, GpuSummary, NotTold, Spread, Summary, Throttling, ThrottlingSource};
+
+use super::units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, share, time, watt_hours, watts};
+use crate::table::table;
+
+/// So many processes are shown, those with the most memory first; JSON has all.
+const PROCESSES: usize = 20;
+/// So much of a text that may be long.
+const LONGEST: usize = 28;
+/// So much of a command line.
+const LONGEST_COMMAND: usize = 90;
 
 /// The bill, in at most 100 columns.
 pub fn text(summary: &Summary) -> String {
-    format!("{:.1} s\n", summary.duration_s)
+    let blocks = [
+        head(summary),
+        names(&summary.gpus),
+        used(summary),
+        busy(&summary.gpus),
+        throttled(&summary.gpus),
+        processes(summary),
+        command(summary),
+        notes(summary),
+    ];
+    blocks.into_iter().filter(|block| !block.is_empty()).collect::<Vec<String>>().join("\n")
+}
+
+fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// A text from elsewhere, in so many characters at most.
+pub fn short(text: &str, longest: usize) -> String {
+    let text = Escaped(text).to_string();
+    if text.chars().count() <= longest {
+        return text;
+    }
+    text.chars().take(longest - 1).chain(['…']).collect()
+}
+
+fn shown(text: Option<&str>) -> String {
+    text.map_or("N/A".to_owned(), |text| short(text, LONGEST))
+}
+
+/// What was run, and what was recorded where.
+fn head(summary: &Summary) -> String {
+    let mut text = String::new();
+    if let Some(command) = &summary.command {
+        text += &short(&command.arguments.join(" "), LONGEST_COMMAND);
+        text += &command.pid.map_or(String::new(), |pid| format!("  (pid {pid})"));
+        text += "\n";
+        text += &match (command.duration_s, command.status) {
+            (Some(duration), Some(status)) => format!("ran {}, exit status {status}\n", time(duration)),
+            (None, Some(status)) => format!("exit status {status}\n"),
+            _ if command.pid.is_some() => "its end is not in the recording\n".to_owned(),
+            _ => "was not started\n".to_owned(),
+        };
+    }
+    let start = summary.start_unix_nano.and_then(|ns| local_time_text(ns as f64 / 1e9));
+    text += &format!("recorded {}", time(summary.duration_s));
+    for (before, what) in [
+        (" from ", start.as_deref()),
+        (" on ", summary.host.as_deref()),
+        (", driver ", summary.driver_version.as_deref()),
+        (", igpu ", summary.igpu_version.as_deref()),
+    ] {
+        text += &what.map_or(String::new(), |what| format!("{before}{}", short(what, LONGEST)));
+    }
+    text + "\n"
+}
+
+fn names(gpus: &[GpuSummary]) -> String {
+    let line = |gpu: &GpuSummary| {
+        let limit = gpu.power_limit_w.map_or(String::new(), |limit| format!("up to {}", watts(limit)));
+        let uuid = gpu.uuid.as_deref().map_or("N/A".to_owned(), |uuid| short(uuid, 44));
+        vec![gpu.index.to_string(), shown(gpu.name.as_deref()), uuid, limit]
+    };
+    if gpus.is_empty() {
+        return "There is no GPU in the recording.\n".to_owned();
+    }
+    with_head(cells(["GPU", "NAME", "UUID", "POWER LIMIT"]), gpus.iter().map(line))
+}
+
+fn with_head(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>) -> String {
+    table(&std::iter::once(head).chain(lines).collect::<Vec<_>>())
+}
+
+/// The same, without those of the last columns, from this one on, that are known of no GPU.
+fn with_known(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from: usize) -> String {
+    let mut lines: Vec<Vec<String>> = std::iter::once(head).chain(lines).collect();
+    for column in (from..lines[0].len()).rev() {
+        if lines[1..].iter().filter_map(|line| line.get(column)).all(|cell| cell == UNKNOWN) {
+            lines.iter_mut().filter(|line| line.len() > column).for_each(|line| drop(line.remove(column)));
+        }
+    }
+    table(&lines)
+}
+
+/// Energy, power, memory, heat.
+fn used(summary: &Summary) -> String {
+    let line = |gpu: &GpuSummary| {
+        let memory = match (gpu.memory_peak_bytes, gpu.memory_limit_bytes) {
+            (Some(peak), Some(limit)) => format!("{} of {}", gib(peak), gib(limit)),
+            (peak, _) => or_unknown(peak, gib),
+        };
+        let degrees = |hottest: Option<f64>| or_unknown(hottest, |hottest| format!("{hottest:.0} °C"));
+        vec![
+            gpu.index.to_string(),
+            or_unknown(gpu.energy.as_ref(), |used| energy(used.energy_j)),
+            or_unknown(gpu.energy.as_ref(), |used| watt_hours(used.energy_wh)),
+            or_unknown(gpu.power_mean_w, watts),
+            or_unknown(gpu.power_peak_w, watts),
+            memory,
+            degrees(gpu.temperature_max_cel),
+            degrees(gpu.memory_temperature_max_cel),
+        ]
+    };
+    let total = &summary.total;
+    let all = (summary.gpus.len() > 1).then(|| {
+        let joules = or_unknown(total.energy_j, energy);
+        vec!["all".to_owned(), joules, or_unknown(total.energy_wh, watt_hours), or_unknown(total.power_mean_w, watts)]
+    });
+    if summary.gpus.is_empty() {
+        return String::new();
+    }
+    let head = ["GPU", "ENERGY", "", "MEAN POWER", "PEAK", "MEMORY PEAK", "HOTTEST", "ITS MEMORY"];
+    with_known(cells(head), summary.gpus.iter().map(line).chain(all), 7)
+}
+
+fn busy(gpus: &[GpuSummary]) -> String {
+    let line = |gpu: &GpuSummary| {
+        let of = |part: fn(&Spread) -> f64| or_unknown(gpu.utilization.as_ref().map(part), percent);
+        let means = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
+        let spread = [
+            of(|busy| busy.mean),
+            of(|busy| busy.p5),
+            of(|busy| busy.p50),
+            of(|busy| busy.p95),
+            of(|busy| busy.p99),
+            of(|busy| busy.max),
+        ];
+        let means = means.map(|mean| or_unknown(mean, percent));
+        [gpu.index.to_string()].into_iter().chain(spread).chain(means).collect()
+    };
+    if gpus.is_empty() {
+        return String::new();
+    }
+    let head = ["GPU", "BUSY MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY BUSY", "ENCODER", "DECODER"];
+    with_known(cells(head), gpus.iter().map(line), 7)
+}
+
+fn throttled(gpus: &[GpuSummary]) -> String {
+    let line = |gpu: &GpuSummary| {
+        let told = or_unknown(gpu.throttling.as_ref(), causes);
+        let source = gpu.throttling.as_ref().map_or("", |throttling| match throttling.source {
+            ThrottlingSource::Counters => "the driver's counters",
+            ThrottlingSource::Reasons => "the reasons at each reading",
+        });
+        vec![gpu.index.to_string(), told, source.to_owned()]
+    };
+    if gpus.is_empty() {
+        return String::new();
+    }
+    with_head(cells(["GPU", "THROTTLED BY", "AS TOLD BY"]), gpus.iter().map(line))
+}
+
+/// Those causes that there were, the longest first.
+fn causes(throttling: &Throttling) -> String {
+    let mut causes: Vec<_> = throttling.causes_s.iter().filter(|(_, seconds)| **seconds > 0.0).collect();
+    causes.sort_by(|a, b| b.1.total_cmp(a.1));
+    if causes.is_empty() {
+        return "nothing".to_owned();
+    }
+    let told: Vec<String> =
+        causes.iter().map(|(cause, s)| format!("{} {}", cause.replace('_', " "), seconds(**s))).collect();
+    told.join(", ")
+}
+
+fn processes(summary: &Summary) -> String {
+    if !summary.processes_recorded {
+        return "Processes were not recorded: `igpu record --processes` does.\n".to_owned();
+    }
+    let of_gpu = |gpu: &GpuSummary| -> Vec<_> {
+        gpu.processes.iter().flatten().map(|process| (gpu.index, process.clone())).collect()
+    };
+    let mut all: Vec<_> = summary.gpus.iter().flat_map(of_gpu).collect();
+    let left_out = summary.gpus.iter().map(|gpu| gpu.processes_left_out).sum::<u64>();
+    let more = all.len().saturating_sub(PROCESSES) as u64 + left_out;
+    if all.len() > PROCESSES {
+        all.sort_by_key(|(_, process)| std::cmp::Reverse(process.memory_peak_bytes));
+        all.truncate(PROCESSES);
+        all.sort_by_key(|(gpu, _)| *gpu);
+    }
+    if all.is_empty() {
+        return "No process was seen on the GPUs.\n".to_owned();
+    }
+    let lines = all.iter().map(|(gpu, process)| {
+        vec![
+            gpu.to_string(),
+            process.pid.to_string(),
+            shown(process.name.as_deref()),
+            shown(process.user.as_deref()),
+            process.of_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
+            time(process.duration_s),
+            or_unknown(process.memory_peak_bytes, gib),
+            or_unknown(process.sm_utilization_mean, percent),
+        ]
+    });
+    let head = ["GPU", "PID", "NAME", "USER", "OF COMMAND", "TIME", "MEMORY PEAK", "SM MEAN"];
+    let text = with_head(cells(head), lines);
+    if more > 0 { format!("{text}and {more} more\n") } else { text }
+}
+
+/// The command's part in each GPU.
+fn command(summary: &Summary) -> String {
+    let line = |gpu: &GpuSummary| {
+        let part = gpu.command.as_ref()?;
+        let alone = part.alone.as_ref();
+        let why = part.not_told.map_or("", |why| match why {
+            NotTold::NoProcess => "it had no process there",
+            NotTold::NeverAlone => "others were there all the time",
+            NotTold::ListCut => "the list of processes was cut",
+            NotTold::NoAnswer => "the GPU did not answer",
+        });
+        Some(vec![
+            gpu.index.to_string(),
+            time(part.present_s),
+            or_unknown(part.memory_peak_bytes, gib),
+            or_unknown(alone, |alone| time(alone.duration_s)),
+            or_unknown(alone.and_then(|alone| alone.energy_j), energy),
+            or_unknown(alone.and_then(|alone| alone.energy_wh), watt_hours),
+            or_unknown(alone.and_then(|alone| alone.power_mean_w), watts),
+            or_unknown(alone.and_then(|alone| alone.utilization_mean), percent),
+            why.to_owned(),
+        ])
+    };
+    let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let total = &summary.total;
+    if let (Some(joules), Some(wh), true) =
+        (total.command_alone_energy_j, total.command_alone_energy_wh, lines.len() > 1)
+    {
+        let unknown = String::new;
+        lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);
+    }
+    with_head(cells(["GPU", "COMMAND", "MEMORY", "ALONE", "ENERGY", "", "MEAN POWER", "BUSY"]), lines.into_iter())
+}
+
+/// What there is to know of how it was recorded.
+fn notes(summary: &Summary) -> String {
+    let mut notes = Vec::new();
+    if !summary.complete && summary.start_unix_nano.is_some() {
+        notes.push("The recording has no end: it was cut off, or goes on.".to_owned());
+    }
+    if summary.lost_records > 0 {
+        notes.push(format!("{} records were lost: the disk was too slow or full.", summary.lost_records));
+    }
+    if summary.sampler_records_lost > 0 {
+        notes.push(format!("{} records did not fit into a reading of the sampler.", summary.sampler_records_lost));
+    }
+    if summary.clock_steps > 0 {
+        notes.push(format!("The wall clock was stepped {}.", times(summary.clock_steps)));
+    }
+    if summary.gpus.iter().any(lacks) {
+        notes.push("What is - was not recorded, or the GPU does not give it: see `igpu record --metrics`.".to_owned());
+    }
+    for gpu in &summary.gpus {
+        notes.extend(of_gpu(gpu, summary.duration_s).into_iter().map(|note| format!("GPU {}: {note}.", gpu.index)));
+    }
+    notes.into_iter().map(|note| note + "\n").collect()
+}
+
+/// Whether something that has a column of its own is not known.
+fn lacks(gpu: &GpuSummary) -> bool {
+    let GpuSummary { utilization, power_peak_w, memory_peak_bytes, temperature_max_cel, throttling, .. } = gpu;
+    let unknown = [power_peak_w.is_none(), memory_peak_bytes.is_none(), temperature_max_cel.is_none()];
+    utilization.is_none() || throttling.is_none() || unknown.contains(&true)
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+fn of_gpu(gpu: &GpuSummary, duration_s: f64) -> Vec<String> {
+    let mut notes = Vec::new();
+    match &gpu.energy {
+        None => notes.push("its energy is not known, as the recording has neither energy nor power".to_owned()),
+        Some(used) => {
+            match used.source {
+                EnergySource::Counter => {}
+                EnergySource::Integrated => {
+                    notes.push("its energy is integrated from power: it has no counter".to_owned())
+                }
+                EnergySource::Power | EnergySource::PowerInstant => {
+                    notes.push("its energy is summed up from power: the recording has no energy".to_owned());
+                }
+            }
+            // What a sensor takes to refresh is not worth a note.
+            if used.covered_s < 0.95 * duration_s - 1.0 {
+                let part = share(used.covered_s, duration_s);
+                notes.push(format!("its mean power is over {} of the {}", part, time(duration_s)));
+            }
+            if used.not_counted_s > 0.0 {
+                notes.push(format!("the energy of {} is missing: power was not read", seconds(used.not_counted_s)));
+            }
+        }
+    }
+    let events = &gpu.events;
+    for (count, what) in [
+        (events.lost, "it was lost"),
+        (events.hung, "a driver call about it did not return"),
+        (events.asleep, "it was asleep, and left so"),
+        (events.metric_rests, "the driver refused a metric"),
+        (events.list_cut, "its list of processes was cut"),
+    ] {
+        if count > 0 {
+            notes.push(format!("{what} {}", times(count)));
+        }
+    }
+    if events.samples_lost > 0 {
+        notes.push(format!("{} samples of the driver's rings were lost", events.samples_lost));
+    }
+    notes
 }

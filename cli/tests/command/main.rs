@@ -4,6 +4,7 @@ mod failures;
 mod manners;
 mod output;
 mod probe;
+mod report;
 
 use std::{
     ffi::OsStr,

@@ -1,0 +1,227 @@
+//! Two recordings, compared: what B used more or less than A.
+
+use igpu_recording::{GpuSummary, Summary, Throttling};
+use serde::Serialize;
+
+use super::{
+    text::short,
+    units::{energy, gib, or_unknown, percent, time, watts},
+};
+use crate::table::table;
+
+/// Two recordings, side by side.
+#[derive(Serialize)]
+pub struct Comparison {
+    /// The recordings as wholes.
+    total: Vec<Row>,
+    /// The GPUs that both have.
+    gpus: Vec<Pair>,
+    /// The indices of GPUs that only the first has.
+    only_in_a: Vec<u32>,
+    /// The indices of GPUs that only the second has.
+    only_in_b: Vec<u32>,
+}
+
+/// A GPU that both have.
+#[derive(Serialize)]
+struct Pair {
+    index_a: u32,
+    index_b: u32,
+    /// Its name in the first.
+    name: Option<String>,
+    /// Whether it is the very same one; `null` where a UUID is not known. Others are matched by index.
+    same: Option<bool>,
+    values: Vec<Row>,
+}
+
+/// One value of both.
+#[derive(Serialize)]
+struct Row {
+    /// The key that the value has in a summary, of throttling with the cause.
+    key: String,
+    a: Option<f64>,
+    b: Option<f64>,
+    /// B less A.
+    difference: Option<f64>,
+    /// The difference in percent of A.
+    percent: Option<f64>,
+    #[serde(skip)]
+    label: String,
+    #[serde(skip)]
+    show: fn(f64) -> String,
+}
+
+impl Row {
+    fn new(key: &str, label: &str, show: fn(f64) -> String, [a, b]: [Option<f64>; 2]) -> Self {
+        let difference = a.zip(b).map(|(a, b)| b - a);
+        let percent = difference.zip(a).filter(|(_, a)| *a != 0.0).map(|(difference, a)| 100.0 * difference / a.abs());
+        Self { key: key.to_owned(), label: label.to_owned(), show, a, b, difference, percent }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let sign = |number: f64| if number < 0.0 { "-" } else { "+" };
+        let difference =
+            |d: f64| if d == 0.0 { "0".to_owned() } else { format!("{}{}", sign(d), (self.show)(d.abs())) };
+        let percent = self.percent.filter(|percent| *percent != 0.0);
+        let percent = percent.map_or(String::new(), |percent| format!("{}{:.1} %", sign(percent), percent.abs()));
+        let of = |number| or_unknown(number, self.show);
+        vec![format!("  {}", self.label), of(self.a), of(self.b), or_unknown(self.difference, difference), percent]
+    }
+}
+
+impl Comparison {
+    pub fn new(a: &Summary, b: &Summary) -> Self {
+        let pairs = pairs(&a.gpus, &b.gpus);
+        let is_paired_a = |gpu: &&GpuSummary| !pairs.iter().any(|(other, _)| other.index == gpu.index);
+        let is_paired_b = |gpu: &&GpuSummary| !pairs.iter().any(|(_, other)| other.index == gpu.index);
+        Self {
+            total: total(a, b),
+            only_in_a: a.gpus.iter().filter(is_paired_a).map(|gpu| gpu.index).collect(),
+            only_in_b: b.gpus.iter().filter(is_paired_b).map(|gpu| gpu.index).collect(),
+            gpus: pairs.into_iter().map(|(a, b)| pair(a, b)).collect(),
+        }
+    }
+
+    /// A table for all, and one for each GPU, in one.
+    pub fn text(&self, [a, b]: [&str; 2]) -> String {
+        let mut lines = vec![["", "A", "B", "B - A", ""].map(str::to_owned).to_vec(), vec!["all".to_owned()]];
+        lines.extend(self.total.iter().map(Row::cells));
+        for pair in &self.gpus {
+            lines.push(vec![pair.heading()]);
+            lines.extend(pair.values.iter().map(Row::cells));
+        }
+        let only = |indices: &[u32], which: &str| -> String {
+            indices.iter().map(|index| format!("GPU {index} is only in {which}.\n")).collect()
+        };
+        let others = only(&self.only_in_a, "A") + &only(&self.only_in_b, "B");
+        format!("A: {}\nB: {}\n\n{}{others}", short(a, 90), short(b, 90), table(&lines))
+    }
+}
+
+impl Pair {
+    fn heading(&self) -> String {
+        let indices = match (self.index_a, self.index_b) {
+            (a, b) if a == b => format!("GPU {a}"),
+            (a, b) => format!("GPU {a}, in B {b}"),
+        };
+        if self.same == Some(false) { format!("{indices} (another one)") } else { indices }
+    }
+}
+
+/// The GPUs of both: the same ones by UUID, and of the others those with the same index.
+fn pairs<'a>(a: &'a [GpuSummary], b: &'a [GpuSummary]) -> Vec<(&'a GpuSummary, &'a GpuSummary)> {
+    let twin = |gpu: &GpuSummary| b.iter().find(|other| gpu.uuid.is_some() && gpu.uuid == other.uuid);
+    let is_twin = |other: &GpuSummary| a.iter().any(|gpu| gpu.uuid.is_some() && gpu.uuid == other.uuid);
+    let neighbour = |gpu: &GpuSummary| b.iter().find(|other| gpu.index == other.index && !is_twin(other));
+    a.iter().filter_map(|gpu| Some((gpu, twin(gpu).or_else(|| neighbour(gpu))?))).collect()
+}
+
+fn total(a: &Summary, b: &Summary) -> Vec<Row> {
+    let both = |of: fn(&Summary) -> Option<f64>| [of(a), of(b)];
+    let mut rows = vec![
+        Row::new("duration_s", "recorded", time, both(|summary| Some(summary.duration_s))),
+        Row::new("command.duration_s", "command", time, both(|summary| summary.command.as_ref()?.duration_s)),
+        Row::new("total.energy_j", "energy", energy, both(|summary| summary.total.energy_j)),
+        Row::new("total.power_mean_w", "mean power", watts, both(|summary| summary.total.power_mean_w)),
+        Row::new("total.command_alone_energy_j", "command alone", energy, both(|s| s.total.command_alone_energy_j)),
+    ];
+    // What neither can have is not worth a line.
+    rows.retain(|row| {
+        !matches!(row.key.as_str(), "command.duration_s" | "total.command_alone_energy_j") || row.a.or(row.b).is_some()
+    });
+    rows
+}
+
+fn pair(a: &GpuSummary, b: &GpuSummary) -> Pair {
+    let both = |of: fn(&GpuSummary) -> Option<f64>| [of(a), of(b)];
+    let degrees = |degrees: f64| format!("{degrees:.0} °C");
+    let memory = |bytes: f64| gib(bytes as u64);
+    let mut values = vec![
+        Row::new("energy.energy_j", "energy", energy, both(|gpu| Some(gpu.energy.as_ref()?.energy_j))),
+        Row::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),
+        Row::new("power_peak_w", "peak power", watts, both(|gpu| gpu.power_peak_w)),
+        Row::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean))),
+        Row::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50))),
+        Row::new(
+            "memory_peak_bytes",
+            "memory peak",
+            memory,
+            both(|gpu| gpu.memory_peak_bytes.map(|bytes| bytes as f64)),
+        ),
+        Row::new("temperature_max_cel", "hottest", degrees, both(|gpu| gpu.temperature_max_cel)),
+    ];
+    values.extend(throttling(a.throttling.as_ref(), b.throttling.as_ref()));
+    let same = a.uuid.as_ref().zip(b.uuid.as_ref()).map(|(a, b)| a == b);
+    Pair { index_a: a.index, index_b: b.index, name: a.name.clone(), same, values }
+}
+
+/// Each cause that either has. Counters and reasons have not the same causes: what one does not know stays unknown.
+fn throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Row> {
+    let sides = [a, b].map(|side| side.filter(|side| a.or(b).is_some_and(|first| first.source == side.source)));
+    let mut causes: Vec<&str> = sides.iter().flatten().flat_map(|side| side.causes_s.keys().copied()).collect();
+    causes.sort_unstable();
+    causes.dedup();
+    let row = |cause: &str| {
+        let seconds = sides.map(|side| side.and_then(|side| side.causes_s.get(cause).copied()));
+        let label = format!("throttled, {}", cause.replace('_', " "));
+        Row::new(&format!("throttling.causes_s.{cause}"), &label, super::units::seconds, seconds)
+    };
+    let rows = causes.into_iter().map(row);
+    rows.filter(|row| [row.a, row.b].into_iter().flatten().any(|seconds| seconds > 0.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use igpu_recording::{Summary, ThrottlingSource};
+
+    use super::*;
+
+    fn gpu(index: u32, uuid: Option<&str>) -> GpuSummary {
+        GpuSummary { index, uuid: uuid.map(str::to_owned), ..GpuSummary::default() }
+    }
+
+    fn matched(a: &[GpuSummary], b: &[GpuSummary]) -> Vec<(u32, u32)> {
+        pairs(a, b).iter().map(|(a, b)| (a.index, b.index)).collect()
+    }
+
+    #[test]
+    fn gpus_are_matched_by_uuid_and_the_others_by_index() {
+        let a = [gpu(0, Some("x")), gpu(1, Some("y")), gpu(2, None)];
+        assert_eq!(matched(&a, &[gpu(0, Some("y")), gpu(1, Some("x"))]), [(0, 1), (1, 0)]);
+        assert_eq!(matched(&a, &[gpu(0, Some("other")), gpu(2, Some("z"))]), [(0, 0), (2, 2)]);
+        // The one that x became is no neighbour of y.
+        assert_eq!(matched(&a, &[gpu(1, Some("x"))]), [(0, 1)]);
+        let of = |gpus: &[GpuSummary]| Summary { gpus: gpus.to_vec(), ..Summary::default() };
+        let comparison = Comparison::new(&of(&a), &of(&[gpu(1, Some("x")), gpu(7, None)]));
+        assert_eq!((comparison.only_in_a, comparison.only_in_b), (vec![1, 2], vec![7]));
+    }
+
+    #[test]
+    fn a_difference_is_b_less_a() {
+        let row = |a, b| Row::new("energy_j", "energy", energy, [a, b]);
+        let of = |row: Row| row.cells().join("|");
+        assert_eq!(of(row(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
+        assert_eq!(of(row(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
+        assert_eq!(of(row(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
+        assert_eq!(of(row(None, Some(150.0))), "  energy|-|150.0 J|-|");
+    }
+
+    #[test]
+    fn throttling_is_compared_where_it_is_known_alike() {
+        let told = |source, seconds| Throttling {
+            source,
+            causes_s: [("power", seconds), ("thermal", 0.0)].into(),
+            any_s: None,
+            low_utilization_s: None,
+        };
+        let one = told(ThrottlingSource::Counters, 2.0);
+        let rows = throttling(Some(&one), Some(&told(ThrottlingSource::Counters, 3.0)));
+        assert_eq!(
+            rows.iter().map(|row| (row.key.as_str(), row.difference)).collect::<Vec<_>>(),
+            [("throttling.causes_s.power", Some(1.0))]
+        );
+        let rows = throttling(Some(&one), Some(&told(ThrottlingSource::Reasons, 3.0)));
+        assert_eq!(rows.iter().map(|row| (row.a, row.b)).collect::<Vec<_>>(), [(Some(2.0), None)]);
+        assert!(throttling(None, None).is_empty());
+    }
+}

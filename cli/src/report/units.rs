@@ -1,0 +1,99 @@
+//! Numbers with their units, in as many digits as tell something.
+
+/// What stands for what is not known.
+pub const UNKNOWN: &str = "-";
+
+/// A number's text, or [`UNKNOWN`].
+pub fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
+    number.map_or(UNKNOWN.to_owned(), text)
+}
+
+/// Four digits, and no fewer than those before the point.
+pub fn digits(number: f64) -> String {
+    let decimals = match number.abs() {
+        0.0 => 0,
+        ..9.9995 => 3,
+        ..99.995 => 2,
+        ..999.95 => 1,
+        _ => 0,
+    };
+    format!("{number:.decimals$}")
+}
+
+pub fn energy(joules: f64) -> String {
+    match joules.abs() {
+        ..9999.5 => format!("{} J", digits(joules)),
+        ..9_999_500.0 => format!("{} kJ", digits(joules / 1e3)),
+        _ => format!("{} MJ", digits(joules / 1e6)),
+    }
+}
+
+pub fn watt_hours(wh: f64) -> String {
+    if wh.abs() < 9999.5 { format!("{} Wh", digits(wh)) } else { format!("{} kWh", digits(wh / 1e3)) }
+}
+
+pub fn watts(watts: f64) -> String {
+    format!("{watts:.1} W")
+}
+
+/// Of a ratio.
+pub fn percent(ratio: f64) -> String {
+    let text = format!("{:.1}", 100.0 * ratio);
+    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+pub fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Seconds, to a tenth.
+pub fn seconds(seconds: f64) -> String {
+    if seconds > 0.0 && seconds < 0.05 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
+}
+
+/// A time that may be long.
+pub fn time(s: f64) -> String {
+    let whole = s.round() as u64;
+    match whole {
+        0..60 => seconds(s),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// A part of a whole.
+pub fn share(part: f64, whole: f64) -> String {
+    percent(if whole > 0.0 { part / whole } else { 0.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_digits() {
+        for (number, text) in [
+            (0.0, "0"),
+            (0.1234, "0.123"),
+            (3.42951, "3.430"),
+            (34.2951, "34.30"),
+            (9.9999, "10.00"),
+            (342.951, "343.0"),
+            (3429.51, "3430"),
+            (-12.3, "-12.30"),
+        ] {
+            assert_eq!(digits(number), text);
+        }
+        assert_eq!([energy(512.25), energy(12_345.6), energy(98_765_432.0)], ["512.2 J", "12.35 kJ", "98.77 MJ"]);
+        assert_eq!([watt_hours(0.142), watt_hours(27_434.0)], ["0.142 Wh", "27.43 kWh"]);
+        assert_eq!([percent(0.0), percent(0.5), percent(0.8525), percent(1.0)], ["0 %", "50 %", "85.2 %", "100 %"]);
+        assert_eq!(gib(85_899_345_920), "80.00 GiB");
+    }
+
+    #[test]
+    fn times_are_as_people_say_them() {
+        let told = [0.0, 0.004, 3.25, 59.4, 59.96, 61.0, 3599.9, 90_000.0].map(time);
+        let wanted = ["0.0 s", "4.0 ms", "3.2 s", "59.4 s", "1 min 0 s", "1 min 1 s", "1 h 0 min", "25 h 0 min"];
+        assert_eq!(told, wanted);
+    }
+}

@@ -1,0 +1,292 @@
+//! `igpu report`: recordings that were written by the library's writer, as text, as JSON, and compared.
+
+use igpu::metric::Metric;
+use igpu_recording::{Format, Gpu, Header, Item, Process, Series, Summary, SummaryBuilder, Writer, event};
+
+use super::*;
+
+const START: u64 = 1_700_000_000_000_000_000;
+
+fn at(seconds: f64) -> u64 {
+    START + (seconds * 1e9) as u64
+}
+
+fn value(seconds: f64, gpu: u32, metric: Metric, value: f64) -> Item {
+    Item::value(at(seconds), gpu, Series::of(metric), value)
+}
+
+fn of_gpu(seconds: f64, gpu: u32, name: &'static str) -> Item {
+    Item { gpu: Some(gpu), ..Item::event(at(seconds), name) }
+}
+
+fn process(seconds: f64, gpu: u32, pid: u32, name: &str, of_command: bool) -> Item {
+    let process = Process { name: Some(name.into()), user: Some("ada".into()), create_time: Some(1.0), of_command };
+    let text = serde_json::to_string(&process).ok();
+    Item { pid: Some(pid), text, ..of_gpu(seconds, gpu, event::PROCESS_START) }
+}
+
+fn header(gpus: u32) -> Header {
+    let gpu = |index| Gpu {
+        index,
+        uuid: Some(format!("GPU-{index:08}-26db-32ba-d729-f21b29fc001f")),
+        name: Some("NVIDIA H100 80GB HBM3".into()),
+        memory_total: Some(80 << 30),
+        power_limit: Some(700.0),
+    };
+    Header {
+        igpu_version: "0.2.0".into(),
+        host: Some("node\u{1b}[31m".into()),
+        driver_version: Some("580.95.05".into()),
+        command: Some(vec!["python".into(), "train.py".into()]),
+        processes: true,
+        gpus: (0..gpus).map(gpu).collect(),
+        ..Header::default()
+    }
+}
+
+/// A training of 60 s: `watts` from 10 s on, 100 W before; and what goes with it.
+fn training(gpus: u32, watts: f64) -> Vec<Item> {
+    let mut items = vec![Item::start(at(0.0), &header(gpus))];
+    items.push(Item { pid: Some(42), ..Item::event(at(0.0), event::COMMAND_START) });
+    for gpu in 0..gpus {
+        items.extend([
+            value(0.0, gpu, Metric::POWER_USAGE, 100.0),
+            value(0.0, gpu, Metric::ENERGY, 0.0),
+            value(0.0, gpu, Metric::UTILIZATION_GPU, 0.0),
+            value(0.0, gpu, Metric::TEMPERATURE, 40.0),
+            value(0.0, gpu, Metric::MEMORY_USED, 1e9),
+            value(0.0, gpu, Metric::THROTTLED_POWER, 5e9),
+            value(0.0, gpu, Metric::THROTTLED_THERMAL, 0.0),
+            process(10.0, gpu, 42 + gpu, "python\u{1b}[2J", true),
+            Item { pid: Some(42 + gpu), ..value(10.0, gpu, Metric::PROCESS_MEMORY, 6.0 * (1 << 30) as f64) },
+            value(10.0, gpu, Metric::ENERGY, 1000.0),
+            value(10.0, gpu, Metric::POWER_USAGE, watts),
+            value(10.0, gpu, Metric::UTILIZATION_GPU, 0.9),
+            value(12.0, gpu, Metric::MEMORY_USED, 16.0 * (1 << 30) as f64),
+            value(50.0, gpu, Metric::TEMPERATURE, 71.0),
+            value(55.0, gpu, Metric::THROTTLED_POWER, 17.5e9),
+            value(60.0, gpu, Metric::ENERGY, 1000.0 + 50.0 * watts),
+        ]);
+    }
+    items.push(Item { pid: Some(42), value: Some(0.0), ..Item::event(at(60.0), event::COMMAND_END) });
+    items.push(Item::event(at(60.0), event::END));
+    items
+}
+
+/// Recordings in a directory of their own.
+struct Recordings(tempfile::TempDir);
+
+impl Recordings {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes items in the format that the name asks for.
+    fn write(&self, name: &str, items: &[Item]) -> String {
+        let path = self.path(name);
+        let format = Format::of_path(Path::new(&path)).unwrap();
+        let mut writer = Writer::new(File::create(&path).unwrap(), format.encoder().unwrap());
+        assert!(items.iter().all(|item| writer.push(item)));
+        writer.finish().unwrap();
+        path
+    }
+}
+
+fn summed_up(items: &[Item]) -> Summary {
+    let mut builder = SummaryBuilder::default();
+    items.iter().for_each(|item| builder.see(item));
+    builder.summary()
+}
+
+#[test]
+fn the_text_has_the_whole_bill() {
+    let recordings = Recordings::new();
+    let path = recordings.write("a.csv", &training(1, 500.0));
+    let mut igpu = command(env!("CARGO_BIN_EXE_igpu"), ["report", &path]);
+    igpu.env("TZ", "UTC");
+    let end = end(igpu);
+    assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        end.stdout,
+        "\
+python train.py  (pid 42)
+ran 1 min 0 s, exit status 0
+recorded 1 min 0 s from 2023-11-14 22:13:20 on node\\u{1b}[31m, driver 580.95.05, igpu 0.2.0
+
+GPU  NAME                   UUID                                      POWER LIMIT
+0    NVIDIA H100 80GB HBM3  GPU-00000000-26db-32ba-d729-f21b29fc001f  up to 700.0 W
+
+GPU  ENERGY              MEAN POWER  PEAK     MEMORY PEAK             HOTTEST
+0    26.00 kJ  7.222 Wh  433.3 W     500.0 W  16.00 GiB of 80.00 GiB  71 °C
+
+GPU  BUSY MEAN  P5   P50   P95   P99   MAX
+0    75 %       0 %  90 %  90 %  90 %  90 %
+
+GPU  THROTTLED BY  AS TOLD BY
+0    power 12.5 s  the driver's counters
+
+GPU  PID  NAME             USER  OF COMMAND  TIME    MEMORY PEAK  SM MEAN
+0    42   python\\u{1b}[2J  ada   yes         50.0 s  6.00 GiB     -
+
+GPU  COMMAND  MEMORY    ALONE   ENERGY              MEAN POWER  BUSY
+0    50.0 s   6.00 GiB  50.0 s  25.00 kJ  6.944 Wh  500.0 W     90 %
+"
+    );
+}
+
+#[test]
+fn eight_gpus_fit_a_hundred_columns() {
+    let recordings = Recordings::new();
+    let mut items = training(8, 612.5);
+    // Each has something to tell.
+    for gpu in 0..8 {
+        items.insert(items.len() - 1, of_gpu(60.0, gpu, event::GPU_LOST));
+        items.insert(items.len() - 1, process(60.0, gpu, 4_194_300, &"long name of a process ".repeat(9), false));
+    }
+    let text = done(&["report", &recordings.write("a.jsonl", &items)]);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
+    }
+    assert!(text.contains("\nall  253.0 kJ  70.28 Wh  4216.7 W\n"), "{text}");
+    assert_eq!(text.matches(": it was lost once.\n").count(), 8);
+    assert!(text.lines().count() < 90, "{text}");
+}
+
+#[test]
+fn what_was_not_recorded_is_not_zero() {
+    let recordings = Recordings::new();
+    let header = Header { gpus: vec![Gpu::default()], ..Header::default() };
+    let items = [Item::start(at(0.0), &header), Item::event(at(9.0), event::END)];
+    let text = done(&["report", &recordings.write("a.csv", &items)]);
+    assert!(text.contains("Processes were not recorded: `igpu record --processes` does.\n"), "{text}");
+    assert!(text.contains("its energy is not known"), "{text}");
+    assert!(text.contains("What is - was not recorded"), "{text}");
+    for never in ["0 J", "0.0 W", "0 %", "0.00 GiB", "0 °C"] {
+        assert!(!text.contains(never), "{never} in {text}");
+    }
+}
+
+#[test]
+fn json_is_the_summary_of_the_items_to_the_last_digit() {
+    let recordings = Recordings::new();
+    let items = training(2, 333.333_333_333_333_3);
+    let wanted = serde_json::to_value(summed_up(&items)).unwrap();
+    for name in ["a.csv", "a.jsonl"] {
+        let path = recordings.write(name, &items);
+        let mut documents = json(&done(&["report", "--json", &path]));
+        assert_eq!(documents.len(), 1);
+        assert_eq!(documents[0]["file"], path.as_str());
+        documents[0].as_object_mut().unwrap().remove("file");
+        assert_eq!(documents[0], wanted, "{name}");
+        let bare: Value = serde_json::from_str(&done(&["report", "--summary-json", &path])).unwrap();
+        assert_eq!(bare, wanted);
+        let to = recordings.path("summary.json");
+        let text = done(&["report", &format!("--summary-json={to}"), &path]);
+        assert!(text.starts_with("python train.py"), "{text}");
+        let written: Value = serde_json::from_str(&fs::read_to_string(to).unwrap()).unwrap();
+        assert_eq!(written, wanted);
+    }
+    assert_eq!(wanted["gpus"][1]["energy"]["energy_j"], 1000.0 + 50.0 * 333.333_333_333_333_3);
+}
+
+#[test]
+fn two_recordings_are_compared() {
+    let recordings = Recordings::new();
+    let a = recordings.write("a.csv", &training(2, 500.0));
+    let b = recordings.write("b.jsonl", &training(3, 400.0));
+    let text = done(&["report", &a, &b]);
+    for line in [
+        "  energy            52.00 kJ   63.00 kJ   +11.00 kJ  +21.2 %",
+        "GPU 0",
+        "  energy            26.00 kJ   21.00 kJ   -5000 J    -19.2 %",
+        "  peak power        500.0 W    400.0 W    -100.0 W   -20.0 %",
+        "  hottest           71 °C      71 °C      0",
+        "  throttled, power  12.5 s     12.5 s     0",
+        "GPU 1",
+        "GPU 2 is only in B.",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line:?} is not in\n{text}");
+    }
+    let documents = json(&done(&["report", "--json", &a, &b]));
+    assert_eq!((documents.len(), documents[0].get("comparison")), (2, None));
+    let comparison = &documents[1]["comparison"];
+    assert_eq!((&comparison["only_in_a"], &comparison["only_in_b"]), (&serde_json::json!([]), &serde_json::json!([2])));
+    let energy = &comparison["gpus"][1]["values"][0];
+    assert_eq!(
+        *energy,
+        serde_json::json!({"key": "energy.energy_j", "a": 26000.0, "b": 21000.0, "difference": -5000.0, "percent": -500.0 / 26.0})
+    );
+    // On other GPUs of the same indices.
+    let mut other = header(2);
+    other.gpus.iter_mut().for_each(|gpu| gpu.uuid = Some(format!("GPU-another{}", gpu.index)));
+    let mut items = training(2, 400.0);
+    items[0] = Item::start(at(0.0), &other);
+    let text = done(&["report", &a, &recordings.write("c.csv", &items)]);
+    assert!(text.contains("\nGPU 1 (another one)\n"), "{text}");
+    let wrong = igpu(&["report", "--summary-json", &a, &b]);
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn a_recording_that_was_cut_off_is_summed_up() {
+    let recordings = Recordings::new();
+    let items = training(1, 500.0);
+    let path = recordings.write("a.jsonl", &items[..items.len() - 2]);
+    // Ended between two flushes: the file is whole, and nothing is wrong with it.
+    let text = done(&["report", &path]);
+    assert!(text.contains("The recording has no end: it was cut off, or goes on.\n"), "{text}");
+    assert!(text.contains("its end is not in the recording\n"), "{text}");
+    // In the midst of an item.
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    let end = igpu(&["report", &path]);
+    let told = format!("{path}: its last item is cut off; what comes before was read");
+    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![told.as_str()]));
+    assert!(end.stdout.contains("\nrecorded 55.0 s"), "{}", end.stdout);
+}
+
+#[test]
+fn what_is_no_recording_is_told_in_a_sentence() {
+    let recordings = Recordings::new();
+    let (missing, directory) = (recordings.path("missing.csv"), recordings.path("."));
+    let [text, empty, head] = [
+        ("text", "Dear diary\n"),
+        ("empty", ""),
+        ("head.csv", "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text\n"),
+    ]
+    .map(|(name, content)| {
+        fs::write(recordings.path(name), content).unwrap();
+        recordings.path(name)
+    });
+    let none = "it is no recording of igpu; `igpu record -o FILE` makes one";
+    for (path, told) in [
+        (&missing, "No such file or directory (os error 2); look whether it is there and may be read"),
+        (&directory, "Is a directory (os error 21); look whether it is there and may be read"),
+        (&text, none),
+        (&empty, none),
+        (&head, none),
+    ] {
+        for args in [&["report", path][..], &["report", "--json", path], &["report", path, path]] {
+            let end = igpu(args);
+            let told = format!("{path}: {told}");
+            assert_eq!((end.code, end.stdout.as_str(), sentences(&end.stderr)), (Some(1), "", vec![told.as_str()]));
+        }
+    }
+    // A driver is not needed for it, nor looked for.
+    let end = igpu(&["report", "--library", "/nowhere.so", &empty]);
+    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![format!("{empty}: {none}").as_str()]));
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_is_told() {
+    let recordings = Recordings::new();
+    let path = recordings.write("a.csv", &training(1, 500.0));
+    let to = recordings.path("nowhere/summary.json");
+    let end = igpu(&["report", &format!("--summary-json={to}"), &path]);
+    let told = format!("{to} could not be written (No such file or directory (os error 2)); name another file");
+    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![told.as_str()]));
+}
