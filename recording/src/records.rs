@@ -22,6 +22,9 @@ pub struct FromRecords {
     of_processes: HashMap<(u16, u16, u32), f64>,
     /// GPUs whose energy is known to be integrated.
     integrated: HashSet<u16>,
+    /// The series of a GPU whose last value holds. After an interruption none does, and the next one has to be given,
+    /// also where it is the same.
+    held: HashSet<(u16, u16)>,
 }
 
 impl FromRecords {
@@ -29,7 +32,7 @@ impl FromRecords {
     #[must_use]
     pub fn new(monotonic: u64, unix_nano: u64) -> Self {
         let unix_offset = i128::from(unix_nano) - i128::from(monotonic);
-        Self { unix_offset, of_processes: HashMap::new(), integrated: HashSet::new() }
+        Self { unix_offset, of_processes: HashMap::new(), integrated: HashSet::new(), held: HashSet::new() }
     }
 
     /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
@@ -42,6 +45,7 @@ impl FromRecords {
     pub fn give(&mut self, record: &Record, mut to: impl FnMut(Item)) {
         let at = self.unix_nano(record.at);
         if let Some(event) = record.event() {
+            self.interrupt(record, event);
             return to(of_event(at, record, event));
         }
         let Some(metric) = record.metric() else { return };
@@ -66,7 +70,23 @@ impl FromRecords {
                 let last = self.of_processes.insert((record.gpu, metric.index(), pid), record.value);
                 last != Some(record.value)
             }
-            None => record.is_fresh(),
+            None => self.held.insert((record.gpu, metric.index())) || record.is_fresh(),
+        }
+    }
+
+    /// After some events no value of the GPU holds any longer, or none of one series.
+    fn interrupt(&mut self, record: &Record, event: Event) {
+        let gpu = record.gpu;
+        match event {
+            Event::GPU_LOST | Event::GPU_HUNG | Event::GPU_ASLEEP => {
+                self.held.retain(|(its_gpu, _)| *its_gpu != gpu);
+                self.of_processes.retain(|(its_gpu, _, _), _| *its_gpu != gpu);
+            }
+            Event::METRIC_RESTS => {
+                self.held.remove(&(gpu, record.metric));
+                self.of_processes.retain(|(its_gpu, metric, _), _| (*its_gpu, *metric) != (gpu, record.metric));
+            }
+            _ => {}
         }
     }
 }
@@ -117,6 +137,32 @@ mod tests {
         let series = Series::of(Metric::UTILIZATION_GPU);
         assert_eq!(items(&mut from, &fresh), [Item::value(1_700_000_000_000_001_000, 3, series, 0.44)]);
         assert_eq!(items(&mut from, &Record { flags: Flags::default(), ..fresh }), []);
+    }
+
+    #[test]
+    fn after_an_interruption_the_next_value_is_an_item_whatever_it_is() {
+        let same = record(Metric::TEMPERATURE, 44.0, Flags::default(), 0);
+        let of_process = record(Metric::PROCESS_MEMORY, 5.0, Flags::FRESH, 7);
+        let of = |event: Event, metric: Metric, gpu| Record {
+            detail: event.0,
+            flags: Flags::EVENT,
+            metric: metric.index(),
+            gpu,
+            ..same
+        };
+        let mut from = FromRecords::new(0, 0);
+        let mut new = |record: &Record| items(&mut from, record).iter().filter(|item| item.value.is_some()).count();
+        assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
+        for event in [Event::GPU_LOST, Event::GPU_HUNG, Event::GPU_ASLEEP] {
+            new(&of(event, Metric::ENERGY, 4));
+            assert_eq!([new(&same), new(&of_process)], [0, 0], "another GPU's");
+            new(&of(event, Metric::ENERGY, 3));
+            assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
+        }
+        new(&of(Event::METRIC_RESTS, Metric::TEMPERATURE, 3));
+        assert_eq!([new(&same), new(&same), new(&of_process)], [1, 0, 0]);
+        new(&of(Event::METRIC_RESTS, Metric::PROCESS_MEMORY, 3));
+        assert_eq!([new(&same), new(&of_process), new(&of_process)], [0, 1, 0]);
     }
 
     #[test]
