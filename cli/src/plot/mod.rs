@@ -1,20 +1,112 @@
 //! `igpu plot`: a recording as a picture.
+//!
+//! The recording is read twice, so that the memory for it does not grow with its length: `survey` finds out what it
+//! holds, `curve` takes its values into as many stretches of time as the picture is wide. `picture` lays out, `diagram`
+//! draws a panel, `file` makes SVG or PNG of it.
 
-use std::path::PathBuf;
+mod curve;
+mod diagram;
+mod file;
+mod panel;
+mod picture;
+mod style;
+mod survey;
 
-use clap::Args;
+use std::path::{Path, PathBuf};
+
+use clap::{
+    Args,
+    builder::{PathBufValueParser, TypedValueParser as _},
+};
+use igpu_recording::{Item, ReadError};
 
 use crate::{fail::Fail, output::Report};
+use curve::Curves;
+use file::Kind;
+use picture::Picture;
+use survey::Survey;
 
 #[derive(Args)]
 pub struct PlotArgs {
     /// The recording
     pub file: PathBuf,
     /// Where to draw: a file that ends in .svg or .png
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(short, long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(Output::new))]
+    output: Output,
+    /// How large, in pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1400x1200", value_parser = parse_size)]
+    size: (u32, u32),
 }
 
-pub fn report(_args: &PlotArgs) -> Result<Report, Fail> {
-    Ok(Report::default())
+/// A file for a picture.
+#[derive(Clone)]
+struct Output {
+    path: PathBuf,
+    kind: Kind,
+}
+
+impl Output {
+    fn new(path: PathBuf) -> Result<Self, &'static str> {
+        let kind = Kind::of(&path).ok_or("its name has to end in .svg or .png")?;
+        Ok(Self { path, kind })
+    }
+}
+
+fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
+    let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    size.filter(|(width, height)| (400..=8000).contains(width) && (400..=8000).contains(height))
+        .ok_or("it has to be like 1400x1200, each of them 400 to 8000")
+}
+
+pub fn report(args: &PlotArgs) -> Result<Report, Fail> {
+    let mut survey = Survey::default();
+    let trouble = read(&args.file, |item| survey.see(item))?;
+    let mut curves = Curves::new(&survey, picture::columns(args.size.0));
+    // What is wrong with the file was said at the first reading; one that is still recorded has grown.
+    read(&args.file, |item| curves.see(item))?;
+    curves.finish();
+    let trouble = match trouble {
+        Some(error) if survey.range.is_none() => return Err(Fail::Recording(args.file.clone(), error)),
+        trouble => trouble,
+    };
+    style::load_font();
+    let notes = notes(&survey, &curves, trouble.as_ref());
+    let picture = Picture { survey: &survey, curves: &curves, notes };
+    let content = args.output.kind.draw(&picture, args.size).map_err(Fail::Write)?;
+    file::write(&args.output.path, &content).map_err(|error| Fail::File(args.output.path.clone(), error))?;
+    Ok(told(args, trouble))
+}
+
+/// Gives each item to `to`. After an item that cannot be read there is none; that is given back.
+fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<ReadError>, Fail> {
+    let items = igpu_recording::read(path).map_err(|error| Fail::Recording(path.to_owned(), error))?;
+    for item in items {
+        match item {
+            Ok(item) => to(&item),
+            Err(error) => return Ok(Some(error)),
+        }
+    }
+    Ok(None)
+}
+
+/// What has to be said in the picture.
+fn notes(survey: &Survey, curves: &Curves, trouble: Option<&ReadError>) -> Vec<String> {
+    let is_empty = curves.panels.iter().all(Vec::is_empty);
+    let empty = is_empty.then(|| "The recording has no values to draw.".to_owned());
+    let lost = (survey.lost > 0).then(|| format!("{} records were lost while it was recorded.", survey.lost));
+    let more = survey.marks_left_out;
+    let marks = (more > 0).then(|| format!("{more} more events of GPUs are not marked."));
+    let cut = trouble.map(|error| format!("The recording was not read to its end: {error}."));
+    [empty, lost, marks, cut].into_iter().flatten().collect()
+}
+
+/// A recording that was cut off, as by `kill -9`, is drawn whole as far as it goes: that is worth a word, no failure.
+fn told(args: &PlotArgs, trouble: Option<ReadError>) -> Report {
+    let Some(error) = trouble else { return Report::default() };
+    let is_failure = !matches!(error, ReadError::CutOff);
+    let sentence = Fail::Recording(args.file.clone(), error).to_string();
+    match is_failure {
+        true => Report { stdout: String::new(), problems: vec![sentence] },
+        false => Report::text(format!("{sentence}\n")),
+    }
 }

@@ -3,6 +3,7 @@
 mod failures;
 mod manners;
 mod output;
+mod plot;
 mod probe;
 mod report;
 

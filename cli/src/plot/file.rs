@@ -1,0 +1,89 @@
+//! The picture's file: SVG or PNG, whole or not there.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+    process,
+};
+
+use plotters::{
+    backend::{BitMapBackend, SVGBackend},
+    prelude::IntoDrawingArea as _,
+};
+
+use super::picture::Picture;
+
+/// How a picture is kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Svg,
+    Png,
+}
+
+impl Kind {
+    /// The kind that a file's name asks for by its ending.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "svg" => Some(Self::Svg),
+            "png" => Some(Self::Png),
+            _ => None,
+        }
+    }
+
+    /// The file's content.
+    pub fn draw(self, picture: &Picture, size: (u32, u32)) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Svg => {
+                let mut text = String::new();
+                picture
+                    .draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())
+                    .map_err(io::Error::other)?;
+                Ok(text.into_bytes())
+            }
+            Self::Png => {
+                let mut pixels = vec![0; size.0 as usize * size.1 as usize * 3];
+                let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+                picture.draw(&area).map_err(io::Error::other)?;
+                drop(area);
+                png(&pixels, size)
+            }
+        }
+    }
+}
+
+fn png(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Puts the content where the path is, all at once: a reader meets the old file or the new one, and when a disk is full
+/// the old one stays. What is no regular file, as a pipe, is written to.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let target = match fs::canonicalize(path) {
+        Ok(target) if !target.is_file() => return fs::write(target, content),
+        Ok(target) => target,
+        Err(_) => path.to_owned(),
+    };
+    let part = target.with_file_name(format!(".igpu-plot-{}", process::id()));
+    let written = write_new(&part, content, &target).and_then(|()| fs::rename(&part, &target));
+    if written.is_err() {
+        // The error that led here is the one to tell.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+/// A file with the rights of the one that it is to replace.
+fn write_new(part: &Path, content: &[u8], instead_of: &Path) -> io::Result<()> {
+    let mut file = File::create(part)?;
+    if let Ok(old) = fs::metadata(instead_of) {
+        file.set_permissions(old.permissions())?;
+    }
+    file.write_all(content)
+}

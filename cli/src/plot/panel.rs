@@ -1,0 +1,66 @@
+//! What the four panels show.
+
+use igpu::metric::Metric;
+use igpu_recording::Series;
+
+/// One of the diagrams that stand one above the other.
+pub struct Panel {
+    pub title: &'static str,
+    /// The metrics that it may show: of each GPU the first that was recorded.
+    pub metrics: &'static [Metric],
+    /// What a value of the recording is multiplied by to have the unit that the title names.
+    pub scale: f64,
+    pub axis: Axis,
+}
+
+/// Where the axis of values begins and ends.
+#[derive(Clone, Copy)]
+pub enum Axis {
+    /// At these values.
+    Fixed(f64, f64),
+    /// At zero, and above the highest value.
+    FromZero,
+    /// Around the values.
+    Around,
+}
+
+pub const PANELS: [Panel; 4] = [
+    Panel {
+        title: "Power (W)",
+        metrics: &[Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::POWER_AVERAGE],
+        scale: 1.0,
+        axis: Axis::FromZero,
+    },
+    Panel {
+        title: "Utilisation (%)",
+        metrics: &[Metric::UTILIZATION_GPU],
+        scale: 100.0,
+        axis: Axis::Fixed(0.0, 100.0),
+    },
+    Panel {
+        title: "Memory (GiB)",
+        metrics: &[Metric::MEMORY_USED],
+        scale: 1.0 / (1u64 << 30) as f64,
+        axis: Axis::FromZero,
+    },
+    Panel { title: "Temperature (°C)", metrics: &[Metric::TEMPERATURE], scale: 1.0, axis: Axis::Around },
+];
+
+impl Panel {
+    /// The series that may stand in it, the one to prefer first.
+    pub fn series(&self) -> impl Iterator<Item = Series> {
+        self.metrics.iter().map(|metric| Series::of(*metric))
+    }
+}
+
+impl Axis {
+    /// From where to where it goes for values from `least` to `most`.
+    pub fn range(self, least: f64, most: f64) -> (f64, f64) {
+        match self {
+            Self::Fixed(from, to) => (from, to),
+            Self::FromZero if most > 0.0 => (0.0, most * 1.06),
+            Self::FromZero => (0.0, 1.0),
+            Self::Around => ((least - 3.0).floor(), (most + 3.0).ceil()),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How the picture looks: colours, and text that is drawn the same on machines without any font.
+
+use plotters::{
+    coord::Shift,
+    prelude::{DrawingArea, DrawingBackend, IntoFont as _, RGBColor, TextStyle},
+    style::{Color as _, FontStyle, register_font},
+};
+
+use super::survey::MarkKind;
+
+/// A program that shows an SVG takes a font of its own for it.
+const FAMILY: &str = "sans-serif";
+
+pub const TEXT: RGBColor = RGBColor(40, 40, 40);
+pub const FAINT: RGBColor = RGBColor(110, 110, 110);
+pub const GRID: RGBColor = RGBColor(225, 225, 225);
+pub const FRAME: RGBColor = RGBColor(150, 150, 150);
+
+/// For each GPU one; with more GPUs than these, some share one.
+const COLOURS: [RGBColor; 16] = [
+    RGBColor(31, 119, 180),
+    RGBColor(255, 127, 14),
+    RGBColor(44, 160, 44),
+    RGBColor(214, 39, 40),
+    RGBColor(148, 103, 189),
+    RGBColor(140, 86, 75),
+    RGBColor(227, 119, 194),
+    RGBColor(23, 190, 207),
+    RGBColor(188, 189, 34),
+    RGBColor(15, 60, 110),
+    RGBColor(120, 70, 0),
+    RGBColor(0, 90, 50),
+    RGBColor(255, 170, 165),
+    RGBColor(80, 80, 80),
+    RGBColor(120, 200, 255),
+    RGBColor(90, 0, 120),
+];
+
+/// The colour of the GPU in this place.
+pub fn colour(place: usize) -> RGBColor {
+    COLOURS[place % COLOURS.len()]
+}
+
+pub fn mark_colour(kind: MarkKind) -> RGBColor {
+    match kind {
+        MarkKind::Command => RGBColor(90, 90, 90),
+        MarkKind::Lost => RGBColor(200, 0, 0),
+        MarkKind::Hung => RGBColor(210, 120, 0),
+        MarkKind::Back => RGBColor(0, 140, 60),
+    }
+}
+
+/// Makes the font known that the picture is laid out with, and bitmaps are drawn with.
+pub fn load_font() {
+    // The font is part of this program, and good.
+    let _ = register_font(FAMILY, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+}
+
+pub fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {
+    (FAMILY, size).into_font().color(&colour.to_rgba())
+}
+
+/// A text of somebody else, without what would take a program over that shows it, and what XML cannot hold.
+pub fn harmless(text: &str) -> String {
+    igpu::Escaped(text).to_string().replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+}
+
+pub fn width<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle) -> i32 {
+    area.estimate_text_size(text, style).map_or(0, |(width, _)| width as i32)
+}
+
+/// The text, or as much of its begin as there is room for.
+pub fn fitted<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle, room: i32) -> String {
+    // No glyph is as narrow as half a pixel: more would only take time.
+    let mut fitted: String = text.chars().take(room.max(0) as usize * 2).collect();
+    if fitted.len() == text.len() && width(area, text, style) <= room {
+        return fitted;
+    }
+    while !fitted.is_empty() && width(area, &format!("{fitted}…"), style) > room {
+        fitted.pop();
+    }
+    fitted + "…"
+}

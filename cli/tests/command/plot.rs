@@ -1,0 +1,287 @@
+//! Recordings as pictures.
+
+use super::*;
+
+use igpu::metric::Metric;
+use igpu_recording::{Format, Gpu, Header, Item, Series, Writer, event};
+
+const PANELS: [(&str, Metric); 4] = [
+    ("Power (W)", Metric::POWER_USAGE),
+    ("Utilisation (%)", Metric::UTILIZATION_GPU),
+    ("Memory (GiB)", Metric::MEMORY_USED),
+    ("Temperature (°C)", Metric::TEMPERATURE),
+];
+/// The colours of the first two GPUs.
+const COLOURS: [&str; 2] = ["#1F77B4", "#FF7F0E"];
+const START: u64 = 1_790_000_000_000_000_000;
+
+fn at(second: f64) -> u64 {
+    START + (second * 1e9) as u64
+}
+
+fn header(names: &[&str]) -> Item {
+    let gpu =
+        |(index, name): (usize, &&str)| Gpu { index: index as u32, name: Some((*name).to_owned()), ..Gpu::default() };
+    let header = Header {
+        host: Some("node17".to_owned()),
+        command: Some(["python", "train.py", names[0]].map(str::to_owned).into()),
+        gpus: names.iter().enumerate().map(gpu).collect(),
+        ..Header::default()
+    };
+    Item::start(at(0.0), &header)
+}
+
+/// A value of each panel.
+fn values(second: f64, gpu: u32, of: [f64; 4]) -> impl Iterator<Item = Item> {
+    PANELS.into_iter().zip(of).map(move |((_, metric), value)| Item::value(at(second), gpu, Series::of(metric), value))
+}
+
+/// Two GPUs for 100 s; the second one is lost for a while.
+fn recording() -> Vec<Item> {
+    let gpu = |second, gpu, name| Item { gpu: Some(gpu), ..Item::event(at(second), name) };
+    let mut items = vec![header(&["NVIDIA H100", "NVIDIA A100"])];
+    items.push(Item { pid: Some(7), ..Item::event(at(0.5), event::COMMAND_START) });
+    items.extend(values(0.0, 0, [300.0, 0.5, 40.0 * 1024f64.powi(3), 60.0]));
+    items.extend(values(0.0, 1, [100.0, 0.25, 10.0 * 1024f64.powi(3), 50.0]));
+    items.push(Item { value: Some(15.0), ..gpu(40.0, 1, event::GPU_LOST) });
+    items.push(gpu(60.0, 1, event::GPU_BACK));
+    items.extend(values(60.0, 1, [100.0, 0.25, 10.0 * 1024f64.powi(3), 50.0]));
+    items.push(Item { pid: Some(7), value: Some(3.0), ..Item::event(at(99.0), event::COMMAND_END) });
+    items.push(Item::event(at(100.0), event::END));
+    items
+}
+
+/// A file that holds these items, in a directory of its own.
+fn written(name: &str, items: &[Item]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    let encoder = Format::of_path(&path).unwrap().encoder().unwrap();
+    let mut writer = Writer::new(File::create(&path).unwrap(), encoder);
+    assert!(items.iter().all(|item| writer.push(item)));
+    writer.finish().unwrap();
+    (directory, path.display().to_string())
+}
+
+/// Draws a file beside it, and gives how the command ended and where the picture is.
+fn plot(recording: &str, ending: &str, more: &[&str]) -> (End, String) {
+    let picture = format!("{recording}.{ending}");
+    (igpu(&[&["plot", recording, "-o", &picture], more].concat()), picture)
+}
+
+/// The SVG of a recording that there is nothing to complain of.
+fn svg(items: &[Item]) -> String {
+    let (_directory, file) = written("recording.jsonl", items);
+    let (end, picture) = plot(&file, "svg", &[]);
+    assert_eq!(end, End { code: Some(0), stdout: String::new(), stderr: String::new() });
+    fs::read_to_string(picture).unwrap()
+}
+
+fn texts(svg: &str) -> Vec<String> {
+    let svg = roxmltree::Document::parse(svg).expect("XML");
+    let texts = svg.descendants().filter(|node| node.has_tag_name("text"));
+    texts.map(|node| node.text().unwrap_or_default().trim().to_owned()).collect()
+}
+
+/// The lines of a colour: from where to where, and how high they begin; in the order of the panels.
+fn lines(svg: &str, colour: &str) -> Vec<(f64, f64, f64)> {
+    let svg = roxmltree::Document::parse(svg).expect("XML");
+    let polylines = svg.descendants().filter(|node| node.has_tag_name("polyline"));
+    let ours = polylines.filter(|node| node.attribute("stroke") == Some(colour));
+    let line = |node: roxmltree::Node| {
+        let points = node.attribute("points").unwrap().split_whitespace();
+        let mut points = points.map(|point| point.split_once(',').unwrap());
+        let (first, last) = (points.next().unwrap(), points.next_back().unwrap());
+        (first.0.parse().unwrap(), last.0.parse().unwrap(), first.1.parse().unwrap())
+    };
+    ours.map(line).collect()
+}
+
+#[test]
+fn four_panels_show_each_gpu_and_what_happened() {
+    let svg = svg(&recording());
+    let texts = texts(&svg);
+    for text in ["python train.py NVIDIA H100", "GPU 0  NVIDIA H100", "GPU 1  NVIDIA A100", "GPU 1 lost", "GPU 1 back"]
+    {
+        assert!(texts.iter().any(|its| its == text), "{text} is not in {texts:?}");
+    }
+    for text in ["start", "end, status 3", "time (s)", "on node17, from 2026-09-21T14:13:20Z for 1m 40s"] {
+        assert!(texts.iter().any(|its| its == text), "{text} is not in {texts:?}");
+    }
+    assert!(PANELS.iter().all(|(title, _)| texts.iter().any(|its| its == title)), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.contains("no values")), "{texts:?}");
+}
+
+#[test]
+fn a_curve_is_as_high_as_its_values_and_broken_while_the_gpu_is_lost() {
+    let svg = svg(&recording());
+    let whole = lines(&svg, COLOURS[0]);
+    let broken = lines(&svg, COLOURS[1]);
+    assert_eq!((whole.len(), broken.len()), (4, 8), "{whole:?} {broken:?}");
+    let (left, right, _) = whole[0];
+    let time = |x: f64| (x - left) / (right - left) * 100.0;
+    for (panel, halves) in broken.chunks(2).enumerate() {
+        let [from, lost, back, to] = [halves[0].0, halves[0].1, halves[1].0, halves[1].1].map(time);
+        assert!(from.abs() < 0.2 && (lost - 40.0).abs() < 0.2, "{panel}: {from} to {lost}");
+        assert!((back - 60.0).abs() < 0.2 && (to - 100.0).abs() < 0.2, "{panel}: {back} to {to}");
+        // Further up is a lower number.
+        assert!(whole[panel].2 < halves[0].2, "{panel}: {} and {}", whole[panel].2, halves[0].2);
+    }
+    // 50 % and 25 %, on an axis from 0 to 100: half way up is twice as high as a quarter.
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let y = |text: &str, nth: usize| -> f64 {
+        let labels = document.descendants().filter(|node| node.text().is_some_and(|its| its.trim() == text));
+        labels.filter_map(|node| node.attribute("y")?.parse().ok()).nth(nth).unwrap()
+    };
+    let (full, none) = (y("100", 1), y("0", 1));
+    for (height, expected) in [(whole[1].2, 50.0), (broken[2].2, 25.0)] {
+        let percent = (none - height) / (none - full) * 100.0;
+        assert!((percent - expected).abs() < 3.0, "{percent} is not {expected}");
+    }
+}
+
+#[test]
+fn texts_of_others_leave_it_well_formed() {
+    let evil = "</text><script>&amp;\"']]>\u{1b}[31m\u{0}\u{202e}\u{fffe}";
+    let texts = texts(&svg(&[header(&[evil]), Item::event(at(1.0), event::END)]));
+    let shown = "</text><script>&amp;\"']]>\\u{1b}[31m\\u{0}\\u{202e}\u{fffd}";
+    assert!(texts.contains(&format!("python train.py {shown}")), "{texts:?}");
+    assert!(texts.contains(&format!("GPU 0  {shown}")), "{texts:?}");
+}
+
+#[test]
+fn a_png_has_the_size_that_was_asked_for_and_shows_text_and_curves() {
+    let (_directory, file) = written("recording.csv", &recording());
+    for (size, expected) in [(&[][..], (1400, 1200)), (&["--size", "640x480"], (640, 480))] {
+        let (end, picture) = plot(&file, "png", size);
+        assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+        let mut reader = png::Decoder::new(BufReader::new(File::open(picture).unwrap())).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((info.width, info.height), expected);
+        let pixels: Vec<&[u8]> = pixels.chunks(3).collect();
+        let of = |colour: [u8; 3]| pixels.iter().filter(|pixel| **pixel == colour).count();
+        // The legend's swatches alone have 110 pixels.
+        assert!(of([31, 119, 180]) > 1000 && of([255, 127, 14]) > 1000, "curves");
+        // Nothing else is in the first lines.
+        let title = &pixels[..40 * expected.0 as usize];
+        assert!(title.iter().filter(|pixel| pixel.iter().all(|part| *part < 90)).count() > 200, "the title's text");
+        assert!(of([255; 3]) > pixels.len() / 2, "the ground is white");
+    }
+}
+
+#[test]
+fn what_a_recording_lacks_is_said_where_it_would_be() {
+    let power = Item::value(at(0.0), 0, Series::of(Metric::POWER_INSTANT), 70.0);
+    let svg_of_power = svg(&[header(&["a"]), power.clone(), Item::event(at(9.0), event::END)]);
+    let missing =
+        |texts: Vec<String>| texts.iter().filter(|text| *text == "the recording has no values of this").count();
+    assert_eq!((missing(texts(&svg_of_power)), lines(&svg_of_power, COLOURS[0]).len()), (3, 1));
+    for items in [&[header(&["a"])][..], &[Item::event(at(0.0), event::END)]] {
+        let texts = texts(&svg(items));
+        assert!(texts.iter().any(|text| text == "The recording has no values to draw."), "{texts:?}");
+        assert_eq!(missing(texts), 4);
+    }
+    // One value, for no time.
+    assert_eq!(lines(&svg(&[power]), COLOURS[0]).len(), 1);
+}
+
+#[test]
+fn records_that_were_lost_are_said() {
+    let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::LOST) };
+    let texts = texts(&svg(&[recording(), vec![lost]].concat()));
+    assert!(texts.iter().any(|text| text == "12 records were lost while it was recorded."), "{texts:?}");
+}
+
+#[test]
+fn sixteen_gpus_each_have_a_colour() {
+    let items = (0..16).flat_map(|gpu| values(0.0, gpu, [f64::from(gpu) * 10.0, 0.5, 1e9, 40.0 + f64::from(gpu)]));
+    let svg = svg(&items.chain([Item::event(at(1.0), event::END)]).collect::<Vec<_>>());
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let colours: std::collections::HashSet<_> = document
+        .descendants()
+        .filter(|node| node.has_tag_name("rect"))
+        .filter_map(|node| node.attribute("fill"))
+        .filter(|colour| !lines(&svg, colour).is_empty())
+        .collect();
+    assert_eq!(colours.len(), 16);
+    let texts = texts(&svg);
+    assert!((0..16).all(|gpu| texts.contains(&format!("GPU {gpu}"))), "{texts:?}");
+}
+
+#[test]
+fn one_that_is_cut_off_is_drawn_as_far_as_it_goes() {
+    let (_directory, file) = written("recording.jsonl", &recording());
+    let whole = fs::read_to_string(&file).unwrap();
+    for (content, code, said) in [
+        (whole.trim_end_matches("}\n").to_owned(), 0, "its last item is cut off"),
+        (whole.clone() + "{\"time_unix_nano\":5}\n", 1, "it is damaged"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let (end, picture) = plot(&file, "svg", &[]);
+        assert_eq!(end.code, Some(code), "{end:?}");
+        let told = if code == 0 { &end.stdout } else { &end.stderr };
+        assert!(told.contains(said) && told.contains(&file) && told.lines().count() == 1, "{told}");
+        let svg = fs::read_to_string(picture).unwrap();
+        assert_eq!(lines(&svg, COLOURS[0]).len(), 4);
+        assert!(texts(&svg).iter().any(|text| text.contains(said)), "{:?}", texts(&svg));
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_told_and_leaves_no_picture() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    fs::write(path("text"), "dear diary").unwrap();
+    fs::write(path("empty"), "").unwrap();
+    fs::write(path("half"), "{\"time_unix_nano\":5,").unwrap();
+    for (name, part) in
+        [("text", "no recording"), ("empty", "no recording"), ("half", "cut off"), ("none", "os error 2")]
+    {
+        let (end, picture) = plot(&path(name), "svg", &[]);
+        let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+        assert_eq!((end.code, end.stdout.as_str()), (Some(1), ""));
+        assert!(said.contains(part) && said.contains(&path(name)), "{said}");
+        assert!(!Path::new(&picture).exists());
+    }
+    let (end, _) = plot(&directory.path().display().to_string(), "svg", &[]);
+    assert_eq!((end.code, sentences(&end.stderr).len()), (Some(1), 1), "a folder is no recording");
+}
+
+#[test]
+fn a_wrong_ending_or_size_is_wrong_usage() {
+    let (_directory, file) = written("recording.csv", &recording());
+    for (ending, more) in [("jpg", &[][..]), ("", &[]), ("svg", &["--size", "9x9"]), ("svg", &["--size", "1400"])] {
+        let (end, picture) = plot(&file, ending, more);
+        assert_eq!((end.code, Path::new(&picture).exists()), (Some(2), false), "{end:?}");
+    }
+    let (end, _) = plot(&file, "jpg", &[]);
+    assert!(end.stderr.contains("its name has to end in .svg or .png"), "{}", end.stderr);
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_leaves_the_old_one_and_nothing_else() {
+    let (directory, file) = written("recording.csv", &recording());
+    let picture = format!("{file}.png");
+    fs::write(&picture, "the old one").unwrap();
+    // The limit counts blocks of 512 or 1024 bytes, and stands for a disk that is full.
+    let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" plot \"$1\" -o \"$2\"";
+    let end = end(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &picture]));
+    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+    assert_eq!((end.code, said.contains(&picture)), (Some(1), true), "{said}");
+    assert_eq!(fs::read_to_string(&picture).unwrap(), "the old one");
+    let names = || fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(names().len(), 2, "{:?}", names());
+    // With room it takes the old one's place and rights, also by way of a link.
+    fs::set_permissions(&picture, Permissions::from_mode(0o600)).unwrap();
+    symlink(&picture, directory.path().join("link.png")).unwrap();
+    let link = directory.path().join("link.png").display().to_string();
+    assert_eq!(done(&["plot", &file, "-o", &link]), "");
+    assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
+    assert_eq!(fs::metadata(&picture).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    for nowhere in ["/nowhere/picture.svg", "/dev/null/picture.svg"] {
+        let end = igpu(&["plot", &file, "--output", nowhere]);
+        let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+        assert!(end.code == Some(1) && said.contains(nowhere) && said.contains("name another file"), "{said}");
+    }
+}
