@@ -104,7 +104,7 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64
         control::step(Duration::from_nanos(wait));
     }
     recording.writer.finish()?;
-    //assert_eq!(recording.bill.summary().gpus.len(), 8);
+    assert_eq!(recording.bill.summary().gpus.len(), 8);
     Ok((recording.items, recording.writer.len()))
 }
 
