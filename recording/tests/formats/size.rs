@@ -44,7 +44,6 @@ fn a_minute_of_eight_gpus_takes_less_than_a_mebibyte() {
     let items: Vec<Item> = (3_540..3_600).flat_map(second).collect();
     items.iter().for_each(|item| encoder.item(item, &mut file));
     let mean = file.len() as f64 / items.len() as f64;
-    println!("{mean} bytes an item");
     assert_eq!(items.len(), 8 * 80 * 60);
     assert!(mean < 26.0, "{mean} bytes an item");
     assert!(file.len() < 1 << 20, "{} bytes", file.len());

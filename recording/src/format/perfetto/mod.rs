@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod proto;
+mod tracks;
 
 use crate::series::Series;
 

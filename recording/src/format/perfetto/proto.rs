@@ -2,6 +2,8 @@
 
 use prost::Message;
 
+use super::{PACKET, SEQUENCE};
+
 /// Wall clock, in Perfetto's numbering of clocks.
 pub(super) const REALTIME: u32 = 1;
 /// The clock that a trace's timestamps are of when nothing else is said.
@@ -110,4 +112,12 @@ pub(super) struct DebugAnnotation {
     pub string_value: Option<String>,
     #[prost(string, optional, tag = "10")]
     pub name: Option<String>,
+}
+
+/// Appends a packet to a trace.
+pub(super) fn write(packet: TracePacket, out: &mut Vec<u8>) {
+    out.push(PACKET);
+    let packet = TracePacket { trusted_packet_sequence_id: Some(SEQUENCE), ..packet };
+    // Memory grows as it has to: this cannot fail.
+    let _ = packet.encode_length_delimited(out);
 }

@@ -1,0 +1,138 @@
+//! Which tracks a trace has so far.
+
+use std::collections::HashMap;
+
+use super::{
+    COMMAND, IGPU, PID, Track,
+    proto::{self, CounterDescriptor, TracePacket, TrackDescriptor, unit},
+};
+use crate::{
+    format::spans::{Gpus, process_label},
+    item::{Item, event},
+    series::Series,
+};
+
+/// So many tracks are known at a time. When processes come without going, those of all processes are forgotten, and
+/// described again when they are needed.
+const MOST_TRACKS: usize = 1 << 15;
+
+/// Processes stand below a GPU's counters.
+const BELOW_COUNTERS: i32 = 1_000;
+
+/// The tracks that are described in the trace, by their numbers there. These are small: each event has one.
+#[derive(Default)]
+pub(super) struct Tracks {
+    uuids: HashMap<Track, u64>,
+    last_uuid: u64,
+    pub(super) gpus: Gpus,
+}
+
+impl Tracks {
+    /// The track's number; it is described when it is new.
+    pub(super) fn uuid(&mut self, track: Track, out: &mut Vec<u8>) -> u64 {
+        if let Some(uuid) = self.uuids.get(&track) {
+            return *uuid;
+        }
+        let name = match track {
+            Track::Igpu => IGPU.to_owned(),
+            Track::Command => COMMAND.to_owned(),
+            Track::Gpu(index) => self.gpus.label(index),
+            Track::Process(_, pid) => process_label(pid, None),
+            Track::Counter(.., series) => series.key().to_owned(),
+        };
+        self.describe(track, &name, out)
+    }
+
+    /// Writes what a track is; once more when more is known of it.
+    pub(super) fn describe(&mut self, track: Track, name: &str, out: &mut Vec<u8>) -> u64 {
+        let parent_uuid = track.parent().map(|parent| self.uuid(parent, out));
+        let uuid = *self.uuids.entry(track).or_insert_with(|| {
+            self.last_uuid += 1;
+            self.last_uuid
+        });
+        let has_children = matches!(track, Track::Igpu | Track::Gpu(_) | Track::Process(..));
+        let track_descriptor = TrackDescriptor {
+            uuid: Some(uuid),
+            name: Some(name.to_owned()),
+            parent_uuid,
+            counter: counter_of(track),
+            child_ordering: has_children.then_some(proto::BY_RANK),
+            sibling_order_rank: rank(track),
+            description: self.description(track),
+        };
+        proto::write(TracePacket { track_descriptor: Some(track_descriptor), ..TracePacket::default() }, out);
+        uuid
+    }
+
+    fn description(&self, track: Track) -> Option<String> {
+        match track {
+            Track::Gpu(index) => self.gpus.uuid(index),
+            Track::Process(_, pid) => Some(format!("{PID}{pid}")),
+            _ => None,
+        }
+    }
+
+    /// A process that ended needs its tracks no more.
+    pub(super) fn forget(&mut self, item: &Item) {
+        if let (Some(event::PROCESS_END), Some(pid)) = (item.event_name(), item.pid) {
+            self.uuids.retain(|track, _| !track.is_of(item.gpu, pid));
+        }
+        if self.uuids.len() > MOST_TRACKS {
+            self.uuids.retain(|track, _| !matches!(track, Track::Process(..) | Track::Counter(_, Some(_), _)));
+        }
+    }
+}
+
+fn counter_of(track: Track) -> Option<CounterDescriptor> {
+    let Track::Counter(.., series) = track else { return None };
+    let number = match series.info().unit {
+        "By" => Some(unit::SIZE_BYTES),
+        "ns" => Some(unit::TIME_NS),
+        count if count.starts_with('{') => Some(unit::COUNT),
+        _ => None,
+    };
+    let unit_name = number.is_none().then(|| series.info().unit.to_owned());
+    Some(CounterDescriptor { unit: number, unit_name })
+}
+
+/// Counters stand as their series do in the table, processes below them, in the order of their pids.
+fn rank(track: Track) -> Option<i32> {
+    match track {
+        Track::Counter(.., series) => Series::all().position(|other| other == series).map(|place| place as i32),
+        Track::Process(_, pid) => Some(i32::try_from(pid).unwrap_or(i32::MAX).saturating_add(BELOW_COUNTERS)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use igpu::metric::Metric;
+
+    use super::*;
+
+    fn use_memory(tracks: &mut Tracks, pid: u32) {
+        tracks.uuid(Track::Counter(Some(0), Some(pid), Series::of(Metric::PROCESS_MEMORY)), &mut Vec::new());
+    }
+
+    #[test]
+    fn processes_that_ended_are_forgotten() {
+        let mut tracks = Tracks::default();
+        use_memory(&mut tracks, 1);
+        for pid in 2..1_000 {
+            use_memory(&mut tracks, pid);
+            assert_eq!(tracks.uuids.len(), 5, "GPU 0, and the two of each process");
+            tracks.forget(&Item { gpu: Some(0), pid: Some(pid), ..Item::event(3, event::PROCESS_END) });
+            assert_eq!(tracks.uuids.len(), 3);
+        }
+    }
+
+    #[test]
+    fn processes_that_never_end_are_forgotten_when_they_are_too_many() {
+        let mut tracks = Tracks::default();
+        for pid in 0..MOST_TRACKS as u32 {
+            use_memory(&mut tracks, pid);
+            tracks.forget(&Item::event(2, event::LOST));
+            assert!(tracks.uuids.len() <= MOST_TRACKS);
+        }
+    }
+}
