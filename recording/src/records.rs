@@ -12,6 +12,9 @@ use crate::{
     series::Series,
 };
 
+/// How often energy is given that is integrated from steady power, ns: as often as counters of energy refresh.
+const INTEGRATED_EACH: u64 = 100_000_000;
+
 /// Makes items of records: those that say something new. A value holds until the next of its series, so one that is as it
 /// was needs no item.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub struct FromRecords {
     unix_offset: i128,
     /// The last value of each process in each series for processes; the sampler tells the fresh ones of all others.
     of_processes: HashMap<(u16, u16, u32), f64>,
-    /// GPUs whose energy is known to be integrated.
-    integrated: HashSet<u16>,
+    /// GPUs whose energy is known to be integrated, and when a value of it was given last.
+    integrated: HashMap<u16, u64>,
     /// The series of a GPU whose last value holds. After an interruption none does, and the next one has to be given,
     /// also where it is the same.
     held: HashSet<(u16, u16)>,
@@ -32,7 +35,7 @@ impl FromRecords {
     #[must_use]
     pub fn new(monotonic: u64, unix_nano: u64) -> Self {
         let unix_offset = i128::from(unix_nano) - i128::from(monotonic);
-        Self { unix_offset, of_processes: HashMap::new(), integrated: HashSet::new(), held: HashSet::new() }
+        Self { unix_offset, of_processes: HashMap::new(), integrated: HashMap::new(), held: HashSet::new() }
     }
 
     /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
@@ -49,7 +52,8 @@ impl FromRecords {
             return to(of_event(at, record, event));
         }
         let Some(metric) = record.metric() else { return };
-        if record.flags.contains(Flags::INTEGRATED) && self.integrated.insert(record.gpu) {
+        if record.flags.contains(Flags::INTEGRATED) && !self.integrated.contains_key(&record.gpu) {
+            self.integrated.insert(record.gpu, record.at);
             to(Item { gpu: Some(record.gpu.into()), ..Item::event(at, event::ENERGY_INTEGRATED) });
         }
         if self.is_new(record, metric) {
@@ -70,8 +74,21 @@ impl FromRecords {
                 let last = self.of_processes.insert((record.gpu, metric.index(), pid), record.value);
                 last != Some(record.value)
             }
-            None => self.held.insert((record.gpu, metric.index())) || record.is_fresh(),
+            None => {
+                let is_first = self.held.insert((record.gpu, metric.index()));
+                is_first || record.is_fresh() || self.has_grown(record)
+            }
         }
+    }
+
+    /// Integrated energy grows also while the power that it is made of stays the same, so that it is not fresh.
+    fn has_grown(&mut self, record: &Record) -> bool {
+        let Some(last) = self.integrated.get_mut(&record.gpu) else { return false };
+        let has_grown = record.flags.contains(Flags::INTEGRATED) && record.at.saturating_sub(*last) >= INTEGRATED_EACH;
+        if has_grown {
+            *last = record.at;
+        }
+        has_grown
     }
 
     /// After some events no value of the GPU holds any longer, or none of one series.
@@ -204,5 +221,18 @@ mod tests {
             |items: Vec<Item>| items.iter().map(|item| item.event_name().map(str::to_owned)).collect::<Vec<_>>();
         assert_eq!(names(items(&mut from, &energy)), [Some("energy.integrated".to_owned()), None]);
         assert_eq!(names(items(&mut from, &energy)), [None]);
+    }
+
+    #[test]
+    fn energy_integrated_from_steady_power_is_given_each_100_ms() {
+        let mut from = FromRecords::new(0, 0);
+        let mut given = Vec::new();
+        for ms in 0..=300_u64 {
+            let energy = record(Metric::ENERGY, ms as f64, Flags::INTEGRATED, 0);
+            from.give(&Record { at: ms * 1_000_000, ..energy }, |item| given.extend(item.value));
+        }
+        assert_eq!(given, [0.0, 100.0, 200.0, 300.0]);
+        let counted = record(Metric::ENERGY, 301.0, Flags::default(), 0);
+        assert_eq!(items(&mut from, &Record { at: 900_000_000, ..counted }), [], "not of a counter");
     }
 }
