@@ -48,7 +48,11 @@ def values(path):
         return [of_tracks(*found) for found in recordings_perfetto.values(path)]
     if ending == ".json":
         return [of_counter(*found) for found in recordings_chrome.values(path)]
-    return recordings_tables.values(path)
+    return [of_row(*row) for row in recordings_tables.rows(path) if row[7] is None]
+
+
+def of_row(at, gpu, metric, attribute, value, _unit, its_pid, _event, _text):
+    return Value(at, gpu, f"{metric}{{{attribute}}}" if attribute else metric, its_pid, value)
 
 
 def index(name):
