@@ -87,6 +87,9 @@ pub struct Header {
     pub igpu_version: String,
     /// The name of the machine.
     pub host: Option<String>,
+    /// When the machine's clock since boot (`CLOCK_BOOTTIME`) was 0, in nanoseconds since the epoch as items have it:
+    /// what puts a recording beside other traces of the machine.
+    pub boot_unix_nano: Option<u64>,
     /// The version of the driver.
     pub driver_version: Option<String>,
     /// The program that was run, with its arguments.

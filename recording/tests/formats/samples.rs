@@ -17,6 +17,7 @@ pub(crate) fn recording() -> Vec<Item> {
             Gpu { index: 0, name: Some("NVIDIA H100 80GB HBM3".into()), uuid: Some("GPU-1".into()), ..Gpu::default() },
             Gpu { index: 1, ..Gpu::default() },
         ],
+        boot_unix_nano: Some(START - 3 * 86_400_000_000_000),
         ..Header::default()
     };
     let process = Process { name: Some("python".into()), user: Some("ann".into()), ..Process::default() };

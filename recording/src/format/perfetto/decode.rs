@@ -144,14 +144,14 @@ impl Decoder {
 fn first_offset(packet: &TracePacket) -> Option<i128> {
     let ClockSnapshot { clocks } = packet.clock_snapshot.as_ref()?;
     let shows = |id| clocks.iter().find(|clock| clock.clock_id == Some(id))?.timestamp;
-    let offset = i128::from(shows(proto::REALTIME)?) - i128::from(shows(proto::BOOTTIME)?);
+    let offset = i128::from(shows(proto::REALTIME)?) - i128::from(shows(proto::OWN_CLOCK)?);
     (packet.trusted_packet_sequence_id == Some(SEQUENCE)).then_some(offset)
 }
 
 fn unix_nano(packet: &TracePacket, offset: i128) -> Option<u64> {
     let timestamp = packet.timestamp?;
-    match packet.timestamp_clock_id.unwrap_or(proto::BOOTTIME) {
-        proto::BOOTTIME => u64::try_from(i128::from(timestamp) + offset).ok(),
+    match packet.timestamp_clock_id.unwrap_or(proto::OWN_CLOCK) {
+        proto::OWN_CLOCK => u64::try_from(i128::from(timestamp) + offset).ok(),
         proto::REALTIME => Some(timestamp),
         _ => None,
     }

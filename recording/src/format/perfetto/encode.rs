@@ -2,7 +2,7 @@
 
 use super::{
     COMMAND, EXIT_STATUS, FIRST_AT, Track, VALUE,
-    proto::{self, Clock, ClockSnapshot, DebugAnnotation, TracePacket, TrackEvent, kind},
+    proto::{self, Clock, ClockSnapshot, DebugAnnotation, TracePacket, TracePacketDefaults, TrackEvent, kind},
     tracks::Tracks,
 };
 use crate::{
@@ -49,12 +49,19 @@ impl PerfettoEncoder {
         if let Some(start) = self.start {
             return start;
         }
+        let booted = item.header().and_then(|header| header.boot_unix_nano);
+        let since_boot = booted.and_then(|booted| item.at.checked_sub(booted)).unwrap_or(FIRST_AT);
         let clock = |id, timestamp| Clock { clock_id: Some(id), timestamp: Some(timestamp) };
-        let clocks = vec![clock(proto::BOOTTIME, FIRST_AT), clock(proto::REALTIME, item.at)];
+        let clocks = vec![
+            clock(proto::OWN_CLOCK, FIRST_AT),
+            clock(proto::BOOTTIME, since_boot),
+            clock(proto::REALTIME, item.at),
+        ];
+        let defaults = TracePacketDefaults { timestamp_clock_id: Some(proto::OWN_CLOCK) };
         proto::write(
             TracePacket {
-                timestamp: Some(FIRST_AT),
                 clock_snapshot: Some(ClockSnapshot { clocks }),
+                trace_packet_defaults: Some(defaults),
                 sequence_flags: Some(proto::STATE_CLEARED),
                 ..TracePacket::default()
             },

@@ -16,8 +16,9 @@ pub(super) use self::{decode::items, encode::PerfettoEncoder};
 /// The first byte of such a file: a packet of the trace.
 pub(super) const PACKET: u8 = 0x0a;
 
-/// The first item is a minute after the zero of the trace's clock: then times are short, and earlier ones have one too.
-/// The first packet says what the wall clock showed.
+/// Packets have times by a clock of the trace's own, whose zero is a minute before the first item: so they are short, and
+/// what was a little earlier has one too. The first packet says what the machine's clocks showed then, which puts the trace
+/// beside others of that machine.
 const FIRST_AT: u64 = 60_000_000_000;
 
 /// Marks our packets, should someone put several traces into one file.

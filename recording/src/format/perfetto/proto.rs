@@ -6,8 +6,10 @@ use super::{PACKET, SEQUENCE};
 
 /// Wall clock, in Perfetto's numbering of clocks.
 pub(super) const REALTIME: u32 = 1;
-/// The clock that a trace's timestamps are of when nothing else is said.
+/// The clock that a trace is shown by.
 pub(super) const BOOTTIME: u32 = 6;
+/// A clock of our own: 64 and up are those of a sequence of packets.
+pub(super) const OWN_CLOCK: u32 = 64;
 /// What is known of the sequence's state begins anew with this packet.
 pub(super) const STATE_CLEARED: u32 = 1;
 /// Children of a track stand as their ranks say.
@@ -42,8 +44,16 @@ pub(super) struct TracePacket {
     pub sequence_flags: Option<u32>,
     #[prost(uint32, optional, tag = "58")]
     pub timestamp_clock_id: Option<u32>,
+    #[prost(message, optional, tag = "59")]
+    pub trace_packet_defaults: Option<TracePacketDefaults>,
     #[prost(message, optional, tag = "60")]
     pub track_descriptor: Option<TrackDescriptor>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct TracePacketDefaults {
+    #[prost(uint32, optional, tag = "58")]
+    pub timestamp_clock_id: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
