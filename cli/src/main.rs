@@ -40,10 +40,11 @@ fn main() -> ExitCode {
     {
         return probe::be_traced(|| load(&cli.options), parent, &args.gpus);
     }
-    if let Some(Command::Record(args)) = &cli.command {
-        return record::run(&cli.options, args);
-    }
-    let report = match cli.command {
+    let command = match cli.command {
+        Some(Command::Record(args)) => return record::run(cli.options, args),
+        other => other,
+    };
+    let report = match command {
         Some(Command::Report(args)) => report::report(&cli.options, &args),
         Some(Command::Plot(args)) => plot::report(&args),
         Some(Command::Completions { shell }) => Ok(completions(shell)),

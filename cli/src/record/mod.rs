@@ -1,18 +1,222 @@
 //! `igpu record`: what a program does to the GPUs, as a trace and as a bill.
+//!
+//! Four threads share the work: the sampler's two read the driver, one turns records into a file and a sum, and the main
+//! thread has the signals, the command and the live line. None waits for the next: a disk that is slow costs records,
+//! which are counted, and never holds the command up.
 
-use std::{ffi::OsString, process::ExitCode};
+mod args;
+mod child;
+mod end;
+mod live;
+mod metrics;
+mod prepare;
+mod processes;
+mod recorder;
+mod signals;
+mod sink;
+mod tell;
 
-use clap::Args;
+use std::{
+    process::ExitCode,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
+use igpu::{process::ProcReader, sampler::LatestReader};
+use igpu_recording::{Item, event};
+use nix::libc;
+
+pub use self::args::RecordArgs;
+use self::{
+    child::Child,
+    live::Live,
+    prepare::{Clock, Prepared},
+    recorder::{Ended, Recorder},
+    signals::{Came, Signals},
+    tell::Tell,
+};
 use crate::args::Options;
 
-#[derive(Args)]
-pub struct RecordArgs {
-    /// The program to run, with its arguments; without one, record until Ctrl-C
-    #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
+/// How often to look whether the preparation has come to its end.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Records, and gives the exit status: the command's where there is one.
+pub fn run(options: Options, args: RecordArgs) -> ExitCode {
+    args.check();
+    let encoder = args.encoder();
+    let signals = match Signals::block(args.has_command()) {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("signals cannot be taken ({error}); try without `record`")),
+    };
+    let asked = Arc::new((options, args));
+    let prepared = match prepared(&asked, &signals) {
+        Ok(prepared) => prepared,
+        Err(status) => return ExitCode::from(status),
+    };
+    let (options, args) = &*asked;
+    let child = match args.has_command().then(|| child::start(&args.command, &signals.mask_before)).transpose() {
+        Ok(child) => child,
+        Err(not_started) => {
+            prepared.output.discard();
+            fail(&not_started.sentence);
+            return ExitCode::from(not_started.status);
+        }
+    };
+    let recording = match Recording::start(prepared, encoder, child, args) {
+        Ok(recording) => recording,
+        // The command runs, and is no worse off for this.
+        Err(error) => {
+            fail(&format!("there is no thread to record with ({error}); nothing is recorded"));
+            return ExitCode::from(child.map_or(1, |child| wait(&signals, child)));
+        }
+    };
+    recording.run(options, args, &signals)
 }
 
-pub fn run(_options: &Options, _args: &RecordArgs) -> ExitCode {
+/// Says why nothing was recorded.
+fn fail(sentence: &str) -> ExitCode {
+    Tell(indicatif::ProgressBar::hidden()).say(sentence);
     ExitCode::FAILURE
+}
+
+/// Prepares on another thread, as the driver may hang in it and signals are to end this all the same; gives the exit
+/// status where there is nothing to record.
+fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, u8> {
+    let (sender, receiver) = mpsc::channel();
+    let for_thread = asked.clone();
+    thread::spawn(move || {
+        let (options, args) = &*for_thread;
+        // Nobody waits any more where a signal came first.
+        let _ = sender.send(prepare::prepare(options, args));
+    });
+    loop {
+        if let Some(came) = signals.wait(Duration::ZERO).into_iter().find(|came| came.is_request()) {
+            std::process::exit(came.status().into());
+        }
+        match receiver.recv_timeout(LOOK) {
+            Ok(Ok(prepared)) => return Ok(prepared),
+            Ok(Err(why)) => {
+                fail(&why.to_string());
+                return Err(1);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // It panicked, and has said so.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(1),
+        }
+    }
+}
+
+/// Waits for the command without recording.
+fn wait(signals: &Signals, child: Child) -> u8 {
+    loop {
+        for came in signals.wait(live::EACH) {
+            handle(came, Some(child));
+        }
+        if let Some(status) = child::reap(child) {
+            return child::shell_status(status);
+        }
+    }
+}
+
+/// Passes a signal on to the command, where somebody sent it to igpu alone; gives whether it is for igpu to end by.
+fn handle(came: Came, child: Option<Child>) -> bool {
+    let Some(child) = child else { return came.is_request() };
+    // `kill 0` in the command's tree reaches igpu too, and has reached the command.
+    let from_outside = |sender| !processes::descends(&mut ProcReader::new(), sender, child.pid);
+    if came.is_request() && came.sender.is_some_and(from_outside) {
+        came.pass_on(child.pid);
+    }
+    false
+}
+
+/// A recording under way.
+struct Recording {
+    recorder: Recorder,
+    child: Option<Child>,
+    clock: Clock,
+    latest: LatestReader,
+    live: Live,
+    until: Option<Instant>,
+}
+
+/// How a recording went.
+struct Went {
+    ended: Ended,
+    progress: Arc<sink::Progress>,
+    /// How many records were lost, where the recorder does not say any more.
+    lost: Option<Item>,
+}
+
+impl Recording {
+    fn start(
+        prepared: Prepared,
+        encoder: Box<dyn igpu_recording::Encoder>,
+        child: Option<Child>,
+        args: &RecordArgs,
+    ) -> std::io::Result<Self> {
+        let (clock, latest, bar) = (prepared.clock, prepared.background.latest(), live::bar());
+        let gpus: Vec<u32> = prepared.header.gpus.iter().map(|gpu| gpu.index).collect();
+        let live = Live::new(bar.clone(), latest.clone(), &gpus);
+        let recorder = Recorder::start(prepared, encoder, child.map(|child| child.pid), Tell(bar))?;
+        if let Some(Child { pid, started }) = child {
+            let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+            let (at, text) = (clock.at(started), Some(words.join(" ")));
+            recorder.record(Item { pid: Some(pid), text, ..Item::event(at, event::COMMAND_START) });
+        }
+        let until = args.duration.and_then(|duration| Instant::now().checked_add(duration));
+        Ok(Self { recorder, child, clock, latest, live, until })
+    }
+
+    /// Records until the command ends, somebody ends the recording, or its time is over.
+    fn run(self, options: &Options, args: &RecordArgs, signals: &Signals) -> ExitCode {
+        let (child, mut status) = (self.child, None);
+        loop {
+            let is_over = self.until.is_some_and(|until| Instant::now() >= until);
+            if is_over || self.wait(signals, &mut status) {
+                break;
+            }
+            self.live.show(&self.recorder.progress);
+        }
+        let went = self.end(status);
+        // Stopped by its duration, it has the command still to wait for.
+        let status = status.or_else(|| Some(wait(signals, child?)));
+        let summary_is_written = end::show(options, args, &went);
+        let whole = went.ended == Ended::Whole && summary_is_written;
+        let status = status.unwrap_or(if whole { 0 } else { 1 });
+        if went.ended == Ended::LeftAlone {
+            // SAFETY: ends the process, without the driver's library being taken from under the threads left in it.
+            unsafe { libc::_exit(status.into()) };
+        }
+        ExitCode::from(status)
+    }
+
+    /// Waits for signals for a while; gives whether the recording is to end.
+    fn wait(&self, signals: &Signals, status: &mut Option<u8>) -> bool {
+        let left = self.until.map_or(live::EACH, |until| until.saturating_duration_since(Instant::now()));
+        let mut is_over = false;
+        for came in signals.wait(left.min(live::EACH)) {
+            is_over |= handle(came, self.child);
+        }
+        // One signal may stand for several children.
+        if let Some(child) = self.child
+            && let Some(ended) = child::reap(child)
+        {
+            *status = Some(child::shell_status(ended));
+            is_over = true;
+        }
+        is_over
+    }
+
+    fn end(self, status: Option<u8>) -> Went {
+        if let (Some(child), Some(status)) = (self.child, status) {
+            let (pid, value) = (Some(child.pid), Some(f64::from(status)));
+            self.recorder.record(Item { pid, value, ..Item::event(self.clock.unix_nano(), event::COMMAND_END) });
+        }
+        let (ended, progress) = self.recorder.end();
+        self.live.clear();
+        let lost =
+            || Item { value: Some(self.latest.lost() as f64), ..Item::event(self.clock.unix_nano(), event::LOST) };
+        Went { ended, progress, lost: (ended == Ended::LeftAlone).then(lost) }
+    }
 }

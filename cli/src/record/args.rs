@@ -1,0 +1,172 @@
+//! What can be asked of `igpu record`, and what the words mean.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, CommandFactory, error::ErrorKind};
+use igpu_recording::{Encoder, Format};
+
+use super::metrics::{self, Chosen};
+use crate::args::Cli;
+
+/// The file that is the standard output.
+pub const STDOUT: &str = "-";
+
+#[derive(Args)]
+#[command(after_long_help = metrics::help())]
+pub struct RecordArgs {
+    /// The file for the recording; `-` is the standard output, where no program is run
+    #[arg(short, long, value_name = "FILE", default_value = "igpu.perfetto-trace")]
+    pub output: PathBuf,
+    /// perfetto, chrome, csv, jsonl or parquet [default: as the file's name ends]
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub format: Option<Format>,
+    /// Which GPUs: indices or starts of UUIDs, with commas between [default: all, or the --visible ones]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub gpus: Vec<String>,
+    /// Which metrics: names, with commas between; `default` stands for the usual ones (--help shows all names)
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "default")]
+    pub metrics: Vec<Chosen>,
+    /// How often to read all metrics, in Hz, whatever that costs; `sensor`: as often as their sensors refresh, within 1 %
+    /// of the time
+    #[arg(long, value_name = "HZ|sensor", default_value = "sensor")]
+    pub rate: Rate,
+    /// Stop recording after so long: seconds, or 90s, 5m, 1h. The program runs on, and igpu waits for it
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Also record the processes on the GPUs: their memory and use, once a second. These calls take the driver's locks
+    #[arg(long)]
+    pub processes: bool,
+    /// The summary as JSON: to this file, or to the standard output in place of the text
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT)]
+    pub summary_json: Option<PathBuf>,
+    /// The program to run, with its arguments; without one, record until Ctrl-C
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+impl RecordArgs {
+    /// The format that is asked for, from a recording's start on. Ends this program where none is, as clap does.
+    pub fn encoder(&self) -> Box<dyn Encoder> {
+        let Some(format) = self.format.or_else(|| Format::of_path(&self.output)) else {
+            let shown = self.output.to_string_lossy();
+            wrong(&format!(
+                "the name {:?} says no format; end it with .perfetto-trace, .json, .csv, .jsonl or .parquet, or give --format",
+                igpu::Escaped(&shown).to_string()
+            ))
+        };
+        format.encoder().unwrap_or_else(|| {
+            wrong("this igpu was built without Parquet; choose another format, or build it with `--features parquet`")
+        })
+    }
+
+    pub fn is_to_stdout(&self) -> bool {
+        self.output == Path::new(STDOUT)
+    }
+
+    /// Whether a program is run, which then has the standard output.
+    pub fn has_command(&self) -> bool {
+        !self.command.is_empty()
+    }
+
+    /// Ends this program where the parts do not go together.
+    pub fn check(&self) {
+        if self.is_to_stdout() && self.has_command() {
+            wrong("the standard output is the program's; name a file for the recording");
+        }
+        let bare_json = self.summary_json.as_deref() == Some(Path::new(STDOUT));
+        if self.is_to_stdout() && bare_json {
+            wrong("the standard output is the recording's; name a file for --summary-json");
+        }
+    }
+}
+
+/// Wrong usage, told as clap does.
+fn wrong(sentence: &str) -> ! {
+    Cli::command().error(ErrorKind::InvalidValue, sentence).exit()
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let names = || Format::ALL.map(Format::name).join(", ");
+    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| format!("use one of {}", names()))
+}
+
+/// How often metrics are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// As their sensors refresh.
+    Sensor,
+    /// So many times a second.
+    Hz(f64),
+}
+
+/// The rates that make sense: a driver's call takes microseconds, and a day has 86400 s.
+const RATES: std::ops::RangeInclusive<f64> = 1e-5..=10_000.0;
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "sensor" {
+            return Ok(Self::Sensor);
+        }
+        let hz = text.parse().ok().filter(|hz| RATES.contains(hz));
+        hz.map(Self::Hz).ok_or_else(|| "give readings a second, at most 10000, or `sensor`".to_owned())
+    }
+}
+
+impl Rate {
+    /// In Hz, where it is fixed.
+    pub fn hz(self) -> Option<f64> {
+        match self {
+            Self::Sensor => None,
+            Self::Hz(hz) => Some(hz),
+        }
+    }
+}
+
+/// `90`, `90s`, `5m`, `1.5h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.chars().next_back()),
+        None => (text, None),
+    };
+    let seconds = match unit {
+        Some('h') => 3600.0,
+        Some('m') => 60.0,
+        _ => 1.0,
+    };
+    let whole = number.parse::<f64>().ok().map(|number| number * seconds).filter(|seconds| *seconds > 0.0);
+    let duration = whole.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "give seconds above 0, or 90s, 5m, 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit_or_is_seconds() {
+        for (text, seconds) in
+            [("90", 90.0), ("90s", 90.0), ("5m", 300.0), ("1h", 3600.0), ("0.25", 0.25), ("1.5h", 5400.0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "s", "0", "-1", "nan", "inf", "1d", "5 m", "1e300h", "1h30m"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_or_the_sensors() {
+        assert_eq!("sensor".parse(), Ok(Rate::Sensor));
+        assert_eq!("2.5".parse(), Ok(Rate::Hz(2.5)));
+        for text in ["", "0", "-1", "nan", "inf", "10001", "fast"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The line that shows how a recording goes, on a terminal.
+
+use std::{
+    io::{self, IsTerminal as _},
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use igpu::{
+    metric::Metric,
+    sampler::{Key, LatestReader},
+};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::unistd::{getpgrp, tcgetpgrp};
+
+use super::sink::Progress;
+
+/// How often it is drawn anew.
+pub const EACH: Duration = Duration::from_millis(500);
+
+/// Shows one line; nothing where stderr is no terminal.
+pub struct Live {
+    bar: ProgressBar,
+    begin: Instant,
+    latest: LatestReader,
+    power: Vec<Key>,
+    utilization: Vec<Key>,
+}
+
+/// The bar that the line is drawn by, and that sentences keep clear of.
+pub fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
+    match ProgressStyle::with_template("{wide_msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Live {
+    pub fn new(bar: ProgressBar, latest: LatestReader, gpus: &[u32]) -> Self {
+        let key = |metrics: &[Metric], gpu| metrics.iter().find_map(|metric| latest.key(gpu, *metric));
+        let keys = |metrics: &[Metric]| gpus.iter().filter_map(|gpu| key(metrics, *gpu)).collect();
+        let power = keys(&[Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::POWER_AVERAGE]);
+        let utilization = keys(&[Metric::UTILIZATION_GPU]);
+        Self { bar, begin: Instant::now(), latest, power, utilization }
+    }
+
+    pub fn show(&self, progress: &Progress) {
+        // In the background the terminal is another's.
+        let in_front = || tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp());
+        if io::stderr().is_terminal() && in_front() {
+            self.bar.set_message(self.line(progress));
+            self.bar.tick();
+        }
+    }
+
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, progress: &Progress) -> String {
+        let values =
+            |keys: &[Key]| keys.iter().filter_map(|key| Some(self.latest.read(*key)?.value)).collect::<Vec<_>>();
+        let (power, utilization) = (values(&self.power), values(&self.utilization));
+        let seconds = self.begin.elapsed().as_secs();
+        let mut line = format!("recording {}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if !power.is_empty() {
+            line += &format!(", {:.0} W", power.iter().sum::<f64>());
+        }
+        if !utilization.is_empty() {
+            line += &format!(", {:.0} % busy", utilization.iter().sum::<f64>() / utilization.len() as f64);
+        }
+        let count = |value: &std::sync::atomic::AtomicU64| value.load(Relaxed);
+        line += &format!(", {} records, {}", HumanCount(count(&progress.items)), HumanBytes(count(&progress.bytes)));
+        match self.latest.lost().max(count(&progress.lost)) {
+            0 => line,
+            lost => line + &format!(", {} lost", HumanCount(lost)),
+        }
+    }
+}

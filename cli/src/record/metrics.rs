@@ -1,0 +1,128 @@
+//! Which metrics are recorded.
+
+use std::str::FromStr;
+
+use igpu::metric::Metric;
+use igpu_recording::Series;
+
+/// What is recorded when nothing is chosen: what the summary sums up and what tells why a GPU was slow, without the calls
+/// that take the driver's locks.
+pub const DEFAULT: [Metric; 18] = [
+    // How busy it was, the first question.
+    Metric::UTILIZATION_GPU,
+    // Whether its memory was what it waited for.
+    Metric::UTILIZATION_MEMORY,
+    // How much room was left.
+    Metric::MEMORY_USED,
+    // Power as every GPU tells it; as recent ones measure it, for the peaks; and the bill.
+    Metric::POWER_USAGE,
+    Metric::POWER_INSTANT,
+    Metric::ENERGY,
+    // Heat, and what it was slowed to, and by what.
+    Metric::TEMPERATURE,
+    Metric::CLOCK_SM,
+    Metric::CLOCK_MEMORY,
+    Metric::CLOCKS_EVENT_REASONS,
+    // Whether it waited for data from outside.
+    Metric::PCIE_TX,
+    Metric::PCIE_RX,
+    // For how long each cause held it back: counters of the driver, one call a second for all six.
+    Metric::THROTTLED_POWER,
+    Metric::THROTTLED_THERMAL,
+    Metric::THROTTLED_SYNC_BOOST,
+    Metric::THROTTLED_BOARD_LIMIT,
+    Metric::THROTTLED_LOW_UTILIZATION,
+    Metric::THROTTLED_RELIABILITY,
+];
+
+/// What `--processes` adds: which processes there are and what they hold, and how busy each keeps the GPU.
+pub const OF_PROCESSES: [Metric; 2] = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
+
+/// What one word of `--metrics` stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Chosen {
+    Default,
+    One(Metric),
+}
+
+impl FromStr for Chosen {
+    type Err = String;
+
+    /// `default`, a name of the catalogue, or the key of the metric in recordings.
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "default" {
+            return Ok(Self::Default);
+        }
+        let keyed = || Series::keyed(name).and_then(|series| series.info().metric);
+        Metric::named(name).or_else(keyed).map(Self::One).ok_or_else(|| {
+            let near = nearest(name);
+            match near[..] {
+                [] => "no metric has that name; `igpu record --help` shows all names".to_owned(),
+                _ => format!("is {} meant? `igpu record --help` shows all names", near.join(" or ")),
+            }
+        })
+    }
+}
+
+/// The names that this may have been meant to be: at most three.
+fn nearest(name: &str) -> Vec<&'static str> {
+    let near = |metric: Metric| (strsim::jaro_winkler(name, metric.name()), metric.name());
+    let mut names: Vec<_> = Metric::all().map(near).filter(|(likeness, _)| *likeness > 0.85).collect();
+    names.sort_by(|a, b| b.0.total_cmp(&a.0));
+    names.truncate(3);
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+/// All metrics that are asked for, each once.
+pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
+    let named = words.iter().flat_map(|word| match word {
+        Chosen::Default => DEFAULT.to_vec(),
+        Chosen::One(metric) => vec![*metric],
+    });
+    let mut metrics = Vec::new();
+    for metric in named.chain(OF_PROCESSES.into_iter().filter(|_| processes)) {
+        if !metrics.contains(&metric) {
+            metrics.push(metric);
+        }
+    }
+    metrics
+}
+
+/// All names there are, for the long help.
+pub fn help() -> String {
+    let mark = |metric| if DEFAULT.contains(&metric) { "*" } else { " " };
+    let lines = Metric::all().map(|metric| {
+        let key = Series::of(metric).key();
+        let also = if key == metric.name() { String::new() } else { format!("  in recordings {key}") };
+        format!("  {} {}{also}\n", mark(metric), metric.name())
+    });
+    format!("Metrics (* is of the default ones; either name can be given):\n{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_has_two_names_and_comes_once() {
+        let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
+        let words: Vec<Chosen> = words.iter().map(|word| word.parse().unwrap()).collect();
+        let mut wanted = DEFAULT.to_vec();
+        wanted.push(Metric::UTILIZATION_ENCODER);
+        assert_eq!(chosen(&words, false), wanted);
+        wanted.extend(OF_PROCESSES);
+        assert_eq!(chosen(&words, true), wanted);
+        assert_eq!(chosen(&[Chosen::One(Metric::ENERGY)], false), [Metric::ENERGY]);
+    }
+
+    #[test]
+    fn who_mistypes_is_shown_what_may_be_meant() {
+        let said = "gpu.enregy".parse::<Chosen>().unwrap_err();
+        assert!(said.contains("gpu.energy"), "{said}");
+        assert!("hw.gpu.memory.limit".parse::<Chosen>().is_err(), "it is not sampled");
+        assert_eq!(
+            "xyzzy".parse::<Chosen>().unwrap_err(),
+            "no metric has that name; `igpu record --help` shows all names"
+        );
+    }
+}

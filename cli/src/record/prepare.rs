@@ -1,0 +1,173 @@
+//! All that comes before the recording: the driver, the GPUs, the file.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::fd::AsFd as _,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use igpu::{
+    Nvml,
+    metric::Metric,
+    sampler::{Background, Sampler, monotonic},
+};
+use igpu_recording::{FromRecords, Gpu, Header, Item, Series};
+
+use super::{
+    args::{Rate, RecordArgs},
+    metrics,
+};
+use crate::{args::Options, fail::Fail, load, output, select};
+
+/// Records are kept for so long when the disk does not take them.
+const KEPT_FOR_S: f64 = 10.0;
+/// And so many at the least, and at the most: 32 bytes each.
+const FEWEST: usize = 1 << 14;
+const MOST: usize = 1 << 18;
+/// Readings a second of a metric that is read as its sensor refreshes: most have 20 or fewer, but more while the sampler
+/// learns.
+const HZ_OF_SENSORS: f64 = 25.0;
+/// How long the first readings may take before the command is started all the same.
+const FIRST_READINGS: Duration = Duration::from_millis(200);
+
+/// A sampler that samples, and what it is to be written to.
+pub struct Prepared {
+    pub background: Background,
+    pub clock: Clock,
+    pub header: Header,
+    pub output: Output,
+    /// How often lists of processes are read, in nanoseconds.
+    pub list_period: u64,
+}
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    monotonic: u64,
+    unix_nano: u64,
+}
+
+/// The file of a recording.
+pub struct Output {
+    pub file: File,
+    pub path: PathBuf,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+impl Clock {
+    fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { monotonic: monotonic(), unix_nano: u64::try_from(since_epoch.as_nanos()).unwrap_or(0) }
+    }
+
+    /// What makes items of the sampler's records.
+    pub fn items(self) -> FromRecords {
+        FromRecords::new(self.monotonic, self.unix_nano)
+    }
+
+    /// The present in nanoseconds since the epoch, as the recording counts them.
+    pub fn unix_nano(self) -> u64 {
+        self.at(monotonic())
+    }
+
+    /// An instant of the sampler's clock, as the recording counts it.
+    pub fn at(self, instant: u64) -> u64 {
+        self.items().unix_nano(instant)
+    }
+}
+
+impl Output {
+    fn open(args: &RecordArgs) -> Result<Self, Fail> {
+        let path = args.output.clone();
+        if args.is_to_stdout() {
+            let file = io::stdout().as_fd().try_clone_to_owned().map_err(Fail::Write)?;
+            return Ok(Self { file: file.into(), path: "/dev/stdout".into(), is_new: false });
+        }
+        let how = |is_new: bool| OpenOptions::new().write(true).create_new(is_new).open(&path);
+        // What the file holds stays until there is something to record.
+        let (file, is_new) = match how(true) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (how(false), false),
+            opened => (opened, true),
+        };
+        let file = file.map_err(|error| Fail::File(path.clone(), error))?;
+        Ok(Self { file, path, is_new })
+    }
+
+    /// Takes the file away again, where it was not there before and holds nothing.
+    pub fn discard(&self) {
+        if self.is_new {
+            // An empty file that stays does no harm.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
+pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
+    let nvml = load(options)?;
+    let indices = select::indices(&nvml, options, &args.gpus)?;
+    if indices.is_empty() {
+        let why = if nvml.device_count()? > 0 { output::NONE_VISIBLE } else { output::NO_GPU };
+        return Err(Fail::Selection(format!("{} Nothing was recorded.", why.trim_end())));
+    }
+    let metrics = metrics::chosen(&args.metrics, args.processes);
+    let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).leave_asleep(true);
+    if let Rate::Hz(hz) = args.rate {
+        let cadence = Duration::from_secs_f64(1.0 / hz);
+        builder = metrics.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)).budget(1.0);
+    }
+    let header = header(&nvml, args, &indices, &metrics);
+    let sampler = builder.build()?;
+    // The last thing that can be waited for, so that a failure before it leaves no file behind.
+    let output = Output::open(args)?;
+    let clock = Clock::now();
+    let hz = args.rate.hz().unwrap_or(HZ_OF_SENSORS);
+    let wanted = (indices.len() * metrics.len()) as f64 * hz * KEPT_FOR_S;
+    let background = sampler.spawn((wanted as usize).clamp(FEWEST, MOST))?;
+    let begin = Instant::now();
+    while background.ticks() == 0 && begin.elapsed() < FIRST_READINGS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let list_period =
+        Metric::PROCESS_MEMORY.info().cadence.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
+    Ok(Prepared { background, clock, header, output, list_period: (list_period * 1e9) as u64 })
+}
+
+fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let mut gpus: Vec<Gpu> = indices.iter().map(|index| gpu(nvml, *index)).collect();
+    gpus.sort_by_key(|gpu| gpu.index);
+    let words = args.command.iter().map(|word| word.to_string_lossy().into_owned());
+    Header {
+        igpu_version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host.map(|host| host.trim_end().to_owned()).filter(|host| !host.is_empty()),
+        driver_version: nvml.driver_version().ok().map(|version| version.to_string()),
+        command: args.has_command().then(|| words.collect()),
+        rate_hz: args.rate.hz(),
+        processes: args.processes,
+        series: metrics.iter().map(|metric| Series::of(*metric).key().to_owned()).collect(),
+        gpus,
+    }
+}
+
+fn gpu(nvml: &Nvml, index: u32) -> Gpu {
+    let Ok(device) = nvml.device(index) else { return Gpu { index, ..Gpu::default() } };
+    let limit = device.enforced_power_limit().or_else(|_| device.power_management_limit());
+    Gpu {
+        index,
+        uuid: device.uuid().ok().map(|uuid| uuid.to_string()),
+        name: device.name().ok().map(|name| name.to_string()),
+        memory_total: device.memory_info().ok().map(|memory| memory.total),
+        power_limit: limit.ok().map(|milliwatts| f64::from(milliwatts) / 1e3),
+    }
+}
+
+/// What a recording begins with.
+pub fn first_items(header: &Header, clock: Clock) -> Vec<Item> {
+    let at = clock.unix_nano;
+    let limit = |gpu: &Gpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
+    std::iter::once(Item::start(at, header)).chain(header.gpus.iter().filter_map(limit)).collect()
+}

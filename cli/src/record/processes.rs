@@ -1,0 +1,104 @@
+//! The processes on the GPUs: when each was first and last seen, whose it is, and whether it is of the command.
+
+use std::collections::{HashMap, HashSet};
+
+use igpu::{
+    metric::Metric,
+    process::{Owner, ProcReader, resolve_users},
+    sampler::{Event, Record},
+};
+use igpu_recording::{Item, Process, event};
+
+/// A process that is in none of so many readings of the list is gone.
+const READINGS: f64 = 2.5;
+/// Generations to look back at the most, should `/proc` go round in a circle.
+const GENERATIONS: u32 = 100;
+
+/// The processes on all GPUs.
+pub struct Processes {
+    reader: ProcReader,
+    command: Option<u32>,
+    /// For each GPU and pid, when it was last seen, by the sampler's clock.
+    seen: HashMap<(u16, u32), u64>,
+    /// How often the lists of a GPU are read, in nanoseconds, where it is not as they were to be read.
+    periods: HashMap<u16, u64>,
+    period: u64,
+    /// Until then, lists may have been lost: who is missing in them is not gone for that.
+    blind_until: u64,
+    /// Users without a name, that were asked for.
+    asked: HashSet<u32>,
+}
+
+impl Processes {
+    /// With lists that are read each `period` ns, beside a command of this pid.
+    pub fn new(command: Option<u32>, period: u64) -> Self {
+        let (seen, periods, asked) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { reader: ProcReader::new(), command, seen, periods, period, blind_until: 0, asked }
+    }
+
+    /// Takes note of a record; gives an event of a process that was not there before. `at` is the record's in the
+    /// recording.
+    pub fn see(&mut self, record: &Record, at: u64) -> Option<Item> {
+        if record.event() == Some(Event::CADENCE_CHANGED) && record.metric() == Some(Metric::PROCESS_MEMORY) {
+            self.periods.insert(record.gpu, (record.value * 1e9) as u64);
+        }
+        let pid = record.pid()?;
+        let last = self.seen.insert((record.gpu, pid), record.at);
+        // What the driver stamps itself may be older than what was seen already.
+        if let Some(last) = last {
+            self.seen.insert((record.gpu, pid), last.max(record.at));
+            return None;
+        }
+        let text = serde_json::to_string(&self.process(pid)).ok();
+        let (gpu, pid) = (Some(record.gpu.into()), Some(pid));
+        Some(Item { gpu, pid, text, ..Item::event(at, event::PROCESS_START) })
+    }
+
+    /// Records were lost before now, lists of processes perhaps among them.
+    pub fn lost_sight(&mut self, now: u64) {
+        self.blind_until = now;
+    }
+
+    /// Gives those that are gone by now, each with its GPU, its pid and when it was last seen.
+    pub fn gone(&mut self, now: u64) -> Vec<(u32, u32, u64)> {
+        let (periods, period, blind_until) = (&self.periods, self.period, self.blind_until);
+        let is_gone = |gpu: &u16, last: u64| {
+            let period = periods.get(gpu).copied().unwrap_or(period) as f64;
+            now.saturating_sub(last.max(blind_until)) as f64 > READINGS * period
+        };
+        let gone = self.seen.extract_if(|(gpu, _), last| is_gone(gpu, *last));
+        gone.map(|((gpu, pid), last)| (gpu.into(), pid, last)).collect()
+    }
+
+    fn process(&mut self, pid: u32) -> Process {
+        let mut owner = Owner::default();
+        self.reader.owner(pid, &mut owner);
+        // A user that is not in /etc/passwd is a number until the system's database is asked, which may take its time.
+        let is_number = owner.uid.is_some_and(|uid| owner.user.is_some_and(|user| *user == *uid.to_string()));
+        if is_number && owner.uid.is_some_and(|uid| self.asked.insert(uid)) && resolve_users() {
+            self.reader.owner(pid, &mut owner);
+        }
+        Process {
+            name: owner.name.map(|name| name.to_string()),
+            user: owner.user.map(|user| user.to_string()),
+            create_time: owner.create_time,
+            of_command: self.command.is_some_and(|command| descends(&mut self.reader, pid, command)),
+        }
+    }
+}
+
+/// Whether a process is this command or was started by it, directly or not. Orphans of the command's are this program's
+/// children, which has no other.
+pub fn descends(reader: &mut ProcReader, pid: u32, command: u32) -> bool {
+    let own = std::process::id();
+    let (mut at, mut owner) = (pid, Owner::default());
+    for _ in 0..GENERATIONS {
+        if at == command || at == own {
+            return pid != own;
+        }
+        reader.owner(at, &mut owner);
+        let Some(parent) = owner.parent_pid else { return false };
+        at = parent;
+    }
+    false
+}

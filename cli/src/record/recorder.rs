@@ -1,0 +1,216 @@
+//! The thread that takes the sampler's records, and makes items of them, a file of these, and a sum.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use igpu::sampler::{Background, Flags, Record, monotonic};
+use igpu_recording::{Encoder, FromRecords, Item, event};
+
+use super::{
+    prepare::{Clock, Prepared, first_items},
+    processes::Processes,
+    sink::{Progress, Sink},
+    tell::{Tell, Watch},
+};
+
+/// How often records are taken from the sampler.
+const DRAIN: Duration = Duration::from_millis(100);
+/// How often the file is made whole.
+const FLUSH: Duration = Duration::from_secs(1);
+/// How long a disk may take for the end.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Records that are taken at once.
+const BATCH: usize = 1024;
+
+/// The recorder, seen from the main thread.
+pub struct Recorder {
+    /// What to record besides. The recording ends when this goes.
+    items: Sender<Item>,
+    /// Whether all is in the file, at the end.
+    ended: Receiver<bool>,
+    pub progress: Arc<Progress>,
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ended {
+    /// All is in the file.
+    Whole,
+    /// Not all is; why was said.
+    Short,
+    /// The disk does not answer, and the thread that waits for it was left alone.
+    LeftAlone,
+}
+
+/// What the thread works with.
+struct Work<'a> {
+    background: Background,
+    clock: Clock,
+    items: FromRecords,
+    processes: Processes,
+    watch: Watch,
+    sink: Sink<'a>,
+    batch: Vec<Record>,
+    lost: u64,
+}
+
+impl Recorder {
+    /// Records from now on, beside a command of this pid.
+    pub fn start(
+        prepared: Prepared,
+        encoder: Box<dyn Encoder>,
+        command: Option<u32>,
+        tell: Tell,
+    ) -> std::io::Result<Self> {
+        let progress: Arc<Progress> = Arc::default();
+        let ((items, to_record), (tell_end, ended)) = (channel(), channel());
+        let for_thread = progress.clone();
+        let run = move || {
+            let whole = Work::new(prepared, encoder, command, tell, &for_thread).run(&to_record);
+            // Nobody waits for it any more.
+            let _ = tell_end.send(whole);
+        };
+        thread::Builder::new().name("igpu-recorder".to_owned()).spawn(run)?;
+        Ok(Self { items, ended, progress })
+    }
+
+    /// Records an event.
+    pub fn record(&self, item: Item) {
+        // The thread is there until this goes.
+        let _ = self.items.send(item);
+    }
+
+    /// Ends the recording. Waits for the disk, but not for ever.
+    pub fn end(self) -> (Ended, Arc<Progress>) {
+        drop(self.items);
+        let ended = match self.ended.recv_timeout(PATIENCE) {
+            Ok(true) => Ended::Whole,
+            Err(RecvTimeoutError::Timeout) => Ended::LeftAlone,
+            Ok(false) | Err(RecvTimeoutError::Disconnected) => Ended::Short,
+        };
+        (ended, self.progress)
+    }
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        prepared: Prepared,
+        encoder: Box<dyn Encoder>,
+        command: Option<u32>,
+        tell: Tell,
+        progress: &'a Progress,
+    ) -> Self {
+        let Prepared { background, clock, header, output, list_period } = prepared;
+        let mut sink = Sink::new(output, encoder, progress, tell.clone());
+        first_items(&header, clock).iter().for_each(|item| sink.push(item));
+        let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
+        Self {
+            background,
+            clock,
+            items: clock.items(),
+            processes: Processes::new(command, list_period),
+            watch: Watch::new(tell),
+            sink,
+            batch: vec![none; BATCH],
+            lost: 0,
+        }
+    }
+
+    /// Records until there is nobody left to say what; gives whether all is in the file.
+    fn run(mut self, to_record: &Receiver<Item>) -> bool {
+        self.drain();
+        self.sink.flush();
+        let mut next_flush = Instant::now() + FLUSH;
+        let mut next_drain = Instant::now() + DRAIN;
+        loop {
+            match to_record.recv_timeout(next_drain.saturating_duration_since(Instant::now())) {
+                Ok(item) => {
+                    // What was so before stands before it.
+                    self.drain();
+                    self.sink.push(&item);
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.drain();
+            let now = Instant::now();
+            next_drain = now + DRAIN;
+            if now >= next_flush {
+                self.heartbeat();
+                self.sink.flush();
+                next_flush = (next_flush + FLUSH).max(now);
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> bool {
+        // What it has read can still be taken after.
+        self.background.stop();
+        self.drain();
+        self.heartbeat();
+        self.sink.push(&Item::event(self.clock.unix_nano(), event::END));
+        let whole = self.sink.finish();
+        let never_written = self.sink.waiting();
+        if never_written > 0 {
+            // Not for the file, which does not take it either.
+            self.lost += never_written;
+            self.sink.sum(&self.lost_so_far());
+        }
+        whole
+    }
+
+    fn drain(&mut self) {
+        let now = monotonic();
+        loop {
+            let taken = self.background.drain(&mut self.batch);
+            for place in 0..taken {
+                let record = self.batch[place];
+                self.record(&record);
+            }
+            if taken < BATCH {
+                break;
+            }
+        }
+        self.watch.look(now);
+        for (gpu, pid, last) in self.processes.gone(now) {
+            self.items.forget(gpu, pid);
+            let at = self.items.unix_nano(last);
+            self.sink.push(&Item { gpu: Some(gpu), pid: Some(pid), ..Item::event(at, event::PROCESS_END) });
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.watch.see(record);
+        let at = self.items.unix_nano(record.at);
+        if let Some(seen) = self.processes.see(record, at) {
+            self.sink.push(&seen);
+        }
+        let sink = &mut self.sink;
+        self.items.give(record, |item| sink.push(&item));
+    }
+
+    /// Tells that the recording goes on, and how many records it lacks.
+    fn heartbeat(&mut self) {
+        let lost = self.background.lost() + self.sink.lost();
+        if lost > self.lost {
+            self.processes.lost_sight(monotonic());
+        }
+        self.lost = lost;
+        let item = self.lost_so_far();
+        self.sink.push(&item);
+    }
+
+    fn lost_so_far(&self) -> Item {
+        self.sink.progress().lost.store(self.lost, Relaxed);
+        Item { value: Some(self.lost as f64), ..Item::event(self.clock.unix_nano(), event::LOST) }
+    }
+}

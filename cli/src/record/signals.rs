@@ -1,0 +1,97 @@
+//! Signals: taken one by one in the main thread, so that none ends this program at the wrong moment.
+
+use std::{os::fd::AsFd as _, time::Duration};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{SigHandler, SigSet, Signal, kill, signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+    unistd::Pid,
+};
+
+/// What ends a recording without a command.
+const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+/// What is passed on to the command besides.
+const PASSED_ON: [Signal; 3] = [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// The signals that are blocked in all threads from here on, and wait here.
+pub struct Signals {
+    waiting: SignalFd,
+    /// What was blocked before: what the command is started with.
+    pub mask_before: SigSet,
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Came {
+    pub signal: Signal,
+    /// The process that sent it; `None` of the kernel's: Ctrl-C is told to all processes of the terminal's foreground.
+    pub sender: Option<u32>,
+}
+
+impl Signals {
+    /// Blocks them. Threads that were started before would take them all the same, so nobody may have started one.
+    pub fn block(has_command: bool) -> Result<Self, Errno> {
+        // Whoever started this may have ignored SIGCHLD; then no child could be waited for.
+        // SAFETY: it is no handler that is set.
+        let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+        let ignored = ignored();
+        let passed_on = PASSED_ON.iter().filter(|_| has_command);
+        // What was ignored stays so, as `nohup` wants it: a blocked signal would wait here although it is ignored.
+        let wanted = ENDING.iter().chain(passed_on).filter(|signal| ignored >> (**signal as i32 - 1) & 1 == 0);
+        let mut taken: SigSet = wanted.copied().collect();
+        taken.add(Signal::SIGCHLD);
+        let waiting = SignalFd::with_flags(&taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        // A file that grows too large is an error of the write then.
+        taken.add(Signal::SIGXFSZ);
+        // A live line in the background must not stop this program.
+        taken.add(Signal::SIGTTOU);
+        let mask_before = SigSet::thread_get_mask()?;
+        taken.thread_block()?;
+        Ok(Self { waiting, mask_before })
+    }
+
+    /// Gives the signals that came, and waits so long for the first.
+    pub fn wait(&self, at_most: Duration) -> Vec<Came> {
+        let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+        // Whether it failed or not, what there is is read.
+        let _ = poll(&mut [PollFd::new(self.waiting.as_fd(), PollFlags::POLLIN)], timeout);
+        let mut came = Vec::new();
+        while let Ok(Some(info)) = self.waiting.read_signal() {
+            // Codes of 0 and below are of signals that a process sent.
+            let sender = (info.ssi_code <= 0).then_some(info.ssi_pid);
+            if let Ok(signal) = Signal::try_from(info.ssi_signo as i32) {
+                came.push(Came { signal, sender });
+            }
+        }
+        came
+    }
+}
+
+/// The signals that this program ignores, as the kernel tells: a bit each.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+}
+
+impl Came {
+    /// Whether it asks to end, or is for the command to judge.
+    pub fn is_request(self) -> bool {
+        self.signal != Signal::SIGCHLD
+    }
+
+    /// The exit status of who is ended by it, as a shell gives it.
+    pub fn status(self) -> u8 {
+        128 + self.signal as i32 as u8
+    }
+
+    /// Sends it on.
+    pub fn pass_on(self, to: u32) {
+        // It may have ended.
+        let _ = kill(Pid::from_raw(to as i32), self.signal);
+    }
+}

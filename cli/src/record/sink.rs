@@ -1,0 +1,115 @@
+//! Where items go: into the file, and into the sum. Whatever becomes of the file, the sum is made.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use igpu::Escaped;
+use igpu_recording::{Encoder, Item, SummaryBuilder, Writer};
+
+use super::{prepare::Output, tell::Tell};
+
+/// What the recorder has done so far, for the main thread: it cannot ask while the recorder waits for a disk.
+#[derive(Default)]
+pub struct Progress {
+    summary: Mutex<SummaryBuilder>,
+    pub items: AtomicU64,
+    pub bytes: AtomicU64,
+    pub lost: AtomicU64,
+}
+
+impl Progress {
+    pub fn summary(&self) -> MutexGuard<'_, SummaryBuilder> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file and the sum.
+pub struct Sink<'a> {
+    writer: Writer,
+    /// The file once more, to see whether it is still in its directory.
+    file: Option<File>,
+    name: String,
+    progress: &'a Progress,
+    tell: Tell,
+    /// Whether the last flush failed.
+    fails: bool,
+    is_removed: bool,
+}
+
+impl<'a> Sink<'a> {
+    pub fn new(output: Output, encoder: Box<dyn Encoder>, progress: &'a Progress, tell: Tell) -> Self {
+        let is_file = output.file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 0);
+        let file = output.file.try_clone().ok().filter(|_| is_file);
+        let (name, writer) = (shown(&output.path), Writer::new(output.file, encoder));
+        Self { writer, file, name, progress, tell, fails: false, is_removed: false }
+    }
+
+    pub fn push(&mut self, item: &Item) {
+        self.sum(item);
+        self.progress.items.fetch_add(u64::from(self.writer.push(item)), Relaxed);
+    }
+
+    /// Takes an item into the sum alone.
+    pub fn sum(&self, item: &Item) {
+        self.progress.summary().see(item);
+    }
+
+    pub fn progress(&self) -> &Progress {
+        self.progress
+    }
+
+    /// Items that the file did not take, because there was no room for them to wait.
+    pub fn lost(&self) -> u64 {
+        self.writer.lost()
+    }
+
+    /// Items that are not in the file yet.
+    pub fn waiting(&self) -> u64 {
+        self.writer.waiting()
+    }
+
+    /// Writes what there is. The first failure is told, and when it works again.
+    pub fn flush(&mut self) {
+        let flushed = self.writer.flush();
+        self.wrote(flushed);
+    }
+
+    /// Writes what is left and what completes the file; whether all is there.
+    pub fn finish(&mut self) -> bool {
+        let finished = self.writer.finish();
+        self.wrote(finished);
+        !self.fails && !self.is_removed
+    }
+
+    fn wrote(&mut self, result: io::Result<()>) {
+        self.progress.bytes.store(self.writer.len(), Relaxed);
+        let name = &self.name;
+        match &result {
+            Err(error) if !self.fails => {
+                self.tell.say(&format!("{name} could not be written ({error}); it is tried again each second"));
+            }
+            Ok(()) if self.fails => self.tell.say(&format!("{name} is written again")),
+            _ => {}
+        }
+        self.fails = result.is_err();
+        let is_gone = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if !self.is_removed && self.file.as_ref().is_some_and(is_gone) {
+            self.is_removed = true;
+            self.tell
+                .say(&format!("{name} was removed while it was written; what is recorded will be gone at the end"));
+        }
+    }
+}
+
+/// A path as people may see it.
+pub fn shown(path: &Path) -> String {
+    Escaped(&path.to_string_lossy()).to_string()
+}
