@@ -1,4 +1,4 @@
-//! A process's name, read without the heap: a call of the driver must not disturb a client's allocator.
+//! A process's name and its children, read without the heap: a call of the driver must not disturb a client's allocator.
 
 use std::fmt;
 use std::io::Write;
@@ -24,6 +24,69 @@ pub(crate) fn command(pid: u32, buffer: &mut [u8]) -> Option<&[u8]> {
     Some(buffer[..length].trim_ascii_end())
 }
 
+/// As many processes as are looked up at once; more are left out.
+const MOST: usize = 64;
+
+/// Some processes.
+#[derive(Clone, Copy)]
+pub(crate) struct Pids {
+    pids: [u32; MOST],
+    len: usize,
+}
+
+impl Pids {
+    pub(crate) fn one(pid: u32) -> Self {
+        let mut pids = Self { pids: [0; MOST], len: 0 };
+        pids.push(pid);
+        pids
+    }
+
+    /// The children of a process's main thread, oldest first: those that it started, and orphans that it adopted.
+    pub(crate) fn children(pid: u32) -> Self {
+        let mut pids = Self { pids: [0; MOST], len: 0 };
+        pids.add_children(pid);
+        pids
+    }
+
+    /// Its children, theirs, and so on.
+    pub(crate) fn descendants(pid: u32) -> Self {
+        let mut pids = Self::children(pid);
+        let mut place = 0;
+        while place < pids.len {
+            pids.add_children(pids.pids[place]);
+            place += 1;
+        }
+        pids
+    }
+
+    /// Only so many of them.
+    pub(crate) fn first(mut self, most: usize) -> Self {
+        self.len = self.len.min(most);
+        self
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = u32> + Clone {
+        (0..self.len).map(move |place| self.pids[place])
+    }
+
+    fn push(&mut self, pid: u32) {
+        if self.len < MOST {
+            self.pids[self.len] = pid;
+            self.len += 1;
+        }
+    }
+
+    fn add_children(&mut self, pid: u32) {
+        let (mut file, mut buffer) = ([0u8; 32], [0u8; 11 * MOST]);
+        let file = print(&mut file, format_args!("task/{pid}/children"));
+        let length = read(pid, file, &mut buffer).unwrap_or(0);
+        // The list ends with a space; without one, its last number is cut.
+        let end = buffer[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+        let numbers = buffer[..end].split(|byte| *byte == b' ');
+        numbers.filter_map(|number| std::str::from_utf8(number).ok()?.parse().ok()).for_each(|pid| self.push(pid));
+    }
+}
+
 fn read(pid: u32, file: &str, buffer: &mut [u8]) -> Option<usize> {
     let mut path = [0u8; 48];
     let path = print(&mut path, format_args!("/proc/{pid}/{file}\0"));
@@ -37,4 +100,29 @@ fn read(pid: u32, file: &str, buffer: &mut [u8]) -> Option<usize> {
     // SAFETY: ours, and closed once.
     unsafe { libc::close(opened) };
     usize::try_from(got).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pids;
+    use std::process::Command;
+
+    #[test]
+    fn a_tree_is_found_from_its_root() {
+        // A process with one child that has two, which tell when they are there.
+        let tree = "sh -c 'sleep 60 & sleep 60 & echo; wait' & wait";
+        let mut root = Command::new("sh").args(["-c", tree]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Read::read_exact(root.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let children: Vec<u32> = Pids::children(root.id()).iter().collect();
+        let descendants: Vec<u32> = Pids::descendants(root.id()).iter().collect();
+        for pid in &descendants {
+            // SAFETY: it takes numbers, and the process is of this test.
+            unsafe { libc::kill(*pid as i32, libc::SIGKILL) };
+        }
+        root.wait().unwrap();
+        assert_eq!((children.len(), descendants.len()), (1, 3), "{children:?} {descendants:?}");
+        assert_eq!(descendants[0], children[0]);
+        assert_eq!(Pids::children(root.id()).iter().count(), 0, "it is gone");
+        assert_eq!(Pids::descendants(root.id()).first(1).iter().count(), 0);
+    }
 }

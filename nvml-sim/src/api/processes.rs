@@ -3,6 +3,7 @@
 use super::memory::bytes;
 use crate::call::{Answer, Call, Target};
 use crate::clock;
+use crate::proc::Pids;
 use crate::scenario::model::{Amount, Kind, Pid, Process};
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT,
@@ -91,14 +92,18 @@ pub(crate) fn running(target: Target, ns: u64) -> impl Iterator<Item = Entry<'st
         in_time && target.instance.is_none_or(|instance| (process.gi, process.ci) == (instance.gi, instance.ci))
     };
     gpu.process.iter().filter(here).flat_map(|process| {
-        let first = match process.pid {
-            Pid::Number(number) => number,
-            // SAFETY: getpid and getppid take nothing and cannot fail. Asked anew, as a client may have forked.
-            Pid::Caller => unsafe { libc::getpid() as u32 },
-            // SAFETY: as above.
-            Pid::Parent => unsafe { libc::getppid() as u32 },
+        // SAFETY: getpid and getppid take nothing and cannot fail. Asked anew, as a client may have forked.
+        let (caller, parent) = unsafe { (libc::getpid() as u32, libc::getppid() as u32) };
+        let pids = match process.pid {
+            Pid::Number(number) => Pids::one(number),
+            Pid::Caller => Pids::one(caller),
+            Pid::Parent => Pids::one(parent),
+            Pid::Child => Pids::children(caller).first(1),
+            Pid::Descendants => Pids::descendants(caller),
         };
-        (0..process.repeat).map(move |nth| Entry { pid: first.wrapping_add(nth), process })
+        let repeated =
+            move |first: u32| (0..process.repeat).map(move |nth| Entry { pid: first.wrapping_add(nth), process });
+        pids.iter().flat_map(repeated)
     })
 }
 
@@ -148,7 +153,10 @@ unsafe fn write(call: &Call, target: Target, kind: Kind, stride: usize, count: *
             place = place.add(stride);
         }
     };
-    for entry in entries {
+    // Children may have come or gone since they were counted.
+    let mut written = grown;
+    for entry in entries.take((needed - grown) as usize) {
+        written += 1;
         let memory = match entry.process.memory {
             Amount::Mib(mib) => bytes(mib),
             Amount::Unavailable => u64::MAX,
@@ -158,5 +166,6 @@ unsafe fn write(call: &Call, target: Target, kind: Kind, stride: usize, count: *
     for nth in 0..grown {
         one(GROWN_PID + nth, bytes(1.0), u32::MAX, u32::MAX);
     }
+    *count = written;
     Ok(())
 }

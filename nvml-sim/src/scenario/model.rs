@@ -484,7 +484,8 @@ impl Default for Samples {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Process {
-    /// A number, `"self"` or `"parent"`.
+    /// A number, or a word for what is looked up at each call: `"self"`, `"parent"`, `"child"` (the oldest that the
+    /// caller's main thread started or adopted; none while there is none), `"descendants"` (all these, with theirs).
     pub pid: Pid,
     /// So many processes, with pids counting up.
     pub repeat: u32,
@@ -527,6 +528,8 @@ pub(crate) enum Pid {
     Number(u32),
     Caller,
     Parent,
+    Child,
+    Descendants,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -11,7 +11,7 @@ impl<'de> Deserialize<'de> for Pid {
             type Value = Pid;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a pid, \"self\" or \"parent\"")
+                f.write_str("a pid, \"self\", \"parent\", \"child\" or \"descendants\"")
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Pid, E> {
@@ -22,6 +22,8 @@ impl<'de> Deserialize<'de> for Pid {
                 match value {
                     "self" => Ok(Pid::Caller),
                     "parent" => Ok(Pid::Parent),
+                    "child" => Ok(Pid::Child),
+                    "descendants" => Ok(Pid::Descendants),
                     _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
                 }
             }

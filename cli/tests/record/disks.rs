@@ -1,0 +1,160 @@
+//! Disks that are full, slow, gone, and a program that is ended in the midst of it.
+
+use std::{os::unix::process::CommandExt as _, thread};
+
+use nix::{sys::stat::Mode, unistd::mkfifo};
+
+use super::*;
+
+/// A GPU whose values change at each reading: much to write.
+const BUSY: &str = r#"
+[[gpu]]
+count = 4
+memory = { total_mib = 8192, used_mib = { ramp = { from = 0, to = 8000, period_s = 60 } } }
+process = []
+"#;
+
+#[test]
+fn what_cannot_be_written_is_said_before_the_command_is_run() {
+    let place = Place::new(STEADY);
+    fs::create_dir(place.path("dir.csv")).unwrap();
+    for name in ["/nowhere/x.csv", "dir.csv"] {
+        let end = end(place.record_script(&format!("-o {name}"), "touch ran"));
+        assert_eq!((end.code(), end.stdout.as_str()), (Some(1), ""), "{name}");
+        let said = format!("igpu: {name} could not be written (");
+        assert!(end.stderr.starts_with(&said) && end.stderr.lines().count() == 1, "{}", end.stderr);
+    }
+    assert!(!place.path("ran").exists());
+}
+
+#[test]
+fn a_program_that_is_killed_leaves_a_whole_file() {
+    let ends = [700, 1500, 2300, 3100].map(|milliseconds| thread::spawn(move || killed_after(milliseconds)));
+    ends.into_iter().for_each(|end| end.join().unwrap());
+}
+
+fn killed_after(milliseconds: u64) {
+    let place = Place::new(BUSY);
+    let mut igpu =
+        place.record("-o x.jsonl --duration 20").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("something is written", || size(&place.path("x.jsonl")) > 0);
+    thread::sleep(Duration::from_millis(milliseconds));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    igpu.kill().unwrap();
+    igpu.wait().unwrap();
+    let items = place.items("x.jsonl");
+    let behind = now.as_secs_f64() - items.iter().map(|item| item.at).max().unwrap() as f64 / 1e9;
+    assert!(!ended_in_order(&items));
+    assert!(behind < 1.4, "killed after {milliseconds} ms, it lacks {behind} s");
+}
+
+#[test]
+fn a_file_that_may_not_grow_keeps_what_it_holds_and_the_command_goes_on() {
+    let place = Place::new(BUSY);
+    let record = place.record_script("-o x.csv", "sleep 3.3; exit 4");
+    let mut limited = Command::new("sh");
+    // 16 KiB; POSIX counts in 512 bytes.
+    limited.args(["-c", "ulimit -f 32; exec \"$0\" \"$@\""]).arg(record.get_program()).args(record.get_args());
+    limited.current_dir(place.directory.path()).stdin(Stdio::null());
+    let end = end(limited);
+    assert_eq!(end.code(), Some(4), "{}", end.stderr);
+    let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(said.len() == 1 && said[0].contains("x.csv could not be written (File too large"), "{said:?}");
+    let length = size(&place.path("x.csv"));
+    assert!((1..=16_384).contains(&length), "{length}");
+    assert!(place.items("x.csv").len() > 10);
+}
+
+#[test]
+fn a_full_disk_is_said_once_and_is_no_affair_of_the_commands() {
+    let place = Place::new(STEADY);
+    let end = end(place.record_script("-o /dev/full --format csv", "sleep 2.2; echo done; exit 4"));
+    assert_eq!((end.code(), end.stdout.as_str()), (Some(4), "done\n"));
+    let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(said.len() == 1 && said[0].contains("/dev/full could not be written (No space left"), "{said:?}");
+    let alone = super::end(place.record("-o /dev/full --format csv --duration 0.3"));
+    assert_eq!(alone.code(), Some(1), "nothing was recorded: {}", alone.stderr);
+}
+
+#[test]
+fn a_disk_that_has_room_again_is_written_again() {
+    let place = Place::new(BUSY);
+    fs::create_dir(place.path("disk")).unwrap();
+    let disk = place.path("disk");
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(&disk).stderr(Stdio::null()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: a file system cannot be mounted here");
+        return;
+    }
+    // Room for a second or two is left.
+    fs::write(disk.join("ballast"), vec![0; (2 << 20) - (24 << 10)]).unwrap();
+    let igpu = place.record("-o disk/x.csv --duration 20").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut igpu = igpu.unwrap();
+    let mut stderr = BufReader::new(igpu.stderr.take().unwrap());
+    let mut line = |starts: &str| {
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.starts_with(starts), "{line}");
+    };
+    line("igpu: disk/x.csv could not be written (No space left");
+    let held = place.items("disk/x.csv").len();
+    fs::remove_file(disk.join("ballast")).unwrap();
+    line("igpu: disk/x.csv is written again");
+    send(Signal::SIGINT, &igpu);
+    let status = igpu.wait().unwrap();
+    let items = place.items("disk/x.csv");
+    assert!(Command::new("umount").arg("-l").arg(&disk).status().unwrap().success());
+    assert!(status.code() == Some(0) && ended_in_order(&items), "{status}");
+    assert!(items.len() > held && lost(&items) == 0.0, "{held} and {} items", items.len());
+}
+
+#[test]
+fn a_file_that_is_removed_is_missed() {
+    let place = Place::new(STEADY);
+    let script = "sleep 0.3; rm x.csv; sleep 1.5; exit 4";
+    let end = end(place.record_script("-o x.csv", script));
+    assert_eq!(end.code(), Some(4));
+    let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(said.len() == 1 && said[0].contains("x.csv was removed"), "{said:?}");
+}
+
+/// Starts a recording into a pipe, of much, and gives the pipe's other end when it has begun.
+fn into_pipe(place: &Place, script: &str) -> (Child, File) {
+    mkfifo(&place.path("pipe"), Mode::S_IRWXU).unwrap();
+    let args =
+        "-o pipe --format csv --rate 10000 --metrics gpu.memory.used,gpu.power,gpu.energy,gpu.clock.sm,gpu.utilization";
+    let mut command = place.record_script(args, script);
+    let igpu = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Waits for the writer, as the writer waits for a reader.
+    let reader = File::open(place.path("pipe")).unwrap();
+    (igpu, reader)
+}
+
+#[test]
+fn records_that_a_slow_disk_loses_are_counted() {
+    let place = Place::new(BUSY);
+    let (igpu, mut reader) = into_pipe(&place, "sleep 6; exit 4");
+    thread::sleep(Duration::from_secs(5));
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    let end = finished(igpu);
+    assert_eq!(end.code(), Some(4), "{}", end.stderr);
+    fs::write(place.path("x.csv"), bytes).unwrap();
+    let items = place.items("x.csv");
+    assert!(ended_in_order(&items) && lost(&items) > 1000.0, "{} lost", lost(&items));
+    assert!(named(&items, event::RECORDS_LOST).map(|item| item.value.unwrap()).sum::<f64>() <= lost(&items));
+}
+
+#[test]
+fn a_disk_that_never_answers_does_not_hold_the_end_up_for_ever() {
+    let place = Place::new(BUSY);
+    let (igpu, reader) = into_pipe(&place, "sleep 2; exit 4");
+    let begin = Instant::now();
+    let end = finished(igpu);
+    let took = begin.elapsed();
+    assert_eq!(end.code(), Some(4), "{}", end.stderr);
+    assert!((Duration::from_secs(5)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    assert!(end.stderr.contains("pipe was not finished, as its disk does not answer"), "{}", end.stderr);
+    drop(reader);
+}

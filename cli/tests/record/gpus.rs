@@ -1,0 +1,86 @@
+//! What becomes of GPUs while they are recorded, and whether the values are right.
+
+use super::*;
+
+#[test]
+fn values_are_the_simulators_and_energy_is_right_within_one_refresh() {
+    let place = Place::new(STEADY);
+    let end = end(place.record("-o x.csv --duration 3"));
+    assert_eq!(end.code(), Some(0), "{}", end.stderr);
+    let items = place.items("x.csv");
+    let head = header(&items);
+    assert_eq!((head.igpu_version.as_str(), head.rate_hz, head.processes), (env!("CARGO_PKG_VERSION"), None, false));
+    assert_eq!(head.series.len(), 18);
+    let [gpu] = &head.gpus[..] else { panic!("{head:?}") };
+    assert_eq!((gpu.index, gpu.name.as_deref()), (0, Some("Steady")));
+    assert_eq!((gpu.memory_total, gpu.power_limit), (Some(8192 << 20), Some(250.0)));
+    // What does not change is written once.
+    let written = |key| values(&items, key).iter().map(|(_, value)| *value).collect::<Vec<_>>();
+    assert_eq!(written("hw.gpu.utilization{hw.gpu.task=general}"), [0.4]);
+    assert_eq!(written("hw.power"), [200.0]);
+    assert_eq!(written("hw.gpu.memory.usage"), [1000.0 * f64::from(1 << 20)]);
+    assert_eq!(written("hw.gpu.memory.limit"), [8192.0 * f64::from(1 << 20)]);
+    let energy = values(&items, "hw.energy");
+    let ((begin, first), (end, last)) = (energy[0], energy[energy.len() - 1]);
+    let (seconds, joules) = ((end - begin) as f64 / 1e9, last - first);
+    assert!(seconds > 2.5 && (joules - 200.0 * seconds).abs() <= 200.0 * 0.1, "{joules} J in {seconds} s");
+    assert!(lost(&items) == 0.0 && named(&items, event::LOST).count() >= 3, "a heartbeat each second");
+}
+
+#[test]
+fn a_rate_is_kept_to_whatever_the_sensors_do() {
+    let changing =
+        "utilization = { gpu = { sine = { mean = 50, amplitude = 40, period_s = 1 } } }\npower = { supported = false }";
+    let place = Place::new(&format!("[[gpu]]\n{changing}\nprocess = []"));
+    let end = end(place.record("-o x.csv --duration 2 --rate 20 --metrics gpu.utilization"));
+    assert_eq!(end.code(), Some(0), "{}", end.stderr);
+    let items = place.items("x.csv");
+    assert_eq!((header(&items).rate_hz, header(&items).series.len()), (Some(20.0), 1));
+    // Two in a row that are the same are one; a busy machine leaves some out.
+    let count = values(&items, "hw.gpu.utilization{hw.gpu.task=general}").len();
+    assert!((25..=41).contains(&count), "{count}");
+    assert_eq!(named(&items, event::CADENCE_CHANGED).count(), 0);
+}
+
+#[test]
+fn a_lost_gpu_is_told_once_and_what_was_recorded_of_it_stays() {
+    let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nat_s = 1\n"));
+    let end = end(place.record_script("-o x.csv", "sleep 2.5; exit 3"));
+    assert_eq!((end.code(), end.stdout.as_str()), (Some(3), ""));
+    let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert_eq!(
+        said,
+        ["igpu: GPU 1 is lost (NVML_ERROR_GPU_IS_LOST (15)); what was recorded of it stays, and it is tried again"]
+    );
+    let items = place.items("x.csv");
+    let gone = the(&items, event::GPU_LOST);
+    assert_eq!((gone.gpu, gone.value), (Some(1), Some(15.0)));
+    let last = |gpu| items.iter().rfind(|item| item.gpu == Some(gpu) && item.event_name().is_none()).unwrap().at;
+    assert!(last(1) <= gone.at && last(0) > gone.at + 1_000_000_000);
+    assert!(ended_in_order(&items));
+}
+
+#[test]
+fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
+    let place = Place::new(&format!("{STEADY}\n[[fault]]\ngpu = 0\nat_s = 1\nhang = true\n"));
+    let begin = Instant::now();
+    let end = end(place.record_script("-o x.csv", "sleep 4; echo done; exit 3"));
+    assert_eq!((end.code(), end.stdout.as_str()), (Some(3), "done\n"), "{}", end.stderr);
+    assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
+    let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(said.len() == 1 && said[0].contains("a driver call about GPU 0 has not returned for 2 s"), "{said:?}");
+    let items = place.items("x.csv");
+    assert_eq!(the(&items, event::GPU_HUNG).gpu, Some(0));
+    assert!(ended_in_order(&items) && values(&items, "hw.energy").len() > 5);
+}
+
+#[test]
+fn a_driver_that_dies_is_told_in_one_sentence() {
+    let place = Place::new(&format!("{STEADY}\n[[fault]]\nat_s = 1\nreturn = 999\n"));
+    let end = end(place.record("-o x.csv --duration 4"));
+    assert_eq!(end.code(), Some(0), "what there was is in the file: {}", end.stderr);
+    let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(said.len() == 1 && said[0].contains("GPU 0") && said[0].contains("NVML_ERROR_UNKNOWN (999)"), "{said:?}");
+    let items = place.items("x.csv");
+    assert!(named(&items, event::METRIC_RESTS).count() > 3 && ended_in_order(&items));
+}

@@ -1,0 +1,163 @@
+//! `igpu record` as its user has it: real processes, real signals, real disks that fail.
+
+mod children;
+mod disks;
+mod gpus;
+mod signals;
+mod terminal;
+mod usage;
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use igpu_recording::{Header, Item, event, read};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// One GPU that draws 200 W, with an energy counter that refreshes each 100 ms, and calls that cost nothing.
+const STEADY: &str = r#"
+[[gpu]]
+name = "Steady"
+memory = { total_mib = 8192, used_mib = 1000 }
+power = { draw_w = 200, energy_refresh_ms = 100, limits = { current = 250, min = 100, max = 300, default = 250 } }
+utilization = { gpu = 40, memory = 10 }
+process = []
+"#;
+
+/// A directory with a scenario, for one test.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(scenario: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("scenario.toml"), scenario).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// `igpu record` in this directory, with these arguments, by words.
+    fn record(&self, args: &str) -> Command {
+        self.record_and(args, [] as [&str; 0])
+    }
+
+    /// `igpu record` of a script.
+    fn record_script(&self, args: &str, script: &str) -> Command {
+        self.record_and(args, ["--", "sh", "-c", script])
+    }
+
+    fn record_and<S: AsRef<OsStr>>(&self, args: &str, more: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_igpu"));
+        for name in ["IGPU_NVML_LIBRARY", "CUDA_VISIBLE_DEVICES", "NVML_SIM_SCENARIO"] {
+            command.env_remove(name);
+        }
+        command.current_dir(self.directory.path()).stdin(Stdio::null());
+        command.args(["record", "--simulate=./scenario.toml"]).args(args.split_whitespace()).args(more);
+        command
+    }
+
+    /// The items of a recording that is whole, though it may not have ended in order.
+    #[track_caller]
+    fn items(&self, name: &str) -> Vec<Item> {
+        let items: Result<Vec<Item>, _> = read(&self.path(name)).expect("a recording").collect();
+        items.expect("it is whole")
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct End {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+impl End {
+    fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+#[track_caller]
+fn end(mut command: Command) -> End {
+    finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("igpu"))
+}
+
+#[track_caller]
+fn finished(child: Child) -> End {
+    let output = child.wait_with_output().expect("igpu");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let end = End { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) };
+    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
+    end
+}
+
+/// Starts it with pipes, and waits for the line that its command prints when it is ready.
+fn started(mut command: Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("igpu");
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, stdout)
+}
+
+fn send(signal: Signal, to: &Child) {
+    kill(Pid::from_raw(to.id() as i32), signal).unwrap();
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it never was so: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn header(items: &[Item]) -> Header {
+    items[0].header().expect("the first item says what is recorded")
+}
+
+fn named<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<Item = &'a Item> {
+    items.iter().filter(move |item| item.event_name() == Some(name))
+}
+
+#[track_caller]
+fn the<'a>(items: &'a [Item], name: &'a str) -> &'a Item {
+    let found: Vec<&Item> = named(items, name).collect();
+    assert_eq!(found.len(), 1, "{name}: {found:?}");
+    found[0]
+}
+
+/// The values of a series, with when they were so.
+fn values(items: &[Item], key: &str) -> Vec<(u64, f64)> {
+    let of_series = items.iter().filter(|item| item.event_name().is_none() && item.series().unwrap().key() == key);
+    of_series.map(|item| (item.at, item.value.unwrap())).collect()
+}
+
+fn ended_in_order(items: &[Item]) -> bool {
+    items.last().and_then(Item::event_name) == Some(event::END)
+}
+
+/// The last number of records lost that was told.
+fn lost(items: &[Item]) -> f64 {
+    named(items, event::LOST).last().expect("a heartbeat").value.unwrap()
+}

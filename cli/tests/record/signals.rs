@@ -1,0 +1,105 @@
+//! Signals to igpu, and what they do to the command.
+
+use super::*;
+
+/// Waits out signals, one line for each, until its time is over.
+const COUNTS: &str = "trap 'echo int' INT; trap 'echo term' TERM; trap 'echo hup' HUP; trap 'echo usr1' USR1
+    echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done; exit 7";
+
+#[test]
+fn signals_to_igpu_alone_are_passed_on_once() {
+    let place = Place::new(STEADY);
+    let (igpu, mut stdout) = started(place.record_script("-o x.csv", COUNTS));
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
+        send(signal, &igpu);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let mut heard = String::new();
+    stdout.read_to_string(&mut heard).unwrap();
+    let end = finished(igpu);
+    assert_eq!((heard.as_str(), end.code()), ("term\nint\nhup\nusr1\n", Some(7)), "{}", end.stderr);
+    let items = place.items("x.csv");
+    assert!(ended_in_order(&items));
+    assert_eq!(the(&items, event::COMMAND_END).value, Some(7.0));
+}
+
+#[test]
+fn a_command_that_signals_its_group_is_not_told_again() {
+    let place = Place::new(STEADY);
+    let script = "trap 'echo term' TERM; echo ready; sleep 0.3; kill -TERM 0; sleep 0.5; exit 7";
+    let mut command = place.record_script("-o x.csv", script);
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let (igpu, mut stdout) = started(command);
+    let mut heard = String::new();
+    stdout.read_to_string(&mut heard).unwrap();
+    let end = finished(igpu);
+    assert_eq!((heard.as_str(), end.code()), ("term\n", Some(7)), "{}", end.stderr);
+    assert!(ended_in_order(&place.items("x.csv")));
+}
+
+#[test]
+fn a_command_that_a_signal_ends_ends_the_recording() {
+    let place = Place::new(STEADY);
+    let (igpu, _stdout) = started(place.record_script("-o x.csv", "echo ready; exec sleep 30"));
+    send(Signal::SIGTERM, &igpu);
+    assert_eq!(finished(igpu).code(), Some(143));
+    let items = place.items("x.csv");
+    assert!(ended_in_order(&items));
+    assert_eq!(the(&items, event::COMMAND_END).value, Some(143.0));
+}
+
+#[test]
+fn without_a_command_signals_end_it_in_order() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let place = Place::new(STEADY);
+        let igpu =
+            place.record("-o x.csv --duration 20").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("something is written", || size(&place.path("x.csv")) > 0);
+        send(signal, &igpu);
+        let end = finished(igpu);
+        assert_eq!(end.code(), Some(0), "{signal}: {}", end.stderr);
+        let items = place.items("x.csv");
+        assert!(ended_in_order(&items));
+        assert_eq!((header(&items).command, lost(&items)), (None, 0.0));
+    }
+}
+
+#[test]
+fn what_was_ignored_before_stays_ignored() {
+    let place = Place::new(STEADY);
+    let mut nohup = Command::new("nohup");
+    let record = place.record("-o x.csv --duration 2");
+    nohup.arg(record.get_program()).args(record.get_args()).current_dir(place.directory.path());
+    let igpu = nohup.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("something is written", || size(&place.path("x.csv")) > 0);
+    send(Signal::SIGHUP, &igpu);
+    assert_eq!(finished(igpu).code(), Some(0));
+    let items = place.items("x.csv");
+    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
+    assert!(seconds > 1.9, "it was ended after {seconds} s");
+}
+
+#[test]
+fn a_driver_that_hangs_at_the_start_does_not_hold_signals_up() {
+    let place = Place::new(&format!("{STEADY}\n[[fault]]\nfunction = \"nvmlDeviceGetCount_v2\"\nhang = true\n"));
+    let mut command = place.record_script("-o x.csv", "echo never");
+    let igpu = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    send(Signal::SIGINT, &igpu);
+    let end = finished(igpu);
+    assert_eq!((end.status.code(), end.status.signal(), end.stdout.as_str()), (Some(130), None, ""));
+    assert!(!place.path("x.csv").exists());
+}
+
+#[test]
+fn a_duration_ends_the_recording_but_not_the_command() {
+    let place = Place::new(STEADY);
+    let begin = Instant::now();
+    let end = end(place.record_script("-o x.csv --duration 0.5s", "sleep 2; echo done; exit 4"));
+    assert_eq!((end.code(), end.stdout.as_str()), (Some(4), "done\n"), "{}", end.stderr);
+    assert!(begin.elapsed() >= Duration::from_secs(2));
+    let items = place.items("x.csv");
+    assert!(ended_in_order(&items) && named(&items, event::COMMAND_END).next().is_none());
+    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
+    assert!((0.5..1.5).contains(&seconds), "{seconds}");
+}

@@ -1,0 +1,128 @@
+//! On a terminal: Ctrl-C, Ctrl-Z, and the live line.
+
+use std::{io::Write as _, os::unix::process::CommandExt as _, sync::mpsc};
+
+use nix::{libc, pty::openpty};
+
+use super::*;
+
+/// A terminal with a command in its foreground.
+struct Terminal {
+    keys: File,
+    child: Child,
+    pieces: mpsc::Receiver<Vec<u8>>,
+    text: String,
+}
+
+impl Terminal {
+    fn new(mut command: Command) -> Self {
+        let pty = openpty(None, None).unwrap();
+        let mut screen = File::from(pty.master.try_clone().unwrap());
+        let [a, b, c] = [(); 3].map(|()| pty.slave.try_clone().unwrap());
+        command.stdin(a).stdout(b).stderr(c);
+        // SAFETY: both calls may be made between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                libc::ioctl(0, libc::TIOCSCTTY, 0);
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        drop((command, pty.slave));
+        let (sender, pieces) = mpsc::channel();
+        // Ends when the last process has closed the terminal.
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(length @ 1..) = screen.read(&mut piece) {
+                if sender.send(piece[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { keys: pty.master.into(), child, pieces, text: String::new() }
+    }
+
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        let begin = Instant::now();
+        while !self.text.contains(text) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{text:?} never came: {:?}", self.text);
+            if let Ok(piece) = self.pieces.recv_timeout(Duration::from_millis(100)) {
+                self.text += &String::from_utf8_lossy(&piece);
+            }
+        }
+    }
+
+    fn press(&mut self, key: u8) {
+        self.keys.write_all(&[key]).unwrap();
+    }
+
+    /// How it ended, and all that was on the terminal.
+    fn end(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        drop(self.keys);
+        while let Ok(piece) = self.pieces.recv_timeout(Duration::from_secs(1)) {
+            self.text += &String::from_utf8_lossy(&piece);
+        }
+        (status, self.text)
+    }
+}
+
+const CTRL_C: u8 = 3;
+
+#[test]
+fn the_command_gets_ctrl_c_once_and_judges_it_itself() {
+    let place = Place::new(STEADY);
+    let script = "trap 'echo heard' INT; echo ready; sleep 5; sleep 0.7; exit 0";
+    let mut terminal = Terminal::new(place.record_script("-o x.csv", script));
+    terminal.wait_for("ready");
+    // The shell is to wait for its first sleep by then, which Ctrl-C ends.
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.press(CTRL_C);
+    let (status, text) = terminal.end();
+    assert_eq!((status.code(), text.matches("heard").count()), (Some(0), 1), "{text:?}");
+    let items = place.items("x.csv");
+    assert!(ended_in_order(&items));
+    let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| the(&items, name));
+    // The second sleep was not ended too.
+    let seconds = (end.at - start.at) as f64 / 1e9;
+    assert!((0.6..4.0).contains(&seconds) && end.value == Some(0.0), "{seconds} {end:?}");
+}
+
+#[test]
+fn without_a_command_ctrl_c_ends_it_and_a_line_shows_how_it_goes() {
+    let place = Place::new(STEADY);
+    let mut terminal = Terminal::new(place.record("-o x.csv --duration 20"));
+    terminal.wait_for("200 W, 40 % busy, ");
+    terminal.press(CTRL_C);
+    let (status, text) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{text:?}");
+    assert!(text.contains("recording 0:00:0") && text.contains(" records, "), "{text:?}");
+    // It is wiped off, before where the recording is stands there.
+    let after = text.rsplit("recording 0:00:0").next().unwrap();
+    assert!(after.contains("\u{1b}[2K") && after.contains("x.csv: "), "{text:?}");
+    assert!(ended_in_order(&place.items("x.csv")));
+}
+
+#[test]
+fn it_stops_and_goes_on_as_a_job() {
+    let place = Place::new(STEADY);
+    let igpu = env!("CARGO_BIN_EXE_igpu");
+    // A shell with job control, as users have it. The job is stopped, with its command, and goes on.
+    let command = "sh -c 'echo started; sleep 1.2; echo slept; exit 6'";
+    let script = format!(
+        "set -m; {igpu} record --simulate=./scenario.toml -o x.csv -- {command}; echo first $?; fg; echo then $?"
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(place.directory.path());
+    let mut terminal = Terminal::new(shell);
+    terminal.wait_for("started");
+    // Ctrl-Z.
+    terminal.press(26);
+    let (_, text) = terminal.end();
+    // 128 and SIGTSTP.
+    let [first, slept, then] = ["first 148", "slept", "then 6"].map(|word| text.find(word));
+    assert!(first.is_some() && first < slept && slept < then, "{text:?}");
+    assert!(ended_in_order(&place.items("x.csv")));
+}
