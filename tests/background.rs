@@ -37,6 +37,27 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
+fn what_comes_due_between_two_wakes_is_read_together() {
+    let driver = workstation();
+    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let cadences = [7, 11, 13].map(Duration::from_millis);
+    let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).wake_each(Duration::from_millis(50));
+    let builder = METRICS.iter().zip(cadences).fold(builder, |builder, (metric, each)| builder.cadence(*metric, each));
+    let begin = Instant::now();
+    let mut background = builder.build().unwrap().spawn(10_000).unwrap();
+    sleep(Duration::from_millis(600));
+    let ticks = background.ticks();
+    let most = begin.elapsed().as_millis() as u64 / 50 + 2;
+    assert!((2..=most).contains(&ticks), "{ticks} ticks; by themselves the metrics want some 250");
+    background.stop();
+    let mut counts = [0; 3];
+    while let Some(record) = background.pop() {
+        counts[METRICS.iter().position(|metric| record.metric() == Some(*metric)).unwrap()] += 1;
+    }
+    assert!(counts[0] >= 4 * ticks && counts.iter().all(|count| *count == counts[0]), "{counts:?} in {ticks} ticks");
+}
+
+#[test]
 fn it_samples_until_it_is_stopped() {
     let driver = workstation();
     let mut background = spawn(&driver, Duration::from_millis(2), 10_000);

@@ -19,6 +19,7 @@ pub struct SamplerBuilder {
     pub(super) leave_asleep: bool,
     pub(super) clocks: Clocks,
     pub(super) hang_after: u64,
+    pub(super) wake_each: u64,
 }
 
 /// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
@@ -51,6 +52,7 @@ impl SamplerBuilder {
             leave_asleep: false,
             clocks: Clocks::default(),
             hang_after: 50_000_000,
+            wake_each: 0,
         }
     }
 
@@ -147,6 +149,16 @@ impl SamplerBuilder {
     #[must_use]
     pub fn hang_after(mut self, patience: Duration) -> Self {
         self.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
+        self
+    }
+
+    /// In the background, wakes up no more often than this, and reads what has come due since all at once: a reading may
+    /// be so much late, which its stamp tells, and later ones are not shifted by it. Each metric of each GPU is due at its
+    /// own time, so that a sampler of many wakes a thousand times a second, and waking takes more of the processor than
+    /// the calls do. Nothing is waited for when this is not called. In the caller's own loop it is of no effect.
+    #[must_use]
+    pub fn wake_each(mut self, interval: Duration) -> Self {
+        self.wake_each = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         self
     }
 

@@ -73,6 +73,7 @@ pub struct Sampler {
     /// Room for so many processes a GPU.
     processes: usize,
     hang_after: u64,
+    wake_each: u64,
 }
 
 impl Sampler {
@@ -106,6 +107,7 @@ impl Sampler {
             next_due: 0,
             processes: builder.processes,
             hang_after: builder.hang_after,
+            wake_each: builder.wake_each,
         })
     }
 

@@ -29,6 +29,9 @@ const MOST: usize = 1 << 18;
 /// Readings a second of a metric that is read as its sensor refreshes: most have 20 or fewer, but more while the sampler
 /// learns.
 const HZ_OF_SENSORS: f64 = 25.0;
+/// Readings that come due within this are made together: most sensors refresh each 100 ms, and waking for each by itself
+/// would take more of the processor than all the rest.
+const WAKE_EACH: Duration = Duration::from_millis(10);
 /// How long the first readings may take before the command is started all the same.
 const FIRST_READINGS: Duration = Duration::from_millis(200);
 
@@ -115,10 +118,13 @@ pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     }
     let metrics = metrics::chosen(&args.metrics, args.processes);
     let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).leave_asleep(true);
-    if let Rate::Hz(hz) = args.rate {
-        let cadence = Duration::from_secs_f64(1.0 / hz);
-        builder = metrics.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)).budget(1.0);
-    }
+    builder = match args.rate {
+        Rate::Sensor => builder.wake_each(WAKE_EACH),
+        Rate::Hz(hz) => {
+            let cadence = Duration::from_secs_f64(1.0 / hz);
+            metrics.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)).budget(1.0)
+        }
+    };
     let header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
     // The last thing that can be waited for, so that a failure before it leaves no file behind.

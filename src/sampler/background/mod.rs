@@ -23,7 +23,7 @@ pub use reader::{Key, LatestReader};
 
 use self::{
     output::Output,
-    work::{Slot, Threads, Work},
+    work::{Limits, Slot, Threads, Work},
 };
 use super::{
     Record, Sampler,
@@ -139,12 +139,12 @@ impl Sampler {
     /// # Errors
     /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
     pub fn spawn(self, records: usize) -> Result<Background> {
-        let Self { gpus, budget, clocks, processes, hang_after, .. } = self;
+        let Self { gpus, budget, clocks, processes, hang_after, wake_each, .. } = self;
         let slots: Vec<Slot> = gpus.into_iter().map(|gpu| slot(gpu, clocks, processes, hang_after)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Output::new(shared.clone(), producer, budget);
-        let work = Arc::new(Work::new(slots, output, shared.clone(), clocks, hang_after));
+        let work = Arc::new(Work::new(slots, output, shared.clone(), clocks, Limits { hang_after, wake_each }));
         let (threads, kept_by_threads) = (work.threads(), Arc::downgrade(&work));
         let background = Background { shared, records: consumer, threads, work: kept_by_threads, stopped: None };
         work.start().map(|()| background)

@@ -38,14 +38,29 @@ pub(super) struct Slot {
     pub watch: Stopwatch,
 }
 
+/// What was asked for of the threads, in nanoseconds.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// A call that takes longer hangs.
+    pub hang_after: u64,
+    /// The time between two wakes at the least; 0: none.
+    pub wake_each: u64,
+}
+
+impl Limits {
+    /// When to wake for what is due then.
+    fn wake(&self, due: u64) -> u64 {
+        due.checked_next_multiple_of(self.wake_each).unwrap_or(due)
+    }
+}
+
 /// What the threads work on.
 pub(super) struct Work {
     shared: Arc<Shared>,
     slots: Vec<Mutex<Slot>>,
     output: Mutex<Output>,
     clocks: Clocks,
-    /// A call that takes longer hangs.
-    hang_after: u64,
+    limits: Limits,
     threads: Arc<Threads>,
 }
 
@@ -58,13 +73,13 @@ pub(super) struct Threads {
 }
 
 impl Work {
-    pub(super) fn new(slots: Vec<Slot>, output: Output, shared: Arc<Shared>, clocks: Clocks, hang_after: u64) -> Self {
+    pub(super) fn new(slots: Vec<Slot>, output: Output, shared: Arc<Shared>, clocks: Clocks, limits: Limits) -> Self {
         Self {
             shared,
             slots: slots.into_iter().map(Mutex::new).collect(),
             output: Mutex::new(output),
             clocks,
-            hang_after,
+            limits,
             threads: Arc::default(),
         }
     }
@@ -109,7 +124,7 @@ impl Work {
                 continue;
             }
             match self.tick(number, now, all) {
-                Some(next) => next_due = next,
+                Some(next) => next_due = self.limits.wake(next),
                 None => break,
             }
             self.shared.given.store(wanted, Release);
@@ -191,15 +206,15 @@ impl Work {
             let now = (self.clocks.monotonic)();
             let oldest = self.shared.oldest_call(|gpu| !gpu.hangs());
             match oldest {
-                Some((place, since)) if now.saturating_sub(since) >= self.hang_after => {
+                Some((place, since)) if now.saturating_sub(since) >= self.limits.hang_after => {
                     if self.overtake(number, place, since, now) {
                         return self.lead(number, false);
                     }
                 }
                 Some((_, since)) => {
-                    thread::park_timeout(Duration::from_nanos(since.saturating_add(self.hang_after) - now))
+                    thread::park_timeout(Duration::from_nanos(since.saturating_add(self.limits.hang_after) - now))
                 }
-                None => thread::park_timeout(Duration::from_nanos(self.hang_after)),
+                None => thread::park_timeout(Duration::from_nanos(self.limits.hang_after)),
             }
         }
     }
