@@ -50,9 +50,14 @@ pub struct RecordArgs {
 }
 
 impl RecordArgs {
-    /// The format that is asked for, from a recording's start on. Ends this program where none is, as clap does.
+    /// The format that is asked for, by name or by the file's.
+    pub fn format(&self) -> Option<Format> {
+        self.format.or_else(|| Format::of_path(&self.output))
+    }
+
+    /// Writes that format, from a recording's start on. Ends this program where none is asked for, as clap does.
     pub fn encoder(&self) -> Box<dyn Encoder> {
-        let Some(format) = self.format.or_else(|| Format::of_path(&self.output)) else {
+        let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
             wrong(&format!(
                 "the name {:?} says no format; end it with .perfetto-trace, .json, .csv, .jsonl or .parquet, or give --format",

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use igpu_recording::Summary;
+use igpu_recording::{Format, Summary};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{
@@ -41,27 +41,41 @@ pub fn show(options: &Options, args: &RecordArgs, went: &Went) -> bool {
 /// Where the recording is, and what to do with it.
 fn place(args: &RecordArgs, progress: &Progress) -> String {
     let (bytes, items) = (HumanBytes(progress.bytes.load(Relaxed)), HumanCount(progress.items.load(Relaxed)));
-    format!("{}: {bytes}, {items} records", shown(&args.output))
+    let viewer = match args.format() {
+        Some(Format::Perfetto | Format::Chrome) => "open it at ui.perfetto.dev or with `igpu report`",
+        _ => "`igpu report` reads it",
+    };
+    format!("{}: {bytes}, {items} records; {viewer}", shown(&args.output))
 }
 
 fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Result<(), Fail> {
-    let json = || {
-        let text = serde_json::to_string_pretty(summary).map_err(|error| Fail::Write(error.into()));
-        text.map(|text| text + "\n")
-    };
+    let json =
+        || serde_json::to_string_pretty(summary).map_err(|error| Fail::Write(error.into())).map(|text| text + "\n");
     match args.summary_json.as_deref() {
         Some(path) if path == Path::new(STDOUT) => stdout(&json()?),
-        Some(path) => {
-            let text = text(summary, args);
-            text.and(fs::write(path, json()?).map_err(|error| Fail::File(path.to_owned(), error)))
-        }
         None if options.json => stdout(&json()?),
-        None => text(summary, args),
+        Some(path) => {
+            let shown = show_text(summary, args);
+            shown.and(fs::write(path, json()?).map_err(|error| Fail::File(path.to_owned(), error)))
+        }
+        None => show_text(summary, args),
     }
 }
 
-fn text(_summary: &Summary, _args: &RecordArgs) -> Result<(), Fail> {
-    Ok(())
+/// Shows people the summary. The standard output is the command's, or the recording's.
+fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), Fail> {
+    let text = text(summary);
+    if args.has_command() || args.is_to_stdout() {
+        // Nobody is left to tell when stderr is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+        return Ok(());
+    }
+    stdout(&text)
+}
+
+/// One line, until the report's text is there.
+fn text(summary: &Summary) -> String {
+    format!("{} GPUs for {:.1} s, {} records lost\n", summary.gpus.len(), summary.duration_s, summary.lost_records)
 }
 
 fn stdout(text: &str) -> Result<(), Fail> {
