@@ -16,7 +16,7 @@ use super::{
     recorder::Ended,
     sink::{Progress, shown},
 };
-use crate::{args::Options, fail::Fail};
+use crate::{args::Options, fail::Fail, report};
 
 /// Prints the summary and where the recording is; gives whether all could be written.
 pub fn show(options: &Options, args: &RecordArgs, went: &Went) -> bool {
@@ -64,18 +64,13 @@ fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Res
 
 /// Shows people the summary. The standard output is the command's, or the recording's.
 fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), Fail> {
-    let text = text(summary);
+    let text = report::text(summary);
     if args.has_command() || args.is_to_stdout() {
         // Nobody is left to tell when stderr is closed.
         let _ = io::stderr().write_all(text.as_bytes());
         return Ok(());
     }
     stdout(&text)
-}
-
-/// One line, until the report's text is there.
-fn text(summary: &Summary) -> String {
-    format!("{} GPUs for {:.1} s, {} records lost\n", summary.gpus.len(), summary.duration_s, summary.lost_records)
 }
 
 fn stdout(text: &str) -> Result<(), Fail> {

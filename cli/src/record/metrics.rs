@@ -3,40 +3,7 @@
 use std::str::FromStr;
 
 use igpu::metric::Metric;
-use igpu_recording::Series;
-
-/// What is recorded when nothing is chosen: what the summary sums up and what tells why a GPU was slow, without the calls
-/// that take the driver's locks.
-pub const DEFAULT: [Metric; 18] = [
-    // How busy it was, the first question.
-    Metric::UTILIZATION_GPU,
-    // Whether its memory was what it waited for.
-    Metric::UTILIZATION_MEMORY,
-    // How much room was left.
-    Metric::MEMORY_USED,
-    // Power as every GPU tells it; as recent ones measure it, for the peaks; and the bill.
-    Metric::POWER_USAGE,
-    Metric::POWER_INSTANT,
-    Metric::ENERGY,
-    // Heat, and what it was slowed to, and by what.
-    Metric::TEMPERATURE,
-    Metric::CLOCK_SM,
-    Metric::CLOCK_MEMORY,
-    Metric::CLOCKS_EVENT_REASONS,
-    // Whether it waited for data from outside.
-    Metric::PCIE_TX,
-    Metric::PCIE_RX,
-    // For how long each cause held it back: counters of the driver, one call a second for all six.
-    Metric::THROTTLED_POWER,
-    Metric::THROTTLED_THERMAL,
-    Metric::THROTTLED_SYNC_BOOST,
-    Metric::THROTTLED_BOARD_LIMIT,
-    Metric::THROTTLED_LOW_UTILIZATION,
-    Metric::THROTTLED_RELIABILITY,
-];
-
-/// What `--processes` adds: which processes there are and what they hold, and how busy each keeps the GPU.
-pub const OF_PROCESSES: [Metric; 2] = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
+use igpu_recording::{OF_PROCESSES, Series, USUAL};
 
 /// What one word of `--metrics` stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,7 +43,7 @@ fn nearest(name: &str) -> Vec<&'static str> {
 /// All metrics that are asked for, each once.
 pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
-        Chosen::Default => DEFAULT.to_vec(),
+        Chosen::Default => USUAL.to_vec(),
         Chosen::One(metric) => vec![*metric],
     });
     let mut metrics = Vec::new();
@@ -90,7 +57,7 @@ pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
 
 /// All names there are, for the long help.
 pub fn help() -> String {
-    let mark = |metric| if DEFAULT.contains(&metric) { "*" } else { " " };
+    let mark = |metric| if USUAL.contains(&metric) { "*" } else { " " };
     let lines = Metric::all().map(|metric| {
         let key = Series::of(metric).key();
         let also = if key == metric.name() { String::new() } else { format!("  in recordings {key}") };
@@ -107,7 +74,7 @@ mod tests {
     fn a_metric_has_two_names_and_comes_once() {
         let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
         let words: Vec<Chosen> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let mut wanted = DEFAULT.to_vec();
+        let mut wanted = USUAL.to_vec();
         wanted.push(Metric::UTILIZATION_ENCODER);
         assert_eq!(chosen(&words, false), wanted);
         wanted.extend(OF_PROCESSES);

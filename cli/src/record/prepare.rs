@@ -14,6 +14,7 @@ use igpu::{
     sampler::{Background, Sampler, monotonic},
 };
 use igpu_recording::{FromRecords, Gpu, Header, Item, Series};
+use nix::time::{ClockId, clock_gettime};
 
 use super::{
     args::{Rate, RecordArgs},
@@ -76,6 +77,12 @@ impl Clock {
         self.at(monotonic())
     }
 
+    /// When the machine's clock since boot was 0, as the recording counts.
+    fn boot_unix_nano(self) -> Option<u64> {
+        let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+        self.unix_nano().checked_sub(u64::try_from(since_boot.as_nanos()).ok()?)
+    }
+
     /// An instant of the sampler's clock, as the recording counts it.
     pub fn at(self, instant: u64) -> u64 {
         self.items().unix_nano(instant)
@@ -125,11 +132,12 @@ pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
             metrics.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)).budget(1.0)
         }
     };
-    let header = header(&nvml, args, &indices, &metrics);
+    let mut header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = Output::open(args)?;
     let clock = Clock::now();
+    header.boot_unix_nano = clock.boot_unix_nano();
     let hz = args.rate.hz().unwrap_or(HZ_OF_SENSORS);
     let wanted = (indices.len() * metrics.len()) as f64 * hz * KEPT_FOR_S;
     let background = sampler.spawn((wanted as usize).clamp(FEWEST, MOST))?;
@@ -149,6 +157,7 @@ fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -
     let words = args.command.iter().map(|word| word.to_string_lossy().into_owned());
     Header {
         igpu_version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_unix_nano: None,
         host: host.map(|host| host.trim_end().to_owned()).filter(|host| !host.is_empty()),
         driver_version: nvml.driver_version().ok().map(|version| version.to_string()),
         command: args.has_command().then(|| words.collect()),

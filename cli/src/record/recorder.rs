@@ -153,6 +153,8 @@ impl<'a> Work<'a> {
     }
 
     fn finish(mut self) -> bool {
+        // What the counters say at the end itself, and not up to half a period before it.
+        self.background.sample();
         // What it has read can still be taken after.
         self.background.stop();
         self.drain();
