@@ -12,6 +12,7 @@ Examples:
   igpu show 0 GPU-d9bf            the GPU of index 0, and the one whose UUID starts so
   igpu ps                         the processes on all GPUs, and who owns them
   igpu probe --quick              what the driver's calls cost, and how often the sensors refresh
+  igpu record -- python train.py  run a program, and record what it does to the GPUs
   igpu --json | jq '.[].power.draw'
                                   the power of each GPU, in watts
   CUDA_VISIBLE_DEVICES=1,3 igpu list --visible

@@ -14,22 +14,20 @@ use igpu::{
     sampler::{Background, Sampler, monotonic},
 };
 use igpu_recording::{FromRecords, Gpu, Header, Item, Series};
+use indicatif::ProgressBar;
 use nix::time::{ClockId, clock_gettime};
 
 use super::{
     args::{Rate, RecordArgs},
     metrics,
 };
-use crate::{args::Options, fail::Fail, load, output, select};
+use crate::{args::Options, fail::Fail, load, output, patience::Patience, select};
 
 /// Records are kept for so long when the disk does not take them.
 const KEPT_FOR_S: f64 = 10.0;
 /// And so many at the least, and at the most: 32 bytes each.
 const FEWEST: usize = 1 << 14;
 const MOST: usize = 1 << 18;
-/// Readings a second of a metric that is read as its sensor refreshes: most have 20 or fewer, but more while the sampler
-/// learns.
-const HZ_OF_SENSORS: f64 = 25.0;
 /// Readings that come due within this are made together: most sensors refresh each 100 ms, and waking for each by itself
 /// would take more of the processor than all the rest.
 const WAKE_EACH: Duration = Duration::from_millis(10);
@@ -118,6 +116,8 @@ impl Output {
 /// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
 pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     let nvml = load(options)?;
+    let patience = Patience::start(ProgressBar::hidden());
+    patience.waits_for("a driver call", None);
     let indices = select::indices(&nvml, options, &args.gpus)?;
     if indices.is_empty() {
         let why = if nvml.device_count()? > 0 { output::NONE_VISIBLE } else { output::NO_GPU };
@@ -134,11 +134,13 @@ pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     };
     let mut header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
+    patience.rests();
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = Output::open(args)?;
     let clock = Clock::now();
     header.boot_unix_nano = clock.boot_unix_nano();
-    let hz = args.rate.hz().unwrap_or(HZ_OF_SENSORS);
+    // As its sensor refreshes, a metric is read at each wake at the most.
+    let hz = args.rate.hz().unwrap_or(1.0 / WAKE_EACH.as_secs_f64());
     let wanted = (indices.len() * metrics.len()) as f64 * hz * KEPT_FOR_S;
     let background = sampler.spawn((wanted as usize).clamp(FEWEST, MOST))?;
     let begin = Instant::now();
