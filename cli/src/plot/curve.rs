@@ -7,6 +7,9 @@ use igpu_recording::{Item, Series, What, event};
 
 use super::{panel::PANELS, survey::Survey};
 
+/// No GPU has values like this one, and an axis for them would be of no use for the others.
+const MOST: f64 = 1e15;
+
 /// All curves of all panels.
 pub struct Curves {
     /// For each panel, the curves in the order of the GPUs; none of GPUs that lack the series.
@@ -122,7 +125,7 @@ impl Curves {
         match &item.what {
             What::Value(series) if item.pid.is_none() => {
                 if let (Some((panel, curve)), Some(value)) = (self.curve(gpu, *series), item.value)
-                    && value.is_finite()
+                    && value.abs() < MOST
                 {
                     curve.set(item.at, value * PANELS[panel].scale);
                 }

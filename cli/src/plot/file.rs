@@ -7,12 +7,9 @@ use std::{
     process,
 };
 
-use plotters::{
-    backend::{BitMapBackend, SVGBackend},
-    prelude::IntoDrawingArea as _,
-};
+use plotters::{backend::SVGBackend, prelude::IntoDrawingArea as _};
 
-use super::picture::Picture;
+use super::{bitmap::Bitmap, picture::Picture};
 
 /// How a picture is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +40,7 @@ impl Kind {
             }
             Self::Png => {
                 let mut pixels = vec![0; size.0 as usize * size.1 as usize * 3];
-                let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+                let area = Bitmap::new(&mut pixels, size).into_drawing_area();
                 picture.draw(&area).map_err(io::Error::other)?;
                 drop(area);
                 png(&pixels, size)

@@ -2,8 +2,9 @@
 //!
 //! The recording is read twice, so that the memory for it does not grow with its length: `survey` finds out what it
 //! holds, `curve` takes its values into as many stretches of time as the picture is wide. `picture` lays out, `diagram`
-//! draws a panel, `file` makes SVG or PNG of it.
+//! draws a panel, `file` makes SVG or PNG of it, the latter in a `bitmap`.
 
+mod bitmap;
 mod curve;
 mod diagram;
 mod file;
@@ -54,8 +55,8 @@ impl Output {
 
 fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
     let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    size.filter(|(width, height)| (400..=8000).contains(width) && (400..=8000).contains(height))
-        .ok_or("it has to be like 1400x1200, each of them 400 to 8000")
+    let fits = |length: &u32| (600..=8000).contains(length);
+    size.filter(|(width, height)| fits(width) && fits(height)).ok_or("it is like 1400x1200, each of them 600 to 8000")
 }
 
 pub fn report(args: &PlotArgs) -> Result<Report, Fail> {

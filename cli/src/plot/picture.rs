@@ -98,18 +98,25 @@ impl Picture<'_> {
             let words = format!("GPU {index}  {}", name.as_deref().map(harmless).unwrap_or_default());
             fitted(area, &words, &style, room - 60)
         };
-        let names: Vec<String> = self.survey.gpus.iter().map(name).collect();
+        let mut names: Vec<String> = self.survey.gpus.iter().map(name).collect();
         let widest = names.iter().map(|name| width(area, name, &style)).max().unwrap_or(0);
         let cell = widest + 60;
         let in_row = (room / cell).max(1) as usize;
+        // Most of the picture is for the curves.
+        let most = in_row * (size(area).1 / 3 / LINE) as usize;
+        if names.len() > most {
+            let more = format!("and {} more", names.len() - most + 1);
+            names.truncate(most - 1);
+            area.draw(&Text::new(more, cell_corner(names.len(), in_row, cell, top), style.clone()))?;
+        }
         for (place, name) in names.iter().enumerate() {
-            let (column, row) = ((place % in_row) as i32, (place / in_row) as i32);
-            let (x, y) = (LEFT + column * cell, top + row * LINE);
+            let (x, y) = cell_corner(place, in_row, cell, top);
             let swatch = Rectangle::new([(x, y + 5), (x + 22, y + 9)], style::colour(place).filled());
             area.draw(&swatch)?;
             area.draw(&Text::new(name.as_str(), (x + 30, y), style.clone()))?;
         }
-        Ok(top + names.len().div_ceil(in_row) as i32 * LINE)
+        let cells = self.survey.gpus.len().min(most);
+        Ok(top + cells.div_ceil(in_row) as i32 * LINE)
     }
 
     /// What the marks in the diagrams mean, above each where there is room. Gives how far down it goes.
@@ -145,6 +152,11 @@ type ErrorOf<DB> = DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>;
 fn size<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>) -> (i32, i32) {
     let (wide, high) = area.dim_in_pixel();
     (wide as i32, high as i32)
+}
+
+/// Where a cell of the legend begins.
+fn cell_corner(place: usize, in_row: usize, wide: i32, top: i32) -> (i32, i32) {
+    (LEFT + (place % in_row) as i32 * wide, top + (place / in_row) as i32 * LINE)
 }
 
 /// To what people care of.

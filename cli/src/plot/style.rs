@@ -8,6 +8,8 @@ use plotters::{
 
 use super::survey::MarkKind;
 
+/// The font, for machines that have none.
+pub const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;
 /// A program that shows an SVG takes a font of its own for it.
 const FAMILY: &str = "sans-serif";
 
@@ -53,7 +55,7 @@ pub fn mark_colour(kind: MarkKind) -> RGBColor {
 /// Makes the font known that the picture is laid out with, and bitmaps are drawn with.
 pub fn load_font() {
     // The font is part of this program, and good.
-    let _ = register_font(FAMILY, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    let _ = register_font(FAMILY, FontStyle::Normal, FONT);
 }
 
 pub fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {

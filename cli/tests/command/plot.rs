@@ -151,7 +151,7 @@ fn texts_of_others_leave_it_well_formed() {
 #[test]
 fn a_png_has_the_size_that_was_asked_for_and_shows_text_and_curves() {
     let (_directory, file) = written("recording.csv", &recording());
-    for (size, expected) in [(&[][..], (1400, 1200)), (&["--size", "640x480"], (640, 480))] {
+    for (size, expected) in [(&[][..], (1400, 1200)), (&["--size", "640x600"], (640, 600))] {
         let (end, picture) = plot(&file, "png", size);
         assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
         let mut reader = png::Decoder::new(BufReader::new(File::open(picture).unwrap())).read_info().unwrap();
@@ -206,6 +206,25 @@ fn sixteen_gpus_each_have_a_colour() {
     assert_eq!(colours.len(), 16);
     let texts = texts(&svg);
     assert!((0..16).all(|gpu| texts.contains(&format!("GPU {gpu}"))), "{texts:?}");
+}
+
+#[test]
+fn values_and_times_that_no_gpu_has_are_no_panic() {
+    let values = [f64::MAX, -1e300, f64::MIN_POSITIVE, f64::NAN, -5.0, 1e14, f64::INFINITY, 3.0];
+    let mut items = vec![header(&["a very long name of a GPU that takes a lot of room"; 70])];
+    for (second, value) in values.into_iter().enumerate() {
+        items.extend((0..70).flat_map(|gpu| self::values(second as f64, gpu, [value; 4])));
+        items.push(Item { gpu: Some(second as u32), ..Item::event(at(second as f64), event::GPU_HUNG) });
+    }
+    items.push(Item { value: Some(9.0), ..Item::event(u64::MAX, event::LOST) });
+    items.push(Item::event(0, event::END));
+    let (_directory, file) = written("recording.jsonl", &items);
+    for (ending, size) in [("png", "600x600"), ("svg", "600x600"), ("png", "1400x1200"), ("svg", "601x777")] {
+        let (end, _) = plot(&file, ending, &["--size", size]);
+        assert_eq!(end, End { code: Some(0), stdout: String::new(), stderr: String::new() }, "{ending} {size}");
+    }
+    let texts = texts(&fs::read_to_string(format!("{file}.svg")).unwrap());
+    assert!(texts.iter().any(|text| text.starts_with("and ") && text.ends_with(" more")), "{texts:?}");
 }
 
 #[test]

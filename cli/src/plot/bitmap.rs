@@ -1,0 +1,101 @@
+//! Pixels that plotters can draw on. Its own ones set glyphs at whole pixels and without the space before each, which
+//! small text suffers from.
+
+use std::convert::Infallible;
+
+use ab_glyph::{Font as _, FontRef, ScaleFont as _, point};
+use plotters_backend::{
+    BackendColor, BackendCoord, BackendTextStyle, DrawingBackend, DrawingErrorKind,
+    text_anchor::{HPos, VPos},
+};
+
+use super::style::FONT;
+
+/// An image without colours of its own: all is black before it is filled.
+pub struct Bitmap<'a> {
+    /// Three bytes for each pixel, row by row.
+    pixels: &'a mut [u8],
+    size: (u32, u32),
+}
+
+type Drawn = Result<(), DrawingErrorKind<Infallible>>;
+
+impl<'a> Bitmap<'a> {
+    /// Draws into these pixels; what they are too few for is left out.
+    pub fn new(pixels: &'a mut [u8], size: (u32, u32)) -> Self {
+        Self { pixels, size }
+    }
+
+    fn blend(&mut self, (x, y): BackendCoord, (r, g, b): (u8, u8, u8), alpha: f64) {
+        let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return };
+        if x >= self.size.0 || y >= self.size.1 {
+            return;
+        }
+        let start = (y as usize * self.size.0 as usize + x as usize) * 3;
+        for (old, new) in self.pixels.iter_mut().skip(start).zip([r, g, b]) {
+            *old = (f64::from(*old) + (f64::from(new) - f64::from(*old)) * alpha.clamp(0.0, 1.0)).round() as u8;
+        }
+    }
+}
+
+impl DrawingBackend for Bitmap<'_> {
+    type ErrorType = Infallible;
+
+    fn get_size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn ensure_prepared(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn present(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn draw_pixel(&mut self, at: BackendCoord, colour: BackendColor) -> Drawn {
+        self.blend(at, colour.rgb, colour.alpha);
+        Ok(())
+    }
+
+    /// Nothing here draws text in another direction.
+    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Drawn {
+        // The font is part of this program, and good.
+        let Ok(font) = FontRef::try_from_slice(FONT) else { return Ok(()) };
+        let (size, anchor, colour) = (style.size() as f32, style.anchor(), style.color());
+        let font = font.as_scaled(size);
+        let mut right = 0.0;
+        let mut glyphs = Vec::new();
+        let mut before = None;
+        for c in text.chars() {
+            let id = font.glyph_id(c);
+            right += before.map_or(0.0, |before| font.kern(before, id));
+            glyphs.push((id, right));
+            right += font.h_advance(id);
+            before = Some(id);
+        }
+        let left = at.0 as f32
+            - match anchor.h_pos {
+                HPos::Left => 0.0,
+                HPos::Center => right / 2.0,
+                HPos::Right => right,
+            };
+        // Where capitals stand on: what is as high as they are is between top and bottom.
+        let base = at.1 as f32
+            + match anchor.v_pos {
+                VPos::Top => size * 0.65,
+                VPos::Center => size * 0.3,
+                VPos::Bottom => size * -0.1,
+            };
+        for (id, x) in glyphs {
+            let glyph = id.with_scale_and_position(size, point(left + x, base.round()));
+            let Some(outline) = font.outline_glyph(glyph) else { continue };
+            let corner = outline.px_bounds().min;
+            outline.draw(|x, y, covered| {
+                let at = (corner.x as i32 + x as i32, corner.y as i32 + y as i32);
+                self.blend(at, colour.rgb, colour.alpha * f64::from(covered));
+            });
+        }
+        Ok(())
+    }
+}
