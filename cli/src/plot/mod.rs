@@ -34,6 +34,9 @@ pub struct PlotArgs {
     /// Where to draw: a file that ends in .svg or .png
     #[arg(short, long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(Output::new))]
     output: Output,
+    /// Only these GPUs, by their indices
+    #[arg(long, value_name = "INDEX,…", value_delimiter = ',')]
+    gpus: Vec<u32>,
     /// How large, in pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1400x1200", value_parser = parse_size)]
     size: (u32, u32),
@@ -61,15 +64,15 @@ fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
 
 pub fn report(args: &PlotArgs) -> Result<Report, Fail> {
     let mut survey = Survey::default();
-    let trouble = read(&args.file, |item| survey.see(item))?;
+    let trouble = match read(&args.file, |item| survey.see(item))? {
+        Some(error) if survey.range.is_none() => return Err(Fail::Recording(args.file.clone(), error)),
+        trouble => trouble,
+    };
+    keep(&mut survey, &args.gpus)?;
     let mut curves = Curves::new(&survey, picture::columns(args.size.0));
     // What is wrong with the file was said at the first reading; one that is still recorded has grown.
     read(&args.file, |item| curves.see(item))?;
     curves.finish();
-    let trouble = match trouble {
-        Some(error) if survey.range.is_none() => return Err(Fail::Recording(args.file.clone(), error)),
-        trouble => trouble,
-    };
     style::load_font();
     let notes = notes(&survey, &curves, trouble.as_ref());
     let picture = Picture { survey: &survey, curves: &curves, notes };
@@ -88,6 +91,20 @@ fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<ReadError>, Fai
         }
     }
     Ok(None)
+}
+
+/// Leaves those GPUs that were named, when some were.
+fn keep(survey: &mut Survey, named: &[u32]) -> Result<(), Fail> {
+    if let Some(unknown) = named.iter().find(|gpu| !survey.gpus.contains_key(gpu)) {
+        let known: Vec<String> = survey.gpus.keys().map(u32::to_string).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(Fail::Selection(format!("GPU {unknown} is not in the recording; there are {known}")));
+    }
+    if !named.is_empty() {
+        survey.gpus.retain(|gpu, _| named.contains(gpu));
+        survey.marks.retain(|mark| mark.gpu.is_none_or(|gpu| named.contains(&gpu)));
+    }
+    Ok(())
 }
 
 /// What has to be said in the picture.

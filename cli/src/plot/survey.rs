@@ -31,6 +31,7 @@ pub struct Survey {
 /// An event that is shown.
 pub struct Mark {
     pub at: u64,
+    pub gpu: Option<u32>,
     pub kind: MarkKind,
     pub label: String,
 }
@@ -95,7 +96,7 @@ impl Survey {
             _ => return,
         };
         if self.marks.len() < MOST_MARKS {
-            self.marks.push(Mark { at: item.at, kind, label });
+            self.marks.push(Mark { at: item.at, gpu: item.gpu, kind, label });
         } else {
             self.marks_left_out += 1;
         }

@@ -209,6 +209,18 @@ fn sixteen_gpus_each_have_a_colour() {
 }
 
 #[test]
+fn only_the_gpus_that_are_named_are_drawn() {
+    let (_directory, file) = written("recording.csv", &recording());
+    let (end, picture) = plot(&file, "svg", &["--gpus", "0"]);
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let svg = fs::read_to_string(picture).unwrap();
+    assert_eq!((lines(&svg, COLOURS[0]).len(), lines(&svg, COLOURS[1]).len()), (4, 0));
+    assert!(!texts(&svg).iter().any(|text| text.starts_with("GPU 1")), "{:?}", texts(&svg));
+    let (end, _) = plot(&file, "svg", &["--gpus", "0,7"]);
+    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec!["GPU 7 is not in the recording; there are 0, 1"]));
+}
+
+#[test]
 fn values_and_times_that_no_gpu_has_are_no_panic() {
     let values = [f64::MAX, -1e300, f64::MIN_POSITIVE, f64::NAN, -5.0, 1e14, f64::INFINITY, 3.0];
     let mut items = vec![header(&["a very long name of a GPU that takes a lot of room"; 70])];
