@@ -100,7 +100,8 @@ impl Picture<'_> {
         };
         let mut names: Vec<String> = self.survey.gpus.iter().map(name).collect();
         let widest = names.iter().map(|name| width(area, name, &style)).max().unwrap_or(0);
-        let cell = widest + 60;
+        // Who shows an SVG may have a font that is wider.
+        let cell = widest * 6 / 5 + 48;
         let in_row = (room / cell).max(1) as usize;
         // Most of the picture is for the curves.
         let most = in_row * (size(area).1 / 3 / LINE) as usize;
