@@ -150,14 +150,12 @@ fn no_damage_is_a_panic_of_whoever_reads() {
     let whole = fs::read(path).unwrap();
     let mut refused = 0;
     for place in 0..whole.len() {
-        for flip in [0x01, 0x80] {
-            let mut damaged = whole.clone();
-            damaged[place] ^= flip;
-            refused += usize::from(complaint(&damaged).is_some());
-        }
+        let mut damaged = whole.clone();
+        damaged[place] ^= 1 << (place % 8);
+        refused += usize::from(complaint(&damaged).is_some());
     }
     // A value can be another one without being impossible: in Parquet as in CSV.
-    assert!(refused > 2 * whole.len() / 3, "{refused} of {} were refused", 2 * whole.len());
+    assert!(refused > whole.len() / 3, "{refused} of {} were refused", whole.len());
 }
 
 #[test]
