@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
 };
@@ -13,6 +14,7 @@ use parquet::{
     file::{properties::WriterProperties, reader::FileReader as _, serialized_reader::SerializedFileReader},
     schema::parser::parse_message_type,
 };
+use tempfile::NamedTempFile;
 
 /// So many rows make a group.
 const GROUP: usize = 1 << 15;
@@ -56,10 +58,11 @@ fn read_all(path: &Path) -> Vec<Item> {
     read(path).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// The sentence of what is wrong with a file of these bytes; none when it can be read.
-fn complaint(bytes: &[u8]) -> Option<String> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), bytes).unwrap();
+/// The sentence of what is wrong with a file of these bytes; none when it can be read. The file is made once: thousands
+/// of new ones would take a disk long.
+fn complaint(file: &NamedTempFile, bytes: &[u8]) -> Option<String> {
+    file.as_file().write_all_at(bytes, 0).unwrap();
+    file.as_file().set_len(bytes.len() as u64).unwrap();
     match read(file.path()) {
         Ok(items) => items.filter_map(Result::err).next().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
@@ -136,9 +139,10 @@ fn the_footer_grows_by_a_kibibyte_with_each_closed_group() {
 fn a_file_cut_off_anywhere_is_told_to_be_damaged() {
     let (_directory, path) = written(&items(300));
     let whole = fs::read(path).unwrap();
-    assert_eq!(complaint(&whole), None);
-    for length in 0..whole.len() {
-        let complaint = complaint(&whole[..length]).unwrap_or_else(|| panic!("of {length} bytes it was read"));
+    let file = NamedTempFile::new().unwrap();
+    assert_eq!(complaint(&file, &whole), None);
+    for length in (0..whole.len()).rev() {
+        let complaint = complaint(&file, &whole[..length]).unwrap_or_else(|| panic!("of {length} bytes it was read"));
         let expected = if length < 4 { "it is no recording of igpu" } else { "it is damaged (" };
         assert!(complaint.starts_with(expected), "{length} bytes: {complaint}");
     }
@@ -148,11 +152,12 @@ fn a_file_cut_off_anywhere_is_told_to_be_damaged() {
 fn no_damage_is_a_panic_of_whoever_reads() {
     let (_directory, path) = written(&items(100));
     let whole = fs::read(path).unwrap();
+    let file = NamedTempFile::new().unwrap();
     let mut refused = 0;
     for place in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[place] ^= 1 << (place % 8);
-        refused += usize::from(complaint(&damaged).is_some());
+        refused += usize::from(complaint(&file, &damaged).is_some());
     }
     // A value can be another one without being impossible: in Parquet as in CSV.
     assert!(refused > whole.len() / 3, "{refused} of {} were refused", whole.len());
@@ -160,7 +165,7 @@ fn no_damage_is_a_panic_of_whoever_reads() {
 
 #[test]
 fn a_table_of_somebody_else_is_no_recording() {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = NamedTempFile::new().unwrap();
     let schema = parse_message_type("message other { REQUIRED INT64 time_unix_nano; OPTIONAL DOUBLE gpu; }").unwrap();
     let properties = Arc::new(WriterProperties::builder().build());
     parquet::file::writer::SerializedFileWriter::new(file.reopen().unwrap(), Arc::new(schema), properties)
