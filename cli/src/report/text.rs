@@ -11,7 +11,9 @@ const PROCESSES: usize = 20;
 /// So much of a text that may be long.
 const LONGEST: usize = 28;
 /// So much of a command line.
-const LONGEST_COMMAND: usize = 90;
+const LONGEST_COMMAND: usize = 80;
+/// So much of the causes of throttling.
+const LONGEST_CAUSES: usize = 60;
 
 /// The bill, in at most 100 columns.
 pub fn text(summary: &Summary) -> String {
@@ -60,16 +62,16 @@ fn head(summary: &Summary) -> String {
         };
     }
     let start = summary.start_unix_nano.and_then(|ns| local_time_text(ns as f64 / 1e9));
-    text += &format!("recorded {}", time(summary.duration_s));
-    for (before, what) in [
-        (" from ", start.as_deref()),
-        (" on ", summary.host.as_deref()),
-        (", driver ", summary.driver_version.as_deref()),
-        (", igpu ", summary.igpu_version.as_deref()),
-    ] {
-        text += &what.map_or(String::new(), |what| format!("{before}{}", short(what, LONGEST)));
-    }
-    text + "\n"
+    let start = start.map_or(String::new(), |start| format!(" from {start}"));
+    text += &format!("recorded {}{start}\n", time(summary.duration_s));
+    let told = |before: &str, what: &Option<String>| Some(format!("{before}{}", short(what.as_deref()?, LONGEST)));
+    let on = [
+        told("on ", &summary.host),
+        told("with driver ", &summary.driver_version),
+        told("by igpu ", &summary.igpu_version),
+    ];
+    let on: Vec<String> = on.into_iter().flatten().collect();
+    if on.is_empty() { text } else { text + &on.join(", ") + "\n" }
 }
 
 fn names(gpus: &[GpuSummary]) -> String {
@@ -157,7 +159,7 @@ fn throttled(gpus: &[GpuSummary]) -> String {
         let told = or_unknown(gpu.throttling.as_ref(), causes);
         let source = gpu.throttling.as_ref().map_or("", |throttling| match throttling.source {
             ThrottlingSource::Counters => "the driver's counters",
-            ThrottlingSource::Reasons => "the reasons at each reading",
+            ThrottlingSource::Reasons => "its reasons",
         });
         vec![gpu.index.to_string(), told, source.to_owned()]
     };
@@ -174,9 +176,16 @@ fn causes(throttling: &Throttling) -> String {
     if causes.is_empty() {
         return "nothing".to_owned();
     }
-    let told: Vec<String> =
-        causes.iter().map(|(cause, s)| format!("{} {}", cause.replace('_', " "), seconds(**s))).collect();
-    told.join(", ")
+    let (mut text, mut left_out) = (String::new(), 0);
+    for (cause, time) in causes {
+        let told = format!("{} {}", cause.replace('_', " "), seconds(*time));
+        match text.len() + told.len() {
+            ..LONGEST_CAUSES if text.is_empty() => text = told,
+            ..LONGEST_CAUSES => text += &format!(", {told}"),
+            _ => left_out += 1,
+        }
+    }
+    if left_out > 0 { format!("{text}, {left_out} more") } else { text }
 }
 
 fn processes(summary: &Summary) -> String {
@@ -201,8 +210,8 @@ fn processes(summary: &Summary) -> String {
         vec![
             gpu.to_string(),
             process.pid.to_string(),
-            shown(process.name.as_deref()),
-            shown(process.user.as_deref()),
+            process.name.as_deref().map_or("N/A".to_owned(), |name| short(name, 24)),
+            process.user.as_deref().map_or("N/A".to_owned(), |user| short(user, 12)),
             process.of_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
             time(process.duration_s),
             or_unknown(process.memory_peak_bytes, gib),
@@ -219,12 +228,6 @@ fn command(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let part = gpu.command.as_ref()?;
         let alone = part.alone.as_ref();
-        let why = part.not_told.map_or("", |why| match why {
-            NotTold::NoProcess => "it had no process there",
-            NotTold::NeverAlone => "others were there all the time",
-            NotTold::ListCut => "the list of processes was cut",
-            NotTold::NoAnswer => "the GPU did not answer",
-        });
         Some(vec![
             gpu.index.to_string(),
             time(part.present_s),
@@ -234,7 +237,6 @@ fn command(summary: &Summary) -> String {
             or_unknown(alone.and_then(|alone| alone.energy_wh), watt_hours),
             or_unknown(alone.and_then(|alone| alone.power_mean_w), watts),
             or_unknown(alone.and_then(|alone| alone.utilization_mean), percent),
-            why.to_owned(),
         ])
     };
     let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();
@@ -269,10 +271,28 @@ fn notes(summary: &Summary) -> String {
     if summary.gpus.iter().any(lacks) {
         notes.push("What is - was not recorded, or the GPU does not give it: see `igpu record --metrics`.".to_owned());
     }
-    for gpu in &summary.gpus {
-        notes.extend(of_gpu(gpu, summary.duration_s).into_iter().map(|note| format!("GPU {}: {note}.", gpu.index)));
-    }
+    notes.extend(of_gpus(summary));
     notes.into_iter().map(|note| note + "\n").collect()
+}
+
+/// What there is to know of GPUs: what is the same of several is told once.
+fn of_gpus(summary: &Summary) -> Vec<String> {
+    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
+    for gpu in &summary.gpus {
+        for note in of_gpu(gpu, summary.duration_s) {
+            let index = gpu.index.to_string();
+            match notes.iter_mut().find(|(same, _)| *same == note) {
+                Some((_, gpus)) => gpus.push(index),
+                None => notes.push((note, vec![index])),
+            }
+        }
+    }
+    let which = |gpus: Vec<String>| match gpus.len() {
+        1 => format!("GPU {}", gpus[0]),
+        count if count == summary.gpus.len() => "All GPUs".to_owned(),
+        _ => format!("GPUs {}", gpus.join(", ")),
+    };
+    notes.into_iter().map(|(note, gpus)| format!("{}: {note}.", which(gpus))).collect()
 }
 
 /// Whether something that has a column of its own is not known.
@@ -310,6 +330,13 @@ fn of_gpu(gpu: &GpuSummary, duration_s: f64) -> Vec<String> {
             }
         }
     }
+    let why = gpu.command.as_ref().and_then(|command| command.not_told).and_then(|why| match why {
+        NotTold::NoProcess => None,
+        NotTold::NeverAlone => Some("others were there all the time"),
+        NotTold::ListCut => Some("the list of processes was cut"),
+        NotTold::NoAnswer => Some("the GPU did not answer while it was there"),
+    });
+    notes.extend(why.map(|why| format!("what the command used cannot be told: {why}")));
     let events = &gpu.events;
     for (count, what) in [
         (events.lost, "it was lost"),

@@ -115,7 +115,8 @@ fn the_text_has_the_whole_bill() {
         "\
 python train.py  (pid 42)
 ran 1 min 0 s, exit status 0
-recorded 1 min 0 s from 2023-11-14 22:13:20 on node\\u{1b}[31m, driver 580.95.05, igpu 0.2.0
+recorded 1 min 0 s from 2023-11-14 22:13:20
+on node\\u{1b}[31m, with driver 580.95.05, by igpu 0.2.0
 
 GPU  NAME                   UUID                                      POWER LIMIT
 0    NVIDIA H100 80GB HBM3  GPU-00000000-26db-32ba-d729-f21b29fc001f  up to 700.0 W
@@ -144,16 +145,79 @@ fn eight_gpus_fit_a_hundred_columns() {
     let mut items = training(8, 612.5);
     // Each has something to tell.
     for gpu in 0..8 {
-        items.insert(items.len() - 1, of_gpu(60.0, gpu, event::GPU_LOST));
-        items.insert(items.len() - 1, process(60.0, gpu, 4_194_300, &"long name of a process ".repeat(9), false));
+        let text = serde_json::to_string(&Process {
+            name: Some("long name of a process ".repeat(9)),
+            user: Some("somebody@somewhere.example.org".repeat(3)),
+            ..Process::default()
+        });
+        let long = Item { text: text.ok(), ..process(10.0, gpu, 4_194_300, "", false) };
+        let place = items.len() - 2;
+        items.splice(place..place, [long, of_gpu(60.0, gpu, event::GPU_LOST)]);
+        let rest = [
+            (Metric::UTILIZATION_MEMORY, 33.3),
+            (Metric::UTILIZATION_ENCODER, 0.333),
+            (Metric::UTILIZATION_DECODER, 0.333),
+            (Metric::TEMPERATURE_MEMORY, 95.0),
+            (Metric::POWER_INSTANT, 1312.5),
+            (Metric::THROTTLED_SYNC_BOOST, 0.0),
+            (Metric::THROTTLED_RELIABILITY, 0.0),
+            (Metric::THROTTLED_BOARD_LIMIT, 0.0),
+        ];
+        items.splice(place..place, rest.map(|(metric, number)| value(0.0, gpu, metric, number)));
+        let counters = [
+            Metric::THROTTLED_SYNC_BOOST,
+            Metric::THROTTLED_RELIABILITY,
+            Metric::THROTTLED_BOARD_LIMIT,
+            Metric::THROTTLED_THERMAL,
+        ];
+        let place = items.len() - 3;
+        items.splice(place..place, counters.map(|metric| value(59.0, gpu, metric, 55.5e9)));
     }
+    items.sort_by_key(|item| item.at);
     let text = done(&["report", &recordings.write("a.jsonl", &items)]);
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
     }
     assert!(text.contains("\nall  253.0 kJ  70.28 Wh  4216.7 W\n"), "{text}");
-    assert_eq!(text.matches(": it was lost once.\n").count(), 8);
+    // What is the same of all is told once.
+    let note = "\nAll GPUs: what the command used cannot be told: others were there all the time.\n";
+    assert!(text.contains(note) && text.contains("\nAll GPUs: it was lost once.\n"), "{text}");
+    assert_eq!(text.matches(", 2 more  the driver's counters\n").count(), 8);
     assert!(text.lines().count() < 90, "{text}");
+}
+
+#[test]
+fn what_went_wrong_is_told() {
+    let recordings = Recordings::new();
+    let mut items = training(1, 500.0);
+    let with = |item: Item, value| Item { value: Some(value), ..item };
+    let wrong = [
+        with(Item::event(at(20.0), event::LOST), 7.0),
+        with(of_gpu(20.0, 0, event::RECORDS_LOST), 3.0),
+        with(Item::event(at(20.0), event::CLOCK_STEPPED), -3600.0),
+        of_gpu(21.0, 0, event::GPU_HUNG),
+        of_gpu(22.0, 0, event::GPU_BACK),
+        of_gpu(23.0, 0, event::GPU_HUNG),
+        of_gpu(24.0, 0, event::GPU_BACK),
+        with(of_gpu(25.0, 0, event::SAMPLES_LOST), 40.0),
+        of_gpu(26.0, 0, event::ENERGY_INTEGRATED),
+        with(of_gpu(26.0, 0, event::ENERGY_GAP), 12.0),
+    ];
+    let place = items.len() - 2;
+    items.splice(place..place, wrong);
+    let text = done(&["report", &recordings.write("a.csv", &items)]);
+    for line in [
+        "7 records were lost: the disk was too slow or full.",
+        "3 records did not fit into a reading of the sampler.",
+        "The wall clock was stepped once.",
+        "GPU 0: its energy is integrated from power: it has no counter.",
+        "GPU 0: its mean power is over 80 % of the 1 min 0 s.",
+        "GPU 0: the energy of 12.0 s is missing: power was not read.",
+        "GPU 0: a driver call about it did not return 2 times.",
+        "GPU 0: 40 samples of the driver's rings were lost.",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line:?} is not in\n{text}");
+    }
 }
 
 #[test]
@@ -175,8 +239,10 @@ fn json_is_the_summary_of_the_items_to_the_last_digit() {
     let recordings = Recordings::new();
     let items = training(2, 333.333_333_333_333_3);
     let wanted = serde_json::to_value(summed_up(&items)).unwrap();
-    for name in ["a.csv", "a.jsonl"] {
-        let path = recordings.write(name, &items);
+    for format in Format::ALL.into_iter().filter(|format| format.encoder().is_some()) {
+        let name = format.name();
+        let ending = if format == Format::Chrome { "json" } else { name };
+        let path = recordings.write(&format!("a.{ending}"), &items);
         let mut documents = json(&done(&["report", "--json", &path]));
         assert_eq!(documents.len(), 1);
         assert_eq!(documents[0]["file"], path.as_str());
