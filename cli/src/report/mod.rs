@@ -1,6 +1,7 @@
 //! `igpu report`: the summary of a recording, or two compared.
 
 mod compare;
+mod notes;
 mod text;
 mod units;
 

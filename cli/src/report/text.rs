@@ -1,9 +1,12 @@
-//! A summary as text for people: a table over the GPUs for each question, and a sentence for what is not known.
+//! A summary as text for people: a table over the GPUs for each question.
 
 use igpu::{Escaped, process::local_time_text};
-use igpu_recording::{EnergySource, GpuSummary, NotTold, Spread, Summary, Throttling, ThrottlingSource};
+use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
 
-use super::units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, share, time, watt_hours, watts};
+use super::{
+    notes::notes,
+    units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
+};
 use crate::table::table;
 
 /// So many processes are shown, those with the most memory first; JSON has all.
@@ -251,106 +254,4 @@ fn command(summary: &Summary) -> String {
         lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);
     }
     with_head(cells(["GPU", "COMMAND", "MEMORY", "ALONE", "ENERGY", "", "MEAN POWER", "BUSY"]), lines.into_iter())
-}
-
-/// What there is to know of how it was recorded.
-fn notes(summary: &Summary) -> String {
-    let mut notes = Vec::new();
-    if !summary.complete && summary.start_unix_nano.is_some() {
-        notes.push("The recording has no end: it was cut off, or goes on.".to_owned());
-    }
-    if summary.lost_records > 0 {
-        notes.push(format!("{} records were lost: the disk was too slow or full.", summary.lost_records));
-    }
-    if summary.sampler_records_lost > 0 {
-        notes.push(format!("{} records did not fit into a reading of the sampler.", summary.sampler_records_lost));
-    }
-    if summary.clock_steps > 0 {
-        notes.push(format!("The wall clock was stepped {}.", times(summary.clock_steps)));
-    }
-    if summary.gpus.iter().any(lacks) {
-        notes.push("What is - was not recorded, or the GPU does not give it: see `igpu record --metrics`.".to_owned());
-    }
-    notes.extend(of_gpus(summary));
-    notes.into_iter().map(|note| note + "\n").collect()
-}
-
-/// What there is to know of GPUs: what is the same of several is told once.
-fn of_gpus(summary: &Summary) -> Vec<String> {
-    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
-    for gpu in &summary.gpus {
-        for note in of_gpu(gpu, summary.duration_s) {
-            let index = gpu.index.to_string();
-            match notes.iter_mut().find(|(same, _)| *same == note) {
-                Some((_, gpus)) => gpus.push(index),
-                None => notes.push((note, vec![index])),
-            }
-        }
-    }
-    let which = |gpus: Vec<String>| match gpus.len() {
-        1 => format!("GPU {}", gpus[0]),
-        count if count == summary.gpus.len() => "All GPUs".to_owned(),
-        _ => format!("GPUs {}", gpus.join(", ")),
-    };
-    notes.into_iter().map(|(note, gpus)| format!("{}: {note}.", which(gpus))).collect()
-}
-
-/// Whether something that has a column of its own is not known.
-fn lacks(gpu: &GpuSummary) -> bool {
-    let GpuSummary { utilization, power_peak_w, memory_peak_bytes, temperature_max_cel, throttling, .. } = gpu;
-    let unknown = [power_peak_w.is_none(), memory_peak_bytes.is_none(), temperature_max_cel.is_none()];
-    utilization.is_none() || throttling.is_none() || unknown.contains(&true)
-}
-
-fn times(count: u64) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
-}
-
-fn of_gpu(gpu: &GpuSummary, duration_s: f64) -> Vec<String> {
-    let mut notes = Vec::new();
-    match &gpu.energy {
-        None => notes.push("its energy is not known, as the recording has neither energy nor power".to_owned()),
-        Some(used) => {
-            match used.source {
-                EnergySource::Counter => {}
-                EnergySource::Integrated => {
-                    notes.push("its energy is integrated from power: it has no counter".to_owned())
-                }
-                EnergySource::Power | EnergySource::PowerInstant => {
-                    notes.push("its energy is summed up from power: the recording has no energy".to_owned());
-                }
-            }
-            // What a sensor takes to refresh is not worth a note.
-            if used.covered_s < 0.95 * duration_s - 1.0 {
-                let part = share(used.covered_s, duration_s);
-                notes.push(format!("its mean power is over {} of the {}", part, time(duration_s)));
-            }
-            if used.not_counted_s > 0.0 {
-                notes.push(format!("the energy of {} is missing: power was not read", seconds(used.not_counted_s)));
-            }
-        }
-    }
-    let why = gpu.command.as_ref().and_then(|command| command.not_told).and_then(|why| match why {
-        NotTold::NoProcess => None,
-        NotTold::NeverAlone => Some("others were there all the time"),
-        NotTold::ListCut => Some("the list of processes was cut"),
-        NotTold::NoAnswer => Some("the GPU did not answer while it was there"),
-    });
-    notes.extend(why.map(|why| format!("what the command used cannot be told: {why}")));
-    let events = &gpu.events;
-    for (count, what) in [
-        (events.lost, "it was lost"),
-        (events.hung, "a driver call about it did not return"),
-        (events.asleep, "it was asleep, and left so"),
-        (events.metric_rests, "the driver refused a metric"),
-        (events.list_cut, "its list of processes was cut"),
-    ] {
-        if count > 0 {
-            notes.push(format!("{what} {}", times(count)));
-        }
-    }
-    if events.samples_lost > 0 {
-        notes.push(format!("{} samples of the driver's rings were lost", events.samples_lost));
-    }
-    notes
 }
