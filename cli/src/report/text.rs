@@ -1,7 +1,7 @@
 //! A summary as text for people: a table over the GPUs for each question.
 
 use igpu::{Escaped, process::local_time_text};
-use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
+use igpu_recording::{GpuSummary, NotTold, Spread, Summary, Throttling, ThrottlingSource};
 
 use super::{
     notes::notes,
@@ -242,6 +242,10 @@ fn command(summary: &Summary) -> String {
             or_unknown(alone.and_then(|alone| alone.utilization_mean), percent),
         ])
     };
+    let parts = || summary.gpus.iter().filter_map(|gpu| gpu.command.as_ref());
+    if parts().next().is_some() && parts().all(|part| part.not_told == Some(NotTold::NoProcess)) {
+        return "The command had no process on the GPUs.\n".to_owned();
+    }
     let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();
     if lines.is_empty() {
         return String::new();

@@ -187,6 +187,15 @@ fn eight_gpus_fit_a_hundred_columns() {
 }
 
 #[test]
+fn a_command_that_did_nothing_there_is_told_so() {
+    let recordings = Recordings::new();
+    let items = training(2, 500.0);
+    let without = items.iter().filter(|item| item.pid.is_none() || item.gpu.is_none()).cloned();
+    let text = done(&["report", &recordings.write("a.csv", &without.collect::<Vec<_>>())]);
+    assert!(text.contains("\nNo process was seen on the GPUs.\n\nThe command had no process on the GPUs.\n"), "{text}");
+}
+
+#[test]
 fn what_went_wrong_is_told() {
     let recordings = Recordings::new();
     let mut items = training(1, 500.0);
