@@ -60,9 +60,13 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let sign = |number: f64| if number < 0.0 { "-" } else { "+" };
-        let difference =
-            |d: f64| if d == 0.0 { "0".to_owned() } else { format!("{}{}", sign(d), (self.show)(d.abs())) };
-        let percent = self.percent.filter(|percent| *percent != 0.0);
+        // What does not show is no difference.
+        let shows = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);
+        let difference = |difference: f64| match shows(&difference) {
+            true => format!("{}{}", sign(difference), (self.show)(difference.abs())),
+            false => "0".to_owned(),
+        };
+        let percent = self.percent.filter(|_| self.difference.as_ref().is_some_and(shows));
         let percent = percent.map_or(String::new(), |percent| format!("{}{:.1} %", sign(percent), percent.abs()));
         let of = |number| or_unknown(number, self.show);
         vec![format!("  {}", self.label), of(self.a), of(self.b), or_unknown(self.difference, difference), percent]
@@ -203,6 +207,7 @@ mod tests {
         assert_eq!(of(row(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
         assert_eq!(of(row(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
         assert_eq!(of(row(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
+        assert_eq!(of(row(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
         assert_eq!(of(row(None, Some(150.0))), "  energy|-|150.0 J|-|");
     }
 

@@ -11,7 +11,7 @@ pub fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> Strin
 /// Four digits, and no fewer than those before the point.
 pub fn digits(number: f64) -> String {
     let decimals = match number.abs() {
-        0.0 => 0,
+        ..0.0005 => return "0".to_owned(),
         ..9.9995 => 3,
         ..99.995 => 2,
         ..999.95 => 1,
@@ -74,6 +74,7 @@ mod tests {
     fn numbers_have_four_digits() {
         for (number, text) in [
             (0.0, "0"),
+            (-0.0004, "0"),
             (0.1234, "0.123"),
             (3.42951, "3.430"),
             (34.2951, "34.30"),
