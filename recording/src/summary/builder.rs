@@ -61,7 +61,7 @@ impl SummaryBuilder {
             event::LOST => self.lost_records = count,
             event::COMMAND_START => self.command_started(item),
             event::COMMAND_END => self.command_ended(item),
-            event::RECORDS_LOST => self.sampler_records_lost += count,
+            event::RECORDS_LOST => self.sampler_records_lost = self.sampler_records_lost.saturating_add(count),
             event::CLOCK_STEPPED => self.clock_steps += 1,
             _ => {
                 if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {

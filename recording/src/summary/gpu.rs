@@ -99,7 +99,10 @@ impl Tally {
             event::GPU_AWAKE => events.awake += 1,
             event::METRIC_RESTS => events.metric_rests += 1,
             event::CADENCE_CHANGED => events.cadence_changed += 1,
-            event::SAMPLES_LOST => events.samples_lost += item.value.map_or(1, |samples| samples as u64),
+            event::SAMPLES_LOST => {
+                let samples = item.value.map_or(1, |samples| samples as u64);
+                events.samples_lost = events.samples_lost.saturating_add(samples);
+            }
             event::LIST_CUT => events.list_cut += 1,
             event::ENERGY_INTEGRATED => self.energy.is_integrated = true,
             event::ENERGY_GAP => self.energy.gap_s += item.value.filter(|gap| gap.is_finite()).unwrap_or(0.0),

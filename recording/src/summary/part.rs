@@ -82,14 +82,14 @@ impl Part {
     pub fn change(&mut self, at: u64, change: Change) {
         let at = at.max(self.until);
         // Who was in a reading held what it held while that was made.
-        let at = if matches!(change, Change::Freed(_)) { at + 2 * SETTLED } else { at };
+        let at = if matches!(change, Change::Freed(_)) { at.saturating_add(2 * SETTLED) } else { at };
         let place = self.waiting.partition_point(|(other, _)| *other <= at);
         self.waiting.insert(place, (at, change));
     }
 
     /// Whether it is time to sum up what nothing new can come of. `now`: the latest item's time.
     pub fn is_due(&self, now: u64) -> bool {
-        now > self.until + 2 * LATE || self.waiting.len() > MOST
+        now > self.until.saturating_add(2 * LATE) || self.waiting.len() > MOST
     }
 
     /// Sums up what nothing new can come of.
@@ -122,7 +122,7 @@ impl Part {
             Change::Own(by) => self.own += by,
             Change::Others(by) => self.others += by,
             Change::Memory(by) => self.memory.change(at, by),
-            Change::Freed(bytes) => self.memory.change(at, -bytes),
+            Change::Freed(bytes) => self.memory.change(at, bytes.saturating_neg()),
             Change::Silent(is_silent) => self.is_silent = is_silent,
             Change::Cut => self.is_cut = true,
         }

@@ -1,7 +1,9 @@
 //! The recording as a whole.
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::item::Gpu;
+use crate::item::{Gpu, What};
 
 fn header() -> Header {
     let gpu = |index, name: &str| Gpu { index, name: Some(name.into()), memory_total: Some(8), ..Gpu::default() };
@@ -95,4 +97,47 @@ fn json_has_null_for_what_is_not_known() {
     }
     assert_eq!(gpu["events"]["lost"], 0);
     assert_eq!(json["total"]["energy_j"], serde_json::Value::Null);
+}
+
+const EVENTS: [&str; 14] = [
+    event::PROCESS_START,
+    event::PROCESS_END,
+    event::GPU_LOST,
+    event::GPU_BACK,
+    event::GPU_HUNG,
+    event::METRIC_RESTS,
+    event::LIST_CUT,
+    event::SAMPLES_LOST,
+    event::RECORDS_LOST,
+    event::ENERGY_INTEGRATED,
+    event::ENERGY_GAP,
+    event::COMMAND_START,
+    event::COMMAND_END,
+    event::LOST,
+];
+
+/// Any item that a damaged file may hold.
+fn anything() -> impl Strategy<Value = Item> {
+    let series = (0..Series::all().len()).prop_map(|place| Series::all().nth(place));
+    let at = prop_oneof![any::<u64>(), 0..100 * S, Just(u64::MAX)];
+    let text = prop_oneof![Just(None), Just(Some(r#"{"of_command":true}"#.to_owned())), any::<String>().prop_map(Some)];
+    let what = (series, 0..2 * EVENTS.len());
+    let rest = (proptest::option::of(0..3_u32), proptest::option::of(0..4_u32), proptest::option::of(any::<f64>()));
+    (at, what, rest, text).prop_map(|(at, (series, event), (gpu, pid, value), text)| {
+        let what = match (series, EVENTS.get(event)) {
+            (Some(series), None) => What::Value(series),
+            (series, event) => What::Event((*event.unwrap_or(&event::END)).into(), series),
+        };
+        Item { at, gpu, pid, what, value, text }
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_a_damaged_file_holds_is_a_panic(items in proptest::collection::vec(anything(), 0..200)) {
+        let summary = summary(&items);
+        prop_assert!(summary.gpus.len() <= 3);
+        prop_assert!(summary.duration_s >= 0.0);
+        prop_assert!(serde_json::to_string(&summary).is_ok());
+    }
 }
