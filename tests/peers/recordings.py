@@ -107,7 +107,7 @@ def differences(found, summary):
             if theirs != ours and not (theirs and ours and math.isclose(theirs, ours, rel_tol=1e-9)):
                 yield f"GPU {gpu['index']}: {what} is {theirs} by the values and {ours} in the summary"
         seen = {value.pid for value in found if value.gpu == gpu["index"] and value.pid}
-        if not seen <= {process["pid"] for process in gpu["processes"]}:
+        if not seen <= {process["pid"] for process in gpu["processes"] or []}:
             yield f"GPU {gpu['index']}: the summary lacks some of the processes {seen}"
 
 
