@@ -16,7 +16,7 @@ use super::{
     recorder::Ended,
     sink::{Progress, shown},
 };
-use crate::{args::Options, fail::Fail, report};
+use crate::{args::Options, fail::Fail, output::Report, report};
 
 /// Prints the summary and where the recording is; gives whether all could be written.
 pub fn show(options: &Options, args: &RecordArgs, went: &Went) -> bool {
@@ -49,11 +49,10 @@ fn place(args: &RecordArgs, progress: &Progress) -> String {
 }
 
 fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Result<(), Fail> {
-    let json =
-        || serde_json::to_string_pretty(summary).map_err(|error| Fail::Write(error.into())).map(|text| text + "\n");
+    let json = || report::json(summary);
     match args.summary_json.as_deref() {
         Some(path) if path == Path::new(STDOUT) => stdout(&json()?),
-        None if options.json => stdout(&json()?),
+        None if options.json => stdout(&Report::json(&[summary])?.stdout),
         Some(path) => {
             let shown = show_text(summary, args);
             shown.and(fs::write(path, json()?).map_err(|error| Fail::File(path.to_owned(), error)))

@@ -122,8 +122,7 @@ fn a_file_that_is_removed_is_missed() {
 /// Starts a recording into a pipe, of much, and gives the pipe's other end when it has begun.
 fn into_pipe(place: &Place, script: &str) -> (Child, File) {
     mkfifo(&place.path("pipe"), Mode::S_IRWXU).unwrap();
-    let args =
-        "-o pipe --format csv --rate 10000 --metrics gpu.memory.used,gpu.power,gpu.energy,gpu.clock.sm,gpu.utilization";
+    let args = "-o pipe --format csv --summary-json=s.json --rate 10000 --metrics gpu.memory.used,gpu.power,gpu.energy,gpu.clock.sm,gpu.utilization";
     let mut command = place.record_script(args, script);
     let igpu = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Waits for the writer, as the writer waits for a reader.
@@ -143,6 +142,10 @@ fn records_that_a_slow_disk_loses_are_counted() {
     fs::write(place.path("x.csv"), bytes).unwrap();
     let items = place.items("x.csv");
     assert!(ended_in_order(&items) && lost(&items) > 1000.0, "{} lost", lost(&items));
+    let summary = fs::read_to_string(place.path("s.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["lost_records"].as_f64(), Some(lost(&items)));
+    assert!(end.stderr.contains("lost"), "people are told: {}", end.stderr);
     assert!(named(&items, event::RECORDS_LOST).map(|item| item.value.unwrap()).sum::<f64>() <= lost(&items));
 }
 

@@ -4,6 +4,7 @@ mod children;
 mod disks;
 mod gpus;
 mod signals;
+mod summary;
 mod terminal;
 mod usage;
 

@@ -81,7 +81,7 @@ fn the_command_gets_ctrl_c_once_and_judges_it_itself() {
     std::thread::sleep(Duration::from_millis(300));
     terminal.press(CTRL_C);
     let (status, text) = terminal.end();
-    assert_eq!((status.code(), text.matches("heard").count()), (Some(0), 1), "{text:?}");
+    assert_eq!((status.code(), text.matches("heard\r\n").count()), (Some(0), 1), "{text:?}");
     let items = place.items("x.csv");
     assert!(ended_in_order(&items));
     let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| the(&items, name));

@@ -1,0 +1,83 @@
+//! The summary at the end: the same that `igpu report` makes of the file, in each format.
+
+use serde_json::Value;
+
+use super::*;
+
+/// Things that happen to values, so that there is something to sum up.
+const VARIED: &str = r#"
+[[gpu]]
+count = 2
+stagger_s = 0.3
+name = "Varied"
+memory = { total_mib = 8192, used_mib = { ramp = { from = 100, to = 8000, period_s = 2 } } }
+power = { draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }, instant_window_ms = 25 }
+utilization = { refresh_ms = 100, gpu = { sine = { mean = 50, amplitude = 40, period_s = 1.3 } } }
+throttle = { power = 0.25 }
+process = [{ pid = "child", memory = 700, sm = 30 }, { pid = 4199998, memory = 9, sm = 10 }]
+"#;
+
+fn report(place: &Place, args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_igpu"));
+    let end = end({
+        command.arg("report").args(args).current_dir(place.directory.path());
+        command
+    });
+    assert_eq!((end.code(), end.stderr.as_str()), (Some(0), ""), "{args:?}");
+    end.stdout
+}
+
+fn summary(place: &Place) -> Value {
+    serde_json::from_str(&fs::read_to_string(place.path("s.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_report_of_the_file_is_the_summary_to_the_last_digit() {
+    let names = ["igpu.perfetto-trace", "x.json", "x.csv", "x.jsonl", "x.parquet"];
+    let names = names.into_iter().filter(|name| cfg!(feature = "parquet") || *name != "x.parquet");
+    let tests = names.map(|name| std::thread::spawn(move || check(name))).collect::<Vec<_>>();
+    tests.into_iter().for_each(|test| test.join().unwrap());
+}
+
+fn check(name: &str) {
+    let place = Place::new(VARIED);
+    // The first is what there is when no file is named.
+    let output = if name.starts_with("igpu") { String::new() } else { format!("-o {name}") };
+    let recorded =
+        end(place.record_script(&format!("{output} --processes --summary-json=s.json"), "sleep 2.2; exit 3"));
+    assert_eq!((recorded.code(), recorded.stdout.as_str()), (Some(3), ""), "{}", recorded.stderr);
+    assert_eq!(report(&place, &[name, "--summary-json"]), fs::read_to_string(place.path("s.json")).unwrap(), "{name}");
+    let (text, place_line) = recorded.stderr.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(report(&place, &[name]).trim_end(), text, "{name}");
+    assert!(place_line.starts_with(&format!("{name}: ")) && place_line.contains("`igpu report`"), "{place_line}");
+    let summary = summary(&place);
+    assert_eq!((&summary["complete"], &summary["command"]["status"]), (&true.into(), &3.into()), "{name}");
+    assert_eq!(summary["gpus"].as_array().unwrap().len(), 2);
+    // A quarter of the time each.
+    let throttled = summary["gpus"][1]["throttling"].to_string();
+    assert!(throttled.contains("counters"), "{throttled}");
+}
+
+#[test]
+fn energy_is_right_within_a_refresh() {
+    let place = Place::new(STEADY);
+    let recorded = end(place.record("-o x.csv --duration 3 --summary-json=s.json"));
+    assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
+    // No program has the standard output.
+    assert!(recorded.stdout.contains("Steady") && !recorded.stderr.contains("Steady"), "{}", recorded.stdout);
+    let summary = summary(&place);
+    let seconds = summary["duration_s"].as_f64().unwrap();
+    let joules = summary["total"]["energy_j"].as_f64().unwrap();
+    // The counter refreshes each 100 ms; between its readings and the recording's ends there are milliseconds.
+    assert!(seconds >= 3.0 && (joules - 200.0 * seconds).abs() <= 200.0 * 0.12, "{joules} J in {seconds} s");
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_is_counted() {
+    let place = Place::new(STEADY);
+    let full = end(place.record_script("-o /dev/full --format csv --summary-json=s.json", "sleep 1.5"));
+    assert_eq!(full.code(), Some(0), "{}", full.stderr);
+    let summary = summary(&place);
+    assert!(summary["lost_records"].as_u64().unwrap() > 10, "{}", summary["lost_records"]);
+    assert!(summary["total"]["energy_j"].as_f64().unwrap() > 200.0, "the sum is made all the same");
+}
