@@ -47,14 +47,15 @@ fn help_teaches_by_example() {
     ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }
-    for subcommand in ["show", "list", "ps", "probe", "driver", "completions", "man"] {
+    for subcommand in ["show", "list", "ps", "probe", "record", "report", "plot", "driver", "completions", "man"] {
         assert!(help.contains(&format!("\n  {subcommand} ")), "{subcommand}");
         let own = done(&[subcommand, "--help"]);
         assert!(own.contains("Usage: igpu") && own.contains(subcommand), "{own}");
     }
-    // What the help shows, works: each example line that needs no shell.
+    // What the help shows, works: each example line that needs no shell and no program of the reader's.
+    let needs_more = |example: &str| example.contains('|') || example.contains(" -- ");
     for line in help.lines().filter_map(|line| line.trim().strip_prefix("igpu ")) {
-        let Some((example, _)) = line.split_once("  ").filter(|(example, _)| !example.contains('|')) else { continue };
+        let Some((example, _)) = line.split_once("  ").filter(|(example, _)| !needs_more(example)) else { continue };
         let mut args: Vec<&str> = example.split_whitespace().collect();
         if !example.contains("--simulate") {
             args.push("--simulate");
