@@ -6,6 +6,7 @@ usage: recordings.py --igpu PROGRAM
 
 import argparse
 import collections
+import itertools
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import recordings_chrome
 import recordings_perfetto
@@ -154,13 +156,15 @@ def main():
     parser.add_argument("--igpu", required=True, help="the command, built with Parquet")
     igpu = os.path.abspath(parser.parse_args().igpu)
     failed = 0
-    with tempfile.TemporaryDirectory(prefix="igpu-peers-recordings-") as folder:
-        for scenario in SCENARIOS:
-            for ending in ENDINGS:
-                for what in [whole, killed]:
-                    problems = what(igpu, scenario, f"{folder}/{what.__name__}.{ending}")
-                    print(f"{scenario:12} {ending:15} {what.__name__:7} {'; '.join(problems) or 'all is well'}", flush=True)
-                    failed += bool(problems)
+    jobs = list(itertools.product(SCENARIOS, ENDINGS, [whole, killed]))
+    # They sleep most of the time.
+    with tempfile.TemporaryDirectory(prefix="igpu-peers-recordings-") as folder, ThreadPoolExecutor(4) as pool:
+        paths = [f"{folder}/{scenario}-{what.__name__}.{ending}" for scenario, ending, what in jobs]
+        running = [pool.submit(what, igpu, scenario, path) for (scenario, _, what), path in zip(jobs, paths)]
+        for (scenario, ending, what), job in zip(jobs, running):
+            problems = job.result()
+            print(f"{scenario:12} {ending:15} {what.__name__:7} {'; '.join(problems) or 'all is well'}", flush=True)
+            failed += bool(problems)
     print(f"{failed} recordings failed")
     return 1 if failed else 0
 
