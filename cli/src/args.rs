@@ -13,6 +13,7 @@ Examples:
   igpu ps                         the processes on all GPUs, and who owns them
   igpu probe --quick              what the driver's calls cost, and how often the sensors refresh
   igpu record -- python train.py  run a program, and record what it does to the GPUs
+  igpu report igpu.perfetto-trace its summary once more
   igpu --json | jq '.[].power.draw'
                                   the power of each GPU, in watts
   CUDA_VISIBLE_DEVICES=1,3 igpu list --visible

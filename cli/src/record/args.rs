@@ -97,7 +97,7 @@ fn wrong(sentence: &str) -> ! {
 
 fn format(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.map(Format::name).join(", ");
-    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| format!("use one of {}", names()))
+    Format::named(name).ok_or_else(|| format!("use one of {}", names()))
 }
 
 /// How often metrics are read.

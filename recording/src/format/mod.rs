@@ -89,18 +89,23 @@ impl Format {
         }
     }
 
-    /// The format that a file's name asks for by its ending; `None` of an ending that says nothing.
+    /// The format of this name, or of the ending that its files have.
     #[must_use]
-    pub fn of_path(path: &Path) -> Option<Self> {
-        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        Some(match ending.as_str() {
-            "perfetto-trace" | "pftrace" | "perfetto" | "pb" => Self::Perfetto,
-            "json" => Self::Chrome,
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "perfetto" | "perfetto-trace" | "pftrace" => Self::Perfetto,
+            "chrome" | "json" => Self::Chrome,
             "csv" => Self::Csv,
             "jsonl" | "ndjson" => Self::JsonLines,
             "parquet" => Self::Parquet,
             _ => return None,
         })
+    }
+
+    /// The format that a file's name asks for by its ending; `None` of an ending that says nothing.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        Self::named(path.extension()?.to_str()?)
     }
 
     /// Writes this format from a recording's start on; `None` where this build has no Parquet.
@@ -153,5 +158,22 @@ pub(crate) fn items(mut file: File) -> Result<Items, ReadError> {
         Format::Parquet => parquet::items(file),
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => Err(ReadError::NoParquet),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_has_its_name_and_is_what_its_files_endings_say() {
+        for format in Format::ALL {
+            assert_eq!(Format::named(format.name()), Some(format));
+        }
+        let of = |path: &str| Format::of_path(Path::new(path));
+        assert_eq!(of("igpu.perfetto-trace"), Some(Format::Perfetto));
+        assert_eq!(of("a.b/c.JSON"), Some(Format::Chrome));
+        assert_eq!(of("x.ndjson"), Some(Format::JsonLines));
+        assert_eq!([of("csv"), of("/dev/stdout"), of("x.txt"), of("x.")], [None; 4]);
     }
 }
