@@ -159,5 +159,8 @@ fn a_disk_that_never_answers_does_not_hold_the_end_up_for_ever() {
     assert_eq!(end.code(), Some(4), "{}", end.stderr);
     assert!((Duration::from_secs(5)..Duration::from_secs(12)).contains(&took), "{took:?}");
     assert!(end.stderr.contains("pipe was not finished, as its disk does not answer"), "{}", end.stderr);
+    let summary = fs::read_to_string(place.path("s.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert!(summary["lost_records"].as_f64().unwrap() > 1000.0, "{}", summary["lost_records"]);
     drop(reader);
 }

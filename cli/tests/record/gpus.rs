@@ -36,9 +36,10 @@ fn a_rate_is_kept_to_whatever_the_sensors_do() {
     assert_eq!(end.code(), Some(0), "{}", end.stderr);
     let items = place.items("x.csv");
     assert_eq!((header(&items).rate_hz, header(&items).series.len()), (Some(20.0), 1));
-    // Two in a row that are the same are one; a busy machine leaves some out.
+    // Two in a row that are the same are one; a busy machine leaves some out. The end has a reading of its own.
+    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
     let count = values(&items, "hw.gpu.utilization{hw.gpu.task=general}").len();
-    assert!((25..=41).contains(&count), "{count}");
+    assert!((25..=(20.0 * seconds) as usize + 3).contains(&count), "{count} in {seconds} s");
     assert_eq!(named(&items, event::CADENCE_CHANGED).count(), 0);
 }
 
