@@ -71,8 +71,13 @@ fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
     let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(said.len() == 1 && said[0].contains("a driver call about GPU 0 has not returned for 2 s"), "{said:?}");
     let items = place.items("x.csv");
-    assert_eq!(the(&items, event::GPU_HUNG).gpu, Some(0));
-    assert!(ended_in_order(&items) && values(&items, "hw.energy").len() > 5);
+    // On a busy machine a call may take long enough to be taken for one that hangs, and return. The last one does not.
+    let changes = items.iter().filter(|item| matches!(item.event_name(), Some(event::GPU_HUNG | event::GPU_BACK)));
+    let last = changes.last().unwrap();
+    assert_eq!((last.event_name(), last.gpu), (Some(event::GPU_HUNG), Some(0)));
+    assert!(ended_in_order(&items), "{:?}", items.last());
+    let energy = values(&items, "hw.energy").len();
+    assert!(energy > 5, "{energy} values");
 }
 
 #[test]
