@@ -63,7 +63,8 @@ pub mod event {
     pub const GPU_AWAKE: &str = "gpu.awake";
     /// The driver refuses the series, which has no values until it is tried again; value: the driver's return code.
     pub const METRIC_RESTS: &str = "metric.rests";
-    /// The series is read at another cadence from now on, because its call is dear or cheap; value: seconds.
+    /// The series is read half as often or twice as often as was told last, or more so, because its call is dear or
+    /// cheap; value: its cadence from now on, in seconds.
     pub const CADENCE_CHANGED: &str = "metric.cadence_changed";
     /// The driver's sample ring wrapped before it was drained; value: how many samples were lost.
     pub const SAMPLES_LOST: &str = "metric.samples_lost";

@@ -28,14 +28,21 @@ pub struct FromRecords {
     /// The series of a GPU whose last value holds. After an interruption none does, and the next one has to be given,
     /// also where it is the same.
     held: HashSet<(u16, u16)>,
+    /// The cadence of a series that was told last, in seconds.
+    cadences: HashMap<(u16, u16), f64>,
 }
 
 impl FromRecords {
     /// For a sampler whose clock showed `monotonic` when it was `unix_nano` nanoseconds since the epoch.
     #[must_use]
     pub fn new(monotonic: u64, unix_nano: u64) -> Self {
-        let unix_offset = i128::from(unix_nano) - i128::from(monotonic);
-        Self { unix_offset, of_processes: HashMap::new(), integrated: HashMap::new(), held: HashSet::new() }
+        Self {
+            unix_offset: i128::from(unix_nano) - i128::from(monotonic),
+            of_processes: HashMap::new(),
+            integrated: HashMap::new(),
+            held: HashSet::new(),
+            cadences: HashMap::new(),
+        }
     }
 
     /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
@@ -49,6 +56,9 @@ impl FromRecords {
         let at = self.unix_nano(record.at);
         if let Some(event) = record.event() {
             self.interrupt(record, event);
+            if event == Event::CADENCE_CHANGED && !self.is_other_cadence(record) {
+                return;
+            }
             return to(of_event(at, record, event));
         }
         let Some(metric) = record.metric() else { return };
@@ -89,6 +99,18 @@ impl FromRecords {
             *last = record.at;
         }
         has_grown
+    }
+
+    /// Whether a series is read half as often or twice as often as was told last, or this is the first time. What calls
+    /// cost wavers, and the sampler follows: told each time, this would be most of what is recorded on a busy machine.
+    fn is_other_cadence(&mut self, record: &Record) -> bool {
+        let key = (record.gpu, record.metric);
+        let told = self.cadences.get(&key).copied().unwrap_or(0.0);
+        let is_other = record.value >= 2.0 * told || record.value <= told / 2.0;
+        if is_other {
+            self.cadences.insert(key, record.value);
+        }
+        is_other
     }
 
     /// After some events no value of the GPU holds any longer, or none of one series.
@@ -195,6 +217,20 @@ mod tests {
         assert_eq!(count(&mut from, 6.0, 7), 1);
         from.forget(3, 7);
         assert_eq!([count(&mut from, 6.0, 7), count(&mut from, 5.0, 8)], [1, 0]);
+    }
+
+    #[test]
+    fn a_cadence_is_told_when_it_is_half_or_twice_the_one_told_last() {
+        let mut from = FromRecords::new(0, 0);
+        let mut told = |seconds, gpu| {
+            let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::CADENCE_CHANGED.0);
+            !items(&mut from, &Record { gpu, ..changed }).is_empty()
+        };
+        assert_eq!(
+            [0.1, 0.12, 0.19, 0.2, 0.15, 0.11, 0.1].map(|s| told(s, 3)),
+            [true, false, false, true, false, false, true]
+        );
+        assert!(told(0.1, 4), "of another GPU nothing was told");
     }
 
     #[test]
