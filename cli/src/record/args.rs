@@ -22,7 +22,7 @@ pub struct RecordArgs {
     /// The file for the recording; `-` is the standard output, where no program is run
     #[arg(short, long, value_name = "FILE", default_value = "igpu.perfetto-trace")]
     pub output: PathBuf,
-    /// perfetto, chrome, csv, jsonl or parquet [default: as the file's name ends]
+    /// perfetto, chrome, csv, jsonl or parquet [default: as the file's name ends; perfetto where it has no ending]
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub format: Option<Format>,
     /// Which GPUs: indices or starts of UUIDs, with commas between [default: all, or the --visible ones]
@@ -52,7 +52,8 @@ pub struct RecordArgs {
 impl RecordArgs {
     /// The format that is asked for, by name or by the file's.
     pub fn format(&self) -> Option<Format> {
-        self.format.or_else(|| Format::of_path(&self.output))
+        let unnamed = || self.output.extension().is_none().then_some(Format::Perfetto);
+        self.format.or_else(|| Format::of_path(&self.output)).or_else(unnamed)
     }
 
     /// Writes that format, from a recording's start on. Ends this program where none is asked for, as clap does.

@@ -73,3 +73,12 @@ fn the_summary_can_be_had_as_json() {
     let lost = end(place.record("-o x.csv --duration 0.3 --summary-json /nowhere/s.json"));
     assert!(lost.code() == Some(1) && lost.stderr.contains("/nowhere/s.json could not be written"), "{}", lost.stderr);
 }
+
+#[test]
+fn a_name_without_an_ending_is_a_perfetto_trace() {
+    let place = Place::new(STEADY);
+    let end = end(place.record_script("-o trace", "exit 3"));
+    assert_eq!(end.code(), Some(3), "{}", end.stderr);
+    assert_eq!(fs::read(place.path("trace")).unwrap()[0], 0x0a, "the first packet");
+    assert!(ended_in_order(&place.items("trace")));
+}
