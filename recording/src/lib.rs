@@ -1,7 +1,7 @@
 //! Recordings: what a program did to the GPUs, in a file that other programs read too.
 //!
 //! A recording is a sequence of [`Item`]s: values of [`Series`], and events. A [`Writer`] streams them into a file in one
-//! of the [`Format`]s, so that the file is whole after every flush; [`read`] gives the same items back from each of them;
+//! of the [`Format`]s, so that the file is whole after every flush; [`read()`] gives the same items back from each of them;
 //! and a [`Summary`] is made of items, whether they come from a sampler or from a file.
 //!
 //! | file | what it holds |
