@@ -119,6 +119,9 @@ def groups(tracks):
     if not any(is_gpu(track) for track in tracks.values()):
         yield "there is no group of a GPU"
     for track in tracks.values():
+        # Viewers lay tracks of one name together, and lose what is below them.
+        if not track.HasField("counter") and track.sibling_merge_behavior != TrackDescriptor.SIBLING_MERGE_BEHAVIOR_NONE:
+            yield f"{track.name} may be merged with others"
         group = top(track, tracks)
         if track.HasField("counter") and not is_gpu(group):
             yield f"the counter {track.name} stands under {group.name!r}"
@@ -134,11 +137,25 @@ def is_gpu(track):
 
 
 def units(tracks):
-    """Each counter says what it counts in."""
+    """Each counter says what it counts in, in one way; bare numbers have no unit: a 1 would be drawn behind them."""
     for track in tracks.values():
         counter = track.counter
-        if track.HasField("counter") and counter.unit == CounterDescriptor.UNIT_UNSPECIFIED and not counter.unit_name:
-            yield f"the counter {track.name} has no unit"
+        told = (counter.unit != CounterDescriptor.UNIT_UNSPECIFIED) + bool(counter.unit_name)
+        if track.HasField("counter") and (told != (not is_bare(track.name)) or counter.unit_name == "1"):
+            yield f"the counter {track.name} has {told} units: {counter}"
+
+
+def is_bare(key):
+    """Whether the values of the series are bare numbers: ratios, and what has a number for a name."""
+    return bool(re.match(r"hw\.(gpu\.utilization|fan\.speed_ratio)\b", key)) or key in (
+        "gpu.clocks.event_reasons",
+        "gpu.performance_state",
+        "gpu.pcie.link.generation",
+        "gpu.pcie.link.width",
+        "gpu.pcie.replays",
+        "gpu.ecc.corrected.lifetime",
+        "gpu.ecc.uncorrected.lifetime",
+    )
 
 
 def kinds(trace, tracks):

@@ -14,6 +14,9 @@ pub(super) const OWN_CLOCK: u32 = 64;
 pub(super) const STATE_CLEARED: u32 = 1;
 /// Children of a track stand as their ranks say.
 pub(super) const BY_RANK: i32 = 3;
+/// A track stands for itself, also where another has its name. Else one that has others below it can be drawn apart from
+/// them, and a second description does not name it anew.
+pub(super) const UNMERGED: i32 = 2;
 
 /// What a track event is.
 pub(super) mod kind {
@@ -86,6 +89,8 @@ pub(super) struct TrackDescriptor {
     pub sibling_order_rank: Option<i32>,
     #[prost(string, optional, tag = "14")]
     pub description: Option<String>,
+    #[prost(int32, optional, tag = "15")]
+    pub sibling_merge_behavior: Option<i32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -51,11 +51,13 @@ impl Tracks {
             self.last_uuid
         });
         let has_children = matches!(track, Track::Igpu | Track::Gpu(_) | Track::Process(..));
+        let counter = counter_of(track);
         let track_descriptor = TrackDescriptor {
             uuid: Some(uuid),
             name: Some(name.to_owned()),
             parent_uuid,
-            counter: counter_of(track),
+            sibling_merge_behavior: counter.is_none().then_some(proto::UNMERGED),
+            counter,
             child_ordering: has_children.then_some(proto::BY_RANK),
             sibling_order_rank: rank(track),
             description: self.description(track),
@@ -85,14 +87,15 @@ impl Tracks {
 
 fn counter_of(track: Track) -> Option<CounterDescriptor> {
     let Track::Counter(.., series) = track else { return None };
-    let number = match series.info().unit {
-        "By" => Some(unit::SIZE_BYTES),
-        "ns" => Some(unit::TIME_NS),
-        count if count.starts_with('{') => Some(unit::COUNT),
-        _ => None,
+    let (unit, unit_name) = match series.info().unit {
+        "By" => (Some(unit::SIZE_BYTES), None),
+        "ns" => (Some(unit::TIME_NS), None),
+        count if count.starts_with('{') => (Some(unit::COUNT), None),
+        // Units are drawn behind the number: "0.97 1" would be no help.
+        "1" => (None, None),
+        name => (None, Some(name.to_owned())),
     };
-    let unit_name = number.is_none().then(|| series.info().unit.to_owned());
-    Some(CounterDescriptor { unit: number, unit_name })
+    Some(CounterDescriptor { unit, unit_name })
 }
 
 /// Counters stand as their series do in the table, processes below them, in the order of their pids.
