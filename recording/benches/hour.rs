@@ -2,7 +2,7 @@
 //! in each format. Eight GPUs of the scenario hgx-h100, on a clock that is stepped.
 //!
 //! `cargo bench -p igpu-recording --features parquet --bench hour` records an hour in each format, and `-- SECONDS` as
-//! long as is said. With `--test`, as CI runs it, it records two minutes and asserts the bounds: 1 MiB a minute in
+//! long as is said. With `--processes`, each second a process comes on each GPU, and goes after ten. With `--test`, as CI runs it, it records two minutes and asserts the bounds: 1 MiB a minute in
 //! Perfetto's form, and 32 MiB of memory.
 
 use std::{
@@ -15,9 +15,10 @@ use std::{
 
 use igpu::{
     Nvml,
+    metric::Metric,
     sampler::{Clocks, Sampler},
 };
-use igpu_recording::{Format, FromRecords, Header, Item, SummaryBuilder, USUAL, Writer, event};
+use igpu_recording::{Format, FromRecords, Header, Item, Series, SummaryBuilder, USUAL, Writer, event};
 use nvml_sim::{Scenario, control};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
     for format in Format::ALL.into_iter().filter(|format| format.encoder().is_some()) {
         let mut child = Command::new(std::env::current_exe()?);
         child.args([format.name(), &seconds.to_string()]).args(is_test.then_some("--test"));
+        child.args(arguments.iter().filter(|argument| *argument == "--processes"));
         if !child.status()?.success() {
             return Err(format!("{} failed", format.name()).into());
         }
@@ -98,6 +100,9 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64
             flush += SECOND;
             let lost = Item { value: Some(0.0), ..Item::event(from.unix_nano(monotonic()), event::LOST) };
             recording.take(lost);
+            if std::env::args().any(|argument| argument == "--processes") {
+                recording.processes(from.unix_nano(monotonic()), (monotonic() / SECOND) as u32);
+            }
             recording.writer.flush()?;
         }
         let wait = sampler.next_due().min(flush).max(monotonic() + 1) - monotonic();
@@ -119,6 +124,20 @@ impl Recording {
         assert!(self.writer.push(&item));
         self.bill.see(&item);
         self.items += 1;
+    }
+
+    /// A process comes on each GPU, one goes, and all others hold other memory than before.
+    fn processes(&mut self, at: u64, second: u32) {
+        for gpu in 0..8 {
+            let of = |pid, item| Item { gpu: Some(gpu), pid: Some(pid), ..item };
+            let text = r#"{"name":"python","user":"ann","create_time":1.5,"of_command":true}"#;
+            self.take(of(second, Item { text: Some(text.to_owned()), ..Item::event(at, event::PROCESS_START) }));
+            for pid in second.saturating_sub(9)..=second {
+                let memory = f64::from(second) * 4096.0;
+                self.take(of(pid, Item::value(at, gpu, Series::of(Metric::PROCESS_MEMORY), memory)));
+            }
+            self.take(of(second.saturating_sub(10), Item::event(at, event::PROCESS_END)));
+        }
     }
 }
 

@@ -47,6 +47,9 @@ impl Time {
 /// Of the diagram's height: what is further from the mean is a peak.
 const PEAK: f64 = 0.08;
 
+/// Numbers on the axis of values stand no closer, in pixels.
+const LABEL_EACH: usize = 20;
+
 type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 pub fn draw<DB: DrawingBackend>(
@@ -72,8 +75,9 @@ pub fn draw<DB: DrawingBackend>(
         .x_label_area_size(if has_time_axis { 46 } else { 0 })
         .build_cartesian_2d(0.0..time.span, from..to)?;
     let style = text(14, FAINT);
+    let room = chart.plotting_area().dim_in_pixel().1 as usize / LABEL_EACH;
     let mut mesh = chart.configure_mesh();
-    mesh.x_labels(12).y_labels(if is_empty { 0 } else { 6 });
+    mesh.x_labels(12).y_labels(if is_empty { 0 } else { room.clamp(2, 6) });
     mesh.light_line_style(GRID.mix(0.0)).bold_line_style(GRID).axis_style(FRAME);
     mesh.label_style(style.clone()).axis_desc_style(style.clone()).y_label_formatter(&number);
     mesh.x_label_formatter(&number);

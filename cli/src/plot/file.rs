@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     process,
 };
@@ -57,6 +58,12 @@ fn png(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
     writer.write_image_data(pixels)?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// Whether both paths lead to one file, by whatever links.
+pub fn are_one(a: &Path, b: &Path) -> bool {
+    let place = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    place(a).is_some_and(|a| Some(a) == place(b))
 }
 
 /// Puts the content where the path is, all at once: a reader meets the old file or the new one, and when a disk is full

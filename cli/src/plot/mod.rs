@@ -63,6 +63,10 @@ fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
 }
 
 pub fn report(args: &PlotArgs) -> Result<Report, Fail> {
+    if file::are_one(&args.file, &args.output.path) {
+        let told = format!("{} is the recording; name another file for the picture", args.output.path.display());
+        return Err(Fail::Selection(igpu::Escaped(&told).to_string()));
+    }
     let mut survey = Survey::default();
     let trouble = match read(&args.file, |item| survey.see(item))? {
         Some(error) if survey.range.is_none() => return Err(Fail::Recording(args.file.clone(), error)),

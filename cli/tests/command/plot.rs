@@ -209,6 +209,22 @@ fn sixteen_gpus_each_have_a_colour() {
 }
 
 #[test]
+fn numbers_on_low_axes_do_not_stand_in_each_other() {
+    let items =
+        (0..16).flat_map(|gpu| values(0.0, gpu, [230.0, 0.5, 1e9, 40.0])).chain([Item::event(at(1.0), event::END)]);
+    let (_directory, file) = written("recording.csv", &items.collect::<Vec<_>>());
+    let (end, picture) = plot(&file, "svg", &["--size", "600x600"]);
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let svg = fs::read_to_string(picture).unwrap();
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let numbers =
+        document.descendants().filter(|node| node.has_tag_name("text") && node.attribute("text-anchor") == Some("end"));
+    let mut heights: Vec<i32> = numbers.map(|node| node.attribute("y").unwrap().parse().unwrap()).collect();
+    heights.sort_unstable();
+    assert!(heights.len() >= 4 && heights.windows(2).all(|two| two[1] - two[0] >= 12), "{heights:?}");
+}
+
+#[test]
 fn only_the_gpus_that_are_named_are_drawn() {
     let (_directory, file) = written("recording.csv", &recording());
     let (end, picture) = plot(&file, "svg", &["--gpus", "0"]);
@@ -287,6 +303,18 @@ fn a_wrong_ending_or_size_is_wrong_usage() {
     }
     let (end, _) = plot(&file, "jpg", &[]);
     assert!(end.stderr.contains("its name has to end in .svg or .png"), "{}", end.stderr);
+}
+
+#[test]
+fn a_picture_does_not_take_the_recordings_place() {
+    let (directory, file) = written("recording.csv", &recording());
+    let before = fs::read(&file).unwrap();
+    let link = directory.path().join("link.png").display().to_string();
+    symlink(&file, &link).unwrap();
+    let end = igpu(&["plot", &file, "-o", &link]);
+    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+    assert!(end.code == Some(1) && said.contains("is the recording; name another file"), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), before);
 }
 
 #[test]

@@ -77,6 +77,20 @@ fn a_wrong_length_costs_no_memory() {
     assert!(matches!(Disk::new().read(&bytes).1, Some(ReadError::Damaged(told)) if told.contains("too long")));
 }
 
+/// A track takes more memory than the few bytes that describe it.
+#[test]
+fn tracks_without_end_are_damage() {
+    let (_, mut bytes) = readable_without_their_end().find(|(format, _)| *format == Format::Perfetto).unwrap();
+    for uuid in 0..1_100_000_u32 {
+        // A packet of our sequence, 71, with a descriptor of the field 60, whose number is the uuid in three bytes.
+        let [a, b, c] = [uuid, uuid >> 7, uuid >> 14].map(|bits| bits as u8 & 0x7f);
+        bytes.extend_from_slice(&[0x0a, 9, 0x50, 71, 0xe2, 0x03, 4, 0x08, a | 0x80, b | 0x80, c]);
+    }
+    let (items, error) = Disk::new().read(&bytes);
+    assert_eq!(items.len(), samples::recording().len());
+    assert!(matches!(&error, Some(ReadError::Damaged(told)) if told.contains("too many tracks")), "{error:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 

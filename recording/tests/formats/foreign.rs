@@ -75,6 +75,17 @@ fn a_chrome_trace_shows_gpus_processes_and_counters() {
 }
 
 #[test]
+fn of_two_recordings_in_one_file_the_first_is_read() {
+    let written = samples::recording();
+    for format in [Format::Perfetto, Format::JsonLines] {
+        let once = encode(format.encoder().unwrap().as_mut(), &written);
+        let (items, error) = Disk::new().read(&once.repeat(2));
+        assert_same(format, &items, &written);
+        assert!(error.unwrap().to_string().contains("another recording begins in it"), "{}", format.name());
+    }
+}
+
+#[test]
 fn series_of_a_later_version_are_left_out() {
     let written: Vec<_> = samples::recording();
     for format in [Format::Chrome, Format::Csv, Format::JsonLines, Format::Perfetto] {

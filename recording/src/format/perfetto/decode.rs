@@ -18,6 +18,9 @@ use crate::{
     series::Series,
 };
 
+/// So many tracks are known at a time: more than a recording has, and few enough that no file takes all memory.
+const MOST_TRACKS: usize = 1 << 20;
+
 pub(in crate::format) fn items(file: Box<dyn BufRead>) -> Items {
     let mut decoder = Decoder { file, buffer: Vec::new(), offset: None, tracks: HashMap::new() };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
@@ -106,6 +109,9 @@ impl Decoder {
             None => root(&descriptor),
             parent => self.track(parent)?.and_then(|parent| child(&descriptor, parent)),
         };
+        if self.tracks.len() >= MOST_TRACKS && !self.tracks.contains_key(&uuid) {
+            return Err(damaged("it has too many tracks"));
+        }
         self.tracks.insert(uuid, track);
         Ok(())
     }
