@@ -21,7 +21,7 @@ def event(phases, required, **properties):
 
 EVENT = {
     "type": "object",
-    "required": ["ph", "pid", "name"],
+    "required": ["ph", "pid"],
     "properties": {
         "ph": {"enum": ["B", "E", "C", "M", "i"]},
         "pid": ID,
@@ -34,11 +34,13 @@ EVENT = {
     # The format has more members; ours are these.
     "unevaluatedProperties": False,
     "allOf": [
-        event(["B", "E"], ["ts", "tid"]),
-        event(["i"], ["ts", "tid", "s"], s={"enum": ["g", "p", "t"]}),
+        event(["B"], ["ts", "tid", "name"]),
+        # Perfetto ends a slice by an end without a name, or with the slice's own.
+        event(["E"], ["ts", "tid"], name=False),
+        event(["i"], ["ts", "tid", "s", "name"], s={"enum": ["g", "p", "t"]}),
         # Each argument is a line of the counter's graph.
-        event(["C"], ["ts", "args"], args={"minProperties": 1, "additionalProperties": NUMBER}),
-        event(["M"], ["args"], name={"enum": ["process_name", "process_sort_index", "thread_name"]}),
+        event(["C"], ["ts", "args", "name"], args={"minProperties": 1, "additionalProperties": NUMBER}),
+        event(["M"], ["args", "name"], name={"enum": ["process_name", "process_sort_index", "thread_name"]}),
     ],
 }
 TRACE = {
@@ -79,10 +81,10 @@ def names(events):
     """Each process has a name before it has events, and there is a GPU."""
     named = {}
     for event in events:
-        if event["name"] == "process_name":
+        if event.get("name") == "process_name":
             named[event["pid"]] = event["args"]["name"]
         if event["pid"] not in named:
-            yield f"the process {event['pid']} has no name before its event {event['name']}"
+            yield f"the process {event['pid']} has no name before its event {event}"
     if not any(name.startswith("GPU ") for name in named.values()):
         yield "there is no process for a GPU"
 
@@ -92,7 +94,7 @@ def slices(events):
     is_open, named = Counter(), set()
     for event in events:
         thread = event["pid"], event.get("tid")
-        if event["name"] == "thread_name":
+        if event.get("name") == "thread_name":
             named.add(thread)
         if event["ph"] in "BE":
             is_open[thread] += 1 if event["ph"] == "B" else -1
@@ -105,13 +107,13 @@ def slices(events):
 def times(events):
     """The recording's start is the zero of time, and nothing is more than a second before it or after its end."""
     timed = [event for event in events if "ts" in event]
-    if not timed or (timed[0]["name"], timed[0]["ts"]) != ("recording.start", 0):
+    if not timed or (timed[0].get("name"), timed[0]["ts"]) != ("recording.start", 0):
         yield "the first event is not recording.start at 0"
-    ended = [event["ts"] for event in timed if event["name"] == "recording.end"]
+    ended = [event["ts"] for event in timed if event.get("name") == "recording.end"]
     last = ended[0] if ended else timed[-1]["ts"] if timed else 0
     for event in timed:
         if not -1e6 <= event["ts"] <= last + 1e6:
-            yield f"{event['name']} at {event['ts']} is not between 0 and {last}"
+            yield f"{event} is not between 0 and {last}"
 
 
 def values(path):
@@ -119,7 +121,7 @@ def values(path):
     with open(path, encoding="utf-8") as file:
         trace = json.load(file)
     start = int(trace["otherData"]["start_unix_nano"])
-    named = {event["pid"]: event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "process_name"}
+    named = {event["pid"]: event["args"]["name"] for event in trace["traceEvents"] if event.get("name") == "process_name"}
     counters = [event for event in trace["traceEvents"] if event["ph"] == "C"]
     return [(start + round(e["ts"] * 1e3), named[e["pid"]], e["name"], e.get("id"), e["args"]["value"]) for e in counters]
 

@@ -70,6 +70,8 @@ fn a_chrome_trace_shows_gpus_processes_and_counters() {
     has(json!({"ph": "C", "pid": 2, "id": "4711", "name": "gpu.process.memory", "args": {"value": 1_073_741_824.0}}));
     has(json!({"ph": "B", "pid": 2, "tid": 4711, "ts": 3.0, "name": "python (4711) ann"}));
     has(json!({"ph": "E", "pid": 2, "tid": 4711, "ts": 1_000_000.002}));
+    // Perfetto looks for what has the name of an end, and would find nothing.
+    assert!(events.iter().all(|event| event["ph"] != "E" || event.get("name").is_none()));
     has(json!({"ph": "E", "pid": 1, "tid": 1, "args": {"pid": 4711, "exit_status": 137.0}}));
     has(json!({"ph": "i", "pid": 2, "s": "p", "name": "gpu.lost", "args": {"value": 15.0}}));
 }

@@ -94,17 +94,17 @@ impl ChromeEncoder {
             Part::Begin(span) => (phase::BEGIN, span),
             Part::End(span) => (phase::END, span),
         };
-        let label = span_label(span, item);
+        // An end closes the last beginning of its thread.
+        let mut label = String::new();
         if ph == phase::BEGIN {
+            label = span_label(span, item);
             self.thread(item, span, &label, out);
         }
         let args = match (ph, span) {
             (phase::END, Span::Command) => Args { exit_status: args.value, value: None, ..args },
             _ => args,
         };
-        // An end closes the last beginning of its thread, whatever it is called.
-        let name = if ph == phase::BEGIN { label } else { name.to_owned() };
-        Event { ph: ph.into(), tid: Some(thread_of(span)), name: name.into(), args, ..Event::default() }
+        Event { ph: ph.into(), tid: Some(thread_of(span)), name: label.into(), args, ..Event::default() }
     }
 
     /// Says what a span's thread is called.

@@ -62,6 +62,8 @@ struct Event<'a> {
     /// Of a counter for a process: its pid.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<Cow<'a, str>>,
+    /// None of an end: Perfetto takes one that has a name for the end of what has that name only.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
     name: Cow<'a, str>,
     args: Args<'a>,
 }
