@@ -66,6 +66,11 @@ pub fn are_one(a: &Path, b: &Path) -> bool {
     place(a).is_some_and(|a| Some(a) == place(b))
 }
 
+/// Whether the path leads to a file, or to what is no file at all: why that cannot be read is told by who reads it.
+pub fn can_be_read_twice(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
+}
+
 /// Puts the content where the path is, all at once: a reader meets the old file or the new one, and when a disk is full
 /// the old one stays. What is no regular file, as a pipe, is written to.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -67,6 +67,10 @@ pub fn report(args: &PlotArgs) -> Result<Report, Fail> {
         let told = format!("{} is the recording; name another file for the picture", args.output.path.display());
         return Err(Fail::Selection(igpu::Escaped(&told).to_string()));
     }
+    if !file::can_be_read_twice(&args.file) {
+        let told = format!("{} is a pipe, and the recording has to be read twice; name a file", args.file.display());
+        return Err(Fail::Selection(igpu::Escaped(&told).to_string()));
+    }
     let mut survey = Survey::default();
     let trouble = match read(&args.file, |item| survey.see(item))? {
         Some(error) if survey.range.is_none() => return Err(Fail::Recording(args.file.clone(), error)),

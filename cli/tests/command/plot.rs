@@ -318,6 +318,18 @@ fn a_picture_does_not_take_the_recordings_place() {
 }
 
 #[test]
+fn a_pipe_is_told_to_be_none_that_can_be_drawn() {
+    let (directory, file) = written("recording.csv", &recording());
+    let picture = directory.path().join("picture.svg");
+    let script = "cat \"$1\" | \"$0\" plot /dev/stdin -o \"$2\"";
+    let picture_path = picture.to_str().unwrap();
+    let end = end(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, picture_path]));
+    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
+    assert!(end.code == Some(1) && said.contains("read twice; name a file"), "{said}");
+    assert!(!picture.exists());
+}
+
+#[test]
 fn a_picture_that_cannot_be_written_leaves_the_old_one_and_nothing_else() {
     let (directory, file) = written("recording.csv", &recording());
     let picture = format!("{file}.png");

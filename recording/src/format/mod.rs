@@ -11,7 +11,7 @@ mod spans;
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read as _, Seek as _},
+    io::{BufRead, BufReader, Cursor, Read as _},
     path::Path,
 };
 
@@ -147,9 +147,11 @@ impl Format {
 pub(crate) fn items(mut file: File) -> Result<Items, ReadError> {
     let mut head = Vec::new();
     file.by_ref().take(256).read_to_end(&mut head)?;
-    file.rewind()?;
-    let buffered = |file| -> Box<dyn BufRead> { Box::new(BufReader::with_capacity(1 << 16, file)) };
-    match Format::of_content(&head).ok_or(ReadError::Format)? {
+    let format = Format::of_content(&head).ok_or(ReadError::Format)?;
+    // Not from the beginning again: a pipe has none.
+    let buffered =
+        |file| -> Box<dyn BufRead> { Box::new(BufReader::with_capacity(1 << 16, Cursor::new(head).chain(file))) };
+    match format {
         Format::Perfetto => Ok(perfetto::items(buffered(file))),
         Format::Chrome => Ok(chrome::items(buffered(file))),
         Format::Csv => Ok(csv::items(buffered(file))),

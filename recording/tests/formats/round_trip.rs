@@ -1,7 +1,12 @@
 //! What is read is what was written.
 
+use std::{
+    io::{self, Write as _},
+    os::fd::AsRawFd as _,
+};
+
 use igpu::metric::Metric;
-use igpu_recording::{Item, Series, Writer, event, read};
+use igpu_recording::{Format, Item, Series, Writer, event, read};
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
@@ -33,6 +38,20 @@ fn a_file_is_whole_after_each_flush() {
             assert_same(format, &whole, &items[..count]);
             assert_eq!(file.as_file().metadata().unwrap().len(), writer.len(), "{}", format.name());
         }
+    }
+}
+
+#[test]
+fn a_recording_is_read_from_a_pipe() {
+    let items = samples::recording();
+    // Parquet says at its end what it holds.
+    for (format, mut encoder) in formats().filter(|(format, _)| *format != Format::Parquet) {
+        let (reader, mut pipe) = io::pipe().unwrap();
+        pipe.write_all(&encode(encoder.as_mut(), &items)).unwrap();
+        drop(pipe);
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let found: Vec<Item> = read(path.as_ref()).unwrap().map(Result::unwrap).collect();
+        assert_same(format, &found, &items);
     }
 }
 
