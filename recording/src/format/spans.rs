@@ -76,11 +76,13 @@ impl Gpus {
         }
     }
 
-    /// "GPU 0 NVIDIA H100 80GB HBM3".
+    /// "GPU 0 NVIDIA H100 80GB HBM3"; of more than ten GPUs "GPU 00 …": Perfetto puts them in the order of their names.
     pub(super) fn label(&self, index: u32) -> String {
+        let most = self.0.iter().map(|gpu| gpu.index).max().unwrap_or_default();
+        let digits = most.to_string().len();
         match self.get(index).and_then(|gpu| gpu.name.as_deref()) {
-            Some(name) => format!("GPU {index} {name}"),
-            None => format!("GPU {index}"),
+            Some(name) => format!("GPU {index:0digits$} {name}"),
+            None => format!("GPU {index:0digits$}"),
         }
     }
 
@@ -143,5 +145,7 @@ mod tests {
         assert_eq!(process_label(4711, Some(known)), "python (4711) ann");
         assert_eq!(process_label(4711, None), "process (4711)");
         assert_eq!(Gpus::default().label(3), "GPU 3");
+        let sixteen = Gpus((0..16).map(|index| Gpu { index, ..Gpu::default() }).collect());
+        assert_eq!([sixteen.label(3), sixteen.label(15)], ["GPU 03", "GPU 15"]);
     }
 }

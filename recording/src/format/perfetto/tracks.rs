@@ -110,8 +110,42 @@ fn rank(track: Track) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use igpu::metric::Metric;
+    use prost::Message as _;
 
-    use super::*;
+    use super::{super::PACKET, *};
+
+    /// The last track that is described when this one is needed.
+    fn described(track: Track) -> TrackDescriptor {
+        let (mut out, mut last) = (Vec::new(), None);
+        Tracks::default().uuid(track, &mut out);
+        let mut rest = &out[..];
+        while let Some(packet) = rest.strip_prefix(&[PACKET]) {
+            rest = packet;
+            last = TracePacket::decode_length_delimited(&mut rest).unwrap().track_descriptor;
+        }
+        last.unwrap()
+    }
+
+    #[test]
+    fn tracks_with_others_below_them_stand_for_themselves() {
+        for track in [Track::Igpu, Track::Command, Track::Gpu(0), Track::Process(Some(0), 7)] {
+            let descriptor = described(track);
+            assert_eq!((descriptor.sibling_merge_behavior, descriptor.counter), (Some(proto::UNMERGED), None));
+        }
+    }
+
+    #[test]
+    fn counters_have_a_unit_unless_they_are_bare_numbers() {
+        let unit = |metric| {
+            let counter = described(Track::Counter(Some(0), None, Series::of(metric))).counter.unwrap();
+            (counter.unit, counter.unit_name)
+        };
+        assert_eq!(unit(Metric::MEMORY_USED), (Some(unit::SIZE_BYTES), None));
+        assert_eq!(unit(Metric::THROTTLED_POWER), (Some(unit::TIME_NS), None));
+        assert_eq!(unit(Metric::ECC_CORRECTED), (Some(unit::COUNT), None));
+        assert_eq!(unit(Metric::POWER_USAGE), (None, Some("W".to_owned())));
+        assert_eq!(unit(Metric::UTILIZATION_GPU), (None, None));
+    }
 
     fn use_memory(tracks: &mut Tracks, pid: u32) {
         tracks.uuid(Track::Counter(Some(0), Some(pid), Series::of(Metric::PROCESS_MEMORY)), &mut Vec::new());
