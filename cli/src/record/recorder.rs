@@ -59,6 +59,8 @@ struct Work<'a> {
     sink: Sink<'a>,
     batch: Vec<Record>,
     lost: u64,
+    /// The latest record's time, as the recording counts.
+    latest: u64,
 }
 
 impl Recorder {
@@ -120,6 +122,7 @@ impl<'a> Work<'a> {
             sink,
             batch: vec![none; BATCH],
             lost: 0,
+            latest: 0,
         }
     }
 
@@ -144,7 +147,7 @@ impl<'a> Work<'a> {
             let now = Instant::now();
             next_drain = now + DRAIN;
             if now >= next_flush {
-                self.heartbeat();
+                self.heartbeat(self.clock.unix_nano());
                 self.sink.flush();
                 next_flush = (next_flush + FLUSH).max(now);
             }
@@ -155,17 +158,20 @@ impl<'a> Work<'a> {
     fn finish(mut self) -> bool {
         // What the counters say at the end itself, and not up to half a period before it.
         self.background.sample();
+        // The recording ends with this reading: what passes until the threads have stopped is in no counter.
+        let end = self.clock.unix_nano();
         // What it has read can still be taken after.
         self.background.stop();
         self.drain();
-        self.heartbeat();
-        self.sink.push(&Item::event(self.clock.unix_nano(), event::END));
+        let end = end.max(self.latest);
+        self.heartbeat(end);
+        self.sink.push(&Item::event(end, event::END));
         let whole = self.sink.finish();
         let never_written = self.sink.waiting();
         if never_written > 0 {
             // Not for the file, which does not take it either.
             self.lost += never_written;
-            self.sink.sum(&self.lost_so_far());
+            self.sink.sum(&self.lost_so_far(end));
         }
         whole
     }
@@ -193,6 +199,7 @@ impl<'a> Work<'a> {
     fn record(&mut self, record: &Record) {
         self.watch.see(record);
         let at = self.items.unix_nano(record.at);
+        self.latest = self.latest.max(at);
         if let Some(seen) = self.processes.see(record, at) {
             self.sink.push(&seen);
         }
@@ -201,18 +208,18 @@ impl<'a> Work<'a> {
     }
 
     /// Tells that the recording goes on, and how many records it lacks.
-    fn heartbeat(&mut self) {
+    fn heartbeat(&mut self, at: u64) {
         let lost = self.background.lost() + self.sink.lost();
         if lost > self.lost {
             self.processes.lost_sight(monotonic());
         }
         self.lost = lost;
-        let item = self.lost_so_far();
+        let item = self.lost_so_far(at);
         self.sink.push(&item);
     }
 
-    fn lost_so_far(&self) -> Item {
+    fn lost_so_far(&self, at: u64) -> Item {
         self.sink.progress().lost.store(self.lost, Relaxed);
-        Item { value: Some(self.lost as f64), ..Item::event(self.clock.unix_nano(), event::LOST) }
+        Item { value: Some(self.lost as f64), ..Item::event(at, event::LOST) }
     }
 }

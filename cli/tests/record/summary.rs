@@ -73,6 +73,20 @@ fn energy_is_right_within_a_refresh() {
 }
 
 #[test]
+fn a_recording_ends_with_its_last_reading() {
+    let place = Place::new("[[gpu]]\nprocess = []\npower = { draw_w = 200, energy_refresh_ms = 1 }\n");
+    // A loaded machine may take the processor from it between the two, but not each time.
+    let lacks = (0..5).map(|_| {
+        let recorded = end(place.record("-o x.csv --duration 0.3 --metrics gpu.energy --summary-json=s.json"));
+        assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
+        let summary = summary(&place);
+        summary["duration_s"].as_f64().unwrap() - summary["total"]["energy_j"].as_f64().unwrap() / 200.0
+    });
+    let lacks: Vec<f64> = lacks.collect();
+    assert!(lacks.iter().any(|seconds| *seconds <= 0.004), "the energy of {lacks:?} s is missing");
+}
+
+#[test]
 fn what_a_full_disk_did_not_take_is_counted() {
     let place = Place::new(STEADY);
     let full = end(place.record_script("-o /dev/full --format csv --summary-json=s.json", "sleep 1.5"));
