@@ -101,7 +101,8 @@ impl SummaryBuilder {
     #[must_use]
     pub fn summary(&self) -> Summary {
         let header = &self.header;
-        let of_gpu = |tally: &Tally| tally.summary(self.latest, header.processes, self.command.is_some());
+        let of_gpu =
+            |tally: &Tally| tally.summary(self.latest, self.complete, header.processes, self.command.is_some());
         let gpus: Vec<GpuSummary> = self.gpus.values().map(of_gpu).collect();
         Summary {
             igpu_version: Some(header.igpu_version.clone()).filter(|version| !version.is_empty()),

@@ -113,7 +113,8 @@ pub struct Energy {
     pub energy_wh: f64,
     /// How it is known.
     pub source: EnergySource,
-    /// For how many seconds it was counted and is told apart from interruptions: the mean power is over these.
+    /// For how many seconds it was counted and is told apart from interruptions: the mean power is over these. They are
+    /// those from the first reading to the last, in recordings that were cut off to the last that showed more.
     pub covered_s: f64,
     /// For how many seconds nothing was counted, because power was not read.
     pub not_counted_s: f64,

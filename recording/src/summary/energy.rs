@@ -73,10 +73,16 @@ impl Counter {
         Some(self.last.1 - first)
     }
 
-    /// The mean power, and the seconds that it is over.
-    pub fn mean(&self) -> Option<(f64, f64)> {
+    /// The mean power, and the seconds that it is over. `end`: when everything was read once more, where it was.
+    ///
+    /// The first reading falls somewhere within a refresh, and so does the one at the end: on average the energy is that
+    /// of the time between them. Up to the last change it would be too much: that comes right after a refresh.
+    pub fn mean(&self, end: Option<u64>) -> Option<(f64, f64)> {
         let (start, _) = self.first?;
-        let covered = seconds(self.last.0 - start - self.skipped.0);
+        // Integrated energy has no refresh of its own: it is right to the reading that it is of.
+        let end = end.filter(|_| !self.is_integrated && !self.is_interrupted);
+        let until = end.map_or(self.last.0, |end| end.max(self.last.0));
+        let covered = seconds(until - start - self.skipped.0);
         let covered = if self.is_integrated { covered - self.gap_s } else { covered };
         (covered > 0.0).then_some(((self.joules()? - self.skipped.1) / covered, covered))
     }
@@ -97,9 +103,21 @@ mod tests {
     #[test]
     fn energy_is_the_last_value_less_the_first() {
         let counter = counted(&[(10, 5.0), (11, 105.0), (14, 405.0)]);
-        assert_eq!((counter.joules(), counter.mean()), (Some(400.0), Some((100.0, 4.0))));
+        assert_eq!((counter.joules(), counter.mean(None)), (Some(400.0), Some((100.0, 4.0))));
         let one = counted(&[(10, 5.0)]);
-        assert_eq!((one.joules(), one.mean()), (None, None), "one value is no difference");
+        assert_eq!((one.joules(), one.mean(None)), (None, None), "one value is no difference");
+    }
+
+    #[test]
+    fn the_mean_is_over_the_time_between_readings_not_refreshes() {
+        // 100 W, counted each 4 s: at 2, 6, 10 … Read from 5 s to 13 s.
+        let mut counter = counted(&[(5, 200.0), (6, 600.0), (10, 1000.0)]);
+        assert_eq!(counter.mean(None), Some((160.0, 5.0)), "cut off: nobody knows what was read after");
+        assert_eq!(counter.mean(Some(13 * S)), Some((100.0, 8.0)));
+        counter.interrupt();
+        assert_eq!(counter.mean(Some(13 * S)), Some((160.0, 5.0)), "lost, and not read at the end");
+        let counter = Counter { is_integrated: true, ..counted(&[(5, 0.0), (6, 100.0), (10, 500.0)]) };
+        assert_eq!(counter.mean(Some(13 * S)), Some((100.0, 5.0)));
     }
 
     #[test]
@@ -108,7 +126,7 @@ mod tests {
         counter.interrupt();
         counter.saw(110 * S, 1600.0);
         counter.saw(120 * S, 2600.0);
-        assert_eq!((counter.joules(), counter.mean()), (Some(2600.0), Some((100.0, 20.0))));
+        assert_eq!((counter.joules(), counter.mean(None)), (Some(2600.0), Some((100.0, 20.0))));
         assert_eq!(counter.until(60 * S), counter.until(10 * S), "nobody knows when");
         assert_eq!(counter.until(115 * S), Mean { sum: 1500e9, ns: 15 * S });
     }
@@ -120,7 +138,7 @@ mod tests {
             counter.interrupt();
             counter.saw(at * S, joules);
         }
-        assert_eq!(counter.mean(), Some((100.0, 20.0)));
+        assert_eq!(counter.mean(None), Some((100.0, 20.0)));
         assert_eq!(counter.until(100 * S).sum, 1000e9, "none is of the gap");
     }
 }

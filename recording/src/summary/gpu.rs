@@ -166,19 +166,19 @@ impl Tally {
         }
     }
 
-    /// The summary of a recording that ends at `end`. `processes`: whether they were recorded; `command`: whether there
-    /// was one.
-    pub fn summary(&self, end: u64, processes: bool, command: bool) -> GpuSummary {
+    /// The summary of a recording that ends at `end`. `complete`: whether in order, with a last reading; `processes`:
+    /// whether they were recorded; `command`: whether there was one.
+    pub fn summary(&self, end: u64, complete: bool, processes: bool, command: bool) -> GpuSummary {
         let mut tally = self.clone();
         tally.stop(end);
         tally.processes.finish(end);
         let (energy, gauges) = (&tally.energy, &tally.gauges);
         tally.processes.part.finish(end, |at| sums(energy, gauges, at));
-        tally.ended(processes, command)
+        let energy = tally.energy(complete.then_some(end));
+        tally.ended(energy, processes, command)
     }
 
-    fn ended(self, processes: bool, command: bool) -> GpuSummary {
-        let energy = self.energy();
+    fn ended(self, energy: Option<(Energy, Option<f64>)>, processes: bool, command: bool) -> GpuSummary {
         let processes = processes || self.processes.has_any();
         let mean = |place: usize| self.gauges[place].all.mean();
         GpuSummary {
@@ -207,9 +207,9 @@ impl Tally {
     }
 
     /// What it used, and its mean power: by `hw.energy`, else by the first power that there is.
-    fn energy(&self) -> Option<(Energy, Option<f64>)> {
+    fn energy(&self, end: Option<u64>) -> Option<(Energy, Option<f64>)> {
         if let Some(energy_j) = self.energy.joules() {
-            let mean = self.energy.mean();
+            let mean = self.energy.mean(end);
             let covered_s = mean.map_or(0.0, |(_, covered)| covered);
             let (source, not_counted_s) = (self.energy.source(), self.energy.gap_s);
             let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, not_counted_s };

@@ -71,8 +71,8 @@ fn the_counter_of_energy_comes_before_power() {
         end(10.0),
     ]);
     let energy = counted.energy.unwrap();
-    assert_eq!((energy.energy_j, energy.source, energy.covered_s), (1485.0, EnergySource::Counter, 9.9));
-    assert_eq!(counted.power_mean_w, Some(150.0));
+    assert_eq!((energy.energy_j, energy.source, energy.covered_s), (1485.0, EnergySource::Counter, 10.0));
+    assert_eq!(counted.power_mean_w, Some(148.5));
     assert_eq!((counted.power_peak_w, counted.power_peak_series), (Some(1001.5), Some("gpu.power.samples")));
     // One value of a counter says nothing.
     let short = [value(0.0, Metric::ENERGY, 0.0), value(0.0, Metric::POWER_INSTANT, 50.0), end(2.0)];

@@ -37,7 +37,7 @@ fn a_recording_tells_of_its_command_and_its_gpus() {
     assert_eq!((command.duration_s, command.status), (Some(5.0), Some(130)));
     assert_eq!((summary.start_unix_nano, summary.duration_s, summary.complete), (Some(START), 8.0, true));
     assert_eq!((summary.lost_records, summary.sampler_records_lost), (5, 9));
-    assert_eq!((summary.total.energy_j, summary.total.power_mean_w), (Some(800.0), Some(400.0)));
+    assert_eq!((summary.total.energy_j, summary.total.power_mean_w), (Some(800.0), Some(600.0 / 7.0 + 200.0 / 7.0)));
     assert_eq!((summary.total.energy_wh, summary.total.energy_gpus), (Some(800.0 / 3600.0), 2));
     let names: Vec<_> = summary.gpus.iter().map(|gpu| (gpu.index, gpu.name.clone().unwrap())).collect();
     assert_eq!(names, [(0, "Zero".to_owned()), (1, "One".to_owned())]);
