@@ -2,6 +2,7 @@
 
 mod compare;
 mod notes;
+mod people;
 mod text;
 mod units;
 
@@ -22,7 +23,21 @@ use crate::{
     output::{Report, harmless},
 };
 
+/// What JSON holds, for the long help.
+const HELP: &str = "\
+JSON: --summary-json gives the object that `igpu record --summary-json` gives. Its keys end with the
+unit; what was not recorded is null. --json gives an array of such objects, one for each recording,
+each with its `file`. Of two, the second has a `comparison`:
+
+  total          what is of all GPUs: an array of {key, a, b, difference, percent}
+                 key: as in a summary; difference: b - a; percent: of a, null where a is 0
+  gpus           the GPUs that both have: an array of {index_a, index_b, name, same, values}
+                 same: whether it is the very same GPU; values: as in total
+  only_in_a,
+  only_in_b      the indices of the other GPUs";
+
 #[derive(Args)]
+#[command(after_long_help = HELP)]
 pub struct ReportArgs {
     /// The recording; a second one is compared with it
     #[arg(value_name = "FILE", num_args = 1..=2, required = true)]

@@ -1,20 +1,21 @@
 //! A summary as text for people: a table over the GPUs for each question.
 
 use igpu::{Escaped, process::local_time_text};
-use igpu_recording::{GpuSummary, NotTold, Spread, Summary, Throttling, ThrottlingSource};
+use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
 
 use super::{
     notes::notes,
+    people::{command, processes},
     units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
 };
 use crate::table::table;
 
-/// So many processes are shown, those with the most memory first; JSON has all.
-const PROCESSES: usize = 20;
 /// So much of a text that may be long.
 const LONGEST: usize = 28;
 /// So much of a command line.
 const LONGEST_COMMAND: usize = 80;
+/// What throttled a GPU that was not throttled.
+const NOTHING: &str = "nothing";
 /// So much of the causes of throttling.
 const LONGEST_CAUSES: usize = 60;
 
@@ -33,7 +34,8 @@ pub fn text(summary: &Summary) -> String {
     blocks.into_iter().filter(|block| !block.is_empty()).collect::<Vec<String>>().join("\n")
 }
 
-fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
+/// A line of a table.
+pub fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
@@ -74,7 +76,30 @@ fn head(summary: &Summary) -> String {
         told("by igpu ", &summary.igpu_version),
     ];
     let on: Vec<String> = on.into_iter().flatten().collect();
-    if on.is_empty() { text } else { text + &on.join(", ") + "\n" }
+    if !on.is_empty() {
+        text += &(on.join(", ") + "\n");
+    }
+    text + &bill(summary)
+}
+
+/// What it took, before all tables.
+fn bill(summary: &Summary) -> String {
+    let total = &summary.total;
+    let both =
+        |joules: Option<f64>| joules.map(|joules| format!("{} ({})", energy(joules), watt_hours(joules / 3600.0)));
+    let Some(used) = both(total.energy_j) else { return String::new() };
+    let mean = total.power_mean_w.map_or(String::new(), |mean| format!(", {} on average", watts(mean)));
+    let text = format!("{} used {used}{mean}\n", which(total.energy_gpus as usize, summary.gpus.len()));
+    let alone = both(total.command_alone_energy_j);
+    text + &alone.map_or(String::new(), |used| format!("of that, {used} while only the command was on a GPU\n"))
+}
+
+fn which(some: usize, all: usize) -> String {
+    match (some, all) {
+        (1, 1) => "the GPU".to_owned(),
+        _ if some == all => format!("the {all} GPUs"),
+        _ => format!("{some} of {all} GPUs"),
+    }
 }
 
 fn names(gpus: &[GpuSummary]) -> String {
@@ -89,7 +114,8 @@ fn names(gpus: &[GpuSummary]) -> String {
     with_head(cells(["GPU", "NAME", "UUID", "POWER LIMIT"]), gpus.iter().map(line))
 }
 
-fn with_head(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>) -> String {
+/// A table.
+pub fn with_head(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>) -> String {
     table(&std::iter::once(head).chain(lines).collect::<Vec<_>>())
 }
 
@@ -131,7 +157,7 @@ fn used(summary: &Summary) -> String {
     if summary.gpus.is_empty() {
         return String::new();
     }
-    let head = ["GPU", "ENERGY", "", "MEAN POWER", "PEAK", "MEMORY PEAK", "HOTTEST", "ITS MEMORY"];
+    let head = ["GPU", "ENERGY", "", "MEAN POWER", "PEAK", "MEMORY PEAK", "HOTTEST", "MEMORY HOTTEST"];
     with_known(cells(head), summary.gpus.iter().map(line).chain(all), 7)
 }
 
@@ -162,14 +188,19 @@ fn throttled(gpus: &[GpuSummary]) -> String {
         let told = or_unknown(gpu.throttling.as_ref(), causes);
         let source = gpu.throttling.as_ref().map_or("", |throttling| match throttling.source {
             ThrottlingSource::Counters => "the driver's counters",
-            ThrottlingSource::Reasons => "its reasons",
+            ThrottlingSource::Reasons => "the driver's reasons",
         });
         vec![gpu.index.to_string(), told, source.to_owned()]
     };
-    if gpus.is_empty() {
-        return String::new();
+    let lines: Vec<_> = gpus.iter().map(line).collect();
+    // The same line for each GPU that was never slowed down is not worth a table.
+    match lines.first() {
+        None => String::new(),
+        Some(first) if lines.iter().all(|line| line[1] == NOTHING && line[2] == first[2]) => {
+            format!("Nothing throttled {}, as told by {}.\n", which(gpus.len(), gpus.len()), first[2])
+        }
+        Some(_) => with_head(cells(["GPU", "THROTTLED BY", "AS TOLD BY"]), lines.into_iter()),
     }
-    with_head(cells(["GPU", "THROTTLED BY", "AS TOLD BY"]), gpus.iter().map(line))
 }
 
 /// Those causes that there were, the longest first.
@@ -177,7 +208,7 @@ fn causes(throttling: &Throttling) -> String {
     let mut causes: Vec<_> = throttling.causes_s.iter().filter(|(_, seconds)| **seconds > 0.0).collect();
     causes.sort_by(|a, b| b.1.total_cmp(a.1));
     if causes.is_empty() {
-        return "nothing".to_owned();
+        return NOTHING.to_owned();
     }
     let (mut text, mut left_out) = (String::new(), 0);
     for (cause, time) in causes {
@@ -189,73 +220,4 @@ fn causes(throttling: &Throttling) -> String {
         }
     }
     if left_out > 0 { format!("{text}, {left_out} more") } else { text }
-}
-
-fn processes(summary: &Summary) -> String {
-    if !summary.processes_recorded {
-        return "Processes were not recorded: `igpu record --processes` does.\n".to_owned();
-    }
-    let of_gpu = |gpu: &GpuSummary| -> Vec<_> {
-        gpu.processes.iter().flatten().map(|process| (gpu.index, process.clone())).collect()
-    };
-    let mut all: Vec<_> = summary.gpus.iter().flat_map(of_gpu).collect();
-    let left_out = summary.gpus.iter().map(|gpu| gpu.processes_left_out).sum::<u64>();
-    let more = all.len().saturating_sub(PROCESSES) as u64 + left_out;
-    if all.len() > PROCESSES {
-        all.sort_by_key(|(_, process)| std::cmp::Reverse(process.memory_peak_bytes));
-        all.truncate(PROCESSES);
-        all.sort_by_key(|(gpu, _)| *gpu);
-    }
-    if all.is_empty() {
-        return "No process was seen on the GPUs.\n".to_owned();
-    }
-    let lines = all.iter().map(|(gpu, process)| {
-        vec![
-            gpu.to_string(),
-            process.pid.to_string(),
-            process.name.as_deref().map_or("N/A".to_owned(), |name| short(name, 24)),
-            process.user.as_deref().map_or("N/A".to_owned(), |user| short(user, 12)),
-            process.of_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
-            time(process.duration_s),
-            or_unknown(process.memory_peak_bytes, gib),
-            or_unknown(process.sm_utilization_mean, percent),
-        ]
-    });
-    let head = ["GPU", "PID", "NAME", "USER", "OF COMMAND", "TIME", "MEMORY PEAK", "SM MEAN"];
-    let text = with_head(cells(head), lines);
-    if more > 0 { format!("{text}and {more} more\n") } else { text }
-}
-
-/// The command's part in each GPU.
-fn command(summary: &Summary) -> String {
-    let line = |gpu: &GpuSummary| {
-        let part = gpu.command.as_ref()?;
-        let alone = part.alone.as_ref();
-        Some(vec![
-            gpu.index.to_string(),
-            time(part.present_s),
-            or_unknown(part.memory_peak_bytes, gib),
-            or_unknown(alone, |alone| time(alone.duration_s)),
-            or_unknown(alone.and_then(|alone| alone.energy_j), energy),
-            or_unknown(alone.and_then(|alone| alone.energy_wh), watt_hours),
-            or_unknown(alone.and_then(|alone| alone.power_mean_w), watts),
-            or_unknown(alone.and_then(|alone| alone.utilization_mean), percent),
-        ])
-    };
-    let parts = || summary.gpus.iter().filter_map(|gpu| gpu.command.as_ref());
-    if parts().next().is_some() && parts().all(|part| part.not_told == Some(NotTold::NoProcess)) {
-        return "The command had no process on the GPUs.\n".to_owned();
-    }
-    let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();
-    if lines.is_empty() {
-        return String::new();
-    }
-    let total = &summary.total;
-    if let (Some(joules), Some(wh), true) =
-        (total.command_alone_energy_j, total.command_alone_energy_wh, lines.len() > 1)
-    {
-        let unknown = String::new;
-        lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);
-    }
-    with_head(cells(["GPU", "COMMAND", "MEMORY", "ALONE", "ENERGY", "", "MEAN POWER", "BUSY"]), lines.into_iter())
 }

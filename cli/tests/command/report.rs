@@ -117,6 +117,8 @@ python train.py  (pid 42)
 ran 1 min 0 s, exit status 0
 recorded 1 min 0 s from 2023-11-14 22:13:20
 on node\\u{1b}[31m, with driver 580.95.05, by igpu 0.2.0
+the GPU used 26.00 kJ (7.222 Wh), 433.3 W on average
+of that, 25.00 kJ (6.944 Wh) while only the command was on a GPU
 
 GPU  NAME                   UUID                                      POWER LIMIT
 0    NVIDIA H100 80GB HBM3  GPU-00000000-26db-32ba-d729-f21b29fc001f  up to 700.0 W
@@ -133,8 +135,9 @@ GPU  THROTTLED BY  AS TOLD BY
 GPU  PID  NAME             USER  OF COMMAND  TIME    MEMORY PEAK  SM MEAN
 0    42   python\\u{1b}[2J  ada   yes         50.0 s  6.00 GiB     -
 
-GPU  COMMAND  MEMORY    ALONE   ENERGY              MEAN POWER  BUSY
-0    50.0 s   6.00 GiB  50.0 s  25.00 kJ  6.944 Wh  500.0 W     90 %
+The command's part; energy, power and busy are of the time in which it was alone on the GPU:
+GPU  PRESENT  MEMORY PEAK  ALONE   ENERGY              MEAN POWER  BUSY
+0    50.0 s   6.00 GiB     50.0 s  25.00 kJ  6.944 Wh  500.0 W     90 %
 "
     );
 }
@@ -184,6 +187,18 @@ fn eight_gpus_fit_a_hundred_columns() {
     assert!(text.contains(note) && text.contains("\nAll GPUs: it was lost once.\n"), "{text}");
     assert_eq!(text.matches(", 2 more  the driver's counters\n").count(), 8);
     assert!(text.lines().count() < 90, "{text}");
+}
+
+#[test]
+fn what_holds_for_all_gpus_is_said_once() {
+    let recordings = Recordings::new();
+    let mut items = training(2, 500.0);
+    let is_of = |item: &Item, metrics: &[Metric]| metrics.iter().any(|of| item.series() == Some(Series::of(*of)));
+    items.retain(|item| !is_of(item, &[Metric::THROTTLED_POWER]));
+    items.retain(|item| item.gpu != Some(1) || !is_of(item, &[Metric::ENERGY, Metric::POWER_USAGE]));
+    let text = done(&["report", &recordings.write("a.csv", &items)]);
+    assert!(text.contains("\nNothing throttled the 2 GPUs, as told by the driver's counters.\n"), "{text}");
+    assert!(text.contains("\n1 of 2 GPUs used 26.00 kJ (7.222 Wh), 433.3 W on average\n"), "{text}");
 }
 
 #[test]

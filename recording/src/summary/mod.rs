@@ -21,7 +21,8 @@
 //! | `gpus[]`: `memory_utilization_mean`, `encoder_utilization_mean`, `decoder_utilization_mean` | how busy its parts were |
 //! | `gpus[]`: `memory_peak_bytes`, `memory_limit_bytes`, `temperature_max_cel`, `memory_temperature_max_cel` | memory and heat |
 //! | `gpus[].throttling`: `source`, `causes_s`, `any_s`, `low_utilization_s` | `source`: `counters`, `reasons` |
-//! | `gpus[].processes[]`: `pid`, `name`, `user`, `of_command`, `duration_s`, `memory_peak_bytes`, `sm_utilization_mean` | who was there; `processes_left_out`: how many more |
+//! | `gpus[].processes[]`: `pid`, `name`, `user`, `of_command`, `duration_s`, `memory_peak_bytes`, `sm_utilization_mean` | who was there |
+//! | `gpus[]`: `processes_left_out` | how many more there were than these |
 //! | `gpus[].command`: `present_s`, `memory_peak_bytes`, `not_told` | the command's part; `not_told`: `no_process`, `never_alone`, `list_cut`, `no_answer` |
 //! | `gpus[].command.alone`: `duration_s`, `energy_j`, `energy_wh`, `power_mean_w`, `utilization_mean` | while nobody else was there |
 //! | `gpus[].events`: `lost`, `back`, `hung`, `asleep`, `awake`, `metric_rests`, `cadence_changed`, `samples_lost`, `list_cut`, `other` | what happened |

@@ -2,6 +2,7 @@
 
 mod holds;
 mod people;
+mod table;
 mod whole;
 
 use igpu::metric::Metric;
