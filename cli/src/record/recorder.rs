@@ -171,6 +171,7 @@ impl<'a> Work<'a> {
         if never_written > 0 {
             // Not for the file, which does not take it either.
             self.lost += never_written;
+            self.sink.progress().items.fetch_sub(never_written, Relaxed);
             self.sink.sum(&self.lost_so_far(end));
         }
         whole

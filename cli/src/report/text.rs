@@ -63,7 +63,7 @@ fn head(summary: &Summary) -> String {
             (Some(duration), Some(status)) => format!("ran {}, exit status {status}\n", time(duration)),
             (None, Some(status)) => format!("exit status {status}\n"),
             _ if command.pid.is_some() => "its end is not in the recording\n".to_owned(),
-            _ => "was not started\n".to_owned(),
+            _ => "its start is not in the recording\n".to_owned(),
         };
     }
     let start = summary.start_unix_nano.and_then(|ns| local_time_text(ns as f64 / 1e9));

@@ -29,7 +29,11 @@ pub fn energy(joules: f64) -> String {
 }
 
 pub fn watt_hours(wh: f64) -> String {
-    if wh.abs() < 9999.5 { format!("{} Wh", digits(wh)) } else { format!("{} kWh", digits(wh / 1e3)) }
+    match wh.abs() {
+        0.0 | 0.09995..9999.5 => format!("{} Wh", digits(wh)),
+        ..0.09995 => format!("{} mWh", digits(wh * 1e3)),
+        _ => format!("{} kWh", digits(wh / 1e3)),
+    }
 }
 
 pub fn watts(watts: f64) -> String {
@@ -87,6 +91,7 @@ mod tests {
         }
         assert_eq!([energy(512.25), energy(12_345.6), energy(98_765_432.0)], ["512.2 J", "12.35 kJ", "98.77 MJ"]);
         assert_eq!([watt_hours(0.142), watt_hours(27_434.0)], ["0.142 Wh", "27.43 kWh"]);
+        assert_eq!([0.0, 0.000_042, 0.012_34, 0.1].map(watt_hours), ["0 Wh", "0.042 mWh", "12.34 mWh", "0.100 Wh"]);
         assert_eq!([percent(0.0), percent(0.5), percent(0.8525), percent(1.0)], ["0 %", "50 %", "85.2 %", "100 %"]);
         assert_eq!(gib(85_899_345_920), "80.00 GiB");
     }

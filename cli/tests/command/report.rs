@@ -330,6 +330,9 @@ fn a_recording_that_was_cut_off_is_summed_up() {
     let text = done(&["report", &path]);
     assert!(text.contains("The recording has no end: it was cut off, or goes on.\n"), "{text}");
     assert!(text.contains("its end is not in the recording\n"), "{text}");
+    // Before the first flush but one.
+    let text = done(&["report", &recordings.write("b.jsonl", &items[..1])]);
+    assert!(text.contains("its start is not in the recording\n"), "{text}");
     // In the midst of an item.
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();

@@ -94,4 +94,5 @@ fn what_a_full_disk_did_not_take_is_counted() {
     let summary = summary(&place);
     assert!(summary["lost_records"].as_u64().unwrap() > 10, "{}", summary["lost_records"]);
     assert!(summary["total"]["energy_j"].as_f64().unwrap() > 200.0, "the sum is made all the same");
+    assert!(full.stderr.contains("/dev/full: 0 B, 0 records"), "{}", full.stderr);
 }
