@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     text::short,
-    units::{energy, gib, or_unknown, percent, time, watts},
+    units::{energy, gib, or_unknown, percent, points, time, watts},
 };
 use crate::table::table;
 
@@ -43,19 +43,28 @@ struct Row {
     b: Option<f64>,
     /// B less A.
     difference: Option<f64>,
-    /// The difference in percent of A.
+    /// The difference in percent of A; `null` where A is 0, and of utilisation and temperature.
     percent: Option<f64>,
     #[serde(skip)]
     label: String,
     #[serde(skip)]
     show: fn(f64) -> String,
+    /// How the difference is shown.
+    #[serde(skip)]
+    show_difference: fn(f64) -> String,
 }
 
 impl Row {
     fn new(key: &str, label: &str, show: fn(f64) -> String, [a, b]: [Option<f64>; 2]) -> Self {
         let difference = a.zip(b).map(|(a, b)| b - a);
         let percent = difference.zip(a).filter(|(_, a)| *a != 0.0).map(|(difference, a)| 100.0 * difference / a.abs());
-        Self { key: key.to_owned(), label: label.to_owned(), show, a, b, difference, percent }
+        let (key, label) = (key.to_owned(), label.to_owned());
+        Self { key, label, show, show_difference: show, a, b, difference, percent }
+    }
+
+    /// The same, without what it is in percent: of degrees that says nothing, and of a percentage something else.
+    fn absolute(self, show_difference: fn(f64) -> String) -> Self {
+        Self { percent: None, show_difference, ..self }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -63,7 +72,7 @@ impl Row {
         // What does not show is no difference.
         let shows = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);
         let difference = |difference: f64| match shows(&difference) {
-            true => format!("{}{}", sign(difference), (self.show)(difference.abs())),
+            true => format!("{}{}", sign(difference), (self.show_difference)(difference.abs())),
             false => "0".to_owned(),
         };
         let percent = self.percent.filter(|_| self.difference.as_ref().is_some_and(shows));
@@ -138,21 +147,23 @@ fn total(a: &Summary, b: &Summary) -> Vec<Row> {
 
 fn pair(a: &GpuSummary, b: &GpuSummary) -> Pair {
     let both = |of: fn(&GpuSummary) -> Option<f64>| [of(a), of(b)];
-    let degrees = |degrees: f64| format!("{degrees:.0} °C");
+    let degrees: fn(f64) -> String = |degrees| format!("{degrees:.0} °C");
     let memory = |bytes: f64| gib(bytes as u64);
     let mut values = vec![
         Row::new("energy.energy_j", "energy", energy, both(|gpu| Some(gpu.energy.as_ref()?.energy_j))),
         Row::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),
         Row::new("power_peak_w", "peak power", watts, both(|gpu| gpu.power_peak_w)),
-        Row::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean))),
-        Row::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50))),
+        Row::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean)))
+            .absolute(points),
+        Row::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50)))
+            .absolute(points),
         Row::new(
             "memory_peak_bytes",
             "memory peak",
             memory,
             both(|gpu| gpu.memory_peak_bytes.map(|bytes| bytes as f64)),
         ),
-        Row::new("temperature_max_cel", "hottest", degrees, both(|gpu| gpu.temperature_max_cel)),
+        Row::new("temperature_max_cel", "hottest", degrees, both(|gpu| gpu.temperature_max_cel)).absolute(degrees),
     ];
     values.extend(throttling(a.throttling.as_ref(), b.throttling.as_ref()));
     let same = a.uuid.as_ref().zip(b.uuid.as_ref()).map(|(a, b)| a == b);
@@ -176,7 +187,7 @@ fn throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use igpu_recording::{Summary, ThrottlingSource};
+    use igpu_recording::{Spread, Summary, ThrottlingSource};
 
     use super::*;
 
@@ -209,6 +220,19 @@ mod tests {
         assert_eq!(of(row(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
         assert_eq!(of(row(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
         assert_eq!(of(row(None, Some(150.0))), "  energy|-|150.0 J|-|");
+    }
+
+    #[test]
+    fn utilisation_and_heat_differ_by_so_much_and_not_in_percent() {
+        let of = |mean, cel| GpuSummary {
+            utilization: Some(Spread { mean, p5: 0.0, p50: mean, p95: 1.0, p99: 1.0, max: 1.0, covered_s: 9.0 }),
+            temperature_max_cel: Some(cel),
+            ..gpu(0, None)
+        };
+        let pair = pair(&of(0.058, 44.0), &of(0.99, 60.0));
+        let cells = |key: &str| pair.values.iter().find(|row| row.key == key).map(|row| row.cells().join("|"));
+        assert_eq!(cells("utilization.mean").as_deref(), Some("  busy|5.8 %|99 %|+93.2 points|"));
+        assert_eq!(cells("temperature_max_cel").as_deref(), Some("  hottest|44 °C|60 °C|+16 °C|"));
     }
 
     #[test]

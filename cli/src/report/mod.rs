@@ -30,7 +30,8 @@ unit; what was not recorded is null. --json gives an array of such objects, one 
 each with its `file`. Of two, the second has a `comparison`:
 
   total          what is of all GPUs: an array of {key, a, b, difference, percent}
-                 key: as in a summary; difference: b - a; percent: of a, null where a is 0
+                 key: as in a summary; difference: b - a; percent: of a, null where a is 0, and
+                 of utilization and temperature
   gpus           the GPUs that both have: an array of {index_a, index_b, name, same, values}
                  same: whether it is the very same GPU; values: as in total
   only_in_a,

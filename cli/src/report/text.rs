@@ -176,7 +176,11 @@ fn busy(gpus: &[GpuSummary]) -> String {
         let means = means.map(|mean| or_unknown(mean, percent));
         [gpu.index.to_string()].into_iter().chain(spread).chain(means).collect()
     };
-    if gpus.is_empty() {
+    let knows = |gpu: &GpuSummary| {
+        let others = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
+        gpu.utilization.is_some() || others.iter().any(Option::is_some)
+    };
+    if !gpus.iter().any(knows) {
         return String::new();
     }
     let head = ["GPU", "BUSY MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY BUSY", "ENCODER", "DECODER"];
@@ -192,6 +196,9 @@ fn throttled(gpus: &[GpuSummary]) -> String {
         });
         vec![gpu.index.to_string(), told, source.to_owned()]
     };
+    if gpus.iter().all(|gpu| gpu.throttling.is_none()) {
+        return String::new();
+    }
     let lines: Vec<_> = gpus.iter().map(line).collect();
     // The same line for each GPU that was never slowed down is not worth a table.
     match lines.first() {

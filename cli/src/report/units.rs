@@ -46,6 +46,11 @@ pub fn percent(ratio: f64) -> String {
     format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// How far two ratios are apart.
+pub fn points(ratio: f64) -> String {
+    percent(ratio).replace('%', "points")
+}
+
 pub fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
