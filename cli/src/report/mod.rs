@@ -3,6 +3,7 @@
 mod compare;
 mod notes;
 mod people;
+mod row;
 mod text;
 mod units;
 

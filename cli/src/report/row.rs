@@ -1,0 +1,70 @@
+//! One value of two recordings.
+
+use serde::Serialize;
+
+use super::units::or_unknown;
+
+/// One value of both.
+#[derive(Serialize)]
+pub struct Row {
+    /// The key that the value has in a summary, of throttling with the cause.
+    pub key: String,
+    pub a: Option<f64>,
+    pub b: Option<f64>,
+    /// B less A.
+    pub difference: Option<f64>,
+    /// The difference in percent of A; `null` where A is 0, and of utilisation and temperature.
+    percent: Option<f64>,
+    #[serde(skip)]
+    label: String,
+    #[serde(skip)]
+    show: fn(f64) -> String,
+    /// How the difference is shown.
+    #[serde(skip)]
+    show_difference: fn(f64) -> String,
+}
+
+impl Row {
+    pub fn new(key: &str, label: &str, show: fn(f64) -> String, [a, b]: [Option<f64>; 2]) -> Self {
+        let difference = a.zip(b).map(|(a, b)| b - a);
+        let percent = difference.zip(a).filter(|(_, a)| *a != 0.0).map(|(difference, a)| 100.0 * difference / a.abs());
+        let (key, label) = (key.to_owned(), label.to_owned());
+        Self { key, label, show, show_difference: show, a, b, difference, percent }
+    }
+
+    /// The same, without what it is in percent: of degrees that says nothing, and of a percentage something else.
+    pub fn absolute(self, show_difference: fn(f64) -> String) -> Self {
+        Self { percent: None, show_difference, ..self }
+    }
+
+    /// A line of the table.
+    pub fn cells(&self) -> Vec<String> {
+        let sign = |number: f64| if number < 0.0 { "-" } else { "+" };
+        // What does not show is no difference.
+        let shows = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);
+        let difference = |difference: f64| match shows(&difference) {
+            true => format!("{}{}", sign(difference), (self.show_difference)(difference.abs())),
+            false => "0".to_owned(),
+        };
+        let percent = self.percent.filter(|_| self.difference.as_ref().is_some_and(shows));
+        let percent = percent.map_or(String::new(), |percent| format!("{}{:.1} %", sign(percent), percent.abs()));
+        let of = |number| or_unknown(number, self.show);
+        vec![format!("  {}", self.label), of(self.a), of(self.b), or_unknown(self.difference, difference), percent]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::units::energy, *};
+
+    #[test]
+    fn a_difference_is_b_less_a() {
+        let row = |a, b| Row::new("energy_j", "energy", energy, [a, b]);
+        let of = |row: Row| row.cells().join("|");
+        assert_eq!(of(row(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
+        assert_eq!(of(row(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
+        assert_eq!(of(row(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
+        assert_eq!(of(row(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
+        assert_eq!(of(row(None, Some(150.0))), "  energy|-|150.0 J|-|");
+    }
+}
