@@ -158,8 +158,9 @@ impl Part {
     /// The command's part but for what the GPU did, once the recording ended.
     pub fn summary(&self) -> CommandSummary {
         let not_told = match () {
-            () if !self.was_there => Some(NotTold::NoProcess),
+            // It may have been among those that were cut off.
             () if self.is_cut => Some(NotTold::ListCut),
+            () if !self.was_there => Some(NotTold::NoProcess),
             () if self.alone_ns > 0 => None,
             () if self.was_shared => Some(NotTold::NeverAlone),
             () => Some(NotTold::NoAnswer),
@@ -208,6 +209,16 @@ mod tests {
         part.change(40 * S, Change::Own(-1));
         part.finish(100 * S, steady);
         assert_eq!(part.alone_ns, 79 * S);
+    }
+
+    #[test]
+    fn who_is_not_in_a_list_that_was_cut_may_have_been_there() {
+        let mut part = Part::default();
+        part.finish(S, steady);
+        assert_eq!(part.summary().not_told, Some(NotTold::NoProcess));
+        part.change(S, Change::Cut);
+        part.finish(2 * S, steady);
+        assert_eq!(part.summary().not_told, Some(NotTold::ListCut));
     }
 
     #[test]

@@ -31,7 +31,13 @@ impl Present {
         self.told && self.process.of_command
     }
 
-    /// That it comes (1) or goes (-1).
+    /// Whether it is known whose it is: of one that ended before it was looked at, or of another pid namespace, `/proc`
+    /// tells nothing.
+    fn is_known(&self) -> bool {
+        self.told && (self.process.of_command || self.process.create_time.is_some())
+    }
+
+    /// That it comes (1) or goes (-1). What is not known to be the command's is somebody else's.
     fn change(&self, by: i64) -> Change {
         if self.is_own() { Change::Own(by) } else { Change::Others(by) }
     }
@@ -40,7 +46,7 @@ impl Present {
         self.sm.stop(at).into_iter().for_each(|span| self.sm_mean.add(span));
         ProcessSummary {
             pid,
-            of_command: self.told.then_some(self.process.of_command),
+            of_command: self.is_known().then_some(self.process.of_command),
             name: self.process.name,
             user: self.process.user,
             duration_s: seconds(at.saturating_sub(self.since)),

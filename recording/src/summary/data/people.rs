@@ -11,7 +11,8 @@ pub struct ProcessSummary {
     pub name: Option<String>,
     /// Who owns it, where that was known.
     pub user: Option<String>,
-    /// Whether it is the recorded command, or was started by that; `None` of one that was met without being told of.
+    /// Whether it is the recorded command, or was started by that; `None` where that is not known: it had ended before
+    /// it was looked at, is of another pid namespace, or its start is not in the recording. Then it counts as another's.
     pub of_command: Option<bool>,
     /// From when it was first seen on the GPU until it was not any more, or to the recording's end, in seconds.
     pub duration_s: f64,

@@ -64,6 +64,15 @@ fn a_process_that_nothing_was_told_of_is_somebody() {
 }
 
 #[test]
+fn whose_a_process_is_that_ended_before_it_was_looked_at_is_not_known() {
+    let text = serde_json::to_string(&Process::default()).ok();
+    let gpu = gpu(&[start(), Item { text, ..seen(1.0, 7, "", false) }, seen(2.0, 8, "train", true), end(3.0)]);
+    let told: Vec<_> = gpu.processes.unwrap().iter().map(|process| process.of_command).collect();
+    assert_eq!(told, [None, Some(true)]);
+    assert_eq!(gpu.command.unwrap().not_told, Some(NotTold::NeverAlone), "it counts as another's");
+}
+
+#[test]
 fn the_command_has_the_energy_of_the_time_in_which_it_was_alone() {
     let items = [
         start(),
