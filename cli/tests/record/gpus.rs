@@ -72,8 +72,8 @@ fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
     assert!(said.len() == 1 && said[0].contains("a driver call about GPU 0 has not returned for 2 s"), "{said:?}");
     let items = place.items("x.csv");
     // On a busy machine a call may take long enough to be taken for one that hangs, and return. The last one does not.
-    let changes = items.iter().filter(|item| matches!(item.event_name(), Some(event::GPU_HUNG | event::GPU_BACK)));
-    let last = changes.last().unwrap();
+    let is_change = |item: &&Item| matches!(item.event_name(), Some(event::GPU_HUNG | event::GPU_BACK));
+    let last = items.iter().rfind(is_change).unwrap();
     assert_eq!((last.event_name(), last.gpu), (Some(event::GPU_HUNG), Some(0)));
     assert!(ended_in_order(&items), "{:?}", items.last());
     let energy = values(&items, "hw.energy").len();
