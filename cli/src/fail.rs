@@ -13,6 +13,8 @@ pub enum Fail {
     Selection(String),
     /// A file that was asked for could not be written.
     File(PathBuf, io::Error),
+    /// A file that was asked for is another program's at present.
+    Taken(PathBuf),
     /// A recording could not be read, or not to its end.
     Recording(PathBuf, ReadError),
     /// The output could not be written or made.
@@ -28,6 +30,10 @@ impl fmt::Display for Fail {
             Self::File(path, error) => {
                 let path = path.to_string_lossy();
                 write!(f, "{} could not be written ({error}); name another file", igpu::Escaped(&path))
+            }
+            Self::Taken(path) => {
+                let path = path.to_string_lossy();
+                write!(f, "{} is being written by another igpu; name another file with -o", igpu::Escaped(&path))
             }
             Self::Recording(path, error) => {
                 let (path, error) = (path.to_string_lossy(), error.to_string());

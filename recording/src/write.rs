@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     os::unix::fs::FileExt as _,
 };
 
@@ -44,6 +44,16 @@ impl Writer {
             // Whatever is wrong with the file shows at the first flush.
             let _ = file.set_len(0);
         }
+        Self::of(file, encoder, is_seekable)
+    }
+
+    /// Writes on where others have written before, as into a pipe: what completes the recording comes at its end only.
+    #[must_use]
+    pub fn stream(file: File, encoder: Box<dyn Encoder>) -> Self {
+        Self::of(file, encoder, false)
+    }
+
+    fn of(file: File, encoder: Box<dyn Encoder>, is_seekable: bool) -> Self {
         Self {
             file,
             encoder,
@@ -101,7 +111,8 @@ impl Writer {
         if self.is_seekable { self.flush_file() } else { self.flush_pipe() }
     }
 
-    /// Writes what is left, and what completes the recording where that could not be done before.
+    /// Writes what is left, and what completes the recording where that could not be done before. Who has the same open
+    /// file goes on behind it.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -110,6 +121,8 @@ impl Writer {
         if !self.is_seekable {
             self.complete();
             self.file.write_all(&self.next_tail)?;
+        } else {
+            self.file.seek(SeekFrom::Start(self.length))?;
         }
         Ok(())
     }
@@ -169,10 +182,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        io::{Read as _, Seek as _},
-    };
+    use std::{fs, io::Read as _};
 
     use nix::{
         fcntl::{FcntlArg, SealFlag, fcntl},
@@ -274,6 +284,25 @@ mod tests {
         assert!(taken > 400_000, "{taken}");
         assert_eq!((writer.waiting(), writer.lost()), (taken, left));
         assert!(writer.pending.len() < MOST_PENDING + 100);
+    }
+
+    #[test]
+    fn what_stood_before_a_stream_and_what_comes_after_a_recording_stay() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"before\n").unwrap();
+        let mut writer = Writer::stream(file.try_clone().unwrap(), Box::new(Lines::default()));
+        for at in [1, 2] {
+            writer.push(&item(at));
+            writer.flush().unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!(content(&mut file), "before\n1\n2\nall xx\n");
+        let mut file = tempfile::tempfile().unwrap();
+        let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(Lines::default()));
+        writer.push(&item(1));
+        writer.finish().unwrap();
+        file.write_all(b"after\n").unwrap();
+        assert_eq!(content(&mut file), "1\nall x\nafter\n");
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod tell;
 
 use std::{
     process::ExitCode,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -173,7 +173,7 @@ impl Recording {
         let (child, mut status) = (self.child, None);
         loop {
             let is_over = self.until.is_some_and(|until| Instant::now() >= until);
-            if is_over || self.wait(signals, &mut status) {
+            if is_over || self.recorder.progress.has_no_reader.load(Relaxed) || self.wait(signals, &mut status) {
                 break;
             }
             self.live.show(&self.recorder.progress);

@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::fd::AsFd as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,7 +15,11 @@ use igpu::{
 };
 use igpu_recording::{FromRecords, Gpu, Header, Item, Series};
 use indicatif::ProgressBar;
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl},
+    time::{ClockId, clock_gettime},
+};
 
 use super::{
     args::{Rate, RecordArgs},
@@ -33,6 +37,9 @@ const MOST: usize = 1 << 18;
 const WAKE_EACH: Duration = Duration::from_millis(10);
 /// How long the first readings may take before the command is started all the same.
 const FIRST_READINGS: Duration = Duration::from_millis(200);
+
+/// What the standard output is called in sentences.
+const STDOUT_NAME: &str = "/dev/stdout";
 
 /// A sampler that samples, and what it is to be written to.
 pub struct Prepared {
@@ -57,6 +64,8 @@ pub struct Output {
     pub path: PathBuf,
     /// Whether it was not there before.
     pub is_new: bool,
+    /// Keeps others from writing it too.
+    pub lock: Option<Flock<File>>,
 }
 
 impl Clock {
@@ -92,16 +101,33 @@ impl Output {
         let path = args.output.clone();
         if args.is_to_stdout() {
             let file = io::stdout().as_fd().try_clone_to_owned().map_err(Fail::Write)?;
-            return Ok(Self { file: file.into(), path: "/dev/stdout".into(), is_new: false });
+            return Ok(Self { file: file.into(), path: STDOUT_NAME.into(), is_new: false, lock: None });
         }
-        let how = |is_new: bool| OpenOptions::new().write(true).create_new(is_new).open(&path);
         // What the file holds stays until there is something to record.
-        let (file, is_new) = match how(true) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (how(false), false),
+        let how = || OpenOptions::new().write(true).clone();
+        let (file, is_new) = match how().create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (how().open(&path), false),
             opened => (opened, true),
         };
+        let file = match file {
+            // A link to where nothing is yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => how().create(true).open(&path),
+            opened => opened,
+        };
         let file = file.map_err(|error| Fail::File(path.clone(), error))?;
-        Ok(Self { file, path, is_new })
+        let lock = lock(&file).map_err(|()| Fail::Taken(path.clone()))?;
+        Ok(Self { file, path, is_new, lock })
+    }
+
+    pub fn is_stdout(&self) -> bool {
+        self.path == Path::new(STDOUT_NAME)
+    }
+
+    /// Whether all of it is the recording's: not so of a pipe, nor of a file that others have written into and go on to.
+    pub fn is_whole_file(&self) -> bool {
+        let Ok(metadata) = self.file.metadata() else { return false };
+        let appends = fcntl(&self.file, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_APPEND.bits() != 0);
+        metadata.is_file() && (!self.is_stdout() || !appends && metadata.len() == 0)
     }
 
     /// Takes the file away again, where it was not there before and holds nothing.
@@ -110,6 +136,19 @@ impl Output {
             // An empty file that stays does no harm.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Keeps other recordings out of a file. An error where one is in it; `None` where that cannot be known.
+fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(None);
+    }
+    let Ok(file) = file.try_clone() else { return Ok(None) };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Err(()),
+        Err(_) => Ok(None),
     }
 }
 

@@ -15,11 +15,15 @@ use nix::{
 /// What ends a recording without a command.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 /// What is passed on to the command besides.
-const PASSED_ON: [Signal; 3] = [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+const PASSED_ON: [Signal; 5] = [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGWINCH];
+/// What a shell without job control has ignored in all that it starts with `&`, so that Ctrl-C does not end it.
+const OF_THE_KEYBOARD: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
 /// The signals that are blocked in all threads from here on, and wait here.
 pub struct Signals {
     waiting: SignalFd,
+    /// What was ignored at the start: a bit each.
+    ignored: u64,
     /// What was blocked before: what the command is started with.
     pub mask_before: SigSet,
 }
@@ -40,8 +44,10 @@ impl Signals {
         let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
         let ignored = ignored();
         let passed_on = PASSED_ON.iter().filter(|_| has_command);
-        // What was ignored stays so, as `nohup` wants it: a blocked signal would wait here although it is ignored.
-        let wanted = ENDING.iter().chain(passed_on).filter(|signal| ignored >> (**signal as i32 - 1) & 1 == 0);
+        // What was ignored stays so, as `nohup` wants it: a blocked signal would wait here although it is ignored. But
+        // `kill -INT` is meant, whatever the shell did about Ctrl-C.
+        let is_wanted = |signal: &&Signal| !contains(ignored, **signal) || OF_THE_KEYBOARD.contains(signal);
+        let wanted = ENDING.iter().chain(passed_on).filter(is_wanted);
         let mut taken: SigSet = wanted.copied().collect();
         taken.add(Signal::SIGCHLD);
         let waiting = SignalFd::with_flags(&taken, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -51,7 +57,7 @@ impl Signals {
         taken.add(Signal::SIGTTOU);
         let mask_before = SigSet::thread_get_mask()?;
         taken.thread_block()?;
-        Ok(Self { waiting, mask_before })
+        Ok(Self { waiting, ignored, mask_before })
     }
 
     /// Gives the signals that came, and waits so long for the first.
@@ -63,7 +69,9 @@ impl Signals {
         while let Ok(Some(info)) = self.waiting.read_signal() {
             // Codes of 0 and below are of signals that a process sent.
             let sender = (info.ssi_code <= 0).then_some(info.ssi_pid);
-            if let Ok(signal) = Signal::try_from(info.ssi_signo as i32) {
+            if let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
+                && (sender.is_some() || !contains(self.ignored, signal))
+            {
                 came.push(Came { signal, sender });
             }
         }
@@ -76,6 +84,10 @@ fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+}
+
+fn contains(set: u64, signal: Signal) -> bool {
+    set >> (signal as i32 - 1) & 1 == 1
 }
 
 impl Came {

@@ -7,12 +7,13 @@ use std::{
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use igpu::Escaped;
 use igpu_recording::{Encoder, Item, SummaryBuilder, Writer};
+use nix::fcntl::Flock;
 
 use super::{prepare::Output, tell::Tell};
 
@@ -23,6 +24,8 @@ pub struct Progress {
     pub items: AtomicU64,
     pub bytes: AtomicU64,
     pub lost: AtomicU64,
+    /// Nobody reads the standard output any more, where the recording goes.
+    pub has_no_reader: AtomicBool,
 }
 
 impl Progress {
@@ -42,14 +45,19 @@ pub struct Sink<'a> {
     /// Whether the last flush failed.
     fails: bool,
     is_removed: bool,
+    is_stdout: bool,
+    /// Held for as long as the file is written.
+    _lock: Option<Flock<File>>,
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(output: Output, encoder: Box<dyn Encoder>, progress: &'a Progress, tell: Tell) -> Self {
+    pub fn new(mut output: Output, encoder: Box<dyn Encoder>, progress: &'a Progress, tell: Tell) -> Self {
         let is_file = output.file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 0);
         let file = output.file.try_clone().ok().filter(|_| is_file);
-        let (name, writer) = (shown(&output.path), Writer::new(output.file, encoder));
-        Self { writer, file, name, progress, tell, fails: false, is_removed: false }
+        let (name, is_stdout, lock) = (shown(&output.path), output.is_stdout(), output.lock.take());
+        let new = if output.is_whole_file() { Writer::new } else { Writer::stream };
+        let writer = new(output.file, encoder);
+        Self { writer, file, name, progress, tell, fails: false, is_removed: false, is_stdout, _lock: lock }
     }
 
     pub fn push(&mut self, item: &Item) {
@@ -93,6 +101,13 @@ impl<'a> Sink<'a> {
         self.progress.bytes.store(self.writer.len(), Relaxed);
         let name = &self.name;
         match &result {
+            // Unlike that of a named pipe, it does not come back.
+            Err(error) if self.is_stdout && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.progress.has_no_reader.store(true, Relaxed);
+                if !self.fails {
+                    self.tell.say("nobody reads the standard output any more; the recording ends");
+                }
+            }
             Err(error) if !self.fails => {
                 self.tell.say(&format!("{name} could not be written ({error}); it is tried again each second"));
             }

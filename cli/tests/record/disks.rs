@@ -164,3 +164,50 @@ fn a_disk_that_never_answers_does_not_hold_the_end_up_for_ever() {
     assert!(summary["lost_records"].as_f64().unwrap() > 1000.0, "{}", summary["lost_records"]);
     drop(reader);
 }
+
+#[test]
+fn two_recordings_do_not_write_one_file() {
+    let place = Place::new(STEADY);
+    let first = place.record("-o x.csv --duration 3").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("something is written", || size(&place.path("x.csv")) > 0);
+    let second = end(place.record_script("-o x.csv", "echo never"));
+    assert_eq!((second.code(), second.stdout.as_str()), (Some(1), ""));
+    assert_eq!(second.stderr, "igpu: x.csv is being written by another igpu; name another file with -o\n");
+    assert_eq!(finished(first).code(), Some(0));
+    assert!(ended_in_order(&place.items("x.csv")));
+    assert_eq!(end(place.record("-o x.csv --duration 0.1")).code(), Some(0), "it is free again");
+}
+
+#[test]
+fn a_link_to_where_nothing_is_yet_is_followed() {
+    let place = Place::new(STEADY);
+    std::os::unix::fs::symlink("target.csv", place.path("link.csv")).unwrap();
+    assert_eq!(end(place.record_script("-o link.csv", "exit 3")).code(), Some(3));
+    assert!(ended_in_order(&place.items("target.csv")));
+}
+
+#[test]
+fn what_others_write_into_the_standard_output_stays() {
+    let place = Place::new(STEADY);
+    fs::write(place.path("x.csv"), "before\n").unwrap();
+    let appending = File::options().append(true).open(place.path("x.csv")).unwrap();
+    let status = place.record("-o - --format csv --duration 0.1").stdout(appending).stderr(Stdio::null()).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    let text = fs::read_to_string(place.path("x.csv")).unwrap();
+    let recording = text.strip_prefix("before\n").expect("what stood there");
+    fs::write(place.path("y.csv"), recording).unwrap();
+    assert!(ended_in_order(&place.items("y.csv")));
+}
+
+#[test]
+fn a_recording_that_nobody_reads_any_more_ends() {
+    let place = Place::new(STEADY);
+    let mut igpu = place.record("-o - --format csv --duration 20");
+    let mut igpu = igpu.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    drop(igpu.stdout.take());
+    let end = finished(igpu);
+    assert_eq!(end.code(), Some(1));
+    assert!(end.stderr.starts_with("igpu: nobody reads the standard output any more; the recording ends\n"), "{end:?}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}

@@ -3,21 +3,22 @@
 use super::*;
 
 /// Waits out signals, one line for each, until its time is over.
-const COUNTS: &str = "trap 'echo int' INT; trap 'echo term' TERM; trap 'echo hup' HUP; trap 'echo usr1' USR1
+const COUNTS: &str =
+    "trap 'echo int' INT; trap 'echo term' TERM; trap 'echo hup' HUP; trap 'echo usr1' USR1; trap 'echo alrm' ALRM
     echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done; exit 7";
 
 #[test]
 fn signals_to_igpu_alone_are_passed_on_once() {
     let place = Place::new(STEADY);
     let (igpu, mut stdout) = started(place.record_script("-o x.csv", COUNTS));
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGALRM] {
         send(signal, &igpu);
         std::thread::sleep(Duration::from_millis(300));
     }
     let mut heard = String::new();
     stdout.read_to_string(&mut heard).unwrap();
     let end = finished(igpu);
-    assert_eq!((heard.as_str(), end.code()), ("term\nint\nhup\nusr1\n", Some(7)), "{}", end.stderr);
+    assert_eq!((heard.as_str(), end.code()), ("term\nint\nhup\nusr1\nalrm\n", Some(7)), "{}", end.stderr);
     let items = place.items("x.csv");
     assert!(ended_in_order(&items));
     assert_eq!(the(&items, event::COMMAND_END).value, Some(7.0));
@@ -77,6 +78,20 @@ fn what_was_ignored_before_stays_ignored() {
     let items = place.items("x.csv");
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
     assert!(seconds > 1.9, "it was ended after {seconds} s");
+}
+
+/// Ends a recording as a script does that has it in the background: shells have SIGINT ignored there.
+#[test]
+fn an_interrupt_that_somebody_sends_ends_it_also_where_the_keyboards_was_to_be_ignored() {
+    let place = Place::new(STEADY);
+    let record = place.record("-o x.csv --duration 20");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$0\" \"$@\" & sleep 1; kill -INT $!; wait $!"]).arg(record.get_program());
+    shell.args(record.get_args()).current_dir(place.directory.path()).stdin(Stdio::null());
+    let begin = Instant::now();
+    assert_eq!(end(shell).code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(10), "it was not ended: {:?}", begin.elapsed());
+    assert!(ended_in_order(&place.items("x.csv")));
 }
 
 #[test]
