@@ -28,7 +28,7 @@ impl Patience {
     pub fn start(bar: ProgressBar) -> Self {
         let wait = Arc::new(Mutex::new(None));
         let watched = Arc::downgrade(&wait);
-        std::thread::spawn(move || {
+        let look = move || {
             while let Some(wait) = watched.upgrade() {
                 if let Some(wait) = &mut *lock(&wait) {
                     wait.tell(&bar);
@@ -36,7 +36,9 @@ impl Patience {
                 drop(wait);
                 std::thread::sleep(LOOK);
             }
-        });
+        };
+        // Without a thread to be had, nobody tells; that is no reason to stop.
+        let _ = std::thread::Builder::new().spawn(look);
         Self(wait)
     }
 

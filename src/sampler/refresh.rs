@@ -159,12 +159,16 @@ impl Refresh {
             self.check(at);
             return;
         }
-        if since_last >= QUIET {
-            // The constant stretch was no part of the attempt.
-            (self.since, self.changes) = (at, 1);
-        }
         if at < self.rest_until {
             return;
+        }
+        if since_last >= FIRST_REST {
+            // The constant stretch was no part of the attempt.
+            (self.since, self.changes) = (at, 1);
+        } else if since_last >= QUIET {
+            // Nor was this; but a signal that changes each few seconds is not to be learnt anew each time: it would be
+            // polled fast for ever.
+            self.since = self.since.saturating_add(since_last - QUIET).min(at);
         }
         let windows = self.windows();
         if let Some(period) = windows.fit().filter(|period| self.is_the_sensors(*period, &windows)) {

@@ -36,6 +36,11 @@ pub fn bar() -> ProgressBar {
     }
 }
 
+/// Whether the terminal is this program's. In the background it is another's, who has written over the line.
+fn is_in_front() -> bool {
+    tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp())
+}
+
 impl Live {
     pub fn new(bar: ProgressBar, latest: LatestReader, gpus: &[u32]) -> Self {
         let key = |metrics: &[Metric], gpu| metrics.iter().find_map(|metric| latest.key(gpu, *metric));
@@ -46,15 +51,16 @@ impl Live {
     }
 
     pub fn show(&self, progress: &Progress) {
-        // In the background the terminal is another's.
-        let in_front = || tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp());
-        if io::stderr().is_terminal() && in_front() {
+        if io::stderr().is_terminal() && is_in_front() {
             self.bar.set_message(self.line(progress));
             self.bar.tick();
         }
     }
 
     pub fn clear(&self) {
+        if !is_in_front() {
+            self.bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
         self.bar.finish_and_clear();
     }
 

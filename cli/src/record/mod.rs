@@ -85,11 +85,15 @@ fn fail(sentence: &str) -> ExitCode {
 fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, u8> {
     let (sender, receiver) = mpsc::channel();
     let for_thread = asked.clone();
-    thread::spawn(move || {
+    let prepare = move || {
         let (options, args) = &*for_thread;
         // Nobody waits any more where a signal came first.
         let _ = sender.send(prepare::prepare(options, args));
-    });
+    };
+    if let Err(error) = thread::Builder::new().spawn(prepare) {
+        fail(&format!("no thread could be started ({error}); raise the limit of threads, `ulimit -u`"));
+        return Err(1);
+    }
     loop {
         if let Some(came) = signals.wait(Duration::ZERO).into_iter().find(|came| came.is_request()) {
             std::process::exit(came.status().into());
@@ -124,7 +128,7 @@ fn handle(came: Came, child: Option<Child>) -> bool {
     let Some(child) = child else { return came.is_request() };
     // `kill 0` in the command's tree reaches igpu too, and has reached the command.
     let from_outside = |sender| !processes::descends(&mut ProcReader::new(), sender, child.pid);
-    if came.is_request() && came.sender.is_some_and(from_outside) {
+    if came.is_request() && came.sender.map_or_else(|| came.is_for_leader(), from_outside) {
         came.pass_on(child.pid);
     }
     false
@@ -158,12 +162,12 @@ impl Recording {
         let (clock, latest, bar) = (prepared.clock, prepared.background.latest(), live::bar());
         let gpus: Vec<u32> = prepared.header.gpus.iter().map(|gpu| gpu.index).collect();
         let live = Live::new(bar.clone(), latest.clone(), &gpus);
-        let recorder = Recorder::start(prepared, encoder, child.map(|child| child.pid), Tell(bar))?;
-        if let Some(Child { pid, started }) = child {
+        let command_start = child.map(|Child { pid, started }| {
             let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
             let (at, text) = (clock.at(started), Some(words.join(" ")));
-            recorder.record(Item { pid: Some(pid), text, ..Item::event(at, event::COMMAND_START) });
-        }
+            Item { pid: Some(pid), text, ..Item::event(at, event::COMMAND_START) }
+        });
+        let recorder = Recorder::start(prepared, encoder, command_start, Tell(bar))?;
         let until = args.duration.and_then(|duration| Instant::now().checked_add(duration));
         Ok(Self { recorder, child, clock, latest, live, until })
     }

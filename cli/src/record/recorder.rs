@@ -64,18 +64,19 @@ struct Work<'a> {
 }
 
 impl Recorder {
-    /// Records from now on, beside a command of this pid.
+    /// Records from now on, beside a command that has started.
     pub fn start(
         prepared: Prepared,
         encoder: Box<dyn Encoder>,
-        command: Option<u32>,
+        command_start: Option<Item>,
         tell: Tell,
     ) -> std::io::Result<Self> {
         let progress: Arc<Progress> = Arc::default();
         let ((items, to_record), (tell_end, ended)) = (channel(), channel());
         let for_thread = progress.clone();
         let run = move || {
-            let whole = Work::new(prepared, encoder, command, tell, &for_thread).run(&to_record);
+            let command = command_start.as_ref().and_then(|item| item.pid);
+            let whole = Work::new(prepared, encoder, command, tell, &for_thread).run(command_start, &to_record);
             // Nobody waits for it any more.
             let _ = tell_end.send(whole);
         };
@@ -127,8 +128,10 @@ impl<'a> Work<'a> {
     }
 
     /// Records until there is nobody left to say what; gives whether all is in the file.
-    fn run(mut self, to_record: &Receiver<Item>) -> bool {
+    fn run(mut self, command_start: Option<Item>, to_record: &Receiver<Item>) -> bool {
         self.drain();
+        // A recording that is cut off in its first second is one of a command that was started.
+        command_start.iter().for_each(|item| self.sink.push(item));
         self.sink.flush();
         let mut next_flush = Instant::now() + FLUSH;
         let mut next_drain = Instant::now() + DRAIN;

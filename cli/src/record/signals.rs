@@ -9,7 +9,7 @@ use nix::{
         signal::{SigHandler, SigSet, Signal, kill, signal},
         signalfd::{SfdFlags, SignalFd},
     },
-    unistd::Pid,
+    unistd::{Pid, getpid, getsid},
 };
 
 /// What ends a recording without a command.
@@ -94,6 +94,12 @@ impl Came {
     /// Whether it asks to end, or is for the command to judge.
     pub fn is_request(self) -> bool {
         self.signal != Signal::SIGCHLD
+    }
+
+    /// Whether this process alone was told, and not all of the terminal's foreground: that the terminal is gone is told to
+    /// the leader of its session, which the command would be without this program.
+    pub fn is_for_leader(self) -> bool {
+        self.signal == Signal::SIGHUP && self.sender.is_none() && getsid(None) == Ok(getpid())
     }
 
     /// The exit status of who is ended by it, as a shell gives it.

@@ -33,6 +33,17 @@ fn a_program_that_is_killed_leaves_a_whole_file() {
     ends.into_iter().for_each(|end| end.join().unwrap());
 }
 
+#[test]
+fn one_that_is_killed_at_once_is_of_a_command_that_was_started() {
+    let place = Place::new(STEADY);
+    let mut igpu = place.record_script("-o x.csv", "sleep 1");
+    let mut igpu = igpu.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("something is written", || size(&place.path("x.csv")) > 0);
+    igpu.kill().unwrap();
+    igpu.wait().unwrap();
+    the(&place.items("x.csv"), event::COMMAND_START);
+}
+
 fn killed_after(milliseconds: u64) {
     let place = Place::new(BUSY);
     let mut igpu =

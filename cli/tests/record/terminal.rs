@@ -2,7 +2,11 @@
 
 use std::{io::Write as _, os::unix::process::CommandExt as _, sync::mpsc};
 
-use nix::{libc, pty::openpty};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    libc,
+    pty::openpty,
+};
 
 use super::*;
 
@@ -17,6 +21,8 @@ struct Terminal {
 impl Terminal {
     fn new(mut command: Command) -> Self {
         let pty = openpty(None, None).unwrap();
+        // The terminal is gone when nobody has this end of it.
+        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let mut screen = File::from(pty.master.try_clone().unwrap());
         let [a, b, c] = [(); 3].map(|()| pty.slave.try_clone().unwrap());
         command.stdin(a).stdout(b).stderr(c);
@@ -88,6 +94,20 @@ fn the_command_gets_ctrl_c_once_and_judges_it_itself() {
     // The second sleep was not ended too.
     let seconds = (end.at - start.at) as f64 / 1e9;
     assert!((0.6..4.0).contains(&seconds) && end.value == Some(0.0), "{seconds} {end:?}");
+}
+
+#[test]
+fn the_command_is_told_that_the_terminal_is_gone() {
+    let place = Place::new(STEADY);
+    // The leader of the terminal's session is igpu: the kernel tells nobody else.
+    let script = "trap 'echo hup >> heard' HUP; echo ready; sleep 1; sleep 0.3; exit 4";
+    let mut terminal = Terminal::new(place.record_script("-o x.csv", script));
+    terminal.wait_for("ready");
+    let Terminal { keys, mut child, pieces, .. } = terminal;
+    drop((keys, pieces));
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    assert_eq!(fs::read_to_string(place.path("heard")).unwrap(), "hup\n");
+    assert!(ended_in_order(&place.items("x.csv")));
 }
 
 #[test]

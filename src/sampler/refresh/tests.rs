@@ -296,6 +296,19 @@ fn a_signal_that_changes_at_every_poll_has_no_period() {
 }
 
 #[test]
+fn a_signal_that_changes_each_few_seconds_is_not_polled_fast_for_ever() {
+    // Busy for 3.4 of 4 s, as a training loop is; through a sensor that refreshes each 100 ms.
+    let (mut refresh, mut now, mut polls) = (Refresh::new(), SECOND, 0);
+    while now < 3_600 * SECOND {
+        polls += 1;
+        refresh.saw(now, if now % (4 * SECOND) < 3_400 * MS { 100.0 } else { 0.0 });
+        now += refresh.poll_interval(12 * MS, 100 * MS);
+    }
+    // 10 a second are the usual, and 83 those while it is learnt.
+    assert!((36_000..50_000).contains(&polls), "{polls} in an hour");
+}
+
+#[test]
 fn changes_at_random_are_no_period() {
     let (mut sum, mut runs) = (0.0, 0.0);
     for seed in 0..8 {
