@@ -13,7 +13,7 @@ use igpu::{
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-use super::sink::Progress;
+use super::{sink::Progress, tell::can_be_written};
 
 /// How often it is drawn anew.
 pub const EACH: Duration = Duration::from_millis(500);
@@ -51,7 +51,7 @@ impl Live {
     }
 
     pub fn show(&self, progress: &Progress) {
-        if io::stderr().is_terminal() && is_in_front() {
+        if io::stderr().is_terminal() && is_in_front() && can_be_written() {
             self.bar.set_message(self.line(progress));
             self.bar.tick();
         }

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::{self, Write as _},
+    os::fd::AsFd as _,
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use igpu::{
     sampler::{Event, Record},
 };
 use indicatif::ProgressBar;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A call that does not return for so long is told. Before, it may be only slow.
 const HANGS: Duration = Duration::from_secs(2);
@@ -21,9 +23,18 @@ pub struct Tell(pub ProgressBar);
 
 impl Tell {
     pub fn say(&self, sentence: &str) {
-        // Nobody is left to tell when stderr is closed.
-        let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {sentence}"));
+        // A recording waits for nobody to read what is said of it.
+        if can_be_written() {
+            // Nobody is left to tell when stderr is closed.
+            let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {sentence}"));
+        }
     }
+}
+
+/// Whether stderr takes a line now: not so of a pipe that is full, nor of a terminal that Ctrl-S has stopped.
+pub fn can_be_written() -> bool {
+    let stderr = io::stderr();
+    poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

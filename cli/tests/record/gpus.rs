@@ -1,5 +1,9 @@
 //! What becomes of GPUs while they are recorded, and whether the values are right.
 
+use std::io::Write as _;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use super::*;
 
 #[test]
@@ -89,4 +93,24 @@ fn a_driver_that_dies_is_told_in_one_sentence() {
     assert!(said.len() == 1 && said[0].contains("GPU 0") && said[0].contains("NVML_ERROR_UNKNOWN (999)"), "{said:?}");
     let items = place.items("x.csv");
     assert!(named(&items, event::METRIC_RESTS).count() > 3 && ended_in_order(&items));
+}
+
+#[test]
+fn what_nobody_reads_on_stderr_does_not_hold_the_recording_up() {
+    let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nat_s = 0.5\n"));
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
+    fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
+    let mut igpu = place.record_script("-o x.csv", "sleep 2.5; exit 3").stderr(writer).spawn().unwrap();
+    wait_until("the command has ended", || {
+        read(&place.path("x.csv")).is_ok_and(|items| items.flatten().any(|item| item.event_name() == Some(event::END)))
+    });
+    // The summary waits for a reader.
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert_eq!(igpu.wait().unwrap().code(), Some(3));
+    let items = place.items("x.csv");
+    assert!(ended_in_order(&items) && named(&items, event::LOST).count() >= 3, "a heartbeat each second");
 }
