@@ -153,9 +153,11 @@ impl SamplerBuilder {
     }
 
     /// In the background, wakes up no more often than this, and reads what has come due since all at once: a reading may
-    /// be so much late, which its stamp tells, and later ones are not shifted by it. Each metric of each GPU is due at its
-    /// own time, so that a sampler of many wakes a thousand times a second, and waking takes more of the processor than
-    /// the calls do. Nothing is waited for when this is not called. In the caller's own loop it is of no effect.
+    /// be so much late, which its stamp tells, and later ones are not shifted by it. Metrics that are read as their
+    /// sensors refresh have intervals of multiples of this, no longer than they would be without (a learnt one by 1 %),
+    /// and come due together, those of all GPUs. Else each would be due at its own time, so that a sampler of many wakes a
+    /// thousand times a second, and waking takes more of the processor than the calls do. Nothing is waited for when this
+    /// is not called. In the caller's own loop it is of no effect.
     #[must_use]
     pub fn wake_each(mut self, interval: Duration) -> Self {
         self.wake_each = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);

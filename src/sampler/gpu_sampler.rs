@@ -27,6 +27,8 @@ pub(super) struct GpuSampler {
     /// When the first of its lanes is due; 0 before the first reading.
     next_due: u64,
     next_anchor: u64,
+    /// Deadlines of sensors are multiples of this, where it is not 0: so that many are read at one wake.
+    grid: u64,
     /// The lane where the next reading begins: where the last one was ended by a call that took too long, so that the
     /// lanes after it have their turn too.
     begin: usize,
@@ -38,10 +40,16 @@ impl GpuSampler {
         let (lanes, series) = plan::of(builder, gpu.device(), gpu.index());
         let wall = WallMap::new(Anchor::now(builder.clocks));
         let clocks = builder.clocks;
-        let mut opened = Self { gpu, lanes, series, wall, clocks, next_due: 0, next_anchor: 0, begin: 0 };
+        let mut opened = Self { gpu, lanes, series, wall, clocks, next_due: 0, next_anchor: 0, grid: 0, begin: 0 };
         // It may be lost already.
         opened.forget();
         Ok(opened)
+    }
+
+    /// With deadlines at multiples of this.
+    pub(super) fn on_grid(mut self, grid: u64) -> Self {
+        self.grid = grid;
+        self
     }
 
     /// The index, as NVML counts.
@@ -124,7 +132,7 @@ impl GpuSampler {
                     lane.took(watch.spent - before, watch.late);
                     lists |= matches!(lane.work, Work::ProcessMemory(_));
                 }
-                lane.schedule(now, series);
+                lane.schedule(now, series, self.grid);
                 if watch.late {
                     (self.begin, next_due) = (count - lanes.len(), now);
                     break;

@@ -71,6 +71,8 @@ pub(super) struct Lane {
 /// How fast a sensor is polled while its period is being learnt: an eighth of the usual cadence, and 5 ms at the least.
 const LEARNING: u64 = 8;
 const LEARNING_FLOOR: u64 = 5_000_000;
+/// By what part of it a learnt period may be wrong.
+const WAVER: u64 = 100;
 
 impl Lane {
     /// Reads the lane. Only that the GPU is gone is an error; what else is refused, the series keep.
@@ -130,9 +132,15 @@ impl Lane {
         !series.is_empty() && series.iter().all(|series| series.is_resting(now))
     }
 
-    /// The first deadline after `now`.
-    fn next(&self, now: u64, series: &[Series]) -> u64 {
-        let interval = self.wanted(series).max(self.held_to);
+    /// The first deadline after `now`. With a grid, lanes of like sensors have theirs at the same moments.
+    fn next(&self, now: u64, series: &[Series], grid: u64) -> u64 {
+        let wanted = self.wanted(series);
+        let interval = wanted.max(self.held_to);
+        if grid > 0 && matches!(self.cadence, Cadence::Learnt(_)) && interval == wanted {
+            let interval = on_grid(interval, grid);
+            return (now - now % interval).saturating_add(interval);
+        }
+        // What the budget holds back costs much: all at the same moment would keep the others waiting.
         let next = self.due.saturating_add(interval);
         match interval {
             0 => now,
@@ -144,14 +152,20 @@ impl Lane {
     /// Sets when the lane is due next. Deadlines are absolute: a late reading does not shift the later ones, and what was
     /// missed altogether is left out.
     #[inline]
-    pub(super) fn schedule(&mut self, now: u64, series: &[Series]) {
-        self.due = if self.cadence == Cadence::EveryTick { now } else { self.next(now, series) };
+    pub(super) fn schedule(&mut self, now: u64, series: &[Series], grid: u64) {
+        self.due = if self.cadence == Cadence::EveryTick { now } else { self.next(now, series, grid) };
         // A lane whose metrics all rest is left alone until the first of them has rested.
         if self.rests(series, now) {
             let rested = series.iter().map(Series::rests_until).min().unwrap_or(0);
             self.due = self.due.max(rested);
         }
     }
+}
+
+/// The interval in steps of the grid, and no longer than it was: but for a hair, as learnt periods waver by that much.
+fn on_grid(interval: u64, grid: u64) -> u64 {
+    let steps = interval.saturating_add((interval / WAVER).min(grid / 4)) / grid;
+    steps.max(1).saturating_mul(grid)
 }
 
 /// Reads the numbers of one call.
@@ -209,4 +223,47 @@ fn integrate_polls(energy: &mut IntegratedEnergy, reading: &mut Reading<'_>) -> 
         series.give(stamp, energy.joules(), flags, 0, reading.records);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Metric;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn intervals_on_a_grid_are_no_longer_than_they_were() {
+        for (interval, on) in [(50, 50), (49, 40), (59, 50), (25, 20), (10, 10), (7, 10), (0, 10), (1000, 1000)] {
+            assert_eq!(on_grid(interval * MS, 10 * MS), on * MS, "{interval} ms");
+        }
+        // What was learnt of 100 ms.
+        assert_eq!(on_grid(49_987_000, 10 * MS), 50 * MS);
+        assert_eq!(on_grid(u64::MAX, 10 * MS) % (10 * MS), 0);
+        assert_eq!(on_grid(u64::MAX, u64::MAX), u64::MAX);
+    }
+
+    fn due(cadence: Cadence, held_to: u64, due: u64, now: u64, grid: u64) -> u64 {
+        let work = Work::Call(Call::UtilizationRates);
+        let mut lane = Lane { series: 0..1, work, cadence, due, cost: Cost::new(), held_to };
+        lane.schedule(now, &[Series::new(Metric::UTILIZATION_GPU, 0, false)], grid);
+        lane.due
+    }
+
+    #[test]
+    fn lanes_that_are_read_as_often_are_due_together_on_a_grid() {
+        let usual = Cadence::Learnt(100 * MS);
+        // Whenever each was due and read.
+        for now in [901 * MS, 930 * MS, 999 * MS] {
+            let [one, other] = [due(usual, 0, 890 * MS, now, 10 * MS), due(usual, 0, 897 * MS, now, 10 * MS)];
+            assert_eq!(one, other);
+            assert_eq!(one % (10 * MS), 0);
+            // An eighth of the usual cadence, while nothing is known.
+            assert!(one > now && one - now <= 12_500_000, "{one}");
+        }
+        // Without one, each keeps its own time; so does what has a cadence of its own, and what costs much.
+        assert_eq!(due(usual, 0, 897 * MS, 930 * MS, 0), 934_500_000);
+        assert_eq!(due(Cadence::Fixed(33 * MS), 0, 897 * MS, 900 * MS, 10 * MS), 930 * MS);
+        assert_eq!(due(usual, 333 * MS, 897 * MS, 900 * MS, 10 * MS), 1230 * MS);
+    }
 }

@@ -140,7 +140,8 @@ impl Sampler {
     /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
     pub fn spawn(self, records: usize) -> Result<Background> {
         let Self { gpus, budget, clocks, processes, hang_after, wake_each, .. } = self;
-        let slots: Vec<Slot> = gpus.into_iter().map(|gpu| slot(gpu, clocks, processes, hang_after)).collect();
+        let slots: Vec<Slot> =
+            gpus.into_iter().map(|gpu| slot(gpu.on_grid(wake_each), clocks, processes, hang_after)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Output::new(shared.clone(), producer, budget);
