@@ -18,7 +18,7 @@ use igpu::{
     metric::Metric,
     sampler::{Clocks, Sampler},
 };
-use igpu_recording::{Format, FromRecords, Header, Item, Series, SummaryBuilder, USUAL, Writer, event};
+use igpu_recording::{Format, FromRecords, Header, Item, Series, SummaryBuilder, Writer, event, usual};
 use nvml_sim::{Scenario, control};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -85,7 +85,7 @@ fn one(format: Format, seconds: u64, is_test: bool) -> Result<()> {
 /// Samples, encodes, writes and sums up, as `igpu record` does; gives how many items there were, and how many bytes.
 fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64, u64)> {
     let clocks = Clocks { monotonic, wall_us: control::wall_clock_us };
-    let mut sampler = Sampler::builder(nvml).metrics(&USUAL).clocks(clocks).build()?;
+    let mut sampler = Sampler::builder(nvml).metrics(&usual()).clocks(clocks).build()?;
     let mut from = FromRecords::new(monotonic(), control::wall_clock_us() * 1000);
     let encoder = format.encoder().ok_or("this format is not built")?;
     let mut recording =

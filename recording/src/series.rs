@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::LazyLock};
 
-use igpu::metric::{CATALOGUE, Metric};
+use igpu::{
+    metric::{CATALOGUE, Metric},
+    sampler::USUAL,
+};
 
 /// A place in the table of series: a metric of the catalogue, or what a recording adds to these.
 ///
@@ -63,28 +66,8 @@ fn of_metric(metric: Metric) -> SeriesInfo {
     }
 }
 
-/// What is recorded when nothing is chosen: what the summary sums up and what tells why a GPU was slow, without the calls
-/// that take the driver's locks.
-pub const USUAL: [Metric; 18] = [
-    // How busy it was, the first question.
-    Metric::UTILIZATION_GPU,
-    // Whether its memory was what it waited for.
-    Metric::UTILIZATION_MEMORY,
-    // How much room was left.
-    Metric::MEMORY_USED,
-    // Power as every GPU tells it; as recent ones measure it, for the peaks; and the bill.
-    Metric::POWER_USAGE,
-    Metric::POWER_INSTANT,
-    Metric::ENERGY,
-    // Heat, and what it was slowed to, and by what.
-    Metric::TEMPERATURE,
-    Metric::CLOCK_SM,
-    Metric::CLOCK_MEMORY,
-    Metric::CLOCKS_EVENT_REASONS,
-    // Whether it waited for data from outside.
-    Metric::PCIE_TX,
-    Metric::PCIE_RX,
-    // For how long each cause held it back: counters of the driver, one call a second for all six.
+/// For how long each cause held a GPU back: counters of the driver, one call a second for all six.
+pub const THROTTLED: [Metric; 6] = [
     Metric::THROTTLED_POWER,
     Metric::THROTTLED_THERMAL,
     Metric::THROTTLED_SYNC_BOOST,
@@ -92,6 +75,12 @@ pub const USUAL: [Metric; 18] = [
     Metric::THROTTLED_LOW_UTILIZATION,
     Metric::THROTTLED_RELIABILITY,
 ];
+
+/// What is recorded when nothing is chosen: what a sampler samples then, and what the summary needs besides.
+#[must_use]
+pub fn usual() -> Vec<Metric> {
+    USUAL.into_iter().chain(THROTTLED).collect()
+}
 
 /// What is recorded besides when processes are: which processes there are and what they hold, and how busy each keeps the GPU.
 pub const OF_PROCESSES: [Metric; 2] = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];

@@ -23,7 +23,7 @@ pub struct SamplerBuilder {
 }
 
 /// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
-const USUAL: [Metric; 12] = [
+pub const USUAL: [Metric; 12] = [
     Metric::UTILIZATION_GPU,
     Metric::UTILIZATION_MEMORY,
     Metric::MEMORY_USED,

@@ -51,7 +51,7 @@ pub(crate) mod wall;
 
 pub use self::{
     background::{Background, Key, LatestReader, Stopped},
-    builder::SamplerBuilder,
+    builder::{SamplerBuilder, USUAL},
     frame::Frame,
     record::{Event, Flags, Record},
     time::{Clocks, monotonic},

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use igpu::metric::Metric;
-use igpu_recording::{OF_PROCESSES, Series, USUAL};
+use igpu_recording::{OF_PROCESSES, Series, usual};
 
 /// What one word of `--metrics` stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +43,7 @@ fn nearest(name: &str) -> Vec<&'static str> {
 /// All metrics that are asked for, each once.
 pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
-        Chosen::Default => USUAL.to_vec(),
+        Chosen::Default => usual(),
         Chosen::One(metric) => vec![*metric],
     });
     let mut metrics = Vec::new();
@@ -57,7 +57,8 @@ pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
 
 /// All names there are, for the long help.
 pub fn help() -> String {
-    let mark = |metric| if USUAL.contains(&metric) { "*" } else { " " };
+    let usual = usual();
+    let mark = |metric| if usual.contains(&metric) { "*" } else { " " };
     let lines = Metric::all().map(|metric| {
         let key = Series::of(metric).key();
         let also = if key == metric.name() { String::new() } else { format!("  in recordings {key}") };
@@ -74,7 +75,7 @@ mod tests {
     fn a_metric_has_two_names_and_comes_once() {
         let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
         let words: Vec<Chosen> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let mut wanted = USUAL.to_vec();
+        let mut wanted = usual();
         wanted.push(Metric::UTILIZATION_ENCODER);
         assert_eq!(chosen(&words, false), wanted);
         wanted.extend(OF_PROCESSES);
