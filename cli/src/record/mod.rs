@@ -41,6 +41,9 @@ use crate::args::Options;
 /// How often to look whether the preparation has come to its end.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How long a preparation that is no longer wanted may take to end.
+const TO_THE_END: Duration = Duration::from_millis(300);
+
 /// Records, and gives the exit status: the command's where there is one.
 pub fn run(options: Options, args: RecordArgs) -> ExitCode {
     args.check();
@@ -96,6 +99,10 @@ fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Pre
     }
     loop {
         if let Some(came) = signals.wait(Duration::ZERO).into_iter().find(|came| came.is_request()) {
+            // The file may just have been made.
+            if let Ok(Ok(prepared)) = receiver.recv_timeout(TO_THE_END) {
+                prepared.output.discard();
+            }
             std::process::exit(came.status().into());
         }
         match receiver.recv_timeout(LOOK) {
