@@ -20,7 +20,7 @@ use std::{
 
 use igpu_recording::{Header, Item, event, read};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{SigHandler, Signal, kill, signal},
     unistd::Pid,
 };
 
@@ -39,8 +39,18 @@ struct Place {
     directory: tempfile::TempDir,
 }
 
+/// Whoever runs the tests may ignore some, under `nohup` or in the background of a script, and their programs inherit it.
+fn hear_all_signals() {
+    use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    for each in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+        // SAFETY: it is no handler that is set.
+        unsafe { signal(each, SigHandler::SigDfl) }.unwrap();
+    }
+}
+
 impl Place {
     fn new(scenario: &str) -> Self {
+        hear_all_signals();
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("scenario.toml"), scenario).unwrap();
         Self { directory }
