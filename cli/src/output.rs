@@ -18,6 +18,9 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
+/// The name of a file that stands for the standard output.
+pub const STDOUT: &str = "-";
+
 /// What is said where there is no GPU.
 pub const NO_GPU: &str = "There is no NVIDIA GPU on this machine.\n";
 /// What is said where there are GPUs, but none for CUDA.

@@ -11,10 +11,7 @@ use clap::{Args, CommandFactory, error::ErrorKind};
 use igpu_recording::{Encoder, Format};
 
 use super::metrics::{self, Chosen};
-use crate::args::Cli;
-
-/// The file that is the standard output.
-pub const STDOUT: &str = "-";
+use crate::{args::Cli, output::STDOUT};
 
 #[derive(Args)]
 #[command(after_long_help = metrics::help())]

@@ -12,11 +12,16 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::{
     Went,
-    args::{RecordArgs, STDOUT},
+    args::RecordArgs,
     recorder::Ended,
     sink::{Progress, shown},
 };
-use crate::{args::Options, fail::Fail, output::Report, report};
+use crate::{
+    args::Options,
+    fail::Fail,
+    output::{Report, STDOUT},
+    report,
+};
 
 /// Prints the summary and where the recording is; gives whether all could be written.
 pub fn show(options: &Options, args: &RecordArgs, went: &Went) -> bool {

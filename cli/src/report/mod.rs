@@ -21,7 +21,7 @@ pub use self::text::text;
 use crate::{
     args::{Cli, Options},
     fail::Fail,
-    output::{Report, harmless},
+    output::{Report, STDOUT, harmless},
 };
 
 /// What JSON holds, for the long help.
@@ -48,9 +48,6 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT, conflicts_with = "json")]
     pub summary_json: Option<PathBuf>,
 }
-
-/// The name that stands for the standard output.
-const STDOUT: &str = "-";
 
 /// What `--json` has of a recording.
 #[derive(Serialize)]
