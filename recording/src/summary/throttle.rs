@@ -8,17 +8,12 @@ use super::{
     data::{Throttling, ThrottlingSource, seconds},
     hold::{Hold, Span},
 };
+use crate::series::THROTTLED;
 
-/// The driver's counters, in nanoseconds. The last is no throttling that matters: there was too little work.
-const COUNTERS: [(Metric, &str); 6] = [
-    (Metric::THROTTLED_POWER, "power"),
-    (Metric::THROTTLED_THERMAL, "thermal"),
-    (Metric::THROTTLED_SYNC_BOOST, "sync_boost"),
-    (Metric::THROTTLED_BOARD_LIMIT, "board_limit"),
-    (Metric::THROTTLED_RELIABILITY, "reliability"),
-    (Metric::THROTTLED_LOW_UTILIZATION, "low_utilization"),
-];
-const LOW_UTILIZATION: usize = 5;
+/// What its counter is called after: `power` of `gpu.throttled.power`.
+fn cause(counter: Metric) -> &'static str {
+    counter.name().trim_start_matches("gpu.throttled.")
+}
 
 /// The reasons that hold a busy GPU back: not that it is idle, nor that somebody set its clocks or a display asks for
 /// them.
@@ -42,6 +37,7 @@ struct Grown {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Throttle {
+    /// In the order of [`THROTTLED`].
     counters: [Option<Grown>; 6],
     reasons: Hold,
     /// Nanoseconds for each of the reasons, for any of them, and in which they were known.
@@ -56,7 +52,7 @@ impl Throttle {
         if metric == Metric::CLOCKS_EVENT_REASONS {
             let span = self.reasons.set(at, value);
             self.add(span);
-        } else if let Some(place) = COUNTERS.iter().position(|(counter, _)| *counter == metric) {
+        } else if let Some(place) = THROTTLED.iter().position(|counter| *counter == metric) {
             let grown = self.counters[place].get_or_insert(Grown { last: value, by: 0.0 });
             // One that went back began anew.
             grown.by += (value - grown.last).max(0.0);
@@ -85,10 +81,10 @@ impl Throttle {
     }
 
     pub fn throttling(&self) -> Option<Throttling> {
-        let grown = |place: usize| self.counters[place].map(|grown| grown.by / 1e9);
-        let low_utilization_s = grown(LOW_UTILIZATION);
-        let counted = (0..LOW_UTILIZATION).filter_map(|place| Some((COUNTERS[place].1, grown(place)?)));
-        let causes_s: BTreeMap<_, _> = counted.collect();
+        let counted = |(metric, counter): (Metric, &Option<Grown>)| Some((cause(metric), counter.as_ref()?.by / 1e9));
+        let mut causes_s: BTreeMap<_, _> = THROTTLED.into_iter().zip(&self.counters).filter_map(counted).collect();
+        // That there was too little work is no throttling that matters.
+        let low_utilization_s = causes_s.remove(cause(Metric::THROTTLED_LOW_UTILIZATION));
         if !causes_s.is_empty() {
             return Some(Throttling { source: ThrottlingSource::Counters, causes_s, any_s: None, low_utilization_s });
         }
