@@ -18,7 +18,7 @@ use igpu::{
     metric::Metric,
     sampler::{Clocks, Sampler},
 };
-use igpu_recording::{Format, FromRecords, Header, Item, Series, SummaryBuilder, Writer, event, usual};
+use igpu_recording::{Clock, Format, FromRecords, Header, Item, Series, SummaryBuilder, Writer, event, usual};
 use nvml_sim::{Scenario, control};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -86,11 +86,12 @@ fn one(format: Format, seconds: u64, is_test: bool) -> Result<()> {
 fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64, u64)> {
     let clocks = Clocks { monotonic, wall_us: control::wall_clock_us };
     let mut sampler = Sampler::builder(nvml).metrics(&usual()).clocks(clocks).build()?;
-    let mut from = FromRecords::new(monotonic(), control::wall_clock_us() * 1000);
+    let clock = Clock::new(monotonic(), control::wall_clock_us() * 1000);
+    let mut from = FromRecords::new(clock);
     let encoder = format.encoder().ok_or("this format is not built")?;
     let mut recording =
         Recording { writer: Writer::new(File::create(path)?, encoder), bill: SummaryBuilder::default(), items: 0 };
-    recording.take(Item::start(from.unix_nano(monotonic()), &header(nvml)?));
+    recording.take(Item::start(clock.unix_nano(monotonic()), &header(nvml)?));
     let (end, mut flush) = (monotonic() + seconds * SECOND, monotonic() + SECOND);
     while monotonic() < end {
         for record in sampler.tick(monotonic()).records() {
@@ -98,10 +99,10 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64
         }
         if monotonic() >= flush {
             flush += SECOND;
-            let lost = Item { value: Some(0.0), ..Item::event(from.unix_nano(monotonic()), event::LOST) };
+            let lost = Item { value: Some(0.0), ..Item::event(clock.unix_nano(monotonic()), event::LOST) };
             recording.take(lost);
             if std::env::args().any(|argument| argument == "--processes") {
-                recording.processes(from.unix_nano(monotonic()), (monotonic() / SECOND) as u32);
+                recording.processes(clock.unix_nano(monotonic()), (monotonic() / SECOND) as u32);
             }
             recording.writer.flush()?;
         }

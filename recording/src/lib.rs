@@ -26,7 +26,7 @@ mod write;
 pub use format::{Encoder, Format};
 pub use item::{Command, Gpu, Header, Item, Process, What, event};
 pub use read::{Items, ReadError, read};
-pub use records::FromRecords;
+pub use records::{Clock, FromRecords};
 pub use series::{OF_PROCESSES, Series, SeriesInfo, THROTTLED, usual};
 pub use summary::{
     Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, ProcessSummary, Spread, Summary,

@@ -1,10 +1,13 @@
 //! Items, made of a sampler's records.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use igpu::{
     metric::Metric,
-    sampler::{Event, Flags, Record},
+    sampler::{Event, Flags, Record, monotonic},
 };
 
 use crate::{
@@ -15,12 +18,40 @@ use crate::{
 /// How often energy is given that is integrated from steady power, ns: as often as counters of energy refresh.
 const INTEGRATED_EACH: u64 = 100_000_000;
 
+/// Both clocks at one moment: tells of each instant of the sampler's clock when it was by the wall's. A step of the wall
+/// clock after that moment does not show.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// What to add to the sampler's clock to have nanoseconds since the epoch.
+    unix_offset: i128,
+}
+
+impl Clock {
+    /// When the sampler's clock showed `monotonic`, it was `unix_nano` nanoseconds since the epoch.
+    #[must_use]
+    pub fn new(monotonic: u64, unix_nano: u64) -> Self {
+        Self { unix_offset: i128::from(unix_nano) - i128::from(monotonic) }
+    }
+
+    /// Both as they are now.
+    #[must_use]
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::new(monotonic(), u64::try_from(since_epoch.as_nanos()).unwrap_or(0))
+    }
+
+    /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn unix_nano(self, monotonic: u64) -> u64 {
+        u64::try_from(i128::from(monotonic) + self.unix_offset).unwrap_or(0)
+    }
+}
+
 /// Makes items of records: those that say something new. A value holds until the next of its series, so one that is as it
 /// was needs no item.
 #[derive(Debug)]
 pub struct FromRecords {
-    /// What to add to the sampler's clock to have nanoseconds since the epoch.
-    unix_offset: i128,
+    clock: Clock,
     /// The last value of each process in each series for processes; the sampler tells the fresh ones of all others.
     of_processes: HashMap<(u16, u16, u32), f64>,
     /// GPUs whose energy is known to be integrated, and when a value of it was given last.
@@ -33,11 +64,11 @@ pub struct FromRecords {
 }
 
 impl FromRecords {
-    /// For a sampler whose clock showed `monotonic` when it was `unix_nano` nanoseconds since the epoch.
+    /// For a sampler that is read from now on.
     #[must_use]
-    pub fn new(monotonic: u64, unix_nano: u64) -> Self {
+    pub fn new(clock: Clock) -> Self {
         Self {
-            unix_offset: i128::from(unix_nano) - i128::from(monotonic),
+            clock,
             of_processes: HashMap::new(),
             integrated: HashMap::new(),
             held: HashSet::new(),
@@ -45,15 +76,9 @@ impl FromRecords {
         }
     }
 
-    /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
-    #[must_use]
-    pub fn unix_nano(&self, monotonic: u64) -> u64 {
-        u64::try_from(i128::from(monotonic) + self.unix_offset).unwrap_or(0)
-    }
-
     /// Gives what this record says that is new: nothing, an item, or two.
     pub fn give(&mut self, record: &Record, mut to: impl FnMut(Item)) {
-        let at = self.unix_nano(record.at);
+        let at = self.clock.unix_nano(record.at);
         if let Some(event) = record.event() {
             self.interrupt(record, event);
             if event == Event::CADENCE_CHANGED && !self.is_other_cadence(record) {
@@ -91,7 +116,7 @@ impl FromRecords {
         }
     }
 
-    /// Integrated energy grows also while the power that it is made of stays the same, so that it is not fresh.
+    /// Integrated energy grows also while the power that it is made of is not fresh, and so it is not.
     fn has_grown(&mut self, record: &Record) -> bool {
         let Some(last) = self.integrated.get_mut(&record.gpu) else { return false };
         let has_grown = record.flags.contains(Flags::INTEGRATED) && record.at.saturating_sub(*last) >= INTEGRATED_EACH;
@@ -171,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_fresh_value_is_an_item_in_the_series_unit_and_an_old_one_is_none() {
-        let mut from = FromRecords::new(1_000, 1_700_000_000_000_000_000);
+        let mut from = FromRecords::new(Clock::new(1_000, 1_700_000_000_000_000_000));
         let fresh = record(Metric::UTILIZATION_GPU, 44.0, Flags::FRESH, 0);
         let series = Series::of(Metric::UTILIZATION_GPU);
         assert_eq!(items(&mut from, &fresh), [Item::value(1_700_000_000_000_001_000, 3, series, 0.44)]);
@@ -189,7 +214,7 @@ mod tests {
             gpu,
             ..same
         };
-        let mut from = FromRecords::new(0, 0);
+        let mut from = FromRecords::new(Clock::new(0, 0));
         let mut new = |record: &Record| items(&mut from, record).iter().filter(|item| item.value.is_some()).count();
         assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
         for event in [Event::GPU_LOST, Event::GPU_HUNG, Event::GPU_ASLEEP] {
@@ -206,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_process_value_is_new_when_it_changed_and_after_the_process_was_gone() {
-        let mut from = FromRecords::new(0, 0);
+        let mut from = FromRecords::new(Clock::new(0, 0));
         let count = |from: &mut FromRecords, value, pid| {
             items(from, &record(Metric::PROCESS_MEMORY, value, Flags::FRESH, pid))
                 .iter()
@@ -221,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_cadence_is_told_when_it_is_half_or_twice_the_one_told_last() {
-        let mut from = FromRecords::new(0, 0);
+        let mut from = FromRecords::new(Clock::new(0, 0));
         let mut told = |seconds, gpu| {
             let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::CADENCE_CHANGED.0);
             !items(&mut from, &Record { gpu, ..changed }).is_empty()
@@ -244,14 +269,14 @@ mod tests {
             metric: u16::MAX,
             ..record(Metric::ENERGY, 15.0, Flags::EVENT, 0)
         };
-        let mut from = FromRecords::new(0, 0);
+        let mut from = FromRecords::new(Clock::new(0, 0));
         let [item] = &items(&mut from, &lost)[..] else { panic!("one item") };
         assert_eq!((item.event_name(), item.gpu, item.value), (Some("gpu.lost"), Some(3), Some(15.0)));
     }
 
     #[test]
     fn that_energy_is_integrated_is_said_once() {
-        let mut from = FromRecords::new(0, 0);
+        let mut from = FromRecords::new(Clock::new(0, 0));
         let energy = record(Metric::ENERGY, 1.0, Flags::FRESH.with(Flags::INTEGRATED), 0);
         let names =
             |items: Vec<Item>| items.iter().map(|item| item.event_name().map(str::to_owned)).collect::<Vec<_>>();
@@ -261,7 +286,7 @@ mod tests {
 
     #[test]
     fn energy_integrated_from_steady_power_is_given_each_100_ms() {
-        let mut from = FromRecords::new(0, 0);
+        let mut from = FromRecords::new(Clock::new(0, 0));
         let mut given = Vec::new();
         for ms in 0..=300_u64 {
             let energy = record(Metric::ENERGY, ms as f64, Flags::INTEGRATED, 0);

@@ -8,23 +8,11 @@ use std::time::Duration;
 
 use igpu::metric::Metric;
 use igpu_recording::{
-    EnergySource, FromRecords, GpuSummary, Header, Item, Summary, SummaryBuilder, ThrottlingSource, event,
+    Clock, EnergySource, FromRecords, GpuSummary, Header, Item, Summary, SummaryBuilder, ThrottlingSource, event, usual,
 };
 use nvml_sim::control::{self, Quantity};
 use stage::{SECOND, Stage, now, run, stage};
 
-const METRICS: [Metric; 10] = [
-    Metric::UTILIZATION_GPU,
-    Metric::UTILIZATION_MEMORY,
-    Metric::MEMORY_USED,
-    Metric::POWER_USAGE,
-    Metric::POWER_INSTANT,
-    Metric::ENERGY,
-    Metric::TEMPERATURE,
-    Metric::CLOCKS_EVENT_REASONS,
-    Metric::THROTTLED_POWER,
-    Metric::THROTTLED_THERMAL,
-];
 /// When the recordings began, in nanoseconds since the epoch.
 const BEGAN: u64 = 1_700_000_000 * SECOND;
 /// How often sensors refresh that the scenarios say nothing of, in seconds.
@@ -44,7 +32,8 @@ fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
     let stage = stage(toml);
     control::step(Duration::from_secs(7));
     let mut sampler = stage.builder().metrics(metrics).build().unwrap();
-    let (from, mut items) = (control::now(), FromRecords::new(now(), BEGAN));
+    let (from, clock) = (control::now(), Clock::new(now(), BEGAN));
+    let mut items = FromRecords::new(clock);
     let mut builder = SummaryBuilder::default();
     builder.see(&Item::start(BEGAN, &Header::default()));
     let records = run(&mut sampler, seconds);
@@ -52,7 +41,7 @@ fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
     for record in records.iter().chain(sampler.sample().records()) {
         items.give(record, |item| builder.see(&item));
     }
-    builder.see(&Item::event(items.unix_nano(now()), event::END));
+    builder.see(&Item::event(clock.unix_nano(now()), event::END));
     let summary = builder.summary();
     assert!((summary.duration_s - seconds).abs() < 1e-6, "{} s", summary.duration_s);
     Recorded { summary, from, to: control::now(), _stage: stage }
@@ -113,7 +102,7 @@ const SQUARE: &str = "[[gpu]]\nprocess = []\n\
 
 #[test]
 fn a_gpu_that_counts_its_energy() {
-    let recorded = recorded(SQUARE, &METRICS, 40.0);
+    let recorded = recorded(SQUARE, &usual(), 40.0);
     recorded.check_energy(EnergySource::Counter, REFRESH);
     let gpu = recorded.gpu();
     assert_eq!((gpu.power_peak_w, gpu.power_peak_series), (Some(400.0), Some("gpu.power.instant")));
@@ -137,7 +126,7 @@ fn a_gpu_that_counts_its_energy() {
 fn a_gpu_whose_power_is_a_sine() {
     let toml = "[[gpu]]\nprocess = []\n\
         power = { draw_w = { sine = { mean = 300, amplitude = 250, period_s = 2.3 } } }\n";
-    recorded(toml, &METRICS, 31.0).check_energy(EnergySource::Counter, REFRESH);
+    recorded(toml, &usual(), 31.0).check_energy(EnergySource::Counter, REFRESH);
 }
 
 #[test]
@@ -148,7 +137,7 @@ fn a_gpu_whose_energy_is_integrated() {
     for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
         for draw in [sine, square, "draw_w = 250"] {
             let power = format!("power = {{ {draw}, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }}\n");
-            let recorded = recorded(&format!("[[gpu]]\nprocess = []\n{power}{ring}"), &METRICS, 30.0);
+            let recorded = recorded(&format!("[[gpu]]\nprocess = []\n{power}{ring}"), &usual(), 30.0);
             recorded.check_energy(EnergySource::Integrated, REFRESH);
         }
     }

@@ -34,7 +34,8 @@ pub struct Flags(pub u32);
 
 impl Flags {
     /// The value differs from the one before it, so that the sensor has refreshed since; or it is the first. Without
-    /// it, the value may be an old one that was only copied again.
+    /// it, the value may be an old one that was only copied again; energy that is integrated from polls is fresh where
+    /// the power that was read for it is, and grows in between.
     pub const FRESH: Self = Self(1);
     /// `at` is the driver's stamp, mapped from the wall clock.
     pub const DRIVER_STAMP: Self = Self(1 << 1);

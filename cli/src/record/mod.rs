@@ -23,15 +23,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use igpu::{process::ProcReader, sampler::LatestReader};
-use igpu_recording::{Item, event};
+use igpu::{
+    process::ProcReader,
+    sampler::{LatestReader, monotonic},
+};
+use igpu_recording::{Clock, Item, event};
 use nix::libc;
 
 pub use self::args::RecordArgs;
 use self::{
     child::Child,
     live::Live,
-    prepare::{Clock, Prepared},
+    prepare::Prepared,
     recorder::{Ended, Recorder},
     signals::{Came, Signals},
     tell::Tell,
@@ -171,7 +174,7 @@ impl Recording {
         let live = Live::new(bar.clone(), latest.clone(), &gpus);
         let command_start = child.map(|Child { pid, started }| {
             let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-            let (at, text) = (clock.at(started), Some(words.join(" ")));
+            let (at, text) = (clock.unix_nano(started), Some(words.join(" ")));
             Item { pid: Some(pid), text, ..Item::event(at, event::COMMAND_START) }
         });
         let recorder = Recorder::start(prepared, encoder, command_start, Tell(bar))?;
@@ -222,12 +225,18 @@ impl Recording {
     fn end(self, status: Option<u8>) -> Went {
         if let (Some(child), Some(status)) = (self.child, status) {
             let (pid, value) = (Some(child.pid), Some(f64::from(status)));
-            self.recorder.record(Item { pid, value, ..Item::event(self.clock.unix_nano(), event::COMMAND_END) });
+            self.recorder.record(Item {
+                pid,
+                value,
+                ..Item::event(self.clock.unix_nano(monotonic()), event::COMMAND_END)
+            });
         }
         let (ended, progress) = self.recorder.end();
         self.live.clear();
-        let lost =
-            || Item { value: Some(self.latest.lost() as f64), ..Item::event(self.clock.unix_nano(), event::LOST) };
+        let lost = || Item {
+            value: Some(self.latest.lost() as f64),
+            ..Item::event(self.clock.unix_nano(monotonic()), event::LOST)
+        };
         Went { ended, progress, lost: (ended == Ended::LeftAlone).then(lost) }
     }
 }

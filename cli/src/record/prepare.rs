@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use igpu::{
@@ -13,7 +13,7 @@ use igpu::{
     metric::Metric,
     sampler::{Background, Sampler, monotonic},
 };
-use igpu_recording::{FromRecords, Gpu, Header, Item, Series};
+use igpu_recording::{Clock, Gpu, Header, Item, Series};
 use indicatif::ProgressBar;
 use nix::{
     errno::Errno,
@@ -45,17 +45,12 @@ const STDOUT_NAME: &str = "/dev/stdout";
 pub struct Prepared {
     pub background: Background,
     pub clock: Clock,
+    /// When the recording begins, in nanoseconds since the epoch.
+    pub begin: u64,
     pub header: Header,
     pub output: Output,
     /// How often lists of processes are read, in nanoseconds.
     pub list_period: u64,
-}
-
-/// Both clocks at one moment.
-#[derive(Clone, Copy)]
-pub struct Clock {
-    monotonic: u64,
-    unix_nano: u64,
 }
 
 /// The file of a recording.
@@ -66,34 +61,6 @@ pub struct Output {
     pub is_new: bool,
     /// Keeps others from writing it too.
     pub lock: Option<Flock<File>>,
-}
-
-impl Clock {
-    fn now() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { monotonic: monotonic(), unix_nano: u64::try_from(since_epoch.as_nanos()).unwrap_or(0) }
-    }
-
-    /// What makes items of the sampler's records.
-    pub fn items(self) -> FromRecords {
-        FromRecords::new(self.monotonic, self.unix_nano)
-    }
-
-    /// The present in nanoseconds since the epoch, as the recording counts them.
-    pub fn unix_nano(self) -> u64 {
-        self.at(monotonic())
-    }
-
-    /// When the machine's clock since boot was 0, as the recording counts.
-    fn boot_unix_nano(self) -> Option<u64> {
-        let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
-        self.unix_nano().checked_sub(u64::try_from(since_boot.as_nanos()).ok()?)
-    }
-
-    /// An instant of the sampler's clock, as the recording counts it.
-    pub fn at(self, instant: u64) -> u64 {
-        self.items().unix_nano(instant)
-    }
 }
 
 impl Output {
@@ -177,18 +144,19 @@ pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = Output::open(args)?;
     let clock = Clock::now();
-    header.boot_unix_nano = clock.boot_unix_nano();
+    let begin = clock.unix_nano(monotonic());
+    header.boot_unix_nano = booted(begin);
     // As its sensor refreshes, a metric is read at each wake at the most.
     let hz = args.rate.hz().unwrap_or(1.0 / WAKE_EACH.as_secs_f64());
     let wanted = (indices.len() * metrics.len()) as f64 * hz * KEPT_FOR_S;
     let background = sampler.spawn((wanted as usize).clamp(FEWEST, MOST))?;
-    let begin = Instant::now();
-    while background.ticks() == 0 && begin.elapsed() < FIRST_READINGS {
+    let spawned = Instant::now();
+    while background.ticks() == 0 && spawned.elapsed() < FIRST_READINGS {
         std::thread::sleep(Duration::from_millis(1));
     }
     let list_period =
         Metric::PROCESS_MEMORY.info().cadence.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
-    Ok(Prepared { background, clock, header, output, list_period: (list_period * 1e9) as u64 })
+    Ok(Prepared { background, clock, begin, header, output, list_period: (list_period * 1e9) as u64 })
 }
 
 fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {
@@ -221,9 +189,14 @@ fn gpu(nvml: &Nvml, index: u32) -> Gpu {
     }
 }
 
+/// When the machine's clock since boot was 0, if it is `now`.
+fn booted(now: u64) -> Option<u64> {
+    let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+    now.checked_sub(u64::try_from(since_boot.as_nanos()).ok()?)
+}
+
 /// What a recording begins with.
-pub fn first_items(header: &Header, clock: Clock) -> Vec<Item> {
-    let at = clock.unix_nano;
+pub fn first_items(header: &Header, at: u64) -> Vec<Item> {
     let limit = |gpu: &Gpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
     std::iter::once(Item::start(at, header)).chain(header.gpus.iter().filter_map(limit)).collect()
 }

@@ -11,10 +11,10 @@ use std::{
 };
 
 use igpu::sampler::{Background, Flags, Record, monotonic};
-use igpu_recording::{Encoder, FromRecords, Item, event};
+use igpu_recording::{Clock, Encoder, FromRecords, Item, event};
 
 use super::{
-    prepare::{Clock, Prepared, first_items},
+    prepare::{Prepared, first_items},
     processes::Processes,
     sink::{Progress, Sink},
     tell::{Tell, Watch},
@@ -110,14 +110,14 @@ impl<'a> Work<'a> {
         tell: Tell,
         progress: &'a Progress,
     ) -> Self {
-        let Prepared { background, clock, header, output, list_period } = prepared;
+        let Prepared { background, clock, begin, header, output, list_period } = prepared;
         let mut sink = Sink::new(output, encoder, progress, tell.clone());
-        first_items(&header, clock).iter().for_each(|item| sink.push(item));
+        first_items(&header, begin).iter().for_each(|item| sink.push(item));
         let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
         Self {
             background,
             clock,
-            items: clock.items(),
+            items: FromRecords::new(clock),
             processes: Processes::new(command, list_period),
             watch: Watch::new(tell),
             sink,
@@ -150,7 +150,7 @@ impl<'a> Work<'a> {
             let now = Instant::now();
             next_drain = now + DRAIN;
             if now >= next_flush {
-                self.heartbeat(self.clock.unix_nano());
+                self.heartbeat(self.clock.unix_nano(monotonic()));
                 self.sink.flush();
                 next_flush = (next_flush + FLUSH).max(now);
             }
@@ -162,7 +162,7 @@ impl<'a> Work<'a> {
         // What the counters say at the end itself, and not up to half a period before it.
         self.background.sample();
         // The recording ends with this reading: what passes until the threads have stopped is in no counter.
-        let end = self.clock.unix_nano();
+        let end = self.clock.unix_nano(monotonic());
         // What it has read can still be taken after.
         self.background.stop();
         self.drain();
@@ -195,14 +195,14 @@ impl<'a> Work<'a> {
         self.watch.look(now);
         for (gpu, pid, last) in self.processes.gone(now) {
             self.items.forget(gpu, pid);
-            let at = self.items.unix_nano(last);
+            let at = self.clock.unix_nano(last);
             self.sink.push(&Item { gpu: Some(gpu), pid: Some(pid), ..Item::event(at, event::PROCESS_END) });
         }
     }
 
     fn record(&mut self, record: &Record) {
         self.watch.see(record);
-        let at = self.items.unix_nano(record.at);
+        let at = self.clock.unix_nano(record.at);
         self.latest = self.latest.max(at);
         if let Some(seen) = self.processes.see(record, at) {
             self.sink.push(&seen);
