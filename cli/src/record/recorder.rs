@@ -113,6 +113,8 @@ impl<'a> Work<'a> {
         let Prepared { background, clock, begin, header, output, list_period } = prepared;
         let mut sink = Sink::new(output, encoder, progress, tell.clone());
         first_items(&header, begin).iter().for_each(|item| sink.push(item));
+        // Where there is hardly any room, at least what the recording is of is there. A flush is written whole or not.
+        sink.flush();
         let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
         Self {
             background,

@@ -77,6 +77,21 @@ fn a_file_that_may_not_grow_keeps_what_it_holds_and_the_command_goes_on() {
 }
 
 #[test]
+fn where_there_is_hardly_any_room_the_file_says_what_it_is_of() {
+    let place = Place::new(&format!("{STEADY}count = 8\n"));
+    let record = place.record_script("-o x.csv", "sleep 1.2; exit 4");
+    let mut limited = Command::new("sh");
+    // 6 KiB: too little for the first values of eight GPUs.
+    limited.args(["-c", "ulimit -f 12; exec \"$0\" \"$@\""]).arg(record.get_program()).args(record.get_args());
+    limited.current_dir(place.directory.path()).stdin(Stdio::null());
+    let end = end(limited);
+    assert!(end.code() == Some(4) && end.stderr.contains("File too large"), "{}", end.stderr);
+    let items = place.items("x.csv");
+    assert_eq!(header(&items).gpus.len(), 8);
+    assert!(items.iter().all(|item| item.series() != Some(igpu_recording::Series::of(igpu::metric::Metric::ENERGY))));
+}
+
+#[test]
 fn a_full_disk_is_said_once_and_is_no_affair_of_the_commands() {
     let place = Place::new(STEADY);
     let end = end(place.record_script("-o /dev/full --format csv", "sleep 2.2; echo done; exit 4"));
