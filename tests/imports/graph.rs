@@ -1,0 +1,151 @@
+//! Resolves paths to the files that define them, and finds circles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::{Import, Source};
+
+/// A module's path below the root of its crate; empty for the root.
+pub type Module = Vec<String>;
+
+/// The modules of one crate, by path.
+#[derive(Default)]
+pub struct Crate {
+    modules: BTreeMap<Module, Source>,
+}
+
+impl Crate {
+    /// Reads the root and every module below it; `text` returns a module's source.
+    pub fn read(text: &mut impl FnMut(&Module) -> Option<String>) -> Self {
+        let mut modules = BTreeMap::new();
+        let mut to_read = vec![Module::new()];
+        while let Some(module) = to_read.pop() {
+            let Some(source) = text(&module).map(|text| Source::parse(&text)) else { continue };
+            to_read.extend(source.modules.iter().map(|name| child(&module, name)));
+            modules.insert(module, source);
+        }
+        Self { modules }
+    }
+
+    /// How many modules were read.
+    pub fn len(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// The circles: sets of modules each of which imports from the next, first between files, then between the folders
+    /// and files that one module declares.
+    pub fn circles(&self) -> Vec<BTreeSet<String>> {
+        let edges = self.edges();
+        let mut circles = components(&edges);
+        for parent in self.modules.keys() {
+            let below = |module: &Module| {
+                (module.len() > parent.len() && module.starts_with(parent)).then(|| module[..=parent.len()].to_vec())
+            };
+            let lifted = edges.iter().filter_map(|(from, to)| Some((below(from)?, below(to)?)));
+            circles.extend(components(&lifted.filter(|(from, to)| from != to).collect()));
+        }
+        circles.sort();
+        circles.dedup();
+        circles
+    }
+
+    /// Each pair of modules of which the first names something that the second defines.
+    pub fn edges(&self) -> BTreeSet<(Module, Module)> {
+        let mut edges = BTreeSet::new();
+        for (module, source) in &self.modules {
+            let imports = source.imports.iter().map(|import| (&import.path, import.name == "*"));
+            for (path, is_glob) in imports.chain(source.paths.iter().map(|path| (path, false))) {
+                let target = self.absolute(module, path, 8).and_then(|path| self.target(&path, is_glob));
+                edges.extend(target.filter(|target| target != module).map(|target| (module.clone(), target)));
+            }
+        }
+        edges
+    }
+
+    /// The path from the root of the crate that a path in this module means, if it stays in the crate.
+    fn absolute(&self, module: &Module, path: &[String], depth: u32) -> Option<Vec<String>> {
+        let (mut base, mut rest) = (module.clone(), path);
+        match path.first()?.as_str() {
+            "crate" => (base, rest) = (Module::new(), &path[1..]),
+            "self" => rest = &path[1..],
+            "super" => {
+                while rest.first().is_some_and(|segment| segment == "super") {
+                    base.pop()?;
+                    rest = &rest[1..];
+                }
+            }
+            first => {
+                let source = self.modules.get(module)?;
+                let import = source.imports.iter().find(|import| import.name == first && import.path != path);
+                if let Some(import) = import {
+                    let path: Vec<String> = import.path.iter().chain(&path[1..]).cloned().collect();
+                    return depth.checked_sub(1).and_then(|depth| self.absolute(module, &path, depth));
+                }
+                source.modules.iter().find(|module| *module == first)?;
+            }
+        }
+        base.extend(rest.iter().cloned());
+        Some(base)
+    }
+
+    /// The module that defines what this path from the root names. A module by itself, which a later path goes through,
+    /// is none, unless everything of it is meant.
+    fn target(&self, path: &[String], is_glob: bool) -> Option<Module> {
+        let (target, is_module) = self.definition(&Module::new(), path, 16)?;
+        (is_glob || !is_module).then_some(target)
+    }
+
+    /// Follows a path from a module through re-exports to the module that defines its item, or to a module.
+    fn definition(&self, from: &Module, path: &[String], depth: u32) -> Option<(Module, bool)> {
+        let depth = depth.checked_sub(1)?;
+        let source = self.modules.get(from)?;
+        let Some((first, rest)) = path.split_first() else { return Some((from.clone(), true)) };
+        if self.modules.contains_key(&child(from, first)) {
+            return self.definition(&child(from, first), rest, depth);
+        }
+        let through = |import: &Import| {
+            let path = self.absolute(from, &import.path, 8)?;
+            let path: Vec<String> = path.iter().chain(rest).cloned().collect();
+            self.definition(&Module::new(), &path, depth)
+        };
+        if let Some(import) = source.imports.iter().find(|import| import.name == *first) {
+            return through(import);
+        }
+        for glob in source.imports.iter().filter(|import| import.name == "*" && import.is_public) {
+            let inner = self.absolute(from, &glob.path, 8)?;
+            if self.modules.get(&inner).is_some() && !self.modules.contains_key(&child(&inner, first)) {
+                return self.definition(&inner, path, depth);
+            }
+        }
+        Some((from.clone(), false))
+    }
+}
+
+fn child(module: &Module, name: &str) -> Module {
+    module.iter().cloned().chain([name.to_owned()]).collect()
+}
+
+/// The sets of two or more modules in which each can be reached from each other.
+fn components(edges: &BTreeSet<(Module, Module)>) -> Vec<BTreeSet<String>> {
+    let reach = |start: &Module| {
+        let (mut seen, mut to_visit) = (BTreeSet::new(), vec![start.clone()]);
+        while let Some(module) = to_visit.pop() {
+            for (_, to) in edges.range((module.clone(), Module::new())..).take_while(|(from, _)| *from == module) {
+                if seen.insert(to.clone()) {
+                    to_visit.push(to.clone());
+                }
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&Module, BTreeSet<Module>> = edges.iter().map(|(from, _)| (from, reach(from))).collect();
+    let mut circles = BTreeSet::new();
+    for (module, all) in reached.iter().filter(|(module, all)| all.contains(**module)) {
+        let mutual = all.iter().filter(|other| reached.get(other).is_some_and(|back| back.contains(*module)));
+        circles.insert(mutual.map(|module| name(module)).collect());
+    }
+    circles.into_iter().collect()
+}
+
+fn name(module: &Module) -> String {
+    if module.is_empty() { "the crate's root".to_owned() } else { module.join("::") }
+}

@@ -1,0 +1,154 @@
+//! Reads the paths that a source file names.
+
+use std::str::FromStr;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// The module tree, imports, and paths of one file, without tests, attributes and documentation.
+#[derive(Default)]
+pub struct Source {
+    /// Modules declared with `mod name;`, in files of their own.
+    pub modules: Vec<String>,
+    /// Modules declared with `#[cfg(test)] mod name;`.
+    pub test_modules: Vec<String>,
+    pub imports: Vec<Import>,
+    /// Paths with two segments or more that stand outside of imports.
+    pub paths: Vec<Vec<String>>,
+}
+
+/// One name that a `use` declaration binds.
+#[derive(Clone)]
+pub struct Import {
+    /// The full path, without the `*` of a glob import.
+    pub path: Vec<String>,
+    /// The name that it binds, or `*`.
+    pub name: String,
+    pub is_public: bool,
+}
+
+impl Source {
+    /// Parses a file.
+    ///
+    /// # Panics
+    /// The text is not Rust.
+    pub fn parse(text: &str) -> Self {
+        let mut source = Self::default();
+        let stream = TokenStream::from_str(text).unwrap_or_else(|error| panic!("not Rust: {error}"));
+        source.read(stream);
+        source
+    }
+
+    fn read(&mut self, stream: TokenStream) {
+        let tokens: Vec<TokenTree> = stream.into_iter().collect();
+        let (mut at, mut is_test, mut is_public) = (0, false, false);
+        while at < tokens.len() {
+            match &tokens[at] {
+                TokenTree::Punct(mark) if mark.as_char() == '#' => {
+                    let inner = usize::from(is_punct(tokens.get(at + 1), '!'));
+                    is_test |= is_cfg_test(tokens.get(at + inner + 1));
+                    at += inner + 2;
+                    continue;
+                }
+                _ if is_test => {
+                    at = self.skip_item(&tokens, at);
+                    is_test = false;
+                    continue;
+                }
+                TokenTree::Ident(word) if *word == "pub" => {
+                    is_public = true;
+                    at += 1 + usize::from(is_group(tokens.get(at + 1), Delimiter::Parenthesis));
+                    continue;
+                }
+                TokenTree::Ident(word) if *word == "mod" && is_punct(tokens.get(at + 2), ';') => {
+                    self.modules.push(tokens[at + 1].to_string());
+                    at += 3;
+                }
+                TokenTree::Ident(word) if *word == "use" => {
+                    let end = (at..tokens.len()).find(|at| is_punct(tokens.get(*at), ';')).unwrap_or(tokens.len());
+                    self.read_use(&tokens[at + 1..end], &[], is_public);
+                    at = end + 1;
+                }
+                TokenTree::Ident(_) => {
+                    let (path, next) = read_path(&tokens, at);
+                    if path.len() > 1 {
+                        self.paths.push(path);
+                    }
+                    at = next;
+                }
+                TokenTree::Group(group) => {
+                    self.read(group.stream());
+                    at += 1;
+                }
+                _ => at += 1,
+            }
+            is_public = false;
+        }
+    }
+
+    /// Returns where the item that begins at `at` ends: behind its `;` or its braces.
+    fn skip_item(&mut self, tokens: &[TokenTree], at: usize) -> usize {
+        let is_end = |token: Option<&TokenTree>| is_punct(token, ';') || is_group(token, Delimiter::Brace);
+        let end = (at..tokens.len()).find(|at| is_end(tokens.get(*at))).unwrap_or(tokens.len());
+        if let [.., TokenTree::Ident(word), TokenTree::Ident(name)] = &tokens[at..end]
+            && *word == "mod"
+        {
+            self.test_modules.push(name.to_string());
+        }
+        end + 1
+    }
+
+    /// Reads the tree of a `use` declaration behind `before`.
+    fn read_use(&mut self, tree: &[TokenTree], before: &[String], is_public: bool) {
+        for branch in tree.split(|token| is_punct(Some(token), ',')) {
+            let (mut path, end) = read_path(branch, 0);
+            path.splice(0..0, before.iter().cloned());
+            let name = match branch.get(end..).unwrap_or_default() {
+                [] if path.len() > before.len() => {
+                    if path.last().is_some_and(|last| last == "self") {
+                        path.pop();
+                    }
+                    path.last().cloned().unwrap_or_default()
+                }
+                [.., TokenTree::Ident(word), TokenTree::Ident(name)] if *word == "as" => name.to_string(),
+                [.., TokenTree::Group(group)] => {
+                    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+                    self.read_use(&inner, &path, is_public);
+                    continue;
+                }
+                [.., last] if is_punct(Some(last), '*') => "*".to_owned(),
+                _ => continue,
+            };
+            self.imports.push(Import { path, name, is_public });
+        }
+    }
+}
+
+/// Reads `a::b::c` and returns its segments with the place behind it. Behind a last `::` that leads into a group or a
+/// glob, the place is that of the `::`.
+fn read_path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
+    let mut path = Vec::new();
+    while let Some(TokenTree::Ident(segment)) = tokens.get(at) {
+        path.push(segment.to_string());
+        at += 1;
+        let leads_on = is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':');
+        if !leads_on || !matches!(tokens.get(at + 2), Some(TokenTree::Ident(_))) {
+            break;
+        }
+        at += 2;
+    }
+    (path, at)
+}
+
+fn is_punct(token: Option<&TokenTree>, mark: char) -> bool {
+    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == mark)
+}
+
+fn is_group(token: Option<&TokenTree>, delimiter: Delimiter) -> bool {
+    matches!(token, Some(TokenTree::Group(group)) if group.delimiter() == delimiter)
+}
+
+/// Whether this group of an attribute is `[cfg(test)]`, alone or with further conditions.
+fn is_cfg_test(group: Option<&TokenTree>) -> bool {
+    let text = group.map(|group| group.to_string().replace(' ', "")).unwrap_or_default();
+    text == "[cfg(test)]" || text.starts_with("[cfg(all(test,")
+}
