@@ -3,7 +3,7 @@
 use igpu::{Error, Nvml};
 use serde::Serialize;
 
-use crate::{args::Options, fail::Fail, output::Report};
+use crate::{fail::Fail, options::Options, output::Report};
 
 #[derive(Serialize)]
 struct Driver {

@@ -5,6 +5,8 @@ use std::{fmt, io, path::PathBuf};
 use igpu_recording::ReadError;
 
 pub enum Fail {
+    /// The command line makes no sense; it is shown with the usage and ends this program with status 2.
+    Usage(clap::Error),
     /// No driver could be loaded.
     Load(igpu::Error),
     /// The driver does not answer for the machine as a whole.
@@ -17,6 +19,8 @@ pub enum Fail {
     Taken(PathBuf),
     /// A recording could not be read, or not to its end.
     Recording(PathBuf, ReadError),
+    /// No thread could be started.
+    Thread(io::Error),
     /// The output could not be written or made.
     Write(io::Error),
 }
@@ -24,6 +28,7 @@ pub enum Fail {
 impl fmt::Display for Fail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Usage(error) => error.fmt(f),
             Self::Load(error) => write!(f, "{error}; or see simulated GPUs with `igpu --simulate`"),
             Self::Driver(error) => error.fmt(f),
             Self::Selection(sentence) => f.write_str(sentence),
@@ -39,8 +44,18 @@ impl fmt::Display for Fail {
                 let (path, error) = (path.to_string_lossy(), error.to_string());
                 write!(f, "{}: {}", igpu::Escaped(&path), igpu::Escaped(&error))
             }
+            Self::Thread(error) => {
+                write!(f, "no thread could be started ({error}); raise the limit of threads, `ulimit -u`")
+            }
             Self::Write(error) => write!(f, "the output could not be written ({error}); look at where it goes"),
         }
+    }
+}
+
+impl Fail {
+    /// Returns a usage error of this kind, which [`main`](crate) completes with the usage.
+    pub fn usage(kind: clap::error::ErrorKind, sentence: impl fmt::Display) -> Self {
+        Self::Usage(clap::Error::raw(kind, sentence))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use igpu::{Escaped, Nvml, Text};
 use serde::Serialize;
 
-use crate::{args::Options, fail::Fail, output::Report, select};
+use crate::{fail::Fail, options::Options, output::Report, select};
 
 #[derive(Serialize)]
 struct Line {

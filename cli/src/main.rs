@@ -4,7 +4,9 @@ mod args;
 mod driver;
 mod fail;
 mod list;
+mod load;
 mod manual;
+mod options;
 mod output;
 mod patience;
 mod plot;
@@ -18,13 +20,12 @@ mod table;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command, Options};
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
 use fail::Fail;
-use igpu::Nvml;
-use indicatif::ProgressBar;
+use load::load;
+use options::Options;
 use output::Report;
-use patience::Patience;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -41,7 +42,9 @@ fn main() -> ExitCode {
         return probe::be_traced(|| load(&cli.options), parent, &args.gpus);
     }
     let command = match cli.command {
-        Some(Command::Record(args)) => return record::run(cli.options, args),
+        Some(Command::Record(args)) => {
+            return record::run(cli.options, args).unwrap_or_else(|error| finish(Err(error), &Options::default()));
+        }
         other => other,
     };
     let report = match command {
@@ -58,26 +61,15 @@ fn main() -> ExitCode {
             _ => show::report(&nvml, &cli.options, &[]),
         }),
     };
-    output::finish(report, &cli.options)
+    finish(report, &cli.options)
 }
 
-/// The driver that was asked for: a simulated one, a named one, or this machine's.
-fn load(options: &Options) -> Result<Nvml, Fail> {
-    let builder = match (&options.simulate, &options.library) {
-        (Some(scenario), _) => {
-            let scenario = nvml_sim::Scenario::load(scenario).unwrap_or_else(|error| {
-                Cli::command().error(ErrorKind::InvalidValue, error).exit();
-            });
-            nvml_sim::start(&scenario);
-            // SAFETY: the simulator is linked into this program, and its functions have the signatures of nvml.h.
-            unsafe { Nvml::builder().resolver(nvml_sim::resolve) }
-        }
-        (None, Some(path)) => Nvml::builder().library(path),
-        (None, None) => Nvml::builder(),
-    };
-    let patience = Patience::start(ProgressBar::hidden());
-    patience.waits_for("nvmlInit_v2", None);
-    builder.load().map_err(Fail::Load)
+/// Prints the report and returns the exit status. Wrong usage ends this program as clap does, with the usage.
+fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
+    match report {
+        Err(Fail::Usage(error)) => error.format(&mut Cli::command()).exit(),
+        report => output::finish(report, options),
+    }
 }
 
 fn completions(shell: clap_complete::Shell) -> Report {

@@ -9,7 +9,7 @@ use std::{
 use igpu::ReturnCode;
 use serde::Serialize;
 
-use crate::{args::Options, fail::Fail};
+use crate::{fail::Fail, options::Options};
 
 /// What goes to stdout, and a sentence for each thing that could not be shown.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use igpu::{Escaped, GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::local_time_text};
 use serde::Serialize;
 
-use crate::{args::Options, fail::Fail, output::Report, select, table::table};
+use crate::{fail::Fail, options::Options, output::Report, select, table::with_head};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -23,7 +23,8 @@ pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let gpus = nvml.get_devices(&indices)?;
     let rows: Vec<Row<'_>> =
         gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| Row { gpu: gpu.index, process })).collect();
-    let mut report = if options.json { Report::json(&rows)? } else { Report::text(text(&rows)) };
+    let mut report =
+        if options.json { Report::json(&rows)? } else { Report::text(with_head(&HEAD, rows.iter().map(Row::cells))) };
     report.problems = select::problems(&gpus);
     report.problems.extend(gpus.iter().filter_map(refused));
     Ok(report)
@@ -34,13 +35,6 @@ fn refused(gpu: &GpuInfo) -> Option<String> {
     let reason = gpu.reason(Reading::ComputeProcesses).filter(|_| gpu.error().is_none())?;
     let told = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
     told.then(|| format!("the processes of GPU {} are not known: {reason}", gpu.index))
-}
-
-/// The rows under a head.
-fn text(rows: &[Row<'_>]) -> String {
-    let mut lines: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
-    lines.extend(rows.iter().map(Row::cells));
-    table(&lines)
 }
 
 impl Row<'_> {

@@ -2,7 +2,7 @@
 
 use igpu::{Error, GpuInfo, Nvml};
 
-use crate::{args::Options, fail::Fail};
+use crate::{fail::Fail, options::Options};
 
 /// The indices of the GPUs to show, in the order to show them in.
 pub fn indices(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Vec<u32>, Fail> {

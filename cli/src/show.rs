@@ -2,7 +2,7 @@
 
 use igpu::Nvml;
 
-use crate::{args::Options, fail::Fail, output::Report, select};
+use crate::{fail::Fail, options::Options, output::Report, select};
 
 pub fn report(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Report, Fail> {
     let indices = select::indices(nvml, options, named)?;

@@ -1,4 +1,6 @@
-//! Tables of text.
+//! Tables of text, and what stands in their cells.
+
+use igpu::Escaped;
 
 /// The lines, each column as wide as its widest cell.
 pub fn table(lines: &[Vec<String>]) -> String {
@@ -13,4 +15,23 @@ pub fn table(lines: &[Vec<String>]) -> String {
             format!("{}\n", cells.join("  ").trim_end())
         })
         .collect()
+}
+
+/// A table under a line with the names of its columns.
+pub fn with_head(head: &[&str], lines: impl Iterator<Item = Vec<String>>) -> String {
+    table(&std::iter::once(cells(head)).chain(lines).collect::<Vec<_>>())
+}
+
+/// A line of a table.
+pub fn cells(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|cell| (*cell).to_owned()).collect()
+}
+
+/// Returns a text from elsewhere, escaped and truncated to this many characters.
+pub fn short(text: &str, longest: usize) -> String {
+    let text = Escaped(text).to_string();
+    if text.chars().count() <= longest {
+        return text;
+    }
+    text.chars().take(longest - 1).chain(['…']).collect()
 }

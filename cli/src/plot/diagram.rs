@@ -10,8 +10,7 @@ use plotters::{
 use super::{
     curve::{Column, Curve},
     panel::PANELS,
-    picture::{Drawn, LEFT, RIGHT},
-    style::{FAINT, FRAME, GRID, TEXT, colour, mark_colour, text},
+    style::{DrawResult, FAINT, FRAME, GRID, LEFT, RIGHT, TEXT, colour, mark_colour, text},
     survey::Survey,
 };
 
@@ -60,7 +59,7 @@ pub fn draw<DB: DrawingBackend>(
     time: Time,
     has_time_axis: bool,
     gap: i32,
-) -> Drawn<DB> {
+) -> DrawResult<DB> {
     let panel = &PANELS[panel];
     let all = || curves.iter().flat_map(|(_, curve)| &curve.columns).filter(|column| !column.is_empty());
     let least = all().map(|column| column.min).fold(f64::INFINITY, f64::min);
@@ -116,7 +115,7 @@ fn draw_marks<DB: DrawingBackend>(
     time: Time,
     from: f64,
     to: f64,
-) -> Drawn<DB> {
+) -> DrawResult<DB> {
     let line = |mark: &super::survey::Mark| {
         let at = time.place(mark.at).min(time.span);
         PathElement::new(vec![(at, from), (at, to)], mark_colour(mark.kind).mix(0.7))
@@ -132,7 +131,7 @@ fn draw_bands<DB: DrawingBackend>(
     colour: RGBColor,
     time: Time,
     height: f64,
-) -> Drawn<DB> {
+) -> DrawResult<DB> {
     for (begin, stretch) in stretches(&curve.columns) {
         let middle = |index: usize| curve.middle(begin + index) * time.span;
         if stretch.iter().all(|column| column.min == column.max) {
@@ -154,7 +153,12 @@ fn draw_bands<DB: DrawingBackend>(
 }
 
 /// The means as a line, which is broken where there is no value.
-fn draw_lines<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, curve: &Curve, colour: RGBColor, time: Time) -> Drawn<DB> {
+fn draw_lines<DB: DrawingBackend>(
+    chart: &mut Chart<'_, DB>,
+    curve: &Curve,
+    colour: RGBColor,
+    time: Time,
+) -> DrawResult<DB> {
     for (begin, stretch) in stretches(&curve.columns) {
         let mut line = corners(stretch, |index| curve.middle(begin + index) * time.span, Column::mean);
         // From edge to edge: what was there for one column only is seen too.

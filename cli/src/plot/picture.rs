@@ -4,23 +4,18 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use plotters::{
     coord::Shift,
-    prelude::{DrawingArea, DrawingAreaErrorKind, DrawingBackend, PathElement, Rectangle, Text},
+    prelude::{DrawingArea, DrawingBackend, PathElement, Rectangle, Text},
     style::{Color as _, WHITE},
 };
 
 use super::{
     curve::Curves,
     diagram,
-    style::{self, FAINT, TEXT, fitted, harmless, mark_colour, text, width},
+    style::{self, DrawResult, FAINT, LEFT, RIGHT, TEXT, fitted, harmless, mark_colour, text, width},
     survey::Survey,
 };
 
-/// What a drawing function gives.
-pub type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
-
-/// Where the diagrams begin and end.
-pub const LEFT: i32 = 70;
-pub const RIGHT: i32 = 24;
+/// The heights of the labels below the last diagram, of the title above each, and of a line of the legend.
 const BOTTOM: i32 = 46;
 const GAP: i32 = 34;
 const LINE: i32 = 20;
@@ -39,7 +34,7 @@ pub fn columns(width: u32) -> usize {
 }
 
 impl Picture<'_> {
-    pub fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Drawn<DB> {
+    pub fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> DrawResult<DB> {
         area.fill(&WHITE)?;
         let top = self.draw_words(area)?;
         let top = self.draw_legend(area, top)?;
@@ -59,7 +54,7 @@ impl Picture<'_> {
     }
 
     /// What was run, where and when. Gives how far down it goes.
-    fn draw_words<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<i32, ErrorOf<DB>> {
+    fn draw_words<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> DrawResult<DB, i32> {
         let header = &self.survey.header;
         let command = header.command.as_ref().map_or("GPUs".to_owned(), |words| words.join(" "));
         let mut at = 14;
@@ -91,7 +86,7 @@ impl Picture<'_> {
     }
 
     /// Which colour is which GPU. Gives how far down it goes.
-    fn draw_legend<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, top: i32) -> Result<i32, ErrorOf<DB>> {
+    fn draw_legend<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, top: i32) -> DrawResult<DB, i32> {
         let style = text(15, TEXT);
         let room = size(area).0 - LEFT - RIGHT;
         let name = |(index, name): (&u32, &Option<String>)| {
@@ -121,11 +116,7 @@ impl Picture<'_> {
     }
 
     /// What the marks in the diagrams mean, above each where there is room. Gives how far down it goes.
-    fn draw_mark_labels<DB: DrawingBackend>(
-        &self,
-        area: &DrawingArea<DB, Shift>,
-        top: i32,
-    ) -> Result<i32, ErrorOf<DB>> {
+    fn draw_mark_labels<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, top: i32) -> DrawResult<DB, i32> {
         let Some((first, last)) = self.survey.range else { return Ok(top) };
         if self.survey.marks.is_empty() {
             return Ok(top);
@@ -147,8 +138,6 @@ impl Picture<'_> {
         Ok(top + 30)
     }
 }
-
-type ErrorOf<DB> = DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>;
 
 fn size<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>) -> (i32, i32) {
     let (wide, high) = area.dim_in_pixel();

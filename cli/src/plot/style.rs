@@ -2,11 +2,18 @@
 
 use plotters::{
     coord::Shift,
-    prelude::{DrawingArea, DrawingBackend, IntoFont as _, RGBColor, TextStyle},
+    prelude::{DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoFont as _, RGBColor, TextStyle},
     style::{Color as _, FontStyle, register_font},
 };
 
 use super::survey::MarkKind;
+
+/// What a drawing function returns.
+pub type DrawResult<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+/// The margins left and right of the diagrams, in pixels.
+pub const LEFT: i32 = 70;
+pub const RIGHT: i32 = 24;
 
 /// The font, for machines that have none.
 pub const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;

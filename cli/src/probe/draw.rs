@@ -4,18 +4,28 @@ use igpu::{
     Error, Escaped,
     probe::{Averaging, Because, Behaviour, CallReport, GpuPlan, GpuReport, RingReport, SensorReport},
 };
+use serde::Serialize;
 
-use super::{Document, most_calls};
-use crate::table::table;
+use crate::table::with_head;
+
+/// What `--json` shows.
+#[derive(Serialize)]
+pub struct Document<'a> {
+    pub driver_version: Option<String>,
+    /// Why system calls were not counted, or not all.
+    pub system_calls_unknown: Option<String>,
+    #[serde(flatten)]
+    pub report: &'a igpu::probe::Report,
+}
 
 /// All GPUs, one after the other.
-pub(super) fn text(document: &Document<'_>, quick: bool) -> String {
+pub(super) fn text(document: &Document<'_>, most_calls: u32) -> String {
     let report = document.report;
     let mut text = format!(
         "Driver {}, probed for {:.1} s. Times are of at most {} calls of each, under whatever load there was.\n",
         Escaped(document.driver_version.as_deref().unwrap_or("N/A")),
         report.duration_s,
-        most_calls(quick)
+        most_calls
     );
     if let Some(why) = &document.system_calls_unknown {
         text += &format!("System calls are not known: {why}.\n");
@@ -34,19 +44,14 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
         gpu.index,
         shown(&gpu.name),
         shown(&gpu.uuid),
-        lines(
+        with_head(
             &["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "SYSTEM CALLS", "FUNCTION"],
             gpu.calls.iter().map(call)
         ),
-        lines(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
-        lines(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
+        with_head(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
+        with_head(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
         planned(plan, budget)
     )
-}
-
-fn lines(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let head = head.iter().map(|cell| (*cell).to_owned()).collect();
-    table(&std::iter::once(head).chain(rows).collect::<Vec<Vec<String>>>())
 }
 
 fn call(call: &CallReport) -> Vec<String> {
@@ -118,7 +123,7 @@ fn planned(plan: &GpuPlan, budget: f64) -> String {
         let times = [planned.cadence_us * 1000, planned.cost_ns].map(duration);
         [planned.metric.clone()].into_iter().chain(times).chain([because.to_owned()]).collect()
     });
-    let table = lines(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
+    let table = with_head(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
     let share = 100.0 * plan.share;
     format!(
         "{table}So planned, {share:.3} % of the time goes into driver calls for it (budget {} % for all).\n",

@@ -16,9 +16,8 @@ use igpu::{
     probe::{MOST_CALLS, Plan, Probe},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
 
-use crate::{args::Options, fail::Fail, output::Report, patience::Patience, select};
+use crate::{fail::Fail, options::Options, output::Report, patience::Patience, select};
 
 pub use trace::be_traced;
 
@@ -46,16 +45,6 @@ pub struct ProbeArgs {
     /// This process is the one whose system calls are counted, by its parent of this pid.
     #[arg(long, hide = true, value_name = "PID")]
     pub be_traced: Option<u32>,
-}
-
-/// What `--json` shows.
-#[derive(Serialize)]
-struct Document<'a> {
-    driver_version: Option<String>,
-    /// Why system calls were not counted, or not all.
-    system_calls_unknown: Option<String>,
-    #[serde(flatten)]
-    report: &'a igpu::probe::Report,
 }
 
 pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
@@ -89,9 +78,12 @@ pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report
     calls.zip(counts).for_each(|(call, count)| call.system_calls = count.filter(|_| call.supported));
     let written = file.map_or(Ok(()), |file| write(file, &probed.plan));
     let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
-    let document = Document { driver_version, system_calls_unknown, report: &probed };
-    let mut report =
-        if options.json { Report::json(&[document])? } else { Report::text(draw::text(&document, args.quick)) };
+    let document = draw::Document { driver_version, system_calls_unknown, report: &probed };
+    let mut report = if options.json {
+        Report::json(&[document])?
+    } else {
+        Report::text(draw::text(&document, most_calls(args.quick)))
+    };
     let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     report.problems = lost.map(|(gpu, error)| select::sentence(gpu.index, gpu.uuid.as_deref(), error)).collect();
     // What was found is shown all the same.

@@ -22,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::args::Options;
+use crate::options::Options;
 
 /// What stands between two calls.
 const MARK: Signal = Signal::SIGUSR1;

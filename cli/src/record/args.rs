@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, error::ErrorKind};
+use clap::{Args, error::ErrorKind};
 use igpu_recording::{Encoder, Format};
 
 use super::metrics::{self, Chosen};
-use crate::{args::Cli, output::STDOUT};
+use crate::{fail::Fail, output::STDOUT};
 
 #[derive(Args)]
 #[command(after_long_help = metrics::help())]
@@ -53,16 +53,16 @@ impl RecordArgs {
         self.format.or_else(|| Format::of_path(&self.output)).or_else(unnamed)
     }
 
-    /// Writes that format, from a recording's start on. Ends this program where none is asked for, as clap does.
-    pub fn encoder(&self) -> Box<dyn Encoder> {
+    /// Writes that format, from a recording's start on. A usage error where none is asked for.
+    pub fn encoder(&self) -> Result<Box<dyn Encoder>, Fail> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
-            wrong(&format!(
+            return Err(wrong(&format!(
                 "the name {:?} says no format; end it with .perfetto-trace, .json, .csv, .jsonl or .parquet, or give --format",
                 igpu::Escaped(&shown).to_string()
-            ))
+            )));
         };
-        format.encoder().unwrap_or_else(|| {
+        format.encoder().ok_or_else(|| {
             wrong("this igpu was built without Parquet; choose another format, or build it with `--features parquet`")
         })
     }
@@ -76,21 +76,21 @@ impl RecordArgs {
         !self.command.is_empty()
     }
 
-    /// Ends this program where the parts do not go together.
-    pub fn check(&self) {
+    /// Checks whether the parts go together.
+    pub fn check(&self) -> Result<(), Fail> {
         if self.is_to_stdout() && self.has_command() {
-            wrong("the standard output is the program's; name a file for the recording");
+            return Err(wrong("the standard output is the program's; name a file for the recording"));
         }
         let bare_json = self.summary_json.as_deref() == Some(Path::new(STDOUT));
         if self.is_to_stdout() && bare_json {
-            wrong("the standard output is the recording's; name a file for --summary-json");
+            return Err(wrong("the standard output is the recording's; name a file for --summary-json"));
         }
+        Ok(())
     }
 }
 
-/// Wrong usage, told as clap does.
-fn wrong(sentence: &str) -> ! {
-    Cli::command().error(ErrorKind::InvalidValue, sentence).exit()
+fn wrong(sentence: &str) -> Fail {
+    Fail::usage(ErrorKind::InvalidValue, sentence)
 }
 
 fn format(name: &str) -> Result<Format, String> {

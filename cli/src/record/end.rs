@@ -4,28 +4,35 @@ use std::{
     fs,
     io::{self, Write as _},
     path::Path,
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use igpu_recording::{Format, Summary};
+use igpu_recording::{Format, Item, Summary};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{
-    Went,
     args::RecordArgs,
     recorder::Ended,
     sink::{Progress, shown},
 };
 use crate::{
-    args::Options,
     fail::Fail,
+    options::Options,
     output::{Report, STDOUT},
     report,
 };
 
+/// How a recording went.
+pub struct Outcome {
+    pub ended: Ended,
+    pub progress: Arc<Progress>,
+    /// How many records were dropped, where the recorder does not answer any more.
+    pub lost: Option<Item>,
+}
+
 /// Prints the summary and where the recording is; gives whether all could be written.
-pub fn show(options: &Options, args: &RecordArgs, went: &Went) -> bool {
-    let Went { ended, progress, lost } = went;
+pub fn show(options: &Options, args: &RecordArgs, went: &Outcome) -> bool {
+    let Outcome { ended, progress, lost } = went;
     if let Some(lost) = lost {
         progress.summary().see(lost);
     }

@@ -33,13 +33,14 @@ use nix::libc;
 pub use self::args::RecordArgs;
 use self::{
     child::Child,
+    end::Outcome,
     live::Live,
     prepare::Prepared,
     recorder::{Ended, Recorder},
     signals::{Came, Signals},
     tell::Tell,
 };
-use crate::args::Options;
+use crate::{fail::Fail, options::Options};
 
 /// How often to look whether the preparation has come to its end.
 const LOOK: Duration = Duration::from_millis(2);
@@ -47,18 +48,19 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How long a preparation that is no longer wanted may take to end.
 const TO_THE_END: Duration = Duration::from_millis(300);
 
-/// Records, and gives the exit status: the command's where there is one.
-pub fn run(options: Options, args: RecordArgs) -> ExitCode {
-    args.check();
-    let encoder = args.encoder();
+/// Records, and returns the exit status: the command's where there is one. All errors but wrong usage are reported here.
+pub fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> {
+    args.check()?;
+    let encoder = args.encoder()?;
     let signals = match Signals::block(args.has_command()) {
         Ok(signals) => signals,
-        Err(error) => return fail(&format!("signals cannot be taken ({error}); try without `record`")),
+        Err(error) => return Ok(fail(&format!("signals cannot be taken ({error}); try without `record`"))),
     };
     let asked = Arc::new((options, args));
     let prepared = match prepared(&asked, &signals) {
         Ok(prepared) => prepared,
-        Err(status) => return ExitCode::from(status),
+        Err(error @ Fail::Usage(_)) => return Err(error),
+        Err(error) => return Ok(fail(&error.to_string())),
     };
     let (options, args) = &*asked;
     let child = match args.has_command().then(|| child::start(&args.command, &signals.mask_before)).transpose() {
@@ -66,7 +68,7 @@ pub fn run(options: Options, args: RecordArgs) -> ExitCode {
         Err(not_started) => {
             prepared.output.discard();
             fail(&not_started.sentence);
-            return ExitCode::from(not_started.status);
+            return Ok(ExitCode::from(not_started.status));
         }
     };
     let recording = match Recording::start(prepared, encoder, child, args) {
@@ -74,10 +76,10 @@ pub fn run(options: Options, args: RecordArgs) -> ExitCode {
         // The command runs, and is no worse off for this.
         Err(error) => {
             fail(&format!("there is no thread to record with ({error}); nothing is recorded"));
-            return ExitCode::from(child.map_or(1, |child| wait(&signals, child)));
+            return Ok(ExitCode::from(child.map_or(1, |child| wait(&signals, child))));
         }
     };
-    recording.run(options, args, &signals)
+    Ok(recording.run(options, args, &signals))
 }
 
 /// Says why nothing was recorded.
@@ -86,9 +88,8 @@ fn fail(sentence: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prepares on another thread, as the driver may hang in it and signals are to end this all the same; gives the exit
-/// status where there is nothing to record.
-fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, u8> {
+/// Prepares on another thread, as the driver may hang in it and signals are to end this all the same.
+fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, Fail> {
     let (sender, receiver) = mpsc::channel();
     let for_thread = asked.clone();
     let prepare = move || {
@@ -96,10 +97,7 @@ fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Pre
         // Nobody waits any more where a signal came first.
         let _ = sender.send(prepare::prepare(options, args));
     };
-    if let Err(error) = thread::Builder::new().spawn(prepare) {
-        fail(&format!("no thread could be started ({error}); raise the limit of threads, `ulimit -u`"));
-        return Err(1);
-    }
+    thread::Builder::new().spawn(prepare).map_err(Fail::Thread)?;
     loop {
         if let Some(came) = signals.wait(Duration::ZERO).into_iter().find(|came| came.is_request()) {
             // The file may just have been made.
@@ -109,14 +107,10 @@ fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Pre
             std::process::exit(came.status().into());
         }
         match receiver.recv_timeout(LOOK) {
-            Ok(Ok(prepared)) => return Ok(prepared),
-            Ok(Err(why)) => {
-                fail(&why.to_string());
-                return Err(1);
-            }
+            Ok(prepared) => return prepared,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             // It panicked, and has said so.
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(1),
+            Err(mpsc::RecvTimeoutError::Disconnected) => std::process::exit(1),
         }
     }
 }
@@ -152,14 +146,6 @@ struct Recording {
     latest: LatestReader,
     live: Live,
     until: Option<Instant>,
-}
-
-/// How a recording went.
-struct Went {
-    ended: Ended,
-    progress: Arc<sink::Progress>,
-    /// How many records were lost, where the recorder does not say any more.
-    lost: Option<Item>,
 }
 
 impl Recording {
@@ -222,7 +208,7 @@ impl Recording {
         is_over
     }
 
-    fn end(self, status: Option<u8>) -> Went {
+    fn end(self, status: Option<u8>) -> Outcome {
         if let (Some(child), Some(status)) = (self.child, status) {
             let (pid, value) = (Some(child.pid), Some(f64::from(status)));
             self.recorder.record(Item {
@@ -237,6 +223,6 @@ impl Recording {
             value: Some(self.latest.lost() as f64),
             ..Item::event(self.clock.unix_nano(monotonic()), event::LOST)
         };
-        Went { ended, progress, lost: (ended == Ended::LeftAlone).then(lost) }
+        Outcome { ended, progress, lost: (ended == Ended::LeftAlone).then(lost) }
     }
 }

@@ -25,7 +25,7 @@ use super::{
     args::{Rate, RecordArgs},
     metrics,
 };
-use crate::{args::Options, fail::Fail, load, output, patience::Patience, select};
+use crate::{fail::Fail, load::load, options::Options, output, patience::Patience, select};
 
 /// Records are kept for so long when the disk does not take them.
 const KEPT_FOR_S: f64 = 10.0;

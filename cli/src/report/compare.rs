@@ -5,10 +5,9 @@ use serde::Serialize;
 
 use super::{
     row::Row,
-    text::short,
     units::{energy, gib, percent, points, time, watts},
 };
-use crate::table::table;
+use crate::table::{cells, short, table};
 
 /// Two recordings, side by side.
 #[derive(Serialize)]
@@ -50,7 +49,7 @@ impl Comparison {
 
     /// A table for all, and one for each GPU, in one.
     pub fn text(&self, [a, b]: [&str; 2]) -> String {
-        let mut lines = vec![["", "A", "B", "B - A", ""].map(str::to_owned).to_vec(), vec!["all".to_owned()]];
+        let mut lines = vec![cells(&["", "A", "B", "B - A", ""]), cells(&["all"])];
         lines.extend(self.total.iter().map(Row::cells));
         for pair in &self.gpus {
             lines.push(vec![pair.heading()]);

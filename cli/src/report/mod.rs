@@ -12,15 +12,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, CommandFactory as _, error::ErrorKind};
+use clap::{Args, error::ErrorKind};
 use igpu_recording::{ReadError, Summary, SummaryBuilder, read};
 use serde::Serialize;
 
 use self::compare::Comparison;
 pub use self::text::text;
 use crate::{
-    args::{Cli, Options},
     fail::Fail,
+    options::Options,
     output::{Report, STDOUT, harmless},
 };
 
@@ -63,7 +63,7 @@ struct Document<'a> {
 pub fn report(options: &Options, args: &ReportArgs) -> Result<Report, Fail> {
     if args.files.len() > 1 && args.summary_json.is_some() {
         let told = "--summary-json is of one recording; --json has both, compared\n";
-        Cli::command().error(ErrorKind::ArgumentConflict, told).exit();
+        return Err(Fail::usage(ErrorKind::ArgumentConflict, told));
     }
     let mut problems = Vec::new();
     let summaries: Result<Vec<Summary>, Fail> = args.files.iter().map(|path| summary(path, &mut problems)).collect();

@@ -2,10 +2,8 @@
 
 use igpu_recording::{GpuSummary, NotTold, Summary};
 
-use super::{
-    text::{cells, short, with_head},
-    units::{energy, gib, or_unknown, percent, time, watt_hours, watts},
-};
+use super::units::{energy, gib, or_unknown, percent, time, watt_hours, watts};
+use crate::table::{short, with_head};
 
 /// So many processes are shown, those with the most memory first; JSON has all.
 const PROCESSES: usize = 20;
@@ -42,7 +40,7 @@ pub fn processes(summary: &Summary) -> String {
         ]
     });
     let head = ["GPU", "PID", "NAME", "USER", "OF COMMAND", "TIME", "MEMORY PEAK", "SM MEAN"];
-    let text = with_head(cells(head), lines);
+    let text = with_head(&head, lines);
     if more > 0 { format!("{text}and {more} more\n") } else { text }
 }
 
@@ -79,5 +77,5 @@ pub fn command(summary: &Summary) -> String {
     }
     let head = ["GPU", "PRESENT", "MEMORY PEAK", "ALONE", "ENERGY", "", "MEAN POWER", "BUSY"];
     "The command's part; energy, power and busy are of the time in which it was alone on the GPU:\n".to_owned()
-        + &with_head(cells(head), lines.into_iter())
+        + &with_head(&head, lines.into_iter())
 }

@@ -1,6 +1,6 @@
 //! A summary as text for people: a table over the GPUs for each question.
 
-use igpu::{Escaped, process::local_time_text};
+use igpu::process::local_time_text;
 use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     people::{command, processes},
     units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
 };
-use crate::table::table;
+use crate::table::{cells, short, table, with_head};
 
 /// So much of a text that may be long.
 const LONGEST: usize = 28;
@@ -32,20 +32,6 @@ pub fn text(summary: &Summary) -> String {
         notes(summary),
     ];
     blocks.into_iter().filter(|block| !block.is_empty()).collect::<Vec<String>>().join("\n")
-}
-
-/// A line of a table.
-pub fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(str::to_owned).to_vec()
-}
-
-/// A text from elsewhere, in so many characters at most.
-pub fn short(text: &str, longest: usize) -> String {
-    let text = Escaped(text).to_string();
-    if text.chars().count() <= longest {
-        return text;
-    }
-    text.chars().take(longest - 1).chain(['…']).collect()
 }
 
 fn shown(text: Option<&str>) -> String {
@@ -111,15 +97,10 @@ fn names(gpus: &[GpuSummary]) -> String {
     if gpus.is_empty() {
         return "There is no GPU in the recording.\n".to_owned();
     }
-    with_head(cells(["GPU", "NAME", "UUID", "POWER LIMIT"]), gpus.iter().map(line))
+    with_head(&["GPU", "NAME", "UUID", "POWER LIMIT"], gpus.iter().map(line))
 }
 
-/// A table.
-pub fn with_head(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>) -> String {
-    table(&std::iter::once(head).chain(lines).collect::<Vec<_>>())
-}
-
-/// The same, without those of the last columns, from this one on, that are known of no GPU.
+/// A table without those of the last columns, from this one on, that are known of no GPU.
 fn with_known(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from: usize) -> String {
     let mut lines: Vec<Vec<String>> = std::iter::once(head).chain(lines).collect();
     for column in (from..lines[0].len()).rev() {
@@ -158,7 +139,7 @@ fn used(summary: &Summary) -> String {
         return String::new();
     }
     let head = ["GPU", "ENERGY", "", "MEAN POWER", "PEAK", "MEMORY PEAK", "HOTTEST", "MEMORY HOTTEST"];
-    with_known(cells(head), summary.gpus.iter().map(line).chain(all), 7)
+    with_known(cells(&head), summary.gpus.iter().map(line).chain(all), 7)
 }
 
 fn busy(gpus: &[GpuSummary]) -> String {
@@ -184,7 +165,7 @@ fn busy(gpus: &[GpuSummary]) -> String {
         return String::new();
     }
     let head = ["GPU", "BUSY MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY BUSY", "ENCODER", "DECODER"];
-    with_known(cells(head), gpus.iter().map(line), 7)
+    with_known(cells(&head), gpus.iter().map(line), 7)
 }
 
 fn throttled(gpus: &[GpuSummary]) -> String {
@@ -206,7 +187,7 @@ fn throttled(gpus: &[GpuSummary]) -> String {
         Some(first) if lines.iter().all(|line| line[1] == NOTHING && line[2] == first[2]) => {
             format!("Nothing throttled {}, as told by {}.\n", which(gpus.len(), gpus.len()), first[2])
         }
-        Some(_) => with_head(cells(["GPU", "THROTTLED BY", "AS TOLD BY"]), lines.into_iter()),
+        Some(_) => with_head(&["GPU", "THROTTLED BY", "AS TOLD BY"], lines.into_iter()),
     }
 }
 

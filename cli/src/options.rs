@@ -1,0 +1,21 @@
+//! The options that every subcommand takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Args, Default)]
+pub struct Options {
+    /// Print one JSON array; readings that a GPU lacks are null
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Keep to the GPUs that CUDA_VISIBLE_DEVICES leaves visible
+    #[arg(long, global = true)]
+    pub visible: bool,
+    /// The driver's library to load, in place of libnvidia-ml.so.1
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "simulate")]
+    pub library: Option<PathBuf>,
+    /// Show a simulated machine: a scenario's name, or a path to one in TOML [without a value: workstation]
+    #[arg(long, global = true, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "workstation")]
+    pub simulate: Option<String>,
+}
