@@ -4,7 +4,7 @@
 use std::sync::RwLock;
 
 use crate::{
-    Device, Error, GpuInfo, Nvml, Result, Text,
+    Device, Error, GpuInfo, Nvml, ProcessList, Result, Text, process,
     visible::{VisibleGpu, VisibleMig, visible},
 };
 
@@ -95,21 +95,46 @@ fn driver() -> Result<Nvml> {
     Ok(fresh)
 }
 
+// Here and not beside `Nvml`, which would have to import `GpuInfo`, and a `GpuInfo` holds an `Nvml`.
 impl Nvml {
-    /// The number of GPUs: [`device_count`](Self::device_count) under the seed's name.
+    /// A GPU with all its readings.
     ///
     /// # Errors
-    /// The driver's own answer.
-    pub fn count_devices(&self) -> Result<u32> {
-        self.device_count()
+    /// [`Error::InvalidIndex`] names the valid indices; the driver's answer when the GPU is lost or cannot be opened.
+    pub fn get_device(&self, index: u32) -> Result<GpuInfo> {
+        match self.get_devices(&[index])?.pop() {
+            Some(gpu) => gpu.error().cloned().map_or(Ok(gpu), Err),
+            None => Err(Error::InvalidIndex { index, count: 0 }),
+        }
     }
 
-    /// The indices of all GPUs.
+    /// All GPUs with all their readings. One that is lost or cannot be opened is among them without its readings, and
+    /// [`GpuInfo::error`] tells why: it takes no other GPU away.
     ///
     /// # Errors
-    /// The driver's own answer.
-    pub fn devices_index(&self) -> Result<Vec<u32>> {
-        self.device_count().map(|count| (0..count).collect())
+    /// The driver does not tell how many GPUs there are.
+    pub fn devices(&self) -> Result<Vec<GpuInfo>> {
+        self.get_devices(&self.devices_index()?)
+    }
+
+    /// The GPUs of these indices with all their readings, as [`devices`](Self::devices) gives them: with room for all
+    /// processes that there are, and with the names of users that only a directory server knows, which may wait for
+    /// that server.
+    ///
+    /// # Errors
+    /// [`Error::InvalidIndex`] names the valid indices.
+    pub fn get_devices(&self, indices: &[u32]) -> Result<Vec<GpuInfo>> {
+        let gpu = |index: &u32| GpuInfo::new(self, *index, ProcessList::LARGEST);
+        let mut gpus = indices.iter().map(gpu).collect::<Result<Vec<_>>>()?;
+        let named = process::resolve_users();
+        for gpu in &mut gpus {
+            // What fails here is kept in `gpu.error()`.
+            let _ = gpu.make_room();
+            if named && gpu.error().is_none() {
+                let _ = gpu.update_processes();
+            }
+        }
+        Ok(gpus)
     }
 
     /// The number of GPUs that `CUDA_VISIBLE_DEVICES` leaves visible.
@@ -142,23 +167,6 @@ impl Nvml {
     /// The driver's own answer.
     pub fn visible_devices(&self) -> Result<Vec<GpuInfo>> {
         self.get_devices(&self.visible_devices_index()?)
-    }
-
-    /// The driver's version as major and minor: `(580, 82)`.
-    ///
-    /// # Errors
-    /// The driver's own answer; [`Error::Malformed`] when the version has another form.
-    pub fn nvidia_driver_version(&self) -> Result<(u32, u32)> {
-        let version = self.driver_version()?;
-        let mut numbers = version.split('.').map(|part| part.parse().ok());
-        match (numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(major), Some(minor)) => Ok((major, minor)),
-            _ => Err(Error::Malformed {
-                call: "nvmlSystemGetDriverVersion",
-                text: version.to_string(),
-                expected: "version of the form 580.82",
-            }),
-        }
     }
 
     /// The UUIDs that a GPU can be named by; none of one that is lost, which can only be named by its index.

@@ -1,15 +1,12 @@
 //! The lists of processes that use a GPU: three lists, three versions of each call, and entries that have had two
 //! sizes under one name.
 
-use std::{
-    ffi::c_void,
-    fmt,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{ffi::c_void, fmt};
 
 use super::Device;
 use crate::{
     Error, Result, ReturnCode,
+    nvml::{NARROW, WIDEST},
     symbols::{self, check},
 };
 
@@ -49,8 +46,6 @@ pub struct RunningProcess {
     pub compute_instance_id: Option<u32>,
 }
 
-/// The widest entry that any driver writes, in words of 8 bytes: room is always made for this one.
-const WIDEST: usize = 4;
 /// What a word holds that the driver did not write. No pid and no size in bytes has this value.
 const UNTOUCHED: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 
@@ -177,48 +172,6 @@ fn halves(word: u64) -> [u32; 2] {
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
 
-/// How wide an entry of the version 3 lists is on this driver, in words: 3, or 4 on drivers 535.43 to 535.86. Seen
-/// from what the driver writes into marked memory at its first list that is not empty; both are found from then on.
-pub(crate) struct Stride(AtomicUsize);
-
-const NARROW: usize = 3;
-
-impl Stride {
-    pub(crate) fn unknown() -> Self {
-        Self(AtomicUsize::new(0))
-    }
-
-    fn known(&self) -> Option<usize> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|words| *words != 0)
-    }
-
-    /// The width of the list at hand, kept for later ones where it is beyond doubt: one entry of three words may also
-    /// be a wide one whose last word the driver left alone.
-    fn settle(&self, len: usize, capacity: usize, touched: &[u64]) -> usize {
-        let words = width(len, capacity, touched);
-        if len > 1 || words == WIDEST {
-            self.0.store(words, Ordering::Relaxed);
-        }
-        words
-    }
-}
-
-/// Which width the driver wrote `len` entries in, when it was told of room for `capacity` and touched the first words of
-/// it: `touched`. A driver may clear all the room that it was told of before it fills it.
-fn width(len: usize, capacity: usize, touched: &[u64]) -> usize {
-    let beyond = touched.get(len * NARROW..).unwrap_or_default();
-    let narrow_room = capacity * NARROW;
-    match touched.len() {
-        count if count <= len * NARROW => NARROW,
-        // More than there is room for narrow ones.
-        count if count > narrow_room => WIDEST,
-        count if count <= len * WIDEST && count != narrow_room => WIDEST,
-        // All the room of narrow entries was cleared, or as much was filled with wide ones.
-        _ if beyond.iter().all(|word| *word == 0) => NARROW,
-        _ => WIDEST,
-    }
-}
-
 impl Device {
     /// The processes with a compute context on the GPU.
     ///
@@ -332,22 +285,6 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_width_shows_in_what_was_touched() {
-        let entries = |len: usize, words: usize| vec![7; len * words];
-        let cleared = |len: usize, words: usize, capacity: usize| {
-            let mut room = vec![0; capacity * words];
-            room[..len * words].fill(7);
-            room
-        };
-        for (len, capacity) in [(1, 1024), (5, 1024), (8, 8), (2, 3), (3, 4), (6, 8), (768, 1024)] {
-            for words in [NARROW, WIDEST] {
-                assert_eq!(width(len, capacity, &entries(len, words)), words, "{len} of {capacity}, {words} words");
-                assert_eq!(width(len, capacity, &cleared(len, words, capacity)), words, "{len} of {capacity}, cleared");
-            }
-        }
-    }
 
     #[test]
     fn an_entry_is_read_by_its_width() {

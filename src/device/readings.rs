@@ -3,8 +3,8 @@
 use nvml_sys as sys;
 
 use super::{
-    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FillU32, PcieCounter,
-    PerformanceState, TemperatureSensor,
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, PcieCounter, PerformanceState,
+    TemperatureSensor,
 };
 use crate::{
     Error, Result,
@@ -341,21 +341,4 @@ impl Device {
     pub fn persistence_mode(&self) -> Result<bool> {
         self.enabled("nvmlDeviceGetPersistenceMode", self.functions().nvmlDeviceGetPersistenceMode)
     }
-
-    /// A call that answers whether something is on.
-    #[inline]
-    pub(super) fn enabled(
-        &self,
-        call: &'static str,
-        function: Option<unsafe extern "C" fn(sys::nvmlDevice_t, *mut sys::nvmlEnableState_t) -> sys::nvmlReturn_t>,
-    ) -> Result<bool> {
-        let function = present(call, function)?;
-        let mut state = sys::nvmlEnableState_enum(0);
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
-        self.call(call, |device| unsafe { function(device, &mut state) })?;
-        Ok(state != sys::NVML_FEATURE_DISABLED)
-    }
 }
-
-// The calls above take enums where the header has unsigned ints behind them.
-const _: () = assert!(size_of::<sys::nvmlEnableState_t>() == size_of::<u32>() && size_of::<FillU32>() == 8);

@@ -28,7 +28,7 @@ pub use self::{
     reading::Reading,
     utilization::GpuUtilizationInfo,
 };
-use crate::{Clock, Device, Error, Escaped, Nvml, ProcessList, Result, Text, process};
+use crate::{Clock, Device, Error, Escaped, Nvml, Result, Text};
 
 /// A GPU at one moment: who it is, and six groups of readings.
 ///
@@ -130,7 +130,7 @@ const FACTS: [(Reading, ReadFact); 12] = [
 impl GpuInfo {
     /// Makes the memory for a GPU and fills it. `processes` is how many processes there shall be room for;
     /// [`Nvml::get_devices`] gives room for all that there are. Users that only a directory server knows (LDAP) are
-    /// shown by their number until [`resolve_users`](process::resolve_users) was called.
+    /// shown by their number until [`resolve_users`](crate::process::resolve_users) was called.
     ///
     /// # Errors
     /// [`Error::InvalidIndex`] when there is no such GPU. That the GPU is there but cannot answer is no error here:
@@ -326,48 +326,6 @@ impl GpuInfo {
         self.clocks.lost(why);
         self.power.lost(why);
         self.processes.lost(why);
-    }
-}
-
-impl Nvml {
-    /// A GPU with all its readings.
-    ///
-    /// # Errors
-    /// [`Error::InvalidIndex`] names the valid indices; the driver's answer when the GPU is lost or cannot be opened.
-    pub fn get_device(&self, index: u32) -> Result<GpuInfo> {
-        match self.get_devices(&[index])?.pop() {
-            Some(gpu) => gpu.error.clone().map_or(Ok(gpu), Err),
-            None => Err(Error::InvalidIndex { index, count: 0 }),
-        }
-    }
-
-    /// All GPUs with all their readings. One that is lost or cannot be opened is among them without its readings, and
-    /// [`GpuInfo::error`] tells why: it takes no other GPU away.
-    ///
-    /// # Errors
-    /// The driver does not tell how many GPUs there are.
-    pub fn devices(&self) -> Result<Vec<GpuInfo>> {
-        self.get_devices(&self.devices_index()?)
-    }
-
-    /// The GPUs of these indices with all their readings, as [`devices`](Self::devices) gives them: with room for all
-    /// processes that there are, and with the names of users that only a directory server knows, which may wait for
-    /// that server.
-    ///
-    /// # Errors
-    /// [`Error::InvalidIndex`] names the valid indices.
-    pub fn get_devices(&self, indices: &[u32]) -> Result<Vec<GpuInfo>> {
-        let gpu = |index: &u32| GpuInfo::new(self, *index, ProcessList::LARGEST);
-        let mut gpus = indices.iter().map(gpu).collect::<Result<Vec<_>>>()?;
-        let named = process::resolve_users();
-        for gpu in &mut gpus {
-            // What fails here is kept in `gpu.error`.
-            let _ = gpu.make_room();
-            if named && gpu.error.is_none() {
-                let _ = gpu.update_processes();
-            }
-        }
-        Ok(gpus)
     }
 }
 

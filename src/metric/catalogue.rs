@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Call, Kind, Metric, MetricInfo, Source};
+use super::{Call, Kind, MetricInfo, Source};
 use crate::{FieldId, GpmMetric, SampleKind};
 use Kind::{Counter, Gauge};
+
+/// A metric: a place in the [`CATALOGUE`]. Its constants are the catalogue's entries.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Metric(pub(super) u16);
 
 /// Makes of each entry a constant of [`Metric`] and a line of [`CATALOGUE`], so that a metric stands in one place.
 macro_rules! catalogue {

@@ -10,10 +10,13 @@ use std::{
 use libloading::Library;
 use nvml_sys::Functions;
 
-use super::{Inner, Nvml, fork};
+use super::{
+    fork,
+    handle::{Inner, Nvml},
+    stride::Stride,
+};
 use crate::{
     Error, Result,
-    device::Stride,
     symbols::{Symbols, check, present},
 };
 
@@ -37,6 +40,28 @@ impl BitOr for InitFlags {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+impl Nvml {
+    /// Loads the driver's library and initialises NVML.
+    ///
+    /// The library is the one that the environment variable `IGPU_NVML_LIBRARY` names; else the first that loads of
+    /// `libnvidia-ml.so.1`, `libnvidia-ml.so` (both by the loader's search) and, on WSL,
+    /// `/usr/lib/wsl/lib/libnvidia-ml.so.1`.
+    ///
+    /// # Errors
+    /// [`Error::LibraryNotFound`] says what was tried; [`Error::Nvml`] carries the answer of the initialisation:
+    /// `DRIVER_NOT_LOADED`, `LIB_RM_VERSION_MISMATCH`, `NO_PERMISSION` …
+    #[doc(alias = "nvmlInit_v2")]
+    pub fn load() -> Result<Self> {
+        Self::builder().load()
+    }
+
+    /// To choose the library, the flags of the initialisation, or a resolver of one's own.
+    #[must_use]
+    pub fn builder() -> NvmlBuilder {
+        NvmlBuilder::default()
     }
 }
 

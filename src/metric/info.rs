@@ -1,0 +1,129 @@
+//! What the catalogue says of a metric, and where its number comes from.
+
+use std::{fmt, time::Duration};
+
+use crate::{FieldId, GpmMetric, SampleKind};
+
+/// All there is to know of a metric.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricInfo {
+    /// Its name, `gpu.power.average`: lower case, from the general to the particular.
+    pub name: &'static str,
+    /// What it measures, in one sentence.
+    pub help: &'static str,
+    /// Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
+    pub unit: &'static str,
+    /// Whether it goes up and down, or only up.
+    pub kind: Kind,
+    /// Where the number comes from.
+    pub source: Source,
+    /// How often asking is of use, where nothing better was learnt from the sensor.
+    pub cadence: Duration,
+    /// Since which driver, and on which GPUs.
+    pub since: &'static str,
+}
+
+/// Whether a metric goes up and down, or only up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A level: it goes up and down.
+    Gauge,
+    /// A sum since some start: it only goes up, but for a reset.
+    Counter,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+        })
+    }
+}
+
+/// Where a metric's number comes from. Metrics of one call, of the batch of fields, or of GPM are read together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// One value of a call that is made for it.
+    Call(Call, usize),
+    /// A field of the batch (`nvmlDeviceGetFieldValues`): id, scope, and what to multiply the driver's number with.
+    Field(FieldId, u32, f64),
+    /// Each entry of a sample ring (`nvmlDeviceGetSamples`), and what to multiply the driver's number with.
+    Ring(SampleKind, f64),
+    /// A metric of GPM (`nvmlGpmMetricsGet`), and what to multiply the driver's number with.
+    Gpm(GpmMetric, f64),
+    /// For each process of the compute, graphics and MPS lists: the memory that it holds.
+    ProcessMemory,
+    /// For each process: one value of `nvmlDeviceGetProcessUtilization`.
+    ProcessUtilization(usize),
+    /// Joules since the sampler was made: differences of field 83, or where a GPU lacks that, power integrated.
+    Energy,
+}
+
+/// A call of the driver that gives one number or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the method of `Device` of its name")]
+pub enum Call {
+    UtilizationRates,
+    EncoderUtilization,
+    DecoderUtilization,
+    MemoryInfo,
+    PowerUsage,
+    Temperature,
+    ClockGraphics,
+    ClockSm,
+    ClockMemory,
+    ClockVideo,
+    PerformanceState,
+    FanSpeed,
+    ClocksEventReasons,
+    PcieLinkGeneration,
+    PcieLinkWidth,
+    PcieReplayCounter,
+}
+
+impl Source {
+    /// The ring that it is, if it is one.
+    pub(crate) fn ring(&self) -> Option<SampleKind> {
+        match self {
+            Self::Ring(kind, _) => Some(*kind),
+            _ => None,
+        }
+    }
+
+    /// The call of NVML behind it, as the README's table shows it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Call(call, _) => format!("`{}`", call.function()),
+            Self::Field(field, _, _) => format!("field {}", field.0),
+            Self::Ring(kind, _) => format!("ring {}", kind.0),
+            Self::Gpm(metric, _) => format!("GPM {}", metric.0),
+            Self::ProcessMemory => "the process lists".to_owned(),
+            Self::ProcessUtilization(_) => "`nvmlDeviceGetProcessUtilization`".to_owned(),
+            Self::Energy => "field 83, or power integrated".to_owned(),
+        }
+    }
+}
+
+impl Call {
+    /// The function of NVML.
+    #[must_use]
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::UtilizationRates => "nvmlDeviceGetUtilizationRates",
+            Self::EncoderUtilization => "nvmlDeviceGetEncoderUtilization",
+            Self::DecoderUtilization => "nvmlDeviceGetDecoderUtilization",
+            Self::MemoryInfo => "nvmlDeviceGetMemoryInfo_v2",
+            Self::PowerUsage => "nvmlDeviceGetPowerUsage",
+            Self::Temperature => "nvmlDeviceGetTemperatureV",
+            Self::ClockGraphics | Self::ClockSm | Self::ClockMemory | Self::ClockVideo => "nvmlDeviceGetClockInfo",
+            Self::PerformanceState => "nvmlDeviceGetPerformanceState",
+            Self::FanSpeed => "nvmlDeviceGetFanSpeed",
+            Self::ClocksEventReasons => "nvmlDeviceGetCurrentClocksEventReasons",
+            Self::PcieLinkGeneration => "nvmlDeviceGetCurrPcieLinkGeneration",
+            Self::PcieLinkWidth => "nvmlDeviceGetCurrPcieLinkWidth",
+            Self::PcieReplayCounter => "nvmlDeviceGetPcieReplayCounter",
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How wide an entry of a process list of version 3 is: entries have had two sizes under one name.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The narrow entry, in words of 8 bytes.
+pub(crate) const NARROW: usize = 3;
+/// The widest entry that any driver writes, in words of 8 bytes: room is always made for this one.
+pub(crate) const WIDEST: usize = 4;
+
+/// How wide an entry of the version 3 lists is on this driver, in words: 3, or 4 on drivers 535.43 to 535.86. Seen
+/// from what the driver writes into marked memory at its first list that is not empty; both are found from then on.
+pub(crate) struct Stride(AtomicUsize);
+
+impl Stride {
+    pub(crate) fn unknown() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    pub(crate) fn known(&self) -> Option<usize> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|words| *words != 0)
+    }
+
+    /// The width of the list at hand, kept for later ones where it is beyond doubt: one entry of three words may also
+    /// be a wide one whose last word the driver left alone.
+    pub(crate) fn settle(&self, len: usize, capacity: usize, touched: &[u64]) -> usize {
+        let words = width(len, capacity, touched);
+        if len > 1 || words == WIDEST {
+            self.0.store(words, Ordering::Relaxed);
+        }
+        words
+    }
+}
+
+/// Which width the driver wrote `len` entries in, when it was told of room for `capacity` and touched the first words of
+/// it: `touched`. A driver may clear all the room that it was told of before it fills it.
+fn width(len: usize, capacity: usize, touched: &[u64]) -> usize {
+    let beyond = touched.get(len * NARROW..).unwrap_or_default();
+    let narrow_room = capacity * NARROW;
+    match touched.len() {
+        count if count <= len * NARROW => NARROW,
+        // More than there is room for narrow ones.
+        count if count > narrow_room => WIDEST,
+        count if count <= len * WIDEST && count != narrow_room => WIDEST,
+        // All the room of narrow entries was cleared, or as much was filled with wide ones.
+        _ if beyond.iter().all(|word| *word == 0) => NARROW,
+        _ => WIDEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_width_shows_in_what_was_touched() {
+        let entries = |len: usize, words: usize| vec![7; len * words];
+        let cleared = |len: usize, words: usize, capacity: usize| {
+            let mut room = vec![0; capacity * words];
+            room[..len * words].fill(7);
+            room
+        };
+        for (len, capacity) in [(1, 1024), (5, 1024), (8, 8), (2, 3), (3, 4), (6, 8), (768, 1024)] {
+            for words in [NARROW, WIDEST] {
+                assert_eq!(width(len, capacity, &entries(len, words)), words, "{len} of {capacity}, {words} words");
+                assert_eq!(width(len, capacity, &cleared(len, words, capacity)), words, "{len} of {capacity}, cleared");
+            }
+        }
+    }
+}
