@@ -27,6 +27,7 @@ mod info;
 pub mod metric;
 #[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
 mod nvml;
+mod plan;
 pub mod probe;
 pub mod process;
 pub mod sampler;

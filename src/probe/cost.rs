@@ -1,9 +1,6 @@
-//! What each call costs, by the real monotonic clock.
+//! What one call of one GPU costs, by the real monotonic clock.
 
-use super::{
-    Target,
-    calls::{CALLS, ProbedCall, Room},
-};
+use super::calls::ProbedCall;
 use crate::{Error, sampler::monotonic};
 
 /// What making one call of one GPU over and over has shown.
@@ -18,71 +15,20 @@ pub(super) struct Cost {
 
 /// A call refused so often and never answered is left alone: one refusal is no proof.
 const PATIENCE: u32 = 3;
-/// One call of one GPU gets so much of the time that its GPU has: a dear one must not eat the others'.
-const PART: u64 = 8;
-/// … and no more than this, ns: dear calls hold the driver's locks, which the GPU's users wait for.
-const LONGEST: u64 = 300_000_000;
-
-/// How much may be measured.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// The most calls of each.
-    pub calls: u32,
-    /// When to end, by the monotonic clock; each call is made once also when that is over.
-    pub until: u64,
-}
-
-/// Makes all calls of all GPUs in turn, round after round, so that each meets whatever load there is in all of the time.
-/// `told` is called before each call, with its GPU and function.
-pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnMut(u32, &'static str)) {
-    let begin = monotonic();
-    let whole = limits.until.saturating_sub(begin).max(1);
-    let each = (whole / PART / targets.len().max(1) as u64).min(LONGEST);
-    let mut rooms: Vec<Room> = targets.iter().filter_map(Target::device).map(|gpu| Room::new(gpu.nvml())).collect();
-    for round in 0..limits.calls {
-        let mut made = 0;
-        for (target, room) in targets.iter_mut().filter(|target| target.device.is_some()).zip(&mut rooms) {
-            for (place, call) in CALLS.iter().enumerate() {
-                let over = round > 0 && monotonic() >= limits.until;
-                if !over && target.costs.get(place).is_some_and(|cost| cost.wants_more(each)) {
-                    told(target.index, call.function);
-                    made += u32::from(target.make(place, call, room));
-                }
-            }
-        }
-        if made == 0 || monotonic() >= limits.until {
-            return;
-        }
-    }
-}
-
-impl Target {
-    /// Makes one call and keeps what it took; false when the GPU is gone. The first refusal is questioned at once:
-    /// a driver that refuses each nth call may refuse the same one in each round.
-    fn make(&mut self, place: usize, call: &ProbedCall, room: &mut Room) -> bool {
-        let (Some(device), Some(cost), None) = (&self.device, self.costs.get_mut(place), &self.error) else {
-            return false;
-        };
-        let mut answer = cost.ask(|| call.make(device, room));
-        if cost.times.is_empty() && cost.refused == 1 {
-            answer = cost.ask(|| call.make(device, room));
-        }
-        if let Err(error) = answer
-            && error.is_gpu_gone()
-        {
-            self.error = Some(error);
-        }
-        true
-    }
-}
-
 impl Cost {
-    fn wants_more(&self, each: u64) -> bool {
+    /// Whether it is to be made again, while `each` nanoseconds may be spent on it.
+    pub(super) fn wants_more(&self, each: u64) -> bool {
         let refused = self.times.is_empty() && self.refused >= PATIENCE;
         !refused && (self.spent < each || (self.times.is_empty() && self.refused == 0))
     }
 
-    fn ask(&mut self, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    /// Whether the one time that it was made, it was refused.
+    pub(super) fn is_refused_once(&self) -> bool {
+        self.times.is_empty() && self.refused == 1
+    }
+
+    /// Makes the call, and keeps what it took.
+    pub(super) fn ask(&mut self, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let before = monotonic();
         let answer = make();
         self.saw(monotonic() - before, &answer);
@@ -128,6 +74,7 @@ fn quantile(sorted: &[u64], part: f64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::calls::CALLS;
 
     #[test]
     fn quantiles_are_times_that_were_measured() {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Target,
     calls::{FIELDS, SAMPLES},
     ring::Drain,
     sensor::Sensor,
+    target::Target,
 };
 use crate::{
     FieldValue, Result,

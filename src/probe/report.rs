@@ -1,7 +1,6 @@
 //! What a probe found.
 
-use super::Plan;
-use crate::Error;
+use crate::{Error, plan::Plan};
 
 /// What a probe found, with the plan that follows.
 #[derive(Clone, Debug)]

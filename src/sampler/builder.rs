@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Sampler, lane::Cadence, time::Clocks};
-use crate::{Device, Nvml, Result, metric::Metric, probe::Plan};
+use crate::{Device, Nvml, Result, metric::Metric, plan::Plan};
 
 /// What to sample, how often, at what cost; from [`Sampler::builder`].
 #[derive(Clone, Debug)]

@@ -1,13 +1,8 @@
-//! The sampling plan that follows from what was probed, to be handed to a sampler.
+//! A sampling plan: how often to read each metric of each GPU. A probe makes it, and a sampler follows it.
 
 use std::time::Duration;
 
-use super::{GpuReport, poll::Poll};
-use crate::{
-    Device, Error, FieldValue, GpmReport, Result,
-    metric::{Metric, Source},
-    sampler::{fields::field_of, gpm::gpm_of, monotonic, schedule},
-};
+use crate::{Error, Result, metric::Metric};
 
 /// How often to read each metric of each GPU. [`SamplerBuilder::plan`](crate::sampler::SamplerBuilder::plan) follows it.
 ///
@@ -63,24 +58,6 @@ pub enum Because {
     Usual,
     /// The call is too dear to be made more often within the budget.
     Budget,
-}
-
-/// The budget of a sampler for which none is set.
-const BUDGET: f64 = 0.01;
-/// A plan is content with so much of it: what a sampler measures swings, and beyond the budget it would leave the plan.
-const PLANNED: f64 = 0.8;
-/// Fields whose cadences differ by no more than this factor are read in one call.
-const TOGETHER: u64 = 5;
-const TOGETHER_OF: u64 = 4;
-const MS: u64 = 1_000_000;
-
-/// Metrics that are read by one call.
-#[derive(Clone, Debug)]
-pub(super) struct Lane {
-    metrics: Vec<Metric>,
-    cadence: u64,
-    cost: u64,
-    because: Because,
 }
 
 impl Plan {
@@ -145,142 +122,6 @@ impl PlannedMetric {
     /// The metric, where this version of igpu knows it, and its cadence.
     fn cadence(&self) -> Option<(Metric, Duration)> {
         Some((Metric::named(&self.metric)?, Duration::from_micros(self.cadence_us)))
-    }
-}
-
-/// The lanes of one GPU as its sensors want them.
-pub(super) fn lanes(device: &Device, report: &GpuReport, polls: &[&Poll]) -> Vec<Lane> {
-    let mut lanes: Vec<Lane> =
-        polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| of_call(poll)).collect();
-    lanes.extend(of_fields(device, polls));
-    lanes.extend(report.rings.iter().filter_map(of_ring));
-    lanes.extend(of_gpm(device, report));
-    lanes.extend(integrated(&lanes));
-    lanes
-}
-
-fn of_call(poll: &Poll) -> Option<Lane> {
-    let answered: Vec<_> = poll.sensors.iter().filter(|sensor| sensor.polls > 0).collect();
-    let metrics: Vec<Metric> = answered.iter().map(|sensor| sensor.metric).collect();
-    let (cadence, because) = wanted(answered.iter().filter_map(|sensor| sensor.period()).min(), &metrics)?;
-    Some(Lane { metrics, cadence, cost: poll.cost(), because })
-}
-
-/// Half of the period in whole ms, or the catalogue's cadence.
-fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, Because)> {
-    let usual = metrics.iter().map(|metric| metric.info().cadence.as_nanos() as u64).min()?;
-    Some(match period {
-        Some(period) => (((period / 2 + MS / 2) / MS).max(1) * MS, Because::Sensor),
-        None => (usual, Because::Usual),
-    })
-}
-
-/// Fields with nearly the same cadence make one batch, whose cost is measured.
-fn of_fields(device: &Device, polls: &[&Poll]) -> Vec<Lane> {
-    let sensors = polls.iter().filter(|poll| poll.call().is_none()).flat_map(|poll| &poll.sensors);
-    let mut wants: Vec<(u64, Because, Metric)> = sensors
-        .filter(|sensor| sensor.polls > 0)
-        .filter_map(|sensor| {
-            let (cadence, because) = wanted(sensor.period(), &[sensor.metric])?;
-            Some((cadence, because, sensor.metric))
-        })
-        .collect();
-    wants.sort_by_key(|want| want.0);
-    let mut lanes: Vec<Lane> = Vec::new();
-    for (cadence, because, metric) in wants {
-        match lanes.last_mut() {
-            Some(lane) if cadence * TOGETHER_OF <= lane.cadence * TOGETHER => {
-                lane.metrics.push(metric);
-                // What a sensor showed says more than what is usual.
-                lane.because = if because == Because::Sensor { because } else { lane.because };
-            }
-            _ => lanes.push(Lane { metrics: vec![metric], cadence, cost: 0, because }),
-        }
-    }
-    for lane in &mut lanes {
-        lane.cost = cost_of_fields(device, &lane.metrics);
-    }
-    lanes
-}
-
-/// The median of a few calls, ns.
-fn cost_of_fields(device: &Device, metrics: &[Metric]) -> u64 {
-    let fields = metrics.iter().filter_map(|metric| field_of(*metric));
-    let mut batch: Vec<FieldValue> = fields.map(|(field, scope)| FieldValue::new(field, scope)).collect();
-    let mut times = [0_u64; 5];
-    for time in &mut times {
-        let before = monotonic();
-        // Each of them was answered before; what counts here is the time.
-        let _ = device.field_values(&mut batch);
-        *time = monotonic() - before;
-    }
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-/// A ring is drained twice before it wraps, and no less often than usual.
-fn of_ring(ring: &super::RingReport) -> Option<Lane> {
-    let metric = ring.metric.and_then(Metric::named).filter(|_| ring.supported)?;
-    let usual = metric.info().cadence.as_nanos() as u64;
-    let half = ring.span_ms.map_or(usual, |span| ((span / 2.0) as u64).max(1) * MS);
-    let because = if half < usual { Because::Ring } else { Because::Usual };
-    Some(Lane { metrics: vec![metric], cadence: half.min(usual), cost: ring.read_ns.unwrap_or(0), because })
-}
-
-/// A GPU that does not count its energy: a sampler integrates the entries of its power ring, or polls of its power.
-fn integrated(lanes: &[Lane]) -> Option<Lane> {
-    let reads = |metric: Metric| lanes.iter().find(|lane| lane.metrics.contains(&metric));
-    let power = reads(Metric::POWER_SAMPLES).or_else(|| reads(Metric::POWER_USAGE))?;
-    let counted = reads(Metric::ENERGY).is_some();
-    (!counted).then(|| Lane { metrics: vec![Metric::ENERGY], ..power.clone() })
-}
-
-fn of_gpm(device: &Device, report: &GpuReport) -> Option<Lane> {
-    let sample = report.calls.iter().find(|call| call.name == super::calls::GPM && call.supported)?;
-    let metrics: Vec<Metric> = Metric::all().filter(|metric| matches!(metric.info().source, Source::Gpm(..))).collect();
-    let (cadence, because) = wanted(None, &metrics)?;
-    let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics).unwrap_or(0);
-    Some(Lane { metrics, cadence, cost, because })
-}
-
-/// What comparing two samples takes, ns. These are too near to each other for their numbers to be right.
-fn cost_of_gpm_report(device: &Device, metrics: &[Metric]) -> Result<u64> {
-    let asked: Vec<_> = metrics.iter().filter_map(|metric| gpm_of(*metric)).map(|(gpm, _)| gpm).collect();
-    let (mut earlier, mut later) = (device.nvml().gpm_sample()?, device.nvml().gpm_sample()?);
-    device.gpm_sample_get(&mut earlier)?;
-    device.gpm_sample_get(&mut later)?;
-    let before = monotonic();
-    let _ = GpmReport::new(&asked).between(&earlier, &later);
-    Ok(monotonic() - before)
-}
-
-/// Puts the lanes of all GPUs within the budget, and makes the plan of them.
-pub(super) fn plan(reports: &[GpuReport], lanes: &mut [Vec<Lane>]) -> Plan {
-    let lane = |lane: &Lane| schedule::Lane { wanted: lane.cadence, cost: lane.cost, cadence: lane.cadence };
-    let mut shares: Vec<schedule::Lane> = lanes.iter().flatten().map(lane).collect();
-    schedule::balance(&mut shares, PLANNED * BUDGET);
-    for (lane, share) in lanes.iter_mut().flatten().zip(&shares) {
-        if share.is_stretched() {
-            (lane.cadence, lane.because) = (share.cadence.div_ceil(MS) * MS, Because::Budget);
-        }
-    }
-    let gpu = |(report, lanes): (&GpuReport, &Vec<Lane>)| GpuPlan {
-        index: report.index,
-        uuid: report.uuid.clone(),
-        share: lanes.iter().fold(0.0, |share, lane| share + lane.cost as f64 / lane.cadence as f64),
-        metrics: lanes.iter().flat_map(Lane::planned).collect(),
-    };
-    Plan { version: Plan::VERSION, budget: BUDGET, gpus: reports.iter().zip(&*lanes).map(gpu).collect() }
-}
-
-impl Lane {
-    fn planned(&self) -> impl Iterator<Item = PlannedMetric> {
-        self.metrics.iter().map(|metric| PlannedMetric {
-            metric: metric.name().to_owned(),
-            cadence_us: self.cadence / 1000,
-            cost_ns: self.cost,
-            because: self.because,
-        })
     }
 }
 
