@@ -112,7 +112,7 @@ impl Crate {
         }
         for glob in source.imports.iter().filter(|import| import.name == "*" && import.is_public) {
             let inner = self.absolute(from, &glob.path, 8)?;
-            if self.modules.get(&inner).is_some() && !self.modules.contains_key(&child(&inner, first)) {
+            if self.modules.contains_key(&inner) && !self.modules.contains_key(&child(&inner, first)) {
                 return self.definition(&inner, path, depth);
             }
         }
@@ -141,7 +141,7 @@ fn components(edges: &BTreeSet<(Module, Module)>) -> Vec<BTreeSet<String>> {
     let mut circles = BTreeSet::new();
     for (module, all) in reached.iter().filter(|(module, all)| all.contains(**module)) {
         let mutual = all.iter().filter(|other| reached.get(other).is_some_and(|back| back.contains(*module)));
-        circles.insert(mutual.map(|module| name(module)).collect());
+        circles.insert(mutual.map(name).collect());
     }
     circles.into_iter().collect()
 }
