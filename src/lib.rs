@@ -16,9 +16,6 @@
 
 #![deny(unsafe_code)]
 
-#[cfg(feature = "capi")]
-#[allow(unsafe_code, reason = "the border to C")]
-mod capi;
 mod code;
 #[allow(unsafe_code, reason = "the calls of NVML")]
 mod device;
@@ -34,6 +31,7 @@ pub mod sampler;
 mod seed;
 mod symbols;
 mod text;
+mod version;
 pub mod visible;
 
 pub use code::ReturnCode;
@@ -47,23 +45,15 @@ pub use info::{
     GpuClockInfo, GpuInfo, GpuMemoryInfo, GpuPciInfo, GpuPowerInfo, GpuProcessInfo, GpuProcessesInfo,
     GpuUtilizationInfo, Reading,
 };
+#[doc(hidden)]
+pub use nvml::fork_generation;
 pub use nvml::{InitFlags, Nvml, NvmlBuilder};
 pub use seed::{
     count_devices, count_visible_devices, devices, devices_index, get_device, nvidia_driver_version, visible_devices,
     visible_devices_index,
 };
 pub use text::{Escaped, Text, is_harmful};
-
-/// The version of this library, of the `nvml.h` that its bindings were generated from, and the commit that it was built
-/// from: `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`; a commit that is `unknown` was built outside a checkout.
-pub const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (nvml.h ",
-    env!("IGPU_NVML_HEADER_VERSION"),
-    ", commit ",
-    env!("IGPU_COMMIT"),
-    ")"
-);
+pub use version::VERSION;
 
 /// The README's examples, compiled as a test.
 #[cfg(doctest)]

@@ -31,8 +31,6 @@ use std::ffi::{CStr, c_void};
 )]
 #[rustfmt::skip]
 mod bindings;
-#[cfg(feature = "bindgen")]
-pub mod generate;
 
 pub use bindings::*;
 

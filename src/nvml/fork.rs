@@ -12,9 +12,9 @@ extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How often this process came out of a `fork` since the watch began.
+/// Returns how often this process came out of a `fork` since the first [`Nvml`](crate::Nvml) was loaded.
 #[inline]
-pub(crate) fn generation() -> u32 {
+pub fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 

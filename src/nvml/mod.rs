@@ -1,12 +1,13 @@
 //! Loading the driver's library, initialising and shutting NVML down, and what it says of the system as a whole.
 
 mod builder;
-pub(crate) mod fork;
+mod fork;
 mod handle;
 mod stride;
 
 pub(crate) use self::stride::{NARROW, WIDEST};
 pub use self::{
     builder::{InitFlags, NvmlBuilder},
+    fork::generation as fork_generation,
     handle::Nvml,
 };

@@ -186,9 +186,9 @@ impl Background {
         taken
     }
 
-    /// Takes out the records that there are now, at most so many, oldest first. Their room is given back at once, when
-    /// the iterator goes.
-    pub(crate) fn take(&mut self, most: usize) -> impl Iterator<Item = Record> + '_ {
+    /// Removes the records that there are now, at most `most`, and returns them, oldest first. They free their places in the
+    /// ring together when the iterator is dropped, also those that it did not return.
+    pub fn take(&mut self, most: usize) -> impl Iterator<Item = Record> + '_ {
         let count = self.records.slots().min(most);
         self.records.read_chunk(count).into_iter().flatten()
     }

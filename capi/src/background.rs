@@ -1,0 +1,158 @@
+use igpu::sampler::{Background, Stopped};
+
+use crate::{
+    background_state::{self, igpu_background_state},
+    failure::{Failure, Outcome, not_null},
+    guard::guarded,
+    handle::{self, Kind},
+    latest::igpu_latest,
+    record::igpu_record,
+    sized,
+    status::igpu_status,
+};
+
+/// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
+/// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told. A
+/// second thread watches it: when a call of the driver hangs, it goes on with the other GPUs in its place.
+pub struct igpu_background {
+    background: Background,
+    /// The indices of its GPUs.
+    gpus: Vec<u32>,
+    /// Whether its thread hung when it was stopped.
+    given_up: bool,
+}
+
+// SAFETY: no other type has this number.
+unsafe impl Kind for igpu_background {
+    const KIND: u8 = 4;
+}
+
+impl igpu_background {
+    pub(crate) fn new(background: Background, gpus: Vec<u32>) -> Self {
+        Self { background, gpus, given_up: false }
+    }
+
+    fn stop(&mut self) -> Outcome {
+        self.given_up |= self.background.stop() == Stopped::GivenUp;
+        let words = "the thread hangs in a call of the driver and was given up; look for Xid messages in dmesg";
+        if self.given_up { Err(Failure::Told(igpu_status::GivenUp, words)) } else { Ok(()) }
+    }
+}
+
+/// Takes the oldest record out; `IGPU_STATUS_NO_VALUE` where there is none.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_pop(
+    background: *mut igpu_background,
+    record: *mut igpu_record,
+) -> igpu_status {
+    guarded(|| {
+        let record = not_null(record)?;
+        let none = Failure::Told(igpu_status::NoValue, "there is no record at this moment");
+        let oldest = handle::change(background, |own| own.background.pop().ok_or(none))?;
+        // SAFETY: the caller's pointer is to a record.
+        unsafe { record.write(oldest.into()) };
+        Ok(())
+    })
+}
+
+/// Takes out as many records as there are, at most `capacity`, oldest first, and sets `count` to how many that were. Where
+/// that is as many as `capacity`, there may be more.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_drain(
+    background: *mut igpu_background,
+    records: *mut igpu_record,
+    capacity: usize,
+    count: *mut usize,
+) -> igpu_status {
+    guarded(|| {
+        let count = not_null(count)?;
+        let records = not_null(records)?;
+        if capacity == 0 {
+            return Err(Failure::Told(igpu_status::TooSmall, "the array has no room for a single record"));
+        }
+        let taken = handle::change(background, |own| {
+            let mut taken = 0;
+            for record in own.background.take(capacity) {
+                // SAFETY: the caller's array has room for `capacity` records, and need not hold any yet.
+                unsafe { records.add(taken).write(record.into()) };
+                taken += 1;
+            }
+            Ok(taken)
+        })?;
+        // SAFETY: the caller's pointer is to a number.
+        unsafe { count.write(taken) };
+        Ok(())
+    })
+}
+
+/// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_describe`.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_describe(
+    background: *mut igpu_background,
+    state: *mut igpu_background_state,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::change(background, |own| Ok(igpu_background_state::of(&own.background.latest())))?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(state, &filled) }
+    })
+}
+
+/// The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
+/// NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_hung(
+    background: *mut igpu_background,
+    gpus: *mut u32,
+    capacity: usize,
+    count: *mut usize,
+) -> igpu_status {
+    guarded(|| {
+        let sampler = handle::change(background, |own| Ok(own.background.latest()))?;
+        // SAFETY: the caller's pointers are to a number, and to as many as it says.
+        unsafe { background_state::hung(&sampler, gpus, capacity, count) }
+    })
+}
+
+/// Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
+/// closed by itself, before or after the sampler.
+///
+/// Never blocks; allocates. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_latest(
+    background: *mut igpu_background,
+    latest: *mut *mut igpu_latest,
+) -> igpu_status {
+    guarded(|| {
+        let latest = not_null(latest)?;
+        let reader = handle::change(background, |own| Ok(igpu_latest::new(own.background.latest(), &own.gpus)))?;
+        // SAFETY: the caller's pointer is to a place for a handle.
+        unsafe { latest.write(handle::open(reader)?) };
+        Ok(())
+    })
+}
+
+/// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
+/// `IGPU_STATUS_GIVEN_UP`. What was recorded can still be taken out after.
+///
+/// Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_stop(background: *mut igpu_background) -> igpu_status {
+    guarded(|| handle::change(background, igpu_background::stop))
+}
+
+/// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_GIVEN_UP`.
+///
+/// Blocks: up to 100 ms; may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_close(background: *mut igpu_background) -> igpu_status {
+    guarded(|| handle::close(background)?.map_or(Ok(()), |mut own| own.stop()))
+}

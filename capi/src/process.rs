@@ -1,0 +1,124 @@
+use std::ffi::c_char;
+
+use igpu::{
+    GpuProcessInfo, ProcessKind,
+    process::{Owner, ProcReader},
+};
+
+use crate::{driver::IGPU_NONE, failure::Failure, gpu::number, guard::guarded, sized, status::igpu_status, text::text};
+
+/// What a process does on a GPU. One that does two of these stands in the list twice.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub enum igpu_process_kind {
+    /// It computes.
+    Compute = 0,
+    /// It draws.
+    Graphics = 1,
+    /// It computes through MPS.
+    Mps = 2,
+}
+
+/// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_NONE`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct igpu_process {
+    /// `sizeof(igpu_process)`
+    pub size: usize,
+    /// The process id as the driver counts.
+    pub pid: u32,
+    /// What it does.
+    pub kind: igpu_process_kind,
+    /// Device memory that it holds, whole MiB.
+    pub memory: f64,
+    /// When it was started: seconds since the epoch, UTC.
+    pub create_time: f64,
+    /// The parent's pid.
+    pub parent_pid: u32,
+    /// The MIG GPU instance that it runs in.
+    pub gpu_instance: u32,
+    /// The MIG compute instance that it runs in.
+    pub compute_instance: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Its name.
+    pub name: [c_char; 72],
+    /// The name of its user, or the uid as text.
+    pub user: [c_char; 40],
+    /// The parent's name.
+    pub parent_name: [c_char; 72],
+}
+
+/// Who owns a process, as far as `/proc` tells.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct igpu_owner {
+    /// `sizeof(igpu_owner)`
+    pub size: usize,
+    /// The number of its user.
+    pub uid: u32,
+    /// The parent's pid.
+    pub parent_pid: u32,
+    /// When it was started: seconds since the epoch, UTC.
+    pub create_time: f64,
+    /// Its name.
+    pub name: [c_char; 72],
+    /// The name of its user, or the uid as text.
+    pub user: [c_char; 40],
+    /// The parent's name.
+    pub parent_name: [c_char; 72],
+}
+
+/// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_VALUE`
+/// where there is no such process. A user whom only a server knows is a number until a snapshot was made.
+///
+/// Blocks: reads `/proc`. Allocates. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_process_owner(pid: u32, owner: *mut igpu_owner) -> igpu_status {
+    guarded(|| {
+        let mut found = Owner::default();
+        ProcReader::new().owner(pid, &mut found);
+        if found == Owner::default() {
+            return Err(Failure::Told(igpu_status::NoValue, "there is no such process, or /proc does not tell of it"));
+        }
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(owner, &igpu_owner::new(&found)) }
+    })
+}
+
+impl igpu_process {
+    pub(crate) fn new(process: &GpuProcessInfo) -> Self {
+        Self {
+            size: 0,
+            pid: process.pid,
+            kind: match process.kind {
+                ProcessKind::Compute => igpu_process_kind::Compute,
+                ProcessKind::Graphics => igpu_process_kind::Graphics,
+                ProcessKind::Mps => igpu_process_kind::Mps,
+            },
+            memory: number(process.gpu_memory.map(|mib| mib as f64)),
+            create_time: number(process.create_time),
+            parent_pid: process.parent_pid.unwrap_or(IGPU_NONE),
+            gpu_instance: process.gpu_instance_id.unwrap_or(IGPU_NONE),
+            compute_instance: process.compute_instance_id.unwrap_or(IGPU_NONE),
+            reserved: 0,
+            name: text(process.name.as_deref()),
+            user: text(process.user.as_deref()),
+            parent_name: text(process.parent_name.as_deref()),
+        }
+    }
+}
+
+impl igpu_owner {
+    pub(crate) fn new(owner: &Owner) -> Self {
+        Self {
+            size: 0,
+            uid: owner.uid.unwrap_or(IGPU_NONE),
+            parent_pid: owner.parent_pid.unwrap_or(IGPU_NONE),
+            create_time: number(owner.create_time),
+            name: text(owner.name.as_deref()),
+            user: text(owner.user.as_deref()),
+            parent_name: text(owner.parent_name.as_deref()),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use igpu::metric::Metric;
+
+use crate::{
+    failure::{Failure, Outcome},
+    gpu::igpu_gpu,
+    guard::guarded,
+    handle, metric,
+    process::{igpu_owner, igpu_process},
+    record::igpu_record,
+    sampler::{igpu_sampler, told},
+    sized, snapshot,
+    status::igpu_status,
+};
+
+/// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
+/// none, and `igpu_sampler_reason` tells why.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_latest(
+    sampler: *mut igpu_sampler,
+    gpu: u32,
+    metric: u32,
+    record: *mut igpu_record,
+) -> igpu_status {
+    let latest = |own: &igpu_sampler| {
+        let metric = own.sampled(gpu, metric)?;
+        let none = Failure::Told(igpu_status::NoValue, "the metric has no value; igpu_sampler_reason tells why");
+        own.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
+    };
+    // SAFETY: the caller's pointer is to a record.
+    guarded(|| unsafe { told(sampler, record, latest) })
+}
+
+/// Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
+/// `IGPU_STATUS_OK` where it was read.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_reason(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
+    guarded(|| {
+        handle::change(sampler, |own| {
+            let metric = own.sampled(gpu, metric)?;
+            own.sampler.frame().reason(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
+        })
+    })
+}
+
+/// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_VALUE`
+/// while that is unknown, as it stays for a signal that does not change.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_period(
+    sampler: *mut igpu_sampler,
+    gpu: u32,
+    metric: u32,
+    period: *mut u64,
+) -> igpu_status {
+    let of = |own: &igpu_sampler| {
+        let period = own.sampler.frame().period(gpu, own.sampled(gpu, metric)?);
+        nanoseconds(period, "the values have not yet shown how often the sensor refreshes")
+    };
+    // SAFETY: the caller's pointer is to a number.
+    guarded(|| unsafe { told(sampler, period, of) })
+}
+
+/// How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_cadence(
+    sampler: *mut igpu_sampler,
+    gpu: u32,
+    metric: u32,
+    cadence: *mut u64,
+) -> igpu_status {
+    let of = |own: &igpu_sampler| {
+        nanoseconds(own.sampler.frame().cadence(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
+    };
+    // SAFETY: the caller's pointer is to a number.
+    guarded(|| unsafe { told(sampler, cadence, of) })
+}
+
+/// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
+/// With a background sampler see `igpu_process_owner`.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_owner(
+    sampler: *mut igpu_sampler,
+    pid: u32,
+    owner: *mut igpu_owner,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::change(sampler, |own| {
+            let unknown = Failure::Told(igpu_status::NoValue, "the process is in no process list that was read");
+            own.sampler.frame().owner(pid).map(igpu_owner::new).ok_or(unknown)
+        })?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(owner, &filled) }
+    })
+}
+
+/// The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
+/// `IGPU_SAMPLER_GPU_INFO`.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_gpu(sampler: *mut igpu_sampler, place: u32, gpu: *mut igpu_gpu) -> igpu_status {
+    guarded(|| {
+        let filled =
+            handle::change(sampler, |own| Ok(igpu_gpu::new(snapshot::at(own.sampler.frame().infos(), place)?)))?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(gpu, &filled) }
+    })
+}
+
+/// A process of the GPU at a place, as `igpu_snapshot_process`.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_process(
+    sampler: *mut igpu_sampler,
+    place: u32,
+    number: u32,
+    process: *mut igpu_process,
+) -> igpu_status {
+    guarded(|| {
+        let filled = handle::change(sampler, |own| {
+            snapshot::process_of(snapshot::at(own.sampler.frame().infos(), place)?, number)
+        })?;
+        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        unsafe { sized::write(process, &filled) }
+    })
+}
+
+impl igpu_sampler {
+    /// The metric of this number, if it is sampled of this GPU: a metric that is sampled has a cadence.
+    fn sampled(&self, gpu: u32, number: u32) -> Outcome<Metric> {
+        let metric = metric::at(number)?;
+        if !self.gpus.contains(&gpu) {
+            return Err(Failure::Told(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
+        }
+        let not_sampled = "the metric is not sampled; name it in the options of the sampler";
+        let sampled = self.sampler.frame().cadence(gpu, metric).map(|_| metric);
+        sampled.ok_or(Failure::Told(igpu_status::NoSuchMetric, not_sampled))
+    }
+}
+
+fn nanoseconds(time: Option<Duration>, missing: &'static str) -> Outcome<u64> {
+    let time = time.ok_or(Failure::Told(igpu_status::NoValue, missing))?;
+    Ok(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,92 @@
+use igpu::Reading;
+
+/// A reading of a GPU: what one call of the driver gives.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub enum igpu_reading {
+    /// `name`
+    Name = 0,
+    /// `serial`
+    Serial = 1,
+    /// `uuid`
+    Uuid = 2,
+    /// `bios`
+    Bios = 3,
+    /// The four of `memory`.
+    Memory = 4,
+    /// `utilization_gpu` and `utilization_memory`
+    Utilization = 5,
+    /// `fan`
+    Fan = 6,
+    /// `temperature`
+    Temperature = 7,
+    /// `performance`
+    Performance = 8,
+    /// The texts of `pci`.
+    Pci = 9,
+    /// `pcie_generation`
+    PcieGeneration = 10,
+    /// `pcie_width`
+    PcieWidth = 11,
+    /// `pcie_max_generation`
+    PcieMaxGeneration = 12,
+    /// `pcie_max_width`
+    PcieMaxWidth = 13,
+    /// `clock_graphics`
+    ClockGraphics = 14,
+    /// `clock_sm`
+    ClockSm = 15,
+    /// `clock_memory`
+    ClockMemory = 16,
+    /// `clock_max_graphics`
+    ClockMaxGraphics = 17,
+    /// `clock_max_sm`
+    ClockMaxSm = 18,
+    /// `clock_max_memory`
+    ClockMaxMemory = 19,
+    /// `power_management`
+    PowerManagement = 20,
+    /// `power`
+    Power = 21,
+    /// `power_limit`
+    PowerLimit = 22,
+    /// `power_min_limit` and `power_max_limit`
+    PowerLimitConstraints = 23,
+    /// The processes that compute.
+    ComputeProcesses = 24,
+    /// The processes that draw.
+    GraphicsProcesses = 25,
+    /// The processes that compute through MPS.
+    MpsProcesses = 26,
+}
+
+/// The readings in the order of `igpu_reading`.
+pub(crate) const READINGS: [(igpu_reading, Reading); 27] = [
+    (igpu_reading::Name, Reading::Name),
+    (igpu_reading::Serial, Reading::Serial),
+    (igpu_reading::Uuid, Reading::Uuid),
+    (igpu_reading::Bios, Reading::Bios),
+    (igpu_reading::Memory, Reading::Memory),
+    (igpu_reading::Utilization, Reading::Utilization),
+    (igpu_reading::Fan, Reading::Fan),
+    (igpu_reading::Temperature, Reading::Temperature),
+    (igpu_reading::Performance, Reading::Performance),
+    (igpu_reading::Pci, Reading::Pci),
+    (igpu_reading::PcieGeneration, Reading::CurrentLinkGen),
+    (igpu_reading::PcieWidth, Reading::CurrentLinkWidth),
+    (igpu_reading::PcieMaxGeneration, Reading::MaxLinkGen),
+    (igpu_reading::PcieMaxWidth, Reading::MaxLinkWidth),
+    (igpu_reading::ClockGraphics, Reading::ClockGraphics),
+    (igpu_reading::ClockSm, Reading::ClockSm),
+    (igpu_reading::ClockMemory, Reading::ClockMemory),
+    (igpu_reading::ClockMaxGraphics, Reading::MaxClockGraphics),
+    (igpu_reading::ClockMaxSm, Reading::MaxClockSm),
+    (igpu_reading::ClockMaxMemory, Reading::MaxClockMemory),
+    (igpu_reading::PowerManagement, Reading::PowerManagement),
+    (igpu_reading::Power, Reading::PowerDraw),
+    (igpu_reading::PowerLimit, Reading::PowerLimit),
+    (igpu_reading::PowerLimitConstraints, Reading::PowerLimitConstraints),
+    (igpu_reading::ComputeProcesses, Reading::ComputeProcesses),
+    (igpu_reading::GraphicsProcesses, Reading::GraphicsProcesses),
+    (igpu_reading::MpsProcesses, Reading::MpsProcesses),
+];

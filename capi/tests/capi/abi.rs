@@ -1,0 +1,76 @@
+//! The ABI, kept in `abi.txt`: exported names with their signatures, the numbers of constants, sizes and offsets of structs.
+//!
+//! Where this fails, look at the difference. New lines are an addition, and fine: `IGPU_UPDATE_ABI=1 cargo test -p igpu-capi
+//! --test capi abi` writes the file anew. A line that changed or went breaks programs that exist: undo it, or give the library
+//! another soname (`build.rs`, `scripts/install-capi`).
+#![cfg(target_pointer_width = "64")]
+
+use std::{fmt::Write as _, fs, process::Command};
+
+use crate::tools::{Library, compiler, include, package_root, run, scratch};
+
+#[test]
+fn the_abi_is_as_it_was() {
+    let header = fs::read_to_string(include().join("igpu.h")).unwrap();
+    let exported =
+        run(Command::new("nm").args(["-D", "--defined-only"]).arg(Library::Built.folder().join("libigpu.so")));
+    let mut names: Vec<&str> = exported.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    names.sort_unstable();
+    let signatures = signatures(&header);
+    let mut abi = String::new();
+    for name in &names {
+        let signature = signatures.iter().find(|signature| signature.contains(&format!("{name}(")));
+        writeln!(abi, "{}", signature.unwrap_or_else(|| panic!("{name} is exported and not in the header"))).unwrap();
+    }
+    assert_eq!(names.len(), signatures.len(), "the header has functions that are not exported");
+    abi += &numbers(&header);
+    let file = package_root().join("tests/abi.txt");
+    if std::env::var_os("IGPU_UPDATE_ABI").is_some() {
+        fs::write(&file, &abi).unwrap();
+    }
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    let gone: Vec<&str> = kept.lines().filter(|line| !abi.lines().any(|other| other == *line)).collect();
+    let new: Vec<&str> = abi.lines().filter(|line| !kept.lines().any(|other| other == *line)).collect();
+    assert!(abi == kept, "the ABI differs from tests/abi.txt\ngone or changed: {gone:#?}\nnew: {new:#?}");
+}
+
+/// The functions of the header, a line each.
+fn signatures(header: &str) -> Vec<String> {
+    let is_code = |line: &&str| !["//", "/*", "*", "#", "extern"].iter().any(|start| line.starts_with(start));
+    let code: Vec<&str> = header.lines().map(str::trim).filter(is_code).collect();
+    let statements = code.join(" ");
+    let words = statements.split(';').map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    words.filter(|text| text.contains("(") && !text.starts_with("typedef")).map(|text| text + ";").collect()
+}
+
+/// Sizes, offsets and constants, as a C compiler finds them.
+fn numbers(header: &str) -> String {
+    let mut program = String::from("#include <igpu.h>\n#include <stdio.h>\nint main(void) {\n");
+    let mut print = |what: &str, value: &str| {
+        writeln!(program, "    printf(\"%s %llu\\n\", \"{what}\", (unsigned long long)({value}));").unwrap();
+    };
+    let mut fields = Vec::new();
+    for line in header.lines().map(str::trim) {
+        if let Some((name, _)) = line.strip_prefix("#define ").and_then(|rest| rest.split_once(' ')) {
+            print(name, name);
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| name.starts_with("IGPU_")) {
+            print(name, name);
+        } else if line.starts_with("typedef struct {") {
+            fields.clear();
+        } else if let Some(name) = line.strip_prefix("} igpu_").and_then(|rest| rest.strip_suffix(';')) {
+            print(&format!("sizeof(igpu_{name})"), &format!("sizeof(igpu_{name})"));
+            for field in fields.drain(..) {
+                let field: String = field;
+                print(&format!("igpu_{name}.{field}"), &format!("offsetof(igpu_{name}, {field})"));
+            }
+        } else if line.ends_with(';') && !line.starts_with("//") && !line.contains('(') && line.contains(' ') {
+            let declared = line.trim_end_matches(';').split('[').next().unwrap_or_default();
+            fields.push(declared.rsplit([' ', '*']).next().unwrap_or_default().to_owned());
+        }
+    }
+    program += "    return 0;\n}\n";
+    let (source, binary) = (scratch().join("abi.c"), scratch().join("abi"));
+    fs::write(&source, program).unwrap();
+    run(compiler(false).arg(&source).arg("-I").arg(include()).arg("-o").arg(&binary));
+    run(&mut Command::new(&binary))
+}

@@ -1,0 +1,91 @@
+//! What `scripts/install-capi` installs, and what the libraries show of themselves.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::tools::{
+    WARNINGS, Way, compiler, driver, execute, package, package_root, prefix, run, scratch, target, workspace,
+};
+
+#[test]
+#[ignore = "installs the library with its own profile, and needs pkg-config"]
+fn what_is_installed_is_whole() {
+    let mut found = files(prefix(), prefix());
+    found.sort();
+    let lib = ["lib/libigpu.a", "lib/libigpu.so", "lib/libigpu.so.0", "lib/libigpu.so.0.2.0", "lib/pkgconfig/igpu.pc"];
+    assert_eq!(found, [&["include/igpu.h"], &lib[..]].concat());
+    let dynamic = run(Command::new("readelf").arg("-d").arg(prefix().join("lib/libigpu.so")));
+    assert!(dynamic.contains("Library soname: [libigpu.so.0]") && dynamic.contains("NODELETE"), "{dynamic}");
+    assert_eq!(package(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
+    let size = fs::metadata(prefix().join("lib/libigpu.so")).unwrap().len();
+    assert!(size < 1 << 20, "the shared library has {size} bytes");
+}
+
+#[test]
+#[ignore = "installs the library with its own profile, and needs pkg-config"]
+fn a_packager_installs_somewhere_else() {
+    let staged = scratch().join("staged");
+    let _ = fs::remove_dir_all(&staged);
+    let mut script = Command::new(workspace().join("scripts/install-capi"));
+    // Cargo's colours are not in the way of what it says.
+    script.env("CARGO_TERM_COLOR", "always").env("CARGO_TARGET_DIR", target());
+    run(script.arg("/opt/some & where").env("DESTDIR", &staged));
+    let lib = staged.join("opt/some & where/lib");
+    let package = fs::read_to_string(lib.join("pkgconfig/igpu.pc")).unwrap();
+    assert!(package.starts_with("prefix=/opt/some & where\n"), "{package}");
+    assert!(!package.contains('@'), "{package}");
+    let private = package.lines().find_map(|line| line.strip_prefix("Libs.private: ")).unwrap_or_default();
+    assert!(private.split(' ').any(|library| library == "-lgcc_s"), "{package}");
+    assert!(lib.join("libigpu.so.0").exists());
+    let mut flags = Command::new("pkg-config");
+    let flags = run(flags.args(["--cflags", "igpu"]).env("PKG_CONFIG_PATH", lib.join("pkgconfig")));
+    assert_eq!(flags.trim(), r"-I/opt/some\ \&\ where/include");
+}
+
+#[test]
+#[ignore = "installs the library with its own profile, and needs pkg-config"]
+fn the_static_library_shows_our_names_only() {
+    let archive = prefix().join("lib/libigpu.a");
+    let shown = names(Command::new("nm").args(["-g", "--defined-only"]).arg(&archive));
+    assert_eq!(shown, names(Command::new("nm").args(["-D", "--defined-only"]).arg(prefix().join("lib/libigpu.so"))));
+    // Nothing of the simulator is in either.
+    for library in [archive, prefix().join("lib/libigpu.so")] {
+        let bytes = fs::read(library).unwrap();
+        assert!(!bytes.windows(8).any(|part| part == b"nvml-sim" || part == b"nvml_sim"));
+    }
+}
+
+#[test]
+#[ignore = "installs the library with its own profile, and needs pkg-config"]
+fn a_program_is_linked_with_the_static_library() {
+    let program = scratch().join("static");
+    let mut command = compiler(false);
+    command.args(WARNINGS).arg(package_root().join("examples/snapshot.c")).arg(prefix().join("lib/libigpu.a"));
+    let all = package(&["--cflags", "--libs", "--static"]);
+    command.args(all.split_whitespace().filter(|flag| *flag != "-ligpu"));
+    run(command.args(["-Wl,--gc-sections", "-o"]).arg(&program));
+    assert!(!run(Command::new("readelf").arg("-d").arg(&program)).contains("libigpu"));
+    let library = driver().join("libnvidia-ml.so.1");
+    let printed = execute(&program, Way::Plain, &[], &[("IGPU_NVML_LIBRARY", library.as_os_str())]);
+    assert!(
+        printed.starts_with("0 GeForce GTX 1080 Ti: 122.23 W, 44 % busy, 10799 MiB used, 2 processes\n"),
+        "{printed}"
+    );
+}
+
+/// The names that `nm` lists, in their order.
+fn names(command: &mut Command) -> Vec<String> {
+    let listed = run(command);
+    let mut names: Vec<String> =
+        listed.lines().filter_map(|line| line.rsplit_once(' ')).map(|(_, name)| name.to_owned()).collect();
+    names.sort();
+    assert!(names.len() > 30 && names.iter().all(|name| name.starts_with("igpu_")), "{names:?}");
+    names
+}
+
+fn files(folder: &Path, from: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let inner = |path: std::path::PathBuf| {
+        if path.is_dir() { files(&path, from) } else { vec![path.strip_prefix(from).unwrap().display().to_string()] }
+    };
+    entries.flat_map(inner).collect()
+}

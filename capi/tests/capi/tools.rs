@@ -1,0 +1,233 @@
+//! What the tests share: the library as cargo built it and as it is installed, the simulated driver, and compilers.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// The folder of this package.
+pub fn package_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder of the workspace.
+pub fn workspace() -> &'static Path {
+    package_root().parent().expect("a folder above")
+}
+
+/// A folder of these tests' own, in Cargo's target folder.
+pub fn scratch() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi");
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Runs a command, which has to succeed; what it printed.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Whether this machine has a tool; where not, a sentence says what is left out.
+pub fn has(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("there is no {tool} here: what needs it is left out");
+    }
+    found
+}
+
+/// The library that a program is linked with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Library {
+    /// What cargo built beside these tests.
+    Built,
+    /// What `scripts/install-capi` installed.
+    Installed,
+}
+
+impl Library {
+    /// The folder of `libigpu.so`.
+    pub fn folder(self) -> PathBuf {
+        match self {
+            Self::Built => built().to_owned(),
+            Self::Installed => prefix().join("lib"),
+        }
+    }
+}
+
+/// A folder with the names by which programs find the library that cargo built: cargo has but one name for it.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let program = std::env::current_exe().expect("this program");
+        let library = program.with_file_name("libigpu_capi.so");
+        let folder = scratch().join("built");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        for name in ["libigpu.so", "libigpu.so.0"] {
+            std::os::unix::fs::symlink(&library, folder.join(name)).expect("a link");
+        }
+        folder
+    })
+}
+
+/// The prefix that the library is installed under, once for all tests.
+pub fn prefix() -> &'static Path {
+    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let prefix = scratch().join("prefix");
+        let _ = fs::remove_dir_all(&prefix);
+        let mut script = Command::new(workspace().join("scripts/install-capi"));
+        run(script.arg(&prefix).env("CARGO_TARGET_DIR", target()));
+        prefix
+    })
+}
+
+/// Cargo's target folder, which these tests' own folder `tmp` is in.
+pub fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder above")
+}
+
+/// The folder of a simulated driver, whose scenario NVML_SIM_SCENARIO chooses.
+pub fn driver() -> &'static Path {
+    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
+    DRIVER.get_or_init(|| {
+        let folder = scratch().join("driver");
+        let scenario = nvml_sim::Scenario::named("workstation").expect("the scenario");
+        nvml_sim::install(&folder, &scenario, &nvml_sim::built_library().expect("the simulator")).expect("the driver");
+        folder
+    })
+}
+
+/// How a program is built and run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    Plain,
+    Valgrind,
+    AddressSanitizer,
+}
+
+/// Compiles a program of this package, and links it with the library. The simulated driver is linked into it too, so that
+/// a program can steer it, and it stays loaded until leaks are looked for. `None` where the compiler has no such sanitizer.
+pub fn compile(source: &str, library: Library, way: Way) -> Option<PathBuf> {
+    let sanitized = way == Way::AddressSanitizer;
+    let source = package_root().join(source);
+    let folder = scratch().join(format!("{library:?}{}", if sanitized { "-asan" } else { "" }));
+    fs::create_dir_all(&folder).expect("a folder");
+    let program = folder.join(source.file_stem().expect("a name"));
+    let mut command = compiler(source.extension().is_some_and(|extension| extension == "cpp"));
+    if sanitized {
+        command.arg("-fsanitize=address");
+        if !has_address_sanitizer() {
+            return None;
+        }
+    }
+    let rpath = |folder: &Path| format!("-Wl,-rpath,{}", folder.display());
+    command.args(WARNINGS).args(["-O1", "-g", "-rdynamic", "-pthread"]).arg(&source);
+    // A program that opens the library itself is not linked with it.
+    command.arg("-Wl,--as-needed");
+    match library {
+        Library::Built => {
+            command.arg("-I").arg(include()).arg("-L").arg(library.folder()).arg("-ligpu");
+        }
+        Library::Installed => {
+            command.args(package(&["--cflags", "--libs"]).split_whitespace());
+        }
+    }
+    command.arg("-Wl,--no-as-needed").arg(nvml_sim::built_library().expect("the simulator"));
+    run(command.args([rpath(&library.folder()), rpath(driver())]).args(["-ldl", "-lm", "-o"]).arg(&program));
+    Some(program)
+}
+
+/// The folder of the header.
+pub fn include() -> PathBuf {
+    package_root().join("include")
+}
+
+pub const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+pub fn compiler(cpp: bool) -> Command {
+    let (variable, usual, standard) = if cpp { ("CXX", "c++", "-std=c++17") } else { ("CC", "cc", "-std=c11") };
+    let mut command = Command::new(std::env::var_os(variable).unwrap_or(usual.into()));
+    command.arg(standard);
+    command
+}
+
+/// Whether the compiler has AddressSanitizer; where not, a sentence says what is left out.
+fn has_address_sanitizer() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let source = scratch().join("empty.c");
+        fs::write(&source, "int main(void) { return 0; }\n").expect("a file");
+        let done =
+            compiler(false).arg("-fsanitize=address").arg(&source).arg("-o").arg(scratch().join("empty")).output();
+        let has = done.is_ok_and(|output| output.status.success());
+        if !has {
+            eprintln!("the compiler has no AddressSanitizer here: what needs it is left out");
+        }
+        has
+    })
+}
+
+/// What pkg-config says of the installed library.
+pub fn package(arguments: &[&str]) -> String {
+    run(Command::new("pkg-config").args(arguments).arg("igpu").env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")))
+}
+
+/// Runs a program on the simulated driver; what it printed.
+#[track_caller]
+pub fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str, &OsStr)]) -> String {
+    let suppressions = |file: &str| workspace().join(file).display().to_string();
+    let mut command = match way {
+        Way::Valgrind => {
+            let mut valgrind = Command::new("valgrind");
+            // A child leaves what was its parent's as it lies.
+            let leaks = if program.ends_with("forked") { "no" } else { "full" };
+            valgrind.arg(format!("--leak-check={leaks}"));
+            valgrind.args(["--quiet", "--error-exitcode=99", "--show-leak-kinds=definite"]);
+            valgrind.args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"]);
+            // Threads take turns, so that one that counts in a loop does not hold up the sampler's.
+            valgrind.arg("--fair-sched=try");
+            valgrind.arg(format!("--suppressions={}", suppressions("scripts/valgrind.supp"))).arg(program);
+            valgrind
+        }
+        Way::Plain | Way::AddressSanitizer => Command::new(program),
+    };
+    for name in ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"] {
+        command.env_remove(name);
+    }
+    let leaks = format!("suppressions={}:print_suppressions=0", suppressions("capi/tests/programs/leaks.supp"));
+    command.env("IGPU_NVML_LIBRARY", driver().join("libnvidia-ml.so.1")).env("NVML_SIM_SCENARIO", "workstation");
+    command.env("LSAN_OPTIONS", leaks).env("IGPU_TEST_SLOW", if way == Way::Plain { "" } else { "1" });
+    run(command.args(arguments).envs(variables.iter().copied()))
+}
+
+/// Builds and runs a program on the library as cargo built it; what it printed.
+#[track_caller]
+pub fn on_built(source: &str, arguments: &[&str]) -> String {
+    let program = compile(source, Library::Built, Way::Plain).expect("the program");
+    execute(&program, Way::Plain, arguments, &[])
+}
+
+/// Builds and runs a program on the installed library in each way that this machine has; hands what it printed over.
+#[track_caller]
+pub fn on_installed(source: &str, arguments: &[&str], look: impl Fn(&str)) {
+    for way in [Way::Plain, Way::Valgrind, Way::AddressSanitizer] {
+        if way == Way::Valgrind && !has("valgrind") {
+            continue;
+        }
+        if let Some(program) = compile(source, Library::Installed, way) {
+            look(&execute(&program, way, arguments, &[]));
+        }
+    }
+}

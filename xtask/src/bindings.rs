@@ -1,0 +1,187 @@
+//! Makes `bindings.rs` of an `nvml.h`.
+//!
+//! bindgen writes types, constants and `extern "C"` declarations. The declarations are turned into one table of
+//! function pointers, `Functions`, because the library is loaded at run time and any name may be absent from it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
+
+use quote::quote;
+use syn::{File, ForeignItem, ForeignItemFn, Item, UseTree};
+
+/// Returns the text of `nvml-sys/src/bindings.rs` for the header that `NVML_HEADER` names.
+pub fn generate(root: &Path) -> Result<String, String> {
+    let header = std::env::var_os("NVML_HEADER").ok_or("set NVML_HEADER to the nvml.h that nvml.pin names")?;
+    let header = Path::new(&header);
+    let source = read(header)?;
+    let pin = read(&root.join("nvml-sys/nvml.pin"))?;
+    let version = pin.lines().find_map(|line| line.strip_prefix("version = ")).ok_or("nvml.pin names no version")?;
+    let raw = bindgen::Builder::default()
+        .header(header.to_string_lossy())
+        // Without this the header renames `nvmlInit` to `nvmlInit_v2` and hides the old entry points.
+        .clang_arg("-DNVML_NO_UNVERSIONED_FUNC_DEFS")
+        .allowlist_item("nvml.*|NVML.*|INVALID_GPU_INSTANCE.*|MAX_CLK_DOMAINS")
+        .default_enum_style(bindgen::EnumVariation::NewType { is_bitfield: false, is_global: true })
+        .prepend_enum_name(false)
+        .generate_comments(false)
+        .derive_default(true)
+        .derive_debug(true)
+        .layout_tests(true)
+        .merge_extern_blocks(true)
+        .formatter(bindgen::Formatter::None)
+        .disable_header_comment()
+        .generate()
+        .map_err(|e| format!("bindgen refused {}: {e}", header.display()))?
+        .to_string();
+    let mut file: File = syn::parse_str(&raw).map_err(|e| format!("bindgen's output does not parse: {e}"))?;
+    let functions = take_functions(&mut file);
+    file.items.extend(table(&functions)?);
+    let macros = macros(&source, &file)?;
+    file.items.extend(macros);
+    file.items.push(syn::parse_quote! {
+        /// The version of the package that the `nvml.h` of these bindings is from.
+        pub const HEADER_VERSION: &str = #version;
+    });
+    Ok(format!("{}{}", heading(&source)?, prettyplease::unparse(&file)))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}
+
+/// Removes the `extern` blocks and gives their functions, in the header's order.
+fn take_functions(file: &mut File) -> Vec<ForeignItemFn> {
+    let mut functions = Vec::new();
+    file.items.retain(|item| {
+        let Item::ForeignMod(block) = item else {
+            return true;
+        };
+        functions.extend(block.items.iter().filter_map(|item| match item {
+            ForeignItem::Fn(function) => Some(function.clone()),
+            _ => None,
+        }));
+        false
+    });
+    functions
+}
+
+/// The table of function pointers, its filling from a resolver, and the list of names.
+fn table(functions: &[ForeignItemFn]) -> Result<Vec<Item>, String> {
+    let count = functions.len();
+    let names: Vec<_> = functions.iter().map(|f| &f.sig.ident).collect();
+    let c_names: Vec<_> = names
+        .iter()
+        .map(|name| syn::LitCStr::new(&std::ffi::CString::new(name.to_string()).unwrap_or_default(), name.span()))
+        .collect();
+    let types: Vec<_> = functions
+        .iter()
+        .map(|f| {
+            let (inputs, output) = (&f.sig.inputs, &f.sig.output);
+            quote! { unsafe extern "C" fn(#inputs) #output }
+        })
+        .collect();
+    let tokens = quote! {
+        /// All functions of the header, by name; `None` is one that the driver lacks.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct Functions { #(pub #names: Option<#types>,)* }
+        /// The names of all functions, in the header's order.
+        pub const NAMES: [&::std::ffi::CStr; #count] = [#(#c_names),*];
+        impl Functions {
+            /// Fills the table with what `resolve` gives for each name; null is a function that is absent.
+            ///
+            /// # Safety
+            /// Each address must be null, or that of a function with the header's signature for the name, and stay valid
+            /// as long as the table's pointers are called.
+            pub unsafe fn from_resolver(mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void) -> Self {
+                // SAFETY: (of what is generated) the caller vouches for each address, as the documentation above asks.
+                Self { #(#names: unsafe { crate::function(resolve(#c_names)) },)* }
+            }
+        }
+    };
+    syn::parse2::<File>(tokens).map(|file| file.items).map_err(|e| format!("the table of functions: {e}"))
+}
+
+/// What the header defines by macro in terms of its own names, which bindgen leaves out: the versions of structs
+/// (`NVML_STRUCT_VERSION(Memory, 2)`), other names for a constant or a type, and sums of flags.
+fn macros(source: &str, file: &File) -> Result<Vec<Item>, String> {
+    let mut text = String::new();
+    let mut known: HashMap<String, String> = file.items.iter().filter_map(constant).collect();
+    let types: HashSet<String> = file.items.iter().filter_map(type_name).collect();
+    for line in source.replace("\\\n", " ").lines() {
+        let Some(rest) = line.strip_prefix("#define ") else {
+            continue;
+        };
+        let Some((name, value)) = rest.trim().split_once(char::is_whitespace) else {
+            continue;
+        };
+        let value = value.split("//!<").next().unwrap_or_default().trim();
+        if known.contains_key(name) || types.contains(name) {
+            continue;
+        }
+        if let Some(version) = struct_version(value) {
+            let _ = writeln!(text, "pub const {name}: ::std::os::raw::c_uint = {version};");
+        } else if let Some(ty) = known.get(value).cloned() {
+            let _ = writeln!(text, "pub const {name}: {ty} = {value};");
+            known.insert(name.to_owned(), ty);
+        } else if types.contains(value) {
+            let _ = writeln!(text, "pub type {name} = {value};");
+        } else if let Some(flags) = sum_of_flags(value, &known) {
+            let _ = writeln!(text, "pub const {name}: u64 = {flags};");
+            known.insert(name.to_owned(), "u64".to_owned());
+        }
+    }
+    syn::parse_str::<File>(&text).map(|file| file.items).map_err(|e| format!("the header's macros: {e}"))
+}
+
+fn constant(item: &Item) -> Option<(String, String)> {
+    let Item::Const(constant) = item else {
+        return None;
+    };
+    let ty = &constant.ty;
+    (constant.ident != "_").then(|| (constant.ident.to_string(), quote!(#ty).to_string()))
+}
+
+fn type_name(item: &Item) -> Option<String> {
+    match item {
+        Item::Type(alias) => Some(alias.ident.to_string()),
+        Item::Struct(item) => Some(item.ident.to_string()),
+        Item::Use(item) => renamed(&item.tree),
+        _ => None,
+    }
+}
+
+/// The new name in bindgen's `pub use self::nvmlReturn_enum as nvmlReturn_t`.
+fn renamed(tree: &UseTree) -> Option<String> {
+    match tree {
+        UseTree::Path(path) => renamed(&path.tree),
+        UseTree::Rename(rename) => Some(rename.rename.to_string()),
+        _ => None,
+    }
+}
+
+fn struct_version(value: &str) -> Option<String> {
+    let (inner, _) = value.strip_prefix("NVML_STRUCT_VERSION(")?.split_once(')')?;
+    let (data, version) = inner.split_once(',')?;
+    let (data, version) = (data.trim(), version.trim());
+    Some(format!("crate::struct_version::<nvml{data}_v{version}_t>({version})"))
+}
+
+fn sum_of_flags(value: &str, known: &HashMap<String, String>) -> Option<String> {
+    let names = value.strip_prefix('(')?.strip_suffix(')')?.split('|').map(str::trim);
+    let terms: Option<Vec<_>> = names.map(|name| known.contains_key(name).then(|| format!("{name} as u64"))).collect();
+    terms.map(|terms| terms.join(" | "))
+}
+
+/// The notice that the header asks every user of it to keep, and a word on where the file comes from.
+fn heading(source: &str) -> Result<String, String> {
+    let notice = source.split_once("*/").map(|(first, _)| first).filter(|first| first.contains("NOTICE TO USER"));
+    let notice = notice.ok_or("the header no longer starts with its notice to users")?;
+    Ok(format!(
+        "// Generated by `xtask bindings` from the header that `nvml.pin` names. Not edited by hand.\n\
+         // The notice of that header:\n{notice}*/\n\n"
+    ))
+}

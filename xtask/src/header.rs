@@ -1,0 +1,39 @@
+//! Makes `igpu.h` of the sources of the C library.
+
+use std::path::Path;
+
+/// Returns the text of `capi/include/igpu.h`.
+pub fn generate(root: &Path) -> Result<String, String> {
+    let capi = root.join("capi");
+    let config = cbindgen::Config::from_file(capi.join("cbindgen.toml"))?;
+    let builder = cbindgen::Builder::new().with_config(config).with_src(capi.join("src/lib.rs"));
+    let header = builder.generate().map_err(|error| format!("cbindgen: {error}"))?;
+    let mut text = Vec::new();
+    header.write(&mut text);
+    String::from_utf8(text).map(|text| tidied(&text)).map_err(|error| format!("cbindgen: {error}"))
+}
+
+/// cbindgen leaves empty lines, and gives each parameter a line where all would fit into one.
+fn tidied(text: &str) -> String {
+    let mut tidy = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.is_empty() && tidy.ends_with("\n\n") {
+            continue;
+        }
+        tidy += line;
+        let is_function = line.starts_with("igpu_status ") && line.ends_with(',');
+        let parameters: Vec<&str> = if is_function {
+            std::iter::from_fn(|| lines.next_if(|next| next.starts_with(' '))).collect()
+        } else {
+            vec![]
+        };
+        let one_line = parameters.iter().map(|parameter| parameter.trim_start().len() + 1).sum::<usize>();
+        for parameter in &parameters {
+            let fits = line.len() + one_line <= 120;
+            tidy += &if fits { format!(" {}", parameter.trim_start()) } else { format!("\n{parameter}") };
+        }
+        tidy.push('\n');
+    }
+    tidy
+}

@@ -1,0 +1,64 @@
+//! Writes the files that are generated and checked in, or compares them with their sources:
+//!
+//! ```sh
+//! cargo run -p xtask --features header -- header [--check]
+//! cargo run -p xtask --features bindings -- bindings [--check]
+//! ```
+//!
+//! Each generator is a feature, so that an ordinary build compiles neither.
+
+#[cfg(feature = "bindings")]
+mod bindings;
+#[cfg(feature = "header")]
+mod header;
+
+use std::{fs, path::Path, process::ExitCode};
+
+const USAGE: &str = "usage: cargo run -p xtask --features GENERATOR -- GENERATOR [--check]
+  GENERATOR  bindings: nvml-sys/src/bindings.rs (set NVML_HEADER to the nvml.h that nvml-sys/nvml.pin names)
+             header: capi/include/igpu.h
+  --check    compare, and fail on a difference";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (generator, check) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [generator] => (generator, false),
+        [generator, "--check"] => (generator, true),
+        _ => ("", false),
+    };
+    let done = match generator {
+        #[cfg(feature = "bindings")]
+        "bindings" => bindings::generate(root()).and_then(|text| put("nvml-sys/src/bindings.rs", &text, check)),
+        #[cfg(feature = "header")]
+        "header" => header::generate(root()).and_then(|text| put("capi/include/igpu.h", &text, check)),
+        _ => Err(USAGE.to_owned()),
+    };
+    done.map_or_else(
+        |error| {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+/// Returns the folder of the workspace.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Writes a file of the workspace, or compares it with what should be in it.
+#[cfg_attr(not(any(feature = "bindings", feature = "header")), expect(dead_code, reason = "no generator is compiled"))]
+fn put(file: &str, fresh: &str, check: bool) -> Result<(), String> {
+    let path = root().join(file);
+    if !check {
+        return fs::write(path, fresh).map_err(|error| format!("{file} cannot be written: {error}"));
+    }
+    let current = fs::read_to_string(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    if current == fresh {
+        println!("{file} is what its sources give");
+        return Ok(());
+    }
+    let same = current.lines().zip(fresh.lines()).take_while(|(current, fresh)| current == fresh).count();
+    Err(format!("{file} is not what its sources give, first at line {}; run this without --check", same + 1))
+}
