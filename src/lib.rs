@@ -12,7 +12,7 @@
 //! | [`visible`] | `visible` | the rules of `CUDA_VISIBLE_DEVICES` |
 //! | [`Device`] | `device` | one method for one call of NVML |
 //! | [`Nvml`] | `nvml` | loading, initialising, what the driver says of the system |
-//! | [`nvml_sys`] | package `nvml-sys` | `nvml.h` as it is |
+//! | [`nvml_sys`] | package `igpu-nvml-sys` | `nvml.h` as it is |
 
 #![deny(unsafe_code)]
 
