@@ -240,13 +240,25 @@ fn owners_are_read_without_allocating() {
     let calls = allocations(|| {
         for _ in 0..20 {
             read(&mut reader);
-            reader.refresh();
             read(&mut nowhere);
-            nowhere.refresh();
         }
     });
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(named >= 40, "nothing was read: {named}");
     assert_eq!(calls, 0);
+}
+
+#[test]
+fn boot_time_is_read_once() {
+    let first = ProcReader::new();
+    let mut later = None;
+    // The path of the tree. Reading the file `stat` allocates more.
+    assert_eq!(allocations(|| later = Some(ProcReader::new())), 1);
+    let start = |reader: Option<ProcReader>| {
+        let mut owner = Owner::default();
+        reader.unwrap().owner(std::process::id(), &mut owner);
+        owner.create_time.unwrap()
+    };
+    assert_eq!(start(later), start(Some(first)));
 }

@@ -1,6 +1,6 @@
 //! Owners of processes that stay: looked up once, then found without a system call.
 
-use super::{Owner, ProcReader};
+use super::{owner::Owner, reader::ProcReader};
 
 /// Owners by pid, for lists of processes that are read again and again.
 ///

@@ -45,13 +45,6 @@ pub fn real_uid(data: &[u8]) -> Option<u32> {
     fields.next().map(|_| uid)
 }
 
-/// The boot time in seconds since the epoch if this line of `/proc/stat` is `btime`, else `None`.
-pub fn btime(line: &[u8]) -> Option<u64> {
-    let mut fields = words(line);
-    (fields.next()? == b"btime").then_some(())?;
-    number(fields.next()?)
-}
-
 /// The name and uid in one line of `/etc/passwd`; `None` for comments, NIS markers (`+`, `-`) and broken lines.
 pub fn passwd(line: &[u8]) -> Option<(&[u8], u32)> {
     let mut fields = line.trim_ascii_start().split(|&byte| byte == b':');

@@ -1,21 +1,21 @@
 //! Names of users by uid: one cache for the whole process.
-#![allow(unsafe_code, reason = "getpwuid_r")]
 
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use arrayvec::{ArrayString, ArrayVec};
+use nix::errno::Errno;
+use nix::unistd::{Uid, User};
 
-use super::read::{File, lines};
-use super::{parse, text};
+use super::io::RawFile;
+use super::name::text;
+use super::parse;
 
 type UserName = ArrayString<32>;
 
 /// How many uids are remembered: more than run GPU processes on one machine.
 const SLOTS: usize = 64;
-/// The largest entry of a user database that is waited for: a name with kilobytes of comment is no name to show.
-const ENTRY_BYTES: usize = 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Answer {
@@ -89,9 +89,9 @@ pub(super) fn user_name(uid: u32) -> UserName {
 
 /// The first entry with this uid, as the C library takes it.
 fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
-    let file = File::open(path)?;
+    let file = RawFile::open(path)?;
     let mut found = None;
-    lines(&file, |line| {
+    file.each_line(|line| {
         found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| text(entry.0));
         found.is_some()
     });
@@ -153,28 +153,16 @@ fn patiently() -> Option<MutexGuard<'static, Cache>> {
     None
 }
 
-/// What the C library says about `uid`; `None` where it could not find out.
+/// Looks `uid` up with getpwuid_r; `None` where the C library could not find out.
 fn ask_system(uid: u32) -> Option<Answer> {
-    let mut buffer = vec![0_u8; 1024];
     loop {
-        // SAFETY: all zero (null pointers, zeros) is a value of the plain C struct `passwd`.
-        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = std::ptr::null_mut();
-        // SAFETY: all pointers are valid for the call, and the buffer is writable for the length given.
-        let code = unsafe { libc::getpwuid_r(uid, &mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &mut found) };
-        match code {
-            0 if found.is_null() || entry.pw_name.is_null() => return Some(Answer::Nameless),
-            0 => {
-                // SAFETY: on success the name is a C string inside `buffer`, which outlives this use.
-                let name = unsafe { CStr::from_ptr(entry.pw_name) };
-                return Some(Answer::Known(text(name.to_bytes())));
-            }
-            libc::EINTR => {}
-            libc::ERANGE if buffer.len() < ENTRY_BYTES => buffer.resize(buffer.len() * 2, 0),
-            // What C libraries answer for "no such user", besides 0 (getpwuid_r(3) lists them).
-            libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => return Some(Answer::Nameless),
-            _ => return None,
-        }
+        return match User::from_uid(Uid::from_raw(uid)) {
+            Ok(Some(user)) => Some(Answer::Known(text(user.name.as_bytes()))),
+            // What C libraries answer for "no such user", besides success (getpwuid_r(3) lists them).
+            Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(Answer::Nameless),
+            Err(Errno::EINTR) => continue,
+            Err(_) => None,
+        };
     }
 }
 

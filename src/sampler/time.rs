@@ -1,8 +1,16 @@
 //! The clocks that the sampler reads: two functions, so that a test can put a stepped clock in their place.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use rustix::{
+    thread::{clock_nanosleep_absolute, set_current_timer_slack},
+    time::{ClockId, Timespec, clock_gettime},
 };
 
 use super::series::Stamp;
@@ -25,38 +33,30 @@ impl Default for Clocks {
 /// Nanoseconds of `CLOCK_MONOTONIC`: what [`Record::at`](super::Record::at) counts in. About 20 ns, no system call.
 #[must_use]
 pub fn monotonic() -> u64 {
-    read(libc::CLOCK_MONOTONIC)
+    read(ClockId::Monotonic)
 }
 
 fn wall_us() -> u64 {
-    read(libc::CLOCK_REALTIME) / 1000
+    read(ClockId::Realtime) / 1000
 }
 
-#[allow(unsafe_code, reason = "std gives no number for an instant")]
-fn read(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live timespec; both clocks exist on every Linux, so that it cannot fail.
-    unsafe { libc::clock_gettime(clock, &mut time) };
+fn read(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Sleeps until the monotonic clock shows `deadline`, or a little later.
-#[allow(unsafe_code, reason = "std cannot sleep until an instant")]
 pub(super) fn sleep_until(deadline: u64) {
-    let time = libc::timespec {
-        tv_sec: (deadline / 1_000_000_000) as libc::time_t,
-        tv_nsec: (deadline % 1_000_000_000) as libc::c_long,
-    };
-    // SAFETY: the pointer is to a live timespec; nothing is written back for an absolute time. A signal ends the sleep
-    // early, which the caller's loop takes for what it is.
-    unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, std::ptr::null_mut()) };
+    let seconds = (deadline / 1_000_000_000) as i64;
+    let time = Timespec { tv_sec: seconds, tv_nsec: (deadline % 1_000_000_000) as _ };
+    // A signal ends the sleep early, which the caller's loop takes for what it is.
+    let _ = clock_nanosleep_absolute(ClockId::Monotonic, &time);
 }
 
 /// Has the kernel wake this thread when it asked for it, and not up to 50 µs later.
-#[allow(unsafe_code, reason = "std has no timer slack")]
 pub(super) fn sharpen_timers() {
-    // SAFETY: the call takes a number, changes this thread alone, and does no harm when it fails.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+    // It changes this thread alone, and does no harm when it fails.
+    let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
 
 /// Times driver calls: one reading of the clock between each two, because the end of one is the beginning of the next.

@@ -6,11 +6,18 @@ use igpu::process::{Owner, ProcReader};
 
 use crate::support::FakeProc;
 
+/// A whole file `stat` of a machine that was booted then.
+fn booted(seconds: u64) -> Vec<u8> {
+    let interrupts = "0 ".repeat(100_000);
+    let text = format!("cpu 1 2 3 4\ncpu0 1 2 3 4\nintr {interrupts}\nctxt 5\nbtime {seconds}\nprocesses 6\n");
+    text.into_bytes()
+}
+
 #[test]
 fn a_fake_tree() {
     let tree = FakeProc::new("tree");
     let stat = |comm: &str, ppid: u32, start: u64| format!("7 ({comm}) S {ppid}{} {start} 0 0\n", " 1".repeat(17));
-    tree.write("stat", format!("cpu 1 2\nintr {}\nbtime 1000\n", "0 ".repeat(100_000)).as_bytes());
+    tree.write("stat", &booted(1000));
     tree.write("10/stat", stat("child", 11, 500).as_bytes());
     tree.write("10/status", b"Name:\tchild\nUid:\t4294967290\t1\t2\t3\nGid:\t9\n");
     tree.write("11/stat", stat("kworker/u8:3-events_power_efficient", 0, 500).as_bytes());
@@ -32,7 +39,7 @@ fn a_fake_tree() {
     assert_eq!((found.parent_pid, found.parent_name), (Some(11), None));
 
     // The clock was stepped; then the file is gone.
-    tree.write("stat", b"btime 2000\n");
+    tree.write("stat", &booted(2000));
     reader.refresh();
     reader.owner(10, &mut found);
     assert_eq!(found.create_time.map(f64::trunc), Some(2005.0));

@@ -46,7 +46,6 @@ proptest! {
     fn no_parser_panics(data in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse::stat(&data);
         let _ = parse::real_uid(&data);
-        let _ = parse::btime(&data);
         let _ = parse::passwd(&data);
         let mut argv0 = parse::Argv0::default();
         argv0.feed(&data);

@@ -1,0 +1,115 @@
+//! Reads owners from `/proc`.
+
+use std::path::Path;
+
+use arrayvec::ArrayString;
+
+use super::boot;
+use super::io::ProcRoot;
+use super::name::process_name;
+use super::owner::Owner;
+use super::parse;
+use super::users::user_name;
+
+/// The longest `/proc/PID/stat` there is: 52 numbers of at most 20 digits and a name of at most 64 bytes.
+const STAT_BYTES: usize = 2048;
+/// `Uid:` is the ninth line of `/proc/PID/status`; before it stand short numbers and the name.
+const STATUS_BYTES: usize = 1024;
+
+/// Reads owners from `/proc`. Made once; reading them allocates nothing and keeps no descriptor open.
+#[derive(Clone, Debug)]
+pub struct ProcReader {
+    root: ProcRoot,
+    ticks_per_second: f64,
+    boot_time: Option<f64>,
+}
+
+impl Default for ProcReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ProcReader {
+    /// A reader of `/proc`. The boot time is read once for the process; [`ProcReader::refresh`] reads it again.
+    pub fn new() -> Self {
+        let mut reader = Self::without_boot_time(boot::PROC.as_ref());
+        reader.boot_time = boot::last_known().map(|seconds| seconds as f64);
+        if reader.boot_time.is_none() {
+            reader.refresh();
+        }
+        reader
+    }
+
+    /// A reader of another tree of the shape of `/proc`: the host's, mounted into a container, or a test's. Reads its
+    /// boot time, as [`ProcReader::refresh`] does.
+    ///
+    /// A tree that does not exist is no error: every field it is asked for is `None`.
+    pub fn with_root(root: impl AsRef<Path>) -> Self {
+        let mut reader = Self::without_boot_time(root.as_ref());
+        reader.refresh();
+        reader
+    }
+
+    fn without_boot_time(root: &Path) -> Self {
+        let ticks_per_second = procfs::ticks_per_second() as f64;
+        Self { root: ProcRoot::new(root), ticks_per_second, boot_time: None }
+    }
+
+    /// Reads the boot time (`btime` of `/proc/stat`, whole seconds since the epoch) again, for this reader and for those
+    /// that [`ProcReader::new`] makes later.
+    ///
+    /// The kernel derives it from the wall clock, so it shifts when that is stepped or slewed by NTP, and with it every
+    /// `create_time`. It is kept from one call to the next because `/proc/stat` is slow to make on large machines (it
+    /// sums all interrupt counters of all CPUs, which can take a millisecond): call this every minute or so, off the
+    /// sampling path. It allocates. Where the file cannot be read the last known value stays.
+    pub fn refresh(&mut self) {
+        if let Some(seconds) = boot::read_boot_time(&mut self.root) {
+            // Exact: seconds since the epoch stay far below 2^53.
+            self.boot_time = Some(seconds as f64);
+        }
+    }
+
+    /// Fills `into` with what `/proc` tells about `pid`; every field is set anew, to `None` where it is not known.
+    ///
+    /// Never fails, never allocates. All files are opened under one descriptor of `/proc/PID`, so the fields cannot mix
+    /// two processes that had the same pid one after the other; a process that ends in between leaves later fields
+    /// `None`.
+    pub fn owner(&mut self, pid: u32, into: &mut Owner) {
+        *into = Owner::default();
+        let Some(process) = self.root.process(pid) else { return };
+        let mut buffer = [0; STAT_BYTES];
+        if let Some(stat) = process.open(c"stat").and_then(|file| parse::stat(file.read(&mut buffer))) {
+            into.name = Some(process_name(&process, stat.comm));
+            into.create_time = self.boot_time.map(|boot| stat.start_time as f64 / self.ticks_per_second + boot);
+            if stat.ppid != 0 {
+                into.parent_pid = Some(stat.ppid);
+                into.parent_name = self.parent_name(stat.ppid, stat.start_time);
+            }
+        }
+        let mut buffer = [0; STATUS_BYTES];
+        if let Some(uid) = process.open(c"status").and_then(|file| parse::real_uid(file.read(&mut buffer))) {
+            into.uid = Some(uid);
+            into.user = Some(user_name(uid));
+        }
+    }
+
+    /// When the process was started, in clock ticks since boot (field 22 of `/proc/PID/stat`); `None` where it is gone
+    /// or not readable.
+    ///
+    /// The pid and this number together name a process: a pid alone is given again to later ones. Costs a third of
+    /// [`ProcReader::owner`].
+    pub fn start_time_ticks(&mut self, pid: u32) -> Option<u64> {
+        let process = self.root.process(pid)?;
+        let mut buffer = [0; STAT_BYTES];
+        parse::stat(process.open(c"stat")?.read(&mut buffer)).map(|stat| stat.start_time)
+    }
+
+    fn parent_name(&mut self, ppid: u32, child_start: u64) -> Option<ArrayString<64>> {
+        let parent = self.root.process(ppid)?;
+        let mut buffer = [0; STAT_BYTES];
+        let stat = parse::stat(parent.open(c"stat")?.read(&mut buffer))?;
+        // No parent is younger than its child: this one got the pid after the parent had ended.
+        (stat.start_time <= child_start).then(|| process_name(&parent, stat.comm))
+    }
+}
