@@ -23,10 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use igpu::{
-    process::ProcReader,
-    sampler::{LatestReader, monotonic},
-};
+use igpu::sampler::{LatestReader, monotonic};
 use igpu_recording::{Clock, Item, event};
 use nix::libc;
 
@@ -131,7 +128,7 @@ fn wait(signals: &Signals, child: Child) -> u8 {
 fn handle(came: Came, child: Option<Child>) -> bool {
     let Some(child) = child else { return came.is_request() };
     // `kill 0` in the command's tree reaches igpu too, and has reached the command.
-    let from_outside = |sender| !processes::descends(&mut ProcReader::new(), sender, child.pid);
+    let from_outside = |sender| !processes::descends(sender, child.pid);
     if came.is_request() && came.sender.map_or_else(|| came.is_for_leader(), from_outside) {
         came.pass_on(child.pid);
     }

@@ -19,6 +19,7 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl},
     time::{ClockId, clock_gettime},
+    unistd::gethostname,
 };
 
 use super::{
@@ -160,14 +161,14 @@ pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
 }
 
 fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = gethostname().ok().and_then(|host| host.into_string().ok());
     let mut gpus: Vec<Gpu> = indices.iter().map(|index| gpu(nvml, *index)).collect();
     gpus.sort_by_key(|gpu| gpu.index);
     let words = args.command.iter().map(|word| word.to_string_lossy().into_owned());
     Header {
         igpu_version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_unix_nano: None,
-        host: host.map(|host| host.trim_end().to_owned()).filter(|host| !host.is_empty()),
+        host: host.filter(|host| !host.is_empty()),
         driver_version: nvml.driver_version().ok().map(|version| version.to_string()),
         command: args.has_command().then(|| words.collect()),
         rate_hz: args.rate.hz(),

@@ -12,7 +12,7 @@ use igpu_recording::{Item, Process, event};
 /// A process that is in none of so many readings of the list is gone.
 const READINGS: f64 = 2.5;
 /// Generations to look back at the most, should `/proc` go round in a circle.
-const GENERATIONS: u32 = 100;
+const GENERATIONS: usize = 100;
 
 /// The processes on all GPUs.
 pub struct Processes {
@@ -82,23 +82,21 @@ impl Processes {
             name: owner.name.map(|name| name.to_string()),
             user: owner.user.map(|user| user.to_string()),
             create_time: owner.create_time,
-            of_command: self.command.is_some_and(|command| descends(&mut self.reader, pid, command)),
+            of_command: self.command.is_some_and(|command| descends(pid, command)),
         }
     }
 }
 
 /// Whether a process is this command or was started by it, directly or not. Orphans of the command's are this program's
 /// children, which has no other.
-pub fn descends(reader: &mut ProcReader, pid: u32, command: u32) -> bool {
+pub fn descends(pid: u32, command: u32) -> bool {
     let own = std::process::id();
-    let (mut at, mut owner) = (pid, Owner::default());
-    for _ in 0..GENERATIONS {
-        if at == command || at == own {
-            return pid != own;
-        }
-        reader.owner(at, &mut owner);
-        let Some(parent) = owner.parent_pid else { return false };
-        at = parent;
-    }
-    false
+    let mut ancestors = std::iter::successors(Some(pid), |pid| parent(*pid)).take(GENERATIONS);
+    pid != own && ancestors.any(|pid| pid == command || pid == own)
+}
+
+/// Returns the pid of the parent, as long as the process is there.
+fn parent(pid: u32) -> Option<u32> {
+    let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+    u32::try_from(process.stat().ok()?.ppid).ok()
 }

@@ -11,6 +11,7 @@ use nix::{
     },
     unistd::{Pid, getpid, getsid},
 };
+use procfs::process::Process;
 
 /// What ends a recording without a command.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
@@ -79,11 +80,9 @@ impl Signals {
     }
 }
 
-/// The signals that this program ignores, as the kernel tells: a bit each.
+/// Returns the signals that this program ignores, a bit each: `SigIgn` of `/proc/self/status`.
 fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+    Process::myself().and_then(|process| process.status()).map_or(0, |status| status.sigign)
 }
 
 fn contains(set: u64, signal: Signal) -> bool {
