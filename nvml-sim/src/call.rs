@@ -128,9 +128,9 @@ pub(crate) const fn code(number: u32) -> nvmlReturn_t {
     nvml_sys::nvmlReturn_enum(number)
 }
 
-/// Sleeps on the real clock, whatever the simulated one does.
+/// Takes so long.
 pub(crate) fn sleep_us(us: u64) {
-    std::thread::sleep(std::time::Duration::from_micros(us));
+    clock::sleep(us.saturating_mul(1000));
 }
 
 /// Handles are numbers, not addresses, so that a wild one is refused instead of read: mark, GPU, instance.

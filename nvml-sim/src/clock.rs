@@ -1,6 +1,9 @@
 //! The simulated time: the real one since the start, or one that a test steps.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// Nanoseconds since the start, while stepped; `REAL` while the real clock runs.
 static STEPPED: AtomicU64 = AtomicU64::new(REAL);
@@ -8,6 +11,9 @@ static STEPPED: AtomicU64 = AtomicU64::new(REAL);
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
 /// CLOCK_REALTIME at the simulated time 0, in microseconds.
 static EPOCH_US: AtomicU64 = AtomicU64::new(STEPPED_EPOCH_US);
+
+/// Whether calls step the clock by what they take, while it is stepped.
+static STEPPED_BY_CALLS: AtomicBool = AtomicBool::new(false);
 
 const REAL: u64 = u64::MAX;
 /// What the wall clock shows at the simulated time 0 while the clock is stepped: the same in every run.
@@ -36,10 +42,31 @@ pub(crate) fn wall_us(ns: u64) -> u64 {
     epoch + ns / 1000
 }
 
-/// Keeps the caller's processor busy for so long on the real clock, whatever the simulated one does: a sleep would last
-/// 50 µs and more, and make a system call.
+/// From now on, while the clock is stepped, calls step it by what they take instead of waiting on the real one.
+pub(crate) fn let_calls_step(wanted: bool) {
+    STEPPED_BY_CALLS.store(wanted, Relaxed);
+}
+
+/// Steps the clock by what a call takes, where calls do that.
+fn is_stepped_by(ns: u64) -> bool {
+    let steps = STEPPED_BY_CALLS.load(Relaxed) && STEPPED.load(Relaxed) != REAL;
+    if steps {
+        step(ns);
+    }
+    steps
+}
+
+/// Sleeps for so long on the real clock, unless calls step the simulated one.
+pub(crate) fn sleep(ns: u64) {
+    if !is_stepped_by(ns) {
+        std::thread::sleep(Duration::from_nanos(ns));
+    }
+}
+
+/// Keeps the caller's processor busy for so long on the real clock, unless calls step the simulated one: a sleep would
+/// last 50 µs and more, and make a system call.
 pub(crate) fn spend(ns: u64) {
-    if ns > 0 {
+    if ns > 0 && !is_stepped_by(ns) {
         let end = read(libc::CLOCK_MONOTONIC).saturating_add(ns);
         while read(libc::CLOCK_MONOTONIC) < end {
             std::hint::spin_loop();

@@ -1,4 +1,5 @@
-//! The simulated driver of the sampler's tests, in this process and with a clock that stands until it is stepped.
+//! The simulated driver of the sampler's tests, in this process and with a clock that stands until a test steps it, or a
+//! call by what it takes.
 
 use std::{
     ffi::{CStr, c_void},
@@ -31,7 +32,7 @@ pub struct Stage {
 
 pub fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
     let turn = turn();
-    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ frozen_at_s = 0 }}\n{toml}")).unwrap();
+    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ stepped_from_s = 0 }}\n{toml}")).unwrap();
     nvml_sim::start(&scenario);
     // SAFETY: the simulator's functions, and those that a test puts in their place, have the signatures of nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();

@@ -133,10 +133,10 @@ impl Scenario {
         if ![16, 24, 32].contains(&driver.process_stride) {
             return Err(ScenarioError("driver.process_stride must be 16, 24 or 32".into()));
         }
-        if let model::Clock::Frozen(at) = driver.clock
+        if let model::Clock::Frozen(at) | model::Clock::Stepped(at) = driver.clock
             && !(0.0..1e9).contains(&at)
         {
-            return Err(ScenarioError("driver.clock: frozen_at_s must be seconds from 0".into()));
+            return Err(ScenarioError("driver.clock: where it stands must be seconds from 0".into()));
         }
         for (pattern, us) in &driver.cost_us {
             check_function("driver.cost_us", pattern)?;

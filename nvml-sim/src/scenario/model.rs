@@ -67,13 +67,16 @@ impl Default for Driver {
     }
 }
 
-/// `"real"`, or `{ frozen_at_s = 0 }`: stands until a test steps it.
+/// `"real"`; `{ frozen_at_s = 0 }`: stands until a test steps it; or `{ stepped_from_s = 0 }`: stands likewise, and the
+/// time that calls take steps it, so that nothing waits.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Clock {
     Real,
     #[serde(rename = "frozen_at_s")]
     Frozen(f64),
+    #[serde(rename = "stepped_from_s")]
+    Stepped(f64),
 }
 
 #[derive(Clone, Debug, Deserialize)]
