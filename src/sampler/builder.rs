@@ -146,6 +146,11 @@ impl SamplerBuilder {
     /// until it returns, which an event tells, and the others are read on. 50 ms when this is not called, which is the
     /// shortest usual cadence, so that the others miss no deadline by it; the driver's slow calls take a few ms. In the
     /// caller's own loop it is of no effect.
+    ///
+    /// Only what the call itself takes is counted, asleep or on a processor. While its thread is ready to run and gets no
+    /// processor, because the machine is busy, or while the whole process stands still, no time is counted: on an idle
+    /// machine a call is found to hang at about this time, on a busy one later. Where the kernel does not account for it
+    /// (`/proc/self/task/*/schedstat` is missing), all of the time is counted.
     #[must_use]
     pub fn hang_after(mut self, patience: Duration) -> Self {
         self.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);

@@ -66,25 +66,25 @@ pub(super) struct Stopwatch {
     last: Arc<AtomicU64>,
     /// Nanoseconds spent in the driver.
     pub spent: u64,
-    /// A call that takes longer ends the reading: who watches has gone on with the other GPUs meanwhile.
-    patience: u64,
-    /// Whether one did since the start: no further call is to be made.
+    /// Not 0 once the watchdog has found that the call under way hangs, and another thread reads the other GPUs.
+    hung: Arc<AtomicU64>,
+    /// Whether a call since the start was found to hang: no further call is to be made.
     pub late: bool,
 }
 
 impl Stopwatch {
     pub(super) fn new(clocks: Clocks) -> Self {
-        Self { clocks, last: Arc::default(), spent: 0, patience: u64::MAX, late: false }
-    }
-
-    /// With an end of its patience.
-    pub(super) fn with_patience(clocks: Clocks, nanoseconds: u64) -> Self {
-        Self { patience: nanoseconds, ..Self::new(clocks) }
+        Self { clocks, last: Arc::default(), spent: 0, hung: Arc::default(), late: false }
     }
 
     /// When the call under way began, for those who watch from other threads: 0 while none is.
     pub(super) fn call(&self) -> Arc<AtomicU64> {
         self.last.clone()
+    }
+
+    /// What the watchdog sets, to when it found that the call under way hangs.
+    pub(super) fn hung(&self) -> Arc<AtomicU64> {
+        self.hung.clone()
     }
 
     /// Reads the clock anew: what was done since the last call was not the driver's.
@@ -118,9 +118,7 @@ impl Stopwatch {
         self.last.store(after, Relaxed);
         let length = after.saturating_sub(before);
         self.spent += length;
-        if length > self.patience {
-            self.late = true;
-        }
+        self.late |= self.hung.load(Relaxed) > 0;
         let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
         Stamp { at: before + length / 2, uncertainty }
     }

@@ -2,6 +2,8 @@
 
 mod output;
 mod reader;
+mod task;
+mod watchdog;
 mod work;
 
 use std::{
@@ -9,12 +11,12 @@ use std::{
     sync::{
         Arc, Weak,
         atomic::{
-            AtomicU64,
+            AtomicU32, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rtrb::{Consumer, RingBuffer};
@@ -23,6 +25,7 @@ pub use reader::{Key, LatestReader};
 
 use self::{
     output::Output,
+    watchdog::Watchdog,
     work::{Limits, Slot, Threads, Work},
 };
 use super::{
@@ -32,10 +35,14 @@ use super::{
     record::Records,
     time::{Clocks, Stopwatch},
 };
-use crate::{Result, metric::Metric};
+use crate::{Result, fork_generation, metric::Metric};
 
-/// How long `stop` waits for the threads before it gives them up, and `sample` for a reading.
-const PATIENCE: Duration = Duration::from_millis(80);
+/// How long a driver call may take, as the [`Watchdog`] counts, while `stop` or `sample` waits for its thread.
+const PATIENCE: u64 = 80_000_000;
+/// How often `stop` and `sample` look whether they still have to wait.
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
+/// How often they look at a call, ns. What a look is late by is not counted, so that many looks would see little.
+const LOOK_INTERVAL: u64 = 10_000_000;
 
 /// What the threads, the owner and the readers share.
 struct Shared {
@@ -48,19 +55,39 @@ struct Shared {
     wanted: AtomicU64,
     given: AtomicU64,
     gpus: Vec<GpuState>,
+    /// The freeing of the driver's memory and the shutdown of NVML, by the last thread.
+    closing: Call,
     latest: Latest,
     /// Which value stands where in `latest`.
     keys: Vec<(u32, Metric)>,
     clocks: Clocks,
+    /// The count of forks when it was made: a child with another has none of the threads.
+    forks: u32,
+}
+
+/// A driver call under way, or a reading of several of one GPU.
+#[derive(Default)]
+struct Call {
+    /// When it began; 0 while there is none.
+    since: Arc<AtomicU64>,
+    /// The thread that makes it.
+    thread: AtomicU32,
+}
+
+impl Call {
+    /// Which thread is in it since when, if one is.
+    fn under_way(&self) -> Option<(u32, u64)> {
+        let since = self.since.load(Acquire);
+        (since > 0).then(|| (self.thread.load(Relaxed), since))
+    }
 }
 
 /// What can be seen of a GPU from outside.
 struct GpuState {
     index: u16,
-    /// When the call under way began; 0 while there is none.
-    call: Arc<AtomicU64>,
-    /// When the call under way was given up; 0 while none is.
-    hung: AtomicU64,
+    call: Call,
+    /// When the call under way was found to hang; 0 while none is.
+    hung: Arc<AtomicU64>,
     /// The places of its values in `Shared::latest`.
     first_key: usize,
     end_key: usize,
@@ -80,8 +107,13 @@ impl Shared {
     /// The place of the GPU with the oldest call under way, and when that began.
     fn oldest_call(&self, of: impl Fn(&GpuState) -> bool) -> Option<(usize, u64)> {
         let calls = self.gpus.iter().enumerate().filter(|(_, gpu)| of(gpu));
-        let calls = calls.map(|(place, gpu)| (place, gpu.call.load(Relaxed)));
-        calls.filter(|(_, since)| *since > 0).min_by_key(|(_, since)| *since)
+        let calls = calls.filter_map(|(place, gpu)| gpu.call.under_way().map(|(_, since)| (place, since)));
+        calls.min_by_key(|(_, since)| *since)
+    }
+
+    /// Whether this process is a child of the one that has the threads.
+    fn is_forked(&self) -> bool {
+        fork_generation() != self.forks
     }
 
     fn lost(&self) -> u64 {
@@ -140,8 +172,7 @@ impl Sampler {
     /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
     pub fn spawn(self, records: usize) -> Result<Background> {
         let Self { gpus, budget, clocks, processes, hang_after, wake_each, .. } = self;
-        let slots: Vec<Slot> =
-            gpus.into_iter().map(|gpu| slot(gpu.on_grid(wake_each), clocks, processes, hang_after)).collect();
+        let slots: Vec<Slot> = gpus.into_iter().map(|gpu| slot(gpu.on_grid(wake_each), clocks, processes)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Output::new(shared.clone(), producer, budget);
@@ -152,9 +183,9 @@ impl Sampler {
     }
 }
 
-fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize, hang_after: u64) -> Slot {
+fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> Slot {
     let records = Records::with_capacity(gpu.room(processes) + 1);
-    Slot { gpu, records, watch: Stopwatch::with_patience(clocks, hang_after) }
+    Slot { gpu, records, watch: Stopwatch::new(clocks) }
 }
 
 fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
@@ -162,12 +193,13 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
     for Slot { gpu, watch, .. } in slots {
         let first_key = keys.len();
         keys.extend(gpu.series.iter().map(|series| (u32::from(series.gpu), series.metric)));
-        let (call, hung) = (watch.call(), AtomicU64::new(0));
-        gpus.push(GpuState { index: gpu.index(), call, hung, first_key, end_key: keys.len() });
+        let call = Call { since: watch.call(), thread: AtomicU32::new(0) };
+        gpus.push(GpuState { index: gpu.index(), call, hung: watch.hung(), first_key, end_key: keys.len() });
     }
     let [lost, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
     let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), Latest::new(keys.len()));
-    Shared { lost, beat, ticks, wanted, given, gpus, latest, keys, clocks }
+    let (closing, forks) = (Call::default(), fork_generation());
+    Shared { lost, beat, ticks, wanted, given, gpus, closing, latest, keys, clocks, forks }
 }
 
 impl Background {
@@ -220,16 +252,23 @@ impl Background {
     }
 
     /// Has everything read now, whatever is due, as [`Sampler::sample`] does, and waits for it: so that counters are right
-    /// to the end of what is measured. It takes up to 20 ms until the thread comes by, and the calls. What rests is left
-    /// out, and so is a GPU that hangs; whether the reading was made within 80 ms.
+    /// to the end of what is measured. It takes up to 20 ms until the thread comes by, and the calls; longer where the
+    /// thread does not get a processor. What rests is left out, and so is a GPU that hangs.
+    ///
+    /// Returns whether the reading was made: not when a driver call takes 80 ms, counted as
+    /// [`hang_after`](super::SamplerBuilder::hang_after) counts, when this was stopped, or in a forked child.
     pub fn sample(&self) -> bool {
-        let wanted = self.shared.wanted.fetch_add(1, AcqRel) + 1;
-        let deadline = Instant::now() + PATIENCE;
-        while self.shared.given.load(Acquire) < wanted {
-            if Instant::now() >= deadline || self.stopped.is_some() {
+        let shared = &self.shared;
+        let wanted = shared.wanted.fetch_add(1, AcqRel) + 1;
+        let mut watchdog = Watchdog::default();
+        while shared.given.load(Acquire) < wanted {
+            // Whoever leads is in one call at the most.
+            let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.under_way());
+            let hangs = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
+            if hangs || self.stopped.is_some() || shared.is_forked() {
                 return false;
             }
-            thread::sleep(Duration::from_micros(200));
+            thread::sleep(POLL_INTERVAL);
         }
         true
     }
@@ -240,8 +279,9 @@ impl Background {
         LatestReader { shared: self.shared.clone() }
     }
 
-    /// Stops the threads, within 100 ms also when one hangs in a driver call: then it is given up. What they recorded can
-    /// still be taken out after, and what the call gives when it returns too. A second time it only tells how it ended.
+    /// Stops the threads, within 100 ms also when one hangs in a driver call: then it is given up. A thread that only does
+    /// not get a processor is waited for. What they recorded can still be taken out after, and what the call gives when it
+    /// returns too. A second time it only tells how it ended.
     pub fn stop(&mut self) -> Stopped {
         let stopped = self.stopped.unwrap_or_else(|| self.wait_for_the_end());
         self.stopped = Some(stopped);
@@ -249,18 +289,30 @@ impl Background {
     }
 
     fn wait_for_the_end(&self) -> Stopped {
-        let deadline = Instant::now() + PATIENCE;
+        let shared = &self.shared;
+        let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.closing]);
+        let mut watchdogs: Vec<Watchdog> = calls().map(|_| Watchdog::default()).collect();
         while !self.threads.stop() {
-            if Instant::now() >= deadline {
+            let hangs = calls().zip(&mut watchdogs).any(|(call, watchdog)| {
+                call.under_way().is_some_and(|call| takes_too_long(watchdog, call, shared.clocks))
+            });
+            if hangs || shared.is_forked() {
                 // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
                 std::mem::forget(self.work.upgrade());
                 return Stopped::GivenUp;
             }
-            thread::sleep(Duration::from_micros(200));
+            thread::sleep(POLL_INTERVAL);
         }
         self.threads.join();
         Stopped::Ended
     }
+}
+
+/// Whether the call that a thread is in since then has taken too long to be waited for.
+fn takes_too_long(watchdog: &mut Watchdog, (thread, since): (u32, u64), clocks: Clocks) -> bool {
+    let taken = watchdog.look(thread, Some(since), (clocks.monotonic)());
+    watchdog.plan(LOOK_INTERVAL);
+    taken >= PATIENCE
 }
 
 impl Drop for Background {

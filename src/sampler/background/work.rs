@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{
-            AtomicBool,
+            AtomicBool, AtomicU32,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Shared, output::Output};
+use super::{Shared, output::Output, task::this_thread, watchdog::Watchdog};
 use crate::{
     Error, Result,
     sampler::{
@@ -30,6 +30,8 @@ use crate::{
 /// The longest that who leads sleeps at once: so soon it sees that it is to stop, beats its heart, and finds that a call
 /// that hung has returned.
 const LONGEST_SLEEP: u64 = 20_000_000;
+/// The shortest that who watches sleeps, where a call is about to be found to hang.
+const SHORTEST_LOOK: u64 = 1_000_000;
 
 /// One GPU, and what was read of it and not handed on yet.
 pub(super) struct Slot {
@@ -41,7 +43,7 @@ pub(super) struct Slot {
 /// What was asked for of the threads, in nanoseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// A call that takes longer hangs.
+    /// A call that takes longer, as the [`Watchdog`] counts, hangs.
     pub hang_after: u64,
     /// The time between two wakes at the least; 0: none.
     pub wake_each: u64,
@@ -62,6 +64,15 @@ pub(super) struct Work {
     clocks: Clocks,
     limits: Limits,
     threads: Arc<Threads>,
+    /// The thread that leads, as the kernel counts; 0 before the first.
+    leader: AtomicU32,
+}
+
+/// Who leads: which of our threads, and its number of the kernel's.
+#[derive(Clone, Copy)]
+struct Leader {
+    number: u32,
+    thread: u32,
 }
 
 /// The threads, and the word that they are to end. They alone keep [`Work`]: so the last of them shuts the driver down,
@@ -81,13 +92,18 @@ impl Work {
             clocks,
             limits,
             threads: Arc::default(),
+            leader: AtomicU32::new(0),
         }
     }
 
     /// Starts the thread that leads and the one that watches.
     pub(super) fn start(self: &Arc<Self>) -> Result<()> {
         let work = self.clone();
-        self.threads.spawn("igpu-sampler", move || work.lead(0, true))?;
+        let lead = move || {
+            work.lead(0, true);
+            work.close();
+        };
+        self.threads.spawn("igpu-sampler", lead)?;
         self.spawn_watcher(1)
     }
 
@@ -105,13 +121,29 @@ impl Work {
 
     fn spawn_watcher(self: &Arc<Self>, number: u32) -> Result<()> {
         let work = self.clone();
-        self.threads.spawn("igpu-watcher", move || work.watch(number))
+        let watch = move || {
+            work.watch(number);
+            work.close();
+        };
+        self.threads.spawn("igpu-watcher", watch)
+    }
+
+    /// The end of a thread: the last one frees the driver's memory and shuts NVML down, which may hang as any call.
+    fn close(self: Arc<Self>) {
+        let Some(work) = Arc::into_inner(self) else { return };
+        let shared = work.shared.clone();
+        shared.closing.thread.store(this_thread(), Relaxed);
+        shared.closing.since.store((shared.clocks.monotonic)(), Release);
+        drop(work);
+        shared.closing.since.store(0, Release);
     }
 
     /// Reads what is due, until it is to stop or was overtaken. While it is not watched, because there was no thread to
     /// be had, it tries to have a watcher.
     fn lead(self: &Arc<Self>, number: u32, mut is_watched: bool) {
         sharpen_timers();
+        let leader = Leader { number, thread: this_thread() };
+        self.leader.store(leader.thread, Release);
         let mut next_due = 0;
         while !self.is_to_stop() {
             is_watched = is_watched || self.spawn_watcher(number + 1).is_ok();
@@ -123,7 +155,7 @@ impl Work {
                 sleep_until(next_due.min(now + LONGEST_SLEEP));
                 continue;
             }
-            match self.tick(number, now, all) {
+            match self.tick(leader, now, all) {
                 Some(next) => next_due = self.limits.wake(next),
                 None => break,
             }
@@ -136,7 +168,7 @@ impl Work {
 
     /// Reads what is due, or all, of each GPU that no call hangs in, and gives when the next is due; `None` to who was
     /// overtaken or is to stop.
-    fn tick(&self, number: u32, now: u64, all: bool) -> Option<u64> {
+    fn tick(&self, leader: Leader, now: u64, all: bool) -> Option<u64> {
         self.balance(now);
         let (mut next_due, mut due) = (u64::MAX, false);
         for (place, slot) in self.slots.iter().enumerate() {
@@ -156,12 +188,13 @@ impl Work {
                 continue;
             }
             due |= all || gpu.next_due() <= now;
+            self.mark(place, leader);
             watch.start();
             gpu.read(now, all, watch, records);
             watch.rest();
             records.close(now);
             let mut output = self.output();
-            if output.leader != number {
+            if output.leader != leader.number {
                 // What was read stays where it is, and whoever has the output next finds it: its lock goes first.
                 drop(slot);
                 return None;
@@ -171,6 +204,13 @@ impl Work {
         }
         self.shared.ticks.fetch_add(u64::from(due), Release);
         Some(next_due)
+    }
+
+    /// Takes note of the thread that makes the calls about the GPU at this place from now on.
+    fn mark(&self, place: usize, leader: Leader) {
+        if let Some(gpu) = self.shared.gpus.get(place) {
+            gpu.call.thread.store(leader.thread, Relaxed);
+        }
     }
 
     /// Hands on what overtaken threads have left: the last thing that is done.
@@ -201,28 +241,31 @@ impl Work {
     }
 
     /// Sleeps until who leads is in a call that hangs, and takes the lead then.
-    fn watch(self: Arc<Self>, number: u32) {
+    fn watch(self: &Arc<Self>, number: u32) {
+        let mut watchdog = Watchdog::default();
         while !self.is_to_stop() {
-            let now = (self.clocks.monotonic)();
+            let leader = self.leader.load(Acquire);
             let oldest = self.shared.oldest_call(|gpu| !gpu.hangs());
-            match oldest {
-                Some((place, since)) if now.saturating_sub(since) >= self.limits.hang_after => {
-                    if self.overtake(number, place, since, now) {
-                        return self.lead(number, false);
-                    }
-                }
-                Some((_, since)) => {
-                    thread::park_timeout(Duration::from_nanos(since.saturating_add(self.limits.hang_after) - now))
-                }
-                None => thread::park_timeout(Duration::from_nanos(self.limits.hang_after)),
+            let now = (self.clocks.monotonic)();
+            let taken = watchdog.look(leader, oldest.map(|(_, since)| since), now);
+            let left = self.limits.hang_after.saturating_sub(taken);
+            if left == 0
+                && let Some((place, since)) = oldest
+                && self.overtake(number, place, since, now)
+            {
+                return self.lead(number, false);
             }
+            // Whoever is to lead may not have begun.
+            let sleep = if leader == 0 { SHORTEST_LOOK } else { left.max(SHORTEST_LOOK) };
+            watchdog.plan(sleep);
+            thread::park_timeout(Duration::from_nanos(sleep));
         }
     }
 
     /// Takes the lead from the thread that is in this call, if it still is.
     fn overtake(&self, number: u32, place: usize, since: u64, now: u64) -> bool {
         let mut output = self.output();
-        let still = self.shared.gpus.get(place).is_some_and(|gpu| gpu.call.load(Relaxed) == since);
+        let still = self.shared.gpus.get(place).is_some_and(|gpu| gpu.call.since.load(Relaxed) == since);
         if still {
             output.leader = number;
             output.hangs(place, now, now.saturating_sub(since));

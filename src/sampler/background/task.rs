@@ -1,0 +1,137 @@
+//! What the kernel's scheduler reports about a thread of this process.
+
+use std::{fs::File, os::unix::fs::FileExt as _};
+
+/// Whether a thread could use a processor at one moment, and whether it had one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It sleeps or waits for something other than a processor.
+    Blocked,
+    /// It has a processor.
+    Running,
+    /// It waits for a processor, and for how long is known only once it gets one.
+    Queued,
+}
+
+/// The scheduler's account of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub state: State,
+    /// Nanoseconds on a processor.
+    pub on_cpu: u64,
+    /// Nanoseconds of waiting for a processor, each wait counted when it ends.
+    pub queued: u64,
+}
+
+/// A thread of this process, as the kernel accounts for it.
+#[derive(Debug)]
+pub(super) struct Task {
+    thread: u32,
+    stat: File,
+    schedstat: File,
+}
+
+/// The number of the calling thread, as the kernel counts.
+#[allow(unsafe_code, reason = "std has no number of the kernel's for a thread")]
+pub(super) fn this_thread() -> u32 {
+    // SAFETY: takes nothing, and always succeeds.
+    unsafe { libc::gettid() }.unsigned_abs()
+}
+
+impl Task {
+    /// Opens the files of a thread; `None` where the kernel has none (`CONFIG_SCHED_INFO`), or no such thread.
+    pub(super) fn open(thread: u32) -> Option<Self> {
+        let open = |name| File::open(format!("/proc/self/task/{thread}/{name}")).ok();
+        let task = Self { thread, stat: open("stat")?, schedstat: open("schedstat")? };
+        task.usage().map(|_| task)
+    }
+
+    /// Reads the account, with two `pread` and two readings of a clock, and no allocation; `None` once the thread has ended.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let mut buffer = [0; 512];
+        // The state first: what a thread that is not queued has waited so far is counted by then.
+        let letter = state(read(&self.stat, &mut buffer)?)?;
+        let (earlier, on_cpu) = (cpu_time(self.thread)?, cpu_time(self.thread)?);
+        let state = match letter {
+            b'R' if on_cpu > earlier => State::Running,
+            b'R' => State::Queued,
+            _ => State::Blocked,
+        };
+        let queued = queued(read(&self.schedstat, &mut buffer)?)?;
+        Some(Usage { state, on_cpu, queued })
+    }
+}
+
+fn read<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let length = file.read_at(buffer, 0).ok()?;
+    buffer.get(..length)
+}
+
+/// The state's letter in the text of `stat`: it follows the name, which is in parentheses and may have some itself.
+fn state(stat: &[u8]) -> Option<u8> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(name_end + 2).copied()
+}
+
+/// The second number in the text of `schedstat`.
+fn queued(schedstat: &[u8]) -> Option<u64> {
+    std::str::from_utf8(schedstat).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Nanoseconds that a thread of this process was on a processor, up to now; the number in `schedstat` may be some
+/// milliseconds old.
+#[allow(unsafe_code, reason = "std has no clocks of threads")]
+fn cpu_time(thread: u32) -> Option<u64> {
+    // How Linux numbers the clocks of threads, as the C library does for `pthread_getcpuclockid`.
+    const PER_THREAD: libc::clockid_t = 4;
+    const SCHEDULER: libc::clockid_t = 2;
+    let clock = (!thread.cast_signed() << 3) | PER_THREAD | SCHEDULER;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec; a clock of no thread is an error.
+    let failed = unsafe { libc::clock_gettime(clock, &mut time) };
+    (failed == 0).then_some(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+
+    #[test]
+    fn texts_of_the_kernel_are_parsed() {
+        assert_eq!(state(b"17 (a) S (b)) R 1 17 17 0 -1 4194304 90 0"), Some(b'R'));
+        assert_eq!(state(b"17 (igpu-sampler) D 1"), Some(b'D'));
+        assert_eq!((state(b""), state(b"17 (x)")), (None, None));
+        assert_eq!(queued(b"71577190 406262196 22\n"), Some(406_262_196));
+        assert_eq!((queued(b""), queued(b"1"), queued(b"1 x 2")), (None, None, None));
+    }
+
+    #[test]
+    fn thread_states_and_times_are_seen() {
+        let Some(own) = Task::open(this_thread()) else {
+            eprintln!("left out: this kernel has no /proc/self/task/*/schedstat");
+            return;
+        };
+        let before = own.usage().unwrap();
+        assert_eq!(before.state, State::Running);
+        let after = own.usage().unwrap();
+        assert!(after.on_cpu > before.on_cpu && after.queued >= before.queued);
+
+        let ((number, thread_number), (end, ended)) = (mpsc::channel(), mpsc::channel::<()>());
+        let thread = thread::spawn(move || {
+            number.send(this_thread()).unwrap();
+            let _ = ended.recv();
+        });
+        let task = Task::open(thread_number.recv().unwrap()).unwrap();
+        while task.usage().unwrap().state != State::Blocked {
+            thread::yield_now();
+        }
+        drop(end);
+        thread.join().unwrap();
+        while task.usage().is_some() {
+            thread::yield_now();
+        }
+        assert!(Task::open(u32::MAX >> 8).is_none());
+    }
+}
