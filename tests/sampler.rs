@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use igpu::{
     metric::Metric,
-    sampler::{Clocks, Event, Flags, Record, Sampler},
+    sampler::{Clocks, Event, Flags, Record},
 };
 use nvml_sim::control::{self, Quantity};
 use stage::{SECOND, events, now, run, stage, values};
@@ -304,31 +304,52 @@ fn the_wall_clocks_step_moves_no_stamp() {
     assert!((steps[0].value - 3600.0).abs() < 0.01, "{} s", steps[0].value);
 }
 
-#[test]
-fn a_slow_call_holds_back_its_own_lane_only() {
-    // Here the clock is the real one: a latency passes really.
-    let stage = stage("[[gpu]]\nprocess = []\n[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nlatency_us = 2000\n");
-    control::real_clock();
+/// Reads the fan's speed and the temperature of one GPU each 20 ms for so long, and gives the records, and how often the
+/// two are read after.
+fn fan_and_temperature(fault: &str, seconds: f64) -> (Vec<Record>, [Option<Duration>; 2]) {
+    let stage = stage(&format!(
+        "cost_us = {{ \"nvmlDeviceGet*\" = 50 }}\n[[gpu]]\nprocess = []\nfans = [40]\n\
+         [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\n{fault}\n"
+    ));
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(20);
-    let mut sampler = Sampler::builder(&stage.nvml)
-        .metrics(&metrics)
-        .cadence(metrics[0], cadence)
-        .cadence(metrics[1], cadence)
-        .build()
-        .unwrap();
-    let mut records = Vec::new();
-    let end = igpu::sampler::monotonic() + SECOND / 2;
-    while igpu::sampler::monotonic() < end {
-        records.extend_from_slice(sampler.tick(igpu::sampler::monotonic()).records());
-        std::thread::sleep(Duration::from_millis(1));
+    let builder = metrics.iter().fold(stage.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
+    let mut sampler = builder.build().unwrap();
+    let records = run(&mut sampler, seconds);
+    (records, metrics.map(|metric| sampler.frame().cadence(0, metric)))
+}
+
+#[test]
+fn expensive_call_is_made_less_often() {
+    let (records, cadences) = fan_and_temperature("latency_us = 2000", 0.5);
+    // What the other call leaves of the budget of 1 %, and a fifth of room.
+    assert_eq!(cadences.map(|cadence| cadence.unwrap().as_millis()), [328, 20]);
+    let changes = events(&records, Event::CADENCE_CHANGED);
+    assert_eq!(changes.iter().map(Record::metric).collect::<Vec<_>>(), [Some(Metric::FAN_SPEED)]);
+    assert!((changes[0].value - 0.328).abs() < 1e-6, "{changes:?}");
+    assert_eq!(values(&records, Metric::TEMPERATURE).count(), 25);
+}
+
+#[test]
+fn single_slow_call_changes_no_interval() {
+    // A busy machine preempts the first call of all, or any other.
+    for fault in ["count = 1\nlatency_us = 50_000", "every = 20\nlatency_us = 50_000"] {
+        let (records, cadences) = fan_and_temperature(fault, 10.0);
+        assert_eq!(cadences, [Some(Duration::from_millis(20)); 2], "{fault}");
+        assert_eq!(events(&records, Event::CADENCE_CHANGED), [], "{fault}");
     }
-    let frame = sampler.frame();
-    assert!(
-        frame.cadence(0, Metric::FAN_SPEED).unwrap() >= Duration::from_millis(150),
-        "{:?}",
-        frame.cadence(0, Metric::FAN_SPEED)
-    );
-    assert_eq!(frame.cadence(0, Metric::TEMPERATURE), Some(cadence));
-    assert!(!events(&records, Event::CADENCE_CHANGED).is_empty());
+}
+
+#[test]
+fn interval_begins_with_first_reading() {
+    let stage = stage("[[gpu]]\nprocess = []\n");
+    let (metric, hour) = (Metric::TEMPERATURE, 3600 * SECOND);
+    // The machine is up for an hour in 3 s.
+    control::set_time(Duration::from_secs(3497));
+    let builder = stage.builder().metrics(&[metric]).cadence(metric, Duration::from_nanos(hour));
+    let mut sampler = builder.build().unwrap();
+    let begin = now();
+    assert_eq!(run(&mut sampler, 3599.0).len(), 1);
+    assert_eq!(sampler.next_due(), begin + hour);
+    assert_eq!(run(&mut sampler, 2.0).len(), 1);
 }

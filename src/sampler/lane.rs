@@ -60,7 +60,7 @@ pub(super) struct Lane {
     pub series: Range<usize>,
     pub work: Work,
     pub cadence: Cadence,
-    /// When it is due, in nanoseconds of the monotonic clock.
+    /// When it is due, in nanoseconds of the monotonic clock; 0 before it was read.
     pub due: u64,
     /// What one reading costs in the driver.
     pub cost: Cost,
@@ -99,8 +99,8 @@ impl Lane {
         }
     }
 
-    /// A reading took so long in the driver. Of no use where the budget does not hold the lane back; and the first of
-    /// all, when it hung, is not what the next will cost.
+    /// A reading took so long in the driver. Of no use where the budget does not hold the lane back; and one of the first,
+    /// when it hung, is not what the next will cost.
     #[inline]
     pub(super) fn took(&mut self, nanoseconds: u64, hung: bool) {
         if self.cadence != Cadence::EveryTick && !(hung && self.cost.mean() == 0) {
@@ -140,8 +140,9 @@ impl Lane {
             let interval = on_grid(interval, grid);
             return (now - now % interval).saturating_add(interval);
         }
-        // What the budget holds back costs much: all at the same moment would keep the others waiting.
-        let next = self.due.saturating_add(interval);
+        // What the budget holds back costs much: all at the same moment would keep the others waiting. Intervals count
+        // from the first reading, not from the clock's zero: the second is a whole one later.
+        let next = if self.due == 0 { now } else { self.due }.saturating_add(interval);
         match interval {
             0 => now,
             _ if next > now => next,
