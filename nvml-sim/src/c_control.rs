@@ -1,9 +1,10 @@
-//! [`crate::control`] over the C ABI, for whoever loaded the shared library. Times are nanoseconds.
+//! [`control`] over the C ABI, for whoever loaded the shared library. Times are nanoseconds.
 
-use crate::control::{self, Quantity};
-use crate::scenario::Scenario;
+use crate::symbol_hiding;
+use nvml_sim_core::control::{self, Quantity};
+use nvml_sim_core::{Scenario, ScenarioError};
 use std::ffi::{CStr, c_char, c_int};
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// `void nvml_sim_step(uint64_t ns)`
@@ -27,7 +28,7 @@ pub extern "C" fn nvml_sim_real_clock() {
 /// `uint64_t nvml_sim_now(void)`
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_now() -> u64 {
-    crate::clock::now_ns()
+    control::now().as_nanos() as u64
 }
 
 /// `uint64_t nvml_sim_wall_clock_us(void)`
@@ -85,12 +86,13 @@ pub extern "C" fn nvml_sim_reset_counters() {
 pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_char, length: usize) -> c_int {
     // SAFETY: as the caller vouches.
     let Some(scenario) = (unsafe { text(scenario) }) else { return -1 };
-    let done = catch_unwind(|| {
+    let done = attempt(|| {
         let scenario = if scenario.contains('\n') { Scenario::from_toml(scenario) } else { Scenario::load(scenario) };
-        scenario.map(|scenario| crate::start(&scenario)).map_err(|error| error.to_string())
+        nvml_sim_core::start(&scenario?);
+        symbol_hiding::apply()
     });
     // SAFETY: as the caller vouches.
-    unsafe { report(done.unwrap_or_else(|_| Err("the simulator failed".into())), error, length) }
+    unsafe { report(done, error, length) }
 }
 
 /// `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`: 0, or -1 with a sentence in `error`.
@@ -101,15 +103,21 @@ pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_c
 pub unsafe extern "C" fn nvml_sim_add_faults(toml: *const c_char, error: *mut c_char, length: usize) -> c_int {
     // SAFETY: as the caller vouches.
     let Some(toml) = (unsafe { text(toml) }) else { return -1 };
-    let done = catch_unwind(|| control::add_faults(toml).map_err(|error| error.to_string()));
+    let done = attempt(|| {
+        control::add_faults(toml)?;
+        symbol_hiding::apply()
+    });
     // SAFETY: as the caller vouches.
-    unsafe { report(done.unwrap_or_else(|_| Err("the simulator failed".into())), error, length) }
+    unsafe { report(done, error, length) }
 }
 
 /// `void nvml_sim_clear_faults(void)`
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_clear_faults() {
-    control::clear_faults();
+    let _ = attempt(|| {
+        control::clear_faults();
+        symbol_hiding::apply()
+    });
 }
 
 /// `double nvml_sim_truth(uint32_t gpu, uint32_t quantity, uint64_t at_ns)`: quantities as in [`Quantity`], from 0.
@@ -119,6 +127,11 @@ pub extern "C" fn nvml_sim_truth(gpu: u32, quantity: u32, at_ns: u64) -> f64 {
         Some(quantity) => control::truth(gpu, *quantity, Duration::from_nanos(at_ns)),
         None => f64::NAN,
     }
+}
+
+/// A panic must not cross the C ABI.
+fn attempt(change: impl FnOnce() -> Result<(), ScenarioError> + UnwindSafe) -> Result<(), ScenarioError> {
+    catch_unwind(change).unwrap_or_else(|_| Err(ScenarioError::new("the simulator failed")))
 }
 
 /// # Safety
@@ -133,8 +146,8 @@ unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
 
 /// # Safety
 /// `error` must be null or writable for `length` bytes.
-unsafe fn report(done: Result<(), String>, error: *mut c_char, length: usize) -> c_int {
-    let Err(message) = done else { return 0 };
+unsafe fn report(done: Result<(), ScenarioError>, error: *mut c_char, length: usize) -> c_int {
+    let Err(message) = done.map_err(|error| error.to_string()) else { return 0 };
     if !error.is_null() && length > 0 {
         let used = message.len().min(length - 1);
         // SAFETY: `used` and the NUL fit in `length`.

@@ -1,63 +1,13 @@
-//! The shared library for other clients, and for tests: each copy has statics, so a driver, of its own.
+//! The shared library for tests: each copy has statics, so a driver, of its own.
 
-use crate::control::Quantity;
-use crate::load::FILE;
-use crate::scenario::{Scenario, ScenarioError};
+use crate::install::{built_library, install};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
+use nvml_sim_core::control::Quantity;
+use nvml_sim_core::{Scenario, ScenarioError};
 use std::ffi::{CString, c_char, c_int};
-use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-/// What clients look for.
-const NAME: &str = "libnvidia-ml.so.1";
-
-/// The shared library that Cargo built: the newest `libnvml_sim.so` beside the running program, above it (programs
-/// under `deps/` and `examples/`) or in `deps/` there. Cargo builds it with every test, example or program that
-/// depends on this package.
-///
-/// # Errors
-/// There is none: the sentence says how to build it.
-pub fn built_library() -> Result<PathBuf, ScenarioError> {
-    let program =
-        std::env::current_exe().map_err(|error| ScenarioError::new(format!("cannot find myself: {error}")))?;
-    let mut newest: Option<(SystemTime, PathBuf)> = None;
-    for directory in program.ancestors().skip(1).take(3) {
-        for candidate in [directory.join("libnvml_sim.so"), directory.join("deps").join("libnvml_sim.so")] {
-            let Ok(made) = candidate.metadata().and_then(|metadata| metadata.modified()) else { continue };
-            if newest.as_ref().is_none_or(|(known, _)| made > *known) {
-                newest = Some((made, candidate));
-            }
-        }
-    }
-    newest.map(|found| found.1).ok_or_else(|| {
-        ScenarioError::new(format!(
-            "there is no libnvml_sim.so near {}; build it with `cargo build -p nvml-sim`",
-            program.display()
-        ))
-    })
-}
-
-/// Puts the driver into a directory: `library` (see [`built_library`]) as `libnvidia-ml.so.1` without its
-/// debug information, the scenario beside it.
-/// Any NVML client runs on it with `LD_LIBRARY_PATH` set to the directory. Gives the library's path.
-///
-/// # Errors
-/// The directory or a file in it cannot be written.
-pub fn install(directory: &Path, scenario: &Scenario, library: &Path) -> Result<PathBuf, ScenarioError> {
-    let failed = |error: std::io::Error| {
-        ScenarioError::new(format!("cannot install the driver in {}: {error}", directory.display()))
-    };
-    let path = directory.join(NAME);
-    fs::create_dir_all(directory).map_err(failed)?;
-    fs::write(directory.join(FILE), scenario.text()).map_err(failed)?;
-    // Under another name first: a program may have the old one open.
-    let fresh = directory.join(".libnvidia-ml.so.1.new");
-    crate::copy::library(library, &fresh).map_err(failed)?;
-    fs::rename(&fresh, &path).map_err(failed)?;
-    Ok(path)
-}
+use std::time::Duration;
 
 /// A driver of a test's own: a copy of the shared library in a fresh directory, loaded, its scenario in force.
 ///

@@ -1,6 +1,9 @@
 //! How a library that some program loads comes to its scenario. Each case is a process of its own, for its environment.
 
 use nvml_sys::*;
+use object::read::elf::{Dyn, ElfFile64, ProgramHeader};
+use object::{Endianness, Object, ObjectSymbol, elf};
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -45,10 +48,29 @@ fn the_environment_then_the_file_beside_it_then_the_workstation() {
     assert!(said(&load(directory.path(), None), "gpus 8"));
     assert!(said(&load(directory.path(), Some("empty")), "gpus 0"));
     let other = directory.path().join("other.toml");
-    std::fs::write(&other, "[[gpu]]\ncount = 3\n").unwrap();
+    fs::write(&other, "[[gpu]]\ncount = 3\n").unwrap();
     assert!(said(&load(directory.path(), other.to_str()), "gpus 3"));
-    std::fs::remove_file(directory.path().join("nvml-sim.toml")).unwrap();
+    fs::remove_file(directory.path().join("nvml-sim.toml")).unwrap();
     assert!(said(&load(directory.path(), None), "gpus 4"));
+}
+
+#[test]
+fn startup_function_runs_in_the_shared_library_alone() {
+    let library = fs::read(nvml_sim::built_library().unwrap()).unwrap();
+    let library = ElfFile64::<Endianness>::parse(&*library).unwrap();
+    let startup = library.dynamic_symbols().find(|symbol| symbol.name() == Ok("nvml_sim_at_load")).unwrap();
+    let (endian, bytes) = (library.endian(), library.data());
+    let dynamic = library.elf_program_headers().iter().find_map(|header| header.dynamic(endian, bytes).unwrap());
+    let init = dynamic.unwrap().iter().find(|entry| entry.d_tag(endian) == elf::DT_INIT).unwrap();
+    assert_eq!(init.d_val(endian), startup.address());
+
+    // This program has the simulator linked in.
+    assert!(!nvml_sim::resolve(c"nvmlDeviceGetPowerUsage").is_null());
+    let program = fs::read(std::env::current_exe().unwrap()).unwrap();
+    let program = ElfFile64::<Endianness>::parse(&*program).unwrap();
+    let mut names = program.symbols().filter_map(|symbol| symbol.name().ok());
+    assert!(names.any(|name| name == "nvmlDeviceGetPowerUsage"));
+    assert!(!program.symbols().any(|symbol| symbol.name() == Ok("nvml_sim_at_load")));
 }
 
 #[test]

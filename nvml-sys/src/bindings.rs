@@ -10014,7 +10014,8 @@ const _: () = {
         "Offset of field: nvmlEccBankRemapperStatus_v1_t::histogram",
     ][::std::mem::offset_of!(nvmlEccBankRemapperStatus_v1_t, histogram) - 12usize];
 };
-/// All functions of the header, by name; `None` is one that the driver lacks.
+/// All functions of the header, by name and in the order of [`NAMES`]; `None` is one that the driver lacks.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Functions {
     pub nvmlInit_v2: Option<unsafe extern "C" fn() -> nvmlReturn_t>,

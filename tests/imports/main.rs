@@ -20,12 +20,14 @@ fn text_of(src: &Path, root: &str, module: &Module) -> Option<String> {
     fs::read_to_string(path.with_extension("rs")).or_else(|_| fs::read_to_string(path.join("mod.rs"))).ok()
 }
 
-/// The sources of every package of the workspace.
+/// Returns the sources of every package of the workspace: the members that its manifest lists.
 fn packages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let entries = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().join("src"));
-    let sources: Vec<PathBuf> = entries.chain([root.join("src")]).filter(|src| src.is_dir()).collect();
-    assert!(sources.len() > 4, "{sources:?}");
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let members = manifest.split_once("\nmembers = [").unwrap().1.split_once(']').unwrap().0;
+    let sources: Vec<PathBuf> =
+        members.split('"').skip(1).step_by(2).map(|member| root.join(member).join("src")).collect();
+    assert!(sources.len() > 4 && sources.iter().all(|src| src.is_dir()), "{sources:?}");
     sources
 }
 

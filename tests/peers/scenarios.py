@@ -5,7 +5,7 @@ import dataclasses
 import os
 import re
 
-BUILT_IN = os.path.join(os.path.dirname(__file__), "../../nvml-sim/scenarios")
+BUILT_IN = os.path.join(os.path.dirname(__file__), "../../nvml-sim/core/scenarios")
 NAMES = ["workstation", "hgx-h100", "mig", "laptop", "rtx-4090-laptop", "old-driver", "empty"]
 
 

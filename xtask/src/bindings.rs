@@ -85,7 +85,8 @@ fn table(functions: &[ForeignItemFn]) -> Result<Vec<Item>, String> {
         })
         .collect();
     let tokens = quote! {
-        /// All functions of the header, by name; `None` is one that the driver lacks.
+        /// All functions of the header, by name and in the order of [`NAMES`]; `None` is one that the driver lacks.
+        #[repr(C)]
         #[derive(Clone, Copy, Debug, Default)]
         pub struct Functions { #(pub #names: Option<#types>,)* }
         /// The names of all functions, in the header's order.

@@ -6,8 +6,8 @@ use crate::scenario::model::Instance;
 use crate::state::{self, Device, Sim};
 use crate::{clock, counters};
 use nvml_sys::{
-    NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_UNINITIALIZED, NVML_ERROR_UNKNOWN,
-    NVML_SUCCESS, nvmlDevice_t, nvmlReturn_t,
+    NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, NVML_ERROR_UNINITIALIZED,
+    NVML_ERROR_UNKNOWN, NVML_SUCCESS, nvmlDevice_t, nvmlReturn_t,
 };
 use std::ffi::{c_char, c_uint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,6 +64,11 @@ pub(crate) fn run_early(function: usize, body: impl FnOnce(Option<&'static Sim>)
         strike(function, None)?;
         body(state::current())
     })
+}
+
+/// Runs a function that is not modeled.
+pub(crate) fn not_supported(function: usize) -> nvmlReturn_t {
+    run(function, |_| Err(NVML_ERROR_NOT_SUPPORTED))
 }
 
 /// The code of an answer. A panic would be a bug of the simulator; it must not cross the C ABI.

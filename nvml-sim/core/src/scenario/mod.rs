@@ -216,7 +216,9 @@ impl ScenarioError {
         })
     }
 
-    pub(crate) fn new(message: impl Into<String>) -> Self {
+    /// Returns an error with this message.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 }

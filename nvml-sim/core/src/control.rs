@@ -1,7 +1,7 @@
 //! What a test does to the driver, and knows of it: the clock, the counters, faults, the truth.
 
 use crate::scenario::{self, ScenarioError};
-use crate::{clock, counters, faults, functions, hide, state};
+use crate::{clock, counters, faults, functions, state};
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -74,14 +74,12 @@ pub fn reset_counters() {
 /// The text is no such TOML.
 pub fn add_faults(toml: &str) -> Result<(), ScenarioError> {
     faults::install(scenario::faults(toml)?, true);
-    hide::apply();
     Ok(())
 }
 
 /// Takes every fault away, also the scenario's own; a missing symbol of the scenario stays missing.
 pub fn clear_faults() {
     faults::install([], false);
-    hide::apply();
 }
 
 /// What the truth is known of.

@@ -4,7 +4,6 @@ use crate::scenario::Scenario;
 use crate::scenario::fault::Fault;
 use crate::scenario::model::{Clock, Driver, Gpu, Instance};
 use crate::{clock, counters, faults, functions};
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// A driver with its GPUs, not changed after it was made.
@@ -43,8 +42,9 @@ pub(crate) fn current() -> Option<&'static Sim> {
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
 }
 
-/// Puts a scenario in force: nothing initialised, counters at zero, clock at its start, its own faults alone.
-pub(crate) fn start(scenario: &Scenario) {
+/// Puts a scenario in force in this process: nothing initialised, counters at zero, the clock at the scenario's start,
+/// no GPU lost, no faults but its own. Handles of an earlier scenario stay harmless.
+pub fn start(scenario: &Scenario) {
     let file = scenario.file();
     let mut gpus = Vec::new();
     for gpu in &file.gpu {
@@ -70,11 +70,6 @@ pub(crate) fn start(scenario: &Scenario) {
 /// Whether a client must not find this symbol.
 pub(crate) fn hides(function: usize) -> bool {
     current().is_some_and(|sim| sim.hidden[function]) || faults::hides(function)
-}
-
-/// Whether a call of this name would find a symbol; false for names that NVML does not have.
-pub(crate) fn has(name: &CStr) -> bool {
-    functions::find(name).is_some_and(|function| !hides(function))
 }
 
 #[inline]

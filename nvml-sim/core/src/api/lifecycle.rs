@@ -19,22 +19,22 @@ fn initialise() -> Answer {
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
-    call::run_early(const { functions::number("nvmlInit_v2") }, |_| initialise())
+    call::run_early(functions::number!(nvmlInit_v2), |_| initialise())
 }
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlInit() -> nvmlReturn_t {
-    call::run_early(const { functions::number("nvmlInit") }, |_| initialise())
+    call::run_early(functions::number!(nvmlInit), |_| initialise())
 }
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> nvmlReturn_t {
-    call::run_early(const { functions::number("nvmlInitWithFlags") }, |_| initialise())
+    call::run_early(functions::number!(nvmlInitWithFlags), |_| initialise())
 }
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlShutdown() -> nvmlReturn_t {
-    call::run_early(const { functions::number("nvmlShutdown") }, |_| {
+    call::run_early(functions::number!(nvmlShutdown), |_| {
         if state::shut_down() {
             return Ok(());
         }
@@ -47,20 +47,10 @@ pub(crate) unsafe extern "C" fn nvmlShutdown() -> nvmlReturn_t {
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const c_char {
-    let _in_flight = counters::InFlight::begin(const { functions::number("nvmlErrorString") });
+    let _in_flight = counters::InFlight::begin(functions::number!(nvmlErrorString));
     codes::text(result.0).as_ptr()
 }
 
-/// Puts these functions into the table, and their addresses into the list.
-pub(crate) fn fill(table: &mut nvml_sys::Functions, list: &mut super::List) {
-    table.nvmlInit_v2 = Some(nvmlInit_v2);
-    table.nvmlInit = Some(nvmlInit);
-    table.nvmlInitWithFlags = Some(nvmlInitWithFlags);
-    table.nvmlShutdown = Some(nvmlShutdown);
-    table.nvmlErrorString = Some(nvmlErrorString);
-    list.push(("nvmlInit_v2", nvmlInit_v2 as *const _));
-    list.push(("nvmlInit", nvmlInit as *const _));
-    list.push(("nvmlInitWithFlags", nvmlInitWithFlags as *const _));
-    list.push(("nvmlShutdown", nvmlShutdown as *const _));
-    list.push(("nvmlErrorString", nvmlErrorString as *const _));
-}
+/// The functions of this file.
+pub(crate) static FUNCTIONS: &[functions::Function] =
+    functions::list!(nvmlInit_v2 nvmlInit nvmlInitWithFlags nvmlShutdown nvmlErrorString);

@@ -1,0 +1,91 @@
+//! NVML's functions, by subject. Each is exported under its own name with the type that `nvml-sys` gives it.
+
+use crate::functions::Function;
+
+/// Exports functions of NVML: `name(arguments) [on device] => |call[, target]| { answer }`, and lists them.
+macro_rules! export {
+    ($(
+        $name:ident($($arg:ident: $type:ty),* $(,)?) $(on $device:ident)? => |$($bound:pat_param),*| $body:block
+    )*) => {
+        $(
+            #[unsafe(no_mangle)]
+            pub(crate) unsafe extern "C" fn $name($($arg: $type),*) -> nvml_sys::nvmlReturn_t {
+                let number = $crate::functions::number!($name);
+                // SAFETY: the client vouches, as nvml.h asks, that each pointer is null or good for what the
+                // function reads or writes through it; the answers check for null.
+                #[allow(unused_unsafe, reason = "not every function has a pointer")]
+                unsafe { export!(@run number [$($device)?] (|$($bound),*| $body)) }
+            }
+        )*
+
+        /// The functions of this file.
+        pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
+    };
+    (@run $number:ident [] ($body:expr)) => { $crate::call::run($number, $body) };
+    (@run $number:ident [$device:ident] ($body:expr)) => { $crate::call::run_on($number, $device, $body) };
+}
+
+/// Exports functions of NVML that look at none of their arguments: `name(types)`, and lists them.
+macro_rules! stubs {
+    ($($name:ident($($type:ty),*))*) => {
+        $(
+            #[unsafe(no_mangle)]
+            pub(crate) unsafe extern "C" fn $name($(_: $type),*) -> nvml_sys::nvmlReturn_t {
+                $crate::call::not_supported($crate::functions::number!($name))
+            }
+        )*
+
+        /// The functions of this file.
+        pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
+    };
+}
+
+pub(crate) mod clocks;
+pub(crate) mod ecc;
+pub(crate) mod fields;
+pub(crate) mod gpm;
+pub(crate) mod handles;
+pub(crate) mod identity;
+pub(crate) mod lifecycle;
+pub(crate) mod memory;
+pub(crate) mod mig;
+pub(crate) mod nvlink;
+pub(crate) mod pci;
+pub(crate) mod power;
+pub(crate) mod process_use;
+pub(crate) mod processes;
+pub(crate) mod samples;
+pub(crate) mod settings;
+pub(crate) mod stubs;
+pub(crate) mod system;
+pub(crate) mod thermal;
+pub(crate) mod utilization;
+
+/// The functions that are modeled, file by file.
+pub(crate) static MODELED: [&[Function]; 19] = [
+    clocks::FUNCTIONS,
+    ecc::FUNCTIONS,
+    fields::FUNCTIONS,
+    gpm::FUNCTIONS,
+    handles::FUNCTIONS,
+    identity::FUNCTIONS,
+    lifecycle::FUNCTIONS,
+    memory::FUNCTIONS,
+    mig::FUNCTIONS,
+    nvlink::FUNCTIONS,
+    pci::FUNCTIONS,
+    power::FUNCTIONS,
+    process_use::FUNCTIONS,
+    processes::FUNCTIONS,
+    samples::FUNCTIONS,
+    settings::FUNCTIONS,
+    system::FUNCTIONS,
+    thermal::FUNCTIONS,
+    utilization::FUNCTIONS,
+];
+
+/// Returns the address of a function.
+pub(crate) fn address(number: usize) -> Option<*const std::ffi::c_void> {
+    let mut all = MODELED.iter().copied().flatten().chain(stubs::FUNCTIONS);
+    all.find(|function| function.number == number).map(|function| function.address)
+}

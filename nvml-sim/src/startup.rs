@@ -1,0 +1,43 @@
+//! What happens when the shared library is loaded: it finds its scenario.
+
+use crate::install::FILE;
+use crate::symbol_hiding::{self, own_library};
+use nvml_sim_core::{Scenario, ScenarioError, start};
+use std::panic::catch_unwind;
+use std::path::Path;
+
+/// Chooses the scenario: a built-in one's name, or the path of a TOML file.
+const VARIABLE: &str = "NVML_SIM_SCENARIO";
+
+/// The dynamic linker calls this before anyone can ask for a symbol: `build.rs` names it to the shared library. Linked into a
+/// program, nothing calls it, and that program says when to start what.
+#[unsafe(no_mangle)]
+extern "C" fn nvml_sim_at_load() {
+    // A panic must not cross into the linker; it has said what it is on stderr, and nvmlInit* will refuse.
+    let _ = catch_unwind(|| {
+        let started = choose().and_then(|scenario| {
+            start(&scenario);
+            symbol_hiding::apply()
+        });
+        if let Err(error) = started {
+            eprintln!("nvml-sim: {error}.");
+        }
+    });
+}
+
+fn choose() -> Result<Scenario, ScenarioError> {
+    if let Some(wanted) = std::env::var_os(VARIABLE).filter(|wanted| !wanted.is_empty()) {
+        let wanted = wanted.to_str().ok_or_else(|| ScenarioError::new(format!("{VARIABLE} is not UTF-8")))?;
+        return Scenario::load(wanted).map_err(|error| ScenarioError::new(format!("{VARIABLE}: {error}")));
+    }
+    match own_library().map(|library| library.path.with_file_name(FILE)).filter(|path| path.is_file()) {
+        Some(path) => load_file(&path),
+        None => Scenario::named("workstation"),
+    }
+}
+
+fn load_file(path: &Path) -> Result<Scenario, ScenarioError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ScenarioError::new(format!("cannot read {}: {error}", path.display())))?;
+    Scenario::from_toml(&text).map_err(|error| ScenarioError::new(format!("{}: {error}", path.display())))
+}

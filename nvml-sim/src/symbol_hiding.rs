@@ -1,0 +1,124 @@
+//! Symbols that are really missing: the shared library changes names in its own symbol table.
+//!
+//! A client asks the dynamic linker for a name; the linker compares it with the text in `.dynstr`. With the first byte
+//! of a name changed there, the symbol cannot be found. This happens in memory and not in the file that is installed,
+//! because a file is loaded before `NVML_SIM_SCENARIO` names its scenario, and because the next scenario or a fault
+//! hides other names.
+
+use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
+use nvml_sim_core::{ScenarioError, resolve};
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ObjectSection, ObjectSegment, ReadCache, SegmentFlags, elf};
+use std::ffi::{CStr, OsStr, c_int, c_void};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+/// The first byte of a hidden name, which is otherwise `n`.
+const HIDDEN: u8 = 1;
+
+/// This library, as the dynamic linker loaded it.
+pub(crate) struct OwnLibrary {
+    pub path: PathBuf,
+    base: usize,
+}
+
+/// The names of NVML's functions in memory.
+struct Names {
+    /// Each function, and the address of its name.
+    names: Vec<(&'static CStr, usize)>,
+    /// The pages that have the names, and how they are protected.
+    pages: (usize, usize),
+    protection: c_int,
+}
+
+/// Hides the names that the scenario and the faults in force take away, and shows all others.
+///
+/// # Errors
+/// The library's file cannot be read, or its names cannot be written to.
+pub(crate) fn apply() -> Result<(), ScenarioError> {
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    let is_hidden = |name: &CStr| resolve(name).is_null();
+    if NAMES.get().is_none() && !nvml_sys::NAMES.iter().any(|name| is_hidden(name)) {
+        return Ok(());
+    }
+    let names = match NAMES.get() {
+        Some(names) => names,
+        None => {
+            let found = find_names().map_err(|error| ScenarioError::new(format!("cannot hide symbols: {error}")))?;
+            NAMES.get_or_init(|| found)
+        }
+    };
+    names.protect(names.protection | PROT_WRITE)?;
+    for (name, address) in &names.names {
+        let first = if is_hidden(name) { HIDDEN } else { b'n' };
+        // SAFETY: the address is of a byte in a page of this library that was just made writable; Rust has no reference
+        // to it, and the dynamic linker only reads it.
+        unsafe { AtomicU8::from_ptr(*address as *mut u8) }.store(first, Relaxed);
+    }
+    names.protect(names.protection)
+}
+
+impl Names {
+    fn protect(&self, protection: c_int) -> Result<(), ScenarioError> {
+        let (start, end) = self.pages;
+        // SAFETY: the pages are of a segment of this library, and stay readable.
+        if unsafe { libc::mprotect(start as *mut c_void, end - start, protection) } == 0 {
+            return Ok(());
+        }
+        Err(ScenarioError::new(format!("cannot hide symbols: {}", std::io::Error::last_os_error())))
+    }
+}
+
+/// Returns where the file of this library has the names, and where they are in memory.
+fn find_names() -> Result<Names, String> {
+    let library = own_library().ok_or("this library has no path")?;
+    let file = File::open(&library.path).map_err(|error| format!("{}: {error}", library.path.display()))?;
+    let file = ReadCache::new(file);
+    let elf = ElfFile64::<Endianness, _>::parse(&file).map_err(|error| error.to_string())?;
+    let strings = elf.section_by_name(".dynstr").ok_or("no section .dynstr")?;
+    let within = |start: u64, size: u64| (start..start + size).contains(&strings.address());
+    let segment = elf.segments().find(|segment| within(segment.address(), segment.size())).ok_or("no segment")?;
+
+    let table = elf.elf_dynamic_symbol_table();
+    let mut names = Vec::new();
+    for symbol in table.iter() {
+        let name = table.symbol_name(elf.endian(), symbol).map_err(|error| error.to_string())?;
+        if let Some(known) = nvml_sys::NAMES.iter().find(|known| known.to_bytes() == name) {
+            let place = strings.address() + u64::from(symbol.st_name.get(elf.endian()));
+            names.push((*known, library.base + place as usize));
+        }
+    }
+    // SAFETY: sysconf takes a number that exists.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let start = library.base + strings.address() as usize;
+    let end = start + strings.size() as usize;
+    let pages = (start / page * page, end.next_multiple_of(page));
+    Ok(Names { names, pages, protection: protection(segment.flags()) })
+}
+
+fn protection(flags: SegmentFlags) -> c_int {
+    let SegmentFlags::Elf { p_flags, .. } = flags else { return PROT_READ };
+    let bit = |flag: elf::ProgramFlags, protection| if p_flags.0 & flag.0 != 0 { protection } else { 0 };
+    bit(elf::PF_R, PROT_READ) | bit(elf::PF_W, PROT_WRITE) | bit(elf::PF_X, PROT_EXEC)
+}
+
+/// Returns where this library was loaded from, and to.
+pub(crate) fn own_library() -> Option<OwnLibrary> {
+    let mut info = libc::Dl_info {
+        dli_fname: std::ptr::null(),
+        dli_fbase: std::ptr::null_mut(),
+        dli_sname: std::ptr::null(),
+        dli_saddr: std::ptr::null_mut(),
+    };
+    // SAFETY: the address is of a function of this library, `info` is ours to write.
+    let found = unsafe { libc::dladdr(own_library as *const c_void, &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the linker's C string, which lives as long as the library.
+    let path = unsafe { CStr::from_ptr(info.dli_fname) };
+    Some(OwnLibrary { path: PathBuf::from(OsStr::from_bytes(path.to_bytes())), base: info.dli_fbase as usize })
+}
