@@ -4,7 +4,12 @@ use clap::{Parser, Subcommand};
 
 use crate::{options::Options, plot::PlotArgs, probe::ProbeArgs, record::RecordArgs, report::ReportArgs};
 
-pub const EXAMPLES: &str = "\
+/// What follows the options in the help: examples, the environment, and the exit status.
+pub fn after_help() -> String {
+    format!("{EXAMPLES}{SIMULATED}{ENVIRONMENT}")
+}
+
+const EXAMPLES: &str = "\
 Examples:
   igpu                            every GPU with all its readings
   igpu show 0 GPU-d9bf            the GPU of index 0, and the one whose UUID starts so
@@ -16,9 +21,16 @@ Examples:
                                   the power of each GPU, in watts
   CUDA_VISIBLE_DEVICES=1,3 igpu list --visible
                                   the GPUs that a CUDA program would see
-  igpu --simulate                 four simulated GPUs: no driver needed
-  igpu --simulate=hgx-h100 list   another simulated machine (also a path to a scenario in TOML)
+";
 
+#[cfg(feature = "simulator")]
+const SIMULATED: &str = "  igpu --simulate                 four simulated GPUs: no driver needed
+  igpu --simulate=hgx-h100 list   another simulated machine (also a path to a scenario in TOML)
+";
+#[cfg(not(feature = "simulator"))]
+const SIMULATED: &str = "";
+
+const ENVIRONMENT: &str = "
 Environment:
   IGPU_NVML_LIBRARY      the driver's library to load, as --library
   CUDA_VISIBLE_DEVICES   which GPUs --visible keeps to
@@ -27,7 +39,7 @@ Exit status: 0 done, 1 a failure that is told on stderr, 2 wrong usage.";
 
 /// Shows what every NVIDIA GPU on this machine is doing.
 #[derive(Parser)]
-#[command(name = "igpu", version = igpu::VERSION, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "igpu", version = igpu::VERSION, after_help = after_help(), max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub options: Options,

@@ -29,7 +29,10 @@ impl fmt::Display for Fail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(error) => error.fmt(f),
-            Self::Load(error) => write!(f, "{error}; or see simulated GPUs with `igpu --simulate`"),
+            Self::Load(error) if cfg!(feature = "simulator") => {
+                write!(f, "{error}; or see simulated GPUs with `igpu --simulate`")
+            }
+            Self::Load(error) => error.fmt(f),
             Self::Driver(error) => error.fmt(f),
             Self::Selection(sentence) => f.write_str(sentence),
             Self::File(path, error) => {

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 
 use crate::{
-    args::{Cli, EXAMPLES},
+    args::{Cli, after_help},
     fail::Fail,
     output::Report,
 };
@@ -33,7 +33,8 @@ fn write(page: &mut Vec<u8>) -> std::io::Result<()> {
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
         writeln!(page, ".TP\n\\fB{}\\fR {}\n{}", sub.get_name(), plain(&arguments.join(" ")), plain(&about))?;
     }
-    let (examples, rest) = EXAMPLES.split_once("\n\n").unwrap_or((EXAMPLES, ""));
+    let after = after_help();
+    let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
     writeln!(page, ".SH EXAMPLES\n.nf\n{}\n.fi", plain(examples.trim_start_matches("Examples:\n")))?;
     let (environment, status) = rest.split_once("\n\n").unwrap_or((rest, ""));
     writeln!(page, ".SH ENVIRONMENT\n.nf\n{}\n.fi", plain(environment.trim_start_matches("Environment:\n")))?;

@@ -13,9 +13,11 @@ pub struct Options {
     #[arg(long, global = true)]
     pub visible: bool,
     /// The driver's library to load, in place of libnvidia-ml.so.1
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "simulate")]
+    #[arg(long, global = true, value_name = "PATH")]
+    #[cfg_attr(feature = "simulator", arg(conflicts_with = "simulate"))]
     pub library: Option<PathBuf>,
     /// Show a simulated machine: a scenario's name, or a path to one in TOML [without a value: workstation]
-    #[arg(long, global = true, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "workstation")]
+    #[cfg_attr(feature = "simulator", arg(long, global = true, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "workstation"))]
+    #[cfg_attr(not(feature = "simulator"), arg(skip))]
     pub simulate: Option<String>,
 }
