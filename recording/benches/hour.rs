@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     }
     println!("| format | records | MiB a minute | bytes a record | processor, part of an hour | memory at most |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    for format in Format::ALL.into_iter().filter(|format| format.encoder().is_some()) {
+    for format in Format::ALL.iter().filter(|format| format.encoder().is_some()) {
         let mut child = Command::new(std::env::current_exe()?);
         child.args([format.name(), &seconds.to_string()]).args(is_test.then_some("--test"));
         child.args(arguments.iter().filter(|argument| *argument == "--processes"));
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
 }
 
 fn named(argument: &str) -> Option<Format> {
-    Format::ALL.into_iter().find(|format| format.name() == argument)
+    Format::ALL.iter().copied().find(|format| format.name() == argument)
 }
 
 /// Records in one format, and prints its line.

@@ -10,22 +10,26 @@
 //! | `series` | which values there are, and their names in files: OpenTelemetry's where it has one |
 //! | `format/` | a file or folder for each format: how items are written, and how they are read back |
 //! | `records` | items, made of a sampler's records |
-//! | `write`, `read` | files: flushed whole, cut back when a disk is full, read as a stream |
+//! | `write`, `read`, `items` | files: flushed whole, cut back when a disk is full, read as a stream |
 //! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |
 
 #![deny(unsafe_code)]
 
+mod error;
 mod format;
 mod item;
+mod items;
 mod read;
 mod records;
 mod series;
 mod summary;
 mod write;
 
+pub use error::ReadError;
 pub use format::{Encoder, Format};
 pub use item::{Command, Gpu, Header, Item, Process, What, event};
-pub use read::{Items, ReadError, read};
+pub use items::Items;
+pub use read::read;
 pub use records::{Clock, FromRecords};
 pub use series::{OF_PROCESSES, Series, SeriesInfo, THROTTLED, usual};
 pub use summary::{

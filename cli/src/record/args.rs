@@ -13,14 +13,16 @@ use igpu_recording::{Encoder, Format};
 use super::metrics::{self, Chosen};
 use crate::{fail::Fail, output::STDOUT};
 
+/// The format of a file whose name has no extension.
+const DEFAULT_FORMAT: Format = Format::Perfetto;
+
 #[derive(Args)]
 #[command(after_long_help = metrics::help())]
 pub struct RecordArgs {
     /// The file for the recording; `-` is the standard output, where no program is run
     #[arg(short, long, value_name = "FILE", default_value = "igpu.perfetto-trace")]
     pub output: PathBuf,
-    /// perfetto, chrome, csv, jsonl or parquet [default: as the file's name ends; perfetto where it has no ending]
-    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    #[arg(long, value_name = "FORMAT", value_parser = format, help = format_help())]
     pub format: Option<Format>,
     /// Which GPUs: indices or starts of UUIDs, with commas between [default: all, or the --visible ones]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -49,7 +51,7 @@ pub struct RecordArgs {
 impl RecordArgs {
     /// The format that is asked for, by name or by the file's.
     pub fn format(&self) -> Option<Format> {
-        let unnamed = || self.output.extension().is_none().then_some(Format::Perfetto);
+        let unnamed = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
         self.format.or_else(|| Format::of_path(&self.output)).or_else(unnamed)
     }
 
@@ -58,8 +60,9 @@ impl RecordArgs {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
             return Err(wrong(&format!(
-                "the name {:?} says no format; end it with .perfetto-trace, .json, .csv, .jsonl or .parquet, or give --format",
-                igpu::Escaped(&shown).to_string()
+                "the name {:?} says no format; end it with {}, or give --format",
+                igpu::Escaped(&shown).to_string(),
+                one_of(|format| format!(".{}", format.extensions()[0]))
             )));
         };
         format.encoder().ok_or_else(|| {
@@ -94,8 +97,23 @@ fn wrong(sentence: &str) -> Fail {
 }
 
 fn format(name: &str) -> Result<Format, String> {
-    let names = || Format::ALL.map(Format::name).join(", ");
+    let names = || Format::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ");
     Format::named(name).ok_or_else(|| format!("use one of {}", names()))
+}
+
+fn format_help() -> String {
+    let names = one_of(|format| format.name().to_owned());
+    let default = DEFAULT_FORMAT.name();
+    format!("{names} [default: as the file's name ends; {default} where it has no ending]")
+}
+
+/// Lists something of all formats: `a, b or c`.
+fn one_of(of: fn(&Format) -> String) -> String {
+    let all: Vec<String> = Format::ALL.iter().map(of).collect();
+    match all.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// How often metrics are read.

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use igpu_recording::{Format, Item, Summary};
+use igpu_recording::{Item, Summary};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::{
@@ -54,7 +54,7 @@ pub fn show(options: &Options, args: &RecordArgs, went: &Outcome) -> bool {
 fn place(args: &RecordArgs, progress: &Progress) -> String {
     let (bytes, items) = (HumanBytes(progress.bytes.load(Relaxed)), HumanCount(progress.items.load(Relaxed)));
     let viewer = match args.format() {
-        Some(Format::Perfetto | Format::Chrome) => "open it at ui.perfetto.dev or with `igpu report`",
+        Some(format) if format.is_trace() => "open it at ui.perfetto.dev or with `igpu report`",
         _ => "`igpu report` reads it",
     };
     format!("{}: {bytes}, {items} records; {viewer}", shown(&args.output))

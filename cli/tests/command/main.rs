@@ -19,15 +19,18 @@ use std::{
 use nvml_sim::{Scenario, built_library, install};
 use serde_json::Value;
 
-const SCENARIOS: [(&str, usize); 7] = [
-    ("workstation", 4),
-    ("hgx-h100", 8),
-    ("mig", 2),
-    ("laptop", 1),
-    ("rtx-4090-laptop", 1),
-    ("old-driver", 2),
-    ("empty", 0),
-];
+/// The built-in scenarios, and how many GPUs each has by its text.
+fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
+    let count = |name: &str| {
+        let gpus = |line: &str| match line.strip_prefix("count = ") {
+            Some(count) => count.parse::<usize>().unwrap() - 1,
+            None => usize::from(line == "[[gpu]]"),
+        };
+        Scenario::named(name).unwrap().text().lines().map(gpus).sum()
+    };
+    Scenario::names().iter().map(move |name| (*name, count(name)))
+}
+
 /// A pid that no Linux gives out by default.
 const FOREIGN: u32 = 4_199_998;
 

@@ -1,5 +1,7 @@
 //! Help, completions, the manual; where the command may stand; which library it loads.
 
+use igpu_recording::Format;
+
 use super::*;
 
 #[test]
@@ -104,7 +106,7 @@ fn a_copy_needs_no_file_beside_it() {
     fs::create_dir(&empty).unwrap();
     let program = bin.join("igpu");
     copy(Path::new(env!("CARGO_BIN_EXE_igpu")), &program);
-    for (scenario, count) in SCENARIOS {
+    for (scenario, count) in scenarios() {
         let mut command = command(&program, [format!("--simulate={scenario}"), "--json".to_owned()]);
         command.current_dir(&empty).env_clear();
         let end = end(command);
@@ -117,7 +119,7 @@ fn a_copy_needs_no_file_beside_it() {
 
 #[test]
 fn a_library_shows_what_the_simulation_shows() {
-    for (scenario, count) in SCENARIOS {
+    for (scenario, count) in scenarios() {
         let (_directory, library) = installed(Scenario::named(scenario).unwrap().text());
         let path = library.to_str().unwrap();
         let simulate = format!("--simulate={scenario}");
@@ -133,5 +135,17 @@ fn a_library_shows_what_the_simulation_shows() {
         let mut command = command(env!("CARGO_BIN_EXE_igpu"), ["list"]);
         command.env("IGPU_NVML_LIBRARY", path);
         assert_eq!(end(command).stdout, done(&["list", &simulate]));
+    }
+}
+
+#[test]
+fn readme_names_every_format_and_scenario() {
+    let readme = include_str!("../../../README.md");
+    for format in Format::ALL {
+        let extension = format!("| `.{}` |", format.extensions()[0]);
+        assert!(readme.contains(&extension), "README.md lacks a row with {extension}");
+    }
+    for name in Scenario::names() {
+        assert!(readme.contains(&format!("`{name}`")), "README.md lacks the scenario {name}");
     }
 }

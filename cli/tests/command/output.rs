@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn every_subcommand_works_on_every_scenario() {
-    for (scenario, count) in SCENARIOS {
+    for (scenario, count) in scenarios() {
         let simulate = format!("--simulate={scenario}");
         let text = |args: &[&str]| done(&[&[simulate.as_str()], args].concat());
         let array = |args: &[&str]| json(&text(&[args, &["--json"]].concat()));
@@ -34,7 +34,7 @@ fn every_subcommand_works_on_every_scenario() {
 
 #[test]
 fn json_has_the_seeds_attributes() {
-    for (scenario, _) in SCENARIOS {
+    for (scenario, _) in scenarios() {
         for gpu in json(&done(&["--json", &format!("--simulate={scenario}")])) {
             assert_eq!(
                 keys(&gpu),

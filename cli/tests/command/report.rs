@@ -263,10 +263,9 @@ fn json_is_the_summary_of_the_items_to_the_last_digit() {
     let recordings = Recordings::new();
     let items = training(2, 333.333_333_333_333_3);
     let wanted = serde_json::to_value(summed_up(&items)).unwrap();
-    for format in Format::ALL.into_iter().filter(|format| format.encoder().is_some()) {
+    for format in Format::ALL.iter().filter(|format| format.encoder().is_some()) {
         let name = format.name();
-        let ending = if format == Format::Chrome { "json" } else { name };
-        let path = recordings.write(&format!("a.{ending}"), &items);
+        let path = recordings.write(&format!("a.{}", format.extensions()[0]), &items);
         let mut documents = json(&done(&["report", "--json", &path]));
         assert_eq!(documents.len(), 1);
         assert_eq!(documents[0]["file"], path.as_str());

@@ -6,20 +6,33 @@ use std::{
     rc::Rc,
 };
 
-use super::{Encoder, LONGEST, row::Row};
-use crate::read::{Items, ReadError};
+use super::{
+    codec::{Codec, LONGEST},
+    encoder::Encoder,
+    row::Row,
+};
+use crate::{error::ReadError, item::Item, items::Items};
+
+pub(super) const CODEC: Codec = Codec {
+    name: "csv",
+    extensions: &["csv"],
+    is_trace: false,
+    begins: |head| head.starts_with(HEAD.as_bytes()),
+    encoder: || Some(Box::new(CsvEncoder::default())),
+    items: |input| Ok(items(input.stream())),
+};
 
 /// How such a file begins.
-pub(super) const HEAD: &str = "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text";
+const HEAD: &str = "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text";
 
 /// Writes the head before the first line.
 #[derive(Default)]
-pub(super) struct CsvEncoder {
+struct CsvEncoder {
     has_head: bool,
 }
 
 impl Encoder for CsvEncoder {
-    fn item(&mut self, item: &crate::Item, out: &mut Vec<u8>) {
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
         if !self.has_head {
             self.tail(out);
             self.has_head = true;
@@ -38,7 +51,7 @@ impl Encoder for CsvEncoder {
     }
 }
 
-pub(super) fn items(lines: Box<dyn BufRead>) -> Items {
+fn items(lines: Box<dyn BufRead>) -> Items {
     let whole = Rc::new(Cell::new(0));
     let lines = Lines { inner: lines, length: 0, in_quotes: false, whole: whole.clone() };
     let mut rows = csv::Reader::from_reader(lines).into_deserialize::<Row>();
@@ -83,6 +96,16 @@ impl Read for Lines {
         match self.length - self.whole.get() > LONGEST {
             true => Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long")),
             false => Ok(read),
+        }
+    }
+}
+
+impl From<csv::Error> for ReadError {
+    fn from(error: csv::Error) -> Self {
+        let told = error.to_string();
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::File(error),
+            _ => Self::Damaged(told),
         }
     }
 }

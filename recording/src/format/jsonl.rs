@@ -2,13 +2,23 @@
 
 use std::io::{BufRead, Read as _};
 
-use super::{Encoder, LONGEST, row::Row};
-use crate::{
-    item::Item,
-    read::{Items, ReadError},
+use super::{
+    codec::{Codec, LONGEST},
+    encoder::Encoder,
+    row::Row,
+};
+use crate::{error::ReadError, item::Item, items::Items};
+
+pub(super) const CODEC: Codec = Codec {
+    name: "jsonl",
+    extensions: &["jsonl", "ndjson"],
+    is_trace: false,
+    begins: |head| head.trim_ascii_start().starts_with(b"{"),
+    encoder: || Some(Box::new(JsonLinesEncoder)),
+    items: |input| Ok(items(input.stream())),
 };
 
-pub(super) struct JsonLinesEncoder;
+struct JsonLinesEncoder;
 
 impl Encoder for JsonLinesEncoder {
     fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
@@ -18,7 +28,7 @@ impl Encoder for JsonLinesEncoder {
     }
 }
 
-pub(super) fn items(mut lines: Box<dyn BufRead>) -> Items {
+fn items(mut lines: Box<dyn BufRead>) -> Items {
     let mut line = Vec::new();
     Items::new(std::iter::from_fn(move || {
         loop {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::ReadError,
     item::{Item, What},
-    read::ReadError,
     series::Series,
 };
 

@@ -13,7 +13,12 @@ use tempfile::NamedTempFile;
 
 /// The formats that this build writes.
 fn formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
-    Format::ALL.into_iter().filter_map(|format| Some((format, format.encoder()?)))
+    Format::ALL.iter().copied().filter_map(|format| Some((format, format.encoder()?)))
+}
+
+/// Those that can be read as they come. Parquet is none: its end says what it holds.
+fn streamed_formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
+    formats().filter(|(format, _)| *format != Format::Parquet)
 }
 
 /// The whole file of these items.

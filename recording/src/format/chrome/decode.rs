@@ -4,15 +4,16 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 
-use super::{Event, GPU_0, IGPU, OtherData, phase};
+use super::event::{Event, GPU_0, IGPU, OtherData, phase};
 use crate::{
-    format::{LONGEST, spans::Span},
+    error::ReadError,
+    format::{codec::LONGEST, spans::Span},
     item::{Item, What},
-    read::{Items, ReadError},
+    items::Items,
     series::Series,
 };
 
-pub(in crate::format) fn items(file: Box<dyn BufRead>) -> Items {
+pub(super) fn items(file: Box<dyn BufRead>) -> Items {
     let mut decoder = Decoder { file, buffer: Vec::new(), start: None };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
 }

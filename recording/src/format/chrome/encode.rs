@@ -4,10 +4,10 @@ use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::value::RawValue;
 
-use super::{Args, Event, GPU_0, IGPU, OtherData, phase};
+use super::event::{Args, Event, GPU_0, IGPU, OtherData, phase};
 use crate::{
     format::{
-        Encoder,
+        encoder::Encoder,
         spans::{Gpus, Part, Span, Spans, span_label},
     },
     item::{Item, What},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[derive(Default)]
-pub(in crate::format) struct ChromeEncoder {
+pub(super) struct ChromeEncoder {
     start: Option<u64>,
     has_events: bool,
     /// The GPUs that have their names.

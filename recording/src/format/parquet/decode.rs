@@ -9,6 +9,7 @@ use std::{
 use parquet::{
     column::reader::ColumnReaderImpl,
     data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type},
+    errors::ParquetError,
     file::{
         reader::{FileReader as _, RowGroupReader},
         serialized_reader::SerializedFileReader,
@@ -16,19 +17,15 @@ use parquet::{
     schema::types::SchemaDescriptor,
 };
 
-use super::schema;
-use crate::{
-    format::row::Row,
-    item::Item,
-    read::{Items, ReadError},
-};
+use super::schema::schema;
+use crate::{error::ReadError, format::row::Row, item::Item, items::Items};
 
 type Result<T> = std::result::Result<T, ReadError>;
 
 /// So many rows are in memory at once.
 const BATCH: usize = 4096;
 
-pub(in crate::format) fn items(file: File) -> Result<Items> {
+pub(super) fn items(file: File) -> Result<Items> {
     let reader = guarded(|| Ok(SerializedFileReader::new(file)?))?;
     if !has_columns(reader.metadata().file_metadata().schema_descr())? {
         return Err(ReadError::Format);
@@ -176,6 +173,19 @@ impl<T: DataType> Column<T> {
         match values.len() == rows {
             true => Ok(values.into_iter()),
             false => Err(ReadError::Damaged("its columns differ in length".to_owned())),
+        }
+    }
+}
+
+impl From<ParquetError> for ReadError {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(error) => match error.downcast::<std::io::Error>() {
+                Ok(error) => Self::File(*error),
+                Err(error) => Self::Damaged(error.to_string()),
+            },
+            ParquetError::General(what) | ParquetError::EOF(what) => Self::Damaged(what),
+            error => Self::Damaged(error.to_string()),
         }
     }
 }

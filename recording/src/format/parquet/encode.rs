@@ -13,9 +13,12 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use super::{GROUP_ROWS, MAGIC, columns::Columns, schema};
+use super::{
+    columns::Columns,
+    schema::{GROUP_ROWS, MAGIC, schema},
+};
 use crate::{
-    format::{Encoder, row::Row},
+    format::{encoder::Encoder, row::Row},
     item::Item,
 };
 
@@ -23,7 +26,7 @@ type Result<T> = std::result::Result<T, ParquetError>;
 
 /// Keeps the rows of the open group, and what the footer has to say of the closed ones.
 #[derive(Default)]
-pub(in crate::format) struct ParquetEncoder {
+pub(super) struct ParquetEncoder {
     open: Columns,
     closed: Vec<RowGroupMetaData>,
     closed_rows: i64,

@@ -8,20 +8,21 @@ use std::{
 use prost::Message as _;
 
 use super::{
-    COMMAND, EXIT_STATUS, IGPU, PACKET, PID, SEQUENCE, Track, VALUE,
-    proto::{self, ClockSnapshot, DebugAnnotation, TracePacket, TrackDescriptor, TrackEvent, kind},
+    proto::{self, ClockSnapshot, DebugAnnotation, PACKET, SEQUENCE, TracePacket, TrackDescriptor, TrackEvent, kind},
+    track::{COMMAND, EXIT_STATUS, IGPU, PID, Track, VALUE},
 };
 use crate::{
-    format::{LONGEST, spans::Span},
+    error::ReadError,
+    format::{codec::LONGEST, spans::Span},
     item::{Item, What, event},
-    read::{Items, ReadError},
+    items::Items,
     series::Series,
 };
 
 /// So many tracks are known at a time: more than a recording has, and few enough that no file takes all memory.
 const MOST_TRACKS: usize = 1 << 20;
 
-pub(in crate::format) fn items(file: Box<dyn BufRead>) -> Items {
+pub(super) fn items(file: Box<dyn BufRead>) -> Items {
     let mut decoder = Decoder { file, buffer: Vec::new(), offset: None, tracks: HashMap::new() };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
 }

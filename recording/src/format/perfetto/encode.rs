@@ -1,21 +1,26 @@
 //! Writes a trace: a packet for each item, and one before it for each track that is new.
 
 use super::{
-    COMMAND, EXIT_STATUS, FIRST_AT, Track, VALUE,
     proto::{self, Clock, ClockSnapshot, DebugAnnotation, TracePacket, TracePacketDefaults, TrackEvent, kind},
+    track::{COMMAND, EXIT_STATUS, Track, VALUE},
     tracks::Tracks,
 };
 use crate::{
     format::{
-        Encoder,
+        encoder::Encoder,
         spans::{Part, Span, Spans, span_label},
     },
     item::{Item, What},
     series::Series,
 };
 
+/// Packets have times by a clock of the trace's own, whose zero is a minute before the first item: so they are short, and
+/// what was a little earlier has one too. The first packet says what the machine's clocks showed then, which puts the trace
+/// beside others of that machine.
+const FIRST_AT: u64 = 60_000_000_000;
+
 #[derive(Default)]
-pub(in crate::format) struct PerfettoEncoder {
+pub(super) struct PerfettoEncoder {
     start: Option<u64>,
     tracks: Tracks,
     spans: Spans,

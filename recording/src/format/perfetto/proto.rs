@@ -2,7 +2,11 @@
 
 use prost::Message;
 
-use super::{PACKET, SEQUENCE};
+/// The first byte of such a file: a packet of the trace.
+pub(super) const PACKET: u8 = 0x0a;
+
+/// Marks our packets, should someone put several traces into one file.
+pub(super) const SEQUENCE: u32 = 71;
 
 /// Wall clock, in Perfetto's numbering of clocks.
 pub(super) const REALTIME: u32 = 1;

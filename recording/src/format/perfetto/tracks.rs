@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    COMMAND, IGPU, PID, Track,
     proto::{self, CounterDescriptor, TracePacket, TrackDescriptor, unit},
+    track::{COMMAND, IGPU, PID, Track},
 };
 use crate::{
     format::spans::{Gpus, process_label},
@@ -112,7 +112,7 @@ mod tests {
     use igpu::metric::Metric;
     use prost::Message as _;
 
-    use super::{super::PACKET, *};
+    use super::{super::proto::PACKET, *};
 
     /// The last track that is described when this one is needed.
     fn described(track: Track) -> TrackDescriptor {

@@ -1,0 +1,38 @@
+//! How items are written, whatever the format.
+
+use crate::item::Item;
+
+/// Turns items into bytes. What it keeps of them is bounded: recordings last for hours.
+///
+/// What not every format can hold is left out by all: a value that is no finite number (of an event; an item of a series
+/// without a value is left out as a whole), a text that is empty or of no event, and events without a name.
+pub trait Encoder: Send {
+    /// Appends what stands for this item, which has to come after all that was appended before.
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>);
+
+    /// Appends what makes a whole file of all that was appended by [`item`](Self::item). It is not of the file's body: the
+    /// next item's bytes come in its place.
+    fn tail(&mut self, _out: &mut Vec<u8>) {}
+}
+
+/// Gives an encoder only what all formats can hold.
+pub(super) struct SanitizingEncoder(pub(super) Box<dyn Encoder>);
+
+impl Encoder for SanitizingEncoder {
+    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+        let value = item.value.filter(|value| value.is_finite());
+        let text = item.text.as_ref().filter(|text| !text.is_empty() && item.event_name().is_some());
+        if value.is_none() && item.event_name().is_none() || item.event_name() == Some("") {
+            return;
+        }
+        if value == item.value && text == item.text.as_ref() {
+            self.0.item(item, out);
+        } else {
+            self.0.item(&Item { value, text: text.cloned(), ..item.clone() }, out);
+        }
+    }
+
+    fn tail(&mut self, out: &mut Vec<u8>) {
+        self.0.tail(out);
+    }
+}
