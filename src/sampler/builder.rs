@@ -2,64 +2,28 @@
 
 use std::time::Duration;
 
-use super::{Sampler, lane::Cadence, time::Clocks};
-use crate::{Device, Nvml, Result, metric::Metric, plan::Plan};
+use super::{Clocks, Sampler, lane::Cadence, settings::Settings};
+use crate::{Nvml, Result, metric::Metric, plan::Plan};
 
 /// What to sample, how often, at what cost; from [`Sampler::builder`].
 #[derive(Clone, Debug)]
 pub struct SamplerBuilder {
-    pub(super) nvml: Nvml,
-    pub(super) gpus: Option<Vec<u32>>,
-    pub(super) metrics: Vec<Metric>,
-    pub(super) cadences: Vec<(Metric, Cadence)>,
-    pub(super) plan: Option<Plan>,
-    pub(super) budget: f64,
-    pub(super) processes: usize,
-    pub(super) gpu_info: bool,
-    pub(super) leave_asleep: bool,
-    pub(super) clocks: Clocks,
-    pub(super) hang_after: u64,
-    pub(super) wake_each: u64,
+    settings: Settings,
 }
 
-/// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
-pub const USUAL: [Metric; 12] = [
-    Metric::UTILIZATION_GPU,
-    Metric::UTILIZATION_MEMORY,
-    Metric::MEMORY_USED,
-    Metric::POWER_USAGE,
-    Metric::POWER_INSTANT,
-    Metric::ENERGY,
-    Metric::TEMPERATURE,
-    Metric::CLOCK_SM,
-    Metric::CLOCK_MEMORY,
-    Metric::CLOCKS_EVENT_REASONS,
-    Metric::PCIE_TX,
-    Metric::PCIE_RX,
-];
+impl Sampler {
+    /// To choose GPUs, metrics, cadences and the budget.
+    #[must_use]
+    pub fn builder(nvml: &Nvml) -> SamplerBuilder {
+        SamplerBuilder { settings: Settings::new(nvml) }
+    }
+}
 
 impl SamplerBuilder {
-    pub(super) fn new(nvml: &Nvml) -> Self {
-        Self {
-            nvml: nvml.clone(),
-            gpus: None,
-            metrics: USUAL.to_vec(),
-            cadences: Vec::new(),
-            plan: None,
-            budget: 0.01,
-            processes: 256,
-            gpu_info: false,
-            leave_asleep: false,
-            clocks: Clocks::default(),
-            hang_after: 50_000_000,
-            wake_each: 0,
-        }
-    }
-
     /// The GPUs to sample, by index; all when this is not called.
     #[must_use]
     pub fn gpus(mut self, indices: &[u32]) -> Self {
-        self.gpus = Some(indices.to_vec());
+        self.settings.gpus = Some(indices.to_vec());
         self
     }
 
@@ -68,10 +32,10 @@ impl SamplerBuilder {
     /// set.
     #[must_use]
     pub fn metrics(mut self, metrics: &[Metric]) -> Self {
-        self.metrics.clear();
+        self.settings.metrics.clear();
         for metric in metrics {
-            if !self.metrics.contains(metric) {
-                self.metrics.push(*metric);
+            if !self.settings.metrics.contains(metric) {
+                self.settings.metrics.push(*metric);
             }
         }
         self
@@ -93,15 +57,15 @@ impl SamplerBuilder {
     }
 
     fn set_cadence(&mut self, metric: Metric, cadence: Cadence) {
-        self.cadences.retain(|(known, _)| *known != metric);
-        self.cadences.push((metric, cadence));
+        self.settings.cadences.retain(|(known, _)| *known != metric);
+        self.settings.cadences.push((metric, cadence));
     }
 
     /// The share of wall time that may be spent in driver calls, over all GPUs: 0.01 when this is not called. Calls that
     /// would take more are made less often, the dearest first.
     #[must_use]
     pub fn budget(mut self, share: f64) -> Self {
-        self.budget = if share.is_finite() { share.max(0.0) } else { f64::INFINITY };
+        self.settings.budget = if share.is_finite() { share.max(0.0) } else { f64::INFINITY };
         self
     }
 
@@ -114,23 +78,23 @@ impl SamplerBuilder {
     /// [`Error::Plan`](crate::Error::Plan) for a plan of another version, or one with numbers that cannot be.
     pub fn plan(mut self, plan: &Plan) -> Result<Self> {
         plan.check()?;
-        self.metrics = plan.cadences().into_iter().map(|(metric, _)| metric).collect();
-        self.cadences.retain(|(metric, _)| !self.metrics.contains(metric));
-        self.plan = Some(plan.clone());
+        self.settings.metrics = plan.cadences().into_iter().map(|(metric, _)| metric).collect();
+        self.settings.cadences.retain(|(metric, _)| !self.settings.metrics.contains(metric));
+        self.settings.plan = Some(plan.clone());
         Ok(self.budget(plan.budget))
     }
 
     /// Room for so many processes a GPU, 256 when this is not called. What does not fit is left out and told by an event.
     #[must_use]
     pub fn process_capacity(mut self, processes: usize) -> Self {
-        self.processes = processes.max(1);
+        self.settings.processes = processes.max(1);
         self
     }
 
     /// Also keeps a [`GpuInfo`](crate::GpuInfo) of each GPU, which `sample()` refills.
     #[must_use]
     pub fn gpu_info(mut self, wanted: bool) -> Self {
-        self.gpu_info = wanted;
+        self.settings.gpu_info = wanted;
         self
     }
 
@@ -138,7 +102,7 @@ impl SamplerBuilder {
     /// driver call would wake them.
     #[must_use]
     pub fn leave_asleep(mut self, wanted: bool) -> Self {
-        self.leave_asleep = wanted;
+        self.settings.leave_asleep = wanted;
         self
     }
 
@@ -153,7 +117,7 @@ impl SamplerBuilder {
     /// (`/proc/self/task/*/schedstat` is missing), all of the time is counted.
     #[must_use]
     pub fn hang_after(mut self, patience: Duration) -> Self {
-        self.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
+        self.settings.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
         self
     }
 
@@ -165,14 +129,14 @@ impl SamplerBuilder {
     /// is not called. In the caller's own loop it is of no effect.
     #[must_use]
     pub fn wake_each(mut self, interval: Duration) -> Self {
-        self.wake_each = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        self.settings.wake_each = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         self
     }
 
     /// Takes the time from other clocks: a test's stepped ones.
     #[must_use]
     pub fn clocks(mut self, clocks: Clocks) -> Self {
-        self.clocks = clocks;
+        self.settings.clocks = clocks;
         self
     }
 
@@ -183,20 +147,6 @@ impl SamplerBuilder {
     /// tell how many there are. That a GPU is lost or cannot be opened is no error: an event tells of it, and it is tried
     /// again.
     pub fn build(self) -> Result<Sampler> {
-        Sampler::new(self)
-    }
-
-    /// What the plan has for this GPU.
-    pub(super) fn planned(&self, device: Option<&Device>, index: u32) -> Vec<(Metric, Duration)> {
-        let uuid = || device.and_then(|device| device.uuid().ok()).map(|uuid| uuid.to_string());
-        self.plan.as_ref().map(|plan| plan.cadences_of(index, uuid().as_deref())).unwrap_or_default()
-    }
-
-    /// At what cadence a metric is read of a GPU for which this is planned.
-    pub(super) fn cadence_of(&self, metric: Metric, planned: &[(Metric, Duration)]) -> Cadence {
-        let set = self.cadences.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
-        let planned = planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| Cadence::fixed(*cadence));
-        let usual = u64::try_from(metric.info().cadence.as_nanos()).unwrap_or(u64::MAX);
-        set.or(planned).unwrap_or(Cadence::Learnt(usual))
+        Sampler::new(&self.settings)
     }
 }

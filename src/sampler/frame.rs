@@ -2,20 +2,36 @@
 
 use std::time::Duration;
 
-use super::{Record, Sampler, series::Series};
-use crate::{Error, GpuInfo, metric::Metric, process::Owner};
+use super::{Record, gpu_sampler::GpuSampler, series::Series};
+use crate::{
+    Error, GpuInfo,
+    metric::Metric,
+    process::{Owner, OwnerCache},
+};
 
 /// What a sampler knows after a tick: borrowed from it until the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    pub(super) sampler: &'a Sampler,
+    records: &'a [Record],
+    gpus: &'a [GpuSampler],
+    owners: &'a OwnerCache,
+    infos: &'a [GpuInfo],
 }
 
 impl<'a> Frame<'a> {
+    pub(super) fn new(
+        records: &'a [Record],
+        gpus: &'a [GpuSampler],
+        owners: &'a OwnerCache,
+        infos: &'a [GpuInfo],
+    ) -> Self {
+        Self { records, gpus, owners, infos }
+    }
+
     /// The records of this tick: a value for each metric that was read, each entry of a ring, and events.
     #[must_use]
     pub fn records(&self) -> &'a [Record] {
-        self.sampler.records.as_slice()
+        self.records
     }
 
     /// The latest value of a metric of a GPU, by the GPU's index; `None` while there is none, and
@@ -41,7 +57,7 @@ impl<'a> Frame<'a> {
     /// How often a metric is read now: as its sensor and the budget want it.
     #[must_use]
     pub fn cadence(&self, gpu: u32, metric: Metric) -> Option<Duration> {
-        let sampler = self.sampler.gpu(gpu)?;
+        let sampler = self.gpu(gpu)?;
         let lane = sampler.lane(metric)?;
         let series = sampler.series.get(lane.series.clone())?;
         Some(Duration::from_nanos(lane.wanted(series).max(lane.held_to)))
@@ -50,16 +66,20 @@ impl<'a> Frame<'a> {
     /// Who owns a process of the process lists, looked up when it first appeared.
     #[must_use]
     pub fn owner(&self, pid: u32) -> Option<&'a Owner> {
-        self.sampler.owners.get(pid)
+        self.owners.get(pid)
     }
 
-    /// The [`GpuInfo`] buffers as [`Sampler::sample`] filled them; none unless the builder was asked for them.
+    /// The [`GpuInfo`] buffers as [`Sampler::sample`](super::Sampler::sample) filled them; none unless the builder was asked for them.
     #[must_use]
     pub fn infos(&self) -> &'a [GpuInfo] {
-        &self.sampler.infos
+        self.infos
     }
 
     fn series(&self, gpu: u32, metric: Metric) -> Option<&'a Series> {
-        self.sampler.gpu(gpu)?.series(metric)
+        self.gpu(gpu)?.series(metric)
+    }
+
+    fn gpu(&self, index: u32) -> Option<&'a GpuSampler> {
+        self.gpus.iter().find(|gpu| u32::from(gpu.index()) == index)
     }
 }

@@ -1,13 +1,14 @@
 //! The sampling of one GPU, complete in itself: so that a GPU whose call hangs leaves the others alone.
 
 use super::{
-    Clocks, SamplerBuilder,
+    Clocks,
     gpu::Gpu,
+    grouping,
     lane::{Lane, Work},
-    plan,
     reading::Reading,
     record::{Event, Record, Records},
     series::Series,
+    settings::Settings,
     time::Stopwatch,
     wall::{Anchor, WallMap},
 };
@@ -35,11 +36,11 @@ pub(super) struct GpuSampler {
 }
 
 impl GpuSampler {
-    pub(super) fn open(builder: &SamplerBuilder, index: u32) -> Result<Self> {
-        let gpu = Gpu::open(&builder.nvml, index, builder.leave_asleep, builder.clocks)?;
-        let (lanes, series) = plan::of(builder, gpu.device(), gpu.index());
-        let wall = WallMap::new(Anchor::now(builder.clocks));
-        let clocks = builder.clocks;
+    pub(super) fn open(settings: &Settings, index: u32) -> Result<Self> {
+        let gpu = Gpu::open(&settings.nvml, index, settings.leave_asleep, settings.clocks)?;
+        let (lanes, series) = grouping::lanes(settings, gpu.device(), gpu.index());
+        let wall = WallMap::new(Anchor::now(settings.clocks));
+        let clocks = settings.clocks;
         let mut opened = Self { gpu, lanes, series, wall, clocks, next_due: 0, next_anchor: 0, grid: 0, begin: 0 };
         // It may be lost already.
         opened.forget();

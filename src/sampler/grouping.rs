@@ -1,7 +1,6 @@
 //! Which lanes a GPU gets: metrics that one call gives together, at one cadence, share a lane.
 
 use super::{
-    builder::SamplerBuilder,
     energy::IntegratedEnergy,
     fields::Fields,
     gpm::Gpm,
@@ -10,6 +9,7 @@ use super::{
     ring::Ring,
     schedule::Cost,
     series::Series,
+    settings::Settings,
 };
 use crate::{
     Device, Error, FieldId, SampleKind,
@@ -33,13 +33,13 @@ enum Group {
 
 /// The lanes of a GPU, and the series that they fill. One that cannot be opened yet, as it is lost, is taken for a usual one:
 /// it counts its energy, and its rings are of the usual length.
-pub(super) fn of(builder: &SamplerBuilder, device: Option<&Device>, index: u16) -> (Vec<Lane>, Vec<Series>) {
+pub(super) fn lanes(settings: &Settings, device: Option<&Device>, index: u16) -> (Vec<Lane>, Vec<Series>) {
     let (mut lanes, mut series) = (Vec::new(), Vec::new());
-    let counts_energy = builder.metrics.contains(&Metric::ENERGY) && device.is_none_or(counts_energy);
+    let counts_energy = settings.metrics.contains(&Metric::ENERGY) && device.is_none_or(counts_energy);
     let mut groups: Vec<(Group, Vec<Metric>)> = Vec::new();
-    let planned = builder.planned(device, u32::from(index));
-    let cadence_of = |metric: &Metric| builder.cadence_of(*metric, &planned);
-    for metric in &builder.metrics {
+    let planned = settings.planned(device, u32::from(index));
+    let cadence_of = |metric: &Metric| settings.cadence_of(*metric, &planned);
+    for metric in &settings.metrics {
         let group = group(*metric, cadence_of(metric), counts_energy);
         match groups.iter_mut().find(|(known, _)| *known == group) {
             Some((_, metrics)) => metrics.push(*metric),
@@ -51,7 +51,7 @@ pub(super) fn of(builder: &SamplerBuilder, device: Option<&Device>, index: u16) 
         let cadence = shortest(metrics.iter().map(cadence_of));
         let learns = matches!(cadence, Cadence::Learnt(_));
         series.extend(metrics.iter().map(|metric| Series::new(*metric, index, learns)));
-        match work(group, &metrics, device, builder) {
+        match work(group, &metrics, device, settings) {
             Ok(work) => {
                 let series = first..series.len();
                 lanes.push(Lane { series, work, cadence, due: 0, cost: Cost::new(), held_to: 0 });
@@ -76,8 +76,8 @@ fn group(metric: Metric, cadence: Cadence, counts_energy: bool) -> Group {
     }
 }
 
-fn work(group: Group, metrics: &[Metric], device: Option<&Device>, builder: &SamplerBuilder) -> Result<Work, Error> {
-    let now_us = (builder.clocks.wall_us)();
+fn work(group: Group, metrics: &[Metric], device: Option<&Device>, settings: &Settings) -> Result<Work, Error> {
+    let now_us = (settings.clocks.wall_us)();
     Ok(match group {
         Group::Call(call) => Work::Call(call),
         Group::Fields(_) => Work::Fields(Fields::new(metrics)),
@@ -91,9 +91,9 @@ fn work(group: Group, metrics: &[Metric], device: Option<&Device>, builder: &Sam
             Source::Ring(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
             _ => Work::Fields(Fields::new(&[])),
         },
-        Group::Gpm => Work::Gpm(Gpm::new(&builder.nvml, metrics)?),
-        Group::ProcessMemory => Work::ProcessMemory(ProcessMemory::with_capacity(builder.processes)),
-        Group::ProcessUse => Work::ProcessUse(ProcessUse::with_capacity(builder.processes, now_us)),
+        Group::Gpm => Work::Gpm(Gpm::new(&settings.nvml, metrics)?),
+        Group::ProcessMemory => Work::ProcessMemory(ProcessMemory::with_capacity(settings.processes)),
+        Group::ProcessUse => Work::ProcessUse(ProcessUse::with_capacity(settings.processes, now_us)),
     })
 }
 

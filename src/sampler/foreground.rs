@@ -1,0 +1,129 @@
+//! The sampler in the caller's own loop.
+
+use super::{
+    Clocks, Frame, budget::Budget, gpu_sampler::GpuSampler, lane::Work, record::Records, settings::Settings,
+    time::Stopwatch,
+};
+use crate::{GpuInfo, Result, process::OwnerCache};
+
+/// Samples GPUs in the caller's loop. See the [module](super).
+#[derive(Debug)]
+pub struct Sampler {
+    pub(super) gpus: Vec<GpuSampler>,
+    pub(super) records: Records,
+    pub(super) budget: Budget,
+    pub(super) owners: OwnerCache,
+    pub(super) infos: Vec<GpuInfo>,
+    pub(super) watch: Stopwatch,
+    pub(super) clocks: Clocks,
+    pub(super) next_due: u64,
+    /// Room for so many processes a GPU.
+    pub(super) processes: usize,
+    pub(super) hang_after: u64,
+    pub(super) wake_each: u64,
+}
+
+impl Sampler {
+    /// Opens the GPUs and makes all memory.
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let indices = match &settings.gpus {
+            Some(indices) => indices.clone(),
+            None => settings.nvml.devices_index()?,
+        };
+        let gpus: Result<Vec<GpuSampler>> = indices.iter().map(|index| GpuSampler::open(settings, *index)).collect();
+        let gpus = gpus?;
+        let info = |index: &u32| GpuInfo::new(&settings.nvml, *index, settings.processes);
+        let infos: Result<Vec<GpuInfo>> =
+            if settings.gpu_info { indices.iter().map(info).collect() } else { Ok(Vec::new()) };
+        let per_process = settings.metrics.iter().any(|metric| metric.is_per_process());
+        let owners = if per_process { settings.processes * gpus.len() } else { 0 };
+        let room = gpus.iter().map(|gpu| gpu.room(settings.processes)).sum::<usize>() + 1;
+        Ok(Self {
+            records: Records::with_capacity(room),
+            budget: Budget::new(settings.budget, &gpus),
+            owners: OwnerCache::with_capacity(owners),
+            gpus,
+            infos: infos?,
+            watch: Stopwatch::new(settings.clocks),
+            clocks: settings.clocks,
+            next_due: 0,
+            processes: settings.processes,
+            hang_after: settings.hang_after,
+            wake_each: settings.wake_each,
+        })
+    }
+
+    /// Reads everything now, whatever is due, and refills the [`GpuInfo`] buffers where there are any. What rests, or
+    /// belongs to a GPU that is lost or asleep, is left out.
+    pub fn sample(&mut self) -> Frame<'_> {
+        for info in &mut self.infos {
+            // Its error stays in it.
+            let _ = info.update();
+        }
+        let now = (self.clocks.monotonic)();
+        self.read(now, true)
+    }
+
+    /// Reads what is due at `now`, which is the time by [`monotonic`].
+    pub fn tick(&mut self, now: u64) -> Frame<'_> {
+        self.read(now, false)
+    }
+
+    /// When the next lane is due, by [`monotonic`]; 0 before the first tick.
+    #[must_use]
+    pub fn next_due(&self) -> u64 {
+        self.next_due
+    }
+
+    /// What was read last, with the records of the last tick.
+    #[must_use]
+    pub fn frame(&self) -> Frame<'_> {
+        Frame::new(self.records.as_slice(), &self.gpus, &self.owners, &self.infos)
+    }
+
+    /// Reads what is due, or all.
+    fn read(&mut self, now: u64, all: bool) -> Frame<'_> {
+        self.records.clear();
+        if self.budget.is_due(now) {
+            self.balance(now);
+        }
+        if all || now >= self.next_due {
+            self.watch.start();
+        }
+        let (mut next_due, mut lists) = (u64::MAX, false);
+        for gpu in &mut self.gpus {
+            lists |= gpu.read(now, all, &mut self.watch, &mut self.records);
+            next_due = next_due.min(gpu.next_due());
+        }
+        self.next_due = next_due;
+        if lists {
+            self.find_owners();
+        }
+        self.records.close(now);
+        self.frame()
+    }
+
+    /// Shares the budget out: a lane that turned out dear is held to a longer cadence, and that is told.
+    fn balance(&mut self, now: u64) {
+        for (place, gpu) in self.gpus.iter().enumerate() {
+            self.budget.see(place, gpu);
+        }
+        self.budget.balance(now);
+        for (place, gpu) in self.gpus.iter_mut().enumerate() {
+            self.budget.apply(place, gpu, now, &mut self.records);
+        }
+    }
+
+    /// Looks up the owners of processes that are new in the lists, and forgets those that are gone from all of them.
+    fn find_owners(&mut self) {
+        self.owners.begin();
+        for lane in self.gpus.iter().flat_map(|gpu| &gpu.lanes) {
+            if let Work::ProcessMemory(memory) = &lane.work {
+                for pid in memory.pids() {
+                    self.owners.owner(*pid);
+                }
+            }
+        }
+        self.owners.end();
+    }
+}

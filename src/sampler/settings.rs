@@ -1,0 +1,73 @@
+//! What a sampler is made from: what to sample, how often, at what cost.
+
+use std::time::Duration;
+
+use super::{lane::Cadence, time::Clocks};
+use crate::{Device, Nvml, metric::Metric, plan::Plan};
+
+/// The settings of a sampler, as its builder collects them.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) nvml: Nvml,
+    pub(super) gpus: Option<Vec<u32>>,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) cadences: Vec<(Metric, Cadence)>,
+    pub(super) plan: Option<Plan>,
+    pub(super) budget: f64,
+    pub(super) processes: usize,
+    pub(super) gpu_info: bool,
+    pub(super) leave_asleep: bool,
+    pub(super) clocks: Clocks,
+    pub(super) hang_after: u64,
+    pub(super) wake_each: u64,
+}
+
+/// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
+pub const USUAL: [Metric; 12] = [
+    Metric::UTILIZATION_GPU,
+    Metric::UTILIZATION_MEMORY,
+    Metric::MEMORY_USED,
+    Metric::POWER_USAGE,
+    Metric::POWER_INSTANT,
+    Metric::ENERGY,
+    Metric::TEMPERATURE,
+    Metric::CLOCK_SM,
+    Metric::CLOCK_MEMORY,
+    Metric::CLOCKS_EVENT_REASONS,
+    Metric::PCIE_TX,
+    Metric::PCIE_RX,
+];
+
+impl Settings {
+    /// The defaults.
+    pub(super) fn new(nvml: &Nvml) -> Self {
+        Self {
+            nvml: nvml.clone(),
+            gpus: None,
+            metrics: USUAL.to_vec(),
+            cadences: Vec::new(),
+            plan: None,
+            budget: 0.01,
+            processes: 256,
+            gpu_info: false,
+            leave_asleep: false,
+            clocks: Clocks::default(),
+            hang_after: 50_000_000,
+            wake_each: 0,
+        }
+    }
+
+    /// What the plan has for this GPU.
+    pub(super) fn planned(&self, device: Option<&Device>, index: u32) -> Vec<(Metric, Duration)> {
+        let uuid = || device.and_then(|device| device.uuid().ok()).map(|uuid| uuid.to_string());
+        self.plan.as_ref().map(|plan| plan.cadences_of(index, uuid().as_deref())).unwrap_or_default()
+    }
+
+    /// At what cadence a metric is read of a GPU for which this is planned.
+    pub(super) fn cadence_of(&self, metric: Metric, planned: &[(Metric, Duration)]) -> Cadence {
+        let set = self.cadences.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
+        let planned = planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| Cadence::fixed(*cadence));
+        let usual = u64::try_from(metric.info().cadence.as_nanos()).unwrap_or(u64::MAX);
+        set.or(planned).unwrap_or(Cadence::Learnt(usual))
+    }
+}
