@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::Call;
 use crate::{FieldId, GpmMetric, SampleKind};
 
 /// All there is to know of a metric.
@@ -60,33 +61,28 @@ pub enum Source {
     Energy,
 }
 
-/// A call of the driver that gives one number or several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is the method of `Device` of its name")]
-pub enum Call {
-    UtilizationRates,
-    EncoderUtilization,
-    DecoderUtilization,
-    MemoryInfo,
-    PowerUsage,
-    Temperature,
-    ClockGraphics,
-    ClockSm,
-    ClockMemory,
-    ClockVideo,
-    PerformanceState,
-    FanSpeed,
-    ClocksEventReasons,
-    PcieLinkGeneration,
-    PcieLinkWidth,
-    PcieReplayCounter,
-}
-
 impl Source {
-    /// The ring that it is, if it is one.
+    /// Returns the ring that it is, if it is one.
     pub(crate) fn ring(&self) -> Option<SampleKind> {
         match self {
             Self::Ring(kind, _) => Some(*kind),
+            _ => None,
+        }
+    }
+
+    /// Returns the field that it is read by, with its scope, if it is read by one.
+    pub(crate) fn field(&self) -> Option<(FieldId, u32)> {
+        match self {
+            Self::Field(field, scope, _) => Some((*field, *scope)),
+            Self::Energy => Some((FieldId::TOTAL_ENERGY, 0)),
+            _ => None,
+        }
+    }
+
+    /// Returns what GPM is asked for, and the scale of its answer, if it is read by GPM.
+    pub(crate) fn gpm(&self) -> Option<(GpmMetric, f64)> {
+        match self {
+            Self::Gpm(metric, scale) => Some((*metric, *scale)),
             _ => None,
         }
     }
@@ -102,28 +98,6 @@ impl Source {
             Self::ProcessMemory => "the process lists".to_owned(),
             Self::ProcessUtilization(_) => "`nvmlDeviceGetProcessUtilization`".to_owned(),
             Self::Energy => "field 83, or power integrated".to_owned(),
-        }
-    }
-}
-
-impl Call {
-    /// The function of NVML.
-    #[must_use]
-    pub fn function(self) -> &'static str {
-        match self {
-            Self::UtilizationRates => "nvmlDeviceGetUtilizationRates",
-            Self::EncoderUtilization => "nvmlDeviceGetEncoderUtilization",
-            Self::DecoderUtilization => "nvmlDeviceGetDecoderUtilization",
-            Self::MemoryInfo => "nvmlDeviceGetMemoryInfo_v2",
-            Self::PowerUsage => "nvmlDeviceGetPowerUsage",
-            Self::Temperature => "nvmlDeviceGetTemperatureV",
-            Self::ClockGraphics | Self::ClockSm | Self::ClockMemory | Self::ClockVideo => "nvmlDeviceGetClockInfo",
-            Self::PerformanceState => "nvmlDeviceGetPerformanceState",
-            Self::FanSpeed => "nvmlDeviceGetFanSpeed",
-            Self::ClocksEventReasons => "nvmlDeviceGetCurrentClocksEventReasons",
-            Self::PcieLinkGeneration => "nvmlDeviceGetCurrPcieLinkGeneration",
-            Self::PcieLinkWidth => "nvmlDeviceGetCurrPcieLinkWidth",
-            Self::PcieReplayCounter => "nvmlDeviceGetPcieReplayCounter",
         }
     }
 }

@@ -2,11 +2,18 @@
 //! use. The sampler, the records, and the README's table all come from it; a new metric is one entry of
 //! `catalogue.rs`.
 
+mod call;
 mod catalogue;
+mod grouping;
 mod info;
 mod lookup;
 
 pub use self::{
+    call::Call,
     catalogue::{CATALOGUE, Metric},
-    info::{Call, Kind, MetricInfo, Source},
+    info::{Kind, MetricInfo, Source},
+};
+pub(crate) use self::{
+    call::MAX_NUMBERS,
+    grouping::{CallGroup, DriverCall, group_by_call},
 };

@@ -3,9 +3,9 @@
 use super::{GpuReport, poll::Poll};
 use crate::{
     Device, FieldValue, GpmReport, Result,
-    metric::{Metric, Source},
+    metric::Metric,
     plan::{Because, GpuPlan, Plan, PlannedMetric},
-    sampler::{fields::field_of, gpm::gpm_of, monotonic, schedule},
+    sampler::{monotonic, schedule},
 };
 
 /// The budget of a sampler for which none is set.
@@ -83,7 +83,7 @@ fn of_fields(device: &Device, polls: &[&Poll]) -> Vec<Lane> {
 
 /// The median of a few calls, ns.
 fn cost_of_fields(device: &Device, metrics: &[Metric]) -> u64 {
-    let fields = metrics.iter().filter_map(|metric| field_of(*metric));
+    let fields = metrics.iter().filter_map(|metric| metric.info().source.field());
     let mut batch: Vec<FieldValue> = fields.map(|(field, scope)| FieldValue::new(field, scope)).collect();
     let mut times = [0_u64; 5];
     for time in &mut times {
@@ -115,7 +115,7 @@ fn integrated(lanes: &[Lane]) -> Option<Lane> {
 
 fn of_gpm(device: &Device, report: &GpuReport) -> Option<Lane> {
     let sample = report.calls.iter().find(|call| call.name == super::calls::GPM && call.supported)?;
-    let metrics: Vec<Metric> = Metric::all().filter(|metric| matches!(metric.info().source, Source::Gpm(..))).collect();
+    let metrics: Vec<Metric> = Metric::all().filter(|metric| metric.info().source.gpm().is_some()).collect();
     let (cadence, because) = wanted(None, &metrics)?;
     let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics).unwrap_or(0);
     Some(Lane { metrics, cadence, cost, because })
@@ -123,7 +123,7 @@ fn of_gpm(device: &Device, report: &GpuReport) -> Option<Lane> {
 
 /// What comparing two samples takes, ns. These are too near to each other for their numbers to be right.
 fn cost_of_gpm_report(device: &Device, metrics: &[Metric]) -> Result<u64> {
-    let asked: Vec<_> = metrics.iter().filter_map(|metric| gpm_of(*metric)).map(|(gpm, _)| gpm).collect();
+    let asked: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
     let (mut earlier, mut later) = (device.nvml().gpm_sample()?, device.nvml().gpm_sample()?);
     device.gpm_sample_get(&mut earlier)?;
     device.gpm_sample_get(&mut later)?;

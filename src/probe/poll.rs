@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     FieldValue, Result,
-    metric::{self, Metric, Source},
-    sampler::{call, fields::field_of, monotonic, schedule},
+    metric::{Call, CallGroup, DriverCall, MAX_NUMBERS, Metric, Source, group_by_call},
+    sampler::{monotonic, schedule},
 };
 
 /// Sensors are polled as often as this where the calls are cheap, …
@@ -43,35 +43,24 @@ pub(super) struct Poll {
 
 #[derive(Debug)]
 enum What {
-    Call(metric::Call),
+    Call(Call),
     Fields(Vec<FieldValue>),
 }
 
 /// The polls of one GPU: each call once, and the fields by the catalogue's cadence, so that slow ones slow no others.
 pub(super) fn polls(gpu: usize) -> Vec<Poll> {
-    let mut polls: Vec<Poll> = Vec::new();
-    for metric in Metric::all() {
-        let field = field_of(metric).map(|(field, scope)| FieldValue::new(field, scope));
-        let what = match (metric.info().source, field) {
-            (Source::Call(call, _), _) => What::Call(call),
-            (_, Some(_)) => What::Fields(Vec::new()),
-            _ => continue,
+    let shortest = |metric: Metric| SHORTEST.max((metric.info().cadence / OFTEN).as_nanos() as u64);
+    let poll = |CallGroup { call, metrics }: CallGroup| {
+        let what = match call {
+            DriverCall::Call(call) => What::Call(call),
+            DriverCall::Fields => What::Fields(Vec::new()),
+            _ => return None,
         };
-        let shortest = SHORTEST.max((metric.info().cadence / OFTEN).as_nanos() as u64);
-        let same = |poll: &Poll| match (&poll.what, &what) {
-            (What::Call(one), What::Call(other)) => one == other,
-            (What::Fields(_), What::Fields(_)) => poll.shortest == shortest,
-            _ => false,
-        };
-        let place = polls.iter().position(same).unwrap_or(polls.len());
-        if place == polls.len() {
-            polls.push(Poll::new(gpu, what, shortest));
-        }
-        if let Some(poll) = polls.get_mut(place) {
-            poll.add(metric, field);
-        }
-    }
-    polls
+        let mut poll = Poll::new(gpu, what, metrics.first().copied().map_or(SHORTEST, shortest));
+        metrics.into_iter().for_each(|metric| poll.add(metric));
+        Some(poll)
+    };
+    group_by_call(Metric::all(), true, shortest).into_iter().filter_map(poll).collect()
 }
 
 /// Polls until `until`, and drains the power rings beside. `told` is called before each call, with its GPU and
@@ -131,11 +120,11 @@ impl Poll {
         Self { gpu, what, sensors: Vec::new(), shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0 }
     }
 
-    /// Also reads this metric, of this field if it is one.
-    fn add(&mut self, metric: Metric, field: Option<FieldValue>) {
+    /// Also reads this metric.
+    fn add(&mut self, metric: Metric) {
         let place = match (&mut self.what, metric.info().source) {
-            (What::Fields(batch), _) => {
-                batch.extend(field);
+            (What::Fields(batch), source) => {
+                batch.extend(source.field().map(|(field, scope)| FieldValue::new(field, scope)));
                 batch.len().saturating_sub(1)
             }
             (What::Call(_), Source::Call(_, place)) => place,
@@ -147,10 +136,10 @@ impl Poll {
     /// Makes the call, and keeps what its numbers say.
     fn make(&mut self, target: &mut Target) {
         let Some(device) = target.device().cloned() else { return };
-        let mut numbers = [f64::NAN; call::MOST];
+        let mut numbers = [f64::NAN; MAX_NUMBERS];
         let before = monotonic();
         let answer = match &mut self.what {
-            What::Call(call) => call::make(*call, &device, &mut numbers),
+            What::Call(call) => call.read(&device, &mut numbers),
             What::Fields(batch) => device.field_values(batch),
         };
         let took = monotonic() - before;
@@ -171,7 +160,7 @@ impl Poll {
     }
 
     /// Hands the numbers to their sensors. Only that the GPU is gone is an error.
-    fn keep(&mut self, at: u64, numbers: &[f64; call::MOST]) -> Result<()> {
+    fn keep(&mut self, at: u64, numbers: &[f64; MAX_NUMBERS]) -> Result<()> {
         for sensor in &mut self.sensors {
             let number = match &self.what {
                 What::Call(_) => numbers.get(sensor.place).copied(),
@@ -211,7 +200,7 @@ impl Poll {
     }
 
     /// Which call it is; `None` for a batch of fields.
-    pub(super) fn call(&self) -> Option<metric::Call> {
+    pub(super) fn call(&self) -> Option<Call> {
         match self.what {
             What::Call(call) => Some(call),
             What::Fields(_) => None,
@@ -220,6 +209,6 @@ impl Poll {
 
     /// The function of NVML.
     fn function(&self) -> &'static str {
-        self.call().map_or(FIELDS, metric::Call::function)
+        self.call().map_or(FIELDS, Call::function)
     }
 }

@@ -7,7 +7,7 @@ use super::{
     series::{Series, Stamp},
 };
 use crate::{
-    FieldId, FieldValue, Result,
+    FieldValue, Result,
     metric::{Metric, Source},
 };
 
@@ -27,15 +27,6 @@ pub(super) struct Fields {
     /// The entries of one call, and which series each is for.
     batch: Vec<FieldValue>,
     places: Vec<usize>,
-}
-
-/// The field that a metric is read by, if it is one.
-pub(crate) fn field_of(metric: Metric) -> Option<(FieldId, u32)> {
-    match metric.info().source {
-        Source::Field(field, scope, _) => Some((field, scope)),
-        Source::Energy => Some((FieldId::TOTAL_ENERGY, 0)),
-        _ => None,
-    }
 }
 
 impl Fields {
@@ -76,7 +67,7 @@ impl Fields {
         self.batch.clear();
         self.places.clear();
         for (place, series) in series.iter().enumerate() {
-            if let Some((field, scope)) = field_of(series.metric).filter(|_| !series.is_resting(now)) {
+            if let Some((field, scope)) = series.metric.info().source.field().filter(|_| !series.is_resting(now)) {
                 self.batch.push(FieldValue::new(field, scope));
                 self.places.push(place);
             }

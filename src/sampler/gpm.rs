@@ -1,10 +1,7 @@
 //! GPM of Hopper and later: two samples, and what the GPU did between them.
 
 use super::{reading::Reading, record::Flags, series::Stamp};
-use crate::{
-    GpmMetric, GpmReport, GpmSample, Nvml, Result,
-    metric::{Metric, Source},
-};
+use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 
 /// Samples nearer to each other than this are not valid.
 const FLOOR: u64 = 100_000_000;
@@ -22,7 +19,8 @@ pub(super) struct Gpm {
 impl Gpm {
     /// The driver's memory for the samples, and room for the report.
     pub(super) fn new(nvml: &Nvml, metrics: &[Metric]) -> Result<Self> {
-        let asked: Vec<GpmMetric> = metrics.iter().filter_map(|metric| gpm_of(*metric)).map(|(gpm, _)| gpm).collect();
+        let asked: Vec<GpmMetric> =
+            metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
         Ok(Self { earlier: nvml.gpm_sample()?, later: nvml.gpm_sample()?, taken: None, report: GpmReport::new(&asked) })
     }
 
@@ -54,20 +52,12 @@ impl Gpm {
 
     fn give(&self, stamp: Stamp, reading: &mut Reading<'_>) {
         for (place, series) in reading.series.iter_mut().enumerate() {
-            let scale = gpm_of(series.metric).map_or(1.0, |(_, scale)| scale);
+            let scale = series.metric.info().source.gpm().map_or(1.0, |(_, scale)| scale);
             match self.report.value(place) {
                 // Each report is of an interval of its own, so it is fresh also when its value is the same.
                 Ok(value) => series.give(stamp, value * scale, Flags::FRESH, 0, reading.records),
                 Err(error) => series.refused(&error, stamp.at, reading.records),
             }
         }
-    }
-}
-
-/// What GPM is asked for a metric, and the scale of its answer, if the metric is read by GPM.
-pub(crate) fn gpm_of(metric: Metric) -> Option<(GpmMetric, f64)> {
-    match metric.info().source {
-        Source::Gpm(metric, scale) => Some((metric, scale)),
-        _ => None,
     }
 }

@@ -13,45 +13,26 @@ use super::{
 };
 use crate::{
     Device, Error, FieldId, SampleKind,
-    metric::{Call, Metric, Source},
+    metric::{CallGroup, DriverCall, Metric, group_by_call},
 };
 
 /// Power further apart than this is not bridged when it is integrated: nobody knows what was drawn between.
 const LONGEST_GAP: u64 = 10_000_000_000;
-
-/// What a lane is made for: metrics with the same group share it.
-#[derive(Clone, Copy, PartialEq)]
-enum Group {
-    Call(Call),
-    Fields(Cadence),
-    Integrate,
-    Ring(Metric),
-    Gpm,
-    ProcessMemory,
-    ProcessUse,
-}
 
 /// The lanes of a GPU, and the series that they fill. One that cannot be opened yet, as it is lost, is taken for a usual one:
 /// it counts its energy, and its rings are of the usual length.
 pub(super) fn lanes(settings: &Settings, device: Option<&Device>, index: u16) -> (Vec<Lane>, Vec<Series>) {
     let (mut lanes, mut series) = (Vec::new(), Vec::new());
     let counts_energy = settings.metrics.contains(&Metric::ENERGY) && device.is_none_or(counts_energy);
-    let mut groups: Vec<(Group, Vec<Metric>)> = Vec::new();
     let planned = settings.planned(device, u32::from(index));
     let cadence_of = |metric: &Metric| settings.cadence_of(*metric, &planned);
-    for metric in &settings.metrics {
-        let group = group(*metric, cadence_of(metric), counts_energy);
-        match groups.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, metrics)) => metrics.push(*metric),
-            None => groups.push((group, vec![*metric])),
-        }
-    }
-    for (group, metrics) in groups {
+    let groups = group_by_call(settings.metrics.iter().copied(), counts_energy, |metric| cadence_of(&metric));
+    for CallGroup { call, metrics } in groups {
         let first = series.len();
         let cadence = shortest(metrics.iter().map(cadence_of));
         let learns = matches!(cadence, Cadence::Learnt(_));
         series.extend(metrics.iter().map(|metric| Series::new(*metric, index, learns)));
-        match work(group, &metrics, device, settings) {
+        match work(call, &metrics, device, settings) {
             Ok(work) => {
                 let series = first..series.len();
                 lanes.push(Lane { series, work, cadence, due: 0, cost: Cost::new(), held_to: 0 });
@@ -63,37 +44,21 @@ pub(super) fn lanes(settings: &Settings, device: Option<&Device>, index: u16) ->
     (lanes, series)
 }
 
-fn group(metric: Metric, cadence: Cadence, counts_energy: bool) -> Group {
-    match metric.info().source {
-        Source::Call(call, _) => Group::Call(call),
-        Source::Field(..) => Group::Fields(cadence),
-        Source::Energy if counts_energy => Group::Fields(cadence),
-        Source::Energy => Group::Integrate,
-        Source::Ring(..) => Group::Ring(metric),
-        Source::Gpm(..) => Group::Gpm,
-        Source::ProcessMemory => Group::ProcessMemory,
-        Source::ProcessUtilization(_) => Group::ProcessUse,
-    }
-}
-
-fn work(group: Group, metrics: &[Metric], device: Option<&Device>, settings: &Settings) -> Result<Work, Error> {
+fn work(call: DriverCall, metrics: &[Metric], device: Option<&Device>, settings: &Settings) -> Result<Work, Error> {
     let now_us = (settings.clocks.wall_us)();
-    Ok(match group {
-        Group::Call(call) => Work::Call(call),
-        Group::Fields(_) => Work::Fields(Fields::new(metrics)),
-        Group::Integrate => {
+    Ok(match call {
+        DriverCall::Call(call) => Work::Call(call),
+        DriverCall::Fields => Work::Fields(Fields::new(metrics)),
+        DriverCall::IntegratedPower => {
             let kind = SampleKind::TOTAL_POWER;
             let has_ring = device.is_some_and(|device| device.sample_capacity(kind).is_ok());
             let ring = has_ring.then(|| Ring::new(device, kind, 1e-3, now_us));
             Work::Integrate(IntegratedEnergy::new(LONGEST_GAP), ring)
         }
-        Group::Ring(metric) => match metric.info().source {
-            Source::Ring(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
-            _ => Work::Fields(Fields::new(&[])),
-        },
-        Group::Gpm => Work::Gpm(Gpm::new(&settings.nvml, metrics)?),
-        Group::ProcessMemory => Work::ProcessMemory(ProcessMemory::with_capacity(settings.processes)),
-        Group::ProcessUse => Work::ProcessUse(ProcessUse::with_capacity(settings.processes, now_us)),
+        DriverCall::Ring(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
+        DriverCall::Gpm => Work::Gpm(Gpm::new(&settings.nvml, metrics)?),
+        DriverCall::ProcessLists => Work::ProcessMemory(ProcessMemory::with_capacity(settings.processes)),
+        DriverCall::ProcessUtilization => Work::ProcessUse(ProcessUse::with_capacity(settings.processes, now_us)),
     })
 }
 

@@ -3,7 +3,6 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    call,
     energy::IntegratedEnergy,
     fields::Fields,
     gpm::Gpm,
@@ -14,7 +13,10 @@ use super::{
     schedule::Cost,
     series::Series,
 };
-use crate::{Error, Result, ReturnCode, metric::Call};
+use crate::{
+    Error, Result, ReturnCode,
+    metric::{Call, MAX_NUMBERS},
+};
 
 /// When a lane is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +174,8 @@ fn on_grid(interval: u64, grid: u64) -> u64 {
 /// Reads the numbers of one call.
 #[inline]
 fn read_call(call: Call, reading: &mut Reading<'_>) -> Result<()> {
-    let mut numbers = [f64::NAN; call::MOST];
-    let answer = call::make(call, reading.device, &mut numbers);
+    let mut numbers = [f64::NAN; MAX_NUMBERS];
+    let answer = call.read(reading.device, &mut numbers);
     let stamp = reading.watch.lap();
     if let Err(error) = answer {
         return reading.refused(error, stamp);

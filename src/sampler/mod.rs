@@ -28,12 +28,11 @@
 mod background;
 mod budget;
 mod builder;
-pub(crate) mod call;
 mod energy;
-pub(crate) mod fields;
+mod fields;
 mod foreground;
 mod frame;
-pub(crate) mod gpm;
+mod gpm;
 mod gpu;
 mod gpu_sampler;
 mod grouping;

@@ -1,0 +1,86 @@
+//! The calls of the driver that metrics are read by, each with its function and the numbers that it gives.
+
+use crate::{Clock, Device, Result, TemperatureSensor};
+
+/// A call of the driver that gives one number or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the method of `Device` of its name")]
+pub enum Call {
+    UtilizationRates,
+    EncoderUtilization,
+    DecoderUtilization,
+    MemoryInfo,
+    PowerUsage,
+    Temperature,
+    ClockGraphics,
+    ClockSm,
+    ClockMemory,
+    ClockVideo,
+    PerformanceState,
+    FanSpeed,
+    ClocksEventReasons,
+    PcieLinkGeneration,
+    PcieLinkWidth,
+    PcieReplayCounter,
+}
+
+/// The most numbers that one call gives.
+pub(crate) const MAX_NUMBERS: usize = 3;
+
+impl Call {
+    /// The function of NVML.
+    #[must_use]
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::UtilizationRates => "nvmlDeviceGetUtilizationRates",
+            Self::EncoderUtilization => "nvmlDeviceGetEncoderUtilization",
+            Self::DecoderUtilization => "nvmlDeviceGetDecoderUtilization",
+            Self::MemoryInfo => "nvmlDeviceGetMemoryInfo_v2",
+            Self::PowerUsage => "nvmlDeviceGetPowerUsage",
+            Self::Temperature => "nvmlDeviceGetTemperatureV",
+            Self::ClockGraphics | Self::ClockSm | Self::ClockMemory | Self::ClockVideo => "nvmlDeviceGetClockInfo",
+            Self::PerformanceState => "nvmlDeviceGetPerformanceState",
+            Self::FanSpeed => "nvmlDeviceGetFanSpeed",
+            Self::ClocksEventReasons => "nvmlDeviceGetCurrentClocksEventReasons",
+            Self::PcieLinkGeneration => "nvmlDeviceGetCurrPcieLinkGeneration",
+            Self::PcieLinkWidth => "nvmlDeviceGetCurrPcieLinkWidth",
+            Self::PcieReplayCounter => "nvmlDeviceGetPcieReplayCounter",
+        }
+    }
+
+    /// Makes the call. The numbers stand in the catalogue's order (`Source::Call`) and unit; NaN is one that
+    /// this driver does not give. They are written in place: an answer that carries them would be copied on its way out,
+    /// which takes longer than all else here.
+    #[inline]
+    pub(crate) fn read(self, device: &Device, numbers: &mut [f64; MAX_NUMBERS]) -> Result<()> {
+        let one = match self {
+            Self::UtilizationRates => {
+                let rates = device.utilization_rates()?;
+                *numbers = [f64::from(rates.gpu), f64::from(rates.memory), f64::NAN];
+                return Ok(());
+            }
+            Self::MemoryInfo => {
+                let memory = device.memory_info()?;
+                let reserved = memory.reserved.map_or(f64::NAN, |bytes| bytes as f64);
+                *numbers = [memory.used as f64, memory.free as f64, reserved];
+                return Ok(());
+            }
+            Self::EncoderUtilization => f64::from(device.encoder_utilization()?.0),
+            Self::DecoderUtilization => f64::from(device.decoder_utilization()?.0),
+            Self::PowerUsage => f64::from(device.power_usage()?) * 1e-3,
+            Self::Temperature => f64::from(device.temperature(TemperatureSensor::GPU)?),
+            Self::ClockGraphics => f64::from(device.clock(Clock::GRAPHICS)?),
+            Self::ClockSm => f64::from(device.clock(Clock::SM)?),
+            Self::ClockMemory => f64::from(device.clock(Clock::MEMORY)?),
+            Self::ClockVideo => f64::from(device.clock(Clock::VIDEO)?),
+            Self::PerformanceState => f64::from(device.performance_state()?.0),
+            Self::FanSpeed => f64::from(device.fan_speed()?),
+            Self::ClocksEventReasons => device.clocks_event_reasons()?.0 as f64,
+            Self::PcieLinkGeneration => f64::from(device.pcie_link_generation()?),
+            Self::PcieLinkWidth => f64::from(device.pcie_link_width()?),
+            Self::PcieReplayCounter => f64::from(device.pcie_replay_counter()?),
+        };
+        *numbers = [one, f64::NAN, f64::NAN];
+        Ok(())
+    }
+}
