@@ -36,11 +36,6 @@ fn main() -> ExitCode {
         }
         Err(wrong) => wrong.exit(),
     };
-    if let Some(Command::Probe(args)) = &cli.command
-        && let Some(parent) = args.be_traced
-    {
-        return probe::be_traced(|| load(&cli.options), parent, &args.gpus);
-    }
     let command = match cli.command {
         Some(Command::Record(args)) => {
             return record::run(cli.options, args).unwrap_or_else(|error| finish(Err(error), &Options::default()));

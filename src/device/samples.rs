@@ -9,21 +9,33 @@ use crate::{Error, Result, ReturnCode, symbols::present};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SampleKind(pub u32);
 
-impl SampleKind {
+/// Makes of each entry a constant of [`SampleKind`] and an element of `SampleKind::ALL`.
+macro_rules! sample_kinds {
+    ($($(#[$help:meta])* $NAME:ident = $number:expr;)*) => {
+        impl SampleKind {
+            $($(#[$help])* pub const $NAME: Self = Self($number.0);)*
+
+            /// The rings that the header names, each with the name of its constant.
+            pub(crate) const ALL: &[(&str, Self)] = &[$((stringify!($NAME), Self::$NAME)),*];
+        }
+    };
+}
+
+sample_kinds! {
     /// Power of the board, mW.
-    pub const TOTAL_POWER: Self = Self(sys::NVML_TOTAL_POWER_SAMPLES.0);
+    TOTAL_POWER = sys::NVML_TOTAL_POWER_SAMPLES;
     /// How busy the GPU was, %.
-    pub const GPU_UTILIZATION: Self = Self(sys::NVML_GPU_UTILIZATION_SAMPLES.0);
+    GPU_UTILIZATION = sys::NVML_GPU_UTILIZATION_SAMPLES;
     /// How busy the memory was, %.
-    pub const MEMORY_UTILIZATION: Self = Self(sys::NVML_MEMORY_UTILIZATION_SAMPLES.0);
+    MEMORY_UTILIZATION = sys::NVML_MEMORY_UTILIZATION_SAMPLES;
     /// How busy the encoder was, %.
-    pub const ENCODER_UTILIZATION: Self = Self(sys::NVML_ENC_UTILIZATION_SAMPLES.0);
+    ENCODER_UTILIZATION = sys::NVML_ENC_UTILIZATION_SAMPLES;
     /// How busy the decoder was, %.
-    pub const DECODER_UTILIZATION: Self = Self(sys::NVML_DEC_UTILIZATION_SAMPLES.0);
+    DECODER_UTILIZATION = sys::NVML_DEC_UTILIZATION_SAMPLES;
     /// The SMs' clock, MHz.
-    pub const PROCESSOR_CLOCK: Self = Self(sys::NVML_PROCESSOR_CLK_SAMPLES.0);
+    PROCESSOR_CLOCK = sys::NVML_PROCESSOR_CLK_SAMPLES;
     /// The memory's clock, MHz.
-    pub const MEMORY_CLOCK: Self = Self(sys::NVML_MEMORY_CLK_SAMPLES.0);
+    MEMORY_CLOCK = sys::NVML_MEMORY_CLK_SAMPLES;
 }
 
 /// An entry of a ring, as the driver wrote it.

@@ -30,7 +30,7 @@ pub(crate) const MAX_NUMBERS: usize = 3;
 impl Call {
     /// The function of NVML.
     #[must_use]
-    pub fn function(self) -> &'static str {
+    pub const fn function(self) -> &'static str {
         match self {
             Self::UtilizationRates => "nvmlDeviceGetUtilizationRates",
             Self::EncoderUtilization => "nvmlDeviceGetEncoderUtilization",

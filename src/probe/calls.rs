@@ -1,23 +1,32 @@
 //! The calls that are probed: one entry of [`CALLS`] each. None changes anything.
 
 use crate::{
-    Clock, Device, EccCounter, EccError, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
-    ProcessUtilization, Result, Sample, SampleKind, TemperatureSensor,
+    Device, EccCounter, EccError, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
+    ProcessUtilization, Result, Sample, SampleKind,
+    metric::{Call, MAX_NUMBERS},
 };
 
 /// A call that is probed.
 #[derive(Clone, Copy, Debug)]
-pub struct ProbedCall {
+pub(super) struct ProbedCall {
     /// The method of [`Device`], with what it is asked for where that makes a difference: `clock(SM)`.
     pub name: &'static str,
     /// The function of NVML behind it; the newest version where there are several.
     pub function: &'static str,
-    call: fn(&Device, &mut Room) -> Result<()>,
+    call: Probed,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Probed {
+    /// A call that metrics are read by.
+    Metrics(Call),
+    /// Another method of [`Device`].
+    Method(fn(&Device, &mut Room) -> Result<()>),
 }
 
 /// The memory that the calls fill, made once for each GPU.
 #[derive(Debug)]
-pub struct Room {
+pub(super) struct Room {
     processes: ProcessList,
     usage: Vec<ProcessUtilization>,
     samples: Vec<Sample>,
@@ -27,8 +36,7 @@ pub struct Room {
 
 impl Room {
     /// Room for the answers of a GPU of this driver.
-    #[must_use]
-    pub fn new(nvml: &Nvml) -> Self {
+    pub(super) fn new(nvml: &Nvml) -> Self {
         let power = [FieldId::POWER_AVERAGE, FieldId::POWER_INSTANT, FieldId::TOTAL_ENERGY];
         Self {
             processes: ProcessList::with_capacity(ProcessList::LARGEST),
@@ -45,50 +53,54 @@ impl ProbedCall {
     ///
     /// # Errors
     /// The driver's own answer.
-    pub fn make(&self, device: &Device, room: &mut Room) -> Result<()> {
-        (self.call)(device, room)
+    pub(super) fn make(&self, device: &Device, room: &mut Room) -> Result<()> {
+        match self.call {
+            Probed::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_NUMBERS]),
+            Probed::Method(method) => method(device, room),
+        }
     }
 }
 
-const fn call(name: &'static str, function: &'static str, call: fn(&Device, &mut Room) -> Result<()>) -> ProbedCall {
-    ProbedCall { name, function, call }
+const fn metrics(name: &'static str, call: Call) -> ProbedCall {
+    ProbedCall { name, function: call.function(), call: Probed::Metrics(call) }
+}
+
+const fn call(name: &'static str, function: &'static str, method: fn(&Device, &mut Room) -> Result<()>) -> ProbedCall {
+    ProbedCall { name, function, call: Probed::Method(method) }
 }
 
 pub(super) const FIELDS: &str = "nvmlDeviceGetFieldValues";
-const CLOCK: &str = "nvmlDeviceGetClockInfo";
 pub(super) const SAMPLES: &str = "nvmlDeviceGetSamples";
 
 /// The name of the call that takes a GPM sample.
 pub(super) const GPM: &str = "gpm_sample_get";
 
 /// All calls that are probed, in the order in which reports have them.
-pub static CALLS: &[ProbedCall] = &[
-    call("utilization_rates", "nvmlDeviceGetUtilizationRates", |gpu, _| gpu.utilization_rates().map(drop)),
-    call("encoder_utilization", "nvmlDeviceGetEncoderUtilization", |gpu, _| gpu.encoder_utilization().map(drop)),
-    call("decoder_utilization", "nvmlDeviceGetDecoderUtilization", |gpu, _| gpu.decoder_utilization().map(drop)),
-    call("memory_info", "nvmlDeviceGetMemoryInfo_v2", |gpu, _| gpu.memory_info().map(drop)),
-    call("power_usage", "nvmlDeviceGetPowerUsage", |gpu, _| gpu.power_usage().map(drop)),
+pub(super) static CALLS: &[ProbedCall] = &[
+    metrics("utilization_rates", Call::UtilizationRates),
+    metrics("encoder_utilization", Call::EncoderUtilization),
+    metrics("decoder_utilization", Call::DecoderUtilization),
+    metrics("memory_info", Call::MemoryInfo),
+    metrics("power_usage", Call::PowerUsage),
     call("power_average", FIELDS, |gpu, _| gpu.power_average().map(drop)),
     call("power_instant", FIELDS, |gpu, _| gpu.power_instant().map(drop)),
     call("field_values(185, 186, 83)", FIELDS, |gpu, room| gpu.field_values(&mut room.power)),
     call("total_energy", "nvmlDeviceGetTotalEnergyConsumption", |gpu, _| gpu.total_energy().map(drop)),
     call("enforced_power_limit", "nvmlDeviceGetEnforcedPowerLimit", |gpu, _| gpu.enforced_power_limit().map(drop)),
-    call("temperature", "nvmlDeviceGetTemperatureV", |gpu, _| gpu.temperature(TemperatureSensor::GPU).map(drop)),
+    metrics("temperature", Call::Temperature),
     call("memory_temperature", FIELDS, |gpu, _| gpu.memory_temperature().map(drop)),
-    call("fan_speed", "nvmlDeviceGetFanSpeed", |gpu, _| gpu.fan_speed().map(drop)),
-    call("clock(GRAPHICS)", CLOCK, |gpu, _| gpu.clock(Clock::GRAPHICS).map(drop)),
-    call("clock(SM)", CLOCK, |gpu, _| gpu.clock(Clock::SM).map(drop)),
-    call("clock(MEMORY)", CLOCK, |gpu, _| gpu.clock(Clock::MEMORY).map(drop)),
-    call("clock(VIDEO)", CLOCK, |gpu, _| gpu.clock(Clock::VIDEO).map(drop)),
-    call("performance_state", "nvmlDeviceGetPerformanceState", |gpu, _| gpu.performance_state().map(drop)),
-    call("clocks_event_reasons", "nvmlDeviceGetCurrentClocksEventReasons", |gpu, _| {
-        gpu.clocks_event_reasons().map(drop)
-    }),
-    call("pcie_link_generation", "nvmlDeviceGetCurrPcieLinkGeneration", |gpu, _| gpu.pcie_link_generation().map(drop)),
-    call("pcie_link_width", "nvmlDeviceGetCurrPcieLinkWidth", |gpu, _| gpu.pcie_link_width().map(drop)),
+    metrics("fan_speed", Call::FanSpeed),
+    metrics("clock(GRAPHICS)", Call::ClockGraphics),
+    metrics("clock(SM)", Call::ClockSm),
+    metrics("clock(MEMORY)", Call::ClockMemory),
+    metrics("clock(VIDEO)", Call::ClockVideo),
+    metrics("performance_state", Call::PerformanceState),
+    metrics("clocks_event_reasons", Call::ClocksEventReasons),
+    metrics("pcie_link_generation", Call::PcieLinkGeneration),
+    metrics("pcie_link_width", Call::PcieLinkWidth),
     call("pcie_bytes(TX)", FIELDS, |gpu, _| gpu.pcie_bytes(PcieCounter::TX).map(drop)),
     call("pcie_throughput(TX)", "nvmlDeviceGetPcieThroughput", |gpu, _| gpu.pcie_throughput(PcieCounter::TX).map(drop)),
-    call("pcie_replay_counter", "nvmlDeviceGetPcieReplayCounter", |gpu, _| gpu.pcie_replay_counter().map(drop)),
+    metrics("pcie_replay_counter", Call::PcieReplayCounter),
     call("field(138, all links)", FIELDS, |gpu, _| gpu.field(FieldId(138), FieldId::SCOPE_ALL_LINKS).map(drop)),
     call("total_ecc_errors", "nvmlDeviceGetTotalEccErrors", |gpu, _| {
         gpu.total_ecc_errors(EccError::CORRECTED, EccCounter::VOLATILE).map(drop)
@@ -117,4 +129,21 @@ pub static CALLS: &[ProbedCall] = &[
 
 fn samples(gpu: &Device, kind: SampleKind, room: &mut Room) -> Result<()> {
     gpu.samples(kind, 0, &mut room.samples).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Metric, Source};
+
+    #[test]
+    fn every_call_of_metrics_is_probed() {
+        let probed =
+            |call: Call| CALLS.iter().any(|entry| matches!(entry.call, Probed::Metrics(known) if known == call));
+        for metric in Metric::all() {
+            if let Source::Call(call, _) = metric.info().source {
+                assert!(probed(call), "{metric} is read by {call:?}, which no entry of CALLS makes");
+            }
+        }
+    }
 }

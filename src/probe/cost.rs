@@ -60,7 +60,6 @@ impl Cost {
             p50_ns: quantile(&self.times, 0.5),
             p99_ns: quantile(&self.times, 0.99),
             max_ns: self.times.last().copied(),
-            system_calls: None,
         }
     }
 }

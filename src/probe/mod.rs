@@ -33,7 +33,6 @@ mod target;
 mod window;
 
 pub use self::{
-    calls::{CALLS, ProbedCall, Room},
     report::{Averaging, Behaviour, CallReport, GpuReport, Report, RingReport, SensorReport},
     run::{DURATION, MOST_CALLS, Probe, Progress},
 };

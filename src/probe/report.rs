@@ -36,7 +36,7 @@ pub struct GpuReport {
     /// Why it could not be read, or no longer; what was found before stands.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
     pub error: Option<Error>,
-    /// Each call of [`CALLS`](super::CALLS), in that order.
+    /// Each call that is probed; the same ones in the same order for all GPUs.
     pub calls: Vec<CallReport>,
     /// Each sensor that gave a number, in the catalogue's order by call.
     pub sensors: Vec<SensorReport>,
@@ -48,7 +48,7 @@ pub struct GpuReport {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CallReport {
-    /// The call's [name](super::ProbedCall::name).
+    /// The method of [`Device`](crate::Device), with what it is asked for where that makes a difference: `clock(SM)`.
     pub name: &'static str,
     /// The function of NVML.
     pub function: &'static str,
@@ -67,9 +67,6 @@ pub struct CallReport {
     pub p99_ns: Option<u64>,
     /// The longest time, ns.
     pub max_ns: Option<u64>,
-    /// How many system calls it makes. `None` here: a library cannot count them without tracing a process, which
-    /// `igpu probe` does.
-    pub system_calls: Option<u32>,
 }
 
 /// What was found of one sensor.

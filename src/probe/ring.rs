@@ -10,16 +10,6 @@ use crate::{
     },
 };
 
-/// The rings that are probed, by the name of their constant of [`SampleKind`]: one entry each.
-const RINGS: [(&str, SampleKind); 7] = [
-    ("TOTAL_POWER", SampleKind::TOTAL_POWER),
-    ("GPU_UTILIZATION", SampleKind::GPU_UTILIZATION),
-    ("MEMORY_UTILIZATION", SampleKind::MEMORY_UTILIZATION),
-    ("ENCODER_UTILIZATION", SampleKind::ENCODER_UTILIZATION),
-    ("DECODER_UTILIZATION", SampleKind::DECODER_UTILIZATION),
-    ("PROCESSOR_CLOCK", SampleKind::PROCESSOR_CLOCK),
-    ("MEMORY_CLOCK", SampleKind::MEMORY_CLOCK),
-];
 /// No ring is believed to be longer.
 const LONGEST: usize = 4096;
 /// Room beyond what the driver tells, and where it tells nothing.
@@ -29,7 +19,7 @@ const INTERVAL: u64 = 500_000_000;
 
 /// Reads each ring whole, once.
 pub(super) fn probe(device: &Device) -> Vec<RingReport> {
-    RINGS.iter().map(|(name, kind)| report(device, name, *kind)).collect()
+    SampleKind::ALL.iter().map(|(name, kind)| report(device, name, *kind)).collect()
 }
 
 fn report(device: &Device, name: &'static str, kind: SampleKind) -> RingReport {

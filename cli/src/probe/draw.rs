@@ -12,8 +12,6 @@ use crate::table::with_head;
 #[derive(Serialize)]
 pub struct Document<'a> {
     pub driver_version: Option<String>,
-    /// Why system calls were not counted, or not all.
-    pub system_calls_unknown: Option<String>,
     #[serde(flatten)]
     pub report: &'a igpu::probe::Report,
 }
@@ -27,9 +25,6 @@ pub(super) fn text(document: &Document<'_>, most_calls: u32) -> String {
         report.duration_s,
         most_calls
     );
-    if let Some(why) = &document.system_calls_unknown {
-        text += &format!("System calls are not known: {why}.\n");
-    }
     for (gpu, plan) in report.gpus.iter().zip(&report.plan.gpus).filter(|(gpu, _)| gpu.error.is_none()) {
         text += &of_gpu(gpu, plan, report.plan.budget);
     }
@@ -44,10 +39,7 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
         gpu.index,
         shown(&gpu.name),
         shown(&gpu.uuid),
-        with_head(
-            &["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "SYSTEM CALLS", "FUNCTION"],
-            gpu.calls.iter().map(call)
-        ),
+        with_head(&["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"], gpu.calls.iter().map(call)),
         with_head(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
         with_head(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
         planned(plan, budget)
@@ -57,11 +49,6 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
 fn call(call: &CallReport) -> Vec<String> {
     let supported = if call.supported { "yes".to_owned() } else { unsupported(call.reason.as_ref()) };
     let time = |ns: Option<u64>| ns.map_or("-".to_owned(), duration);
-    let system_calls = match call.system_calls {
-        Some(count) => count.to_string(),
-        None if call.supported => "unknown".to_owned(),
-        None => "-".to_owned(),
-    };
     vec![
         call.name.to_owned(),
         supported,
@@ -69,7 +56,6 @@ fn call(call: &CallReport) -> Vec<String> {
         time(call.p50_ns),
         time(call.p99_ns),
         time(call.max_ns),
-        system_calls,
         call.function.to_owned(),
     ]
 }

@@ -1,7 +1,6 @@
 //! `igpu probe`: what this driver and these GPUs really do.
 
 mod draw;
-mod trace;
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,13 +18,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{fail::Fail, options::Options, output::Report, patience::Patience, select};
 
-pub use trace::be_traced;
-
 /// How long to take, `--quick` and otherwise: a little less than is promised, for what comes before and after.
 const QUICK: Duration = Duration::from_millis(4700);
 const WHOLE: Duration = Duration::from_secs(45);
-/// System calls are counted for no more than this part of it.
-const TRACE_PART: u32 = 4;
 /// How often each call is timed at the most by `--quick`.
 const QUICK_CALLS: u32 = 200;
 /// Steps of the progress bar.
@@ -35,16 +30,13 @@ const STEPS: u64 = 1000;
 pub struct ProbeArgs {
     /// Which GPUs: an index, or the start of a UUID; all when none is named
     #[arg(value_name = "INDEX|UUID-PREFIX")]
-    pub gpus: Vec<String>,
+    gpus: Vec<String>,
     /// Take 5 s, in place of 45: slow sensors may stay unknown
     #[arg(long)]
     quick: bool,
     /// Also write the sampling plan, which a sampler can follow, to this file as JSON
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// This process is the one whose system calls are counted, by its parent of this pid.
-    #[arg(long, hide = true, value_name = "PID")]
-    pub be_traced: Option<u32>,
 }
 
 pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
@@ -59,8 +51,6 @@ pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report
     // Before the work, so that nobody waits a minute to hear of it.
     let file = args.plan.as_deref().map(open).transpose()?;
     patience.rests();
-    bar.set_message("system calls");
-    let (counts, system_calls_unknown) = trace::count(options, &indices, begin + time / TRACE_PART);
     let probe = Probe::new(nvml).gpus(&indices).most_calls(most_calls(args.quick));
     let mut doing = "";
     let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
@@ -73,12 +63,10 @@ pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report
     });
     patience.rests();
     bar.finish_and_clear();
-    let mut probed = probed?;
-    let calls = probed.gpus.iter_mut().flat_map(|gpu| &mut gpu.calls);
-    calls.zip(counts).for_each(|(call, count)| call.system_calls = count.filter(|_| call.supported));
+    let probed = probed?;
     let written = file.map_or(Ok(()), |file| write(file, &probed.plan));
     let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
-    let document = draw::Document { driver_version, system_calls_unknown, report: &probed };
+    let document = draw::Document { driver_version, report: &probed };
     let mut report = if options.json {
         Report::json(&[document])?
     } else {
