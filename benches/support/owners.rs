@@ -3,10 +3,10 @@
 
 use super::case::{Case, Timed, timed, timed_as};
 use igpu::process::{Owner, OwnerCache, ProcReader};
+use nix::unistd::{Uid, User};
 use procfs::process::Process;
 use procfs::{boot_time_secs, ticks_per_second};
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char};
 
 /// A name, a user, the parent's pid and name, and the start.
 type Facts = (String, String, u32, String, f64);
@@ -115,13 +115,12 @@ fn facts(owner: Owner) -> String {
 }
 
 fn theirs(pid: u32) -> Timed {
-    // Neither side reads the boot time for every process. Not before it is wanted: procfs crashes under valgrind.
-    let mut boot = None;
+    // Neither side reads the boot time for every process.
+    let boot = boot_time_secs().unwrap() as f64;
     let call = move || -> Facts {
         let process = Process::new(pid as i32).unwrap();
         let stat = process.stat().unwrap();
         let user = user_name(process.status().unwrap().ruid);
-        let boot = *boot.get_or_insert_with(|| boot_time_secs().unwrap() as f64);
         let create_time = stat.starttime as f64 / ticks_per_second() as f64 + boot;
         let parent = Process::new(stat.ppid).unwrap();
         let parent_name = name(&parent, parent.stat().unwrap().comm);
@@ -142,14 +141,5 @@ fn name(process: &Process, comm: String) -> String {
 
 /// The user's name as the C library knows it.
 fn user_name(uid: u32) -> String {
-    let mut buffer = [0 as c_char; 2048];
-    let mut found = std::ptr::null_mut();
-    let mut entry = std::mem::MaybeUninit::uninit();
-    // SAFETY: the entry, the buffer with its length and the result are all live.
-    unsafe { libc::getpwuid_r(uid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found) };
-    if found.is_null() {
-        return uid.to_string();
-    }
-    // SAFETY: it was found: the entry is filled and its name is a C string in the buffer.
-    unsafe { CStr::from_ptr((*found).pw_name) }.to_string_lossy().into_owned()
+    User::from_uid(Uid::from_raw(uid)).unwrap().map_or(uid.to_string(), |user| user.name)
 }
