@@ -57,19 +57,50 @@ fn a_lost_gpu_touches_no_other() {
     assert!(sim.power(0).is_ok() && sim.power(2).is_ok());
 }
 
+/// GPUs whose clock stands but for what calls take.
+const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\ncost_us = { \"nvmlDeviceGet*\" = 300, \
+    \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfans = [40]\npower.draw_w = 100\n";
+
 #[test]
 fn latency_is_fixed_or_drawn_the_same_each_time() {
-    let sim = sim("workstation");
+    let sim = sim(STEPPED);
     let took = || {
-        let begin = Instant::now();
+        let begin = sim.now();
         sim.power(0).unwrap();
-        begin.elapsed()
+        (sim.now() - begin).as_micros()
     };
-    sim.add_faults(&power_fault("latency_us = 20000")).unwrap();
-    assert!(took() >= Duration::from_millis(20));
+    sim.add_faults(&power_fault("latency_us = 20_000_000")).unwrap();
+    assert_eq!(took(), 20_000_300);
+    let drawn = || {
+        sim.clear_faults();
+        sim.add_faults(&power_fault("latency_us = { min = 1000, max = 3000, seed = 9 }")).unwrap();
+        [(); 5].map(|()| took())
+    };
+    let (first, again) = (drawn(), drawn());
+    assert!(first.iter().all(|us| (1300..=3300).contains(us)), "{first:?}");
+    assert_eq!(first, again);
+    // On the real clock it passes really.
+    sim.real_clock();
+    assert!(took() >= 1300);
+}
+
+#[test]
+fn held_calls_return_when_faults_change() {
+    let sim = std::sync::Arc::new(sim("workstation"));
+    sim.add_faults(&power_fault("hold = true")).unwrap();
+    sim.reset_counters();
+    let power = |gpu| {
+        let sim = sim.clone();
+        std::thread::spawn(move || sim.power(gpu).unwrap())
+    };
+    let threads = [0, 1, 2, 3].map(power);
+    while sim.calls("nvmlDeviceGetPowerUsage") < 4 {
+        std::thread::yield_now();
+    }
+    assert!(threads.iter().all(|thread| !thread.is_finished()));
     sim.clear_faults();
-    sim.add_faults(&power_fault("latency_us = { min = 1000, max = 3000, seed = 9 }")).unwrap();
-    assert!((0..5).all(|_| took() >= Duration::from_millis(1)));
+    threads.into_iter().for_each(|thread| assert!(thread.join().unwrap() > 0));
+    assert_eq!(sim.max_in_flight(), 4);
 }
 
 #[test]
@@ -90,20 +121,6 @@ fn a_call_that_never_returns_stops_no_other_and_stays_in_flight() {
     assert_eq!(unsafe { sim.nvml.nvmlShutdown.unwrap()() }, NVML_SUCCESS);
     assert_eq!(sim.shutdowns_in_calls(), 1);
     assert!(!stuck.is_finished());
-}
-
-#[test]
-fn calls_in_flight_are_counted() {
-    let sim = std::sync::Arc::new(sim("workstation"));
-    sim.add_faults(&power_fault("latency_us = 100000")).unwrap();
-    let threads: Vec<_> = (0..4u32)
-        .map(|gpu| {
-            let sim = sim.clone();
-            std::thread::spawn(move || sim.power(gpu).unwrap())
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| assert!(thread.join().unwrap() > 0));
-    assert_eq!(sim.max_in_flight(), 4);
 }
 
 #[test]
@@ -179,26 +196,23 @@ fn init_can_fail() {
 
 #[test]
 fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
-    let sim = sim(
-        "[driver]\ncost_us = { \"nvmlDeviceGet*\" = 300, \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n\
-         [[gpu]]\nfans = [40]\n",
-    );
-    let quickest = |call| {
-        let device = sim.gpu(0);
-        let one = || {
-            let begin = Instant::now();
-            number(call, device).unwrap();
-            begin.elapsed()
-        };
-        (0..5).map(|_| one()).min().unwrap()
+    let stepped = sim(STEPPED);
+    let cost = |call| {
+        let device = stepped.gpu(0);
+        let begin = stepped.now();
+        number(call, device).unwrap();
+        stepped.now() - begin
     };
-    let (power, fan) = (quickest(sim.nvml.nvmlDeviceGetPowerUsage), quickest(sim.nvml.nvmlDeviceGetFanSpeed));
-    assert!((300..2000).contains(&power.as_micros()), "{power:?}");
-    assert!(fan >= Duration::from_millis(2), "{fan:?}");
-    // The simulated clock stands all the same, and faults come and go beside.
-    assert_eq!(sim.now(), Duration::ZERO);
-    sim.clear_faults();
-    assert!(quickest(sim.nvml.nvmlDeviceGetPowerUsage) >= Duration::from_micros(300));
+    let costs = || [stepped.nvml.nvmlDeviceGetPowerUsage, stepped.nvml.nvmlDeviceGetFanSpeed].map(cost);
+    assert_eq!(costs(), [300, 2000].map(Duration::from_micros));
+    stepped.clear_faults();
+    assert_eq!(costs(), [300, 2000].map(Duration::from_micros), "faults come and go beside");
+    // A clock that is frozen stands all the same.
+    let frozen = sim(&STEPPED.replace("stepped_from_s", "frozen_at_s"));
+    let begin = Instant::now();
+    number(frozen.nvml.nvmlDeviceGetFanSpeed, frozen.gpu(0)).unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(2));
+    assert_eq!(frozen.now(), Duration::ZERO);
     for wrong in ["cost_us = { nvmlNope = 1 }", "cost_us = { nvmlInit_v2 = -1 }", "cost_us = { nvmlInit_v2 = nan }"] {
         let error = nvml_sim::Scenario::from_toml(&format!("[driver]\n{wrong}\n")).unwrap_err().to_string();
         assert!(error.starts_with("driver.cost_us: "), "{error}");

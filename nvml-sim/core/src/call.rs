@@ -122,6 +122,9 @@ fn suffer(effects: Effects) -> Answer<Effects> {
             unsafe { libc::pause() };
         }
     }
+    if let Some(changes) = effects.hold {
+        faults::wait_for_change(changes);
+    }
     match effects.code {
         Some(0) | None => Ok(effects),
         Some(number) => Err(code(number)),

@@ -4,6 +4,7 @@ use crate::functions;
 use crate::scenario::fault::{Fault, Latency};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A fault and how many calls it was for.
 pub(crate) struct Armed {
@@ -17,6 +18,8 @@ type Set = Vec<&'static Armed>;
 /// Sets that were once in force stay for ever: a call may still read one, and tests make few.
 static CURRENT: AtomicPtr<Set> = AtomicPtr::new(std::ptr::null_mut());
 static FAULTY: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
+/// How often the faults in force have changed.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Writers alone take it.
 static CHANGE: Mutex<()> = Mutex::new(());
 
@@ -27,6 +30,8 @@ pub(crate) struct Effects {
     /// Id and code of a field value.
     pub field: Option<(u32, u32)>,
     pub hang: bool,
+    /// How often the faults had changed before the call, which waits for the next change.
+    pub hold: Option<u64>,
     pub latency_us: u64,
     pub stride: Option<usize>,
     pub grown: u64,
@@ -46,6 +51,8 @@ pub(crate) fn any(function: usize) -> bool {
 #[cold]
 pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> Effects {
     let mut effects = Effects::default();
+    // Before the set: a call that finds an old set does not wait for the next but one.
+    let changes = CHANGES.load(Ordering::SeqCst);
     // SAFETY: a set is written once before its pointer is published, and never freed.
     let Some(set) = (unsafe { CURRENT.load(Ordering::Acquire).as_ref() }) else { return effects };
     let t = ns as f64 / 1e9;
@@ -63,6 +70,7 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
             && fault.every.is_none_or(|every| nth % every == 0);
         if chosen {
             effects.add(fault, nth);
+            effects.hold = effects.hold.or(fault.hold.then_some(changes));
         }
     }
     effects
@@ -85,6 +93,13 @@ impl Effects {
     }
 }
 
+/// Waits until the faults have changed more often than this.
+pub(crate) fn wait_for_change(changes: u64) {
+    while CHANGES.load(Ordering::SeqCst) == changes {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
 /// Puts these in force, instead of or after those that are.
 pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
     let _guard = CHANGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -103,6 +118,7 @@ pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
     for (flag, value) in FAULTY.iter().zip(flags) {
         flag.store(value, Ordering::Release);
     }
+    CHANGES.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Whether a fault in force takes this symbol away.

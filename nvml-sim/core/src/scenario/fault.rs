@@ -34,6 +34,8 @@ pub(crate) struct Fault {
     pub latency_us: Option<Latency>,
     /// Never answer.
     pub hang: bool,
+    /// Answer once other faults are put in force, or all are taken away.
+    pub hold: bool,
     /// The driver lacks the symbol. Counts and times do not matter to this one.
     pub missing: bool,
     /// Bytes of an entry of a process list.
