@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use rtrb::Producer;
 
-use super::{Shared, reader::entry};
+use super::{reader::entry, shared::Shared};
 use crate::sampler::{Event, Record, budget::Budget, gpu_sampler::GpuSampler, record::Records};
 
 pub(super) struct Output {

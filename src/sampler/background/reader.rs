@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::{
     metric::Metric,
     sampler::{

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Shared, output::Output, task::this_thread, watchdog::Watchdog};
+use super::{output::Output, shared::Shared, task::this_thread, watchdog::Watchdog};
 use crate::{
     Error, Result,
     sampler::{
