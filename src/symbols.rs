@@ -34,65 +34,50 @@ pub(crate) enum ProcessList {
 
 /// All versions of a list that the driver has by name.
 pub(crate) struct ProcessLists {
-    v3: Option<ListV3>,
-    v3_is_of_use: Newer,
-    v2: Option<ListV2>,
-    v2_is_of_use: Newer,
-    v1: Option<ListV1>,
+    pub v3: Option<ListV3>,
+    pub v3_fallback: VersionFallback,
+    pub v2: Option<ListV2>,
+    pub v2_fallback: VersionFallback,
+    pub v1: Option<ListV1>,
 }
 
 impl ProcessLists {
     fn new(v3: Option<ListV3>, v2: Option<ListV2>, v1: Option<ListV1>) -> Self {
-        Self { v3, v3_is_of_use: Newer::default(), v2, v2_is_of_use: Newer::default(), v1 }
-    }
-
-    /// The newest version that the driver has and has not refused; for all but the last, where to note its answer.
-    #[inline]
-    pub(crate) fn newest(&self) -> Option<(ProcessList, Option<&Newer>)> {
-        if let Some(function) = self.v3_is_of_use.usable(self.v3) {
-            return Some((ProcessList::V3(function), Some(&self.v3_is_of_use)));
-        }
-        if let Some(function) = self.v2_is_of_use.usable(self.v2) {
-            return Some((ProcessList::V2(function), Some(&self.v2_is_of_use)));
-        }
-        self.v1.map(|function| (ProcessList::V1(function), None))
+        Self { v3, v3_fallback: VersionFallback::default(), v2, v2_fallback: VersionFallback::default(), v1 }
     }
 }
 
-/// Whether the newer version of a call, which the driver has by name, is of use: a driver may have the function and
-/// refuse the version of its struct. The first answer decides; once the version has served, a refusal is of that one call.
+/// Whether the newer version of a call works: a driver may have the function and refuse the version of its struct. The
+/// first answer decides; once the version has worked, a refusal concerns that one call only.
 #[derive(Default)]
-pub(crate) struct Newer {
+pub(crate) struct VersionFallback {
     state: AtomicU8,
 }
 
-const SERVES: u8 = 1;
+const WORKS: u8 = 1;
 const REFUSED: u8 = 2;
 
-impl Newer {
-    /// The newer function, if there is one that the driver has not refused.
+impl VersionFallback {
+    /// Makes the call by the newer function. Returns whether that answered; if not, because the driver lacks the function
+    /// or does not know the version, the older one is to be called.
     #[inline]
-    pub(crate) fn usable<F>(&self, function: Option<F>) -> Option<F> {
-        function.filter(|_| self.state.load(Ordering::Relaxed) != REFUSED)
-    }
-
-    /// The newer version answered.
-    #[inline]
-    pub(crate) fn served(&self) {
-        // Read first: a store at each reading would have cores contend for the line.
-        if self.state.load(Ordering::Relaxed) == 0 {
-            self.state.store(SERVES, Ordering::Relaxed);
+    pub(crate) fn try_newer<F>(&self, newer: Option<F>, call: impl FnOnce(F) -> Result<()>) -> Result<bool> {
+        let state = self.state.load(Ordering::Relaxed);
+        let Some(function) = newer.filter(|_| state != REFUSED) else { return Ok(false) };
+        match call(function) {
+            Ok(()) => {
+                // Only the first time: a store at each reading would have cores contend for the line.
+                if state == 0 {
+                    self.state.store(WORKS, Ordering::Relaxed);
+                }
+                Ok(true)
+            }
+            Err(error) if error.is_version_refused() && self.state.load(Ordering::Relaxed) != WORKS => {
+                self.state.store(REFUSED, Ordering::Relaxed);
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
-    }
-
-    /// Whether this error says that the driver does not know the version, which is then remembered.
-    #[inline]
-    pub(crate) fn is_refused(&self, error: &Error) -> bool {
-        let refused = error.is_version_refused() && self.state.load(Ordering::Relaxed) != SERVES;
-        if refused {
-            self.state.store(REFUSED, Ordering::Relaxed);
-        }
-        refused
     }
 }
 
@@ -100,11 +85,11 @@ impl Newer {
 pub(crate) struct Symbols {
     pub functions: Functions,
     /// `nvmlDeviceGetMemoryInfo_v2`, until the driver says that it does not know it.
-    pub memory_info_v2: Newer,
+    pub memory_info_v2: VersionFallback,
     /// `nvmlDeviceGetTemperatureV`, likewise.
-    pub temperature_v: Newer,
+    pub temperature_v: VersionFallback,
     /// `nvmlDeviceGetPciInfo_v3`, likewise.
-    pub pci_info_v3: Newer,
+    pub pci_info_v3: VersionFallback,
     pub fan_speed: FanSpeed,
     pub compute_processes: ProcessLists,
     pub graphics_processes: ProcessLists,
@@ -115,9 +100,9 @@ impl Symbols {
     pub(crate) fn choose(functions: Functions) -> Self {
         let f = &functions;
         Self {
-            memory_info_v2: Newer::default(),
-            temperature_v: Newer::default(),
-            pci_info_v3: Newer::default(),
+            memory_info_v2: VersionFallback::default(),
+            temperature_v: VersionFallback::default(),
+            pci_info_v3: VersionFallback::default(),
             fan_speed: match (f.nvmlDeviceGetFanSpeed, f.nvmlDeviceGetFanSpeed_v2) {
                 (Some(v1), _) => FanSpeed::V1(v1),
                 (None, Some(v2)) => FanSpeed::V2(v2),

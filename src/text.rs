@@ -7,18 +7,18 @@ use arrayvec::ArrayString;
 /// Room for a GPU's name, UUID or serial: NVML's own buffers of that kind have 96 bytes at the most.
 pub type Text = ArrayString<96>;
 
-/// What a driver wrote into a buffer: up to the NUL, or the whole of it where the driver wrote none. Bytes that are
-/// not UTF-8 become U+FFFD; what that makes too long is cut at a character.
+/// Returns what a driver wrote into a buffer: up to the NUL, or the whole of it where the driver wrote none.
 pub(crate) fn from_driver<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    lossy(&bytes[..end])
+}
+
+/// Returns the bytes as text, with U+FFFD for each byte that is not UTF-8, truncated at a character where it is too long.
+pub(crate) fn lossy<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let mut text = ArrayString::new();
-    if let Ok(whole) = std::str::from_utf8(&bytes[..end])
-        && text.try_push_str(whole).is_ok()
-    {
-        return text;
-    }
-    for chunk in bytes[..end].utf8_chunks() {
-        for c in chunk.valid().chars().chain((!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER)) {
+    for chunk in bytes.utf8_chunks() {
+        let replaced = chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER);
+        for c in chunk.valid().chars().chain(replaced) {
             if text.try_push(c).is_err() {
                 return text;
             }

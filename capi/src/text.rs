@@ -4,11 +4,7 @@ use std::ffi::c_char;
 
 /// The first bytes of a text, at most as many as there is room for, and no part of a character.
 pub(crate) fn fitting(text: &str, room: usize) -> &str {
-    let mut end = room.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
+    text.get(..text.floor_char_boundary(room)).unwrap_or_default()
 }
 
 /// Copies a text up to a NUL in it, and fills up with NULs, at least one; nothing but NULs for none.

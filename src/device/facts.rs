@@ -107,29 +107,22 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetPciInfo_v3")]
     #[doc(alias = "nvmlDeviceGetPciInfo_v2")]
     pub fn pci_info(&self) -> Result<PciInfo> {
-        let newer = &self.nvml.symbols().pci_info_v3;
-        if let Some(function) = newer.usable(self.functions().nvmlDeviceGetPciInfo_v3) {
-            match self.pci_info_by("nvmlDeviceGetPciInfo_v3", function) {
-                Ok(raw) => {
-                    newer.served();
-                    return Ok(PciInfo::new(&raw, &raw.busId));
-                }
-                Err(error) if newer.is_refused(&error) => {}
-                Err(error) => return Err(error),
-            }
+        let mut raw = nvmlPciInfo_t::default();
+        let v3 = self.functions().nvmlDeviceGetPciInfo_v3;
+        let fill_v3 = |function| self.fill_pci_info("nvmlDeviceGetPciInfo_v3", function, &mut raw);
+        if self.nvml.symbols().pci_info_v3.try_newer(v3, fill_v3)? {
+            return Ok(PciInfo::new(&raw, &raw.busId));
         }
         const CALL: &str = "nvmlDeviceGetPciInfo_v2";
-        let raw = self.pci_info_by(CALL, present(CALL, self.functions().nvmlDeviceGetPciInfo_v2)?)?;
+        self.fill_pci_info(CALL, present(CALL, self.functions().nvmlDeviceGetPciInfo_v2)?, &mut raw)?;
         // Version 2 has no longer bus id.
         Ok(PciInfo::new(&raw, &raw.busIdLegacy))
     }
 
-    fn pci_info_by(&self, call: &'static str, function: FillPciInfo) -> Result<nvmlPciInfo_t> {
-        let mut raw = nvmlPciInfo_t::default();
+    fn fill_pci_info(&self, call: &'static str, function: FillPciInfo, into: &mut nvmlPciInfo_t) -> Result<()> {
         // SAFETY: `call` vouches for NVML and the handle. The struct is version 3's, 68 bytes; version 2 writes its
         // 52 bytes into the head of it, where the fields that are read have the same places.
-        self.call(call, |device| unsafe { function(device, &mut raw) })?;
-        Ok(raw)
+        self.call(call, |device| unsafe { function(device, into) })
     }
 
     /// The highest PCIe generation of this GPU in this machine.

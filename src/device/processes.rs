@@ -5,9 +5,9 @@ use std::{ffi::c_void, fmt};
 
 use super::Device;
 use crate::{
-    Error, Result, ReturnCode,
+    Result, ReturnCode,
     nvml::{NARROW, WIDEST},
-    symbols::{self, check},
+    symbols::{self, check, present},
 };
 
 /// What a process does on the GPU, by the list that it stands in.
@@ -218,19 +218,14 @@ impl Device {
             ProcessKind::Mps => (&symbols.mps_processes, "nvmlDeviceGetMPSComputeRunningProcesses"),
         };
         into.clear();
-        // Each refusal rules a version out, so that this ends with the last.
-        loop {
-            let Some((list, newer)) = lists.newest() else { return Err(Error::MissingSymbol { symbol: call }) };
-            let answer = self.fill(list, call, into);
-            match (&answer, newer) {
-                (Err(error), Some(newer)) if newer.is_refused(error) => {}
-                (Ok(()), Some(newer)) => {
-                    newer.served();
-                    return answer;
-                }
-                _ => return answer,
-            }
+        let mut fill = |list| self.fill(list, call, into);
+        if lists.v3_fallback.try_newer(lists.v3, |function| fill(symbols::ProcessList::V3(function)))? {
+            return Ok(());
         }
+        if lists.v2_fallback.try_newer(lists.v2, |function| fill(symbols::ProcessList::V2(function)))? {
+            return Ok(());
+        }
+        fill(symbols::ProcessList::V1(present(call, lists.v1)?))
     }
 
     /// Fills the list by one version of the call.

@@ -90,20 +90,12 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetMemoryInfo")]
     #[inline]
     pub fn memory_info(&self) -> Result<MemoryInfo> {
-        let newer = &self.nvml.symbols().memory_info_v2;
         let mut raw = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
-        let mut has_reserved = false;
-        if let Some(function) = newer.usable(self.functions().nvmlDeviceGetMemoryInfo_v2) {
+        let v2 = self.functions().nvmlDeviceGetMemoryInfo_v2;
+        let has_reserved = self.nvml.symbols().memory_info_v2.try_newer(v2, |function| {
             // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
-            match self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) }) {
-                Ok(()) => {
-                    newer.served();
-                    has_reserved = true;
-                }
-                Err(error) if newer.is_refused(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
+            self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) })
+        })?;
         if !has_reserved {
             self.memory_info_v1(&mut raw)?;
         }
@@ -147,22 +139,18 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetTemperature")]
     #[inline]
     pub fn temperature(&self, sensor: TemperatureSensor) -> Result<i32> {
-        let newer = &self.nvml.symbols().temperature_v;
         let mut raw = sys::nvmlTemperature_t {
             version: sys::nvmlTemperature_v1,
             sensorType: sys::nvmlTemperatureSensors_enum(sensor.0),
             temperature: 0,
         };
-        if let Some(function) = newer.usable(self.functions().nvmlDeviceGetTemperatureV) {
+        let newer = self.functions().nvmlDeviceGetTemperatureV;
+        let answered = self.nvml.symbols().temperature_v.try_newer(newer, |function| {
             // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
-            match self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) }) {
-                Ok(()) => {
-                    newer.served();
-                    return Ok(raw.temperature);
-                }
-                Err(error) if newer.is_refused(&error) => {}
-                Err(error) => return Err(error),
-            }
+            self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) })
+        })?;
+        if answered {
+            return Ok(raw.temperature);
         }
         self.temperature_v1(sensor)
     }

@@ -4,6 +4,7 @@ use arrayvec::ArrayString;
 
 use super::io::ProcDir;
 use super::parse::Argv0;
+use crate::text::lossy;
 
 /// As much of a command line as is read to name a process: the kernel's limit for one argument. See [`Argv0`].
 const CMDLINE_BYTES: usize = 128 * 1024;
@@ -15,10 +16,10 @@ pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
         let whole =
             process.open(c"cmdline").is_some_and(|file| file.each_piece(CMDLINE_BYTES, |data| argv0.feed(data)));
         if let Some(name) = argv0.finish(whole).filter(|name| starts_with(name, comm)) {
-            return text(name);
+            return lossy(name);
         }
     }
-    text(comm)
+    lossy(comm)
 }
 
 /// The kernel keeps 15 bytes; psutil asks for 15 *characters*, so a name with two-byte letters that was cut stays so.
@@ -44,19 +45,4 @@ fn units(bytes: &[u8]) -> impl Iterator<Item = Unit> {
     bytes
         .utf8_chunks()
         .flat_map(|chunk| chunk.valid().chars().map(Unit::Char).chain(chunk.invalid().iter().map(|&b| Unit::Byte(b))))
-}
-
-/// The bytes as text, with U+FFFD for each byte that is not UTF-8, cut on a character boundary where it gets too long.
-pub(super) fn text<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
-    let mut text = ArrayString::new();
-    for unit in units(bytes) {
-        let character = match unit {
-            Unit::Char(character) => character,
-            Unit::Byte(_) => char::REPLACEMENT_CHARACTER,
-        };
-        if text.try_push(character).is_err() {
-            break;
-        }
-    }
-    text
 }

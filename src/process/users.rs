@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 use super::io::RawFile;
-use super::name::text;
 use super::parse;
+use crate::text::lossy;
 
 type UserName = ArrayString<32>;
 
@@ -92,7 +92,7 @@ fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
     let file = RawFile::open(path)?;
     let mut found = None;
     file.each_line(|line| {
-        found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| text(entry.0));
+        found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| lossy(entry.0));
         found.is_some()
     });
     found
@@ -157,7 +157,7 @@ fn patiently() -> Option<MutexGuard<'static, Cache>> {
 fn ask_system(uid: u32) -> Option<Answer> {
     loop {
         return match User::from_uid(Uid::from_raw(uid)) {
-            Ok(Some(user)) => Some(Answer::Known(text(user.name.as_bytes()))),
+            Ok(Some(user)) => Some(Answer::Known(lossy(user.name.as_bytes()))),
             // What C libraries answer for "no such user", besides success (getpwuid_r(3) lists them).
             Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(Answer::Nameless),
             Err(Errno::EINTR) => continue,
