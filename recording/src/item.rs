@@ -33,6 +33,15 @@ pub enum What {
     Event(Cow<'static, str>, Option<Series>),
 }
 
+/// The values of a GPU that hold no longer after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// All of them: the GPU does not answer.
+    Gpu,
+    /// Those of one series: the driver refuses it.
+    Series(Series),
+}
+
 /// The names of events.
 pub mod event {
     /// The first item; text: the [`Header`](super::Header) as JSON.
@@ -182,6 +191,16 @@ impl Item {
         match self.what {
             What::Value(series) => Some(series),
             What::Event(_, series) => series,
+        }
+    }
+
+    /// Which values hold no longer after this event; `None` of a value, and of any other event.
+    #[must_use]
+    pub fn interruption(&self) -> Option<Interruption> {
+        match (self.event_name()?, self.series()) {
+            (event::GPU_LOST | event::GPU_HUNG | event::GPU_ASLEEP, _) => Some(Interruption::Gpu),
+            (event::METRIC_RESTS, Some(series)) => Some(Interruption::Series(series)),
+            _ => None,
         }
     }
 

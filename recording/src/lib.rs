@@ -11,6 +11,7 @@
 //! | `format/` | a file or folder for each format: how items are written, and how they are read back |
 //! | `records` | items, made of a sampler's records |
 //! | `write`, `read`, `items` | files: flushed whole, cut back when a disk is full, read as a stream |
+//! | `time_weighted` | values that hold until the next one, and means of them over time |
 //! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |
 
 #![deny(unsafe_code)]
@@ -23,11 +24,13 @@ mod read;
 mod records;
 mod series;
 mod summary;
+#[doc(hidden)]
+pub mod time_weighted;
 mod write;
 
 pub use error::ReadError;
 pub use format::{Encoder, Format};
-pub use item::{Command, Gpu, Header, Item, Process, What, event};
+pub use item::{Command, Gpu, Header, Interruption, Item, Process, What, event};
 pub use items::Items;
 pub use read::read;
 pub use records::{Clock, FromRecords};

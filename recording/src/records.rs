@@ -11,7 +11,7 @@ use igpu::{
 };
 
 use crate::{
-    item::{Item, What, event},
+    item::{Interruption, Item, What, event},
     series::Series,
 };
 
@@ -80,11 +80,12 @@ impl FromRecords {
     pub fn give(&mut self, record: &Record, mut to: impl FnMut(Item)) {
         let at = self.clock.unix_nano(record.at);
         if let Some(event) = record.event() {
-            self.interrupt(record, event);
             if event == Event::CADENCE_CHANGED && !self.is_other_cadence(record) {
                 return;
             }
-            return to(of_event(at, record, event));
+            let item = of_event(at, record, event);
+            self.interrupt(record, item.interruption());
+            return to(item);
         }
         let Some(metric) = record.metric() else { return };
         if record.flags.contains(Flags::INTEGRATED) && !self.integrated.contains_key(&record.gpu) {
@@ -138,19 +139,19 @@ impl FromRecords {
         is_other
     }
 
-    /// After some events no value of the GPU holds any longer, or none of one series.
-    fn interrupt(&mut self, record: &Record, event: Event) {
+    /// Forgets values that hold no longer.
+    fn interrupt(&mut self, record: &Record, interruption: Option<Interruption>) {
         let gpu = record.gpu;
-        match event {
-            Event::GPU_LOST | Event::GPU_HUNG | Event::GPU_ASLEEP => {
+        match interruption {
+            Some(Interruption::Gpu) => {
                 self.held.retain(|(its_gpu, _)| *its_gpu != gpu);
                 self.of_processes.retain(|(its_gpu, _, _), _| *its_gpu != gpu);
             }
-            Event::METRIC_RESTS => {
+            Some(Interruption::Series(_)) => {
                 self.held.remove(&(gpu, record.metric));
                 self.of_processes.retain(|(its_gpu, metric, _), _| (*its_gpu, *metric) != (gpu, record.metric));
             }
-            _ => {}
+            None => {}
         }
     }
 }

@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use igpu_recording::{Item, Series, What, event};
+use igpu_recording::{
+    Interruption, Item, Series, What,
+    time_weighted::{Span, StepSignal, TimeWeightedSum},
+};
 
 use super::{panel::PANELS, survey::Survey};
 
@@ -22,8 +25,7 @@ pub struct Curves {
 pub struct Curve {
     pub columns: Vec<Column>,
     scale: Scale,
-    /// The value that holds, and since when.
-    held: Option<(u64, f64)>,
+    signal: StepSignal,
 }
 
 /// Where in a curve an instant is.
@@ -39,21 +41,20 @@ struct Scale {
 pub struct Column {
     pub min: f64,
     pub max: f64,
-    /// The sum of each value times how long it held, and how long there was one: in columns.
-    area: f64,
-    time: f64,
+    sum: TimeWeightedSum,
     last: f64,
 }
 
 impl Column {
-    const EMPTY: Self = Self { min: f64::INFINITY, max: f64::NEG_INFINITY, area: 0.0, time: 0.0, last: 0.0 };
+    fn empty() -> Self {
+        Self { min: f64::INFINITY, max: f64::NEG_INFINITY, sum: TimeWeightedSum::default(), last: 0.0 }
+    }
 
-    fn add(&mut self, value: f64, time: f64) {
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        self.area += value * time;
-        self.time += time;
-        self.last = value;
+    fn add(&mut self, span: Span) {
+        self.min = self.min.min(span.value);
+        self.max = self.max.max(span.value);
+        self.sum.add(span);
+        self.last = span.value;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -63,15 +64,24 @@ impl Column {
     /// The mean over the time that there was a value.
     pub fn mean(&self) -> f64 {
         // A value that was replaced at the same instant held for no time.
-        if self.time > 0.0 { (self.area / self.time).clamp(self.min, self.max) } else { self.last }
+        self.sum.mean().map_or(self.last, |mean| mean.clamp(self.min, self.max))
     }
 }
 
 impl Scale {
-    /// How many columns from the left.
-    fn place(self, at: u64) -> f64 {
-        let span = (self.last - self.first).max(1) as f64;
-        at.clamp(self.first, self.last).abs_diff(self.first) as f64 / span * self.columns as f64
+    /// Returns the column that an instant is in.
+    fn column(self, at: u64) -> usize {
+        let column = u128::from(at - self.first) * self.columns as u128 / self.span();
+        (column as usize).min(self.columns.saturating_sub(1))
+    }
+
+    /// Returns the first instant of a column.
+    fn start(self, column: usize) -> u64 {
+        self.first + (column as u128 * self.span()).div_ceil(self.columns as u128) as u64
+    }
+
+    fn span(self) -> u128 {
+        (self.last - self.first).max(1).into()
     }
 }
 
@@ -82,21 +92,27 @@ impl Curve {
     }
 
     fn set(&mut self, at: u64, value: f64) {
-        self.rest(at);
-        self.held = Some((at, value));
+        let span = self.signal.set(at, value);
+        self.draw(span);
     }
 
     /// There is no value from here on.
-    fn rest(&mut self, at: u64) {
-        let Some((since, value)) = self.held.take() else { return };
-        let (from, to) = (self.scale.place(since), self.scale.place(at.max(since)));
-        let most = self.columns.len().saturating_sub(1);
-        let (begin, end) = ((from as usize).min(most), (to as usize).min(most));
-        for (index, column) in self.columns.iter_mut().enumerate().take(end + 1).skip(begin) {
-            let time = to.min(index as f64 + 1.0) - from.max(index as f64);
+    fn stop(&mut self, at: u64) {
+        let span = self.signal.stop(at);
+        self.draw(span);
+    }
+
+    /// Adds a span to each column that it reaches into.
+    fn draw(&mut self, span: Option<Span>) {
+        let Some(Span { value, from, to }) = span else { return };
+        let scale = self.scale;
+        let [from, to] = [from, to].map(|at| at.clamp(scale.first, scale.last));
+        let begin = scale.column(from);
+        for column in begin..=scale.column(to) {
+            let part = Span { value, from: from.max(scale.start(column)), to: to.min(scale.start(column + 1)) };
             // The last column is only touched by what ends where it begins.
-            if time > 0.0 || index == begin {
-                column.add(value, time.max(0.0));
+            if part.ns() > 0 || column == begin {
+                self.columns[column].add(part);
             }
         }
     }
@@ -112,7 +128,7 @@ impl Curves {
             let shown = survey.gpus.keys().filter_map(|gpu| Some((*gpu, survey.series(panel, *gpu)?)));
             let curve = |(index, (gpu, series))| {
                 of_series.insert((gpu, series), (place, index));
-                (gpu, Curve { columns: vec![Column::EMPTY; columns], scale, held: None })
+                (gpu, Curve { columns: vec![Column::empty(); columns], scale, signal: StepSignal::default() })
             };
             shown.enumerate().map(curve).collect()
         });
@@ -130,22 +146,22 @@ impl Curves {
                     curve.set(item.at, value * PANELS[panel].scale);
                 }
             }
-            What::Event(name, Some(series)) if name == event::METRIC_RESTS => {
-                if let Some((_, curve)) = self.curve(gpu, *series) {
-                    curve.rest(item.at);
+            _ => match item.interruption() {
+                Some(Interruption::Gpu) => self.of_gpu(gpu).for_each(|curve| curve.stop(item.at)),
+                Some(Interruption::Series(series)) => {
+                    if let Some((_, curve)) = self.curve(gpu, series) {
+                        curve.stop(item.at);
+                    }
                 }
-            }
-            What::Event(name, _) if [event::GPU_LOST, event::GPU_HUNG, event::GPU_ASLEEP].contains(&&**name) => {
-                self.of_gpu(gpu).for_each(|curve| curve.rest(item.at));
-            }
-            _ => {}
+                None => {}
+            },
         }
     }
 
     /// Nothing comes any more: what holds does so to the end.
     pub fn finish(&mut self) {
         for (_, curve) in self.panels.iter_mut().flatten() {
-            curve.rest(curve.scale.last);
+            curve.stop(curve.scale.last);
         }
     }
 
@@ -161,8 +177,10 @@ impl Curves {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use igpu::metric::Metric;
+    use igpu_recording::event;
+
+    use super::*;
 
     /// Power over ten seconds, in ten columns.
     fn drawn(items: &[Item]) -> Vec<Option<(f64, f64, f64)>> {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    data::{Alone, GpuSummary, Summary, Total, seconds, wh},
+    data::{Alone, GpuSummary, Summary, Total, wh},
     gpu::Tally,
 };
 use crate::item::{Command, Header, Item, What, event};
+use crate::time_weighted::seconds;
 
 /// No machine has more GPUs: an item of another is damaged.
 const MOST_GPUS: usize = 1024;

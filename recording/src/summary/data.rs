@@ -209,8 +209,3 @@ pub struct Events {
 pub(super) fn wh(joules: f64) -> f64 {
     joules / 3600.0
 }
-
-/// Seconds of nanoseconds.
-pub(super) fn seconds(ns: u64) -> f64 {
-    ns as f64 / 1e9
-}

@@ -1,10 +1,7 @@
 //! Energy, by the recording's counter.
 
-use super::{
-    data::{EnergySource, seconds},
-    hold::Mean,
-    track::Track,
-};
+use super::{data::EnergySource, track::Track};
+use crate::time_weighted::{TimeWeightedSum, seconds};
 
 /// What `hw.energy` counted.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +15,7 @@ pub(super) struct Counter {
     base: u64,
     steps: u64,
     /// The energy of all other steps, and the time that it was used in.
-    all: Mean,
+    all: TimeWeightedSum,
     track: Track,
     pub is_integrated: bool,
     /// Seconds in which nothing was counted.
@@ -54,7 +51,7 @@ impl Counter {
     }
 
     /// The energy until `at`, which may be some time ago, and the time that it was used in.
-    pub fn until(&self, at: u64) -> Mean {
+    pub fn until(&self, at: u64) -> TimeWeightedSum {
         self.track.until(at)
     }
 
@@ -128,7 +125,7 @@ mod tests {
         counter.saw(120 * S, 2600.0);
         assert_eq!((counter.joules(), counter.mean(None)), (Some(2600.0), Some((100.0, 20.0))));
         assert_eq!(counter.until(60 * S), counter.until(10 * S), "nobody knows when");
-        assert_eq!(counter.until(115 * S), Mean { sum: 1500e9, ns: 15 * S });
+        assert_eq!(counter.until(115 * S), TimeWeightedSum { sum: 1500e9, ns: 15 * S });
     }
 
     #[test]

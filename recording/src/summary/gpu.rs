@@ -7,13 +7,13 @@ use igpu::metric::Metric;
 use super::{
     data::{Events, GpuSummary},
     energy::Counter,
-    hold::{Gauge, Histogram},
+    gauge::{Gauge, Histogram},
     part::Sums,
     processes::Processes,
     throttle::Throttle,
 };
 use crate::{
-    item::{Gpu, Item, event},
+    item::{Gpu, Interruption, Item, event},
     series::Series,
 };
 
@@ -111,10 +111,13 @@ impl Tally {
             event::PROCESS_START | event::PROCESS_END => {}
             _ => events.other += 1,
         }
+        match item.interruption() {
+            Some(Interruption::Gpu) => self.silent(at),
+            Some(Interruption::Series(series)) => self.rests(at, series.info().metric),
+            None => {}
+        }
         match name {
-            event::GPU_LOST | event::GPU_HUNG | event::GPU_ASLEEP => self.silent(at),
             event::GPU_BACK | event::GPU_AWAKE => self.processes.silent(at, false),
-            event::METRIC_RESTS => self.rests(at, item.series().and_then(|series| series.info().metric)),
             event::LIST_CUT if item.series().is_none_or(|series| series == Series::of(Metric::PROCESS_MEMORY)) => {
                 self.processes.cut(at);
             }

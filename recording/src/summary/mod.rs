@@ -30,8 +30,8 @@
 mod builder;
 mod data;
 mod energy;
+mod gauge;
 mod gpu;
-mod hold;
 mod part;
 mod processes;
 #[cfg(test)]

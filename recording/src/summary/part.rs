@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{
-    data::{Alone, CommandSummary, NotTold, seconds},
-    hold::Mean,
-};
+use super::data::{Alone, CommandSummary, NotTold};
+use crate::time_weighted::{TimeWeightedSum, seconds};
 
 /// That a process is gone is known when it was not seen for some time: until then nothing is summed up, ns.
 const LATE: u64 = 20_000_000_000;
@@ -15,7 +13,7 @@ const MOST: usize = 4096;
 const SETTLED: u64 = 10_000_000;
 
 /// The series of which the command's part is told: power, instant power, utilisation, energy.
-pub(super) type Sums = [Mean; 4];
+pub(super) type Sums = [TimeWeightedSum; 4];
 
 /// What can change.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -178,7 +176,7 @@ mod tests {
 
     /// A series that is always 100.
     fn steady(at: u64) -> Sums {
-        [Mean { sum: 100.0 * at as f64, ns: at }; 4]
+        [TimeWeightedSum { sum: 100.0 * at as f64, ns: at }; 4]
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::{
-    data::{ProcessSummary, seconds},
-    hold::{Hold, Mean},
+    data::ProcessSummary,
     part::{Change, Part},
 };
 use crate::item::Process;
+use crate::time_weighted::{StepSignal, TimeWeightedSum, seconds};
 
 /// So many processes of a GPU are kept; the others are counted.
 const MOST: usize = 4096;
@@ -22,8 +22,8 @@ struct Present {
     told: bool,
     memory: Option<u64>,
     memory_peak: Option<u64>,
-    sm: Hold,
-    sm_mean: Mean,
+    sm: StepSignal,
+    sm_mean: TimeWeightedSum,
 }
 
 impl Present {
@@ -99,7 +99,7 @@ impl Processes {
             return self.cut(at);
         }
         self.seen += 1;
-        let (sm, sm_mean) = (Hold::default(), Mean::default());
+        let (sm, sm_mean) = (StepSignal::default(), TimeWeightedSum::default());
         let number = self.seen;
         let present = Present { number, since: at, process, told, memory: None, memory_peak: None, sm, sm_mean };
         self.part.change(at, present.change(1));

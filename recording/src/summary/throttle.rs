@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use igpu::{ClocksEventReasons, metric::Metric};
 
-use super::{
-    data::{Throttling, ThrottlingSource, seconds},
-    hold::{Hold, Span},
-};
+use super::data::{Throttling, ThrottlingSource};
 use crate::series::THROTTLED;
+use crate::time_weighted::{Span, StepSignal, seconds};
 
 /// What its counter is called after: `power` of `gpu.throttled.power`.
 fn cause(counter: Metric) -> &'static str {
@@ -39,7 +37,7 @@ struct Grown {
 pub(super) struct Throttle {
     /// In the order of [`THROTTLED`].
     counters: [Option<Grown>; 6],
-    reasons: Hold,
+    reasons: StepSignal,
     /// Nanoseconds for each of the reasons, for any of them, and in which they were known.
     by_reason: [u64; 8],
     any: u64,
@@ -67,8 +65,8 @@ impl Throttle {
     }
 
     fn add(&mut self, span: Option<Span>) {
-        let Some(Span { value, ns }) = span else { return };
-        let set = ClocksEventReasons(value as u64);
+        let Some(span) = span else { return };
+        let (set, ns) = (ClocksEventReasons(span.value as u64), span.ns());
         self.known += ns;
         let mut any = false;
         for (sum, reason) in self.by_reason.iter_mut().zip(REASONS) {

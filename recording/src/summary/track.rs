@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::hold::Mean;
+use crate::time_weighted::TimeWeightedSum;
 
 /// Points nearer to each other than this are one, ns …
 const APART: u64 = 50_000_000;
@@ -12,12 +12,12 @@ const MOST: usize = 1024;
 /// The last of the points at which a sum began to grow at another pace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Track {
-    points: VecDeque<(u64, Mean)>,
+    points: VecDeque<(u64, TimeWeightedSum)>,
 }
 
 impl Track {
     /// At `at` it was so much; between two points it grows evenly.
-    pub fn mark(&mut self, at: u64, sum: Mean) {
+    pub fn mark(&mut self, at: u64, sum: TimeWeightedSum) {
         let count = self.points.len();
         let Some((latest, _)) = self.points.back().copied() else { return self.points.push_back((at, sum)) };
         let at = at.max(latest);
@@ -34,7 +34,7 @@ impl Track {
     }
 
     /// How much it was at `at`: before all points as much as at the first, after all as at the last.
-    pub fn until(&self, at: u64) -> Mean {
+    pub fn until(&self, at: u64) -> TimeWeightedSum {
         let later = self.points.partition_point(|(point, _)| *point <= at);
         let next = self.points.get(later).copied();
         let Some((start, sum)) = later.checked_sub(1).map(|before| self.points[before]) else {
@@ -43,7 +43,7 @@ impl Track {
         let Some((end, most)) = next else { return sum };
         let part = (at - start) as f64 / (end - start) as f64;
         let ns = sum.ns + ((most.ns - sum.ns) as f64 * part) as u64;
-        Mean { sum: sum.sum + (most.sum - sum.sum) * part, ns }
+        TimeWeightedSum { sum: sum.sum + (most.sum - sum.sum) * part, ns }
     }
 }
 
@@ -53,14 +53,14 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn sum(joules: u64, seconds: u64) -> Mean {
-        Mean { sum: (joules * S) as f64, ns: seconds * S }
+    fn sum(joules: u64, seconds: u64) -> TimeWeightedSum {
+        TimeWeightedSum { sum: (joules * S) as f64, ns: seconds * S }
     }
 
     #[test]
     fn between_two_points_it_grows_evenly() {
         let mut track = Track::default();
-        assert_eq!(track.until(S), Mean::default());
+        assert_eq!(track.until(S), TimeWeightedSum::default());
         // 100 W for 4 s, nothing known for 2 s, 300 W for 2 s.
         for (at, joules, seconds) in [(10, 0, 0), (14, 400, 4), (16, 400, 4), (18, 1000, 6)] {
             track.mark(at * S, sum(joules, seconds));
@@ -74,7 +74,7 @@ mod tests {
     fn points_are_few_and_the_last_is_always_kept() {
         let mut track = Track::default();
         for ms in 0..200_000 {
-            track.mark(ms * 1_000_000, Mean { sum: ms as f64, ns: ms });
+            track.mark(ms * 1_000_000, TimeWeightedSum { sum: ms as f64, ns: ms });
         }
         assert_eq!(track.points.len(), MOST);
         assert_eq!(track.until(u64::MAX).sum, 199_999.0);

@@ -1,12 +1,10 @@
 //! What a GPU's tally comes to once the recording ended.
 
 use super::{
-    super::{
-        data::{Alone, CommandSummary, Energy, EnergySource, GpuSummary, wh},
-        hold::Mean,
-    },
+    super::data::{Alone, CommandSummary, Energy, EnergySource, GpuSummary, wh},
     DECODER, ENCODER, MEMORY_UTILIZATION, POWER, POWER_INSTANT, Tally, UTILIZATION,
 };
+use crate::time_weighted::TimeWeightedSum;
 
 impl Tally {
     pub(super) fn ended(self, energy: Option<(Energy, Option<f64>)>, processes: bool, command: bool) -> GpuSummary {
@@ -64,12 +62,12 @@ impl Tally {
             EnergySource::PowerInstant => power_instant,
             EnergySource::Counter | EnergySource::Integrated => energy,
         });
-        let energy_j = used.filter(|used| used.ns > 0).map(Mean::integral);
+        let energy_j = used.filter(|used| used.ns > 0).map(TimeWeightedSum::integral);
         let mut command = self.processes.part.summary();
         command.alone = command.alone.map(|alone| Alone {
             energy_j,
             energy_wh: energy_j.map(wh),
-            power_mean_w: used.and_then(Mean::mean),
+            power_mean_w: used.and_then(TimeWeightedSum::mean),
             utilization_mean: utilization.mean(),
             ..alone
         });
