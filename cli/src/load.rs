@@ -1,9 +1,8 @@
 //! Loads the driver that the options name: a simulated one, a library, or this machine's.
 
 use igpu::{Nvml, NvmlBuilder};
-use indicatif::ProgressBar;
 
-use crate::{fail::Fail, options::Options, patience::Patience};
+use crate::{fail::Fail, notifier::Notifier, options::Options, watchdog::Watchdog};
 
 /// Loads it, and reports on stderr when it does not answer.
 pub fn load(options: &Options) -> Result<Nvml, Fail> {
@@ -12,8 +11,8 @@ pub fn load(options: &Options) -> Result<Nvml, Fail> {
         (None, Some(path)) => Nvml::builder().library(path),
         (None, None) => Nvml::builder(),
     };
-    let patience = Patience::start(ProgressBar::hidden());
-    patience.waits_for("nvmlInit_v2", None);
+    let watchdog = Watchdog::start(Notifier::without_bar());
+    watchdog.begin("nvmlInit_v2", None);
     builder.load().map_err(Fail::Load)
 }
 

@@ -6,9 +6,9 @@ mod fail;
 mod list;
 mod load;
 mod manual;
+mod notifier;
 mod options;
 mod output;
-mod patience;
 mod plot;
 mod probe;
 mod ps;
@@ -17,6 +17,7 @@ mod report;
 mod select;
 mod show;
 mod table;
+mod watchdog;
 
 use std::process::ExitCode;
 

@@ -16,7 +16,7 @@ use igpu::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{fail::Fail, options::Options, output::Report, patience::Patience, select};
+use crate::{fail::Fail, notifier::Notifier, options::Options, output::Report, select, watchdog::Watchdog};
 
 /// How long to take, `--quick` and otherwise: a little less than is promised, for what comes before and after.
 const QUICK: Duration = Duration::from_millis(4700);
@@ -42,26 +42,26 @@ pub struct ProbeArgs {
 pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
     let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
     let bar = bar(time);
-    let patience = Patience::start(bar.clone());
-    patience.waits_for("a driver call", None);
+    let watchdog = Watchdog::start(Notifier::new(bar.clone()));
+    watchdog.begin("a driver call", None);
     let indices = select::indices(nvml, options, &args.gpus)?;
     if indices.is_empty() {
         return Ok(Report::nothing(options, nvml.device_count()?));
     }
     // Before the work, so that nobody waits a minute to hear of it.
     let file = args.plan.as_deref().map(open).transpose()?;
-    patience.rests();
+    watchdog.end();
     let probe = Probe::new(nvml).gpus(&indices).most_calls(most_calls(args.quick));
     let mut doing = "";
     let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
-        patience.waits_for(progress.function, Some(progress.gpu));
+        watchdog.begin(progress.function, Some(progress.gpu));
         if doing != progress.doing {
             doing = progress.doing;
             bar.set_message(doing);
         }
         bar.set_position((progress.part * STEPS as f64) as u64);
     });
-    patience.rests();
+    watchdog.end();
     bar.finish_and_clear();
     let probed = probed?;
     let written = file.map_or(Ok(()), |file| write(file, &probed.plan));

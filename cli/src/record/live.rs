@@ -13,7 +13,8 @@ use igpu::{
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-use super::{sink::Progress, tell::can_be_written};
+use super::sink::Progress;
+use crate::notifier::can_be_written;
 
 /// How often it is drawn anew.
 pub const EACH: Duration = Duration::from_millis(500);

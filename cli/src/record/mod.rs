@@ -9,12 +9,12 @@ mod child;
 mod end;
 mod live;
 mod metrics;
+mod notices;
 mod prepare;
 mod processes;
 mod recorder;
 mod signals;
 mod sink;
-mod tell;
 
 use std::{
     process::ExitCode,
@@ -35,9 +35,8 @@ use self::{
     prepare::Prepared,
     recorder::{Ended, Recorder},
     signals::{Came, Signals},
-    tell::Tell,
 };
-use crate::{fail::Fail, options::Options};
+use crate::{fail::Fail, notifier::Notifier, options::Options};
 
 /// How often to look whether the preparation has come to its end.
 const LOOK: Duration = Duration::from_millis(2);
@@ -81,7 +80,7 @@ pub fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> {
 
 /// Says why nothing was recorded.
 fn fail(sentence: &str) -> ExitCode {
-    Tell(indicatif::ProgressBar::hidden()).say(sentence);
+    Notifier::without_bar().report(sentence);
     ExitCode::FAILURE
 }
 
@@ -160,7 +159,7 @@ impl Recording {
             let (at, text) = (clock.unix_nano(started), Some(words.join(" ")));
             Item { pid: Some(pid), text, ..Item::event(at, event::COMMAND_START) }
         });
-        let recorder = Recorder::start(prepared, encoder, command_start, Tell(bar))?;
+        let recorder = Recorder::start(prepared, encoder, command_start, Notifier::new(bar))?;
         let until = args.duration.and_then(|duration| Instant::now().checked_add(duration));
         Ok(Self { recorder, child, clock, latest, live, until })
     }

@@ -14,7 +14,6 @@ use igpu::{
     sampler::{Background, Sampler, monotonic},
 };
 use igpu_recording::{Clock, Gpu, Header, Item, Series};
-use indicatif::ProgressBar;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl},
@@ -26,7 +25,7 @@ use super::{
     args::{Rate, RecordArgs},
     metrics,
 };
-use crate::{fail::Fail, load::load, options::Options, output, patience::Patience, select};
+use crate::{fail::Fail, load::load, notifier::Notifier, options::Options, output, select, watchdog::Watchdog};
 
 /// Records are kept for so long when the disk does not take them.
 const KEPT_FOR_S: f64 = 10.0;
@@ -123,8 +122,8 @@ fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
 /// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
 pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     let nvml = load(options)?;
-    let patience = Patience::start(ProgressBar::hidden());
-    patience.waits_for("a driver call", None);
+    let watchdog = Watchdog::start(Notifier::without_bar());
+    watchdog.begin("a driver call", None);
     let indices = select::indices(&nvml, options, &args.gpus)?;
     if indices.is_empty() {
         let why = if nvml.device_count()? > 0 { output::NONE_VISIBLE } else { output::NO_GPU };
@@ -141,7 +140,7 @@ pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     };
     let mut header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
-    patience.rests();
+    watchdog.end();
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = Output::open(args)?;
     let clock = Clock::now();

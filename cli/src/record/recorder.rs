@@ -14,11 +14,12 @@ use igpu::sampler::{Background, Flags, Record, monotonic};
 use igpu_recording::{Clock, Encoder, FromRecords, Item, event};
 
 use super::{
+    notices::Notices,
     prepare::{Prepared, first_items},
     processes::Processes,
     sink::{Progress, Sink},
-    tell::{Tell, Watch},
 };
+use crate::notifier::Notifier;
 
 /// How often records are taken from the sampler.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -55,7 +56,7 @@ struct Work<'a> {
     clock: Clock,
     items: FromRecords,
     processes: Processes,
-    watch: Watch,
+    notices: Notices,
     sink: Sink<'a>,
     batch: Vec<Record>,
     lost: u64,
@@ -69,14 +70,14 @@ impl Recorder {
         prepared: Prepared,
         encoder: Box<dyn Encoder>,
         command_start: Option<Item>,
-        tell: Tell,
+        notifier: Notifier,
     ) -> std::io::Result<Self> {
         let progress: Arc<Progress> = Arc::default();
         let ((items, to_record), (tell_end, ended)) = (channel(), channel());
         let for_thread = progress.clone();
         let run = move || {
             let command = command_start.as_ref().and_then(|item| item.pid);
-            let whole = Work::new(prepared, encoder, command, tell, &for_thread).run(command_start, &to_record);
+            let whole = Work::new(prepared, encoder, command, notifier, &for_thread).run(command_start, &to_record);
             // Nobody waits for it any more.
             let _ = tell_end.send(whole);
         };
@@ -107,11 +108,11 @@ impl<'a> Work<'a> {
         prepared: Prepared,
         encoder: Box<dyn Encoder>,
         command: Option<u32>,
-        tell: Tell,
+        notifier: Notifier,
         progress: &'a Progress,
     ) -> Self {
         let Prepared { background, clock, begin, header, output, list_period } = prepared;
-        let mut sink = Sink::new(output, encoder, progress, tell.clone());
+        let mut sink = Sink::new(output, encoder, progress, notifier.clone());
         first_items(&header, begin).iter().for_each(|item| sink.push(item));
         // Where there is hardly any room, at least what the recording is of is there. A flush is written whole or not.
         sink.flush();
@@ -121,7 +122,7 @@ impl<'a> Work<'a> {
             clock,
             items: FromRecords::new(clock),
             processes: Processes::new(command, list_period),
-            watch: Watch::new(tell),
+            notices: Notices::new(notifier),
             sink,
             batch: vec![none; BATCH],
             lost: 0,
@@ -194,7 +195,7 @@ impl<'a> Work<'a> {
                 break;
             }
         }
-        self.watch.look(now);
+        self.notices.look(now);
         for (gpu, pid, last) in self.processes.gone(now) {
             self.items.forget(gpu, pid);
             let at = self.clock.unix_nano(last);
@@ -203,7 +204,7 @@ impl<'a> Work<'a> {
     }
 
     fn record(&mut self, record: &Record) {
-        self.watch.see(record);
+        self.notices.see(record);
         let at = self.clock.unix_nano(record.at);
         self.latest = self.latest.max(at);
         if let Some(seen) = self.processes.see(record, at) {

@@ -15,7 +15,8 @@ use igpu::Escaped;
 use igpu_recording::{Encoder, Item, SummaryBuilder, Writer};
 use nix::fcntl::Flock;
 
-use super::{prepare::Output, tell::Tell};
+use super::prepare::Output;
+use crate::notifier::Notifier;
 
 /// What the recorder has done so far, for the main thread: it cannot ask while the recorder waits for a disk.
 #[derive(Default)]
@@ -41,7 +42,7 @@ pub struct Sink<'a> {
     file: Option<File>,
     name: String,
     progress: &'a Progress,
-    tell: Tell,
+    notifier: Notifier,
     /// Whether the last flush failed.
     fails: bool,
     is_removed: bool,
@@ -51,13 +52,13 @@ pub struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(mut output: Output, encoder: Box<dyn Encoder>, progress: &'a Progress, tell: Tell) -> Self {
+    pub fn new(mut output: Output, encoder: Box<dyn Encoder>, progress: &'a Progress, notifier: Notifier) -> Self {
         let is_file = output.file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 0);
         let file = output.file.try_clone().ok().filter(|_| is_file);
         let (name, is_stdout, lock) = (shown(&output.path), output.is_stdout(), output.lock.take());
         let new = if output.is_whole_file() { Writer::new } else { Writer::stream };
         let writer = new(output.file, encoder);
-        Self { writer, file, name, progress, tell, fails: false, is_removed: false, is_stdout, _lock: lock }
+        Self { writer, file, name, progress, notifier, fails: false, is_removed: false, is_stdout, _lock: lock }
     }
 
     pub fn push(&mut self, item: &Item) {
@@ -105,21 +106,21 @@ impl<'a> Sink<'a> {
             Err(error) if self.is_stdout && error.kind() == io::ErrorKind::BrokenPipe => {
                 self.progress.has_no_reader.store(true, Relaxed);
                 if !self.fails {
-                    self.tell.say("nobody reads the standard output any more; the recording ends");
+                    self.notifier.report("nobody reads the standard output any more; the recording ends");
                 }
             }
             Err(error) if !self.fails => {
-                self.tell.say(&format!("{name} could not be written ({error}); it is tried again each second"));
+                self.notifier.report(&format!("{name} could not be written ({error}); it is tried again each second"));
             }
-            Ok(()) if self.fails => self.tell.say(&format!("{name} is written again")),
+            Ok(()) if self.fails => self.notifier.report(&format!("{name} is written again")),
             _ => {}
         }
         self.fails = result.is_err();
         let is_gone = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if !self.is_removed && self.file.as_ref().is_some_and(is_gone) {
             self.is_removed = true;
-            self.tell
-                .say(&format!("{name} was removed while it was written; what is recorded will be gone at the end"));
+            self.notifier
+                .report(&format!("{name} was removed while it was written; what is recorded will be gone at the end"));
         }
     }
 }

@@ -1,0 +1,120 @@
+//! Finds driver calls that do not return. Such a call cannot be ended, and without a report the program seems to idle.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use igpu::sampler::monotonic;
+
+use crate::notifier::Notifier;
+
+/// How long a call of this program may take until it is reported.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the watchdog looks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Calls under way, each of which is reported once when it takes too long.
+///
+/// Times are in nanoseconds, by any one clock: by one that stands still while the calling thread waits for a processor,
+/// only the time in the call counts.
+pub struct Calls<K> {
+    timeout: Duration,
+    since: HashMap<K, u64>,
+}
+
+impl<K: Copy + Eq + Hash> Calls<K> {
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, since: HashMap::new() }
+    }
+
+    /// Notes that this call began at `at`.
+    pub fn begin(&mut self, call: K, at: u64) {
+        self.since.insert(call, at);
+    }
+
+    /// Notes that this call returned.
+    pub fn end(&mut self, call: &K) {
+        self.since.remove(call);
+    }
+
+    /// Takes out the calls that have been under way for the timeout, and returns them.
+    pub fn take_overdue(&mut self, now: u64) -> Vec<K> {
+        let timeout = self.timeout.as_nanos() as u64;
+        self.since.extract_if(|_, since| now.saturating_sub(*since) >= timeout).map(|(call, _)| call).collect()
+    }
+}
+
+/// Returns the beginning of a report on an overdue call.
+pub fn overdue_text(call: &str, timeout: Duration) -> String {
+    format!("{call} has not returned for {} s", timeout.as_secs())
+}
+
+/// A function of NVML, or words for it, and the GPU that it is called for.
+type Call = (&'static str, Option<u32>);
+
+/// Reports on stderr when the one call that this program waits for does not return, until it is dropped.
+pub struct Watchdog(Arc<Mutex<Calls<Call>>>);
+
+impl Watchdog {
+    /// Starts a thread that watches.
+    pub fn start(notifier: Notifier) -> Self {
+        let calls = Arc::new(Mutex::new(Calls::<Call>::new(TIMEOUT)));
+        let watched = Arc::downgrade(&calls);
+        let watch = move || {
+            while let Some(calls) = watched.upgrade() {
+                // The lock is not held while a terminal takes its time.
+                let overdue = lock(&calls).take_overdue(monotonic());
+                for (function, gpu) in overdue {
+                    let gpu = gpu.map_or(String::new(), |gpu| format!(" of GPU {gpu}"));
+                    let text = overdue_text(&format!("{function}{gpu}"), TIMEOUT);
+                    notifier.report(&format!("{text}; wait for it, or end this with Ctrl-C"));
+                }
+                drop(calls);
+                std::thread::sleep(CHECK_INTERVAL);
+            }
+        };
+        // The program works without the thread, and then does not report.
+        let _ = std::thread::Builder::new().spawn(watch);
+        Self(calls)
+    }
+
+    /// Watches a call that begins now; the one before has returned.
+    pub fn begin(&self, function: &'static str, gpu: Option<u32>) {
+        let mut calls = lock(&self.0);
+        calls.since.clear();
+        calls.begin((function, gpu), monotonic());
+    }
+
+    /// Watches nothing until the next call begins.
+    pub fn end(&self) {
+        lock(&self.0).since.clear();
+    }
+}
+
+fn lock<K>(calls: &Mutex<Calls<K>>) -> MutexGuard<'_, Calls<K>> {
+    calls.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overdue_call_is_taken_once() {
+        let mut calls = Calls::new(Duration::from_secs(2));
+        let s = 1_000_000_000;
+        calls.begin("a", s);
+        calls.begin("b", s);
+        calls.begin("c", 2 * s);
+        calls.end(&"b");
+        assert!(calls.take_overdue(3 * s - 1).is_empty());
+        assert_eq!(calls.take_overdue(3 * s), ["a"]);
+        assert_eq!(calls.take_overdue(9 * s), ["c"]);
+        assert!(calls.take_overdue(99 * s).is_empty());
+        calls.begin("a", 99 * s);
+        assert_eq!(calls.take_overdue(101 * s), ["a"]);
+    }
+}
