@@ -16,6 +16,11 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!(
+    "igpu supports 64-bit Linux (x86_64, aarch64), WSL included: it reads /proc and calls NVML's 64-bit library"
+);
+
 mod code;
 #[allow(unsafe_code, reason = "the calls of NVML")]
 mod device;
@@ -52,7 +57,9 @@ pub use seed::{
     count_devices, count_visible_devices, devices, devices_index, get_device, nvidia_driver_version, visible_devices,
     visible_devices_index,
 };
-pub use text::{Escaped, Text, is_harmful};
+pub use text::Text;
+#[doc(hidden)]
+pub use text::{Escaped, is_harmful};
 pub use version::VERSION;
 
 /// The README's examples, compiled as a test.

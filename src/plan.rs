@@ -49,6 +49,7 @@ pub struct PlannedMetric {
 /// Why a metric is planned to be read as often as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Because {
     /// Half of the sensor's period, or of that of another number of the same call.
     Sensor,

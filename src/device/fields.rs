@@ -41,6 +41,7 @@ impl FieldId {
 
 /// A number of the driver, in the type that it came in (`nvmlValueType_t`).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// `double`
     Double(f64),

@@ -26,6 +26,7 @@ const LISTS: [(ProcessKind, Reading); 3] = [
 /// tell: the process is gone, is another pid namespace's, or may not be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct GpuProcessInfo {
     /// What it does on the GPU, by the list that it stands in.
     pub kind: ProcessKind,

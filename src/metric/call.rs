@@ -5,6 +5,7 @@ use crate::{Clock, Device, Result, TemperatureSensor};
 /// A call of the driver that gives one number or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is the method of `Device` of its name")]
+#[non_exhaustive]
 pub enum Call {
     UtilizationRates,
     EncoderUtilization,

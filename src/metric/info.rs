@@ -7,6 +7,7 @@ use crate::{FieldId, GpmMetric, SampleKind};
 
 /// All there is to know of a metric.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct MetricInfo {
     /// Its name, `gpu.power.average`: lower case, from the general to the particular.
     pub name: &'static str,
@@ -44,6 +45,7 @@ impl fmt::Display for Kind {
 
 /// Where a metric's number comes from. Metrics of one call, of the batch of fields, or of GPM are read together.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Source {
     /// One value of a call that is made for it.
     Call(Call, usize),
@@ -84,20 +86,6 @@ impl Source {
         match self {
             Self::Gpm(metric, scale) => Some((*metric, *scale)),
             _ => None,
-        }
-    }
-
-    /// The call of NVML behind it, as the README's table shows it.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Call(call, _) => format!("`{}`", call.function()),
-            Self::Field(field, _, _) => format!("field {}", field.0),
-            Self::Ring(kind, _) => format!("ring {}", kind.0),
-            Self::Gpm(metric, _) => format!("GPM {}", metric.0),
-            Self::ProcessMemory => "the process lists".to_owned(),
-            Self::ProcessUtilization(_) => "`nvmlDeviceGetProcessUtilization`".to_owned(),
-            Self::Energy => "field 83, or power integrated".to_owned(),
         }
     }
 }

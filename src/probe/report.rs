@@ -5,6 +5,7 @@ use crate::{Error, plan::Plan};
 /// What a probe found, with the plan that follows.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Report {
     /// The form of the report: [`Report::VERSION`].
     pub version: u32,
@@ -24,6 +25,7 @@ impl Report {
 /// What was found of one GPU.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct GpuReport {
     /// Its index, as NVML counts.
     pub index: u32,
@@ -47,6 +49,7 @@ pub struct GpuReport {
 /// What was found of one call.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct CallReport {
     /// The method of [`Device`](crate::Device), with what it is asked for where that makes a difference: `clock(SM)`.
     pub name: &'static str,
@@ -72,6 +75,7 @@ pub struct CallReport {
 /// What was found of one sensor.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct SensorReport {
     /// The metric's name.
     pub metric: &'static str,
@@ -93,6 +97,7 @@ pub struct SensorReport {
 /// How the values of a sensor behaved while it was polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Behaviour {
     /// They changed with a period.
     Periodic,
@@ -107,6 +112,7 @@ pub enum Behaviour {
 /// Over how long a sensor averages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "averaging", rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Averaging {
     /// The values do not tell.
     Unknown,
@@ -122,6 +128,7 @@ pub enum Averaging {
 /// What was found of one sample ring.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct RingReport {
     /// The name of its constant of [`SampleKind`](crate::SampleKind).
     pub kind: &'static str,

@@ -33,6 +33,7 @@ pub struct Probe {
 
 /// How far a probe is.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// From 0 to 1.
     pub part: f64,

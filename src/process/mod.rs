@@ -28,5 +28,6 @@ mod users;
 pub use self::cache::OwnerCache;
 pub use self::owner::Owner;
 pub use self::reader::ProcReader;
+#[doc(hidden)]
 pub use self::time::local_time_text;
 pub use self::users::{forget_users, resolve_users};

@@ -134,6 +134,7 @@ impl SamplerBuilder {
     }
 
     /// Takes the time from other clocks: a test's stepped ones.
+    #[doc(hidden)]
     #[must_use]
     pub fn clocks(mut self, clocks: Clocks) -> Self {
         self.settings.clocks = clocks;

@@ -50,6 +50,8 @@ mod sleep;
 mod time;
 pub(crate) mod wall;
 
+#[doc(hidden)]
+pub use self::time::Clocks;
 pub use self::{
     background::{Background, Key, LatestReader, Stopped},
     builder::SamplerBuilder,
@@ -57,5 +59,5 @@ pub use self::{
     frame::Frame,
     record::{Event, Flags, Record},
     settings::USUAL,
-    time::{Clocks, monotonic},
+    time::monotonic,
 };

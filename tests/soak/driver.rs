@@ -220,5 +220,6 @@ pub fn way_of(gpu: u16, metric: Metric) -> Option<usize> {
         Source::Ring(..) => place("nvmlDeviceGetSamples"),
         Source::Gpm(..) => place("nvmlGpmMetricsGet"),
         Source::ProcessMemory | Source::ProcessUtilization(_) => None,
+        other => panic!("{metric} is read by {other:?}"),
     }
 }

@@ -84,8 +84,8 @@ fn sensor(sensor: &SensorReport) -> Vec<String> {
         Averaging::Window { window_ms } => format!("{window_ms} ms"),
         Averaging::WithinPeriod => "its period at most".to_owned(),
         // Of what is no power, nothing is asked.
-        Averaging::Unknown if sensor.metric.starts_with("gpu.power") => "unknown".to_owned(),
-        Averaging::Unknown => "-".to_owned(),
+        _ if sensor.metric.starts_with("gpu.power") => "unknown".to_owned(),
+        _ => "-".to_owned(),
     };
     vec![sensor.metric.to_owned(), period, averages, format!("{:.1} ms", sensor.poll_interval_ms)]
 }
@@ -103,8 +103,8 @@ fn planned(plan: &GpuPlan, budget: f64) -> String {
         let because = match planned.because {
             Because::Sensor => "half the sensor's period",
             Because::Ring => "before the ring wraps",
-            Because::Usual => "nothing better is known",
             Because::Budget => "the call is dear",
+            _ => "nothing better is known",
         };
         let times = [planned.cadence_us * 1000, planned.cost_ns].map(duration);
         [planned.metric.clone()].into_iter().chain(times).chain([because.to_owned()]).collect()
