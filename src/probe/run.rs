@@ -79,7 +79,8 @@ impl Probe {
     /// A GPU that is lost on the way keeps what was found until then, and its [`GpuReport::error`] says so.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`] when there is no such GPU; the driver's own answer when it does not tell its GPUs.
+    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer when it does not
+    /// tell its GPUs.
     pub fn run(&self, mut told: impl FnMut(Progress)) -> Result<Report> {
         let begin = monotonic();
         let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);

@@ -64,12 +64,12 @@ impl Sampler {
         self.read(now, true)
     }
 
-    /// Reads what is due at `now`, which is the time by [`monotonic`].
+    /// Reads what is due at `now`, which is the time by [`monotonic`](super::monotonic).
     pub fn tick(&mut self, now: u64) -> Frame<'_> {
         self.read(now, false)
     }
 
-    /// When the next lane is due, by [`monotonic`]; 0 before the first tick.
+    /// When the next lane is due, by [`monotonic`](super::monotonic); 0 before the first tick.
     #[must_use]
     pub fn next_due(&self) -> u64 {
         self.next_due
