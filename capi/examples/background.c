@@ -1,4 +1,4 @@
-// A sampler on a thread of its own: the records of some seconds (1, or as many as are named), in sums.
+// A sampler on a thread of its own: its first values (100, or as many as are named), as averages.
 //     cc background.c $(pkg-config --cflags --libs igpu) -o background
 #define _POSIX_C_SOURCE 200809L
 #include <igpu.h>
@@ -12,12 +12,15 @@ static int failed(const char *what) {
 }
 
 int main(int argc, char **argv) {
-    double seconds = argc > 1 ? atof(argv[1]) : 1;
+    unsigned long wanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 100, values = 0;
     static const char *const names[] = {"gpu.power", "gpu.utilization", "gpu.temperature"};
     enum { METRICS = sizeof names / sizeof *names, ROOM = 4096 };
 
     igpu_driver *driver;
     if (igpu_driver_open(NULL, &driver)) return failed("no driver");
+    uint32_t gpus;
+    if (igpu_driver_count_gpus(driver, &gpus)) return failed("no GPU");
+    if (gpus == 0) return puts("there is no GPU"), 0;
     igpu_sampler *sampler;
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = METRICS};
     if (igpu_sampler_create(driver, &options, &sampler)) return failed("no sampler");
@@ -29,8 +32,7 @@ int main(int argc, char **argv) {
     double sums[METRICS] = {0};
     unsigned long counts[METRICS] = {0};
     static igpu_record records[ROOM];
-    uint64_t end = igpu_monotonic() + (uint64_t)(seconds * 1e9);
-    while (igpu_monotonic() < end) {
+    while (values < wanted) {
         nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
         size_t count;
         if (igpu_background_drain(background, records, ROOM, &count)) return failed("no records");
@@ -39,6 +41,7 @@ int main(int argc, char **argv) {
                 printf("GPU %u: %s (%g)\n", records[r].gpu, igpu_event_name(records[r].detail), records[r].value);
                 continue;
             }
+            values++;
             for (int i = 0; i < METRICS; i++) {
                 if (records[r].metric != metrics[i]) continue;
                 sums[i] += records[r].value;

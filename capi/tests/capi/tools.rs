@@ -208,7 +208,7 @@ pub fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str,
     }
     let leaks = format!("suppressions={}:print_suppressions=0", suppressions("capi/tests/programs/leaks.supp"));
     command.env("IGPU_NVML_LIBRARY", driver().join("libnvidia-ml.so.1")).env("NVML_SIM_SCENARIO", "workstation");
-    command.env("LSAN_OPTIONS", leaks).env("IGPU_TEST_SLOW", if way == Way::Plain { "" } else { "1" });
+    command.env("LSAN_OPTIONS", leaks);
     run(command.args(arguments).envs(variables.iter().copied()))
 }
 

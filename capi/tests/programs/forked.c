@@ -38,14 +38,12 @@ static void in_the_child(void) {
     ANSWERS(forked, igpu_background_stop(background));
     CHECK(igpu_latest_read(latest, key, &record) == forked);
     CHECK(strstr(igpu_last_error(), "igpu_driver_open"));
-    // They are closed like any other, at once, and once.
-    uint64_t before = igpu_monotonic();
+    // They are closed like any other, and once.
     DONE(igpu_latest_close(latest));
     DONE(igpu_background_close(background));
     DONE(igpu_sampler_close(sampler));
     DONE(igpu_snapshot_close(snapshot));
     DONE(igpu_driver_close(driver));
-    CHECK(igpu_monotonic() - before < 50 * 1000 * 1000);
     ANSWERS(IGPU_STATUS_INVALID_HANDLE, igpu_background_close(background));
     ANSWERS(IGPU_STATUS_INVALID_HANDLE, igpu_driver_close(driver));
     CHECK(nvml_sim_total_calls() == calls);

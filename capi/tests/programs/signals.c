@@ -63,7 +63,7 @@ int main(void) {
     struct itimerval timer = {.it_interval = {.tv_usec = 200}, .it_value = {.tv_usec = 200}};
     setitimer(ITIMER_REAL, &timer, NULL);
     static igpu_record records[64];
-    for (uint64_t until = igpu_monotonic() + 300 * 1000 * 1000; igpu_monotonic() < until;) {
+    while (done < 100) {
         size_t count;
         DONE(igpu_background_drain(background, records, 64, &count));
         igpu_background_state state = {.size = sizeof state};
@@ -89,7 +89,7 @@ int main(void) {
     igpu_latest *last = latest;
     DONE(igpu_latest_close(last));
     DONE(igpu_driver_close(driver));
-    CHECK(!wrong && !moved && done >= 10);
+    CHECK(!wrong && !moved && done >= 100);
     fprintf(stderr, "%d values, %d times none, %d times closed\n", (int)done, (int)missing, (int)closed);
     puts("done");
     return 0;
