@@ -66,8 +66,8 @@ impl Crate {
         let (mut base, mut rest) = (module.clone(), path);
         match path.first()?.as_str() {
             "crate" => (base, rest) = (Module::new(), &path[1..]),
-            "self" => rest = &path[1..],
-            "super" => {
+            "self" | "super" => {
+                rest = if path[0] == "self" { &path[1..] } else { path };
                 while rest.first().is_some_and(|segment| segment == "super") {
                     base.pop()?;
                     rest = &rest[1..];

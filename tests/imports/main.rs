@@ -11,38 +11,50 @@ use std::{
 
 use graph::{Crate, Module};
 
-/// Returns the source of a module: of `src/a/b.rs` or `src/a/b/mod.rs` for `["a", "b"]`.
-fn text_of(src: &Path, root: &str, module: &Module) -> Option<String> {
+/// Returns the source of a module: of `a/b.rs` or `a/b/mod.rs` beside the root for `["a", "b"]`.
+fn text_of(root: &Path, module: &Module) -> Option<String> {
     if module.is_empty() {
-        return fs::read_to_string(src.join(root)).ok();
+        return fs::read_to_string(root).ok();
     }
-    let path: PathBuf = src.iter().chain(module.iter().map(AsRef::as_ref)).collect();
+    let path: PathBuf = root.parent()?.iter().chain(module.iter().map(AsRef::as_ref)).collect();
     fs::read_to_string(path.with_extension("rs")).or_else(|_| fs::read_to_string(path.join("mod.rs"))).ok()
 }
 
-/// Returns the sources of every package of the workspace: the members that its manifest lists.
-fn packages() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-    let members = manifest.split_once("\nmembers = [").unwrap().1.split_once(']').unwrap().0;
-    let sources: Vec<PathBuf> =
-        members.split('"').skip(1).step_by(2).map(|member| root.join(member).join("src")).collect();
-    assert!(sources.len() > 4 && sources.iter().all(|src| src.is_dir()), "{sources:?}");
-    sources
+/// The folders in this one, but for build outputs and hidden ones.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let is_source = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.is_dir() && name != "target" && !name.starts_with('.')
+    };
+    entries.filter(is_source).collect()
+}
+
+/// The roots of all crates of more than one file: libraries, programs, tests and benches.
+fn roots() -> Vec<PathBuf> {
+    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let packages: Vec<PathBuf> = [workspace.clone()]
+        .into_iter()
+        .chain(folders(&workspace))
+        .chain(folders(&workspace).iter().flat_map(|folder| folders(folder)))
+        .filter(|folder| folder.join("Cargo.toml").is_file())
+        .collect();
+    assert!(packages.len() > 5, "{packages:?}");
+    let sources = packages.iter().flat_map(|package| [package.join("src/lib.rs"), package.join("src/main.rs")]);
+    let tests = packages.iter().flat_map(|package| folders(&package.join("tests")));
+    sources.chain(tests.map(|folder| folder.join("main.rs"))).filter(|root| root.is_file()).collect()
 }
 
 #[test]
-#[ignore = "circles are being resolved"]
 fn imports_go_one_way() {
-    let mut circles = Vec::new();
-    for src in packages() {
-        for root in ["lib.rs", "main.rs"].into_iter().filter(|root| src.join(root).is_file()) {
-            let package = Crate::read(&mut |module| text_of(&src, root, module));
-            let found = package.circles();
-            assert!(package.len() > 1 || fs::read_dir(&src).unwrap().count() == 1, "nothing was read of {src:?}");
-            circles.extend(found.into_iter().map(|circle| format!("{}/{root}: {circle:?}\n", src.display())));
-        }
+    let (mut circles, mut files) = (Vec::new(), 0);
+    for root in roots() {
+        let package = Crate::read(&mut |module| text_of(&root, module));
+        let found = package.circles();
+        files += package.len();
+        circles.extend(found.into_iter().map(|circle| format!("{}: {circle:?}\n", root.display())));
     }
+    assert!(files > 250, "only {files} files were read");
     assert!(circles.is_empty(), "modules that use each other:\n{}", circles.concat());
 }
 
@@ -107,4 +119,13 @@ fn folders_in_circle_are_named() {
         ("b::y", "use crate::a::y::Y;"),
     ];
     assert_eq!(circles(&[&[root][..], &modules].concat()), [set(&["a", "b"])]);
+}
+
+#[test]
+fn inline_modules_belong_to_their_file() {
+    let root = ("", "mod a; pub struct Root;");
+    let a = ("a", "mod inner { use super::A; use super::super::Root; } pub struct A;");
+    assert_eq!(circles(&[root, a]), Vec::<BTreeSet<String>>::new());
+    let root = ("", "mod a; pub struct Root; fn f(_: a::A) {}");
+    assert_eq!(circles(&[root, a]), [set(&["a", "the crate's root"])]);
 }

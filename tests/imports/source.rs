@@ -14,6 +14,8 @@ pub struct Source {
     pub imports: Vec<Import>,
     /// Paths with two segments or more that stand outside of imports.
     pub paths: Vec<Vec<String>>,
+    /// How many inline modules the text being read is in.
+    depth: usize,
 }
 
 /// One name that a `use` declaration binds.
@@ -63,6 +65,12 @@ impl Source {
                     self.modules.push(tokens[at + 1].to_string());
                     at += 3;
                 }
+                TokenTree::Ident(word) if *word == "mod" && is_group(tokens.get(at + 2), Delimiter::Brace) => {
+                    self.depth += 1;
+                    self.read(tokens[at + 2].clone().into());
+                    self.depth -= 1;
+                    at += 3;
+                }
                 TokenTree::Ident(word) if *word == "use" => {
                     let end = (at..tokens.len()).find(|at| is_punct(tokens.get(*at), ';')).unwrap_or(tokens.len());
                     self.read_use(&tokens[at + 1..end], &[], is_public);
@@ -71,7 +79,7 @@ impl Source {
                 TokenTree::Ident(_) => {
                     let (path, next) = read_path(&tokens, at);
                     if path.len() > 1 {
-                        self.paths.push(path);
+                        self.paths.push(self.as_in_file(path));
                     }
                     at = next;
                 }
@@ -118,8 +126,23 @@ impl Source {
                 [.., last] if is_punct(Some(last), '*') => "*".to_owned(),
                 _ => continue,
             };
-            self.imports.push(Import { path, name, is_public });
+            let path = self.as_in_file(path);
+            if self.depth == 0 {
+                self.imports.push(Import { path, name, is_public });
+            } else {
+                // What an inline module imports is not a name of the file's.
+                self.paths.push(path);
+            }
         }
+    }
+
+    /// The path as the file's own module would write it: in an inline module, `super` is the file.
+    fn as_in_file(&self, mut path: Vec<String>) -> Vec<String> {
+        let inner = path.iter().take(self.depth).take_while(|segment| *segment == "super").count();
+        if inner > 0 {
+            path.splice(0..inner, ["self".to_owned()]);
+        }
+        path
     }
 }
 
