@@ -3,20 +3,23 @@
 //! ```sh
 //! cargo run -p xtask --features header -- header [--check]
 //! cargo run -p xtask --features bindings -- bindings [--check]
+//! cargo run -p xtask -- stubs [--check]
 //! ```
 //!
-//! Each generator is a feature, so that an ordinary build compiles neither.
+//! A generator that needs other packages is a feature, so that an ordinary build compiles none of them.
 
 #[cfg(feature = "bindings")]
 mod bindings;
 #[cfg(feature = "header")]
 mod header;
+mod stubs;
 
 use std::{fs, path::Path, process::ExitCode};
 
-const USAGE: &str = "usage: cargo run -p xtask --features GENERATOR -- GENERATOR [--check]
+const USAGE: &str = "usage: cargo run -p xtask [--features GENERATOR] -- GENERATOR [--check]
   GENERATOR  bindings: nvml-sys/src/bindings.rs (set NVML_HEADER to the nvml.h that nvml-sys/nvml.pin names)
              header: capi/include/igpu.h
+             stubs: nvml-sim/core/src/api/stubs.rs, without --features
   --check    compare, and fail on a difference";
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn generate(generator: &str) -> Result<(&'static str, String), String> {
         "bindings" => Ok(("nvml-sys/src/bindings.rs", bindings::generate(root())?)),
         #[cfg(feature = "header")]
         "header" => Ok(("capi/include/igpu.h", header::generate(root())?)),
+        "stubs" => Ok(("nvml-sim/core/src/api/stubs.rs", stubs::generate(root())?)),
         _ => Err(USAGE.to_owned()),
     }
 }
