@@ -6,7 +6,9 @@ use common::{Row, number, sim, string, text, v1};
 use libloading::os::unix::Library;
 use nvml_sim::{Scenario, SharedDriver};
 use nvml_sys::*;
+use std::collections::BTreeSet;
 use std::ffi::c_void;
+use std::fs::DirEntry;
 
 const MIB: u64 = 1 << 20;
 
@@ -289,6 +291,19 @@ fn the_toml_of_the_readme_is_a_scenario() {
     let readme = include_str!("../README.md");
     let toml = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     Scenario::from_toml(toml).unwrap();
+}
+
+#[test]
+fn every_scenario_is_a_file_and_in_the_readme() {
+    let names: BTreeSet<String> = Scenario::names().iter().map(|name| (*name).to_owned()).collect();
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/core/scenarios")).unwrap();
+    let stem = |file: DirEntry| file.path().file_stem().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(folder.map(|file| stem(file.unwrap())).collect::<BTreeSet<_>>(), names);
+
+    let readme = include_str!("../README.md");
+    let table = readme.split_once("\n## Scenarios\n").unwrap().1.split_once("\n## ").unwrap().0;
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    assert_eq!(rows.map(|row| row.0.to_owned()).collect::<BTreeSet<_>>(), names);
 }
 
 #[test]

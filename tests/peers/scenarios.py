@@ -6,7 +6,7 @@ import os
 import re
 
 BUILT_IN = os.path.join(os.path.dirname(__file__), "../../nvml-sim/core/scenarios")
-NAMES = ["workstation", "hgx-h100", "mig", "laptop", "rtx-4090-laptop", "old-driver", "empty"]
+NAMES = sorted(file.removesuffix(".toml") for file in os.listdir(BUILT_IN))
 
 
 @dataclasses.dataclass

@@ -19,20 +19,13 @@ use std::{
 use nvml_sim::{Scenario, built_library, install};
 use serde_json::Value;
 
-/// The built-in scenarios, and how many GPUs each has by its text.
-fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
-    let count = |name: &str| {
-        let gpus = |line: &str| match line.strip_prefix("count = ") {
-            Some(count) => count.parse::<usize>().unwrap() - 1,
-            None => usize::from(line == "[[gpu]]"),
-        };
-        Scenario::named(name).unwrap().text().lines().map(gpus).sum()
-    };
-    Scenario::names().iter().map(move |name| (*name, count(name)))
-}
-
 /// A pid that no Linux gives out by default.
 const FOREIGN: u32 = 4_199_998;
+
+/// Returns the built-in scenarios and how many GPUs each has.
+fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
+    Scenario::names().iter().map(|name| (*name, Scenario::named(name).expect("built in").gpu_count()))
+}
 
 fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);

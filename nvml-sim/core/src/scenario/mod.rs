@@ -94,6 +94,12 @@ impl Scenario {
         &self.text
     }
 
+    /// Returns how many GPUs it has.
+    #[must_use]
+    pub fn gpu_count(&self) -> usize {
+        self.file.gpu.iter().map(|gpu| gpu.count as usize).sum()
+    }
+
     /// The same scenario with more TOML after it: further `[[gpu]]`, `[[fault]]` or `[[gpu_lost]]` tables.
     ///
     /// # Errors
@@ -162,7 +168,7 @@ impl Scenario {
                 ));
             }
         }
-        if self.file.gpu.iter().map(|gpu| u64::from(gpu.count)).sum::<u64>() > 255 {
+        if self.gpu_count() > 255 {
             return Err(ScenarioError("at most 255 GPUs can be simulated".into()));
         }
         Ok(())
