@@ -43,6 +43,7 @@ impl BitOr for InitFlags {
     }
 }
 
+// Here and not beside `Nvml`, which the builder makes.
 impl Nvml {
     /// Loads the driver's library and initialises NVML.
     ///

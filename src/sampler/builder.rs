@@ -11,6 +11,7 @@ pub struct SamplerBuilder {
     settings: Settings,
 }
 
+// Here and not beside `Sampler`, which the builder makes.
 impl Sampler {
     /// To choose GPUs, metrics, cadences and the budget.
     #[must_use]

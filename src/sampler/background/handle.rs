@@ -63,6 +63,7 @@ pub enum Stopped {
     GivenUp,
 }
 
+// Here and not beside `Sampler`, of whose parts a `Background` is made.
 impl Sampler {
     /// Goes on on a thread of its own, with room for `records` records that were not taken out yet. At 32 bytes each,
     /// 10 s of 1000 a second are 320 KB.
