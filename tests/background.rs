@@ -1,5 +1,7 @@
 //! The background sampler on the real clock: bounds are generous, what is counted is exact.
 
+mod common;
+
 use std::{
     fs,
     sync::atomic::{AtomicU64, Ordering},
@@ -8,7 +10,6 @@ use std::{
 };
 
 use igpu::{
-    Nvml,
     metric::Metric,
     sampler::{Background, Event, Key, LatestReader, Record, Sampler, Stopped},
 };
@@ -17,7 +18,7 @@ use nvml_sim::SharedDriver;
 const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::TEMPERATURE];
 
 fn spawn(driver: &SharedDriver, cadence: Duration, room: usize) -> Background {
-    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let nvml = common::load(driver.path()).unwrap();
     let builder = METRICS.iter().fold(Sampler::builder(&nvml).metrics(&METRICS).budget(1.0), |builder, metric| {
         builder.cadence(*metric, cadence)
     });
@@ -39,7 +40,7 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 #[test]
 fn what_comes_due_between_two_wakes_is_read_together() {
     let driver = workstation();
-    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let nvml = common::load(driver.path()).unwrap();
     let cadences = [7, 11, 13].map(Duration::from_millis);
     let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).wake_each(Duration::from_millis(50));
     // A call that this machine puts aside for long would end a reading before its last metric.

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use common::{again, code, library, load, named, refused, symbol, toml, with};
+use common::{again, builder_for, code, library, load, named, refused, symbol, toml, with};
 use igpu::{Device, Error, GpuInfo, InitFlags, Nvml, NvmlBuilder, ReturnCode};
 use nvml_sim::{Scenario, SharedDriver};
 
@@ -103,7 +103,7 @@ fn a_named_library_is_the_only_one_tried() {
 fn a_library_that_is_not_nvml_is_told_apart() {
     let not_nvml = Error::NotNvml { library: "libm.so.6".to_owned() };
     assert_eq!(load(Path::new("libm.so.6")).unwrap_err(), not_nvml);
-    let flagged = Nvml::builder().library("libm.so.6").init_flags(InitFlags::NO_GPUS);
+    let flagged = builder_for(Path::new("libm.so.6")).init_flags(InitFlags::NO_GPUS);
     assert_eq!(flagged.load().unwrap_err(), not_nvml);
     assert!(not_nvml.to_string().contains("libnvidia-ml.so.1"), "{not_nvml}");
 }
@@ -117,7 +117,7 @@ fn flags_go_to_the_call_that_takes_them() {
     }
     let (driver, nvml) = named("empty");
     let before = driver.calls("nvmlInitWithFlags");
-    drop(Nvml::builder().library(driver.path()).init_flags(InitFlags::NO_GPUS).load().unwrap());
+    drop(builder_for(driver.path()).init_flags(InitFlags::NO_GPUS).load().unwrap());
     assert_eq!((driver.calls("nvmlInitWithFlags") - before, driver.calls("nvmlInit_v2")), (1, 1));
     let open = library(&driver);
     let resolve = move |name: &CStr| match name.to_bytes() {
@@ -130,7 +130,7 @@ fn flags_go_to_the_call_that_takes_them() {
     assert_eq!(FLAGS.load(Ordering::SeqCst), nvml_sys::NVML_INIT_FLAG_NO_GPUS | nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
     drop((flagged, nvml));
     let (old, _nvml) = toml("driver = { hidden = ['nvmlInitWithFlags'] }");
-    let error = Nvml::builder().library(old.path()).init_flags(InitFlags::NO_ATTACH).load().unwrap_err();
+    let error = builder_for(old.path()).init_flags(InitFlags::NO_ATTACH).load().unwrap_err();
     assert_eq!(error, Error::MissingSymbol { symbol: "nvmlInitWithFlags" });
 }
 
@@ -175,7 +175,7 @@ fn every_answer_of_init_is_a_sentence() {
         let said = error.to_string();
         assert!(said.contains(&number.to_string()) && said.contains([';', '(']), "{said}");
         sentences.insert(said);
-        let flagged = Nvml::builder().library(driver.path()).init_flags(InitFlags::NO_GPUS).load();
+        let flagged = builder_for(driver.path()).init_flags(InitFlags::NO_GPUS).load();
         assert_eq!(refused(flagged), code(number));
         // What was not initialised is not shut down.
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (0, 0));

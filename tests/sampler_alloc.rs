@@ -14,9 +14,8 @@ use std::{
 };
 
 use counting::{Counting, calls};
-use hard::common::Sleeper;
+use hard::common::{Sleeper, load};
 use igpu::{
-    Nvml,
     metric::Metric,
     sampler::{Sampler, Stopped},
 };
@@ -57,7 +56,7 @@ fn the_background_thread_allocates_nothing() {
         child.pid()
     );
     let driver = SharedDriver::from_toml(&text).unwrap();
-    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let nvml = load(driver.path()).unwrap();
     let metrics: Vec<Metric> = Metric::all().collect();
     let sampler = Sampler::builder(&nvml)
         .metrics(&metrics)

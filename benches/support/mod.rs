@@ -89,7 +89,8 @@ impl Clients {
 
     fn load_scenario(scenario: &str) -> Self {
         let driver: &'static SharedDriver = Box::leak(Box::new(SharedDriver::from_toml(scenario).unwrap()));
-        let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+        // SAFETY: the simulator has the functions of nvml.h.
+        let nvml = unsafe { Nvml::builder().library(driver.path()) }.load().unwrap();
         let wrapper = nvml_wrapper::Nvml::builder().lib_path(driver.path().as_os_str()).init().unwrap();
         Self { driver, nvml, raw: driver.functions(), wrapper: Box::leak(Box::new(wrapper)) }
     }

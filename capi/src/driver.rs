@@ -108,7 +108,8 @@ unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
     if !options.library.is_null() {
         // SAFETY: as the caller vouches.
         let path = unsafe { CStr::from_ptr(options.library) };
-        builder = builder.library(OsStr::from_bytes(path.to_bytes()));
+        // SAFETY: the caller vouches for the library, as a caller of dlopen does.
+        builder = unsafe { builder.library(OsStr::from_bytes(path.to_bytes())) };
     }
     if let Some(resolver) = options.resolver {
         let user = options.resolver_user;

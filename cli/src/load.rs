@@ -8,7 +8,8 @@ use crate::{fail::Fail, notifier::Notifier, options::Options, watchdog::Watchdog
 pub fn load(options: &Options) -> Result<Nvml, Fail> {
     let builder = match (&options.simulate, &options.library) {
         (Some(scenario), _) => simulated(scenario)?,
-        (None, Some(path)) => Nvml::builder().library(path),
+        // SAFETY: the user of the command vouches for the library, as by LD_LIBRARY_PATH for any that a program loads.
+        (None, Some(path)) => unsafe { Nvml::builder().library(path) },
         (None, None) => Nvml::builder(),
     };
     let watchdog = Watchdog::start(Notifier::without_bar());

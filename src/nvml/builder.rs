@@ -69,6 +69,12 @@ impl Nvml {
 type Resolver = Box<dyn FnMut(&CStr) -> *const c_void>;
 
 /// Chooses how NVML is loaded; from [`Nvml::builder`].
+///
+/// The safe functions of igpu call the driver through pointers, which is sound only where these are NVML's or behave as
+/// NVML's do. A program that names their source is responsible for that, so [`library`](Self::library) and
+/// [`resolver`](Self::resolver) are unsafe, as `libloading::Library::new` is. The default search is safe, also where the
+/// environment variable `IGPU_NVML_LIBRARY` names the library: the environment decides which code a process loads in any
+/// case, by `LD_LIBRARY_PATH` and `LD_PRELOAD`.
 #[derive(Default)]
 pub struct NvmlBuilder {
     library: Option<PathBuf>,
@@ -79,8 +85,12 @@ pub struct NvmlBuilder {
 impl NvmlBuilder {
     /// The library to load, by path or by a name for the loader's search. It alone is tried: whoever names a library
     /// does not want another one.
+    ///
+    /// # Safety
+    /// The initializers and finalizers of the library must be sound to run in this process, and each of its functions that
+    /// has a name of `nvml.h` must have the signature and the behavior that `nvml.h` gives the name.
     #[must_use]
-    pub fn library(mut self, path: impl Into<PathBuf>) -> Self {
+    pub unsafe fn library(mut self, path: impl Into<PathBuf>) -> Self {
         self.library = Some(path.into());
         self
     }
@@ -96,8 +106,8 @@ impl NvmlBuilder {
     /// A null address is a function that the driver lacks.
     ///
     /// # Safety
-    /// Each address must be null or a function with the signature that `nvml.h` gives the name, and must stay valid
-    /// as long as any handle from this builder lives.
+    /// Each address must be null or a function with the signature and the behavior that `nvml.h` gives the name, and must
+    /// stay valid as long as any handle from this builder lives.
     #[must_use]
     pub unsafe fn resolver(mut self, resolver: impl FnMut(&CStr) -> *const c_void + 'static) -> Self {
         self.resolver = Some(Box::new(resolver));
@@ -114,8 +124,8 @@ impl NvmlBuilder {
             Some(resolver) => (unsafe { Functions::from_resolver(resolver) }, "a resolver".to_owned(), None),
             None => {
                 let (library, source) = open(self.library)?;
-                // SAFETY: the library is NVML, or something that its user calls NVML; it is kept open beside the
-                // table for as long as the table lives.
+                // SAFETY: the library is the driver's, or the one that the caller of `library` or the environment
+                // vouches for; it is kept open beside the table for as long as the table lives.
                 (unsafe { Functions::from_library(&library) }, source, Some(library))
             }
         };
@@ -160,7 +170,8 @@ fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
             tried.push(("\"\"".to_owned(), "an empty name".to_owned()));
             continue;
         }
-        // SAFETY: the initialisers of a driver's library are sound to run; whoever names another one vouches for it.
+        // SAFETY: the initializers of a driver's library are sound to run; for another library the caller of `library` or
+        // the environment vouches.
         let loaded = unsafe { Library::new(&place) }.or_else(|error| match file_here(&place) {
             // SAFETY: as above.
             Some(path) => unsafe { Library::new(path) },

@@ -9,8 +9,8 @@ use std::{
 };
 
 use igpu::{
-    Clock, Device, EccCounter, EccError, Error, FieldId, FieldValue, Nvml, PcieCounter, ProcessKind, ProcessList,
-    ProcessUtilization, Result, ReturnCode, Sample, SampleKind, TemperatureSensor,
+    Clock, Device, EccCounter, EccError, Error, FieldId, FieldValue, Nvml, NvmlBuilder, PcieCounter, ProcessKind,
+    ProcessList, ProcessUtilization, Result, ReturnCode, Sample, SampleKind, TemperatureSensor,
 };
 use nvml_sim::{Scenario, SharedDriver};
 
@@ -36,7 +36,13 @@ pub fn start(scenario: &Scenario) -> (SharedDriver, Nvml) {
 }
 
 pub fn load(library: &Path) -> Result<Nvml> {
-    Nvml::builder().library(library).load()
+    builder_for(library).load()
+}
+
+/// A builder for a library that is a simulated driver, or has no function of NVML's names.
+pub fn builder_for(library: &Path) -> NvmlBuilder {
+    // SAFETY: the simulator has the functions of nvml.h; any other library of these tests has none of their names.
+    unsafe { Nvml::builder().library(library) }
 }
 
 /// The address of a symbol of the driver's library: for resolvers of a test's own.

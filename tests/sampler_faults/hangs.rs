@@ -3,7 +3,7 @@
 use super::*;
 
 pub fn spawn(driver: &SharedDriver) -> Background {
-    let nvml = Nvml::builder().library(driver.path()).load().unwrap();
+    let nvml = common::load(driver.path()).unwrap();
     builder(&nvml, &[Metric::TEMPERATURE, Metric::CLOCK_SM], 2).build().unwrap().spawn(10_000).unwrap()
 }
 
