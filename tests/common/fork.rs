@@ -9,7 +9,7 @@ pub fn in_fork(body: impl FnOnce()) -> bool {
     assert!(pid >= 0, "no fork");
     if pid == 0 {
         // SAFETY: takes a number. Whatever hangs, ends.
-        unsafe { libc::alarm(20) };
+        unsafe { libc::alarm(600) };
         let done = catch_unwind(AssertUnwindSafe(body)).is_ok();
         // SAFETY: ends the child at once; the harness's clean-up is the parent's.
         unsafe { libc::_exit(i32::from(!done)) };

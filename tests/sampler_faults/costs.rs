@@ -65,27 +65,24 @@ fn the_budget_is_kept_when_calls_are_slow() {
 
 #[test]
 fn a_call_that_was_slow_for_a_while_gets_its_cadence_back() {
-    let _turn = turn();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\nfans = [40]\n");
+    let stage = stage("cost_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfans = [40]\n");
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(10);
-    let builder =
-        metrics.iter().fold(Sampler::builder(&nvml).metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
+    let builder = metrics.iter().fold(stage.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
     let mut sampler = builder.build().unwrap();
-    run_really(&mut sampler, 0.5);
+    run(&mut sampler, 0.5);
     assert_eq!(metrics.map(|metric| sampler.frame().cadence(0, metric)), [Some(cadence); 2]);
-    driver.add_faults(&fault("nvmlDeviceGetFanSpeed", "latency_us = 1500")).unwrap();
-    let slow = run_really(&mut sampler, 1.0);
+    control::add_faults(&fault("nvmlDeviceGetFanSpeed", "latency_us = 1500")).unwrap();
+    let slow = run(&mut sampler, 1.0);
+    // 1.52 ms of the 0.8 % that the other lane leaves of the budget, and a fifth of room.
     let held = sampler.frame().cadence(0, Metric::FAN_SPEED).unwrap();
-    assert!(held > Duration::from_millis(80), "{held:?}");
+    assert_eq!(held.as_millis(), 228);
     assert_eq!(sampler.frame().cadence(0, Metric::TEMPERATURE), Some(cadence), "the other lane is not touched");
     assert!(events(&slow, Event::CADENCE_CHANGED).iter().all(|event| event.metric() == Some(Metric::FAN_SPEED)));
-    driver.clear_faults();
-    let mut after = Vec::new();
-    wait_for("the cadence of before", || {
-        after.extend(run_really(&mut sampler, 0.1));
-        sampler.frame().cadence(0, Metric::FAN_SPEED) == Some(cadence)
-    });
+    control::clear_faults();
+    // Three quick calls are believed.
+    let after = run(&mut sampler, 1.0);
+    assert_eq!(sampler.frame().cadence(0, Metric::FAN_SPEED), Some(cadence));
     let told = events(&after, Event::CADENCE_CHANGED);
     assert!(told.last().is_some_and(|event| event.value == 0.01), "{told:?}");
 }

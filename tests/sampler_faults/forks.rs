@@ -24,13 +24,16 @@ fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
             assert_eq!(frame.reason(gpu, Metric::TEMPERATURE), Some(&Error::Forked));
         }
         assert!(frame.infos().iter().all(|info| info.error() == Some(&Error::Forked)));
-        for _ in 0..3 {
-            sleep(Duration::from_millis(600));
-            assert!(values(sampler.tick(monotonic()).records(), Metric::TEMPERATURE).next().is_none());
+        // Lost GPUs are looked for once a second.
+        for seconds in (0..10).step_by(2) {
+            let later = monotonic() + seconds * SECOND;
+            assert!(values(sampler.tick(later).records(), Metric::TEMPERATURE).next().is_none());
         }
         // The thread stayed with the parent.
-        let ticks = background.ticks();
-        assert!(background.silence() > Duration::from_secs(1));
+        let (ticks, silence) = (background.ticks(), background.silence());
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(background.silence() >= silence + Duration::from_millis(30), "nothing is heard of it");
+        assert!(!background.sample());
         // What it had put into the ring before can be taken out.
         while background.pop().is_some() {}
         let latest = background.latest();
@@ -61,9 +64,7 @@ fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
     wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
     let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());
     assert!(in_fork(|| {
-        let before = Instant::now();
         assert_eq!(holder.take().map(|mut background| background.stop()), Some(Stopped::GivenUp));
-        assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
         drop(gpm.take());
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls("nvmlGpmSampleFree")), (0, 0));
     }));

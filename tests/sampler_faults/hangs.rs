@@ -20,6 +20,20 @@ pub fn told(records: &[Record]) -> Vec<(u16, Event)> {
     records.iter().filter_map(|record| Some((record.gpu, record.event()?))).collect()
 }
 
+/// The values of a GPU that were handed on between the word that it hangs and that it is back.
+pub fn while_hung(records: &[Record], gpu: u16, metric: Metric) -> Vec<Record> {
+    let mut hangs = false;
+    let mut between = Vec::new();
+    for record in records.iter().filter(|record| record.gpu == gpu) {
+        match record.event() {
+            Some(event) => hangs = event == Event::GPU_HUNG,
+            None if hangs && record.metric() == Some(metric) => between.push(*record),
+            None => {}
+        }
+    }
+    between
+}
+
 /// A builder that the budget does not hold back, of one cadence.
 pub fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> SamplerBuilder {
     metrics.iter().fold(Sampler::builder(nvml).metrics(metrics).budget(f64::INFINITY), |builder, metric| {
@@ -29,19 +43,25 @@ pub fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> SamplerBuild
 
 pub const TWO: &str = "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\nclocks = { sm = 1400 }\n";
 
-/// How many threads this process has.
+/// A call that does not return until the faults change.
+pub fn held(function: &str, more: &str) -> String {
+    fault(function, &format!("{more}\nhold = true"))
+}
+
+/// How many threads of background samplers this process has.
 pub fn threads() -> usize {
-    fs::read_dir("/proc/self/task").unwrap().count()
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("igpu-")).count()
 }
 
 #[test]
 fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     let _turn = turn();
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
-    let cadence = Duration::from_millis(50);
-    let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM, Metric::TEMPERATURE]).budget(1.0);
-    let builder = builder.cadence(Metric::TEMPERATURE, cadence).cadence(Metric::CLOCK_SM, cadence);
-    let mut background = builder.hang_after(Duration::from_millis(30)).build().unwrap().spawn(10_000).unwrap();
+    let patience = Duration::from_millis(30);
+    let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_after(patience);
+    let mut background = builder.build().unwrap().spawn(100_000).unwrap();
     let latest = background.latest();
     let keys = [0, 1, 2].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
     let read = || keys.map(|key| latest.read(key).map(|record| record.value));
@@ -58,30 +78,26 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     wait_for("the hang", || background.hung().eq([1]));
     let ticks = background.ticks();
     let (silence, seen, lost) = watched.join().unwrap();
-    assert!(silence > Duration::from_millis(30) && seen >= 5 && lost == 0, "{silence:?} {seen} {lost}");
+    assert!(silence >= patience && seen >= 5 && lost == 0, "{silence:?} {seen} {lost}");
     wait_for("20 ticks after", || background.ticks() >= ticks + 20);
     records.extend(drained(&mut background));
     assert_eq!(told(&records), [(1, Event::GPU_HUNG)]);
-    let event = records.iter().find(|record| record.event().is_some()).unwrap();
-    assert!((0.03..1.0).contains(&event.value), "hung for {} s when it was told", event.value);
+    let place = records.iter().position(|record| record.event().is_some()).unwrap();
+    let (before, after) = records.split_at(place);
+    assert!(after[0].value >= patience.as_secs_f64(), "hung for {} s when it was told", after[0].value);
     // What was last read of it is no value any more; of the others it is.
     assert_eq!(read(), [Some(61.0), None, Some(61.0)]);
-    assert!(background.silence() > Duration::from_millis(30), "the hang stays to be seen");
-    // The others were read at each deadline, also around the hang.
-    for gpu in [0, 2] {
-        let of_gpu = |record: &&Record| record.gpu == gpu;
-        let stamps: Vec<u64> = values(&records, Metric::CLOCK_SM).filter(of_gpu).map(|record| record.at).collect();
-        assert!(stamps.len() >= 25);
-        let gaps = stamps.windows(2).map(|pair| pair[1] - pair[0]);
-        let longest = gaps.max().unwrap();
-        assert!(longest < 90_000_000, "a gap of {longest} ns: a deadline was missed");
+    assert!(background.silence() >= silence, "the hang stays to be seen");
+    // The others are read on, each metric at each tick.
+    for metric in [Metric::CLOCK_SM, Metric::TEMPERATURE] {
+        let count = |records, gpu| values(records, metric).filter(|record| record.gpu == gpu).count();
+        assert!([0, 1, 2].iter().all(|gpu| count(before, *gpu) >= 5), "{metric}");
+        assert_eq!(count(after, 1), 0, "{metric}");
+        assert!(count(after, 0) >= 20 && count(after, 0).abs_diff(count(after, 2)) <= 1, "{metric}");
     }
-    let newest = records.iter().filter(|record| record.gpu == 1).map(|record| record.at).max().unwrap();
-    assert!(records.iter().any(|record| record.gpu == 0 && record.at > newest + 500_000_000));
     assert_eq!(background.lost(), 0);
-    let before = Instant::now();
+    // It does not wait for the call, which never returns.
     assert_eq!(background.stop(), Stopped::GivenUp);
-    assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
     drop(nvml);
     assert_eq!(driver.calls("nvmlShutdown"), 0, "nothing is shut down under a call that hangs");
 }
@@ -111,23 +127,27 @@ fn a_gpu_is_back_when_the_call_that_hung_returns() {
     let latest = background.latest();
     let key = latest.key(1, Metric::TEMPERATURE).unwrap();
     wait_for("20 ticks", || background.ticks() >= 20);
-    for round in 1..=3 {
-        driver.add_faults(&fault("nvmlDeviceGetClockInfo", "gpu = 1\ncount = 1\nlatency_us = 300_000")).unwrap();
+    let mut silence = Duration::ZERO;
+    for _ in 0..3 {
+        driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncount = 1")).unwrap();
         wait_for("the hang", || background.hung().eq([1]));
         let ticks = background.ticks();
-        wait_for("the return", || background.hung().count() == 0);
-        assert!(background.ticks() > ticks + 10, "round {round}: the other GPU was not read meanwhile");
-        wait_for("a value", || latest.read(key).is_some());
+        wait_for("the other GPU's readings", || background.ticks() > ticks + 10);
+        silence = background.silence();
         driver.clear_faults();
+        wait_for("the return", || background.hung().count() == 0);
+        wait_for("a value", || latest.read(key).is_some());
     }
-    wait_for("a quick heart", || background.silence() < Duration::from_millis(20));
+    wait_for("word of the thread", || background.silence() < silence);
     assert_eq!(background.stop(), Stopped::Ended);
     let records = drained(&mut background);
     assert_eq!(told(&records), [(1, Event::GPU_HUNG), (1, Event::GPU_BACK)].repeat(3));
-    // Nothing twice, nothing out of order, and what the slow calls gave is there: they took 0.3 s, and say so.
+    // Nothing twice, nothing out of order, and what the slow calls gave is there, and says how slow they were.
     let clocks: Vec<_> = values(&records, Metric::CLOCK_SM).filter(|record| record.gpu == 1).collect();
     assert!(clocks.iter().map(|record| record.at).is_sorted_by(|a, b| a < b));
-    assert_eq!(clocks.iter().filter(|record| record.uncertainty > 140_000_000).count(), 3);
+    let slow = while_hung(&records, 1, Metric::CLOCK_SM);
+    assert_eq!(slow.len(), 3);
+    assert!(slow.iter().all(|record| record.uncertainty >= 25_000_000), "{slow:?}");
     assert_eq!((driver.max_in_flight(), driver.calls_after_shutdown()), (2, 0));
 }
 
@@ -189,8 +209,9 @@ fn when_there_are_no_threads_to_be_had() {
     wait_for("a hang without another watcher", || background.hung().eq([0]));
     let ticks = background.ticks();
     wait_for("20 ticks after", || background.ticks() >= ticks + 20);
+    let without = threads();
     limit_threads(libc::RLIM_INFINITY);
-    sleep(Duration::from_millis(100));
+    wait_for("another watcher", || threads() > without);
     driver.add_faults(&hang(1)).unwrap();
     wait_for("another hang", || background.hung().eq([0, 1]));
     let ticks = background.ticks();

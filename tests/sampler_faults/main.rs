@@ -1,5 +1,5 @@
-//! What goes wrong while a sampler runs, and what it then says and does. On the stepped clock where that is exact, on the
-//! real one, with generous bounds, where time must pass in the driver.
+//! What goes wrong while a sampler runs, and what it then says and does: on the stepped clock, and on the real one where
+//! there are threads, of which order and accounting are asserted.
 
 mod absent;
 #[path = "../common/mod.rs"]
@@ -13,6 +13,8 @@ mod returns;
 mod rings;
 #[path = "../common/stage.rs"]
 mod stage;
+#[path = "../common/wait.rs"]
+mod wait;
 
 use std::{
     ffi::{CStr, c_uint, c_ulonglong, c_void},
@@ -20,8 +22,7 @@ use std::{
     os::unix::process::CommandExt as _,
     process::Command,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use igpu::{
@@ -37,26 +38,7 @@ use nvml_sys::{
     nvmlDevice_t, nvmlProcessUtilizationSample_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlValueType_t,
 };
 use stage::{SECOND, events, now, run, stage, stage_with, turn, values};
-
-/// The same on the real clock.
-fn run_really(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
-    let end = monotonic() + (seconds * 1e9) as u64;
-    let mut records = Vec::new();
-    while monotonic() < end {
-        records.extend_from_slice(sampler.tick(monotonic()).records());
-        let wait = sampler.next_due().min(end).saturating_sub(monotonic());
-        sleep(Duration::from_nanos(wait));
-    }
-    records
-}
-
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < end, "{what} did not come about in 10 s");
-        sleep(Duration::from_millis(1));
-    }
-}
+use wait::wait_for;
 
 fn fault(function: &str, more: &str) -> String {
     format!("[[fault]]\nfunction = \"{function}\"\n{more}\n")
