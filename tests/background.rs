@@ -1,11 +1,13 @@
-//! The background sampler on the real clock: bounds are generous, what is counted is exact.
+//! The background sampler on the real clock: what it reads, in which order, and that nothing is lost; not how soon.
+
+#[path = "common/wait.rs"]
+mod wait;
 
 mod common;
 
 use std::{
     fs,
     sync::atomic::{AtomicU64, Ordering},
-    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -14,6 +16,7 @@ use igpu::{
     sampler::{Background, Event, Key, LatestReader, Record, Sampler, Stopped},
 };
 use nvml_sim::SharedDriver;
+use wait::wait_for;
 
 const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::TEMPERATURE];
 
@@ -29,58 +32,56 @@ fn workstation() -> SharedDriver {
     SharedDriver::named("workstation").unwrap()
 }
 
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < end, "{what} did not come about in 10 s");
-        sleep(Duration::from_millis(1));
-    }
-}
-
 #[test]
 fn what_comes_due_between_two_wakes_is_read_together() {
     let driver = workstation();
     let nvml = common::load(driver.path()).unwrap();
     let cadences = [7, 11, 13].map(Duration::from_millis);
     let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).wake_each(Duration::from_millis(50));
-    // A call that this machine puts aside for long would end a reading before its last metric.
-    let builder = builder.hang_after(Duration::from_secs(10));
     let builder = METRICS.iter().zip(cadences).fold(builder, |builder, (metric, each)| builder.cadence(*metric, each));
     let begin = Instant::now();
-    let mut background = builder.build().unwrap().spawn(10_000).unwrap();
-    sleep(Duration::from_millis(600));
+    let mut background = builder.build().unwrap().spawn(100_000).unwrap();
+    let (mut records, mut counts) = (Vec::new(), Vec::new());
+    wait_for("readings a whole interval after the one before", || {
+        records.extend(std::iter::from_fn(|| background.pop()));
+        let readings = readings(&records);
+        // A wake that this machine makes late is followed by one sooner; but what was not read for so long is due by
+        // then. The last reading may be under way.
+        let pairs = readings.windows(2).take(readings.len().saturating_sub(2));
+        counts = pairs.filter(|pair| pair[1][0].at - pair[0][0].at >= 40_000_000).map(|pair| pair[1].len()).collect();
+        counts.len() >= 5
+    });
+    // Each tick is in a stretch of 50 ms of its own.
     let ticks = background.ticks();
     let most = begin.elapsed().as_millis() as u64 / 50 + 2;
-    assert!((2..=most).contains(&ticks), "{ticks} ticks; by themselves the metrics want some 250");
-    background.stop();
-    // Within a reading GPUs come in their order, and each metric of each once.
+    assert!(ticks <= most, "{ticks} ticks; by themselves the metrics want some 250 in 600 ms");
+    assert!(counts.iter().all(|count| *count == 12), "{counts:?} in {ticks} ticks");
+}
+
+/// Within a reading GPUs come in their order, and each metric of each once.
+fn readings(records: &[Record]) -> Vec<Vec<Record>> {
     let mut readings: Vec<Vec<Record>> = Vec::new();
-    for record in std::iter::from_fn(|| background.pop()).filter(|record| record.event().is_none()) {
+    for record in records.iter().filter(|record| record.event().is_none()) {
         let is_next = |reading: &&mut Vec<Record>| {
             let last = reading[reading.len() - 1];
             record.gpu >= last.gpu && !reading.iter().any(|of| (of.gpu, of.metric) == (record.gpu, record.metric))
         };
         match readings.last_mut().filter(is_next) {
-            Some(reading) => reading.push(record),
-            None => readings.push(vec![record]),
+            Some(reading) => reading.push(*record),
+            None => readings.push(vec![*record]),
         }
     }
-    // A wake that this machine makes late is followed by one sooner; but what was not read for so long is due by then.
-    let whole = readings.windows(2).filter(|pair| pair[1][0].at - pair[0][0].at >= 40_000_000);
-    let counts: Vec<usize> = whole.map(|pair| pair[1].len()).collect();
-    assert!(counts.len() >= 3 && counts.iter().all(|count| *count == 12), "{counts:?} in {ticks} ticks");
+    readings
 }
 
 #[test]
 fn it_samples_until_it_is_stopped() {
     let driver = workstation();
-    let mut background = spawn(&driver, Duration::from_millis(2), 10_000);
+    const ROOM: usize = 200_000;
+    let mut background = spawn(&driver, Duration::from_millis(2), ROOM);
     wait_for("50 ticks", || background.ticks() >= 50);
-    let mut records =
-        vec![
-            Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Default::default() };
-            10_000
-        ];
+    let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Default::default() };
+    let mut records = vec![none; ROOM];
     let count = background.drain(&mut records);
     let records = &records[..count];
     assert!(count >= 50 * 12, "{count} records of 50 ticks of 3 metrics of 4 GPUs");
@@ -99,9 +100,7 @@ fn it_samples_until_it_is_stopped() {
     assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
     let ticks = background.ticks();
     wait_for("one more tick", || background.ticks() > ticks);
-    let before = Instant::now();
     assert_eq!(background.stop(), Stopped::Ended);
-    assert!(before.elapsed() < Duration::from_millis(100));
     // What was recorded since is still there.
     assert!(background.pop().is_some() && background.lost() == 0);
     assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (1, 0));
@@ -135,10 +134,9 @@ fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
     wait_for("20 ticks", || background.ticks() >= 20);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
     wait_for("the hang", || background.hung().count() == 4);
-    assert!(background.silence() > Duration::from_millis(60), "{:?}", background.silence());
-    let before = Instant::now();
+    // The first of them was found to hang after 50 ms.
+    assert!(background.silence() >= Duration::from_millis(50), "{:?}", background.silence());
     assert_eq!(background.stop(), Stopped::GivenUp);
-    assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
     assert_eq!(driver.calls("nvmlShutdown"), 0, "nothing is shut down under a call that hangs");
 }
 
@@ -155,9 +153,9 @@ fn everything_is_read_at_once_when_that_is_asked_for() {
     }
     assert_eq!(background.ticks(), 4);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\ngpu = 1\nhang = true\n").unwrap();
-    // The others are read all the same, by the thread that takes the lead after 50 ms; which may be late for the answer.
-    background.sample();
-    wait_for("the three others", || background.ticks() == 5);
+    // The others are read all the same, by the thread that takes the lead.
+    assert!(background.sample());
+    assert_eq!(background.ticks(), 5);
     assert!(background.hung().eq([1]));
     let values: Vec<u16> = std::iter::from_fn(|| background.pop())
         .filter(|record| record.event().is_none())
