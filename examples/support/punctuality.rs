@@ -1,8 +1,8 @@
-//! How late a sampler's ticks are, by the stamps of one metric that is read at a fixed cadence.
+//! How late a sampler's ticks are, by the stamps of one metric that is read at a fixed interval.
 //!
-//! Deadlines are whole multiples of the cadence on the monotonic clock. A tick is late by the time from the first
-//! deadline since the tick before to its first driver call; deadlines that passed meanwhile were missed, and their
-//! ticks left out.
+//! Deadlines are whole intervals after one reading, chosen so that the most punctual one is not late at all: when the
+//! sampler itself was due is not in the stamps. A tick is late by the time from the first deadline since the tick before
+//! to its first driver call; deadlines that passed meanwhile were missed, and their ticks left out.
 
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use igpu::{
 pub struct Punctuality {
     metric: Metric,
     cadence: u64,
-    /// The deadline of the tick before; 0 before the first.
+    /// When the first reading began, and how many intervals later the deadline of the tick before was.
+    first: Option<u64>,
     last: u64,
-    late: Vec<u64>,
+    /// By how much later than the first each reading was, nanoseconds.
+    late: Vec<i64>,
     missed: u64,
     records: u64,
     /// Records and samples that an event says were lost.
@@ -40,7 +42,16 @@ impl Punctuality {
     pub fn new(metric: Metric, cadence: Duration, time: Duration) -> Self {
         let ticks = (time.as_secs_f64() / cadence.as_secs_f64() * 1.1) as usize + 16;
         let cadence = cadence.as_nanos() as u64;
-        Self { metric, cadence, last: 0, late: Vec::with_capacity(ticks), missed: 0, records: 0, lost_by_events: 0 }
+        Self {
+            metric,
+            cadence,
+            first: None,
+            last: 0,
+            late: Vec::with_capacity(ticks),
+            missed: 0,
+            records: 0,
+            lost_by_events: 0,
+        }
     }
 
     pub fn saw(&mut self, record: &Record) {
@@ -56,19 +67,24 @@ impl Punctuality {
         }
         // The stamp is the middle of the call, the uncertainty half its length.
         let began = record.at - u64::from(record.uncertainty);
-        let deadline = began - began % self.cadence;
-        let first = if self.last == 0 { deadline } else { self.last + self.cadence };
-        self.late.push(began.saturating_sub(first));
-        self.missed += deadline.saturating_sub(first) / self.cadence;
+        let Some(first) = self.first else {
+            self.first = Some(began);
+            return self.late.push(0);
+        };
+        // The first reading may have begun a little later in its tick than this one did.
+        let deadline = (began + self.cadence / 10).saturating_sub(first) / self.cadence;
+        self.late.push(began.cast_signed() - (first + (self.last + 1) * self.cadence).cast_signed());
+        self.missed += deadline.saturating_sub(self.last + 1);
         self.last = deadline;
     }
 
     pub fn lateness(mut self) -> Lateness {
         self.late.sort_unstable();
         let late = &self.late;
+        let earliest = late.first().copied().unwrap_or(0);
         let part = |part: f64| {
             let place = ((late.len() as f64 * part) as usize).min(late.len().saturating_sub(1));
-            late.get(place).copied().unwrap_or(0)
+            late.get(place).map_or(0, |late| late.abs_diff(earliest))
         };
         Lateness {
             ticks: late.len() as u64,
