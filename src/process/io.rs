@@ -35,7 +35,7 @@ impl ProcRoot {
         Self { root: path.len(), path }
     }
 
-    /// The path of the tree.
+    /// Returns the path of the tree.
     pub(super) fn root(&self) -> &[u8] {
         self.path.get(..self.root).unwrap_or_default()
     }
