@@ -10,7 +10,7 @@ use igpu::{
     sampler::{Clocks, Event, Flags, Record},
 };
 use nvml_sim::control::{self, Quantity};
-use stage::{SECOND, events, now, run, stage, values};
+use stage::{CLOCKS, SECOND, events, now, run, stage, values};
 
 const MS: u64 = 1_000_000;
 
@@ -294,7 +294,7 @@ fn the_wall_clocks_step_moves_no_stamp() {
         control::wall_clock_us() + OFFSET_US.load(std::sync::atomic::Ordering::Relaxed)
     }
     let stage = stage(RING);
-    let clocks = Clocks { monotonic: now, wall_us: wall };
+    let clocks = Clocks { wall_us: wall, ..CLOCKS };
     let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::TEMPERATURE]).build().unwrap();
     run(&mut sampler, 3.0);
     OFFSET_US.store(3_600_000_000, std::sync::atomic::Ordering::Relaxed);

@@ -84,7 +84,7 @@ fn one(format: Format, seconds: u64, is_test: bool) -> Result<()> {
 
 /// Samples, encodes, writes and sums up, as `igpu record` does; gives how many items there were, and how many bytes.
 fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64, u64)> {
-    let clocks = Clocks { monotonic, wall_us: control::wall_clock_us };
+    let clocks = Clocks { monotonic, wall_us: control::wall_clock_us, ..Clocks::default() };
     let mut sampler = Sampler::builder(nvml).metrics(&usual()).clocks(clocks).build()?;
     let clock = Clock::new(monotonic(), control::wall_clock_us() * 1000);
     let mut from = FromRecords::new(clock);

@@ -1,7 +1,7 @@
-//! What one call of one GPU costs, by the real monotonic clock.
+//! What one call of one GPU costs, by the monotonic clock.
 
 use super::calls::ProbedCall;
-use crate::{Error, sampler::monotonic};
+use crate::{Error, sampler::Clocks};
 
 /// What making one call of one GPU over and over has shown.
 #[derive(Clone, Debug, Default)]
@@ -28,10 +28,10 @@ impl Cost {
     }
 
     /// Makes the call, and keeps what it took.
-    pub(super) fn ask(&mut self, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-        let before = monotonic();
+    pub(super) fn ask(&mut self, clocks: Clocks, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let before = (clocks.monotonic)();
         let answer = make();
-        self.saw(monotonic() - before, &answer);
+        self.saw((clocks.monotonic)() - before, &answer);
         answer
     }
 

@@ -4,7 +4,7 @@ use super::{
     calls::{CALLS, ProbedCall, Room},
     target::Target,
 };
-use crate::sampler::monotonic;
+use crate::sampler::Clocks;
 
 /// One call of one GPU gets so much of the time that its GPU has: a dear one must not eat the others'.
 const PART: u64 = 8;
@@ -22,7 +22,8 @@ pub(super) struct Limits {
 
 /// Makes all calls of all GPUs in turn, round after round, so that each meets whatever load there is in all of the time.
 /// `told` is called before each call, with its GPU and function.
-pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnMut(u32, &'static str)) {
+pub(super) fn measure(targets: &mut [Target], limits: Limits, clocks: Clocks, mut told: impl FnMut(u32, &'static str)) {
+    let monotonic = clocks.monotonic;
     let begin = monotonic();
     let whole = limits.until.saturating_sub(begin).max(1);
     let each = (whole / PART / targets.len().max(1) as u64).min(LONGEST);
@@ -34,7 +35,7 @@ pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnM
                 let over = round > 0 && monotonic() >= limits.until;
                 if !over && target.costs.get(place).is_some_and(|cost| cost.wants_more(each)) {
                     told(target.index, call.function);
-                    made += u32::from(target.make(place, call, room));
+                    made += u32::from(target.make(place, call, room, clocks));
                 }
             }
         }
@@ -47,13 +48,13 @@ pub(super) fn measure(targets: &mut [Target], limits: Limits, mut told: impl FnM
 impl Target {
     /// Makes one call and keeps what it took; false when the GPU is gone. The first refusal is questioned at once:
     /// a driver that refuses each nth call may refuse the same one in each round.
-    fn make(&mut self, place: usize, call: &ProbedCall, room: &mut Room) -> bool {
+    fn make(&mut self, place: usize, call: &ProbedCall, room: &mut Room, clocks: Clocks) -> bool {
         let (Some(device), Some(cost), None) = (&self.device, self.costs.get_mut(place), &self.error) else {
             return false;
         };
-        let mut answer = cost.ask(|| call.make(device, room));
+        let mut answer = cost.ask(clocks, || call.make(device, room));
         if cost.is_refused_once() {
-            answer = cost.ask(|| call.make(device, room));
+            answer = cost.ask(clocks, || call.make(device, room));
         }
         if let Err(error) = answer
             && error.is_gpu_gone()

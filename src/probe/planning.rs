@@ -5,7 +5,7 @@ use crate::{
     Device, FieldValue, GpmReport, Result,
     metric::Metric,
     plan::{Because, GpuPlan, Plan, PlannedMetric},
-    sampler::{monotonic, schedule},
+    sampler::{Clocks, schedule},
 };
 
 /// The budget of a sampler for which none is set.
@@ -27,12 +27,12 @@ pub(super) struct Lane {
 }
 
 /// The lanes of one GPU as its sensors want them.
-pub(super) fn lanes(device: &Device, report: &GpuReport, polls: &[&Poll]) -> Vec<Lane> {
+pub(super) fn lanes(device: &Device, report: &GpuReport, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
     let mut lanes: Vec<Lane> =
         polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| of_call(poll)).collect();
-    lanes.extend(of_fields(device, polls));
+    lanes.extend(of_fields(device, polls, clocks));
     lanes.extend(report.rings.iter().filter_map(of_ring));
-    lanes.extend(of_gpm(device, report));
+    lanes.extend(of_gpm(device, report, clocks));
     lanes.extend(integrated(&lanes));
     lanes
 }
@@ -54,7 +54,7 @@ fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, Because)> {
 }
 
 /// Fields with nearly the same cadence make one batch, whose cost is measured.
-fn of_fields(device: &Device, polls: &[&Poll]) -> Vec<Lane> {
+fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
     let sensors = polls.iter().filter(|poll| poll.call().is_none()).flat_map(|poll| &poll.sensors);
     let mut wants: Vec<(u64, Because, Metric)> = sensors
         .filter(|sensor| sensor.polls > 0)
@@ -76,21 +76,21 @@ fn of_fields(device: &Device, polls: &[&Poll]) -> Vec<Lane> {
         }
     }
     for lane in &mut lanes {
-        lane.cost = cost_of_fields(device, &lane.metrics);
+        lane.cost = cost_of_fields(device, &lane.metrics, clocks);
     }
     lanes
 }
 
 /// The median of a few calls, ns.
-fn cost_of_fields(device: &Device, metrics: &[Metric]) -> u64 {
+fn cost_of_fields(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
     let fields = metrics.iter().filter_map(|metric| metric.info().source.field());
     let mut batch: Vec<FieldValue> = fields.map(|(field, scope)| FieldValue::new(field, scope)).collect();
     let mut times = [0_u64; 5];
     for time in &mut times {
-        let before = monotonic();
+        let before = (clocks.monotonic)();
         // Each of them was answered before; what counts here is the time.
         let _ = device.field_values(&mut batch);
-        *time = monotonic() - before;
+        *time = (clocks.monotonic)() - before;
     }
     times.sort_unstable();
     times[times.len() / 2]
@@ -113,23 +113,23 @@ fn integrated(lanes: &[Lane]) -> Option<Lane> {
     (!counted).then(|| Lane { metrics: vec![Metric::ENERGY], ..power.clone() })
 }
 
-fn of_gpm(device: &Device, report: &GpuReport) -> Option<Lane> {
+fn of_gpm(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<Lane> {
     let sample = report.calls.iter().find(|call| call.name == super::calls::GPM && call.supported)?;
     let metrics: Vec<Metric> = Metric::all().filter(|metric| metric.info().source.gpm().is_some()).collect();
     let (cadence, because) = wanted(None, &metrics)?;
-    let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics).unwrap_or(0);
+    let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics, clocks).unwrap_or(0);
     Some(Lane { metrics, cadence, cost, because })
 }
 
 /// What comparing two samples takes, ns. These are too near to each other for their numbers to be right.
-fn cost_of_gpm_report(device: &Device, metrics: &[Metric]) -> Result<u64> {
+fn cost_of_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Result<u64> {
     let asked: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
     let (mut earlier, mut later) = (device.nvml().gpm_sample()?, device.nvml().gpm_sample()?);
     device.gpm_sample_get(&mut earlier)?;
     device.gpm_sample_get(&mut later)?;
-    let before = monotonic();
+    let before = (clocks.monotonic)();
     let _ = GpmReport::new(&asked).between(&earlier, &later);
-    Ok(monotonic() - before)
+    Ok((clocks.monotonic)() - before)
 }
 
 /// Puts the lanes of all GPUs within the budget, and makes the plan of them.

@@ -1,6 +1,4 @@
-//! Reads the sensors of all GPUs over and over, in one loop on the real clock.
-
-use std::time::Duration;
+//! Reads the sensors of all GPUs over and over, in one loop.
 
 use super::{
     calls::{FIELDS, SAMPLES},
@@ -11,7 +9,7 @@ use super::{
 use crate::{
     FieldValue, Result,
     metric::{Call, CallGroup, DriverCall, MAX_NUMBERS, Metric, Source, group_by_call},
-    sampler::{monotonic, schedule},
+    sampler::{Clocks, schedule},
 };
 
 /// Sensors are polled as often as this where the calls are cheap, …
@@ -39,6 +37,7 @@ pub(super) struct Poll {
     made: u32,
     refused: u32,
     spent: u64,
+    cost: schedule::Cost,
 }
 
 #[derive(Debug)]
@@ -63,25 +62,27 @@ pub(super) fn polls(gpu: usize) -> Vec<Poll> {
     group_by_call(Metric::all(), true, shortest).into_iter().filter_map(poll).collect()
 }
 
+/// What is watched: the GPUs, and what is asked of them.
+pub(super) struct Watched<'a> {
+    pub targets: &'a mut [Target],
+    pub polls: &'a mut [Poll],
+    pub drains: &'a mut [Drain],
+}
+
 /// Polls until `until`, and drains the power rings beside. `told` is called before each call, with its GPU and
 /// function.
-pub(super) fn watch(
-    targets: &mut [Target],
-    polls: &mut [Poll],
-    drains: &mut [Drain],
-    until: u64,
-    mut told: impl FnMut(u32, &'static str),
-) {
+pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut told: impl FnMut(u32, &'static str)) {
+    let Watched { targets, polls, drains } = watched;
     let mut balanced = 0;
     loop {
-        let now = monotonic();
+        let now = (clocks.monotonic)();
         if now >= until || polls.is_empty() {
             return;
         }
         for poll in polls.iter_mut().filter(|poll| poll.due <= now) {
             if let Some(target) = targets.get_mut(poll.gpu) {
                 told(target.index, poll.function());
-                poll.make(target);
+                poll.make(target, clocks);
             }
         }
         if now >= balanced + BALANCE {
@@ -99,7 +100,7 @@ pub(super) fn watch(
         // Of a GPU that is gone, what was seen stays.
         let next = polls.iter().filter(|poll| targets.get(poll.gpu).is_some_and(|target| target.device().is_some()));
         let Some(next) = next.map(|poll| poll.due).min() else { return };
-        std::thread::sleep(Duration::from_nanos(next.min(until).saturating_sub(monotonic())));
+        (clocks.sleep_until)(next.min(until));
     }
 }
 
@@ -117,7 +118,8 @@ fn balance(polls: &mut [Poll]) {
 
 impl Poll {
     fn new(gpu: usize, what: What, shortest: u64) -> Self {
-        Self { gpu, what, sensors: Vec::new(), shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0 }
+        let (sensors, cost) = (Vec::new(), schedule::Cost::new());
+        Self { gpu, what, sensors, shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0, cost }
     }
 
     /// Also reads this metric.
@@ -134,16 +136,17 @@ impl Poll {
     }
 
     /// Makes the call, and keeps what its numbers say.
-    fn make(&mut self, target: &mut Target) {
+    fn make(&mut self, target: &mut Target, clocks: Clocks) {
         let Some(device) = target.device().cloned() else { return };
         let mut numbers = [f64::NAN; MAX_NUMBERS];
-        let before = monotonic();
+        let before = (clocks.monotonic)();
         let answer = match &mut self.what {
             What::Call(call) => call.read(&device, &mut numbers),
             What::Fields(batch) => device.field_values(batch),
         };
-        let took = monotonic() - before;
+        let took = (clocks.monotonic)() - before;
         self.spent += took;
+        self.cost.saw(took);
         self.made += 1;
         self.due = before + self.interval;
         if let Err(error) = answer.and_then(|()| self.keep(before + took / 2, &numbers)) {
@@ -196,7 +199,11 @@ impl Poll {
 
     /// What one call takes, ns.
     pub(super) fn cost(&self) -> u64 {
-        self.spent / u64::from(self.made.max(1))
+        match self.cost.mean() {
+            // Of a few calls nothing better is known.
+            0 => self.spent / u64::from(self.made.max(1)),
+            mean => mean,
+        }
     }
 
     /// Which call it is; `None` for a batch of fields.

@@ -5,7 +5,7 @@ use crate::{
     Device, Error, Sample, SampleKind,
     metric::Metric,
     sampler::{
-        Clocks, monotonic,
+        Clocks,
         wall::{Anchor, WallMap},
     },
 };
@@ -18,14 +18,14 @@ const SPARE: usize = 128;
 const INTERVAL: u64 = 500_000_000;
 
 /// Reads each ring whole, once.
-pub(super) fn probe(device: &Device) -> Vec<RingReport> {
-    SampleKind::ALL.iter().map(|(name, kind)| report(device, name, *kind)).collect()
+pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<RingReport> {
+    SampleKind::ALL.iter().map(|(name, kind)| report(device, name, *kind, clocks)).collect()
 }
 
-fn report(device: &Device, name: &'static str, kind: SampleKind) -> RingReport {
+fn report(device: &Device, name: &'static str, kind: SampleKind, clocks: Clocks) -> RingReport {
     let metric = Metric::all().find(|metric| metric.info().source.ring() == Some(kind));
     let mut report = RingReport { kind: name, metric: metric.map(Metric::name), ..RingReport::default() };
-    match read(device, kind) {
+    match read(device, kind, clocks) {
         Ok((capacity, stamps, took)) => {
             let period = period_us(&stamps);
             report.supported = true;
@@ -41,13 +41,13 @@ fn report(device: &Device, name: &'static str, kind: SampleKind) -> RingReport {
 }
 
 /// The driver's word for its length, the stamps of all entries in rising order, and how long reading them took, ns.
-fn read(device: &Device, kind: SampleKind) -> Result<(Option<u32>, Vec<u64>, u64), Error> {
+fn read(device: &Device, kind: SampleKind, clocks: Clocks) -> Result<(Option<u32>, Vec<u64>, u64), Error> {
     let capacity = device.sample_capacity(kind).ok();
     let room = (capacity.unwrap_or(0) as usize).min(LONGEST) + SPARE;
     let mut buffer = vec![Sample::default(); room];
-    let before = monotonic();
+    let before = (clocks.monotonic)();
     let samples = device.samples(kind, 0, &mut buffer)?;
-    let took = monotonic() - before;
+    let took = (clocks.monotonic)() - before;
     // Drivers give entries that were never filled as zeros.
     let mut stamps: Vec<u64> = samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| *stamp > 0).collect();
     stamps.sort_unstable();
@@ -69,6 +69,7 @@ pub(super) struct Drain {
     pub gpu: usize,
     pub due: u64,
     seen_us: u64,
+    clocks: Clocks,
     wall: WallMap,
     buffer: Vec<Sample>,
     pub drawn: Drawn,
@@ -76,18 +77,26 @@ pub(super) struct Drain {
 
 impl Drain {
     /// Of the GPU that is this one of the targets, from now on.
-    pub(super) fn new(gpu: usize) -> Self {
-        let wall = WallMap::new(Anchor::now(Clocks::default()));
-        Self { gpu, due: 0, seen_us: 0, wall, buffer: vec![Sample::default(); 4 * SPARE], drawn: Drawn::default() }
+    pub(super) fn new(gpu: usize, clocks: Clocks) -> Self {
+        let wall = WallMap::new(Anchor::now(clocks));
+        Self {
+            gpu,
+            due: 0,
+            seen_us: 0,
+            clocks,
+            wall,
+            buffer: vec![Sample::default(); 4 * SPARE],
+            drawn: Drawn::default(),
+        }
     }
 
     pub(super) fn make(&mut self, device: &Device) {
-        self.due = monotonic() + INTERVAL;
-        self.wall.re_anchor(Anchor::now(Clocks::default()));
+        self.due = (self.clocks.monotonic)() + INTERVAL;
+        self.wall.re_anchor(Anchor::now(self.clocks));
         let Ok(samples) = device.samples(SampleKind::TOTAL_POWER, self.seen_us, &mut self.buffer) else {
             return;
         };
-        let seen_at = monotonic();
+        let seen_at = (self.clocks.monotonic)();
         for (stamp, milliwatts) in samples.iter().flatten().filter(|(stamp, _)| *stamp > self.seen_us) {
             let at = self.wall.to_monotonic(stamp, seen_at).at;
             // The first entry of all has none before it, and a mean over nothing is none.

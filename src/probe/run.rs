@@ -13,7 +13,7 @@ use super::{
     target::Target,
     window::{self, Drawn},
 };
-use crate::{Nvml, Result, metric::Metric, sampler::monotonic};
+use crate::{Nvml, Result, metric::Metric, sampler::Clocks};
 
 /// How long a probe takes for which no duration is set.
 pub const DURATION: Duration = Duration::from_secs(40);
@@ -29,6 +29,7 @@ pub struct Probe {
     gpus: Option<Vec<u32>>,
     duration: Duration,
     most_calls: u32,
+    clocks: Clocks,
 }
 
 /// How far a probe is.
@@ -49,7 +50,7 @@ impl Probe {
     /// Of all GPUs of this driver.
     #[must_use]
     pub fn new(nvml: &Nvml) -> Self {
-        Self { nvml: nvml.clone(), gpus: None, duration: DURATION, most_calls: MOST_CALLS }
+        Self { nvml: nvml.clone(), gpus: None, duration: DURATION, most_calls: MOST_CALLS, clocks: Clocks::default() }
     }
 
     /// Only of these GPUs, by index.
@@ -74,6 +75,14 @@ impl Probe {
         self
     }
 
+    /// Takes the time from other clocks: a test's stepped ones.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn clocks(mut self, clocks: Clocks) -> Self {
+        self.clocks = clocks;
+        self
+    }
+
     /// Probes, and calls `told` before each driver call with how far it is.
     ///
     /// A GPU that is lost on the way keeps what was found until then, and its [`GpuReport::error`] says so.
@@ -82,6 +91,7 @@ impl Probe {
     /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer when it does not
     /// tell its GPUs.
     pub fn run(&self, mut told: impl FnMut(Progress)) -> Result<Report> {
+        let (clocks, monotonic) = (self.clocks, self.clocks.monotonic);
         let begin = monotonic();
         let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
         let mut targets = self.targets()?;
@@ -89,14 +99,15 @@ impl Probe {
         let mut tell = |doing, gpu, function| told(Progress { part: part_so_far(monotonic()), doing, gpu, function });
 
         let limits = measure::Limits { calls: self.most_calls, until: begin.saturating_add(duration / COSTS_PART) };
-        measure::measure(&mut targets, limits, |gpu, function| tell("calls", gpu, function));
+        measure::measure(&mut targets, limits, clocks, |gpu, function| tell("calls", gpu, function));
 
         let present = |(place, target): (usize, &Target)| target.device().map(|_| place);
         let gpus: Vec<usize> = targets.iter().enumerate().filter_map(present).collect();
         let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| poll::polls(*gpu)).collect();
-        let mut drains: Vec<Drain> = gpus.iter().map(|gpu| Drain::new(*gpu)).collect();
+        let mut drains: Vec<Drain> = gpus.iter().map(|gpu| Drain::new(*gpu, clocks)).collect();
         let until = begin.saturating_add(duration);
-        poll::watch(&mut targets, &mut polls, &mut drains, until, |gpu, function| tell("sensors", gpu, function));
+        let mut watched = poll::Watched { targets: &mut targets, polls: &mut polls, drains: &mut drains };
+        poll::watch(&mut watched, until, clocks, |gpu, function| tell("sensors", gpu, function));
 
         let mut lanes: Vec<Vec<Lane>> = Vec::new();
         let mut reports: Vec<GpuReport> = Vec::new();
@@ -104,7 +115,7 @@ impl Probe {
             let polls: Vec<&Poll> = polls.iter().filter(|poll| poll.gpu == place).collect();
             let drawn = drains.iter().find(|drain| drain.gpu == place).map(|drain| &drain.drawn);
             tell("rings", target.index, SAMPLES);
-            let (report, wanted) = finish(target, &polls, drawn);
+            let (report, wanted) = finish(target, &polls, drawn, clocks);
             lanes.push(wanted);
             reports.push(report);
         }
@@ -123,7 +134,7 @@ impl Probe {
 }
 
 /// The report on one GPU, and the lanes that its sensors want.
-fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>) -> (GpuReport, Vec<Lane>) {
+fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>, clocks: Clocks) -> (GpuReport, Vec<Lane>) {
     let device = target.device().cloned();
     let sensors = || polls.iter().flat_map(|poll| &poll.sensors).filter(|sensor| sensor.polls > 0);
     let of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
@@ -146,7 +157,7 @@ fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>) -> (GpuReport,
         rings: Vec::new(),
     };
     let Some(device) = device else { return (report, Vec::new()) };
-    report.rings = ring::probe(&device);
-    let lanes = planning::lanes(&device, &report, polls);
+    report.rings = ring::probe(&device, clocks);
+    let lanes = planning::lanes(&device, &report, polls, clocks);
     (report, lanes)
 }

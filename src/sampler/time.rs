@@ -1,4 +1,5 @@
-//! The clocks that the sampler reads: two functions, so that a test can put a stepped clock in their place.
+//! The clocks that the sampler and the probe read and sleep by: functions, so that a test can put a stepped clock in their
+//! place.
 
 use std::{
     num::NonZeroU64,
@@ -15,18 +16,20 @@ use rustix::{
 
 use super::series::Stamp;
 
-/// Where the sampler takes its time from.
+/// Where the sampler and the probe take their time from.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     /// Nanoseconds of a clock that never goes back: `CLOCK_MONOTONIC`.
     pub monotonic: fn() -> u64,
     /// Microseconds since the epoch by the wall clock that the driver stamps with: `CLOCK_REALTIME`.
     pub wall_us: fn() -> u64,
+    /// Sleeps until `monotonic` shows this time, or a little later or earlier.
+    pub sleep_until: fn(u64),
 }
 
 impl Default for Clocks {
     fn default() -> Self {
-        Self { monotonic, wall_us }
+        Self { monotonic, wall_us, sleep_until }
     }
 }
 
@@ -46,7 +49,7 @@ fn read(clock: ClockId) -> u64 {
 }
 
 /// Sleeps until the monotonic clock shows `deadline`, or a little later.
-pub(super) fn sleep_until(deadline: u64) {
+fn sleep_until(deadline: u64) {
     let seconds = (deadline / 1_000_000_000) as i64;
     let time = Timespec { tv_sec: seconds, tv_nsec: (deadline % 1_000_000_000) as _ };
     // A signal ends the sleep early, which the caller's loop takes for what it is.

@@ -1,5 +1,6 @@
 //! The simulated driver of the sampler's tests, in this process and with a clock that stands until a test steps it, or a
 //! call by what it takes.
+#![allow(dead_code, reason = "each binary uses some of it")]
 
 use std::{
     ffi::{CStr, c_void},
@@ -30,10 +31,16 @@ pub struct Stage {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// The head of a scenario with the stepped clock.
+const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\n";
+
 pub fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
+    start(&format!("{STEPPED}{toml}"), resolve)
+}
+
+fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
     let turn = turn();
-    let scenario = Scenario::from_toml(&format!("[driver]\nclock = {{ stepped_from_s = 0 }}\n{toml}")).unwrap();
-    nvml_sim::start(&scenario);
+    nvml_sim::start(&Scenario::from_toml(toml).unwrap());
     // SAFETY: the simulator's functions, and those that a test puts in their place, have the signatures of nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
     Stage { nvml, _turn: turn }
@@ -43,14 +50,28 @@ pub fn stage(toml: &str) -> Stage {
     stage_with(toml, nvml_sim::resolve)
 }
 
+/// A built-in scenario, and more TOML after it.
+pub fn stage_named(scenario: &str, more: &str) -> Stage {
+    let text = Scenario::named(scenario).unwrap().text().replacen("[driver]\n", STEPPED, 1);
+    start(&format!("{text}\n{more}"), nvml_sim::resolve)
+}
+
 /// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
 pub fn now() -> u64 {
     100 * SECOND + control::now().as_nanos() as u64
 }
 
+/// Steps the clock to this time, if it has not come.
+fn step_to(time: u64) {
+    control::step(Duration::from_nanos(time.saturating_sub(now())));
+}
+
+/// The stepped clock, as the sampler and the probe see it.
+pub const CLOCKS: Clocks = Clocks { monotonic: now, wall_us: control::wall_clock_us, sleep_until: step_to };
+
 impl Stage {
     pub fn builder(&self) -> SamplerBuilder {
-        Sampler::builder(&self.nvml).clocks(Clocks { monotonic: now, wall_us: control::wall_clock_us })
+        Sampler::builder(&self.nvml).clocks(CLOCKS)
     }
 }
 

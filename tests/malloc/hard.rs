@@ -213,7 +213,7 @@ pub fn ticks(ticks: u64, count: impl Fn() -> u64) {
         .metrics(&metrics)
         .process_capacity(CAPACITY)
         .cadence(Metric::PROCESS_MEMORY, Duration::from_millis(200))
-        .clocks(Clocks { monotonic, wall_us })
+        .clocks(Clocks { monotonic, wall_us, ..Clocks::default() })
         .build()
         .unwrap();
     assert!(count() > before, "nothing is counted");

@@ -37,7 +37,7 @@ use nvml_sim::{
 use nvml_sys::{
     nvmlDevice_t, nvmlProcessUtilizationSample_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlValueType_t,
 };
-use stage::{SECOND, events, now, run, stage, stage_with, turn, values};
+use stage::{CLOCKS, SECOND, events, now, run, stage, stage_with, turn, values};
 use wait::wait_for;
 
 fn fault(function: &str, more: &str) -> String {

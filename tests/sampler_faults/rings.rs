@@ -145,7 +145,7 @@ fn what_processes_use_is_read_on_when_the_wall_clock_is_set() {
     for by_s in [3600_i64, -3600] {
         SET_AT_US.store(i64::MAX, Relaxed);
         let stage = stage_with("[[gpu]]\nprocess = [{ pid = \"self\", memory = 7, sm = 40 }]\n", set);
-        let clocks = Clocks { monotonic: now, wall_us: shown_wall };
+        let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
         let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::PROCESS_SM]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
         SET_AT_US.store(control::wall_clock_us() as i64 + 10_300_000, Relaxed);
@@ -163,7 +163,7 @@ fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
             "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
         SET_AT_US.store(i64::MAX, Relaxed);
         let stage = stage_with(scenario, set);
-        let clocks = Clocks { monotonic: now, wall_us: shown_wall };
+        let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
         let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
         SET_AT_US.store(control::wall_clock_us() as i64 + 10_300_000, Relaxed);

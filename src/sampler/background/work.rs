@@ -23,7 +23,7 @@ use crate::{
         Clocks,
         gpu_sampler::GpuSampler,
         record::Records,
-        time::{Stopwatch, sharpen_timers, sleep_until},
+        time::{Stopwatch, sharpen_timers},
     },
 };
 
@@ -152,7 +152,7 @@ impl Work {
             let wanted = self.shared.wanted.load(Acquire);
             let all = wanted != self.shared.given.load(Relaxed);
             if now < next_due && !all {
-                sleep_until(next_due.min(now + LONGEST_SLEEP));
+                (self.clocks.sleep_until)(next_due.min(now + LONGEST_SLEEP));
                 continue;
             }
             match self.tick(leader, now, all) {
