@@ -12,6 +12,12 @@ unsafe extern "C" fn init() -> nvmlReturn_t {
 }
 
 #[test]
+fn version_is_that_of_the_pinned_header() {
+    let pin = include_str!("../nvml.pin");
+    assert_eq!(pin.lines().find_map(|line| line.strip_prefix("version = ")), Some(HEADER_VERSION));
+}
+
+#[test]
 fn every_function_of_the_header_is_in_the_table() {
     // 435 functions give a return code; nvmlErrorString gives a string.
     assert_eq!(NAMES.len(), 435 + 1);

@@ -3,7 +3,7 @@
 //!
 //! `cargo test -p igpu-capi` links them with the library that cargo builds beside the tests, and needs a C compiler and
 //! binutils. `cargo test -p igpu-capi --test capi -- --include-ignored` runs them also on the library that
-//! `scripts/install-capi` installs, under valgrind and AddressSanitizer; it needs pkg-config, and valgrind if it is there.
+//! `scripts/install-capi` installs, under valgrind and AddressSanitizer too; it needs pkg-config, a C++ compiler, and valgrind.
 //! The ignored tests install the library with its own profile, which takes a minute.
 
 mod abi;
