@@ -1,5 +1,6 @@
 //! Scenarios: the built-in ones, and those read from TOML.
 
+mod deserializer;
 pub(crate) mod fault;
 pub(crate) mod model;
 mod series390;
@@ -62,7 +63,7 @@ impl Scenario {
     /// # Errors
     /// The text is not TOML or not a scenario; the error names the line.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
-        let file: File = toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
+        let file: File = deserializer::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
         let scenario = Self { file, text: text.to_owned() };
         scenario.check()?;
         Ok(scenario)
@@ -177,7 +178,8 @@ impl Scenario {
 
 /// The faults in a text of `[[fault]]` and `[[gpu_lost]]` tables.
 pub(crate) fn faults(text: &str) -> Result<Vec<Fault>, ScenarioError> {
-    let Faults { mut fault, gpu_lost } = toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
+    let Faults { mut fault, gpu_lost } =
+        deserializer::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
     fault.extend(gpu_lost.into_iter().map(Fault::from));
     check_faults(&fault)?;
     Ok(fault)
@@ -213,9 +215,9 @@ fn check_function(place: &str, pattern: &str) -> Result<(), ScenarioError> {
 pub struct ScenarioError(String);
 
 impl ScenarioError {
-    fn parse(text: &str, error: &toml::de::Error) -> Self {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        let message = error.message().trim_end().replace('\n', "; ");
+    fn parse(text: &str, error: &deserializer::Error) -> Self {
+        let line = error.place.as_ref().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let message = error.message.trim_end().replace('\n', "; ");
         Self(match line {
             Some(line) => format!("the scenario is wrong at line {line}: {message}"),
             None => format!("the scenario is wrong: {message}"),
