@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// `RUSTFLAGS="--cfg loom" cargo test -p igpu --lib latest`: every order that the memory model allows.
+    /// `RUSTFLAGS="--cfg loom" cargo test -p igpu-latest-model`: every order that the memory model allows.
     #[cfg(loom)]
     mod model {
         use loom::{sync::Arc, thread};
