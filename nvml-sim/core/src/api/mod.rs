@@ -37,6 +37,14 @@ macro_rules! stubs {
 
         /// The functions of this file.
         pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
+
+        /// Calls each function with zeros and null pointers.
+        #[cfg(test)]
+        pub(crate) fn call_all() -> Vec<(&'static str, nvml_sys::nvmlReturn_t)> {
+            // SAFETY: each type is an integer, an enum of NVML, which takes any number, a pointer, or a struct of these;
+            // and the functions look at none of it.
+            unsafe { vec![$( (stringify!($name), $name($(std::mem::zeroed::<$type>()),*)) ),*] }
+        }
     };
 }
 
@@ -88,4 +96,22 @@ pub(crate) static MODELED: [&[Function]; 19] = [
 pub(crate) fn address(number: usize) -> Option<*const std::ffi::c_void> {
     let mut all = MODELED.iter().copied().flatten().chain(stubs::FUNCTIONS);
     all.find(|function| function.number == number).map(|function| function.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Scenario, control, start};
+    use nvml_sys::{NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS};
+
+    #[test]
+    fn stubs_count_and_answer_not_supported() {
+        start(&Scenario::named("workstation").unwrap());
+        // SAFETY: nvmlInit_v2 takes nothing.
+        assert_eq!(unsafe { super::lifecycle::nvmlInit_v2() }, NVML_SUCCESS);
+        let stubs = super::stubs::call_all();
+        assert_eq!(stubs.len() + crate::modelled().len(), nvml_sys::NAMES.len());
+        for (name, code) in stubs {
+            assert_eq!((code, control::calls(name)), (NVML_ERROR_NOT_SUPPORTED, 1), "{name}");
+        }
+    }
 }
