@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{options::Options, plot::PlotArgs, probe::ProbeArgs, record::RecordArgs, report::ReportArgs};
 
 /// What follows the options in the help: examples, the environment, and the exit status.
-pub fn after_help() -> String {
+pub(crate) fn after_help() -> String {
     format!("{EXAMPLES}{SIMULATED}{ENVIRONMENT}")
 }
 
@@ -40,7 +40,7 @@ Exit status: 0 done, 1 a failure that is told on stderr, 2 wrong usage.";
 /// Shows what every NVIDIA GPU on this machine is doing.
 #[derive(Parser)]
 #[command(name = "igpu", version = igpu::VERSION, after_help = after_help(), max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub options: Options,
     #[command(subcommand)]
@@ -48,7 +48,7 @@ pub struct Cli {
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// All readings of GPUs: memory, utilisation, PCI, clocks, power, processes [the default]
     Show {
         /// Which GPUs: an index, or the start of a UUID; all when none is named

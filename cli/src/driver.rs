@@ -13,7 +13,7 @@ struct Driver {
     library: String,
 }
 
-pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let mut problems = Vec::new();
     let mut told = |answer: Result<String, Error>| answer.map_err(|error| problems.push(error.to_string())).ok();
     let driver = Driver {

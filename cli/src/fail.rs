@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf};
 
 use igpu_recording::ReadError;
 
-pub enum Fail {
+pub(crate) enum Fail {
     /// The command line makes no sense; it is shown with the usage and ends this program with status 2.
     Usage(clap::Error),
     /// No driver could be loaded.
@@ -57,7 +57,7 @@ impl fmt::Display for Fail {
 
 impl Fail {
     /// Returns a usage error of this kind, which [`main`](crate) completes with the usage.
-    pub fn usage(kind: clap::error::ErrorKind, sentence: impl fmt::Display) -> Self {
+    pub(crate) fn usage(kind: clap::error::ErrorKind, sentence: impl fmt::Display) -> Self {
         Self::Usage(clap::Error::raw(kind, sentence))
     }
 }

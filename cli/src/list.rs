@@ -14,7 +14,7 @@ struct Line {
     name: Option<Text>,
 }
 
-pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let mut lines = Vec::new();
     let mut problems = Vec::new();
     for index in select::indices(nvml, options, &[])? {

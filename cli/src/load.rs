@@ -5,7 +5,7 @@ use igpu::{Nvml, NvmlBuilder};
 use crate::{fail::Fail, notifier::Notifier, options::Options, watchdog::Watchdog};
 
 /// Loads it, and reports on stderr when it does not answer.
-pub fn load(options: &Options) -> Result<Nvml, Fail> {
+pub(crate) fn load(options: &Options) -> Result<Nvml, Fail> {
     let builder = match (&options.simulate, &options.library) {
         (Some(scenario), _) => simulated(scenario)?,
         // SAFETY: the user of the command vouches for the library, as by LD_LIBRARY_PATH for any that a program loads.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The page, in roff: `igpu man | man -l -`.
-pub fn page() -> Result<Report, Fail> {
+pub(crate) fn page() -> Result<Report, Fail> {
     let mut page = Vec::new();
     write(&mut page).map_err(Fail::Write)?;
     Ok(Report::text(String::from_utf8_lossy(&page).into_owned()))

@@ -10,21 +10,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Reports on stderr while the program goes on.
 #[derive(Clone)]
-pub struct Notifier(ProgressBar);
+pub(crate) struct Notifier(ProgressBar);
 
 impl Notifier {
     /// Reports beside this bar.
-    pub fn new(bar: ProgressBar) -> Self {
+    pub(crate) fn new(bar: ProgressBar) -> Self {
         Self(bar)
     }
 
     /// Reports where there is no bar.
-    pub fn without_bar() -> Self {
+    pub(crate) fn without_bar() -> Self {
         Self(ProgressBar::hidden())
     }
 
     /// Writes a line. Where stderr takes none, the line is dropped: nothing here waits for a reader.
-    pub fn report(&self, sentence: &str) {
+    pub(crate) fn report(&self, sentence: &str) {
         if can_be_written() {
             // A stderr that is closed cannot report its own error.
             let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {sentence}"));
@@ -33,7 +33,7 @@ impl Notifier {
 }
 
 /// Whether stderr takes a line now: not so of a pipe that is full, nor of a terminal that Ctrl-S has stopped.
-pub fn can_be_written() -> bool {
+pub(crate) fn can_be_written() -> bool {
     let stderr = io::stderr();
     poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)
 }

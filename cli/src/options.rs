@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 #[derive(Args, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Print one JSON array; readings that a GPU lacks are null
     #[arg(long, global = true)]
     pub json: bool,

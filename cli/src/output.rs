@@ -13,33 +13,33 @@ use crate::{fail::Fail, options::Options};
 
 /// What goes to stdout, and a sentence for each thing that could not be shown.
 #[derive(Default)]
-pub struct Report {
+pub(crate) struct Report {
     pub stdout: String,
     pub problems: Vec<String>,
 }
 
 /// The name of a file that stands for the standard output.
-pub const STDOUT: &str = "-";
+pub(crate) const STDOUT: &str = "-";
 
 /// What is said where there is no GPU.
-pub const NO_GPU: &str = "There is no NVIDIA GPU on this machine.\n";
+pub(crate) const NO_GPU: &str = "There is no NVIDIA GPU on this machine.\n";
 /// What is said where there are GPUs, but none for CUDA.
-pub const NONE_VISIBLE: &str = "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n";
+pub(crate) const NONE_VISIBLE: &str = "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n";
 
 impl Report {
-    pub fn text(stdout: String) -> Self {
+    pub(crate) fn text(stdout: String) -> Self {
         Self { stdout, ..Self::default() }
     }
 
     /// One JSON array.
-    pub fn json<T: Serialize>(items: &[T]) -> Result<Self, Fail> {
+    pub(crate) fn json<T: Serialize>(items: &[T]) -> Result<Self, Fail> {
         let mut text = serde_json::to_string_pretty(items).map_err(|error| Fail::Write(error.into()))?;
         text.push('\n');
         Ok(Self::text(harmless(&text)))
     }
 
     /// Where none of `count` GPUs is to be shown: an empty array, or a sentence that says why.
-    pub fn nothing(options: &Options, count: u32) -> Self {
+    pub(crate) fn nothing(options: &Options, count: u32) -> Self {
         let sentence = if count > 0 { NONE_VISIBLE } else { NO_GPU };
         Self::text(if options.json { "[]\n".to_owned() } else { sentence.to_owned() })
     }
@@ -47,7 +47,7 @@ impl Report {
 
 /// JSON with the characters as `\u061c` that JSON allows as they are, but that can take a terminal over: outside ASCII
 /// characters stand only in strings, so that it stays the same JSON.
-pub fn harmless(json: &str) -> String {
+pub(crate) fn harmless(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c != '\n' && igpu::is_harmful(c) {
@@ -62,7 +62,7 @@ pub fn harmless(json: &str) -> String {
 }
 
 /// Prints the report, and gives the exit status that goes with it.
-pub fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
+pub(crate) fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
     let report = match report {
         // The driver is there and says that it has nothing to drive.
         Err(Fail::Load(error)) if error.code() == Some(ReturnCode(NO_GPUS_FOUND)) => Ok(Report::nothing(options, 0)),

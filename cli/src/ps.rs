@@ -15,7 +15,7 @@ struct Row<'a> {
 
 const HEAD: [&str; 9] = ["GPU", "PID", "TYPE", "NAME", "USER", "PARENT", "PARENT NAME", "CREATION TIME", "GPU MEM"];
 
-pub fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
     let indices = select::indices(nvml, options, &[])?;
     if indices.is_empty() {
         return Ok(Report::nothing(options, nvml.device_count()?));

@@ -5,7 +5,7 @@ use igpu::{Error, GpuInfo, Nvml};
 use crate::{fail::Fail, options::Options};
 
 /// The indices of the GPUs to show, in the order to show them in.
-pub fn indices(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Vec<u32>, Fail> {
+pub(crate) fn indices(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Vec<u32>, Fail> {
     let all = if options.visible { nvml.visible_devices_index()? } else { nvml.devices_index()? };
     if named.is_empty() {
         return Ok(all);
@@ -60,7 +60,7 @@ fn starts_with(uuid: &str, start: &str) -> bool {
 }
 
 /// A sentence for each GPU that could not be read, and for each list of processes that could not be shown whole.
-pub fn problems(gpus: &[GpuInfo]) -> Vec<String> {
+pub(crate) fn problems(gpus: &[GpuInfo]) -> Vec<String> {
     let lost = gpus.iter().filter_map(|gpu| Some(sentence(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
     lost.chain(gpus.iter().filter(|gpu| gpu.processes.cut() > 0).map(cut)).collect()
 }
@@ -71,7 +71,7 @@ fn cut(gpu: &GpuInfo) -> String {
 }
 
 /// Names a GPU that could not be read, and says why.
-pub fn sentence(index: u32, uuid: Option<&str>, error: &Error) -> String {
+pub(crate) fn sentence(index: u32, uuid: Option<&str>, error: &Error) -> String {
     match uuid.filter(|uuid| !uuid.is_empty()) {
         Some(uuid) => format!("GPU {index} ({}) could not be read: {error}", igpu::Escaped(uuid)),
         None => format!("GPU {index} could not be read: {error}"),

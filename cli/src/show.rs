@@ -4,7 +4,7 @@ use igpu::Nvml;
 
 use crate::{fail::Fail, options::Options, output::Report, select};
 
-pub fn report(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Report, Fail> {
+pub(crate) fn report(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Report, Fail> {
     let indices = select::indices(nvml, options, named)?;
     if indices.is_empty() {
         return Ok(Report::nothing(options, nvml.device_count()?));

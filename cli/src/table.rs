@@ -3,7 +3,7 @@
 use igpu::Escaped;
 
 /// The lines, each column as wide as its widest cell.
-pub fn table(lines: &[Vec<String>]) -> String {
+pub(crate) fn table(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -18,17 +18,17 @@ pub fn table(lines: &[Vec<String>]) -> String {
 }
 
 /// A table under a line with the names of its columns.
-pub fn with_head(head: &[&str], lines: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn with_head(head: &[&str], lines: impl Iterator<Item = Vec<String>>) -> String {
     table(&std::iter::once(cells(head)).chain(lines).collect::<Vec<_>>())
 }
 
 /// A line of a table.
-pub fn cells(cells: &[&str]) -> Vec<String> {
+pub(crate) fn cells(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
 /// Returns a text from elsewhere, escaped and truncated to this many characters.
-pub fn short(text: &str, longest: usize) -> String {
+pub(crate) fn short(text: &str, longest: usize) -> String {
     let text = Escaped(text).to_string();
     if text.chars().count() <= longest {
         return text;

@@ -20,35 +20,35 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 ///
 /// Times are in nanoseconds, by any one clock: by one that stands still while the calling thread waits for a processor,
 /// only the time in the call counts.
-pub struct Calls<K> {
+pub(crate) struct Calls<K> {
     timeout: Duration,
     since: HashMap<K, u64>,
 }
 
 impl<K: Copy + Eq + Hash> Calls<K> {
-    pub fn new(timeout: Duration) -> Self {
+    pub(crate) fn new(timeout: Duration) -> Self {
         Self { timeout, since: HashMap::new() }
     }
 
     /// Notes that this call began at `at`.
-    pub fn begin(&mut self, call: K, at: u64) {
+    pub(crate) fn begin(&mut self, call: K, at: u64) {
         self.since.insert(call, at);
     }
 
     /// Notes that this call returned.
-    pub fn end(&mut self, call: &K) {
+    pub(crate) fn end(&mut self, call: &K) {
         self.since.remove(call);
     }
 
     /// Takes out the calls that have been under way for the timeout, and returns them.
-    pub fn take_overdue(&mut self, now: u64) -> Vec<K> {
+    pub(crate) fn take_overdue(&mut self, now: u64) -> Vec<K> {
         let timeout = self.timeout.as_nanos() as u64;
         self.since.extract_if(|_, since| now.saturating_sub(*since) >= timeout).map(|(call, _)| call).collect()
     }
 }
 
 /// Returns the beginning of a report on an overdue call.
-pub fn overdue_text(call: &str, timeout: Duration) -> String {
+pub(crate) fn overdue_text(call: &str, timeout: Duration) -> String {
     format!("{call} has not returned for {} s", timeout.as_secs())
 }
 
@@ -56,11 +56,11 @@ pub fn overdue_text(call: &str, timeout: Duration) -> String {
 type Call = (&'static str, Option<u32>);
 
 /// Reports on stderr when the one call that this program waits for does not return, until it is dropped.
-pub struct Watchdog(Arc<Mutex<Calls<Call>>>);
+pub(crate) struct Watchdog(Arc<Mutex<Calls<Call>>>);
 
 impl Watchdog {
     /// Starts a thread that watches.
-    pub fn start(notifier: Notifier) -> Self {
+    pub(crate) fn start(notifier: Notifier) -> Self {
         let calls = Arc::new(Mutex::new(Calls::<Call>::new(TIMEOUT)));
         let watched = Arc::downgrade(&calls);
         let watch = move || {
@@ -82,14 +82,14 @@ impl Watchdog {
     }
 
     /// Watches a call that begins now; the one before has returned.
-    pub fn begin(&self, function: &'static str, gpu: Option<u32>) {
+    pub(crate) fn begin(&self, function: &'static str, gpu: Option<u32>) {
         let mut calls = lock(&self.0);
         calls.since.clear();
         calls.begin((function, gpu), monotonic());
     }
 
     /// Watches nothing until the next call begins.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         lock(&self.0).since.clear();
     }
 }

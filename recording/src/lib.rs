@@ -34,9 +34,14 @@ pub use item::{Command, Gpu, Header, Interruption, Item, Process, What, event};
 pub use items::Items;
 pub use read::read;
 pub use records::{Clock, FromRecords};
-pub use series::{OF_PROCESSES, Series, SeriesInfo, THROTTLED, usual};
+pub use series::{OF_PROCESSES, Series, SeriesInfo, usual};
 pub use summary::{
     Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, ProcessSummary, Spread, Summary,
     SummaryBuilder, Throttling, ThrottlingSource, Total,
 };
 pub use write::Writer;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,6 +15,7 @@ pub struct Series(u16);
 
 /// All there is to know of a series.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SeriesInfo {
     /// Its name: that of OpenTelemetry's semantic conventions for hardware where they have one, else the catalogue's.
     pub name: &'static str,
@@ -67,7 +68,7 @@ fn of_metric(metric: Metric) -> SeriesInfo {
 }
 
 /// For how long each cause held a GPU back: counters of the driver, one call a second for all six.
-pub const THROTTLED: [Metric; 6] = [
+pub(crate) const THROTTLED: [Metric; 6] = [
     Metric::THROTTLED_POWER,
     Metric::THROTTLED_THERMAL,
     Metric::THROTTLED_SYNC_BOOST,
@@ -83,7 +84,7 @@ pub fn usual() -> Vec<Metric> {
 }
 
 /// What is recorded besides when processes are: which processes there are and what they hold, and how busy each keeps the GPU.
-pub const OF_PROCESSES: [Metric; 2] = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
+pub const OF_PROCESSES: &[Metric] = &[Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
 
 impl SeriesInfo {
     fn new(

@@ -12,7 +12,7 @@ use plotters_backend::{
 use super::style::FONT;
 
 /// An image without colours of its own: all is black before it is filled.
-pub struct Bitmap<'a> {
+pub(super) struct Bitmap<'a> {
     /// Three bytes for each pixel, row by row.
     pixels: &'a mut [u8],
     size: (u32, u32),
@@ -22,7 +22,7 @@ type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
 impl<'a> Bitmap<'a> {
     /// Draws into these pixels; what they are too few for is left out.
-    pub fn new(pixels: &'a mut [u8], size: (u32, u32)) -> Self {
+    pub(super) fn new(pixels: &'a mut [u8], size: (u32, u32)) -> Self {
         Self { pixels, size }
     }
 

@@ -14,7 +14,7 @@ use super::{panel::PANELS, survey::Survey};
 const MOST: f64 = 1e15;
 
 /// All curves of all panels.
-pub struct Curves {
+pub(super) struct Curves {
     /// For each panel, the curves in the order of the GPUs; none of GPUs that lack the series.
     pub panels: Vec<Vec<(u32, Curve)>>,
     /// Which curve shows a series of a GPU: its panel and its place there.
@@ -22,7 +22,7 @@ pub struct Curves {
 }
 
 /// A series of a GPU over time.
-pub struct Curve {
+pub(super) struct Curve {
     pub columns: Vec<Column>,
     scale: Scale,
     signal: StepSignal,
@@ -38,7 +38,7 @@ struct Scale {
 
 /// What a value was within a stretch of time.
 #[derive(Clone, Copy)]
-pub struct Column {
+pub(super) struct Column {
     pub min: f64,
     pub max: f64,
     sum: TimeWeightedSum,
@@ -57,12 +57,12 @@ impl Column {
         self.last = span.value;
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.min > self.max
     }
 
     /// The mean over the time that there was a value.
-    pub fn mean(&self) -> f64 {
+    pub(super) fn mean(&self) -> f64 {
         // A value that was replaced at the same instant held for no time.
         self.sum.mean().map_or(self.last, |mean| mean.clamp(self.min, self.max))
     }
@@ -87,7 +87,7 @@ impl Scale {
 
 impl Curve {
     /// Where the middle of a column is, when all of them together are 1.
-    pub fn middle(&self, column: usize) -> f64 {
+    pub(super) fn middle(&self, column: usize) -> f64 {
         (column as f64 + 0.5) / self.columns.len() as f64
     }
 
@@ -120,7 +120,7 @@ impl Curve {
 
 impl Curves {
     /// Curves of so many columns, for what a survey has found.
-    pub fn new(survey: &Survey, columns: usize) -> Self {
+    pub(super) fn new(survey: &Survey, columns: usize) -> Self {
         let (first, last) = survey.range.unwrap_or((0, 0));
         let scale = Scale { first, last, columns };
         let mut of_series = HashMap::new();
@@ -136,7 +136,7 @@ impl Curves {
         Self { panels, of_series }
     }
 
-    pub fn see(&mut self, item: &Item) {
+    pub(super) fn see(&mut self, item: &Item) {
         let Some(gpu) = item.gpu else { return };
         match &item.what {
             What::Value(series) if item.pid.is_none() => {
@@ -159,7 +159,7 @@ impl Curves {
     }
 
     /// Nothing comes any more: what holds does so to the end.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for (_, curve) in self.panels.iter_mut().flatten() {
             curve.stop(curve.scale.last);
         }

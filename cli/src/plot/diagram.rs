@@ -16,7 +16,7 @@ use super::{
 
 /// The axis of time.
 #[derive(Clone, Copy)]
-pub struct Time {
+pub(super) struct Time {
     unit: &'static str,
     /// In seconds.
     each: f64,
@@ -26,7 +26,7 @@ pub struct Time {
 }
 
 impl Time {
-    pub fn of(range: Option<(u64, u64)>) -> Self {
+    pub(super) fn of(range: Option<(u64, u64)>) -> Self {
         let (first, last) = range.unwrap_or((0, 0));
         // What lasted for no time is drawn as if it were a second.
         let seconds = if last > first { (last - first) as f64 / 1e9 } else { 1.0 };
@@ -51,7 +51,7 @@ const LABEL_EACH: usize = 20;
 
 type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-pub fn draw<DB: DrawingBackend>(
+pub(super) fn draw<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     panel: usize,
     curves: &[(u32, Curve)],

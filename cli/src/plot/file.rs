@@ -14,14 +14,14 @@ use super::{bitmap::Bitmap, picture::Picture};
 
 /// How a picture is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub(super) enum Kind {
     Svg,
     Png,
 }
 
 impl Kind {
     /// The kind that a file's name asks for by its ending.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "svg" => Some(Self::Svg),
             "png" => Some(Self::Png),
@@ -30,7 +30,7 @@ impl Kind {
     }
 
     /// The file's content.
-    pub fn draw(self, picture: &Picture, size: (u32, u32)) -> io::Result<Vec<u8>> {
+    pub(super) fn draw(self, picture: &Picture, size: (u32, u32)) -> io::Result<Vec<u8>> {
         match self {
             Self::Svg => {
                 let mut text = String::new();
@@ -61,19 +61,19 @@ fn png(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
 }
 
 /// Whether both paths lead to one file, by whatever links.
-pub fn are_one(a: &Path, b: &Path) -> bool {
+pub(super) fn are_one(a: &Path, b: &Path) -> bool {
     let place = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     place(a).is_some_and(|a| Some(a) == place(b))
 }
 
 /// Whether the path leads to a file, or to what is no file at all: why that cannot be read is told by who reads it.
-pub fn can_be_read_twice(path: &Path) -> bool {
+pub(super) fn can_be_read_twice(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
 }
 
 /// Puts the content where the path is, all at once: a reader meets the old file or the new one, and when a disk is full
 /// the old one stays. What is no regular file, as a pipe, is written to.
-pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = match fs::canonicalize(path) {
         Ok(target) if !target.is_file() => return fs::write(target, content),
         Ok(target) => target,

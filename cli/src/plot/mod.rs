@@ -28,7 +28,7 @@ use picture::Picture;
 use survey::Survey;
 
 #[derive(Args)]
-pub struct PlotArgs {
+pub(crate) struct PlotArgs {
     /// The recording
     pub file: PathBuf,
     /// Where to draw: a file that ends in .svg or .png
@@ -62,7 +62,7 @@ fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
     size.filter(|(width, height)| fits(width) && fits(height)).ok_or("it is like 1400x1200, each of them 600 to 8000")
 }
 
-pub fn report(args: &PlotArgs) -> Result<Report, Fail> {
+pub(crate) fn report(args: &PlotArgs) -> Result<Report, Fail> {
     if file::are_one(&args.file, &args.output.path) {
         let told = format!("{} is the recording; name another file for the picture", args.output.path.display());
         return Err(Fail::Selection(igpu::Escaped(&told).to_string()));

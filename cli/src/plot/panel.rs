@@ -4,7 +4,7 @@ use igpu::metric::Metric;
 use igpu_recording::Series;
 
 /// One of the diagrams that stand one above the other.
-pub struct Panel {
+pub(super) struct Panel {
     pub title: &'static str,
     /// The metrics that it may show: of each GPU the first that was recorded.
     pub metrics: &'static [Metric],
@@ -15,7 +15,7 @@ pub struct Panel {
 
 /// Where the axis of values begins and ends.
 #[derive(Clone, Copy)]
-pub enum Axis {
+pub(super) enum Axis {
     /// At these values.
     Fixed(f64, f64),
     /// At zero, and above the highest value.
@@ -24,7 +24,7 @@ pub enum Axis {
     Around,
 }
 
-pub const PANELS: [Panel; 4] = [
+pub(super) const PANELS: [Panel; 4] = [
     Panel {
         title: "Power (W)",
         metrics: &[Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::POWER_AVERAGE],
@@ -48,14 +48,14 @@ pub const PANELS: [Panel; 4] = [
 
 impl Panel {
     /// The series that may stand in it, the one to prefer first.
-    pub fn series(&self) -> impl Iterator<Item = Series> {
+    pub(super) fn series(&self) -> impl Iterator<Item = Series> {
         self.metrics.iter().map(|metric| Series::of(*metric))
     }
 }
 
 impl Axis {
     /// From where to where it goes for values from `least` to `most`.
-    pub fn range(self, least: f64, most: f64) -> (f64, f64) {
+    pub(super) fn range(self, least: f64, most: f64) -> (f64, f64) {
         match self {
             Self::Fixed(from, to) => (from, to),
             Self::FromZero if most > 0.0 => (0.0, most * 1.06),

@@ -21,7 +21,7 @@ const GAP: i32 = 34;
 const LINE: i32 = 20;
 
 /// All that is drawn.
-pub struct Picture<'a> {
+pub(super) struct Picture<'a> {
     pub survey: &'a Survey,
     pub curves: &'a Curves,
     /// What has to be said of the recording besides.
@@ -29,12 +29,12 @@ pub struct Picture<'a> {
 }
 
 /// How many columns of pixels a diagram has in a picture of this width.
-pub fn columns(width: u32) -> usize {
+pub(super) fn columns(width: u32) -> usize {
     (width as usize).saturating_sub((LEFT + RIGHT) as usize).max(1)
 }
 
 impl Picture<'_> {
-    pub fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> DrawResult<DB> {
+    pub(super) fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> DrawResult<DB> {
         area.fill(&WHITE)?;
         let top = self.draw_words(area)?;
         let top = self.draw_legend(area, top)?;

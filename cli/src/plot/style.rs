@@ -9,21 +9,21 @@ use plotters::{
 use super::survey::MarkKind;
 
 /// What a drawing function returns.
-pub type DrawResult<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+pub(super) type DrawResult<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// The margins left and right of the diagrams, in pixels.
-pub const LEFT: i32 = 70;
-pub const RIGHT: i32 = 24;
+pub(super) const LEFT: i32 = 70;
+pub(super) const RIGHT: i32 = 24;
 
 /// The font, for machines that have none.
-pub const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;
+pub(super) const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;
 /// A program that shows an SVG takes a font of its own for it.
 const FAMILY: &str = "sans-serif";
 
-pub const TEXT: RGBColor = RGBColor(40, 40, 40);
-pub const FAINT: RGBColor = RGBColor(110, 110, 110);
-pub const GRID: RGBColor = RGBColor(225, 225, 225);
-pub const FRAME: RGBColor = RGBColor(150, 150, 150);
+pub(super) const TEXT: RGBColor = RGBColor(40, 40, 40);
+pub(super) const FAINT: RGBColor = RGBColor(110, 110, 110);
+pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
+pub(super) const FRAME: RGBColor = RGBColor(150, 150, 150);
 
 /// For each GPU one; with more GPUs than these, some share one.
 const COLOURS: [RGBColor; 16] = [
@@ -46,11 +46,11 @@ const COLOURS: [RGBColor; 16] = [
 ];
 
 /// The colour of the GPU in this place.
-pub fn colour(place: usize) -> RGBColor {
+pub(super) fn colour(place: usize) -> RGBColor {
     COLOURS[place % COLOURS.len()]
 }
 
-pub fn mark_colour(kind: MarkKind) -> RGBColor {
+pub(super) fn mark_colour(kind: MarkKind) -> RGBColor {
     match kind {
         MarkKind::Command => RGBColor(90, 90, 90),
         MarkKind::Lost => RGBColor(200, 0, 0),
@@ -60,26 +60,31 @@ pub fn mark_colour(kind: MarkKind) -> RGBColor {
 }
 
 /// Makes the font known that the picture is laid out with, and bitmaps are drawn with.
-pub fn load_font() {
+pub(super) fn load_font() {
     // The font is part of this program, and good.
     let _ = register_font(FAMILY, FontStyle::Normal, FONT);
 }
 
-pub fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {
+pub(super) fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {
     (FAMILY, size).into_font().color(&colour.to_rgba())
 }
 
 /// A text of somebody else, without what would take a program over that shows it, and what XML cannot hold.
-pub fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     igpu::Escaped(text).to_string().replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
-pub fn width<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle) -> i32 {
+pub(super) fn width<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle) -> i32 {
     area.estimate_text_size(text, style).map_or(0, |(width, _)| width as i32)
 }
 
 /// The text, or as much of its begin as there is room for.
-pub fn fitted<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle, room: i32) -> String {
+pub(super) fn fitted<DB: DrawingBackend>(
+    area: &DrawingArea<DB, Shift>,
+    text: &str,
+    style: &TextStyle,
+    room: i32,
+) -> String {
     // No glyph is as narrow as half a pixel: more would only take time.
     let mut fitted: String = text.chars().take(room.max(0) as usize * 2).collect();
     if fitted.len() == text.len() && width(area, text, style) <= room {

@@ -7,13 +7,13 @@ use igpu_recording::{Header, Item, Series, What, event};
 use super::panel::Panel;
 
 /// No machine has more GPUs, and a picture could not show them.
-pub const MOST_GPUS: usize = 64;
+pub(super) const MOST_GPUS: usize = 64;
 /// A picture of more marks shows nothing else.
 const MOST_MARKS: usize = 200;
 
 /// What is known of a recording before its values are drawn.
 #[derive(Default)]
-pub struct Survey {
+pub(super) struct Survey {
     pub header: Header,
     /// From when to when, in nanoseconds since the epoch; none of a recording without items.
     pub range: Option<(u64, u64)>,
@@ -29,7 +29,7 @@ pub struct Survey {
 }
 
 /// An event that is shown.
-pub struct Mark {
+pub(super) struct Mark {
     pub at: u64,
     pub gpu: Option<u32>,
     pub kind: MarkKind,
@@ -38,7 +38,7 @@ pub struct Mark {
 
 /// What became of the command or of a GPU.
 #[derive(Clone, Copy, PartialEq)]
-pub enum MarkKind {
+pub(super) enum MarkKind {
     Command,
     Lost,
     Hung,
@@ -46,7 +46,7 @@ pub enum MarkKind {
 }
 
 impl Survey {
-    pub fn see(&mut self, item: &Item) {
+    pub(super) fn see(&mut self, item: &Item) {
         let (first, last) = self.range.unwrap_or((item.at, item.at));
         self.range = Some((first.min(item.at), last.max(item.at)));
         match &item.what {
@@ -103,7 +103,7 @@ impl Survey {
     }
 
     /// Which series of the GPU a panel shows; none when the recording has none of them.
-    pub fn series(&self, panel: &Panel, gpu: u32) -> Option<Series> {
+    pub(super) fn series(&self, panel: &Panel, gpu: u32) -> Option<Series> {
         panel.series().find(|series| self.seen.contains(&(gpu, *series)))
     }
 }

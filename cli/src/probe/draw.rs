@@ -10,7 +10,7 @@ use crate::table::with_head;
 
 /// What `--json` shows.
 #[derive(Serialize)]
-pub struct Document<'a> {
+pub(super) struct Document<'a> {
     pub driver_version: Option<String>,
     #[serde(flatten)]
     pub report: &'a igpu::probe::Report,

@@ -27,7 +27,7 @@ const QUICK_CALLS: u32 = 200;
 const STEPS: u64 = 1000;
 
 #[derive(Args)]
-pub struct ProbeArgs {
+pub(crate) struct ProbeArgs {
     /// Which GPUs: an index, or the start of a UUID; all when none is named
     #[arg(value_name = "INDEX|UUID-PREFIX")]
     gpus: Vec<String>,
@@ -39,7 +39,7 @@ pub struct ProbeArgs {
     plan: Option<PathBuf>,
 }
 
-pub fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
+pub(crate) fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
     let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
     let bar = bar(time);
     let watchdog = Watchdog::start(Notifier::new(bar.clone()));

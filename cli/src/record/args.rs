@@ -18,7 +18,7 @@ const DEFAULT_FORMAT: Format = Format::Perfetto;
 
 #[derive(Args)]
 #[command(after_long_help = metrics::help())]
-pub struct RecordArgs {
+pub(crate) struct RecordArgs {
     /// The file for the recording; `-` is the standard output, where no program is run
     #[arg(short, long, value_name = "FILE", default_value = "igpu.perfetto-trace")]
     pub output: PathBuf,
@@ -50,13 +50,13 @@ pub struct RecordArgs {
 
 impl RecordArgs {
     /// The format that is asked for, by name or by the file's.
-    pub fn format(&self) -> Option<Format> {
+    pub(crate) fn format(&self) -> Option<Format> {
         let unnamed = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
         self.format.or_else(|| Format::of_path(&self.output)).or_else(unnamed)
     }
 
     /// Writes that format, from a recording's start on. A usage error where none is asked for.
-    pub fn encoder(&self) -> Result<Box<dyn Encoder>, Fail> {
+    pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, Fail> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
             return Err(wrong(&format!(
@@ -70,17 +70,17 @@ impl RecordArgs {
         })
     }
 
-    pub fn is_to_stdout(&self) -> bool {
+    pub(crate) fn is_to_stdout(&self) -> bool {
         self.output == Path::new(STDOUT)
     }
 
     /// Whether a program is run, which then has the standard output.
-    pub fn has_command(&self) -> bool {
+    pub(crate) fn has_command(&self) -> bool {
         !self.command.is_empty()
     }
 
     /// Checks whether the parts go together.
-    pub fn check(&self) -> Result<(), Fail> {
+    pub(crate) fn check(&self) -> Result<(), Fail> {
         if self.is_to_stdout() && self.has_command() {
             return Err(wrong("the standard output is the program's; name a file for the recording"));
         }
@@ -118,7 +118,7 @@ fn one_of(of: fn(&Format) -> String) -> String {
 
 /// How often metrics are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rate {
+pub(crate) enum Rate {
     /// As their sensors refresh.
     Sensor,
     /// So many times a second.
@@ -142,7 +142,7 @@ impl FromStr for Rate {
 
 impl Rate {
     /// In Hz, where it is fixed.
-    pub fn hz(self) -> Option<f64> {
+    pub(crate) fn hz(self) -> Option<f64> {
         match self {
             Self::Sensor => None,
             Self::Hz(hz) => Some(hz),

@@ -15,14 +15,14 @@ use nix::{
 };
 
 /// Why a command was not started, and the status that a shell gives for that.
-pub struct NotStarted {
+pub(super) struct NotStarted {
     pub sentence: String,
     pub status: u8,
 }
 
 /// A command that runs.
 #[derive(Clone, Copy)]
-pub struct Child {
+pub(super) struct Child {
     pub pid: u32,
     /// When it was started, by the sampler's clock.
     pub started: u64,
@@ -31,7 +31,7 @@ pub struct Child {
 /// Starts it with the signals blocked that were so before; with the rest of its surroundings as they are.
 ///
 /// Not by the standard library, whose child would have this thread's signals blocked.
-pub fn start(command: &[OsString], mask: &SigSet) -> Result<Child, NotStarted> {
+pub(super) fn start(command: &[OsString], mask: &SigSet) -> Result<Child, NotStarted> {
     let not_started = |error| NotStarted::new(&command[0], error);
     // Orphans of its come to this process and not to init: so it stays known whose they are.
     let _ = nix::sys::prctl::set_child_subreaper(true);
@@ -81,7 +81,7 @@ impl NotStarted {
 
 /// Takes note of all children that have ended, the orphans of the command's too; gives the command's status where it is
 /// among them.
-pub fn reap(child: Child) -> Option<ExitStatus> {
+pub(super) fn reap(child: Child) -> Option<ExitStatus> {
     let mut ended = None;
     loop {
         let mut status = 0;
@@ -96,7 +96,7 @@ pub fn reap(child: Child) -> Option<ExitStatus> {
 }
 
 /// The status as a shell gives it.
-pub fn shell_status(status: ExitStatus) -> u8 {
+pub(super) fn shell_status(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.unwrap_or(1) as u8
 }

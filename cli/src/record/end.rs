@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How a recording went.
-pub struct Outcome {
+pub(super) struct Outcome {
     pub ended: Ended,
     pub progress: Arc<Progress>,
     /// How many records were dropped, where the recorder does not answer any more.
@@ -31,7 +31,7 @@ pub struct Outcome {
 }
 
 /// Prints the summary and where the recording is; gives whether all could be written.
-pub fn show(options: &Options, args: &RecordArgs, went: &Outcome) -> bool {
+pub(super) fn show(options: &Options, args: &RecordArgs, went: &Outcome) -> bool {
     let Outcome { ended, progress, lost } = went;
     if let Some(lost) = lost {
         progress.summary().see(lost);

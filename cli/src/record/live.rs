@@ -17,10 +17,10 @@ use super::sink::Progress;
 use crate::notifier::can_be_written;
 
 /// How often it is drawn anew.
-pub const EACH: Duration = Duration::from_millis(500);
+pub(super) const EACH: Duration = Duration::from_millis(500);
 
 /// Shows one line; nothing where stderr is no terminal.
-pub struct Live {
+pub(super) struct Live {
     bar: ProgressBar,
     begin: Instant,
     latest: LatestReader,
@@ -29,7 +29,7 @@ pub struct Live {
 }
 
 /// The bar that the line is drawn by, and that sentences keep clear of.
-pub fn bar() -> ProgressBar {
+pub(super) fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
     match ProgressStyle::with_template("{wide_msg}") {
         Ok(style) => bar.with_style(style),
@@ -43,7 +43,7 @@ fn is_in_front() -> bool {
 }
 
 impl Live {
-    pub fn new(bar: ProgressBar, latest: LatestReader, gpus: &[u32]) -> Self {
+    pub(super) fn new(bar: ProgressBar, latest: LatestReader, gpus: &[u32]) -> Self {
         let key = |metrics: &[Metric], gpu| metrics.iter().find_map(|metric| latest.key(gpu, *metric));
         let keys = |metrics: &[Metric]| gpus.iter().filter_map(|gpu| key(metrics, *gpu)).collect();
         let power = keys(&[Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::POWER_AVERAGE]);
@@ -51,14 +51,14 @@ impl Live {
         Self { bar, begin: Instant::now(), latest, power, utilization }
     }
 
-    pub fn show(&self, progress: &Progress) {
+    pub(super) fn show(&self, progress: &Progress) {
         if io::stderr().is_terminal() && is_in_front() && can_be_written() {
             self.bar.set_message(self.line(progress));
             self.bar.tick();
         }
     }
 
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         if !is_in_front() {
             self.bar.set_draw_target(ProgressDrawTarget::hidden());
         }

@@ -7,7 +7,7 @@ use igpu_recording::{OF_PROCESSES, Series, usual};
 
 /// What one word of `--metrics` stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Chosen {
+pub(crate) enum Chosen {
     Default,
     One(Metric),
 }
@@ -41,13 +41,13 @@ fn nearest(name: &str) -> Vec<&'static str> {
 }
 
 /// All metrics that are asked for, each once.
-pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
+pub(super) fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
         Chosen::Default => usual(),
         Chosen::One(metric) => vec![*metric],
     });
     let mut metrics = Vec::new();
-    for metric in named.chain(OF_PROCESSES.into_iter().filter(|_| processes)) {
+    for metric in named.chain(OF_PROCESSES.iter().copied().filter(|_| processes)) {
         if !metrics.contains(&metric) {
             metrics.push(metric);
         }
@@ -56,7 +56,7 @@ pub fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
 }
 
 /// All names there are, for the long help.
-pub fn help() -> String {
+pub(super) fn help() -> String {
     let usual = usual();
     let mark = |metric| if usual.contains(&metric) { "*" } else { " " };
     let lines = Metric::all().map(|metric| {

@@ -27,7 +27,7 @@ use igpu::sampler::{LatestReader, monotonic};
 use igpu_recording::{Clock, Item, event};
 use nix::libc;
 
-pub use self::args::RecordArgs;
+pub(crate) use self::args::RecordArgs;
 use self::{
     child::Child,
     end::Outcome,
@@ -45,7 +45,7 @@ const LOOK: Duration = Duration::from_millis(2);
 const TO_THE_END: Duration = Duration::from_millis(300);
 
 /// Records, and returns the exit status: the command's where there is one. All errors but wrong usage are reported here.
-pub fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> {
+pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> {
     args.check()?;
     let encoder = args.encoder()?;
     let signals = match Signals::block(args.has_command()) {

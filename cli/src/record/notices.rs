@@ -24,7 +24,7 @@ enum Kind {
 }
 
 /// Reports what happens to GPUs.
-pub struct Notices {
+pub(super) struct Notices {
     notifier: Notifier,
     told: HashSet<(u16, Kind)>,
     /// Calls that hang, by GPU and the sampler's clock.
@@ -34,11 +34,11 @@ pub struct Notices {
 }
 
 impl Notices {
-    pub fn new(notifier: Notifier) -> Self {
+    pub(super) fn new(notifier: Notifier) -> Self {
         Self { notifier, told: HashSet::new(), hanging: Calls::new(HANGS), had_values: HashSet::new() }
     }
 
-    pub fn see(&mut self, record: &Record) {
+    pub(super) fn see(&mut self, record: &Record) {
         let gpu = record.gpu;
         match record.event() {
             None => {
@@ -65,7 +65,7 @@ impl Notices {
     }
 
     /// Looks whether a call has not returned for too long by now.
-    pub fn look(&mut self, now: u64) {
+    pub(super) fn look(&mut self, now: u64) {
         for gpu in self.hanging.take_overdue(now) {
             let overdue = overdue_text(&format!("a driver call about GPU {gpu}"), HANGS);
             self.say(gpu, Kind::Hangs, || format!("{overdue}; it has no values until it does"));

@@ -42,7 +42,7 @@ const FIRST_READINGS: Duration = Duration::from_millis(200);
 const STDOUT_NAME: &str = "/dev/stdout";
 
 /// A sampler that samples, and what it is to be written to.
-pub struct Prepared {
+pub(super) struct Prepared {
     pub background: Background,
     pub clock: Clock,
     /// When the recording begins, in nanoseconds since the epoch.
@@ -54,7 +54,7 @@ pub struct Prepared {
 }
 
 /// The file of a recording.
-pub struct Output {
+pub(super) struct Output {
     pub file: File,
     pub path: PathBuf,
     /// Whether it was not there before.
@@ -86,19 +86,19 @@ impl Output {
         Ok(Self { file, path, is_new, lock })
     }
 
-    pub fn is_stdout(&self) -> bool {
+    pub(super) fn is_stdout(&self) -> bool {
         self.path == Path::new(STDOUT_NAME)
     }
 
     /// Whether all of it is the recording's: not so of a pipe, nor of a file that others have written into and go on to.
-    pub fn is_whole_file(&self) -> bool {
+    pub(super) fn is_whole_file(&self) -> bool {
         let Ok(metadata) = self.file.metadata() else { return false };
         let appends = fcntl(&self.file, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_APPEND.bits() != 0);
         metadata.is_file() && (!self.is_stdout() || !appends && metadata.len() == 0)
     }
 
     /// Takes the file away again, where it was not there before and holds nothing.
-    pub fn discard(&self) {
+    pub(super) fn discard(&self) {
         if self.is_new {
             // An empty file that stays does no harm.
             let _ = std::fs::remove_file(&self.path);
@@ -120,7 +120,7 @@ fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
 }
 
 /// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
-pub fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
+pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
     let nvml = load(options)?;
     let watchdog = Watchdog::start(Notifier::without_bar());
     watchdog.begin("a driver call", None);
@@ -196,7 +196,7 @@ fn booted(now: u64) -> Option<u64> {
 }
 
 /// What a recording begins with.
-pub fn first_items(header: &Header, at: u64) -> Vec<Item> {
+pub(super) fn first_items(header: &Header, at: u64) -> Vec<Item> {
     let limit = |gpu: &Gpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
     std::iter::once(Item::start(at, header)).chain(header.gpus.iter().filter_map(limit)).collect()
 }

@@ -15,7 +15,7 @@ const READINGS: f64 = 2.5;
 const GENERATIONS: usize = 100;
 
 /// The processes on all GPUs.
-pub struct Processes {
+pub(super) struct Processes {
     reader: ProcReader,
     command: Option<u32>,
     /// For each GPU and pid, when it was last seen, by the sampler's clock.
@@ -31,14 +31,14 @@ pub struct Processes {
 
 impl Processes {
     /// With lists that are read each `period` ns, beside a command of this pid.
-    pub fn new(command: Option<u32>, period: u64) -> Self {
+    pub(super) fn new(command: Option<u32>, period: u64) -> Self {
         let (seen, periods, asked) = (HashMap::new(), HashMap::new(), HashSet::new());
         Self { reader: ProcReader::new(), command, seen, periods, period, blind_until: 0, asked }
     }
 
     /// Takes note of a record; gives an event of a process that was not there before. `at` is the record's in the
     /// recording.
-    pub fn see(&mut self, record: &Record, at: u64) -> Option<Item> {
+    pub(super) fn see(&mut self, record: &Record, at: u64) -> Option<Item> {
         if record.event() == Some(Event::CADENCE_CHANGED) && record.metric() == Some(Metric::PROCESS_MEMORY) {
             self.periods.insert(record.gpu, (record.value * 1e9) as u64);
         }
@@ -55,12 +55,12 @@ impl Processes {
     }
 
     /// Records were lost before now, lists of processes perhaps among them.
-    pub fn lost_sight(&mut self, now: u64) {
+    pub(super) fn lost_sight(&mut self, now: u64) {
         self.blind_until = now;
     }
 
     /// Gives those that are gone by now, each with its GPU, its pid and when it was last seen.
-    pub fn gone(&mut self, now: u64) -> Vec<(u32, u32, u64)> {
+    pub(super) fn gone(&mut self, now: u64) -> Vec<(u32, u32, u64)> {
         let (periods, period, blind_until) = (&self.periods, self.period, self.blind_until);
         let is_gone = |gpu: &u16, last: u64| {
             let period = periods.get(gpu).copied().unwrap_or(period) as f64;
@@ -89,7 +89,7 @@ impl Processes {
 
 /// Whether a process is this command or was started by it, directly or not. Orphans of the command's are this program's
 /// children, which has no other.
-pub fn descends(pid: u32, command: u32) -> bool {
+pub(super) fn descends(pid: u32, command: u32) -> bool {
     let own = std::process::id();
     let mut ancestors = std::iter::successors(Some(pid), |pid| parent(*pid)).take(GENERATIONS);
     pid != own && ancestors.any(|pid| pid == command || pid == own)

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BATCH: usize = 1024;
 
 /// The recorder, seen from the main thread.
-pub struct Recorder {
+pub(super) struct Recorder {
     /// What to record besides. The recording ends when this goes.
     items: Sender<Item>,
     /// Whether all is in the file, at the end.
@@ -41,7 +41,7 @@ pub struct Recorder {
 
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// All is in the file.
     Whole,
     /// Not all is; why was said.
@@ -66,7 +66,7 @@ struct Work<'a> {
 
 impl Recorder {
     /// Records from now on, beside a command that has started.
-    pub fn start(
+    pub(super) fn start(
         prepared: Prepared,
         encoder: Box<dyn Encoder>,
         command_start: Option<Item>,
@@ -86,13 +86,13 @@ impl Recorder {
     }
 
     /// Records an event.
-    pub fn record(&self, item: Item) {
+    pub(super) fn record(&self, item: Item) {
         // The thread is there until this goes.
         let _ = self.items.send(item);
     }
 
     /// Ends the recording. Waits for the disk, but not for ever.
-    pub fn end(self) -> (Ended, Arc<Progress>) {
+    pub(super) fn end(self) -> (Ended, Arc<Progress>) {
         drop(self.items);
         let ended = match self.ended.recv_timeout(PATIENCE) {
             Ok(true) => Ended::Whole,

@@ -21,7 +21,7 @@ const PASSED_ON: [Signal; 5] = [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR
 const OF_THE_KEYBOARD: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
 /// The signals that are blocked in all threads from here on, and wait here.
-pub struct Signals {
+pub(super) struct Signals {
     waiting: SignalFd,
     /// What was ignored at the start: a bit each.
     ignored: u64,
@@ -31,7 +31,7 @@ pub struct Signals {
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Came {
+pub(super) struct Came {
     pub signal: Signal,
     /// The process that sent it; `None` of the kernel's: Ctrl-C is told to all processes of the terminal's foreground.
     pub sender: Option<u32>,
@@ -39,7 +39,7 @@ pub struct Came {
 
 impl Signals {
     /// Blocks them. Threads that were started before would take them all the same, so nobody may have started one.
-    pub fn block(has_command: bool) -> Result<Self, Errno> {
+    pub(super) fn block(has_command: bool) -> Result<Self, Errno> {
         // Whoever started this may have ignored SIGCHLD; then no child could be waited for.
         // SAFETY: it is no handler that is set.
         let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
@@ -62,7 +62,7 @@ impl Signals {
     }
 
     /// Gives the signals that came, and waits so long for the first.
-    pub fn wait(&self, at_most: Duration) -> Vec<Came> {
+    pub(super) fn wait(&self, at_most: Duration) -> Vec<Came> {
         let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
         // Whether it failed or not, what there is is read.
         let _ = poll(&mut [PollFd::new(self.waiting.as_fd(), PollFlags::POLLIN)], timeout);
@@ -91,23 +91,23 @@ fn contains(set: u64, signal: Signal) -> bool {
 
 impl Came {
     /// Whether it asks to end, or is for the command to judge.
-    pub fn is_request(self) -> bool {
+    pub(super) fn is_request(self) -> bool {
         self.signal != Signal::SIGCHLD
     }
 
     /// Whether this process alone was told, and not all of the terminal's foreground: that the terminal is gone is told to
     /// the leader of its session, which the command would be without this program.
-    pub fn is_for_leader(self) -> bool {
+    pub(super) fn is_for_leader(self) -> bool {
         self.signal == Signal::SIGHUP && self.sender.is_none() && getsid(None) == Ok(getpid())
     }
 
     /// The exit status of who is ended by it, as a shell gives it.
-    pub fn status(self) -> u8 {
+    pub(super) fn status(self) -> u8 {
         128 + self.signal as i32 as u8
     }
 
     /// Sends it on.
-    pub fn pass_on(self, to: u32) {
+    pub(super) fn pass_on(self, to: u32) {
         // It may have ended.
         let _ = kill(Pid::from_raw(to as i32), self.signal);
     }

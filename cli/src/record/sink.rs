@@ -20,7 +20,7 @@ use crate::notifier::Notifier;
 
 /// What the recorder has done so far, for the main thread: it cannot ask while the recorder waits for a disk.
 #[derive(Default)]
-pub struct Progress {
+pub(super) struct Progress {
     summary: Mutex<SummaryBuilder>,
     pub items: AtomicU64,
     pub bytes: AtomicU64,
@@ -30,13 +30,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn summary(&self) -> MutexGuard<'_, SummaryBuilder> {
+    pub(super) fn summary(&self) -> MutexGuard<'_, SummaryBuilder> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The file and the sum.
-pub struct Sink<'a> {
+pub(super) struct Sink<'a> {
     writer: Writer,
     /// The file once more, to see whether it is still in its directory.
     file: Option<File>,
@@ -52,7 +52,12 @@ pub struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(mut output: Output, encoder: Box<dyn Encoder>, progress: &'a Progress, notifier: Notifier) -> Self {
+    pub(super) fn new(
+        mut output: Output,
+        encoder: Box<dyn Encoder>,
+        progress: &'a Progress,
+        notifier: Notifier,
+    ) -> Self {
         let is_file = output.file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 0);
         let file = output.file.try_clone().ok().filter(|_| is_file);
         let (name, is_stdout, lock) = (shown(&output.path), output.is_stdout(), output.lock.take());
@@ -61,38 +66,38 @@ impl<'a> Sink<'a> {
         Self { writer, file, name, progress, notifier, fails: false, is_removed: false, is_stdout, _lock: lock }
     }
 
-    pub fn push(&mut self, item: &Item) {
+    pub(super) fn push(&mut self, item: &Item) {
         self.sum(item);
         self.progress.items.fetch_add(u64::from(self.writer.push(item)), Relaxed);
     }
 
     /// Takes an item into the sum alone.
-    pub fn sum(&self, item: &Item) {
+    pub(super) fn sum(&self, item: &Item) {
         self.progress.summary().see(item);
     }
 
-    pub fn progress(&self) -> &Progress {
+    pub(super) fn progress(&self) -> &Progress {
         self.progress
     }
 
     /// Items that the file did not take, because there was no room for them to wait.
-    pub fn lost(&self) -> u64 {
+    pub(super) fn lost(&self) -> u64 {
         self.writer.lost()
     }
 
     /// Items that are not in the file yet.
-    pub fn waiting(&self) -> u64 {
+    pub(super) fn waiting(&self) -> u64 {
         self.writer.waiting()
     }
 
     /// Writes what there is. The first failure is told, and when it works again.
-    pub fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let flushed = self.writer.flush();
         self.wrote(flushed);
     }
 
     /// Writes what is left and what completes the file; whether all is there.
-    pub fn finish(&mut self) -> bool {
+    pub(super) fn finish(&mut self) -> bool {
         let finished = self.writer.finish();
         self.wrote(finished);
         !self.fails && !self.is_removed
@@ -126,6 +131,6 @@ impl<'a> Sink<'a> {
 }
 
 /// A path as people may see it.
-pub fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     Escaped(&path.to_string_lossy()).to_string()
 }

@@ -11,7 +11,7 @@ use crate::table::{cells, short, table};
 
 /// Two recordings, side by side.
 #[derive(Serialize)]
-pub struct Comparison {
+pub(super) struct Comparison {
     /// The recordings as wholes.
     total: Vec<Row>,
     /// The GPUs that both have.
@@ -35,7 +35,7 @@ struct Pair {
 }
 
 impl Comparison {
-    pub fn new(a: &Summary, b: &Summary) -> Self {
+    pub(super) fn new(a: &Summary, b: &Summary) -> Self {
         let pairs = pairs(&a.gpus, &b.gpus);
         let is_paired_a = |gpu: &&GpuSummary| !pairs.iter().any(|(other, _)| other.index == gpu.index);
         let is_paired_b = |gpu: &&GpuSummary| !pairs.iter().any(|(_, other)| other.index == gpu.index);
@@ -48,7 +48,7 @@ impl Comparison {
     }
 
     /// A table for all, and one for each GPU, in one.
-    pub fn text(&self, [a, b]: [&str; 2]) -> String {
+    pub(super) fn text(&self, [a, b]: [&str; 2]) -> String {
         let mut lines = vec![cells(&["", "A", "B", "B - A", ""]), cells(&["all"])];
         lines.extend(self.total.iter().map(Row::cells));
         for pair in &self.gpus {
@@ -139,12 +139,24 @@ fn throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use igpu_recording::{Spread, Summary, ThrottlingSource};
+    use igpu::metric::Metric;
+    use igpu_recording::{Item, Series, Summary, SummaryBuilder};
 
     use super::*;
 
     fn gpu(index: u32, uuid: Option<&str>) -> GpuSummary {
-        GpuSummary { index, uuid: uuid.map(str::to_owned), ..GpuSummary::default() }
+        let mut gpu = GpuSummary::default();
+        (gpu.index, gpu.uuid) = (index, uuid.map(str::to_owned));
+        gpu
+    }
+
+    /// Sums up values of GPU 0, each with its second.
+    fn summary_of(values: &[(u64, Metric, f64)]) -> GpuSummary {
+        let mut builder = SummaryBuilder::default();
+        for (second, metric, value) in values {
+            builder.see(&Item::value(second * 1_000_000_000, 0, Series::of(*metric), *value));
+        }
+        builder.summary().gpus.remove(0)
     }
 
     fn matched(a: &[GpuSummary], b: &[GpuSummary]) -> Vec<(u32, u32)> {
@@ -158,17 +170,19 @@ mod tests {
         assert_eq!(matched(&a, &[gpu(0, Some("other")), gpu(2, Some("z"))]), [(0, 0), (2, 2)]);
         // The one that x became is no neighbour of y.
         assert_eq!(matched(&a, &[gpu(1, Some("x"))]), [(0, 1)]);
-        let of = |gpus: &[GpuSummary]| Summary { gpus: gpus.to_vec(), ..Summary::default() };
+        let of = |gpus: &[GpuSummary]| {
+            let mut summary = Summary::default();
+            summary.gpus = gpus.to_vec();
+            summary
+        };
         let comparison = Comparison::new(&of(&a), &of(&[gpu(1, Some("x")), gpu(7, None)]));
         assert_eq!((comparison.only_in_a, comparison.only_in_b), (vec![1, 2], vec![7]));
     }
 
     #[test]
     fn utilisation_and_heat_differ_by_so_much_and_not_in_percent() {
-        let of = |mean, cel| GpuSummary {
-            utilization: Some(Spread { mean, p5: 0.0, p50: mean, p95: 1.0, p99: 1.0, max: 1.0, covered_s: 9.0 }),
-            temperature_max_cel: Some(cel),
-            ..gpu(0, None)
+        let of = |ratio, cel| {
+            summary_of(&[(0, Metric::UTILIZATION_GPU, ratio), (0, Metric::TEMPERATURE, cel), (9, Metric::ENERGY, 0.0)])
         };
         let pair = pair(&of(0.058, 44.0), &of(0.99, 60.0));
         let cells = |key: &str| pair.values.iter().find(|row| row.key == key).map(|row| row.cells().join("|"));
@@ -178,19 +192,19 @@ mod tests {
 
     #[test]
     fn throttling_is_compared_where_it_is_known_alike() {
-        let told = |source, seconds| Throttling {
-            source,
-            causes_s: [("power", seconds), ("thermal", 0.0)].into(),
-            any_s: None,
-            low_utilization_s: None,
+        let counted = |seconds: u64| {
+            let power = Metric::THROTTLED_POWER;
+            let items = [(0, power, 0.0), (0, Metric::THROTTLED_THERMAL, 0.0), (9, power, seconds as f64 * 1e9)];
+            summary_of(&items).throttling
         };
-        let one = told(ThrottlingSource::Counters, 2.0);
-        let rows = throttling(Some(&one), Some(&told(ThrottlingSource::Counters, 3.0)));
+        let reasons = summary_of(&[(0, Metric::CLOCKS_EVENT_REASONS, 4.0), (3, Metric::ENERGY, 0.0)]).throttling;
+        let one = counted(2);
+        let rows = throttling(one.as_ref(), counted(3).as_ref());
         assert_eq!(
             rows.iter().map(|row| (row.key.as_str(), row.difference)).collect::<Vec<_>>(),
             [("throttling.causes_s.power", Some(1.0))]
         );
-        let rows = throttling(Some(&one), Some(&told(ThrottlingSource::Reasons, 3.0)));
+        let rows = throttling(one.as_ref(), reasons.as_ref());
         assert_eq!(rows.iter().map(|row| (row.a, row.b)).collect::<Vec<_>>(), [(Some(2.0), None)]);
         assert!(throttling(None, None).is_empty());
     }

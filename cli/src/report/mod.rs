@@ -17,7 +17,7 @@ use igpu_recording::{ReadError, Summary, SummaryBuilder, read};
 use serde::Serialize;
 
 use self::compare::Comparison;
-pub use self::text::text;
+pub(crate) use self::text::text;
 use crate::{
     fail::Fail,
     options::Options,
@@ -40,7 +40,7 @@ each with its `file`. Of two, the second has a `comparison`:
 
 #[derive(Args)]
 #[command(after_long_help = HELP)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// The recording; a second one is compared with it
     #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
     pub files: Vec<PathBuf>,
@@ -60,7 +60,7 @@ struct Document<'a> {
     comparison: Option<&'a Comparison>,
 }
 
-pub fn report(options: &Options, args: &ReportArgs) -> Result<Report, Fail> {
+pub(crate) fn report(options: &Options, args: &ReportArgs) -> Result<Report, Fail> {
     if args.files.len() > 1 && args.summary_json.is_some() {
         let told = "--summary-json is of one recording; --json has both, compared\n";
         return Err(Fail::usage(ErrorKind::ArgumentConflict, told));
@@ -104,7 +104,7 @@ fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Compar
 }
 
 /// The summary as one JSON object, which ends with a line feed.
-pub fn json(summary: &Summary) -> Result<String, Fail> {
+pub(crate) fn json(summary: &Summary) -> Result<String, Fail> {
     let text = serde_json::to_string_pretty(summary).map_err(|error| Fail::Write(error.into()))?;
     Ok(harmless(&text) + "\n")
 }

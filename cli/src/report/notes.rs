@@ -5,7 +5,7 @@ use igpu_recording::{CommandSummary, Energy, EnergySource, Events, GpuSummary, N
 use super::units::{seconds, share, time};
 
 /// What there is to know of how it was recorded.
-pub fn notes(summary: &Summary) -> String {
+pub(super) fn notes(summary: &Summary) -> String {
     let mut notes = Vec::new();
     if !summary.complete && summary.start_unix_nano.is_some() {
         notes.push("The recording has no end: it was cut off, or goes on.".to_owned());
@@ -70,11 +70,11 @@ fn of_energy(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
     };
     let mut notes = Vec::new();
     match energy.source {
-        EnergySource::Counter => {}
         EnergySource::Integrated => notes.push("its energy is integrated from power: it has no counter".to_owned()),
         EnergySource::Power | EnergySource::PowerInstant => {
             notes.push("its energy is summed up from power: the recording has no energy".to_owned());
         }
+        _ => {}
     }
     // What a sensor takes to refresh is not worth a note.
     if energy.covered_s < 0.95 * duration_s - 1.0 {
@@ -97,6 +97,7 @@ fn of_command(command: &CommandSummary) -> Option<String> {
         }
         NotTold::ListCut => "the list of processes was cut",
         NotTold::NoAnswer => "the GPU did not answer while it was there",
+        _ => "the reason is not known",
     };
     Some(format!("what the command used cannot be told: {why}"))
 }

@@ -9,7 +9,7 @@ use crate::table::{short, with_head};
 const PROCESSES: usize = 20;
 
 /// Who was there, on which GPU.
-pub fn processes(summary: &Summary) -> String {
+pub(super) fn processes(summary: &Summary) -> String {
     if !summary.processes_recorded {
         return "Processes were not recorded: `igpu record --processes` does.\n".to_owned();
     }
@@ -45,7 +45,7 @@ pub fn processes(summary: &Summary) -> String {
 }
 
 /// The command's part in each GPU.
-pub fn command(summary: &Summary) -> String {
+pub(super) fn command(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let part = gpu.command.as_ref()?;
         let alone = part.alone.as_ref();

@@ -6,7 +6,7 @@ use super::units::or_unknown;
 
 /// One value of both.
 #[derive(Serialize)]
-pub struct Row {
+pub(super) struct Row {
     /// The key that the value has in a summary, of throttling with the cause.
     pub key: String,
     pub a: Option<f64>,
@@ -25,7 +25,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(key: &str, label: &str, show: fn(f64) -> String, [a, b]: [Option<f64>; 2]) -> Self {
+    pub(super) fn new(key: &str, label: &str, show: fn(f64) -> String, [a, b]: [Option<f64>; 2]) -> Self {
         let difference = a.zip(b).map(|(a, b)| b - a);
         let percent = difference.zip(a).filter(|(_, a)| *a != 0.0).map(|(difference, a)| 100.0 * difference / a.abs());
         let (key, label) = (key.to_owned(), label.to_owned());
@@ -33,12 +33,12 @@ impl Row {
     }
 
     /// The same, without what it is in percent: of degrees that says nothing, and of a percentage something else.
-    pub fn absolute(self, show_difference: fn(f64) -> String) -> Self {
+    pub(super) fn absolute(self, show_difference: fn(f64) -> String) -> Self {
         Self { percent: None, show_difference, ..self }
     }
 
     /// A line of the table.
-    pub fn cells(&self) -> Vec<String> {
+    pub(super) fn cells(&self) -> Vec<String> {
         let sign = |number: f64| if number < 0.0 { "-" } else { "+" };
         // What does not show is no difference.
         let shows = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);

@@ -20,7 +20,7 @@ const NOTHING: &str = "nothing";
 const LONGEST_CAUSES: usize = 60;
 
 /// The bill, in at most 100 columns.
-pub fn text(summary: &Summary) -> String {
+pub(crate) fn text(summary: &Summary) -> String {
     let blocks = [
         head(summary),
         names(&summary.gpus),
@@ -174,6 +174,7 @@ fn throttled(gpus: &[GpuSummary]) -> String {
         let source = gpu.throttling.as_ref().map_or("", |throttling| match throttling.source {
             ThrottlingSource::Counters => "the driver's counters",
             ThrottlingSource::Reasons => "the driver's reasons",
+            _ => "the driver",
         });
         vec![gpu.index.to_string(), told, source.to_owned()]
     };

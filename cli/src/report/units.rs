@@ -1,15 +1,15 @@
 //! Numbers with their units, in as many digits as tell something.
 
 /// What stands for what is not known.
-pub const UNKNOWN: &str = "-";
+pub(super) const UNKNOWN: &str = "-";
 
 /// A number's text, or [`UNKNOWN`].
-pub fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
+pub(super) fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
     number.map_or(UNKNOWN.to_owned(), text)
 }
 
 /// Four digits, and no fewer than those before the point.
-pub fn digits(number: f64) -> String {
+pub(super) fn digits(number: f64) -> String {
     let decimals = match number.abs() {
         ..0.0005 => return "0".to_owned(),
         ..9.9995 => 3,
@@ -20,7 +20,7 @@ pub fn digits(number: f64) -> String {
     format!("{number:.decimals$}")
 }
 
-pub fn energy(joules: f64) -> String {
+pub(super) fn energy(joules: f64) -> String {
     match joules.abs() {
         ..9999.5 => format!("{} J", digits(joules)),
         ..9_999_500.0 => format!("{} kJ", digits(joules / 1e3)),
@@ -28,7 +28,7 @@ pub fn energy(joules: f64) -> String {
     }
 }
 
-pub fn watt_hours(wh: f64) -> String {
+pub(super) fn watt_hours(wh: f64) -> String {
     match wh.abs() {
         0.0 | 0.09995..9999.5 => format!("{} Wh", digits(wh)),
         ..0.09995 => format!("{} mWh", digits(wh * 1e3)),
@@ -36,32 +36,32 @@ pub fn watt_hours(wh: f64) -> String {
     }
 }
 
-pub fn watts(watts: f64) -> String {
+pub(super) fn watts(watts: f64) -> String {
     format!("{watts:.1} W")
 }
 
 /// Of a ratio.
-pub fn percent(ratio: f64) -> String {
+pub(super) fn percent(ratio: f64) -> String {
     let text = format!("{:.1}", 100.0 * ratio);
     format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
 }
 
 /// How far two ratios are apart.
-pub fn points(ratio: f64) -> String {
+pub(super) fn points(ratio: f64) -> String {
     percent(ratio).replace('%', "points")
 }
 
-pub fn gib(bytes: u64) -> String {
+pub(super) fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
 /// Seconds, to a tenth.
-pub fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     if seconds > 0.0 && seconds < 0.05 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
 
 /// A time that may be long.
-pub fn time(s: f64) -> String {
+pub(super) fn time(s: f64) -> String {
     let whole = s.round() as u64;
     match whole {
         0..60 => seconds(s),
@@ -71,7 +71,7 @@ pub fn time(s: f64) -> String {
 }
 
 /// A part of a whole.
-pub fn share(part: f64, whole: f64) -> String {
+pub(super) fn share(part: f64, whole: f64) -> String {
     percent(if whole > 0.0 { part / whole } else { 0.0 })
 }
 

@@ -11,6 +11,7 @@ use crate::item::Command;
 
 /// A recording, summed up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// The version of igpu that recorded.
     pub igpu_version: Option<String>,
@@ -42,6 +43,7 @@ pub struct Summary {
 
 /// All GPUs together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Total {
     /// The energy of the GPUs whose energy is known, in joules; `None` where it is of none.
     pub energy_j: Option<f64>,
@@ -62,6 +64,7 @@ pub struct Total {
 
 /// A GPU, summed up. What was not recorded, or the GPU does not give, is `None`, never 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct GpuSummary {
     /// As NVML counts.
     pub index: u32,
@@ -109,6 +112,7 @@ pub struct GpuSummary {
 
 /// Energy used.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Energy {
     /// In joules.
     pub energy_j: f64,
@@ -126,6 +130,7 @@ pub struct Energy {
 /// How energy is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EnergySource {
     /// By the GPU's own counter: `hw.energy`, last less first.
     Counter,
@@ -139,6 +144,7 @@ pub enum EnergySource {
 
 /// How a ratio was spread over time. Quantiles are right to 0.001.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Spread {
     /// On average over the time.
     pub mean: f64,
@@ -158,6 +164,7 @@ pub struct Spread {
 
 /// For how long what held the clocks down. Causes can be at work at once, so that their times do not add up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Throttling {
     /// How it is known.
     pub source: ThrottlingSource,
@@ -173,6 +180,7 @@ pub struct Throttling {
 /// How throttling is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ThrottlingSource {
     /// By the driver's counters, `gpu.throttled.*`: exact.
     Counters,
@@ -182,6 +190,7 @@ pub enum ThrottlingSource {
 
 /// What happened to a GPU and to its sampling: how many times, and how much.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Events {
     /// Times that it was lost.
     pub lost: u64,

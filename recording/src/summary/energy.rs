@@ -24,7 +24,7 @@ pub(super) struct Counter {
 
 impl Counter {
     /// It showed so many joules.
-    pub fn saw(&mut self, at: u64, joules: f64) {
+    pub(super) fn saw(&mut self, at: u64, joules: f64) {
         if self.first.is_none() {
             self.first = Some((at, joules));
             (self.last, self.base) = ((at, joules), at);
@@ -51,21 +51,21 @@ impl Counter {
     }
 
     /// The energy until `at`, which may be some time ago, and the time that it was used in.
-    pub fn until(&self, at: u64) -> TimeWeightedSum {
+    pub(super) fn until(&self, at: u64) -> TimeWeightedSum {
         self.track.until(at)
     }
 
     /// The GPU does not answer from here on.
-    pub fn interrupt(&mut self) {
+    pub(super) fn interrupt(&mut self) {
         self.is_interrupted = true;
     }
 
-    pub fn source(&self) -> EnergySource {
+    pub(super) fn source(&self) -> EnergySource {
         if self.is_integrated { EnergySource::Integrated } else { EnergySource::Counter }
     }
 
     /// Joules from the first value to the last; `None` when there are not two.
-    pub fn joules(&self) -> Option<f64> {
+    pub(super) fn joules(&self) -> Option<f64> {
         let (_, first) = self.first.filter(|_| self.steps > 0)?;
         Some(self.last.1 - first)
     }
@@ -74,7 +74,7 @@ impl Counter {
     ///
     /// The first reading falls somewhere within a refresh, and so does the one at the end: on average the energy is that
     /// of the time between them. Up to the last change it would be too much: that comes right after a refresh.
-    pub fn mean(&self, end: Option<u64>) -> Option<(f64, f64)> {
+    pub(super) fn mean(&self, end: Option<u64>) -> Option<(f64, f64)> {
         let (start, _) = self.first?;
         // Integrated energy has no refresh of its own: it is right to the reading that it is of.
         let end = end.filter(|_| !self.is_integrated && !self.is_interrupted);

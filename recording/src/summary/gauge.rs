@@ -14,14 +14,14 @@ pub(super) struct Gauge {
 
 impl Gauge {
     /// From `at` on it is `value`. Gives how long it was what it was before.
-    pub fn set(&mut self, at: u64, value: f64) -> Option<Span> {
+    pub(super) fn set(&mut self, at: u64, value: f64) -> Option<Span> {
         self.max = Some(self.max.map_or(value, |max| max.max(value)));
         let span = self.signal.set(at, value);
         self.add(at, span)
     }
 
     /// From `at` on nobody knows it.
-    pub fn stop(&mut self, at: u64) -> Option<Span> {
+    pub(super) fn stop(&mut self, at: u64) -> Option<Span> {
         let span = self.signal.stop(at);
         self.add(at, span)
     }
@@ -33,7 +33,7 @@ impl Gauge {
     }
 
     /// What it summed up to until `at`, which may be some time ago.
-    pub fn until(&self, at: u64) -> TimeWeightedSum {
+    pub(super) fn until(&self, at: u64) -> TimeWeightedSum {
         let mut all = self.all;
         match self.signal.clone().flush(at) {
             Some(span) if at >= span.from => all.add(span),
@@ -59,7 +59,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    pub fn add(&mut self, span: Span) {
+    pub(super) fn add(&mut self, span: Span) {
         // A cast saturates: what is below 0 counts as 0.
         let bin = ((span.value * 1000.0).round() as usize).min(BINS - 1);
         self.ns[bin] += span.ns();
@@ -77,7 +77,7 @@ impl Histogram {
         Some(bin as f64 / 1000.0)
     }
 
-    pub fn spread(&self, gauge: &Gauge) -> Option<Spread> {
+    pub(super) fn spread(&self, gauge: &Gauge) -> Option<Spread> {
         Some(Spread {
             mean: gauge.all.mean()?,
             p5: self.quantile(0.05)?,

@@ -50,7 +50,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub fn see_value(&mut self, item: &Item, series: Series, value: f64) {
+    pub(super) fn see_value(&mut self, item: &Item, series: Series, value: f64) {
         let at = item.at;
         self.settle(at);
         // What is a percentage in the catalogue is one in a recording too, where OpenTelemetry has no name for it.
@@ -90,7 +90,7 @@ impl Tally {
         }
     }
 
-    pub fn see_event(&mut self, item: &Item, name: &str) {
+    pub(super) fn see_event(&mut self, item: &Item, name: &str) {
         let at = item.at;
         let events = &mut self.events;
         match name {
@@ -173,7 +173,7 @@ impl Tally {
 
     /// The summary of a recording that ends at `end`. `complete`: whether in order, with a last reading; `processes`:
     /// whether they were recorded; `command`: whether there was one.
-    pub fn summary(&self, end: u64, complete: bool, processes: bool, command: bool) -> GpuSummary {
+    pub(super) fn summary(&self, end: u64, complete: bool, processes: bool, command: bool) -> GpuSummary {
         let mut tally = self.clone();
         tally.stop(end);
         tally.processes.finish(end);

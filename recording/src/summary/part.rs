@@ -77,7 +77,7 @@ impl Memory {
 
 impl Part {
     /// From `at` on it is otherwise. What comes too late counts from where all is summed up to.
-    pub fn change(&mut self, at: u64, change: Change) {
+    pub(super) fn change(&mut self, at: u64, change: Change) {
         let at = at.max(self.until);
         // Who was in a reading held what it held while that was made.
         let at = if matches!(change, Change::Freed(_)) { at.saturating_add(2 * SETTLED) } else { at };
@@ -86,12 +86,12 @@ impl Part {
     }
 
     /// Whether it is time to sum up what nothing new can come of. `now`: the latest item's time.
-    pub fn is_due(&self, now: u64) -> bool {
+    pub(super) fn is_due(&self, now: u64) -> bool {
         now > self.until.saturating_add(2 * LATE) || self.waiting.len() > MOST
     }
 
     /// Sums up what nothing new can come of.
-    pub fn settle(&mut self, now: u64, sums: impl Fn(u64) -> Sums) {
+    pub(super) fn settle(&mut self, now: u64, sums: impl Fn(u64) -> Sums) {
         while self.waiting.len() > MOST {
             self.apply_first(&sums);
         }
@@ -99,7 +99,7 @@ impl Part {
     }
 
     /// The recording ends: sums up all.
-    pub fn finish(&mut self, end: u64, sums: impl Fn(u64) -> Sums) {
+    pub(super) fn finish(&mut self, end: u64, sums: impl Fn(u64) -> Sums) {
         self.settle_until(end, sums);
         self.memory.stood(end);
         // Its processes were there in the last reading only.
@@ -149,12 +149,12 @@ impl Part {
     }
 
     /// The sums over the time in which only the command's processes were on the GPU.
-    pub fn alone(&self) -> &Sums {
+    pub(super) fn alone(&self) -> &Sums {
         &self.alone
     }
 
     /// The command's part but for what the GPU did, once the recording ended.
-    pub fn summary(&self) -> CommandSummary {
+    pub(super) fn summary(&self) -> CommandSummary {
         let not_told = match () {
             // It may have been among those that were cut off.
             () if self.is_cut => Some(NotTold::ListCut),

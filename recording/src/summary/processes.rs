@@ -68,7 +68,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// A process was seen; `None` of one that nothing was told of.
-    pub fn start(&mut self, at: u64, pid: u32, process: Option<Process>) {
+    pub(super) fn start(&mut self, at: u64, pid: u32, process: Option<Process>) {
         let told = process.is_some();
         let process = process.unwrap_or_default();
         match self.present.get_mut(&pid) {
@@ -107,7 +107,7 @@ impl Processes {
     }
 
     /// A process is there no longer.
-    pub fn end(&mut self, at: u64, pid: u32) {
+    pub(super) fn end(&mut self, at: u64, pid: u32) {
         let Some(present) = self.present.remove(&pid) else { return };
         self.part.change(at, present.change(-1));
         if let Some(bytes) = present.memory.filter(|_| present.is_own()) {
@@ -121,7 +121,7 @@ impl Processes {
     }
 
     /// A process holds so many bytes. The driver's lists tell it, so that it is there, whether its start was told or not.
-    pub fn memory(&mut self, at: u64, pid: u32, bytes: u64) {
+    pub(super) fn memory(&mut self, at: u64, pid: u32, bytes: u64) {
         if self.is_silent || !self.present.contains_key(&pid) {
             self.start(at, pid, None);
         }
@@ -141,7 +141,7 @@ impl Processes {
     }
 
     /// A process uses this part of the SMs. What comes late, of one that is gone, is left out.
-    pub fn sm(&mut self, at: u64, pid: u32, ratio: f64) {
+    pub(super) fn sm(&mut self, at: u64, pid: u32, ratio: f64) {
         if let Some(present) = self.present.get_mut(&pid)
             && let Some(span) = present.sm.set(at, ratio)
         {
@@ -150,12 +150,12 @@ impl Processes {
     }
 
     /// The list of processes was cut.
-    pub fn cut(&mut self, at: u64) {
+    pub(super) fn cut(&mut self, at: u64) {
         self.part.change(at, Change::Cut);
     }
 
     /// The GPU does not answer, or answers again.
-    pub fn silent(&mut self, at: u64, is_silent: bool) {
+    pub(super) fn silent(&mut self, at: u64, is_silent: bool) {
         self.is_silent = is_silent;
         self.part.change(at, Change::Silent(is_silent));
         if is_silent {
@@ -166,7 +166,7 @@ impl Processes {
     }
 
     /// The recording ends: those that are still there were there until then.
-    pub fn finish(&mut self, at: u64) {
+    pub(super) fn finish(&mut self, at: u64) {
         let gone = self.present.drain().map(|(pid, present)| (present.number, present.summary(pid, at)));
         self.gone.extend(gone);
         self.gone.sort_by_key(|(number, _)| *number);
@@ -175,11 +175,11 @@ impl Processes {
     }
 
     /// All that were seen, once the recording ended.
-    pub fn summaries(&self) -> Vec<ProcessSummary> {
+    pub(super) fn summaries(&self) -> Vec<ProcessSummary> {
         self.gone.iter().map(|(_, process)| process.clone()).collect()
     }
 
-    pub fn has_any(&self) -> bool {
+    pub(super) fn has_any(&self) -> bool {
         self.seen > 0
     }
 }

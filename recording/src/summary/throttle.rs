@@ -46,7 +46,7 @@ pub(super) struct Throttle {
 
 impl Throttle {
     /// A value of one of the series that tell of throttling.
-    pub fn saw(&mut self, at: u64, metric: Metric, value: f64) {
+    pub(super) fn saw(&mut self, at: u64, metric: Metric, value: f64) {
         if metric == Metric::CLOCKS_EVENT_REASONS {
             let span = self.reasons.set(at, value);
             self.add(span);
@@ -59,7 +59,7 @@ impl Throttle {
     }
 
     /// From `at` on the reasons are not known.
-    pub fn stop(&mut self, at: u64) {
+    pub(super) fn stop(&mut self, at: u64) {
         let span = self.reasons.stop(at);
         self.add(span);
     }
@@ -78,7 +78,7 @@ impl Throttle {
         self.any += if any { ns } else { 0 };
     }
 
-    pub fn throttling(&self) -> Option<Throttling> {
+    pub(super) fn throttling(&self) -> Option<Throttling> {
         let counted = |(metric, counter): (Metric, &Option<Grown>)| Some((cause(metric), counter.as_ref()?.by / 1e9));
         let mut causes_s: BTreeMap<_, _> = THROTTLED.into_iter().zip(&self.counters).filter_map(counted).collect();
         // That there was too little work is no throttling that matters.

@@ -17,7 +17,7 @@ pub(super) struct Track {
 
 impl Track {
     /// At `at` it was so much; between two points it grows evenly.
-    pub fn mark(&mut self, at: u64, sum: TimeWeightedSum) {
+    pub(super) fn mark(&mut self, at: u64, sum: TimeWeightedSum) {
         let count = self.points.len();
         let Some((latest, _)) = self.points.back().copied() else { return self.points.push_back((at, sum)) };
         let at = at.max(latest);
@@ -34,7 +34,7 @@ impl Track {
     }
 
     /// How much it was at `at`: before all points as much as at the first, after all as at the last.
-    pub fn until(&self, at: u64) -> TimeWeightedSum {
+    pub(super) fn until(&self, at: u64) -> TimeWeightedSum {
         let later = self.points.partition_point(|(point, _)| *point <= at);
         let next = self.points.get(later).copied();
         let Some((start, sum)) = later.checked_sub(1).map(|before| self.points[before]) else {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A process that was seen on a GPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ProcessSummary {
     /// Its pid; two processes can have had the same.
     pub pid: u32,
@@ -24,6 +25,7 @@ pub struct ProcessSummary {
 
 /// The command's part in a GPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CommandSummary {
     /// For how many seconds it had processes on the GPU.
     pub present_s: f64,
@@ -37,6 +39,7 @@ pub struct CommandSummary {
 
 /// What a GPU did while only the command's processes were on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Alone {
     /// For how many seconds that was so.
     pub duration_s: f64,
@@ -53,6 +56,7 @@ pub struct Alone {
 /// Why the command's part cannot be told from others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum NotTold {
     /// It had no process on the GPU.
     NoProcess,
