@@ -1,6 +1,5 @@
 //! The bill of what a sampler read of the simulated driver, against the truth that the simulator knows.
 
-#[allow(dead_code, reason = "it is for more tests than these")]
 #[path = "../../tests/common/stage.rs"]
 mod stage;
 
