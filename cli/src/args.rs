@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{options::Options, plot::PlotArgs, probe::ProbeArgs, record::RecordArgs, report::ReportArgs};
+#[cfg(feature = "plot")]
+use crate::plot::PlotArgs;
+use crate::{options::Options, probe::ProbeArgs, record::RecordArgs, report::ReportArgs};
 
 /// What follows the options in the help: examples, the environment, and the exit status.
 pub(crate) fn after_help() -> String {
@@ -70,6 +72,7 @@ pub(crate) enum Command {
     /// Print the summary of a recording, or compare two
     Report(ReportArgs),
     /// Draw a recording: power, utilisation, memory and temperature over time
+    #[cfg(feature = "plot")]
     Plot(PlotArgs),
     /// The versions of driver, NVML and CUDA
     Driver,

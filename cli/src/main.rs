@@ -9,6 +9,7 @@ mod manual;
 mod notifier;
 mod options;
 mod output;
+#[cfg(feature = "plot")]
 mod plot;
 mod probe;
 mod ps;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     };
     let report = match command {
         Some(Command::Report(args)) => report::report(&cli.options, &args),
+        #[cfg(feature = "plot")]
         Some(Command::Plot(args)) => plot::report(&args),
         Some(Command::Completions { shell }) => Ok(completions(shell)),
         Some(Command::Man) => manual::page(),

@@ -3,6 +3,7 @@
 mod failures;
 mod manners;
 mod output;
+#[cfg(feature = "plot")]
 mod plot;
 mod probe;
 mod report;
