@@ -3,7 +3,7 @@
 use igpu::{Error, Nvml};
 use serde::Serialize;
 
-use crate::{fail::Fail, options::Options, output::Report};
+use crate::{fail::Fail, options::Options, output::Report, table::or_na};
 
 #[derive(Serialize)]
 struct Driver {
@@ -29,12 +29,11 @@ pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
 
 impl Driver {
     fn text(&self) -> String {
-        let shown = |text: &Option<String>| igpu::Escaped(text.as_deref().unwrap_or("N/A")).to_string();
         format!(
             "DRIVER VERSION : {}\nNVML VERSION   : {}\nCUDA VERSION   : {}\nLIBRARY        : {}\n",
-            shown(&self.driver_version),
-            shown(&self.nvml_version),
-            shown(&self.cuda_version),
+            or_na(self.driver_version.as_deref()),
+            or_na(self.nvml_version.as_deref()),
+            or_na(self.cuda_version.as_deref()),
             igpu::Escaped(&self.library)
         )
     }

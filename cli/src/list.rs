@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use igpu::{Escaped, Nvml, Text};
+use igpu::{Nvml, Text};
 use serde::Serialize;
 
-use crate::{fail::Fail, options::Options, output::Report, select};
+use crate::{fail::Fail, options::Options, output::Report, select, table::or_na};
 
 #[derive(Serialize)]
 struct Line {
@@ -43,8 +43,7 @@ pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
 impl Line {
     fn text(&self) -> String {
         let mut line = String::new();
-        let shown = |text: &Option<Text>| Escaped(text.as_deref().unwrap_or("N/A")).to_string();
-        let _ = writeln!(line, "{:<2} {:<40} {}", self.index, shown(&self.uuid), shown(&self.name));
+        let _ = writeln!(line, "{:<2} {:<40} {}", self.index, or_na(self.uuid.as_deref()), or_na(self.name.as_deref()));
         line
     }
 }

@@ -18,6 +18,7 @@ mod report;
 mod select;
 mod show;
 mod table;
+mod units;
 mod watchdog;
 
 use std::process::ExitCode;

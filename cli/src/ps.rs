@@ -1,9 +1,15 @@
 //! `igpu ps`: the processes on all GPUs in one table.
 
-use igpu::{Escaped, GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::local_time_text};
+use igpu::{GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::local_time_text};
 use serde::Serialize;
 
-use crate::{fail::Fail, options::Options, output::Report, select, table::with_head};
+use crate::{
+    fail::Fail,
+    options::Options,
+    output::Report,
+    select,
+    table::{NOT_AVAILABLE, or_na, with_head},
+};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -40,18 +46,17 @@ fn refused(gpu: &GpuInfo) -> Option<String> {
 impl Row<'_> {
     fn cells(&self) -> Vec<String> {
         let process = self.process;
-        let text = |text: Option<&str>| Escaped(text.unwrap_or("N/A")).to_string();
         let created = process.create_time.and_then(local_time_text);
         vec![
             self.place(),
             process.pid.to_string(),
             process.kind.to_string(),
-            text(process.name.as_deref()),
-            text(process.user.as_deref()),
-            process.parent_pid.map_or("N/A".to_owned(), |pid| pid.to_string()),
-            text(process.parent_name.as_deref()),
-            text(created.as_deref()),
-            process.gpu_memory.map_or("N/A".to_owned(), |mib| format!("{mib} MiB")),
+            or_na(process.name.as_deref()),
+            or_na(process.user.as_deref()),
+            process.parent_pid.map_or(NOT_AVAILABLE.to_owned(), |pid| pid.to_string()),
+            or_na(process.parent_name.as_deref()),
+            or_na(created.as_deref()),
+            process.gpu_memory.map_or(NOT_AVAILABLE.to_owned(), |mib| format!("{mib} MiB")),
         ]
     }
 

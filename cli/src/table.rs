@@ -27,6 +27,14 @@ pub(crate) fn cells(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
+/// What stands for a text that is not known.
+pub(crate) const NOT_AVAILABLE: &str = "N/A";
+
+/// Returns a text from elsewhere, escaped, or [`NOT_AVAILABLE`].
+pub(crate) fn or_na(text: Option<&str>) -> String {
+    Escaped(text.unwrap_or(NOT_AVAILABLE)).to_string()
+}
+
 /// Returns a text from elsewhere, escaped and truncated to this many characters.
 pub(crate) fn short(text: &str, longest: usize) -> String {
     let text = Escaped(text).to_string();

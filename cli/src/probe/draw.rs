@@ -1,12 +1,15 @@
 //! The report as tables of text.
 
 use igpu::{
-    Error, Escaped,
+    Error,
     probe::{Averaging, Because, Behaviour, CallReport, GpuPlan, GpuReport, RingReport, SensorReport},
 };
 use serde::Serialize;
 
-use crate::table::with_head;
+use crate::{
+    table::{or_na, with_head},
+    units::{duration, or_unknown},
+};
 
 /// What `--json` shows.
 #[derive(Serialize)]
@@ -21,7 +24,7 @@ pub(super) fn text(document: &Document<'_>, most_calls: u32) -> String {
     let report = document.report;
     let mut text = format!(
         "Driver {}, probed for {:.1} s. Times are of at most {} calls of each, under whatever load there was.\n",
-        Escaped(document.driver_version.as_deref().unwrap_or("N/A")),
+        or_na(document.driver_version.as_deref()),
         report.duration_s,
         most_calls
     );
@@ -32,13 +35,12 @@ pub(super) fn text(document: &Document<'_>, most_calls: u32) -> String {
 }
 
 fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
-    let shown = |text: &Option<String>| Escaped(text.as_deref().unwrap_or("N/A")).to_string();
     let busy = gpu.utilization.map_or(String::new(), |percent| format!(", {percent:.0} % busy"));
     format!(
         "\nGPU {}: {} ({}){busy}\n\n{}\n{}\n{}\n{}",
         gpu.index,
-        shown(&gpu.name),
-        shown(&gpu.uuid),
+        or_na(gpu.name.as_deref()),
+        or_na(gpu.uuid.as_deref()),
         with_head(&["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"], gpu.calls.iter().map(call)),
         with_head(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
         with_head(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
@@ -48,7 +50,7 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
 
 fn call(call: &CallReport) -> Vec<String> {
     let supported = if call.supported { "yes".to_owned() } else { unsupported(call.reason.as_ref()) };
-    let time = |ns: Option<u64>| ns.map_or("-".to_owned(), duration);
+    let time = |ns: Option<u64>| or_unknown(ns, duration);
     vec![
         call.name.to_owned(),
         supported,
@@ -117,52 +119,16 @@ fn planned(plan: &GpuPlan, budget: f64) -> String {
     )
 }
 
-/// Three digits and a unit.
-fn duration(ns: u64) -> String {
-    let number = ns as f64;
-    match ns {
-        0..1_000 => format!("{ns} ns"),
-        1_000..100_000 => format!("{:.1} µs", number / 1e3),
-        100_000..1_000_000 => format!("{:.0} µs", number / 1e3),
-        1_000_000..100_000_000 => format!("{} ms", trimmed(number / 1e6)),
-        100_000_000..1_000_000_000 => format!("{:.0} ms", number / 1e6),
-        _ => format!("{} s", trimmed(number / 1e9)),
-    }
-}
-
-/// One digit behind the point, unless it is 0.
-fn trimmed(number: f64) -> String {
-    let text = format!("{number:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use igpu::{Error, ReturnCode};
 
-    use super::{duration, unsupported};
+    use super::unsupported;
 
     #[test]
     fn a_refusal_is_a_word_and_a_code_without_a_name_its_number() {
         let refused = |code| unsupported(Some(&Error::Nvml { call: "nvmlDeviceGetFanSpeed", code }));
         assert_eq!(refused(ReturnCode::NOT_SUPPORTED), "NOT_SUPPORTED");
         assert_eq!(refused(ReturnCode(998)), "code 998");
-    }
-
-    #[test]
-    fn durations_have_a_unit_that_suits_them() {
-        for (ns, text) in [
-            (0, "0 ns"),
-            (999, "999 ns"),
-            (2_540, "2.5 µs"),
-            (137_400, "137 µs"),
-            (4_491_000, "4.5 ms"),
-            (50_000_000, "50 ms"),
-            (500_000_000, "500 ms"),
-            (2_400_000_000, "2.4 s"),
-            (60_000_000_000, "60 s"),
-        ] {
-            assert_eq!(duration(ns), text);
-        }
     }
 }

@@ -3,11 +3,11 @@
 use igpu_recording::{GpuSummary, Summary, Throttling};
 use serde::Serialize;
 
-use super::{
-    row::Row,
-    units::{energy, gib, percent, points, time, watts},
+use super::row::Row;
+use crate::{
+    table::{cells, short, table},
+    units::{energy, gib, percent, points, seconds, time, watts},
 };
-use crate::table::{cells, short, table};
 
 /// Two recordings, side by side.
 #[derive(Serialize)]
@@ -129,9 +129,9 @@ fn throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Row> {
     causes.sort_unstable();
     causes.dedup();
     let row = |cause: &str| {
-        let seconds = sides.map(|side| side.and_then(|side| side.causes_s.get(cause).copied()));
+        let both = sides.map(|side| side.and_then(|side| side.causes_s.get(cause).copied()));
         let label = format!("throttled, {}", cause.replace('_', " "));
-        Row::new(&format!("throttling.causes_s.{cause}"), &label, super::units::seconds, seconds)
+        Row::new(&format!("throttling.causes_s.{cause}"), &label, seconds, both)
     };
     let rows = causes.into_iter().map(row);
     rows.filter(|row| [row.a, row.b].into_iter().flatten().any(|seconds| seconds > 0.0)).collect()

@@ -5,7 +5,6 @@ mod notes;
 mod people;
 mod row;
 mod text;
-mod units;
 
 use std::{
     fs,

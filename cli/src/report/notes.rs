@@ -2,7 +2,7 @@
 
 use igpu_recording::{CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, Summary};
 
-use super::units::{seconds, share, time};
+use crate::units::{seconds, share, time};
 
 /// What there is to know of how it was recorded.
 pub(super) fn notes(summary: &Summary) -> String {

@@ -2,8 +2,10 @@
 
 use igpu_recording::{GpuSummary, NotTold, Summary};
 
-use super::units::{energy, gib, or_unknown, percent, time, watt_hours, watts};
-use crate::table::{short, with_head};
+use crate::{
+    table::{NOT_AVAILABLE, short, with_head},
+    units::{energy, gib, or_unknown, percent, time, watt_hours, watts},
+};
 
 /// So many processes are shown, those with the most memory first; JSON has all.
 const PROCESSES: usize = 20;
@@ -31,8 +33,8 @@ pub(super) fn processes(summary: &Summary) -> String {
         vec![
             gpu.to_string(),
             process.pid.to_string(),
-            process.name.as_deref().map_or("N/A".to_owned(), |name| short(name, 24)),
-            process.user.as_deref().map_or("N/A".to_owned(), |user| short(user, 12)),
+            process.name.as_deref().map_or(NOT_AVAILABLE.to_owned(), |name| short(name, 24)),
+            process.user.as_deref().map_or(NOT_AVAILABLE.to_owned(), |user| short(user, 12)),
             process.of_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
             time(process.duration_s),
             or_unknown(process.memory_peak_bytes, gib),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::units::or_unknown;
+use crate::units::or_unknown;
 
 /// One value of both.
 #[derive(Serialize)]
@@ -55,7 +55,8 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::units::energy, *};
+    use super::*;
+    use crate::units::energy;
 
     #[test]
     fn a_difference_is_b_less_a() {

@@ -6,9 +6,11 @@ use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
 use super::{
     notes::notes,
     people::{command, processes},
+};
+use crate::{
+    table::{NOT_AVAILABLE, cells, short, table, with_head},
     units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
 };
-use crate::table::{cells, short, table, with_head};
 
 /// So much of a text that may be long.
 const LONGEST: usize = 28;
@@ -35,7 +37,7 @@ pub(crate) fn text(summary: &Summary) -> String {
 }
 
 fn shown(text: Option<&str>) -> String {
-    text.map_or("N/A".to_owned(), |text| short(text, LONGEST))
+    text.map_or(NOT_AVAILABLE.to_owned(), |text| short(text, LONGEST))
 }
 
 /// What was run, and what was recorded where.
@@ -91,7 +93,7 @@ fn which(some: usize, all: usize) -> String {
 fn names(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
         let limit = gpu.power_limit_w.map_or(String::new(), |limit| format!("up to {}", watts(limit)));
-        let uuid = gpu.uuid.as_deref().map_or("N/A".to_owned(), |uuid| short(uuid, 44));
+        let uuid = gpu.uuid.as_deref().map_or(NOT_AVAILABLE.to_owned(), |uuid| short(uuid, 44));
         vec![gpu.index.to_string(), shown(gpu.name.as_deref()), uuid, limit]
     };
     if gpus.is_empty() {

@@ -42,8 +42,7 @@ pub(super) fn watts(watts: f64) -> String {
 
 /// Of a ratio.
 pub(super) fn percent(ratio: f64) -> String {
-    let text = format!("{:.1}", 100.0 * ratio);
-    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+    format!("{} %", trimmed(100.0 * ratio))
 }
 
 /// How far two ratios are apart.
@@ -73,6 +72,25 @@ pub(super) fn time(s: f64) -> String {
 /// A part of a whole.
 pub(super) fn share(part: f64, whole: f64) -> String {
     percent(if whole > 0.0 { part / whole } else { 0.0 })
+}
+
+/// Nanoseconds in three digits with a unit.
+pub(crate) fn duration(ns: u64) -> String {
+    let number = ns as f64;
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..100_000 => format!("{:.1} µs", number / 1e3),
+        100_000..1_000_000 => format!("{:.0} µs", number / 1e3),
+        1_000_000..100_000_000 => format!("{} ms", trimmed(number / 1e6)),
+        100_000_000..1_000_000_000 => format!("{:.0} ms", number / 1e6),
+        _ => format!("{} s", trimmed(number / 1e9)),
+    }
+}
+
+/// One digit behind the point, unless it is 0.
+fn trimmed(number: f64) -> String {
+    let text = format!("{number:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -106,5 +124,22 @@ mod tests {
         let told = [0.0, 0.004, 3.25, 59.4, 59.96, 61.0, 3599.9, 90_000.0].map(time);
         let wanted = ["0.0 s", "4.0 ms", "3.2 s", "59.4 s", "1 min 0 s", "1 min 1 s", "1 h 0 min", "25 h 0 min"];
         assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn durations_have_a_unit_that_suits_them() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (2_540, "2.5 µs"),
+            (137_400, "137 µs"),
+            (4_491_000, "4.5 ms"),
+            (50_000_000, "50 ms"),
+            (500_000_000, "500 ms"),
+            (2_400_000_000, "2.4 s"),
+            (60_000_000_000, "60 s"),
+        ] {
+            assert_eq!(duration(ns), text);
+        }
     }
 }
