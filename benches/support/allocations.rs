@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 /// The system's allocator, counting each thread's allocations.
-pub struct Counting;
+pub(crate) struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How often this thread allocated while `work` ran.
-pub fn during(work: impl FnOnce()) -> u64 {
+pub(crate) fn during(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before

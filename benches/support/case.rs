@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::hint::black_box;
 
 /// What the clients do in one case, and who they are.
-pub struct Case {
+pub(crate) struct Case {
     pub name: &'static str,
     pub ours: Timed,
     pub raw: Timed,
@@ -15,19 +15,19 @@ pub struct Case {
 
 impl Case {
     /// A case of igpu and the bare call.
-    pub fn new(name: &'static str, ours: Timed, raw: Timed) -> Self {
+    pub(crate) fn new(name: &'static str, ours: Timed, raw: Timed) -> Self {
         Self { name, ours, raw, wrapper: None, reads: 1 }
     }
 
     /// With `nvml-wrapper`, where it makes the same call of the driver.
     #[must_use]
-    pub fn wrapper(self, wrapper: Timed) -> Self {
+    pub(crate) fn wrapper(self, wrapper: Timed) -> Self {
         Self { wrapper: Some(wrapper), ..self }
     }
 
     /// A case that reads so many metrics at once.
     #[must_use]
-    pub fn reads(self, metrics: usize) -> Self {
+    pub(crate) fn reads(self, metrics: usize) -> Self {
         Self { reads: metrics as u64, ..self }
     }
 
@@ -35,7 +35,7 @@ impl Case {
     ///
     /// # Panics
     /// They do not.
-    pub fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         let raw = self.raw.value();
         assert_eq!(self.ours.value(), raw, "{}: igpu", self.name);
         if let Some(wrapper) = &mut self.wrapper {
@@ -44,14 +44,14 @@ impl Case {
     }
 
     /// The clients that take part, by name; the bare call is always the second.
-    pub fn clients(&mut self) -> Vec<(&'static str, &mut Timed)> {
+    pub(crate) fn clients(&mut self) -> Vec<(&'static str, &mut Timed)> {
         let wrapper = self.wrapper.as_mut().map(|wrapper| ("nvml-wrapper", wrapper));
         [("igpu", &mut self.ours), ("raw", &mut self.raw)].into_iter().chain(wrapper).collect()
     }
 }
 
 /// One client's way to the answer, behind one indirect call for a whole block of calls.
-pub struct Timed(Box<dyn Block>);
+pub(crate) struct Timed(Box<dyn Block>);
 
 trait Block {
     fn run(&mut self, calls: u64, last: Option<&mut String>);
@@ -81,12 +81,12 @@ impl<T, F: FnMut() -> T, S: Fn(T) -> String> Block for Call<F, S> {
 
 impl Timed {
     /// So many calls in a row.
-    pub fn run(&mut self, calls: u64) {
+    pub(crate) fn run(&mut self, calls: u64) {
         self.0.run(calls, None);
     }
 
     /// The answer of one call, to compare.
-    pub fn value(&mut self) -> String {
+    pub(crate) fn value(&mut self) -> String {
         let mut value = String::new();
         self.0.run(1, Some(&mut value));
         value
@@ -94,11 +94,11 @@ impl Timed {
 }
 
 /// A client whose answer compares as it is.
-pub fn timed<T: Debug>(call: impl FnMut() -> T + 'static) -> Timed {
+pub(crate) fn timed<T: Debug>(call: impl FnMut() -> T + 'static) -> Timed {
     timed_as(call, |value| format!("{value:?}"))
 }
 
 /// A client whose answer is made comparable, which is not timed.
-pub fn timed_as<T>(call: impl FnMut() -> T + 'static, show: impl Fn(T) -> String + 'static) -> Timed {
+pub(crate) fn timed_as<T>(call: impl FnMut() -> T + 'static, show: impl Fn(T) -> String + 'static) -> Timed {
     Timed(Box::new(Call { call, show }))
 }

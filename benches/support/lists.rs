@@ -15,7 +15,7 @@ const SIZES: [(u32, usize, &str, &str); 3] = [
 ];
 
 /// Lists of 1, 16 and 256 processes, each with and without a look at the pid and the memory of every entry.
-pub fn cases(clients: &Clients) -> Vec<Case> {
+pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let cases = SIZES
         .into_iter()
         .flat_map(|(gpu, size, name, unread)| [read(clients, gpu, size, name), fill(clients, gpu, size, unread)]);

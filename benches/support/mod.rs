@@ -1,14 +1,14 @@
 //! What the benches share: the simulated driver with its three clients, and the cases that they are compared in.
 
-pub mod case;
-pub mod lists;
-pub mod owners;
-pub mod sampler;
-pub mod scalars;
-pub mod several;
-pub mod slow;
-pub mod texts;
-pub mod updates;
+pub(crate) mod case;
+pub(crate) mod lists;
+pub(crate) mod owners;
+pub(crate) mod sampler;
+pub(crate) mod scalars;
+pub(crate) mod several;
+pub(crate) mod slow;
+pub(crate) mod texts;
+pub(crate) mod updates;
 
 use case::Case;
 use igpu::{Device, Nvml};
@@ -69,7 +69,7 @@ memory = 300
 "#;
 
 /// One loaded library, and the three that call it. They live as long as the program, so that cases can keep them.
-pub struct Clients {
+pub(crate) struct Clients {
     pub driver: &'static SharedDriver,
     pub nvml: Nvml,
     /// The functions as `dlsym` gave them, from the library that the others loaded too.
@@ -83,7 +83,7 @@ impl Clients {
     /// # Panics
     /// The driver's library is not built.
     #[must_use]
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         Self::load_scenario(SCENARIO)
     }
 
@@ -97,19 +97,19 @@ impl Clients {
 
     /// A GPU as igpu has it.
     #[must_use]
-    pub fn gpu(&self, index: u32) -> Device {
+    pub(crate) fn gpu(&self, index: u32) -> Device {
         self.nvml.device(index).unwrap()
     }
 
     /// A GPU as `nvml-wrapper` has it.
     #[must_use]
-    pub fn wrapped(&self, index: u32) -> nvml_wrapper::Device<'static> {
+    pub(crate) fn wrapped(&self, index: u32) -> nvml_wrapper::Device<'static> {
         self.wrapper.device_by_index(index).unwrap()
     }
 
     /// All cases, group by group.
     #[must_use]
-    pub fn cases(&self) -> Vec<(&'static str, Vec<Case>)> {
+    pub(crate) fn cases(&self) -> Vec<(&'static str, Vec<Case>)> {
         vec![
             ("scalars", scalars::cases(self)),
             ("texts", texts::cases(self)),
@@ -125,6 +125,6 @@ impl Clients {
 /// A raw call's answer. All three clients are asked for the value or a panic, so that none is spared the check.
 #[inline(always)]
 #[track_caller]
-pub fn done(code: nvml_sys::nvmlReturn_t) {
+pub(crate) fn done(code: nvml_sys::nvmlReturn_t) {
     assert!(code == nvml_sys::NVML_SUCCESS, "{}", code.0);
 }

@@ -17,7 +17,7 @@ const ROUND: u32 = 16;
 const GONE: u32 = 4_200_000;
 
 /// The owner of this process. The procfs crate stands where the bare call stands in the other cases.
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let pid = std::process::id();
     vec![
         Case::new("ProcReader::owner (raw: procfs)", ours(pid), theirs(pid)),

@@ -44,7 +44,7 @@ const RING: usize = 4096;
 const DRAINED: usize = 256;
 
 /// All cases of the sampler.
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let clients = Clients::load_scenario(&[SCENARIO, &GPU.repeat(GPUS)].concat());
     let [one, all] = [1, GPUS];
     vec![

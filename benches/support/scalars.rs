@@ -92,7 +92,7 @@ fn field(clients: &Clients, field: u32) -> Timed {
 }
 
 /// Every method that gives a number or a few.
-pub fn cases(clients: &Clients) -> Vec<Case> {
+pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let raw = &clients.raw;
     let mut cases = plain(clients);
     cases.extend(with_words(clients));

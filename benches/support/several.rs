@@ -20,7 +20,7 @@ const FIELDS: [FieldId; 6] = [
 const RING: usize = 120;
 
 /// Batches, rings and devices.
-pub fn cases(clients: &Clients) -> Vec<Case> {
+pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     vec![
         field_values(clients),
         samples(clients),

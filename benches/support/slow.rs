@@ -12,7 +12,7 @@ use nvml_sys::{self as sys, Functions};
 static QUICK: OnceLock<Functions> = OnceLock::new();
 
 /// Starts the scenario, and gives what makes its calls.
-pub fn load(scenario: &str) -> (Nvml, Functions) {
+pub(crate) fn load(scenario: &str) -> (Nvml, Functions) {
     nvml_sim::start(&nvml_sim::Scenario::from_toml(scenario).unwrap());
     // SAFETY: the simulator's functions have the signatures of nvml.h, and so have those here.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();

@@ -34,7 +34,7 @@ fn bare<const N: usize>(clients: &Clients, function: Option<FillText>) -> Timed 
 }
 
 /// Every method that gives a text.
-pub fn cases(clients: &Clients) -> Vec<Case> {
+pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let raw = &clients.raw;
     vec![
         Case::new("name", ours(clients, Device::name), bare::<96>(clients, raw.nvmlDeviceGetName))

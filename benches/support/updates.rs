@@ -9,7 +9,7 @@ use nvml_sys as sys;
 const MOST_CALLS: u64 = 16;
 
 /// Updates of a GPU without processes, of one with two, and of all groups but the processes.
-pub fn cases(clients: &Clients) -> Vec<Case> {
+pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let full = |name, index| Case::new(name, update(clients, index, GpuInfo::update), by_hand(clients, index, true));
     vec![
         Case::new("update but for processes", update(clients, 0, but_processes), by_hand(clients, 0, false)),
@@ -43,7 +43,7 @@ fn update(clients: &Clients, index: u32, update: fn(&mut GpuInfo) -> igpu::Resul
 ///
 /// # Panics
 /// It does not.
-pub fn check_calls(clients: &Clients) {
+pub(crate) fn check_calls(clients: &Clients) {
     for index in [0, 5] {
         let mut gpu = clients.nvml.get_device(index).unwrap();
         clients.driver.reset_counters();

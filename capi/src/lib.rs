@@ -17,6 +17,7 @@
 //! | `background`, `background_state`, `latest` | the sampler on its thread, how it does, and its latest values |
 
 #![allow(non_camel_case_types, reason = "the names are those of the header")]
+#![allow(unreachable_pub, reason = "what is public goes into the header")]
 
 // The header has what these declare, in this order.
 

@@ -5,10 +5,10 @@ use std::fmt;
 use igpu::Nvml;
 
 /// Any error, told by its sentence.
-pub struct Failure(String);
+pub(crate) struct Failure(String);
 
 /// What an example ends with.
-pub type Result<T = ()> = std::result::Result<T, Failure>;
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl<E: fmt::Display> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -25,12 +25,12 @@ impl fmt::Debug for Failure {
 
 /// The driver that was asked for, and for how many seconds to go on: `[--simulate[=SCENARIO]] [SECONDS]`.
 #[allow(dead_code, reason = "an example with arguments of its own takes these out first")]
-pub fn arguments(usual_seconds: f64) -> Result<(Nvml, f64)> {
+pub(crate) fn arguments(usual_seconds: f64) -> Result<(Nvml, f64)> {
     arguments_of(std::env::args().skip(1), usual_seconds)
 }
 
 /// As [`arguments`], from these.
-pub fn arguments_of(given: impl Iterator<Item = String>, usual_seconds: f64) -> Result<(Nvml, f64)> {
+pub(crate) fn arguments_of(given: impl Iterator<Item = String>, usual_seconds: f64) -> Result<(Nvml, f64)> {
     let (mut scenario, mut seconds) = (None, usual_seconds);
     for argument in given {
         match argument.strip_prefix("--simulate") {

@@ -11,7 +11,7 @@ use igpu::{
     sampler::{Event, Record},
 };
 
-pub struct Punctuality {
+pub(crate) struct Punctuality {
     metric: Metric,
     cadence: u64,
     /// When the first reading began, and how many intervals later the deadline of the tick before was.
@@ -26,7 +26,7 @@ pub struct Punctuality {
 }
 
 /// What came of it: nanoseconds.
-pub struct Lateness {
+pub(crate) struct Lateness {
     pub ticks: u64,
     pub p50: u64,
     pub p99: u64,
@@ -39,7 +39,7 @@ pub struct Lateness {
 
 impl Punctuality {
     /// Room is made for `time`, so that nothing is allocated meanwhile.
-    pub fn new(metric: Metric, cadence: Duration, time: Duration) -> Self {
+    pub(crate) fn new(metric: Metric, cadence: Duration, time: Duration) -> Self {
         let ticks = (time.as_secs_f64() / cadence.as_secs_f64() * 1.1) as usize + 16;
         let cadence = cadence.as_nanos() as u64;
         Self {
@@ -54,7 +54,7 @@ impl Punctuality {
         }
     }
 
-    pub fn saw(&mut self, record: &Record) {
+    pub(crate) fn saw(&mut self, record: &Record) {
         self.records += 1;
         if let Some(event) = record.event() {
             if [Event::RECORDS_LOST, Event::SAMPLES_LOST].contains(&event) {
@@ -78,7 +78,7 @@ impl Punctuality {
         self.last = deadline;
     }
 
-    pub fn lateness(mut self) -> Lateness {
+    pub(crate) fn lateness(mut self) -> Lateness {
         self.late.sort_unstable();
         let late = &self.late;
         let earliest = late.first().copied().unwrap_or(0);

@@ -1,5 +1,7 @@
 //! [`control`] over the C ABI, for whoever loaded the shared library. Times are nanoseconds.
 
+#![allow(unreachable_pub, reason = "what is public is exported to C")]
+
 use crate::symbol_hiding;
 use nvml_sim_core::control::{self, Quantity};
 use nvml_sim_core::{Scenario, ScenarioError};

@@ -8,7 +8,7 @@ const SECOND: f64 = 1e9;
 
 /// What a reading of the counter was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CounterStep {
+pub(super) enum CounterStep {
     /// The first: there is nothing to compare with.
     First,
     /// As many millijoules more; may be 0.
@@ -26,7 +26,7 @@ pub enum CounterStep {
 /// Drivers have answered zeros for a moment, and a counter begins anew when the driver is loaded again. The reading
 /// after tells one from the other, so that neither is taken for energy.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CounterEnergy {
+pub(super) struct CounterEnergy {
     /// The last reading believed.
     good: Option<Reading>,
     doubtful: Option<Reading>,
@@ -60,12 +60,12 @@ impl Reading {
 impl CounterEnergy {
     /// Nothing counted yet.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { good: None, doubtful: None, millijoules: 0, resets: 0, glitches: 0 }
     }
 
     /// The counter showed `millijoules` at `at` (ns).
-    pub fn saw(&mut self, at: u64, millijoules: u64) -> CounterStep {
+    pub(super) fn saw(&mut self, at: u64, millijoules: u64) -> CounterStep {
         let now = Reading { at, millijoules };
         let Some(good) = self.good else {
             self.good = Some(now);
@@ -99,21 +99,21 @@ impl CounterEnergy {
 
     /// Joules since the first reading. The nearest `f64` to the exact count, which it is for some hundred thousand years.
     #[must_use]
-    pub fn joules(&self) -> f64 {
+    pub(super) fn joules(&self) -> f64 {
         self.millijoules as f64 / 1e3
     }
 
     /// Times that the counter began anew.
     #[cfg(test)]
     #[must_use]
-    pub const fn resets(&self) -> u32 {
+    pub(super) const fn resets(&self) -> u32 {
         self.resets
     }
 
     /// Readings that were nonsense.
     #[cfg(test)]
     #[must_use]
-    pub const fn glitches(&self) -> u32 {
+    pub(super) const fn glitches(&self) -> u32 {
         self.glitches
     }
 }
@@ -131,7 +131,7 @@ impl CounterEnergy {
 ///
 /// Feed it either every poll ([`Self::polled`]) or the entries of a sample ring ([`Self::stamped`]), not both.
 #[derive(Clone, Copy, Debug)]
-pub struct IntegratedEnergy {
+pub(super) struct IntegratedEnergy {
     joules: f64,
     /// What `joules` is too much by: the low half of a compensated sum.
     excess: f64,
@@ -152,7 +152,7 @@ struct Power {
 impl IntegratedEnergy {
     /// Nothing integrated yet. Samples further apart than `longest_gap` (ns) are not bridged but counted as a gap.
     #[must_use]
-    pub const fn new(longest_gap: u64) -> Self {
+    pub(super) const fn new(longest_gap: u64) -> Self {
         Self { joules: 0.0, excess: 0.0, longest: longest_gap, last: None, gaps: 0, gap_time: 0 }
     }
 
@@ -163,7 +163,7 @@ impl IntegratedEnergy {
     /// so the errors are random by half their distance and do not add up.
     ///
     /// What is no power (NaN, infinite, negative) counts as no poll, as does one that is not later than the last.
-    pub fn polled(&mut self, at: u64, watts: f64, period: Option<u64>) {
+    pub(super) fn polled(&mut self, at: u64, watts: f64, period: Option<u64>) {
         let Some(last) = self.admit(at, watts) else {
             return;
         };
@@ -190,7 +190,7 @@ impl IntegratedEnergy {
     }
 
     /// An entry of a sample ring: the sensor refreshed at `at` (ns) and showed `watts`, the mean since the entry before.
-    pub fn stamped(&mut self, at: u64, watts: f64) {
+    pub(super) fn stamped(&mut self, at: u64, watts: f64) {
         let Some(last) = self.admit(at, watts) else {
             return;
         };
@@ -230,20 +230,20 @@ impl IntegratedEnergy {
 
     /// Joules from the first sample to the latest time that a value describes; none of them from within a gap.
     #[must_use]
-    pub const fn joules(&self) -> f64 {
+    pub(super) const fn joules(&self) -> f64 {
         self.joules
     }
 
     /// Times that samples were too far apart.
     #[cfg(test)]
     #[must_use]
-    pub const fn gaps(&self) -> u32 {
+    pub(super) const fn gaps(&self) -> u32 {
         self.gaps
     }
 
     /// How much time those gaps took, ns: time whose energy is not in the sum.
     #[must_use]
-    pub const fn gap_time(&self) -> u64 {
+    pub(super) const fn gap_time(&self) -> u64 {
         self.gap_time
     }
 }

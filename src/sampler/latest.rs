@@ -6,6 +6,8 @@
 //! so a reader caught in a write reads a mixture, which it throws away, but never undefined behaviour, and no `unsafe`
 //! is needed.
 
+#![allow(unreachable_pub, reason = "tests/loom compiles this file as a crate of its own")]
+
 #[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicU64, fence};
 

@@ -47,7 +47,7 @@ const RETURNED: u32 = 1 << 31;
 /// `None`, it is never guessed. The last is a signal that is finer than the polls (or noise of the measurement itself);
 /// the interval of the polls would say nothing of the sensor.
 #[derive(Clone, Copy, Debug)]
-pub struct Refresh {
+pub(crate) struct Refresh {
     /// Windows with a refresh in them, oldest first: their ends and lengths. In microseconds, the ends modulo 2^32:
     /// half the memory, and more than [`TOGETHER`] asks for. A length has a bit of its own: [`RETURNED`].
     ends: [u32; KEPT],
@@ -82,7 +82,7 @@ impl Default for Refresh {
 impl Refresh {
     /// Nothing known.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             ends: [0; KEPT],
             lengths: [0; KEPT],
@@ -104,7 +104,7 @@ impl Refresh {
     ///
     /// NaN is no value: never fresh, and as if the poll had not been. A poll that is no later than the last one teaches
     /// nothing of time.
-    pub fn saw(&mut self, at: u64, value: f64) -> bool {
+    pub(crate) fn saw(&mut self, at: u64, value: f64) -> bool {
         if value.is_nan() {
             return false;
         }
@@ -132,14 +132,14 @@ impl Refresh {
 
     /// The sensor's refresh period, ns. `None` while it is not known.
     #[must_use]
-    pub fn period(&self) -> Option<u64> {
+    pub(crate) fn period(&self) -> Option<u64> {
         (self.period > 0.0).then_some(self.period as u64)
     }
 
     /// How long to wait for the next poll: half the period where it is known, else `learning` while it is being learnt,
     /// else `unknown` (the signal is constant, or learning rests because it led nowhere).
     #[must_use]
-    pub fn poll_interval(&self, learning: u64, unknown: u64) -> u64 {
+    pub(crate) fn poll_interval(&self, learning: u64, unknown: u64) -> u64 {
         if self.period > 0.0 {
             return ((self.period / 2.0) as u64).max(1);
         }
@@ -186,7 +186,7 @@ impl Refresh {
     }
 
     /// Whether most of the latest changes went back to the value before last.
-    pub fn goes_to_and_fro(&self) -> bool {
+    pub(crate) fn goes_to_and_fro(&self) -> bool {
         let kept = usize::from(self.windows);
         let returned = self.lengths.iter().take(kept).filter(|length| **length & RETURNED != 0).count();
         returned * 2 > kept

@@ -8,7 +8,7 @@
 
 /// What a call costs: a running mean, ns, that a single slow call hardly moves.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cost {
+pub(crate) struct Cost {
     mean: f64,
     /// Which of the last 16 calls were slow, the latest in the lowest bit.
     slow: u16,
@@ -31,7 +31,7 @@ const WEIGHT: f64 = 0.25;
 impl Cost {
     /// Nothing measured.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { mean: 0.0, slow: 0, run: 0, mildest: 0.0, seen: 0 }
     }
 
@@ -41,7 +41,7 @@ impl Cost {
     /// else's lock. If one or more of the 15 before was slow too, it counts in full: that is what such calls cost. Three
     /// slow ones in a row, or three quick ones after not more than one slow one, and the mean is the mildest of them at
     /// once. It begins as the quickest of the first three: the first call of all is often slow.
-    pub fn saw(&mut self, ns: u64) {
+    pub(crate) fn saw(&mut self, ns: u64) {
         let ns = ns as f64;
         if self.seen < ENOUGH {
             self.mean = if self.seen == 0 { ns } else { self.mean.min(ns) };
@@ -73,14 +73,14 @@ impl Cost {
 
     /// The mean, ns; 0 before the third call.
     #[must_use]
-    pub fn mean(&self) -> u64 {
+    pub(crate) fn mean(&self) -> u64 {
         if self.seen < ENOUGH { 0 } else { self.mean as u64 }
     }
 }
 
 /// Cost and cadence of one lane, ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lane {
+pub(crate) struct Lane {
     /// The cadence asked for. 0 is as fast as possible: one call after the other.
     pub wanted: u64,
     /// What a call costs; 0 is unknown, and then free.
@@ -93,13 +93,13 @@ impl Lane {
     /// A lane that has what it wants.
     #[cfg(test)]
     #[must_use]
-    pub const fn new(wanted: u64, cost: u64) -> Self {
+    pub(crate) const fn new(wanted: u64, cost: u64) -> Self {
         Self { wanted, cost, cadence: wanted }
     }
 
     /// Whether its cadence is longer than the one asked for.
     #[must_use]
-    pub const fn is_stretched(&self) -> bool {
+    pub(crate) const fn is_stretched(&self) -> bool {
         self.cadence > self.wanted
     }
 
@@ -110,7 +110,7 @@ impl Lane {
 }
 
 /// The longest cadence that a lane is stretched to: none dies in silence. Even a call of 10 s takes 0.3 % of it.
-pub const LONGEST: u64 = 3_600_000_000_000;
+pub(crate) const LONGEST: u64 = 3_600_000_000_000;
 /// A stretched lane gets a little more than it needs, …
 const ROOM: f64 = 1.2;
 /// … keeps it until that is this much too long, …
@@ -124,7 +124,7 @@ const EASY: f64 = 0.85;
 ///
 /// A budget that is no positive number leaves nothing: every lane that costs anything gets [`LONGEST`]. Each round takes
 /// one look at each lane; more than a few rounds are rare, and there are no more than lanes.
-pub fn balance(lanes: &mut [Lane], budget: f64) {
+pub(crate) fn balance(lanes: &mut [Lane], budget: f64) {
     let budget = if budget > 0.0 { budget } else { 0.0 };
     let level = level(lanes, budget);
     let easy = self::level(lanes, EASY * budget);

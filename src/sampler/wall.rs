@@ -16,7 +16,7 @@ const STAMP_GRAIN: u64 = 1_000;
 
 /// One reading of the wall clock between two of the monotonic one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anchor {
+pub(crate) struct Anchor {
     /// The monotonic clock before, ns.
     pub before: u64,
     /// The wall clock, µs since the epoch.
@@ -27,7 +27,7 @@ pub struct Anchor {
 
 /// An instant on the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Nanoseconds of the monotonic clock.
     pub at: u64,
     /// The truth lies within ± as many nanoseconds, unless `ambiguous`.
@@ -39,7 +39,7 @@ pub struct Stamp {
 
 /// The wall clock was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// By how much, ns; negative is back. A suspend counts as forward.
     pub by: i64,
     /// It happened after this instant of the monotonic clock, ns, …
@@ -72,7 +72,7 @@ struct Stretch {
 ///
 /// A step is known once an anchor has shown it: re-anchor before mapping what a drain gave.
 #[derive(Clone, Debug)]
-pub struct WallMap {
+pub(crate) struct WallMap {
     /// Newest first.
     stretches: [Stretch; KEPT],
     count: usize,
@@ -83,7 +83,7 @@ pub struct WallMap {
 
 impl Anchor {
     /// Reads the clocks now.
-    pub fn now(clocks: Clocks) -> Self {
+    pub(crate) fn now(clocks: Clocks) -> Self {
         let before = (clocks.monotonic)();
         let wall_us = (clocks.wall_us)();
         Self { before, wall_us, after: (clocks.monotonic)() }
@@ -134,14 +134,14 @@ impl Stretch {
 impl WallMap {
     /// A map from a first anchor. Stamps from before it map as well: no step is known of.
     #[must_use]
-    pub fn new(anchor: Anchor) -> Self {
+    pub(crate) fn new(anchor: Anchor) -> Self {
         let fix = Fix::of(anchor);
         let stretch = Stretch { from: 0, to: u64::MAX, first: fix, last: fix };
         Self { stretches: [stretch; KEPT], count: 1, agreed: anchor.before, steps: 0 }
     }
 
     /// Looks at the clocks anew. Returns the step of the wall clock that this showed, if it did.
-    pub fn re_anchor(&mut self, anchor: Anchor) -> Option<Step> {
+    pub(crate) fn re_anchor(&mut self, anchor: Anchor) -> Option<Step> {
         let fix = Fix::of(anchor);
         let present = &mut self.stretches[0];
         let by = present.last.offset.saturating_sub(fix.offset);
@@ -167,7 +167,7 @@ impl WallMap {
     /// Steps of the wall clock seen so far.
     #[cfg(test)]
     #[must_use]
-    pub fn steps(&self) -> u32 {
+    pub(crate) fn steps(&self) -> u32 {
         self.steps
     }
 
@@ -175,7 +175,7 @@ impl WallMap {
     /// the future. A time that no instant had is put at `now` if it is ahead (the clock was set since the last anchor),
     /// else at the start of what is known.
     #[must_use]
-    pub fn to_monotonic(&self, wall_us: u64, now: u64) -> Stamp {
+    pub(crate) fn to_monotonic(&self, wall_us: u64, now: u64) -> Stamp {
         // The driver cut its stamp down, as the anchors' reading was; the middle of the microsecond serves both.
         let wall_ns = signed(wall_us).saturating_mul(1_000).saturating_add(signed(STAMP_GRAIN / 2));
         let known = &self.stretches[..self.count];

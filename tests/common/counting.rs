@@ -10,12 +10,12 @@ thread_local! {
 }
 
 /// How often this thread allocated or freed so far.
-pub fn calls() -> u64 {
+pub(crate) fn calls() -> u64 {
     CALLS.get()
 }
 
 /// With what else the binary does at each request, which must not allocate.
-pub struct Counting(pub fn());
+pub(crate) struct Counting(pub fn());
 
 impl Counting {
     fn count(&self) {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `body` in a forked child; whether it got to its end.
-pub fn in_fork(body: impl FnOnce()) -> bool {
+pub(crate) fn in_fork(body: impl FnOnce()) -> bool {
     // SAFETY: the child does no more than to use what it has a copy of, and to end.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "no fork");

@@ -15,70 +15,70 @@ use igpu::{
 use nvml_sim::{Scenario, SharedDriver};
 
 /// A driver of a built-in scenario, loaded.
-pub fn named(scenario: &str) -> (SharedDriver, Nvml) {
+pub(crate) fn named(scenario: &str) -> (SharedDriver, Nvml) {
     with(scenario, "")
 }
 
 /// A driver of a built-in scenario with more TOML after it, loaded.
-pub fn with(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
+pub(crate) fn with(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
     start(&Scenario::named(scenario).and_then(|scenario| scenario.with(more)).expect("the scenario"))
 }
 
 /// A driver of a scenario in TOML, loaded.
-pub fn toml(text: &str) -> (SharedDriver, Nvml) {
+pub(crate) fn toml(text: &str) -> (SharedDriver, Nvml) {
     start(&Scenario::from_toml(text).expect("the scenario"))
 }
 
-pub fn start(scenario: &Scenario) -> (SharedDriver, Nvml) {
+pub(crate) fn start(scenario: &Scenario) -> (SharedDriver, Nvml) {
     let driver = SharedDriver::new(scenario).expect("the simulated driver");
     let nvml = load(driver.path()).expect("a driver that loads");
     (driver, nvml)
 }
 
-pub fn load(library: &Path) -> Result<Nvml> {
+pub(crate) fn load(library: &Path) -> Result<Nvml> {
     builder_for(library).load()
 }
 
 /// A builder for a library that is a simulated driver, or has no function of NVML's names.
-pub fn builder_for(library: &Path) -> NvmlBuilder {
+pub(crate) fn builder_for(library: &Path) -> NvmlBuilder {
     // SAFETY: the simulator has the functions of nvml.h; any other library of these tests has none of their names.
     unsafe { Nvml::builder().library(library) }
 }
 
 /// The address of a symbol of the driver's library: for resolvers of a test's own.
-pub fn symbol(library: &'static libloading::Library, name: &CStr) -> *const c_void {
+pub(crate) fn symbol(library: &'static libloading::Library, name: &CStr) -> *const c_void {
     // SAFETY: only the address is taken.
     unsafe { library.get::<*const c_void>(name) }.map_or(std::ptr::null(), |symbol| *symbol)
 }
 
 /// The driver's library, kept open for ever.
-pub fn library(driver: &SharedDriver) -> &'static libloading::Library {
+pub(crate) fn library(driver: &SharedDriver) -> &'static libloading::Library {
     // SAFETY: the simulator's initialisers are sound to run, and ran before.
     Box::leak(Box::new(unsafe { libloading::Library::new(driver.path()) }.expect("the driver's library")))
 }
 
 /// NVML's answer with this code to any call.
-pub fn refused<T: Debug>(answer: Result<T>) -> ReturnCode {
+pub(crate) fn refused<T: Debug>(answer: Result<T>) -> ReturnCode {
     match answer {
         Err(Error::Nvml { code, .. }) => code,
         other => panic!("no refusal of the driver: {other:?}"),
     }
 }
 
-pub const fn code(number: u32) -> ReturnCode {
+pub(crate) const fn code(number: u32) -> ReturnCode {
     ReturnCode(number)
 }
 
 const IS_CHILD: &str = "IGPU_TEST_CHILD";
 
 /// Whether this process was made by [`again`].
-pub fn is_child() -> bool {
+pub(crate) fn is_child() -> bool {
     std::env::var_os(IS_CHILD).is_some()
 }
 
 /// Runs this test alone in a process of its own with these variables, where [`is_child`] is true; gives the lines that
 /// it printed after "child: ".
-pub fn again(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
+pub(crate) fn again(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(IS_CHILD, "1");
     for name in ["IGPU_NVML_LIBRARY", "CUDA_VISIBLE_DEVICES", "NVML_SIM_SCENARIO"] {
@@ -92,14 +92,14 @@ pub fn again(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
 }
 
 /// A process that lives until this is dropped.
-pub struct Sleeper(pub Child);
+pub(crate) struct Sleeper(pub Child);
 
 impl Sleeper {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().expect("sleep"))
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
@@ -112,7 +112,7 @@ impl Drop for Sleeper {
 }
 
 /// A method by its name, and its answer as text.
-pub type Method = (&'static str, fn(&Device) -> Result<String>);
+pub(crate) type Method = (&'static str, fn(&Device) -> Result<String>);
 
 fn shown<T: Debug>(answer: Result<T>) -> Result<String> {
     answer.map(|value| format!("{value:?}"))
@@ -124,7 +124,7 @@ fn listed(device: &Device, kind: ProcessKind) -> Result<String> {
 }
 
 /// Every method of `Device` that calls the driver. That none is left out is a test of `device.rs`.
-pub const METHODS: [Method; 51] = [
+pub(crate) const METHODS: [Method; 51] = [
     ("name", |it| shown(it.name())),
     ("serial", |it| shown(it.serial())),
     ("uuid", |it| shown(it.uuid())),
@@ -182,7 +182,7 @@ pub const METHODS: [Method; 51] = [
 ];
 
 /// A batch, whose answers are in its entries.
-pub fn batch(device: &Device, fields: &[(u32, u32)]) -> Vec<FieldValue> {
+pub(crate) fn batch(device: &Device, fields: &[(u32, u32)]) -> Vec<FieldValue> {
     let mut batch: Vec<_> = fields.iter().map(|(field, scope)| FieldValue::new(FieldId(*field), *scope)).collect();
     device.field_values(&mut batch).expect("the batch");
     batch

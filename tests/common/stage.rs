@@ -18,15 +18,15 @@ use nvml_sim::{Scenario, control};
 /// The in-process simulator is one for all: tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
-pub const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
-pub fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(|broken| broken.into_inner())
 }
 
 /// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
 /// before the turn is given on: the next test's would be shut down otherwise.
-pub struct Stage {
+pub(crate) struct Stage {
     pub nvml: Nvml,
     _turn: MutexGuard<'static, ()>,
 }
@@ -34,7 +34,7 @@ pub struct Stage {
 /// The head of a scenario with the stepped clock.
 const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\n";
 
-pub fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
+pub(crate) fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
     start(&format!("{STEPPED}{toml}"), resolve)
 }
 
@@ -46,18 +46,18 @@ fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
     Stage { nvml, _turn: turn }
 }
 
-pub fn stage(toml: &str) -> Stage {
+pub(crate) fn stage(toml: &str) -> Stage {
     stage_with(toml, nvml_sim::resolve)
 }
 
 /// A built-in scenario, and more TOML after it.
-pub fn stage_named(scenario: &str, more: &str) -> Stage {
+pub(crate) fn stage_named(scenario: &str, more: &str) -> Stage {
     let text = Scenario::named(scenario).unwrap().text().replacen("[driver]\n", STEPPED, 1);
     start(&format!("{text}\n{more}"), nvml_sim::resolve)
 }
 
 /// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     100 * SECOND + control::now().as_nanos() as u64
 }
 
@@ -67,16 +67,16 @@ fn step_to(time: u64) {
 }
 
 /// The stepped clock, as the sampler and the probe see it.
-pub const CLOCKS: Clocks = Clocks { monotonic: now, wall_us: control::wall_clock_us, sleep_until: step_to };
+pub(crate) const CLOCKS: Clocks = Clocks { monotonic: now, wall_us: control::wall_clock_us, sleep_until: step_to };
 
 impl Stage {
-    pub fn builder(&self) -> SamplerBuilder {
+    pub(crate) fn builder(&self) -> SamplerBuilder {
         Sampler::builder(&self.nvml).clocks(CLOCKS)
     }
 }
 
 /// Ticks as the sampler asks for it until `seconds` have passed, and gives all records.
-pub fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
+pub(crate) fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
     let end = now() + (seconds * 1e9) as u64;
     let mut records = Vec::new();
     while now() < end {
@@ -87,10 +87,10 @@ pub fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
     records
 }
 
-pub fn values(records: &[Record], metric: Metric) -> impl Iterator<Item = &Record> {
+pub(crate) fn values(records: &[Record], metric: Metric) -> impl Iterator<Item = &Record> {
     records.iter().filter(move |record| record.metric() == Some(metric) && record.event().is_none())
 }
 
-pub fn events(records: &[Record], event: Event) -> Vec<Record> {
+pub(crate) fn events(records: &[Record], event: Event) -> Vec<Record> {
     records.iter().filter(|record| record.event() == Some(event)).copied().collect()
 }

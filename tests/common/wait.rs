@@ -10,7 +10,7 @@ const NEVER: Duration = Duration::from_secs(600);
 
 /// Waits until the condition holds.
 #[track_caller]
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + NEVER;
     while !condition() {
         assert!(Instant::now() < end, "{what} did not come about");

@@ -11,7 +11,7 @@ type Answer = c_int;
 type Address = u64;
 
 /// The primary context of CUDA's first GPU, and memory in it. Both go when this is dropped.
-pub struct Held {
+pub(crate) struct Held {
     library: Library,
     device: Device,
     address: Address,
@@ -22,7 +22,7 @@ pub struct Held {
 impl Held {
     /// Makes the context and takes `bytes` of the GPU's memory. `Ok(None)` where there is no CUDA library; an error where
     /// there is one that does not do it.
-    pub fn take(bytes: usize) -> Result<Option<Self>, String> {
+    pub(crate) fn take(bytes: usize) -> Result<Option<Self>, String> {
         // SAFETY: the initialisers of CUDA's library are sound to run.
         let Ok(library) = (unsafe { Library::new("libcuda.so.1") }) else { return Ok(None) };
         // SAFETY: cuda.h declares the functions so, in all versions since CUDA 7; each pointer is to a live object of the

@@ -3,7 +3,7 @@
 use igpu::{Clock, Device, TemperatureSensor};
 
 /// What is asked of nvidia-smi, in this order.
-pub const QUERY: [&str; 18] = [
+pub(crate) const QUERY: [&str; 18] = [
     "index",
     "uuid",
     "name",
@@ -28,7 +28,7 @@ const TEXTS: usize = 6;
 
 /// What we read: the same, in the same order and units. `None` where the driver refused.
 #[derive(Clone)]
-pub struct Ours {
+pub(crate) struct Ours {
     pub texts: [Option<String>; TEXTS],
     pub numbers: [Option<f64>; QUERY.len() - TEXTS],
 }
@@ -36,7 +36,7 @@ pub struct Ours {
 const MIB: f64 = 1048576.0;
 
 impl Ours {
-    pub fn read(gpu: &Device) -> Self {
+    pub(crate) fn read(gpu: &Device) -> Self {
         let text = |text: &str| Some(text.to_owned());
         let (memory, busy) = (gpu.memory_info().ok(), gpu.utilization_rates().ok());
         Self {
@@ -108,7 +108,7 @@ fn is_absent(answer: &str) -> bool {
 
 /// Each difference between a line of nvidia-smi and what we read before and after it, as a sentence. An empty line of
 /// answers is a difference too.
-pub fn differences(line: &str, before: &Ours, after: &Ours) -> Vec<String> {
+pub(crate) fn differences(line: &str, before: &Ours, after: &Ours) -> Vec<String> {
     let answers: Vec<&str> = line.split(',').map(str::trim).collect();
     if answers.len() != QUERY.len() {
         return vec![format!("nvidia-smi gave {} of {} answers: {line}", answers.len(), QUERY.len())];

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Import, Source};
 
 /// A module's path below the root of its crate; empty for the root.
-pub type Module = Vec<String>;
+pub(crate) type Module = Vec<String>;
 
 /// The modules of one crate, by path.
 #[derive(Default)]
-pub struct Crate {
+pub(crate) struct Crate {
     modules: BTreeMap<Module, Source>,
 }
 
 impl Crate {
     /// Reads the root and every module below it; `text` returns a module's source.
-    pub fn read(text: &mut impl FnMut(&Module) -> Option<String>) -> Self {
+    pub(crate) fn read(text: &mut impl FnMut(&Module) -> Option<String>) -> Self {
         let mut modules = BTreeMap::new();
         let mut to_read = vec![Module::new()];
         while let Some(module) = to_read.pop() {
@@ -27,13 +27,13 @@ impl Crate {
     }
 
     /// How many modules were read.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.modules.len()
     }
 
     /// The circles: sets of modules each of which imports from the next, first between files, then between the folders
     /// and files that one module declares.
-    pub fn circles(&self) -> Vec<BTreeSet<String>> {
+    pub(crate) fn circles(&self) -> Vec<BTreeSet<String>> {
         let edges = self.edges();
         let mut circles = components(&edges);
         for parent in self.modules.keys() {
@@ -49,7 +49,7 @@ impl Crate {
     }
 
     /// Each pair of modules of which the first names something that the second defines.
-    pub fn edges(&self) -> BTreeSet<(Module, Module)> {
+    pub(crate) fn edges(&self) -> BTreeSet<(Module, Module)> {
         let mut edges = BTreeSet::new();
         for (module, source) in &self.modules {
             let imports = source.imports.iter().map(|import| (&import.path, import.name == "*"));

@@ -6,7 +6,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The module tree, imports, and paths of one file, without tests, attributes and documentation.
 #[derive(Default)]
-pub struct Source {
+pub(crate) struct Source {
     /// Modules declared with `mod name;`, in files of their own.
     pub modules: Vec<String>,
     /// Modules declared with `#[cfg(test)] mod name;`.
@@ -20,7 +20,7 @@ pub struct Source {
 
 /// One name that a `use` declaration binds.
 #[derive(Clone)]
-pub struct Import {
+pub(crate) struct Import {
     /// The full path, without the `*` of a glob import.
     pub path: Vec<String>,
     /// The name that it binds, or `*`.
@@ -33,7 +33,7 @@ impl Source {
     ///
     /// # Panics
     /// The text is not Rust.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut source = Self::default();
         let stream = TokenStream::from_str(text).unwrap_or_else(|error| panic!("not Rust: {error}"));
         source.read(stream);

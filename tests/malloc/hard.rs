@@ -3,7 +3,7 @@
 //! rings that wrap, dear calls, and a wall clock that is set. Whoever counts allocations says how.
 
 #[path = "../common/mod.rs"]
-pub mod common;
+pub(crate) mod common;
 
 use std::{
     collections::BTreeSet,
@@ -203,7 +203,7 @@ impl Seen {
 
 /// Runs a sampler through it all in so many ticks, and asserts that `count` says the same before and after each of them.
 /// At the end the values must be right.
-pub fn ticks(ticks: u64, count: impl Fn() -> u64) {
+pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
     let mut children: Vec<Sleeper> = (0..2).map(|_| Sleeper::new()).collect();
     let pids: Vec<u32> = children.iter().map(Sleeper::pid).collect();
     let Stage { driver, set_time, nvml } = stage(&pids);

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use igpu::process::ProcReader;
 
 /// A directory of the shape of `/proc`, removed at the end.
-pub struct FakeProc(PathBuf);
+pub(crate) struct FakeProc(PathBuf);
 
 impl FakeProc {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{count}", std::process::id()));
@@ -22,21 +22,21 @@ impl FakeProc {
         Self(root)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    pub fn write(&self, name: &str, data: &[u8]) {
+    pub(crate) fn write(&self, name: &str, data: &[u8]) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, data).unwrap();
     }
 
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         std::fs::remove_file(self.path(name)).unwrap();
     }
 
-    pub fn reader(&self) -> ProcReader {
+    pub(crate) fn reader(&self) -> ProcReader {
         ProcReader::with_root(&self.0)
     }
 }
@@ -49,7 +49,7 @@ impl Drop for FakeProc {
 
 /// What a child writes over its command line.
 #[derive(Clone, Copy)]
-pub struct Title<'a> {
+pub(crate) struct Title<'a> {
     pub text: &'a [u8],
     /// Whether the last byte of the old arguments is then no NUL, which makes the kernel show `text` alone; if not it
     /// shows `text` and NULs in the old length.
@@ -57,7 +57,7 @@ pub struct Title<'a> {
 }
 
 /// This test binary once more, running the one test `child`, with names of choice. Killed at the end.
-pub struct Child(std::process::Child);
+pub(crate) struct Child(std::process::Child);
 
 const COMM: &str = "IGPU_TEST_COMM";
 const TITLE: &str = "IGPU_TEST_TITLE";
@@ -70,7 +70,7 @@ fn command(program: PathBuf) -> Command {
 
 impl Child {
     /// A child with this kernel's name and `argv[0]`, whose command line is then written over with `title`.
-    pub fn spawn(argv0: &[u8], comm: &[u8], title: Option<Title>) -> Self {
+    pub(crate) fn spawn(argv0: &[u8], comm: &[u8], title: Option<Title>) -> Self {
         let mut command = command(std::env::current_exe().unwrap());
         // The test harness wants arguments in UTF-8: others are written there later.
         let utf8 = std::str::from_utf8(argv0).is_ok();
@@ -78,7 +78,7 @@ impl Child {
         Self::start(command, Some(comm), title.or((!utf8).then_some(Title { text: argv0, filled: false })))
     }
 
-    pub fn start(mut command: Command, comm: Option<&[u8]>, title: Option<Title>) -> Self {
+    pub(crate) fn start(mut command: Command, comm: Option<&[u8]>, title: Option<Title>) -> Self {
         command.args(["--exact", "child", "--nocapture"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         command.env(COMM, OsStr::from_bytes(comm.unwrap_or_default()));
         if let Some(Title { text, filled }) = title {
@@ -91,12 +91,12 @@ impl Child {
         Self(child)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 
     /// Leaves a zombie.
-    pub fn kill_and_leave(&mut self) {
+    pub(crate) fn kill_and_leave(&mut self) {
         self.0.kill().unwrap();
         let stat = format!("/proc/{}/stat", self.pid());
         while !String::from_utf8_lossy(&std::fs::read(&stat).unwrap()).contains(") Z ") {
@@ -105,7 +105,7 @@ impl Child {
     }
 
     /// What `local_time_text` says in a time zone.
-    pub fn local_time(zone: &str, seconds: &str) -> String {
+    pub(crate) fn local_time(zone: &str, seconds: &str) -> String {
         let mut command = command(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--nocapture"]).env("TZ", zone).env(TIME, seconds);
         let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
@@ -122,7 +122,7 @@ impl Drop for Child {
 }
 
 /// The child's side; does nothing in an ordinary run.
-pub fn be_a_child() {
+pub(crate) fn be_a_child() {
     if let Ok(seconds) = std::env::var(TIME) {
         let text = igpu::process::local_time_text(seconds.parse().unwrap());
         println!("time: {}", text.map_or("None".to_string(), |text| text.to_string()));
@@ -153,7 +153,7 @@ fn write_over_command_line(title: &[u8], filled: bool) {
 }
 
 /// Bytes as Python decodes them with `surrogateescape`: a character each, a broken byte 0xdc00 more than itself.
-pub fn chars(mut bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn chars(mut bytes: &[u8]) -> Vec<u32> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
         // The longest beginning of up to four bytes that is one character.
@@ -169,7 +169,7 @@ pub fn chars(mut bytes: &[u8]) -> Vec<u32> {
 }
 
 /// psutil's `basename(cmdline()[0])`; `None` for an empty command line.
-pub fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
     if data.is_empty() {
         return None;
     }
@@ -183,7 +183,7 @@ pub fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// psutil's `name()`, with U+FFFD for broken bytes, cut to whole characters in `limit` bytes.
-pub fn psutil_name(comm: &[u8], cmdline: &[u8], limit: usize) -> String {
+pub(crate) fn psutil_name(comm: &[u8], cmdline: &[u8], limit: usize) -> String {
     let mut name = chars(comm);
     if name.len() >= 15
         && let Some(argv0) = psutil_argv0(cmdline)

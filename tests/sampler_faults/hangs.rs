@@ -2,26 +2,26 @@
 
 use super::*;
 
-pub fn spawn(driver: &SharedDriver) -> Background {
+pub(crate) fn spawn(driver: &SharedDriver) -> Background {
     let nvml = common::load(driver.path()).unwrap();
     builder(&nvml, &[Metric::TEMPERATURE, Metric::CLOCK_SM], 2).build().unwrap().spawn(10_000).unwrap()
 }
 
-pub fn hang(gpu: u32) -> String {
+pub(crate) fn hang(gpu: u32) -> String {
     fault("nvmlDeviceGetClockInfo", &format!("gpu = {gpu}\nhang = true"))
 }
 
-pub fn drained(background: &mut Background) -> Vec<Record> {
+pub(crate) fn drained(background: &mut Background) -> Vec<Record> {
     std::iter::from_fn(|| background.pop()).collect()
 }
 
 /// What was told of GPUs: index and event.
-pub fn told(records: &[Record]) -> Vec<(u16, Event)> {
+pub(crate) fn told(records: &[Record]) -> Vec<(u16, Event)> {
     records.iter().filter_map(|record| Some((record.gpu, record.event()?))).collect()
 }
 
 /// The values of a GPU that were handed on between the word that it hangs and that it is back.
-pub fn while_hung(records: &[Record], gpu: u16, metric: Metric) -> Vec<Record> {
+pub(crate) fn while_hung(records: &[Record], gpu: u16, metric: Metric) -> Vec<Record> {
     let mut hangs = false;
     let mut between = Vec::new();
     for record in records.iter().filter(|record| record.gpu == gpu) {
@@ -35,21 +35,21 @@ pub fn while_hung(records: &[Record], gpu: u16, metric: Metric) -> Vec<Record> {
 }
 
 /// A builder that the budget does not hold back, of one cadence.
-pub fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> SamplerBuilder {
+pub(crate) fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> SamplerBuilder {
     metrics.iter().fold(Sampler::builder(nvml).metrics(metrics).budget(f64::INFINITY), |builder, metric| {
         builder.cadence(*metric, Duration::from_millis(cadence_ms))
     })
 }
 
-pub const TWO: &str = "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\nclocks = { sm = 1400 }\n";
+pub(crate) const TWO: &str = "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\nclocks = { sm = 1400 }\n";
 
 /// A call that does not return until the faults change.
-pub fn held(function: &str, more: &str) -> String {
+pub(crate) fn held(function: &str, more: &str) -> String {
     fault(function, &format!("{more}\nhold = true"))
 }
 
 /// How many threads of background samplers this process has.
-pub fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
     names.filter(|name| name.starts_with("igpu-")).count()

@@ -14,10 +14,10 @@ use nvml_sys::{
     nvmlUtilization_t, nvmlValueType_t,
 };
 
-pub const GPUS: usize = 2;
+pub(crate) const GPUS: usize = 2;
 
 /// How a function fares: what was given, and how it is to fail.
-pub struct Way {
+pub(crate) struct Way {
     /// Values that went to the caller.
     pub given: AtomicU64,
     /// Calls that are refused and calls that are slow, of 1000.
@@ -60,20 +60,20 @@ impl Way {
 }
 
 /// All that any call answers from now on: nothing.
-pub static HANG: AtomicBool = AtomicBool::new(false);
+pub(crate) static HANG: AtomicBool = AtomicBool::new(false);
 /// How long the next call takes, µs: so long that it is taken for one that hangs, and then it returns.
-pub static STALL: AtomicU64 = AtomicU64::new(0);
+pub(crate) static STALL: AtomicU64 = AtomicU64::new(0);
 /// GPUs that are lost.
-pub static LOST: [AtomicBool; GPUS] = [const { AtomicBool::new(false) }; GPUS];
+pub(crate) static LOST: [AtomicBool; GPUS] = [const { AtomicBool::new(false) }; GPUS];
 static HANDLES: [AtomicUsize; GPUS] = [const { AtomicUsize::new(usize::MAX) }; GPUS];
 static DICE: AtomicU64 = AtomicU64::new(0);
 
-pub fn seed(seed: u64) {
+pub(crate) fn seed(seed: u64) {
     DICE.store(seed, Relaxed);
 }
 
 /// The next number of a splitmix64, below this one.
-pub fn dice(below: u64) -> u64 {
+pub(crate) fn dice(below: u64) -> u64 {
     let mut z = DICE.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -83,8 +83,8 @@ pub fn dice(below: u64) -> u64 {
 /// Functions with a layer before them: the driver's own, the layer, and its `Way`.
 macro_rules! layers {
     ($($name:ident($device:ident: nvmlDevice_t $(, $argument:ident: $kind:ty)*), $place:literal, $values:expr;)*) => {
-        pub static WAYS: [Way; COUNT] = [const { Way::new() }; COUNT];
-        pub const NAMES: [&str; COUNT] = [$(stringify!($name)),*, "nvmlDeviceGetHandleByIndex_v2", "nvmlGpmMetricsGet"];
+        pub(crate) static WAYS: [Way; COUNT] = [const { Way::new() }; COUNT];
+        pub(crate) const NAMES: [&str; COUNT] = [$(stringify!($name)),*, "nvmlDeviceGetHandleByIndex_v2", "nvmlGpmMetricsGet"];
         const COUNT: usize = [$($place),*].len() + 2;
 
         #[allow(non_snake_case, reason = "the driver's names")]
@@ -112,7 +112,7 @@ macro_rules! layers {
         }
 
         /// The layer where there is one, else the driver's own function.
-        pub fn resolve(wanted: &CStr) -> *const c_void {
+        pub(crate) fn resolve(wanted: &CStr) -> *const c_void {
             match wanted.to_str() {
                 $(Ok(stringify!($name)) => own::$name as *const c_void,)*
                 Ok("nvmlDeviceGetHandleByIndex_v2") => handle_by_index as *const c_void,
@@ -210,7 +210,7 @@ unsafe extern "C" fn gpm_metrics_get(report: *mut nvmlGpmMetricsGet_t) -> nvmlRe
 
 /// Whose values a metric's records are: the place of the function in `WAYS`. `None` for metrics of processes, where an
 /// entry of a list need not make a record. GPU 1 does not count its energy: its is integrated by the power ring.
-pub fn way_of(gpu: u16, metric: Metric) -> Option<usize> {
+pub(crate) fn way_of(gpu: u16, metric: Metric) -> Option<usize> {
     let place = |function: &str| NAMES.iter().position(|name| *name == function);
     match metric.info().source {
         Source::Call(Call::ClocksEventReasons, _) => place("nvmlDeviceGetCurrentClocksEventReasons"),

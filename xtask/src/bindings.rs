@@ -14,7 +14,7 @@ use quote::quote;
 use syn::{File, ForeignItem, ForeignItemFn, Item, UseTree};
 
 /// Returns the text of `nvml-sys/src/bindings.rs` for the header that `NVML_HEADER` names.
-pub fn generate(root: &Path) -> Result<String, String> {
+pub(crate) fn generate(root: &Path) -> Result<String, String> {
     let header = std::env::var_os("NVML_HEADER").ok_or("set NVML_HEADER to the nvml.h that nvml.pin names")?;
     let header = Path::new(&header);
     let source = read(header)?;

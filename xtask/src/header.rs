@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Returns the text of `capi/include/igpu.h`.
-pub fn generate(root: &Path) -> Result<String, String> {
+pub(crate) fn generate(root: &Path) -> Result<String, String> {
     let capi = root.join("capi");
     let config = cbindgen::Config::from_file(capi.join("cbindgen.toml"))?;
     let builder = cbindgen::Builder::new().with_config(config).with_src(capi.join("src/lib.rs"));

@@ -11,7 +11,7 @@ use std::ffi::*;
 ";
 
 /// Returns the text of `nvml-sim/core/src/api/stubs.rs`.
-pub fn generate(root: &Path) -> Result<String, String> {
+pub(crate) fn generate(root: &Path) -> Result<String, String> {
     let bindings = read(&root.join("nvml-sys/src/bindings.rs"))?;
     let modeled = modeled(&root.join("nvml-sim/core/src/api"))?;
     let is_modeled = |name: &str| modeled.lines().any(|line| begins_function(line, name));

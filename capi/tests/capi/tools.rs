@@ -9,17 +9,17 @@ use std::{
 };
 
 /// The folder of this package.
-pub fn package_root() -> &'static Path {
+pub(crate) fn package_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The folder of the workspace.
-pub fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     package_root().parent().expect("a folder above")
 }
 
 /// A folder of these tests' own, in Cargo's target folder.
-pub fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi");
     fs::create_dir_all(&folder).expect("a folder");
     folder
@@ -27,18 +27,18 @@ pub fn scratch() -> PathBuf {
 
 /// Runs a command, which has to succeed; what it printed.
 #[track_caller]
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Whether this machine has a tool; where not, a sentence says what is left out.
-pub fn has(tool: &str) -> bool {
+pub(crate) fn has(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("there is no {tool} here: what needs it is left out");
@@ -48,7 +48,7 @@ pub fn has(tool: &str) -> bool {
 
 /// The library that a program is linked with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Library {
+pub(crate) enum Library {
     /// What cargo built beside these tests.
     Built,
     /// What `scripts/install-capi` installed.
@@ -57,7 +57,7 @@ pub enum Library {
 
 impl Library {
     /// The folder of `libigpu.so`.
-    pub fn folder(self) -> PathBuf {
+    pub(crate) fn folder(self) -> PathBuf {
         match self {
             Self::Built => built().to_owned(),
             Self::Installed => prefix().join("lib"),
@@ -82,7 +82,7 @@ fn built() -> &'static Path {
 }
 
 /// The prefix that the library is installed under, once for all tests.
-pub fn prefix() -> &'static Path {
+pub(crate) fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
         let prefix = scratch().join("prefix");
@@ -94,12 +94,12 @@ pub fn prefix() -> &'static Path {
 }
 
 /// Cargo's target folder, which these tests' own folder `tmp` is in.
-pub fn target() -> &'static Path {
+pub(crate) fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder above")
 }
 
 /// The folder of a simulated driver, whose scenario NVML_SIM_SCENARIO chooses.
-pub fn driver() -> &'static Path {
+pub(crate) fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
     DRIVER.get_or_init(|| {
         let folder = scratch().join("driver");
@@ -111,7 +111,7 @@ pub fn driver() -> &'static Path {
 
 /// How a program is built and run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way {
+pub(crate) enum Way {
     Plain,
     Valgrind,
     AddressSanitizer,
@@ -119,7 +119,7 @@ pub enum Way {
 
 /// Compiles a program of this package, and links it with the library. The simulated driver is linked into it too, so that
 /// a program can steer it, and it stays loaded until leaks are looked for. `None` where the compiler has no such sanitizer.
-pub fn compile(source: &str, library: Library, way: Way) -> Option<PathBuf> {
+pub(crate) fn compile(source: &str, library: Library, way: Way) -> Option<PathBuf> {
     let sanitized = way == Way::AddressSanitizer;
     let source = package_root().join(source);
     let folder = scratch().join(format!("{library:?}{}", if sanitized { "-asan" } else { "" }));
@@ -150,13 +150,13 @@ pub fn compile(source: &str, library: Library, way: Way) -> Option<PathBuf> {
 }
 
 /// The folder of the header.
-pub fn include() -> PathBuf {
+pub(crate) fn include() -> PathBuf {
     package_root().join("include")
 }
 
-pub const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+pub(crate) const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
-pub fn compiler(cpp: bool) -> Command {
+pub(crate) fn compiler(cpp: bool) -> Command {
     let (variable, usual, standard) = if cpp { ("CXX", "c++", "-std=c++17") } else { ("CC", "cc", "-std=c11") };
     let mut command = Command::new(std::env::var_os(variable).unwrap_or(usual.into()));
     command.arg(standard);
@@ -180,13 +180,13 @@ fn has_address_sanitizer() -> bool {
 }
 
 /// What pkg-config says of the installed library.
-pub fn package(arguments: &[&str]) -> String {
+pub(crate) fn package(arguments: &[&str]) -> String {
     run(Command::new("pkg-config").args(arguments).arg("igpu").env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")))
 }
 
 /// Runs a program on the simulated driver; what it printed.
 #[track_caller]
-pub fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str, &OsStr)]) -> String {
+pub(crate) fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str, &OsStr)]) -> String {
     let suppressions = |file: &str| workspace().join(file).display().to_string();
     let mut command = match way {
         Way::Valgrind => {
@@ -214,14 +214,14 @@ pub fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str,
 
 /// Builds and runs a program on the library as cargo built it; what it printed.
 #[track_caller]
-pub fn on_built(source: &str, arguments: &[&str]) -> String {
+pub(crate) fn on_built(source: &str, arguments: &[&str]) -> String {
     let program = compile(source, Library::Built, Way::Plain).expect("the program");
     execute(&program, Way::Plain, arguments, &[])
 }
 
 /// Builds and runs a program on the installed library in each way that this machine has; hands what it printed over.
 #[track_caller]
-pub fn on_installed(source: &str, arguments: &[&str], look: impl Fn(&str)) {
+pub(crate) fn on_installed(source: &str, arguments: &[&str], look: impl Fn(&str)) {
     for way in [Way::Plain, Way::Valgrind, Way::AddressSanitizer] {
         if way == Way::Valgrind && !has("valgrind") {
             continue;

@@ -7,7 +7,7 @@ use nvml_sys::*;
 use std::time::Duration;
 
 /// A driver whose clock stands at 0, initialised.
-pub struct Sim {
+pub(crate) struct Sim {
     pub driver: SharedDriver,
     pub nvml: Functions,
 }
@@ -21,7 +21,7 @@ impl std::ops::Deref for Sim {
 }
 
 /// A driver of this scenario, or of this TOML if it has a line break.
-pub fn sim(scenario: &str) -> Sim {
+pub(crate) fn sim(scenario: &str) -> Sim {
     let driver =
         if scenario.contains('\n') { SharedDriver::from_toml(scenario) } else { SharedDriver::named(scenario) };
     let driver = driver.unwrap();
@@ -33,7 +33,7 @@ pub fn sim(scenario: &str) -> Sim {
 }
 
 impl Sim {
-    pub fn gpu(&self, index: u32) -> nvmlDevice_t {
+    pub(crate) fn gpu(&self, index: u32) -> nvmlDevice_t {
         let mut device = std::ptr::null_mut();
         // SAFETY: a place for the handle.
         let code = unsafe { self.nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(index, &raw mut device) };
@@ -41,16 +41,16 @@ impl Sim {
         device
     }
 
-    pub fn at(&self, seconds: f64) {
+    pub(crate) fn at(&self, seconds: f64) {
         self.driver.set_time(Duration::from_secs_f64(seconds));
     }
 
-    pub fn power(&self, index: u32) -> Result<u32, nvmlReturn_t> {
+    pub(crate) fn power(&self, index: u32) -> Result<u32, nvmlReturn_t> {
         number(self.nvml.nvmlDeviceGetPowerUsage, self.gpu(index))
     }
 
     /// The pids and memories of a list with 16, 24 or 32 bytes an entry, of at most `room`.
-    pub fn list(
+    pub(crate) fn list(
         &self,
         call: ListCall,
         device: nvmlDevice_t,
@@ -75,7 +75,7 @@ impl Sim {
         (code, count, rows)
     }
 
-    pub fn field(&self, device: nvmlDevice_t, id: u32, scope: u32) -> nvmlFieldValue_t {
+    pub(crate) fn field(&self, device: nvmlDevice_t, id: u32, scope: u32) -> nvmlFieldValue_t {
         let mut value = nvmlFieldValue_t {
             fieldId: id,
             scopeId: scope,
@@ -92,7 +92,7 @@ impl Sim {
     }
 
     /// Stamps and values of a ring; or the code.
-    pub fn samples(
+    pub(crate) fn samples(
         &self,
         device: nvmlDevice_t,
         kind: nvmlSamplingType_t,
@@ -123,26 +123,26 @@ impl Sim {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     pub pid: u32,
     pub memory: u64,
     pub gi: u32,
     pub ci: u32,
 }
 
-pub type ListCall = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
+pub(crate) type ListCall = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
 
 /// The first layout's function as one of the later type.
-pub fn v1(
+pub(crate) fn v1(
     call: Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t>,
 ) -> ListCall {
     // SAFETY: the two differ in what a pointer points to.
     unsafe { std::mem::transmute(call.unwrap()) }
 }
 
-pub type NumberCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t>;
+pub(crate) type NumberCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t>;
 
-pub fn number(call: NumberCall, device: nvmlDevice_t) -> Result<u32, nvmlReturn_t> {
+pub(crate) fn number(call: NumberCall, device: nvmlDevice_t) -> Result<u32, nvmlReturn_t> {
     let mut value = 0;
     // SAFETY: a place for the number.
     match unsafe { call.unwrap()(device, &raw mut value) } {
@@ -151,10 +151,10 @@ pub fn number(call: NumberCall, device: nvmlDevice_t) -> Result<u32, nvmlReturn_
     }
 }
 
-pub type TextCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut std::ffi::c_char, u32) -> nvmlReturn_t>;
+pub(crate) type TextCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut std::ffi::c_char, u32) -> nvmlReturn_t>;
 
 /// The whole buffer of 96 bytes.
-pub fn text(call: TextCall, device: nvmlDevice_t) -> Result<[u8; 96], nvmlReturn_t> {
+pub(crate) fn text(call: TextCall, device: nvmlDevice_t) -> Result<[u8; 96], nvmlReturn_t> {
     let mut buffer = [0xAAu8; 96];
     // SAFETY: a buffer with its length.
     match unsafe { call.unwrap()(device, buffer.as_mut_ptr().cast(), 96) } {
@@ -163,7 +163,7 @@ pub fn text(call: TextCall, device: nvmlDevice_t) -> Result<[u8; 96], nvmlReturn
     }
 }
 
-pub fn string(call: TextCall, device: nvmlDevice_t) -> String {
+pub(crate) fn string(call: TextCall, device: nvmlDevice_t) -> String {
     let buffer = text(call, device).unwrap();
     std::ffi::CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned()
 }
