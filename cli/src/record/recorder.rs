@@ -91,13 +91,17 @@ impl Recorder {
         let _ = self.items.send(item);
     }
 
-    /// Ends the recording. Waits for the disk, but not for ever.
+    /// Ends the recording. Waits for the disk for as long as it takes something, but not for ever.
     pub(super) fn end(self) -> (Ended, Arc<Progress>) {
         drop(self.items);
-        let ended = match self.ended.recv_timeout(PATIENCE) {
-            Ok(true) => Ended::Whole,
-            Err(RecvTimeoutError::Timeout) => Ended::LeftAlone,
-            Ok(false) | Err(RecvTimeoutError::Disconnected) => Ended::Short,
+        let ended = loop {
+            let before = self.progress.done();
+            match self.ended.recv_timeout(PATIENCE) {
+                Ok(true) => break Ended::Whole,
+                Err(RecvTimeoutError::Timeout) if self.progress.done() == before => break Ended::LeftAlone,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(false) | Err(RecvTimeoutError::Disconnected) => break Ended::Short,
+            }
         };
         (ended, self.progress)
     }

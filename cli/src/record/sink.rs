@@ -30,6 +30,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// How much it has done, to see whether it goes on.
+    pub(super) fn done(&self) -> [u64; 2] {
+        [&self.items, &self.bytes].map(|count| count.load(Relaxed))
+    }
+
     pub(super) fn summary(&self) -> MutexGuard<'_, SummaryBuilder> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -87,11 +87,9 @@ fn what_cannot_be_run_leaves_nothing_behind() {
 #[test]
 fn a_command_that_leaves_a_child_behind_is_not_waited_for_longer() {
     let place = Place::new(STEADY);
-    let begin = Instant::now();
-    let script = "sleep 4 > /dev/null 2>&1 & echo $! > left; exit 5";
+    let script = "sleep 1000 > /dev/null 2>&1 & echo $! > left; exit 5";
     let end = end(place.record_script("-o x.csv", script));
     assert_eq!(end.code(), Some(5));
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     let left: i32 = fs::read_to_string(place.path("left")).unwrap().trim().parse().unwrap();
     assert!(kill(Pid::from_raw(left), None).is_ok(), "it was not ended either");
     kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
@@ -107,8 +105,15 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
         ]"#,
     ));
     // A daemon: its parent ends, so that it is igpu's child then, in a session of its own.
-    let script = "(setsid sleep 30 & echo $! > daemon); sleep 3.4; kill $(cat daemon)";
-    let end = end(place.record_script("-o x.csv --processes", script));
+    let script = format!("(setsid sleep 1000 & echo $! > daemon); {WAIT}; kill $(cat daemon)");
+    let igpu = place.start(place.record_script("-o x.csv --processes", &script));
+    place.wait_for("x.csv", "all of them are seen", |items| {
+        let daemon = fs::read_to_string(place.path("daemon")).ok().and_then(|pid| pid.trim().parse().ok());
+        let is_seen = daemon.is_some() && named(items, event::PROCESS_START).any(|item| item.pid == daemon);
+        is_seen && values(items, "gpu.process.sm.utilization").iter().any(|(_, percent)| *percent == 10.0)
+    });
+    place.let_go();
+    let end = place.end(igpu);
     assert_eq!(end.code(), Some(0), "{}", end.stderr);
     let items = place.items("x.csv");
     let command = the(&items, event::COMMAND_START).pid.unwrap();
@@ -124,8 +129,10 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
         (shell.name.as_deref(), shell.user.as_deref(), shell.of_command),
         (Some("sh"), Some(user.as_str()), true)
     );
-    let started_at = the(&items, event::COMMAND_START).at as f64 / 1e9;
-    assert!((shell.create_time.unwrap() - started_at).abs() < 1.5, "{shell:?} at {started_at}");
+    // The kernel counts from the boot, which is known to a second.
+    let [begin, over] = [items[0].at, the(&items, event::COMMAND_END).at].map(|at| at as f64 / 1e9);
+    let created = shell.create_time.unwrap();
+    assert!(created > begin - 1.5 && created < over + 1.5, "{shell:?} between {begin} and {over}");
     let daemon: u32 = fs::read_to_string(place.path("daemon")).unwrap().trim().parse().unwrap();
     assert_eq!((with(daemon).name.as_deref(), with(daemon).of_command), (Some("sleep"), true));
     let own = started.iter().find(|(_, process)| process.name.as_deref() == Some("igpu")).expect("igpu itself");
@@ -148,12 +155,15 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
 fn a_process_that_is_gone_has_an_end() {
     let place =
         Place::new(&STEADY.replace("process = []", r#"process = [{ pid = 4199998, memory = 9, until_s = 1.5 }]"#));
-    let end = end(place.record("-o x.jsonl --processes --duration 5"));
+    let igpu = place.start(place.record("-o x.jsonl --processes --duration 600"));
+    place.wait_for("x.jsonl", "its end", |items| named(items, event::PROCESS_END).next().is_some());
+    send(Signal::SIGINT, &igpu);
+    let end = place.end(igpu);
     assert_eq!(end.code(), Some(0), "{}", end.stderr);
     let items = place.items("x.jsonl");
     let [start, end] = [event::PROCESS_START, event::PROCESS_END].map(|name| the(&items, name));
     assert_eq!((start.pid, start.gpu, end.pid, end.gpu), (Some(4_199_998), Some(0), Some(4_199_998), Some(0)));
-    // Seen in the readings of 0 s and 1 s: the end is when it was last seen.
+    // The end is when it was last seen.
     let seen_for = (end.at - start.at) as f64 / 1e9;
-    assert!((0.5..1.5).contains(&seen_for), "{seen_for}");
+    assert!((0.0..1.6).contains(&seen_for), "{seen_for}");
 }

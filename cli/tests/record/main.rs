@@ -1,4 +1,5 @@
-//! `igpu record` as its user has it: real processes, real signals, real disks that fail.
+//! `igpu record` as its user has it: real processes, real signals, real disks that fail. What happens is waited for, and
+//! then asserted: which things, in which order, and that sums are right; not how soon.
 
 mod children;
 mod disks;
@@ -33,6 +34,9 @@ power = { draw_w = 200, energy_refresh_ms = 100, limits = { current = 250, min =
 utilization = { gpu = 40, memory = 10 }
 process = []
 "#;
+
+/// A script that waits for [`Place::let_go`].
+const WAIT: &str = "until [ -e go ]; do sleep 0.05; done";
 
 /// A directory with a scenario, for one test.
 struct Place {
@@ -78,6 +82,48 @@ impl Place {
         command.current_dir(self.directory.path()).stdin(Stdio::null());
         command.args(["record", "--simulate=./scenario.toml"]).args(args.split_whitespace()).args(more);
         command
+    }
+
+    /// Lets a script that waits go on.
+    fn let_go(&self) {
+        fs::write(self.path("go"), "").unwrap();
+    }
+
+    /// What was written of a recording so far.
+    fn so_far(&self, name: &str) -> Vec<Item> {
+        read(&self.path(name)).map_or(Vec::new(), |items| items.map_while(Result::ok).collect())
+    }
+
+    /// Waits until this is so of what was written of a recording.
+    #[track_caller]
+    fn wait_for(&self, name: &str, what: &str, is_so: impl Fn(&[Item]) -> bool) {
+        wait_until(what, || is_so(&self.so_far(name)));
+    }
+
+    /// Starts it with its output in files, for [`Self::said`] and [`Self::end`].
+    fn start(&self, mut command: Command) -> Child {
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| File::create(self.path(name)).unwrap());
+        command.stdout(stdout).stderr(stderr).spawn().expect("igpu")
+    }
+
+    /// What was written into this stream so far.
+    fn said(&self, stream: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(stream)).unwrap()).into_owned()
+    }
+
+    /// Waits until it has said this on stderr.
+    #[track_caller]
+    fn wait_to_hear(&self, what: &str) {
+        wait_until(what, || self.said("stderr").contains(what));
+    }
+
+    /// How what was started ended.
+    #[track_caller]
+    fn end(&self, mut child: Child) -> End {
+        let status = child.wait().unwrap();
+        let end = End { status, stdout: self.said("stdout"), stderr: self.said("stderr") };
+        assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
+        end
     }
 
     /// The items of a recording that is whole, though it may not have ended in order.
@@ -134,7 +180,8 @@ fn send(signal: Signal, to: &Child) {
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it never was so: {what}");
+        // However busy the machine is.
+        assert!(begin.elapsed() < Duration::from_secs(600), "it never was so: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
