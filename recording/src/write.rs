@@ -4,6 +4,10 @@ use std::{
     fs::File,
     io::{self, Seek as _, SeekFrom, Write as _},
     os::unix::fs::FileExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use crate::{format::Encoder, item::Item};
@@ -33,7 +37,12 @@ pub struct Writer {
     next_tail: Vec<u8>,
     /// Items that were not taken because too many wait.
     lost: u64,
+    /// Bytes that a pipe has taken so far.
+    taken: Arc<AtomicU64>,
 }
+
+/// As much is written into a pipe at once.
+const PIECE: usize = 1 << 16;
 
 impl Writer {
     /// Writes into this file, from its start on. What it held is gone.
@@ -65,7 +74,15 @@ impl Writer {
             tail: Vec::new(),
             next_tail: Vec::new(),
             lost: 0,
+            taken: Arc::default(),
         }
+    }
+
+    /// Counts the bytes that a pipe takes into this too, also while a flush goes on: so that another thread can tell a slow
+    /// reader from none.
+    #[must_use]
+    pub fn counting_into(self, taken: Arc<AtomicU64>) -> Self {
+        Self { taken, ..self }
     }
 
     /// Takes an item, which the next flush writes; gives whether there was room for it.
@@ -167,16 +184,21 @@ impl Writer {
     }
 
     fn flush_pipe(&mut self) -> io::Result<()> {
-        while !self.pending.is_empty() {
-            let written = self.file.write(&self.pending)?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+        let mut done = 0;
+        let result = loop {
+            let Some(rest) = self.pending.get(done..).filter(|rest| !rest.is_empty()) else { break Ok(()) };
+            match self.file.write(&rest[..rest.len().min(PIECE)]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    done += written;
+                    self.taken.fetch_add(written as u64, Relaxed);
+                }
+                Err(error) => break Err(error),
             }
-            self.pending.drain(..written);
-            self.length += written as u64;
-        }
-        self.taken();
-        Ok(())
+        };
+        self.pending.drain(..done);
+        self.length += done as u64;
+        result.map(|()| self.taken())
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -24,6 +24,8 @@ pub(super) struct Progress {
     summary: Mutex<SummaryBuilder>,
     pub items: AtomicU64,
     pub bytes: AtomicU64,
+    /// Bytes that a pipe has taken, while they are written.
+    pub taken: Arc<AtomicU64>,
     pub lost: AtomicU64,
     /// Nobody reads the standard output any more, where the recording goes.
     pub has_no_reader: AtomicBool,
@@ -31,8 +33,8 @@ pub(super) struct Progress {
 
 impl Progress {
     /// How much it has done, to see whether it goes on.
-    pub(super) fn done(&self) -> [u64; 2] {
-        [&self.items, &self.bytes].map(|count| count.load(Relaxed))
+    pub(super) fn done(&self) -> [u64; 3] {
+        [&self.items, &self.bytes, &self.taken].map(|count| count.load(Relaxed))
     }
 
     pub(super) fn summary(&self) -> MutexGuard<'_, SummaryBuilder> {
@@ -67,7 +69,7 @@ impl<'a> Sink<'a> {
         let file = output.file.try_clone().ok().filter(|_| is_file);
         let (name, is_stdout, lock) = (shown(&output.path), output.is_stdout(), output.lock.take());
         let new = if output.is_whole_file() { Writer::new } else { Writer::stream };
-        let writer = new(output.file, encoder);
+        let writer = new(output.file, encoder).counting_into(progress.taken.clone());
         Self { writer, file, name, progress, notifier, fails: false, is_removed: false, is_stdout, _lock: lock }
     }
 

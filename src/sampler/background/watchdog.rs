@@ -26,7 +26,7 @@ struct Account {
     last: Look,
     /// When the next look is to be.
     planned: u64,
-    /// By how much the looks since the call began came too late, ns.
+    /// Time since the call began that is not counted, because a look came too late, ns.
     overslept: u64,
     /// Nanoseconds that the call has taken at the least.
     taken: u64,
@@ -69,7 +69,8 @@ impl Account {
         if call != self.call {
             (self.call, self.before, self.overslept, self.taken) = (call, self.last, 0, 0);
         }
-        self.overslept += late;
+        // Everything may have stood still for as long as that, or for a part of the time that was planned besides.
+        self.overslept += late.saturating_mul(2).min(look.at.saturating_sub(self.last.at));
         if call > 0 {
             self.taken = self.taken(&look);
         }
@@ -202,8 +203,11 @@ mod tests {
         let mut bench = Bench::new();
         let call = START + 10 * MS;
         // The machine stood still for an hour.
-        assert_eq!(bench.spend(State::Blocked, 3_600_060 * MS).look(call), 50 * MS);
-        assert_eq!(bench.spend(State::Blocked, 3_600_060 * MS).look(call), 110 * MS);
+        assert_eq!(bench.spend(State::Blocked, 3_600_060 * MS).look(call), 0);
+        assert_eq!(bench.spend(State::Blocked, 3_600_060 * MS).look(call), 0);
+        // It is busy, and each look comes a little late.
+        assert_eq!(bench.spend(State::Blocked, 65 * MS).look(call), 45 * MS, "less the 10 ms before it");
+        assert_eq!(bench.spend(State::Blocked, 65 * MS).look(call), 100 * MS);
         let other = bench.now + 3_600_000 * MS;
         assert_eq!(bench.spend(State::Blocked, 3_600_060 * MS).look(other), 0, "it may have stood still since");
     }
