@@ -1,4 +1,4 @@
-//! The sampler in the caller's own loop.
+//! The sampler that runs in the caller's own loop.
 
 use super::{
     Clocks, Frame, budget::Budget, gpu_sampler::GpuSampler, lane::Work, record::Records, settings::Settings,
@@ -17,14 +17,14 @@ pub struct Sampler {
     pub(super) watch: Stopwatch,
     pub(super) clocks: Clocks,
     pub(super) next_due: u64,
-    /// Room for so many processes a GPU.
+    /// Capacity of the process list of each GPU.
     pub(super) processes: usize,
     pub(super) hang_after: u64,
     pub(super) wake_each: u64,
 }
 
 impl Sampler {
-    /// Opens the GPUs and makes all memory.
+    /// Opens the GPUs and allocates all memory.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let indices = match &settings.gpus {
             Some(indices) => indices.clone(),
@@ -53,8 +53,8 @@ impl Sampler {
         })
     }
 
-    /// Reads everything now, whatever is due, and refills the [`GpuInfo`] buffers where there are any. What rests, or
-    /// belongs to a GPU that is lost or asleep, is left out.
+    /// Reads everything now, due or not, and refills the [`GpuInfo`] buffers, if any. Suspended metrics and GPUs that
+    /// are lost or asleep are skipped.
     pub fn sample(&mut self) -> Frame<'_> {
         for info in &mut self.infos {
             // Its error stays in it.
@@ -64,18 +64,18 @@ impl Sampler {
         self.read(now, true)
     }
 
-    /// Reads what is due at `now`, which is the time by [`monotonic`](super::monotonic).
+    /// Reads what is due at `now`, a time of [`monotonic`](super::monotonic).
     pub fn tick(&mut self, now: u64) -> Frame<'_> {
         self.read(now, false)
     }
 
-    /// When the next lane is due, by [`monotonic`](super::monotonic); 0 before the first tick.
+    /// Returns when the next lane is due, by [`monotonic`](super::monotonic); 0 before the first tick.
     #[must_use]
     pub fn next_due(&self) -> u64 {
         self.next_due
     }
 
-    /// What was read last, with the records of the last tick.
+    /// Returns the latest values, with the records of the last tick.
     #[must_use]
     pub fn frame(&self) -> Frame<'_> {
         Frame::new(self.records.as_slice(), &self.gpus, &self.owners, &self.infos)
@@ -103,7 +103,7 @@ impl Sampler {
         self.frame()
     }
 
-    /// Shares the budget out: a lane that turned out dear is held to a longer cadence, and that is told.
+    /// Distributes the budget. Lanes whose calls are expensive get a longer interval, and the change is reported.
     fn balance(&mut self, now: u64) {
         for (place, gpu) in self.gpus.iter().enumerate() {
             self.budget.see(place, gpu);
@@ -114,7 +114,7 @@ impl Sampler {
         }
     }
 
-    /// Looks up the owners of processes that are new in the lists, and forgets those that are gone from all of them.
+    /// Looks up the owners of processes that are new in the lists, and forgets those of processes that are in none.
     fn find_owners(&mut self) {
         self.owners.begin();
         for lane in self.gpus.iter().flat_map(|gpu| &gpu.lanes) {

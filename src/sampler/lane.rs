@@ -62,7 +62,7 @@ pub(super) struct Lane {
     pub series: Range<usize>,
     pub work: Work,
     pub cadence: Cadence,
-    /// When it is due, in nanoseconds of the monotonic clock; 0 before it was read.
+    /// When it is due, in nanoseconds of the monotonic clock; 0 before the first reading.
     pub due: u64,
     /// What one reading costs in the driver.
     pub cost: Cost,
@@ -101,8 +101,8 @@ impl Lane {
         }
     }
 
-    /// A reading took so long in the driver. Of no use where the budget does not hold the lane back; and one of the first,
-    /// when it hung, is not what the next will cost.
+    /// Records how long a reading spent in the driver. Ignores readings of lanes that are read at every tick, which the
+    /// budget does not limit, and one of the first readings if it hung: its duration does not predict the next one's.
     #[inline]
     pub(super) fn took(&mut self, nanoseconds: u64, hung: bool) {
         if self.cadence != Cadence::EveryTick && !(hung && self.cost.mean() == 0) {
@@ -142,8 +142,9 @@ impl Lane {
             let interval = on_grid(interval, grid);
             return (now - now % interval).saturating_add(interval);
         }
-        // What the budget holds back costs much: all at the same moment would keep the others waiting. Intervals count
-        // from the first reading, not from the clock's zero: the second is a whole one later.
+        // Lanes that the budget limits are expensive, and would delay the others if they were all due at the same
+        // moment. Their intervals count from the first reading rather than from the clock's zero, so the second reading
+        // is a whole interval later.
         let next = if self.due == 0 { now } else { self.due }.saturating_add(interval);
         match interval {
             0 => now,

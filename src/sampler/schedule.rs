@@ -15,7 +15,7 @@ pub(crate) struct Cost {
     /// Calls in a row that were slow (positive) or quick (negative), and the mildest of them.
     run: i8,
     mildest: f64,
-    /// Calls seen, up to [`ENOUGH`].
+    /// Number of calls seen, up to [`MIN_CALLS`].
     seen: u8,
 }
 
@@ -23,8 +23,8 @@ pub(crate) struct Cost {
 const FAR: f64 = 2.0;
 /// As many of them in a row are no accident.
 const PERSISTENT: i8 = 3;
-/// The cost of fewer calls is not known: any of them may have been put aside by a busy machine.
-const ENOUGH: u8 = 3;
+/// The cost is unknown before this many calls: a busy machine may have preempted any of them.
+const MIN_CALLS: u8 = 3;
 /// How much of a call enters the mean.
 const WEIGHT: f64 = 0.25;
 
@@ -35,15 +35,16 @@ impl Cost {
         Self { mean: 0.0, slow: 0, run: 0, mildest: 0.0, seen: 0 }
     }
 
-    /// A call took `ns`.
+    /// Records a call that took `ns`.
     ///
-    /// A slow call, the only one of the last 16, counts as twice the mean: it was put aside, or waited for somebody
-    /// else's lock. If one or more of the 15 before was slow too, it counts in full: that is what such calls cost. Three
-    /// slow ones in a row, or three quick ones after not more than one slow one, and the mean is the mildest of them at
-    /// once. It begins as the quickest of the first three: the first call of all is often slow.
+    /// A single slow call among the last 16 counts as twice the mean: it was preempted, or waited for a lock that
+    /// another process held. If any of the 15 before was slow too, it counts in full, because such calls are what this
+    /// one costs. After three slow calls in a row, or three quick ones after at most one slow one, the mean becomes the
+    /// one of them nearest to it. It starts as the quickest of the first three calls, because the first one is often
+    /// slow.
     pub(crate) fn saw(&mut self, ns: u64) {
         let ns = ns as f64;
-        if self.seen < ENOUGH {
+        if self.seen < MIN_CALLS {
             self.mean = if self.seen == 0 { ns } else { self.mean.min(ns) };
             self.seen += 1;
             return;
@@ -71,10 +72,10 @@ impl Cost {
         self.mean += WEIGHT * (counted - self.mean);
     }
 
-    /// The mean, ns; 0 before the third call.
+    /// Returns the mean, ns; 0 before the third call.
     #[must_use]
     pub(crate) fn mean(&self) -> u64 {
-        if self.seen < ENOUGH { 0 } else { self.mean as u64 }
+        if self.seen < MIN_CALLS { 0 } else { self.mean as u64 }
     }
 }
 
@@ -396,7 +397,7 @@ mod tests {
 
     #[test]
     fn slow_first_calls_are_no_cost() {
-        // A call of an expensive driver takes as long each time; one that was preempted does not.
+        // Every call to an expensive driver takes this long; a preempted one is an exception.
         for (calls, mean) in [([500 * MS, 100 * US, 90 * US], 90 * US), ([20 * MS, 21 * MS, 25 * MS], 20 * MS)] {
             let mut cost = Cost::new();
             for call in calls {

@@ -1,5 +1,5 @@
-//! The clocks that the sampler and the probe read and sleep by: functions, so that a test can put a stepped clock in their
-//! place.
+//! The clocks that the sampler and the probe use. They are functions, so that a test can replace them with a stepped
+//! clock.
 
 use std::{
     num::NonZeroU64,
@@ -16,14 +16,14 @@ use rustix::{
 
 use super::series::Stamp;
 
-/// Where the sampler and the probe take their time from.
+/// The clock functions of the sampler and the probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// Nanoseconds of a clock that never goes back: `CLOCK_MONOTONIC`.
+    /// Returns `CLOCK_MONOTONIC`, in nanoseconds.
     pub monotonic: fn() -> u64,
-    /// Microseconds since the epoch by the wall clock that the driver stamps with: `CLOCK_REALTIME`.
+    /// Returns `CLOCK_REALTIME`, which the driver stamps samples with, in microseconds since the epoch.
     pub wall_us: fn() -> u64,
-    /// Sleeps until `monotonic` shows this time, or a little later or earlier.
+    /// Sleeps until about this time of `monotonic`.
     pub sleep_until: fn(u64),
 }
 
@@ -52,13 +52,13 @@ fn read(clock: ClockId) -> u64 {
 fn sleep_until(deadline: u64) {
     let seconds = (deadline / 1_000_000_000) as i64;
     let time = Timespec { tv_sec: seconds, tv_nsec: (deadline % 1_000_000_000) as _ };
-    // A signal ends the sleep early, which the caller's loop takes for what it is.
+    // A signal ends the sleep early; callers check the time themselves.
     let _ = clock_nanosleep_absolute(ClockId::Monotonic, &time);
 }
 
-/// Has the kernel wake this thread when it asked for it, and not up to 50 µs later.
+/// Reduces this thread's timer slack, 50 µs by default, so that the kernel wakes it on time.
 pub(super) fn sharpen_timers() {
-    // It changes this thread alone, and does no harm when it fails.
+    // Affects only this thread; harmless if it fails.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
 
@@ -69,9 +69,10 @@ pub(super) struct Stopwatch {
     last: Arc<AtomicU64>,
     /// Nanoseconds spent in the driver.
     pub spent: u64,
-    /// Not 0 once the watchdog has found that the call under way hangs, and another thread reads the other GPUs.
+    /// Set by the watchdog once it finds that the call in progress hangs and another thread reads the other GPUs;
+    /// otherwise 0.
     hung: Arc<AtomicU64>,
-    /// Whether a call since the start was found to hang: no further call is to be made.
+    /// Whether a call since the start was found to hang. No further call may be made then.
     pub late: bool,
 }
 
@@ -80,17 +81,17 @@ impl Stopwatch {
         Self { clocks, last: Arc::default(), spent: 0, hung: Arc::default(), late: false }
     }
 
-    /// When the call under way began, for those who watch from other threads: 0 while none is.
+    /// Returns when the call in progress began, for other threads to observe; 0 if there is none.
     pub(super) fn call(&self) -> Arc<AtomicU64> {
         self.last.clone()
     }
 
-    /// What the watchdog sets, to when it found that the call under way hangs.
+    /// Returns the value that the watchdog sets to the time at which it found the call in progress to hang.
     pub(super) fn hung(&self) -> Arc<AtomicU64> {
         self.hung.clone()
     }
 
-    /// Reads the clock anew: what was done since the last call was not the driver's.
+    /// Reads the clock again, so that the time since the last call does not count as the driver's.
     pub(super) fn start(&mut self) {
         self.late = false;
         self.last.store((self.clocks.monotonic)(), Relaxed);

@@ -27,22 +27,24 @@ use crate::{
     sampler::{Clocks, Record, Sampler, gpu_sampler::GpuSampler, latest::Latest, record::Records, time::Stopwatch},
 };
 
-/// How long a driver call may take, as the [`Watchdog`] counts, while `stop` or `sample` waits for its thread.
-const PATIENCE: u64 = 80_000_000;
-/// How often `stop` and `sample` look whether they still have to wait.
+/// How long a driver call may take, as measured by [`Watchdog`], while `stop` or `sample` waits for its thread, ns.
+const CALL_TIMEOUT_NS: u64 = 80_000_000;
+/// How often `stop` and `sample` check whether they still have to wait.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
-/// How often they look at a call, ns. What a look is late by is not counted, so that many looks would see little.
-const LOOK_INTERVAL: u64 = 10_000_000;
+/// How often they observe a call, ns. The watchdog does not count the time by which an observation is late, so frequent
+/// observations would count too little.
+const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 
 /// A sampler on a thread of its own, from [`Sampler::spawn`].
 ///
-/// The thread reads each lane at absolute deadlines with all signals blocked, and gives its records into a ring that was
-/// made once. Whoever owns this takes them out; when that is too slow, records are lost, counted, and told, and the
+/// The thread reads each lane at absolute deadlines with all signals blocked, and puts its records into a ring buffer
+/// that is allocated once. If the owner takes them out too slowly, records are dropped, counted, and reported; the
 /// thread never waits. The latest value of each metric can be read from any thread and from a signal handler.
 ///
-/// A second thread sleeps, and looks every [`hang_after`](crate::sampler::SamplerBuilder::hang_after) whether the first is in a
-/// driver call that does not return. Then it goes on with the other GPUs in its place, which
-/// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) tells, and starts a watcher anew: the only time that memory is allocated.
+/// A second thread checks every [`hang_after`](crate::sampler::SamplerBuilder::hang_after) whether the first is in a
+/// driver call that does not return. If so, it takes over the other GPUs, reports
+/// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), and starts another watcher: the only time that memory is
+/// allocated.
 ///
 /// Dropping it stops it.
 pub struct Background {
@@ -63,7 +65,7 @@ pub enum Stopped {
     GivenUp,
 }
 
-// Here and not beside `Sampler`, of whose parts a `Background` is made.
+// Defined here because `Sampler` must not import `Background`, which is built from its parts.
 impl Sampler {
     /// Goes on on a thread of its own, with room for `records` records that were not taken out yet. At 32 bytes each,
     /// 10 s of 1000 a second are 320 KB.
@@ -118,10 +120,10 @@ impl Background {
         taken
     }
 
-    /// Removes the records that there are now, at most `most`, and returns them, oldest first. They free their places in the
-    /// ring together when the iterator is dropped, also those that it did not return.
-    pub fn take(&mut self, most: usize) -> impl Iterator<Item = Record> + '_ {
-        let count = self.records.slots().min(most);
+    /// Removes up to `max` of the records present now and returns them, oldest first. Their places in the ring buffer
+    /// are freed together when the iterator is dropped, including those of records that it did not return.
+    pub fn take(&mut self, max: usize) -> impl Iterator<Item = Record> + '_ {
+        let count = self.records.slots().min(max);
         self.records.read_chunk(count).into_iter().flatten()
     }
 
@@ -145,24 +147,25 @@ impl Background {
         self.shared.silence()
     }
 
-    /// The GPUs that a driver call hangs in now, by index, as [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and
-    /// [`Event::GPU_BACK`](crate::sampler::Event::GPU_BACK) tell too.
+    /// Returns the indices of the GPUs in which a driver call hangs now.
+    /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`Event::GPU_BACK`](crate::sampler::Event::GPU_BACK)
+    /// report the same.
     pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung()
     }
 
-    /// Has everything read now, whatever is due, as [`Sampler::sample`] does, and waits for it: so that counters are right
-    /// to the end of what is measured. It takes up to 20 ms until the thread comes by, and the calls; longer where the
-    /// thread does not get a processor. What rests is left out, and so is a GPU that hangs.
+    /// Reads everything now, due or not, as [`Sampler::sample`] does, and waits for it, so that counters are accurate
+    /// up to the end of a measurement. This takes up to 20 ms until the thread wakes, plus the calls; longer if the
+    /// thread does not get a processor. Suspended metrics and hung GPUs are skipped.
     ///
-    /// Returns whether the reading was made: not when a driver call takes 80 ms, counted as
-    /// [`hang_after`](crate::sampler::SamplerBuilder::hang_after) counts, when this was stopped, or in a forked child.
+    /// Returns whether the reading was made. It is not made when a driver call takes 80 ms, measured as for
+    /// [`hang_after`](crate::sampler::SamplerBuilder::hang_after), after [`stop`](Self::stop), or in a forked child.
     pub fn sample(&self) -> bool {
         let shared = &self.shared;
         let wanted = shared.wanted.fetch_add(1, AcqRel) + 1;
         let mut watchdog = Watchdog::default();
         while shared.given.load(Acquire) < wanted {
-            // Whoever leads is in one call at the most.
+            // The leader is in one call at most.
             let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.under_way());
             let hangs = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
             if hangs || self.stopped.is_some() || shared.is_forked() {
@@ -173,15 +176,16 @@ impl Background {
         true
     }
 
-    /// Reads the latest values, and how the sampler does; can be cloned and handed to other threads and to a signal handler.
+    /// Returns a reader of the latest values and of the sampler's state. It can be cloned and handed to other threads
+    /// and to a signal handler.
     #[must_use]
     pub fn latest(&self) -> LatestReader {
         LatestReader { shared: self.shared.clone() }
     }
 
-    /// Stops the threads, within 100 ms also when one hangs in a driver call: then it is given up. A thread that only does
-    /// not get a processor is waited for. What they recorded can still be taken out after, and what the call gives when it
-    /// returns too. A second time it only tells how it ended.
+    /// Stops the threads. Takes at most 100 ms even when one hangs in a driver call; that thread is abandoned. A thread
+    /// that only lacks a processor is waited for. Records made so far can still be taken out afterwards, and so can
+    /// those of the hung call once it returns. A second call returns the same result.
     pub fn stop(&mut self) -> Stopped {
         let stopped = self.stopped.unwrap_or_else(|| self.wait_for_the_end());
         self.stopped = Some(stopped);
@@ -208,11 +212,11 @@ impl Background {
     }
 }
 
-/// Whether the call that a thread is in since then has taken too long to be waited for.
+/// Returns whether the call that the thread has been in since `since` has taken too long to wait for it.
 fn takes_too_long(watchdog: &mut Watchdog, (thread, since): (u32, u64), clocks: Clocks) -> bool {
-    let taken = watchdog.look(thread, Some(since), (clocks.monotonic)());
-    watchdog.plan(LOOK_INTERVAL);
-    taken >= PATIENCE
+    let taken = watchdog.observe(thread, Some(since), (clocks.monotonic)());
+    watchdog.schedule_next(OBSERVATION_INTERVAL_NS);
+    taken >= CALL_TIMEOUT_NS
 }
 
 impl Drop for Background {

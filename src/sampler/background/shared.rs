@@ -1,4 +1,4 @@
-//! What the threads of a background sampler, its owner and its readers share.
+//! The state that a background sampler's threads, its owner, and its readers share.
 
 use std::{
     sync::{
@@ -17,51 +17,51 @@ use crate::{
     sampler::{Clocks, latest::Latest},
 };
 
-/// What the threads, the owner and the readers share.
+/// The state shared by the threads, the owner, and the readers.
 pub(super) struct Shared {
-    /// Records that found the ring full.
+    /// Number of records dropped because the ring buffer was full.
     pub lost: AtomicU64,
-    /// When the thread that leads last came by, in nanoseconds of the monotonic clock.
+    /// When the leading thread last made progress, in nanoseconds of the monotonic clock.
     pub beat: AtomicU64,
     pub ticks: AtomicU64,
-    /// How often a reading of everything was asked for, and which of these was the last that was made.
+    /// Number of readings of everything requested so far, and the number of the last one that was made.
     pub wanted: AtomicU64,
     pub given: AtomicU64,
     pub gpus: Vec<GpuState>,
-    /// The freeing of the driver's memory and the shutdown of NVML, by the last thread.
+    /// The last thread's final step, which frees the driver's memory and shuts NVML down.
     pub closing: Call,
     pub latest: Latest,
-    /// Which value stands where in `latest`.
+    /// The GPU and metric of each value in `latest`.
     pub keys: Vec<(u32, Metric)>,
     pub clocks: Clocks,
-    /// The count of forks when it was made: a child with another has none of the threads.
+    /// The fork count at creation. A child process has a higher count, and none of the threads.
     pub forks: u32,
 }
 
-/// A driver call under way, or a reading of several of one GPU.
+/// A driver call in progress, or several calls that read one GPU.
 #[derive(Default)]
 pub(super) struct Call {
-    /// When it began; 0 while there is none.
+    /// When it began; 0 if none is in progress.
     pub since: Arc<AtomicU64>,
-    /// The thread that makes it.
+    /// The kernel's ID of the thread that makes it.
     pub thread: AtomicU32,
 }
 
 impl Call {
-    /// Which thread is in it since when, if one is.
+    /// Returns the thread that is in the call and when the call began, if one is in progress.
     pub(super) fn under_way(&self) -> Option<(u32, u64)> {
         let since = self.since.load(Acquire);
         (since > 0).then(|| (self.thread.load(Relaxed), since))
     }
 }
 
-/// What can be seen of a GPU from outside.
+/// The externally visible state of a GPU.
 pub(super) struct GpuState {
     pub index: u16,
     pub call: Call,
-    /// When the call under way was found to hang; 0 while none is.
+    /// When the call in progress was found to hang; 0 if it is not hung.
     pub hung: Arc<AtomicU64>,
-    /// The places of its values in `Shared::latest`.
+    /// The range of its values in `Shared::latest`.
     pub first_key: usize,
     pub end_key: usize,
 }
@@ -77,14 +77,14 @@ impl Shared {
         self.gpus.get(place).is_some_and(|gpu| gpu.hangs())
     }
 
-    /// The place of the GPU with the oldest call under way, and when that began.
+    /// Returns the index into `gpus` of the GPU with the oldest call in progress, and when that call began.
     pub(super) fn oldest_call(&self, of: impl Fn(&GpuState) -> bool) -> Option<(usize, u64)> {
         let calls = self.gpus.iter().enumerate().filter(|(_, gpu)| of(gpu));
         let calls = calls.filter_map(|(place, gpu)| gpu.call.under_way().map(|(_, since)| (place, since)));
         calls.min_by_key(|(_, since)| *since)
     }
 
-    /// Whether this process is a child of the one that has the threads.
+    /// Returns whether this process is a forked child of the one that runs the threads.
     pub(super) fn is_forked(&self) -> bool {
         fork_generation() != self.forks
     }

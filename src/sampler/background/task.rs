@@ -1,29 +1,29 @@
-//! What the kernel's scheduler reports about a thread of this process.
+//! Per-thread scheduler statistics from the kernel.
 
 use std::{fs::File, os::unix::fs::FileExt as _};
 
-/// Whether a thread could use a processor at one moment, and whether it had one.
+/// The scheduling state of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It sleeps or waits for something other than a processor.
+    /// Sleeping, or waiting for something other than a processor.
     Blocked,
-    /// It has a processor.
+    /// Running on a processor.
     Running,
-    /// It waits for a processor, and for how long is known only once it gets one.
+    /// Waiting for a processor. The kernel counts the wait only once the thread gets one.
     Queued,
 }
 
-/// The scheduler's account of a thread.
+/// The scheduling statistics of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Usage {
     pub state: State,
-    /// Nanoseconds on a processor.
+    /// Time on a processor, ns.
     pub on_cpu: u64,
-    /// Nanoseconds of waiting for a processor, each wait counted when it ends.
+    /// Time spent waiting for a processor, ns; each wait is counted when it ends.
     pub queued: u64,
 }
 
-/// A thread of this process, as the kernel accounts for it.
+/// A thread of this process in the kernel's terms.
 #[derive(Debug)]
 pub(super) struct Task {
     thread: u32,
@@ -31,25 +31,27 @@ pub(super) struct Task {
     schedstat: File,
 }
 
-/// The number of the calling thread, as the kernel counts.
-#[allow(unsafe_code, reason = "std has no number of the kernel's for a thread")]
+/// Returns the kernel's ID of the calling thread.
+#[allow(unsafe_code, reason = "std has no kernel thread IDs")]
 pub(super) fn this_thread() -> u32 {
-    // SAFETY: takes nothing, and always succeeds.
+    // SAFETY: gettid takes no arguments and always succeeds.
     unsafe { libc::gettid() }.unsigned_abs()
 }
 
 impl Task {
-    /// Opens the files of a thread; `None` where the kernel has none (`CONFIG_SCHED_INFO`), or no such thread.
+    /// Opens the statistics of a thread. `None` if the kernel does not keep them (`CONFIG_SCHED_INFO`) or the thread
+    /// does not exist.
     pub(super) fn open(thread: u32) -> Option<Self> {
         let open = |name| File::open(format!("/proc/self/task/{thread}/{name}")).ok();
         let task = Self { thread, stat: open("stat")?, schedstat: open("schedstat")? };
         task.usage().map(|_| task)
     }
 
-    /// Reads the account, with two `pread` and two readings of a clock, and no allocation; `None` once the thread has ended.
+    /// Reads the statistics with two `pread` calls and two clock readings, without allocating. `None` once the thread
+    /// has ended.
     pub(super) fn usage(&self) -> Option<Usage> {
         let mut buffer = [0; 512];
-        // The state first: what a thread that is not queued has waited so far is counted by then.
+        // Read the state first: if the thread is not queued then, all its waits so far are in `schedstat`.
         let letter = state(read(&self.stat, &mut buffer)?)?;
         let (earlier, on_cpu) = (cpu_time(self.thread)?, cpu_time(self.thread)?);
         let state = match letter {
@@ -67,27 +69,27 @@ fn read<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     buffer.get(..length)
 }
 
-/// The state's letter in the text of `stat`: it follows the name, which is in parentheses and may have some itself.
+/// Returns the state letter from the text of `stat`. It follows the name, which is in parentheses and may contain some.
 fn state(stat: &[u8]) -> Option<u8> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     stat.get(name_end + 2).copied()
 }
 
-/// The second number in the text of `schedstat`.
+/// Returns the second number in the text of `schedstat`.
 fn queued(schedstat: &[u8]) -> Option<u64> {
     std::str::from_utf8(schedstat).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Nanoseconds that a thread of this process was on a processor, up to now; the number in `schedstat` may be some
-/// milliseconds old.
-#[allow(unsafe_code, reason = "std has no clocks of threads")]
+/// Returns the time that a thread of this process has spent on a processor, ns, up to now. The number in `schedstat`
+/// can be several milliseconds old.
+#[allow(unsafe_code, reason = "std has no per-thread CPU clocks")]
 fn cpu_time(thread: u32) -> Option<u64> {
-    // How Linux numbers the clocks of threads, as the C library does for `pthread_getcpuclockid`.
+    // Linux's numbering of thread CPU clocks, which the C library uses for `pthread_getcpuclockid` too.
     const PER_THREAD: libc::clockid_t = 4;
     const SCHEDULER: libc::clockid_t = 2;
     let clock = (!thread.cast_signed() << 3) | PER_THREAD | SCHEDULER;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live timespec; a clock of no thread is an error.
+    // SAFETY: the pointer is to a live timespec; the call fails for a clock of a thread that does not exist.
     let failed = unsafe { libc::clock_gettime(clock, &mut time) };
     (failed == 0).then_some(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
 }

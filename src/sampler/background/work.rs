@@ -1,8 +1,9 @@
-//! The threads: one that leads, which reads all GPUs, and one that watches it.
+//! The sampler's threads: a leader, which reads all GPUs, and a watcher, which observes it.
 //!
-//! Who leads has the GPU that it reads locked. When a driver call does not return, the watcher takes the lead and goes on
-//! with the other GPUs, whose locks are free; it starts another watcher. The thread that was overtaken ends once its call
-//! returns, and makes no further call. No lock is waited for but that of [`Output`], under which nobody calls the driver.
+//! The leader holds the lock of the GPU that it reads. When a driver call does not return, the watcher takes the lead,
+//! goes on with the other GPUs, whose locks are free, and starts another watcher. The overtaken thread ends once its
+//! call returns, and makes no further call. The only lock that a thread waits for is that of [`Output`], which is never
+//! held during a driver call.
 
 use std::{
     sync::{
@@ -27,25 +28,25 @@ use crate::{
     },
 };
 
-/// The longest that who leads sleeps at once: so soon it sees that it is to stop, beats its heart, and finds that a call
-/// that hung has returned.
-const LONGEST_SLEEP: u64 = 20_000_000;
-/// The shortest that who watches sleeps, where a call is about to be found to hang.
-const SHORTEST_LOOK: u64 = 1_000_000;
+/// The longest that the leader sleeps at a time, ns: how soon it sees a stop request, updates its heartbeat, and finds
+/// that a hung call has returned.
+const MAX_LEADER_SLEEP_NS: u64 = 20_000_000;
+/// The shortest that the watcher sleeps, ns, when the timeout of a call is about to end.
+const MIN_WATCH_SLEEP_NS: u64 = 1_000_000;
 
-/// One GPU, and what was read of it and not handed on yet.
+/// One GPU, and its records that are not delivered yet.
 pub(super) struct Slot {
     pub gpu: GpuSampler,
     pub records: Records,
     pub watch: Stopwatch,
 }
 
-/// What was asked for of the threads, in nanoseconds.
+/// The requested limits, in nanoseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// A call that takes longer, as the [`Watchdog`] counts, hangs.
+    /// A call that takes longer, as measured by [`Watchdog`], is hung.
     pub hang_after: u64,
-    /// The time between two wakes at the least; 0: none.
+    /// The minimum time between two wakes; 0 for no minimum.
     pub wake_each: u64,
 }
 
@@ -64,19 +65,19 @@ pub(super) struct Work {
     clocks: Clocks,
     limits: Limits,
     threads: Arc<Threads>,
-    /// The thread that leads, as the kernel counts; 0 before the first.
+    /// The leading thread's kernel ID; 0 before the first leads.
     leader: AtomicU32,
 }
 
-/// Who leads: which of our threads, and its number of the kernel's.
+/// The leading thread: its number in this sampler, and its kernel ID.
 #[derive(Clone, Copy)]
 struct Leader {
     number: u32,
     thread: u32,
 }
 
-/// The threads, and the word that they are to end. They alone keep [`Work`]: so the last of them shuts the driver down,
-/// and nobody else waits if that hangs.
+/// The threads and their stop flag. Only the threads own [`Work`], so the last of them shuts the driver down, and
+/// nothing else waits if the shutdown hangs.
 #[derive(Default)]
 pub(super) struct Threads {
     stop: AtomicBool,
@@ -96,7 +97,7 @@ impl Work {
         }
     }
 
-    /// Starts the thread that leads and the one that watches.
+    /// Starts the leader and the watcher.
     pub(super) fn start(self: &Arc<Self>) -> Result<()> {
         let work = self.clone();
         let lead = move || {
@@ -128,7 +129,7 @@ impl Work {
         self.threads.spawn("igpu-watcher", watch)
     }
 
-    /// The end of a thread: the last one frees the driver's memory and shuts NVML down, which may hang as any call.
+    /// Ends a thread. The last one frees the driver's memory and shuts NVML down, which may hang like any driver call.
     fn close(self: Arc<Self>) {
         let Some(work) = Arc::into_inner(self) else { return };
         let shared = work.shared.clone();
@@ -152,7 +153,7 @@ impl Work {
             let wanted = self.shared.wanted.load(Acquire);
             let all = wanted != self.shared.given.load(Relaxed);
             if now < next_due && !all {
-                (self.clocks.sleep_until)(next_due.min(now + LONGEST_SLEEP));
+                (self.clocks.sleep_until)(next_due.min(now + MAX_LEADER_SLEEP_NS));
                 continue;
             }
             match self.tick(leader, now, all) {
@@ -176,7 +177,7 @@ impl Work {
                 return None;
             }
             let Some(mut slot) = try_lock(slot) else {
-                next_due = next_due.min(now + LONGEST_SLEEP);
+                next_due = next_due.min(now + MAX_LEADER_SLEEP_NS);
                 continue;
             };
             let Slot { gpu, records, watch } = &mut *slot;
@@ -206,7 +207,7 @@ impl Work {
         Some(next_due)
     }
 
-    /// Takes note of the thread that makes the calls about the GPU at this place from now on.
+    /// Records which thread makes the calls to the GPU at this index from now on.
     fn mark(&self, place: usize, leader: Leader) {
         if let Some(gpu) = self.shared.gpus.get(place) {
             gpu.call.thread.store(leader.thread, Relaxed);
@@ -240,14 +241,14 @@ impl Work {
         }
     }
 
-    /// Sleeps until who leads is in a call that hangs, and takes the lead then.
+    /// Sleeps until the leader's call hangs, then takes the lead.
     fn watch(self: &Arc<Self>, number: u32) {
         let mut watchdog = Watchdog::default();
         while !self.is_to_stop() {
             let leader = self.leader.load(Acquire);
             let oldest = self.shared.oldest_call(|gpu| !gpu.hangs());
             let now = (self.clocks.monotonic)();
-            let taken = watchdog.look(leader, oldest.map(|(_, since)| since), now);
+            let taken = watchdog.observe(leader, oldest.map(|(_, since)| since), now);
             let left = self.limits.hang_after.saturating_sub(taken);
             if left == 0
                 && let Some((place, since)) = oldest
@@ -255,9 +256,9 @@ impl Work {
             {
                 return self.lead(number, false);
             }
-            // Whoever is to lead may not have begun.
-            let sleep = if leader == 0 { SHORTEST_LOOK } else { left.max(SHORTEST_LOOK) };
-            watchdog.plan(sleep);
+            // The leader may not have started yet.
+            let sleep = if leader == 0 { MIN_WATCH_SLEEP_NS } else { left.max(MIN_WATCH_SLEEP_NS) };
+            watchdog.schedule_next(sleep);
             thread::park_timeout(Duration::from_nanos(sleep));
         }
     }
