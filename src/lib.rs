@@ -18,7 +18,7 @@
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!(
-    "igpu supports 64-bit Linux (x86_64, aarch64), WSL included: it reads /proc and calls NVML's 64-bit library"
+    "igpu supports only 64-bit Linux (x86_64, aarch64), including WSL: it reads /proc and calls the 64-bit NVML library"
 );
 
 mod code;

@@ -1,4 +1,4 @@
-//! A sampling plan: how often to read each metric of each GPU. A probe makes it, and a sampler follows it.
+//! A sampling plan: how often to read each metric of each GPU. A probe creates it, and a sampler follows it.
 
 use std::time::Duration;
 

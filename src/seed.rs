@@ -95,7 +95,7 @@ fn driver() -> Result<Nvml> {
     Ok(fresh)
 }
 
-// Here and not beside `Nvml`, which would have to import `GpuInfo`, and a `GpuInfo` holds an `Nvml`.
+// Defined here because `Nvml` must not import `GpuInfo`, which holds an `Nvml`.
 impl Nvml {
     /// A GPU with all its readings.
     ///
@@ -128,7 +128,7 @@ impl Nvml {
         let mut gpus = indices.iter().map(gpu).collect::<Result<Vec<_>>>()?;
         let named = process::resolve_users();
         for gpu in &mut gpus {
-            // What fails here is kept in `gpu.error()`.
+            // A failure is kept in `gpu.error()`.
             let _ = gpu.make_room();
             if named && gpu.error().is_none() {
                 let _ = gpu.update_processes();

@@ -47,8 +47,8 @@ impl ProcessLists {
     }
 }
 
-/// Whether the newer version of a call works: a driver may have the function and refuse the version of its struct. The
-/// first answer decides; once the version has worked, a refusal concerns that one call only.
+/// Whether the newer version of a call works. A driver may have the function but refuse the version of its struct. The
+/// first result decides; once the version has worked, a refusal applies only to that call.
 #[derive(Default)]
 pub(crate) struct VersionFallback {
     state: AtomicU8,
@@ -58,15 +58,15 @@ const WORKS: u8 = 1;
 const REFUSED: u8 = 2;
 
 impl VersionFallback {
-    /// Makes the call by the newer function. Returns whether that answered; if not, because the driver lacks the function
-    /// or does not know the version, the older one is to be called.
+    /// Makes the call with the newer function and returns whether it succeeded. Returns false if the driver lacks the
+    /// function or does not know the version; the caller then uses the older one.
     #[inline]
     pub(crate) fn try_newer<F>(&self, newer: Option<F>, call: impl FnOnce(F) -> Result<()>) -> Result<bool> {
         let state = self.state.load(Ordering::Relaxed);
         let Some(function) = newer.filter(|_| state != REFUSED) else { return Ok(false) };
         match call(function) {
             Ok(()) => {
-                // Only the first time: a store at each reading would have cores contend for the line.
+                // Only the first time: a store at every reading would cause contention for the cache line.
                 if state == 0 {
                     self.state.store(WORKS, Ordering::Relaxed);
                 }

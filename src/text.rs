@@ -7,13 +7,14 @@ use arrayvec::ArrayString;
 /// Room for a GPU's name, UUID or serial: NVML's own buffers of that kind have 96 bytes at the most.
 pub type Text = ArrayString<96>;
 
-/// Returns what a driver wrote into a buffer: up to the NUL, or the whole of it where the driver wrote none.
+/// Returns the text that the driver wrote into a buffer: up to the NUL, or the whole buffer if there is none.
 pub(crate) fn from_driver<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     lossy(&bytes[..end])
 }
 
-/// Returns the bytes as text, with U+FFFD for each byte that is not UTF-8, truncated at a character where it is too long.
+/// Returns the bytes as text, with U+FFFD for each byte that is not UTF-8, truncated on a character boundary if too
+/// long.
 pub(crate) fn lossy<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let mut text = ArrayString::new();
     for chunk in bytes.utf8_chunks() {

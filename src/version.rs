@@ -1,8 +1,8 @@
-//! The version as one constant text.
+//! The version text of the library.
 
-/// The version of this library, of the `nvml.h` that its bindings were generated from, and the commit that it was built
-/// from: `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`. The commit is `unknown` when it was built neither in a git checkout nor
-/// from a published package.
+/// The versions of this library and of the `nvml.h` that its bindings were generated from, and the commit that it was
+/// built from: `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`. The commit is `unknown` if the source was neither a git
+/// checkout nor a published package.
 pub const VERSION: &str = match std::str::from_utf8(&BYTES) {
     Ok(text) => text,
     Err(_) => env!("CARGO_PKG_VERSION"),
@@ -11,7 +11,7 @@ pub const VERSION: &str = match std::str::from_utf8(&BYTES) {
 const PARTS: [&str; 6] =
     [env!("CARGO_PKG_VERSION"), " (nvml.h ", nvml_sys::HEADER_VERSION, ", commit ", env!("IGPU_COMMIT"), ")"];
 
-/// The parts one after the other. `concat!` takes literals alone.
+/// The parts, concatenated by hand because `concat!` takes only literals.
 const BYTES: [u8; length(&PARTS)] = {
     let mut bytes = [0; length(&PARTS)];
     let mut rest: &mut [u8] = &mut bytes;

@@ -53,7 +53,7 @@ impl Drop for GpmSample {
     }
 }
 
-// Here and not beside `Nvml`, which would have to import `GpmSample`, and that holds an `Nvml`.
+// Defined here because `Nvml` must not import `GpmSample`, which holds an `Nvml`.
 impl Nvml {
     /// Memory for a GPM sample. Since driver R520.
     ///

@@ -1,4 +1,4 @@
-//! The handle of a GPU, and the shapes of calls.
+//! The handle of a GPU, and the common signatures of driver calls.
 
 use std::ffi::c_char;
 
@@ -30,9 +30,9 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// The shape of most calls: a device, and one unsigned int to fill.
+/// The signature of most calls: a device, and one unsigned int to fill.
 pub(super) type FillU32 = unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t;
-/// The shape of calls that fill a buffer of text.
+/// The signature of calls that fill a text buffer.
 pub(super) type FillText = unsafe extern "C" fn(nvmlDevice_t, *mut c_char, u32) -> nvmlReturn_t;
 
 impl Device {
@@ -57,7 +57,7 @@ impl Device {
         &self.nvml.symbols().functions
     }
 
-    /// A call that fills one unsigned int.
+    /// Makes a call that fills one unsigned int.
     #[inline]
     pub(super) fn get_u32(&self, call: &'static str, function: Option<FillU32>) -> Result<u32> {
         self.nvml.alive()?;
@@ -68,7 +68,7 @@ impl Device {
         Ok(value)
     }
 
-    /// A call that fills a buffer of text.
+    /// Makes a call that fills a text buffer.
     pub(super) fn get_text<const N: usize>(
         &self,
         call: &'static str,
@@ -107,5 +107,5 @@ impl Device {
     }
 }
 
-// The calls take enums where the header has unsigned ints behind them.
+// Some calls take an enum where `FillU32` has an unsigned int; both must have the same size.
 const _: () = assert!(size_of::<nvml_sys::nvmlEnableState_t>() == size_of::<u32>() && size_of::<FillU32>() == 8);

@@ -10,7 +10,7 @@ use crate::{
     symbols::{check, present},
 };
 
-// Here and not beside `Nvml`, which would have to import `Device`, and `Device` holds an `Nvml`.
+// Defined here because `Nvml` must not import `Device`, which holds an `Nvml`.
 impl Nvml {
     /// The GPU of this index: 0 to `device_count() - 1`, in the order of PCI addresses.
     ///

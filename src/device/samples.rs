@@ -9,13 +9,13 @@ use crate::{Error, Result, ReturnCode, symbols::present};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SampleKind(pub u32);
 
-/// Makes of each entry a constant of [`SampleKind`] and an element of `SampleKind::ALL`.
+/// Defines a constant of [`SampleKind`] and an element of `SampleKind::ALL` for each entry.
 macro_rules! sample_kinds {
     ($($(#[$help:meta])* $NAME:ident = $number:expr;)*) => {
         impl SampleKind {
             $($(#[$help])* pub const $NAME: Self = Self($number.0);)*
 
-            /// The rings that the header names, each with the name of its constant.
+            /// The sample buffers that the header names, each with the name of its constant.
             pub(crate) const ALL: &[(&str, Self)] = &[$((stringify!($NAME), Self::$NAME)),*];
         }
     };

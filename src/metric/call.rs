@@ -1,8 +1,8 @@
-//! The calls of the driver that metrics are read by, each with its function and the numbers that it gives.
+//! The driver calls that read metrics, each with its function and its numbers.
 
 use crate::{Clock, Device, Result, TemperatureSensor};
 
-/// A call of the driver that gives one number or several.
+/// A driver call that returns one number or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is the method of `Device` of its name")]
 #[non_exhaustive]
@@ -25,11 +25,11 @@ pub enum Call {
     PcieReplayCounter,
 }
 
-/// The most numbers that one call gives.
+/// The maximum number of numbers that one call returns.
 pub(crate) const MAX_NUMBERS: usize = 3;
 
 impl Call {
-    /// The function of NVML.
+    /// Returns the NVML function.
     #[must_use]
     pub const fn function(self) -> &'static str {
         match self {
@@ -49,9 +49,9 @@ impl Call {
         }
     }
 
-    /// Makes the call. The numbers stand in the catalogue's order (`Source::Call`) and unit; NaN is one that
-    /// this driver does not give. They are written in place: an answer that carries them would be copied on its way out,
-    /// which takes longer than all else here.
+    /// Makes the call. The numbers are in the catalogue's order (`Source::Call`) and unit; a number that this driver
+    /// does not provide is NaN. They are written in place, because returning them by value would copy them, which takes
+    /// longer than the rest of this function.
     #[inline]
     pub(crate) fn read(self, device: &Device, numbers: &mut [f64; MAX_NUMBERS]) -> Result<()> {
         let one = match self {

@@ -1,18 +1,18 @@
-//! Which metrics one call of the driver reads together.
+//! Groups of metrics that one driver call reads together.
 
 use super::{Call, Metric, Source};
 use crate::SampleKind;
 
-/// A driver call that reads one metric or several.
+/// A driver call that reads one or more metrics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum DriverCall {
-    /// A call that gives one number or several.
+    /// A call that returns one or more numbers.
     Call(Call),
     /// The batch of fields (`nvmlDeviceGetFieldValues`).
     Fields,
-    /// The power readings that are integrated to energy, on a GPU that has no energy counter.
+    /// Power readings integrated to energy, for a GPU without an energy counter.
     IntegratedPower,
-    /// A sample ring (`nvmlDeviceGetSamples`), and the scale of its entries.
+    /// A sample buffer (`nvmlDeviceGetSamples`), and the scale of its entries.
     Ring(SampleKind, f64),
     /// Two GPM samples and the report between them.
     Gpm,
@@ -29,8 +29,8 @@ pub(crate) struct CallGroup {
     pub metrics: Vec<Metric>,
 }
 
-/// Groups metrics by the driver call that reads them, in the order in which they come. Fields of which `batch_of`
-/// differs are read by calls of their own.
+/// Groups metrics by the driver call that reads them, in the order of their first metrics. Fields with different values
+/// of `batch_of` are read by separate calls.
 pub(crate) fn group_by_call<B: PartialEq>(
     metrics: impl IntoIterator<Item = Metric>,
     counts_energy: bool,
@@ -49,7 +49,7 @@ pub(crate) fn group_by_call<B: PartialEq>(
     groups
 }
 
-/// Returns the call that reads a metric of a GPU that has an energy counter, or has none.
+/// Returns the call that reads a metric. `counts_energy` is whether the GPU has an energy counter.
 fn driver_call(metric: Metric, counts_energy: bool) -> DriverCall {
     match metric.info().source {
         Source::Call(call, _) => DriverCall::Call(call),
@@ -67,21 +67,21 @@ fn driver_call(metric: Metric, counts_energy: bool) -> DriverCall {
 mod tests {
     use super::*;
 
-    /// The groups' metrics, where fields of unlike cadence have calls of their own.
+    /// Returns the metrics of each group, with fields of different cadences in separate calls.
     fn groups(metrics: &[Metric], counts_energy: bool) -> Vec<Vec<Metric>> {
         let groups = group_by_call(metrics.iter().copied(), counts_energy, |metric| metric.info().cadence);
         groups.into_iter().map(|group| group.metrics).collect()
     }
 
     #[test]
-    fn numbers_of_one_call_share_it() {
+    fn metrics_of_same_call_are_grouped() {
         let metrics = [Metric::UTILIZATION_GPU, Metric::TEMPERATURE, Metric::UTILIZATION_MEMORY];
         let shared = vec![Metric::UTILIZATION_GPU, Metric::UTILIZATION_MEMORY];
         assert_eq!(groups(&metrics, true), [shared, vec![Metric::TEMPERATURE]]);
     }
 
     #[test]
-    fn fields_share_call_by_batch() {
+    fn fields_are_grouped_by_batch() {
         let metrics = [Metric::ENERGY, Metric::POWER_INSTANT, Metric::PCIE_TX];
         let [energy, power, pcie] = metrics;
         assert_eq!(groups(&metrics, true), [vec![energy, power], vec![pcie]]);

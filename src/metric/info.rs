@@ -1,4 +1,4 @@
-//! What the catalogue says of a metric, and where its number comes from.
+//! The catalogue's entry for a metric, and the source of its number.
 
 use std::{fmt, time::Duration};
 
@@ -64,7 +64,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns the ring that it is, if it is one.
+    /// Returns the sample buffer that the metric is read from, if any.
     pub(crate) fn ring(&self) -> Option<SampleKind> {
         match self {
             Self::Ring(kind, _) => Some(*kind),
@@ -72,7 +72,7 @@ impl Source {
         }
     }
 
-    /// Returns the field that it is read by, with its scope, if it is read by one.
+    /// Returns the field that the metric is read from, with its scope, if any.
     pub(crate) fn field(&self) -> Option<(FieldId, u32)> {
         match self {
             Self::Field(field, scope, _) => Some((*field, *scope)),
@@ -81,7 +81,7 @@ impl Source {
         }
     }
 
-    /// Returns what GPM is asked for, and the scale of its answer, if it is read by GPM.
+    /// Returns the GPM metric and the scale of its value, if the metric is read by GPM.
     pub(crate) fn gpm(&self) -> Option<(GpmMetric, f64)> {
         match self {
             Self::Gpm(metric, scale) => Some((*metric, *scale)),

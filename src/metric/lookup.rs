@@ -1,4 +1,4 @@
-//! Finding a metric in the catalogue, and what is known of it there.
+//! Looking up metrics in the catalogue.
 
 use std::fmt;
 
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(Metric::at(u16::MAX), None);
     }
 
-    /// The call of NVML behind a metric, as the README's table shows it.
+    /// Returns the NVML call behind a metric, as the README's table shows it.
     fn read_by(source: &Source) -> String {
         match source {
             Source::Call(call, _) => format!("`{}`", call.function()),

@@ -1,4 +1,4 @@
-//! Where the driver's library is looked for, and how NVML is initialised.
+//! Finding the driver's library and initializing NVML.
 
 use std::{
     ffi::{CStr, OsStr, OsString, c_void},
@@ -43,7 +43,7 @@ impl BitOr for InitFlags {
     }
 }
 
-// Here and not beside `Nvml`, which the builder makes.
+// Defined here because `Nvml` must not import the builder, which creates it.
 impl Nvml {
     /// Loads the driver's library and initialises NVML.
     ///
@@ -70,11 +70,11 @@ type Resolver = Box<dyn FnMut(&CStr) -> *const c_void>;
 
 /// Chooses how NVML is loaded; from [`Nvml::builder`].
 ///
-/// The safe functions of igpu call the driver through pointers, which is sound only where these are NVML's or behave as
-/// NVML's do. A program that names their source is responsible for that, so [`library`](Self::library) and
-/// [`resolver`](Self::resolver) are unsafe, as `libloading::Library::new` is. The default search is safe, also where the
-/// environment variable `IGPU_NVML_LIBRARY` names the library: the environment decides which code a process loads in any
-/// case, by `LD_LIBRARY_PATH` and `LD_PRELOAD`.
+/// igpu's safe functions call the driver through pointers, which is sound only if these are NVML's functions or behave
+/// like them. A program that chooses their source is responsible for that, so [`library`](Self::library) and
+/// [`resolver`](Self::resolver) are unsafe, as `libloading::Library::new` is. The default search is safe even if the
+/// environment variable `IGPU_NVML_LIBRARY` names the library: the environment already decides which code a process
+/// loads, by `LD_LIBRARY_PATH` and `LD_PRELOAD`.
 #[derive(Default)]
 pub struct NvmlBuilder {
     library: Option<PathBuf>,
@@ -83,12 +83,11 @@ pub struct NvmlBuilder {
 }
 
 impl NvmlBuilder {
-    /// The library to load, by path or by a name for the loader's search. It alone is tried: whoever names a library
-    /// does not want another one.
+    /// Sets the library to load, by path or by a name for the loader's search. No other library is tried.
     ///
     /// # Safety
-    /// The initializers and finalizers of the library must be sound to run in this process, and each of its functions that
-    /// has a name of `nvml.h` must have the signature and the behavior that `nvml.h` gives the name.
+    /// The library's initializers and finalizers must be sound to run in this process, and each of its functions with a
+    /// name from `nvml.h` must have the signature and the behavior that `nvml.h` specifies.
     #[must_use]
     pub unsafe fn library(mut self, path: impl Into<PathBuf>) -> Self {
         self.library = Some(path.into());
@@ -102,12 +101,12 @@ impl NvmlBuilder {
         self
     }
 
-    /// Takes the functions from `resolver` instead of from a library: a simulator in this process, an interposer.
-    /// A null address is a function that the driver lacks.
+    /// Takes the functions from `resolver` instead of a library: a simulator in this process, or an interposer. A null
+    /// address marks a function that the driver lacks.
     ///
     /// # Safety
-    /// Each address must be null or a function with the signature and the behavior that `nvml.h` gives the name, and must
-    /// stay valid as long as any handle from this builder lives.
+    /// Each address must be null or that of a function with the signature and the behavior that `nvml.h` specifies for
+    /// the name, and must stay valid while any handle from this builder lives.
     #[must_use]
     pub unsafe fn resolver(mut self, resolver: impl FnMut(&CStr) -> *const c_void + 'static) -> Self {
         self.resolver = Some(Box::new(resolver));
@@ -124,8 +123,8 @@ impl NvmlBuilder {
             Some(resolver) => (unsafe { Functions::from_resolver(resolver) }, "a resolver".to_owned(), None),
             None => {
                 let (library, source) = open(self.library)?;
-                // SAFETY: the library is the driver's, or the one that the caller of `library` or the environment
-                // vouches for; it is kept open beside the table for as long as the table lives.
+                // SAFETY: the library is the driver's, or one that the caller of `library` or the environment vouches
+                // for. It stays open as long as the table lives.
                 (unsafe { Functions::from_library(&library) }, source, Some(library))
             }
         };
@@ -170,8 +169,8 @@ fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
             tried.push(("\"\"".to_owned(), "an empty name".to_owned()));
             continue;
         }
-        // SAFETY: the initializers of a driver's library are sound to run; for another library the caller of `library` or
-        // the environment vouches.
+        // SAFETY: the initializers of a driver's library are sound to run; the caller of `library` or the environment
+        // vouches for any other.
         let loaded = unsafe { Library::new(&place) }.or_else(|error| match file_here(&place) {
             // SAFETY: as above.
             Some(path) => unsafe { Library::new(path) },

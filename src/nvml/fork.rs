@@ -12,7 +12,7 @@ extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns how often this process came out of a `fork` since the first [`Nvml`](crate::Nvml) was loaded.
+/// Returns how many forks lie between this process and the one in which the first [`Nvml`](crate::Nvml) was loaded.
 #[inline]
 pub fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)

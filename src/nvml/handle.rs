@@ -1,4 +1,4 @@
-//! The handle of the loaded driver, and what the driver says of the system as a whole.
+//! The handle of the loaded driver, and its system-wide information.
 
 use std::{
     ffi::c_char,
@@ -180,7 +180,7 @@ impl Nvml {
         Ok(count)
     }
 
-    /// The number of GPUs: [`device_count`](Self::device_count) under the name of igpu 0.1.2.
+    /// Returns the number of GPUs. Same as [`device_count`](Self::device_count), under its name in igpu 0.1.2.
     ///
     /// # Errors
     /// The driver's own answer.

@@ -1,10 +1,10 @@
-//! How wide an entry of a process list of version 3 is: entries have had two sizes under one name.
+//! The entry size of version 3 process lists: drivers have used two sizes under one name.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The narrow entry, in words of 8 bytes.
+/// The narrow entry size, in 8-byte words.
 pub(crate) const NARROW: usize = 3;
-/// The widest entry that any driver writes, in words of 8 bytes: room is always made for this one.
+/// The widest entry that any driver writes, in 8-byte words. Buffers always have capacity for this size.
 pub(crate) const WIDEST: usize = 4;
 
 /// How wide an entry of the version 3 lists is on this driver, in words: 3, or 4 on drivers 535.43 to 535.86. Seen

@@ -1,4 +1,4 @@
-//! The calls that are probed: one entry of [`CALLS`] each. None changes anything.
+//! The calls that a probe makes, in [`CALLS`]. None changes any setting.
 
 use crate::{
     Device, EccCounter, EccError, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
@@ -6,10 +6,10 @@ use crate::{
     metric::{Call, MAX_NUMBERS},
 };
 
-/// A call that is probed.
+/// A call that a probe makes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProbedCall {
-    /// The method of [`Device`], with what it is asked for where that makes a difference: `clock(SM)`.
+    /// The method of [`Device`], with its argument if there are several: `clock(SM)`.
     pub name: &'static str,
     /// The function of NVML behind it; the newest version where there are several.
     pub function: &'static str,
@@ -18,7 +18,7 @@ pub(super) struct ProbedCall {
 
 #[derive(Clone, Copy, Debug)]
 enum Probed {
-    /// A call that metrics are read by.
+    /// A call that reads metrics.
     Metrics(Call),
     /// Another method of [`Device`].
     Method(fn(&Device, &mut Room) -> Result<()>),
@@ -75,7 +75,7 @@ pub(super) const SAMPLES: &str = "nvmlDeviceGetSamples";
 /// The name of the call that takes a GPM sample.
 pub(super) const GPM: &str = "gpm_sample_get";
 
-/// All calls that are probed, in the order in which reports have them.
+/// All probed calls, in the order of reports.
 pub(super) static CALLS: &[ProbedCall] = &[
     metrics("utilization_rates", Call::UtilizationRates),
     metrics("encoder_utilization", Call::EncoderUtilization),

@@ -1,9 +1,9 @@
-//! What one call of one GPU costs, by the monotonic clock.
+//! The cost of one call to one GPU, by the monotonic clock.
 
 use super::calls::ProbedCall;
 use crate::{Error, sampler::Clocks};
 
-/// What making one call of one GPU over and over has shown.
+/// The results of making one call to one GPU repeatedly.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cost {
     /// Nanoseconds of each call that was answered.
@@ -13,22 +13,22 @@ pub(super) struct Cost {
     why: Option<Error>,
 }
 
-/// A call refused so often and never answered is left alone: one refusal is no proof.
-const PATIENCE: u32 = 3;
+/// A call that was refused this often and never answered is skipped; a single refusal proves nothing.
+const MAX_REFUSALS: u32 = 3;
 impl Cost {
-    /// Whether it is to be made again, while `each` nanoseconds may be spent on it.
+    /// Returns whether to make the call again, within a budget of `each` nanoseconds.
     pub(super) fn wants_more(&self, each: u64) -> bool {
-        let refused = self.times.is_empty() && self.refused >= PATIENCE;
+        let refused = self.times.is_empty() && self.refused >= MAX_REFUSALS;
         !refused && (self.spent < each || (self.times.is_empty() && self.refused == 0))
     }
 
-    /// Whether the one time that it was made, it was refused.
+    /// Returns whether the call was made once and refused.
     pub(super) fn is_refused_once(&self) -> bool {
         self.times.is_empty() && self.refused == 1
     }
 
-    /// Makes the call, and keeps what it took.
-    pub(super) fn ask(&mut self, clocks: Clocks, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    /// Makes the call, and records its duration.
+    pub(super) fn measure(&mut self, clocks: Clocks, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let before = (clocks.monotonic)();
         let answer = make();
         self.saw((clocks.monotonic)() - before, &answer);
@@ -90,7 +90,7 @@ mod tests {
         cost.saw(20_000_000, &Ok(()));
         assert!(!cost.wants_more(20_000_000) && cost.wants_more(20_000_001));
         let mut refused = Cost::default();
-        for _ in 0..PATIENCE {
+        for _ in 0..MAX_REFUSALS {
             assert!(refused.wants_more(1000));
             refused.saw(1, &refusal());
         }

@@ -1,4 +1,4 @@
-//! Makes every call of every GPU, and keeps what each took.
+//! Makes every call to every GPU, and records its durations.
 
 use super::{
     calls::{CALLS, ProbedCall, Room},
@@ -6,23 +6,28 @@ use super::{
 };
 use crate::sampler::Clocks;
 
-/// One call of one GPU gets so much of the time that its GPU has: a dear one must not eat the others'.
+/// One call gets this fraction of its GPU's time, so that an expensive one leaves time for the others.
 const PART: u64 = 8;
-/// … and no more than this, ns: dear calls hold the driver's locks, which the GPU's users wait for.
+/// And no more than this, ns: expensive calls hold driver locks that the GPU's users wait for.
 const LONGEST: u64 = 300_000_000;
 
-/// How much may be measured.
+/// The limits of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// The most calls of each.
+    /// The maximum number of times to make each call.
     pub calls: u32,
-    /// When to end, by the monotonic clock; each call is made once also when that is over.
+    /// When to end, by the monotonic clock. Each call is made at least once, even after that.
     pub until: u64,
 }
 
-/// Makes all calls of all GPUs in turn, round after round, so that each meets whatever load there is in all of the time.
-/// `told` is called before each call, with its GPU and function.
-pub(super) fn measure(targets: &mut [Target], limits: Limits, clocks: Clocks, mut told: impl FnMut(u32, &'static str)) {
+/// Makes all calls to all GPUs in rounds, so that load of any duration affects all calls alike. Calls `on_call` with
+/// the GPU and the function before each call.
+pub(super) fn measure(
+    targets: &mut [Target],
+    limits: Limits,
+    clocks: Clocks,
+    mut on_call: impl FnMut(u32, &'static str),
+) {
     let monotonic = clocks.monotonic;
     let begin = monotonic();
     let whole = limits.until.saturating_sub(begin).max(1);
@@ -34,7 +39,7 @@ pub(super) fn measure(targets: &mut [Target], limits: Limits, clocks: Clocks, mu
             for (place, call) in CALLS.iter().enumerate() {
                 let over = round > 0 && monotonic() >= limits.until;
                 if !over && target.costs.get(place).is_some_and(|cost| cost.wants_more(each)) {
-                    told(target.index, call.function);
+                    on_call(target.index, call.function);
                     made += u32::from(target.make(place, call, room, clocks));
                 }
             }
@@ -46,15 +51,15 @@ pub(super) fn measure(targets: &mut [Target], limits: Limits, clocks: Clocks, mu
 }
 
 impl Target {
-    /// Makes one call and keeps what it took; false when the GPU is gone. The first refusal is questioned at once:
-    /// a driver that refuses each nth call may refuse the same one in each round.
+    /// Makes one call and records its duration. Returns false if the GPU is gone. Repeats the call immediately after
+    /// the first refusal, because a driver that refuses every nth call may refuse the same one in each round.
     fn make(&mut self, place: usize, call: &ProbedCall, room: &mut Room, clocks: Clocks) -> bool {
         let (Some(device), Some(cost), None) = (&self.device, self.costs.get_mut(place), &self.error) else {
             return false;
         };
-        let mut answer = cost.ask(clocks, || call.make(device, room));
+        let mut answer = cost.measure(clocks, || call.make(device, room));
         if cost.is_refused_once() {
-            answer = cost.ask(clocks, || call.make(device, room));
+            answer = cost.measure(clocks, || call.make(device, room));
         }
         if let Err(error) = answer
             && error.is_gpu_gone()

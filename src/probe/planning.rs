@@ -1,4 +1,4 @@
-//! The sampling plan that follows from what was probed.
+//! Derives the sampling plan from the results of a probe.
 
 use super::{GpuReport, poll::Poll};
 use crate::{
@@ -17,7 +17,7 @@ const TOGETHER: u64 = 5;
 const TOGETHER_OF: u64 = 4;
 const MS: u64 = 1_000_000;
 
-/// Metrics that are read by one call.
+/// Metrics read by one call.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     metrics: Vec<Metric>,
@@ -26,7 +26,7 @@ pub(super) struct Lane {
     because: Because,
 }
 
-/// The lanes of one GPU as its sensors want them.
+/// Returns the lanes that the sensors of one GPU call for.
 pub(super) fn lanes(device: &Device, report: &GpuReport, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
     let mut lanes: Vec<Lane> =
         polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| of_call(poll)).collect();
@@ -81,7 +81,7 @@ fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
     lanes
 }
 
-/// The median of a few calls, ns.
+/// Returns the median duration of a few calls, ns.
 fn cost_of_fields(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
     let fields = metrics.iter().filter_map(|metric| metric.info().source.field());
     let mut batch: Vec<FieldValue> = fields.map(|(field, scope)| FieldValue::new(field, scope)).collect();
@@ -121,7 +121,7 @@ fn of_gpm(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<Lane> {
     Some(Lane { metrics, cadence, cost, because })
 }
 
-/// What comparing two samples takes, ns. These are too near to each other for their numbers to be right.
+/// Returns the time that comparing two samples takes, ns. The samples are too close together for valid numbers.
 fn cost_of_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Result<u64> {
     let asked: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
     let (mut earlier, mut later) = (device.nvml().gpm_sample()?, device.nvml().gpm_sample()?);

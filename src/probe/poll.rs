@@ -1,4 +1,4 @@
-//! Reads the sensors of all GPUs over and over, in one loop.
+//! Polls the sensors of all GPUs in one loop.
 
 use super::{
     calls::{FIELDS, SAMPLES},
@@ -20,9 +20,9 @@ const OFTEN: u32 = 100;
 const BUDGET: f64 = 0.25;
 /// How often the time is shared out anew, ns.
 const BALANCE: u64 = 50_000_000;
-/// A call that is refused so often before it was ever answered is left alone: a driver that refuses each third call may
+/// A call that was refused this often before it first succeeded is skipped. A driver that refuses every third call may
 /// well refuse the same one a few times in a row.
-const PATIENCE: u32 = 10;
+const MAX_REFUSALS: u32 = 10;
 
 /// One call, or one batch of fields, of one GPU, made over and over.
 #[derive(Debug)]
@@ -62,16 +62,16 @@ pub(super) fn polls(gpu: usize) -> Vec<Poll> {
     group_by_call(Metric::all(), true, shortest).into_iter().filter_map(poll).collect()
 }
 
-/// What is watched: the GPUs, and what is asked of them.
+/// The GPUs being polled, their polls, and the drains of their sample buffers.
 pub(super) struct Watched<'a> {
     pub targets: &'a mut [Target],
     pub polls: &'a mut [Poll],
     pub drains: &'a mut [Drain],
 }
 
-/// Polls until `until`, and drains the power rings beside. `told` is called before each call, with its GPU and
-/// function.
-pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut told: impl FnMut(u32, &'static str)) {
+/// Polls until `until`, and drains the power sample buffers at the same time. Calls `on_call` with the GPU and the
+/// function before each call.
+pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut on_call: impl FnMut(u32, &'static str)) {
     let Watched { targets, polls, drains } = watched;
     let mut balanced = 0;
     loop {
@@ -81,7 +81,7 @@ pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut t
         }
         for poll in polls.iter_mut().filter(|poll| poll.due <= now) {
             if let Some(target) = targets.get_mut(poll.gpu) {
-                told(target.index, poll.function());
+                on_call(target.index, poll.function());
                 poll.make(target, clocks);
             }
         }
@@ -93,7 +93,7 @@ pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut t
             if let Some(target) = targets.get(drain.gpu)
                 && let Some(device) = target.device()
             {
-                told(target.index, SAMPLES);
+                on_call(target.index, SAMPLES);
                 drain.make(device);
             }
         }
@@ -122,7 +122,7 @@ impl Poll {
         Self { gpu, what, sensors, shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0, cost }
     }
 
-    /// Also reads this metric.
+    /// Adds a metric to the poll.
     fn add(&mut self, metric: Metric) {
         let place = match (&mut self.what, metric.info().source) {
             (What::Fields(batch), source) => {
@@ -135,7 +135,7 @@ impl Poll {
         self.sensors.push(Sensor::new(metric, place));
     }
 
-    /// Makes the call, and keeps what its numbers say.
+    /// Makes the call, and passes its numbers to the sensors.
     fn make(&mut self, target: &mut Target, clocks: Clocks) {
         let Some(device) = target.device().cloned() else { return };
         let mut numbers = [f64::NAN; MAX_NUMBERS];
@@ -153,7 +153,7 @@ impl Poll {
             self.refused += 1;
             // Out of step with the other GPUs: a driver that refuses each nth call may refuse the same one in each round.
             self.due = before + self.interval / 2;
-            if self.refused >= PATIENCE && self.sensors.iter().all(|sensor| sensor.polls == 0) {
+            if self.refused >= MAX_REFUSALS && self.sensors.iter().all(|sensor| sensor.polls == 0) {
                 self.due = u64::MAX;
             }
             if error.is_gpu_gone() {
@@ -162,7 +162,7 @@ impl Poll {
         }
     }
 
-    /// Hands the numbers to their sensors. Only that the GPU is gone is an error.
+    /// Passes the numbers to their sensors. Only a lost GPU is an error.
     fn keep(&mut self, at: u64, numbers: &[f64; MAX_NUMBERS]) -> Result<()> {
         for sensor in &mut self.sensors {
             let number = match &self.what {
@@ -183,7 +183,7 @@ impl Poll {
     /// Fields that were never given are not asked for any more.
     fn leave_out_refused(&mut self) {
         if let What::Fields(batch) = &mut self.what
-            && self.made == PATIENCE
+            && self.made == MAX_REFUSALS
         {
             self.sensors.retain(|sensor| sensor.polls > 0);
             let asked = |sensor: &mut Sensor| batch.get(sensor.place).copied();
@@ -191,7 +191,7 @@ impl Poll {
             self.sensors.iter_mut().enumerate().for_each(|(place, sensor)| sensor.place = place);
             *batch = kept;
             if batch.is_empty() {
-                self.refused = PATIENCE;
+                self.refused = MAX_REFUSALS;
                 self.due = u64::MAX;
             }
         }
@@ -200,13 +200,13 @@ impl Poll {
     /// What one call takes, ns.
     pub(super) fn cost(&self) -> u64 {
         match self.cost.mean() {
-            // Of a few calls nothing better is known.
+            // With only a few calls there is no better estimate.
             0 => self.spent / u64::from(self.made.max(1)),
             mean => mean,
         }
     }
 
-    /// Which call it is; `None` for a batch of fields.
+    /// Returns the call; `None` for a batch of fields.
     pub(super) fn call(&self) -> Option<Call> {
         match self.what {
             What::Call(call) => Some(call),
@@ -214,7 +214,7 @@ impl Poll {
         }
     }
 
-    /// The function of NVML.
+    /// Returns the NVML function.
     fn function(&self) -> &'static str {
         self.call().map_or(FIELDS, Call::function)
     }

@@ -38,7 +38,7 @@ pub struct GpuReport {
     /// Why it could not be read, or no longer; what was found before stands.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
     pub error: Option<Error>,
-    /// Each call that is probed; the same ones in the same order for all GPUs.
+    /// The probed calls, the same ones in the same order for all GPUs.
     pub calls: Vec<CallReport>,
     /// Each sensor that gave a number, in the catalogue's order by call.
     pub sensors: Vec<SensorReport>,
@@ -51,7 +51,7 @@ pub struct GpuReport {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CallReport {
-    /// The method of [`Device`](crate::Device), with what it is asked for where that makes a difference: `clock(SM)`.
+    /// The method of [`Device`](crate::Device), with its argument if there are several: `clock(SM)`.
     pub name: &'static str,
     /// The function of NVML.
     pub function: &'static str,

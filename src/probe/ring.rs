@@ -1,4 +1,4 @@
-//! The driver's sample rings: how many entries they hold, and how far apart these are.
+//! The driver's sample buffers: their capacity, and the interval between entries.
 
 use super::{RingReport, window::Drawn};
 use crate::{
@@ -17,7 +17,7 @@ const SPARE: usize = 128;
 /// How often the power ring is drained while sensors are watched: known rings hold 2.4 s.
 const INTERVAL: u64 = 500_000_000;
 
-/// Reads each ring whole, once.
+/// Reads each sample buffer once, as a whole.
 pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<RingReport> {
     SampleKind::ALL.iter().map(|(name, kind)| report(device, name, *kind, clocks)).collect()
 }
@@ -76,7 +76,7 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Of the GPU that is this one of the targets, from now on.
+    /// Starts draining the buffer of the target at index `gpu`.
     pub(super) fn new(gpu: usize, clocks: Clocks) -> Self {
         let wall = WallMap::new(Anchor::now(clocks));
         Self {

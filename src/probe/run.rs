@@ -1,4 +1,4 @@
-//! The run of a probe, from its settings to its report.
+//! A probe run, from its settings to its report.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Probe {
         self
     }
 
-    /// Takes the time from other clocks: a test's stepped ones.
+    /// Uses other clocks, such as stepped ones in a test.
     #[doc(hidden)]
     #[must_use]
     pub fn clocks(mut self, clocks: Clocks) -> Self {
@@ -83,20 +83,21 @@ impl Probe {
         self
     }
 
-    /// Probes, and calls `told` before each driver call with how far it is.
+    /// Runs the probe. Calls `on_progress` before each driver call.
     ///
-    /// A GPU that is lost on the way keeps what was found until then, and its [`GpuReport::error`] says so.
+    /// A GPU that is lost during the probe keeps its results so far, and its [`GpuReport::error`] has the reason.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer when it does not
-    /// tell its GPUs.
-    pub fn run(&self, mut told: impl FnMut(Progress)) -> Result<Report> {
+    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when a GPU does not exist; the driver's error when it cannot
+    /// list its GPUs.
+    pub fn run(&self, mut on_progress: impl FnMut(Progress)) -> Result<Report> {
         let (clocks, monotonic) = (self.clocks, self.clocks.monotonic);
         let begin = monotonic();
         let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
         let mut targets = self.targets()?;
         let part_so_far = |at: u64| ((at - begin) as f64 / duration.max(1) as f64).min(1.0);
-        let mut tell = |doing, gpu, function| told(Progress { part: part_so_far(monotonic()), doing, gpu, function });
+        let mut tell =
+            |doing, gpu, function| on_progress(Progress { part: part_so_far(monotonic()), doing, gpu, function });
 
         let limits = measure::Limits { calls: self.most_calls, until: begin.saturating_add(duration / COSTS_PART) };
         measure::measure(&mut targets, limits, clocks, |gpu, function| tell("calls", gpu, function));
@@ -133,7 +134,7 @@ impl Probe {
     }
 }
 
-/// The report on one GPU, and the lanes that its sensors want.
+/// Returns the report on one GPU, and the lanes that its sensors call for.
 fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>, clocks: Clocks) -> (GpuReport, Vec<Lane>) {
     let device = target.device().cloned();
     let sensors = || polls.iter().flat_map(|poll| &poll.sensors).filter(|sensor| sensor.polls > 0);

@@ -105,7 +105,8 @@ fn watts(metric: Metric) -> Option<f64> {
     }
 }
 
-/// The smallest step between two numbers of a sensor: the driver gives whole numbers, and `Call::read` power in W.
+/// Returns the smallest step between two numbers of a sensor. The driver returns whole numbers; `Call::read` converts
+/// power to W.
 fn smallest_step(metric: Metric) -> f64 {
     if metric == Metric::POWER_USAGE { 1e-3 } else { 1.0 }
 }

@@ -1,9 +1,9 @@
-//! A GPU on its way through the probe.
+//! A GPU being probed.
 
 use super::{calls::CALLS, cost::Cost};
 use crate::{Device, Error, Nvml, Result};
 
-/// A GPU on its way through the probe.
+/// A GPU being probed.
 #[derive(Debug)]
 pub(super) struct Target {
     pub index: u32,
@@ -11,12 +11,12 @@ pub(super) struct Target {
     pub uuid: Option<String>,
     pub name: Option<String>,
     pub costs: Vec<Cost>,
-    /// Why the GPU cannot be read any more.
+    /// Why the GPU can no longer be read.
     pub error: Option<Error>,
 }
 
 impl Target {
-    /// Opens the GPU of this index. One that is there but cannot be opened has the reason in `error`.
+    /// Opens the GPU with this index. If it exists but cannot be opened, `error` has the reason.
     pub(super) fn open(nvml: &Nvml, index: u32) -> Result<Self> {
         let costs = vec![Cost::default(); CALLS.len()];
         let text = |text: Result<crate::Text>| text.ok().map(|text| text.to_string());
@@ -30,7 +30,7 @@ impl Target {
         }
     }
 
-    /// The GPU, while it answers.
+    /// Returns the GPU, unless it is lost.
     pub(super) fn device(&self) -> Option<&Device> {
         self.device.as_ref().filter(|_| self.error.is_none())
     }

@@ -1,4 +1,4 @@
-//! When this machine was booted, by the crate `procfs`: for the start times of processes.
+//! The boot time of this machine, from which start times of processes are computed. Read with the crate `procfs`.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,19 +7,19 @@ use procfs::{FromReadSI as _, KernelStats, current_system_info};
 
 use super::io::ProcRoot;
 
-/// The root of this machine's own tree.
+/// The root of this machine's own `/proc` tree.
 pub(super) const PROC: &str = "/proc";
 
-/// The boot time that `/proc` gave last, in seconds since the epoch; zero before it is read. Not a lock, which a fork
-/// could leave held.
+/// The boot time last read from `/proc`, in seconds since the epoch; 0 before the first read. An atomic rather than a
+/// lock, because a fork could leave a lock held.
 static LAST_KNOWN: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the boot time of this machine in seconds since the epoch, if this process has read it before.
+/// Returns the boot time in seconds since the epoch, if this process has read it before.
 pub(super) fn last_known() -> Option<u64> {
     Some(LAST_KNOWN.load(Relaxed)).filter(|seconds| *seconds != 0)
 }
 
-/// Reads `btime` of the file `stat` in this tree, in seconds since the epoch. Allocates.
+/// Reads `btime` from the tree's `stat` file, in seconds since the epoch. Allocates.
 pub(super) fn read_boot_time(root: &mut ProcRoot) -> Option<u64> {
     let file = File::from(root.open(c"stat")?);
     let seconds = KernelStats::from_read(file, current_system_info()).ok()?.btime;

@@ -1,4 +1,4 @@
-//! Files read by system calls alone: no allocation, no buffering, no error but "not readable".
+//! File access with system calls only: no allocation, no buffering, and no error detail beyond "not readable".
 
 use std::ffi::{CStr, OsStr};
 use std::io::Write as _;
@@ -9,10 +9,10 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
 
-/// `PID` has at most 10 digits; with two slashes, `stat` and the end there is room to spare.
+/// Capacity for `PID` (at most 10 digits), two slashes, `stat`, and the terminator, with some to spare.
 const TAIL_BYTES: usize = 32;
 
-/// The root of a `/proc` tree, with room behind it for the rest of a path.
+/// The root of a `/proc` tree, with capacity for the rest of a path behind it.
 #[derive(Debug)]
 pub(super) struct ProcRoot {
     path: Vec<u8>,
@@ -20,14 +20,14 @@ pub(super) struct ProcRoot {
 }
 
 impl Clone for ProcRoot {
-    /// With the room behind the root, which a derived clone would drop.
+    /// Keeps the capacity behind the root, which a derived clone would drop.
     fn clone(&self) -> Self {
         Self::new(Path::new(OsStr::from_bytes(self.root())))
     }
 }
 
 impl ProcRoot {
-    /// The only allocation of the module: the path, once.
+    /// Allocates the path, the module's only allocation.
     pub(super) fn new(root: &Path) -> Self {
         let root = root.as_os_str().as_bytes();
         let mut path = Vec::with_capacity(root.len() + TAIL_BYTES);
@@ -40,7 +40,7 @@ impl ProcRoot {
         self.path.get(..self.root).unwrap_or_default()
     }
 
-    /// The directory of one process, kept open: it stays that process's when the pid is given to another.
+    /// Opens the directory of one process. The descriptor keeps referring to that process even when its pid is reused.
     pub(super) fn process(&mut self, pid: u32) -> Option<ProcDir> {
         self.path.truncate(self.root);
         // Within the capacity reserved in `new`, so nothing is allocated.
@@ -48,7 +48,7 @@ impl ProcRoot {
         self.open_path(OFlags::PATH | OFlags::DIRECTORY).map(ProcDir)
     }
 
-    /// Opens a file of the root.
+    /// Opens a file in the root.
     pub(super) fn open(&mut self, name: &CStr) -> Option<RawFile> {
         self.path.truncate(self.root);
         self.path.push(b'/');
@@ -57,7 +57,7 @@ impl ProcRoot {
     }
 
     fn open_path(&self, flags: OFlags) -> Option<RawFile> {
-        // A root with a NUL inside names nothing.
+        // A root that contains a NUL names nothing.
         let path = CStr::from_bytes_with_nul(&self.path).ok()?;
         RawFile::open_at(CWD, path, flags)
     }
@@ -83,21 +83,21 @@ impl RawFile {
     }
 
     fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Option<Self> {
-        // NONBLOCK: a pipe in the place of a file must not hold up the sampling thread.
+        // NONBLOCK: if a pipe stands in place of the file, opening it must not block the sampling thread.
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         retry_on_intr(|| openat(dir, name, flags, Mode::empty())).ok().map(Self)
     }
 
-    /// The beginning of the file, as much as fits; empty where nothing can be read.
+    /// Reads the beginning of the file, as much as fits into the buffer. Returns an empty slice if nothing can be read.
     ///
-    /// One call: the files of `/proc/PID` come whole in one read if the buffer holds them, and asking for their end
-    /// would cost a call more.
+    /// Makes one call: a file of `/proc/PID` comes whole in one read if the buffer holds it, and checking for its end
+    /// would take another call.
     pub(super) fn read<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
         let count = self.read_some(buffer).unwrap_or(0);
         buffer.get(..count).unwrap_or_default()
     }
 
-    /// Hands over up to `limit` bytes of the file in pieces; whether that was all of it.
+    /// Calls `piece` with up to `limit` bytes of the file in pieces. Returns whether that was the whole file.
     pub(super) fn each_piece(&self, limit: usize, mut piece: impl FnMut(&[u8])) -> bool {
         let mut buffer = [0; 4096];
         let mut total = 0;
@@ -114,18 +114,18 @@ impl RawFile {
         false
     }
 
-    /// One read: how many bytes, 0 at the end, `None` on failure.
+    /// Reads once. Returns the number of bytes, 0 at the end, or `None` on failure.
     fn read_some(&self, buffer: &mut [u8]) -> Option<usize> {
         retry_on_intr(|| read(&self.0, &mut *buffer)).ok()
     }
 
-    /// Hands over the lines of the file, without their newlines, until `done` answers true.
+    /// Calls `done` with each line of the file, without its newline, until it returns true.
     ///
-    /// Of a line longer than 4096 bytes (none in a sane `/etc/passwd`) only the beginning.
+    /// Of a line longer than 4096 bytes (none in a sane `/etc/passwd`), passes only the beginning.
     pub(super) fn each_line(&self, mut done: impl FnMut(&[u8]) -> bool) {
         let mut buffer = [0_u8; 4096];
         let mut filled = 0;
-        // Inside a line whose beginning was handed over already.
+        // Inside a line whose beginning was passed already.
         let mut skipping = false;
         loop {
             let count = buffer.get_mut(filled..).and_then(|rest| self.read_some(rest)).unwrap_or(0);

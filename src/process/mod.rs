@@ -1,9 +1,9 @@
 //! Who owns a GPU process: name, user, parent and start, read from `/proc` without allocating.
 //!
-//! The driver names GPU processes by pid alone. Everything else comes from `/proc/PID/{stat,status,cmdline}`, which
-//! [`ProcReader::owner`] reads with plain `openat`, `read` and `close` into buffers on the stack: it runs on the sampling
-//! path, where nothing may allocate, block or fail. Whatever cannot be read is `None`: the process is gone, its pid
-//! belongs to another pid namespace, `/proc` is mounted with `hidepid`, or is not there at all.
+//! The driver identifies GPU processes only by pid. Everything else comes from `/proc/PID/{stat,status,cmdline}`, which
+//! [`ProcReader::owner`] reads with plain `openat`, `read` and `close` into buffers on the stack: it runs on the
+//! sampling path, where nothing may allocate, block, or fail. A field that cannot be read is `None`: the process is
+//! gone, its pid belongs to another pid namespace, or `/proc` is mounted with `hidepid` or is absent.
 //!
 //! Names follow the Python package psutil, so that they compare with those of other tools: the kernel's name of the
 //! process (at most 15 bytes), and where that has 15 or more characters the whole basename of `argv[0]`, if it starts

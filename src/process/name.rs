@@ -6,10 +6,11 @@ use super::io::ProcDir;
 use super::parse::Argv0;
 use crate::text::lossy;
 
-/// As much of a command line as is read to name a process: the kernel's limit for one argument. See [`Argv0`].
+/// How much of a command line is read to name a process: the kernel's limit for one argument. See [`Argv0`].
 const CMDLINE_BYTES: usize = 128 * 1024;
 
-/// The name of a process whose kernel's name is `comm`: that, or the basename of `argv[0]` where the kernel has cut it.
+/// Returns the name of a process whose kernel name is `comm`: that name, or the basename of `argv[0]` if the kernel
+/// truncated it.
 pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
     if is_maybe_cut(comm) {
         let mut argv0 = Argv0::default();

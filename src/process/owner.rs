@@ -1,10 +1,10 @@
-//! What is known of a process.
+//! The owner of a process.
 
 use arrayvec::ArrayString;
 
-/// Who owns a process and where it came from, as far as `/proc` tells.
+/// The owner and origin of a process, as far as `/proc` shows them.
 ///
-/// Plain data of fixed size. Each field is `None` by itself where it could not be read.
+/// Plain data of fixed size. Each field is `None` on its own if it could not be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Owner {
@@ -12,8 +12,8 @@ pub struct Owner {
     /// `/proc/PID/cmdline`. Longer ones are cut to 64 bytes on a character boundary; bytes that are not UTF-8 are
     /// U+FFFD; control characters are left as they are. `None`: the process is gone or not readable.
     pub name: Option<ArrayString<64>>,
-    /// Name of the real user, from `/etc/passwd` or what [`resolve_users`](super::resolve_users) found; the uid as decimal text while no
-    /// name is known. Cut to 32 bytes like `name`. `None`: no uid.
+    /// Name of the real user, from `/etc/passwd` or found by [`resolve_users`](super::resolve_users); the uid as
+    /// decimal text while no name is known. Truncated to 32 bytes like `name`. `None`: no uid.
     pub user: Option<ArrayString<32>>,
     /// Real user id as this process's user namespace sees it, from `/proc/PID/status`. `None`: gone or not readable.
     pub uid: Option<u32>,

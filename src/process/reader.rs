@@ -1,4 +1,4 @@
-//! Reads owners from `/proc`.
+//! The reader of process owners.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const STAT_BYTES: usize = 2048;
 /// `Uid:` is the ninth line of `/proc/PID/status`; before it stand short numbers and the name.
 const STATUS_BYTES: usize = 1024;
 
-/// Reads owners from `/proc`. Made once; reading them allocates nothing and keeps no descriptor open.
+/// Reads process owners from `/proc`. Allocates only when created, and keeps no descriptor open.
 #[derive(Clone, Debug)]
 pub struct ProcReader {
     root: ProcRoot,
@@ -31,7 +31,7 @@ impl Default for ProcReader {
 }
 
 impl ProcReader {
-    /// A reader of `/proc`. The boot time is read once for the process; [`ProcReader::refresh`] reads it again.
+    /// Creates a reader of `/proc`. The boot time is read once per process; [`ProcReader::refresh`] reads it again.
     pub fn new() -> Self {
         let mut reader = Self::without_boot_time(boot::PROC.as_ref());
         reader.boot_time = boot::last_known().map(|seconds| seconds as f64);
@@ -41,10 +41,10 @@ impl ProcReader {
         reader
     }
 
-    /// A reader of another tree of the shape of `/proc`: the host's, mounted into a container, or a test's. Reads its
-    /// boot time, as [`ProcReader::refresh`] does.
+    /// Creates a reader of another tree with the layout of `/proc`: the host's, mounted into a container, or a test's.
+    /// Reads its boot time, as [`ProcReader::refresh`] does.
     ///
-    /// A tree that does not exist is no error: every field it is asked for is `None`.
+    /// A tree that does not exist is no error: every field read from it is `None`.
     pub fn with_root(root: impl AsRef<Path>) -> Self {
         let mut reader = Self::without_boot_time(root.as_ref());
         reader.refresh();
@@ -56,13 +56,13 @@ impl ProcReader {
         Self { root: ProcRoot::new(root), ticks_per_second, boot_time: None }
     }
 
-    /// Reads the boot time (`btime` of `/proc/stat`, whole seconds since the epoch) again, for this reader and for those
-    /// that [`ProcReader::new`] makes later.
+    /// Reads the boot time (`btime` of `/proc/stat`, whole seconds since the epoch) again, for this reader and for
+    /// those that [`ProcReader::new`] creates later. If the file cannot be read, the last known value stays. Allocates.
     ///
-    /// The kernel derives it from the wall clock, so it shifts when that is stepped or slewed by NTP, and with it every
-    /// `create_time`. It is kept from one call to the next because `/proc/stat` is slow to make on large machines (it
-    /// sums all interrupt counters of all CPUs, which can take a millisecond): call this every minute or so, off the
-    /// sampling path. It allocates. Where the file cannot be read the last known value stays.
+    /// The kernel derives `btime` from the wall clock, so it shifts when that is stepped or slewed by NTP, and with it
+    /// every `create_time`. It is cached because `/proc/stat` is slow to generate on large machines (it sums all
+    /// interrupt counters of all CPUs, which can take a millisecond). Call this every minute or so, off the sampling
+    /// path.
     pub fn refresh(&mut self) {
         if let Some(seconds) = boot::read_boot_time(&mut self.root) {
             // Exact: seconds since the epoch stay far below 2^53.

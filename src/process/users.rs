@@ -153,12 +153,12 @@ fn patiently() -> Option<MutexGuard<'static, Cache>> {
     None
 }
 
-/// Looks `uid` up with getpwuid_r; `None` where the C library could not find out.
+/// Looks up `uid` with getpwuid_r. `None` if the C library could not determine it.
 fn ask_system(uid: u32) -> Option<Answer> {
     loop {
         return match User::from_uid(Uid::from_raw(uid)) {
             Ok(Some(user)) => Some(Answer::Known(lossy(user.name.as_bytes()))),
-            // What C libraries answer for "no such user", besides success (getpwuid_r(3) lists them).
+            // Error codes by which C libraries report "no such user", besides success (see getpwuid_r(3)).
             Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(Answer::Nameless),
             Err(Errno::EINTR) => continue,
             Err(_) => None,

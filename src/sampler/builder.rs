@@ -11,7 +11,7 @@ pub struct SamplerBuilder {
     settings: Settings,
 }
 
-// Here and not beside `Sampler`, which the builder makes.
+// Defined here because `Sampler` must not import the builder, which creates it.
 impl Sampler {
     /// To choose GPUs, metrics, cadences and the budget.
     #[must_use]
@@ -112,10 +112,10 @@ impl SamplerBuilder {
     /// shortest usual cadence, so that the others miss no deadline by it; the driver's slow calls take a few ms. In the
     /// caller's own loop it is of no effect.
     ///
-    /// Only what the call itself takes is counted, asleep or on a processor. While its thread is ready to run and gets no
-    /// processor, because the machine is busy, or while the whole process stands still, no time is counted: on an idle
-    /// machine a call is found to hang at about this time, on a busy one later. Where the kernel does not account for it
-    /// (`/proc/self/task/*/schedstat` is missing), all of the time is counted.
+    /// Only time of the call itself counts, asleep or on a processor. While its thread is ready to run but gets no
+    /// processor because the machine is busy, or while the whole process stands still, no time is counted; so a hung
+    /// call is found at about this time on an idle machine, and later on a busy one. If the kernel keeps no scheduler
+    /// statistics (`/proc/self/task/*/schedstat` is missing), all of the time is counted.
     #[must_use]
     pub fn hang_after(mut self, patience: Duration) -> Self {
         self.settings.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);

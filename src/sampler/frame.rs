@@ -69,7 +69,8 @@ impl<'a> Frame<'a> {
         self.owners.get(pid)
     }
 
-    /// The [`GpuInfo`] buffers as [`Sampler::sample`](super::Sampler::sample) filled them; none unless the builder was asked for them.
+    /// Returns the [`GpuInfo`] buffers as last filled by [`Sampler::sample`](super::Sampler::sample); empty unless
+    /// requested from the builder.
     #[must_use]
     pub fn infos(&self) -> &'a [GpuInfo] {
         self.infos

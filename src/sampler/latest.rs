@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// `RUSTFLAGS="--cfg loom" cargo test -p igpu-latest-model`: every order that the memory model allows.
+    /// Checks every order that the memory model allows: `RUSTFLAGS="--cfg loom" cargo test -p igpu-latest-model`.
     #[cfg(loom)]
     mod model {
         use loom::{sync::Arc, thread};

@@ -1,11 +1,11 @@
-//! What a sampler is made from: what to sample, how often, at what cost.
+//! The settings of a sampler: what to sample, how often, and at what cost.
 
 use std::time::Duration;
 
 use super::{lane::Cadence, time::Clocks};
 use crate::{Device, Nvml, metric::Metric, plan::Plan};
 
-/// The settings of a sampler, as its builder collects them.
+/// The settings of a sampler, collected by its builder.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) nvml: Nvml,
@@ -39,7 +39,7 @@ pub const USUAL: [Metric; 12] = [
 ];
 
 impl Settings {
-    /// The defaults.
+    /// Returns the defaults.
     pub(super) fn new(nvml: &Nvml) -> Self {
         Self {
             nvml: nvml.clone(),
