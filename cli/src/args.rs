@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The command line.
 
 use clap::{Parser, Subcommand};
 
@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::plot::PlotArgs;
 use crate::{options::Options, probe::ProbeArgs, record::RecordArgs, report::ReportArgs};
 
-/// What follows the options in the help: examples, the environment, and the exit status.
+/// Returns the help text after the options: examples, the environment, and the exit status.
 pub(crate) fn after_help() -> String {
     format!("{EXAMPLES}{SIMULATED}{ENVIRONMENT}")
 }
@@ -34,10 +34,10 @@ const SIMULATED: &str = "";
 
 const ENVIRONMENT: &str = "
 Environment:
-  IGPU_NVML_LIBRARY      the driver's library to load, as --library
-  CUDA_VISIBLE_DEVICES   which GPUs --visible keeps to
+  IGPU_NVML_LIBRARY      the driver library to load, like --library
+  CUDA_VISIBLE_DEVICES   the GPUs that --visible selects
 
-Exit status: 0 done, 1 a failure that is told on stderr, 2 wrong usage.";
+Exit status: 0 on success, 1 on error, 2 on wrong usage.";
 
 /// Shows what every NVIDIA GPU on this machine is doing.
 #[derive(Parser)]

@@ -1,11 +1,11 @@
-//! What the command can fail with, as one sentence on stderr.
+//! The errors of the command, each a sentence on stderr.
 
 use std::{fmt, io, path::PathBuf};
 
 use igpu_recording::ReadError;
 
 pub(crate) enum Fail {
-    /// The command line makes no sense; it is shown with the usage and ends this program with status 2.
+    /// The command line is invalid. Shown with the usage; the exit status is 2.
     Usage(clap::Error),
     /// No driver could be loaded.
     Load(igpu::Error),
@@ -19,7 +19,7 @@ pub(crate) enum Fail {
     Taken(PathBuf),
     /// A recording could not be read, or not to its end.
     Recording(PathBuf, ReadError),
-    /// No thread could be started.
+    /// A thread could not be started.
     Thread(io::Error),
     /// The output could not be written or made.
     Write(io::Error),
@@ -30,7 +30,7 @@ impl fmt::Display for Fail {
         match self {
             Self::Usage(error) => error.fmt(f),
             Self::Load(error) if cfg!(feature = "simulator") => {
-                write!(f, "{error}; or see simulated GPUs with `igpu --simulate`")
+                write!(f, "{error}; or try simulated GPUs with `igpu --simulate`")
             }
             Self::Load(error) => error.fmt(f),
             Self::Driver(error) => error.fmt(f),
@@ -48,7 +48,7 @@ impl fmt::Display for Fail {
                 write!(f, "{}: {}", igpu::Escaped(&path), igpu::Escaped(&error))
             }
             Self::Thread(error) => {
-                write!(f, "no thread could be started ({error}); raise the limit of threads, `ulimit -u`")
+                write!(f, "cannot start a thread ({error}); raise the limit on threads with `ulimit -u`")
             }
             Self::Write(error) => write!(f, "the output could not be written ({error}); look at where it goes"),
         }
@@ -56,7 +56,7 @@ impl fmt::Display for Fail {
 }
 
 impl Fail {
-    /// Returns a usage error of this kind, which [`main`](crate) completes with the usage.
+    /// Returns a usage error of this kind. [`main`](crate) adds the usage.
     pub(crate) fn usage(kind: clap::error::ErrorKind, sentence: impl fmt::Display) -> Self {
         Self::Usage(clap::Error::raw(kind, sentence))
     }

@@ -1,14 +1,15 @@
-//! Loads the driver that the options name: a simulated one, a library, or this machine's.
+//! Loads the driver that the options select: a simulated one, a library, or this machine's.
 
 use igpu::{Nvml, NvmlBuilder};
 
 use crate::{fail::Fail, notifier::Notifier, options::Options, watchdog::Watchdog};
 
-/// Loads it, and reports on stderr when it does not answer.
+/// Loads the driver, and reports on stderr if it does not answer.
 pub(crate) fn load(options: &Options) -> Result<Nvml, Fail> {
     let builder = match (&options.simulate, &options.library) {
         (Some(scenario), _) => simulated(scenario)?,
-        // SAFETY: the user of the command vouches for the library, as by LD_LIBRARY_PATH for any that a program loads.
+        // SAFETY: the user of the command vouches for the library, as with LD_LIBRARY_PATH for any library a program
+        // loads.
         (None, Some(path)) => unsafe { Nvml::builder().library(path) },
         (None, None) => Nvml::builder(),
     };
@@ -26,7 +27,7 @@ fn simulated(scenario: &str) -> Result<NvmlBuilder, Fail> {
     Ok(unsafe { Nvml::builder().resolver(nvml_sim_core::resolve) })
 }
 
-/// Without the feature there is no option that names a scenario.
+/// Without the feature, no option names a scenario.
 #[cfg(not(feature = "simulator"))]
 fn simulated(_scenario: &str) -> Result<NvmlBuilder, Fail> {
     Err(Fail::usage(clap::error::ErrorKind::UnknownArgument, "igpu was built without the simulator"))

@@ -1,4 +1,4 @@
-//! Lines on stderr that keep clear of a progress bar.
+//! Messages on stderr that do not disturb a progress bar.
 
 use std::{
     io::{self, Write as _},
@@ -8,31 +8,31 @@ use std::{
 use indicatif::ProgressBar;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Reports on stderr while the program goes on.
+/// Writes messages to stderr while the program runs.
 #[derive(Clone)]
 pub(crate) struct Notifier(ProgressBar);
 
 impl Notifier {
-    /// Reports beside this bar.
+    /// Creates a notifier that writes above this bar.
     pub(crate) fn new(bar: ProgressBar) -> Self {
         Self(bar)
     }
 
-    /// Reports where there is no bar.
+    /// Creates a notifier for a program that shows no bar.
     pub(crate) fn without_bar() -> Self {
         Self(ProgressBar::hidden())
     }
 
-    /// Writes a line. Where stderr takes none, the line is dropped: nothing here waits for a reader.
+    /// Writes a line. If stderr would block, drops the line instead of waiting for a reader.
     pub(crate) fn report(&self, sentence: &str) {
         if can_be_written() {
-            // A stderr that is closed cannot report its own error.
+            // If stderr is closed, there is nowhere to report the error.
             let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {sentence}"));
         }
     }
 }
 
-/// Whether stderr takes a line now: not so of a pipe that is full, nor of a terminal that Ctrl-S has stopped.
+/// Returns whether stderr accepts a line now. A full pipe does not, nor does a terminal stopped with Ctrl-S.
 pub(crate) fn can_be_written() -> bool {
     let stderr = io::stderr();
     poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)

@@ -1,14 +1,14 @@
-//! Numbers with their units, in as many digits as tell something.
+//! Numbers with units, in a sensible number of digits.
 
-/// What stands for what is not known.
+/// Shown for an unknown number.
 pub(super) const UNKNOWN: &str = "-";
 
-/// A number's text, or [`UNKNOWN`].
+/// Formats a number, or returns [`UNKNOWN`].
 pub(super) fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
     number.map_or(UNKNOWN.to_owned(), text)
 }
 
-/// Four digits, and no fewer than those before the point.
+/// Formats a number with four significant digits, or all digits before the decimal point if there are more.
 pub(super) fn digits(number: f64) -> String {
     let decimals = match number.abs() {
         ..0.0005 => return "0".to_owned(),
@@ -40,12 +40,12 @@ pub(super) fn watts(watts: f64) -> String {
     format!("{watts:.1} W")
 }
 
-/// Of a ratio.
+/// Formats a ratio as a percentage.
 pub(super) fn percent(ratio: f64) -> String {
     format!("{} %", trimmed(100.0 * ratio))
 }
 
-/// How far two ratios are apart.
+/// Formats the difference of two ratios.
 pub(super) fn points(ratio: f64) -> String {
     percent(ratio).replace('%', "points")
 }
@@ -54,12 +54,12 @@ pub(super) fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// Seconds, to a tenth.
+/// Formats seconds, to a tenth.
 pub(super) fn seconds(seconds: f64) -> String {
     if seconds > 0.0 && seconds < 0.05 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
 
-/// A time that may be long.
+/// Formats a duration that may be long.
 pub(super) fn time(s: f64) -> String {
     let whole = s.round() as u64;
     match whole {
@@ -69,12 +69,12 @@ pub(super) fn time(s: f64) -> String {
     }
 }
 
-/// A part of a whole.
+/// Formats a part of a whole.
 pub(super) fn share(part: f64, whole: f64) -> String {
     percent(if whole > 0.0 { part / whole } else { 0.0 })
 }
 
-/// Nanoseconds in three digits with a unit.
+/// Formats nanoseconds in three digits with a unit.
 pub(crate) fn duration(ns: u64) -> String {
     let number = ns as f64;
     match ns {
@@ -87,7 +87,7 @@ pub(crate) fn duration(ns: u64) -> String {
     }
 }
 
-/// One digit behind the point, unless it is 0.
+/// Formats a number with one decimal digit, unless that is 0.
 fn trimmed(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)

@@ -1,4 +1,5 @@
-//! Finds driver calls that do not return. Such a call cannot be ended, and without a report the program seems to idle.
+//! Detects driver calls that do not return. Such a call cannot be canceled, and unreported it makes the program look
+//! idle.
 
 use std::{
     collections::HashMap,
@@ -11,15 +12,15 @@ use igpu::sampler::monotonic;
 
 use crate::notifier::Notifier;
 
-/// How long a call of this program may take until it is reported.
+/// How long a call of this program may take before it is reported.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the watchdog looks.
+/// How often the watchdog checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Calls under way, each of which is reported once when it takes too long.
+/// Calls in progress, each of which is reported once if it takes too long.
 ///
-/// Times are in nanoseconds, by any one clock: by one that stands still while the calling thread waits for a processor,
-/// only the time in the call counts.
+/// Times are in nanoseconds of any one clock. With a clock that stops while the calling thread waits for a processor,
+/// only time in the call counts.
 pub(crate) struct Calls<K> {
     timeout: Duration,
     since: HashMap<K, u64>,
@@ -30,42 +31,42 @@ impl<K: Copy + Eq + Hash> Calls<K> {
         Self { timeout, since: HashMap::new() }
     }
 
-    /// Notes that this call began at `at`.
+    /// Records that this call began at `at`.
     pub(crate) fn begin(&mut self, call: K, at: u64) {
         self.since.insert(call, at);
     }
 
-    /// Notes that this call returned.
+    /// Records that this call returned.
     pub(crate) fn end(&mut self, call: &K) {
         self.since.remove(call);
     }
 
-    /// Takes out the calls that have been under way for the timeout, and returns them.
+    /// Removes and returns the calls that have been in progress for the timeout.
     pub(crate) fn take_overdue(&mut self, now: u64) -> Vec<K> {
         let timeout = self.timeout.as_nanos() as u64;
         self.since.extract_if(|_, since| now.saturating_sub(*since) >= timeout).map(|(call, _)| call).collect()
     }
 }
 
-/// Returns the beginning of a report on an overdue call.
+/// Returns the beginning of the message about an overdue call.
 pub(crate) fn overdue_text(call: &str, timeout: Duration) -> String {
     format!("{call} has not returned for {} s", timeout.as_secs())
 }
 
-/// A function of NVML, or words for it, and the GPU that it is called for.
+/// An NVML function, or a description, and the GPU that it is called for.
 type Call = (&'static str, Option<u32>);
 
-/// Reports on stderr when the one call that this program waits for does not return, until it is dropped.
+/// Reports on stderr if the one call that this program waits for does not return. Stops when dropped.
 pub(crate) struct Watchdog(Arc<Mutex<Calls<Call>>>);
 
 impl Watchdog {
-    /// Starts a thread that watches.
+    /// Starts the watchdog thread.
     pub(crate) fn start(notifier: Notifier) -> Self {
         let calls = Arc::new(Mutex::new(Calls::<Call>::new(TIMEOUT)));
         let watched = Arc::downgrade(&calls);
         let watch = move || {
             while let Some(calls) = watched.upgrade() {
-                // The lock is not held while a terminal takes its time.
+                // Do not hold the lock while writing to a slow terminal.
                 let overdue = lock(&calls).take_overdue(monotonic());
                 for (function, gpu) in overdue {
                     let gpu = gpu.map_or(String::new(), |gpu| format!(" of GPU {gpu}"));
@@ -76,19 +77,19 @@ impl Watchdog {
                 std::thread::sleep(CHECK_INTERVAL);
             }
         };
-        // The program works without the thread, and then does not report.
+        // Without the thread the program works, but reports no overdue calls.
         let _ = std::thread::Builder::new().spawn(watch);
         Self(calls)
     }
 
-    /// Watches a call that begins now; the one before has returned.
+    /// Starts watching a call that begins now. The previous call has returned.
     pub(crate) fn begin(&self, function: &'static str, gpu: Option<u32>) {
         let mut calls = lock(&self.0);
         calls.since.clear();
         calls.begin((function, gpu), monotonic());
     }
 
-    /// Watches nothing until the next call begins.
+    /// Stops watching until the next call begins.
     pub(crate) fn end(&self) {
         lock(&self.0).since.clear();
     }

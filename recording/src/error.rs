@@ -1,4 +1,4 @@
-//! What reading a recording can fail with.
+//! The errors of reading a recording.
 
 use std::io;
 

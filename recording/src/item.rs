@@ -33,12 +33,12 @@ pub enum What {
     Event(Cow<'static, str>, Option<Series>),
 }
 
-/// The values of a GPU that hold no longer after an event.
+/// The values of a GPU that an event invalidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interruption {
-    /// All of them: the GPU does not answer.
+    /// All values, because the GPU does not answer.
     Gpu,
-    /// Those of one series: the driver refuses it.
+    /// The values of one series, because the driver refuses it.
     Series(Series),
 }
 
@@ -194,7 +194,7 @@ impl Item {
         }
     }
 
-    /// Which values hold no longer after this event; `None` of a value, and of any other event.
+    /// Returns the values that this event invalidates; `None` for a value or any other event.
     #[must_use]
     pub fn interruption(&self) -> Option<Interruption> {
         match (self.event_name()?, self.series()) {

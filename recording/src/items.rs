@@ -1,4 +1,4 @@
-//! The items of a recording that is read.
+//! An iterator over the items of a recording.
 
 use crate::{
     error::ReadError,

@@ -10,8 +10,8 @@
 //! | `series` | which values there are, and their names in files: OpenTelemetry's where it has one |
 //! | `format/` | a file or folder for each format: how items are written, and how they are read back |
 //! | `records` | items, made of a sampler's records |
-//! | `write`, `read`, `items` | files: flushed whole, cut back when a disk is full, read as a stream |
-//! | `time_weighted` | values that hold until the next one, and means of them over time |
+//! | `write`, `read`, `items` | files: flushed whole, truncated to the last flush when a disk is full, read as a stream |
+//! | `time_weighted` | step signals and their time-weighted means |
 //! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |
 
 #![deny(unsafe_code)]

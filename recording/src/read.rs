@@ -8,7 +8,7 @@ use crate::{
     items::Items,
 };
 
-/// How much of a file is looked at to find out its format, in bytes.
+/// How many bytes of a file are read to detect its format.
 const HEAD_BYTES: u64 = 256;
 
 /// Reads a recording in whatever format it is. The file is read as the items are taken, so that long recordings need no

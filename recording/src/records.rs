@@ -139,7 +139,7 @@ impl FromRecords {
         is_other
     }
 
-    /// Forgets values that hold no longer.
+    /// Discards values that an interruption invalidates.
     fn interrupt(&mut self, record: &Record, interruption: Option<Interruption>) {
         let gpu = record.gpu;
         match interruption {

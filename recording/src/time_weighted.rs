@@ -1,28 +1,28 @@
-//! Step signals: series whose values hold until the next one, and sums of them over time.
+//! Step signals, whose values hold until the next one, and time-weighted sums of them.
 //!
-//! Times are in nanoseconds, by any clock.
+//! Times are in nanoseconds of any one clock.
 
-/// A signal that holds each value until the next one, or until it stops.
+/// A signal whose value holds until the next one, or until the signal stops.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepSignal {
     value: Option<f64>,
-    /// Since when the value counts; what was before is flushed.
+    /// The start of the span that is not flushed yet.
     since: u64,
 }
 
-/// A value, and the time in which it held.
+/// A value and the time span in which it held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
     /// The value.
     pub value: f64,
-    /// The beginning.
+    /// The start.
     pub from: u64,
     /// The end, no earlier than the beginning.
     pub to: u64,
 }
 
 impl Span {
-    /// Returns how long it is, in nanoseconds.
+    /// Returns the duration in nanoseconds.
     #[must_use]
     pub fn ns(self) -> u64 {
         self.to.saturating_sub(self.from)
@@ -30,8 +30,8 @@ impl Span {
 }
 
 impl StepSignal {
-    /// Sets the value that holds from `at` on, and returns the span of the value before. A value that holds already is
-    /// nothing new. A time before the last one counts as the last one.
+    /// Sets the value from `at` on, and returns the span of the previous value. Does nothing if the value is unchanged.
+    /// A time before the previous one counts as the previous one.
     pub fn set(&mut self, at: u64, value: f64) -> Option<Span> {
         if self.value == Some(value) {
             return None;
@@ -42,14 +42,14 @@ impl StepSignal {
         span
     }
 
-    /// Returns the span up to `at` of a value that goes on.
+    /// Returns the span up to `at` of a value that continues to hold.
     pub fn flush(&mut self, at: u64) -> Option<Span> {
         let span = Span { value: self.value?, from: self.since, to: self.since.max(at) };
         self.since = span.to;
         Some(span)
     }
 
-    /// Stops the signal, which has no value from `at` on, and returns the last span.
+    /// Stops the signal, which has no value from `at` on, and returns its last span.
     pub fn stop(&mut self, at: u64) -> Option<Span> {
         let span = self.flush(at);
         self.value = None;
@@ -57,12 +57,12 @@ impl StepSignal {
     }
 }
 
-/// A sum of values, each times how long it held.
+/// A sum of values, each weighted by the time for which it held.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TimeWeightedSum {
     /// The sum of value times nanoseconds.
     pub sum: f64,
-    /// The time that is summed up.
+    /// The total time, in nanoseconds.
     pub ns: u64,
 }
 
@@ -73,19 +73,19 @@ impl TimeWeightedSum {
         self.ns += span.ns();
     }
 
-    /// Returns the mean over the time that is summed up; `None` of no time.
+    /// Returns the mean over the total time; `None` if that is zero.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         (self.ns > 0).then(|| self.sum / self.ns as f64)
     }
 
-    /// Returns the sum of value times seconds: of watts, joules.
+    /// Returns the integral of the value over seconds, such as joules for watts.
     #[must_use]
     pub fn integral(&self) -> f64 {
         self.sum / 1e9
     }
 
-    /// Returns the time that is summed up, in seconds.
+    /// Returns the total time in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         seconds(self.ns)
@@ -113,7 +113,7 @@ mod tests {
         let mut signal = StepSignal::default();
         assert_eq!(signal.flush(S), None);
         assert_eq!(signal.set(S, 4.0), None);
-        assert_eq!(signal.set(2 * S, 4.0), None, "nothing new");
+        assert_eq!(signal.set(2 * S, 4.0), None, "unchanged value");
         assert_eq!(signal.set(3 * S, 6.0), Some(span(4.0, 1, 3)));
         assert_eq!(signal.flush(4 * S), Some(span(6.0, 3, 4)));
         assert_eq!(signal.stop(6 * S), Some(span(6.0, 4, 6)));
@@ -123,11 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn late_value_counts_no_time_twice() {
+    fn late_value_does_not_count_time_twice() {
         let mut signal = StepSignal::default();
         signal.set(5 * S, 1.0);
         assert_eq!(signal.flush(7 * S), Some(span(1.0, 5, 7)));
-        // An item that is late: the time up to 7 s is counted already.
+        // A late item: the time up to 7 s is counted already.
         assert_eq!(signal.set(6 * S, 2.0), Some(span(1.0, 7, 7)));
         assert_eq!(signal.flush(8 * S), Some(span(2.0, 7, 8)));
     }

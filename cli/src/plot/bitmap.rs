@@ -1,7 +1,7 @@
-//! A bitmap that plotters draws on.
+//! A bitmap backend for plotters.
 //!
-//! The bitmap backend of plotters 0.3.7 places each glyph at a whole pixel and without its left side bearing: at the sizes
-//! of labels, letters touch and words have gaps (`GPU` and `HBM3` read as `G PU` and `HB M3`). Lines come out the same.
+//! The bitmap backend of plotters 0.3.7 places each glyph at a whole pixel and without its left side bearing. At label
+//! sizes, letters touch and words have gaps (`GPU` and `HBM3` read as `G PU` and `HB M3`). Lines are drawn identically.
 
 use std::convert::Infallible;
 

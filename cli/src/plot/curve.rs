@@ -69,7 +69,7 @@ impl Column {
 }
 
 impl Scale {
-    /// Returns the column that an instant is in.
+    /// Returns the column of an instant.
     fn column(self, at: u64) -> usize {
         let column = u128::from(at - self.first) * self.columns as u128 / self.span();
         (column as usize).min(self.columns.saturating_sub(1))
@@ -102,7 +102,7 @@ impl Curve {
         self.draw(span);
     }
 
-    /// Adds a span to each column that it reaches into.
+    /// Adds a span to each column that it overlaps.
     fn draw(&mut self, span: Option<Span>) {
         let Some(Span { value, from, to }) = span else { return };
         let scale = self.scale;

@@ -15,7 +15,7 @@ use super::{
     survey::Survey,
 };
 
-/// The heights of the labels below the last diagram, of the title above each, and of a line of the legend.
+/// The heights of the labels below the last diagram, the title above each diagram, and a legend line, in pixels.
 const BOTTOM: i32 = 46;
 const GAP: i32 = 34;
 const LINE: i32 = 20;

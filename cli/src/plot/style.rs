@@ -8,10 +8,10 @@ use plotters::{
 
 use super::survey::MarkKind;
 
-/// What a drawing function returns.
+/// The result of a drawing function.
 pub(super) type DrawResult<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
-/// The margins left and right of the diagrams, in pixels.
+/// The left and right margins of the diagrams, in pixels.
 pub(super) const LEFT: i32 = 70;
 pub(super) const RIGHT: i32 = 24;
 

@@ -1,4 +1,4 @@
-//! What can be asked of `igpu record`, and what the words mean.
+//! The command line of `igpu record`.
 
 use std::{
     ffi::OsString,
@@ -49,18 +49,18 @@ pub(crate) struct RecordArgs {
 }
 
 impl RecordArgs {
-    /// The format that is asked for, by name or by the file's.
+    /// Returns the requested format, given by name or by the file's extension.
     pub(crate) fn format(&self) -> Option<Format> {
         let unnamed = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
         self.format.or_else(|| Format::of_path(&self.output)).or_else(unnamed)
     }
 
-    /// Writes that format, from a recording's start on. A usage error where none is asked for.
+    /// Returns an encoder of that format. A usage error if no format is given.
     pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, Fail> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
             return Err(wrong(&format!(
-                "the name {:?} says no format; end it with {}, or give --format",
+                "the name {:?} does not determine a format; end it with {}, or give --format",
                 igpu::Escaped(&shown).to_string(),
                 one_of(|format| format!(".{}", format.extensions()[0]))
             )));
@@ -74,12 +74,12 @@ impl RecordArgs {
         self.output == Path::new(STDOUT)
     }
 
-    /// Whether a program is run, which then has the standard output.
+    /// Returns whether a program is run; its output then goes to the standard output.
     pub(crate) fn has_command(&self) -> bool {
         !self.command.is_empty()
     }
 
-    /// Checks whether the parts go together.
+    /// Checks that the arguments are compatible.
     pub(crate) fn check(&self) -> Result<(), Fail> {
         if self.is_to_stdout() && self.has_command() {
             return Err(wrong("the standard output is the program's; name a file for the recording"));
@@ -104,10 +104,10 @@ fn format(name: &str) -> Result<Format, String> {
 fn format_help() -> String {
     let names = one_of(|format| format.name().to_owned());
     let default = DEFAULT_FORMAT.name();
-    format!("{names} [default: as the file's name ends; {default} where it has no ending]")
+    format!("{names} [default: by the file's extension; {default} if it has none]")
 }
 
-/// Lists something of all formats: `a, b or c`.
+/// Lists a property of all formats: `a, b or c`.
 fn one_of(of: fn(&Format) -> String) -> String {
     let all: Vec<String> = Format::ALL.iter().map(of).collect();
     match all.split_last() {
@@ -141,7 +141,7 @@ impl FromStr for Rate {
 }
 
 impl Rate {
-    /// In Hz, where it is fixed.
+    /// Returns the rate in Hz, if it is fixed.
     pub(crate) fn hz(self) -> Option<f64> {
         match self {
             Self::Sensor => None,

@@ -44,13 +44,13 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How long a preparation that is no longer wanted may take to end.
 const TO_THE_END: Duration = Duration::from_millis(300);
 
-/// Records, and returns the exit status: the command's where there is one. All errors but wrong usage are reported here.
+/// Records, and returns the exit status: that of the command, if there is one. Reports all errors except usage errors.
 pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> {
     args.check()?;
     let encoder = args.encoder()?;
     let signals = match Signals::block(args.has_command()) {
         Ok(signals) => signals,
-        Err(error) => return Ok(fail(&format!("signals cannot be taken ({error}); try without `record`"))),
+        Err(error) => return Ok(fail(&format!("cannot block signals ({error}); try without `record`"))),
     };
     let asked = Arc::new((options, args));
     let prepared = match prepared(&asked, &signals) {
@@ -84,7 +84,7 @@ fn fail(sentence: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prepares on another thread, as the driver may hang in it and signals are to end this all the same.
+/// Prepares on another thread, so that signals can end the program even if the driver hangs.
 fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, Fail> {
     let (sender, receiver) = mpsc::channel();
     let for_thread = asked.clone();

@@ -1,4 +1,4 @@
-//! What is reported of GPUs while a recording goes on, each once.
+//! Messages about GPUs during a recording, each reported once.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -12,8 +12,8 @@ use crate::{
     watchdog::{Calls, overdue_text},
 };
 
-/// A call that does not return for so long is told. Before, it may be only slow.
-const HANGS: Duration = Duration::from_secs(2);
+/// How long a call may take before it is reported. A shorter one may only be slow.
+const HANG_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -23,19 +23,19 @@ enum Kind {
     Refuses,
 }
 
-/// Reports what happens to GPUs.
+/// Reports events of GPUs.
 pub(super) struct Notices {
     notifier: Notifier,
-    told: HashSet<(u16, Kind)>,
-    /// Calls that hang, by GPU and the sampler's clock.
+    reported: HashSet<(u16, Kind)>,
+    /// Hung calls by GPU, in the sampler's clock.
     hanging: Calls<u16>,
-    /// What had values: a metric that never had any is one that the GPU lacks.
+    /// GPUs and metrics that had values. A metric that never had any is one that the GPU lacks.
     had_values: HashSet<(u16, u16)>,
 }
 
 impl Notices {
     pub(super) fn new(notifier: Notifier) -> Self {
-        Self { notifier, told: HashSet::new(), hanging: Calls::new(HANGS), had_values: HashSet::new() }
+        Self { notifier, reported: HashSet::new(), hanging: Calls::new(HANG_TIMEOUT), had_values: HashSet::new() }
     }
 
     pub(super) fn see(&mut self, record: &Record) {
@@ -46,7 +46,7 @@ impl Notices {
             }
             Some(Event::GPU_LOST) => {
                 let code = ReturnCode(record.value as u32);
-                self.say(gpu, Kind::Lost, || {
+                self.report(gpu, Kind::Lost, || {
                     format!("GPU {gpu} is lost ({code}); what was recorded of it stays, and it is tried again")
                 });
             }
@@ -55,8 +55,8 @@ impl Notices {
             }
             Some(Event::GPU_BACK) => {
                 self.hanging.end(&gpu);
-                if self.told.contains(&(gpu, Kind::Lost)) || self.told.contains(&(gpu, Kind::Hangs)) {
-                    self.say(gpu, Kind::Back, || format!("GPU {gpu} answers again"));
+                if self.reported.contains(&(gpu, Kind::Lost)) || self.reported.contains(&(gpu, Kind::Hangs)) {
+                    self.report(gpu, Kind::Back, || format!("GPU {gpu} answers again"));
                 }
             }
             Some(Event::METRIC_RESTS) => self.refused(record),
@@ -64,11 +64,11 @@ impl Notices {
         }
     }
 
-    /// Looks whether a call has not returned for too long by now.
+    /// Reports calls that have not returned for too long at `now`.
     pub(super) fn look(&mut self, now: u64) {
         for gpu in self.hanging.take_overdue(now) {
-            let overdue = overdue_text(&format!("a driver call about GPU {gpu}"), HANGS);
-            self.say(gpu, Kind::Hangs, || format!("{overdue}; it has no values until it does"));
+            let overdue = overdue_text(&format!("a driver call about GPU {gpu}"), HANG_TIMEOUT);
+            self.report(gpu, Kind::Hangs, || format!("{overdue}; it has no values until it does"));
         }
     }
 
@@ -78,14 +78,14 @@ impl Notices {
         };
         let (gpu, code) = (record.gpu, ReturnCode(record.value as u32));
         if code != ReturnCode::NOT_SUPPORTED {
-            self.say(gpu, Kind::Refuses, || {
-                format!("the driver refuses {} of GPU {gpu} by now ({code}); it is tried again", metric.name())
+            self.report(gpu, Kind::Refuses, || {
+                format!("GPU {gpu}: {} is no longer available ({code}); retrying", metric.name())
             });
         }
     }
 
-    fn say(&mut self, gpu: u16, kind: Kind, sentence: impl FnOnce() -> String) {
-        if self.told.insert((gpu, kind)) {
+    fn report(&mut self, gpu: u16, kind: Kind, sentence: impl FnOnce() -> String) {
+        if self.reported.insert((gpu, kind)) {
             self.notifier.report(&sentence());
         }
     }

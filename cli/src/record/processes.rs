@@ -87,15 +87,15 @@ impl Processes {
     }
 }
 
-/// Whether a process is this command or was started by it, directly or not. Orphans of the command's are this program's
-/// children, which has no other.
+/// Returns whether a process is this command or one of its descendants. Orphans of the command become children of this
+/// program, which has no other children.
 pub(super) fn descends(pid: u32, command: u32) -> bool {
     let own = std::process::id();
     let mut ancestors = std::iter::successors(Some(pid), |pid| parent(*pid)).take(GENERATIONS);
     pid != own && ancestors.any(|pid| pid == command || pid == own)
 }
 
-/// Returns the pid of the parent, as long as the process is there.
+/// Returns the pid of the parent while the process exists.
 fn parent(pid: u32) -> Option<u32> {
     let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
     u32::try_from(process.stat().ok()?.ppid).ok()

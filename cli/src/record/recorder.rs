@@ -91,7 +91,7 @@ impl Recorder {
         let _ = self.items.send(item);
     }
 
-    /// Ends the recording. Waits for the disk for as long as it takes something, but not for ever.
+    /// Ends the recording. Waits for the disk as long as it accepts data, but not indefinitely.
     pub(super) fn end(self) -> (Ended, Arc<Progress>) {
         drop(self.items);
         let ended = loop {

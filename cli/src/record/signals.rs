@@ -80,7 +80,7 @@ impl Signals {
     }
 }
 
-/// Returns the signals that this program ignores, a bit each: `SigIgn` of `/proc/self/status`.
+/// Returns the signals that this program ignores, one bit each: `SigIgn` of `/proc/self/status`.
 fn ignored() -> u64 {
     Process::myself().and_then(|process| process.status()).map_or(0, |status| status.sigign)
 }

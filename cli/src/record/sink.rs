@@ -32,7 +32,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// How much it has done, to see whether it goes on.
+    /// Returns counts of its work, which show whether it progresses.
     pub(super) fn done(&self) -> [u64; 3] {
         [&self.items, &self.bytes, &self.taken].map(|count| count.load(Relaxed))
     }
@@ -97,7 +97,7 @@ impl<'a> Sink<'a> {
         self.writer.waiting()
     }
 
-    /// Writes what there is. The first failure is told, and when it works again.
+    /// Writes what is waiting. Reports the first failure, and when writing works again.
     pub(super) fn flush(&mut self) {
         let flushed = self.writer.flush();
         self.wrote(flushed);
@@ -114,7 +114,7 @@ impl<'a> Sink<'a> {
         self.progress.bytes.store(self.writer.len(), Relaxed);
         let name = &self.name;
         match &result {
-            // Unlike that of a named pipe, it does not come back.
+            // Unlike a named pipe's, this reader does not come back.
             Err(error) if self.is_stdout && error.kind() == io::ErrorKind::BrokenPipe => {
                 self.progress.has_no_reader.store(true, Relaxed);
                 if !self.fails {
@@ -122,7 +122,7 @@ impl<'a> Sink<'a> {
                 }
             }
             Err(error) if !self.fails => {
-                self.notifier.report(&format!("{name} could not be written ({error}); it is tried again each second"));
+                self.notifier.report(&format!("{name} could not be written ({error}); retrying every second"));
             }
             Ok(()) if self.fails => self.notifier.report(&format!("{name} is written again")),
             _ => {}
@@ -131,8 +131,7 @@ impl<'a> Sink<'a> {
         let is_gone = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if !self.is_removed && self.file.as_ref().is_some_and(is_gone) {
             self.is_removed = true;
-            self.notifier
-                .report(&format!("{name} was removed while it was written; what is recorded will be gone at the end"));
+            self.notifier.report(&format!("{name} was removed during the recording; the recording will be lost"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a format consists of.
+//! The parts of a recording format.
 
 use std::{
     fs::File,
@@ -8,29 +8,30 @@ use std::{
 use super::encoder::Encoder;
 use crate::{error::ReadError, items::Items};
 
-/// No packet, event or line is longer, in bytes: readers take no more memory, whatever a damaged file says.
-pub(super) const LONGEST: u64 = 16 << 20;
+/// The maximum length of a packet, event or line, in bytes: it bounds the memory of readers, even for a damaged file.
+pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;
 
-/// All that differs from one format to the next. Each format's module has one.
+/// The definition of a format. Each format's module has one.
 pub(super) struct Codec {
     /// The name on the command line.
     pub(super) name: &'static str,
-    /// The extensions of such files, the common one first.
+    /// The file extensions, most common first.
     pub(super) extensions: &'static [&'static str],
-    /// Whether viewers of traces open it.
+    /// Whether trace viewers open it.
     pub(super) is_trace: bool,
-    /// Returns whether a file that begins so is of this format, if it is of none before it.
+    /// Returns whether a file that begins with these bytes is of this format. Earlier formats of the list are tried
+    /// first.
     pub(super) begins: fn(&[u8]) -> bool,
-    /// Makes what writes a new file; `None` where this build lacks the format.
+    /// Creates an encoder for a new file; `None` if this build lacks the format.
     pub(super) encoder: fn() -> Option<Box<dyn Encoder>>,
     /// Reads a file back.
     pub(super) items: fn(Input) -> Result<Items, ReadError>,
 }
 
-/// A file to read, of which the beginning was read to find out its format.
+/// A file to read, of which the beginning was read to detect its format.
 pub(crate) struct Input {
     head: Vec<u8>,
-    /// The file, behind its head.
+    /// The file, positioned after the head.
     pub(super) file: File,
 }
 
@@ -39,7 +40,7 @@ impl Input {
         Self { head, file }
     }
 
-    /// Returns all bytes of the file in turn. Seeks nowhere: a pipe cannot be read again from its beginning.
+    /// Returns all bytes of the file in order. Does not seek, because a pipe cannot be read again from its beginning.
     pub(super) fn stream(self) -> Box<dyn BufRead> {
         Box::new(BufReader::with_capacity(1 << 16, Cursor::new(self.head).chain(self.file)))
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    codec::{Codec, LONGEST},
+    codec::{Codec, MAX_RECORD_BYTES},
     encoder::Encoder,
     row::Row,
 };
@@ -93,7 +93,7 @@ impl Read for Lines {
             }
         }
         self.length += read as u64;
-        match self.length - self.whole.get() > LONGEST {
+        match self.length - self.whole.get() > MAX_RECORD_BYTES {
             true => Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long")),
             false => Ok(read),
         }

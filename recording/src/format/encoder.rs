@@ -1,4 +1,4 @@
-//! How items are written, whatever the format.
+//! Writing items, in any format.
 
 use crate::item::Item;
 
@@ -15,7 +15,7 @@ pub trait Encoder: Send {
     fn tail(&mut self, _out: &mut Vec<u8>) {}
 }
 
-/// Gives an encoder only what all formats can hold.
+/// Passes on only what every format can represent.
 pub(super) struct SanitizingEncoder(pub(super) Box<dyn Encoder>);
 
 impl Encoder for SanitizingEncoder {

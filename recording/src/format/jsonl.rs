@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read as _};
 
 use super::{
-    codec::{Codec, LONGEST},
+    codec::{Codec, MAX_RECORD_BYTES},
     encoder::Encoder,
     row::Row,
 };
@@ -47,7 +47,7 @@ fn items(mut lines: Box<dyn BufRead>) -> Items {
 /// Reads the next line, with its end where it has one; gives whether there was one.
 fn next(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, ReadError> {
     line.clear();
-    if lines.take(LONGEST).read_until(b'\n', line)? as u64 == LONGEST {
+    if lines.take(MAX_RECORD_BYTES).read_until(b'\n', line)? as u64 == MAX_RECORD_BYTES {
         return Err(ReadError::Damaged("a line is too long".to_owned()));
     }
     Ok(!line.is_empty())

@@ -1,6 +1,6 @@
-//! The formats: a file or folder each, with how items are written and how they are read back.
+//! The formats, each a file or folder with its writer and its reader.
 //!
-//! A new format is a module with a `CODEC`, a variant of [`Format`], and its two lines in `ALL` and `codec`.
+//! To add a format, write a module with a `CODEC`, add a variant of [`Format`], and add its lines in `ALL` and `codec`.
 
 mod chrome;
 mod codec;
@@ -37,7 +37,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// All formats, in the order that they are offered in.
+    /// All formats, in the order in which they are listed to users.
     pub const ALL: &[Self] = &[Self::Perfetto, Self::Chrome, Self::Csv, Self::JsonLines, Self::Parquet];
 
     const fn codec(self) -> &'static Codec {
@@ -56,19 +56,19 @@ impl Format {
         self.codec().name
     }
 
-    /// The extensions of its files without the dot, the common one first.
+    /// Returns the file extensions without the dot, most common first.
     #[must_use]
     pub fn extensions(self) -> &'static [&'static str] {
         self.codec().extensions
     }
 
-    /// Returns whether viewers of traces, such as ui.perfetto.dev, open its files.
+    /// Returns whether trace viewers, such as ui.perfetto.dev, open its files.
     #[must_use]
     pub fn is_trace(self) -> bool {
         self.codec().is_trace
     }
 
-    /// Finds the format of this name or with this file extension, in upper or lower case.
+    /// Returns the format with this name or file extension, ignoring case.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let is_named = |format: &Self| {
@@ -89,7 +89,7 @@ impl Format {
         Some(Box::new(SanitizingEncoder((self.codec().encoder)()?)))
     }
 
-    /// Finds the format of a file by how it begins.
+    /// Detects the format of a file from its beginning.
     pub(crate) fn of_content(head: &[u8]) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| (format.codec().begins)(head))
     }

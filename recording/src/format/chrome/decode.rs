@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::event::{Event, GPU_0, IGPU, OtherData, phase};
 use crate::{
     error::ReadError,
-    format::{codec::LONGEST, spans::Span},
+    format::{codec::MAX_RECORD_BYTES, spans::Span},
     item::{Item, What},
     items::Items,
     series::Series,
@@ -94,7 +94,7 @@ impl Decoder {
             if length == 0 {
                 return Err(ReadError::CutOff);
             }
-            if self.buffer.len() as u64 > LONGEST {
+            if self.buffer.len() as u64 > MAX_RECORD_BYTES {
                 return Err(damaged("an event is too long"));
             }
         }

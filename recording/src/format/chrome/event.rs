@@ -1,4 +1,4 @@
-//! The parts of a trace, as JSON has them.
+//! The parts of a Chrome trace as JSON values.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! How the rows of a file are laid out.
+//! The layout of a file's rows.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::ReadError,
-    format::{codec::LONGEST, spans::Span},
+    format::{codec::MAX_RECORD_BYTES, spans::Span},
     item::{Item, What, event},
     items::Items,
     series::Series,
@@ -69,7 +69,7 @@ impl Decoder {
             return Err(self.bad("something else stands where a packet has to begin"));
         }
         let length = self.length()?;
-        if length > LONGEST {
+        if length > MAX_RECORD_BYTES {
             return Err(self.bad("a packet is too long"));
         }
         self.buffer.clear();

@@ -16,7 +16,7 @@ pub(super) const CODEC: Codec = Codec {
     name: "perfetto",
     extensions: &["perfetto-trace", "pftrace"],
     is_trace: true,
-    // A line feed before JSON is the same byte.
+    // JSON that begins with a line feed has the same first byte.
     begins: |head| head.starts_with(&[proto::PACKET]) && !head.trim_ascii_start().starts_with(b"{"),
     encoder: || Some(Box::new(encode::PerfettoEncoder::default())),
     items: |input| Ok(decode::items(input.stream())),

@@ -1,4 +1,4 @@
-//! A track of a trace, and the names in it.
+//! Tracks of a trace, and names used in it.
 
 use crate::series::Series;
 
