@@ -1,6 +1,6 @@
-//! Gives the shared library its soname, and keeps it loaded.
+//! Sets the soname of the shared library, and prevents it from being unloaded.
 
-/// Incremented when a program that was linked with an older library cannot run with this one.
+/// The ABI version, incremented when a program linked with an older library cannot run with this one.
 const ABI: u32 = 0;
 
 fn main() {

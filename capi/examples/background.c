@@ -1,4 +1,4 @@
-// A sampler on a thread of its own: its first values (100, or as many as are named), as averages.
+// A sampler on a thread of its own: the averages of its first values (100, or the number given as the argument).
 //     cc background.c $(pkg-config --cflags --libs igpu) -o background
 #define _POSIX_C_SOURCE 200809L
 #include <igpu.h>

@@ -1,4 +1,4 @@
-//! Why a call failed: what the modules behind the exported functions return.
+//! Failures of the C functions, as the modules behind them return them.
 
 use std::ptr::NonNull;
 

@@ -1,4 +1,4 @@
-//! The border between C and Rust: no panic crosses it, and a failure becomes a status.
+//! The boundary between C and Rust: stops panics, and converts failures to statuses.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -24,7 +24,7 @@ const PLACES: usize = 1024;
 /// A type that the table can hold.
 ///
 /// # Safety
-/// No two types may have the same `KIND`: the table casts an object's address to the type whose `KIND` its place has.
+/// No two types may have the same `KIND`: the table casts an object's address to the type with the `KIND` of its slot.
 pub(crate) unsafe trait Kind: Send {
     /// From 1 to 15: 0 is a free place, and a handle has four bits for it.
     const KIND: u8;
@@ -150,7 +150,8 @@ fn enter<T: Kind>(handle: *mut T, change: bool) -> Outcome<InUse> {
 /// Uses what a handle stands for, alone.
 pub(crate) fn change<T: Kind, R>(handle: *mut T, body: impl FnOnce(&mut T) -> Outcome<R>) -> Outcome<R> {
     let in_use = enter(handle, true)?;
-    // SAFETY: `open` put an object of this kind there, which is a T by the contract of `Kind`; nobody else has it until `in_use` goes, and closing needs it too.
+    // SAFETY: `open` put an object of this kind there, which is a T by the contract of `Kind`. `in_use` gives exclusive
+    // access until it is dropped, and closing requires the same access.
     body(unsafe { &mut *in_use.place.object.load(Relaxed).cast() })
 }
 

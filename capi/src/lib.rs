@@ -5,8 +5,8 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `status`, `failure` | what functions answer; what fails on the way to it |
-//! | `guard` | the border that no panic crosses |
+//! | `status`, `failure` | what functions return; failures inside the library |
+//! | `guard` | stops panics at the boundary to C |
 //! | `message` | the sentence of a thread's last failure |
 //! | `handle` | the table that handles are looked up in |
 //! | `sized`, `text` | structs that start with their size; texts in them |
@@ -14,10 +14,10 @@
 //! | `gpu`, `process`, `reading` | how that is laid out, and the names of what can be missing |
 //! | `metric`, `record` | the catalogue; records and events |
 //! | `options`, `sampler`, `query` | the sampler in the caller's loop, and what can be asked of it |
-//! | `background`, `background_state`, `latest` | the sampler on its thread, how it does, and its latest values |
+//! | `background`, `background_state`, `latest` | the sampler on its own thread, its state, and its latest values |
 
 #![allow(non_camel_case_types, reason = "the names are those of the header")]
-#![allow(unreachable_pub, reason = "what is public goes into the header")]
+#![allow(unreachable_pub, reason = "public items go into the header")]
 
 // The header has what these declare, in this order.
 

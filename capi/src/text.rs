@@ -24,7 +24,7 @@ pub(crate) fn text<const N: usize>(text: Option<&str>) -> [c_char; N] {
     copy
 }
 
-/// A text with a NUL after it, for constants. One that does not fit does not compile.
+/// Returns a text followed by NULs, for constants. A text that does not fit does not compile.
 pub(crate) const fn ended<const N: usize>(text: &str) -> [u8; N] {
     let (bytes, mut copy, mut place) = (text.as_bytes(), [0; N], 0);
     assert!(bytes.len() < N, "the text and its NUL do not fit");

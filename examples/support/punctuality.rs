@@ -1,8 +1,9 @@
-//! How late a sampler's ticks are, by the stamps of one metric that is read at a fixed interval.
+//! The lateness of a sampler's ticks, computed from the time stamps of one metric with a fixed interval.
 //!
-//! Deadlines are whole intervals after one reading, chosen so that the most punctual one is not late at all: when the
-//! sampler itself was due is not in the stamps. A tick is late by the time from the first deadline since the tick before
-//! to its first driver call; deadlines that passed meanwhile were missed, and their ticks left out.
+//! Records do not contain when the sampler was due. Deadlines are therefore whole intervals after one reading, chosen
+//! so that the most punctual reading has a lateness of zero. The lateness of a tick is the time from its deadline, the
+//! first one since the previous tick, to its first driver call. Further deadlines that passed in between were missed,
+//! and have no tick.
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use igpu::{
 pub(crate) struct Punctuality {
     metric: Metric,
     cadence: u64,
-    /// When the first reading began, and how many intervals later the deadline of the tick before was.
+    /// When the first reading began, and how many intervals later the previous tick's deadline was.
     first: Option<u64>,
     last: u64,
-    /// By how much later than the first each reading was, nanoseconds.
+    /// Lateness of each reading relative to the first, ns.
     late: Vec<i64>,
     missed: u64,
     records: u64,
@@ -25,7 +26,7 @@ pub(crate) struct Punctuality {
     lost_by_events: u64,
 }
 
-/// What came of it: nanoseconds.
+/// The results, in nanoseconds.
 pub(crate) struct Lateness {
     pub ticks: u64,
     pub p50: u64,
@@ -38,7 +39,7 @@ pub(crate) struct Lateness {
 }
 
 impl Punctuality {
-    /// Room is made for `time`, so that nothing is allocated meanwhile.
+    /// Allocates memory for `time`, so that nothing is allocated during the measurement.
     pub(crate) fn new(metric: Metric, cadence: Duration, time: Duration) -> Self {
         let ticks = (time.as_secs_f64() / cadence.as_secs_f64() * 1.1) as usize + 16;
         let cadence = cadence.as_nanos() as u64;
@@ -65,13 +66,13 @@ impl Punctuality {
         if record.gpu != 0 || record.metric() != Some(self.metric) {
             return;
         }
-        // The stamp is the middle of the call, the uncertainty half its length.
+        // The stamp is the middle of the call; the uncertainty is half its duration.
         let began = record.at - u64::from(record.uncertainty);
         let Some(first) = self.first else {
             self.first = Some(began);
             return self.late.push(0);
         };
-        // The first reading may have begun a little later in its tick than this one did.
+        // The first reading may have begun a little later within its tick than this one.
         let deadline = (began + self.cadence / 10).saturating_sub(first) / self.cadence;
         self.late.push(began.cast_signed() - (first + (self.last + 1) * self.cadence).cast_signed());
         self.missed += deadline.saturating_sub(self.last + 1);

@@ -1,6 +1,6 @@
-//! [`control`] over the C ABI, for whoever loaded the shared library. Times are nanoseconds.
+//! [`control`] with a C ABI, for programs that load the shared library. Times are in nanoseconds.
 
-#![allow(unreachable_pub, reason = "what is public is exported to C")]
+#![allow(unreachable_pub, reason = "public items are exported to C")]
 
 use crate::symbol_hiding;
 use nvml_sim_core::control::{self, Quantity};

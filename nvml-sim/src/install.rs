@@ -1,4 +1,4 @@
-//! The shared library as a file: where Cargo put it, and where clients find it.
+//! Finding and installing the shared library.
 
 use nvml_sim_core::{Scenario, ScenarioError};
 use std::fs;
@@ -37,8 +37,8 @@ pub fn built_library() -> Result<PathBuf, ScenarioError> {
     })
 }
 
-/// Puts the driver into a directory: `library` (see [`built_library`]) as `libnvidia-ml.so.1`, the scenario beside it.
-/// Any NVML client runs on it with `LD_LIBRARY_PATH` set to the directory. Gives the library's path.
+/// Installs the driver in a directory: `library` (see [`built_library`]) as `libnvidia-ml.so.1`, with the scenario
+/// beside it. NVML clients use it if `LD_LIBRARY_PATH` is set to the directory. Returns the library's path.
 ///
 /// # Errors
 /// The directory or a file in it cannot be written.

@@ -11,8 +11,9 @@
 //! scenario, or the path of a TOML file), else from the file `nvml-sim.toml` beside itself, else it is `workstation`.
 //! A scenario that cannot be had is told on stderr in one sentence, and nvmlInit* answers NVML_ERROR_UNKNOWN.
 //!
-//! In a test, [`SharedDriver`] is such a library with statics of its own, so that many run in one process. All of
-//! `nvml-sim-core` is here too: a program that wants the driver in its own process alone depends on that package.
+//! For tests, [`SharedDriver`] is a copy of that library with statics of its own, so that many run in one process. The
+//! items of `nvml-sim-core` are reexported; a program that only needs an in-process driver depends on that package
+//! instead.
 
 mod c_control;
 mod install;

@@ -1,4 +1,4 @@
-//! The shared library for tests: each copy has statics, so a driver, of its own.
+//! Copies of the shared library for tests. Each copy has its own statics, and so is a separate driver.
 
 use crate::install::{built_library, install};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};

@@ -1,4 +1,4 @@
-//! What happens when the shared library is loaded: it finds its scenario.
+//! Startup of the shared library: starts the scenario when the library is loaded.
 
 use crate::install::FILE;
 use crate::symbol_hiding::{self, own_library};
@@ -6,14 +6,14 @@ use nvml_sim_core::{Scenario, ScenarioError, start};
 use std::panic::catch_unwind;
 use std::path::Path;
 
-/// Chooses the scenario: a built-in one's name, or the path of a TOML file.
+/// Selects the scenario: the name of a built-in one, or the path of a TOML file.
 const VARIABLE: &str = "NVML_SIM_SCENARIO";
 
-/// The dynamic linker calls this before anyone can ask for a symbol: `build.rs` names it to the shared library. Linked into a
-/// program, nothing calls it, and that program says when to start what.
+/// Called by the dynamic linker (see `build.rs`) before a client can look up a symbol. Not called when linked into a
+/// program, which starts a scenario itself.
 #[unsafe(no_mangle)]
 extern "C" fn nvml_sim_at_load() {
-    // A panic must not cross into the linker; it has said what it is on stderr, and nvmlInit* will refuse.
+    // A panic must not cross into the linker. Its message is on stderr, and nvmlInit* will fail.
     let _ = catch_unwind(|| {
         let started = choose().and_then(|scenario| {
             start(&scenario);

@@ -1,8 +1,8 @@
-//! Symbols that are really missing: the shared library changes names in its own symbol table.
+//! Hides symbols from clients by changing names in the library's own symbol table.
 //!
-//! A client asks the dynamic linker for a name; the linker compares it with the text in `.dynstr`. With the first byte
-//! of a name changed there, the symbol cannot be found. This happens in memory and not in the file that is installed,
-//! because a file is loaded before `NVML_SIM_SCENARIO` names its scenario, and because the next scenario or a fault
+//! To find a symbol, the dynamic linker compares the requested name with the text in `.dynstr`. If the first byte of a
+//! name is changed there, the symbol is not found. The change is made in memory rather than in the installed file,
+//! because a file is loaded before `NVML_SIM_SCENARIO` selects its scenario, and because the next scenario or a fault
 //! hides other names.
 
 use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
@@ -16,28 +16,27 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// The first byte of a hidden name, which is otherwise `n`.
+/// The first byte of a hidden name, instead of `n`.
 const HIDDEN: u8 = 1;
 
-/// This library, as the dynamic linker loaded it.
+/// This library as loaded by the dynamic linker.
 pub(crate) struct OwnLibrary {
     pub path: PathBuf,
     base: usize,
 }
 
-/// The names of NVML's functions in memory.
+/// The names of NVML's functions in this library's memory.
 struct Names {
     /// Each function, and the address of its name.
     names: Vec<(&'static CStr, usize)>,
-    /// The pages that have the names, and how they are protected.
+    /// The pages that contain the names, and their protection.
     pages: (usize, usize),
     protection: c_int,
 }
 
-/// Hides the names that the scenario and the faults in force take away, and shows all others.
+/// Hides the names that the scenario or an active fault removes, and shows all others.
 ///
-/// # Errors
-/// The library's file cannot be read, or its names cannot be written to.
+/// # Errors The library's file cannot be read, or its names cannot be written.
 pub(crate) fn apply() -> Result<(), ScenarioError> {
     static NAMES: OnceLock<Names> = OnceLock::new();
     let is_hidden = |name: &CStr| resolve(name).is_null();
@@ -54,8 +53,8 @@ pub(crate) fn apply() -> Result<(), ScenarioError> {
     names.protect(names.protection | PROT_WRITE)?;
     for (name, address) in &names.names {
         let first = if is_hidden(name) { HIDDEN } else { b'n' };
-        // SAFETY: the address is of a byte in a page of this library that was just made writable; Rust has no reference
-        // to it, and the dynamic linker only reads it.
+        // SAFETY: the address is that of a byte in a page of this library, which was made writable above. Rust has no
+        // reference to it, and the dynamic linker only reads it.
         unsafe { AtomicU8::from_ptr(*address as *mut u8) }.store(first, Relaxed);
     }
     names.protect(names.protection)
@@ -64,7 +63,7 @@ pub(crate) fn apply() -> Result<(), ScenarioError> {
 impl Names {
     fn protect(&self, protection: c_int) -> Result<(), ScenarioError> {
         let (start, end) = self.pages;
-        // SAFETY: the pages are of a segment of this library, and stay readable.
+        // SAFETY: the pages belong to a segment of this library, and stay readable.
         if unsafe { libc::mprotect(start as *mut c_void, end - start, protection) } == 0 {
             return Ok(());
         }
@@ -72,7 +71,7 @@ impl Names {
     }
 }
 
-/// Returns where the file of this library has the names, and where they are in memory.
+/// Finds the names in this library's file, and their addresses in memory.
 fn find_names() -> Result<Names, String> {
     let library = own_library().ok_or("this library has no path")?;
     let file = File::open(&library.path).map_err(|error| format!("{}: {error}", library.path.display()))?;
@@ -105,7 +104,7 @@ fn protection(flags: SegmentFlags) -> c_int {
     bit(elf::PF_R, PROT_READ) | bit(elf::PF_W, PROT_WRITE) | bit(elf::PF_X, PROT_EXEC)
 }
 
-/// Returns where this library was loaded from, and to.
+/// Returns this library's path and load address.
 pub(crate) fn own_library() -> Option<OwnLibrary> {
     let mut info = libc::Dl_info {
         dli_fname: std::ptr::null(),

@@ -1,4 +1,4 @@
-//! Makes `igpu.h` of the sources of the C library.
+//! Generates `igpu.h` from the sources of the C library.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(crate) fn generate(root: &Path) -> Result<String, String> {
     String::from_utf8(text).map(|text| tidied(&text)).map_err(|error| format!("cbindgen: {error}"))
 }
 
-/// cbindgen leaves empty lines, and gives each parameter a line where all would fit into one.
+/// Removes cbindgen's empty lines, and joins parameters that fit on one line.
 fn tidied(text: &str) -> String {
     let mut tidy = String::new();
     let mut lines = text.lines().peekable();

@@ -1,4 +1,4 @@
-//! Writes the files that are generated and checked in, or compares them with their sources:
+//! Writes the generated files that are checked in, or checks that they are up to date:
 //!
 //! ```sh
 //! cargo run -p xtask --features header -- header [--check]
@@ -6,7 +6,7 @@
 //! cargo run -p xtask -- stubs [--check]
 //! ```
 //!
-//! A generator that needs other packages is a feature, so that an ordinary build compiles none of them.
+//! Generators that need other packages are features, so that an ordinary build does not compile these.
 
 #[cfg(feature = "bindings")]
 mod bindings;
@@ -17,10 +17,10 @@ mod stubs;
 use std::{fs, path::Path, process::ExitCode};
 
 const USAGE: &str = "usage: cargo run -p xtask [--features GENERATOR] -- GENERATOR [--check]
-  GENERATOR  bindings: nvml-sys/src/bindings.rs (set NVML_HEADER to the nvml.h that nvml-sys/nvml.pin names)
+  GENERATOR  bindings: nvml-sys/src/bindings.rs (set NVML_HEADER to the nvml.h pinned in nvml-sys/nvml.pin)
              header: capi/include/igpu.h
              stubs: nvml-sim/core/src/api/stubs.rs, without --features
-  --check    compare, and fail on a difference";
+  --check    fail if the file is not up to date";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     )
 }
 
-/// Returns a generated file's path and text.
+/// Returns the path and the text of a generated file.
 fn generate(generator: &str) -> Result<(&'static str, String), String> {
     match generator {
         #[cfg(feature = "bindings")]
@@ -51,12 +51,12 @@ fn generate(generator: &str) -> Result<(&'static str, String), String> {
     }
 }
 
-/// Returns the folder of the workspace.
+/// Returns the root folder of the workspace.
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Writes a file of the workspace, or compares it with what should be in it.
+/// Writes a generated file, or checks that it is up to date.
 fn put(file: &str, fresh: &str, check: bool) -> Result<(), String> {
     let path = root().join(file);
     if !check {
@@ -64,9 +64,9 @@ fn put(file: &str, fresh: &str, check: bool) -> Result<(), String> {
     }
     let current = fs::read_to_string(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
     if current == fresh {
-        println!("{file} is what its sources give");
+        println!("{file} is up to date");
         return Ok(());
     }
     let same = current.lines().zip(fresh.lines()).take_while(|(current, fresh)| current == fresh).count();
-    Err(format!("{file} is not what its sources give, first at line {}; run this without --check", same + 1))
+    Err(format!("{file} is out of date from line {}; run this without --check", same + 1))
 }

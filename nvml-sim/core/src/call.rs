@@ -66,7 +66,7 @@ pub(crate) fn run_early(function: usize, body: impl FnOnce(Option<&'static Sim>)
     })
 }
 
-/// Runs a function that is not modeled.
+/// Runs a function that the simulator does not model.
 pub(crate) fn not_supported(function: usize) -> nvmlReturn_t {
     run(function, |_| Err(NVML_ERROR_NOT_SUPPORTED))
 }
@@ -136,7 +136,7 @@ pub(crate) const fn code(number: u32) -> nvmlReturn_t {
     nvml_sys::nvmlReturn_enum(number)
 }
 
-/// Takes so long.
+/// Takes this much time.
 pub(crate) fn sleep_us(us: u64) {
     clock::sleep(us.saturating_mul(1000));
 }

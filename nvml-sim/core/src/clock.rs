@@ -12,8 +12,8 @@ static ORIGIN: AtomicU64 = AtomicU64::new(0);
 /// CLOCK_REALTIME at the simulated time 0, in microseconds.
 static EPOCH_US: AtomicU64 = AtomicU64::new(STEPPED_EPOCH_US);
 
-/// Whether calls step the clock by what they take, while it is stepped.
-static STEPPED_BY_CALLS: AtomicBool = AtomicBool::new(false);
+/// Whether calls advance the stepped clock by their cost.
+static ADVANCED_BY_CALLS: AtomicBool = AtomicBool::new(false);
 
 const REAL: u64 = u64::MAX;
 /// What the wall clock shows at the simulated time 0 while the clock is stepped: the same in every run.
@@ -42,31 +42,31 @@ pub(crate) fn wall_us(ns: u64) -> u64 {
     epoch + ns / 1000
 }
 
-/// From now on, while the clock is stepped, calls step it by what they take instead of waiting on the real one.
-pub(crate) fn let_calls_step(wanted: bool) {
-    STEPPED_BY_CALLS.store(wanted, Relaxed);
+/// Sets whether calls advance the stepped clock by their cost instead of waiting on the real one.
+pub(crate) fn set_advanced_by_calls(wanted: bool) {
+    ADVANCED_BY_CALLS.store(wanted, Relaxed);
 }
 
-/// Steps the clock by what a call takes, where calls do that.
-fn is_stepped_by(ns: u64) -> bool {
-    let steps = STEPPED_BY_CALLS.load(Relaxed) && STEPPED.load(Relaxed) != REAL;
+/// Advances the clock by the cost of a call, if enabled. Returns whether it did.
+fn advance_by_cost(ns: u64) -> bool {
+    let steps = ADVANCED_BY_CALLS.load(Relaxed) && STEPPED.load(Relaxed) != REAL;
     if steps {
         step(ns);
     }
     steps
 }
 
-/// Sleeps for so long on the real clock, unless calls step the simulated one.
+/// Sleeps on the real clock, unless calls advance the simulated one.
 pub(crate) fn sleep(ns: u64) {
-    if !is_stepped_by(ns) {
+    if !advance_by_cost(ns) {
         std::thread::sleep(Duration::from_nanos(ns));
     }
 }
 
-/// Keeps the caller's processor busy for so long on the real clock, unless calls step the simulated one: a sleep would
-/// last 50 µs and more, and make a system call.
+/// Busy-waits on the real clock, unless calls advance the simulated one. A sleep would last 50 µs or more, and make a
+/// system call.
 pub(crate) fn spend(ns: u64) {
-    if ns > 0 && !is_stepped_by(ns) {
+    if ns > 0 && !advance_by_cost(ns) {
         let end = read(libc::CLOCK_MONOTONIC).saturating_add(ns);
         while read(libc::CLOCK_MONOTONIC) < end {
             std::hint::spin_loop();

@@ -18,7 +18,7 @@ type Set = Vec<&'static Armed>;
 /// Sets that were once in force stay for ever: a call may still read one, and tests make few.
 static CURRENT: AtomicPtr<Set> = AtomicPtr::new(std::ptr::null_mut());
 static FAULTY: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
-/// How often the faults in force have changed.
+/// How many times the active faults have changed.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Writers alone take it.
 static CHANGE: Mutex<()> = Mutex::new(());
@@ -30,7 +30,7 @@ pub(crate) struct Effects {
     /// Id and code of a field value.
     pub field: Option<(u32, u32)>,
     pub hang: bool,
-    /// How often the faults had changed before the call, which waits for the next change.
+    /// The number of changes before the call, which waits for the next one.
     pub hold: Option<u64>,
     pub latency_us: u64,
     pub stride: Option<usize>,
@@ -51,7 +51,7 @@ pub(crate) fn any(function: usize) -> bool {
 #[cold]
 pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> Effects {
     let mut effects = Effects::default();
-    // Before the set: a call that finds an old set does not wait for the next but one.
+    // Read before the set: otherwise a call that finds an old set would miss the next change.
     let changes = CHANGES.load(Ordering::SeqCst);
     // SAFETY: a set is written once before its pointer is published, and never freed.
     let Some(set) = (unsafe { CURRENT.load(Ordering::Acquire).as_ref() }) else { return effects };
@@ -93,7 +93,7 @@ impl Effects {
     }
 }
 
-/// Waits until the faults have changed more often than this.
+/// Waits until the number of changes differs from `changes`.
 pub(crate) fn wait_for_change(changes: u64) {
     while CHANGES.load(Ordering::SeqCst) == changes {
         std::thread::sleep(Duration::from_micros(200));

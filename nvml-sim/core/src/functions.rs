@@ -1,15 +1,15 @@
-//! Every function of NVML has a number: its place in `nvml_sys::NAMES`. Known to the compiler, so that a call costs
-//! an index and no search.
+//! Numbers of NVML's functions: their indices in `nvml_sys::NAMES`. They are compile-time constants, so that a call
+//! indexes a table instead of searching it.
 
 use std::ffi::{CStr, c_void};
 
-/// How many functions there are.
+/// The number of functions.
 pub(crate) const COUNT: usize = nvml_sys::NAMES.len();
 
-// The table has one pointer for each name, in the order of the names: so a field's place is the function's number.
+// The table has one pointer per name, in the order of the names, so a field's position is the function's number.
 const _: () = assert!(size_of::<nvml_sys::Functions>() == COUNT * size_of::<Option<extern "C" fn()>>());
 
-/// The number of a function, at compile time; a wrong name does not compile.
+/// Evaluates to a function's number at compile time. An unknown name does not compile.
 macro_rules! number {
     ($name:ident) => {
         const { std::mem::offset_of!(nvml_sys::Functions, $name) / size_of::<Option<extern "C" fn()>>() }
@@ -17,16 +17,16 @@ macro_rules! number {
 }
 pub(crate) use number;
 
-/// A function of the simulator: its number and its address.
+/// A simulated function: its number and its address.
 pub(crate) struct Function {
     pub number: usize,
     pub address: *const c_void,
 }
 
-// SAFETY: the address is of code, which any thread may read and call.
+// SAFETY: the address points to code, which any thread may read and call.
 unsafe impl Sync for Function {}
 
-/// Lists functions, and has the compiler compare each signature with the header's.
+/// Lists functions, and makes the compiler check each signature against the header's.
 macro_rules! list {
     ($($name:ident)*) => {{
         const _: fn(&mut nvml_sys::Functions) = |table| {

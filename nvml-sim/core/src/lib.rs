@@ -1,8 +1,8 @@
-//! The simulated driver: NVML's functions over scripted GPUs, with a known truth and faults on demand.
+//! A simulated NVML driver with scripted GPUs, a known truth, and faults on demand.
 //!
-//! A program links it in and runs it in its own process: [`start`] a scenario, and give [`resolve`] to whatever asks for
-//! NVML's functions by name. [`control`] steps the clock, reads the counters, adds faults and knows the truth. The
-//! package `nvml-sim` makes the shared library of it.
+//! A program links it and runs it in its own process: [`start`] a scenario, and pass [`resolve`] to the code that looks
+//! up NVML's functions by name. [`control`] steps the clock, reads call counters, adds faults, and knows the truth. The
+//! package `nvml-sim` provides it as a shared library.
 //!
 //! ```
 //! use nvml_sim_core::{Scenario, control, resolve, start};
@@ -10,7 +10,7 @@
 //! start(&Scenario::named("workstation").unwrap());
 //! // SAFETY: the simulator's functions have the types of nvml.h.
 //! let nvml = unsafe { nvml_sys::Functions::from_resolver(resolve) };
-//! // SAFETY: nvmlInit_v2 takes nothing.
+//! // SAFETY: nvmlInit_v2 takes no arguments.
 //! assert_eq!(unsafe { nvml.nvmlInit_v2.unwrap()() }, nvml_sys::NVML_SUCCESS);
 //! assert_eq!(control::calls("nvmlInit_v2"), 1);
 //! ```

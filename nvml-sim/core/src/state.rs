@@ -58,7 +58,7 @@ pub fn start(scenario: &Scenario) {
     faults::install(file.fault.iter().cloned().chain(lost), false);
     INITIALISED.store(0, Ordering::SeqCst);
     EVER_INITIALISED.store(false, Ordering::SeqCst);
-    clock::let_calls_step(matches!(file.driver.clock, Clock::Stepped(_)));
+    clock::set_advanced_by_calls(matches!(file.driver.clock, Clock::Stepped(_)));
     match file.driver.clock {
         Clock::Real => clock::run_from(0),
         Clock::Frozen(at) | Clock::Stepped(at) => clock::set((at * 1e9) as u64),

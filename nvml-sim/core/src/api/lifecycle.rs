@@ -51,6 +51,6 @@ pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const 
     codes::text(result.0).as_ptr()
 }
 
-/// The functions of this file.
+/// The functions in this file.
 pub(crate) static FUNCTIONS: &[functions::Function] =
     functions::list!(nvmlInit_v2 nvmlInit nvmlInitWithFlags nvmlShutdown nvmlErrorString);

@@ -2,7 +2,7 @@
 
 use crate::functions::Function;
 
-/// Exports functions of NVML: `name(arguments) [on device] => |call[, target]| { answer }`, and lists them.
+/// Defines and lists exported NVML functions: `name(arguments) [on device] => |call[, target]| { answer }`.
 macro_rules! export {
     ($(
         $name:ident($($arg:ident: $type:ty),* $(,)?) $(on $device:ident)? => |$($bound:pat_param),*| $body:block
@@ -18,14 +18,14 @@ macro_rules! export {
             }
         )*
 
-        /// The functions of this file.
+        /// The functions in this file.
         pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
     };
     (@run $number:ident [] ($body:expr)) => { $crate::call::run($number, $body) };
     (@run $number:ident [$device:ident] ($body:expr)) => { $crate::call::run_on($number, $device, $body) };
 }
 
-/// Exports functions of NVML that look at none of their arguments: `name(types)`, and lists them.
+/// Defines and lists exported NVML functions that ignore their arguments: `name(types)`.
 macro_rules! stubs {
     ($($name:ident($($type:ty),*))*) => {
         $(
@@ -35,14 +35,14 @@ macro_rules! stubs {
             }
         )*
 
-        /// The functions of this file.
+        /// The functions in this file.
         pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
 
-        /// Calls each function with zeros and null pointers.
+        /// Calls each function with zeros and null pointers as arguments.
         #[cfg(test)]
         pub(crate) fn call_all() -> Vec<(&'static str, nvml_sys::nvmlReturn_t)> {
-            // SAFETY: each type is an integer, an enum of NVML, which takes any number, a pointer, or a struct of these;
-            // and the functions look at none of it.
+            // SAFETY: each type is an integer, an NVML enum, which accepts any number, a pointer, or a struct of these;
+            // and the functions ignore their arguments.
             unsafe { vec![$( (stringify!($name), $name($(std::mem::zeroed::<$type>()),*)) ),*] }
         }
     };
@@ -69,7 +69,7 @@ pub(crate) mod system;
 pub(crate) mod thermal;
 pub(crate) mod utilization;
 
-/// The functions that are modeled, file by file.
+/// The modeled functions, by file.
 pub(crate) static MODELED: [&[Function]; 19] = [
     clocks::FUNCTIONS,
     ecc::FUNCTIONS,
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn stubs_count_and_answer_not_supported() {
         start(&Scenario::named("workstation").unwrap());
-        // SAFETY: nvmlInit_v2 takes nothing.
+        // SAFETY: nvmlInit_v2 takes no arguments.
         assert_eq!(unsafe { super::lifecycle::nvmlInit_v2() }, NVML_SUCCESS);
         let stubs = super::stubs::call_all();
         assert_eq!(stubs.len() + crate::modelled().len(), nvml_sys::NAMES.len());

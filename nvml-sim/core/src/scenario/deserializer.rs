@@ -1,7 +1,8 @@
-//! Deserializes TOML with errors that have their place in the text.
+//! A deserializer for TOML whose errors have a position in the text.
 //!
-//! The compiler makes the code that reads a struct anew for each way in which a deserializer can pass its fields. The
-//! deserializer of `toml` has several, and took half of this package's time to compile; this one has one.
+//! For every way in which a deserializer can pass the fields of a struct, the compiler instantiates the code that reads
+//! the struct. The deserializer of `toml` has several ways, which took half of this package's compile time; this one
+//! has one.
 
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
@@ -11,7 +12,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeString, DeTable, DeValue};
 
-/// Reads a text.
+/// Deserializes a TOML text.
 pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let table =
         DeTable::parse(text).map_err(|error| Error { message: error.message().to_owned(), place: error.span() })?;
@@ -19,7 +20,7 @@ pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     T::deserialize(Value { place, value: DeValue::Table(table.into_inner()) })
 }
 
-/// What is wrong, and where in the text.
+/// An error and its position in the text.
 #[derive(Debug)]
 pub(crate) struct Error {
     pub message: String,
@@ -27,7 +28,7 @@ pub(crate) struct Error {
 }
 
 impl Error {
-    /// The innermost value that an error is about decides its place.
+    /// Sets the position, unless a value further inside has set it already.
     fn at(self, place: Range<usize>) -> Self {
         Self { place: self.place.or(Some(place)), ..self }
     }
@@ -47,13 +48,13 @@ impl serde::de::Error for Error {
     }
 }
 
-/// A value and its place.
+/// A value and its position.
 struct Value<'de> {
     place: Range<usize>,
     value: DeValue<'de>,
 }
 
-/// A key and its place.
+/// A key and its position.
 struct Key<'de> {
     place: Range<usize>,
     name: DeString<'de>,
@@ -73,7 +74,7 @@ fn items(values: DeArray<'_>) -> SeqDeserializer<std::vec::IntoIter<Value<'_>>, 
     SeqDeserializer::new(values.into_iter().map(Value::from).collect::<Vec<_>>().into_iter())
 }
 
-/// Describes a value for an error.
+/// Describes a value for an error message.
 fn unexpected<'a>(value: &'a DeValue<'_>) -> Unexpected<'a> {
     match value {
         DeValue::String(text) => Unexpected::Str(text),
@@ -181,7 +182,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
         let read = match self.value {
             DeValue::String(name) => visitor.visit_enum(StrDeserializer::new(&name)),
             DeValue::Table(table) if table.len() == 1 => visitor.visit_enum(MapAccessDeserializer::new(entries(table))),
-            DeValue::Table(_) => Err(Error::custom("wanted exactly 1 element")),
+            DeValue::Table(_) => Err(Error::custom("expected exactly 1 element")),
             _ => self.deserialize_any(visitor),
         };
         read.map_err(|error| error.at(place))
@@ -244,7 +245,7 @@ mod tests {
             ("text = 2020-01-01", "invalid type: a date", "2020-01-01"),
             ("[[part]]", "missing field `value`", "[[part]]"),
             ("choice = 'none'", "unknown variant `none`", "'none'"),
-            ("choice = { plain = 1, pair = 2 }", "wanted exactly 1 element", "{ plain = 1, pair = 2 }"),
+            ("choice = { plain = 1, pair = 2 }", "expected exactly 1 element", "{ plain = 1, pair = 2 }"),
             ("numbers = [99999999999999999999]", "the number is too large", "99999999999999999999"),
         ] {
             let error = from_str::<All>(text).unwrap_err();

@@ -34,7 +34,7 @@ pub(crate) struct Fault {
     pub latency_us: Option<Latency>,
     /// Never answer.
     pub hang: bool,
-    /// Answer once other faults are put in force, or all are taken away.
+    /// Do not answer until faults are added or cleared.
     pub hold: bool,
     /// The driver lacks the symbol. Counts and times do not matter to this one.
     pub missing: bool,

@@ -95,7 +95,7 @@ impl Scenario {
         &self.text
     }
 
-    /// Returns how many GPUs it has.
+    /// Returns the number of GPUs.
     #[must_use]
     pub fn gpu_count(&self) -> usize {
         self.file.gpu.iter().map(|gpu| gpu.count as usize).sum()
@@ -143,7 +143,7 @@ impl Scenario {
         if let model::Clock::Frozen(at) | model::Clock::Stepped(at) = driver.clock
             && !(0.0..1e9).contains(&at)
         {
-            return Err(ScenarioError("driver.clock: where it stands must be seconds from 0".into()));
+            return Err(ScenarioError("driver.clock: the start time must be between 0 and 1e9 seconds".into()));
         }
         for (pattern, us) in &driver.cost_us {
             check_function("driver.cost_us", pattern)?;

@@ -67,8 +67,8 @@ impl Default for Driver {
     }
 }
 
-/// `"real"`; `{ frozen_at_s = 0 }`: stands until a test steps it; or `{ stepped_from_s = 0 }`: stands likewise, and the
-/// time that calls take steps it, so that nothing waits.
+/// `"real"`; `{ frozen_at_s = 0 }`: stands still until a test steps it; or `{ stepped_from_s = 0 }`: likewise, but
+/// calls advance it by their cost instead of waiting.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Clock {
