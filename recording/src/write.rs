@@ -37,12 +37,12 @@ pub struct Writer {
     next_tail: Vec<u8>,
     /// Items that were not taken because too many wait.
     lost: u64,
-    /// Bytes that a pipe has taken so far.
+    /// Number of bytes written to a pipe so far.
     taken: Arc<AtomicU64>,
 }
 
-/// As much is written into a pipe at once.
-const PIECE: usize = 1 << 16;
+/// The maximum number of bytes per write to a pipe.
+const MAX_PIPE_WRITE_BYTES: usize = 1 << 16;
 
 impl Writer {
     /// Writes into this file, from its start on. What it held is gone.
@@ -78,8 +78,8 @@ impl Writer {
         }
     }
 
-    /// Counts the bytes that a pipe takes into this too, also while a flush goes on: so that another thread can tell a slow
-    /// reader from none.
+    /// Sets a counter of the bytes written to a pipe. It is updated during a flush, so that another thread can
+    /// distinguish a pipe with a slow reader from one without.
     #[must_use]
     pub fn counting_into(self, taken: Arc<AtomicU64>) -> Self {
         Self { taken, ..self }
@@ -187,7 +187,7 @@ impl Writer {
         let mut done = 0;
         let result = loop {
             let Some(rest) = self.pending.get(done..).filter(|rest| !rest.is_empty()) else { break Ok(()) };
-            match self.file.write(&rest[..rest.len().min(PIECE)]) {
+            match self.file.write(&rest[..rest.len().min(MAX_PIPE_WRITE_BYTES)]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     done += written;

@@ -24,7 +24,7 @@ pub(super) struct Progress {
     summary: Mutex<SummaryBuilder>,
     pub items: AtomicU64,
     pub bytes: AtomicU64,
-    /// Bytes that a pipe has taken, while they are written.
+    /// Number of bytes written to a pipe, updated during a flush.
     pub taken: Arc<AtomicU64>,
     pub lost: AtomicU64,
     /// Nobody reads the standard output any more, where the recording goes.

@@ -71,7 +71,7 @@ impl Account {
         if call != self.call {
             (self.call, self.before, self.uncounted, self.taken) = (call, self.last, 0, 0);
         }
-        // The whole process may have stood still for the delay, and for the scheduled time before it too.
+        // The whole process may have stood still for the delay, and for part of the scheduled time too.
         self.uncounted += late.saturating_mul(2).min(observation.at.saturating_sub(self.last.at));
         if call > 0 {
             self.taken = self.taken(&observation);
