@@ -115,7 +115,7 @@ fn facts(owner: Owner) -> String {
 }
 
 fn theirs(pid: u32) -> Timed {
-    // Neither side reads the boot time for every process.
+    // Both sides read the boot time once, not for every process.
     let boot = boot_time_secs().unwrap() as f64;
     let call = move || -> Facts {
         let process = Process::new(pid as i32).unwrap();

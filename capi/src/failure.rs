@@ -49,5 +49,5 @@ pub(crate) fn status_of(error: &Error) -> igpu_status {
 
 /// The place that a result goes to.
 pub(crate) fn not_null<T>(pointer: *mut T) -> Outcome<NonNull<T>> {
-    NonNull::new(pointer).ok_or(Failure::Told(igpu_status::NullPointer, "a pointer is NULL that may not be"))
+    NonNull::new(pointer).ok_or(Failure::Told(igpu_status::NullPointer, "a required pointer is NULL"))
 }

@@ -64,7 +64,7 @@ fn startup_function_runs_in_the_shared_library_alone() {
     let init = dynamic.unwrap().iter().find(|entry| entry.d_tag(endian) == elf::DT_INIT).unwrap();
     assert_eq!(init.d_val(endian), startup.address());
 
-    // This program has the simulator linked in.
+    // This program links the simulator.
     assert!(!nvml_sim::resolve(c"nvmlDeviceGetPowerUsage").is_null());
     let program = fs::read(std::env::current_exe().unwrap()).unwrap();
     let program = ElfFile64::<Endianness>::parse(&*program).unwrap();

@@ -57,7 +57,7 @@ fn a_lost_gpu_touches_no_other() {
     assert!(sim.power(0).is_ok() && sim.power(2).is_ok());
 }
 
-/// GPUs whose clock stands but for what calls take.
+/// A GPU with a stepped clock that calls advance by their cost.
 const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\ncost_us = { \"nvmlDeviceGet*\" = 300, \
     \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfans = [40]\npower.draw_w = 100\n";
 
@@ -79,7 +79,7 @@ fn latency_is_fixed_or_drawn_the_same_each_time() {
     let (first, again) = (drawn(), drawn());
     assert!(first.iter().all(|us| (1300..=3300).contains(us)), "{first:?}");
     assert_eq!(first, again);
-    // On the real clock it passes really.
+    // On the real clock, the latency takes real time.
     sim.real_clock();
     assert!(took() >= 1300);
 }
@@ -206,8 +206,8 @@ fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
     let costs = || [stepped.nvml.nvmlDeviceGetPowerUsage, stepped.nvml.nvmlDeviceGetFanSpeed].map(cost);
     assert_eq!(costs(), [300, 2000].map(Duration::from_micros));
     stepped.clear_faults();
-    assert_eq!(costs(), [300, 2000].map(Duration::from_micros), "faults come and go beside");
-    // A clock that is frozen stands all the same.
+    assert_eq!(costs(), [300, 2000].map(Duration::from_micros), "faults do not change the costs");
+    // Calls do not advance a frozen clock.
     let frozen = sim(&STEPPED.replace("stepped_from_s", "frozen_at_s"));
     let begin = Instant::now();
     number(frozen.nvml.nvmlDeviceGetFanSpeed, frozen.gpu(0)).unwrap();

@@ -1,8 +1,8 @@
 //! The ABI, kept in `abi.txt`: exported names with their signatures, the numbers of constants, sizes and offsets of structs.
 //!
-//! Where this fails, look at the difference. New lines are an addition, and fine: `IGPU_UPDATE_ABI=1 cargo test -p igpu-capi
-//! --test capi abi` writes the file anew. A line that changed or went breaks programs that exist: undo it, or give the library
-//! another soname (`build.rs`, `scripts/install-capi`).
+//! If this fails, check the difference. New lines are additions and fine: `IGPU_UPDATE_ABI=1 cargo test -p igpu-capi --test
+//! capi abi` updates the file. A changed or removed line breaks existing programs: revert it, or give the library another
+//! soname (`build.rs`, `scripts/install-capi`).
 #![cfg(target_pointer_width = "64")]
 
 use std::{fmt::Write as _, fs, process::Command};

@@ -1,10 +1,10 @@
-//! The header is what compilers take. That it is what its sources give is a check of `xtask`.
+//! Compilers accept the header. `xtask` checks that it is up to date.
 
 use std::{fs, process::Command};
 
 use crate::tools::{WARNINGS, compiler, has, include, run, scratch};
 
-/// By itself, and twice.
+/// Includes the header first, and twice.
 const PROGRAM: &str =
     "#include <igpu.h>\n#include <igpu.h>\nigpu_status (*function)(igpu_driver *) = igpu_driver_close;\n";
 
@@ -19,7 +19,7 @@ fn header_is_cplusplus17() {
     compile("header.cpp", compiler(true), "clang++", "-std=c++17");
 }
 
-/// Compiles a program that includes the header, by the system's compiler and by clang where there is one.
+/// Compiles a program that includes the header, with the system's compiler and, if available, with clang.
 fn compile(name: &str, mut compiler: Command, clang: &str, standard: &str) {
     let source = scratch().join(name);
     fs::write(&source, PROGRAM).unwrap();

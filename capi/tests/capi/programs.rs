@@ -1,9 +1,9 @@
-//! The examples, and the C programs of the tests.
+//! The examples and the C test programs.
 
 use crate::tools::{Library, Way, compile, compiler, execute, on_built, on_installed, run, scratch, workspace};
 
-/// A module for each program, with one test on the library that cargo built and one on what is installed. A program's last
-/// line is a function that checks what it printed.
+/// Defines a module for each program, with one test of the library that cargo built and one of the installed library.
+/// The last column is a function that checks the program's output.
 macro_rules! programs {
     ($($name:ident: $source:literal, $arguments:expr, $check:expr;)+) => {$(
         mod $name {
@@ -107,7 +107,7 @@ fn sampling_allocates_nothing_installed() {
     counts_no_allocation(Library::Installed);
 }
 
-/// Nothing allocates once a sampler is made: `memory.c` counts under a library that replaces `malloc`.
+/// Checks that nothing allocates once a sampler exists. `memory.c` counts with a library that replaces `malloc`.
 fn counts_no_allocation(library: Library) {
     let counter = scratch().join(format!("libcount-{library:?}.so"));
     let source = workspace().join("tests/malloc/count.c");

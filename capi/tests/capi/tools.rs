@@ -1,4 +1,4 @@
-//! What the tests share: the library as cargo built it and as it is installed, the simulated driver, and compilers.
+//! Shared by the tests: the built and the installed library, the simulated driver, and compilers.
 
 use std::{
     ffi::OsStr,
@@ -8,12 +8,12 @@ use std::{
     sync::OnceLock,
 };
 
-/// The folder of this package.
+/// Returns the folder of this package.
 pub(crate) fn package_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     package_root().parent().expect("a folder above")
 }
@@ -49,14 +49,14 @@ pub(crate) fn has(tool: &str) -> bool {
 /// The library that a program is linked with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Library {
-    /// What cargo built beside these tests.
+    /// Built by cargo for these tests.
     Built,
-    /// What `scripts/install-capi` installed.
+    /// Installed by `scripts/install-capi`.
     Installed,
 }
 
 impl Library {
-    /// The folder of `libigpu.so`.
+    /// Returns the folder of `libigpu.so`.
     pub(crate) fn folder(self) -> PathBuf {
         match self {
             Self::Built => built().to_owned(),
@@ -65,7 +65,7 @@ impl Library {
     }
 }
 
-/// A folder with the names by which programs find the library that cargo built: cargo has but one name for it.
+/// Returns a folder in which the library built by cargo has the names that programs look for.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -117,8 +117,8 @@ pub(crate) enum Way {
     AddressSanitizer,
 }
 
-/// Compiles a program of this package, and links it with the library. The simulated driver is linked into it too, so that
-/// a program can steer it, and it stays loaded until leaks are looked for. `None` where the compiler has no such sanitizer.
+/// Compiles a program of this package and links it with the library. Also links the simulated driver, so that the program can
+/// control it, and so that it stays loaded until the leak check. `None` if the compiler lacks the sanitizer.
 pub(crate) fn compile(source: &str, library: Library, way: Way) -> Option<PathBuf> {
     let sanitized = way == Way::AddressSanitizer;
     let source = package_root().join(source);
@@ -149,7 +149,7 @@ pub(crate) fn compile(source: &str, library: Library, way: Way) -> Option<PathBu
     Some(program)
 }
 
-/// The folder of the header.
+/// Returns the folder of the header.
 pub(crate) fn include() -> PathBuf {
     package_root().join("include")
 }
@@ -212,14 +212,14 @@ pub(crate) fn execute(program: &Path, way: Way, arguments: &[&str], variables: &
     run(command.args(arguments).envs(variables.iter().copied()))
 }
 
-/// Builds and runs a program on the library as cargo built it; what it printed.
+/// Builds and runs a program on the library built by cargo. Returns its output.
 #[track_caller]
 pub(crate) fn on_built(source: &str, arguments: &[&str]) -> String {
     let program = compile(source, Library::Built, Way::Plain).expect("the program");
     execute(&program, Way::Plain, arguments, &[])
 }
 
-/// Builds and runs a program on the installed library in each way that this machine has; hands what it printed over.
+/// Builds and runs a program on the installed library in each way that this machine supports. Passes its output to `look`.
 #[track_caller]
 pub(crate) fn on_installed(source: &str, arguments: &[&str], look: impl Fn(&str)) {
     for way in [Way::Plain, Way::Valgrind, Way::AddressSanitizer] {

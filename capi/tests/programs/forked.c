@@ -38,7 +38,7 @@ static void in_the_child(void) {
     ANSWERS(forked, igpu_background_stop(background));
     CHECK(igpu_latest_read(latest, key, &record) == forked);
     CHECK(strstr(igpu_last_error(), "igpu_driver_open"));
-    // They are closed like any other, and once.
+    // The handles can be closed like any other, but only once.
     DONE(igpu_latest_close(latest));
     DONE(igpu_background_close(background));
     DONE(igpu_sampler_close(sampler));

@@ -9,7 +9,7 @@
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **gpu);
 int nvmlDeviceGetTemperature(void *gpu, int sensor, unsigned *celsius);
 
-// The driver's function, but for GPU 1 while it hangs: then the call returns when `released` is posted.
+// Calls the driver's function. For GPU 1 while it hangs, first waits until `released` is posted.
 static void *gpu_1;
 static volatile int hangs;
 static sem_t released, watched;

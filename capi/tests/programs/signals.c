@@ -37,7 +37,7 @@ static void *read_on(void *end) {
         CHECK(status == IGPU_STATUS_OK || status == IGPU_STATUS_NO_VALUE || status == IGPU_STATUS_INVALID_HANDLE ||
               status == IGPU_STATUS_BUSY);
         CHECK(status != IGPU_STATUS_OK || record.value == 122.23);
-        // Where threads take turns, as under valgrind, the turn ends outside a read mostly, so that the reader can be closed.
+        // Under valgrind, threads run in turns. Yield here, so that most turns end outside a read and the reader can be closed.
         sched_yield();
     }
     return NULL;

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::{Disk, assert_same, encode, formats, samples, streamed_formats};
 
-/// The sample in each format that can be read without the end of the file.
+/// Returns the sample in each format that can be read without the end of the file.
 fn cut_samples() -> impl Iterator<Item = (Format, Vec<u8>)> {
     streamed_formats().map(|(format, mut encoder)| (format, encode(encoder.as_mut(), &samples::recording())))
 }
@@ -36,7 +36,7 @@ fn a_file_cut_anywhere_gives_what_is_whole() {
 fn half_a_number_is_none() {
     let mut tested = 0;
     for (format, bytes) in cut_samples() {
-        // Not in formats whose numbers are bits.
+        // Formats with binary numbers do not contain the text.
         let Some(at) = bytes.windows(7).position(|text| text == b"312.456") else { continue };
         tested += 1;
         for length in at + 1..at + 7 {

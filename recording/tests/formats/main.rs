@@ -16,7 +16,7 @@ fn formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
     Format::ALL.iter().copied().filter_map(|format| Some((format, format.encoder()?)))
 }
 
-/// Those that can be read as they come. Parquet is none: its end says what it holds.
+/// Returns the formats that can be read as a stream. Parquet is not one, because its footer describes its contents.
 fn streamed_formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
     formats().filter(|(format, _)| *format != Format::Parquet)
 }
