@@ -15,6 +15,8 @@ const VARIABLE: &str = "NVML_SIM_SCENARIO";
 extern "C" fn nvml_sim_at_load() {
     // A panic must not cross into the linker. Its message is on stderr, and nvmlInit* will fail.
     let _ = catch_unwind(|| {
+        // Before the program changes its directory.
+        let _ = own_library();
         let started = choose().and_then(|scenario| {
             start(&scenario);
             symbol_hiding::apply()

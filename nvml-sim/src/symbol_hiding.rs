@@ -12,9 +12,9 @@ use object::{Endianness, Object, ObjectSection, ObjectSegment, ReadCache, Segmen
 use std::ffi::{CStr, OsStr, c_int, c_void};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The first byte of a hidden name, instead of `n`.
 const HIDDEN: u8 = 1;
@@ -36,9 +36,13 @@ struct Names {
 
 /// Hides the names that the scenario or an active fault removes, and shows all others.
 ///
-/// # Errors The library's file cannot be read, or its names cannot be written.
+/// # Errors
+/// The library's file cannot be read, or its names cannot be written.
 pub(crate) fn apply() -> Result<(), ScenarioError> {
     static NAMES: OnceLock<Names> = OnceLock::new();
+    // One thread at a time: the `mprotect` of another would make the pages read-only while this one writes.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_hidden = |name: &CStr| resolve(name).is_null();
     if NAMES.get().is_none() && !nvml_sys::NAMES.iter().any(|name| is_hidden(name)) {
         return Ok(());
@@ -104,8 +108,14 @@ fn protection(flags: SegmentFlags) -> c_int {
     bit(elf::PF_R, PROT_READ) | bit(elf::PF_W, PROT_WRITE) | bit(elf::PF_X, PROT_EXEC)
 }
 
-/// Returns this library's path and load address.
-pub(crate) fn own_library() -> Option<OwnLibrary> {
+/// Returns this library's path and load address. A relative path is made absolute by the first call, when the library is
+/// loaded.
+pub(crate) fn own_library() -> Option<&'static OwnLibrary> {
+    static OWN: OnceLock<Option<OwnLibrary>> = OnceLock::new();
+    OWN.get_or_init(find_own_library).as_ref()
+}
+
+fn find_own_library() -> Option<OwnLibrary> {
     let mut info = libc::Dl_info {
         dli_fname: std::ptr::null(),
         dli_fbase: std::ptr::null_mut(),
@@ -118,6 +128,6 @@ pub(crate) fn own_library() -> Option<OwnLibrary> {
         return None;
     }
     // SAFETY: the linker's C string, which lives as long as the library.
-    let path = unsafe { CStr::from_ptr(info.dli_fname) };
-    Some(OwnLibrary { path: PathBuf::from(OsStr::from_bytes(path.to_bytes())), base: info.dli_fbase as usize })
+    let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(info.dli_fname) }.to_bytes()));
+    Some(OwnLibrary { path: std::path::absolute(path).ok()?, base: info.dli_fbase as usize })
 }

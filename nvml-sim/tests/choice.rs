@@ -3,6 +3,7 @@
 use nvml_sys::*;
 use object::read::elf::{Dyn, ElfFile64, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol, elf};
+use std::ffi::{c_char, c_int, c_void};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -52,6 +53,40 @@ fn the_environment_then_the_file_beside_it_then_the_workstation() {
     assert!(said(&load(directory.path(), other.to_str()), "gpus 3"));
     fs::remove_file(directory.path().join("nvml-sim.toml")).unwrap();
     assert!(said(&load(directory.path(), None), "gpus 4"));
+}
+
+/// The child: loads the library by a relative path, goes elsewhere, and has it hide a name.
+#[test]
+#[ignore = "run by another test"]
+fn child_that_goes_elsewhere() {
+    std::env::set_current_dir(std::env::var_os("CHILD_DIRECTORY").unwrap()).unwrap();
+    // SAFETY: the simulator's own library.
+    let library = unsafe { libloading::Library::new("./libnvidia-ml.so.1") }.unwrap();
+    std::env::set_current_dir("/").unwrap();
+    let (fault, mut error) = (c"[[fault]]\nfunction = \"nvmlDeviceGetName\"\nmissing = true\n", [0u8; 200]);
+    // SAFETY: the names have these types in the library; a C string, a buffer and its length.
+    let (code, hidden) = unsafe {
+        type AddFaults = unsafe extern "C" fn(*const c_char, *mut u8, usize) -> c_int;
+        let add_faults = library.get::<AddFaults>("nvml_sim_add_faults").unwrap();
+        let code = add_faults(fault.as_ptr(), error.as_mut_ptr(), error.len());
+        (code, library.get::<*const c_void>("nvmlDeviceGetName").is_err())
+    };
+    println!("faults {code}{}", String::from_utf8_lossy(&error).trim_end_matches('\0'));
+    println!("hidden {hidden}");
+}
+
+#[test]
+fn symbols_are_hidden_after_change_of_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = nvml_sim::Scenario::named("empty").unwrap();
+    nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
+    for variable in [None, Some("workstation")] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "child_that_goes_elsewhere", "--nocapture"]);
+        command.env("CHILD_DIRECTORY", directory.path()).env_remove("NVML_SIM_SCENARIO");
+        let output = command.envs(variable.map(|scenario| ("NVML_SIM_SCENARIO", scenario))).output().unwrap();
+        assert!(said(&output, "faults 0") && said(&output, "hidden true"), "{output:?}");
+    }
 }
 
 #[test]

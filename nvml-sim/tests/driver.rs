@@ -63,6 +63,23 @@ fn hidden_symbols_are_really_missing() {
 }
 
 #[test]
+fn threads_hide_symbols_at_a_time() {
+    let driver = SharedDriver::named("workstation").unwrap();
+    let library = open(&driver);
+    let is_seen = || exports(&library, c"nvmlDeviceGetMemoryInfo_v2");
+    let hide_and_show = || {
+        for _ in 0..50 {
+            driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGet*\"\nmissing = true").unwrap();
+            driver.clear_faults();
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(hide_and_show))));
+    assert!(is_seen());
+    driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGet*\"\nmissing = true").unwrap();
+    assert!(!is_seen());
+}
+
+#[test]
 fn the_workstation_has_the_numbers_of_the_readme() {
     let sim = sim("workstation");
     let gpu = sim.gpu(0);
