@@ -89,3 +89,18 @@ fn the_background_thread_allocates_nothing() {
     WATCHED.store(false, Relaxed);
     assert!(BY_SAMPLERS.load(Relaxed) > before);
 }
+
+#[test]
+fn sample_beside_hanging_call_allocates_nothing() {
+    let driver = SharedDriver::from_toml("[[gpu]]\nprocess = []\n").unwrap();
+    let nvml = load(driver.path()).unwrap();
+    let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_after(Duration::from_secs(3600));
+    let mut background = builder.build().unwrap().spawn(1_000).unwrap();
+    assert!(background.sample());
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nhold = true\n").unwrap();
+    let before = calls();
+    assert!(!background.sample());
+    assert_eq!(calls() - before, 0);
+    driver.clear_faults();
+    assert_eq!(background.stop(), Stopped::Ended);
+}

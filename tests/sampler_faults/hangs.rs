@@ -1,5 +1,7 @@
 //! Calls that hang.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
 use super::*;
 
 pub(crate) fn spawn(driver: &SharedDriver) -> Background {
@@ -149,6 +151,72 @@ fn a_gpu_is_back_when_the_call_that_hung_returns() {
     assert_eq!(slow.len(), 3);
     assert!(slow.iter().all(|record| record.uncertainty >= 25_000_000), "{slow:?}");
     assert_eq!((driver.max_in_flight(), driver.calls_after_shutdown()), (2, 0));
+}
+
+/// Whether threads that sleep by [`sleep_at_gate`] may go on.
+static GATE_IS_OPEN: AtomicBool = AtomicBool::new(true);
+/// How many threads sleep there.
+static AT_GATE: AtomicU64 = AtomicU64::new(0);
+
+/// Sleeps until the deadline and until the gate is open: as a thread that gets no processor.
+fn sleep_at_gate(deadline: u64) {
+    (Clocks::default().sleep_until)(deadline);
+    AT_GATE.fetch_add(1, SeqCst);
+    while !GATE_IS_OPEN.load(SeqCst) {
+        std::thread::yield_now();
+    }
+    AT_GATE.fetch_sub(1, SeqCst);
+}
+
+#[test]
+fn stop_waits_for_threads_that_do_not_hang() {
+    let _turn = turn();
+    let (driver, nvml) = common::toml(TWO);
+    let clocks = Clocks { sleep_until: sleep_at_gate, ..Clocks::default() };
+    let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).clocks(clocks).hang_after(Duration::from_millis(20));
+    let mut background = builder.build().unwrap().spawn(10_000).unwrap();
+    wait_for("5 ticks", || background.ticks() >= 5);
+    driver.add_faults(&hang(0)).unwrap();
+    wait_for("the hang", || background.hung().eq([0]));
+    GATE_IS_OPEN.store(false, SeqCst);
+    wait_for("the leader's sleep", || AT_GATE.load(SeqCst) == 1);
+    let (stopped, was_open) = std::thread::scope(|scope| {
+        let stop = scope.spawn(|| (background.stop(), GATE_IS_OPEN.load(SeqCst)));
+        // Long enough for the call to be given up; were it not, nothing is shown, and nothing fails.
+        std::thread::sleep(Duration::from_millis(300));
+        GATE_IS_OPEN.store(true, SeqCst);
+        stop.join().unwrap()
+    });
+    assert_eq!((stopped, was_open), (Stopped::GivenUp, true));
+}
+
+/// How many files this process has open.
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn hangs_keep_no_files_open() {
+    if !common::is_child() {
+        assert_eq!(common::again("hangs::hangs_keep_no_files_open", &[]), ["as many as before"]);
+        return;
+    }
+    let (driver, nvml) = common::toml(TWO);
+    let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_after(Duration::from_millis(1));
+    let before = open_files();
+    let mut background = builder.build().unwrap().spawn(10_000).unwrap();
+    wait_for("5 ticks", || background.ticks() >= 5);
+    for _ in 0..20 {
+        driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1")).unwrap();
+        wait_for("the hang", || background.hung().any(|gpu| gpu == 1));
+        driver.clear_faults();
+        wait_for("the return", || background.hung().count() == 0 && threads() == 2);
+        // Those of the thread that is watched now.
+        wait_for("two files at the most", || open_files() <= before + 2);
+    }
+    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(open_files(), before);
+    println!("child: as many as before");
 }
 
 #[test]

@@ -184,8 +184,8 @@ impl Background {
     }
 
     /// Stops the threads. Takes at most 100 ms even when one hangs in a driver call; that thread is abandoned. A thread
-    /// that only lacks a processor is waited for. Records made so far can still be taken out afterwards, and so can
-    /// those of the hung call once it returns. A second call returns the same result.
+    /// that only lacks a processor is waited for, also beside one that hangs. Records made so far can still be taken out
+    /// afterwards, and so can those of the hung call once it returns. A second call returns the same result.
     pub fn stop(&mut self) -> Stopped {
         let stopped = self.stopped.unwrap_or_else(|| self.wait_for_the_end());
         self.stopped = Some(stopped);
@@ -196,11 +196,17 @@ impl Background {
         let shared = &self.shared;
         let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.closing]);
         let mut watchdogs: Vec<Watchdog> = calls().map(|_| Watchdog::default()).collect();
-        while !self.threads.stop() {
-            let hangs = calls().zip(&mut watchdogs).any(|(call, watchdog)| {
+        loop {
+            let running = self.threads.stop();
+            if running == Some(0) {
+                break;
+            }
+            let hangs = |(call, watchdog): (&Call, &mut Watchdog)| {
                 call.under_way().is_some_and(|call| takes_too_long(watchdog, call, shared.clocks))
-            });
-            if hangs || shared.is_forked() {
+            };
+            // A thread is in one call at the most.
+            let hanging = calls().zip(&mut watchdogs).map(hangs).filter(|hangs| *hangs).count();
+            if running.is_some_and(|running| running <= hanging) || shared.is_forked() {
                 // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
                 std::mem::forget(self.work.upgrade());
                 return Stopped::GivenUp;

@@ -1,6 +1,8 @@
 //! Per-thread scheduler statistics from the kernel.
 
-use std::{fs::File, os::unix::fs::FileExt as _};
+use std::{fmt::Write as _, fs::File, os::unix::fs::FileExt as _};
+
+use arrayvec::ArrayString;
 
 /// The scheduling state of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,12 @@ impl Task {
     /// Opens the statistics of a thread. `None` if the kernel does not keep them (`CONFIG_SCHED_INFO`) or the thread
     /// does not exist.
     pub(super) fn open(thread: u32) -> Option<Self> {
-        let open = |name| File::open(format!("/proc/self/task/{thread}/{name}")).ok();
+        let open = |name| {
+            // In a buffer: `Background::sample` allocates nothing.
+            let mut path = ArrayString::<64>::new();
+            write!(path, "/proc/self/task/{thread}/{name}").ok()?;
+            File::open(path.as_str()).ok()
+        };
         let task = Self { thread, stat: open("stat")?, schedstat: open("schedstat")? };
         task.usage().map(|_| task)
     }

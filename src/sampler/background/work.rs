@@ -254,6 +254,8 @@ impl Work {
                 && let Some((place, since)) = oldest
                 && self.overtake(number, place, since, now)
             {
+                // Closes the files of the thread that hangs.
+                drop(watchdog);
                 return self.lead(number, false);
             }
             // The leader may not have started yet.
@@ -276,13 +278,14 @@ impl Work {
 }
 
 impl Threads {
-    /// Has the threads end: those that are not in a call do so soon. Whether all have.
-    pub(super) fn stop(&self) -> bool {
+    /// Has the threads end: those that are not in a call do so soon. Returns how many have not yet; `None` where another
+    /// thread is changing their list.
+    pub(super) fn stop(&self) -> Option<usize> {
         self.stop.store(true, Release);
         // Not waited for: in a forked child it may be locked by a thread that is not there.
-        let Some(handles) = try_lock(&self.handles) else { return false };
+        let handles = try_lock(&self.handles)?;
         handles.iter().for_each(|thread| thread.thread().unpark());
-        handles.iter().all(JoinHandle::is_finished)
+        Some(handles.iter().filter(|thread| !thread.is_finished()).count())
     }
 
     /// Waits for the threads' last steps, once all have ended.
