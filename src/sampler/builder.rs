@@ -113,9 +113,9 @@ impl SamplerBuilder {
     /// caller's own loop it is of no effect.
     ///
     /// Only time of the call itself counts, asleep or on a processor. While its thread is ready to run but gets no
-    /// processor because the machine is busy, or while the whole process stands still, no time is counted; so a hung
-    /// call is found at about this time on an idle machine, and later on a busy one. If the kernel keeps no scheduler
-    /// statistics (`/proc/self/task/*/schedstat` is missing), all of the time is counted.
+    /// processor because the machine is busy, no time is counted, and while the whole process stands still, half of this
+    /// at most; so a hung call is found at about this time on an idle machine, and later on a busy one. If the kernel
+    /// keeps no scheduler statistics, or `/proc/self/task/*/schedstat` cannot be opened, all of the time is counted.
     #[must_use]
     pub fn hang_after(mut self, patience: Duration) -> Self {
         self.settings.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);

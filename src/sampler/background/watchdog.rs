@@ -71,8 +71,11 @@ impl Account {
         if call != self.call {
             (self.call, self.before, self.uncounted, self.taken) = (call, self.last, 0, 0);
         }
-        // The whole process may have stood still for the delay, and for part of the scheduled time too.
-        self.uncounted += late.saturating_mul(2).min(observation.at.saturating_sub(self.last.at));
+        // The whole process may have stood still for the delay, and for part of the scheduled time too. Half of that is
+        // counted nevertheless: where every observation is late, a call that hangs would never be found otherwise.
+        let scheduled = self.next_due.saturating_sub(self.last.at);
+        let stood_still = late.saturating_add(late.min(scheduled / 2));
+        self.uncounted += stood_still.min(observation.at.saturating_sub(self.last.at.max(call)));
         if call > 0 {
             self.taken = self.taken(&observation);
         }
@@ -201,18 +204,32 @@ mod tests {
     }
 
     #[test]
-    fn late_observation_is_not_counted() {
+    fn late_observation_counts_half_of_scheduled_time() {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
         // The machine stood still for an hour.
-        assert_eq!(thread.spend(State::Blocked, 3_600_060 * MS).observe(call), 0);
-        assert_eq!(thread.spend(State::Blocked, 3_600_060 * MS).observe(call), 0);
+        assert_eq!(thread.spend(State::Blocked, 3_600_060 * MS).observe(call), 20 * MS, "10 ms were before the call");
+        assert_eq!(thread.spend(State::Blocked, 3_600_060 * MS).observe(call), 50 * MS);
         // The machine is busy, and each observation is a little late.
-        assert_eq!(thread.spend(State::Blocked, 65 * MS).observe(call), 45 * MS, "less the 10 ms before the call");
-        assert_eq!(thread.spend(State::Blocked, 65 * MS).observe(call), 100 * MS);
-        let other = thread.now + 3_600_000 * MS;
-        let taken = thread.spend(State::Blocked, 3_600_060 * MS).observe(other);
+        assert_eq!(thread.spend(State::Blocked, 65 * MS).observe(call), 105 * MS);
+        assert_eq!(thread.spend(State::Blocked, 65 * MS).observe(call), 160 * MS);
+    }
+
+    #[test]
+    fn standstill_before_call_is_not_subtracted_from_it() {
+        let mut thread = SimulatedThread::new();
+        let call = thread.now + 3_600_000 * MS;
+        let taken = thread.spend(State::Blocked, 3_600_060 * MS).observe(call);
         assert_eq!(taken, 0, "the machine may have stood still since");
+        assert_eq!(thread.spend(State::Blocked, INTERVAL).observe(call), 60 * MS);
+        assert_eq!(thread.spend(State::Blocked, INTERVAL).observe(call), 120 * MS);
+    }
+
+    #[test]
+    fn hang_is_found_although_each_observation_is_late() {
+        let mut thread = SimulatedThread::new();
+        let taken = [(); 4].map(|()| thread.spend(State::Blocked, 11 * INTERVAL).observe(START));
+        assert_eq!(taken, [1, 2, 3, 4].map(|count| count * INTERVAL / 2));
     }
 
     #[test]
