@@ -96,6 +96,12 @@ impl Writer {
         true
     }
 
+    /// Whether more than half of the room for items that wait is taken, so that a flush is due.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.pending.len() >= MOST_PENDING / 2
+    }
+
     /// How many items there was no room for, because the file could not be written.
     #[must_use]
     pub fn lost(&self) -> u64 {

@@ -195,6 +195,7 @@ impl<'a> Work<'a> {
                 let record = self.batch[place];
                 self.record(&record);
             }
+            self.sink.flush_if_much();
             if taken < BATCH {
                 break;
             }

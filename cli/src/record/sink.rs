@@ -103,6 +103,13 @@ impl<'a> Sink<'a> {
         self.wrote(flushed);
     }
 
+    /// Writes what there is, if that is much and the disk takes it: what there is no room for would be lost.
+    pub(super) fn flush_if_much(&mut self) {
+        if self.writer.is_half_full() && !self.fails {
+            self.flush();
+        }
+    }
+
     /// Writes what is left and what completes the file; whether all is there.
     pub(super) fn finish(&mut self) -> bool {
         let finished = self.writer.finish();

@@ -38,10 +38,13 @@ fn one_that_is_killed_at_once_is_of_a_command_that_was_started() {
     let place = Place::new(STEADY);
     let mut igpu = place.record_script("-o x.csv", "sleep 1");
     let mut igpu = igpu.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("something is written", || size(&place.path("x.csv")) > 0);
+    // Which is before the first heartbeat.
+    place.wait_for("x.csv", "the start", |items| named(items, event::COMMAND_START).next().is_some());
     igpu.kill().unwrap();
     igpu.wait().unwrap();
-    the(&place.items("x.csv"), event::COMMAND_START);
+    let items = place.items("x.csv");
+    let place = |name| items.iter().position(|item| item.event_name() == Some(name));
+    assert!(place(event::COMMAND_START) < Some(place(event::LOST).unwrap_or(items.len())), "{items:?}");
 }
 
 fn killed_after(heartbeats: usize) {
@@ -180,7 +183,12 @@ fn records_that_a_slow_disk_loses_are_counted() {
     assert_eq!(status.code(), Some(4), "{text}");
     fs::write(place.path("x.csv"), bytes).unwrap();
     let items = place.items("x.csv");
-    assert!(ended_in_order(&items) && lost(&items) > 0.0, "{} lost", lost(&items));
+    assert!(
+        ended_in_order(&items) && lost(&items) > 0.0,
+        "{} lost, the last is {:?}; {text}",
+        lost(&items),
+        items.last()
+    );
     let summary = fs::read_to_string(place.path("s.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["lost_records"].as_f64(), Some(lost(&items)));
