@@ -20,6 +20,7 @@
 
 use std::ffi::{CStr, c_void};
 
+mod abi;
 #[allow(
     missing_docs,
     non_camel_case_types,
@@ -32,13 +33,9 @@ use std::ffi::{CStr, c_void};
 #[rustfmt::skip]
 mod bindings;
 
+use abi::function;
+pub use abi::struct_version;
 pub use bindings::*;
-
-/// `sizeof(T) | version << 24`: what a versioned struct of NVML carries in its first field.
-#[must_use]
-pub const fn struct_version<T>(version: u32) -> u32 {
-    size_of::<T>() as u32 | version << 24
-}
 
 impl Functions {
     /// Fills the table from a library that was loaded; a name that it lacks is `None`.
@@ -55,17 +52,4 @@ impl Functions {
         // SAFETY: the caller vouches for the signatures.
         unsafe { Self::from_resolver(resolve) }
     }
-}
-
-/// An address as the function pointer `F`; null is `None`.
-///
-/// # Safety
-/// `F` must be a function pointer type, and `address` null or the address of a function of that type.
-unsafe fn function<F>(address: *const c_void) -> Option<F> {
-    const { assert!(size_of::<F>() == size_of::<*const c_void>()) };
-    if address.is_null() {
-        return None;
-    }
-    // SAFETY: both have the size of a pointer (asserted), and the caller vouches for the type.
-    Some(unsafe { std::mem::transmute_copy(&address) })
 }

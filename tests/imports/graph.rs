@@ -11,19 +11,24 @@ pub(crate) type Module = Vec<String>;
 #[derive(Default)]
 pub(crate) struct Crate {
     modules: BTreeMap<Module, Source>,
+    /// The modules that are declared and whose source was not found.
+    pub missing: Vec<Module>,
 }
 
 impl Crate {
     /// Reads the root and every module below it; `text` returns a module's source.
     pub(crate) fn read(text: &mut impl FnMut(&Module) -> Option<String>) -> Self {
-        let mut modules = BTreeMap::new();
+        let (mut modules, mut missing) = (BTreeMap::new(), Vec::new());
         let mut to_read = vec![Module::new()];
         while let Some(module) = to_read.pop() {
-            let Some(source) = text(&module).map(|text| Source::parse(&text)) else { continue };
+            let Some(source) = text(&module).map(|text| Source::parse(&text)) else {
+                missing.push(module);
+                continue;
+            };
             to_read.extend(source.modules.iter().map(|name| child(&module, name)));
             modules.insert(module, source);
         }
-        Self { modules }
+        Self { modules, missing }
     }
 
     /// How many modules were read.
@@ -80,11 +85,24 @@ impl Crate {
                     let path: Vec<String> = import.path.iter().chain(&path[1..]).cloned().collect();
                     return depth.checked_sub(1).and_then(|depth| self.absolute(module, &path, depth));
                 }
-                source.modules.iter().find(|module| *module == first)?;
+                if !source.modules.iter().any(|module| module == first) {
+                    return depth.checked_sub(1).and_then(|depth| self.through_glob(module, path, depth));
+                }
             }
         }
         base.extend(rest.iter().cloned());
         Some(base)
+    }
+
+    /// The path from the root that a path means whose first segment is a module that a glob import brings.
+    fn through_glob(&self, module: &Module, path: &[String], depth: u32) -> Option<Vec<String>> {
+        let globs = self.modules.get(module)?.imports.iter().filter(|import| import.name == "*");
+        globs.filter(|glob| glob.path != path).find_map(|glob| {
+            let from = self.absolute(module, &glob.path, depth)?;
+            let source = self.modules.get(&from)?;
+            let is_there = source.modules.contains(&path[0]) || source.imports.iter().any(|it| it.name == path[0]);
+            is_there.then(|| from.into_iter().chain(path.iter().cloned()).collect())
+        })
     }
 
     /// The module that defines what this path from the root names. A module by itself, which a later path goes through,
@@ -110,13 +128,20 @@ impl Crate {
         if let Some(import) = source.imports.iter().find(|import| import.name == *first) {
             return through(import);
         }
-        for glob in source.imports.iter().filter(|import| import.name == "*" && import.is_public) {
-            let inner = self.absolute(from, &glob.path, 8)?;
-            if self.modules.contains_key(&inner) && !self.modules.contains_key(&child(&inner, first)) {
+        if !source.items.contains(first) {
+            let globs = source.imports.iter().filter(|import| import.name == "*" && import.is_public);
+            let mut inner = globs.filter_map(|glob| self.absolute(from, &glob.path, 8));
+            if let Some(inner) = inner.find(|inner| self.defines(inner, first)) {
                 return self.definition(&inner, path, depth);
             }
         }
         Some((from.clone(), false))
+    }
+
+    /// Whether a module has an item of this name, or imports one.
+    fn defines(&self, module: &Module, name: &String) -> bool {
+        let Some(source) = self.modules.get(module) else { return false };
+        source.items.contains(name) || source.imports.iter().any(|import| import.name == *name || import.name == "*")
     }
 }
 

@@ -50,6 +50,7 @@ fn imports_go_one_way() {
     let (mut circles, mut files) = (Vec::new(), 0);
     for root in roots() {
         let package = Crate::read(&mut |module| text_of(&root, module));
+        assert!(package.missing.is_empty(), "{}: no file for {:?}", root.display(), package.missing);
         let found = package.circles();
         files += package.len();
         circles.extend(found.into_iter().map(|circle| format!("{}: {circle:?}\n", root.display())));
@@ -128,4 +129,72 @@ fn inline_modules_belong_to_their_file() {
     assert_eq!(circles(&[root, a]), Vec::<BTreeSet<String>>::new());
     let root = ("", "mod a; pub struct Root; fn f(_: a::A) {}");
     assert_eq!(circles(&[root, a]), [set(&["a", "the crate's root"])]);
+}
+
+/// The root, `b` and `c` beside an `a` that is named to [`circles`].
+fn circles_with(a: &str) -> Vec<BTreeSet<String>> {
+    let root = ("", "mod a; mod b; mod c;");
+    circles(&[root, ("a", a), ("b", "use crate::a::A; pub struct B;"), ("c", "pub struct C;")])
+}
+
+#[test]
+fn every_form_of_import_is_read() {
+    for a in [
+        "use super::b::B; pub struct A;",
+        "use super::{b::{self, B}}; pub struct A;",
+        "use super::{b::{self as x}}; pub struct A; fn f() { x::B; }",
+        "use crate::b as x; pub struct A; fn f(_: x::B) {}",
+        "use {crate::b::{B as Q}}; pub struct A;",
+        "use crate::b::*; pub struct A;",
+        "use super::*; pub struct A; fn f() { b::B; }",
+        "pub struct A; fn f() { println!(\"{}\", crate::b::B); }",
+        "pub struct A; macro_rules! m { () => { $crate::b::B } }",
+        "pub struct A; fn f() { use crate::b::B as C; }",
+        "pub struct A; mod i { use super::super::b::B; }",
+        "pub struct A; mod i { pub(crate) use crate::b::B; }",
+        "pub struct A; fn f() { Vec::<super::b::B>::new() }",
+        "pub struct A; type T = <crate::b::B as X>::Y;",
+        "pub struct A; struct F { #[cfg(test)] x: u8, y: crate::b::B }",
+        "pub struct A; enum F { #[cfg(test)] X, Y(crate::b::B) }",
+        "pub struct A; #[cfg(test)] use crate::{c::C}; use crate::b::B;",
+        "pub struct A; #[cfg(not(test))] use crate::b::B;",
+        "pub struct A; pub(in crate::b) struct Z; fn g() -> super::b::B {}",
+    ] {
+        assert_eq!(circles_with(a), [set(&["a", "b"])], "{a}");
+    }
+    for a in [
+        "use crate::b; pub struct A;",
+        "use crate::b::{self as x}; pub struct A;",
+        "pub struct A; #[cfg(test)] use crate::b::{B}; use crate::c::C;",
+        "pub struct A; #[cfg(test)] pub(crate) fn f() where A: B, B: C { crate::b::B }",
+        "pub struct A; #[cfg(test)] mod tests { use super::*; use crate::b::B; }",
+        "pub struct A; #[doc = \"crate::b::B\"] struct S;",
+        "pub struct A; pub(in crate::b) struct Z;",
+    ] {
+        assert_eq!(circles_with(a), [], "{a}");
+    }
+}
+
+#[test]
+fn names_through_globs_belong_to_their_file() {
+    let a = ("a", "use crate::d::B; pub struct A;");
+    let b = ("b", "use crate::a::A; pub struct B;");
+    let modules = |d| [("", "mod a; mod b; mod c; mod d;"), a, b, ("c", "pub struct C;"), ("d", d)];
+    for d in ["pub use crate::c::*; pub use crate::b::*;", "pub(crate) use crate::b::{B}; pub use crate::c::*;"] {
+        assert_eq!(circles(&modules(d)), [set(&["a", "b"])], "{d}");
+    }
+    assert_eq!(circles(&modules("pub use crate::c::*; pub struct B;")), []);
+    // Each uses the other through the root.
+    let root = ("", "mod a; mod b;");
+    let a = ("a", "use super::*; pub struct A; fn f() { b::B }");
+    let b = ("b", "use super::*; pub struct B; fn f() { a::A }");
+    assert_eq!(circles(&[root, a, b]), [set(&["a", "b"])]);
+}
+
+#[test]
+fn modules_without_file_are_missing() {
+    let find =
+        |module: &Module| module.is_empty().then(|| "mod a; mod i { mod b; } #[path = \"x.rs\"] mod c;".to_owned());
+    let missing = Crate::read(&mut |module| find(module)).missing;
+    assert_eq!(missing.into_iter().flatten().collect::<BTreeSet<_>>(), set(&["a", "b"]));
 }

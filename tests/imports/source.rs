@@ -1,6 +1,6 @@
 //! Reads the paths that a source file names.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -12,6 +12,8 @@ pub(crate) struct Source {
     /// Modules declared with `#[cfg(test)] mod name;`.
     pub test_modules: Vec<String>,
     pub imports: Vec<Import>,
+    /// Names of the items that the file defines itself.
+    pub items: BTreeSet<String>,
     /// Paths with two segments or more that stand outside of imports.
     pub paths: Vec<Vec<String>>,
     /// How many inline modules the text being read is in.
@@ -28,6 +30,9 @@ pub(crate) struct Import {
     pub is_public: bool,
 }
 
+/// The words that a name follows which an item gets.
+const ITEMS: [&str; 9] = ["const", "enum", "fn", "macro_rules", "static", "struct", "trait", "type", "union"];
+
 impl Source {
     /// Parses a file.
     ///
@@ -42,12 +47,15 @@ impl Source {
 
     fn read(&mut self, stream: TokenStream) {
         let tokens: Vec<TokenTree> = stream.into_iter().collect();
-        let (mut at, mut is_test, mut is_public) = (0, false, false);
+        let (mut at, mut is_test, mut is_public, mut is_elsewhere) = (0, false, false, false);
         while at < tokens.len() {
             match &tokens[at] {
                 TokenTree::Punct(mark) if mark.as_char() == '#' => {
                     let inner = usize::from(is_punct(tokens.get(at + 1), '!'));
-                    is_test |= is_cfg_test(tokens.get(at + inner + 1));
+                    let attribute = tokens.get(at + inner + 1).map(|group| group.to_string().replace(' ', ""));
+                    let attribute = attribute.unwrap_or_default();
+                    is_test |= is_cfg_test(&attribute);
+                    is_elsewhere |= attribute.starts_with("[path=");
                     at += inner + 2;
                     continue;
                 }
@@ -62,7 +70,9 @@ impl Source {
                     continue;
                 }
                 TokenTree::Ident(word) if *word == "mod" && is_punct(tokens.get(at + 2), ';') => {
-                    self.modules.push(tokens[at + 1].to_string());
+                    if !is_elsewhere {
+                        self.modules.push(tokens[at + 1].to_string());
+                    }
                     at += 3;
                 }
                 TokenTree::Ident(word) if *word == "mod" && is_group(tokens.get(at + 2), Delimiter::Brace) => {
@@ -76,7 +86,13 @@ impl Source {
                     self.read_use(&tokens[at + 1..end], &[], is_public);
                     at = end + 1;
                 }
-                TokenTree::Ident(_) => {
+                TokenTree::Ident(word) => {
+                    if let Some(TokenTree::Ident(name)) = tokens.get(at + 1)
+                        && self.depth == 0
+                        && ITEMS.contains(&word.to_string().as_str())
+                    {
+                        self.items.insert(name.to_string());
+                    }
                     let (path, next) = read_path(&tokens, at);
                     if path.len() > 1 {
                         self.paths.push(self.as_in_file(path));
@@ -89,13 +105,18 @@ impl Source {
                 }
                 _ => at += 1,
             }
-            is_public = false;
+            (is_public, is_elsewhere) = (false, false);
         }
     }
 
-    /// Returns where the item that begins at `at` ends: behind its `;` or its braces.
+    /// Returns where the item that begins at `at` ends: behind its `;` or its braces, or, for a field or variant, behind its
+    /// comma.
     fn skip_item(&mut self, tokens: &[TokenTree], at: usize) -> usize {
-        let is_end = |token: Option<&TokenTree>| is_punct(token, ';') || is_group(token, Delimiter::Brace);
+        let is_word = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if is_keyword(&word.to_string()));
+        let is_item = tokens[at..].iter().find(|token| !is_visibility(token)).is_some_and(is_word);
+        let is_end = |token: Option<&TokenTree>| {
+            is_punct(token, ';') || is_group(token, Delimiter::Brace) || (!is_item && is_punct(token, ','))
+        };
         let end = (at..tokens.len()).find(|at| is_end(tokens.get(*at))).unwrap_or(tokens.len());
         if let [.., TokenTree::Ident(word), TokenTree::Ident(name)] = &tokens[at..end]
             && *word == "mod"
@@ -110,13 +131,11 @@ impl Source {
         for branch in tree.split(|token| is_punct(Some(token), ',')) {
             let (mut path, end) = read_path(branch, 0);
             path.splice(0..0, before.iter().cloned());
+            if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
+                path.pop();
+            }
             let name = match branch.get(end..).unwrap_or_default() {
-                [] if path.len() > before.len() => {
-                    if path.last().is_some_and(|last| last == "self") {
-                        path.pop();
-                    }
-                    path.last().cloned().unwrap_or_default()
-                }
+                [] if end > 0 => path.last().cloned().unwrap_or_default(),
                 [.., TokenTree::Ident(word), TokenTree::Ident(name)] if *word == "as" => name.to_string(),
                 [.., TokenTree::Group(group)] => {
                     let inner: Vec<TokenTree> = group.stream().into_iter().collect();
@@ -146,6 +165,16 @@ impl Source {
     }
 }
 
+/// Whether this word begins an item or a statement, and not a field, variant, or arm.
+fn is_keyword(word: &str) -> bool {
+    ITEMS.contains(&word) || ["async", "extern", "impl", "let", "mod", "unsafe", "use"].contains(&word)
+}
+
+/// Whether this is `pub` or the parentheses behind it.
+fn is_visibility(token: &TokenTree) -> bool {
+    is_group(Some(token), Delimiter::Parenthesis) || matches!(token, TokenTree::Ident(word) if *word == "pub")
+}
+
 /// Reads `a::b::c` and returns its segments with the place behind it. Behind a last `::` that leads into a group or a
 /// glob, the place is that of the `::`.
 fn read_path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
@@ -170,8 +199,7 @@ fn is_group(token: Option<&TokenTree>, delimiter: Delimiter) -> bool {
     matches!(token, Some(TokenTree::Group(group)) if group.delimiter() == delimiter)
 }
 
-/// Whether this group of an attribute is `[cfg(test)]`, alone or with further conditions.
-fn is_cfg_test(group: Option<&TokenTree>) -> bool {
-    let text = group.map(|group| group.to_string().replace(' ', "")).unwrap_or_default();
-    text == "[cfg(test)]" || text.starts_with("[cfg(all(test,")
+/// Whether an attribute, without spaces, is `[cfg(test)]`, alone or with further conditions.
+fn is_cfg_test(attribute: &str) -> bool {
+    attribute == "[cfg(test)]" || attribute.starts_with("[cfg(all(test,")
 }
