@@ -28,7 +28,8 @@ fn a_packager_installs_somewhere_else() {
     let mut script = Command::new(workspace().join("scripts/install-capi"));
     // Cargo's colours are not in the way of what it says.
     script.env("CARGO_TERM_COLOR", "always").env("CARGO_TARGET_DIR", target());
-    run(script.arg("/opt/some & where").env("DESTDIR", &staged));
+    // Relative to the caller's folder, which is not the script's.
+    run(script.arg("/opt/some & where").env("DESTDIR", "staged").current_dir(scratch()));
     let lib = staged.join("opt/some & where/lib");
     let package = fs::read_to_string(lib.join("pkgconfig/igpu.pc")).unwrap();
     assert!(package.starts_with("prefix=/opt/some & where\n"), "{package}");
@@ -39,6 +40,17 @@ fn a_packager_installs_somewhere_else() {
     let mut flags = Command::new("pkg-config");
     let flags = run(flags.args(["--cflags", "igpu"]).env("PKG_CONFIG_PATH", lib.join("pkgconfig")));
     assert_eq!(flags.trim(), r"-I/opt/some\ \&\ where/include");
+}
+
+#[test]
+fn folder_that_cannot_be_made_ends_installation_at_once() {
+    let file = scratch().join("file");
+    fs::write(&file, "").unwrap();
+    let mut script = Command::new(workspace().join("scripts/install-capi"));
+    let output = script.arg(file.join("prefix")).env_remove("DESTDIR").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("scripts/install-capi: cannot make the folders in {}\n", file.join("prefix").display());
+    assert!(!output.status.success() && text.ends_with(&expected) && !text.contains("compiling"), "{text}");
 }
 
 #[test]
