@@ -95,8 +95,9 @@ fn it_samples_until_it_is_stopped() {
     }
     // GPU 0 of the workstation is constant: 122.23 W, 44 %, 61 °C.
     let latest = background.latest();
-    let value = |metric| latest.read(latest.key(0, metric).unwrap()).unwrap().value;
-    assert_eq!(METRICS.map(value), [122.23, 44.0, 61.0]);
+    let value = |metric| latest.read(latest.key(0, metric).unwrap()).map(|record| record.value);
+    // There is none for a moment where the writer was interrupted.
+    wait_for("the latest values", || METRICS.map(value) == [122.23, 44.0, 61.0].map(Some));
     assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
     let ticks = background.ticks();
     wait_for("one more tick", || background.ticks() > ticks);
@@ -212,8 +213,12 @@ fn the_latest_value_is_there_for_a_signal_handler() {
     READER.set((latest, key)).unwrap();
     // SAFETY: the handler reads atomics and writes one.
     unsafe { libc::signal(libc::SIGUSR2, on_signal as *const () as libc::sighandler_t) };
-    // SAFETY: sends the signal to this thread.
-    unsafe { libc::raise(libc::SIGUSR2) };
+    // The handler finds none where the writer was interrupted in a write.
+    wait_for("a value in the handler", || {
+        // SAFETY: sends the signal to this thread.
+        unsafe { libc::raise(libc::SIGUSR2) };
+        SEEN.load(Ordering::Relaxed) != 0
+    });
     assert_eq!(f64::from_bits(SEEN.load(Ordering::Relaxed)), 61.0);
 }
 
@@ -226,7 +231,7 @@ fn a_lost_gpus_latest_value_is_none() {
     wait_for("a value", || latest.read(lost).is_some());
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
     wait_for("the loss", || latest.read(lost).is_none());
-    assert_eq!(latest.read(other).map(|record| record.value), Some(61.0));
+    wait_for("the other's value", || latest.read(other).is_some_and(|record| record.value == 61.0));
     driver.clear_faults();
     wait_for("the return", || latest.read(lost).is_some());
 }

@@ -37,7 +37,8 @@ fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
         // What it had put into the ring before can be taken out.
         while background.pop().is_some() {}
         let latest = background.latest();
-        assert!(latest.read(latest.key(0, Metric::TEMPERATURE).unwrap()).is_some());
+        // The thread may have been in one write when the process forked.
+        assert!([0, 1].iter().any(|gpu| latest.read(latest.key(*gpu, Metric::TEMPERATURE).unwrap()).is_some()));
         assert_eq!(background.ticks(), ticks);
         assert_eq!(driver.total_calls(), calls.load(Relaxed), "the child's driver was called");
         // One of the child's own works.
