@@ -1,8 +1,8 @@
 //! What a probe finds against what the scenario declares: periods, windows, rings, costs, and the plan that a sampler
 //! follows. On the stepped clock, so that what is found is the same each time.
 
-#[path = "common/stage.rs"]
-mod stage;
+#[path = "common/sim.rs"]
+mod sim;
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use igpu::{
     probe::{Averaging, Because, Behaviour, CallReport, GpuReport, Plan, Probe, RingReport, SensorReport},
 };
 use nvml_sim::control;
-use stage::{CLOCKS, Stage, run, stage, stage_named};
+use sim::{CLOCKS, Sim, run, sim, sim_from_scenario};
 
 /// The declared truth of the test that compares all of it.
 const DECLARED: &str = r#"
@@ -45,8 +45,8 @@ utilization = { length = 72, period_ms = 167 }
 clocks = { length = 0, period_ms = 200 }
 "#;
 
-fn probe(stage: &Stage) -> Probe {
-    Probe::new(&stage.nvml).clocks(CLOCKS)
+fn probe(sim: &Sim) -> Probe {
+    Probe::new(&sim.nvml).clocks(CLOCKS)
 }
 
 fn call<'a>(gpu: &'a GpuReport, name: &str) -> &'a CallReport {
@@ -72,9 +72,9 @@ fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, Because) {
 
 #[test]
 fn the_probe_finds_what_the_scenario_declares() {
-    let stage = stage(DECLARED);
+    let sim = sim(DECLARED);
     let mut told = Vec::new();
-    let probe = probe(&stage).duration(Duration::from_secs(7)).most_calls(200);
+    let probe = probe(&sim).duration(Duration::from_secs(7)).most_calls(200);
     let report = probe.run(|progress| told.push(progress.part)).unwrap();
     let took = report.duration_s;
     assert!((7.0..7.1).contains(&took), "{took} s");
@@ -130,14 +130,14 @@ fn the_probe_finds_what_the_scenario_declares() {
         assert_eq!((none.supported, none.length), (false, 0));
     }
     the_plan_follows(&report.plan);
-    a_sampler_takes_the_plan(&stage, &report.plan);
+    a_sampler_takes_the_plan(&sim, &report.plan);
     assert_eq!(control::max_in_flight(), 1);
 }
 
 #[test]
 fn costs_are_those_that_are_declared() {
-    let stage = stage(DECLARED);
-    let report = probe(&stage).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
+    let sim = sim(DECLARED);
+    let report = probe(&sim).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
         let ns = |name: &str| call(gpu, name).p50_ns;
         let costs = ["power_usage", "fan_speed", "compute_processes", "uuid"].map(ns);
@@ -166,8 +166,8 @@ fn the_plan_follows(plan: &Plan) {
     assert!((0.001..=plan.budget).contains(&share), "{share}");
 }
 
-fn a_sampler_takes_the_plan(stage: &Stage, plan: &Plan) {
-    let mut sampler = stage.builder().plan(plan).unwrap().build().unwrap();
+fn a_sampler_takes_the_plan(sim: &Sim, plan: &Plan) {
+    let mut sampler = sim.builder().plan(plan).unwrap().build().unwrap();
     let frame = sampler.sample();
     assert_eq!(plan.gpus.len(), 2);
     for gpu in &plan.gpus {
@@ -179,7 +179,7 @@ fn a_sampler_takes_the_plan(stage: &Stage, plan: &Plan) {
         }
     }
     // What is set after the plan replaces it.
-    let builder = stage.builder().plan(plan).unwrap().metrics(&[Metric::ENERGY]);
+    let builder = sim.builder().plan(plan).unwrap().metrics(&[Metric::ENERGY]);
     let sampler = builder.cadence(Metric::ENERGY, Duration::from_millis(7)).build().unwrap();
     assert_eq!(sampler.frame().cadence(0, Metric::ENERGY), Some(Duration::from_millis(7)));
     assert_eq!(sampler.frame().cadence(0, Metric::POWER_INSTANT), None);
@@ -189,8 +189,8 @@ fn a_sampler_takes_the_plan(stage: &Stage, plan: &Plan) {
 fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
     // 20 ms for PCIe throughput as on any driver, and 5 ms for each reading of power.
     let slow = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nlatency_us = 5000";
-    let stage = stage_named("workstation", slow);
-    let report = probe(&stage).duration(Duration::from_secs(2)).run(|_| ()).unwrap();
+    let sim = sim_from_scenario("workstation", slow);
+    let report = probe(&sim).duration(Duration::from_secs(2)).run(|_| ()).unwrap();
     let took = report.duration_s;
     assert!((2.0..3.5).contains(&took), "{took} s");
     for gpu in &report.gpus {
@@ -205,8 +205,8 @@ fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
 
 #[test]
 fn a_lost_gpu_leaves_the_others() {
-    let stage = stage_named("workstation", "[[gpu_lost]]\ngpu = 1\nat_s = 0.7\n");
-    let report = probe(&stage).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
+    let sim = sim_from_scenario("workstation", "[[gpu_lost]]\ngpu = 1\nat_s = 0.7\n");
+    let report = probe(&sim).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
     let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
     assert_eq!((lost.index, lost.error.as_ref().and_then(Error::code)), (1, Some(ReturnCode::GPU_IS_LOST)));
     assert!(lost.uuid.is_some() && call(lost, "power_usage").supported && lost.rings.is_empty());
@@ -214,9 +214,9 @@ fn a_lost_gpu_leaves_the_others() {
     assert!(other.sensors.len() > 10 && ring(other, "TOTAL_POWER").length == 120);
     assert!(report.plan.gpus[0].metrics.is_empty() && report.plan.gpus[1].metrics.len() > 10);
     // Gone before it could be opened.
-    drop(stage);
-    let stage = stage_named("workstation", "[[gpu_lost]]\ngpu = 0\n");
-    let report = probe(&stage).gpus(&[0]).duration(Duration::from_millis(100)).run(|_| ()).unwrap();
+    drop(sim);
+    let sim = sim_from_scenario("workstation", "[[gpu_lost]]\ngpu = 0\n");
+    let report = probe(&sim).gpus(&[0]).duration(Duration::from_millis(100)).run(|_| ()).unwrap();
     assert_eq!(report.gpus[0].error.as_ref().and_then(Error::code), Some(ReturnCode::GPU_IS_LOST));
 }
 
@@ -224,8 +224,8 @@ fn a_lost_gpu_leaves_the_others() {
 #[test]
 fn what_is_refused_now_and_then_is_supported() {
     let refusal = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery = 3\nreturn = \"NOT_SUPPORTED\"";
-    let stage = stage_named("workstation", refusal);
-    let report = probe(&stage).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
+    let sim = sim_from_scenario("workstation", refusal);
+    let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
         assert!(call(gpu, "power_usage").supported, "{:?}", call(gpu, "power_usage"));
         assert!(sensor(gpu, Metric::POWER_USAGE).polls > 10, "{:?}", sensor(gpu, Metric::POWER_USAGE));
@@ -234,33 +234,33 @@ fn what_is_refused_now_and_then_is_supported() {
 
 #[test]
 fn machines_without_gpus_and_gpus_that_are_not_there() {
-    let stage = stage_named("empty", "");
-    let report = probe(&stage).duration(Duration::from_secs(60)).run(|_| ()).unwrap();
+    let sim = sim_from_scenario("empty", "");
+    let report = probe(&sim).duration(Duration::from_secs(60)).run(|_| ()).unwrap();
     assert!(report.gpus.is_empty() && report.plan.gpus.is_empty());
-    assert_eq!(probe(&stage).gpus(&[3]).run(|_| ()).unwrap_err(), Error::InvalidIndex { index: 3, count: 0 });
+    assert_eq!(probe(&sim).gpus(&[3]).run(|_| ()).unwrap_err(), Error::InvalidIndex { index: 3, count: 0 });
 }
 
 #[test]
 fn an_old_driver_is_probed_as_far_as_it_goes() {
-    let stage = stage_named("old-driver", "");
-    let report = probe(&stage).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
+    let sim = sim_from_scenario("old-driver", "");
+    let report = probe(&sim).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     let gpu = &report.gpus[0];
     assert!(call(gpu, "power_usage").supported && !call(gpu, "power_instant").supported);
     assert!(!gpu.sensors.iter().any(|sensor| sensor.metric == "gpu.power.instant"));
-    assert!(stage.builder().gpus(&[0]).plan(&report.plan).unwrap().build().is_ok());
+    assert!(sim.builder().gpus(&[0]).plan(&report.plan).unwrap().build().is_ok());
 }
 
 #[test]
 fn plans_that_cannot_be_followed_are_refused() {
-    let stage = stage_named("workstation", "");
+    let sim = sim_from_scenario("workstation", "");
     let plan = Plan { version: 1, budget: 0.02, gpus: Vec::new() };
-    assert!(stage.builder().plan(&plan).is_ok());
+    assert!(sim.builder().plan(&plan).is_ok());
     for (wrong, said) in [
         (Plan { version: 2, ..plan.clone() }, "it is of version 2, and this igpu reads version 1"),
         (Plan { budget: f64::NAN, ..plan.clone() }, "its budget is NaN"),
         (Plan { budget: 0.0, ..plan.clone() }, "its budget is 0"),
     ] {
-        let error = stage.builder().plan(&wrong).unwrap_err().to_string();
+        let error = sim.builder().plan(&wrong).unwrap_err().to_string();
         assert!(error.starts_with("the plan cannot be followed: ") && error.contains(said), "{error}");
     }
 }
@@ -290,12 +290,12 @@ fn unlike() -> String {
 
 #[test]
 fn a_sampler_that_follows_the_plan_takes_the_share_of_time_that_the_plan_says() {
-    let stage = stage(&unlike());
-    let report = probe(&stage).duration(Duration::from_secs(5)).run(|_| ()).unwrap();
+    let sim = sim(&unlike());
+    let report = probe(&sim).duration(Duration::from_secs(5)).run(|_| ()).unwrap();
     // What is read each half second where nothing is known can be quick all the same.
     let quick = sensor(&report.gpus[0], Metric::TEMPERATURE).period_ms;
     assert!(quick.is_some_and(|period| (27.0..33.0).contains(&period)), "{quick:?}");
-    let mut sampler = stage.builder().plan(&report.plan).unwrap().build().unwrap();
+    let mut sampler = sim.builder().plan(&report.plan).unwrap().build().unwrap();
     control::reset_counters();
     run(&mut sampler, 60.0);
     let real = control::total_calls() as f64 * 15e-6 / 60.0;

@@ -1,7 +1,7 @@
 //! The sampler against the simulator's known truth, with its stepped clock: exact, and as fast as the machine runs.
 
-#[path = "common/stage.rs"]
-mod stage;
+#[path = "common/sim.rs"]
+mod sim;
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use igpu::{
     sampler::{Clocks, Event, Flags, Record},
 };
 use nvml_sim::control::{self, Quantity};
-use stage::{CLOCKS, SECOND, events, now, run, stage, values};
+use sim::{CLOCKS, SECOND, events, now, run, sim, values};
 
 const MS: u64 = 1_000_000;
 
@@ -22,11 +22,11 @@ fn seconds(record: &Record) -> f64 {
 #[test]
 fn a_sensors_period_is_learnt_and_polled_at_half() {
     for period in [20, 100, 500] {
-        let stage = stage(&format!(
+        let sim = sim(&format!(
             "[[gpu]]\nprocess = []\npower = {{ draw_w = {{ sine = {{ mean = 200, amplitude = 90, period_s = 7.3 }} }}, \
              instant_refresh_ms = {period}, instant_window_ms = {period} }}\n"
         ));
-        let mut sampler = stage.builder().metrics(&[Metric::POWER_INSTANT]).build().unwrap();
+        let mut sampler = sim.builder().metrics(&[Metric::POWER_INSTANT]).build().unwrap();
         run(&mut sampler, 20.0 * period as f64 / 1e3);
         let learnt = sampler.frame().period(0, Metric::POWER_INSTANT).expect("20 periods are enough");
         let error = learnt.as_secs_f64() * 1e3 / period as f64 - 1.0;
@@ -42,8 +42,8 @@ fn a_sensors_period_is_learnt_and_polled_at_half() {
 
 #[test]
 fn a_constant_signal_has_no_period() {
-    let stage = stage("[[gpu]]\nprocess = []\ntemperature = { gpu = 41 }\n");
-    let mut sampler = stage.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
+    let sim = sim("[[gpu]]\nprocess = []\ntemperature = { gpu = 41 }\n");
+    let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
     let records = run(&mut sampler, 60.0);
     assert_eq!(sampler.frame().period(0, Metric::TEMPERATURE), None);
     assert_eq!(records.iter().filter(|record| record.is_fresh()).count(), 1, "only the first value is fresh");
@@ -56,8 +56,8 @@ const RING: &str = "[[gpu]]\nprocess = []\n\
 
 #[test]
 fn a_ring_is_drained_without_loss_or_duplicate() {
-    let stage = stage(RING);
-    let mut sampler = stage.builder().metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
+    let sim = sim(RING);
+    let mut sampler = sim.builder().metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
     let records = run(&mut sampler, 30.0);
     let samples: Vec<&Record> = values(&records, Metric::POWER_SAMPLES).collect();
     assert!(events(&records, Event::SAMPLES_LOST).is_empty());
@@ -79,10 +79,10 @@ fn a_ring_is_drained_without_loss_or_duplicate() {
 
 #[test]
 fn an_overrun_ring_is_told() {
-    let stage = stage(RING);
+    let sim = sim(RING);
     let metrics = [Metric::POWER_SAMPLES];
     let cadence = Duration::from_secs(5);
-    let mut sampler = stage.builder().metrics(&metrics).cadence(metrics[0], cadence).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).cadence(metrics[0], cadence).build().unwrap();
     let records = run(&mut sampler, 31.0);
     let lost: f64 = events(&records, Event::SAMPLES_LOST).iter().map(|event| event.value).sum();
     let got = values(&records, metrics[0]).count() as f64;
@@ -94,12 +94,12 @@ fn an_overrun_ring_is_told() {
 
 #[test]
 fn energy_is_counted_where_the_gpu_counts_it() {
-    let stage = stage(
+    let sim = sim(
         "[[gpu]]\nprocess = []\npower = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty = 0.4 } }, \
          energy_refresh_ms = 100 }\n",
     );
     control::step(Duration::from_secs(10));
-    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     let start = control::now();
     let records = run(&mut sampler, 20.0);
     let last = values(&records, Metric::ENERGY).last().unwrap();
@@ -116,8 +116,8 @@ fn energy_is_integrated_where_the_gpu_does_not_count_it() {
     // By the power ring where there is one, by polls where there is none.
     for (ring, longest_lag) in [("", 0.05), ("samples = { power = { length = 0, period_ms = 20 } }\n", 0.1)] {
         let power = "power = { draw_w = 250, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }\n";
-        let stage = stage(&format!("[[gpu]]\nprocess = []\n{power}{ring}"));
-        let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+        let sim = sim(&format!("[[gpu]]\nprocess = []\n{power}{ring}"));
+        let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
         let records = run(&mut sampler, 20.0);
         let all = || values(&records, Metric::ENERGY);
         let (first, last) = (all().next().unwrap(), all().last().unwrap());
@@ -129,8 +129,8 @@ fn energy_is_integrated_where_the_gpu_does_not_count_it() {
 
 #[test]
 fn a_gap_in_integrated_energy_is_told() {
-    let stage = stage("[[gpu]]\nprocess = []\npower = { draw_w = 250, energy_refresh_ms = 0 }\n");
-    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 250, energy_refresh_ms = 0 }\n");
+    let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     run(&mut sampler, 2.0);
     control::step(Duration::from_secs(20));
     let records = run(&mut sampler, 2.0);
@@ -141,11 +141,9 @@ fn a_gap_in_integrated_energy_is_told() {
 #[test]
 fn a_reset_counter_is_told_and_not_taken_for_energy() {
     // The counter gains 100 J each second, and begins anew at 5 s.
-    let stage = stage(
-        "[[gpu]]\nprocess = []\n[[gpu.field]]\nid = 83\ntype = \"ulonglong\"\nvalue = { steps = [\
-         [0, 900000], [1, 1000000], [2, 1100000], [3, 1200000], [4, 1300000], [5, 0], [6, 100000], [7, 200000]] }\n",
-    );
-    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let sim = sim("[[gpu]]\nprocess = []\n[[gpu.field]]\nid = 83\ntype = \"ulonglong\"\nvalue = { steps = [\
+         [0, 900000], [1, 1000000], [2, 1100000], [3, 1200000], [4, 1300000], [5, 0], [6, 100000], [7, 200000]] }\n");
+    let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     let records = run(&mut sampler, 8.0);
     let joules: Vec<f64> = values(&records, Metric::ENERGY).map(|record| record.value).collect();
     assert!(joules.is_sorted(), "energy never goes back");
@@ -155,8 +153,8 @@ fn a_reset_counter_is_told_and_not_taken_for_energy() {
 
 #[test]
 fn one_refusal_is_no_rest() {
-    let stage = stage("[[gpu]]\nprocess = []\npower = { draw_w = 100, energy_refresh_ms = 100 }\n");
-    let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+    let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 100, energy_refresh_ms = 100 }\n");
+    let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     let before = run(&mut sampler, 5.0);
     let fault =
         "[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield = 83\nreturn = \"NOT_SUPPORTED\"\ncount = 1\n";
@@ -171,13 +169,13 @@ fn one_refusal_is_no_rest() {
 
 #[test]
 fn a_lost_gpu_stops_its_own_lanes_only() {
-    let stage = stage(
+    let sim = sim(
         "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 50 }\n[[gpu_lost]]\ngpu = 1\nat_s = 5\nuntil_s = 9\n",
     );
     let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
     let cadence = Duration::from_millis(100);
     let mut sampler =
-        stage.builder().metrics(&metrics).cadence(metrics[0], cadence).cadence(metrics[1], cadence).build().unwrap();
+        sim.builder().metrics(&metrics).cadence(metrics[0], cadence).cadence(metrics[1], cadence).build().unwrap();
     let records = run(&mut sampler, 7.0);
     assert_eq!(sampler.frame().latest(1, Metric::TEMPERATURE), None, "a value of a lost GPU is none");
     assert_eq!(
@@ -201,11 +199,9 @@ fn a_lost_gpu_stops_its_own_lanes_only() {
 
 #[test]
 fn what_is_refused_twice_rests_and_is_tried_again() {
-    let stage = stage(
-        "[[gpu]]\nprocess = []\nfans = [40]\n\
-         [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nreturn = \"NOT_SUPPORTED\"\nuntil_s = 20\n",
-    );
-    let mut sampler = stage.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
+    let sim = sim("[[gpu]]\nprocess = []\nfans = [40]\n\
+         [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nreturn = \"NOT_SUPPORTED\"\nuntil_s = 20\n");
+    let mut sampler = sim.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
     control::reset_counters();
     let records = run(&mut sampler, 29.0);
     assert_eq!(control::calls("nvmlDeviceGetFanSpeed"), 2);
@@ -222,9 +218,9 @@ fn what_is_refused_twice_rests_and_is_tried_again() {
 
 #[test]
 fn a_field_that_rests_leaves_the_batch() {
-    let stage = stage("[[gpu]]\nprocess = []\npower = { draw_w = 100, instant_refresh_ms = 0 }\n");
+    let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 100, instant_refresh_ms = 0 }\n");
     let metrics = [Metric::POWER_AVERAGE, Metric::POWER_INSTANT];
-    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     let records = run(&mut sampler, 5.0);
     assert_eq!(events(&records, Event::METRIC_RESTS).len(), 1);
     assert!(values(&records, Metric::POWER_INSTANT).next().is_none());
@@ -234,9 +230,9 @@ fn a_field_that_rests_leaves_the_batch() {
 
 #[test]
 fn metrics_of_one_call_share_it() {
-    let stage = stage("[[gpu]]\nprocess = []\nutilization = { gpu = 30, memory = 20 }\n");
+    let sim = sim("[[gpu]]\nprocess = []\nutilization = { gpu = 30, memory = 20 }\n");
     let metrics = [Metric::UTILIZATION_GPU, Metric::UTILIZATION_MEMORY, Metric::MEMORY_USED, Metric::MEMORY_FREE];
-    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     control::reset_counters();
     let frame = sampler.sample();
     assert_eq!(frame.latest(0, Metric::UTILIZATION_GPU).map(|record| record.value), Some(30.0));
@@ -247,11 +243,11 @@ fn metrics_of_one_call_share_it() {
 
 #[test]
 fn processes_have_memory_use_and_owners() {
-    let stage = stage(
+    let sim = sim(
         "[[gpu]]\n[[gpu.process]]\npid = \"self\"\nmemory = 100\nsm = 40\n[[gpu.process]]\npid = \"parent\"\nmemory = 7\nfrom_s = 5\n",
     );
     let metrics = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
-    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     let records = run(&mut sampler, 4.0);
     let me = std::process::id();
     assert!(
@@ -273,9 +269,9 @@ fn processes_have_memory_use_and_owners() {
 
 #[test]
 fn gpm_tells_what_happened_between_two_samples() {
-    let stage = stage("[[gpu]]\nprocess = []\ngpm = { sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }\n");
+    let sim = sim("[[gpu]]\nprocess = []\ngpm = { sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }\n");
     let metrics = [Metric::SM_ACTIVITY, Metric::TENSOR_ACTIVITY, Metric::DRAM_ACTIVITY];
-    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     let records = run(&mut sampler, 2.0);
     for (metric, value) in metrics.into_iter().zip([60.0, 20.0, 10.0]) {
         let count = values(&records, metric).count();
@@ -293,9 +289,9 @@ fn the_wall_clocks_step_moves_no_stamp() {
     fn wall() -> u64 {
         control::wall_clock_us() + OFFSET_US.load(std::sync::atomic::Ordering::Relaxed)
     }
-    let stage = stage(RING);
+    let sim = sim(RING);
     let clocks = Clocks { wall_us: wall, ..CLOCKS };
-    let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::TEMPERATURE]).build().unwrap();
+    let mut sampler = sim.builder().clocks(clocks).metrics(&[Metric::TEMPERATURE]).build().unwrap();
     run(&mut sampler, 3.0);
     OFFSET_US.store(3_600_000_000, std::sync::atomic::Ordering::Relaxed);
     let records = run(&mut sampler, 3.0);
@@ -307,13 +303,13 @@ fn the_wall_clocks_step_moves_no_stamp() {
 /// Reads the fan's speed and the temperature of one GPU each 20 ms for so long, and gives the records, and how often the
 /// two are read after.
 fn fan_and_temperature(fault: &str, seconds: f64) -> (Vec<Record>, [Option<Duration>; 2]) {
-    let stage = stage(&format!(
+    let sim = sim(&format!(
         "cost_us = {{ \"nvmlDeviceGet*\" = 50 }}\n[[gpu]]\nprocess = []\nfans = [40]\n\
          [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\n{fault}\n"
     ));
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(20);
-    let builder = metrics.iter().fold(stage.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
+    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
     let mut sampler = builder.build().unwrap();
     let records = run(&mut sampler, seconds);
     (records, metrics.map(|metric| sampler.frame().cadence(0, metric)))
@@ -342,11 +338,11 @@ fn single_slow_call_changes_no_interval() {
 
 #[test]
 fn interval_begins_with_first_reading() {
-    let stage = stage("[[gpu]]\nprocess = []\n");
+    let sim = sim("[[gpu]]\nprocess = []\n");
     let (metric, hour) = (Metric::TEMPERATURE, 3600 * SECOND);
     // The machine is up for an hour in 3 s.
     control::set_time(Duration::from_secs(3497));
-    let builder = stage.builder().metrics(&[metric]).cadence(metric, Duration::from_nanos(hour));
+    let builder = sim.builder().metrics(&[metric]).cadence(metric, Duration::from_nanos(hour));
     let mut sampler = builder.build().unwrap();
     let begin = now();
     assert_eq!(run(&mut sampler, 3599.0).len(), 1);

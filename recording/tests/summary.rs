@@ -1,7 +1,7 @@
 //! The bill of what a sampler read of the simulated driver, against the truth that the simulator knows.
 
-#[path = "../../tests/common/stage.rs"]
-mod stage;
+#[path = "../../tests/common/sim.rs"]
+mod sim;
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use igpu_recording::{
     Clock, EnergySource, FromRecords, GpuSummary, Header, Item, Summary, SummaryBuilder, ThrottlingSource, event, usual,
 };
 use nvml_sim::control::{self, Quantity};
-use stage::{SECOND, Stage, now, run, stage};
+use sim::{SECOND, Sim, now, run, sim};
 
 /// When the recordings began, in nanoseconds since the epoch.
 const BEGAN: u64 = 1_700_000_000 * SECOND;
@@ -23,14 +23,14 @@ struct Recorded {
     from: Duration,
     to: Duration,
     /// The truth can be asked for while it stands.
-    _stage: Stage,
+    _sim: Sim,
 }
 
 /// Records for so many seconds, from 7 s after the scenario's start on, so that counters do not begin at 0.
 fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
-    let stage = stage(toml);
+    let sim = sim(toml);
     control::step(Duration::from_secs(7));
-    let mut sampler = stage.builder().metrics(metrics).build().unwrap();
+    let mut sampler = sim.builder().metrics(metrics).build().unwrap();
     let (from, clock) = (control::now(), Clock::new(now(), BEGAN));
     let mut items = FromRecords::new(clock);
     let mut builder = SummaryBuilder::default();
@@ -43,7 +43,7 @@ fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
     builder.see(&Item::event(clock.unix_nano(now()), event::END));
     let summary = builder.summary();
     assert!((summary.duration_s - seconds).abs() < 1e-6, "{} s", summary.duration_s);
-    Recorded { summary, from, to: control::now(), _stage: stage }
+    Recorded { summary, from, to: control::now(), _sim: sim }
 }
 
 impl Recorded {

@@ -2,10 +2,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod errors;
 mod lists;
-mod refusals;
 mod several;
-mod truth;
+mod values;
 
 use std::{
     collections::BTreeMap,

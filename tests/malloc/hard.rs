@@ -161,19 +161,19 @@ fn scenario(children: &[u32]) -> String {
 }
 
 /// The driver, and the function that sets its clock, which is looked up once as that allocates.
-struct Stage {
+struct Sim {
     driver: SharedDriver,
     set_time: extern "C" fn(u64),
     nvml: Nvml,
 }
 
-fn stage(children: &[u32]) -> Stage {
+fn sim(children: &[u32]) -> Sim {
     let (driver, nvml) = toml(&scenario(children));
     let address = symbol(library(&driver), c"nvml_sim_set_time");
     assert!(!address.is_null());
     // SAFETY: the simulator declares it so.
     let set_time = unsafe { std::mem::transmute::<*const std::ffi::c_void, extern "C" fn(u64)>(address) };
-    Stage { driver, set_time, nvml }
+    Sim { driver, set_time, nvml }
 }
 
 /// What was seen, so that the life is known to have been hard.
@@ -206,7 +206,7 @@ impl Seen {
 pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
     let mut children: Vec<Sleeper> = (0..2).map(|_| Sleeper::new()).collect();
     let pids: Vec<u32> = children.iter().map(Sleeper::pid).collect();
-    let Stage { driver, set_time, nvml } = stage(&pids);
+    let Sim { driver, set_time, nvml } = sim(&pids);
     let metrics: Vec<Metric> = Metric::all().collect();
     let before = count();
     let mut sampler = Sampler::builder(&nvml)

@@ -1,6 +1,6 @@
 //! Owners of processes: live ones, fake trees of `/proc`, and what psutil and the procfs crate would say.
 
-mod fake;
+mod fake_proc;
 mod properties;
 mod support;
 

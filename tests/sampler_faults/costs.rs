@@ -33,7 +33,7 @@ fn dear(name: &CStr) -> *const c_void {
 
 #[test]
 fn the_budget_is_kept_when_calls_are_slow() {
-    let stage = stage_with("[[gpu]]\ncount = 2\nprocess = []\nfans = [40]\n", dear);
+    let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\nfans = [40]\n", dear);
     let metrics = [
         Metric::POWER_USAGE,
         Metric::FAN_SPEED,
@@ -42,7 +42,7 @@ fn the_budget_is_kept_when_calls_are_slow() {
         Metric::UTILIZATION_GPU,
     ];
     // At these cadences the slow calls would take about two thirds of the time.
-    let builder = metrics.iter().fold(stage.builder().metrics(&metrics), |builder, metric| {
+    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |builder, metric| {
         let cheap = *metric == Metric::UTILIZATION_GPU;
         builder.cadence(*metric, Duration::from_millis(if cheap { 100 } else { 20 }))
     });
@@ -65,10 +65,10 @@ fn the_budget_is_kept_when_calls_are_slow() {
 
 #[test]
 fn a_call_that_was_slow_for_a_while_gets_its_cadence_back() {
-    let stage = stage("cost_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfans = [40]\n");
+    let sim = sim("cost_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfans = [40]\n");
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(10);
-    let builder = metrics.iter().fold(stage.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
+    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
     let mut sampler = builder.build().unwrap();
     run(&mut sampler, 0.5);
     assert_eq!(metrics.map(|metric| sampler.frame().cadence(0, metric)), [Some(cadence); 2]);
@@ -107,11 +107,11 @@ fn slow_to_look(name: &CStr) -> *const c_void {
 
 #[test]
 fn looking_for_a_lost_gpu_is_not_held_against_another() {
-    let stage = stage_with("[[gpu]]\ncount = 2\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 0.5\n", slow_to_look);
+    let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 0.5\n", slow_to_look);
     let metric = Metric::TEMPERATURE;
     let cadence = Duration::from_millis(100);
     LOOK_MS.store(0, Relaxed);
-    let mut sampler = stage.builder().metrics(&[metric]).cadence(metric, cadence).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[metric]).cadence(metric, cadence).build().unwrap();
     // To be told that GPU 0 is still lost takes 20 ms, once a second.
     LOOK_MS.store(20, Relaxed);
     let records = run(&mut sampler, 60.0);
@@ -124,9 +124,9 @@ fn looking_for_a_lost_gpu_is_not_held_against_another() {
 
 #[test]
 fn a_lost_gpu_is_left_alone_for_a_second_also_when_looking_for_it_takes_longer() {
-    let stage = stage_with("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 3\n", slow_to_look);
+    let sim = sim_with_resolver("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 3\n", slow_to_look);
     LOOK_MS.store(1500, Relaxed);
-    let mut sampler = stage.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
     control::reset_counters();
     let (mut lost, end) = (0, now() + 52 * SECOND);
     while now() < end {

@@ -4,7 +4,7 @@ use super::{fork::in_fork, hangs::spawn, *};
 
 #[test]
 fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::with("hgx-h100", "");
     let metrics: Vec<Metric> = Metric::all().collect();
     let mut sampler = Sampler::builder(&nvml).metrics(&metrics).gpus(&[0, 1]).gpu_info(true).build().unwrap();
@@ -59,7 +59,7 @@ fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
 
 #[test]
 fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
     let mut holder = Some(spawn(&driver));
     wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));

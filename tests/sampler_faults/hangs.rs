@@ -59,7 +59,7 @@ pub(crate) fn threads() -> usize {
 
 #[test]
 fn a_gpu_that_hangs_stops_its_own_lanes_only() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
     let patience = Duration::from_millis(30);
     let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_after(patience);
@@ -108,7 +108,7 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
 
 #[test]
 fn one_gpu_after_the_other_hangs() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, _nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
     let mut background = spawn(&driver);
     for gpu in 0..3 {
@@ -125,7 +125,7 @@ fn one_gpu_after_the_other_hangs() {
 
 #[test]
 fn a_gpu_is_back_when_the_call_that_hung_returns() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, _nvml) = common::toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n");
     let mut background = spawn(&driver);
     let latest = background.latest();
@@ -172,7 +172,7 @@ fn sleep_at_gate(deadline: u64) {
 
 #[test]
 fn stop_waits_for_threads_that_do_not_hang() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     let clocks = Clocks { sleep_until: sleep_at_gate, ..Clocks::default() };
     let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).clocks(clocks).hang_after(Duration::from_millis(20));
@@ -223,7 +223,7 @@ fn hangs_keep_no_files_open() {
 
 #[test]
 fn gpm_of_the_others_does_not_wait_for_a_sample_that_hangs() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) =
         common::toml("[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm = 5 }\ntemperature = { gpu = 61 }\n");
     let builder = Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY, Metric::TEMPERATURE]).budget(1.0);

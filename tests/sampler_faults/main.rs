@@ -1,7 +1,6 @@
 //! What goes wrong while a sampler runs, and what it then says and does: on the stepped clock, and on the real one where
 //! there are threads, of which order and accounting are asserted.
 
-mod absent;
 #[path = "../common/mod.rs"]
 mod common;
 mod costs;
@@ -9,10 +8,11 @@ mod costs;
 mod fork;
 mod forks;
 mod hangs;
-mod returns;
-mod rings;
-#[path = "../common/stage.rs"]
-mod stage;
+mod lost_gpus;
+mod recovery;
+mod sample_buffers;
+#[path = "../common/sim.rs"]
+mod sim;
 #[path = "../common/wait.rs"]
 mod wait;
 
@@ -37,7 +37,7 @@ use nvml_sim::{
 use nvml_sys::{
     nvmlDevice_t, nvmlProcessUtilizationSample_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlValueType_t,
 };
-use stage::{CLOCKS, SECOND, events, now, run, stage, stage_with, turn, values};
+use sim::{CLOCKS, SECOND, events, lock_sim, now, run, sim, sim_with_resolver, values};
 use wait::wait_for;
 
 fn fault(function: &str, more: &str) -> String {
@@ -46,8 +46,8 @@ fn fault(function: &str, more: &str) -> String {
 
 #[test]
 fn a_metric_that_is_refused_for_ever_costs_a_call_each_half_minute() {
-    let stage = stage(&format!("[[gpu]]\nprocess = []\n{}", fault("nvmlDeviceGetFanSpeed", "return = \"UNKNOWN\"")));
-    let mut sampler = stage.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
+    let sim = sim(&format!("[[gpu]]\nprocess = []\n{}", fault("nvmlDeviceGetFanSpeed", "return = \"UNKNOWN\"")));
+    let mut sampler = sim.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
     control::reset_counters();
     let records = run(&mut sampler, 600.0);
     // Two, and then one each 30 s.
@@ -62,10 +62,9 @@ fn a_metric_that_is_refused_for_ever_costs_a_call_each_half_minute() {
 
 #[test]
 fn reading_everything_leaves_out_what_rests() {
-    let stage =
-        stage(&format!("[[gpu]]\nprocess = []\n{}", fault("nvmlDeviceGetFanSpeed", "return = \"NOT_SUPPORTED\"")));
+    let sim = sim(&format!("[[gpu]]\nprocess = []\n{}", fault("nvmlDeviceGetFanSpeed", "return = \"NOT_SUPPORTED\"")));
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE, Metric::TEMPERATURE_MEMORY];
-    let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     control::reset_counters();
     for _ in 0..100 {
         assert_eq!(sampler.sample().latest(0, Metric::TEMPERATURE).map(|record| record.value), Some(40.0));
@@ -80,12 +79,12 @@ fn reading_everything_leaves_out_what_rests() {
 
 #[test]
 fn a_metric_that_is_refused_every_other_time_never_rests() {
-    let stage = stage(&format!(
+    let sim = sim(&format!(
         "[[gpu]]\nprocess = []\nclocks = {{ sm = 1400 }}\n{}",
         fault("nvmlDeviceGetClockInfo", "return = \"UNKNOWN\"\nevery = 2")
     ));
     let cadence = Duration::from_millis(100);
-    let mut sampler = stage.builder().metrics(&[Metric::CLOCK_SM]).cadence(Metric::CLOCK_SM, cadence).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[Metric::CLOCK_SM]).cadence(Metric::CLOCK_SM, cadence).build().unwrap();
     let records = run(&mut sampler, 20.0);
     assert_eq!(events(&records, Event::METRIC_RESTS), []);
     let got: Vec<&Record> = values(&records, Metric::CLOCK_SM).collect();
@@ -98,11 +97,11 @@ fn a_metric_that_is_refused_every_other_time_never_rests() {
 #[test]
 fn codes_that_no_header_has_are_refusals_like_others() {
     for code in [4711_u32, 999, u32::MAX] {
-        let stage = stage(&format!(
+        let sim = sim(&format!(
             "[[gpu]]\nprocess = []\n{}",
             fault("nvmlDeviceGet*", &format!("return = {code}\nat_s = 5\nuntil_s = 6"))
         ));
-        let mut sampler = stage.builder().metrics(&[Metric::TEMPERATURE, Metric::POWER_INSTANT]).build().unwrap();
+        let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE, Metric::POWER_INSTANT]).build().unwrap();
         let records = run(&mut sampler, 40.0);
         assert_eq!(events(&records, Event::GPU_LOST), [], "code {code}");
         let rests = events(&records, Event::METRIC_RESTS);
@@ -117,12 +116,12 @@ fn a_reset_gpu_is_lost_until_the_reset_is_over_and_its_counters_begin_anew() {
     // From 10 to 15 s the driver asks for a reset; the energy counter, 100 J a second before, then begins at zero.
     let mut steps: Vec<String> = (0..10).map(|second| format!("[{second}, {}]", 900_000 + second * 100_000)).collect();
     steps.extend((15..30).map(|second| format!("[{second}, {}]", (second - 15) * 100_000)));
-    let stage = stage(&format!(
+    let sim = sim(&format!(
         "[[gpu]]\ncount = 2\nprocess = []\n[[gpu.field]]\nid = 83\ntype = \"ulonglong\"\nvalue = {{ steps = [{}] }}\n\
          [[gpu_lost]]\ngpu = 0\nat_s = 10\nuntil_s = 15\nreturn = \"RESET_REQUIRED\"\n",
         steps.join(", ")
     ));
-    let mut sampler = stage.builder().metrics(&[Metric::ENERGY, Metric::TEMPERATURE]).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[Metric::ENERGY, Metric::TEMPERATURE]).build().unwrap();
     let records = run(&mut sampler, 30.0);
     let of = |gpu: u16| records.iter().filter(move |record| record.gpu == gpu).copied().collect::<Vec<_>>();
     let lost = events(&of(0), Event::GPU_LOST);
@@ -202,10 +201,10 @@ fn a_gpu_that_sleeps_is_left_asleep() {
         }
         return;
     }
-    let stage = stage("[[gpu]]\nprocess = []\n[[gpu]]\nprocess = []\npci = { bus = 2 }\n");
+    let sim = sim("[[gpu]]\nprocess = []\n[[gpu]]\nprocess = []\npci = { bus = 2 }\n");
     let cadence = Duration::from_millis(100);
     let build = |asleep: bool| {
-        let builder = stage.builder().metrics(&[Metric::TEMPERATURE]).cadence(Metric::TEMPERATURE, cadence);
+        let builder = sim.builder().metrics(&[Metric::TEMPERATURE]).cadence(Metric::TEMPERATURE, cadence);
         builder.leave_asleep(asleep).build().unwrap()
     };
     let (mut polite, mut rude) = (build(true), build(false));

@@ -8,7 +8,7 @@ use super::{
 #[test]
 fn a_gpu_whose_every_call_hangs_for_a_while_is_read_all_the_same() {
     const ROUNDS: usize = 30;
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_after(Duration::from_millis(2));
     let before = threads();
@@ -44,7 +44,7 @@ fn a_gpu_whose_every_call_hangs_for_a_while_is_read_all_the_same() {
 
 #[test]
 fn no_call_is_made_after_one_that_was_overtaken() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\n");
     let mut background = builder(&nvml, &[Metric::PROCESS_MEMORY], 5).build().unwrap().spawn(10_000).unwrap();
     let calls = |kind: &str| driver.calls(&format!("nvmlDeviceGet{kind}RunningProcesses_v3"));
@@ -64,7 +64,7 @@ fn no_call_is_made_after_one_that_was_overtaken() {
 
 #[test]
 fn a_report_of_gpm_waits_for_the_sample_after_one_that_hung() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
     let sampler = builder(&nvml, &[Metric::SM_ACTIVITY], 110);
     let mut background = sampler.build().unwrap().spawn(10_000).unwrap();
@@ -85,7 +85,7 @@ fn a_report_of_gpm_waits_for_the_sample_after_one_that_hung() {
 
 #[test]
 fn a_gpu_that_hangs_while_it_is_lost_or_lost_by_a_hang_is_told_to_be_back_once() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5);
     let mut background = sampler.build().unwrap().spawn(100_000).unwrap();
@@ -140,7 +140,7 @@ fn a_gpu_that_hangs_while_it_is_lost_or_lost_by_a_hang_is_told_to_be_back_once()
 
 #[test]
 fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
-    let _turn = turn();
+    let _lock = lock_sim();
     for stopped in [Stopped::GivenUp, Stopped::Ended] {
         let before = threads();
         let (driver, nvml) = common::toml(TWO);
@@ -181,7 +181,7 @@ fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
 
 #[test]
 fn stopping_waits_for_slow_calls_but_not_for_a_shutdown_that_hangs() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 8\nprocess = []\n");
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
     wait_for("20 ticks", || background.ticks() >= 20);
@@ -199,7 +199,7 @@ fn stopping_waits_for_slow_calls_but_not_for_a_shutdown_that_hangs() {
 
 #[test]
 fn a_first_call_that_hangs_is_not_taken_for_what_it_costs() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     driver.add_faults(&held("nvmlDeviceGetClockInfo", "count = 2")).unwrap();
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 20).budget(0.01).build().unwrap().spawn(10_000).unwrap();
@@ -217,7 +217,7 @@ fn a_first_call_that_hangs_is_not_taken_for_what_it_costs() {
 
 #[test]
 fn a_patience_without_end_is_kept() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "count = 1\nlatency_us = 150_000")).unwrap();
     let before = threads();

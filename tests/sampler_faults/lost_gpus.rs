@@ -4,10 +4,9 @@ use super::*;
 
 #[test]
 fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
-    let stage =
-        stage("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
+    let sim = sim("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
     let metrics = [Metric::TEMPERATURE, Metric::ENERGY, Metric::POWER_SAMPLES];
-    let mut sampler = stage.builder().metrics(&metrics).gpu_info(true).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).gpu_info(true).build().unwrap();
     let reason = |sampler: &Sampler, gpu, metric| sampler.frame().reason(gpu, metric).and_then(Error::code);
     for metric in metrics {
         assert_eq!(reason(&sampler, 1, metric), Some(ReturnCode::GPU_IS_LOST));
@@ -37,9 +36,9 @@ fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
 
 #[test]
 fn all_gpus_may_be_lost_and_one_that_is_not_there_is_an_error() {
-    let stage = stage("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nreturn = \"RESET_REQUIRED\"\n");
-    assert!(matches!(stage.builder().gpus(&[1]).build(), Err(Error::InvalidIndex { index: 1, count: 1 })));
-    let mut sampler = stage.builder().leave_asleep(true).build().unwrap();
+    let sim = sim("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nreturn = \"RESET_REQUIRED\"\n");
+    assert!(matches!(sim.builder().gpus(&[1]).build(), Err(Error::InvalidIndex { index: 1, count: 1 })));
+    let mut sampler = sim.builder().leave_asleep(true).build().unwrap();
     // It is told once, however often it is looked for.
     let records = run(&mut sampler, 10.0);
     assert_eq!(hangs::told(&records), [(0, Event::GPU_LOST)]);
@@ -48,7 +47,7 @@ fn all_gpus_may_be_lost_and_one_that_is_not_there_is_an_error() {
 
 #[test]
 fn the_background_sampler_tells_of_it_too() {
-    let _turn = turn();
+    let _lock = lock_sim();
     let (driver, nvml) = common::toml(hangs::TWO);
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
     let mut background = hangs::spawn(&driver);

@@ -23,8 +23,8 @@ fn what_a_ring_gives_twice_is_one_record() {
     let scenario = "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
     let metrics = [Metric::POWER_SAMPLES, Metric::UTILIZATION_GPU_SAMPLES];
     let drained = |resolve| {
-        let stage = stage_with(scenario, resolve);
-        let mut sampler = stage.builder().metrics(&metrics).build().unwrap();
+        let sim = sim_with_resolver(scenario, resolve);
+        let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
         let records = run(&mut sampler, 20.0);
         let of = |metric| values(&records, metric).map(|record| (record.at, record.value)).collect::<Vec<_>>();
         assert_eq!(events(&records, Event::SAMPLES_LOST), []);
@@ -57,8 +57,8 @@ fn waiting(name: &CStr) -> *const c_void {
 
 #[test]
 fn what_came_into_a_ring_during_the_call_has_its_own_time() {
-    let stage = stage_with("[[gpu]]\nprocess = []\npower = { draw_w = 200 }\n", waiting);
-    let mut sampler = stage.builder().metrics(&[Metric::POWER_SAMPLES]).budget(1.0).build().unwrap();
+    let sim = sim_with_resolver("[[gpu]]\nprocess = []\npower = { draw_w = 200 }\n", waiting);
+    let mut sampler = sim.builder().metrics(&[Metric::POWER_SAMPLES]).budget(1.0).build().unwrap();
     let records = run(&mut sampler, 20.0);
     let entries: Vec<_> = values(&records, Metric::POWER_SAMPLES).collect();
     assert!(entries.len() > 900, "{} entries of 20 s at 20 ms", entries.len());
@@ -144,9 +144,9 @@ fn set(name: &CStr) -> *const c_void {
 fn what_processes_use_is_read_on_when_the_wall_clock_is_set() {
     for by_s in [3600_i64, -3600] {
         SET_AT_US.store(i64::MAX, Relaxed);
-        let stage = stage_with("[[gpu]]\nprocess = [{ pid = \"self\", memory = 7, sm = 40 }]\n", set);
+        let sim = sim_with_resolver("[[gpu]]\nprocess = [{ pid = \"self\", memory = 7, sm = 40 }]\n", set);
         let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
-        let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::PROCESS_SM]).build().unwrap();
+        let mut sampler = sim.builder().clocks(clocks).metrics(&[Metric::PROCESS_SM]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
         SET_AT_US.store(control::wall_clock_us() as i64 + 10_300_000, Relaxed);
         let records = run(&mut sampler, 30.0);
@@ -162,9 +162,9 @@ fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
         let scenario =
             "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
         SET_AT_US.store(i64::MAX, Relaxed);
-        let stage = stage_with(scenario, set);
+        let sim = sim_with_resolver(scenario, set);
         let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
-        let mut sampler = stage.builder().clocks(clocks).metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
+        let mut sampler = sim.builder().clocks(clocks).metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
         SET_AT_US.store(control::wall_clock_us() as i64 + 10_300_000, Relaxed);
         let records = run(&mut sampler, 30.0);
@@ -192,12 +192,12 @@ fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
 
 #[test]
 fn a_process_list_that_grows_is_read_or_told() {
-    let stage = stage(&format!(
+    let sim = sim(&format!(
         "[[gpu]]\nprocess = [{{ pid = \"self\", memory = 7 }}]\n{}",
         fault("nvmlDeviceGetComputeRunningProcesses*", "grow_by = 1")
     ));
     let metrics = [Metric::PROCESS_MEMORY, Metric::TEMPERATURE];
-    let mut sampler = stage.builder().metrics(&metrics).process_capacity(8).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).process_capacity(8).build().unwrap();
     let records = run(&mut sampler, 60.0);
     let me = values(&records, Metric::PROCESS_MEMORY).filter(|record| record.pid() == Some(std::process::id()));
     assert!(me.count() >= 3, "read while there was room");
@@ -209,10 +209,10 @@ fn a_process_list_that_grows_is_read_or_told() {
 
 #[test]
 fn utilisation_of_more_processes_than_there_is_room_for_is_told_and_tried_again() {
-    let stage = stage(
+    let sim = sim(
         "[[gpu]]\nprocess = [{ pid = 4_194_400, repeat = 8, sm = 1 }, { pid = 4_194_500, repeat = 4, sm = 1, until_s = 30 }]\n",
     );
-    let mut sampler = stage.builder().metrics(&[Metric::PROCESS_SM]).process_capacity(8).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[Metric::PROCESS_SM]).process_capacity(8).build().unwrap();
     let records = run(&mut sampler, 29.0);
     let cut = events(&records, Event::LIST_CUT);
     assert!(cut.len() >= 25 && cut.iter().all(|event| event.value == 12.0), "{cut:?}");
@@ -228,11 +228,11 @@ fn utilisation_of_more_processes_than_there_is_room_for_is_told_and_tried_again(
 #[test]
 fn energy_that_nobody_counted_is_not_made_up() {
     for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
-        let stage = stage(&format!(
+        let sim = sim(&format!(
             "[[gpu]]\nprocess = []\npower = {{ draw_w = 250, energy_refresh_ms = 0 }}\n{ring}\
              [[gpu_lost]]\ngpu = 0\nat_s = 10\nuntil_s = 40\n"
         ));
-        let mut sampler = stage.builder().metrics(&[Metric::ENERGY]).build().unwrap();
+        let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
         let records = run(&mut sampler, 60.0);
         let gap: f64 = events(&records, Event::ENERGY_GAP).iter().map(|event| event.value).sum();
         let joules = values(&records, Metric::ENERGY).last().unwrap().value;

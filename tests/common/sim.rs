@@ -16,42 +16,42 @@ use igpu::{
 use nvml_sim::{Scenario, control};
 
 /// The in-process simulator is one for all: tests take turns.
-static TURN: Mutex<()> = Mutex::new(());
+static SIM_LOCK: Mutex<()> = Mutex::new(());
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|broken| broken.into_inner())
+pub(crate) fn lock_sim() -> MutexGuard<'static, ()> {
+    SIM_LOCK.lock().unwrap_or_else(|broken| broken.into_inner())
 }
 
 /// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
 /// before the turn is given on: the next test's would be shut down otherwise.
-pub(crate) struct Stage {
+pub(crate) struct Sim {
     pub nvml: Nvml,
-    _turn: MutexGuard<'static, ()>,
+    _lock: MutexGuard<'static, ()>,
 }
 
 /// The head of a scenario with the stepped clock.
 const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\n";
 
-pub(crate) fn stage_with(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
+pub(crate) fn sim_with_resolver(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Sim {
     start(&format!("{STEPPED}{toml}"), resolve)
 }
 
-fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Stage {
-    let turn = turn();
+fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Sim {
+    let lock = lock_sim();
     nvml_sim::start(&Scenario::from_toml(toml).unwrap());
     // SAFETY: the simulator's functions, and those that a test puts in their place, have the signatures of nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
-    Stage { nvml, _turn: turn }
+    Sim { nvml, _lock: lock }
 }
 
-pub(crate) fn stage(toml: &str) -> Stage {
-    stage_with(toml, nvml_sim::resolve)
+pub(crate) fn sim(toml: &str) -> Sim {
+    sim_with_resolver(toml, nvml_sim::resolve)
 }
 
 /// A built-in scenario, and more TOML after it.
-pub(crate) fn stage_named(scenario: &str, more: &str) -> Stage {
+pub(crate) fn sim_from_scenario(scenario: &str, more: &str) -> Sim {
     let text = Scenario::named(scenario).unwrap().text().replacen("[driver]\n", STEPPED, 1);
     start(&format!("{text}\n{more}"), nvml_sim::resolve)
 }
@@ -69,7 +69,7 @@ fn step_to(time: u64) {
 /// The stepped clock, as the sampler and the probe see it.
 pub(crate) const CLOCKS: Clocks = Clocks { monotonic: now, wall_us: control::wall_clock_us, sleep_until: step_to };
 
-impl Stage {
+impl Sim {
     pub(crate) fn builder(&self) -> SamplerBuilder {
         Sampler::builder(&self.nvml).clocks(CLOCKS)
     }

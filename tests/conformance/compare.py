@@ -1,0 +1,52 @@
+"""Installs the simulated driver with one scenario after the other, asks all programs, and compares what they say."""
+
+import argparse
+import concurrent.futures
+import os
+import sys
+
+import scenarios
+import cuda_visible_devices
+from against_igpu import compare_igpu
+from against_others import compare_gpustat, compare_nvitop, compare_nvml
+from helpers import Helpers
+from machine import Count, Different, Machine
+
+
+def compare(built, scenario):
+    """All that is compared on one scenario; gives what that was."""
+    with Machine(built, scenario.toml, scenario.environment) as machine:
+        peers = [compare_igpu] if scenario.only_igpu else [compare_igpu, compare_nvml, compare_nvitop, compare_gpustat]
+        return [peer(scenario, machine) for peer in peers]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--built", required=True, help="where Cargo has put the programs")
+    parser.add_argument("--keep-going", action="store_true", help="not only to the first difference")
+    parser.add_argument("names", nargs="*", help="only the scenarios whose names start so")
+    arguments = parser.parse_args()
+    failed = 0
+    with Helpers() as helpers, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [(scenario.name, compare, scenario) for scenario in scenarios.all_scenarios(helpers)]
+        jobs += cuda_visible_devices.jobs()
+        chosen = [job for job in jobs if job[0].startswith(tuple(arguments.names or [""]))]
+        running = [(name, pool.submit(function, arguments.built, what)) for name, function, what in chosen]
+        for name, job in running:
+            try:
+                print(f"{name:29} {'; '.join(job.result())}", flush=True)
+            except Different as difference:
+                failed += 1
+                print(f"{name:29} DIFFERENT: {difference}", flush=True)
+                if not arguments.keep_going:
+                    pool.shutdown(cancel_futures=True)
+                    break
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    print(f"{Count.passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""A recording as a Chrome trace: by a schema of the trace event format.
+
+usage: recordings_chrome.py FILE
+"""
+
+import json
+import sys
+from collections import Counter
+
+from jsonschema import Draft202012Validator
+
+NUMBER, TEXT = {"type": "number"}, {"type": "string"}
+ID = {"type": "integer", "minimum": 0, "maximum": 2**32}
+
+
+def event(phases, required, **properties):
+    """The schema of events of these phases."""
+    phase = {"ph": {"enum": phases}}
+    return {"if": {"properties": phase}, "then": {"required": required, "properties": properties}}
+
+
+EVENT = {
+    "type": "object",
+    "required": ["ph", "pid"],
+    "properties": {
+        "ph": {"enum": ["B", "E", "C", "M", "i"]},
+        "pid": ID,
+        "tid": ID,
+        "ts": NUMBER,
+        "name": TEXT | {"minLength": 1},
+        "id": TEXT,
+        "args": {"type": "object"},
+    },
+    # The format has more members; ours are these.
+    "unevaluatedProperties": False,
+    "allOf": [
+        event(["B"], ["ts", "tid", "name"]),
+        # Perfetto ends a slice by an end without a name, or with the slice's own.
+        event(["E"], ["ts", "tid"], name=False),
+        event(["i"], ["ts", "tid", "s", "name"], s={"enum": ["g", "p", "t"]}),
+        # Each argument is a line of the counter's graph.
+        event(["C"], ["ts", "args", "name"], args={"minProperties": 1, "additionalProperties": NUMBER}),
+        event(["M"], ["args", "name"], name={"enum": ["process_name", "process_sort_index", "thread_name"]}),
+    ],
+}
+TRACE = {
+    "type": "object",
+    "required": ["traceEvents", "displayTimeUnit", "otherData"],
+    "additionalProperties": False,
+    "properties": {
+        "displayTimeUnit": {"enum": ["ms", "ns"]},
+        "otherData": {
+            "type": "object",
+            "required": ["recorder", "start_unix_nano"],
+            "properties": {"recorder": TEXT, "start_unix_nano": {"type": "string", "pattern": "^[0-9]+$"}},
+        },
+        "traceEvents": {"type": "array", "items": EVENT},
+    },
+}
+
+
+def check(path):
+    """What is wrong with the file: a list of sentences, empty where all is well."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            # Python alone would take NaN.
+            trace = json.load(file, parse_constant=no_number)
+    except ValueError as error:
+        return [f"it is no JSON: {error}"]
+    found = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(TRACE).iter_errors(trace)]
+    checks = [] if found else [names, slices, times]
+    return found + [problem for look in checks for problem in look(trace["traceEvents"])]
+
+
+def no_number(text):
+    """JSON has no such number."""
+    raise ValueError(f"{text} is no number")
+
+
+def names(events):
+    """Each process has a name before it has events, and there is a GPU."""
+    named = {}
+    for event in events:
+        if event.get("name") == "process_name":
+            named[event["pid"]] = event["args"]["name"]
+        if event["pid"] not in named:
+            yield f"the process {event['pid']} has no name before its event {event}"
+    if not any(name.startswith("GPU ") for name in named.values()):
+        yield "there is no process for a GPU"
+
+
+def slices(events):
+    """A slice begins before it ends, and once at a time on its thread, which has a name."""
+    is_open, named = Counter(), set()
+    for event in events:
+        thread = event["pid"], event.get("tid")
+        if event.get("name") == "thread_name":
+            named.add(thread)
+        if event["ph"] in "BE":
+            is_open[thread] += 1 if event["ph"] == "B" else -1
+            if is_open[thread] not in (0, 1):
+                yield f"thread {thread} has {is_open[thread]} open slices at {event['ts']}"
+            if thread not in named:
+                yield f"thread {thread} has no name"
+
+
+def times(events):
+    """The recording's start is the zero of time, and nothing is more than a second before it or after its end."""
+    timed = [event for event in events if "ts" in event]
+    if not timed or (timed[0].get("name"), timed[0]["ts"]) != ("recording.start", 0):
+        yield "the first event is not recording.start at 0"
+    ended = [event["ts"] for event in timed if event.get("name") == "recording.end"]
+    last = ended[0] if ended else timed[-1]["ts"] if timed else 0
+    for event in timed:
+        if not -1e6 <= event["ts"] <= last + 1e6:
+            yield f"{event} is not between 0 and {last}"
+
+
+def values(path):
+    """Every counter value: (nanoseconds since the epoch, name of the process, name, id, value)."""
+    with open(path, encoding="utf-8") as file:
+        trace = json.load(file)
+    start = int(trace["otherData"]["start_unix_nano"])
+    named = {event["pid"]: event["args"]["name"] for event in trace["traceEvents"] if event.get("name") == "process_name"}
+    counters = [event for event in trace["traceEvents"] if event["ph"] == "C"]
+    return [(start + round(e["ts"] * 1e3), named[e["pid"]], e["name"], e.get("id"), e["args"]["value"]) for e in counters]
+
+
+if __name__ == "__main__":
+    found = check(sys.argv[1])
+    print("\n".join(found) or f"{sys.argv[1]}: {len(values(sys.argv[1]))} values, all is well")
+    sys.exit(bool(found))

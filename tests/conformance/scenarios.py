@@ -1,0 +1,203 @@
+"""The simulated machines: the built-in ones with a clock that stands and pids that every program sees alike, and some
+whose drivers answer what drivers should not."""
+
+import dataclasses
+import os
+import re
+
+BUILT_IN = os.path.join(os.path.dirname(__file__), "../../nvml-sim/core/scenarios")
+NAMES = sorted(file.removesuffix(".toml") for file in os.listdir(BUILT_IN))
+
+
+@dataclasses.dataclass
+class Scenario:
+    name: str
+    toml: str
+    # Part of what igpu 0.1.2 or gpustat is known to die with; empty where it must work.
+    igpu_dies: str = ""
+    gpustat_dies: str = ""
+    # Lines that we show where igpu dies.
+    in_place: tuple = ()
+    # Groups of igpu's text that are compared in a way of their own.
+    skipped: tuple = ()
+    # The driver's words stand in igpu's text for readings that are refused.
+    words: bool = False
+    # Only igpu's text is looked at.
+    only_igpu: bool = False
+    # Indices of GPUs that are lost.
+    lost: list = dataclasses.field(default_factory=list)
+    # The driver lacks the call for the PCI address that nvitop knows.
+    no_pci: bool = False
+    # How the call of NVIDIA's bindings for a process list ends.
+    process_call: str = "gives"
+    environment: dict = dataclasses.field(default_factory=dict)
+
+
+def built_in(name, pids, at=3.7, **replaced):
+    """A built-in scenario with a clock that stands at a time, and with our processes: the same for whoever asks."""
+    with open(f"{BUILT_IN}/{name}.toml") as file:
+        text = file.read()
+    text = text.replace("[driver]", f"[driver]\nclock = {{ frozen_at_s = {at} }}", 1)
+    for old, new in replaced.items():
+        assert old in text, old
+        text = re.sub(rf"\b{old} = [^,}}\n]+", f"{old} = {new}", text)
+    # A GPU without processes of its own would have the caller and its parent.
+    parts = re.split(r"(?m)^(?=\[\[gpu\]\]$)", text)
+    for place, part in enumerate(parts):
+        if place and "[[gpu.process]]" not in part:
+            parts[place] = part + process(pids["short"], 100) + process(pids["hyphens"], 200)
+    return "".join(parts).replace('"self"', str(pids["child"])).replace('"parent"', str(pids["parent"]))
+
+
+def process(pid, memory, kind="compute", more=""):
+    memory = '"unavailable"' if memory is None else memory
+    return f'\n[[gpu.process]]\npid = {pid}\nkind = "{kind}"\nmemory = {memory}\n{more}\n'
+
+
+def driver(more="", version="580.95.05"):
+    return f'[driver]\nversion = "{version}"\nnvml = "13.{version}"\nclock = {{ frozen_at_s = 2 }}\n{more}\n'
+
+
+def gpu(more="", processes="process = []", count=1, brand=5):
+    # igpu's bindings die of brands that are newer than they are; 5 is GeForce.
+    return f"\n[[gpu]]\ncount = {count}\nbrand = {brand}\n{more}\n{processes}\n"
+
+
+def fault(functions, effect, index=None):
+    which = "" if index is None else f"gpu = {index}\n"
+    return "".join(f'\n[[fault]]\nfunction = "{name}"\n{which}{effect}\n' for name in functions)
+
+
+# What igpu 0.1.2 shows the driver's words for.
+WORDED = ["nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion", "nvmlDeviceGetCurrPcieLink*",
+          "nvmlDeviceGetMaxPcieLink*", "nvmlDeviceGetPowerManagementMode", "nvmlDeviceGetPerformanceState",
+          "nvmlDeviceGetPowerState"]
+# What it shows as nan.
+NUMBERS = ["nvmlDeviceGetMemoryInfo*", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFanSpeed*",
+           "nvmlDeviceGetTemperature*", "nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetPowerUsage",
+           "nvmlDeviceGetPowerManagementLimit*", "nvmlDeviceGetFieldValues"]
+PROCESSES = ["nvmlDeviceGetComputeRunningProcesses*"]
+# The codes that igpu's bindings have words for, and two that nobody knows; for the rest they ask the driver. But not
+# those that end a whole update: uninitialised (1), no driver (9), GPU lost (15), reset required (16).
+KNOWN_CODES = [2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18, 20, 999, 1234, 4000000000]
+OTHER_CODES = [19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]
+
+
+def all_scenarios(helpers):
+    one = process(helpers.pids["short"], 1)
+    yield from machines(helpers.pids)
+    yield from process_lists(helpers)
+    yield from refusals(one)
+    yield from oddities(one)
+
+
+def machines(pids):
+    brand = "KeyError: 14"  # the bindings of that time do not know NVML_BRAND_NVIDIA
+    for name in NAMES:
+        more = {}
+        if name in ("hgx-h100", "mig"):
+            more = {"igpu_dies": brand}
+        if name == "old-driver":
+            more = {"igpu_dies": "Function Not Found", "gpustat_dies": "Unversioned function",
+                    "process_call": "NVMLLibraryMismatchError", "no_pci": True}
+        for at in [3.7, 12.25]:
+            yield Scenario(f"{name} at {at} s", built_in(name, pids, at), **more)
+    for name in ["workstation", "laptop"]:
+        yield Scenario(f"{name}, nothing reserved", built_in(name, pids, 7.4, reserved_mib=0))
+    for name in ["hgx-h100", "mig"]:
+        yield Scenario(f"{name}, brand GeForce", built_in(name, pids, 7.4, brand=5))
+    # A GPU that is lost takes igpu 0.1.2 down.
+    lost = built_in("workstation", pids)
+    yield Scenario("lost", f"gpu_lost = {{ gpu = 1 }}\n{lost}", "GPU is lost", lost=[1])
+
+    # Drivers of other years.
+    two = process(pids["short"], 300, more="gi = 3\nci = 1") + process(pids["hyphens"], 200)
+    v3 = ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3",
+          "nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetTemperatureV"]
+    yield Scenario("driver-470", driver(f"hidden = {v3}", "470.256.02") + gpu("memory = { reserved_mib = 300 }", two),
+                   "string indices must be integers", process_call="NVMLLibraryMismatchError")
+    hidden = ["nvmlDeviceGetRunningProcessDetailList", "nvmlDeviceGetTemperatureV"]
+    yield Scenario("driver-535.54", driver(f"hidden = {hidden}\nprocess_stride = 32", "535.54.03") + gpu("", two),
+                   skipped=("processes",))
+
+
+def each(pids):
+    return "".join(process(pid, 10 + place) for place, pid in enumerate(pids))
+
+
+def process_lists(helpers):
+    pids = helpers.pids
+    own = each(pid for key, pid in pids.items() if key != "gone")
+    yield Scenario("names at random", driver() + gpu("", each(helpers.random)), only_igpu=True)
+    yield Scenario("names", driver() + gpu("", own))
+    for zone in ["Asia/Kathmandu", "America/New_York", "XYZ-3:30"]:
+        yield Scenario(f"names, TZ={zone}", driver() + gpu("", own), environment={"TZ": zone}, only_igpu=True)
+    yield Scenario("control-characters", driver() + gpu("", each(helpers.control)),
+                   skipped=("processes",), only_igpu=True)
+    kinds = (process(pids["words"], 1) + process(pids["words"], 2, "graphics") + process(pids["short"], 3, "graphics")
+             + process(pids["letters"], None) + process(pids["spaces"], None, "graphics") + process(pids["nan"], 0)
+             + process(pids["fifteen"], 999999) + process(pids["hyphens"], 1048576, "mps"))
+    yield Scenario("kinds", driver() + gpu("", kinds))
+    yield Scenario("no-process", driver() + gpu() + gpu("", process(pids["short"], 5, "graphics")))
+    yield Scenario("vanished", driver() + gpu("", process(pids["gone"], 1) + process(pids["short"], 2)),
+                   skipped=("processes",), only_igpu=True)
+    yield Scenario("pid-1", driver() + gpu("", process(1, 1) + process(pids["short"], 2)),
+                   "'NoneType' object has no attribute 'name'", only_igpu=True)
+
+
+def refusals(one):
+    """Codes in place of readings."""
+    for name, codes, skipped in [("words", KNOWN_CODES, ()),
+                                 ("words-of-the-driver", OTHER_CODES, ("head", "utilization", "pci", "power"))]:
+        faults = "".join(fault(WORDED, f"return = {code}", index) for index, code in enumerate(codes))
+        limits = "power = { limits = { current = 2, min = 1, max = 3, default = 2 } }"
+        yield Scenario(name, driver() + gpu(f'serial = "1"\nfans = [1]\n{limits}', one, len(codes)) + faults, words=True,
+                       only_igpu=True, skipped=skipped)
+    numbers = "".join(fault(NUMBERS, f"return = {code}", index) for index, code in enumerate([3, 4, 999, 1234]))
+    yield Scenario("numbers-refused", driver() + gpu("", one, 4) + numbers, only_igpu=True)
+    nothing = fault(WORDED + NUMBERS + PROCESSES, 'return = "NOT_SUPPORTED"')
+    yield Scenario("not-supported", driver() + gpu("", one) + nothing, only_igpu=True)
+    refused = 'return = "NO_PERMISSION"'
+    yield Scenario("name-refused", driver() + gpu() + fault(["nvmlDeviceGetName"], refused),
+                   "Insufficient Permissions", in_place=("BOARD NAME   : N/A",), only_igpu=True)
+    yield Scenario("pci-refused", driver() + gpu() + fault(["nvmlDeviceGetPciInfo*"], refused), "Insufficient Permissions",
+                   in_place=("    Bus           : N/A", "    Bus ID        : N/A", "    Device        : N/A",
+                             "    Device ID     : N/A", "    Sub-System ID : N/A", "    Generation    : 4 (Max: 4)"),
+                   only_igpu=True)
+    yield Scenario("processes-refused", driver() + gpu("", one) + fault(PROCESSES, refused),
+                   "string indices must be integers", only_igpu=True)
+    yield Scenario("power-management-off", driver() + gpu("", one) + fault(["nvmlDeviceGetPowerManagementMode"], "value = 0"))
+
+
+def oddities(one):
+    """Answers that no driver should give."""
+    busy = "fans = [150]\nperformance_state = 15\nutilization = { gpu = 3, memory = 250 }\ntemperature = { gpu = 0 }"
+    idle = "fans = [0]\nperformance_state = 32\nutilization = { gpu = 100, memory = 99 }\ntemperature = { gpu = 127 }"
+    pci = ("pci = { domain = 65536, bus = 255, device = 31, device_id = 1, subsystem_id = 4294967295, generation = 0, "
+           "max_generation = 99, width = 0, max_width = 1 }")
+    clocks = "clocks = { graphics = 0, sm = 1, memory = 99999, max_graphics = 123456, max_sm = 0, max_memory = 7 }"
+    large = "memory = { total_mib = 12345678.25, used_mib = 12345678.25 }"
+    tiny = "memory = { total_mib = 0.5, used_mib = 0.001 }"
+    watts = "power = { draw_w = 0.0051, limits = { current = 99999.999, min = 0.125, max = 1.005, default = 1 } }"
+    yield Scenario("edges", driver() + gpu(f"{busy}\n{pci}\n{large}", one) + gpu(f"{idle}\n{clocks}\n{tiny}\n{watts}", one))
+    yield Scenario("no-memory", driver() + gpu("memory = { total_mib = 0, used_mib = 0 }", one), "ZeroDivisionError",
+                   in_place=("    Total :       0.00 MiB (100.00%)", "    Used  :       0.00 MiB (   N/A%)"), only_igpu=True)
+    cold = fault(["nvmlDeviceGetTemperature*"], "value = -5")
+    yield Scenario("below-zero", driver() + gpu("", one) + cold, skipped=("utilization",), only_igpu=True)
+    yield Scenario("below-zero, old call", driver('hidden = ["nvmlDeviceGetTemperatureV"]') + gpu("", one) + cold,
+                   skipped=("utilization",), only_igpu=True)
+
+    names = ["nvmlDeviceGetName", "nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion"]
+    serial = gpu('serial = "1"', one)
+    yield Scenario("escapes-in-strings", driver() + serial + fault(names, 'text = "Ge\\u001B[31mForce\\n"'),
+                   skipped=("head",), only_igpu=True)
+    yield Scenario("empty-strings", driver() + serial + fault(names, 'text = ""'), only_igpu=True)
+    # 32 bytes are all that the bindings make room for in the VBIOS version.
+    yield Scenario("unicode-in-strings", driver() + serial + fault(names, 'text = "Kärtchen 日本 \\"1\\""'), only_igpu=True)
+    yield Scenario("broken-utf-8", driver() + serial + fault(names[:1], "bytes = [71, 255, 72]"), "UnicodeDecodeError",
+                   in_place=("BOARD NAME   : G\ufffdH",), only_igpu=True)
+
+
+# UUIDs for CUDA_VISIBLE_DEVICES: the first two begin alike.
+VISIBLE = ["115dafb8-26db-32ba-d729-f21b29fc001f", "115dafff-e49e-e609-f873-d05b3208970b",
+           "4d1f3a0e-7c2b-4f5d-9a68-0b7e5c3d2f11", "e2c9b6d4-15a7-4c83-8f0d-63a1f7b09e52"]
