@@ -18,7 +18,7 @@ use std::{fs, thread::sleep, time::Duration};
 use igpu::{
     Nvml,
     metric::Metric,
-    sampler::{Flags, Record, Sampler, SamplerBuilder, Stopped},
+    sampler::{Flags, Record, Sampler, SamplerBuilder, StopOutcome},
 };
 use punctuality::{Lateness, Punctuality};
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ fn measure(nvml: &Nvml, rate: &Rate, time: Duration, tell: bool) -> support::Res
     }
     let cpu_share = (sampler_time()? - cpu_before).as_secs_f64() / start.elapsed().as_secs_f64();
     let lost = background.lost();
-    if background.stop() == Stopped::GivenUp {
+    if background.stop() == StopOutcome::Abandoned {
         return Err("the driver hangs".into());
     }
     Ok(Measured { lateness: punctuality.lateness(), cpu_share, lost })

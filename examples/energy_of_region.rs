@@ -44,7 +44,7 @@ fn main() -> support::Result {
         };
         let how = if after.flags.contains(Flags::INTEGRATED) { "integrated from power" } else { "counted" };
         print!("GPU {gpu}: {:.1} J, {how}", after.value - before.value);
-        let lost = |record: &&Record| matches!(record.event(), Some(Event::SAMPLES_LOST | Event::ENERGY_GAP));
+        let lost = |record: &&Record| matches!(record.event(), Some(Event::SAMPLES_DROPPED | Event::ENERGY_GAP));
         if frame.records().iter().filter(lost).any(|record| u32::from(record.gpu) == gpu) {
             print!(", and more that nobody saw");
         }

@@ -13,7 +13,7 @@ use std::{
 
 use igpu::{
     metric::Metric,
-    sampler::{Background, Event, Key, LatestReader, Record, Sampler, Stopped},
+    sampler::{Background, Event, Key, LatestReader, Record, Sampler, StopOutcome},
 };
 use nvml_sim::SharedDriver;
 use wait::wait_for;
@@ -37,7 +37,7 @@ fn what_comes_due_between_two_wakes_is_read_together() {
     let driver = workstation();
     let nvml = common::load(driver.path()).unwrap();
     let cadences = [7, 11, 13].map(Duration::from_millis);
-    let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).wake_each(Duration::from_millis(50));
+    let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).min_wake_interval(Duration::from_millis(50));
     let builder = METRICS.iter().zip(cadences).fold(builder, |builder, (metric, each)| builder.cadence(*metric, each));
     let begin = Instant::now();
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
@@ -101,7 +101,7 @@ fn it_samples_until_it_is_stopped() {
     assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
     let ticks = background.ticks();
     wait_for("one more tick", || background.ticks() > ticks);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     // What was recorded since is still there.
     assert!(background.pop().is_some() && background.lost() == 0);
     assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (1, 0));
@@ -117,7 +117,7 @@ fn a_slow_consumer_loses_records_and_is_told_how_many() {
     wait_for("word of the loss", || {
         while let Some(record) = background.pop() {
             match record.event() {
-                Some(Event::RECORDS_LOST) => told += record.value,
+                Some(Event::RECORDS_DROPPED) => told += record.value,
                 Some(_) => {}
                 None => taken += 1,
             }
@@ -136,8 +136,8 @@ fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
     wait_for("the hang", || background.hung().count() == 4);
     // The first of them was found to hang after 50 ms.
-    assert!(background.silence() >= Duration::from_millis(50), "{:?}", background.silence());
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert!(background.time_since_heartbeat() >= Duration::from_millis(50), "{:?}", background.time_since_heartbeat());
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert_eq!(driver.calls("nvmlShutdown"), 0, "nothing is shut down under a call that hangs");
 }
 
@@ -164,7 +164,7 @@ fn everything_is_read_at_once_when_that_is_asked_for() {
         .collect();
     // GPU 0 once more: who was overtaken had read it already.
     assert_eq!([0, 1, 2, 3].map(|gpu| values.iter().filter(|of| **of == gpu).count()), [6, 0, 3, 3]);
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert!(!background.sample(), "nobody is there to read");
 }
 

@@ -60,7 +60,7 @@ fn a_ring_is_drained_without_loss_or_duplicate() {
     let mut sampler = sim.builder().metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
     let records = run(&mut sampler, 30.0);
     let samples: Vec<&Record> = values(&records, Metric::POWER_SAMPLES).collect();
-    assert!(events(&records, Event::SAMPLES_LOST).is_empty());
+    assert!(events(&records, Event::SAMPLES_DROPPED).is_empty());
     // One each 20 ms but those of the last drain's second.
     assert!((1440..=1500).contains(&samples.len()), "{} samples", samples.len());
     for pair in samples.windows(2) {
@@ -84,7 +84,7 @@ fn an_overrun_ring_is_told() {
     let cadence = Duration::from_secs(5);
     let mut sampler = sim.builder().metrics(&metrics).cadence(metrics[0], cadence).build().unwrap();
     let records = run(&mut sampler, 31.0);
-    let lost: f64 = events(&records, Event::SAMPLES_LOST).iter().map(|event| event.value).sum();
+    let lost: f64 = events(&records, Event::SAMPLES_DROPPED).iter().map(|event| event.value).sum();
     let got = values(&records, metrics[0]).count() as f64;
     // From the start on, each of the 50 a second is either given or counted as lost.
     let last = values(&records, metrics[0]).last().map(seconds).unwrap();
@@ -160,7 +160,7 @@ fn one_refusal_is_no_rest() {
         "[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield = 83\nreturn = \"NOT_SUPPORTED\"\ncount = 1\n";
     control::add_faults(fault).unwrap();
     let after = run(&mut sampler, 5.0);
-    assert!(events(&after, Event::METRIC_RESTS).is_empty());
+    assert!(events(&after, Event::METRIC_SUSPENDED).is_empty());
     let (first, last) =
         (values(&before, Metric::ENERGY).next().unwrap(), values(&after, Metric::ENERGY).last().unwrap());
     let truth = 100.0 * (seconds(last) - seconds(first));
@@ -185,7 +185,7 @@ fn a_lost_gpu_stops_its_own_lanes_only() {
     let lost = events(&records, Event::GPU_LOST);
     assert_eq!(lost.iter().map(|event| (event.gpu, event.value)).collect::<Vec<_>>(), [(1, 15.0)]);
     let back = run(&mut sampler, 5.0);
-    assert_eq!(events(&back, Event::GPU_BACK).iter().map(|event| event.gpu).collect::<Vec<_>>(), [1]);
+    assert_eq!(events(&back, Event::GPU_RECOVERED).iter().map(|event| event.gpu).collect::<Vec<_>>(), [1]);
     assert_eq!(sampler.frame().latest(1, Metric::TEMPERATURE).map(|record| record.value), Some(50.0));
     // The other GPU missed no deadline: a value each 100 ms.
     let all: Vec<Record> = records.into_iter().chain(back).collect();
@@ -205,7 +205,7 @@ fn what_is_refused_twice_rests_and_is_tried_again() {
     control::reset_counters();
     let records = run(&mut sampler, 29.0);
     assert_eq!(control::calls("nvmlDeviceGetFanSpeed"), 2);
-    let rests = events(&records, Event::METRIC_RESTS);
+    let rests = events(&records, Event::METRIC_SUSPENDED);
     assert_eq!(
         rests.iter().map(|event| (event.metric(), event.value)).collect::<Vec<_>>(),
         [(Some(Metric::FAN_SPEED), 3.0)]
@@ -222,7 +222,7 @@ fn a_field_that_rests_leaves_the_batch() {
     let metrics = [Metric::POWER_AVERAGE, Metric::POWER_INSTANT];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     let records = run(&mut sampler, 5.0);
-    assert_eq!(events(&records, Event::METRIC_RESTS).len(), 1);
+    assert_eq!(events(&records, Event::METRIC_SUSPENDED).len(), 1);
     assert!(values(&records, Metric::POWER_INSTANT).next().is_none());
     assert!(values(&records, Metric::POWER_AVERAGE).count() > 20);
     assert!(values(&records, Metric::POWER_AVERAGE).all(|record| record.value == 100.0));
@@ -320,7 +320,7 @@ fn expensive_call_is_made_less_often() {
     let (records, cadences) = fan_and_temperature("latency_us = 2000", 0.5);
     // What the other call leaves of the budget of 1 %, and a fifth of room.
     assert_eq!(cadences.map(|cadence| cadence.unwrap().as_millis()), [328, 20]);
-    let changes = events(&records, Event::CADENCE_CHANGED);
+    let changes = events(&records, Event::POLL_INTERVAL_CHANGED);
     assert_eq!(changes.iter().map(Record::metric).collect::<Vec<_>>(), [Some(Metric::FAN_SPEED)]);
     assert!((changes[0].value - 0.328).abs() < 1e-6, "{changes:?}");
     assert_eq!(values(&records, Metric::TEMPERATURE).count(), 25);
@@ -332,7 +332,7 @@ fn single_slow_call_changes_no_interval() {
     for fault in ["count = 1\nlatency_us = 50_000", "every = 20\nlatency_us = 50_000"] {
         let (records, cadences) = fan_and_temperature(fault, 10.0);
         assert_eq!(cadences, [Some(Duration::from_millis(20)); 2], "{fault}");
-        assert_eq!(events(&records, Event::CADENCE_CHANGED), [], "{fault}");
+        assert_eq!(events(&records, Event::POLL_INTERVAL_CHANGED), [], "{fault}");
     }
 }
 

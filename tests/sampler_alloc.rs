@@ -18,7 +18,7 @@ use counting::{Counting, calls};
 use hard::common::{Sleeper, load};
 use igpu::{
     metric::Metric,
-    sampler::{Sampler, Stopped},
+    sampler::{Sampler, StopOutcome},
 };
 use nvml_sim::SharedDriver;
 use wait::wait_for;
@@ -85,7 +85,7 @@ fn the_background_thread_allocates_nothing() {
     assert!(taken > 0 && background.lost() > 0);
     // Its end frees the sampler's memory: that the thread is counted at all.
     drop(nvml);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     WATCHED.store(false, Relaxed);
     assert!(BY_SAMPLERS.load(Relaxed) > before);
 }
@@ -94,7 +94,7 @@ fn the_background_thread_allocates_nothing() {
 fn sample_beside_hanging_call_allocates_nothing() {
     let driver = SharedDriver::from_toml("[[gpu]]\nprocess = []\n").unwrap();
     let nvml = load(driver.path()).unwrap();
-    let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_after(Duration::from_secs(3600));
+    let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_timeout(Duration::from_secs(3600));
     let mut background = builder.build().unwrap().spawn(1_000).unwrap();
     assert!(background.sample());
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nhold = true\n").unwrap();
@@ -102,5 +102,5 @@ fn sample_beside_hanging_call_allocates_nothing() {
     assert!(!background.sample());
     assert_eq!(calls() - before, 0);
     driver.clear_faults();
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
 }

@@ -1,4 +1,4 @@
-use igpu::sampler::{Background, Stopped};
+use igpu::sampler::{Background, StopOutcome};
 
 use crate::{
     background_state::{self, igpu_background_state},
@@ -33,7 +33,7 @@ impl igpu_background {
     }
 
     fn stop(&mut self) -> Outcome {
-        self.given_up |= self.background.stop() == Stopped::GivenUp;
+        self.given_up |= self.background.stop() == StopOutcome::Abandoned;
         let words = "the thread hangs in a call of the driver and was given up; look for Xid messages in dmesg";
         if self.given_up { Err(Failure::Told(igpu_status::GivenUp, words)) } else { Ok(()) }
     }

@@ -19,7 +19,7 @@ pub struct igpu_background_state {
 
 impl igpu_background_state {
     pub(crate) fn of(sampler: &LatestReader) -> Self {
-        let silence = u64::try_from(sampler.silence().as_nanos()).unwrap_or(u64::MAX);
+        let silence = u64::try_from(sampler.time_since_heartbeat().as_nanos()).unwrap_or(u64::MAX);
         Self { size: 0, ticks: sampler.ticks(), lost: sampler.lost(), silence }
     }
 }

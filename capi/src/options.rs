@@ -66,7 +66,7 @@ pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
         return Err(Failure::Told(igpu_status::InvalidArgument, "flags of a sampler that this version does not know"));
     }
     builder = builder
-        .leave_asleep(options.flags & IGPU_SAMPLER_LEAVE_ASLEEP != 0)
+        .skip_suspended(options.flags & IGPU_SAMPLER_LEAVE_ASLEEP != 0)
         .gpu_info(options.flags & IGPU_SAMPLER_GPU_INFO != 0);
     // SAFETY: as the caller vouches.
     builder = unsafe { with_metrics(builder, &options)? };
@@ -80,7 +80,7 @@ pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
         builder = builder.process_capacity(room);
     }
     if options.hang_after > 0 {
-        builder = builder.hang_after(Duration::from_nanos(options.hang_after));
+        builder = builder.hang_timeout(Duration::from_nanos(options.hang_after));
     }
     Ok(builder)
 }

@@ -80,15 +80,15 @@ pub enum igpu_event {
 /// Each event: the library's, the header's, and its name.
 const EVENTS: [(Event, igpu_event, &CStr); 12] = [
     (Event::GPU_LOST, igpu_event::GpuLost, c"gpu lost"),
-    (Event::GPU_BACK, igpu_event::GpuBack, c"gpu back"),
-    (Event::METRIC_RESTS, igpu_event::MetricRests, c"metric rests"),
-    (Event::CADENCE_CHANGED, igpu_event::CadenceChanged, c"cadence changed"),
-    (Event::SAMPLES_LOST, igpu_event::SamplesLost, c"samples lost"),
-    (Event::LIST_CUT, igpu_event::ListCut, c"list cut"),
+    (Event::GPU_RECOVERED, igpu_event::GpuBack, c"gpu back"),
+    (Event::METRIC_SUSPENDED, igpu_event::MetricRests, c"metric rests"),
+    (Event::POLL_INTERVAL_CHANGED, igpu_event::CadenceChanged, c"cadence changed"),
+    (Event::SAMPLES_DROPPED, igpu_event::SamplesLost, c"samples lost"),
+    (Event::PROCESS_LIST_TRUNCATED, igpu_event::ListCut, c"list cut"),
     (Event::CLOCK_STEPPED, igpu_event::ClockStepped, c"clock stepped"),
-    (Event::RECORDS_LOST, igpu_event::RecordsLost, c"records lost"),
-    (Event::GPU_ASLEEP, igpu_event::GpuAsleep, c"gpu asleep"),
-    (Event::GPU_AWAKE, igpu_event::GpuAwake, c"gpu awake"),
+    (Event::RECORDS_DROPPED, igpu_event::RecordsLost, c"records lost"),
+    (Event::GPU_SUSPENDED, igpu_event::GpuAsleep, c"gpu asleep"),
+    (Event::GPU_RESUMED, igpu_event::GpuAwake, c"gpu awake"),
     (Event::ENERGY_GAP, igpu_event::EnergyGap, c"energy gap"),
     (Event::GPU_HUNG, igpu_event::GpuHung, c"gpu hung"),
 ];

@@ -58,7 +58,7 @@ impl Punctuality {
     pub(crate) fn saw(&mut self, record: &Record) {
         self.records += 1;
         if let Some(event) = record.event() {
-            if [Event::RECORDS_LOST, Event::SAMPLES_LOST].contains(&event) {
+            if [Event::RECORDS_DROPPED, Event::SAMPLES_DROPPED].contains(&event) {
                 self.lost_by_events += record.value as u64;
             }
             return;

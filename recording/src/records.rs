@@ -80,7 +80,7 @@ impl FromRecords {
     pub fn give(&mut self, record: &Record, mut to: impl FnMut(Item)) {
         let at = self.clock.unix_nano(record.at);
         if let Some(event) = record.event() {
-            if event == Event::CADENCE_CHANGED && !self.is_other_cadence(record) {
+            if event == Event::POLL_INTERVAL_CHANGED && !self.is_other_cadence(record) {
                 return;
             }
             let item = of_event(at, record, event);
@@ -165,15 +165,15 @@ fn of_event(at: u64, record: &Record, event: Event) -> Item {
 fn name(event: Event) -> &'static str {
     match event {
         Event::GPU_LOST => event::GPU_LOST,
-        Event::GPU_BACK => event::GPU_BACK,
-        Event::METRIC_RESTS => event::METRIC_RESTS,
-        Event::CADENCE_CHANGED => event::CADENCE_CHANGED,
-        Event::SAMPLES_LOST => event::SAMPLES_LOST,
-        Event::LIST_CUT => event::LIST_CUT,
+        Event::GPU_RECOVERED => event::GPU_BACK,
+        Event::METRIC_SUSPENDED => event::METRIC_RESTS,
+        Event::POLL_INTERVAL_CHANGED => event::CADENCE_CHANGED,
+        Event::SAMPLES_DROPPED => event::SAMPLES_LOST,
+        Event::PROCESS_LIST_TRUNCATED => event::LIST_CUT,
         Event::CLOCK_STEPPED => event::CLOCK_STEPPED,
-        Event::RECORDS_LOST => event::RECORDS_LOST,
-        Event::GPU_ASLEEP => event::GPU_ASLEEP,
-        Event::GPU_AWAKE => event::GPU_AWAKE,
+        Event::RECORDS_DROPPED => event::RECORDS_LOST,
+        Event::GPU_SUSPENDED => event::GPU_ASLEEP,
+        Event::GPU_RESUMED => event::GPU_AWAKE,
         Event::ENERGY_GAP => event::ENERGY_GAP,
         Event::GPU_HUNG => event::GPU_HUNG,
         // The library and this package are of one version; a new event has to be named above.
@@ -218,15 +218,15 @@ mod tests {
         let mut from = FromRecords::new(Clock::new(0, 0));
         let mut new = |record: &Record| items(&mut from, record).iter().filter(|item| item.value.is_some()).count();
         assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
-        for event in [Event::GPU_LOST, Event::GPU_HUNG, Event::GPU_ASLEEP] {
+        for event in [Event::GPU_LOST, Event::GPU_HUNG, Event::GPU_SUSPENDED] {
             new(&of(event, Metric::ENERGY, 4));
             assert_eq!([new(&same), new(&of_process)], [0, 0], "another GPU's");
             new(&of(event, Metric::ENERGY, 3));
             assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
         }
-        new(&of(Event::METRIC_RESTS, Metric::TEMPERATURE, 3));
+        new(&of(Event::METRIC_SUSPENDED, Metric::TEMPERATURE, 3));
         assert_eq!([new(&same), new(&same), new(&of_process)], [1, 0, 0]);
-        new(&of(Event::METRIC_RESTS, Metric::PROCESS_MEMORY, 3));
+        new(&of(Event::METRIC_SUSPENDED, Metric::PROCESS_MEMORY, 3));
         assert_eq!([new(&same), new(&of_process), new(&of_process)], [0, 1, 0]);
     }
 
@@ -249,7 +249,7 @@ mod tests {
     fn a_cadence_is_told_when_it_is_half_or_twice_the_one_told_last() {
         let mut from = FromRecords::new(Clock::new(0, 0));
         let mut told = |seconds, gpu| {
-            let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::CADENCE_CHANGED.0);
+            let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::POLL_INTERVAL_CHANGED.0);
             !items(&mut from, &Record { gpu, ..changed }).is_empty()
         };
         assert_eq!(

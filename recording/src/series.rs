@@ -4,7 +4,7 @@ use std::{fmt, sync::LazyLock};
 
 use igpu::{
     metric::{CATALOGUE, Metric},
-    sampler::USUAL,
+    sampler::DEFAULT_METRICS,
 };
 
 /// A place in the table of series: a metric of the catalogue, or what a recording adds to these.
@@ -80,7 +80,7 @@ pub(crate) const THROTTLED: [Metric; 6] = [
 /// What is recorded when nothing is chosen: what a sampler samples then, and what the summary needs besides.
 #[must_use]
 pub fn usual() -> Vec<Metric> {
-    USUAL.into_iter().chain(THROTTLED).collect()
+    DEFAULT_METRICS.into_iter().chain(THROTTLED).collect()
 }
 
 /// What is recorded besides when processes are: which processes there are and what they hold, and how busy each keeps the GPU.

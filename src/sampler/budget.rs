@@ -72,7 +72,7 @@ impl Budget {
             lane.held_to = held_to;
             if let Some(series) = series.get(lane.series.start) {
                 let seconds = share.cadence as f64 * 1e-9;
-                let event = Event::CADENCE_CHANGED;
+                let event = Event::POLL_INTERVAL_CHANGED;
                 records.push(Record::of_event(now, series.gpu, Some(series.metric), event, seconds));
             }
         }

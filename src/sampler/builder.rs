@@ -102,8 +102,8 @@ impl SamplerBuilder {
     /// Leaves a GPU alone while the kernel says that it sleeps (sysfs `power/runtime_status`): laptops' GPUs do, and any
     /// driver call would wake them.
     #[must_use]
-    pub fn leave_asleep(mut self, wanted: bool) -> Self {
-        self.settings.leave_asleep = wanted;
+    pub fn skip_suspended(mut self, wanted: bool) -> Self {
+        self.settings.skip_suspended = wanted;
         self
     }
 
@@ -117,8 +117,8 @@ impl SamplerBuilder {
     /// at most; so a hung call is found at about this time on an idle machine, and later on a busy one. If the kernel
     /// keeps no scheduler statistics, or `/proc/self/task/*/schedstat` cannot be opened, all of the time is counted.
     #[must_use]
-    pub fn hang_after(mut self, patience: Duration) -> Self {
-        self.settings.hang_after = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
+    pub fn hang_timeout(mut self, patience: Duration) -> Self {
+        self.settings.hang_timeout = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
         self
     }
 
@@ -129,8 +129,8 @@ impl SamplerBuilder {
     /// thousand times a second, and waking takes more of the processor than the calls do. Nothing is waited for when this
     /// is not called. In the caller's own loop it is of no effect.
     #[must_use]
-    pub fn wake_each(mut self, interval: Duration) -> Self {
-        self.settings.wake_each = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+    pub fn min_wake_interval(mut self, interval: Duration) -> Self {
+        self.settings.min_wake_interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         self
     }
 

@@ -19,8 +19,8 @@ pub struct Sampler {
     pub(super) next_due: u64,
     /// Capacity of the process list of each GPU.
     pub(super) processes: usize,
-    pub(super) hang_after: u64,
-    pub(super) wake_each: u64,
+    pub(super) hang_timeout: u64,
+    pub(super) min_wake_interval: u64,
 }
 
 impl Sampler {
@@ -48,8 +48,8 @@ impl Sampler {
             clocks: settings.clocks,
             next_due: 0,
             processes: settings.processes,
-            hang_after: settings.hang_after,
-            wake_each: settings.wake_each,
+            hang_timeout: settings.hang_timeout,
+            min_wake_interval: settings.min_wake_interval,
         })
     }
 

@@ -31,13 +31,13 @@ pub(super) struct Gpu {
 
 impl Gpu {
     /// Only that there is no such GPU is an error, or no driver in this process: one that cannot be opened is lost.
-    pub(super) fn open(nvml: &Nvml, index: u32, leave_asleep: bool, clocks: Clocks) -> Result<Self> {
+    pub(super) fn open(nvml: &Nvml, index: u32, skip_suspended: bool, clocks: Clocks) -> Result<Self> {
         let (device, gone) = match nvml.device(index) {
             Ok(device) => (Some(device), None),
             Err(error @ (Error::InvalidIndex { .. } | Error::Forked)) => return Err(error),
             Err(why) => (None, Some((why, 0))),
         };
-        let status = leave_asleep.then(|| {
+        let status = skip_suspended.then(|| {
             let mut pci = GpuPciInfo::default();
             pci.bus_id = device.as_ref().and_then(|device| device.pci_info().ok()).map(|info| info.bus_id);
             RuntimeStatus::of(&pci)
@@ -100,7 +100,7 @@ impl Gpu {
     pub(super) fn answered(&mut self, watch: &Stopwatch, records: &mut Records) {
         if self.gone.is_some() {
             self.gone = None;
-            records.push(Record::of_event(watch.last(), self.index(), None, Event::GPU_BACK, 0.0));
+            records.push(Record::of_event(watch.last(), self.index(), None, Event::GPU_RECOVERED, 0.0));
         }
     }
 
@@ -134,7 +134,7 @@ impl Gpu {
             self.asked_sysfs = now.max(1);
             let asleep = status.is_asleep();
             if asleep != self.asleep {
-                let event = if asleep { Event::GPU_ASLEEP } else { Event::GPU_AWAKE };
+                let event = if asleep { Event::GPU_SUSPENDED } else { Event::GPU_RESUMED };
                 records.push(Record::of_event(now, self.index(), None, event, 0.0));
             }
             self.asleep = asleep;

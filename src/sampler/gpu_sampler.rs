@@ -37,7 +37,7 @@ pub(super) struct GpuSampler {
 
 impl GpuSampler {
     pub(super) fn open(settings: &Settings, index: u32) -> Result<Self> {
-        let gpu = Gpu::open(&settings.nvml, index, settings.leave_asleep, settings.clocks)?;
+        let gpu = Gpu::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
         let (lanes, series) = grouping::lanes(settings, gpu.device(), gpu.index());
         let wall = WallMap::new(Anchor::now(settings.clocks));
         let clocks = settings.clocks;
@@ -185,7 +185,7 @@ impl GpuSampler {
             } else if let (Some(lost), Some(series)) =
                 (ring.set_back(by.unsigned_abs()), self.series.get(lane.series.start))
             {
-                let event = Event::SAMPLES_LOST;
+                let event = Event::SAMPLES_DROPPED;
                 records.push(Record::of_event(now, series.gpu, Some(series.metric), event, lost));
             }
         }

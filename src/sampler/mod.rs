@@ -53,11 +53,11 @@ pub(crate) mod wall;
 #[doc(hidden)]
 pub use self::time::Clocks;
 pub use self::{
-    background::{Background, Key, LatestReader, Stopped},
+    background::{Background, Key, LatestReader, StopOutcome},
     builder::SamplerBuilder,
     foreground::Sampler,
     frame::Frame,
     record::{Event, Flags, Record},
-    settings::USUAL,
+    settings::DEFAULT_METRICS,
     time::monotonic,
 };

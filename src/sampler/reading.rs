@@ -32,7 +32,7 @@ impl Reading<'_> {
     /// A list was longer than the memory for it: so many processes were left out.
     pub(super) fn list_cut(&mut self, stamp: Stamp, processes: f64) {
         if let Some(series) = self.series.first() {
-            let event = Event::LIST_CUT;
+            let event = Event::PROCESS_LIST_TRUNCATED;
             self.records.push(Record::of_event(stamp.at, series.gpu, Some(series.metric), event, processes));
         }
     }

@@ -90,28 +90,28 @@ impl Event {
     /// other GPUs do not.
     pub const GPU_LOST: Self = Self(1);
     /// The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
-    pub const GPU_BACK: Self = Self(2);
+    pub const GPU_RECOVERED: Self = Self(2);
     /// The metric was refused twice in a row and rests; value: the driver's return code.
-    pub const METRIC_RESTS: Self = Self(3);
+    pub const METRIC_SUSPENDED: Self = Self(3);
     /// The metric's call has become dear or cheap, and is made less or more often; value: the new cadence in seconds.
-    pub const CADENCE_CHANGED: Self = Self(4);
+    pub const POLL_INTERVAL_CHANGED: Self = Self(4);
     /// The driver's sample ring wrapped before it was drained; value: how many samples were lost, as far as the ring's
     /// own period tells.
-    pub const SAMPLES_LOST: Self = Self(5);
+    pub const SAMPLES_DROPPED: Self = Self(5);
     /// A process list was longer than the memory for it; value: how many processes were left out.
-    pub const LIST_CUT: Self = Self(6);
+    pub const PROCESS_LIST_TRUNCATED: Self = Self(6);
     /// The wall clock was stepped; value: by how many seconds.
     pub const CLOCK_STEPPED: Self = Self(7);
     /// Records did not fit into the frame and were left out; value: how many.
-    pub const RECORDS_LOST: Self = Self(8);
+    pub const RECORDS_DROPPED: Self = Self(8);
     /// The GPU sleeps and is left asleep.
-    pub const GPU_ASLEEP: Self = Self(9);
+    pub const GPU_SUSPENDED: Self = Self(9);
     /// The GPU woke up.
-    pub const GPU_AWAKE: Self = Self(10);
+    pub const GPU_RESUMED: Self = Self(10);
     /// Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
     pub const ENERGY_GAP: Self = Self(11);
     /// A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
-    /// does ([`GPU_BACK`](Self::GPU_BACK)); other GPUs are read on. In the background only.
+    /// does ([`GPU_RECOVERED`](Self::GPU_RECOVERED)); other GPUs are read on. In the background only.
     pub const GPU_HUNG: Self = Self(12);
 }
 
@@ -185,7 +185,7 @@ impl Records {
         if self.lost > 0
             && let Some(last) = self.records.last_mut()
         {
-            *last = Record::of_event(at, last.gpu, None, Event::RECORDS_LOST, self.lost as f64 + 1.0);
+            *last = Record::of_event(at, last.gpu, None, Event::RECORDS_DROPPED, self.lost as f64 + 1.0);
         }
     }
 

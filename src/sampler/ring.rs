@@ -123,7 +123,7 @@ impl Ring {
             };
             if let Some(lost) = self.seen.follow(&samples) {
                 let Some(series) = reading.series.first() else { return Ok(()) };
-                let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_LOST, lost);
+                let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_DROPPED, lost);
                 reading.records.push(event);
             }
             give(&samples, cursor, self.scale, stamp, reading, &mut each);

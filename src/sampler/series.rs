@@ -93,7 +93,7 @@ impl Series {
             let code = error.code().map_or(f64::NAN, |code| f64::from(code.0));
             // Told when it goes to rest, not at each try after.
             if self.refusals == PATIENCE {
-                records.push(Record::of_event(now, self.gpu, Some(self.metric), Event::METRIC_RESTS, code));
+                records.push(Record::of_event(now, self.gpu, Some(self.metric), Event::METRIC_SUSPENDED, code));
             }
         }
     }

@@ -16,14 +16,14 @@ pub(super) struct Settings {
     pub(super) budget: f64,
     pub(super) processes: usize,
     pub(super) gpu_info: bool,
-    pub(super) leave_asleep: bool,
+    pub(super) skip_suspended: bool,
     pub(super) clocks: Clocks,
-    pub(super) hang_after: u64,
-    pub(super) wake_each: u64,
+    pub(super) hang_timeout: u64,
+    pub(super) min_wake_interval: u64,
 }
 
 /// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
-pub const USUAL: [Metric; 12] = [
+pub const DEFAULT_METRICS: [Metric; 12] = [
     Metric::UTILIZATION_GPU,
     Metric::UTILIZATION_MEMORY,
     Metric::MEMORY_USED,
@@ -44,16 +44,16 @@ impl Settings {
         Self {
             nvml: nvml.clone(),
             gpus: None,
-            metrics: USUAL.to_vec(),
+            metrics: DEFAULT_METRICS.to_vec(),
             cadences: Vec::new(),
             plan: None,
             budget: 0.01,
             processes: 256,
             gpu_info: false,
-            leave_asleep: false,
+            skip_suspended: false,
             clocks: Clocks::default(),
-            hang_after: 50_000_000,
-            wake_each: 0,
+            hang_timeout: 50_000_000,
+            min_wake_interval: 0,
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use igpu::{
     metric::Metric,
-    sampler::{Event, Flags, Record, Sampler, Stopped},
+    sampler::{Event, Flags, Record, Sampler, StopOutcome},
 };
 
 use crate::{
@@ -54,7 +54,7 @@ fn at_1_khz_nothing_is_lost() {
         }
     }
     let (lost, ticks) = (background.lost(), background.ticks());
-    assert_eq!(background.stop(), Stopped::Ended, "the driver hangs");
+    assert_eq!(background.stop(), StopOutcome::Joined, "the driver hangs");
     let Lateness { ticks: seen, p50, p99, p999, most, missed, records, lost_by_events } = punctuality.lateness();
     let us = |nanoseconds: u64| nanoseconds as f64 * 1e-3;
     println!("{count} GPUs, {} s: {ticks} ticks, {records} records: {values:?}, events {events:?}", time.as_secs_f64());

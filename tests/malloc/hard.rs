@@ -256,14 +256,14 @@ fn was_hard(seen: &Seen, ticks: u64) {
     assert!(unread.is_empty(), "never read: {unread:?}");
     assert!(seen.values > 200_000 && seen.fresh > 50_000, "{} values, {} fresh", seen.values, seen.fresh);
     let events = |event: Event| seen.events[event.0 as usize];
-    assert!(events(Event::GPU_LOST) >= 6 && events(Event::GPU_BACK) >= 6, "lost {:?}", seen.events);
-    assert!(events(Event::METRIC_RESTS) >= 20, "rests {:?}", seen.events);
-    assert!(events(Event::CADENCE_CHANGED) >= 2, "cadences {:?}", seen.events);
-    assert!(events(Event::SAMPLES_LOST) >= 4, "overruns {:?}", seen.events);
-    assert!(events(Event::LIST_CUT) >= 10, "long lists {:?}", seen.events);
+    assert!(events(Event::GPU_LOST) >= 6 && events(Event::GPU_RECOVERED) >= 6, "lost {:?}", seen.events);
+    assert!(events(Event::METRIC_SUSPENDED) >= 20, "rests {:?}", seen.events);
+    assert!(events(Event::POLL_INTERVAL_CHANGED) >= 2, "cadences {:?}", seen.events);
+    assert!(events(Event::SAMPLES_DROPPED) >= 4, "overruns {:?}", seen.events);
+    assert!(events(Event::PROCESS_LIST_TRUNCATED) >= 10, "long lists {:?}", seen.events);
     assert!(events(Event::CLOCK_STEPPED) >= 4, "wall clock {:?}", seen.events);
     assert!(events(Event::ENERGY_GAP) >= 2, "gaps {:?}", seen.events);
-    assert_eq!(events(Event::RECORDS_LOST), 0, "the frame has room for everything");
+    assert_eq!(events(Event::RECORDS_DROPPED), 0, "the frame has room for everything");
     assert!(seen.ambiguous > 0 && seen.owners > ticks / 50, "{} ambiguous, {} owners", seen.ambiguous, seen.owners);
 }
 

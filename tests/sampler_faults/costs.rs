@@ -48,7 +48,7 @@ fn the_budget_is_kept_when_calls_are_slow() {
     });
     let mut sampler = builder.build().unwrap();
     let first = run(&mut sampler, 2.0);
-    assert!(!events(&first, Event::CADENCE_CHANGED).is_empty());
+    assert!(!events(&first, Event::POLL_INTERVAL_CHANGED).is_empty());
     SPENT.store(0, Relaxed);
     let records = run(&mut sampler, 60.0);
     let share = SPENT.load(Relaxed) as f64 * 1e-9 / 60.0;
@@ -78,12 +78,12 @@ fn a_call_that_was_slow_for_a_while_gets_its_cadence_back() {
     let held = sampler.frame().cadence(0, Metric::FAN_SPEED).unwrap();
     assert_eq!(held.as_millis(), 228);
     assert_eq!(sampler.frame().cadence(0, Metric::TEMPERATURE), Some(cadence), "the other lane is not touched");
-    assert!(events(&slow, Event::CADENCE_CHANGED).iter().all(|event| event.metric() == Some(Metric::FAN_SPEED)));
+    assert!(events(&slow, Event::POLL_INTERVAL_CHANGED).iter().all(|event| event.metric() == Some(Metric::FAN_SPEED)));
     control::clear_faults();
     // Three quick calls are believed.
     let after = run(&mut sampler, 1.0);
     assert_eq!(sampler.frame().cadence(0, Metric::FAN_SPEED), Some(cadence));
-    let told = events(&after, Event::CADENCE_CHANGED);
+    let told = events(&after, Event::POLL_INTERVAL_CHANGED);
     assert!(told.last().is_some_and(|event| event.value == 0.01), "{told:?}");
 }
 
@@ -116,7 +116,7 @@ fn looking_for_a_lost_gpu_is_not_held_against_another() {
     LOOK_MS.store(20, Relaxed);
     let records = run(&mut sampler, 60.0);
     assert_eq!(events(&records, Event::GPU_LOST).len(), 1);
-    assert_eq!(events(&records, Event::CADENCE_CHANGED).iter().filter(|event| event.gpu == 1).count(), 0);
+    assert_eq!(events(&records, Event::POLL_INTERVAL_CHANGED).iter().filter(|event| event.gpu == 1).count(), 0);
     let other = || values(&records, metric).filter(|record| record.gpu == 1);
     assert_eq!(other().filter(|record| record.uncertainty > 0).count(), 0, "stamps are vague");
     assert!((599..=601).contains(&other().count()), "{} values in 60 s at 100 ms", other().count());

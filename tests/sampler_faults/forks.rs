@@ -30,9 +30,9 @@ fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
             assert!(values(sampler.tick(later).records(), Metric::TEMPERATURE).next().is_none());
         }
         // The thread stayed with the parent.
-        let (ticks, silence) = (background.ticks(), background.silence());
+        let (ticks, silence) = (background.ticks(), background.time_since_heartbeat());
         std::thread::sleep(Duration::from_millis(30));
-        assert!(background.silence() >= silence + Duration::from_millis(30), "nothing is heard of it");
+        assert!(background.time_since_heartbeat() >= silence + Duration::from_millis(30), "nothing is heard of it");
         assert!(!background.sample());
         // What it had put into the ring before can be taken out.
         while background.pop().is_some() {}
@@ -51,7 +51,7 @@ fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
     let ticks = background.ticks();
     wait_for("20 more ticks", || background.ticks() > ticks + 20);
     while background.pop().is_some_and(|record| record.event().is_none()) {}
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     let frame = sampler.sample();
     assert_eq!(events(frame.records(), Event::GPU_LOST), []);
     assert!(frame.latest(1, Metric::TEMPERATURE).is_some() && frame.infos().iter().all(|info| info.error().is_none()));
@@ -65,14 +65,14 @@ fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
     wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
     let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());
     assert!(in_fork(|| {
-        assert_eq!(holder.take().map(|mut background| background.stop()), Some(Stopped::GivenUp));
+        assert_eq!(holder.take().map(|mut background| background.stop()), Some(StopOutcome::Abandoned));
         drop(gpm.take());
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls("nvmlGpmSampleFree")), (0, 0));
     }));
     let mut background = holder.take().unwrap();
     let ticks = background.ticks();
     wait_for("20 more ticks", || background.ticks() > ticks + 20);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     drop(gpm);
     assert_eq!(driver.calls("nvmlGpmSampleFree"), 2);
 }

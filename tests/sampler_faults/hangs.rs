@@ -62,7 +62,7 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
     let patience = Duration::from_millis(30);
-    let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_after(patience);
+    let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_timeout(patience);
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
     let latest = background.latest();
     let keys = [0, 1, 2].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
@@ -77,7 +77,7 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     let watcher = latest.clone();
     let watched = std::thread::spawn(move || {
         wait_for("the hang", || watcher.hung().eq([1]));
-        (watcher.silence(), watcher.ticks(), watcher.lost())
+        (watcher.time_since_heartbeat(), watcher.ticks(), watcher.lost())
     });
     wait_for("the hang", || background.hung().eq([1]));
     let ticks = background.ticks();
@@ -91,7 +91,7 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     assert!(after[0].value >= patience.as_secs_f64(), "hung for {} s when it was told", after[0].value);
     // What was last read of it is no value any more; of the others it is.
     wait_for("the others' values", || read() == [Some(61.0), None, Some(61.0)]);
-    assert!(background.silence() >= silence, "the hang stays to be seen");
+    assert!(background.time_since_heartbeat() >= silence, "the hang stays to be seen");
     // The others are read on, each metric at each tick.
     for metric in [Metric::CLOCK_SM, Metric::TEMPERATURE] {
         let count = |records, gpu| values(records, metric).filter(|record| record.gpu == gpu).count();
@@ -101,7 +101,7 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
     }
     assert_eq!(background.lost(), 0);
     // It does not wait for the call, which never returns.
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     drop(nvml);
     assert_eq!(driver.calls("nvmlShutdown"), 0, "nothing is shut down under a call that hangs");
 }
@@ -119,7 +119,7 @@ fn one_gpu_after_the_other_hangs() {
     }
     let told = told(&drained(&mut background));
     assert_eq!(told, [0, 1, 2].map(|gpu| (gpu, Event::GPU_HUNG)));
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert_eq!(driver.shutdowns_in_calls(), 0);
 }
 
@@ -137,15 +137,15 @@ fn a_gpu_is_back_when_the_call_that_hung_returns() {
         wait_for("the hang", || background.hung().eq([1]));
         let ticks = background.ticks();
         wait_for("the other GPU's readings", || background.ticks() > ticks + 10);
-        silence = background.silence();
+        silence = background.time_since_heartbeat();
         driver.clear_faults();
         wait_for("the return", || background.hung().count() == 0);
         wait_for("a value", || latest.read(key).is_some());
     }
-    wait_for("word of the thread", || background.silence() < silence);
-    assert_eq!(background.stop(), Stopped::Ended);
+    wait_for("word of the thread", || background.time_since_heartbeat() < silence);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     let records = drained(&mut background);
-    assert_eq!(told(&records), [(1, Event::GPU_HUNG), (1, Event::GPU_BACK)].repeat(3));
+    assert_eq!(told(&records), [(1, Event::GPU_HUNG), (1, Event::GPU_RECOVERED)].repeat(3));
     // Nothing twice, nothing out of order, and what the slow calls gave is there, and says how slow they were.
     let clocks: Vec<_> = values(&records, Metric::CLOCK_SM).filter(|record| record.gpu == 1).collect();
     assert!(clocks.iter().map(|record| record.at).is_sorted_by(|a, b| a < b));
@@ -175,7 +175,7 @@ fn stop_waits_for_threads_that_do_not_hang() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     let clocks = Clocks { sleep_until: sleep_at_gate, ..Clocks::default() };
-    let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).clocks(clocks).hang_after(Duration::from_millis(20));
+    let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).clocks(clocks).hang_timeout(Duration::from_millis(20));
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
     wait_for("5 ticks", || background.ticks() >= 5);
     driver.add_faults(&hang(0)).unwrap();
@@ -189,7 +189,7 @@ fn stop_waits_for_threads_that_do_not_hang() {
         GATE_IS_OPEN.store(true, SeqCst);
         stop.join().unwrap()
     });
-    assert_eq!((stopped, was_open), (Stopped::GivenUp, true));
+    assert_eq!((stopped, was_open), (StopOutcome::Abandoned, true));
 }
 
 /// How many files this process has open.
@@ -204,7 +204,7 @@ fn hangs_keep_no_files_open() {
         return;
     }
     let (driver, nvml) = common::toml(TWO);
-    let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_after(Duration::from_millis(1));
+    let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_timeout(Duration::from_millis(1));
     let before = open_files();
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
     wait_for("5 ticks", || background.ticks() >= 5);
@@ -216,7 +216,7 @@ fn hangs_keep_no_files_open() {
         // Those of the thread that is watched now.
         wait_for("two files at the most", || open_files() <= before + 2);
     }
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     assert_eq!(open_files(), before);
     println!("child: as many as before");
 }
@@ -237,10 +237,10 @@ fn gpm_of_the_others_does_not_wait_for_a_sample_that_hangs() {
     assert!(background.hung().eq([0]));
     let records = drained(&mut background);
     // Some drivers crash when two samples are taken at a time: the other GPU's GPM rests while one hangs.
-    assert_eq!(told(&records), [(0, Event::GPU_HUNG), (1, Event::METRIC_RESTS)]);
+    assert_eq!(told(&records), [(0, Event::GPU_HUNG), (1, Event::METRIC_SUSPENDED)]);
     let last = values(&records, Metric::TEMPERATURE).last().unwrap();
     assert_eq!((last.gpu, last.value), (1, 61.0));
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
 }
 
 /// No user but root can have more threads than they have: the child of `again` becomes such a user.
@@ -286,6 +286,6 @@ fn when_there_are_no_threads_to_be_had() {
     wait_for("another hang", || background.hung().eq([0, 1]));
     let ticks = background.ticks();
     wait_for("20 ticks after", || background.ticks() >= ticks + 20);
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     println!("child: watched again");
 }

@@ -15,10 +15,10 @@ fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
     let records = run(&mut sampler, 10.0);
     let of = |gpu: u16| records.iter().filter(move |record| record.gpu == gpu).copied().collect::<Vec<_>>();
     // Its ring wrapped meanwhile.
-    let told = [Event::GPU_LOST, Event::GPU_BACK, Event::SAMPLES_LOST].map(|event| (1, event));
+    let told = [Event::GPU_LOST, Event::GPU_RECOVERED, Event::SAMPLES_DROPPED].map(|event| (1, event));
     assert_eq!(hangs::told(&records), told);
     assert_eq!(events(&records, Event::GPU_LOST)[0].value, f64::from(ReturnCode::GPU_IS_LOST.0));
-    let back = events(&records, Event::GPU_BACK)[0].at;
+    let back = events(&records, Event::GPU_RECOVERED)[0].at;
     let after = (back - 100 * SECOND) as f64 * 1e-9;
     assert!((5.0..=6.1).contains(&after), "back at {after} s");
     for metric in metrics {
@@ -38,7 +38,7 @@ fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
 fn all_gpus_may_be_lost_and_one_that_is_not_there_is_an_error() {
     let sim = sim("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nreturn = \"RESET_REQUIRED\"\n");
     assert!(matches!(sim.builder().gpus(&[1]).build(), Err(Error::InvalidIndex { index: 1, count: 1 })));
-    let mut sampler = sim.builder().leave_asleep(true).build().unwrap();
+    let mut sampler = sim.builder().skip_suspended(true).build().unwrap();
     // It is told once, however often it is looked for.
     let records = run(&mut sampler, 10.0);
     assert_eq!(hangs::told(&records), [(0, Event::GPU_LOST)]);
@@ -57,7 +57,7 @@ fn the_background_sampler_tells_of_it_too() {
     assert!(latest.read(keys[1]).is_none());
     driver.clear_faults();
     wait_for("a value of GPU 1", || latest.read(keys[1]).is_some());
-    assert_eq!(hangs::told(&hangs::drained(&mut background)), [(1, Event::GPU_LOST), (1, Event::GPU_BACK)]);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(hangs::told(&hangs::drained(&mut background)), [(1, Event::GPU_LOST), (1, Event::GPU_RECOVERED)]);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     drop(nvml);
 }

@@ -28,7 +28,7 @@ use std::{
 use igpu::{
     Error, Nvml, ReturnCode,
     metric::Metric,
-    sampler::{Background, Clocks, Event, Flags, Record, Sampler, SamplerBuilder, Stopped, monotonic},
+    sampler::{Background, Clocks, Event, Flags, Record, Sampler, SamplerBuilder, StopOutcome, monotonic},
 };
 use nvml_sim::{
     SharedDriver,
@@ -53,7 +53,7 @@ fn a_metric_that_is_refused_for_ever_costs_a_call_each_half_minute() {
     // Two, and then one each 30 s.
     let calls = control::calls("nvmlDeviceGetFanSpeed");
     assert!((20..=22).contains(&calls), "{calls} calls in 10 minutes");
-    assert_eq!(events(&records, Event::METRIC_RESTS).len(), 1, "told once");
+    assert_eq!(events(&records, Event::METRIC_SUSPENDED).len(), 1, "told once");
     // Each 500 ms, and a little more often while its sensor's period was looked for.
     assert!((1200..1260).contains(&values(&records, Metric::TEMPERATURE).count()));
     let reason = sampler.frame().reason(0, Metric::FAN_SPEED).and_then(Error::code);
@@ -86,7 +86,7 @@ fn a_metric_that_is_refused_every_other_time_never_rests() {
     let cadence = Duration::from_millis(100);
     let mut sampler = sim.builder().metrics(&[Metric::CLOCK_SM]).cadence(Metric::CLOCK_SM, cadence).build().unwrap();
     let records = run(&mut sampler, 20.0);
-    assert_eq!(events(&records, Event::METRIC_RESTS), []);
+    assert_eq!(events(&records, Event::METRIC_SUSPENDED), []);
     let got: Vec<&Record> = values(&records, Metric::CLOCK_SM).collect();
     assert_eq!(got.len(), 100);
     assert!(got.iter().all(|record| record.value == 1400.0));
@@ -104,7 +104,7 @@ fn codes_that_no_header_has_are_refusals_like_others() {
         let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE, Metric::POWER_INSTANT]).build().unwrap();
         let records = run(&mut sampler, 40.0);
         assert_eq!(events(&records, Event::GPU_LOST), [], "code {code}");
-        let rests = events(&records, Event::METRIC_RESTS);
+        let rests = events(&records, Event::METRIC_SUSPENDED);
         assert_eq!(rests.len(), 2, "code {code}");
         assert!(rests.iter().all(|event| event.value == f64::from(code)), "{rests:?}");
         assert!(sampler.frame().latest(0, Metric::TEMPERATURE).is_some_and(|record| record.at > now() - SECOND));
@@ -126,7 +126,7 @@ fn a_reset_gpu_is_lost_until_the_reset_is_over_and_its_counters_begin_anew() {
     let of = |gpu: u16| records.iter().filter(move |record| record.gpu == gpu).copied().collect::<Vec<_>>();
     let lost = events(&of(0), Event::GPU_LOST);
     assert_eq!(lost.iter().map(|event| event.value).collect::<Vec<_>>(), [f64::from(ReturnCode::RESET_REQUIRED.0)]);
-    let back = events(&of(0), Event::GPU_BACK);
+    let back = events(&of(0), Event::GPU_RECOVERED);
     assert_eq!(back.len(), 1);
     let after = (back[0].at - 100 * SECOND) as f64 * 1e-9;
     assert!((15.0..=16.1).contains(&after), "back at {after} s");
@@ -137,7 +137,7 @@ fn a_reset_gpu_is_lost_until_the_reset_is_over_and_its_counters_begin_anew() {
     // 900 J before the reset, 1400 J after it.
     assert_eq!(joules.last().map(|record| record.value), Some(2300.0));
     // Nothing of it concerns the other GPU.
-    assert_eq!(events(&of(1), Event::GPU_LOST).len() + events(&of(1), Event::GPU_BACK).len(), 0);
+    assert_eq!(events(&of(1), Event::GPU_LOST).len() + events(&of(1), Event::GPU_RECOVERED).len(), 0);
     assert!(values(&of(1), Metric::TEMPERATURE).count() >= 60);
 }
 
@@ -205,7 +205,7 @@ fn a_gpu_that_sleeps_is_left_asleep() {
     let cadence = Duration::from_millis(100);
     let build = |asleep: bool| {
         let builder = sim.builder().metrics(&[Metric::TEMPERATURE]).cadence(Metric::TEMPERATURE, cadence);
-        builder.leave_asleep(asleep).build().unwrap()
+        builder.skip_suspended(asleep).build().unwrap()
     };
     let (mut polite, mut rude) = (build(true), build(false));
     let count = |records: &[Record], gpu: u16| values(records, Metric::TEMPERATURE).filter(|it| it.gpu == gpu).count();
@@ -214,7 +214,7 @@ fn a_gpu_that_sleeps_is_left_asleep() {
     fs::write(STATUS, "suspended\n").unwrap();
     control::reset_counters();
     let records = run(&mut polite, 5.0);
-    let asleep = events(&records, Event::GPU_ASLEEP);
+    let asleep = events(&records, Event::GPU_SUSPENDED);
     assert_eq!(asleep.iter().map(|event| event.gpu).collect::<Vec<_>>(), [0]);
     // The kernel is asked ten times a second, so that a call may come too late.
     assert!(count(&records, 0) <= 1, "{} values of a GPU that sleeps", count(&records, 0));
@@ -226,11 +226,11 @@ fn a_gpu_that_sleeps_is_left_asleep() {
         fs::write(STATUS, status).unwrap();
     }
     let records = run(&mut polite, 2.0);
-    assert_eq!(events(&records, Event::GPU_AWAKE).iter().map(|event| event.gpu).collect::<Vec<_>>(), [0]);
+    assert_eq!(events(&records, Event::GPU_RESUMED).iter().map(|event| event.gpu).collect::<Vec<_>>(), [0]);
     assert!(count(&records, 0) >= 18);
     // Who did not ask for it is told nothing.
     fs::write(STATUS, "suspended\n").unwrap();
     let records = run(&mut rude, 2.0);
-    assert_eq!((count(&records, 0), events(&records, Event::GPU_ASLEEP)), (20, Vec::new()));
+    assert_eq!((count(&records, 0), events(&records, Event::GPU_SUSPENDED)), (20, Vec::new()));
     println!("child: slept and woke");
 }

@@ -10,7 +10,7 @@ fn a_gpu_whose_every_call_hangs_for_a_while_is_read_all_the_same() {
     const ROUNDS: usize = 30;
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
-    let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_after(Duration::from_millis(2));
+    let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_timeout(Duration::from_millis(2));
     let before = threads();
     let mut background = sampler.build().unwrap().spawn(100_000).unwrap();
     let mut records = Vec::new();
@@ -28,15 +28,15 @@ fn a_gpu_whose_every_call_hangs_for_a_while_is_read_all_the_same() {
     }
     driver.clear_faults();
     wait_for("the return", || background.hung().count() == 0);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     records.extend(drained(&mut background));
     // Each call that hung has given a value, also the last, and each hang is told to be over.
     let of_gpu = told(&records).into_iter().filter(|(gpu, _)| *gpu == 1).collect::<Vec<_>>();
-    assert_eq!(of_gpu, [(1, Event::GPU_HUNG), (1, Event::GPU_BACK)].repeat(of_gpu.len() / 2));
+    assert_eq!(of_gpu, [(1, Event::GPU_HUNG), (1, Event::GPU_RECOVERED)].repeat(of_gpu.len() / 2));
     assert!(of_gpu.len() / 2 >= ROUNDS);
     let slow = while_hung(&records, 1, Metric::CLOCK_SM).len();
     assert_eq!(slow, of_gpu.len() / 2);
-    assert_eq!(events(&records, Event::RECORDS_LOST), []);
+    assert_eq!(events(&records, Event::RECORDS_DROPPED), []);
     // The lanes after the one that hangs have their turn too.
     let temperatures = values(&records, Metric::TEMPERATURE).filter(|record| record.gpu == 1).count();
     assert!(temperatures + 1 >= slow, "{temperatures} temperatures, {slow} clocks");
@@ -57,7 +57,7 @@ fn no_call_is_made_after_one_that_was_overtaken() {
     }
     let count = calls("MPSCompute");
     wait_for("another list", || calls("MPSCompute") > count);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     let lists = ["Compute", "Graphics", "MPSCompute"].map(calls);
     assert_eq!(lists, [lists[0], lists[0] - 2, lists[0] - 2]);
 }
@@ -74,11 +74,11 @@ fn a_report_of_gpm_waits_for_the_sample_after_one_that_hung() {
     driver.clear_faults();
     let reports = driver.calls("nvmlGpmMetricsGet");
     wait_for("another report", || driver.calls("nvmlGpmMetricsGet") > reports);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     // The first sample, and the one that hung, have none of their own.
     assert_eq!(driver.calls("nvmlGpmSampleGet"), driver.calls("nvmlGpmMetricsGet") + 2);
     let records = drained(&mut background);
-    assert_eq!(told(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_BACK)]);
+    assert_eq!(told(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_RECOVERED)]);
     let right = values(&records, Metric::SM_ACTIVITY).filter(|record| (record.value - 5.0).abs() < 1e-9).count();
     assert_eq!(right as u64, driver.calls("nvmlGpmMetricsGet"));
 }
@@ -129,19 +129,19 @@ fn a_gpu_that_hangs_while_it_is_lost_or_lost_by_a_hang_is_told_to_be_back_once()
         driver.clear_faults();
         wait_for("the GPU", || {
             said.extend(told(&drained(&mut background)));
-            said.last() == Some(&(1, Event::GPU_BACK))
+            said.last() == Some(&(1, Event::GPU_RECOVERED))
         });
         wait_for("a value", || latest.read(key).is_some());
         said.extend(told(&drained(&mut background)));
-        assert_eq!(said, [(1, events[0]), (1, events[1]), (1, Event::GPU_BACK)]);
+        assert_eq!(said, [(1, events[0]), (1, events[1]), (1, Event::GPU_RECOVERED)]);
     }
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
 }
 
 #[test]
 fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
     let _lock = lock_sim();
-    for stopped in [Stopped::GivenUp, Stopped::Ended] {
+    for stopped in [StopOutcome::Abandoned, StopOutcome::Joined] {
         let before = threads();
         let (driver, nvml) = common::toml(TWO);
         let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
@@ -149,7 +149,7 @@ fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
         wait_for("20 ticks", || background.ticks() >= 20);
         driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 0\ncount = 1")).unwrap();
         wait_for("the hang", || background.hung().eq([0]));
-        if stopped == Stopped::Ended {
+        if stopped == StopOutcome::Joined {
             driver.clear_faults();
         }
         assert_eq!(background.stop(), stopped);
@@ -158,11 +158,11 @@ fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
         wait_for("the return", || background.hung().count() == 0);
         wait_for("the end of the threads", || threads() == before);
         let records = drained(&mut background);
-        assert_eq!(told(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_BACK)]);
+        assert_eq!(told(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_RECOVERED)]);
         let slow = while_hung(&records, 0, Metric::CLOCK_SM);
         assert!(slow.len() == 1 && slow[0].uncertainty >= 25_000_000, "{slow:?}");
         assert_eq!(driver.calls("nvmlDeviceGetClockInfo"), calls, "a call after the end");
-        assert_eq!(driver.calls("nvmlShutdown"), u64::from(stopped == Stopped::Ended));
+        assert_eq!(driver.calls("nvmlShutdown"), u64::from(stopped == StopOutcome::Joined));
         assert_eq!(background.stop(), stopped, "as it was");
     }
     // Nor does it harm when nobody is there any more.
@@ -188,12 +188,12 @@ fn stopping_waits_for_slow_calls_but_not_for_a_shutdown_that_hangs() {
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "latency_us = 20_000")).unwrap();
     let calls = driver.calls("nvmlDeviceGetClockInfo");
     wait_for("slow calls", || driver.calls("nvmlDeviceGetClockInfo") >= calls + 5);
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     driver.clear_faults();
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
     drop(nvml);
     driver.add_faults(&fault("nvmlShutdown", "hang = true")).unwrap();
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert_eq!(driver.calls("nvmlShutdown"), 1);
 }
 
@@ -210,9 +210,9 @@ fn a_first_call_that_hangs_is_not_taken_for_what_it_costs() {
         records.extend(drained(&mut background));
         [0, 1].iter().all(|gpu| values(&records, Metric::CLOCK_SM).filter(|record| record.gpu == *gpu).count() >= 20)
     });
-    let back = events(&records, Event::GPU_BACK).iter().map(|event| event.gpu).collect::<Vec<_>>();
+    let back = events(&records, Event::GPU_RECOVERED).iter().map(|event| event.gpu).collect::<Vec<_>>();
     assert!(back == [0, 1] || back == [1, 0], "{back:?}");
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
 }
 
 #[test]
@@ -221,10 +221,10 @@ fn a_patience_without_end_is_kept() {
     let (driver, nvml) = common::toml(TWO);
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "count = 1\nlatency_us = 150_000")).unwrap();
     let before = threads();
-    let sampler = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_after(Duration::MAX).build().unwrap();
+    let sampler = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_timeout(Duration::MAX).build().unwrap();
     let mut background = sampler.spawn(10_000).unwrap();
     wait_for("20 ticks", || background.ticks() >= 20);
     assert_eq!(threads(), before + 2, "the watcher is there");
-    assert_eq!(background.stop(), Stopped::Ended);
+    assert_eq!(background.stop(), StopOutcome::Joined);
     assert_eq!(told(&drained(&mut background)), []);
 }

@@ -27,7 +27,7 @@ fn what_a_ring_gives_twice_is_one_record() {
         let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
         let records = run(&mut sampler, 20.0);
         let of = |metric| values(&records, metric).map(|record| (record.at, record.value)).collect::<Vec<_>>();
-        assert_eq!(events(&records, Event::SAMPLES_LOST), []);
+        assert_eq!(events(&records, Event::SAMPLES_DROPPED), []);
         metrics.map(of)
     };
     let (honest, twice) = (drained(nvml_sim::resolve), drained(forgetful));
@@ -171,7 +171,7 @@ fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
         SET_AT_US.store(i64::MAX, Relaxed);
         assert_eq!(events(&records, Event::CLOCK_STEPPED).len(), 1);
         let samples: Vec<&Record> = values(&records, Metric::POWER_SAMPLES).collect();
-        let lost: f64 = events(&records, Event::SAMPLES_LOST).iter().map(|event| event.value).sum();
+        let lost: f64 = events(&records, Event::SAMPLES_DROPPED).iter().map(|event| event.value).sum();
         // 50 a second, but for those since the last drain; none twice. After a step back that is shorter than the ring
         // the driver gives the same stamps again: that is told.
         let got = samples.len() as f64 + lost;
@@ -201,7 +201,7 @@ fn a_process_list_that_grows_is_read_or_told() {
     let records = run(&mut sampler, 60.0);
     let me = values(&records, Metric::PROCESS_MEMORY).filter(|record| record.pid() == Some(std::process::id()));
     assert!(me.count() >= 3, "read while there was room");
-    let cut = events(&records, Event::LIST_CUT);
+    let cut = events(&records, Event::PROCESS_LIST_TRUNCATED);
     assert!(cut.len() >= 40, "told {} times", cut.len());
     assert!(cut.windows(2).all(|pair| pair[0].value < pair[1].value), "the list only grows");
     assert!(values(&records, Metric::TEMPERATURE).count() >= 120, "it holds nobody else up");
@@ -214,9 +214,9 @@ fn utilisation_of_more_processes_than_there_is_room_for_is_told_and_tried_again(
     );
     let mut sampler = sim.builder().metrics(&[Metric::PROCESS_SM]).process_capacity(8).build().unwrap();
     let records = run(&mut sampler, 29.0);
-    let cut = events(&records, Event::LIST_CUT);
+    let cut = events(&records, Event::PROCESS_LIST_TRUNCATED);
     assert!(cut.len() >= 25 && cut.iter().all(|event| event.value == 12.0), "{cut:?}");
-    assert_eq!((values(&records, Metric::PROCESS_SM).count(), events(&records, Event::METRIC_RESTS).len()), (0, 0));
+    assert_eq!((values(&records, Metric::PROCESS_SM).count(), events(&records, Event::METRIC_SUSPENDED).len()), (0, 0));
     // Once there are no more than there is room for, all are read, within seconds.
     let later = run(&mut sampler, 10.0);
     let mut pids: Vec<u32> = values(&later, Metric::PROCESS_SM).filter_map(Record::pid).collect();

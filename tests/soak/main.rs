@@ -19,7 +19,7 @@ use driver::{GPUS, HANG, LOST, NAMES, STALL, WAYS, dice, resolve, seed, way_of};
 use igpu::{
     Nvml,
     metric::{Kind, Metric},
-    sampler::{Background, Event, Flags, Key, LatestReader, Record, Sampler, Stopped, monotonic},
+    sampler::{Background, Event, Flags, Key, LatestReader, Record, Sampler, StopOutcome, monotonic},
 };
 use nvml_sim::Scenario;
 
@@ -99,7 +99,7 @@ impl Watch {
         if let Some(event) = record.event() {
             assert!((1..=12).contains(&event.0), "{record:?}");
             self.events[event.0 as usize] += 1;
-            if event == Event::RECORDS_LOST {
+            if event == Event::RECORDS_DROPPED {
                 self.told += record.value as u64;
             }
             return;
@@ -261,9 +261,13 @@ fn half_an_hour_of_random_faults() {
     // At last the driver hangs.
     HANG.store(true, Relaxed);
     sleep(Duration::from_millis(100));
-    assert!(background.silence() > Duration::from_millis(40), "a silence of {:?}", background.silence());
+    assert!(
+        background.time_since_heartbeat() > Duration::from_millis(40),
+        "a silence of {:?}",
+        background.time_since_heartbeat()
+    );
     let stopping = Instant::now();
-    assert_eq!(background.stop(), Stopped::GivenUp);
+    assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert!(stopping.elapsed() < Duration::from_millis(150), "{:?}", stopping.elapsed());
     println!(
         "soak passed: {second} s, seed {chosen}, {ticks} ticks, {} records taken and {lost} lost in {stalls} stalls, all told; {} events, {} series; {kib_before} KiB, then {kib}",

@@ -53,13 +53,13 @@ impl Notices {
             Some(Event::GPU_HUNG) => {
                 self.hanging.begin(gpu, record.at);
             }
-            Some(Event::GPU_BACK) => {
+            Some(Event::GPU_RECOVERED) => {
                 self.hanging.end(&gpu);
                 if self.reported.contains(&(gpu, Kind::Lost)) || self.reported.contains(&(gpu, Kind::Hangs)) {
                     self.report(gpu, Kind::Back, || format!("GPU {gpu} answers again"));
                 }
             }
-            Some(Event::METRIC_RESTS) => self.refused(record),
+            Some(Event::METRIC_SUSPENDED) => self.refused(record),
             Some(_) => {}
         }
     }

@@ -130,9 +130,9 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
         return Err(Fail::Selection(format!("{} Nothing was recorded.", why.trim_end())));
     }
     let metrics = metrics::chosen(&args.metrics, args.processes);
-    let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).leave_asleep(true);
+    let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).skip_suspended(true);
     builder = match args.rate {
-        Rate::Sensor => builder.wake_each(WAKE_EACH),
+        Rate::Sensor => builder.min_wake_interval(WAKE_EACH),
         Rate::Hz(hz) => {
             let cadence = Duration::from_secs_f64(1.0 / hz);
             metrics.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)).budget(1.0)

@@ -39,7 +39,7 @@ impl Processes {
     /// Takes note of a record; gives an event of a process that was not there before. `at` is the record's in the
     /// recording.
     pub(super) fn see(&mut self, record: &Record, at: u64) -> Option<Item> {
-        if record.event() == Some(Event::CADENCE_CHANGED) && record.metric() == Some(Metric::PROCESS_MEMORY) {
+        if record.event() == Some(Event::POLL_INTERVAL_CHANGED) && record.metric() == Some(Metric::PROCESS_MEMORY) {
             self.periods.insert(record.gpu, (record.value * 1e9) as u64);
         }
         let pid = record.pid()?;

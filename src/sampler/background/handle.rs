@@ -41,7 +41,7 @@ const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 /// that is allocated once. If the owner takes them out too slowly, records are dropped, counted, and reported; the
 /// thread never waits. The latest value of each metric can be read from any thread and from a signal handler.
 ///
-/// A second thread checks every [`hang_after`](crate::sampler::SamplerBuilder::hang_after) whether the first is in a
+/// A second thread checks every [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout) whether the first is in a
 /// driver call that does not return. If so, it takes over the other GPUs, reports
 /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), and starts another watcher: the only time that memory is
 /// allocated.
@@ -52,17 +52,17 @@ pub struct Background {
     records: Consumer<Record>,
     threads: Arc<Threads>,
     work: Weak<Work>,
-    stopped: Option<Stopped>,
+    stop_outcome: Option<StopOutcome>,
 }
 
 /// How a background sampler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
+pub enum StopOutcome {
     /// Its threads have ended.
-    Ended,
-    /// A thread hangs in a driver call, the shutdown included, and was given up: its memory and the driver's library stay
+    Joined,
+    /// A thread hangs in a driver call, the shutdown included, and was abandoned: its memory and the driver's library stay
     /// until the process ends, and NVML is not shut down after.
-    GivenUp,
+    Abandoned,
 }
 
 // Defined here because `Sampler` must not import `Background`, which is built from its parts.
@@ -73,14 +73,16 @@ impl Sampler {
     /// # Errors
     /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
     pub fn spawn(self, records: usize) -> Result<Background> {
-        let Self { gpus, budget, clocks, processes, hang_after, wake_each, .. } = self;
-        let slots: Vec<Slot> = gpus.into_iter().map(|gpu| slot(gpu.on_grid(wake_each), clocks, processes)).collect();
+        let Self { gpus, budget, clocks, processes, hang_timeout, min_wake_interval, .. } = self;
+        let slots: Vec<Slot> =
+            gpus.into_iter().map(|gpu| slot(gpu.on_grid(min_wake_interval), clocks, processes)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Output::new(shared.clone(), producer, budget);
-        let work = Arc::new(Work::new(slots, output, shared.clone(), clocks, Limits { hang_after, wake_each }));
+        let work =
+            Arc::new(Work::new(slots, output, shared.clone(), clocks, Limits { hang_timeout, min_wake_interval }));
         let (threads, kept_by_threads) = (work.threads(), Arc::downgrade(&work));
-        let background = Background { shared, records: consumer, threads, work: kept_by_threads, stopped: None };
+        let background = Background { shared, records: consumer, threads, work: kept_by_threads, stop_outcome: None };
         work.start().map(|()| background)
     }
 }
@@ -143,12 +145,12 @@ impl Background {
     /// thread last came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as
     /// it does.
     #[must_use]
-    pub fn silence(&self) -> Duration {
-        self.shared.silence()
+    pub fn time_since_heartbeat(&self) -> Duration {
+        self.shared.time_since_heartbeat()
     }
 
     /// Returns the indices of the GPUs in which a driver call hangs now.
-    /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`Event::GPU_BACK`](crate::sampler::Event::GPU_BACK)
+    /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`Event::GPU_RECOVERED`](crate::sampler::Event::GPU_RECOVERED)
     /// report the same.
     pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung()
@@ -159,7 +161,7 @@ impl Background {
     /// thread does not get a processor. Suspended metrics and hung GPUs are skipped.
     ///
     /// Returns whether the reading was made. It is not made when a driver call takes 80 ms, measured as for
-    /// [`hang_after`](crate::sampler::SamplerBuilder::hang_after), after [`stop`](Self::stop), or in a forked child.
+    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), after [`stop`](Self::stop), or in a forked child.
     pub fn sample(&self) -> bool {
         let shared = &self.shared;
         let wanted = shared.wanted.fetch_add(1, AcqRel) + 1;
@@ -168,7 +170,7 @@ impl Background {
             // The leader is in one call at most.
             let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.under_way());
             let hangs = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
-            if hangs || self.stopped.is_some() || shared.is_forked() {
+            if hangs || self.stop_outcome.is_some() || shared.is_forked() {
                 return false;
             }
             thread::sleep(POLL_INTERVAL);
@@ -186,13 +188,13 @@ impl Background {
     /// Stops the threads. Takes at most 100 ms even when one hangs in a driver call; that thread is abandoned. A thread
     /// that only lacks a processor is waited for, also beside one that hangs. Records made so far can still be taken out
     /// afterwards, and so can those of the hung call once it returns. A second call returns the same result.
-    pub fn stop(&mut self) -> Stopped {
-        let stopped = self.stopped.unwrap_or_else(|| self.wait_for_the_end());
-        self.stopped = Some(stopped);
+    pub fn stop(&mut self) -> StopOutcome {
+        let stopped = self.stop_outcome.unwrap_or_else(|| self.wait_for_the_end());
+        self.stop_outcome = Some(stopped);
         stopped
     }
 
-    fn wait_for_the_end(&self) -> Stopped {
+    fn wait_for_the_end(&self) -> StopOutcome {
         let shared = &self.shared;
         let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.closing]);
         let mut watchdogs: Vec<Watchdog> = calls().map(|_| Watchdog::default()).collect();
@@ -209,12 +211,12 @@ impl Background {
             if running.is_some_and(|running| running <= hanging) || shared.is_forked() {
                 // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
                 std::mem::forget(self.work.upgrade());
-                return Stopped::GivenUp;
+                return StopOutcome::Abandoned;
             }
             thread::sleep(POLL_INTERVAL);
         }
         self.threads.join();
-        Stopped::Ended
+        StopOutcome::Joined
     }
 }
 

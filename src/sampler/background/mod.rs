@@ -9,6 +9,6 @@ mod watchdog;
 mod work;
 
 pub use self::{
-    handle::{Background, Stopped},
+    handle::{Background, StopOutcome},
     reader::{Key, LatestReader},
 };

@@ -34,12 +34,12 @@ impl Output {
         };
         let mut is_news = hung > 0 && !gpu.is_lost();
         for record in records.as_slice() {
-            is_news &= record.event() != Some(Event::GPU_BACK) || record.at < hung;
+            is_news &= record.event() != Some(Event::GPU_RECOVERED) || record.at < hung;
             self.push(*record);
         }
         records.clear();
         if is_news {
-            self.push(Record::of_event(now, gpu.index(), None, Event::GPU_BACK, 0.0));
+            self.push(Record::of_event(now, gpu.index(), None, Event::GPU_RECOVERED, 0.0));
         }
         let written = self.written.get_mut(first..).unwrap_or_default();
         for (key, (series, written)) in (first..).zip(gpu.series.iter().zip(written)) {
@@ -67,7 +67,7 @@ impl Output {
 
     fn push(&mut self, record: Record) {
         if self.untold > 0 && !self.ring.is_full() {
-            let event = Record::of_event(record.at, record.gpu, None, Event::RECORDS_LOST, self.untold as f64);
+            let event = Record::of_event(record.at, record.gpu, None, Event::RECORDS_DROPPED, self.untold as f64);
             if self.ring.push(event).is_ok() {
                 self.untold = 0;
             }

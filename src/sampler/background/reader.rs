@@ -72,10 +72,10 @@ impl LatestReader {
         self.shared.ticks()
     }
 
-    /// As [`Background::silence`](super::Background::silence).
+    /// As [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).
     #[must_use]
-    pub fn silence(&self) -> Duration {
-        self.shared.silence()
+    pub fn time_since_heartbeat(&self) -> Duration {
+        self.shared.time_since_heartbeat()
     }
 
     /// As [`Background::hung`](super::Background::hung).

@@ -97,7 +97,7 @@ impl Shared {
         self.ticks.load(Acquire)
     }
 
-    pub(super) fn silence(&self) -> Duration {
+    pub(super) fn time_since_heartbeat(&self) -> Duration {
         let beat = self.beat.load(Acquire);
         let call = self.oldest_call(|_| true).map_or(beat, |(_, since)| since);
         Duration::from_nanos((self.clocks.monotonic)().saturating_sub(beat.min(call)))

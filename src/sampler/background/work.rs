@@ -45,15 +45,15 @@ pub(super) struct Slot {
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// A call that takes longer, as measured by [`Watchdog`], is hung.
-    pub hang_after: u64,
+    pub hang_timeout: u64,
     /// The minimum time between two wakes; 0 for no minimum.
-    pub wake_each: u64,
+    pub min_wake_interval: u64,
 }
 
 impl Limits {
     /// When to wake for what is due then.
     fn wake(&self, due: u64) -> u64 {
-        due.checked_next_multiple_of(self.wake_each).unwrap_or(due)
+        due.checked_next_multiple_of(self.min_wake_interval).unwrap_or(due)
     }
 }
 
@@ -249,7 +249,7 @@ impl Work {
             let oldest = self.shared.oldest_call(|gpu| !gpu.hangs());
             let now = (self.clocks.monotonic)();
             let taken = watchdog.observe(leader, oldest.map(|(_, since)| since), now);
-            let left = self.limits.hang_after.saturating_sub(taken);
+            let left = self.limits.hang_timeout.saturating_sub(taken);
             if left == 0
                 && let Some((place, since)) = oldest
                 && self.overtake(number, place, since, now)
