@@ -11,14 +11,14 @@ use std::{collections::BTreeMap, thread::sleep, time::Duration};
 
 use igpu::{
     metric::Metric,
-    process::Owner,
+    process::ProcessInfo,
     sampler::{Sampler, monotonic},
 };
 
 /// What a process used of one GPU.
 #[derive(Default)]
 struct Account {
-    owner: Owner,
+    owner: ProcessInfo,
     most_bytes: f64,
     /// The sum of the samples of its SM utilisation in percent, and how many.
     sm: (f64, u32),
@@ -41,7 +41,7 @@ fn main() -> support::Result {
             } else {
                 account.most_bytes = account.most_bytes.max(record.value);
             }
-            if let Some(owner) = frame.owner(pid) {
+            if let Some(owner) = frame.process_info(pid) {
                 account.owner.clone_from(owner);
             }
         }

@@ -12,7 +12,7 @@ use counting::{Counting, calls};
 use igpu::{
     Error, FieldId, FieldValue, GpuInfo, ProcessKind, ProcessList, ProcessUtilization, Reading, Result, ReturnCode,
     Sample, SampleKind,
-    process::{Owner, ProcReader},
+    process::{ProcReader, ProcessInfo},
 };
 
 #[global_allocator]
@@ -226,12 +226,12 @@ fn owners_are_read_without_allocating() {
     let mut reader = ProcReader::new();
     let mut nowhere = ProcReader::with_root("/nonexistent");
     let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-    let mut owner = Owner::default();
+    let mut owner = ProcessInfo::default();
     let mut named = 0;
     let mut read = |reader: &mut ProcReader| {
         // Self, a child, init, pids that do not exist, and whatever runs or ends meanwhile.
         for pid in [std::process::id(), child.id(), 1, 0, u32::MAX, i32::MAX as u32].into_iter().chain(2..400) {
-            reader.owner(pid, &mut owner);
+            reader.read_process(pid, &mut owner);
             named += u32::from(owner.name.is_some());
             let _ = reader.start_time_ticks(pid);
         }
@@ -256,8 +256,8 @@ fn boot_time_is_read_once() {
     // The path of the tree. Reading the file `stat` allocates more.
     assert_eq!(allocations(|| later = Some(ProcReader::new())), 1);
     let start = |reader: Option<ProcReader>| {
-        let mut owner = Owner::default();
-        reader.unwrap().owner(std::process::id(), &mut owner);
+        let mut owner = ProcessInfo::default();
+        reader.unwrap().read_process(std::process::id(), &mut owner);
         owner.create_time.unwrap()
     };
     assert_eq!(start(later), start(Some(first)));

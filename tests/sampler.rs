@@ -257,14 +257,14 @@ fn processes_have_memory_use_and_owners() {
     assert_eq!(values(&records, Metric::PROCESS_MEMORY).count(), 4, "once a second");
     assert!(values(&records, Metric::PROCESS_SM).all(|record| record.pid() == Some(me) && record.value == 40.0));
     assert!(values(&records, Metric::PROCESS_SM).count() >= 2);
-    let owner = sampler.frame().owner(me).unwrap().clone();
+    let owner = sampler.frame().process_info(me).unwrap().clone();
     assert!(
         owner.name.is_some_and(|name| name.starts_with("sampler"))
             && owner.parent_pid == Some(std::os::unix::process::parent_id())
     );
-    assert_eq!(sampler.frame().owner(std::os::unix::process::parent_id()), None);
+    assert_eq!(sampler.frame().process_info(std::os::unix::process::parent_id()), None);
     run(&mut sampler, 3.0);
-    assert!(sampler.frame().owner(std::os::unix::process::parent_id()).is_some());
+    assert!(sampler.frame().process_info(std::os::unix::process::parent_id()).is_some());
 }
 
 #[test]

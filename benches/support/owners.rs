@@ -2,7 +2,7 @@
 //! against a hash map for those that are known.
 
 use super::case::{Case, Timed, timed, timed_as};
-use igpu::process::{Owner, OwnerCache, ProcReader};
+use igpu::process::{ProcReader, ProcessInfo, ProcessInfoCache};
 use nix::unistd::{Uid, User};
 use procfs::process::Process;
 use procfs::{boot_time_secs, ticks_per_second};
@@ -20,11 +20,11 @@ const GONE: u32 = 4_200_000;
 pub(crate) fn cases() -> Vec<Case> {
     let pid = std::process::id();
     vec![
-        Case::new("ProcReader::owner (raw: procfs)", ours(pid), theirs(pid)),
+        Case::new("ProcReader::read_process (raw: procfs)", ours(pid), theirs(pid)),
         known(),
         known_round(),
-        Case::new("OwnerCache, new (raw: procfs)", new(pid), theirs(pid)),
-        Case::new("OwnerCache, gone (raw: procfs)", gone(), timed(|| Process::new(GONE as i32).is_ok())),
+        Case::new("ProcessInfoCache, new (raw: procfs)", new(pid), theirs(pid)),
+        Case::new("ProcessInfoCache, gone (raw: procfs)", gone(), timed(|| Process::new(GONE as i32).is_ok())),
     ]
 }
 
@@ -34,47 +34,47 @@ fn pids() -> impl Iterator<Item = u32> {
 }
 
 /// A cache, and a map, of owners that stay.
-fn kept() -> (OwnerCache, HashMap<u32, Owner>) {
-    let mut cache = OwnerCache::with_capacity(256);
-    cache.begin();
-    pids().for_each(|pid| drop(cache.owner(pid).clone()));
-    cache.end();
-    cache.begin();
-    (cache, pids().map(|pid| (pid, Owner::default())).collect())
+fn kept() -> (ProcessInfoCache, HashMap<u32, ProcessInfo>) {
+    let mut cache = ProcessInfoCache::with_capacity(256);
+    cache.begin_round();
+    pids().for_each(|pid| drop(cache.process_info(pid).clone()));
+    cache.end_round();
+    cache.begin_round();
+    (cache, pids().map(|pid| (pid, ProcessInfo::default())).collect())
 }
 
 /// One process that stays, another one in each call.
 fn known() -> Case {
     let (mut cache, map) = kept();
     let mut turn = pids().collect::<Vec<u32>>().into_iter().cycle();
-    let ours = timed(move || cache.owner(turn.next().unwrap()).uid);
+    let ours = timed(move || cache.process_info(turn.next().unwrap()).uid);
     let mut turn = pids().collect::<Vec<u32>>().into_iter().cycle();
     let raw = timed(move || map[&turn.next().unwrap()].uid);
-    Case::new("OwnerCache, known (raw: HashMap)", ours, raw)
+    Case::new("ProcessInfoCache, known (raw: HashMap)", ours, raw)
 }
 
 /// All processes of a round, with its beginning and end.
 fn known_round() -> Case {
     let (mut cache, map) = kept();
     let ours = timed(move || {
-        cache.begin();
-        let named = pids().filter(|pid| cache.owner(*pid).uid.is_some()).count();
-        cache.end();
+        cache.begin_round();
+        let named = pids().filter(|pid| cache.process_info(*pid).uid.is_some()).count();
+        cache.end_round();
         named
     });
     let raw = timed(move || pids().filter(|pid| map[pid].uid.is_some()).count());
-    Case::new("OwnerCache, a round of 16 known (raw: HashMap)", ours, raw)
+    Case::new("ProcessInfoCache, a round of 16 known (raw: HashMap)", ours, raw)
 }
 
 /// A process that is new in each round.
 fn new(pid: u32) -> Timed {
-    let mut cache = OwnerCache::with_capacity(256);
+    let mut cache = ProcessInfoCache::with_capacity(256);
     let call = move || {
-        cache.begin();
-        cache.end();
-        cache.begin();
-        let owner = cache.owner(pid).clone();
-        cache.end();
+        cache.begin_round();
+        cache.end_round();
+        cache.begin_round();
+        let owner = cache.process_info(pid).clone();
+        cache.end_round();
         owner
     };
     timed_as(call, facts)
@@ -82,31 +82,31 @@ fn new(pid: u32) -> Timed {
 
 /// A process that the driver still lists and the system does not.
 fn gone() -> Timed {
-    let mut cache = OwnerCache::with_capacity(256);
+    let mut cache = ProcessInfoCache::with_capacity(256);
     timed(move || {
-        cache.begin();
-        cache.end();
-        cache.begin();
-        let known = cache.owner(GONE).uid.is_some();
-        cache.end();
+        cache.begin_round();
+        cache.end_round();
+        cache.begin_round();
+        let known = cache.process_info(GONE).uid.is_some();
+        cache.end_round();
         known
     })
 }
 
 fn ours(pid: u32) -> Timed {
-    let (mut reader, mut owner) = (ProcReader::new(), Owner::default());
+    let (mut reader, mut owner) = (ProcReader::new(), ProcessInfo::default());
     // The name that procfs's side asks the system for must be known here too.
-    reader.owner(pid, &mut owner);
+    reader.read_process(pid, &mut owner);
     igpu::process::resolve_users();
     let call = move || {
-        reader.owner(pid, &mut owner);
+        reader.read_process(pid, &mut owner);
         owner.clone()
     };
     timed_as(call, facts)
 }
 
 /// An owner as both sides show it.
-fn facts(owner: Owner) -> String {
+fn facts(owner: ProcessInfo) -> String {
     let text = |text: Option<&str>| text.unwrap().to_owned();
     let (name, user) = (text(owner.name.as_deref()), text(owner.user.as_deref()));
     let parent = text(owner.parent_name.as_deref());

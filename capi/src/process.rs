@@ -2,7 +2,7 @@ use std::ffi::c_char;
 
 use igpu::{
     GpuProcessInfo, ProcessKind,
-    process::{Owner, ProcReader},
+    process::{ProcReader, ProcessInfo},
 };
 
 use crate::{driver::IGPU_NONE, failure::Failure, gpu::number, guard::guarded, sized, status::igpu_status, text::text};
@@ -76,9 +76,9 @@ pub struct igpu_owner {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_process_owner(pid: u32, owner: *mut igpu_owner) -> igpu_status {
     guarded(|| {
-        let mut found = Owner::default();
-        ProcReader::new().owner(pid, &mut found);
-        if found == Owner::default() {
+        let mut found = ProcessInfo::default();
+        ProcReader::new().read_process(pid, &mut found);
+        if found == ProcessInfo::default() {
             return Err(Failure::Told(igpu_status::NoValue, "there is no such process, or /proc does not tell of it"));
         }
         // SAFETY: the caller's pointer is to a struct that starts with its size.
@@ -110,7 +110,7 @@ impl igpu_process {
 }
 
 impl igpu_owner {
-    pub(crate) fn new(owner: &Owner) -> Self {
+    pub(crate) fn new(owner: &ProcessInfo) -> Self {
         Self {
             size: 0,
             uid: owner.uid.unwrap_or(IGPU_NONE),

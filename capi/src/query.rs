@@ -97,7 +97,7 @@ pub unsafe extern "C" fn igpu_sampler_owner(
     guarded(|| {
         let filled = handle::change(sampler, |own| {
             let unknown = Failure::Told(igpu_status::NoValue, "the process is in no process list that was read");
-            own.sampler.frame().owner(pid).map(igpu_owner::new).ok_or(unknown)
+            own.sampler.frame().process_info(pid).map(igpu_owner::new).ok_or(unknown)
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(owner, &filled) }

@@ -1,6 +1,6 @@
 //! `igpu ps`: the processes on all GPUs in one table.
 
-use igpu::{GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::local_time_text};
+use igpu::{GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::format_local_time};
 use serde::Serialize;
 
 use crate::{
@@ -46,7 +46,7 @@ fn refused(gpu: &GpuInfo) -> Option<String> {
 impl Row<'_> {
     fn cells(&self) -> Vec<String> {
         let process = self.process;
-        let created = process.create_time.and_then(local_time_text);
+        let created = process.create_time.and_then(format_local_time);
         vec![
             self.place(),
             process.pid.to_string(),

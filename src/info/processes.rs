@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Device, Error, Escaped, ProcessKind, ProcessList, Result, ReturnCode, RunningProcess,
-    process::{Owner, ProcReader, local_time_text},
+    process::{ProcReader, ProcessInfo, format_local_time},
 };
 
 /// The three lists of processes, and the reading that each is.
@@ -32,7 +32,7 @@ pub struct GpuProcessInfo {
     pub kind: ProcessKind,
     /// The process id as the driver counts: the host's, or on newer drivers that of this process's pid namespace.
     pub pid: u32,
-    /// Its name as psutil gives it; see [`Owner::name`](crate::process::Owner::name).
+    /// Its name as psutil gives it; see [`ProcessInfo::name`](crate::process::ProcessInfo::name).
     pub name: Option<ArrayString<64>>,
     /// The name of its real user, or the uid as text where no name is known.
     pub user: Option<ArrayString<32>>,
@@ -51,15 +51,15 @@ pub struct GpuProcessInfo {
 }
 
 impl GpuProcessInfo {
-    fn new(kind: ProcessKind, running: RunningProcess, owner: &Owner) -> Self {
+    fn new(kind: ProcessKind, running: RunningProcess, info: &ProcessInfo) -> Self {
         Self {
             kind,
             pid: running.pid,
-            name: owner.name,
-            user: owner.user,
-            parent_pid: owner.parent_pid,
-            parent_name: owner.parent_name,
-            create_time: owner.create_time,
+            name: info.name,
+            user: info.user,
+            parent_pid: info.parent_pid,
+            parent_name: info.parent_name,
+            create_time: info.create_time,
             gpu_memory: running.used_gpu_memory.map(|bytes| bytes >> 20),
             gpu_instance_id: running.gpu_instance_id,
             compute_instance_id: running.compute_instance_id,
@@ -76,7 +76,7 @@ pub struct GpuProcessesInfo {
     total: usize,
     list: ProcessList,
     reader: ProcReader,
-    owner: Owner,
+    process_info: ProcessInfo,
     pub(super) reasons: Reasons,
 }
 
@@ -91,7 +91,7 @@ impl Clone for GpuProcessesInfo {
             total: self.total,
             list: self.list.clone(),
             reader: self.reader.clone(),
-            owner: self.owner.clone(),
+            process_info: self.process_info.clone(),
             reasons: self.reasons.clone(),
         }
     }
@@ -106,7 +106,7 @@ impl GpuProcessesInfo {
             total: 0,
             list,
             reader: ProcReader::new(),
-            owner: Owner::default(),
+            process_info: ProcessInfo::default(),
             reasons: Reasons::default(),
         }
     }
@@ -158,8 +158,8 @@ impl GpuProcessesInfo {
     fn take(&mut self, kind: ProcessKind) {
         self.total += self.list.total();
         for running in self.list.iter().take(self.capacity - self.entries.len()) {
-            self.reader.owner(running.pid, &mut self.owner);
-            self.entries.push(GpuProcessInfo::new(kind, running, &self.owner));
+            self.reader.read_process(running.pid, &mut self.process_info);
+            self.entries.push(GpuProcessInfo::new(kind, running, &self.process_info));
         }
     }
 
@@ -200,7 +200,7 @@ impl serde::Serialize for GpuProcessesInfo {
 /// One line of igpu 0.1.2's table.
 impl fmt::Display for GpuProcessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let created = self.create_time.and_then(local_time_text);
+        let created = self.create_time.and_then(format_local_time);
         write!(f, "{:<6} | {:20} | {:20} | ", self.pid, word(self.name.as_deref()), word(self.user.as_deref()))?;
         write!(f, "{:<8} | ", number(self.parent_pid.map(u64::from)))?;
         write!(f, "{:20} | {:<6}", created.as_deref().unwrap_or(NOT_AVAILABLE), number(self.gpu_memory))

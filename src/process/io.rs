@@ -10,19 +10,19 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
 
 /// Capacity for `PID` (at most 10 digits), two slashes, `stat`, and the terminator, with some to spare.
-const TAIL_BYTES: usize = 32;
+const MAX_TAIL_BYTES: usize = 32;
 
 /// The root of a `/proc` tree, with capacity for the rest of a path behind it.
 #[derive(Debug)]
 pub(super) struct ProcRoot {
     path: Vec<u8>,
-    root: usize,
+    root_len: usize,
 }
 
 impl Clone for ProcRoot {
     /// Keeps the capacity behind the root, which a derived clone would drop.
     fn clone(&self) -> Self {
-        Self::new(Path::new(OsStr::from_bytes(self.root())))
+        Self::new(Path::new(OsStr::from_bytes(self.root_path())))
     }
 }
 
@@ -30,27 +30,27 @@ impl ProcRoot {
     /// Allocates the path, the module's only allocation.
     pub(super) fn new(root: &Path) -> Self {
         let root = root.as_os_str().as_bytes();
-        let mut path = Vec::with_capacity(root.len() + TAIL_BYTES);
+        let mut path = Vec::with_capacity(root.len() + MAX_TAIL_BYTES);
         path.extend_from_slice(root);
-        Self { root: path.len(), path }
+        Self { root_len: path.len(), path }
     }
 
     /// Returns the path of the tree.
-    pub(super) fn root(&self) -> &[u8] {
-        self.path.get(..self.root).unwrap_or_default()
+    pub(super) fn root_path(&self) -> &[u8] {
+        self.path.get(..self.root_len).unwrap_or_default()
     }
 
     /// Opens the directory of one process. The descriptor keeps referring to that process even when its pid is reused.
-    pub(super) fn process(&mut self, pid: u32) -> Option<ProcDir> {
-        self.path.truncate(self.root);
+    pub(super) fn open_process(&mut self, pid: u32) -> Option<ProcDir> {
+        self.path.truncate(self.root_len);
         // Within the capacity reserved in `new`, so nothing is allocated.
         write!(self.path, "/{pid}\0").ok()?;
         self.open_path(OFlags::PATH | OFlags::DIRECTORY).map(ProcDir)
     }
 
     /// Opens a file in the root.
-    pub(super) fn open(&mut self, name: &CStr) -> Option<RawFile> {
-        self.path.truncate(self.root);
+    pub(super) fn open_file(&mut self, name: &CStr) -> Option<RawFile> {
+        self.path.truncate(self.root_len);
         self.path.push(b'/');
         self.path.extend_from_slice(name.to_bytes_with_nul());
         self.open_path(OFlags::RDONLY)
@@ -97,15 +97,15 @@ impl RawFile {
         buffer.get(..count).unwrap_or_default()
     }
 
-    /// Calls `piece` with up to `limit` bytes of the file in pieces. Returns whether that was the whole file.
-    pub(super) fn each_piece(&self, limit: usize, mut piece: impl FnMut(&[u8])) -> bool {
+    /// Calls `chunk` with up to `limit` bytes of the file in chunks. Returns whether that was the whole file.
+    pub(super) fn for_each_chunk(&self, limit: usize, mut chunk: impl FnMut(&[u8])) -> bool {
         let mut buffer = [0; 4096];
         let mut total = 0;
         while total < limit {
             match self.read_some(&mut buffer) {
                 Some(0) => return true,
                 Some(count) => {
-                    piece(buffer.get(..count).unwrap_or_default());
+                    chunk(buffer.get(..count).unwrap_or_default());
                     total += count;
                 }
                 None => return false,
@@ -122,7 +122,7 @@ impl RawFile {
     /// Calls `done` with each line of the file, without its newline, until it returns true.
     ///
     /// Of a line longer than 4096 bytes (none in a sane `/etc/passwd`), passes only the beginning.
-    pub(super) fn each_line(&self, mut done: impl FnMut(&[u8]) -> bool) {
+    pub(super) fn for_each_line(&self, mut done: impl FnMut(&[u8]) -> bool) {
         let mut buffer = [0_u8; 4096];
         let mut filled = 0;
         // Inside a line whose beginning was passed already.

@@ -1,7 +1,7 @@
 //! Who owns a GPU process: name, user, parent and start, read from `/proc` without allocating.
 //!
 //! The driver identifies GPU processes only by pid. Everything else comes from `/proc/PID/{stat,status,cmdline}`, which
-//! [`ProcReader::owner`] reads with plain `openat`, `read` and `close` into buffers on the stack: it runs on the
+//! [`ProcReader::read_process`] reads with plain `openat`, `read` and `close` into buffers on the stack: it runs on the
 //! sampling path, where nothing may allocate, block, or fail. A field that cannot be read is `None`: the process is
 //! gone, its pid belongs to another pid namespace, or `/proc` is mounted with `hidepid` or is absent.
 //!
@@ -14,20 +14,20 @@
 //!
 //! User names are the subject of [`resolve_users`].
 
-mod boot;
-mod cache;
+mod boot_time;
 mod io;
+mod local_time;
 mod name;
-mod owner;
 #[doc(hidden)]
 pub mod parse;
+mod process_info;
+mod process_info_cache;
 mod reader;
-mod time;
-mod users;
+mod user_cache;
 
-pub use self::cache::OwnerCache;
-pub use self::owner::Owner;
-pub use self::reader::ProcReader;
 #[doc(hidden)]
-pub use self::time::local_time_text;
-pub use self::users::{forget_users, resolve_users};
+pub use self::local_time::format_local_time;
+pub use self::process_info::ProcessInfo;
+pub use self::process_info_cache::ProcessInfoCache;
+pub use self::reader::ProcReader;
+pub use self::user_cache::{clear_user_cache, resolve_users};

@@ -7,16 +7,17 @@ use super::parse::Argv0;
 use crate::text::lossy;
 
 /// How much of a command line is read to name a process: the kernel's limit for one argument. See [`Argv0`].
-const CMDLINE_BYTES: usize = 128 * 1024;
+const MAX_CMDLINE_BYTES: usize = 128 * 1024;
 
 /// Returns the name of a process whose kernel name is `comm`: that name, or the basename of `argv[0]` if the kernel
 /// truncated it.
 pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
-    if is_maybe_cut(comm) {
+    if may_be_truncated(comm) {
         let mut argv0 = Argv0::default();
-        let whole =
-            process.open(c"cmdline").is_some_and(|file| file.each_piece(CMDLINE_BYTES, |data| argv0.feed(data)));
-        if let Some(name) = argv0.finish(whole).filter(|name| starts_with(name, comm)) {
+        let complete = process
+            .open(c"cmdline")
+            .is_some_and(|file| file.for_each_chunk(MAX_CMDLINE_BYTES, |data| argv0.feed(data)));
+        if let Some(name) = argv0.finish(complete).filter(|name| starts_with(name, comm)) {
             return lossy(name);
         }
     }
@@ -24,7 +25,7 @@ pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
 }
 
 /// The kernel keeps 15 bytes; psutil asks for 15 *characters*, so a name with two-byte letters that was cut stays so.
-fn is_maybe_cut(comm: &[u8]) -> bool {
+fn may_be_truncated(comm: &[u8]) -> bool {
     units(comm).nth(14).is_some()
 }
 

@@ -4,7 +4,7 @@ use super::{
     Clocks, Frame, budget::Budget, gpu_sampler::GpuSampler, lane::Work, record::Records, settings::Settings,
     time::Stopwatch,
 };
-use crate::{GpuInfo, Result, process::OwnerCache};
+use crate::{GpuInfo, Result, process::ProcessInfoCache};
 
 /// Samples GPUs in the caller's loop. See the [module](super).
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Sampler {
     pub(super) gpus: Vec<GpuSampler>,
     pub(super) records: Records,
     pub(super) budget: Budget,
-    pub(super) owners: OwnerCache,
+    pub(super) owners: ProcessInfoCache,
     pub(super) infos: Vec<GpuInfo>,
     pub(super) watch: Stopwatch,
     pub(super) clocks: Clocks,
@@ -41,7 +41,7 @@ impl Sampler {
         Ok(Self {
             records: Records::with_capacity(room),
             budget: Budget::new(settings.budget, &gpus),
-            owners: OwnerCache::with_capacity(owners),
+            owners: ProcessInfoCache::with_capacity(owners),
             gpus,
             infos: infos?,
             watch: Stopwatch::new(settings.clocks),
@@ -116,14 +116,14 @@ impl Sampler {
 
     /// Looks up the owners of processes that are new in the lists, and forgets those of processes that are in none.
     fn find_owners(&mut self) {
-        self.owners.begin();
+        self.owners.begin_round();
         for lane in self.gpus.iter().flat_map(|gpu| &gpu.lanes) {
             if let Work::ProcessMemory(memory) = &lane.work {
                 for pid in memory.pids() {
-                    self.owners.owner(*pid);
+                    self.owners.process_info(*pid);
                 }
             }
         }
-        self.owners.end();
+        self.owners.end_round();
     }
 }

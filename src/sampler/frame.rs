@@ -6,7 +6,7 @@ use super::{Record, gpu_sampler::GpuSampler, series::Series};
 use crate::{
     Error, GpuInfo,
     metric::Metric,
-    process::{Owner, OwnerCache},
+    process::{ProcessInfo, ProcessInfoCache},
 };
 
 /// What a sampler knows after a tick: borrowed from it until the next.
@@ -14,7 +14,7 @@ use crate::{
 pub struct Frame<'a> {
     records: &'a [Record],
     gpus: &'a [GpuSampler],
-    owners: &'a OwnerCache,
+    owners: &'a ProcessInfoCache,
     infos: &'a [GpuInfo],
 }
 
@@ -22,7 +22,7 @@ impl<'a> Frame<'a> {
     pub(super) fn new(
         records: &'a [Record],
         gpus: &'a [GpuSampler],
-        owners: &'a OwnerCache,
+        owners: &'a ProcessInfoCache,
         infos: &'a [GpuInfo],
     ) -> Self {
         Self { records, gpus, owners, infos }
@@ -65,7 +65,7 @@ impl<'a> Frame<'a> {
 
     /// Who owns a process of the process lists, looked up when it first appeared.
     #[must_use]
-    pub fn owner(&self, pid: u32) -> Option<&'a Owner> {
+    pub fn process_info(&self, pid: u32) -> Option<&'a ProcessInfo> {
         self.owners.get(pid)
     }
 

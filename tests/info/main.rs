@@ -10,7 +10,7 @@ mod text;
 use std::time::Duration;
 
 use common::{Sleeper, code, load, named, toml, with};
-use igpu::{Error, GpuInfo, Nvml, ProcessKind, Reading, Result, ReturnCode, process::local_time_text};
+use igpu::{Error, GpuInfo, Nvml, ProcessKind, Reading, Result, ReturnCode, process::format_local_time};
 use nvml_sim::{Scenario, SharedDriver};
 
 /// A pid that no Linux gives out by default: of another namespace, as far as `/proc` tells.

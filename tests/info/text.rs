@@ -64,7 +64,7 @@ fn the_text_is_the_seeds() {
     driver.set_time(Duration::ZERO);
     let gpu = nvml.get_device(0).unwrap();
     let user = std::process::Command::new("id").arg("-un").output().unwrap();
-    let created = local_time_text(gpu.processes[0].create_time.unwrap()).unwrap();
+    let created = format_local_time(gpu.processes[0].create_time.unwrap()).unwrap();
     let golden = golden(child.pid(), String::from_utf8(user.stdout).unwrap().trim(), &created);
     assert_eq!(gpu.to_string(), golden);
     // Each group by itself is a part of it.

@@ -16,7 +16,7 @@ use common::{Sleeper, library, symbol, toml};
 use igpu::{
     Nvml,
     metric::Metric,
-    process::forget_users,
+    process::clear_user_cache,
     sampler::{Clocks, Event, Flags, Record, Sampler},
 };
 use nvml_sim::{SharedDriver, control::Quantity};
@@ -235,7 +235,7 @@ pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
         }
         if tick % 1000 == 0 {
             // The next owner has `/etc/passwd` read again.
-            forget_users();
+            clear_user_cache();
         }
         let before = count();
         std::hint::black_box(sampler.tick(now).records());
@@ -243,7 +243,7 @@ pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
         let allocated = count() - before;
         assert_eq!(allocated, 0, "in tick {tick}: {:?}", sampler.frame().records());
         assert!(next >= now);
-        seen.owners += u64::from(sampler.frame().owner(std::process::id()).is_some());
+        seen.owners += u64::from(sampler.frame().process_info(std::process::id()).is_some());
         sampler.frame().records().iter().for_each(|record| seen.note(record));
     }
     assert!(NOW.load(Relaxed) >= (SECONDS - 1) * SECOND);
@@ -319,7 +319,7 @@ fn ends_right(sampler: &Sampler, driver: &SharedDriver, start: Duration, child: 
             assert!(joules > 0.5 * truth && joules < 1.01 * truth, "{joules} J, truly {truth} J");
         }
     }
-    let owner = frame.owner(child).expect("the child that still runs");
+    let owner = frame.process_info(child).expect("the child that still runs");
     assert_eq!(owner.name.as_deref(), Some("sleep"));
     assert_eq!(owner.uid.is_some(), owner.user.is_some());
     assert_eq!(owner.parent_pid, Some(std::process::id()));

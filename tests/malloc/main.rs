@@ -14,7 +14,7 @@ use std::{
 };
 
 use hard::common::{Sleeper, again, is_child, toml};
-use igpu::{GpuInfo, process::forget_users};
+use igpu::{GpuInfo, process::clear_user_cache};
 
 /// The interposing library, compiled by the compiler that Rust links with.
 fn library(directory: &Path) -> PathBuf {
@@ -110,7 +110,7 @@ fn twenty_thousand_updates_call_no_malloc() {
         driver.set_time(std::time::Duration::from_millis(10 * round));
         if round % 500 == 0 {
             // The next owner has `/etc/passwd` read again.
-            forget_users();
+            clear_user_cache();
         }
         let before = calls();
         let done = gpu.update().is_ok();

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use igpu::process::{Owner, ProcReader};
+use igpu::process::{ProcReader, ProcessInfo};
 
 use crate::support::FakeProc;
 
@@ -22,37 +22,37 @@ fn a_fake_tree() {
     tree.write("10/status", b"Name:\tchild\nUid:\t4294967290\t1\t2\t3\nGid:\t9\n");
     tree.write("11/stat", stat("kworker/u8:3-events_power_efficient", 0, 500).as_bytes());
     let mut reader = tree.reader();
-    let mut found = Owner::default();
-    reader.owner(10, &mut found);
+    let mut found = ProcessInfo::default();
+    reader.read_process(10, &mut found);
     assert_eq!(found.name.unwrap().as_str(), "child");
     assert_eq!(found.create_time, Some(1000.0 + 500.0 / procfs::ticks_per_second() as f64));
     assert_eq!((found.uid, found.user.unwrap().as_str()), (Some(4_294_967_290), "4294967290"));
     assert_eq!(found.parent_pid, Some(11));
     // No status, no command line.
     assert_eq!(found.parent_name.unwrap().as_str(), "kworker/u8:3-events_power_efficient");
-    reader.owner(11, &mut found);
+    reader.read_process(11, &mut found);
     assert_eq!((found.uid, found.user, found.parent_pid, found.parent_name), (None, None, None, None));
 
     // The parent's pid was given to a younger process.
     tree.write("11/stat", stat("young", 0, 501).as_bytes());
-    reader.owner(10, &mut found);
+    reader.read_process(10, &mut found);
     assert_eq!((found.parent_pid, found.parent_name), (Some(11), None));
 
     // The clock was stepped; then the file is gone.
     tree.write("stat", &booted(2000));
-    reader.refresh();
-    reader.owner(10, &mut found);
+    reader.refresh_boot_time();
+    reader.read_process(10, &mut found);
     assert_eq!(found.create_time.map(f64::trunc), Some(2005.0));
     tree.remove("stat");
-    reader.refresh();
-    reader.owner(10, &mut found);
+    reader.refresh_boot_time();
+    reader.read_process(10, &mut found);
     assert_eq!(found.create_time.map(f64::trunc), Some(2005.0));
-    tree.reader().owner(10, &mut found);
+    tree.reader().read_process(10, &mut found);
     assert_eq!((found.create_time, found.name.unwrap().as_str()), (None, "child"));
 
     // A name too long for its field is cut between characters.
     tree.write("10/stat", stat(&"é".repeat(40), 0, 1).as_bytes());
-    reader.owner(10, &mut found);
+    reader.read_process(10, &mut found);
     assert_eq!(found.name.unwrap().as_str(), "é".repeat(32));
 }
 
@@ -60,7 +60,7 @@ fn a_fake_tree() {
 fn garbage_in_place_of_files() {
     let tree = FakeProc::new("garbage");
     let mut reader = tree.reader();
-    let mut found = Owner::default();
+    let mut found = ProcessInfo::default();
     let garbage: &[&[u8]] = &[
         b"",
         b"\n",
@@ -83,9 +83,9 @@ fn garbage_in_place_of_files() {
         for name in ["10/stat", "10/status", "10/cmdline", "stat"] {
             tree.write(name, bytes);
         }
-        reader.refresh();
-        reader.owner(10, &mut found);
-        assert_eq!(found, Owner::default(), "{:?}", String::from_utf8_lossy(bytes));
+        reader.refresh_boot_time();
+        reader.read_process(10, &mut found);
+        assert_eq!(found, ProcessInfo::default(), "{:?}", String::from_utf8_lossy(bytes));
         assert_eq!(reader.start_time_ticks(10), None);
     }
     // A directory, a pipe without a writer and a file nobody may read, in the place of files; a file as a process.
@@ -99,15 +99,15 @@ fn garbage_in_place_of_files() {
     assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
     tree.write("11", b"");
     for pid in [10, 11] {
-        reader.refresh();
-        reader.owner(pid, &mut found);
-        assert_eq!(found, Owner::default());
+        reader.refresh_boot_time();
+        reader.read_process(pid, &mut found);
+        assert_eq!(found, ProcessInfo::default());
     }
     // A root that does not exist, is empty or holds a NUL.
     for root in ["/nonexistent", "", "/proc\0"] {
         let mut reader = ProcReader::with_root(root);
-        reader.owner(std::process::id(), &mut found);
-        assert_eq!(found, Owner::default(), "{root:?}");
+        reader.read_process(std::process::id(), &mut found);
+        assert_eq!(found, ProcessInfo::default(), "{root:?}");
     }
 }
 
@@ -115,14 +115,14 @@ fn garbage_in_place_of_files() {
 fn a_command_line_beyond_the_limit_is_read_as_the_kernels() {
     let tree = FakeProc::new("long");
     tree.write("5/stat", b"5 (a-name-of-15-ch) S 0 1 1 0 -1 1 1 2 3 4 5 6 7 8 20 0 1 0 77 1\n");
-    let mut found = Owner::default();
+    let mut found = ProcessInfo::default();
     for (arguments, expected) in [(30_000, "a-name-of-15-chars with"), (100, "a-name-of-15-chars")] {
         // No NUL at the end: split at spaces, but only where the end was seen.
         tree.write(
             "5/cmdline",
             &[&b"/x/a-name-of-15-chars with\0"[..], "--argument ".repeat(arguments).as_bytes()].concat(),
         );
-        tree.reader().owner(5, &mut found);
+        tree.reader().read_process(5, &mut found);
         assert_eq!(found.name.unwrap().as_str(), expected);
     }
 }

@@ -6,18 +6,18 @@ mod support;
 
 use std::os::unix::process::CommandExt as _;
 
-use igpu::process::{Owner, ProcReader, local_time_text};
+use igpu::process::{ProcReader, ProcessInfo, format_local_time};
 use procfs::process::Process;
 use support::{Child, FakeProc, Title, psutil_name};
 
-fn owner(pid: u32) -> Owner {
-    let mut owner = Owner::default();
-    ProcReader::new().owner(pid, &mut owner);
+fn owner(pid: u32) -> ProcessInfo {
+    let mut owner = ProcessInfo::default();
+    ProcReader::new().read_process(pid, &mut owner);
     owner
 }
 
 /// What the procfs crate and the oracle of names say about a process that lives on.
-fn check_against_procfs(pid: u32) -> Owner {
+fn check_against_procfs(pid: u32) -> ProcessInfo {
     let found = owner(pid);
     let process = Process::new(pid as i32).unwrap();
     let stat = process.stat().unwrap();
@@ -75,8 +75,8 @@ fn pids_that_do_not_exist() {
     for pid in [0, i32::MAX as u32, u32::MAX] {
         let mut found = owner(std::process::id());
         let mut reader = ProcReader::new();
-        reader.owner(pid, &mut found);
-        assert_eq!(found, Owner::default(), "nothing of the last process is left");
+        reader.read_process(pid, &mut found);
+        assert_eq!(found, ProcessInfo::default(), "nothing of the last process is left");
         assert_eq!(reader.start_time_ticks(pid), None);
     }
 }
@@ -122,7 +122,7 @@ fn children_with_odd_names() {
 }
 
 /// The procfs crate refuses names that are not UTF-8.
-fn check_against_procfs_unless_broken(pid: u32, comm: &[u8]) -> Owner {
+fn check_against_procfs_unless_broken(pid: u32, comm: &[u8]) -> ProcessInfo {
     if std::str::from_utf8(comm).is_ok() && !comm.contains(&b'\n') { check_against_procfs(pid) } else { owner(pid) }
 }
 
@@ -148,37 +148,37 @@ fn zombies_and_the_vanished() {
     let mut child = Child::spawn(b"/x/a-very-long-process-name", b"a-very-long-pro", None);
     let pid = child.pid();
     let mut reader = ProcReader::new();
-    let mut found = Owner::default();
-    reader.owner(pid, &mut found);
+    let mut found = ProcessInfo::default();
+    reader.read_process(pid, &mut found);
     assert_eq!(found.name.unwrap().as_str(), "a-very-long-process-name");
     let start = reader.start_time_ticks(pid);
     child.kill_and_leave();
-    reader.owner(pid, &mut found);
+    reader.read_process(pid, &mut found);
     assert_eq!(found.name.unwrap().as_str(), "a-very-long-pro", "a zombie has no command line");
     assert_eq!(found.parent_pid, Some(std::process::id()));
     assert!(found.uid.is_some());
     assert_eq!(reader.start_time_ticks(pid), start);
     drop(child);
-    reader.owner(pid, &mut found);
-    assert_eq!(found, Owner::default());
+    reader.read_process(pid, &mut found);
+    assert_eq!(found, ProcessInfo::default());
     assert_eq!(reader.start_time_ticks(pid), None);
 }
 
 #[test]
 fn a_child_that_ends_while_it_is_read() {
     let mut reader = ProcReader::new();
-    let mut found = Owner::default();
+    let mut found = ProcessInfo::default();
     for _ in 0..50 {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
         let reaper = std::thread::spawn(move || child.wait().unwrap());
         while !reaper.is_finished() {
-            reader.owner(pid, &mut found);
+            reader.read_process(pid, &mut found);
             assert!(found.parent_pid.is_none_or(|parent| parent == std::process::id()), "{found:?}");
         }
         reaper.join().unwrap();
-        reader.owner(pid, &mut found);
-        assert_eq!(found, Owner::default());
+        reader.read_process(pid, &mut found);
+        assert_eq!(found, ProcessInfo::default());
     }
 }
 
@@ -197,7 +197,7 @@ fn local_time() {
         assert_eq!(Child::local_time(zone, seconds), expected, "{seconds} in {zone}");
     }
     for seconds in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e18, 1e12] {
-        assert_eq!(local_time_text(seconds), None);
+        assert_eq!(format_local_time(seconds), None);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The parsers and names under generated input.
 
-use igpu::process::{Owner, parse};
+use igpu::process::{ProcessInfo, parse};
 use procfs::FromRead as _;
 use procfs::process::Stat;
 use proptest::prelude::*;
@@ -94,8 +94,8 @@ proptest! {
         let tree = FakeProc::new("names");
         tree.write("5/stat", &[b"5 (", comm.as_slice(), b") S 0 1 1 0 -1 1 1 2 3 4 5 6 7 8 20 0 1 0 77 1\n"].concat());
         tree.write("5/cmdline", &cmdline);
-        let mut found = Owner::default();
-        tree.reader().owner(5, &mut found);
+        let mut found = ProcessInfo::default();
+        tree.reader().read_process(5, &mut found);
         let expected = psutil_name(&comm, &cmdline, 64);
         let name = found.name.unwrap();
         prop_assert_eq!(name.as_str(), expected.as_str());

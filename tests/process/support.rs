@@ -104,7 +104,7 @@ impl Child {
         }
     }
 
-    /// What `local_time_text` says in a time zone.
+    /// What `format_local_time` says in a time zone.
     pub(crate) fn local_time(zone: &str, seconds: &str) -> String {
         let mut command = command(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--nocapture"]).env("TZ", zone).env(TIME, seconds);
@@ -124,7 +124,7 @@ impl Drop for Child {
 /// The child's side; does nothing in an ordinary run.
 pub(crate) fn be_a_child() {
     if let Ok(seconds) = std::env::var(TIME) {
-        let text = igpu::process::local_time_text(seconds.parse().unwrap());
+        let text = igpu::process::format_local_time(seconds.parse().unwrap());
         println!("time: {}", text.map_or("None".to_string(), |text| text.to_string()));
     }
     let Some(comm) = std::env::var_os(COMM) else { return };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use igpu::{
     metric::Metric,
-    process::{Owner, ProcReader, resolve_users},
+    process::{ProcReader, ProcessInfo, resolve_users},
     sampler::{Event, Record},
 };
 use igpu_recording::{Item, Process, event};
@@ -71,12 +71,12 @@ impl Processes {
     }
 
     fn process(&mut self, pid: u32) -> Process {
-        let mut owner = Owner::default();
-        self.reader.owner(pid, &mut owner);
+        let mut owner = ProcessInfo::default();
+        self.reader.read_process(pid, &mut owner);
         // A user that is not in /etc/passwd is a number until the system's database is asked, which may take its time.
         let is_number = owner.uid.is_some_and(|uid| owner.user.is_some_and(|user| *user == *uid.to_string()));
         if is_number && owner.uid.is_some_and(|uid| self.asked.insert(uid)) && resolve_users() {
-            self.reader.owner(pid, &mut owner);
+            self.reader.read_process(pid, &mut owner);
         }
         Process {
             name: owner.name.map(|name| name.to_string()),

@@ -1,6 +1,6 @@
 //! A summary as text for people: a table over the GPUs for each question.
 
-use igpu::process::local_time_text;
+use igpu::process::format_local_time;
 use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
 
 use super::{
@@ -54,7 +54,7 @@ fn head(summary: &Summary) -> String {
             _ => "its start is not in the recording\n".to_owned(),
         };
     }
-    let start = summary.start_unix_nano.and_then(|ns| local_time_text(ns as f64 / 1e9));
+    let start = summary.start_unix_nano.and_then(|ns| format_local_time(ns as f64 / 1e9));
     let start = start.map_or(String::new(), |start| format!(" from {start}"));
     text += &format!("recorded {}{start}\n", time(summary.duration_s));
     let told = |before: &str, what: &Option<String>| Some(format!("{before}{}", short(what.as_deref()?, LONGEST)));

@@ -8,23 +8,23 @@ use procfs::{FromReadSI as _, KernelStats, current_system_info};
 use super::io::ProcRoot;
 
 /// The root of this machine's own `/proc` tree.
-pub(super) const PROC: &str = "/proc";
+pub(super) const PROC_ROOT: &str = "/proc";
 
 /// The boot time last read from `/proc`, in seconds since the epoch; 0 before the first read. An atomic rather than a
 /// lock, because a fork could leave a lock held.
-static LAST_KNOWN: AtomicU64 = AtomicU64::new(0);
+static CACHED_S: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the boot time in seconds since the epoch, if this process has read it before.
-pub(super) fn last_known() -> Option<u64> {
-    Some(LAST_KNOWN.load(Relaxed)).filter(|seconds| *seconds != 0)
+pub(super) fn cached() -> Option<u64> {
+    Some(CACHED_S.load(Relaxed)).filter(|seconds| *seconds != 0)
 }
 
 /// Reads `btime` from the tree's `stat` file, in seconds since the epoch. Allocates.
-pub(super) fn read_boot_time(root: &mut ProcRoot) -> Option<u64> {
-    let file = File::from(root.open(c"stat")?);
+pub(super) fn read(root: &mut ProcRoot) -> Option<u64> {
+    let file = File::from(root.open_file(c"stat")?);
     let seconds = KernelStats::from_read(file, current_system_info()).ok()?.btime;
-    if root.root() == PROC.as_bytes() {
-        LAST_KNOWN.store(seconds, Relaxed);
+    if root.root_path() == PROC_ROOT.as_bytes() {
+        CACHED_S.store(seconds, Relaxed);
     }
     Some(seconds)
 }

@@ -10,7 +10,7 @@ use arrayvec::ArrayString;
 /// The same text as Python's `datetime.fromtimestamp(int(seconds)).strftime('%Y-%m-%d %H:%M:%S')` gives for the years
 /// 1000 to 9999. `None` for a time that is not finite or outside the years 1 to 9999. The time zone is the C library's
 /// (`TZ`, `/etc/localtime`), which may read files at first use: for showing, not for sampling.
-pub fn local_time_text(seconds: f64) -> Option<ArrayString<32>> {
+pub fn format_local_time(seconds: f64) -> Option<ArrayString<32>> {
     // The years 1 to 9999 lie well within; the cast is exact there and cuts towards zero, as Python's int().
     (seconds.abs() < 1e12).then_some(())?;
     let seconds = seconds as libc::time_t;

@@ -7,7 +7,7 @@ use arrayvec::ArrayString;
 /// Plain data of fixed size. Each field is `None` on its own if it could not be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Owner {
+pub struct ProcessInfo {
     /// The process's name as psutil gives it, from `/proc/PID/stat` and, for names of 15 characters or more,
     /// `/proc/PID/cmdline`. Longer ones are cut to 64 bytes on a character boundary; bytes that are not UTF-8 are
     /// U+FFFD; control characters are left as they are. `None`: the process is gone or not readable.

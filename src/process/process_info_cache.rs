@@ -1,36 +1,36 @@
-//! Owners of processes that stay: looked up once, then found without a system call.
+//! Infos of processes that stay: looked up once, then found without a system call.
 
-use super::{owner::Owner, reader::ProcReader};
+use super::{process_info::ProcessInfo, reader::ProcReader};
 
-/// Owners by pid, for lists of processes that are read again and again.
+/// Process infos by pid, for lists of processes that are read again and again.
 ///
-/// The lists of one reading are a *round*: [`begin`](Self::begin) it, ask for the [`owner`](Self::owner) of each pid, and
-/// [`end`](Self::end) it. A pid that was there in the round before is the same process: it is found in memory, without a
+/// The lists of one reading are a *round*: [`begin_round`](Self::begin_round) it, ask for the [`process_info`](Self::process_info) of each pid, and
+/// [`end_round`](Self::end_round) it. A pid that was there in the round before is the same process: it is found in memory, without a
 /// system call. A pid that was not there may have been given to another process since, so it is looked up anew.
 ///
-/// All memory is made at once; when it is full, owners are looked up each time and not kept.
+/// All memory is made at once; when it is full, infos are read each time and not kept.
 ///
 /// What is kept does not change: a process that renames itself keeps the name that it had when it first appeared, and one
 /// that ends keeps it as long as the driver lists it.
 #[derive(Debug)]
-pub struct OwnerCache {
+pub struct ProcessInfoCache {
     reader: ProcReader,
-    /// Each pid with its place in `seen`, in the order of pids.
+    /// Each pid with its slot in `entries`, in the order of pids.
     index: Vec<(u32, usize)>,
-    seen: Vec<Seen>,
+    entries: Vec<CacheEntry>,
     free: Vec<usize>,
     round: u64,
-    /// For an owner that there is no room to keep.
-    spare: Owner,
+    /// For a process that there is no room to keep.
+    uncached: ProcessInfo,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Seen {
-    owner: Owner,
+struct CacheEntry {
+    info: ProcessInfo,
     round: u64,
 }
 
-impl OwnerCache {
+impl ProcessInfoCache {
     /// Room for so many processes at a time, about 250 bytes each.
     #[must_use]
     pub fn with_capacity(processes: usize) -> Self {
@@ -43,10 +43,10 @@ impl OwnerCache {
         Self {
             reader,
             index: Vec::with_capacity(processes),
-            seen: vec![Seen::default(); processes],
+            entries: vec![CacheEntry::default(); processes],
             free: (0..processes).rev().collect(),
             round: 0,
-            spare: Owner::default(),
+            uncached: ProcessInfo::default(),
         }
     }
 
@@ -62,61 +62,61 @@ impl OwnerCache {
         self.index.is_empty()
     }
 
-    /// The owner of a process that is kept; `None` of any other.
+    /// The info of a process that is kept; `None` of any other.
     #[must_use]
-    pub fn get(&self, pid: u32) -> Option<&Owner> {
+    pub fn get(&self, pid: u32) -> Option<&ProcessInfo> {
         let found = self.index.binary_search_by_key(&pid, |(known, _)| *known).ok()?;
-        self.seen.get(self.index.get(found)?.1).map(|seen| &seen.owner)
+        self.entries.get(self.index.get(found)?.1).map(|entry| &entry.info)
     }
 
     /// Begins a round.
-    pub fn begin(&mut self) {
+    pub fn begin_round(&mut self) {
         self.round += 1;
     }
 
-    /// The owner of a process of this round: from memory where it was there in the last one, else from `/proc`. Never
+    /// The info of a process of this round: from memory where it was there in the last one, else from `/proc`. Never
     /// allocates.
-    pub fn owner(&mut self, pid: u32) -> &Owner {
+    pub fn process_info(&mut self, pid: u32) -> &ProcessInfo {
         match self.index.binary_search_by_key(&pid, |(known, _)| *known) {
-            Ok(found) => self.known(found),
-            Err(place) => self.look_up(pid, place),
+            Ok(found) => self.cached(found),
+            Err(position) => self.read_new(pid, position),
         }
     }
 
     #[inline]
-    fn known(&mut self, found: usize) -> &Owner {
+    fn cached(&mut self, found: usize) -> &ProcessInfo {
         let slot = self.index.get(found).map_or(0, |(_, slot)| *slot);
-        match self.seen.get_mut(slot) {
-            Some(seen) => {
-                seen.round = self.round;
-                &seen.owner
+        match self.entries.get_mut(slot) {
+            Some(entry) => {
+                entry.round = self.round;
+                &entry.info
             }
-            None => &self.spare,
+            None => &self.uncached,
         }
     }
 
-    fn look_up(&mut self, pid: u32, place: usize) -> &Owner {
+    fn read_new(&mut self, pid: u32, position: usize) -> &ProcessInfo {
         let slot = self.free.pop();
-        match slot.and_then(|slot| self.seen.get_mut(slot).map(|seen| (slot, seen))) {
-            Some((slot, seen)) => {
-                self.reader.owner(pid, &mut seen.owner);
-                seen.round = self.round;
+        match slot.and_then(|slot| self.entries.get_mut(slot).map(|entry| (slot, entry))) {
+            Some((slot, entry)) => {
+                self.reader.read_process(pid, &mut entry.info);
+                entry.round = self.round;
                 // There are as many slots as there is room in the index, so that it does not grow.
-                self.index.insert(place, (pid, slot));
-                &seen.owner
+                self.index.insert(position, (pid, slot));
+                &entry.info
             }
             None => {
-                self.reader.owner(pid, &mut self.spare);
-                &self.spare
+                self.reader.read_process(pid, &mut self.uncached);
+                &self.uncached
             }
         }
     }
 
     /// Ends a round: what was not asked for in it is forgotten.
-    pub fn end(&mut self) {
-        let Self { index, seen, free, round, .. } = self;
+    pub fn end_round(&mut self) {
+        let Self { index, entries, free, round, .. } = self;
         index.retain(|(_, slot)| {
-            let stays = seen.get(*slot).is_some_and(|seen| seen.round == *round);
+            let stays = entries.get(*slot).is_some_and(|entry| entry.round == *round);
             if !stays {
                 free.push(*slot);
             }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     /// A tree like `/proc` with one process.
-    fn put(root: &Path, pid: u32, name: &str, start: u64) {
+    fn write_process(root: &Path, pid: u32, name: &str, start: u64) {
         let directory = root.join(pid.to_string());
         fs::create_dir_all(&directory).unwrap();
         let numbers = format!("S 0 {}{start} 0", "0 ".repeat(17));
@@ -140,21 +140,21 @@ mod tests {
         fs::write(directory.join("status"), "Uid:\t0\t0\t0\t0\n").unwrap();
     }
 
-    fn name(cache: &mut OwnerCache, pid: u32) -> Option<String> {
-        cache.begin();
-        let name = cache.owner(pid).name.map(|name| name.to_string());
-        cache.end();
+    fn name(cache: &mut ProcessInfoCache, pid: u32) -> Option<String> {
+        cache.begin_round();
+        let name = cache.process_info(pid).name.map(|name| name.to_string());
+        cache.end_round();
         name
     }
 
     #[test]
     fn a_process_that_stays_is_not_read_again() {
         let root = tempfile::tempdir().unwrap();
-        put(root.path(), 7, "first", 1);
-        let mut cache = OwnerCache::with_reader(4, ProcReader::with_root(root.path()));
+        write_process(root.path(), 7, "first", 1);
+        let mut cache = ProcessInfoCache::with_reader(4, ProcReader::with_root(root.path()));
         assert_eq!(name(&mut cache, 7).as_deref(), Some("first"));
         // What /proc says now is not asked while the pid stays.
-        put(root.path(), 7, "second", 2);
+        write_process(root.path(), 7, "second", 2);
         assert_eq!(name(&mut cache, 7).as_deref(), Some("first"));
         // A round without it: the pid may have been given to another.
         assert_eq!(name(&mut cache, 8), None);
@@ -165,19 +165,19 @@ mod tests {
     fn what_does_not_fit_is_read_each_time() {
         let root = tempfile::tempdir().unwrap();
         for pid in 1..=5 {
-            put(root.path(), pid, &format!("p{pid}"), 1);
+            write_process(root.path(), pid, &format!("p{pid}"), 1);
         }
-        let mut cache = OwnerCache::with_reader(3, ProcReader::with_root(root.path()));
+        let mut cache = ProcessInfoCache::with_reader(3, ProcReader::with_root(root.path()));
         for _ in 0..3 {
-            cache.begin();
+            cache.begin_round();
             for pid in [4, 2, 5, 1, 3] {
-                assert_eq!(cache.owner(pid).name.as_deref(), Some(format!("p{pid}").as_str()));
+                assert_eq!(cache.process_info(pid).name.as_deref(), Some(format!("p{pid}").as_str()));
             }
-            cache.end();
+            cache.end_round();
             assert_eq!(cache.len(), 3);
         }
-        cache.begin();
-        cache.end();
+        cache.begin_round();
+        cache.end_round();
         assert!(cache.is_empty());
     }
 }

@@ -15,47 +15,47 @@ use crate::text::lossy;
 type UserName = ArrayString<32>;
 
 /// How many uids are remembered: more than run GPU processes on one machine.
-const SLOTS: usize = 64;
+const MAX_USERS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
+enum UserLookup {
     Known(UserName),
     /// Not in `/etc/passwd`; [`resolve_users`] has not asked for it yet.
     Unresolved,
     /// Nobody knows this uid.
-    Nameless,
+    NotFound,
 }
 
-struct Cache {
-    slots: ArrayVec<(u32, Answer), SLOTS>,
+struct UserCache {
+    slots: ArrayVec<(u32, UserLookup), MAX_USERS>,
     /// The slot to give up next when all are taken.
-    next: usize,
+    next_victim: usize,
 }
 
-static CACHE: Mutex<Cache> = Mutex::new(Cache { slots: ArrayVec::new_const(), next: 0 });
+static CACHE: Mutex<UserCache> = Mutex::new(UserCache { slots: ArrayVec::new_const(), next_victim: 0 });
 
-impl Cache {
-    fn find(&self, uid: u32) -> Option<Answer> {
+impl UserCache {
+    fn find(&self, uid: u32) -> Option<UserLookup> {
         self.slots.iter().find(|slot| slot.0 == uid).map(|slot| slot.1)
     }
 
-    fn set(&mut self, uid: u32, answer: Answer) {
+    fn set(&mut self, uid: u32, lookup: UserLookup) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.0 == uid) {
-            slot.1 = answer;
-        } else if self.slots.try_push((uid, answer)).is_err() {
-            self.replace(uid, answer);
+            slot.1 = lookup;
+        } else if self.slots.try_push((uid, lookup)).is_err() {
+            self.evict_for(uid, lookup);
         }
     }
 
     /// Gives up the next slot in turn. One with a name only for another name: whoever makes up uids cannot push out the
     /// names in use.
-    fn replace(&mut self, uid: u32, answer: Answer) {
-        for _ in 0..SLOTS {
-            let turn = self.next;
-            self.next = (turn + 1) % SLOTS;
-            let Some(slot) = self.slots.get_mut(turn) else { return };
-            if matches!(answer, Answer::Known(_)) || !matches!(slot.1, Answer::Known(_)) {
-                *slot = (uid, answer);
+    fn evict_for(&mut self, uid: u32, lookup: UserLookup) {
+        for _ in 0..MAX_USERS {
+            let position = self.next_victim;
+            self.next_victim = (position + 1) % MAX_USERS;
+            let Some(slot) = self.slots.get_mut(position) else { return };
+            if matches!(lookup, UserLookup::Known(_)) || !matches!(slot.1, UserLookup::Known(_)) {
+                *slot = (uid, lookup);
                 return;
             }
         }
@@ -64,7 +64,7 @@ impl Cache {
 
 /// The cache, unless somebody else is at it. Never waits: the thread that holds the lock may have stayed behind in the
 /// parent of a fork, and then nobody ever gives it back.
-fn cache() -> Option<MutexGuard<'static, Cache>> {
+fn try_lock() -> Option<MutexGuard<'static, UserCache>> {
     match CACHE.try_lock() {
         Ok(guard) => Some(guard),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -74,15 +74,15 @@ fn cache() -> Option<MutexGuard<'static, Cache>> {
 
 /// The name of `uid`, or the number as text while none is known. Does not allocate and does not wait.
 pub(super) fn user_name(uid: u32) -> UserName {
-    match cache().and_then(|cache| cache.find(uid)) {
-        Some(Answer::Known(name)) => name,
-        Some(_) => number(uid),
+    match try_lock().and_then(|cache| cache.find(uid)) {
+        Some(UserLookup::Known(name)) => name,
+        Some(_) => decimal(uid),
         None => {
             let found = find_in_passwd(c"/etc/passwd", uid);
-            if let Some(mut cache) = cache() {
-                cache.set(uid, found.map_or(Answer::Unresolved, Answer::Known));
+            if let Some(mut cache) = try_lock() {
+                cache.set(uid, found.map_or(UserLookup::Unresolved, UserLookup::Known));
             }
-            found.unwrap_or_else(|| number(uid))
+            found.unwrap_or_else(|| decimal(uid))
         }
     }
 }
@@ -91,14 +91,14 @@ pub(super) fn user_name(uid: u32) -> UserName {
 fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
     let file = RawFile::open(path)?;
     let mut found = None;
-    file.each_line(|line| {
+    file.for_each_line(|line| {
         found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| lossy(entry.0));
         found.is_some()
     });
     found
 }
 
-fn number(uid: u32) -> UserName {
+fn decimal(uid: u32) -> UserName {
     let mut text = UserName::new();
     // Ten digits fit.
     let _ = write!(text, "{uid}");
@@ -113,39 +113,39 @@ fn number(uid: u32) -> UserName {
 /// waiting does no harm: once after the first update, and now and then after. It may allocate and block.
 ///
 /// Answers are kept for the life of the process, for 64 uids, "no such user" too: many uids that nobody knows, made up
-/// by a container or on purpose, cost one look each, and cannot push out the names in use. [`forget_users`] drops all
+/// by a container or on purpose, cost one look each, and cannot push out the names in use. [`clear_user_cache`] drops all
 /// answers. A lookup that fails for another reason (server away) stays open and is tried at the next call.
 ///
 /// Gives whether a uid got a name by it.
 pub fn resolve_users() -> bool {
-    let mut open: ArrayVec<u32, SLOTS> = ArrayVec::new();
-    // Whoever holds the lock does so for nanoseconds; if not (see `cache`), the uids stay numbers.
-    let Some(guard) = patiently() else { return false };
-    open.extend(guard.slots.iter().filter(|slot| slot.1 == Answer::Unresolved).map(|slot| slot.0));
+    let mut open: ArrayVec<u32, MAX_USERS> = ArrayVec::new();
+    // Whoever holds the lock does so for nanoseconds; if not (see `try_lock`), the uids stay numbers.
+    let Some(guard) = lock_with_retry() else { return false };
+    open.extend(guard.slots.iter().filter(|slot| slot.1 == UserLookup::Unresolved).map(|slot| slot.0));
     // Not held while asking: a sampling thread would find it taken for as long as a server takes to answer.
     drop(guard);
     let mut named = false;
     for uid in open {
-        let answer = ask_system(uid);
-        named |= matches!(answer, Some(Answer::Known(_)));
-        if let (Some(answer), Some(mut cache)) = (answer, patiently()) {
-            cache.set(uid, answer);
+        let lookup = query_user_database(uid);
+        named |= matches!(lookup, Some(UserLookup::Known(_)));
+        if let (Some(lookup), Some(mut cache)) = (lookup, lock_with_retry()) {
+            cache.set(uid, lookup);
         }
     }
     named
 }
 
 /// Drops all remembered names and "no such user" answers, so that users added or renamed since are seen.
-pub fn forget_users() {
-    if let Some(mut cache) = patiently() {
+pub fn clear_user_cache() {
+    if let Some(mut cache) = lock_with_retry() {
         cache.slots.clear();
-        cache.next = 0;
+        cache.next_victim = 0;
     }
 }
 
-fn patiently() -> Option<MutexGuard<'static, Cache>> {
+fn lock_with_retry() -> Option<MutexGuard<'static, UserCache>> {
     for _ in 0..1000 {
-        if let Some(guard) = cache() {
+        if let Some(guard) = try_lock() {
             return Some(guard);
         }
         std::thread::sleep(std::time::Duration::from_micros(10));
@@ -154,12 +154,12 @@ fn patiently() -> Option<MutexGuard<'static, Cache>> {
 }
 
 /// Looks up `uid` with getpwuid_r. `None` if the C library could not determine it.
-fn ask_system(uid: u32) -> Option<Answer> {
+fn query_user_database(uid: u32) -> Option<UserLookup> {
     loop {
         return match User::from_uid(Uid::from_raw(uid)) {
-            Ok(Some(user)) => Some(Answer::Known(lossy(user.name.as_bytes()))),
+            Ok(Some(user)) => Some(UserLookup::Known(lossy(user.name.as_bytes()))),
             // Error codes by which C libraries report "no such user", besides success (see getpwuid_r(3)).
-            Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(Answer::Nameless),
+            Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(UserLookup::NotFound),
             Err(Errno::EINTR) => continue,
             Err(_) => None,
         };
@@ -215,27 +215,27 @@ mod tests {
 
     #[test]
     fn made_up_uids_do_not_push_out_names() {
-        let mut cache = Cache { slots: ArrayVec::new(), next: 0 };
+        let mut cache = UserCache { slots: ArrayVec::new(), next_victim: 0 };
         for uid in 0..10 {
-            cache.set(uid, Answer::Known(number(uid)));
+            cache.set(uid, UserLookup::Known(decimal(uid)));
         }
         for uid in 1000..2000 {
-            cache.set(uid, Answer::Unresolved);
+            cache.set(uid, UserLookup::Unresolved);
         }
         for uid in 0..10 {
-            assert_eq!(cache.find(uid), Some(Answer::Known(number(uid))));
+            assert_eq!(cache.find(uid), Some(UserLookup::Known(decimal(uid))));
         }
-        assert_eq!(cache.find(1999), Some(Answer::Unresolved));
+        assert_eq!(cache.find(1999), Some(UserLookup::Unresolved));
         assert_eq!(cache.find(1000), None);
         for uid in 100..200 {
-            cache.set(uid, Answer::Known(number(uid)));
+            cache.set(uid, UserLookup::Known(decimal(uid)));
         }
-        assert_eq!(cache.find(199), Some(Answer::Known(number(199))));
-        cache.set(3000, Answer::Nameless);
+        assert_eq!(cache.find(199), Some(UserLookup::Known(decimal(199))));
+        cache.set(3000, UserLookup::NotFound);
         assert_eq!(cache.find(3000), None, "all slots hold names");
-        cache.set(199, Answer::Nameless);
-        assert_eq!(cache.find(199), Some(Answer::Nameless));
-        assert_eq!(cache.slots.len(), SLOTS);
+        cache.set(199, UserLookup::NotFound);
+        assert_eq!(cache.find(199), Some(UserLookup::NotFound));
+        assert_eq!(cache.slots.len(), MAX_USERS);
     }
 
     /// The one test of the cache that the process shares.
@@ -244,15 +244,15 @@ mod tests {
         // No user database hands out this one: it is -3, and -2 and -1 are reserved.
         let uid = u32::MAX - 2;
         assert_eq!(user_name(uid).as_str(), "4294967293");
-        assert_eq!(CACHE.lock().unwrap().find(uid), Some(Answer::Unresolved));
+        assert_eq!(CACHE.lock().unwrap().find(uid), Some(UserLookup::Unresolved));
         resolve_users();
         // It may also be that a server could not be asked.
         assert_ne!(CACHE.lock().unwrap().find(uid), None);
         assert_eq!(user_name(uid).as_str(), "4294967293");
         if let Some(name) = find_in_passwd(c"/etc/passwd", 0) {
             assert_eq!(user_name(0), name);
-            assert_eq!(ask_system(0), Some(Answer::Known(name)));
-            CACHE.lock().unwrap().set(0, Answer::Unresolved);
+            assert_eq!(query_user_database(0), Some(UserLookup::Known(name)));
+            CACHE.lock().unwrap().set(0, UserLookup::Unresolved);
             assert_eq!(user_name(0).as_str(), "0", "a known answer saves the look into the file");
             resolve_users();
             assert_eq!(user_name(0), name);
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(user_name(uid).as_str(), "4294967293", "a lock held by somebody else is not waited for");
         resolve_users();
         drop(held);
-        forget_users();
+        clear_user_cache();
         assert_eq!(CACHE.lock().unwrap().find(uid), None);
     }
 }
