@@ -46,11 +46,11 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub options: Options,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// All readings of GPUs: memory, utilisation, PCI, clocks, power, processes [the default]
     Show {
         /// Which GPUs: an index, or the start of a UUID; all when none is named

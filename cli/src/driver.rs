@@ -3,31 +3,33 @@
 use igpu::{Error, Nvml};
 use serde::Serialize;
 
-use crate::{fail::Fail, options::Options, output::Report, table::or_na};
+use crate::{error::CliError, options::Options, output::CommandOutput, table::or_na};
 
 #[derive(Serialize)]
-struct Driver {
+struct DriverVersions {
     driver_version: Option<String>,
     nvml_version: Option<String>,
     cuda_version: Option<String>,
     library: String,
 }
 
-pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
+pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliError> {
     let mut problems = Vec::new();
-    let mut told = |answer: Result<String, Error>| answer.map_err(|error| problems.push(error.to_string())).ok();
-    let driver = Driver {
-        driver_version: told(nvml.driver_version().map(|version| version.to_string())),
-        nvml_version: told(nvml.nvml_version().map(|version| version.to_string())),
-        cuda_version: told(nvml.cuda_version().map(|(major, minor)| format!("{major}.{minor}"))),
+    let mut version_or_problem =
+        |result: Result<String, Error>| result.map_err(|error| problems.push(error.to_string())).ok();
+    let versions = DriverVersions {
+        driver_version: version_or_problem(nvml.driver_version().map(|version| version.to_string())),
+        nvml_version: version_or_problem(nvml.nvml_version().map(|version| version.to_string())),
+        cuda_version: version_or_problem(nvml.cuda_version().map(|(major, minor)| format!("{major}.{minor}"))),
         library: if options.simulate.is_some() { "simulated".to_owned() } else { nvml.library().to_owned() },
     };
-    let mut report = if options.json { Report::json(&[driver])? } else { Report::text(driver.text()) };
-    report.problems = problems;
-    Ok(report)
+    let mut output =
+        if options.json { CommandOutput::json(&[versions])? } else { CommandOutput::text(versions.text()) };
+    output.problems = problems;
+    Ok(output)
 }
 
-impl Driver {
+impl DriverVersions {
     fn text(&self) -> String {
         format!(
             "DRIVER VERSION : {}\nNVML VERSION   : {}\nCUDA VERSION   : {}\nLIBRARY        : {}\n",

@@ -2,10 +2,11 @@
 
 mod args;
 mod driver;
-mod fail;
+mod error;
+mod gpu_selection;
 mod list;
 mod load;
-mod manual;
+mod man_page;
 mod notifier;
 mod options;
 mod output;
@@ -15,7 +16,6 @@ mod probe;
 mod ps;
 mod record;
 mod report;
-mod select;
 mod show;
 mod table;
 mod units;
@@ -23,56 +23,56 @@ mod watchdog;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command};
+use args::{Cli, CliCommand};
 use clap::{CommandFactory, Parser};
-use fail::Fail;
+use error::CliError;
 use load::load;
 use options::Options;
-use output::Report;
+use output::CommandOutput;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are output like any other; wrong usage is clap's to tell.
-        Err(asked) if !asked.use_stderr() => {
-            return output::finish(Ok(Report::text(asked.render().to_string())), &Options::default());
+        Err(error) if !error.use_stderr() => {
+            return output::finish(Ok(CommandOutput::text(error.render().to_string())), &Options::default());
         }
-        Err(wrong) => wrong.exit(),
+        Err(error) => error.exit(),
     };
     let command = match cli.command {
-        Some(Command::Record(args)) => {
+        Some(CliCommand::Record(args)) => {
             return record::run(cli.options, args).unwrap_or_else(|error| finish(Err(error), &Options::default()));
         }
         other => other,
     };
-    let report = match command {
-        Some(Command::Report(args)) => report::report(&cli.options, &args),
+    let output = match command {
+        Some(CliCommand::Report(args)) => report::run(&cli.options, &args),
         #[cfg(feature = "plot")]
-        Some(Command::Plot(args)) => plot::report(&args),
-        Some(Command::Completions { shell }) => Ok(completions(shell)),
-        Some(Command::Man) => manual::page(),
+        Some(CliCommand::Plot(args)) => plot::run(&args),
+        Some(CliCommand::Completions { shell }) => Ok(completions(shell)),
+        Some(CliCommand::Man) => man_page::render(),
         command => load(&cli.options).and_then(|nvml| match command {
-            Some(Command::List) => list::report(&nvml, &cli.options),
-            Some(Command::Ps) => ps::report(&nvml, &cli.options),
-            Some(Command::Probe(args)) => probe::report(&nvml, &cli.options, &args),
-            Some(Command::Driver) => driver::report(&nvml, &cli.options),
-            Some(Command::Show { gpus }) => show::report(&nvml, &cli.options, &gpus),
-            _ => show::report(&nvml, &cli.options, &[]),
+            Some(CliCommand::List) => list::run(&nvml, &cli.options),
+            Some(CliCommand::Ps) => ps::run(&nvml, &cli.options),
+            Some(CliCommand::Probe(args)) => probe::run(&nvml, &cli.options, &args),
+            Some(CliCommand::Driver) => driver::run(&nvml, &cli.options),
+            Some(CliCommand::Show { gpus }) => show::run(&nvml, &cli.options, &gpus),
+            _ => show::run(&nvml, &cli.options, &[]),
         }),
     };
-    finish(report, &cli.options)
+    finish(output, &cli.options)
 }
 
 /// Prints the report and returns the exit status. Wrong usage ends this program as clap does, with the usage.
-fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
-    match report {
-        Err(Fail::Usage(error)) => error.format(&mut Cli::command()).exit(),
-        report => output::finish(report, options),
+fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
+    match output {
+        Err(CliError::Usage(error)) => error.format(&mut Cli::command()).exit(),
+        output => output::finish(output, options),
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Report {
+fn completions(shell: clap_complete::Shell) -> CommandOutput {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "igpu", &mut script);
-    Report::text(String::from_utf8_lossy(&script).into_owned())
+    CommandOutput::text(String::from_utf8_lossy(&script).into_owned())
 }

@@ -24,10 +24,10 @@ impl Notifier {
     }
 
     /// Writes a line. If stderr would block, drops the line instead of waiting for a reader.
-    pub(crate) fn report(&self, sentence: &str) {
+    pub(crate) fn report(&self, message: &str) {
         if can_be_written() {
             // If stderr is closed, there is nowhere to report the error.
-            let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {sentence}"));
+            let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {message}"));
         }
     }
 }

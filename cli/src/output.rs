@@ -9,11 +9,11 @@ use std::{
 use igpu::ReturnCode;
 use serde::Serialize;
 
-use crate::{fail::Fail, options::Options};
+use crate::{error::CliError, options::Options};
 
 /// What goes to stdout, and a sentence for each thing that could not be shown.
 #[derive(Default)]
-pub(crate) struct Report {
+pub(crate) struct CommandOutput {
     pub stdout: String,
     pub problems: Vec<String>,
 }
@@ -22,32 +22,32 @@ pub(crate) struct Report {
 pub(crate) const STDOUT: &str = "-";
 
 /// What is said where there is no GPU.
-pub(crate) const NO_GPU: &str = "There is no NVIDIA GPU on this machine.\n";
+pub(crate) const NO_GPU_MESSAGE: &str = "There is no NVIDIA GPU on this machine.\n";
 /// What is said where there are GPUs, but none for CUDA.
-pub(crate) const NONE_VISIBLE: &str = "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n";
+pub(crate) const NO_VISIBLE_GPU_MESSAGE: &str = "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n";
 
-impl Report {
+impl CommandOutput {
     pub(crate) fn text(stdout: String) -> Self {
         Self { stdout, ..Self::default() }
     }
 
     /// One JSON array.
-    pub(crate) fn json<T: Serialize>(items: &[T]) -> Result<Self, Fail> {
-        let mut text = serde_json::to_string_pretty(items).map_err(|error| Fail::Write(error.into()))?;
+    pub(crate) fn json<T: Serialize>(items: &[T]) -> Result<Self, CliError> {
+        let mut text = serde_json::to_string_pretty(items).map_err(|error| CliError::Write(error.into()))?;
         text.push('\n');
-        Ok(Self::text(harmless(&text)))
+        Ok(Self::text(escape_json(&text)))
     }
 
     /// Where none of `count` GPUs is to be shown: an empty array, or a sentence that says why.
-    pub(crate) fn nothing(options: &Options, count: u32) -> Self {
-        let sentence = if count > 0 { NONE_VISIBLE } else { NO_GPU };
-        Self::text(if options.json { "[]\n".to_owned() } else { sentence.to_owned() })
+    pub(crate) fn no_gpus(options: &Options, count: u32) -> Self {
+        let message = if count > 0 { NO_VISIBLE_GPU_MESSAGE } else { NO_GPU_MESSAGE };
+        Self::text(if options.json { "[]\n".to_owned() } else { message.to_owned() })
     }
 }
 
 /// JSON with the characters as `\u061c` that JSON allows as they are, but that can take a terminal over: outside ASCII
 /// characters stand only in strings, so that it stays the same JSON.
-pub(crate) fn harmless(json: &str) -> String {
+pub(crate) fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c != '\n' && igpu::is_harmful(c) {
@@ -62,27 +62,29 @@ pub(crate) fn harmless(json: &str) -> String {
 }
 
 /// Prints the report, and gives the exit status that goes with it.
-pub(crate) fn finish(report: Result<Report, Fail>, options: &Options) -> ExitCode {
-    let report = match report {
+pub(crate) fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
+    let output = match output {
         // The driver is there and says that it has nothing to drive.
-        Err(Fail::Load(error)) if error.code() == Some(ReturnCode(NO_GPUS_FOUND)) => Ok(Report::nothing(options, 0)),
+        Err(CliError::Load(error)) if error.code() == Some(ReturnCode(GPU_NOT_FOUND)) => {
+            Ok(CommandOutput::no_gpus(options, 0))
+        }
         other => other,
     };
-    let (stdout, problems) = match report {
-        Ok(Report { stdout, problems }) => (stdout, problems),
-        Err(fail) => (String::new(), vec![fail.to_string()]),
+    let (stdout, problems) = match output {
+        Ok(CommandOutput { stdout, problems }) => (stdout, problems),
+        Err(error) => (String::new(), vec![error.to_string()]),
     };
     match write(&stdout) {
         // Whoever closed the pipe has seen enough of it; what went wrong is told all the same.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => return fail(&[Fail::Write(error).to_string()]),
+        Err(error) => return print_problems(&[CliError::Write(error).to_string()]),
         Ok(()) => {}
     }
-    if problems.is_empty() { ExitCode::SUCCESS } else { fail(&problems) }
+    if problems.is_empty() { ExitCode::SUCCESS } else { print_problems(&problems) }
 }
 
 /// NVML_ERROR_GPU_NOT_FOUND.
-const NO_GPUS_FOUND: u32 = 28;
+const GPU_NOT_FOUND: u32 = 28;
 
 fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -90,7 +92,7 @@ fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn fail(problems: &[String]) -> ExitCode {
+fn print_problems(problems: &[String]) -> ExitCode {
     let mut stderr = io::stderr().lock();
     for problem in problems {
         // Nobody is left to tell when stderr is closed.

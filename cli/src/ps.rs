@@ -4,51 +4,54 @@ use igpu::{GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::format_l
 use serde::Serialize;
 
 use crate::{
-    fail::Fail,
+    error::CliError,
+    gpu_selection,
     options::Options,
-    output::Report,
-    select,
-    table::{NOT_AVAILABLE, or_na, with_head},
+    output::CommandOutput,
+    table::{NOT_AVAILABLE, or_na, with_header},
 };
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct PsRow<'a> {
     /// The index of the GPU.
     gpu: u32,
     #[serde(flatten)]
     process: &'a GpuProcessInfo,
 }
 
-const HEAD: [&str; 9] = ["GPU", "PID", "TYPE", "NAME", "USER", "PARENT", "PARENT NAME", "CREATION TIME", "GPU MEM"];
+const COLUMNS: [&str; 9] = ["GPU", "PID", "TYPE", "NAME", "USER", "PARENT", "PARENT NAME", "CREATION TIME", "GPU MEM"];
 
-pub(crate) fn report(nvml: &Nvml, options: &Options) -> Result<Report, Fail> {
-    let indices = select::indices(nvml, options, &[])?;
+pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliError> {
+    let indices = gpu_selection::indices(nvml, options, &[])?;
     if indices.is_empty() {
-        return Ok(Report::nothing(options, nvml.device_count()?));
+        return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
     let gpus = nvml.get_devices(&indices)?;
-    let rows: Vec<Row<'_>> =
-        gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| Row { gpu: gpu.index, process })).collect();
-    let mut report =
-        if options.json { Report::json(&rows)? } else { Report::text(with_head(&HEAD, rows.iter().map(Row::cells))) };
-    report.problems = select::problems(&gpus);
-    report.problems.extend(gpus.iter().filter_map(refused));
-    Ok(report)
+    let rows: Vec<PsRow<'_>> =
+        gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| PsRow { gpu: gpu.index, process })).collect();
+    let mut output = if options.json {
+        CommandOutput::json(&rows)?
+    } else {
+        CommandOutput::text(with_header(&COLUMNS, rows.iter().map(PsRow::cells)))
+    };
+    output.problems = gpu_selection::problems(&gpus);
+    output.problems.extend(gpus.iter().filter_map(unavailable_message));
+    Ok(output)
 }
 
 /// That the driver does not tell the processes of a GPU, which would otherwise look as if it had none.
-fn refused(gpu: &GpuInfo) -> Option<String> {
+fn unavailable_message(gpu: &GpuInfo) -> Option<String> {
     let reason = gpu.reason(Reading::ComputeProcesses).filter(|_| gpu.error().is_none())?;
-    let told = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
-    told.then(|| format!("the processes of GPU {} are not known: {reason}", gpu.index))
+    let is_refused = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
+    is_refused.then(|| format!("the processes of GPU {} are not known: {reason}", gpu.index))
 }
 
-impl Row<'_> {
+impl PsRow<'_> {
     fn cells(&self) -> Vec<String> {
         let process = self.process;
         let created = process.create_time.and_then(format_local_time);
         vec![
-            self.place(),
+            self.gpu_cell(),
             process.pid.to_string(),
             process.kind.to_string(),
             or_na(process.name.as_deref()),
@@ -61,7 +64,7 @@ impl Row<'_> {
     }
 
     /// The GPU, and under MIG the instances: `0/3/0`.
-    fn place(&self) -> String {
+    fn gpu_cell(&self) -> String {
         match (self.process.gpu_instance_id, self.process.compute_instance_id) {
             (Some(gpu_instance), Some(compute_instance)) => format!("{}/{gpu_instance}/{compute_instance}", self.gpu),
             _ => self.gpu.to_string(),

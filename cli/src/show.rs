@@ -2,21 +2,21 @@
 
 use igpu::Nvml;
 
-use crate::{fail::Fail, options::Options, output::Report, select};
+use crate::{error::CliError, gpu_selection, options::Options, output::CommandOutput};
 
-pub(crate) fn report(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Report, Fail> {
-    let indices = select::indices(nvml, options, named)?;
+pub(crate) fn run(nvml: &Nvml, options: &Options, named: &[String]) -> Result<CommandOutput, CliError> {
+    let indices = gpu_selection::indices(nvml, options, named)?;
     if indices.is_empty() {
-        return Ok(Report::nothing(options, nvml.device_count()?));
+        return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
     let gpus = nvml.get_devices(&indices)?;
-    let mut report = if options.json {
-        Report::json(&gpus)?
+    let mut output = if options.json {
+        CommandOutput::json(&gpus)?
     } else {
         // A GPU that could not be read is named on stderr; a table of nothing but N/A would say less.
         let shown = gpus.iter().filter(|gpu| gpu.error().is_none());
-        Report::text(shown.map(|gpu| format!("{gpu}\n")).collect())
+        CommandOutput::text(shown.map(|gpu| format!("{gpu}\n")).collect())
     };
-    report.problems = select::problems(&gpus);
-    Ok(report)
+    output.problems = gpu_selection::problems(&gpus);
+    Ok(output)
 }

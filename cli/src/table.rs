@@ -18,8 +18,8 @@ pub(crate) fn table(lines: &[Vec<String>]) -> String {
 }
 
 /// Formats a table with a header line.
-pub(crate) fn with_head(head: &[&str], lines: impl Iterator<Item = Vec<String>>) -> String {
-    table(&std::iter::once(cells(head)).chain(lines).collect::<Vec<_>>())
+pub(crate) fn with_header(header: &[&str], lines: impl Iterator<Item = Vec<String>>) -> String {
+    table(&std::iter::once(cells(header)).chain(lines).collect::<Vec<_>>())
 }
 
 /// Returns a line of a table.
@@ -36,10 +36,10 @@ pub(crate) fn or_na(text: Option<&str>) -> String {
 }
 
 /// Returns a text of external origin, escaped and truncated to this many characters.
-pub(crate) fn short(text: &str, longest: usize) -> String {
+pub(crate) fn truncate(text: &str, max_chars: usize) -> String {
     let text = Escaped(text).to_string();
-    if text.chars().count() <= longest {
+    if text.chars().count() <= max_chars {
         return text;
     }
-    text.chars().take(longest - 1).chain(['…']).collect()
+    text.chars().take(max_chars - 1).chain(['…']).collect()
 }

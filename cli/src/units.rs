@@ -42,11 +42,11 @@ pub(super) fn watts(watts: f64) -> String {
 
 /// Formats a ratio as a percentage.
 pub(super) fn percent(ratio: f64) -> String {
-    format!("{} %", trimmed(100.0 * ratio))
+    format!("{} %", one_decimal(100.0 * ratio))
 }
 
 /// Formats the difference of two ratios.
-pub(super) fn points(ratio: f64) -> String {
+pub(super) fn percentage_points(ratio: f64) -> String {
     percent(ratio).replace('%', "points")
 }
 
@@ -70,7 +70,7 @@ pub(super) fn time(s: f64) -> String {
 }
 
 /// Formats a part of a whole.
-pub(super) fn share(part: f64, whole: f64) -> String {
+pub(super) fn ratio_percent(part: f64, whole: f64) -> String {
     percent(if whole > 0.0 { part / whole } else { 0.0 })
 }
 
@@ -81,14 +81,14 @@ pub(crate) fn duration(ns: u64) -> String {
         0..1_000 => format!("{ns} ns"),
         1_000..100_000 => format!("{:.1} µs", number / 1e3),
         100_000..1_000_000 => format!("{:.0} µs", number / 1e3),
-        1_000_000..100_000_000 => format!("{} ms", trimmed(number / 1e6)),
+        1_000_000..100_000_000 => format!("{} ms", one_decimal(number / 1e6)),
         100_000_000..1_000_000_000 => format!("{:.0} ms", number / 1e6),
-        _ => format!("{} s", trimmed(number / 1e9)),
+        _ => format!("{} s", one_decimal(number / 1e9)),
     }
 }
 
 /// Formats a number with one decimal digit, unless that is 0.
-fn trimmed(number: f64) -> String {
+fn one_decimal(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }

@@ -21,12 +21,12 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 ///
 /// Times are in nanoseconds of any one clock. With a clock that stops while the calling thread waits for a processor,
 /// only time in the call counts.
-pub(crate) struct Calls<K> {
+pub(crate) struct PendingCalls<K> {
     timeout: Duration,
     since: HashMap<K, u64>,
 }
 
-impl<K: Copy + Eq + Hash> Calls<K> {
+impl<K: Copy + Eq + Hash> PendingCalls<K> {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self { timeout, since: HashMap::new() }
     }
@@ -54,15 +54,15 @@ pub(crate) fn overdue_text(call: &str, timeout: Duration) -> String {
 }
 
 /// An NVML function, or a description, and the GPU that it is called for.
-type Call = (&'static str, Option<u32>);
+type PendingCall = (&'static str, Option<u32>);
 
 /// Reports on stderr if the one call that this program waits for does not return. Stops when dropped.
-pub(crate) struct Watchdog(Arc<Mutex<Calls<Call>>>);
+pub(crate) struct CallWatchdog(Arc<Mutex<PendingCalls<PendingCall>>>);
 
-impl Watchdog {
+impl CallWatchdog {
     /// Starts the watchdog thread.
     pub(crate) fn start(notifier: Notifier) -> Self {
-        let calls = Arc::new(Mutex::new(Calls::<Call>::new(TIMEOUT)));
+        let calls = Arc::new(Mutex::new(PendingCalls::<PendingCall>::new(TIMEOUT)));
         let watched = Arc::downgrade(&calls);
         let watch = move || {
             while let Some(calls) = watched.upgrade() {
@@ -95,7 +95,7 @@ impl Watchdog {
     }
 }
 
-fn lock<K>(calls: &Mutex<Calls<K>>) -> MutexGuard<'_, Calls<K>> {
+fn lock<K>(calls: &Mutex<PendingCalls<K>>) -> MutexGuard<'_, PendingCalls<K>> {
     calls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn overdue_call_is_taken_once() {
-        let mut calls = Calls::new(Duration::from_secs(2));
+        let mut calls = PendingCalls::new(Duration::from_secs(2));
         let s = 1_000_000_000;
         calls.begin("a", s);
         calls.begin("b", s);

@@ -21,7 +21,7 @@ use clap::{
 };
 use igpu_recording::{Item, ReadError};
 
-use crate::{fail::Fail, output::Report};
+use crate::{error::CliError, output::CommandOutput};
 use curve::Curves;
 use file::Kind;
 use picture::Picture;
@@ -62,18 +62,18 @@ fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
     size.filter(|(width, height)| fits(width) && fits(height)).ok_or("it is like 1400x1200, each of them 600 to 8000")
 }
 
-pub(crate) fn report(args: &PlotArgs) -> Result<Report, Fail> {
+pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
     if file::are_one(&args.file, &args.output.path) {
         let told = format!("{} is the recording; name another file for the picture", args.output.path.display());
-        return Err(Fail::Selection(igpu::Escaped(&told).to_string()));
+        return Err(CliError::Selection(igpu::Escaped(&told).to_string()));
     }
     if !file::can_be_read_twice(&args.file) {
         let told = format!("{} is a pipe, and the recording has to be read twice; name a file", args.file.display());
-        return Err(Fail::Selection(igpu::Escaped(&told).to_string()));
+        return Err(CliError::Selection(igpu::Escaped(&told).to_string()));
     }
     let mut survey = Survey::default();
     let trouble = match read(&args.file, |item| survey.see(item))? {
-        Some(error) if survey.range.is_none() => return Err(Fail::Recording(args.file.clone(), error)),
+        Some(error) if survey.range.is_none() => return Err(CliError::Recording(args.file.clone(), error)),
         trouble => trouble,
     };
     keep(&mut survey, &args.gpus)?;
@@ -84,14 +84,14 @@ pub(crate) fn report(args: &PlotArgs) -> Result<Report, Fail> {
     style::load_font();
     let notes = notes(&survey, &curves, trouble.as_ref());
     let picture = Picture { survey: &survey, curves: &curves, notes };
-    let content = args.output.kind.draw(&picture, args.size).map_err(Fail::Write)?;
-    file::write(&args.output.path, &content).map_err(|error| Fail::File(args.output.path.clone(), error))?;
+    let content = args.output.kind.draw(&picture, args.size).map_err(CliError::Write)?;
+    file::write(&args.output.path, &content).map_err(|error| CliError::File(args.output.path.clone(), error))?;
     Ok(told(args, trouble))
 }
 
 /// Gives each item to `to`. After an item that cannot be read there is none; that is given back.
-fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<ReadError>, Fail> {
-    let items = igpu_recording::read(path).map_err(|error| Fail::Recording(path.to_owned(), error))?;
+fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<ReadError>, CliError> {
+    let items = igpu_recording::read(path).map_err(|error| CliError::Recording(path.to_owned(), error))?;
     for item in items {
         match item {
             Ok(item) => to(&item),
@@ -102,11 +102,11 @@ fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<ReadError>, Fai
 }
 
 /// Leaves those GPUs that were named, when some were.
-fn keep(survey: &mut Survey, named: &[u32]) -> Result<(), Fail> {
+fn keep(survey: &mut Survey, named: &[u32]) -> Result<(), CliError> {
     if let Some(unknown) = named.iter().find(|gpu| !survey.gpus.contains_key(gpu)) {
         let known: Vec<String> = survey.gpus.keys().map(u32::to_string).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(Fail::Selection(format!("GPU {unknown} is not in the recording; there are {known}")));
+        return Err(CliError::Selection(format!("GPU {unknown} is not in the recording; there are {known}")));
     }
     if !named.is_empty() {
         survey.gpus.retain(|gpu, _| named.contains(gpu));
@@ -127,12 +127,12 @@ fn notes(survey: &Survey, curves: &Curves, trouble: Option<&ReadError>) -> Vec<S
 }
 
 /// A recording that was cut off, as by `kill -9`, is drawn whole as far as it goes: that is worth a word, no failure.
-fn told(args: &PlotArgs, trouble: Option<ReadError>) -> Report {
-    let Some(error) = trouble else { return Report::default() };
+fn told(args: &PlotArgs, trouble: Option<ReadError>) -> CommandOutput {
+    let Some(error) = trouble else { return CommandOutput::default() };
     let is_failure = !matches!(error, ReadError::CutOff);
-    let sentence = Fail::Recording(args.file.clone(), error).to_string();
+    let sentence = CliError::Recording(args.file.clone(), error).to_string();
     match is_failure {
-        true => Report { stdout: String::new(), problems: vec![sentence] },
-        false => Report::text(format!("{sentence}\n")),
+        true => CommandOutput { stdout: String::new(), problems: vec![sentence] },
+        false => CommandOutput::text(format!("{sentence}\n")),
     }
 }

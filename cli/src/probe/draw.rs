@@ -7,7 +7,7 @@ use igpu::{
 use serde::Serialize;
 
 use crate::{
-    table::{or_na, with_head},
+    table::{or_na, with_header},
     units::{duration, or_unknown},
 };
 
@@ -41,9 +41,9 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
         gpu.index,
         or_na(gpu.name.as_deref()),
         or_na(gpu.uuid.as_deref()),
-        with_head(&["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"], gpu.calls.iter().map(call)),
-        with_head(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
-        with_head(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
+        with_header(&["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"], gpu.calls.iter().map(call)),
+        with_header(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
+        with_header(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
         planned(plan, budget)
     )
 }
@@ -111,7 +111,7 @@ fn planned(plan: &GpuPlan, budget: f64) -> String {
         let times = [planned.cadence_us * 1000, planned.cost_ns].map(duration);
         [planned.metric.clone()].into_iter().chain(times).chain([because.to_owned()]).collect()
     });
-    let table = with_head(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
+    let table = with_header(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
     let share = 100.0 * plan.share;
     format!(
         "{table}So planned, {share:.3} % of the time goes into driver calls for it (budget {} % for all).\n",

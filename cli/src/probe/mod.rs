@@ -16,7 +16,9 @@ use igpu::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{fail::Fail, notifier::Notifier, options::Options, output::Report, select, watchdog::Watchdog};
+use crate::{
+    error::CliError, gpu_selection, notifier::Notifier, options::Options, output::CommandOutput, watchdog::CallWatchdog,
+};
 
 /// How long to take, `--quick` and otherwise: a little less than is promised, for what comes before and after.
 const QUICK: Duration = Duration::from_millis(4700);
@@ -39,14 +41,14 @@ pub(crate) struct ProbeArgs {
     plan: Option<PathBuf>,
 }
 
-pub(crate) fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Report, Fail> {
+pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<CommandOutput, CliError> {
     let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
     let bar = bar(time);
-    let watchdog = Watchdog::start(Notifier::new(bar.clone()));
+    let watchdog = CallWatchdog::start(Notifier::new(bar.clone()));
     watchdog.begin("a driver call", None);
-    let indices = select::indices(nvml, options, &args.gpus)?;
+    let indices = gpu_selection::indices(nvml, options, &args.gpus)?;
     if indices.is_empty() {
-        return Ok(Report::nothing(options, nvml.device_count()?));
+        return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
     // Before the work, so that nobody waits a minute to hear of it.
     let file = args.plan.as_deref().map(open).transpose()?;
@@ -67,18 +69,19 @@ pub(crate) fn report(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result
     let written = file.map_or(Ok(()), |file| write(file, &probed.plan));
     let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
     let document = draw::Document { driver_version, report: &probed };
-    let mut report = if options.json {
-        Report::json(&[document])?
+    let mut output = if options.json {
+        CommandOutput::json(&[document])?
     } else {
-        Report::text(draw::text(&document, most_calls(args.quick)))
+        CommandOutput::text(draw::text(&document, most_calls(args.quick)))
     };
     let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
-    report.problems = lost.map(|(gpu, error)| select::sentence(gpu.index, gpu.uuid.as_deref(), error)).collect();
+    output.problems =
+        lost.map(|(gpu, error)| gpu_selection::read_error_message(gpu.index, gpu.uuid.as_deref(), error)).collect();
     // What was found is shown all the same.
     if let (Err(error), Some(path)) = (written, &args.plan) {
-        report.problems.push(Fail::File(path.clone(), error).to_string());
+        output.problems.push(CliError::File(path.clone(), error).to_string());
     }
-    Ok(report)
+    Ok(output)
 }
 
 /// A bar on stderr; nothing where that is no terminal.
@@ -91,9 +94,9 @@ fn bar(time: Duration) -> ProgressBar {
 }
 
 /// Opens the file for the plan; what it holds stays until there is a plan.
-fn open(path: &Path) -> Result<File, Fail> {
+fn open(path: &Path) -> Result<File, CliError> {
     let mut how = OpenOptions::new();
-    how.write(true).create(true).truncate(false).open(path).map_err(|error| Fail::File(path.to_owned(), error))
+    how.write(true).create(true).truncate(false).open(path).map_err(|error| CliError::File(path.to_owned(), error))
 }
 
 fn write(mut file: File, plan: &Plan) -> std::io::Result<()> {

@@ -11,7 +11,7 @@ use clap::{Args, error::ErrorKind};
 use igpu_recording::{Encoder, Format};
 
 use super::metrics::{self, Chosen};
-use crate::{fail::Fail, output::STDOUT};
+use crate::{error::CliError, output::STDOUT};
 
 /// The format of a file whose name has no extension.
 const DEFAULT_FORMAT: Format = Format::Perfetto;
@@ -56,7 +56,7 @@ impl RecordArgs {
     }
 
     /// Returns an encoder of that format. A usage error if no format is given.
-    pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, Fail> {
+    pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, CliError> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
             return Err(wrong(&format!(
@@ -80,7 +80,7 @@ impl RecordArgs {
     }
 
     /// Checks that the arguments are compatible.
-    pub(crate) fn check(&self) -> Result<(), Fail> {
+    pub(crate) fn check(&self) -> Result<(), CliError> {
         if self.is_to_stdout() && self.has_command() {
             return Err(wrong("the standard output is the program's; name a file for the recording"));
         }
@@ -92,8 +92,8 @@ impl RecordArgs {
     }
 }
 
-fn wrong(sentence: &str) -> Fail {
-    Fail::usage(ErrorKind::InvalidValue, sentence)
+fn wrong(sentence: &str) -> CliError {
+    CliError::usage(ErrorKind::InvalidValue, sentence)
 }
 
 fn format(name: &str) -> Result<Format, String> {

@@ -16,9 +16,9 @@ use super::{
     sink::{Progress, shown},
 };
 use crate::{
-    fail::Fail,
+    error::CliError,
     options::Options,
-    output::{Report, STDOUT},
+    output::{CommandOutput, STDOUT},
     report,
 };
 
@@ -60,21 +60,21 @@ fn place(args: &RecordArgs, progress: &Progress) -> String {
     format!("{}: {bytes}, {items} records; {viewer}", shown(&args.output))
 }
 
-fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Result<(), Fail> {
+fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Result<(), CliError> {
     let json = || report::json(summary);
     match args.summary_json.as_deref() {
         Some(path) if path == Path::new(STDOUT) => stdout(&json()?),
-        None if options.json => stdout(&Report::json(&[summary])?.stdout),
+        None if options.json => stdout(&CommandOutput::json(&[summary])?.stdout),
         Some(path) => {
             let shown = show_text(summary, args);
-            shown.and(fs::write(path, json()?).map_err(|error| Fail::File(path.to_owned(), error)))
+            shown.and(fs::write(path, json()?).map_err(|error| CliError::File(path.to_owned(), error)))
         }
         None => show_text(summary, args),
     }
 }
 
 /// Shows people the summary. The standard output is the command's, or the recording's.
-fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), Fail> {
+fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), CliError> {
     let text = report::text(summary);
     if args.has_command() || args.is_to_stdout() {
         // Nobody is left to tell when stderr is closed.
@@ -84,9 +84,9 @@ fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), Fail> {
     stdout(&text)
 }
 
-fn stdout(text: &str) -> Result<(), Fail> {
+fn stdout(text: &str) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Fail::Write)
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(CliError::Write)
 }
 
 fn eprintln(line: &str) {

@@ -36,7 +36,7 @@ use self::{
     recorder::{Ended, Recorder},
     signals::{Came, Signals},
 };
-use crate::{fail::Fail, notifier::Notifier, options::Options};
+use crate::{error::CliError, notifier::Notifier, options::Options};
 
 /// How often to look whether the preparation has come to its end.
 const LOOK: Duration = Duration::from_millis(2);
@@ -45,7 +45,7 @@ const LOOK: Duration = Duration::from_millis(2);
 const TO_THE_END: Duration = Duration::from_millis(300);
 
 /// Records, and returns the exit status: that of the command, if there is one. Reports all errors except usage errors.
-pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> {
+pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, CliError> {
     args.check()?;
     let encoder = args.encoder()?;
     let signals = match Signals::block(args.has_command()) {
@@ -55,7 +55,7 @@ pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, Fail> 
     let asked = Arc::new((options, args));
     let prepared = match prepared(&asked, &signals) {
         Ok(prepared) => prepared,
-        Err(error @ Fail::Usage(_)) => return Err(error),
+        Err(error @ CliError::Usage(_)) => return Err(error),
         Err(error) => return Ok(fail(&error.to_string())),
     };
     let (options, args) = &*asked;
@@ -85,7 +85,7 @@ fn fail(sentence: &str) -> ExitCode {
 }
 
 /// Prepares on another thread, so that signals can end the program even if the driver hangs.
-fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, Fail> {
+fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Prepared, CliError> {
     let (sender, receiver) = mpsc::channel();
     let for_thread = asked.clone();
     let prepare = move || {
@@ -93,7 +93,7 @@ fn prepared(asked: &Arc<(Options, RecordArgs)>, signals: &Signals) -> Result<Pre
         // Nobody waits any more where a signal came first.
         let _ = sender.send(prepare::prepare(options, args));
     };
-    thread::Builder::new().spawn(prepare).map_err(Fail::Thread)?;
+    thread::Builder::new().spawn(prepare).map_err(CliError::Thread)?;
     loop {
         if let Some(came) = signals.wait(Duration::ZERO).into_iter().find(|came| came.is_request()) {
             // The file may just have been made.

@@ -9,7 +9,7 @@ use igpu::{
 
 use crate::{
     notifier::Notifier,
-    watchdog::{Calls, overdue_text},
+    watchdog::{PendingCalls, overdue_text},
 };
 
 /// How long a call may take before it is reported. A shorter one may only be slow.
@@ -28,14 +28,19 @@ pub(super) struct Notices {
     notifier: Notifier,
     reported: HashSet<(u16, Kind)>,
     /// Hung calls by GPU, in the sampler's clock.
-    hanging: Calls<u16>,
+    hanging: PendingCalls<u16>,
     /// GPUs and metrics that had values. A metric that never had any is one that the GPU lacks.
     had_values: HashSet<(u16, u16)>,
 }
 
 impl Notices {
     pub(super) fn new(notifier: Notifier) -> Self {
-        Self { notifier, reported: HashSet::new(), hanging: Calls::new(HANG_TIMEOUT), had_values: HashSet::new() }
+        Self {
+            notifier,
+            reported: HashSet::new(),
+            hanging: PendingCalls::new(HANG_TIMEOUT),
+            had_values: HashSet::new(),
+        }
     }
 
     pub(super) fn see(&mut self, record: &Record) {

@@ -25,7 +25,9 @@ use super::{
     args::{Rate, RecordArgs},
     metrics,
 };
-use crate::{fail::Fail, load::load, notifier::Notifier, options::Options, output, select, watchdog::Watchdog};
+use crate::{
+    error::CliError, gpu_selection, load::load, notifier::Notifier, options::Options, output, watchdog::CallWatchdog,
+};
 
 /// Records are kept for so long when the disk does not take them.
 const KEPT_FOR_S: f64 = 10.0;
@@ -64,10 +66,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    fn open(args: &RecordArgs) -> Result<Self, Fail> {
+    fn open(args: &RecordArgs) -> Result<Self, CliError> {
         let path = args.output.clone();
         if args.is_to_stdout() {
-            let file = io::stdout().as_fd().try_clone_to_owned().map_err(Fail::Write)?;
+            let file = io::stdout().as_fd().try_clone_to_owned().map_err(CliError::Write)?;
             return Ok(Self { file: file.into(), path: STDOUT_NAME.into(), is_new: false, lock: None });
         }
         // What the file holds stays until there is something to record.
@@ -81,8 +83,8 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => how().create(true).open(&path),
             opened => opened,
         };
-        let file = file.map_err(|error| Fail::File(path.clone(), error))?;
-        let lock = lock(&file).map_err(|()| Fail::Taken(path.clone()))?;
+        let file = file.map_err(|error| CliError::File(path.clone(), error))?;
+        let lock = lock(&file).map_err(|()| CliError::Locked(path.clone()))?;
         Ok(Self { file, path, is_new, lock })
     }
 
@@ -120,14 +122,14 @@ fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
 }
 
 /// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
-pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, Fail> {
+pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, CliError> {
     let nvml = load(options)?;
-    let watchdog = Watchdog::start(Notifier::without_bar());
+    let watchdog = CallWatchdog::start(Notifier::without_bar());
     watchdog.begin("a driver call", None);
-    let indices = select::indices(&nvml, options, &args.gpus)?;
+    let indices = gpu_selection::indices(&nvml, options, &args.gpus)?;
     if indices.is_empty() {
-        let why = if nvml.device_count()? > 0 { output::NONE_VISIBLE } else { output::NO_GPU };
-        return Err(Fail::Selection(format!("{} Nothing was recorded.", why.trim_end())));
+        let why = if nvml.device_count()? > 0 { output::NO_VISIBLE_GPU_MESSAGE } else { output::NO_GPU_MESSAGE };
+        return Err(CliError::Selection(format!("{} Nothing was recorded.", why.trim_end())));
     }
     let metrics = metrics::chosen(&args.metrics, args.processes);
     let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).skip_suspended(true);

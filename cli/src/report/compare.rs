@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::row::Row;
 use crate::{
-    table::{cells, short, table},
-    units::{energy, gib, percent, points, seconds, time, watts},
+    table::{cells, table, truncate},
+    units::{energy, gib, percent, percentage_points, seconds, time, watts},
 };
 
 /// Two recordings, side by side.
@@ -59,7 +59,7 @@ impl Comparison {
             indices.iter().map(|index| format!("GPU {index} is only in {which}.\n")).collect()
         };
         let others = only(&self.only_in_a, "A") + &only(&self.only_in_b, "B");
-        format!("A: {}\nB: {}\n\n{}{others}", short(a, 90), short(b, 90), table(&lines))
+        format!("A: {}\nB: {}\n\n{}{others}", truncate(a, 90), truncate(b, 90), table(&lines))
     }
 }
 
@@ -106,9 +106,9 @@ fn pair(a: &GpuSummary, b: &GpuSummary) -> Pair {
         Row::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),
         Row::new("power_peak_w", "peak power", watts, both(|gpu| gpu.power_peak_w)),
         Row::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean)))
-            .absolute(points),
+            .absolute(percentage_points),
         Row::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50)))
-            .absolute(points),
+            .absolute(percentage_points),
         Row::new(
             "memory_peak_bytes",
             "memory peak",

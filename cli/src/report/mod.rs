@@ -18,9 +18,9 @@ use serde::Serialize;
 use self::compare::Comparison;
 pub(crate) use self::text::text;
 use crate::{
-    fail::Fail,
+    error::CliError,
     options::Options,
-    output::{Report, STDOUT, harmless},
+    output::{CommandOutput, STDOUT, escape_json},
 };
 
 /// What JSON holds, for the long help.
@@ -59,43 +59,44 @@ struct Document<'a> {
     comparison: Option<&'a Comparison>,
 }
 
-pub(crate) fn report(options: &Options, args: &ReportArgs) -> Result<Report, Fail> {
+pub(crate) fn run(options: &Options, args: &ReportArgs) -> Result<CommandOutput, CliError> {
     if args.files.len() > 1 && args.summary_json.is_some() {
         let told = "--summary-json is of one recording; --json has both, compared\n";
-        return Err(Fail::usage(ErrorKind::ArgumentConflict, told));
+        return Err(CliError::usage(ErrorKind::ArgumentConflict, told));
     }
     let mut problems = Vec::new();
-    let summaries: Result<Vec<Summary>, Fail> = args.files.iter().map(|path| summary(path, &mut problems)).collect();
-    let mut report = match summaries?.as_slice() {
+    let summaries: Result<Vec<Summary>, CliError> =
+        args.files.iter().map(|path| summary(path, &mut problems)).collect();
+    let mut output = match summaries?.as_slice() {
         [a, b] => of_two(options, args, a, b)?,
         [one] => of_one(options, args, one)?,
-        _ => Report::default(),
+        _ => CommandOutput::default(),
     };
-    report.problems = problems;
-    Ok(report)
+    output.problems = problems;
+    Ok(output)
 }
 
-fn of_one(options: &Options, args: &ReportArgs, summary: &Summary) -> Result<Report, Fail> {
+fn of_one(options: &Options, args: &ReportArgs, summary: &Summary) -> Result<CommandOutput, CliError> {
     if options.json {
-        return Report::json(&[document(&args.files[0], summary, None)]);
+        return CommandOutput::json(&[document(&args.files[0], summary, None)]);
     }
     match args.summary_json.as_deref() {
-        Some(path) if path == Path::new(STDOUT) => Ok(Report::text(json(summary)?)),
+        Some(path) if path == Path::new(STDOUT) => Ok(CommandOutput::text(json(summary)?)),
         Some(path) => {
-            fs::write(path, json(summary)?).map_err(|error| Fail::File(path.to_owned(), error))?;
-            Ok(Report::text(text(summary)))
+            fs::write(path, json(summary)?).map_err(|error| CliError::File(path.to_owned(), error))?;
+            Ok(CommandOutput::text(text(summary)))
         }
-        None => Ok(Report::text(text(summary))),
+        None => Ok(CommandOutput::text(text(summary))),
     }
 }
 
-fn of_two(options: &Options, args: &ReportArgs, a: &Summary, b: &Summary) -> Result<Report, Fail> {
+fn of_two(options: &Options, args: &ReportArgs, a: &Summary, b: &Summary) -> Result<CommandOutput, CliError> {
     let comparison = Comparison::new(a, b);
     let [first, second] = [0, 1].map(|place: usize| &args.files[place]);
     if options.json {
-        return Report::json(&[document(first, a, None), document(second, b, Some(&comparison))]);
+        return CommandOutput::json(&[document(first, a, None), document(second, b, Some(&comparison))]);
     }
-    Ok(Report::text(comparison.text([&first.to_string_lossy(), &second.to_string_lossy()])))
+    Ok(CommandOutput::text(comparison.text([&first.to_string_lossy(), &second.to_string_lossy()])))
 }
 
 fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Comparison>) -> Document<'a> {
@@ -103,14 +104,14 @@ fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Compar
 }
 
 /// The summary as one JSON object, which ends with a line feed.
-pub(crate) fn json(summary: &Summary) -> Result<String, Fail> {
-    let text = serde_json::to_string_pretty(summary).map_err(|error| Fail::Write(error.into()))?;
-    Ok(harmless(&text) + "\n")
+pub(crate) fn json(summary: &Summary) -> Result<String, CliError> {
+    let text = serde_json::to_string_pretty(summary).map_err(|error| CliError::Write(error.into()))?;
+    Ok(escape_json(&text) + "\n")
 }
 
 /// The summary of a recording. What is wrong with its end is a problem; what came before it is summed up.
-fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, Fail> {
-    let unreadable = |error: ReadError| Fail::Recording(path.to_owned(), error);
+fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, CliError> {
+    let unreadable = |error: ReadError| CliError::Recording(path.to_owned(), error);
     let mut builder = SummaryBuilder::default();
     let mut is_empty = true;
     for item in read(path).map_err(unreadable)? {

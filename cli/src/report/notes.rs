@@ -2,7 +2,7 @@
 
 use igpu_recording::{CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, Summary};
 
-use crate::units::{seconds, share, time};
+use crate::units::{ratio_percent, seconds, time};
 
 /// What there is to know of how it was recorded.
 pub(super) fn notes(summary: &Summary) -> String {
@@ -78,7 +78,7 @@ fn of_energy(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
     }
     // What a sensor takes to refresh is not worth a note.
     if energy.covered_s < 0.95 * duration_s - 1.0 {
-        let part = share(energy.covered_s, duration_s);
+        let part = ratio_percent(energy.covered_s, duration_s);
         notes.push(format!("its mean power is over {part} of the {}", time(duration_s)));
     }
     if energy.not_counted_s > 0.0 {

@@ -3,7 +3,7 @@
 use igpu_recording::{GpuSummary, NotTold, Summary};
 
 use crate::{
-    table::{NOT_AVAILABLE, short, with_head},
+    table::{NOT_AVAILABLE, truncate, with_header},
     units::{energy, gib, or_unknown, percent, time, watt_hours, watts},
 };
 
@@ -33,8 +33,8 @@ pub(super) fn processes(summary: &Summary) -> String {
         vec![
             gpu.to_string(),
             process.pid.to_string(),
-            process.name.as_deref().map_or(NOT_AVAILABLE.to_owned(), |name| short(name, 24)),
-            process.user.as_deref().map_or(NOT_AVAILABLE.to_owned(), |user| short(user, 12)),
+            process.name.as_deref().map_or(NOT_AVAILABLE.to_owned(), |name| truncate(name, 24)),
+            process.user.as_deref().map_or(NOT_AVAILABLE.to_owned(), |user| truncate(user, 12)),
             process.of_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
             time(process.duration_s),
             or_unknown(process.memory_peak_bytes, gib),
@@ -42,7 +42,7 @@ pub(super) fn processes(summary: &Summary) -> String {
         ]
     });
     let head = ["GPU", "PID", "NAME", "USER", "OF COMMAND", "TIME", "MEMORY PEAK", "SM MEAN"];
-    let text = with_head(&head, lines);
+    let text = with_header(&head, lines);
     if more > 0 { format!("{text}and {more} more\n") } else { text }
 }
 
@@ -79,5 +79,5 @@ pub(super) fn command(summary: &Summary) -> String {
     }
     let head = ["GPU", "PRESENT", "MEMORY PEAK", "ALONE", "ENERGY", "", "MEAN POWER", "BUSY"];
     "The command's part; energy, power and busy are of the time in which it was alone on the GPU:\n".to_owned()
-        + &with_head(&head, lines.into_iter())
+        + &with_header(&head, lines.into_iter())
 }

@@ -8,7 +8,7 @@ use super::{
     people::{command, processes},
 };
 use crate::{
-    table::{NOT_AVAILABLE, cells, short, table, with_head},
+    table::{NOT_AVAILABLE, cells, table, truncate, with_header},
     units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
 };
 
@@ -37,14 +37,14 @@ pub(crate) fn text(summary: &Summary) -> String {
 }
 
 fn shown(text: Option<&str>) -> String {
-    text.map_or(NOT_AVAILABLE.to_owned(), |text| short(text, LONGEST))
+    text.map_or(NOT_AVAILABLE.to_owned(), |text| truncate(text, LONGEST))
 }
 
 /// What was run, and what was recorded where.
 fn head(summary: &Summary) -> String {
     let mut text = String::new();
     if let Some(command) = &summary.command {
-        text += &short(&command.arguments.join(" "), LONGEST_COMMAND);
+        text += &truncate(&command.arguments.join(" "), LONGEST_COMMAND);
         text += &command.pid.map_or(String::new(), |pid| format!("  (pid {pid})"));
         text += "\n";
         text += &match (command.duration_s, command.status) {
@@ -57,7 +57,7 @@ fn head(summary: &Summary) -> String {
     let start = summary.start_unix_nano.and_then(|ns| format_local_time(ns as f64 / 1e9));
     let start = start.map_or(String::new(), |start| format!(" from {start}"));
     text += &format!("recorded {}{start}\n", time(summary.duration_s));
-    let told = |before: &str, what: &Option<String>| Some(format!("{before}{}", short(what.as_deref()?, LONGEST)));
+    let told = |before: &str, what: &Option<String>| Some(format!("{before}{}", truncate(what.as_deref()?, LONGEST)));
     let on = [
         told("on ", &summary.host),
         told("with driver ", &summary.driver_version),
@@ -93,13 +93,13 @@ fn which(some: usize, all: usize) -> String {
 fn names(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
         let limit = gpu.power_limit_w.map_or(String::new(), |limit| format!("up to {}", watts(limit)));
-        let uuid = gpu.uuid.as_deref().map_or(NOT_AVAILABLE.to_owned(), |uuid| short(uuid, 44));
+        let uuid = gpu.uuid.as_deref().map_or(NOT_AVAILABLE.to_owned(), |uuid| truncate(uuid, 44));
         vec![gpu.index.to_string(), shown(gpu.name.as_deref()), uuid, limit]
     };
     if gpus.is_empty() {
         return "There is no GPU in the recording.\n".to_owned();
     }
-    with_head(&["GPU", "NAME", "UUID", "POWER LIMIT"], gpus.iter().map(line))
+    with_header(&["GPU", "NAME", "UUID", "POWER LIMIT"], gpus.iter().map(line))
 }
 
 /// A table without those of the last columns, from this one on, that are known of no GPU.
@@ -190,7 +190,7 @@ fn throttled(gpus: &[GpuSummary]) -> String {
         Some(first) if lines.iter().all(|line| line[1] == NOTHING && line[2] == first[2]) => {
             format!("Nothing throttled {}, as told by {}.\n", which(gpus.len(), gpus.len()), first[2])
         }
-        Some(_) => with_head(&["GPU", "THROTTLED BY", "AS TOLD BY"], lines.into_iter()),
+        Some(_) => with_header(&["GPU", "THROTTLED BY", "AS TOLD BY"], lines.into_iter()),
     }
 }
 

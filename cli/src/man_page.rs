@@ -7,15 +7,15 @@ use clap_mangen::Man;
 
 use crate::{
     args::{Cli, after_help},
-    fail::Fail,
-    output::Report,
+    error::CliError,
+    output::CommandOutput,
 };
 
 /// The page, in roff: `igpu man | man -l -`.
-pub(crate) fn page() -> Result<Report, Fail> {
+pub(crate) fn render() -> Result<CommandOutput, CliError> {
     let mut page = Vec::new();
-    write(&mut page).map_err(Fail::Write)?;
-    Ok(Report::text(String::from_utf8_lossy(&page).into_owned()))
+    write(&mut page).map_err(CliError::Write)?;
+    Ok(CommandOutput::text(String::from_utf8_lossy(&page).into_owned()))
 }
 
 fn write(page: &mut Vec<u8>) -> std::io::Result<()> {
@@ -31,18 +31,24 @@ fn write(page: &mut Vec<u8>) -> std::io::Result<()> {
     for sub in subcommands {
         let arguments: Vec<String> = sub.get_positionals().map(ToString::to_string).collect();
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(page, ".TP\n\\fB{}\\fR {}\n{}", sub.get_name(), plain(&arguments.join(" ")), plain(&about))?;
+        writeln!(
+            page,
+            ".TP\n\\fB{}\\fR {}\n{}",
+            sub.get_name(),
+            escape_roff(&arguments.join(" ")),
+            escape_roff(&about)
+        )?;
     }
     let after = after_help();
     let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
-    writeln!(page, ".SH EXAMPLES\n.nf\n{}\n.fi", plain(examples.trim_start_matches("Examples:\n")))?;
+    writeln!(page, ".SH EXAMPLES\n.nf\n{}\n.fi", escape_roff(examples.trim_start_matches("Examples:\n")))?;
     let (environment, status) = rest.split_once("\n\n").unwrap_or((rest, ""));
-    writeln!(page, ".SH ENVIRONMENT\n.nf\n{}\n.fi", plain(environment.trim_start_matches("Environment:\n")))?;
-    writeln!(page, ".SH EXIT STATUS\n{}", plain(status.trim_start_matches("Exit status: ")))
+    writeln!(page, ".SH ENVIRONMENT\n.nf\n{}\n.fi", escape_roff(environment.trim_start_matches("Environment:\n")))?;
+    writeln!(page, ".SH EXIT STATUS\n{}", escape_roff(status.trim_start_matches("Exit status: ")))
 }
 
 /// Text that roff shows as it is.
-fn plain(text: &str) -> String {
+fn escape_roff(text: &str) -> String {
     let lines = text.replace('\\', "\\e").replace('-', "\\-");
     // A dot or a quote at the beginning of a line would be a request.
     lines

@@ -1,10 +1,10 @@
-//! The errors of the command, each a sentence on stderr.
+//! The errors of the command, each a message on stderr.
 
 use std::{fmt, io, path::PathBuf};
 
 use igpu_recording::ReadError;
 
-pub(crate) enum Fail {
+pub(crate) enum CliError {
     /// The command line is invalid. Shown with the usage; the exit status is 2.
     Usage(clap::Error),
     /// No driver could be loaded.
@@ -16,7 +16,7 @@ pub(crate) enum Fail {
     /// A file that was asked for could not be written.
     File(PathBuf, io::Error),
     /// A file that was asked for is another program's at present.
-    Taken(PathBuf),
+    Locked(PathBuf),
     /// A recording could not be read, or not to its end.
     Recording(PathBuf, ReadError),
     /// A thread could not be started.
@@ -25,7 +25,7 @@ pub(crate) enum Fail {
     Write(io::Error),
 }
 
-impl fmt::Display for Fail {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(error) => error.fmt(f),
@@ -34,12 +34,12 @@ impl fmt::Display for Fail {
             }
             Self::Load(error) => error.fmt(f),
             Self::Driver(error) => error.fmt(f),
-            Self::Selection(sentence) => f.write_str(sentence),
+            Self::Selection(message) => f.write_str(message),
             Self::File(path, error) => {
                 let path = path.to_string_lossy();
                 write!(f, "{} could not be written ({error}); name another file", igpu::Escaped(&path))
             }
-            Self::Taken(path) => {
+            Self::Locked(path) => {
                 let path = path.to_string_lossy();
                 write!(f, "{} is being written by another igpu; name another file with -o", igpu::Escaped(&path))
             }
@@ -55,14 +55,14 @@ impl fmt::Display for Fail {
     }
 }
 
-impl Fail {
+impl CliError {
     /// Returns a usage error of this kind. [`main`](crate) adds the usage.
-    pub(crate) fn usage(kind: clap::error::ErrorKind, sentence: impl fmt::Display) -> Self {
-        Self::Usage(clap::Error::raw(kind, sentence))
+    pub(crate) fn usage(kind: clap::error::ErrorKind, message: impl fmt::Display) -> Self {
+        Self::Usage(clap::Error::raw(kind, message))
     }
 }
 
-impl From<igpu::Error> for Fail {
+impl From<igpu::Error> for CliError {
     fn from(error: igpu::Error) -> Self {
         Self::Driver(error)
     }
