@@ -6,7 +6,7 @@
 //! 1 kHz and 10 kHz:
 //!
 //! - `--rate N`: N Hz. Three metrics, one of each kind of call, without a budget: the rate is what is asked for.
-//! - `--rate default`: the usual metrics at the catalogue's cadences, as a sampler reads them that knows its sensors.
+//! - `--rate default`: the usual metrics at the catalog's cadences, as a sampler reads them that knows its sensors.
 //! - `--rate learning`: the usual metrics as a sampler reads them that was just made, and polls to learn its sensors.
 
 #[path = "support/punctuality.rs"]
@@ -94,10 +94,11 @@ impl Rate {
         let builder = Sampler::builder(nvml);
         match self {
             Self::Default => {
-                let set = |builder: SamplerBuilder, metric: Metric| builder.cadence(metric, metric.info().cadence);
-                (Metric::all().fold(builder, set), GAUGE, GAUGE.info().cadence)
+                let set =
+                    |builder: SamplerBuilder, metric: Metric| builder.cadence(metric, metric.info().poll_interval);
+                (Metric::all().fold(builder, set), GAUGE, GAUGE.info().poll_interval)
             }
-            Self::Learning => (builder.cadence(GAUGE, GAUGE.info().cadence), GAUGE, GAUGE.info().cadence),
+            Self::Learning => (builder.cadence(GAUGE, GAUGE.info().poll_interval), GAUGE, GAUGE.info().poll_interval),
             Self::Hertz(hertz) => {
                 let cadence = Duration::from_nanos(1_000_000_000 / hertz);
                 let builder = builder.metrics(&METRICS).budget(1.0);

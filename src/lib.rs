@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | [`sampler`] | `sampler` | metrics at the rate of their sensors, in a loop of yours or on a thread |
 //! | [`probe`] | `probe` | what this driver's calls cost, how often its sensors refresh, and the plan that follows |
-//! | [`metric`] | `metric` | the catalogue of metrics |
+//! | [`metric`] | `metric` | the catalog of metrics |
 //! | [`GpuInfo`] | `info` | all there is to know of a GPU, refilled in place |
 //! | [`process`] | `process` | owners and parents of processes, from `/proc` |
 //! | [`visible`] | `visible` | the rules of `CUDA_VISIBLE_DEVICES` |

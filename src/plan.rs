@@ -36,7 +36,7 @@ pub struct GpuPlan {
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PlannedMetric {
-    /// Its name in the [catalogue](crate::metric).
+    /// Its name in the [catalog](crate::metric).
     pub metric: String,
     /// The time from one reading to the next, µs.
     pub cadence_us: u64,
@@ -55,7 +55,7 @@ pub enum Because {
     Sensor,
     /// Before its ring wraps.
     Ring,
-    /// The catalogue's cadence: nothing better is known.
+    /// The catalog's cadence: nothing better is known.
     Usual,
     /// The call is too dear to be made more often within the budget.
     Budget,
@@ -111,7 +111,7 @@ impl Plan {
 
     /// The names of metrics that this version of igpu does not know: a newer one made the plan.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
-        self.planned().map(|planned| planned.metric.as_str()).filter(|name| Metric::named(name).is_none())
+        self.planned().map(|planned| planned.metric.as_str()).filter(|name| Metric::from_name(name).is_none())
     }
 
     fn planned(&self) -> impl Iterator<Item = &PlannedMetric> {
@@ -122,7 +122,7 @@ impl Plan {
 impl PlannedMetric {
     /// The metric, where this version of igpu knows it, and its cadence.
     fn cadence(&self) -> Option<(Metric, Duration)> {
-        Some((Metric::named(&self.metric)?, Duration::from_micros(self.cadence_us)))
+        Some((Metric::from_name(&self.metric)?, Duration::from_micros(self.cadence_us)))
     }
 }
 

@@ -172,7 +172,7 @@ fn a_sampler_takes_the_plan(sim: &Sim, plan: &Plan) {
     assert_eq!(plan.gpus.len(), 2);
     for gpu in &plan.gpus {
         for planned in &gpu.metrics {
-            let metric = Metric::named(&planned.metric).unwrap();
+            let metric = Metric::from_name(&planned.metric).unwrap();
             let cadence = Duration::from_micros(planned.cadence_us);
             assert_eq!(frame.cadence(gpu.index, metric), Some(cadence), "{metric} of GPU {}", gpu.index);
             assert!(frame.reason(gpu.index, metric).is_none(), "{metric}: {:?}", frame.reason(gpu.index, metric));

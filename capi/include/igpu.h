@@ -275,7 +275,7 @@ typedef struct {
     char nvml_version[88];
 } igpu_driver_info;
 
-// A metric of the catalogue. Texts stay for ever.
+// A metric of the catalog. Texts stay for ever.
 typedef struct {
     // `sizeof(igpu_metric_info)`
     size_t size;

@@ -12,7 +12,7 @@
 //! | `sized`, `text` | structs that start with their size; texts in them |
 //! | `driver`, `snapshot` | the driver, what there is to know of GPUs |
 //! | `gpu`, `process`, `reading` | how that is laid out, and the names of what can be missing |
-//! | `metric`, `record` | the catalogue; records and events |
+//! | `metric`, `record` | the catalog; records and events |
 //! | `options`, `sampler`, `query` | the sampler in the caller's loop, and what can be asked of it |
 //! | `background`, `background_state`, `latest` | the sampler on its own thread, its state, and its latest values |
 

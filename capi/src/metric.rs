@@ -1,6 +1,6 @@
 use std::ffi::{CStr, c_char};
 
-use igpu::metric::{CATALOGUE, Kind, Metric};
+use igpu::metric::{CATALOG, Metric, MetricKind};
 
 use crate::{
     failure::{Failure, Outcome, not_null},
@@ -20,7 +20,7 @@ pub enum igpu_kind {
     Counter = 1,
 }
 
-/// A metric of the catalogue. Texts stay for ever.
+/// A metric of the catalog. Texts stay for ever.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_metric_info {
@@ -46,7 +46,7 @@ pub struct igpu_metric_info {
     pub reserved: u32,
 }
 
-/// The texts of a metric as C has them, made of the catalogue at compile time.
+/// The texts of a metric as C has them, made of the catalog at compile time.
 struct Texts {
     name: [u8; 48],
     unit: [u8; 8],
@@ -54,11 +54,11 @@ struct Texts {
     since: [u8; 40],
 }
 
-static TEXTS: [Texts; CATALOGUE.len()] = {
-    let mut texts = [const { Texts { name: [0; 48], unit: [0; 8], help: [0; 160], since: [0; 40] } }; CATALOGUE.len()];
+static TEXTS: [Texts; CATALOG.len()] = {
+    let mut texts = [const { Texts { name: [0; 48], unit: [0; 8], help: [0; 160], since: [0; 40] } }; CATALOG.len()];
     let mut place = 0;
     while place < texts.len() {
-        let info = &CATALOGUE[place];
+        let info = &CATALOG[place];
         texts[place] =
             Texts { name: ended(info.name), unit: ended(info.unit), help: ended(info.help), since: ended(info.since) };
         place += 1;
@@ -67,7 +67,7 @@ static TEXTS: [Texts; CATALOGUE.len()] = {
 };
 
 pub(crate) fn at(number: u32) -> Outcome<Metric> {
-    u16::try_from(number).ok().and_then(Metric::at).ok_or(Failure::Told(
+    u16::try_from(number).ok().and_then(Metric::from_index).ok_or(Failure::Told(
         igpu_status::NoSuchMetric,
         "no metric has this number; igpu_metric_count says how many there are",
     ))
@@ -80,7 +80,7 @@ pub(crate) unsafe fn named(name: *const c_char) -> Outcome<Metric> {
     // SAFETY: as the caller vouches.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_bytes();
     let name = std::str::from_utf8(name).unwrap_or("\u{fffd}");
-    Metric::named(name).ok_or_else(|| Failure::NoMetricNamed(fitting(name, 64).try_into().unwrap_or_default()))
+    Metric::from_name(name).ok_or_else(|| Failure::NoMetricNamed(fitting(name, 64).try_into().unwrap_or_default()))
 }
 
 /// How many metrics there are: their numbers are below this.
@@ -88,7 +88,7 @@ pub(crate) unsafe fn named(name: *const c_char) -> Outcome<Metric> {
 /// Never blocks; allocates nothing; may be called in a signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_metric_count() -> u32 {
-    CATALOGUE.len() as u32
+    CATALOG.len() as u32
 }
 
 /// The number of the metric of this name.
@@ -116,14 +116,14 @@ pub unsafe extern "C" fn igpu_metric_describe(metric: u32, info: *mut igpu_metri
             size: 0,
             metric,
             kind: match entry.kind {
-                Kind::Gauge => igpu_kind::Gauge,
-                Kind::Counter => igpu_kind::Counter,
+                MetricKind::Gauge => igpu_kind::Gauge,
+                MetricKind::Counter => igpu_kind::Counter,
             },
             name: texts.name.as_ptr().cast(),
             unit: texts.unit.as_ptr().cast(),
             help: texts.help.as_ptr().cast(),
             since: texts.since.as_ptr().cast(),
-            cadence: u64::try_from(entry.cadence.as_nanos()).unwrap_or(u64::MAX),
+            cadence: u64::try_from(entry.poll_interval.as_nanos()).unwrap_or(u64::MAX),
             per_process: u32::from(known.is_per_process()),
             reserved: 0,
         };

@@ -4,7 +4,7 @@ use std::{
 };
 
 use igpu::{
-    metric::CATALOGUE,
+    metric::CATALOG,
     sampler::{self, Event, Flags, Record},
 };
 
@@ -120,7 +120,7 @@ const _: () = {
             && Flags::AMBIGUOUS.0 == IGPU_RECORD_AMBIGUOUS
             && Flags::EVENT.0 == IGPU_RECORD_EVENT
     );
-    assert!(CATALOGUE.len() <= IGPU_RECORD_NO_METRIC as usize, "no metric has that number");
+    assert!(CATALOG.len() <= IGPU_RECORD_NO_METRIC as usize, "no metric has that number");
 };
 
 /// The name of an event, "unknown event" for a number that is none. The text stays for ever.

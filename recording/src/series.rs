@@ -3,11 +3,11 @@
 use std::{fmt, sync::LazyLock};
 
 use igpu::{
-    metric::{CATALOGUE, Metric},
+    metric::{CATALOG, Metric},
     sampler::DEFAULT_METRICS,
 };
 
-/// A place in the table of series: a metric of the catalogue, or what a recording adds to these.
+/// A place in the table of series: a metric of the catalog, or what a recording adds to these.
 ///
 /// Places may change from one version to the next; a recording knows a series by its [`key`](Self::key).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,15 +17,15 @@ pub struct Series(u16);
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SeriesInfo {
-    /// Its name: that of OpenTelemetry's semantic conventions for hardware where they have one, else the catalogue's.
+    /// Its name: that of OpenTelemetry's semantic conventions for hardware where they have one, else the catalog's.
     pub name: &'static str,
     /// The attribute, with its value, that tells it from others of its name, by the same conventions.
     pub attribute: Option<(&'static str, &'static str)>,
     /// Its unit, in UCUM: of values as they stand in a recording.
     pub unit: &'static str,
-    /// What a value of the catalogue's metric is divided by to have that unit.
+    /// What a value of the catalog's metric is divided by to have that unit.
     pub divisor: f64,
-    /// The metric of the catalogue; `None` of what is written once and not sampled.
+    /// The metric of the catalog; `None` of what is written once and not sampled.
     pub metric: Option<Metric>,
     key: String,
 }
@@ -101,7 +101,7 @@ impl SeriesInfo {
 
 impl Series {
     /// `hw.gpu.memory.limit`: all the memory of a GPU, in bytes. Written once, when a recording begins.
-    pub const MEMORY_LIMIT: Self = Self(CATALOGUE.len() as u16);
+    pub const MEMORY_LIMIT: Self = Self(CATALOG.len() as u16);
 
     /// The series of a metric.
     #[must_use]

@@ -26,7 +26,7 @@ pub enum Call {
 }
 
 /// The maximum number of numbers that one call returns.
-pub(crate) const MAX_NUMBERS: usize = 3;
+pub(crate) const MAX_CALL_VALUES: usize = 3;
 
 impl Call {
     /// Returns the NVML function.
@@ -49,11 +49,11 @@ impl Call {
         }
     }
 
-    /// Makes the call. The numbers are in the catalogue's order (`Source::Call`) and unit; a number that this driver
+    /// Makes the call. The numbers are in the catalog's order (`MetricSource::Call`) and unit; a number that this driver
     /// does not provide is NaN. They are written in place, because returning them by value would copy them, which takes
     /// longer than the rest of this function.
     #[inline]
-    pub(crate) fn read(self, device: &Device, numbers: &mut [f64; MAX_NUMBERS]) -> Result<()> {
+    pub(crate) fn read(self, device: &Device, numbers: &mut [f64; MAX_CALL_VALUES]) -> Result<()> {
         let one = match self {
             Self::UtilizationRates => {
                 let rates = device.utilization_rates()?;

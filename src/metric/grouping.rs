@@ -1,6 +1,6 @@
 //! Groups of metrics that one driver call reads together.
 
-use super::{Call, Metric, Source};
+use super::{Call, Metric, MetricSource};
 use crate::SampleKind;
 
 /// A driver call that reads one or more metrics.
@@ -13,7 +13,7 @@ pub(crate) enum DriverCall {
     /// Power readings integrated to energy, for a GPU without an energy counter.
     IntegratedPower,
     /// A sample buffer (`nvmlDeviceGetSamples`), and the scale of its entries.
-    Ring(SampleKind, f64),
+    SampleBuffer(SampleKind, f64),
     /// Two GPM samples and the report between them.
     Gpm,
     /// The process lists.
@@ -33,12 +33,12 @@ pub(crate) struct CallGroup {
 /// of `batch_of` are read by separate calls.
 pub(crate) fn group_by_call<B: PartialEq>(
     metrics: impl IntoIterator<Item = Metric>,
-    counts_energy: bool,
+    has_energy_counter: bool,
     batch_of: impl Fn(Metric) -> B,
 ) -> Vec<CallGroup> {
     let mut groups: Vec<CallGroup> = Vec::new();
     for metric in metrics {
-        let call = driver_call(metric, counts_energy);
+        let call = driver_call(metric, has_energy_counter);
         let is_same_batch = |other: &Metric| call != DriverCall::Fields || batch_of(*other) == batch_of(metric);
         let same = |group: &&mut CallGroup| group.call == call && group.metrics.first().is_some_and(is_same_batch);
         match groups.iter_mut().find(same) {
@@ -49,17 +49,17 @@ pub(crate) fn group_by_call<B: PartialEq>(
     groups
 }
 
-/// Returns the call that reads a metric. `counts_energy` is whether the GPU has an energy counter.
-fn driver_call(metric: Metric, counts_energy: bool) -> DriverCall {
+/// Returns the call that reads a metric. `has_energy_counter` is whether the GPU has an energy counter.
+fn driver_call(metric: Metric, has_energy_counter: bool) -> DriverCall {
     match metric.info().source {
-        Source::Call(call, _) => DriverCall::Call(call),
-        Source::Field(..) => DriverCall::Fields,
-        Source::Energy if counts_energy => DriverCall::Fields,
-        Source::Energy => DriverCall::IntegratedPower,
-        Source::Ring(kind, scale) => DriverCall::Ring(kind, scale),
-        Source::Gpm(..) => DriverCall::Gpm,
-        Source::ProcessMemory => DriverCall::ProcessLists,
-        Source::ProcessUtilization(_) => DriverCall::ProcessUtilization,
+        MetricSource::Call(call, _) => DriverCall::Call(call),
+        MetricSource::Field(..) => DriverCall::Fields,
+        MetricSource::Energy if has_energy_counter => DriverCall::Fields,
+        MetricSource::Energy => DriverCall::IntegratedPower,
+        MetricSource::SampleBuffer(kind, scale) => DriverCall::SampleBuffer(kind, scale),
+        MetricSource::Gpm(..) => DriverCall::Gpm,
+        MetricSource::ProcessMemory => DriverCall::ProcessLists,
+        MetricSource::ProcessUtilization(_) => DriverCall::ProcessUtilization,
     }
 }
 
@@ -67,9 +67,9 @@ fn driver_call(metric: Metric, counts_energy: bool) -> DriverCall {
 mod tests {
     use super::*;
 
-    /// Returns the metrics of each group, with fields of different cadences in separate calls.
-    fn groups(metrics: &[Metric], counts_energy: bool) -> Vec<Vec<Metric>> {
-        let groups = group_by_call(metrics.iter().copied(), counts_energy, |metric| metric.info().cadence);
+    /// Returns the metrics of each group, with fields of different poll intervals in separate calls.
+    fn groups(metrics: &[Metric], has_energy_counter: bool) -> Vec<Vec<Metric>> {
+        let groups = group_by_call(metrics.iter().copied(), has_energy_counter, |metric| metric.info().poll_interval);
         groups.into_iter().map(|group| group.metrics).collect()
     }
 

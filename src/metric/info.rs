@@ -1,4 +1,4 @@
-//! The catalogue's entry for a metric, and the source of its number.
+//! The catalog's entry for a metric, and the source of its number.
 
 use std::{fmt, time::Duration};
 
@@ -16,25 +16,25 @@ pub struct MetricInfo {
     /// Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
     pub unit: &'static str,
     /// Whether it goes up and down, or only up.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Where the number comes from.
-    pub source: Source,
+    pub source: MetricSource,
     /// How often asking is of use, where nothing better was learnt from the sensor.
-    pub cadence: Duration,
+    pub poll_interval: Duration,
     /// Since which driver, and on which GPUs.
     pub since: &'static str,
 }
 
 /// Whether a metric goes up and down, or only up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// A level: it goes up and down.
     Gauge,
     /// A sum since some start: it only goes up, but for a reset.
     Counter,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MetricKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Gauge => "gauge",
@@ -46,13 +46,13 @@ impl fmt::Display for Kind {
 /// Where a metric's number comes from. Metrics of one call, of the batch of fields, or of GPM are read together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Source {
+pub enum MetricSource {
     /// One value of a call that is made for it.
     Call(Call, usize),
     /// A field of the batch (`nvmlDeviceGetFieldValues`): id, scope, and what to multiply the driver's number with.
     Field(FieldId, u32, f64),
     /// Each entry of a sample ring (`nvmlDeviceGetSamples`), and what to multiply the driver's number with.
-    Ring(SampleKind, f64),
+    SampleBuffer(SampleKind, f64),
     /// A metric of GPM (`nvmlGpmMetricsGet`), and what to multiply the driver's number with.
     Gpm(GpmMetric, f64),
     /// For each process of the compute, graphics and MPS lists: the memory that it holds.
@@ -63,11 +63,11 @@ pub enum Source {
     Energy,
 }
 
-impl Source {
+impl MetricSource {
     /// Returns the sample buffer that the metric is read from, if any.
-    pub(crate) fn ring(&self) -> Option<SampleKind> {
+    pub(crate) fn sample_buffer(&self) -> Option<SampleKind> {
         match self {
-            Self::Ring(kind, _) => Some(*kind),
+            Self::SampleBuffer(kind, _) => Some(*kind),
             _ => None,
         }
     }

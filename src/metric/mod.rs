@@ -1,19 +1,19 @@
-//! The catalogue of metrics: what can be sampled, in which unit, by which call of the driver, and how often that is of
+//! The catalog of metrics: what can be sampled, in which unit, by which call of the driver, and how often that is of
 //! use. The sampler, the records, and the README's table all come from it; a new metric is one entry of
-//! `catalogue.rs`.
+//! `catalog.rs`.
 
 mod call;
-mod catalogue;
+mod catalog;
 mod grouping;
 mod info;
 mod lookup;
 
 pub use self::{
     call::Call,
-    catalogue::{CATALOGUE, Metric},
-    info::{Kind, MetricInfo, Source},
+    catalog::{CATALOG, Metric},
+    info::{MetricInfo, MetricKind, MetricSource},
 };
 pub(crate) use self::{
-    call::MAX_NUMBERS,
+    call::MAX_CALL_VALUES,
     grouping::{CallGroup, DriverCall, group_by_call},
 };

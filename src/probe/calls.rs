@@ -3,7 +3,7 @@
 use crate::{
     Device, EccCounter, EccError, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
     ProcessUtilization, Result, Sample, SampleKind,
-    metric::{Call, MAX_NUMBERS},
+    metric::{Call, MAX_CALL_VALUES},
 };
 
 /// A call that a probe makes.
@@ -55,7 +55,7 @@ impl ProbedCall {
     /// The driver's own answer.
     pub(super) fn make(&self, device: &Device, room: &mut Room) -> Result<()> {
         match self.call {
-            Probed::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_NUMBERS]),
+            Probed::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_CALL_VALUES]),
             Probed::Method(method) => method(device, room),
         }
     }
@@ -134,14 +134,14 @@ fn samples(gpu: &Device, kind: SampleKind, room: &mut Room) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Metric, Source};
+    use crate::metric::{Metric, MetricSource};
 
     #[test]
     fn every_call_of_metrics_is_probed() {
         let probed =
             |call: Call| CALLS.iter().any(|entry| matches!(entry.call, Probed::Metrics(known) if known == call));
         for metric in Metric::all() {
-            if let Source::Call(call, _) = metric.info().source {
+            if let MetricSource::Call(call, _) = metric.info().source {
                 assert!(probed(call), "{metric} is read by {call:?}, which no entry of CALLS makes");
             }
         }

@@ -44,9 +44,9 @@ fn of_call(poll: &Poll) -> Option<Lane> {
     Some(Lane { metrics, cadence, cost: poll.cost(), because })
 }
 
-/// Half of the period in whole ms, or the catalogue's cadence.
+/// Half of the period in whole ms, or the catalog's cadence.
 fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, Because)> {
-    let usual = metrics.iter().map(|metric| metric.info().cadence.as_nanos() as u64).min()?;
+    let usual = metrics.iter().map(|metric| metric.info().poll_interval.as_nanos() as u64).min()?;
     Some(match period {
         Some(period) => (((period / 2 + MS / 2) / MS).max(1) * MS, Because::Sensor),
         None => (usual, Because::Usual),
@@ -98,8 +98,8 @@ fn cost_of_fields(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
 
 /// A ring is drained twice before it wraps, and no less often than usual.
 fn of_ring(ring: &super::RingReport) -> Option<Lane> {
-    let metric = ring.metric.and_then(Metric::named).filter(|_| ring.supported)?;
-    let usual = metric.info().cadence.as_nanos() as u64;
+    let metric = ring.metric.and_then(Metric::from_name).filter(|_| ring.supported)?;
+    let usual = metric.info().poll_interval.as_nanos() as u64;
     let half = ring.span_ms.map_or(usual, |span| ((span / 2.0) as u64).max(1) * MS);
     let because = if half < usual { Because::Ring } else { Because::Usual };
     Some(Lane { metrics: vec![metric], cadence: half.min(usual), cost: ring.read_ns.unwrap_or(0), because })

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     FieldValue, Result,
-    metric::{Call, CallGroup, DriverCall, MAX_NUMBERS, Metric, Source, group_by_call},
+    metric::{Call, CallGroup, DriverCall, MAX_CALL_VALUES, Metric, MetricSource, group_by_call},
     sampler::{Clocks, schedule},
 };
 
 /// Sensors are polled as often as this where the calls are cheap, …
 const SHORTEST: u64 = 4_000_000;
-/// … or so many times in what the catalogue takes for a useful cadence, whichever is longer, …
+/// … or so many times in what the catalog takes for a useful cadence, whichever is longer, …
 const OFTEN: u32 = 100;
 /// … but all calls together take no more than this part of the time: dear ones are made less often.
 const BUDGET: f64 = 0.25;
@@ -46,9 +46,9 @@ enum What {
     Fields(Vec<FieldValue>),
 }
 
-/// The polls of one GPU: each call once, and the fields by the catalogue's cadence, so that slow ones slow no others.
+/// The polls of one GPU: each call once, and the fields by the catalog's cadence, so that slow ones slow no others.
 pub(super) fn polls(gpu: usize) -> Vec<Poll> {
-    let shortest = |metric: Metric| SHORTEST.max((metric.info().cadence / OFTEN).as_nanos() as u64);
+    let shortest = |metric: Metric| SHORTEST.max((metric.info().poll_interval / OFTEN).as_nanos() as u64);
     let poll = |CallGroup { call, metrics }: CallGroup| {
         let what = match call {
             DriverCall::Call(call) => What::Call(call),
@@ -129,7 +129,7 @@ impl Poll {
                 batch.extend(source.field().map(|(field, scope)| FieldValue::new(field, scope)));
                 batch.len().saturating_sub(1)
             }
-            (What::Call(_), Source::Call(_, place)) => place,
+            (What::Call(_), MetricSource::Call(_, place)) => place,
             (What::Call(_), _) => return,
         };
         self.sensors.push(Sensor::new(metric, place));
@@ -138,7 +138,7 @@ impl Poll {
     /// Makes the call, and passes its numbers to the sensors.
     fn make(&mut self, target: &mut Target, clocks: Clocks) {
         let Some(device) = target.device().cloned() else { return };
-        let mut numbers = [f64::NAN; MAX_NUMBERS];
+        let mut numbers = [f64::NAN; MAX_CALL_VALUES];
         let before = (clocks.monotonic)();
         let answer = match &mut self.what {
             What::Call(call) => call.read(&device, &mut numbers),
@@ -163,7 +163,7 @@ impl Poll {
     }
 
     /// Passes the numbers to their sensors. Only a lost GPU is an error.
-    fn keep(&mut self, at: u64, numbers: &[f64; MAX_NUMBERS]) -> Result<()> {
+    fn keep(&mut self, at: u64, numbers: &[f64; MAX_CALL_VALUES]) -> Result<()> {
         for sensor in &mut self.sensors {
             let number = match &self.what {
                 What::Call(_) => numbers.get(sensor.place).copied(),

@@ -40,7 +40,7 @@ pub struct GpuReport {
     pub error: Option<Error>,
     /// The probed calls, the same ones in the same order for all GPUs.
     pub calls: Vec<CallReport>,
-    /// Each sensor that gave a number, in the catalogue's order by call.
+    /// Each sensor that gave a number, in the catalog's order by call.
     pub sensors: Vec<SensorReport>,
     /// Each sample ring; none of a GPU that was lost.
     pub rings: Vec<RingReport>,
@@ -132,7 +132,7 @@ pub enum Averaging {
 pub struct RingReport {
     /// The name of its constant of [`SampleKind`](crate::SampleKind).
     pub kind: &'static str,
-    /// The metric that is read by it, where the catalogue has one.
+    /// The metric that is read by it, where the catalog has one.
     pub metric: Option<&'static str>,
     /// Whether the GPU has it.
     pub supported: bool,

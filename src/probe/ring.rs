@@ -23,7 +23,7 @@ pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<RingReport> {
 }
 
 fn report(device: &Device, name: &'static str, kind: SampleKind, clocks: Clocks) -> RingReport {
-    let metric = Metric::all().find(|metric| metric.info().source.ring() == Some(kind));
+    let metric = Metric::all().find(|metric| metric.info().source.sample_buffer() == Some(kind));
     let mut report = RingReport { kind: name, metric: metric.map(Metric::name), ..RingReport::default() };
     match read(device, kind, clocks) {
         Ok((capacity, stamps, took)) => {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     FieldValue, Result,
-    metric::{Metric, Source},
+    metric::{Metric, MetricSource},
 };
 
 /// What a metric asks the batch for.
@@ -33,7 +33,7 @@ impl Fields {
     /// The batch for these metrics, in this order.
     pub(super) fn new(metrics: &[Metric]) -> Self {
         let ask = |metric: &Metric| match metric.info().source {
-            Source::Field(_, _, scale) => Ask::Scaled(scale),
+            MetricSource::Field(_, _, scale) => Ask::Scaled(scale),
             _ => Ask::Energy(CounterEnergy::new()),
         };
         Self {

@@ -55,7 +55,7 @@ fn work(call: DriverCall, metrics: &[Metric], device: Option<&Device>, settings:
             let ring = has_ring.then(|| Ring::new(device, kind, 1e-3, now_us));
             Work::Integrate(IntegratedEnergy::new(LONGEST_GAP), ring)
         }
-        DriverCall::Ring(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
+        DriverCall::SampleBuffer(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
         DriverCall::Gpm => Work::Gpm(Gpm::new(&settings.nvml, metrics)?),
         DriverCall::ProcessLists => Work::ProcessMemory(ProcessMemory::with_capacity(settings.processes)),
         DriverCall::ProcessUtilization => Work::ProcessUse(ProcessUse::with_capacity(settings.processes, now_us)),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error, Result, ReturnCode,
-    metric::{Call, MAX_NUMBERS},
+    metric::{Call, MAX_CALL_VALUES},
 };
 
 /// When a lane is read.
@@ -175,7 +175,7 @@ fn on_grid(interval: u64, grid: u64) -> u64 {
 /// Reads the numbers of one call.
 #[inline]
 fn read_call(call: Call, reading: &mut Reading<'_>) -> Result<()> {
-    let mut numbers = [f64::NAN; MAX_NUMBERS];
+    let mut numbers = [f64::NAN; MAX_CALL_VALUES];
     let answer = call.read(reading.device, &mut numbers);
     let stamp = reading.watch.lap();
     if let Err(error) = answer {

@@ -1,7 +1,7 @@
 //! Metrics for each process: the memory that it holds, and how much of the GPU it uses.
 
 use super::{reading::Reading, record::Flags, ring::Cursor, series::Stamp};
-use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::Source};
+use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::MetricSource};
 
 /// The process lists of one GPU. They take the driver's locks: the dearest of all calls.
 #[derive(Debug)]
@@ -118,11 +118,11 @@ impl ProcessUse {
     }
 }
 
-fn percent(entry: &ProcessUtilization, source: Source) -> u32 {
+fn percent(entry: &ProcessUtilization, source: MetricSource) -> u32 {
     match source {
-        Source::ProcessUtilization(0) => entry.sm(),
-        Source::ProcessUtilization(1) => entry.memory(),
-        Source::ProcessUtilization(2) => entry.encoder(),
+        MetricSource::ProcessUtilization(0) => entry.sm(),
+        MetricSource::ProcessUtilization(1) => entry.memory(),
+        MetricSource::ProcessUtilization(2) => entry.encoder(),
         _ => entry.decoder(),
     }
 }

@@ -19,7 +19,7 @@ pub struct Record {
     pub detail: u32,
     /// The index of the GPU, as NVML counts.
     pub gpu: u16,
-    /// The metric's place in the catalogue; `u16::MAX` of an event that concerns the GPU as a whole.
+    /// The metric's place in the catalog; `u16::MAX` of an event that concerns the GPU as a whole.
     pub metric: u16,
     /// What else there is to know.
     pub flags: Flags,
@@ -119,7 +119,7 @@ impl Record {
     /// The metric; `None` of an event of the GPU as a whole, and of a metric that a newer version wrote.
     #[must_use]
     pub fn metric(&self) -> Option<Metric> {
-        Metric::at(self.metric)
+        Metric::from_index(self.metric)
     }
 
     /// The event; `None` of a value.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error,
-    metric::{Metric, Source},
+    metric::{Metric, MetricSource},
 };
 
 /// How long a metric rests that was refused twice in a row.
@@ -42,7 +42,7 @@ pub(super) struct Series {
 impl Series {
     pub(super) fn new(metric: Metric, gpu: u16, learns: bool) -> Self {
         let refresh = Refresh::new();
-        let place = if let Source::Call(_, place) = metric.info().source { place } else { 0 };
+        let place = if let MetricSource::Call(_, place) = metric.info().source { place } else { 0 };
         Self {
             metric,
             gpu,

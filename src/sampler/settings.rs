@@ -67,7 +67,7 @@ impl Settings {
     pub(super) fn cadence_of(&self, metric: Metric, planned: &[(Metric, Duration)]) -> Cadence {
         let set = self.cadences.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
         let planned = planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| Cadence::fixed(*cadence));
-        let usual = u64::try_from(metric.info().cadence.as_nanos()).unwrap_or(u64::MAX);
+        let usual = u64::try_from(metric.info().poll_interval.as_nanos()).unwrap_or(u64::MAX);
         set.or(planned).unwrap_or(Cadence::Learnt(usual))
     }
 }

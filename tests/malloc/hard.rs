@@ -1,4 +1,4 @@
-//! The hardest life that a sampler can have, in a few hundred simulated seconds: all metrics of the catalogue, processes
+//! The hardest life that a sampler can have, in a few hundred simulated seconds: all metrics of the catalog, processes
 //! that come and go, lists longer than the memory for them, codes drawn at random, GPUs that are lost and come back,
 //! rings that wrap, dear calls, and a wall clock that is set. Whoever counts allocations says how.
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use igpu::metric::{Call, Metric, Source};
+use igpu::metric::{Call, Metric, MetricSource};
 use nvml_sys::{
     NVML_SUCCESS, nvmlClockType_t, nvmlDevice_t, nvmlFieldValue_t, nvmlGpmMetricsGet_t, nvmlGpmSample_t,
     nvmlMemory_v2_t, nvmlPstates_t, nvmlReturn_t, nvmlSample_t, nvmlSamplingType_t, nvmlTemperature_t,
@@ -213,13 +213,13 @@ unsafe extern "C" fn gpm_metrics_get(report: *mut nvmlGpmMetricsGet_t) -> nvmlRe
 pub(crate) fn way_of(gpu: u16, metric: Metric) -> Option<usize> {
     let place = |function: &str| NAMES.iter().position(|name| *name == function);
     match metric.info().source {
-        Source::Call(Call::ClocksEventReasons, _) => place("nvmlDeviceGetCurrentClocksEventReasons"),
-        Source::Call(call, _) => place(call.function()),
-        Source::Energy if gpu == 1 => place("nvmlDeviceGetSamples"),
-        Source::Field(..) | Source::Energy => place("nvmlDeviceGetFieldValues"),
-        Source::Ring(..) => place("nvmlDeviceGetSamples"),
-        Source::Gpm(..) => place("nvmlGpmMetricsGet"),
-        Source::ProcessMemory | Source::ProcessUtilization(_) => None,
+        MetricSource::Call(Call::ClocksEventReasons, _) => place("nvmlDeviceGetCurrentClocksEventReasons"),
+        MetricSource::Call(call, _) => place(call.function()),
+        MetricSource::Energy if gpu == 1 => place("nvmlDeviceGetSamples"),
+        MetricSource::Field(..) | MetricSource::Energy => place("nvmlDeviceGetFieldValues"),
+        MetricSource::SampleBuffer(..) => place("nvmlDeviceGetSamples"),
+        MetricSource::Gpm(..) => place("nvmlGpmMetricsGet"),
+        MetricSource::ProcessMemory | MetricSource::ProcessUtilization(_) => None,
         other => panic!("{metric} is read by {other:?}"),
     }
 }

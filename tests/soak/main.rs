@@ -18,7 +18,7 @@ use std::{
 use driver::{GPUS, HANG, LOST, NAMES, STALL, WAYS, dice, resolve, seed, way_of};
 use igpu::{
     Nvml,
-    metric::{Kind, Metric},
+    metric::{Metric, MetricKind},
     sampler::{Background, Event, Flags, Key, LatestReader, Record, Sampler, StopOutcome, monotonic},
 };
 use nvml_sim::Scenario;
@@ -69,7 +69,7 @@ fn range(metric: Metric) -> (f64, f64) {
         "Cel" => (37.0, 79.0),
         "MHz" => (210.0, 5000.0),
         "1" => (0.0, 16.0),
-        "By" if metric.info().kind == Kind::Gauge => (0.0, 81_559.0 * 1_048_576.0),
+        "By" if metric.info().kind == MetricKind::Gauge => (0.0, 81_559.0 * 1_048_576.0),
         _ => (0.0, 1e15),
     }
 }
@@ -114,7 +114,7 @@ impl Watch {
         let last = self.series.entry((record.gpu, record.metric, record.detail));
         let last = last.or_insert(Last { at: 0, value: f64::NEG_INFINITY });
         assert!(record.at > last.at, "{metric}: {record:?} is not later than {}", last.at);
-        let counts_up = metric.info().kind == Kind::Counter;
+        let counts_up = metric.info().kind == MetricKind::Counter;
         assert!(!counts_up || record.value >= last.value, "{metric}: {record:?} went back from {}", last.value);
         *last = Last { at: record.at, value: record.value };
     }

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void driver_and_catalogue(igpu_driver *driver) {
+static void driver_and_catalog(igpu_driver *driver) {
     igpu_driver_info info = {.size = sizeof info};
     DONE(igpu_driver_describe(driver, &info));
     CHECK(info.gpu_count == 4 && info.driver_major == 580 && info.driver_minor == 95);
@@ -244,7 +244,7 @@ static void background(igpu_driver *driver) {
 
 int main(void) {
     igpu_driver *driver = open_driver();
-    driver_and_catalogue(driver);
+    driver_and_catalog(driver);
     snapshots(driver);
     samplers(driver);
     owners();

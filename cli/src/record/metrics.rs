@@ -15,13 +15,13 @@ pub(crate) enum Chosen {
 impl FromStr for Chosen {
     type Err = String;
 
-    /// `default`, a name of the catalogue, or the key of the metric in recordings.
+    /// `default`, a name of the catalog, or the key of the metric in recordings.
     fn from_str(name: &str) -> Result<Self, String> {
         if name == "default" {
             return Ok(Self::Default);
         }
         let keyed = || Series::keyed(name).and_then(|series| series.info().metric);
-        Metric::named(name).or_else(keyed).map(Self::One).ok_or_else(|| {
+        Metric::from_name(name).or_else(keyed).map(Self::One).ok_or_else(|| {
             let near = nearest(name);
             match near[..] {
                 [] => "no metric has that name; `igpu record --help` shows all names".to_owned(),

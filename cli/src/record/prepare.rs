@@ -157,7 +157,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
         std::thread::sleep(Duration::from_millis(1));
     }
     let list_period =
-        Metric::PROCESS_MEMORY.info().cadence.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
+        Metric::PROCESS_MEMORY.info().poll_interval.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
     Ok(Prepared { background, clock, begin, header, output, list_period: (list_period * 1e9) as u64 })
 }
 

@@ -53,7 +53,7 @@ impl Tally {
     pub(super) fn see_value(&mut self, item: &Item, series: Series, value: f64) {
         let at = item.at;
         self.settle(at);
-        // What is a percentage in the catalogue is one in a recording too, where OpenTelemetry has no name for it.
+        // What is a percentage in the catalog is one in a recording too, where OpenTelemetry has no name for it.
         let ratio = if series.info().unit == "%" { value / 100.0 } else { value };
         let Some(metric) = series.info().metric else {
             self.memory_limit = self.memory_limit.max(Some(value as u64));

@@ -26,7 +26,7 @@ fn a_step_counts_by_time_not_by_items() {
     assert_eq!(gpu.power_peak_series, Some("hw.power"));
     let busy = gpu.utilization.unwrap();
     assert_eq!((busy.mean, busy.p5, busy.p50, busy.max, busy.covered_s), (0.8, 0.2, 1.0, 1.0, 4.0));
-    // In the recording it is a percentage, as in the catalogue.
+    // In the recording it is a percentage, as in the catalog.
     assert_eq!(gpu.memory_utilization_mean, Some(0.3));
 }
 
