@@ -95,7 +95,7 @@ fn scenario(children: &[u32]) -> String {
 }
 
 #[test]
-fn a_hundred_thousand_updates_allocate_nothing() {
+fn updates_allocate_nothing() {
     const ROUNDS: u32 = 25_000;
     let mut children: Vec<Sleeper> = (0..2).map(|_| Sleeper::new()).collect();
     let pids: Vec<u32> = children.iter().map(Sleeper::pid).collect();
@@ -175,7 +175,7 @@ fn groups_and_clones_allocate_nothing() {
 }
 
 #[test]
-fn methods_allocate_nothing() {
+fn device_methods_allocate_nothing() {
     let (driver, nvml) = toml(&scenario(&[1]));
     driver.clear_faults();
     driver.set_time(Duration::from_secs(5));
@@ -222,7 +222,7 @@ fn methods_allocate_nothing() {
 }
 
 #[test]
-fn owners_are_read_without_allocating() {
+fn process_info_read_allocates_nothing() {
     let mut reader = ProcReader::new();
     let mut nowhere = ProcReader::with_root("/nonexistent");
     let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();

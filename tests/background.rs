@@ -33,7 +33,7 @@ fn workstation() -> SharedDriver {
 }
 
 #[test]
-fn what_comes_due_between_two_wakes_is_read_together() {
+fn due_groups_share_one_wake() {
     let driver = workstation();
     let nvml = common::load(driver.path()).unwrap();
     let cadences = [7, 11, 13].map(Duration::from_millis);
@@ -75,7 +75,7 @@ fn readings(records: &[Record]) -> Vec<Vec<Record>> {
 }
 
 #[test]
-fn it_samples_until_it_is_stopped() {
+fn background_samples_until_stopped() {
     let driver = workstation();
     const ROOM: usize = 200_000;
     let mut background = spawn(&driver, Duration::from_millis(2), ROOM);
@@ -108,7 +108,7 @@ fn it_samples_until_it_is_stopped() {
 }
 
 #[test]
-fn a_slow_consumer_loses_records_and_is_told_how_many() {
+fn slow_consumer_drops_are_counted() {
     let driver = workstation();
     let mut background = spawn(&driver, Duration::from_millis(1), 100);
     wait_for("lost records", || background.lost() > 1000);
@@ -129,7 +129,7 @@ fn a_slow_consumer_loses_records_and_is_told_how_many() {
 }
 
 #[test]
-fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
+fn hang_does_not_delay_stop() {
     let driver = workstation();
     let mut background = spawn(&driver, Duration::from_millis(1), 1000);
     wait_for("20 ticks", || background.ticks() >= 20);
@@ -142,7 +142,7 @@ fn a_hang_is_seen_and_stopping_does_not_wait_for_it() {
 }
 
 #[test]
-fn everything_is_read_at_once_when_that_is_asked_for() {
+fn sample_reads_all_metrics_immediately() {
     let driver = workstation();
     let mut background = spawn(&driver, Duration::from_secs(3600), 1000);
     wait_for("the first tick", || background.ticks() == 1);
@@ -169,7 +169,7 @@ fn everything_is_read_at_once_when_that_is_asked_for() {
 }
 
 #[test]
-fn its_thread_takes_no_signals() {
+fn sampler_thread_blocks_signals() {
     let driver = workstation();
     let background = spawn(&driver, Duration::from_millis(5), 1000);
     wait_for("a tick", || background.ticks() > 0);
@@ -204,7 +204,7 @@ extern "C" fn on_signal(_: libc::c_int) {
 }
 
 #[test]
-fn the_latest_value_is_there_for_a_signal_handler() {
+fn signal_handler_reads_latest_value() {
     let driver = workstation();
     let background = spawn(&driver, Duration::from_millis(1), 100_000);
     wait_for("a tick", || background.ticks() > 0);
@@ -223,7 +223,7 @@ fn the_latest_value_is_there_for_a_signal_handler() {
 }
 
 #[test]
-fn a_lost_gpus_latest_value_is_none() {
+fn lost_gpu_has_no_latest_value() {
     let driver = workstation();
     let background = spawn(&driver, Duration::from_millis(1), 100_000);
     let latest = background.latest();

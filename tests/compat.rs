@@ -28,9 +28,9 @@ fn use_driver(scenario: &str) -> SharedDriver {
 }
 
 #[test]
-fn the_functions_of_the_seed() {
+fn igpu_0_1_functions_work() {
     if !is_child() {
-        assert_eq!(again("the_functions_of_the_seed", &[]), ["done"]);
+        assert_eq!(again("igpu_0_1_functions_work", &[]), ["done"]);
         return;
     }
     let driver = use_driver("workstation");
@@ -68,9 +68,9 @@ fn the_functions_of_the_seed() {
 }
 
 #[test]
-fn a_driver_that_is_not_there_is_looked_for_again() {
+fn missing_driver_is_retried() {
     if !is_child() {
-        assert_eq!(again("a_driver_that_is_not_there_is_looked_for_again", &[]), ["done"]);
+        assert_eq!(again("missing_driver_is_retried", &[]), ["done"]);
         return;
     }
     set("IGPU_NVML_LIBRARY", Some(OsStr::new("/nowhere/libnvidia-ml.so.1")));
@@ -92,9 +92,9 @@ fn a_driver_that_is_not_there_is_looked_for_again() {
 }
 
 #[test]
-fn first_use_by_many_threads_keeps_one_handle() {
+fn concurrent_first_use_shares_handle() {
     if !is_child() {
-        assert_eq!(again("first_use_by_many_threads_keeps_one_handle", &[]), ["done"]);
+        assert_eq!(again("concurrent_first_use_shares_handle", &[]), ["done"]);
         return;
     }
     let driver = use_driver("hgx-h100");
@@ -114,9 +114,9 @@ fn first_use_by_many_threads_keeps_one_handle() {
 }
 
 #[test]
-fn a_lost_gpu_is_among_the_devices() {
+fn lost_gpu_is_listed() {
     if !is_child() {
-        assert_eq!(again("a_lost_gpu_is_among_the_devices", &[]), ["done"]);
+        assert_eq!(again("lost_gpu_is_listed", &[]), ["done"]);
         return;
     }
     let driver = use_driver("workstation");
@@ -142,9 +142,9 @@ fn visible(nvml: &Nvml, value: Option<&[u8]>) -> Vec<u32> {
 }
 
 #[test]
-fn cuda_visible_devices_by_the_drivers_uuids() {
+fn cuda_visible_devices_match_driver_uuids() {
     if !is_child() {
-        assert_eq!(again("cuda_visible_devices_by_the_drivers_uuids", &[]), ["done"]);
+        assert_eq!(again("cuda_visible_devices_match_driver_uuids", &[]), ["done"]);
         return;
     }
     let driver = use_driver("workstation");
@@ -184,9 +184,9 @@ fn cuda_visible_devices_by_the_drivers_uuids() {
 }
 
 #[test]
-fn cuda_visible_devices_names_mig_devices() {
+fn cuda_visible_devices_select_mig_devices() {
     if !is_child() {
-        assert_eq!(again("cuda_visible_devices_names_mig_devices", &[]), ["done"]);
+        assert_eq!(again("cuda_visible_devices_select_mig_devices", &[]), ["done"]);
         return;
     }
     let driver = use_driver("mig");

@@ -22,7 +22,7 @@ fn indices(value: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn unset_is_all() {
+fn unset_selects_all() {
     let all = visible(None, &GPUS);
     assert_eq!(all, [0, 1, 2, 3].map(|index| Visible { index, mig: None }));
     assert_eq!(visible(None, &[]), []);
@@ -139,7 +139,7 @@ fn mig() {
 }
 
 #[test]
-fn uuids_missing_or_alike_name_nothing() {
+fn ambiguous_uuids_select_nothing() {
     let broken = [VisibleMig { uuid: "", gpu_instance: 0, compute_instance: 0 }];
     let nameless = [VisibleGpu { uuid: "", mig: &broken }, VisibleGpu { uuid: "GPU-1", mig: &MIG }];
     for value in ["GPU-", "GPU-1"] {
@@ -199,7 +199,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_give_gpus_that_exist_once_each(value in prop::collection::vec(any::<u8>(), 0..64), text in list()) {
+    fn any_bytes_select_existing_gpus_once(value in prop::collection::vec(any::<u8>(), 0..64), text in list()) {
         for value in [value.as_slice(), text.as_bytes()] {
             let devices = visible(Some(value), &GPUS);
             for (position, device) in devices.iter().enumerate() {
@@ -214,13 +214,13 @@ proptest! {
     }
 
     #[test]
-    fn numbers_as_the_oracle_reads_them(value in "([ \t]?[+-]?[0-9]{0,2}[a-z ]{0,1},){0,5}[0-5]?", gpus in 0_usize..=4) {
+    fn indices_match_reference_parser(value in "([ \t]?[+-]?[0-9]{0,2}[a-z ]{0,1},){0,5}[0-5]?", gpus in 0_usize..=4) {
         let found: Vec<u32> = visible(Some(value.as_bytes()), &GPUS[..gpus]).iter().map(|device| device.index).collect();
         prop_assert_eq!(found, oracle(&value, gpus));
     }
 
     #[test]
-    fn a_beginning_of_a_list_gives_a_beginning_of_the_result(value in list(), more in list()) {
+    fn list_prefix_gives_result_prefix(value in list(), more in list()) {
         let short = visible(Some(value.as_bytes()), &GPUS);
         let long = visible(Some(format!("{value},{more}").as_bytes()), &GPUS);
         // Empty: a token of `more` named one for the second time.

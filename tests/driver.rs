@@ -47,7 +47,7 @@ fn search_path(driver: &str, other: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn the_search_takes_the_variable_then_the_usual_names() {
+fn library_search_prefers_variable() {
     if common::is_child() {
         match Nvml::load() {
             Ok(nvml) => println!("child: loaded {} with {} GPUs", nvml.library(), nvml.device_count().unwrap()),
@@ -55,7 +55,7 @@ fn the_search_takes_the_variable_then_the_usual_names() {
         }
         return;
     }
-    const TEST: &str = "the_search_takes_the_variable_then_the_usual_names";
+    const TEST: &str = "library_search_prefers_variable";
     let four = SharedDriver::named("workstation").unwrap();
     let run = |directory: &Path, variable: Option<&OsStr>| {
         let mut variables = vec![("LD_LIBRARY_PATH", directory.as_os_str())];
@@ -84,7 +84,7 @@ fn the_search_takes_the_variable_then_the_usual_names() {
 }
 
 #[test]
-fn a_named_library_is_the_only_one_tried() {
+fn named_library_is_only_candidate() {
     let error = load(Path::new("/nowhere/libfoo.so")).unwrap_err();
     assert_eq!(tried(&error), ["/nowhere/libfoo.so"]);
     // The name stands there once, and a reason after it.
@@ -100,7 +100,7 @@ fn a_named_library_is_the_only_one_tried() {
 }
 
 #[test]
-fn a_library_that_is_not_nvml_is_told_apart() {
+fn library_without_nvml_is_reported() {
     let not_nvml = Error::NotNvml { library: "libm.so.6".to_owned() };
     assert_eq!(load(Path::new("libm.so.6")).unwrap_err(), not_nvml);
     let flagged = builder_for(Path::new("libm.so.6")).init_flags(InitFlags::NO_GPUS);
@@ -109,7 +109,7 @@ fn a_library_that_is_not_nvml_is_told_apart() {
 }
 
 #[test]
-fn flags_go_to_the_call_that_takes_them() {
+fn init_flags_reach_driver() {
     static FLAGS: AtomicU32 = AtomicU32::new(0);
     extern "C" fn init_with_flags(flags: u32) -> nvml_sys::nvmlReturn_t {
         FLAGS.store(flags, Ordering::SeqCst);
@@ -145,7 +145,7 @@ fn resolving(driver: &SharedDriver, without: &'static [&'static str]) -> NvmlBui
 }
 
 #[test]
-fn a_resolver_takes_the_place_of_a_library() {
+fn resolver_replaces_library() {
     let (driver, _nvml) = named("workstation");
     let nvml = resolving(&driver, &[]).load().unwrap();
     assert_eq!((nvml.library(), nvml.device_count().unwrap()), ("a resolver", 4));
@@ -164,7 +164,7 @@ fn a_resolver_takes_the_place_of_a_library() {
 }
 
 #[test]
-fn every_answer_of_init_is_a_sentence() {
+fn init_errors_have_messages() {
     let (driver, nvml) = named("workstation");
     drop(nvml);
     let mut sentences = BTreeSet::new();
@@ -196,7 +196,7 @@ fn every_answer_of_init_is_a_sentence() {
 }
 
 #[test]
-fn the_last_handle_shuts_down() {
+fn last_handle_shuts_down() {
     let (driver, nvml) = named("mig");
     let shutdowns = || driver.calls("nvmlShutdown");
     assert_eq!(driver.calls("nvmlInit_v2"), 1);
@@ -225,7 +225,7 @@ fn the_last_handle_shuts_down() {
 }
 
 #[test]
-fn threads_share_a_handle() {
+fn threads_share_nvml_handle() {
     let (driver, nvml) = named("hgx-h100");
     let gpus: Vec<Device> = (0..8).map(|index| nvml.device(index).unwrap()).collect();
     drop(nvml);
@@ -251,7 +251,7 @@ fn threads_share_a_handle() {
 
 /// A call that never returns holds up its own thread alone, and the driver is not shut down under it.
 #[test]
-fn a_call_that_hangs_holds_up_nobody_else() {
+fn hung_call_does_not_block_others() {
     let (driver, nvml) = named("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 0\nhang = true").unwrap();
     let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.get_device(1).unwrap());
@@ -270,7 +270,7 @@ fn a_call_that_hangs_holds_up_nobody_else() {
 
 /// A slow driver is only slow.
 #[test]
-fn latency_changes_no_answer() {
+fn latency_keeps_results() {
     let (driver, nvml) = named("workstation");
     driver.add_faults("[[fault]]\nlatency_us = { min = 50, max = 2000, seed = 7 }").unwrap();
     thread::scope(|scope| {
@@ -289,7 +289,7 @@ fn latency_changes_no_answer() {
 }
 
 #[test]
-fn threads_load_at_once() {
+fn concurrent_loads_succeed() {
     let (driver, nvml) = named("workstation");
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -306,7 +306,7 @@ fn threads_load_at_once() {
 }
 
 #[test]
-fn versions_are_the_drivers() {
+fn versions_match_driver() {
     for (scenario, driver, library, cuda) in
         [("workstation", "580.95.05", "13.580.95.05", (13, 0)), ("old-driver", "390.157", "9.390.157", (9, 1))]
     {
@@ -342,7 +342,7 @@ fn versions_are_the_drivers() {
 }
 
 #[test]
-fn an_index_that_is_not_there_names_those_that_are() {
+fn invalid_index_lists_valid_ones() {
     for (gpus, index, said) in [
         (0, 0, "no GPU has index 0; there are no GPUs on this machine"),
         (1, 1, "no GPU has index 1; the only one is 0"),
@@ -363,7 +363,7 @@ fn an_index_that_is_not_there_names_those_that_are() {
 }
 
 #[test]
-fn gpus_are_found_by_uuid_and_by_address() {
+fn gpu_is_found_by_uuid_pci() {
     let (driver, nvml) = named("workstation");
     let uuid = "GPU-d9bf777c-e49e-e609-f873-d05b3208970b";
     assert_eq!(nvml.device_by_uuid(uuid).unwrap().index().unwrap(), 1);
@@ -384,7 +384,7 @@ fn gpus_are_found_by_uuid_and_by_address() {
 }
 
 #[test]
-fn the_driver_names_processes() {
+fn driver_returns_process_name() {
     let (driver, nvml) = named("workstation");
     let own = std::env::current_exe().unwrap();
     let name = nvml.process_name(std::process::id()).unwrap();
@@ -395,7 +395,7 @@ fn the_driver_names_processes() {
 }
 
 #[test]
-fn a_count_that_cannot_be_is_an_error() {
+fn invalid_device_count_is_error() {
     // Four thousand million GPUs would be as many indices, and more memory than there is.
     let (driver, nvml) = with("empty", "");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\nvalue = -1").unwrap();

@@ -52,7 +52,7 @@ fn old_handles_answer_forked(driver: &SharedDriver, nvml: &Nvml, gpu: &mut GpuIn
 }
 
 #[test]
-fn a_forked_child_loads_again() {
+fn forked_child_reloads_nvml() {
     let (driver, nvml) = named("workstation");
     // SAFETY: no other thread reads the environment.
     unsafe { std::env::set_var("IGPU_NVML_LIBRARY", driver.path()) };

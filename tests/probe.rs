@@ -71,7 +71,7 @@ fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, Because) {
 }
 
 #[test]
-fn the_probe_finds_what_the_scenario_declares() {
+fn probe_finds_scenario_values() {
     let sim = sim(DECLARED);
     let mut told = Vec::new();
     let probe = probe(&sim).duration(Duration::from_secs(7)).most_calls(200);
@@ -135,7 +135,7 @@ fn the_probe_finds_what_the_scenario_declares() {
 }
 
 #[test]
-fn costs_are_those_that_are_declared() {
+fn latencies_match_scenario() {
     let sim = sim(DECLARED);
     let report = probe(&sim).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
@@ -186,7 +186,7 @@ fn a_sampler_takes_the_plan(sim: &Sim, plan: &Plan) {
 }
 
 #[test]
-fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
+fn slow_calls_are_planned_within_budget() {
     // 20 ms for PCIe throughput as on any driver, and 5 ms for each reading of power.
     let slow = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nlatency_us = 5000";
     let sim = sim_from_scenario("workstation", slow);
@@ -204,7 +204,7 @@ fn slow_calls_do_not_eat_the_time_and_are_planned_within_the_budget() {
 }
 
 #[test]
-fn a_lost_gpu_leaves_the_others() {
+fn lost_gpu_keeps_other_reports() {
     let sim = sim_from_scenario("workstation", "[[gpu_lost]]\ngpu = 1\nat_s = 0.7\n");
     let report = probe(&sim).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
     let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
@@ -222,7 +222,7 @@ fn a_lost_gpu_leaves_the_others() {
 
 /// Every third call is refused: with three GPUs asked in turn, those of one and the same GPU.
 #[test]
-fn what_is_refused_now_and_then_is_supported() {
+fn intermittently_refused_metric_is_supported() {
     let refusal = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery = 3\nreturn = \"NOT_SUPPORTED\"";
     let sim = sim_from_scenario("workstation", refusal);
     let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
@@ -233,7 +233,7 @@ fn what_is_refused_now_and_then_is_supported() {
 }
 
 #[test]
-fn machines_without_gpus_and_gpus_that_are_not_there() {
+fn machine_without_gpus_is_probed() {
     let sim = sim_from_scenario("empty", "");
     let report = probe(&sim).duration(Duration::from_secs(60)).run(|_| ()).unwrap();
     assert!(report.gpus.is_empty() && report.plan.gpus.is_empty());
@@ -241,7 +241,7 @@ fn machines_without_gpus_and_gpus_that_are_not_there() {
 }
 
 #[test]
-fn an_old_driver_is_probed_as_far_as_it_goes() {
+fn old_driver_is_probed() {
     let sim = sim_from_scenario("old-driver", "");
     let report = probe(&sim).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     let gpu = &report.gpus[0];
@@ -251,7 +251,7 @@ fn an_old_driver_is_probed_as_far_as_it_goes() {
 }
 
 #[test]
-fn plans_that_cannot_be_followed_are_refused() {
+fn invalid_plans_are_refused() {
     let sim = sim_from_scenario("workstation", "");
     let plan = Plan { version: 1, budget: 0.02, gpus: Vec::new() };
     assert!(sim.builder().plan(&plan).is_ok());
@@ -289,7 +289,7 @@ fn unlike() -> String {
 }
 
 #[test]
-fn a_sampler_that_follows_the_plan_takes_the_share_of_time_that_the_plan_says() {
+fn sampler_takes_planned_time_share() {
     let sim = sim(&unlike());
     let report = probe(&sim).duration(Duration::from_secs(5)).run(|_| ()).unwrap();
     // What is read each half second where nothing is known can be quick all the same.

@@ -20,7 +20,7 @@ fn seconds(record: &Record) -> f64 {
 }
 
 #[test]
-fn a_sensors_period_is_learnt_and_polled_at_half() {
+fn estimated_period_is_polled_at_half() {
     for period in [20, 100, 500] {
         let sim = sim(&format!(
             "[[gpu]]\nprocess = []\npower = {{ draw_w = {{ sine = {{ mean = 200, amplitude = 90, period_s = 7.3 }} }}, \
@@ -41,7 +41,7 @@ fn a_sensors_period_is_learnt_and_polled_at_half() {
 }
 
 #[test]
-fn a_constant_signal_has_no_period() {
+fn constant_signal_has_no_period() {
     let sim = sim("[[gpu]]\nprocess = []\ntemperature = { gpu = 41 }\n");
     let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
     let records = run(&mut sampler, 60.0);
@@ -55,7 +55,7 @@ const RING: &str = "[[gpu]]\nprocess = []\n\
     power = { draw_w = { sine = { mean = 200, amplitude = 90, period_s = 3.1 } } }\n";
 
 #[test]
-fn a_ring_is_drained_without_loss_or_duplicate() {
+fn sample_buffer_drains_without_loss() {
     let sim = sim(RING);
     let mut sampler = sim.builder().metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
     let records = run(&mut sampler, 30.0);
@@ -78,7 +78,7 @@ fn a_ring_is_drained_without_loss_or_duplicate() {
 }
 
 #[test]
-fn an_overrun_ring_is_told() {
+fn sample_buffer_overrun_is_reported() {
     let sim = sim(RING);
     let metrics = [Metric::POWER_SAMPLES];
     let cadence = Duration::from_secs(5);
@@ -93,7 +93,7 @@ fn an_overrun_ring_is_told() {
 }
 
 #[test]
-fn energy_is_counted_where_the_gpu_counts_it() {
+fn energy_uses_hardware_counter() {
     let sim = sim(
         "[[gpu]]\nprocess = []\npower = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty = 0.4 } }, \
          energy_refresh_ms = 100 }\n",
@@ -112,7 +112,7 @@ fn energy_is_counted_where_the_gpu_counts_it() {
 }
 
 #[test]
-fn energy_is_integrated_where_the_gpu_does_not_count_it() {
+fn energy_without_counter_is_integrated() {
     // By the power ring where there is one, by polls where there is none.
     for (ring, longest_lag) in [("", 0.05), ("samples = { power = { length = 0, period_ms = 20 } }\n", 0.1)] {
         let power = "power = { draw_w = 250, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }\n";
@@ -128,7 +128,7 @@ fn energy_is_integrated_where_the_gpu_does_not_count_it() {
 }
 
 #[test]
-fn a_gap_in_integrated_energy_is_told() {
+fn integrated_energy_gap_is_reported() {
     let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 250, energy_refresh_ms = 0 }\n");
     let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     run(&mut sampler, 2.0);
@@ -139,7 +139,7 @@ fn a_gap_in_integrated_energy_is_told() {
 }
 
 #[test]
-fn a_reset_counter_is_told_and_not_taken_for_energy() {
+fn energy_counter_reset_is_bridged() {
     // The counter gains 100 J each second, and begins anew at 5 s.
     let sim = sim("[[gpu]]\nprocess = []\n[[gpu.field]]\nid = 83\ntype = \"ulonglong\"\nvalue = { steps = [\
          [0, 900000], [1, 1000000], [2, 1100000], [3, 1200000], [4, 1300000], [5, 0], [6, 100000], [7, 200000]] }\n");
@@ -152,7 +152,7 @@ fn a_reset_counter_is_told_and_not_taken_for_energy() {
 }
 
 #[test]
-fn one_refusal_is_no_rest() {
+fn single_refusal_does_not_suspend() {
     let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 100, energy_refresh_ms = 100 }\n");
     let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     let before = run(&mut sampler, 5.0);
@@ -168,7 +168,7 @@ fn one_refusal_is_no_rest() {
 }
 
 #[test]
-fn a_lost_gpu_stops_its_own_lanes_only() {
+fn lost_gpu_stops_only_its_groups() {
     let sim = sim(
         "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 50 }\n[[gpu_lost]]\ngpu = 1\nat_s = 5\nuntil_s = 9\n",
     );
@@ -198,7 +198,7 @@ fn a_lost_gpu_stops_its_own_lanes_only() {
 }
 
 #[test]
-fn what_is_refused_twice_rests_and_is_tried_again() {
+fn refused_metric_is_suspended_and_retried() {
     let sim = sim("[[gpu]]\nprocess = []\nfans = [40]\n\
          [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nreturn = \"NOT_SUPPORTED\"\nuntil_s = 20\n");
     let mut sampler = sim.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
@@ -217,7 +217,7 @@ fn what_is_refused_twice_rests_and_is_tried_again() {
 }
 
 #[test]
-fn a_field_that_rests_leaves_the_batch() {
+fn suspended_field_leaves_batch() {
     let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 100, instant_refresh_ms = 0 }\n");
     let metrics = [Metric::POWER_AVERAGE, Metric::POWER_INSTANT];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
@@ -229,7 +229,7 @@ fn a_field_that_rests_leaves_the_batch() {
 }
 
 #[test]
-fn metrics_of_one_call_share_it() {
+fn metrics_of_one_call_are_shared() {
     let sim = sim("[[gpu]]\nprocess = []\nutilization = { gpu = 30, memory = 20 }\n");
     let metrics = [Metric::UTILIZATION_GPU, Metric::UTILIZATION_MEMORY, Metric::MEMORY_USED, Metric::MEMORY_FREE];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
@@ -242,7 +242,7 @@ fn metrics_of_one_call_share_it() {
 }
 
 #[test]
-fn processes_have_memory_use_and_owners() {
+fn processes_have_memory_and_info() {
     let sim = sim(
         "[[gpu]]\n[[gpu.process]]\npid = \"self\"\nmemory = 100\nsm = 40\n[[gpu.process]]\npid = \"parent\"\nmemory = 7\nfrom_s = 5\n",
     );
@@ -268,7 +268,7 @@ fn processes_have_memory_use_and_owners() {
 }
 
 #[test]
-fn gpm_tells_what_happened_between_two_samples() {
+fn gpm_reports_activity_between_samples() {
     let sim = sim("[[gpu]]\nprocess = []\ngpm = { sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }\n");
     let metrics = [Metric::SM_ACTIVITY, Metric::TENSOR_ACTIVITY, Metric::DRAM_ACTIVITY];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
@@ -282,7 +282,7 @@ fn gpm_tells_what_happened_between_two_samples() {
 }
 
 #[test]
-fn the_wall_clocks_step_moves_no_stamp() {
+fn wall_clock_step_keeps_timestamps() {
     // The driver stamps by the wall clock; the simulator's is stepped by loading a scenario would be another driver, so
     // the sampler's own view of the wall clock is what steps here.
     static OFFSET_US: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

@@ -42,12 +42,12 @@ fn count_samplers() {
 static ALLOCATOR: Counting = Counting(count_samplers);
 
 #[test]
-fn a_million_ticks_allocate_nothing() {
+fn ticks_allocate_nothing() {
     hard::ticks(1_000_000, calls);
 }
 
 #[test]
-fn the_background_thread_allocates_nothing() {
+fn background_thread_allocates_nothing() {
     let child = Sleeper::new();
     let text = format!(
         "[[gpu]]\ncount = 2\nfans = [40]\ngpm = {{ sm = 50 }}\nprocess = [{{ pid = {}, memory = 3 }}, {{ pid = 'self' }}, \

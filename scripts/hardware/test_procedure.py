@@ -18,7 +18,7 @@ def pair(products, off=1000.0, launch=5.0):
 
 
 class Load(unittest.TestCase):
-    def test_a_known_slow_down_is_found(self):
+    def test_known_slowdown_is_found(self):
         # 1 % slower, noise of ± 0.3 %, and one measurement that something else disturbed.
         noise = [0.3, -0.3, 0.1, -0.1, 0.2, -0.2, 0.0, 0.25, -0.25, 0.05]
         found = load.evaluated([pair(990 + 10 * it) for it in noise] + [pair(500, launch=50.0)])
@@ -27,26 +27,26 @@ class Load(unittest.TestCase):
         self.assertTrue(0.6 < slower["low"] <= slower["median"] <= slower["high"] < 1.4, slower)
         self.assertEqual(found["launch_p50_longer_percent"]["median"], 0.0)
 
-    def test_a_launch_that_takes_longer_is_found(self):
+    def test_longer_launch_is_found(self):
         found = load.evaluated([pair(1000, launch=5.5)] * 7)
         self.assertAlmostEqual(found["launch_p50_longer_percent"]["median"], 10.0)
         self.assertAlmostEqual(found["launch_p99_longer_percent"]["median"], 10.0)
         self.assertAlmostEqual(found["trip_p50_longer_percent"]["median"], 0.0)
 
-    def test_the_verdict_needs_the_whole_interval_on_one_side(self):
+    def test_verdict_needs_whole_interval(self):
         verdict = lambda *products: load.verdict({"default": load.evaluated([pair(it) for it in products])})
         self.assertTrue(verdict(*[999] * 8).startswith("met, +0.10 %"))
         self.assertTrue(verdict(*[990] * 8).startswith("missed, +1.00 %"))
         self.assertTrue(verdict(*[1001, 985] * 6).startswith("undecided"))
         self.assertIn("too few pairs", verdict(*[1000] * 5))
 
-    def test_the_median_stands_in_its_interval_and_few_values_give_all_of_it(self):
+    def test_median_is_inside_interval(self):
         self.assertEqual(load.median_of([3.0]), {"median": 3.0, "low": 3.0, "high": 3.0})
         self.assertEqual(load.median_of([3.0, 1.0, 2.0]), {"median": 2.0, "low": 1.0, "high": 3.0})
         # Of 100 the 41st to the 60th: the usual interval by order.
         self.assertEqual(load.median_of(range(1, 101)), {"median": 50.5, "low": 41, "high": 60})
 
-    def test_each_mode_has_as_many_pairs_and_both_orders(self):
+    def test_modes_have_equal_pairs(self):
         order = []
 
         def measured(_, mode, seconds, background):
@@ -77,31 +77,31 @@ class Steps(unittest.TestCase):
             found = run.run_step("igpu", limit, commands, folder, left, "")
             return found, summary.text(folder, "said.txt")
 
-    def test_a_failure_does_not_end_the_step(self):
+    def test_failure_continues_step(self):
         found, said = self.run_step("echo one; exit 3", "echo two")
         self.assertEqual((found["status"], found["notes"]), ("failed", ["bash -c echo one; exit 3: exit 3; see said.txt"]))
         self.assertIn("two", said)
 
-    def test_what_hangs_is_ended_with_all_that_it_started(self):
+    def test_hung_command_tree_is_killed(self):
         begun = time.monotonic()
         found, _ = self.run_step("sleep 60 & sleep 60", limit=0.5)
         self.assertLess(time.monotonic() - begun, 10)
         self.assertEqual(found["status"], "failed")
         self.assertIn("not done in time", found["notes"][0])
 
-    def test_what_has_nothing_to_do_says_why(self):
+    def test_skipped_step_has_reason(self):
         found, _ = self.run_step("echo no such card; exit 77")
         self.assertEqual((found["status"], found["notes"]), ("skipped", ["no such card"]))
         found, _ = self.run_step("echo never", left=1)
         self.assertEqual((found["status"], found["notes"]), ("skipped", ["no time is left; run this step alone"]))
 
-    def test_a_crash_is_a_failure(self):
+    def test_crash_is_failure(self):
         found, _ = self.run_step("kill -SEGV $$")
         self.assertIn("signal 11", found["notes"][0])
 
 
 class Summary(unittest.TestCase):
-    def test_steps_of_several_runs_stand_together(self):
+    def test_runs_are_merged(self):
         with tempfile.TemporaryDirectory() as folder:
             about = {"simulated": True, "quick": True, "library": None}
             step = lambda status: {"status": status, "seconds": 1.0, "notes": [], "files": []}
@@ -112,7 +112,7 @@ class Summary(unittest.TestCase):
             self.assertIn("SIMULATED QUICK: no measurement", text)
             self.assertRegex(text, r"(?m)^igpu +passed")
 
-    def test_failed_tests_are_named(self):
+    def test_failed_tests_are_listed(self):
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "tests.txt"), "w") as said:
                 said.write("test a ... ok\nskipped: no nvidia-smi\n\nfailures:\n\nfailures:\n    energy::off\n\n"

@@ -4,7 +4,7 @@ use super::*;
 
 /// A driver that has nothing but what is needed to get at a GPU.
 #[test]
-fn every_method_names_the_symbol_that_is_missing() {
+fn missing_symbol_is_named() {
     let (_driver, nvml) = {
         let hidden: Vec<String> = nvml_sys::NAMES
             .iter()
@@ -33,7 +33,7 @@ fn every_method_names_the_symbol_that_is_missing() {
 
 /// The list of the tests has every method that the sources have.
 #[test]
-fn no_method_is_left_out() {
+fn method_list_is_complete() {
     let mut found = Vec::new();
     for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/device")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
@@ -54,7 +54,7 @@ fn no_method_is_left_out() {
 }
 
 #[test]
-fn any_code_comes_through_any_method() {
+fn methods_return_any_error_code() {
     let (driver, nvml) = named("mig");
     let gpu = nvml.device(0).unwrap().mig_device(0).unwrap();
     for number in [1, 2, 3, 4, 15, 16, 17, 31, 4711, u32::MAX] {
@@ -82,7 +82,7 @@ fn any_code_comes_through_any_method() {
 }
 
 #[test]
-fn numbers_out_of_range_are_kept_or_harmless() {
+fn out_of_range_numbers_never_panic() {
     for scenario in ["workstation", "mig", "old-driver"] {
         let (driver, nvml) = named(scenario);
         for value in [-1, i64::MIN, i64::MAX, 1 << 31, 101] {
@@ -114,7 +114,7 @@ fn numbers_out_of_range_are_kept_or_harmless() {
 }
 
 #[test]
-fn temperatures_below_zero() {
+fn negative_temperature_is_read() {
     for hidden in ["", "driver = { hidden = ['nvmlDeviceGetTemperatureV'] }\n"] {
         let (driver, nvml) = toml(&format!("{hidden}[[gpu]]"));
         driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nvalue = -7").unwrap();
@@ -124,7 +124,7 @@ fn temperatures_below_zero() {
 }
 
 #[test]
-fn memory_falls_back_to_its_first_version() {
+fn memory_info_falls_back_to_v1() {
     let without = "driver = { hidden = ['nvmlDeviceGetMemoryInfo_v2'] }\n";
     let gpu = "[[gpu]]\nmemory = { total_mib = 1000, used_mib = 300, reserved_mib = 100 }";
     let second = MemoryInfo { total: 1000 * MIB, used: 300 * MIB, free: 600 * MIB, reserved: Some(100 * MIB) };
@@ -156,7 +156,7 @@ fn memory_falls_back_to_its_first_version() {
 }
 
 #[test]
-fn temperature_and_fans_and_addresses_fall_back_too() {
+fn temperature_fan_pci_fall_back() {
     let hidden = "hidden = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
     let (_driver, nvml) = with("workstation", "");
     let whole = nvml.device(1).unwrap();
@@ -180,7 +180,7 @@ fn temperature_and_fans_and_addresses_fall_back_too() {
 
 /// Once version 2 has served, a refusal of it is of that call: `used` must not change its meaning for it.
 #[test]
-fn a_moment_of_refusal_changes_no_version() {
+fn transient_error_keeps_function_version() {
     let (driver, nvml) = with("hgx-h100", "");
     let gpu = nvml.device(0).unwrap();
     let before = gpu.memory_info().unwrap();
@@ -193,7 +193,7 @@ fn a_moment_of_refusal_changes_no_version() {
 
 /// What cannot be is an error, and not another number.
 #[test]
-fn fields_that_cannot_be_are_refused() {
+fn invalid_fields_are_refused() {
     let field = |id, value: &str| format!("[[gpu.field]]\nid = {id}\nvalue = {value}\ntype = 'slonglong'\n");
     let fields = format!("{}{}{}", field(82, "-7"), field(185, "5e9"), field(186, "-3"));
     let (_driver, nvml) = toml(&format!("[[gpu]]\nprocess = []\n{fields}"));
@@ -205,7 +205,7 @@ fn fields_that_cannot_be_are_refused() {
 
 /// A driver may have a name and refuse what it stands for: then the older version serves, and the newer is not tried again.
 #[test]
-fn a_version_that_is_refused_gives_way_to_the_older_one() {
+fn refused_function_version_falls_back() {
     let fault = |function: &str, code: u32| format!("[[fault]]\nfunction = '{function}'\nreturn = {code}\n");
     let faults = [
         fault("nvmlDeviceGetComputeRunningProcesses_v3", 13),

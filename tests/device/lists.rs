@@ -21,7 +21,7 @@ fn mixed() -> String {
 }
 
 #[test]
-fn lists_of_every_version_and_width_are_read() {
+fn every_list_version_is_read() {
     let names = |version: &str| {
         ["Compute", "Graphics", "MPSCompute"]
             .map(|kind| format!("'nvmlDeviceGet{kind}RunningProcesses{version}'"))
@@ -73,7 +73,7 @@ fn lists_of_every_version_and_width_are_read() {
 
 /// The width shows at once, whatever comes first: one process, hundreds, none, or a list that does not fit.
 #[test]
-fn the_width_is_found_from_any_first_list() {
+fn stride_is_detected_from_first_list() {
     for stride in [24, 32] {
         for first in [0, 1, 2, 300, 2000] {
             let (driver, nvml) = toml(&format!(
@@ -98,7 +98,7 @@ fn the_width_is_found_from_any_first_list() {
 }
 
 #[test]
-fn a_list_that_grows_between_calls_is_cut_and_told() {
+fn growing_process_list_is_truncated() {
     let (driver, nvml) = toml("[[gpu]]\nprocess = [{ pid = 10, memory = 1, repeat = 3 }]");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\ngrow_by = 2").unwrap();
     let gpu = nvml.device(0).unwrap();
@@ -188,7 +188,7 @@ unsafe extern "C" fn claiming<const COUNT: u32, const FIT: bool>(
 }
 
 #[test]
-fn drivers_with_other_manners_are_understood() {
+fn unusual_driver_lists_are_read() {
     let (driver, _nvml) = toml("[[gpu]]");
     let pids = |list: &ProcessList| list.iter().map(|it| it.pid).collect::<Vec<_>>();
     for function in [clearing::<3> as List, clearing::<4>] {

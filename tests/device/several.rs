@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn texts_of_any_kind_are_taken() {
+fn any_driver_text_is_accepted() {
     let (driver, nvml) = named("hgx-h100");
     let gpu = nvml.device(0).unwrap();
     let name = |fault: &str| {
@@ -29,7 +29,7 @@ fn texts_of_any_kind_are_taken() {
 }
 
 #[test]
-fn fields_of_all_types() {
+fn every_field_type_is_read() {
     let (_driver, nvml) = toml(
         "[[gpu]]
         field = [
@@ -83,7 +83,7 @@ fn fields_of_all_types() {
 }
 
 #[test]
-fn fields_carry_their_time() {
+fn field_values_have_timestamps() {
     let (driver, nvml) = toml("driver = { field_latency_us = 1500 }\n[[gpu]]\npower = { draw_w = 75 }");
     driver.set_time(Duration::from_secs(4));
     let gpu = nvml.device(0).unwrap();
@@ -102,7 +102,7 @@ fn fields_carry_their_time() {
 }
 
 #[test]
-fn rings_are_drained_without_loss_or_repetition() {
+fn samples_drain_without_loss_or_duplicate() {
     let (driver, nvml) = named("workstation");
     let gpu = nvml.device(1).unwrap();
     for (kind, period_ms, length) in [(SampleKind::TOTAL_POWER, 20, 120), (SampleKind::GPU_UTILIZATION, 167, 100)] {
@@ -152,7 +152,7 @@ fn rings_are_drained_without_loss_or_repetition() {
 }
 
 #[test]
-fn process_utilization_leaves_out_what_is_no_process() {
+fn process_utilization_skips_empty_entries() {
     let (driver, nvml) = toml(
         "[[gpu]]
         process = [

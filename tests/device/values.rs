@@ -268,7 +268,7 @@ fn old_driver() {
 
 /// The raw functions answer the same, bit for bit.
 #[test]
-fn methods_answer_what_the_functions_answer() {
+fn methods_match_nvml_functions() {
     let (driver, nvml) = named("hgx-h100");
     driver.set_time(Duration::from_millis(12_345));
     let raw = driver.functions();

@@ -44,7 +44,7 @@ fn ask(gpu: &Device) -> Vec<String> {
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn every_method_answers_or_gives_a_named_error() {
+fn methods_return_value_or_named_error() {
     let nvml = driver();
     let faults: Vec<String> = gpus(&nvml).iter().flat_map(ask).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -52,7 +52,7 @@ fn every_method_answers_or_gives_a_named_error() {
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn gpu_info_is_filled_and_shown() {
+fn gpu_info_is_filled() {
     let nvml = driver();
     for gpu in gpus(&nvml) {
         let mut info = GpuInfo::new(&nvml, gpu.index().unwrap(), 64).unwrap();
@@ -66,7 +66,7 @@ fn gpu_info_is_filled_and_shown() {
 }
 
 #[test]
-fn an_error_without_a_name_is_a_fault() {
+fn unnamed_error_is_failure() {
     let nvml = |code| Err(Error::Nvml { call: "nvmlDeviceGetFanSpeed", code: igpu::ReturnCode(code) });
     assert_eq!(fault("fan_speed", &Ok("40".into())), None);
     assert_eq!(fault("fan_speed", &nvml(3)), None);

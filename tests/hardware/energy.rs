@@ -117,7 +117,7 @@ impl Watched {
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn energy_is_power_integrated() {
+fn energy_matches_integrated_power() {
     let nvml = driver();
     let mut watched = Vec::new();
     for gpu in gpus(&nvml) {

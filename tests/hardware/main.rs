@@ -37,7 +37,7 @@ fn shown(gpu: &Device) -> String {
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn the_driver_loads_and_says_what_it_is() {
+fn driver_loads_and_has_versions() {
     let nvml = driver();
     let (version, library) = (nvml.driver_version().unwrap(), nvml.nvml_version().unwrap());
     println!("{}: driver {version}, NVML {library}, CUDA {:?}", nvml.library(), nvml.cuda_version());

@@ -41,7 +41,7 @@ fn same_place(nvml: &str, cuda: &str) -> bool {
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn own_process_is_listed_while_it_holds_a_context() {
+fn own_process_is_listed() {
     let nvml = driver();
     let gpus = gpus(&nvml);
     let before: Vec<_> = gpus.iter().map(listed).collect();
@@ -97,7 +97,7 @@ fn named(info: &GpuInfo) {
 }
 
 #[test]
-fn our_entry_is_found_by_pid_or_by_what_it_holds() {
+fn own_entry_is_found() {
     let entry = |pid, mib: Option<u64>| RunningProcess {
         pid,
         used_gpu_memory: mib.map(|mib| mib * MIB),

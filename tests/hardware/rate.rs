@@ -25,7 +25,7 @@ const ROOM: usize = 1 << 18;
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn at_1_khz_nothing_is_lost() {
+fn sampling_at_1_khz_drops_nothing() {
     let nvml = driver();
     let count = gpus(&nvml).len();
     // A card whose power is not to be had is timed by its clock.

@@ -48,7 +48,7 @@ fn compare(gpu: &Device) -> Vec<String> {
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
-fn values_are_those_of_nvidia_smi() {
+fn values_match_nvidia_smi() {
     let nvml = driver();
     let found: Vec<String> = gpus(&nvml).iter().flat_map(compare).collect();
     assert!(found.is_empty(), "in each of {TRIES} tries:\n{}", found.join("\n"));

@@ -176,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_has_no_differences() {
+    fn equal_values_have_no_differences() {
         assert_eq!(differences(LINE, &ours(), &ours()), [""; 0]);
     }
 
     #[test]
-    fn what_differs_is_told() {
+    fn value_differences_are_reported() {
         for (field, value) in [
             ("memory.total", 81557.0),
             ("power.limit", 699.9),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_lines_that_differ_are_told() {
+    fn text_differences_are_reported() {
         let mut other = ours();
         other.texts[1] = Some("GPU-1235".into());
         assert_eq!(differences(LINE, &other, &ours()), ["uuid: nvidia-smi says GPU-1234, we say Some(\"GPU-1235\")"]);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_between_the_two_readings_may_lie_between() {
+    fn value_between_two_readings_matches() {
         let mut after = ours();
         let power = QUERY.iter().position(|it| *it == "power.draw").unwrap() - TEXTS;
         after.numbers[power] = Some(400.0);

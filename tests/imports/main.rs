@@ -46,7 +46,7 @@ fn roots() -> Vec<PathBuf> {
 }
 
 #[test]
-fn imports_go_one_way() {
+fn imports_have_no_cycle() {
     let (mut circles, mut files) = (Vec::new(), 0);
     for root in roots() {
         let package = Crate::read(&mut |module| text_of(&root, module));
@@ -70,7 +70,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn files_in_circle_are_named() {
+fn file_cycle_is_reported() {
     let root = ("", "mod a; mod b; mod c;");
     let a = ("a", "use crate::b::B; pub struct A;");
     let b = ("b", "pub struct B; fn f() { let _ = crate::a::A; }");
@@ -79,7 +79,7 @@ fn files_in_circle_are_named() {
 }
 
 #[test]
-fn uses_in_tests_and_documents_do_not_count() {
+fn test_and_doc_imports_are_ignored() {
     let root = ("", "mod a; mod b; #[cfg(test)] mod t;");
     let a = ("a", "use crate::b::B; pub struct A;");
     let b = ("b", "/// See `crate::a::A`.\npub struct B; #[cfg(test)] mod tests { use crate::a::A; } // crate::a::A");
@@ -88,7 +88,7 @@ fn uses_in_tests_and_documents_do_not_count() {
 }
 
 #[test]
-fn parent_and_child_in_circle_are_named() {
+fn parent_child_cycle_is_reported() {
     let root = ("", "mod a;");
     let a = ("a", "mod b; pub struct A; pub fn f() { b::g(A) }");
     let b = ("a::b", "use super::A; pub fn g(_: A) {}");
@@ -96,7 +96,7 @@ fn parent_and_child_in_circle_are_named() {
 }
 
 #[test]
-fn reexported_names_belong_to_their_file() {
+fn reexport_belongs_to_file() {
     // Both go through `a`, which defines nothing itself.
     let root = ("", "mod a;");
     let a = ("a", "mod b; mod c; pub use b::B; pub use self::c::*;");
@@ -108,7 +108,7 @@ fn reexported_names_belong_to_their_file() {
 }
 
 #[test]
-fn folders_in_circle_are_named() {
+fn folder_cycle_is_reported() {
     // No two files use each other, but the folders do.
     let root = ("", "mod a; mod b;");
     let modules = [
@@ -123,7 +123,7 @@ fn folders_in_circle_are_named() {
 }
 
 #[test]
-fn inline_modules_belong_to_their_file() {
+fn inline_module_belongs_to_file() {
     let root = ("", "mod a; pub struct Root;");
     let a = ("a", "mod inner { use super::A; use super::super::Root; } pub struct A;");
     assert_eq!(circles(&[root, a]), Vec::<BTreeSet<String>>::new());
@@ -176,7 +176,7 @@ fn every_form_of_import_is_read() {
 }
 
 #[test]
-fn names_through_globs_belong_to_their_file() {
+fn glob_import_belongs_to_file() {
     let a = ("a", "use crate::d::B; pub struct A;");
     let b = ("b", "use crate::a::A; pub struct B;");
     let modules = |d| [("", "mod a; mod b; mod c; mod d;"), a, b, ("c", "pub struct C;"), ("d", d)];
@@ -192,7 +192,7 @@ fn names_through_globs_belong_to_their_file() {
 }
 
 #[test]
-fn modules_without_file_are_missing() {
+fn module_without_file_is_reported() {
     let find =
         |module: &Module| module.is_empty().then(|| "mod a; mod i { mod b; } #[path = \"x.rs\"] mod c;".to_owned());
     let missing = Crate::read(&mut |module| find(module)).missing;

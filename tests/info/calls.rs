@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_update_makes_few_calls() {
+fn update_makes_few_calls() {
     for (scenario, calls) in [("hgx-h100", 15), ("workstation", 16), ("laptop", 16), ("mig", 15), ("old-driver", 15)] {
         let (driver, nvml) = named(scenario);
         let mut gpus = nvml.devices().unwrap();
@@ -36,7 +36,7 @@ fn an_update_makes_few_calls() {
 }
 
 #[test]
-fn a_group_alone_leaves_the_others_as_they_were() {
+fn single_group_update_keeps_others() {
     let (driver, nvml) = named("workstation");
     driver.set_time(Duration::ZERO);
     let mut gpu = nvml.get_device(1).unwrap();
@@ -49,7 +49,7 @@ fn a_group_alone_leaves_the_others_as_they_were() {
 }
 
 #[test]
-fn facts_are_read_once() {
+fn identity_is_read_once() {
     let (driver, nvml) = named("hgx-h100");
     let mut gpu = nvml.get_device(0).unwrap();
     // All at once, and nothing twice.
@@ -65,7 +65,7 @@ fn facts_are_read_once() {
 }
 
 #[test]
-fn a_fact_that_was_refused_once_comes_later() {
+fn refused_identity_field_is_retried() {
     let driver = SharedDriver::named("hgx-h100").unwrap();
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
@@ -85,7 +85,7 @@ fn a_fact_that_was_refused_once_comes_later() {
 }
 
 #[test]
-fn facts_that_never_come_cost_one_call_and_take_turns() {
+fn missing_identity_costs_one_call() {
     let mut faults = String::new();
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         faults.push_str(&format!("[[fault]]\nfunction = '{call}'\nreturn = 'NO_PERMISSION'\n"));
@@ -108,7 +108,7 @@ fn facts_that_never_come_cost_one_call_and_take_turns() {
 }
 
 #[test]
-fn one_refusal_is_not_for_ever() {
+fn single_refusal_is_retried() {
     let (driver, nvml) = named("workstation");
     let mut gpu = nvml.get_device(0).unwrap();
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NOT_SUPPORTED'\nnth = 2").unwrap();
@@ -128,7 +128,7 @@ fn one_refusal_is_not_for_ever() {
 
 /// Every call of an update refused in its turn, with every kind of code: never more than that reading is missing.
 #[test]
-fn a_refusal_takes_no_other_reading_away() {
+fn refused_reading_keeps_others() {
     let calls = [
         ("nvmlDeviceGetUtilizationRates", Reading::Utilization),
         ("nvmlDeviceGetFanSpeed", Reading::Fan),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_lost_gpu_touches_no_other_and_comes_back() {
+fn lost_gpu_recovers_alone() {
     for (answer, expected) in [("", ReturnCode::GPU_IS_LOST), ("return = 'RESET_REQUIRED'", ReturnCode::RESET_REQUIRED)]
     {
         let lost = format!("[[gpu_lost]]\ngpu = 1\nat_s = 10\nuntil_s = 20\n{answer}");
@@ -45,7 +45,7 @@ fn a_lost_gpu_touches_no_other_and_comes_back() {
 }
 
 #[test]
-fn a_gpu_that_is_lost_from_the_start_is_among_the_others() {
+fn gpu_lost_at_start_is_listed() {
     let (driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 2\nuntil_s = 5");
     driver.set_time(Duration::ZERO);
     let mut gpus = nvml.devices().unwrap();
@@ -67,7 +67,7 @@ fn a_gpu_that_is_lost_from_the_start_is_among_the_others() {
 }
 
 #[test]
-fn a_gpu_lost_amid_an_update_leaves_nothing_half_read() {
+fn gpu_lost_during_update_clears_readings() {
     let calls = ["Name", "PciInfo_v3", "MaxClockInfo", "MemoryInfo_v2", "FanSpeed", "ClockInfo", "PowerUsage"];
     let driver = SharedDriver::named("hgx-h100").unwrap();
     for call in calls.map(|call| format!("nvmlDeviceGet{call}")).into_iter().chain(["nvmlDeviceGetMPS*".to_owned()]) {

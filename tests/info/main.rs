@@ -88,7 +88,7 @@ fn lost(error: Option<&Error>) -> bool {
 }
 
 #[test]
-fn every_scenario_is_read_whole() {
+fn every_scenario_is_read() {
     use Reading::{Fan, PowerLimit, PowerLimitConstraints, PowerManagement, Serial, Utilization};
     let scenarios: [(&str, Vec<&[Reading]>); 7] = [
         ("workstation", vec![&[Serial]; 4]),
@@ -125,7 +125,7 @@ fn every_scenario_is_read_whole() {
 
 /// The numbers that the seed's README shows.
 #[test]
-fn workstation_has_the_seeds_numbers() {
+fn workstation_matches_igpu_0_1() {
     let (driver, nvml) = named("workstation");
     driver.set_time(Duration::ZERO);
     let gpu = nvml.get_device(1).unwrap();

@@ -11,7 +11,7 @@ fn pids(gpu: &GpuInfo) -> Vec<u32> {
 }
 
 #[test]
-fn processes_come_and_go_and_vanish() {
+fn processes_start_exit_and_vanish() {
     let (stays, mut ends) = (Sleeper::new(), Sleeper::new());
     let (driver, nvml) = toml(&format!(
         "[[gpu]]\nprocess = [
@@ -53,7 +53,7 @@ fn processes_come_and_go_and_vanish() {
 }
 
 #[test]
-fn owners_are_the_processes_own() {
+fn process_info_matches_proc() {
     let child = Sleeper::new();
     let (_driver, nvml) = toml(&format!(
         "[[gpu]]\nprocess = [{{ pid = {}, memory = 5.99 }}, {{ pid = 'self', gi = 3, ci = 1 }}, {{ pid = 1, memory = 0 }},
@@ -86,7 +86,7 @@ fn owners_are_the_processes_own() {
 }
 
 #[test]
-fn a_list_longer_than_its_memory_says_so() {
+fn long_process_list_is_truncated() {
     let (driver, nvml) = toml(&format!(
         "[[gpu]]\nprocess = [{{ pid = {FOREIGN}, memory = 1, repeat = 5 }}, {{ pid = 4_190_000, kind = 'graphics', repeat = 4 }},
             {{ pid = 4_180_000, kind = 'mps', repeat = 600, from_s = 10, until_s = 20 }},

@@ -56,7 +56,7 @@ PROCESSES
 }
 
 #[test]
-fn the_text_is_the_seeds() {
+fn text_matches_igpu_0_1() {
     let child = Sleeper::new();
     let text = Scenario::named("workstation").unwrap().text().to_owned();
     let text = text.replacen("\"self\"", &child.pid().to_string(), 1).replacen("\"parent\"", &FOREIGN.to_string(), 1);
@@ -82,7 +82,7 @@ fn the_text_is_the_seeds() {
 }
 
 #[test]
-fn what_is_missing_is_shown_as_such() {
+fn missing_values_are_shown() {
     let na = "\
 INDEX        : 0
 BOARD NAME   : N/A
@@ -152,7 +152,7 @@ PROCESSES
 }
 
 #[test]
-fn texts_that_would_take_a_terminal_over_are_escaped() {
+fn control_characters_are_escaped() {
     let (driver, nvml) = named("hgx-h100");
     let lines = nvml.get_device(0).unwrap().to_string().lines().count();
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGet*'\ntext = \"\\u001b]0;x\\u0007é\\n\\u202e\"").unwrap();
@@ -166,7 +166,7 @@ fn texts_that_would_take_a_terminal_over_are_escaped() {
 
 #[cfg(feature = "serde")]
 #[test]
-fn json_has_the_seeds_names() {
+fn json_names_match_igpu_0_1() {
     let (driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 3\nat_s = 5");
     driver.set_time(Duration::ZERO);
     let mut gpus = nvml.devices().unwrap();

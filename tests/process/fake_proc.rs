@@ -14,7 +14,7 @@ fn booted(seconds: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_fake_tree() {
+fn fake_proc_tree_is_read() {
     let tree = FakeProc::new("tree");
     let stat = |comm: &str, ppid: u32, start: u64| format!("7 ({comm}) S {ppid}{} {start} 0 0\n", " 1".repeat(17));
     tree.write("stat", &booted(1000));
@@ -57,7 +57,7 @@ fn a_fake_tree() {
 }
 
 #[test]
-fn garbage_in_place_of_files() {
+fn malformed_proc_files_are_ignored() {
     let tree = FakeProc::new("garbage");
     let mut reader = tree.reader();
     let mut found = ProcessInfo::default();
@@ -112,7 +112,7 @@ fn garbage_in_place_of_files() {
 }
 
 #[test]
-fn a_command_line_beyond_the_limit_is_read_as_the_kernels() {
+fn long_command_line_uses_kernel_name() {
     let tree = FakeProc::new("long");
     tree.write("5/stat", b"5 (a-name-of-15-ch) S 0 1 1 0 -1 1 1 2 3 4 5 6 7 8 20 0 1 0 77 1\n");
     let mut found = ProcessInfo::default();

@@ -39,7 +39,7 @@ fn psutil_name_of(pid: u32) -> String {
 }
 
 #[test]
-fn this_process_its_parent_and_init() {
+fn own_parent_and_init_are_read() {
     let pid = std::process::id();
     let found = check_against_procfs(pid);
     assert_eq!(found.parent_pid, Some(std::os::unix::process::parent_id()));
@@ -54,7 +54,7 @@ fn this_process_its_parent_and_init() {
 }
 
 #[test]
-fn a_thread_is_named_like_one() {
+fn thread_has_thread_name() {
     let (send, receive) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("worker (7)".into());
     let thread = thread.spawn(move || {
@@ -71,7 +71,7 @@ fn a_thread_is_named_like_one() {
 }
 
 #[test]
-fn pids_that_do_not_exist() {
+fn nonexistent_pids_have_no_info() {
     for pid in [0, i32::MAX as u32, u32::MAX] {
         let mut found = owner(std::process::id());
         let mut reader = ProcReader::new();
@@ -88,7 +88,7 @@ fn child() {
 }
 
 #[test]
-fn children_with_odd_names() {
+fn unusual_process_names_are_read() {
     // Kernel's name, argv[0], and what is to come out.
     let cases: &[(&[u8], &[u8], &str)] = &[
         (b"short", b"/bin/other", "short"),
@@ -127,7 +127,7 @@ fn check_against_procfs_unless_broken(pid: u32, comm: &[u8]) -> ProcessInfo {
 }
 
 #[test]
-fn a_command_line_written_over() {
+fn overwritten_command_line_is_read() {
     for (text, filled, expected) in [
         ("long-process-title: idle", false, "long-process-title: idle"),
         ("long-process-title: idle", true, "long-process-title:"),
@@ -144,7 +144,7 @@ fn a_command_line_written_over() {
 }
 
 #[test]
-fn zombies_and_the_vanished() {
+fn zombie_and_exited_processes() {
     let mut child = Child::spawn(b"/x/a-very-long-process-name", b"a-very-long-pro", None);
     let pid = child.pid();
     let mut reader = ProcReader::new();
@@ -165,7 +165,7 @@ fn zombies_and_the_vanished() {
 }
 
 #[test]
-fn a_child_that_ends_while_it_is_read() {
+fn process_exiting_during_read() {
     let mut reader = ProcReader::new();
     let mut found = ProcessInfo::default();
     for _ in 0..50 {
@@ -183,7 +183,7 @@ fn a_child_that_ends_while_it_is_read() {
 }
 
 #[test]
-fn local_time() {
+fn local_time_follows_time_zone() {
     for (zone, seconds, expected) in [
         ("UTC0", "0", "1970-01-01 00:00:00"),
         ("UTC0", "1700000000.99", "2023-11-14 22:13:20"),
@@ -202,7 +202,7 @@ fn local_time() {
 }
 
 #[test]
-fn symbolic_links_name_the_process_too() {
+fn symbolic_link_names_process() {
     let tree = FakeProc::new("link");
     let link = tree.path("a link (with) a long name");
     std::os::unix::fs::symlink(std::env::current_exe().unwrap(), &link).unwrap();

@@ -20,7 +20,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn stat_as_the_procfs_crate_reads_it(
+    fn stat_matches_procfs_crate(
         comm in nasty_name(),
         state in prop::sample::select(vec!['R', 'S', 'D', 'Z', 'T', 't', 'X', 'I']),
         ppid in 0..i32::MAX,
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn no_parser_panics(data in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn parsers_do_not_panic(data in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse::stat(&data);
         let _ = parse::real_uid(&data);
         let _ = parse::passwd(&data);
@@ -54,7 +54,7 @@ proptest! {
     }
 
     #[test]
-    fn status_gives_the_real_uid(name in "[^\u{0}\n]{0,16}", uid in any::<u32>(), rest in any::<[u32; 3]>()) {
+    fn status_has_real_uid(name in "[^\u{0}\n]{0,16}", uid in any::<u32>(), rest in any::<[u32; 3]>()) {
         let [effective, saved, fs] = rest;
         let text = format!("Name:\t{name}\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\n\
             TracerPid:\t0\nUid:\t{uid}\t{effective}\t{saved}\t{fs}\nGid:\t9\t9\t9\t9\n");
@@ -62,13 +62,13 @@ proptest! {
     }
 
     #[test]
-    fn passwd_lines(name in "[a-z_][a-z0-9_.$-]{0,40}", uid in any::<u32>(), gecos in "[^:\n]{0,20}") {
+    fn passwd_line_is_parsed(name in "[a-z_][a-z0-9_.$-]{0,40}", uid in any::<u32>(), gecos in "[^:\n]{0,20}") {
         let line = format!("{name}:x:{uid}:{uid}:{gecos}:/home/{name}:/bin/sh");
         prop_assert_eq!(parse::passwd(line.as_bytes()), Some((name.as_bytes(), uid)));
     }
 
     #[test]
-    fn argv0_in_pieces(
+    fn argv0_is_read_in_chunks(
         data in prop::collection::vec(prop_oneof![Just(0_u8), Just(b' '), Just(b'/'), Just(b'a'), any::<u8>()], 0..300),
         cut in 1_usize..50,
     ) {
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn names_as_psutil_gives_them(
+    fn process_names_match_psutil(
         comm in prop_oneof![
             Just(b"a-name-of-15-ch".to_vec()),
             Just("é-name-of-15-ch".as_bytes().to_vec()),

@@ -32,7 +32,7 @@ fn dear(name: &CStr) -> *const c_void {
 }
 
 #[test]
-fn the_budget_is_kept_when_calls_are_slow() {
+fn budget_is_kept_with_slow_calls() {
     let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\nfans = [40]\n", dear);
     let metrics = [
         Metric::POWER_USAGE,
@@ -64,7 +64,7 @@ fn the_budget_is_kept_when_calls_are_slow() {
 }
 
 #[test]
-fn a_call_that_was_slow_for_a_while_gets_its_cadence_back() {
+fn slow_call_regains_its_interval() {
     let sim = sim("cost_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfans = [40]\n");
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(10);
@@ -106,7 +106,7 @@ fn slow_to_look(name: &CStr) -> *const c_void {
 }
 
 #[test]
-fn looking_for_a_lost_gpu_is_not_held_against_another() {
+fn lost_gpu_lookup_delays_no_other() {
     let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 0.5\n", slow_to_look);
     let metric = Metric::TEMPERATURE;
     let cadence = Duration::from_millis(100);
@@ -123,7 +123,7 @@ fn looking_for_a_lost_gpu_is_not_held_against_another() {
 }
 
 #[test]
-fn a_lost_gpu_is_left_alone_for_a_second_also_when_looking_for_it_takes_longer() {
+fn slow_lost_gpu_lookup_is_rare() {
     let sim = sim_with_resolver("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 3\n", slow_to_look);
     LOOK_MS.store(1500, Relaxed);
     let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();

@@ -3,7 +3,7 @@
 use super::{fork::in_fork, hangs::spawn, *};
 
 #[test]
-fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
+fn forked_child_sampler_returns_errors() {
     let _lock = lock_sim();
     let (driver, nvml) = common::with("hgx-h100", "");
     let metrics: Vec<Metric> = Metric::all().collect();
@@ -58,7 +58,7 @@ fn a_forked_childs_sampler_answers_errors_and_the_parents_goes_on() {
 }
 
 #[test]
-fn a_forked_child_can_stop_and_drop_the_parents_background_sampler() {
+fn forked_child_drops_background_sampler() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
     let mut holder = Some(spawn(&driver));

@@ -58,7 +58,7 @@ pub(crate) fn threads() -> usize {
 }
 
 #[test]
-fn a_gpu_that_hangs_stops_its_own_lanes_only() {
+fn hung_gpu_stops_only_its_groups() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
     let patience = Duration::from_millis(30);
@@ -107,7 +107,7 @@ fn a_gpu_that_hangs_stops_its_own_lanes_only() {
 }
 
 #[test]
-fn one_gpu_after_the_other_hangs() {
+fn gpus_hang_one_after_another() {
     let _lock = lock_sim();
     let (driver, _nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
     let mut background = spawn(&driver);
@@ -124,7 +124,7 @@ fn one_gpu_after_the_other_hangs() {
 }
 
 #[test]
-fn a_gpu_is_back_when_the_call_that_hung_returns() {
+fn gpu_recovers_when_hung_call_returns() {
     let _lock = lock_sim();
     let (driver, _nvml) = common::toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n");
     let mut background = spawn(&driver);
@@ -171,7 +171,7 @@ fn sleep_at_gate(deadline: u64) {
 }
 
 #[test]
-fn stop_waits_for_threads_that_do_not_hang() {
+fn stop_waits_for_responsive_threads() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     let clocks = Clocks { sleep_until: sleep_at_gate, ..Clocks::default() };
@@ -198,9 +198,9 @@ fn open_files() -> usize {
 }
 
 #[test]
-fn hangs_keep_no_files_open() {
+fn hangs_keep_no_open_files() {
     if !common::is_child() {
-        assert_eq!(common::again("hangs::hangs_keep_no_files_open", &[]), ["as many as before"]);
+        assert_eq!(common::again("hangs::hangs_keep_no_open_files", &[]), ["as many as before"]);
         return;
     }
     let (driver, nvml) = common::toml(TWO);
@@ -222,7 +222,7 @@ fn hangs_keep_no_files_open() {
 }
 
 #[test]
-fn gpm_of_the_others_does_not_wait_for_a_sample_that_hangs() {
+fn hung_gpm_sample_blocks_no_other() {
     let _lock = lock_sim();
     let (driver, nvml) =
         common::toml("[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm = 5 }\ntemperature = { gpu = 61 }\n");
@@ -263,9 +263,9 @@ fn limit_threads(most: libc::rlim_t) {
 }
 
 #[test]
-fn when_there_are_no_threads_to_be_had() {
+fn thread_creation_failure_is_handled() {
     if !common::is_child() {
-        assert_eq!(common::again("hangs::when_there_are_no_threads_to_be_had", &[]), ["watched again"]);
+        assert_eq!(common::again("hangs::thread_creation_failure_is_handled", &[]), ["watched again"]);
         return;
     }
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\n");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
+fn gpu_lost_at_start_recovers() {
     let sim = sim("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
     let metrics = [Metric::TEMPERATURE, Metric::ENERGY, Metric::POWER_SAMPLES];
     let mut sampler = sim.builder().metrics(&metrics).gpu_info(true).build().unwrap();
@@ -35,7 +35,7 @@ fn a_gpu_that_is_lost_from_the_start_takes_no_other_away_and_comes_back() {
 }
 
 #[test]
-fn all_gpus_may_be_lost_and_one_that_is_not_there_is_an_error() {
+fn all_gpus_lost_is_no_error() {
     let sim = sim("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nreturn = \"RESET_REQUIRED\"\n");
     assert!(matches!(sim.builder().gpus(&[1]).build(), Err(Error::InvalidIndex { index: 1, count: 1 })));
     let mut sampler = sim.builder().skip_suspended(true).build().unwrap();
@@ -46,7 +46,7 @@ fn all_gpus_may_be_lost_and_one_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn the_background_sampler_tells_of_it_too() {
+fn background_reports_gpu_lost_at_start() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(hangs::TWO);
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();

@@ -45,7 +45,7 @@ fn fault(function: &str, more: &str) -> String {
 }
 
 #[test]
-fn a_metric_that_is_refused_for_ever_costs_a_call_each_half_minute() {
+fn suspended_metric_retries_every_30_s() {
     let sim = sim(&format!("[[gpu]]\nprocess = []\n{}", fault("nvmlDeviceGetFanSpeed", "return = \"UNKNOWN\"")));
     let mut sampler = sim.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
     control::reset_counters();
@@ -61,7 +61,7 @@ fn a_metric_that_is_refused_for_ever_costs_a_call_each_half_minute() {
 }
 
 #[test]
-fn reading_everything_leaves_out_what_rests() {
+fn sample_skips_suspended_metrics() {
     let sim = sim(&format!("[[gpu]]\nprocess = []\n{}", fault("nvmlDeviceGetFanSpeed", "return = \"NOT_SUPPORTED\"")));
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE, Metric::TEMPERATURE_MEMORY];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
@@ -78,7 +78,7 @@ fn reading_everything_leaves_out_what_rests() {
 }
 
 #[test]
-fn a_metric_that_is_refused_every_other_time_never_rests() {
+fn alternately_refused_metric_stays_active() {
     let sim = sim(&format!(
         "[[gpu]]\nprocess = []\nclocks = {{ sm = 1400 }}\n{}",
         fault("nvmlDeviceGetClockInfo", "return = \"UNKNOWN\"\nevery = 2")
@@ -95,7 +95,7 @@ fn a_metric_that_is_refused_every_other_time_never_rests() {
 }
 
 #[test]
-fn codes_that_no_header_has_are_refusals_like_others() {
+fn unknown_codes_are_refusals() {
     for code in [4711_u32, 999, u32::MAX] {
         let sim = sim(&format!(
             "[[gpu]]\nprocess = []\n{}",
@@ -112,7 +112,7 @@ fn codes_that_no_header_has_are_refusals_like_others() {
 }
 
 #[test]
-fn a_reset_gpu_is_lost_until_the_reset_is_over_and_its_counters_begin_anew() {
+fn gpu_reset_restarts_counters() {
     // From 10 to 15 s the driver asks for a reset; the energy counter, 100 J a second before, then begins at zero.
     let mut steps: Vec<String> = (0..10).map(|second| format!("[{second}, {}]", 900_000 + second * 100_000)).collect();
     steps.extend((15..30).map(|second| format!("[{second}, {}]", (second - 15) * 100_000)));
@@ -184,8 +184,8 @@ fn own_sysfs() -> std::io::Result<()> {
 }
 
 #[test]
-fn a_gpu_that_sleeps_is_left_asleep() {
-    const TEST: &str = "a_gpu_that_sleeps_is_left_asleep";
+fn suspended_gpu_is_not_woken() {
+    const TEST: &str = "suspended_gpu_is_not_woken";
     if !common::is_child() {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", TEST, "--nocapture", "--test-threads=1"]).env("IGPU_TEST_CHILD", "1");

@@ -6,7 +6,7 @@ use super::{
 };
 
 #[test]
-fn a_gpu_whose_every_call_hangs_for_a_while_is_read_all_the_same() {
+fn gpu_with_brief_hangs_is_read() {
     const ROUNDS: usize = 30;
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
@@ -43,7 +43,7 @@ fn a_gpu_whose_every_call_hangs_for_a_while_is_read_all_the_same() {
 }
 
 #[test]
-fn no_call_is_made_after_one_that_was_overtaken() {
+fn replaced_thread_makes_no_more_calls() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\n");
     let mut background = builder(&nvml, &[Metric::PROCESS_MEMORY], 5).build().unwrap().spawn(10_000).unwrap();
@@ -63,7 +63,7 @@ fn no_call_is_made_after_one_that_was_overtaken() {
 }
 
 #[test]
-fn a_report_of_gpm_waits_for_the_sample_after_one_that_hung() {
+fn gpm_waits_for_next_sample() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
     let sampler = builder(&nvml, &[Metric::SM_ACTIVITY], 110);
@@ -84,7 +84,7 @@ fn a_report_of_gpm_waits_for_the_sample_after_one_that_hung() {
 }
 
 #[test]
-fn a_gpu_that_hangs_while_it_is_lost_or_lost_by_a_hang_is_told_to_be_back_once() {
+fn hung_lost_gpu_recovers_once() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5);
@@ -139,7 +139,7 @@ fn a_gpu_that_hangs_while_it_is_lost_or_lost_by_a_hang_is_told_to_be_back_once()
 }
 
 #[test]
-fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
+fn late_call_result_survives_stop() {
     let _lock = lock_sim();
     for stopped in [StopOutcome::Abandoned, StopOutcome::Joined] {
         let before = threads();
@@ -180,7 +180,7 @@ fn what_a_call_gives_that_returns_while_or_after_it_is_stopped_is_there() {
 }
 
 #[test]
-fn stopping_waits_for_slow_calls_but_not_for_a_shutdown_that_hangs() {
+fn stop_does_not_wait_for_shutdown() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml("[[gpu]]\ncount = 8\nprocess = []\n");
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
@@ -198,7 +198,7 @@ fn stopping_waits_for_slow_calls_but_not_for_a_shutdown_that_hangs() {
 }
 
 #[test]
-fn a_first_call_that_hangs_is_not_taken_for_what_it_costs() {
+fn hung_first_call_is_no_cost() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     driver.add_faults(&held("nvmlDeviceGetClockInfo", "count = 2")).unwrap();
@@ -216,7 +216,7 @@ fn a_first_call_that_hangs_is_not_taken_for_what_it_costs() {
 }
 
 #[test]
-fn a_patience_without_end_is_kept() {
+fn maximum_hang_timeout_is_kept() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "count = 1\nlatency_us = 150_000")).unwrap();

@@ -19,7 +19,7 @@ fn forgetful(name: &CStr) -> *const c_void {
 }
 
 #[test]
-fn what_a_ring_gives_twice_is_one_record() {
+fn duplicate_samples_give_one_record() {
     let scenario = "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
     let metrics = [Metric::POWER_SAMPLES, Metric::UTILIZATION_GPU_SAMPLES];
     let drained = |resolve| {
@@ -56,7 +56,7 @@ fn waiting(name: &CStr) -> *const c_void {
 }
 
 #[test]
-fn what_came_into_a_ring_during_the_call_has_its_own_time() {
+fn samples_during_call_keep_timestamps() {
     let sim = sim_with_resolver("[[gpu]]\nprocess = []\npower = { draw_w = 200 }\n", waiting);
     let mut sampler = sim.builder().metrics(&[Metric::POWER_SAMPLES]).budget(1.0).build().unwrap();
     let records = run(&mut sampler, 20.0);
@@ -141,7 +141,7 @@ fn set(name: &CStr) -> *const c_void {
 }
 
 #[test]
-fn what_processes_use_is_read_on_when_the_wall_clock_is_set() {
+fn process_utilization_survives_clock_step() {
     for by_s in [3600_i64, -3600] {
         SET_AT_US.store(i64::MAX, Relaxed);
         let sim = sim_with_resolver("[[gpu]]\nprocess = [{ pid = \"self\", memory = 7, sm = 40 }]\n", set);
@@ -157,7 +157,7 @@ fn what_processes_use_is_read_on_when_the_wall_clock_is_set() {
 }
 
 #[test]
-fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
+fn samples_continue_after_clock_step() {
     for by_s in [3600_i64, 5, -1, -5, -3600] {
         let scenario =
             "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
@@ -191,7 +191,7 @@ fn a_ring_is_drained_on_when_the_wall_clock_is_set() {
 }
 
 #[test]
-fn a_process_list_that_grows_is_read_or_told() {
+fn growing_process_list_is_reported() {
     let sim = sim(&format!(
         "[[gpu]]\nprocess = [{{ pid = \"self\", memory = 7 }}]\n{}",
         fault("nvmlDeviceGetComputeRunningProcesses*", "grow_by = 1")
@@ -208,7 +208,7 @@ fn a_process_list_that_grows_is_read_or_told() {
 }
 
 #[test]
-fn utilisation_of_more_processes_than_there_is_room_for_is_told_and_tried_again() {
+fn process_utilization_overflow_is_retried() {
     let sim = sim(
         "[[gpu]]\nprocess = [{ pid = 4_194_400, repeat = 8, sm = 1 }, { pid = 4_194_500, repeat = 4, sm = 1, until_s = 30 }]\n",
     );
@@ -226,7 +226,7 @@ fn utilisation_of_more_processes_than_there_is_room_for_is_told_and_tried_again(
 }
 
 #[test]
-fn energy_that_nobody_counted_is_not_made_up() {
+fn energy_while_lost_is_gap() {
     for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
         let sim = sim(&format!(
             "[[gpu]]\nprocess = []\npower = {{ draw_w = 250, energy_refresh_ms = 0 }}\n{ring}\

@@ -205,7 +205,7 @@ fn environment(name: &str) -> Option<f64> {
 
 #[test]
 #[ignore = "takes half an hour: scripts/soak"]
-fn half_an_hour_of_random_faults() {
+fn background_survives_random_faults() {
     let minutes = environment("IGPU_SOAK_MINUTES").unwrap_or(30.0);
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let chosen = environment("IGPU_SOAK_SEED").map_or(clock, |seed| seed as u64);
