@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use igpu_recording::ReadError;
+use igpu_recording::RecordingError;
 
 pub(crate) enum CliError {
     /// The command line is invalid. Shown with the usage; the exit status is 2.
@@ -18,7 +18,7 @@ pub(crate) enum CliError {
     /// A file that was asked for is another program's at present.
     Locked(PathBuf),
     /// A recording could not be read, or not to its end.
-    Recording(PathBuf, ReadError),
+    Recording(PathBuf, RecordingError),
     /// A thread could not be started.
     Thread(io::Error),
     /// The output could not be written or made.

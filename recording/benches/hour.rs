@@ -18,7 +18,9 @@ use igpu::{
     metric::Metric,
     sampler::{Clocks, Sampler},
 };
-use igpu_recording::{Clock, Format, FromRecords, Header, Item, Series, SummaryBuilder, Writer, event, usual};
+use igpu_recording::{
+    ClockOffset, Format, Header, Item, RecordConverter, Series, SummaryBuilder, Writer, default_metrics, event,
+};
 use nvml_sim::{Scenario, control};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -85,9 +87,9 @@ fn one(format: Format, seconds: u64, is_test: bool) -> Result<()> {
 /// Samples, encodes, writes and sums up, as `igpu record` does; gives how many items there were, and how many bytes.
 fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64, u64)> {
     let clocks = Clocks { monotonic, wall_us: control::wall_clock_us, ..Clocks::default() };
-    let mut sampler = Sampler::builder(nvml).metrics(&usual()).clocks(clocks).build()?;
-    let clock = Clock::new(monotonic(), control::wall_clock_us() * 1000);
-    let mut from = FromRecords::new(clock);
+    let mut sampler = Sampler::builder(nvml).metrics(&default_metrics()).clocks(clocks).build()?;
+    let clock = ClockOffset::new(monotonic(), control::wall_clock_us() * 1000);
+    let mut from = RecordConverter::new(clock);
     let encoder = format.encoder().ok_or("this format is not built")?;
     let mut recording =
         Recording { writer: Writer::new(File::create(path)?, encoder), bill: SummaryBuilder::default(), items: 0 };
@@ -143,15 +145,15 @@ impl Recording {
 }
 
 fn header(nvml: &Nvml) -> Result<Header> {
-    let gpus: igpu::Result<Vec<igpu_recording::Gpu>> =
+    let gpus: igpu::Result<Vec<igpu_recording::RecordedGpu>> =
         nvml.devices_index()?.into_iter().map(|index| gpu(nvml, index)).collect();
     Ok(Header { igpu_version: igpu::VERSION.to_owned(), gpus: gpus?, ..Header::default() })
 }
 
-fn gpu(nvml: &Nvml, index: u32) -> igpu::Result<igpu_recording::Gpu> {
+fn gpu(nvml: &Nvml, index: u32) -> igpu::Result<igpu_recording::RecordedGpu> {
     let device = nvml.device(index)?;
     let (uuid, name) = (device.uuid()?.to_string(), device.name()?.to_string());
-    Ok(igpu_recording::Gpu { index, uuid: Some(uuid), name: Some(name), ..Default::default() })
+    Ok(igpu_recording::RecordedGpu { index, uuid: Some(uuid), name: Some(name), ..Default::default() })
 }
 
 fn monotonic() -> u64 {

@@ -5,7 +5,7 @@ use std::io;
 /// Why a recording could not be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReadError {
+pub enum RecordingError {
     /// The file could not be opened or read.
     #[error("{0}; look whether it is there and may be read")]
     File(#[from] io::Error),

@@ -17,7 +17,7 @@ pub struct Item {
     /// The process, of a series for each process and of events about one.
     pub pid: Option<u32>,
     /// Which value or event it is.
-    pub what: What,
+    pub what: ItemKind,
     /// The value, in the unit of its series; of an event see [`event`]. A value holds until the next one of its series.
     pub value: Option<f64>,
     /// What an event has to tell besides.
@@ -26,7 +26,7 @@ pub struct Item {
 
 /// Which value or event an item is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum ItemKind {
     /// A value of a series.
     Value(Series),
     /// An event: its name, one of [`event`] or of a later version, and the series that it is about.
@@ -56,7 +56,7 @@ pub mod event {
     /// The command ended; pid: its own; value: its exit status as a shell gives it (128 and the signal when it was ended
     /// by one).
     pub const COMMAND_END: &str = "command.end";
-    /// A process was seen on the GPU; text: the [`Process`](super::Process) as JSON.
+    /// A process was seen on the GPU; text: the [`RecordedProcess`](super::RecordedProcess) as JSON.
     pub const PROCESS_START: &str = "process.start";
     /// A process was last seen on the GPU then.
     pub const PROCESS_END: &str = "process.end";
@@ -111,13 +111,13 @@ pub struct Header {
     /// The keys of the series that were asked for.
     pub series: Vec<String>,
     /// The GPUs, in the order of their indices.
-    pub gpus: Vec<Gpu>,
+    pub gpus: Vec<RecordedGpu>,
 }
 
 /// A GPU that is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Gpu {
+pub struct RecordedGpu {
     /// As NVML counts.
     pub index: u32,
     /// Its UUID, where the driver tells.
@@ -133,7 +133,7 @@ pub struct Gpu {
 /// A process on a GPU: the text of [`event::PROCESS_START`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Process {
+pub struct RecordedProcess {
     /// Its name, as `/proc` has it.
     pub name: Option<String>,
     /// Who owns it.
@@ -146,7 +146,7 @@ pub struct Process {
 
 /// How a recorded command went, put together from its two events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Command {
+pub struct RecordedCommand {
     /// The program with its arguments.
     pub arguments: Vec<String>,
     /// Its pid.
@@ -161,13 +161,13 @@ impl Item {
     /// A value.
     #[must_use]
     pub fn value(at: u64, gpu: u32, series: Series, value: f64) -> Self {
-        Self { at, gpu: Some(gpu), pid: None, what: What::Value(series), value: Some(value), text: None }
+        Self { at, gpu: Some(gpu), pid: None, what: ItemKind::Value(series), value: Some(value), text: None }
     }
 
     /// An event that concerns no GPU, and has nothing more to tell: fill in what there is.
     #[must_use]
     pub fn event(at: u64, name: &'static str) -> Self {
-        Self { at, gpu: None, pid: None, what: What::Event(name.into(), None), value: None, text: None }
+        Self { at, gpu: None, pid: None, what: ItemKind::Event(name.into(), None), value: None, text: None }
     }
 
     /// The first item of a recording.
@@ -180,8 +180,8 @@ impl Item {
     #[must_use]
     pub fn event_name(&self) -> Option<&str> {
         match &self.what {
-            What::Event(name, _) => Some(name),
-            What::Value(_) => None,
+            ItemKind::Event(name, _) => Some(name),
+            ItemKind::Value(_) => None,
         }
     }
 
@@ -189,8 +189,8 @@ impl Item {
     #[must_use]
     pub fn series(&self) -> Option<Series> {
         match self.what {
-            What::Value(series) => Some(series),
-            What::Event(_, series) => series,
+            ItemKind::Value(series) => Some(series),
+            ItemKind::Event(_, series) => series,
         }
     }
 
@@ -212,7 +212,7 @@ impl Item {
 
     /// The process that was seen, where this says so.
     #[must_use]
-    pub fn process(&self) -> Option<Process> {
+    pub fn process(&self) -> Option<RecordedProcess> {
         (self.event_name() == Some(event::PROCESS_START)).then(|| serde_json::from_str(self.text.as_deref()?).ok())?
     }
 }

@@ -28,16 +28,16 @@ mod summary;
 pub mod time_weighted;
 mod write;
 
-pub use error::ReadError;
+pub use error::RecordingError;
 pub use format::{Encoder, Format};
-pub use item::{Command, Gpu, Header, Interruption, Item, Process, What, event};
+pub use item::{Header, Interruption, Item, ItemKind, RecordedCommand, RecordedGpu, RecordedProcess, event};
 pub use items::Items;
 pub use read::read;
-pub use records::{Clock, FromRecords};
-pub use series::{OF_PROCESSES, Series, SeriesInfo, usual};
+pub use records::{ClockOffset, RecordConverter};
+pub use series::{PROCESS_METRICS, Series, SeriesInfo, default_metrics};
 pub use summary::{
-    Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, ProcessSummary, Spread, Summary,
-    SummaryBuilder, Throttling, ThrottlingSource, Total,
+    AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse, GpuSummary,
+    ProcessSummary, Summary, SummaryBuilder, Throttling, ThrottlingSource, Total,
 };
 pub use write::Writer;
 

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read as _, path::Path};
 
 use crate::{
-    error::ReadError,
+    error::RecordingError,
     format::{Format, Input},
     items::Items,
 };
@@ -15,11 +15,11 @@ const HEAD_BYTES: u64 = 256;
 /// more memory than short ones. Values of series that this version does not know are left out.
 ///
 /// # Errors
-/// [`ReadError`] when the file cannot be opened or is none of ours; later ones come with the items.
-pub fn read(path: &Path) -> Result<Items, ReadError> {
+/// [`RecordingError`] when the file cannot be opened or is none of ours; later ones come with the items.
+pub fn read(path: &Path) -> Result<Items, RecordingError> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
-    let format = Format::of_content(&head).ok_or(ReadError::Format)?;
+    let format = Format::of_content(&head).ok_or(RecordingError::Format)?;
     format.items(Input::new(head, file))
 }

@@ -11,7 +11,7 @@ use igpu::{
 };
 
 use crate::{
-    item::{Interruption, Item, What, event},
+    item::{Interruption, Item, ItemKind, event},
     series::Series,
 };
 
@@ -21,12 +21,12 @@ const INTEGRATED_EACH: u64 = 100_000_000;
 /// Both clocks at one moment: tells of each instant of the sampler's clock when it was by the wall's. A step of the wall
 /// clock after that moment does not show.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct ClockOffset {
     /// What to add to the sampler's clock to have nanoseconds since the epoch.
     unix_offset: i128,
 }
 
-impl Clock {
+impl ClockOffset {
     /// When the sampler's clock showed `monotonic`, it was `unix_nano` nanoseconds since the epoch.
     #[must_use]
     pub fn new(monotonic: u64, unix_nano: u64) -> Self {
@@ -50,8 +50,8 @@ impl Clock {
 /// Makes items of records: those that say something new. A value holds until the next of its series, so one that is as it
 /// was needs no item.
 #[derive(Debug)]
-pub struct FromRecords {
-    clock: Clock,
+pub struct RecordConverter {
+    clock: ClockOffset,
     /// The last value of each process in each series for processes; the sampler tells the fresh ones of all others.
     of_processes: HashMap<(u16, u16, u32), f64>,
     /// GPUs whose energy is known to be integrated, and when a value of it was given last.
@@ -63,10 +63,10 @@ pub struct FromRecords {
     cadences: HashMap<(u16, u16), f64>,
 }
 
-impl FromRecords {
+impl RecordConverter {
     /// For a sampler that is read from now on.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: ClockOffset) -> Self {
         Self {
             clock,
             of_processes: HashMap::new(),
@@ -159,7 +159,14 @@ impl FromRecords {
 fn of_event(at: u64, record: &Record, event: Event) -> Item {
     let series = record.metric().map(Series::of);
     let gpu = (event != Event::CLOCK_STEPPED).then_some(record.gpu.into());
-    Item { at, gpu, pid: None, what: What::Event(name(event).into(), series), value: Some(record.value), text: None }
+    Item {
+        at,
+        gpu,
+        pid: None,
+        what: ItemKind::Event(name(event).into(), series),
+        value: Some(record.value),
+        text: None,
+    }
 }
 
 fn name(event: Event) -> &'static str {
@@ -189,7 +196,7 @@ mod tests {
         Record { at: 2_000, value, uncertainty: 0, detail, gpu: 3, metric: metric.index(), flags }
     }
 
-    fn items(from: &mut FromRecords, record: &Record) -> Vec<Item> {
+    fn items(from: &mut RecordConverter, record: &Record) -> Vec<Item> {
         let mut items = Vec::new();
         from.give(record, |item| items.push(item));
         items
@@ -197,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_fresh_value_is_an_item_in_the_series_unit_and_an_old_one_is_none() {
-        let mut from = FromRecords::new(Clock::new(1_000, 1_700_000_000_000_000_000));
+        let mut from = RecordConverter::new(ClockOffset::new(1_000, 1_700_000_000_000_000_000));
         let fresh = record(Metric::UTILIZATION_GPU, 44.0, Flags::FRESH, 0);
         let series = Series::of(Metric::UTILIZATION_GPU);
         assert_eq!(items(&mut from, &fresh), [Item::value(1_700_000_000_000_001_000, 3, series, 0.44)]);
@@ -215,7 +222,7 @@ mod tests {
             gpu,
             ..same
         };
-        let mut from = FromRecords::new(Clock::new(0, 0));
+        let mut from = RecordConverter::new(ClockOffset::new(0, 0));
         let mut new = |record: &Record| items(&mut from, record).iter().filter(|item| item.value.is_some()).count();
         assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
         for event in [Event::GPU_LOST, Event::GPU_HUNG, Event::GPU_SUSPENDED] {
@@ -232,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_process_value_is_new_when_it_changed_and_after_the_process_was_gone() {
-        let mut from = FromRecords::new(Clock::new(0, 0));
-        let count = |from: &mut FromRecords, value, pid| {
+        let mut from = RecordConverter::new(ClockOffset::new(0, 0));
+        let count = |from: &mut RecordConverter, value, pid| {
             items(from, &record(Metric::PROCESS_MEMORY, value, Flags::FRESH, pid))
                 .iter()
                 .filter(|i| i.pid == Some(pid))
@@ -247,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_cadence_is_told_when_it_is_half_or_twice_the_one_told_last() {
-        let mut from = FromRecords::new(Clock::new(0, 0));
+        let mut from = RecordConverter::new(ClockOffset::new(0, 0));
         let mut told = |seconds, gpu| {
             let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::POLL_INTERVAL_CHANGED.0);
             !items(&mut from, &Record { gpu, ..changed }).is_empty()
@@ -270,14 +277,14 @@ mod tests {
             metric: u16::MAX,
             ..record(Metric::ENERGY, 15.0, Flags::EVENT, 0)
         };
-        let mut from = FromRecords::new(Clock::new(0, 0));
+        let mut from = RecordConverter::new(ClockOffset::new(0, 0));
         let [item] = &items(&mut from, &lost)[..] else { panic!("one item") };
         assert_eq!((item.event_name(), item.gpu, item.value), (Some("gpu.lost"), Some(3), Some(15.0)));
     }
 
     #[test]
     fn that_energy_is_integrated_is_said_once() {
-        let mut from = FromRecords::new(Clock::new(0, 0));
+        let mut from = RecordConverter::new(ClockOffset::new(0, 0));
         let energy = record(Metric::ENERGY, 1.0, Flags::FRESH.with(Flags::INTEGRATED), 0);
         let names =
             |items: Vec<Item>| items.iter().map(|item| item.event_name().map(str::to_owned)).collect::<Vec<_>>();
@@ -287,7 +294,7 @@ mod tests {
 
     #[test]
     fn energy_integrated_from_steady_power_is_given_each_100_ms() {
-        let mut from = FromRecords::new(Clock::new(0, 0));
+        let mut from = RecordConverter::new(ClockOffset::new(0, 0));
         let mut given = Vec::new();
         for ms in 0..=300_u64 {
             let energy = record(Metric::ENERGY, ms as f64, Flags::INTEGRATED, 0);

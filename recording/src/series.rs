@@ -79,12 +79,12 @@ pub(crate) const THROTTLED: [Metric; 6] = [
 
 /// What is recorded when nothing is chosen: what a sampler samples then, and what the summary needs besides.
 #[must_use]
-pub fn usual() -> Vec<Metric> {
+pub fn default_metrics() -> Vec<Metric> {
     DEFAULT_METRICS.into_iter().chain(THROTTLED).collect()
 }
 
 /// What is recorded besides when processes are: which processes there are and what they hold, and how busy each keeps the GPU.
-pub const OF_PROCESSES: &[Metric] = &[Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
+pub const PROCESS_METRICS: &[Metric] = &[Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
 
 impl SeriesInfo {
     fn new(

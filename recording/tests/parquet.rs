@@ -9,7 +9,7 @@ use std::{
 };
 
 use igpu::metric::Metric;
-use igpu_recording::{Format, Header, Item, ReadError, Series, Writer, event, read};
+use igpu_recording::{Format, Header, Item, RecordingError, Series, Writer, event, read};
 use parquet::{
     file::{properties::WriterProperties, reader::FileReader as _, serialized_reader::SerializedFileReader},
     schema::parser::parse_message_type,
@@ -172,5 +172,5 @@ fn a_table_of_somebody_else_is_no_recording() {
         .unwrap()
         .close()
         .unwrap();
-    assert!(matches!(read(file.path()).err(), Some(ReadError::Format)));
+    assert!(matches!(read(file.path()).err(), Some(RecordingError::Format)));
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use igpu::metric::Metric;
 use igpu_recording::{
-    Clock, EnergySource, FromRecords, GpuSummary, Header, Item, Summary, SummaryBuilder, ThrottlingSource, event, usual,
+    ClockOffset, EnergySource, GpuSummary, Header, Item, RecordConverter, Summary, SummaryBuilder, ThrottlingSource,
+    default_metrics, event,
 };
 use nvml_sim::control::{self, Quantity};
 use sim::{SECOND, Sim, now, run, sim};
@@ -31,8 +32,8 @@ fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
     let sim = sim(toml);
     control::step(Duration::from_secs(7));
     let mut sampler = sim.builder().metrics(metrics).build().unwrap();
-    let (from, clock) = (control::now(), Clock::new(now(), BEGAN));
-    let mut items = FromRecords::new(clock);
+    let (from, clock) = (control::now(), ClockOffset::new(now(), BEGAN));
+    let mut items = RecordConverter::new(clock);
     let mut builder = SummaryBuilder::default();
     builder.see(&Item::start(BEGAN, &Header::default()));
     let records = run(&mut sampler, seconds);
@@ -101,7 +102,7 @@ const SQUARE: &str = "[[gpu]]\nprocess = []\n\
 
 #[test]
 fn a_gpu_that_counts_its_energy() {
-    let recorded = recorded(SQUARE, &usual(), 40.0);
+    let recorded = recorded(SQUARE, &default_metrics(), 40.0);
     recorded.check_energy(EnergySource::Counter, REFRESH);
     let gpu = recorded.gpu();
     assert_eq!((gpu.power_peak_w, gpu.power_peak_series), (Some(400.0), Some("gpu.power.instant")));
@@ -125,7 +126,7 @@ fn a_gpu_that_counts_its_energy() {
 fn a_gpu_whose_power_is_a_sine() {
     let toml = "[[gpu]]\nprocess = []\n\
         power = { draw_w = { sine = { mean = 300, amplitude = 250, period_s = 2.3 } } }\n";
-    recorded(toml, &usual(), 31.0).check_energy(EnergySource::Counter, REFRESH);
+    recorded(toml, &default_metrics(), 31.0).check_energy(EnergySource::Counter, REFRESH);
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn a_gpu_whose_energy_is_integrated() {
     for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
         for draw in [sine, square, "draw_w = 250"] {
             let power = format!("power = {{ {draw}, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }}\n");
-            let recorded = recorded(&format!("[[gpu]]\nprocess = []\n{power}{ring}"), &usual(), 30.0);
+            let recorded = recorded(&format!("[[gpu]]\nprocess = []\n{power}{ring}"), &default_metrics(), 30.0);
             recorded.check_energy(EnergySource::Integrated, REFRESH);
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use igpu_recording::{
-    Interruption, Item, Series, What,
+    Interruption, Item, ItemKind, Series,
     time_weighted::{Span, StepSignal, TimeWeightedSum},
 };
 
@@ -139,7 +139,7 @@ impl Curves {
     pub(super) fn see(&mut self, item: &Item) {
         let Some(gpu) = item.gpu else { return };
         match &item.what {
-            What::Value(series) if item.pid.is_none() => {
+            ItemKind::Value(series) if item.pid.is_none() => {
                 if let (Some((panel, curve)), Some(value)) = (self.curve(gpu, *series), item.value)
                     && value.abs() < MOST
                 {
@@ -224,11 +224,11 @@ mod tests {
     #[test]
     fn there_is_a_gap_while_the_gpu_is_gone_or_the_metric_rests() {
         let rests = Item {
-            what: What::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::POWER_USAGE))),
+            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::POWER_USAGE))),
             ..of_gpu(2, event::METRIC_RESTS)
         };
         let other = Item {
-            what: What::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::TEMPERATURE))),
+            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::TEMPERATURE))),
             ..rests.clone()
         };
         for (gone, from) in [(of_gpu(2, event::GPU_LOST), 2), (of_gpu(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]

@@ -19,7 +19,7 @@ use clap::{
     Args,
     builder::{PathBufValueParser, TypedValueParser as _},
 };
-use igpu_recording::{Item, ReadError};
+use igpu_recording::{Item, RecordingError};
 
 use crate::{error::CliError, output::CommandOutput};
 use curve::Curves;
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
 }
 
 /// Gives each item to `to`. After an item that cannot be read there is none; that is given back.
-fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<ReadError>, CliError> {
+fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<RecordingError>, CliError> {
     let items = igpu_recording::read(path).map_err(|error| CliError::Recording(path.to_owned(), error))?;
     for item in items {
         match item {
@@ -116,7 +116,7 @@ fn keep(survey: &mut Survey, named: &[u32]) -> Result<(), CliError> {
 }
 
 /// What has to be said in the picture.
-fn notes(survey: &Survey, curves: &Curves, trouble: Option<&ReadError>) -> Vec<String> {
+fn notes(survey: &Survey, curves: &Curves, trouble: Option<&RecordingError>) -> Vec<String> {
     let is_empty = curves.panels.iter().all(Vec::is_empty);
     let empty = is_empty.then(|| "The recording has no values to draw.".to_owned());
     let lost = (survey.lost > 0).then(|| format!("{} records were lost while it was recorded.", survey.lost));
@@ -127,9 +127,9 @@ fn notes(survey: &Survey, curves: &Curves, trouble: Option<&ReadError>) -> Vec<S
 }
 
 /// A recording that was cut off, as by `kill -9`, is drawn whole as far as it goes: that is worth a word, no failure.
-fn told(args: &PlotArgs, trouble: Option<ReadError>) -> CommandOutput {
+fn told(args: &PlotArgs, trouble: Option<RecordingError>) -> CommandOutput {
     let Some(error) = trouble else { return CommandOutput::default() };
-    let is_failure = !matches!(error, ReadError::CutOff);
+    let is_failure = !matches!(error, RecordingError::CutOff);
     let sentence = CliError::Recording(args.file.clone(), error).to_string();
     match is_failure {
         true => CommandOutput { stdout: String::new(), problems: vec![sentence] },

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use igpu_recording::{Header, Item, Series, What, event};
+use igpu_recording::{Header, Item, ItemKind, Series, event};
 
 use super::panel::Panel;
 
@@ -50,8 +50,8 @@ impl Survey {
         let (first, last) = self.range.unwrap_or((item.at, item.at));
         self.range = Some((first.min(item.at), last.max(item.at)));
         match &item.what {
-            What::Value(series) => self.see_value(item, *series),
-            What::Event(name, _) => self.see_event(item, name),
+            ItemKind::Value(series) => self.see_value(item, *series),
+            ItemKind::Event(name, _) => self.see_event(item, name),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use igpu::metric::Metric;
-use igpu_recording::{OF_PROCESSES, Series, usual};
+use igpu_recording::{PROCESS_METRICS, Series, default_metrics};
 
 /// What one word of `--metrics` stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,11 +43,11 @@ fn nearest(name: &str) -> Vec<&'static str> {
 /// All metrics that are asked for, each once.
 pub(super) fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
-        Chosen::Default => usual(),
+        Chosen::Default => default_metrics(),
         Chosen::One(metric) => vec![*metric],
     });
     let mut metrics = Vec::new();
-    for metric in named.chain(OF_PROCESSES.iter().copied().filter(|_| processes)) {
+    for metric in named.chain(PROCESS_METRICS.iter().copied().filter(|_| processes)) {
         if !metrics.contains(&metric) {
             metrics.push(metric);
         }
@@ -57,7 +57,7 @@ pub(super) fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
 
 /// All names there are, for the long help.
 pub(super) fn help() -> String {
-    let usual = usual();
+    let usual = default_metrics();
     let mark = |metric| if usual.contains(&metric) { "*" } else { " " };
     let lines = Metric::all().map(|metric| {
         let key = Series::of(metric).key();
@@ -75,10 +75,10 @@ mod tests {
     fn a_metric_has_two_names_and_comes_once() {
         let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
         let words: Vec<Chosen> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let mut wanted = usual();
+        let mut wanted = default_metrics();
         wanted.push(Metric::UTILIZATION_ENCODER);
         assert_eq!(chosen(&words, false), wanted);
-        wanted.extend(OF_PROCESSES);
+        wanted.extend(PROCESS_METRICS);
         assert_eq!(chosen(&words, true), wanted);
         assert_eq!(chosen(&[Chosen::One(Metric::ENERGY)], false), [Metric::ENERGY]);
     }

@@ -24,7 +24,7 @@ use std::{
 };
 
 use igpu::sampler::{LatestReader, monotonic};
-use igpu_recording::{Clock, Item, event};
+use igpu_recording::{ClockOffset, Item, event};
 use nix::libc;
 
 pub(crate) use self::args::RecordArgs;
@@ -138,7 +138,7 @@ fn handle(came: Came, child: Option<Child>) -> bool {
 struct Recording {
     recorder: Recorder,
     child: Option<Child>,
-    clock: Clock,
+    clock: ClockOffset,
     latest: LatestReader,
     live: Live,
     until: Option<Instant>,

@@ -13,7 +13,7 @@ use igpu::{
     metric::Metric,
     sampler::{Background, Sampler, monotonic},
 };
-use igpu_recording::{Clock, Gpu, Header, Item, Series};
+use igpu_recording::{ClockOffset, Header, Item, RecordedGpu, Series};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl},
@@ -46,7 +46,7 @@ const STDOUT_NAME: &str = "/dev/stdout";
 /// A sampler that samples, and what it is to be written to.
 pub(super) struct Prepared {
     pub background: Background,
-    pub clock: Clock,
+    pub clock: ClockOffset,
     /// When the recording begins, in nanoseconds since the epoch.
     pub begin: u64,
     pub header: Header,
@@ -145,7 +145,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
     watchdog.end();
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = Output::open(args)?;
-    let clock = Clock::now();
+    let clock = ClockOffset::now();
     let begin = clock.unix_nano(monotonic());
     header.boot_unix_nano = booted(begin);
     // As its sensor refreshes, a metric is read at each wake at the most.
@@ -163,7 +163,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
 
 fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {
     let host = gethostname().ok().and_then(|host| host.into_string().ok());
-    let mut gpus: Vec<Gpu> = indices.iter().map(|index| gpu(nvml, *index)).collect();
+    let mut gpus: Vec<RecordedGpu> = indices.iter().map(|index| gpu(nvml, *index)).collect();
     gpus.sort_by_key(|gpu| gpu.index);
     let words = args.command.iter().map(|word| word.to_string_lossy().into_owned());
     Header {
@@ -179,10 +179,10 @@ fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -
     }
 }
 
-fn gpu(nvml: &Nvml, index: u32) -> Gpu {
-    let Ok(device) = nvml.device(index) else { return Gpu { index, ..Gpu::default() } };
+fn gpu(nvml: &Nvml, index: u32) -> RecordedGpu {
+    let Ok(device) = nvml.device(index) else { return RecordedGpu { index, ..RecordedGpu::default() } };
     let limit = device.enforced_power_limit().or_else(|_| device.power_management_limit());
-    Gpu {
+    RecordedGpu {
         index,
         uuid: device.uuid().ok().map(|uuid| uuid.to_string()),
         name: device.name().ok().map(|name| name.to_string()),
@@ -199,6 +199,6 @@ fn booted(now: u64) -> Option<u64> {
 
 /// What a recording begins with.
 pub(super) fn first_items(header: &Header, at: u64) -> Vec<Item> {
-    let limit = |gpu: &Gpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
+    let limit = |gpu: &RecordedGpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
     std::iter::once(Item::start(at, header)).chain(header.gpus.iter().filter_map(limit)).collect()
 }

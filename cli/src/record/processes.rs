@@ -7,7 +7,7 @@ use igpu::{
     process::{ProcReader, ProcessInfo, resolve_users},
     sampler::{Event, Record},
 };
-use igpu_recording::{Item, Process, event};
+use igpu_recording::{Item, RecordedProcess, event};
 
 /// A process that is in none of so many readings of the list is gone.
 const READINGS: f64 = 2.5;
@@ -70,7 +70,7 @@ impl Processes {
         gone.map(|((gpu, pid), last)| (gpu.into(), pid, last)).collect()
     }
 
-    fn process(&mut self, pid: u32) -> Process {
+    fn process(&mut self, pid: u32) -> RecordedProcess {
         let mut owner = ProcessInfo::default();
         self.reader.read_process(pid, &mut owner);
         // A user that is not in /etc/passwd is a number until the system's database is asked, which may take its time.
@@ -78,7 +78,7 @@ impl Processes {
         if is_number && owner.uid.is_some_and(|uid| self.asked.insert(uid)) && resolve_users() {
             self.reader.read_process(pid, &mut owner);
         }
-        Process {
+        RecordedProcess {
             name: owner.name.map(|name| name.to_string()),
             user: owner.user.map(|user| user.to_string()),
             create_time: owner.create_time,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use igpu::sampler::{Background, Flags, Record, monotonic};
-use igpu_recording::{Clock, Encoder, FromRecords, Item, event};
+use igpu_recording::{ClockOffset, Encoder, Item, RecordConverter, event};
 
 use super::{
     notices::Notices,
@@ -53,8 +53,8 @@ pub(super) enum Ended {
 /// What the thread works with.
 struct Work<'a> {
     background: Background,
-    clock: Clock,
-    items: FromRecords,
+    clock: ClockOffset,
+    items: RecordConverter,
     processes: Processes,
     notices: Notices,
     sink: Sink<'a>,
@@ -124,7 +124,7 @@ impl<'a> Work<'a> {
         Self {
             background,
             clock,
-            items: FromRecords::new(clock),
+            items: RecordConverter::new(clock),
             processes: Processes::new(command, list_period),
             notices: Notices::new(notifier),
             sink,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::{Args, error::ErrorKind};
-use igpu_recording::{ReadError, Summary, SummaryBuilder, read};
+use igpu_recording::{RecordingError, Summary, SummaryBuilder, read};
 use serde::Serialize;
 
 use self::compare::Comparison;
@@ -111,7 +111,7 @@ pub(crate) fn json(summary: &Summary) -> Result<String, CliError> {
 
 /// The summary of a recording. What is wrong with its end is a problem; what came before it is summed up.
 fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, CliError> {
-    let unreadable = |error: ReadError| CliError::Recording(path.to_owned(), error);
+    let unreadable = |error: RecordingError| CliError::Recording(path.to_owned(), error);
     let mut builder = SummaryBuilder::default();
     let mut is_empty = true;
     for item in read(path).map_err(unreadable)? {
@@ -123,7 +123,7 @@ fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, CliError>
         is_empty = false;
     }
     if is_empty {
-        return Err(unreadable(ReadError::Format));
+        return Err(unreadable(RecordingError::Format));
     }
     Ok(builder.summary())
 }

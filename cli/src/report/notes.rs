@@ -1,6 +1,6 @@
 //! What a table has no place for: a sentence for each thing that was lost, went wrong, or is not known.
 
-use igpu_recording::{CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, Summary};
+use igpu_recording::{AttributionError, CommandSummary, Energy, EnergySource, EventCounts, GpuSummary, Summary};
 
 use crate::units::{ratio_percent, seconds, time};
 
@@ -90,19 +90,19 @@ fn of_energy(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
 /// Why the command's part, or some of it, cannot be told from others'.
 fn of_command(command: &CommandSummary) -> Option<String> {
     let why = match command.not_told? {
-        NotTold::NoProcess => return None,
-        NotTold::NeverAlone => "others were there all the time",
-        NotTold::ListCut if command.alone.is_some() => {
+        AttributionError::NoProcess => return None,
+        AttributionError::NeverAlone => "others were there all the time",
+        AttributionError::ListCut if command.alone.is_some() => {
             return Some("the command's part is told until its list of processes was cut".to_owned());
         }
-        NotTold::ListCut => "the list of processes was cut",
-        NotTold::NoAnswer => "the GPU did not answer while it was there",
+        AttributionError::ListCut => "the list of processes was cut",
+        AttributionError::NoAnswer => "the GPU did not answer while it was there",
         _ => "the reason is not known",
     };
     Some(format!("what the command used cannot be told: {why}"))
 }
 
-fn of_events(events: &Events) -> Vec<String> {
+fn of_events(events: &EventCounts) -> Vec<String> {
     let samples_lost = events.samples_lost;
     let counts = [
         (events.lost, "it was lost"),

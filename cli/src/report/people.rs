@@ -1,6 +1,6 @@
 //! The processes, and the command's part, as text for people.
 
-use igpu_recording::{GpuSummary, NotTold, Summary};
+use igpu_recording::{AttributionError, GpuSummary, Summary};
 
 use crate::{
     table::{NOT_AVAILABLE, truncate, with_header},
@@ -63,7 +63,7 @@ pub(super) fn command(summary: &Summary) -> String {
         ])
     };
     let parts = || summary.gpus.iter().filter_map(|gpu| gpu.command.as_ref());
-    if parts().next().is_some() && parts().all(|part| part.not_told == Some(NotTold::NoProcess)) {
+    if parts().next().is_some() && parts().all(|part| part.not_told == Some(AttributionError::NoProcess)) {
         return "The command had no process on the GPUs.\n".to_owned();
     }
     let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();

@@ -1,7 +1,7 @@
 //! A summary as text for people: a table over the GPUs for each question.
 
 use igpu::process::format_local_time;
-use igpu_recording::{GpuSummary, Spread, Summary, Throttling, ThrottlingSource};
+use igpu_recording::{Distribution, GpuSummary, Summary, Throttling, ThrottlingSource};
 
 use super::{
     notes::notes,
@@ -146,7 +146,7 @@ fn used(summary: &Summary) -> String {
 
 fn busy(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
-        let of = |part: fn(&Spread) -> f64| or_unknown(gpu.utilization.as_ref().map(part), percent);
+        let of = |part: fn(&Distribution) -> f64| or_unknown(gpu.utilization.as_ref().map(part), percent);
         let means = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
         let spread = [
             of(|busy| busy.mean),

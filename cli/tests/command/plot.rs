@@ -3,7 +3,7 @@
 use super::*;
 
 use igpu::metric::Metric;
-use igpu_recording::{Format, Gpu, Header, Item, Series, Writer, event};
+use igpu_recording::{Format, Header, Item, RecordedGpu, Series, Writer, event};
 
 const PANELS: [(&str, Metric); 4] = [
     ("Power (W)", Metric::POWER_USAGE),
@@ -20,8 +20,11 @@ fn at(second: f64) -> u64 {
 }
 
 fn header(names: &[&str]) -> Item {
-    let gpu =
-        |(index, name): (usize, &&str)| Gpu { index: index as u32, name: Some((*name).to_owned()), ..Gpu::default() };
+    let gpu = |(index, name): (usize, &&str)| RecordedGpu {
+        index: index as u32,
+        name: Some((*name).to_owned()),
+        ..RecordedGpu::default()
+    };
     let header = Header {
         host: Some("node17".to_owned()),
         command: Some(["python", "train.py", names[0]].map(str::to_owned).into()),

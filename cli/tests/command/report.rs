@@ -1,7 +1,9 @@
 //! `igpu report`: recordings that were written by the library's writer, as text, as JSON, and compared.
 
 use igpu::metric::Metric;
-use igpu_recording::{Format, Gpu, Header, Item, Process, Series, Summary, SummaryBuilder, Writer, event};
+use igpu_recording::{
+    Format, Header, Item, RecordedGpu, RecordedProcess, Series, Summary, SummaryBuilder, Writer, event,
+};
 
 use super::*;
 
@@ -20,13 +22,14 @@ fn of_gpu(seconds: f64, gpu: u32, name: &'static str) -> Item {
 }
 
 fn process(seconds: f64, gpu: u32, pid: u32, name: &str, of_command: bool) -> Item {
-    let process = Process { name: Some(name.into()), user: Some("ada".into()), create_time: Some(1.0), of_command };
+    let process =
+        RecordedProcess { name: Some(name.into()), user: Some("ada".into()), create_time: Some(1.0), of_command };
     let text = serde_json::to_string(&process).ok();
     Item { pid: Some(pid), text, ..of_gpu(seconds, gpu, event::PROCESS_START) }
 }
 
 fn header(gpus: u32) -> Header {
-    let gpu = |index| Gpu {
+    let gpu = |index| RecordedGpu {
         index,
         uuid: Some(format!("GPU-{index:08}-26db-32ba-d729-f21b29fc001f")),
         name: Some("NVIDIA H100 80GB HBM3".into()),
@@ -148,10 +151,10 @@ fn eight_gpus_fit_a_hundred_columns() {
     let mut items = training(8, 612.5);
     // Each has something to tell.
     for gpu in 0..8 {
-        let text = serde_json::to_string(&Process {
+        let text = serde_json::to_string(&RecordedProcess {
             name: Some("long name of a process ".repeat(9)),
             user: Some("somebody@somewhere.example.org".repeat(3)),
-            ..Process::default()
+            ..RecordedProcess::default()
         });
         let long = Item { text: text.ok(), ..process(10.0, gpu, 4_194_300, "", false) };
         let place = items.len() - 2;
@@ -247,7 +250,7 @@ fn what_went_wrong_is_told() {
 #[test]
 fn what_was_not_recorded_is_not_zero() {
     let recordings = Recordings::new();
-    let header = Header { gpus: vec![Gpu::default()], ..Header::default() };
+    let header = Header { gpus: vec![RecordedGpu::default()], ..Header::default() };
     let items = [Item::start(at(0.0), &header), Item::event(at(9.0), event::END)];
     let text = done(&["report", &recordings.write("a.csv", &items)]);
     assert!(text.contains("Processes were not recorded: `igpu record --processes` does.\n"), "{text}");

@@ -117,7 +117,7 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
     assert_eq!(end.code(), Some(0), "{}", end.stderr);
     let items = place.items("x.csv");
     let command = the(&items, event::COMMAND_START).pid.unwrap();
-    let started: Vec<(u32, igpu_recording::Process)> =
+    let started: Vec<(u32, igpu_recording::RecordedProcess)> =
         named(&items, event::PROCESS_START).map(|item| (item.pid.unwrap(), item.process().unwrap())).collect();
     let with =
         |pid: u32| &started.iter().find(|(its, _)| *its == pid).unwrap_or_else(|| panic!("{pid}: {started:?}")).1;
@@ -137,7 +137,7 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
     assert_eq!((with(daemon).name.as_deref(), with(daemon).of_command), (Some("sleep"), true));
     let own = started.iter().find(|(_, process)| process.name.as_deref() == Some("igpu")).expect("igpu itself");
     assert!(!own.1.of_command);
-    assert_eq!(*with(4_199_998), igpu_recording::Process::default());
+    assert_eq!(*with(4_199_998), igpu_recording::RecordedProcess::default());
 
     let held = |pid: u32| -> Vec<f64> {
         let of_process = items.iter().filter(|item| item.pid == Some(pid) && item.event_name().is_none());

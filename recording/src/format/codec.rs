@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::encoder::Encoder;
-use crate::{error::ReadError, items::Items};
+use crate::{error::RecordingError, items::Items};
 
 /// The maximum length of a packet, event or line, in bytes: it bounds the memory of readers, even for a damaged file.
 pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;
@@ -25,7 +25,7 @@ pub(super) struct Codec {
     /// Creates an encoder for a new file; `None` if this build lacks the format.
     pub(super) encoder: fn() -> Option<Box<dyn Encoder>>,
     /// Reads a file back.
-    pub(super) items: fn(Input) -> Result<Items, ReadError>,
+    pub(super) items: fn(Input) -> Result<Items, RecordingError>,
 }
 
 /// A file to read, of which the beginning was read to detect its format.

@@ -11,7 +11,7 @@ use super::{
     encoder::Encoder,
     row::Row,
 };
-use crate::{error::ReadError, item::Item, items::Items};
+use crate::{error::RecordingError, item::Item, items::Items};
 
 pub(super) const CODEC: Codec = Codec {
     name: "csv",
@@ -63,7 +63,7 @@ fn items(lines: Box<dyn BufRead>) -> Items {
                 Err(error) if is_whole || matches!(error.kind(), csv::ErrorKind::Io(_)) => Err(error.into()),
                 Ok(row) if is_whole => row.into_item(),
                 // The last line, without its end: what it says may be half of a number.
-                _ => Err(ReadError::CutOff),
+                _ => Err(RecordingError::CutOff),
             };
             if let Some(item) = item.transpose() {
                 return Some(item);
@@ -100,7 +100,7 @@ impl Read for Lines {
     }
 }
 
-impl From<csv::Error> for ReadError {
+impl From<csv::Error> for RecordingError {
     fn from(error: csv::Error) -> Self {
         let told = error.to_string();
         match error.into_kind() {

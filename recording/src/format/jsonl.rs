@@ -7,7 +7,7 @@ use super::{
     encoder::Encoder,
     row::Row,
 };
-use crate::{error::ReadError, item::Item, items::Items};
+use crate::{error::RecordingError, item::Item, items::Items};
 
 pub(super) const CODEC: Codec = Codec {
     name: "jsonl",
@@ -45,21 +45,21 @@ fn items(mut lines: Box<dyn BufRead>) -> Items {
 }
 
 /// Reads the next line, with its end where it has one; gives whether there was one.
-fn next(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, ReadError> {
+fn next(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, RecordingError> {
     line.clear();
     if lines.take(MAX_RECORD_BYTES).read_until(b'\n', line)? as u64 == MAX_RECORD_BYTES {
-        return Err(ReadError::Damaged("a line is too long".to_owned()));
+        return Err(RecordingError::Damaged("a line is too long".to_owned()));
     }
     Ok(!line.is_empty())
 }
 
-fn item(line: &[u8]) -> Result<Option<Item>, ReadError> {
+fn item(line: &[u8]) -> Result<Option<Item>, RecordingError> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
     let row: Row = serde_json::from_slice(line).map_err(|error| match error.is_eof() && !line.ends_with(b"\n") {
-        true => ReadError::CutOff,
-        false => ReadError::Damaged(error.to_string()),
+        true => RecordingError::CutOff,
+        false => RecordingError::Damaged(error.to_string()),
     })?;
     row.into_item()
 }

@@ -15,7 +15,7 @@ mod spans;
 use std::path::Path;
 
 use self::{codec::Codec, encoder::SanitizingEncoder};
-use crate::{error::ReadError, items::Items};
+use crate::{error::RecordingError, items::Items};
 
 pub(crate) use self::codec::Input;
 pub use self::encoder::Encoder;
@@ -95,7 +95,7 @@ impl Format {
     }
 
     /// Reads a file of this format.
-    pub(crate) fn items(self, input: Input) -> Result<Items, ReadError> {
+    pub(crate) fn items(self, input: Input) -> Result<Items, RecordingError> {
         (self.codec().items)(input)
     }
 }

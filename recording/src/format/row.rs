@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::ReadError,
-    item::{Item, What},
+    error::RecordingError,
+    item::{Item, ItemKind},
     series::Series,
 };
 
@@ -48,7 +48,7 @@ impl Row {
             metric: info.map(|info| info.name.to_owned()),
             attribute: info.and_then(|info| info.attribute).map(|(name, value)| format!("{name}={value}")),
             value: item.value,
-            unit: info.filter(|_| matches!(item.what, What::Value(_))).map(|info| info.unit.to_owned()),
+            unit: info.filter(|_| matches!(item.what, ItemKind::Value(_))).map(|info| info.unit.to_owned()),
             pid: item.pid,
             event: item.event_name().map(str::to_owned),
             text: item.text.clone(),
@@ -62,18 +62,20 @@ impl Row {
     }
 
     /// The item again; none of a metric that this version does not know.
-    pub(super) fn into_item(self) -> Result<Option<Item>, ReadError> {
+    pub(super) fn into_item(self) -> Result<Option<Item>, RecordingError> {
         let key = match (self.metric, &self.attribute) {
             (Some(metric), Some(attribute)) => Some(format!("{metric}{{{attribute}}}")),
             (metric, _) => metric,
         };
         let series = key.as_deref().and_then(Series::keyed);
         let what = match (self.event, series) {
-            (Some(event), series) => What::Event(event.into(), series),
-            (None, Some(_)) if self.value.is_none() => return Err(ReadError::Damaged("a row has no value".to_owned())),
-            (None, Some(series)) => What::Value(series),
+            (Some(event), series) => ItemKind::Event(event.into(), series),
+            (None, Some(_)) if self.value.is_none() => {
+                return Err(RecordingError::Damaged("a row has no value".to_owned()));
+            }
+            (None, Some(series)) => ItemKind::Value(series),
             (None, None) if key.is_some() => return Ok(None),
-            (None, None) => return Err(ReadError::Damaged("a row is neither a value nor an event".to_owned())),
+            (None, None) => return Err(RecordingError::Damaged("a row is neither a value nor an event".to_owned())),
         };
         let Self { time_unix_nano: at, gpu, pid, value, text, .. } = self;
         Ok(Some(Item { at, gpu, pid, what, value, text }))

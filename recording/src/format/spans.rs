@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::item::{Gpu, Item, Process, What, event};
+use crate::item::{Item, ItemKind, RecordedGpu, RecordedProcess, event};
 
 /// So many processes can be open at a time; those beyond are plain events. Memory is bounded whatever is recorded.
 const MOST_OPEN: usize = 1 << 14;
@@ -35,7 +35,7 @@ pub(super) struct Spans {
 
 impl Spans {
     pub(super) fn part(&mut self, item: &Item) -> Part {
-        let What::Event(name, None) = &item.what else { return Part::Instant };
+        let ItemKind::Event(name, None) = &item.what else { return Part::Instant };
         let (span, begins) = match (name.as_ref(), item.gpu, item.pid) {
             (event::PROCESS_START, Some(gpu), Some(pid)) => (Span::Process(gpu, pid), true),
             (event::PROCESS_END, Some(gpu), Some(pid)) => (Span::Process(gpu, pid), false),
@@ -67,7 +67,7 @@ impl Span {
 
 /// What the GPUs are called: by the recording's first item.
 #[derive(Default)]
-pub(super) struct Gpus(Vec<Gpu>);
+pub(super) struct Gpus(Vec<RecordedGpu>);
 
 impl Gpus {
     pub(super) fn learn(&mut self, item: &Item) {
@@ -90,14 +90,14 @@ impl Gpus {
         self.get(index)?.uuid.clone()
     }
 
-    fn get(&self, index: u32) -> Option<&Gpu> {
+    fn get(&self, index: u32) -> Option<&RecordedGpu> {
         self.0.iter().find(|gpu| gpu.index == index)
     }
 }
 
 /// "python (4711) ann", of what is known of a process.
-pub(super) fn process_label(pid: u32, process: Option<Process>) -> String {
-    let Process { name, user, .. } = process.unwrap_or_default();
+pub(super) fn process_label(pid: u32, process: Option<RecordedProcess>) -> String {
+    let RecordedProcess { name, user, .. } = process.unwrap_or_default();
     let name = name.as_deref().unwrap_or("process");
     match user {
         Some(user) => format!("{name} ({pid}) {user}"),
@@ -141,11 +141,12 @@ mod tests {
 
     #[test]
     fn labels_say_what_is_known() {
-        let known = Process { name: Some("python".into()), user: Some("ann".into()), ..Process::default() };
+        let known =
+            RecordedProcess { name: Some("python".into()), user: Some("ann".into()), ..RecordedProcess::default() };
         assert_eq!(process_label(4711, Some(known)), "python (4711) ann");
         assert_eq!(process_label(4711, None), "process (4711)");
         assert_eq!(Gpus::default().label(3), "GPU 3");
-        let sixteen = Gpus((0..16).map(|index| Gpu { index, ..Gpu::default() }).collect());
+        let sixteen = Gpus((0..16).map(|index| RecordedGpu { index, ..RecordedGpu::default() }).collect());
         assert_eq!([sixteen.label(3), sixteen.label(15)], ["GPU 03", "GPU 15"]);
     }
 }

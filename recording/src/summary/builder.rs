@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    data::{Alone, GpuSummary, Summary, Total, wh},
+    data::{ExclusiveUse, GpuSummary, Summary, Total, wh},
     gpu::Tally,
 };
-use crate::item::{Command, Header, Item, What, event};
+use crate::item::{Header, Item, ItemKind, RecordedCommand, event};
 use crate::time_weighted::seconds;
 
 /// No machine has more GPUs: an item of another is damaged.
@@ -21,7 +21,7 @@ pub struct SummaryBuilder {
     first: Option<u64>,
     latest: u64,
     complete: bool,
-    command: Option<Command>,
+    command: Option<RecordedCommand>,
     command_start: u64,
     lost_records: u64,
     sampler_records_lost: u64,
@@ -35,13 +35,13 @@ impl SummaryBuilder {
         self.first.get_or_insert(item.at);
         self.latest = self.latest.max(item.at);
         match &item.what {
-            What::Value(series) => {
+            ItemKind::Value(series) => {
                 let Some(value) = item.value.filter(|value| value.is_finite()) else { return };
                 if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
                     tally.see_value(item, *series, value);
                 }
             }
-            What::Event(name, _) => self.see_event(item, name),
+            ItemKind::Event(name, _) => self.see_event(item, name),
         }
     }
 
@@ -78,7 +78,8 @@ impl SummaryBuilder {
                 tally.about = gpu.clone();
             }
         }
-        self.command = header.command.clone().map(|arguments| Command { arguments, ..Command::default() });
+        self.command =
+            header.command.clone().map(|arguments| RecordedCommand { arguments, ..RecordedCommand::default() });
         self.header = header;
     }
 
@@ -126,7 +127,7 @@ impl SummaryBuilder {
 /// What is known of each, together; `None` where it is known of none.
 fn total(gpus: &[GpuSummary]) -> Total {
     let energies = || gpus.iter().filter_map(|gpu| Some(gpu.energy.as_ref()?.energy_j));
-    let alone = |gpu: &GpuSummary| gpu.command.as_ref()?.alone.as_ref().and_then(|alone: &Alone| alone.energy_j);
+    let alone = |gpu: &GpuSummary| gpu.command.as_ref()?.alone.as_ref().and_then(|alone: &ExclusiveUse| alone.energy_j);
     let energy_j = sum(energies());
     let command_alone_energy_j = sum(gpus.iter().filter_map(alone));
     Total {

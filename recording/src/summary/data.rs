@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use self::people::{Alone, CommandSummary, NotTold, ProcessSummary};
-use crate::item::Command;
+pub use self::people::{AttributionError, CommandSummary, ExclusiveUse, ProcessSummary};
+use crate::item::RecordedCommand;
 
 /// A recording, summed up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -26,7 +26,7 @@ pub struct Summary {
     /// Whether the recording ended in order; else whoever wrote it was ended, or still writes.
     pub complete: bool,
     /// The program that was run, and how it ended.
-    pub command: Option<Command>,
+    pub command: Option<RecordedCommand>,
     /// Records that were lost because the disk was too slow or full.
     pub lost_records: u64,
     /// Records that did not fit into one reading of the sampler.
@@ -83,7 +83,7 @@ pub struct GpuSummary {
     /// The key of that series.
     pub power_peak_series: Option<&'static str>,
     /// Part of the time in which a kernel was running.
-    pub utilization: Option<Spread>,
+    pub utilization: Option<Distribution>,
     /// Part of the time in which device memory was read or written, 0 to 1, on average over the time.
     pub memory_utilization_mean: Option<f64>,
     /// How busy the video encoder was, 0 to 1, on average.
@@ -107,7 +107,7 @@ pub struct GpuSummary {
     /// The command's part; `None` without a command, or where processes were not recorded.
     pub command: Option<CommandSummary>,
     /// What happened to it and to its sampling.
-    pub events: Events,
+    pub events: EventCounts,
 }
 
 /// Energy used.
@@ -145,7 +145,7 @@ pub enum EnergySource {
 /// How a ratio was spread over time. Quantiles are right to 0.001.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Spread {
+pub struct Distribution {
     /// On average over the time.
     pub mean: f64,
     /// No more than this for a twentieth of the time.
@@ -191,7 +191,7 @@ pub enum ThrottlingSource {
 /// What happened to a GPU and to its sampling: how many times, and how much.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Events {
+pub struct EventCounts {
     /// Times that it was lost.
     pub lost: u64,
     /// Times that it answered again.

@@ -1,6 +1,6 @@
 //! The mean, greatest value and distribution of a series.
 
-use super::{data::Spread, track::Track};
+use super::{data::Distribution, track::Track};
 use crate::time_weighted::{Span, StepSignal, TimeWeightedSum};
 
 /// A series' mean and its greatest value.
@@ -77,8 +77,8 @@ impl Histogram {
         Some(bin as f64 / 1000.0)
     }
 
-    pub(super) fn spread(&self, gauge: &Gauge) -> Option<Spread> {
-        Some(Spread {
+    pub(super) fn spread(&self, gauge: &Gauge) -> Option<Distribution> {
+        Some(Distribution {
             mean: gauge.all.mean()?,
             p5: self.quantile(0.05)?,
             p50: self.quantile(0.5)?,

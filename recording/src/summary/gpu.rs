@@ -5,7 +5,7 @@ mod ended;
 use igpu::metric::Metric;
 
 use super::{
-    data::{Events, GpuSummary},
+    data::{EventCounts, GpuSummary},
     energy::Counter,
     gauge::{Gauge, Histogram},
     part::Sums,
@@ -13,7 +13,7 @@ use super::{
     throttle::Throttle,
 };
 use crate::{
-    item::{Gpu, Interruption, Item, event},
+    item::{Interruption, Item, RecordedGpu, event},
     series::Series,
 };
 
@@ -35,7 +35,7 @@ const DECODER: usize = 5;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    pub about: Gpu,
+    pub about: RecordedGpu,
     energy: Counter,
     gauges: [Gauge; 6],
     utilization: Histogram,
@@ -46,7 +46,7 @@ pub(super) struct Tally {
     memory_temperature: Option<f64>,
     throttle: Throttle,
     processes: Processes,
-    events: Events,
+    events: EventCounts,
 }
 
 impl Tally {

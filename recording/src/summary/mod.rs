@@ -42,7 +42,7 @@ mod track;
 pub use self::{
     builder::SummaryBuilder,
     data::{
-        Alone, CommandSummary, Energy, EnergySource, Events, GpuSummary, NotTold, ProcessSummary, Spread, Summary,
-        Throttling, ThrottlingSource, Total,
+        AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse, GpuSummary,
+        ProcessSummary, Summary, Throttling, ThrottlingSource, Total,
     },
 };

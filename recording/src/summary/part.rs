@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::data::{Alone, CommandSummary, NotTold};
+use super::data::{AttributionError, CommandSummary, ExclusiveUse};
 use crate::time_weighted::{TimeWeightedSum, seconds};
 
 /// That a process is gone is known when it was not seen for some time: until then nothing is summed up, ns.
@@ -157,13 +157,14 @@ impl Part {
     pub(super) fn summary(&self) -> CommandSummary {
         let not_told = match () {
             // It may have been among those that were cut off.
-            () if self.is_cut => Some(NotTold::ListCut),
-            () if !self.was_there => Some(NotTold::NoProcess),
+            () if self.is_cut => Some(AttributionError::ListCut),
+            () if !self.was_there => Some(AttributionError::NoProcess),
             () if self.alone_ns > 0 => None,
-            () if self.was_shared => Some(NotTold::NeverAlone),
-            () => Some(NotTold::NoAnswer),
+            () if self.was_shared => Some(AttributionError::NeverAlone),
+            () => Some(AttributionError::NoAnswer),
         };
-        let alone = (self.alone_ns > 0).then(|| Alone { duration_s: seconds(self.alone_ns), ..Alone::default() });
+        let alone =
+            (self.alone_ns > 0).then(|| ExclusiveUse { duration_s: seconds(self.alone_ns), ..ExclusiveUse::default() });
         CommandSummary { present_s: seconds(self.present_ns), memory_peak_bytes: self.memory.peak, alone, not_told }
     }
 }
@@ -213,10 +214,10 @@ mod tests {
     fn who_is_not_in_a_list_that_was_cut_may_have_been_there() {
         let mut part = Part::default();
         part.finish(S, steady);
-        assert_eq!(part.summary().not_told, Some(NotTold::NoProcess));
+        assert_eq!(part.summary().not_told, Some(AttributionError::NoProcess));
         part.change(S, Change::Cut);
         part.finish(2 * S, steady);
-        assert_eq!(part.summary().not_told, Some(NotTold::ListCut));
+        assert_eq!(part.summary().not_told, Some(AttributionError::ListCut));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     data::ProcessSummary,
     part::{Change, Part},
 };
-use crate::item::Process;
+use crate::item::RecordedProcess;
 use crate::time_weighted::{StepSignal, TimeWeightedSum, seconds};
 
 /// So many processes of a GPU are kept; the others are counted.
@@ -17,7 +17,7 @@ const MOST: usize = 4096;
 struct Present {
     number: u64,
     since: u64,
-    process: Process,
+    process: RecordedProcess,
     /// Whether its start was told.
     told: bool,
     memory: Option<u64>,
@@ -68,7 +68,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// A process was seen; `None` of one that nothing was told of.
-    pub(super) fn start(&mut self, at: u64, pid: u32, process: Option<Process>) {
+    pub(super) fn start(&mut self, at: u64, pid: u32, process: Option<RecordedProcess>) {
         let told = process.is_some();
         let process = process.unwrap_or_default();
         match self.present.get_mut(&pid) {
@@ -93,7 +93,7 @@ impl Processes {
         }
     }
 
-    fn insert(&mut self, at: u64, pid: u32, process: Process, told: bool) {
+    fn insert(&mut self, at: u64, pid: u32, process: RecordedProcess, told: bool) {
         if self.present.len() >= MOST {
             self.left_out += 1;
             return self.cut(at);
@@ -189,7 +189,7 @@ fn signed(bytes: u64) -> i64 {
 }
 
 /// Whether what is told of a pid that is there already is about the same process.
-fn is_same(one: &Process, other: &Process) -> bool {
+fn is_same(one: &RecordedProcess, other: &RecordedProcess) -> bool {
     match (one.create_time, other.create_time) {
         (Some(one), Some(other)) => one == other,
         _ => one == other,

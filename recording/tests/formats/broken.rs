@@ -1,6 +1,6 @@
 //! Files that were cut off or damaged: what is whole is read, and what is wrong is said.
 
-use igpu_recording::{Format, Item, ReadError};
+use igpu_recording::{Format, Item, RecordingError};
 use proptest::{collection::vec, prelude::*};
 
 use crate::{Disk, assert_same, encode, formats, samples, streamed_formats};
@@ -22,9 +22,9 @@ fn a_file_cut_anywhere_gives_what_is_whole() {
             assert!(items.len() >= most, "{} cut at {length} gives fewer than before", format.name());
             most = items.len();
             match error {
-                None | Some(ReadError::CutOff) => {}
+                None | Some(RecordingError::CutOff) => {}
                 // So little is left that it could be anything.
-                Some(ReadError::Format) if items.is_empty() && length < 64 => {}
+                Some(RecordingError::Format) if items.is_empty() && length < 64 => {}
                 Some(error) => panic!("{} cut at {length}: {error}", format.name()),
             }
         }
@@ -42,7 +42,7 @@ fn half_a_number_is_none() {
         for length in at + 1..at + 7 {
             let (items, error) = Disk::new().read(&bytes[..length]);
             assert_same(format, &items, &samples::recording()[..3]);
-            assert!(matches!(error, Some(ReadError::CutOff)), "{}: {error:?}", format.name());
+            assert!(matches!(error, Some(RecordingError::CutOff)), "{}: {error:?}", format.name());
         }
     }
     assert!(tested >= 3, "{tested}");
@@ -58,7 +58,7 @@ fn damage_is_said_and_ends_the_reading() {
         bytes.extend_from_slice(b"\xff\xffrubbish\n\n\n{}\n");
         let (items, error) = disk.read(&bytes);
         assert_same(format, &items, &written[..4]);
-        assert!(matches!(error, Some(ReadError::Damaged(_))), "{}: {error:?}", format.name());
+        assert!(matches!(error, Some(RecordingError::Damaged(_))), "{}: {error:?}", format.name());
     }
 }
 
@@ -68,11 +68,11 @@ fn a_wrong_length_costs_no_memory() {
     bytes.extend_from_slice(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff]);
     let (items, error) = Disk::new().read(&bytes);
     assert_eq!(items.len(), samples::recording().len());
-    assert!(matches!(&error, Some(ReadError::Damaged(told)) if told.contains("length")), "{error:?}");
+    assert!(matches!(&error, Some(RecordingError::Damaged(told)) if told.contains("length")), "{error:?}");
     let end = bytes.len() - 6;
     bytes.truncate(end);
     bytes.extend_from_slice(&[0x0a, 0xff, 0xff, 0xff, 0x7f]);
-    assert!(matches!(Disk::new().read(&bytes).1, Some(ReadError::Damaged(told)) if told.contains("too long")));
+    assert!(matches!(Disk::new().read(&bytes).1, Some(RecordingError::Damaged(told)) if told.contains("too long")));
 }
 
 /// A track takes more memory than the few bytes that describe it.
@@ -86,7 +86,7 @@ fn tracks_without_end_are_damage() {
     }
     let (items, error) = Disk::new().read(&bytes);
     assert_eq!(items.len(), samples::recording().len());
-    assert!(matches!(&error, Some(ReadError::Damaged(told)) if told.contains("too many tracks")), "{error:?}");
+    assert!(matches!(&error, Some(RecordingError::Damaged(told)) if told.contains("too many tracks")), "{error:?}");
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Files of other programs, and ours after other programs had them.
 
-use igpu_recording::{Format, ReadError};
+use igpu_recording::{Format, RecordingError};
 use serde_json::{Value, json};
 
 use crate::{Disk, assert_same, encode, samples};
@@ -27,7 +27,7 @@ fn other_programs_files_are_none_of_ours() {
     ];
     for file in files {
         let (items, error) = Disk::new().read(&file);
-        assert!(items.is_empty() && matches!(error, Some(ReadError::Format)), "{file:?}: {error:?}");
+        assert!(items.is_empty() && matches!(error, Some(RecordingError::Format)), "{file:?}: {error:?}");
     }
 }
 
@@ -42,7 +42,7 @@ fn json_of_another_kind_is_damaged() {
         r#"{"event":"recording.start"}"#,
     ] {
         let (items, error) = Disk::new().read(file.as_bytes());
-        assert!(items.is_empty() && matches!(error, Some(ReadError::Damaged(_))), "{file}: {error:?}");
+        assert!(items.is_empty() && matches!(error, Some(RecordingError::Damaged(_))), "{file}: {error:?}");
     }
 }
 

@@ -8,7 +8,7 @@ mod size;
 
 use std::io::{Seek as _, Write as _};
 
-use igpu_recording::{Encoder, Format, Item, ReadError, read};
+use igpu_recording::{Encoder, Format, Item, RecordingError, read};
 use tempfile::NamedTempFile;
 
 /// The formats that this build writes.
@@ -38,7 +38,7 @@ impl Disk {
     }
 
     /// What is read of these bytes: items, and the error after them.
-    fn read(&mut self, bytes: &[u8]) -> (Vec<Item>, Option<ReadError>) {
+    fn read(&mut self, bytes: &[u8]) -> (Vec<Item>, Option<RecordingError>) {
         let file = self.0.as_file_mut();
         file.set_len(0).unwrap();
         file.rewind().unwrap();

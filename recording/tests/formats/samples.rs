@@ -1,7 +1,7 @@
 //! Items: a recording as they are, and any at all.
 
 use igpu::metric::Metric;
-use igpu_recording::{Gpu, Header, Item, Process, Series, What, event};
+use igpu_recording::{Header, Item, ItemKind, RecordedGpu, RecordedProcess, Series, event};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 pub(crate) const START: u64 = 1_790_000_000_123_456_789;
@@ -14,13 +14,19 @@ pub(crate) fn recording() -> Vec<Item> {
         command: Some(vec!["python".to_owned(), "train \"x\".py".to_owned()]),
         processes: true,
         gpus: vec![
-            Gpu { index: 0, name: Some("NVIDIA H100 80GB HBM3".into()), uuid: Some("GPU-1".into()), ..Gpu::default() },
-            Gpu { index: 1, ..Gpu::default() },
+            RecordedGpu {
+                index: 0,
+                name: Some("NVIDIA H100 80GB HBM3".into()),
+                uuid: Some("GPU-1".into()),
+                ..RecordedGpu::default()
+            },
+            RecordedGpu { index: 1, ..RecordedGpu::default() },
         ],
         boot_unix_nano: Some(START - 3 * 86_400_000_000_000),
         ..Header::default()
     };
-    let process = Process { name: Some("python".into()), user: Some("ann".into()), ..Process::default() };
+    let process =
+        RecordedProcess { name: Some("python".into()), user: Some("ann".into()), ..RecordedProcess::default() };
     let value = |at, gpu, metric, value| Item::value(START + at, gpu, Series::of(metric), value);
     let event = |at, name| Item::event(START + at, name);
     let of_pid = |item: Item| Item { pid: Some(4711), ..item };
@@ -35,7 +41,7 @@ pub(crate) fn recording() -> Vec<Item> {
         of_pid(value(4_000, 0, Metric::PROCESS_MEMORY, 1_073_741_824.0)),
         of_pid(value(4_000, 0, Metric::PROCESS_SM, 38.5)),
         of_gpu(Item {
-            what: What::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::TEMPERATURE))),
+            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::TEMPERATURE))),
             value: Some(3.0),
             ..event(5_000, "")
         }),
@@ -60,7 +66,7 @@ pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
                 at,
                 gpu,
                 pid,
-                what: What::Event(name.into(), series),
+                what: ItemKind::Event(name.into(), series),
                 value,
                 text
             }

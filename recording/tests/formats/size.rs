@@ -1,7 +1,7 @@
 //! How long a Perfetto trace is.
 
 use igpu::metric::Metric;
-use igpu_recording::{Format, Gpu, Header, Item, Series};
+use igpu_recording::{Format, Header, Item, RecordedGpu, Series};
 
 use crate::{Disk, samples::START};
 
@@ -35,7 +35,8 @@ fn second(second: u64) -> Vec<Item> {
 
 #[test]
 fn a_minute_of_eight_gpus_takes_less_than_a_mebibyte() {
-    let gpus = (0..8).map(|index| Gpu { index, name: Some("NVIDIA H100".into()), ..Gpu::default() }).collect();
+    let gpus =
+        (0..8).map(|index| RecordedGpu { index, name: Some("NVIDIA H100".into()), ..RecordedGpu::default() }).collect();
     // A machine that has been up for a month: its clock is long.
     let header = Header { gpus, boot_unix_nano: Some(START - 30 * 86_400_000_000_000), ..Header::default() };
     let mut encoder = Format::Perfetto.encoder().unwrap();

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::event::{Event, GPU_0, IGPU, OtherData, phase};
 use crate::{
-    error::ReadError,
+    error::RecordingError,
     format::{codec::MAX_RECORD_BYTES, spans::Span},
-    item::{Item, What},
+    item::{Item, ItemKind},
     items::Items,
     series::Series,
 };
@@ -35,7 +35,7 @@ struct Head<'a> {
 }
 
 impl Decoder {
-    fn next(&mut self) -> Result<Option<Item>, ReadError> {
+    fn next(&mut self) -> Result<Option<Item>, RecordingError> {
         let start = match self.start {
             Some(start) => start,
             None => match self.head()? {
@@ -53,20 +53,20 @@ impl Decoder {
     }
 
     /// Reads up to the first event, and gives when the recording began; `None` of one that has not.
-    fn head(&mut self) -> Result<Option<u64>, ReadError> {
+    fn head(&mut self) -> Result<Option<u64>, RecordingError> {
         self.take_until(|depth, byte| depth == 0 || (depth == 2 && byte == b'['))?;
         self.buffer.extend_from_slice(b"]}");
-        let head: Head = serde_json::from_slice(&self.buffer).map_err(|_| ReadError::Format)?;
+        let head: Head = serde_json::from_slice(&self.buffer).map_err(|_| RecordingError::Format)?;
         if head.other_data.recorder.is_empty() && head.other_data.start_unix_nano.is_empty() {
-            return if self.event()? { Err(ReadError::Format) } else { Ok(None) };
+            return if self.event()? { Err(RecordingError::Format) } else { Ok(None) };
         }
-        head.other_data.start_unix_nano.parse().map(Some).map_err(|_| ReadError::Format)
+        head.other_data.start_unix_nano.parse().map(Some).map_err(|_| RecordingError::Format)
     }
 
     /// Reads the next event; gives whether there was one before the end.
-    fn event(&mut self) -> Result<bool, ReadError> {
+    fn event(&mut self) -> Result<bool, RecordingError> {
         loop {
-            let byte = *self.file.fill_buf()?.first().ok_or(ReadError::CutOff)?;
+            let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::CutOff)?;
             match byte {
                 b',' | b' ' | b'\t' | b'\r' | b'\n' => self.file.consume(1),
                 b'{' => break,
@@ -79,7 +79,7 @@ impl Decoder {
     }
 
     /// Takes bytes into the buffer up to the one that `ends` knows by itself and by how many brackets are open after it.
-    fn take_until(&mut self, ends: fn(usize, u8) -> bool) -> Result<(), ReadError> {
+    fn take_until(&mut self, ends: fn(usize, u8) -> bool) -> Result<(), RecordingError> {
         self.buffer.clear();
         let mut place = Place::default();
         loop {
@@ -92,7 +92,7 @@ impl Decoder {
                 return Ok(());
             }
             if length == 0 {
-                return Err(ReadError::CutOff);
+                return Err(RecordingError::CutOff);
             }
             if self.buffer.len() as u64 > MAX_RECORD_BYTES {
                 return Err(damaged("an event is too long"));
@@ -101,13 +101,13 @@ impl Decoder {
     }
 
     /// What follows the last event: other members of the object, where another program wrote some, and its end.
-    fn end(&mut self) -> Result<(), ReadError> {
+    fn end(&mut self) -> Result<(), RecordingError> {
         loop {
             let chunk = self.file.fill_buf()?;
             let length = chunk.len();
             let ends = chunk.contains(&b'}');
             match (length, ends) {
-                (0, _) => return Err(ReadError::CutOff),
+                (0, _) => return Err(RecordingError::CutOff),
                 (_, true) => return Ok(()),
                 _ => self.file.consume(length),
             }
@@ -143,7 +143,7 @@ impl Place {
 }
 
 /// The item that an event stands for; none of names of things, and of series that this version does not know.
-fn item(event: &Event, start: u64) -> Result<Option<Item>, ReadError> {
+fn item(event: &Event, start: u64) -> Result<Option<Item>, RecordingError> {
     let args = &event.args;
     let gpu = match event.pid {
         IGPU => None,
@@ -156,15 +156,15 @@ fn item(event: &Event, start: u64) -> Result<Option<Item>, ReadError> {
     let what = match (event.ph.as_ref(), gpu) {
         (phase::METADATA, _) => return Ok(None),
         (phase::COUNTER, _) => match Series::keyed(&event.name) {
-            Some(series) => What::Value(series),
+            Some(series) => ItemKind::Value(series),
             None => return Ok(None),
         },
         (phase::INSTANT, _) => {
-            What::Event(event.name.to_string().into(), args.series.as_deref().and_then(Series::keyed))
+            ItemKind::Event(event.name.to_string().into(), args.series.as_deref().and_then(Series::keyed))
         }
         (phase::BEGIN | phase::END, gpu) => {
             let span = gpu.map_or(Span::Command, |gpu| Span::Process(gpu, event.tid.unwrap_or_default()));
-            What::Event(span.event(event.ph == phase::BEGIN).into(), None)
+            ItemKind::Event(span.event(event.ph == phase::BEGIN).into(), None)
         }
         (other, _) => return Err(damaged(&format!("events of the kind {other:?} are none of ours"))),
     };
@@ -192,8 +192,8 @@ fn nanos(micros: &str) -> Option<i128> {
     nanos.is_finite().then_some(nanos as i128)
 }
 
-fn damaged(what: &str) -> ReadError {
-    ReadError::Damaged(what.to_owned())
+fn damaged(what: &str) -> RecordingError {
+    RecordingError::Damaged(what.to_owned())
 }
 
 #[cfg(test)]

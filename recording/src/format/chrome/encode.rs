@@ -10,7 +10,7 @@ use crate::{
         encoder::Encoder,
         spans::{Gpus, Part, Span, Spans, span_label},
     },
-    item::{Item, What},
+    item::{Item, ItemKind},
     series::Series,
 };
 
@@ -29,8 +29,8 @@ impl Encoder for ChromeEncoder {
         let start = self.begin(item, out);
         let pid = self.process(item.gpu, out);
         let event = match &item.what {
-            What::Value(series) => counter(item, *series),
-            What::Event(name, series) => self.event(item, name, *series, out),
+            ItemKind::Value(series) => counter(item, *series),
+            ItemKind::Event(name, series) => self.event(item, name, *series, out),
         };
         self.write(&Event { pid, ts: micros(item.at, start), ..event }, out);
     }

@@ -18,9 +18,9 @@ use parquet::{
 };
 
 use super::schema::schema;
-use crate::{error::ReadError, format::row::Row, item::Item, items::Items};
+use crate::{error::RecordingError, format::row::Row, item::Item, items::Items};
 
-type Result<T> = std::result::Result<T, ReadError>;
+type Result<T> = std::result::Result<T, RecordingError>;
 
 /// So many rows are in memory at once.
 const BATCH: usize = 4096;
@@ -28,7 +28,7 @@ const BATCH: usize = 4096;
 pub(super) fn items(file: File) -> Result<Items> {
     let reader = guarded(|| Ok(SerializedFileReader::new(file)?))?;
     if !has_columns(reader.metadata().file_metadata().schema_descr())? {
-        return Err(ReadError::Format);
+        return Err(RecordingError::Format);
     }
     let batches = (0..reader.num_row_groups()).flat_map(move |index| batches(&reader, index));
     let rows = batches.flat_map(|batch| match batch {
@@ -56,7 +56,7 @@ fn batches(reader: &SerializedFileReader<File>, index: usize) -> impl Iterator<I
 fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(ReadError::Damaged(what.unwrap_or("it cannot be decoded").to_owned()))
+        Err(RecordingError::Damaged(what.unwrap_or("it cannot be decoded").to_owned()))
     })
 }
 
@@ -111,7 +111,7 @@ impl Group {
         let mut event = self.event.read_as_many(rows)?;
         let mut text = self.text.read_as_many(rows)?;
         let rows = times.into_iter().map(|time| {
-            let time = time.ok_or_else(|| ReadError::Damaged("a row has no time".to_owned()))?;
+            let time = time.ok_or_else(|| RecordingError::Damaged("a row has no time".to_owned()))?;
             Ok(Row {
                 time_unix_nano: time.cast_unsigned(),
                 gpu: gpu.next().flatten().map(i32::cast_unsigned),
@@ -141,7 +141,7 @@ struct Column<T: DataType> {
 
 impl<T: DataType> Column<T> {
     fn new(group: &dyn RowGroupReader, name: &str) -> Result<Self> {
-        let lacks = || ReadError::Damaged(format!("it lacks the column {name}"));
+        let lacks = || RecordingError::Damaged(format!("it lacks the column {name}"));
         let columns = group.metadata().columns();
         let index = columns.iter().position(|column| column.column_path().string() == name).ok_or_else(lacks)?;
         let is_optional = group.metadata().column(index).column_descr().max_def_level() > 0;
@@ -172,12 +172,12 @@ impl<T: DataType> Column<T> {
         let values = self.read()?;
         match values.len() == rows {
             true => Ok(values.into_iter()),
-            false => Err(ReadError::Damaged("its columns differ in length".to_owned())),
+            false => Err(RecordingError::Damaged("its columns differ in length".to_owned())),
         }
     }
 }
 
-impl From<ParquetError> for ReadError {
+impl From<ParquetError> for RecordingError {
     fn from(error: ParquetError) -> Self {
         match error {
             ParquetError::External(error) => match error.downcast::<std::io::Error>() {

@@ -28,5 +28,5 @@ pub(super) const CODEC: Codec = Codec {
     #[cfg(feature = "parquet")]
     items: |input| decode::items(input.file),
     #[cfg(not(feature = "parquet"))]
-    items: |_| Err(crate::error::ReadError::NoParquet),
+    items: |_| Err(crate::error::RecordingError::NoParquet),
 };

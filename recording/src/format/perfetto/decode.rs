@@ -12,9 +12,9 @@ use super::{
     track::{COMMAND, EXIT_STATUS, IGPU, PID, Track, VALUE},
 };
 use crate::{
-    error::ReadError,
+    error::RecordingError,
     format::{codec::MAX_RECORD_BYTES, spans::Span},
-    item::{Item, What, event},
+    item::{Item, ItemKind, event},
     items::Items,
     series::Series,
 };
@@ -38,10 +38,10 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn next(&mut self) -> Result<Option<Item>, ReadError> {
+    fn next(&mut self) -> Result<Option<Item>, RecordingError> {
         while let Some(packet) = self.packet()? {
             let Some(offset) = self.offset else {
-                self.offset = Some(first_offset(&packet).ok_or(ReadError::Format)?);
+                self.offset = Some(first_offset(&packet).ok_or(RecordingError::Format)?);
                 continue;
             };
             if packet.trusted_packet_sequence_id != Some(SEQUENCE) {
@@ -61,7 +61,7 @@ impl Decoder {
     }
 
     /// The next packet of the file; `None` at its end.
-    fn packet(&mut self) -> Result<Option<TracePacket>, ReadError> {
+    fn packet(&mut self) -> Result<Option<TracePacket>, RecordingError> {
         if self.file.fill_buf()?.is_empty() {
             return Ok(None);
         }
@@ -75,13 +75,13 @@ impl Decoder {
         self.buffer.clear();
         // Memory is taken as the file fills it, so that a wrong length costs none.
         if (&mut self.file).take(length).read_to_end(&mut self.buffer)? as u64 != length {
-            return Err(ReadError::CutOff);
+            return Err(RecordingError::CutOff);
         }
         TracePacket::decode(&self.buffer[..]).map(Some).map_err(|error| self.bad(&error.to_string()))
     }
 
     /// A variable length number.
-    fn length(&mut self) -> Result<u64, ReadError> {
+    fn length(&mut self) -> Result<u64, RecordingError> {
         let mut length = 0;
         for shift in (0..35).step_by(7) {
             let byte = self.byte()?;
@@ -93,18 +93,18 @@ impl Decoder {
         Err(self.bad("a packet's length is none"))
     }
 
-    fn byte(&mut self) -> Result<u8, ReadError> {
-        let byte = *self.file.fill_buf()?.first().ok_or(ReadError::CutOff)?;
+    fn byte(&mut self) -> Result<u8, RecordingError> {
+        let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::CutOff)?;
         self.file.consume(1);
         Ok(byte)
     }
 
     /// Before our first packet the file is just another's; after it, it is damaged.
-    fn bad(&self, what: &str) -> ReadError {
-        if self.offset.is_none() { ReadError::Format } else { damaged(what) }
+    fn bad(&self, what: &str) -> RecordingError {
+        if self.offset.is_none() { RecordingError::Format } else { damaged(what) }
     }
 
-    fn describe(&mut self, descriptor: TrackDescriptor) -> Result<(), ReadError> {
+    fn describe(&mut self, descriptor: TrackDescriptor) -> Result<(), RecordingError> {
         let uuid = descriptor.uuid.ok_or_else(|| damaged("a track has no number"))?;
         let track = match descriptor.parent_uuid {
             None => root(&descriptor),
@@ -118,12 +118,12 @@ impl Decoder {
     }
 
     /// The track of this number; `Ok(None)` where it is one of a later version.
-    fn track(&self, uuid: Option<u64>) -> Result<Option<Track>, ReadError> {
+    fn track(&self, uuid: Option<u64>) -> Result<Option<Track>, RecordingError> {
         let track = uuid.and_then(|uuid| self.tracks.get(&uuid));
         track.copied().ok_or_else(|| damaged("a packet is of a track that is not described"))
     }
 
-    fn item(&self, at: u64, event: &TrackEvent) -> Result<Option<Item>, ReadError> {
+    fn item(&self, at: u64, event: &TrackEvent) -> Result<Option<Item>, RecordingError> {
         let Some(track) = self.track(event.track_uuid)? else { return Ok(None) };
         let kind = event.r#type.unwrap_or_default();
         let begins = kind == kind::SLICE_BEGIN;
@@ -136,7 +136,7 @@ impl Decoder {
             _ => return Err(damaged("an event is on a track that is not for such")),
         };
         let gpu = if let Span::Process(gpu, _) = span { Some(gpu) } else { None };
-        Ok(Some(event_item(at, gpu, What::Event(span.event(begins).into(), None), event)))
+        Ok(Some(event_item(at, gpu, ItemKind::Event(span.event(begins).into(), None), event)))
     }
 
     /// As the encoder does: what it describes again after this gets new numbers.
@@ -185,19 +185,25 @@ fn child(descriptor: &TrackDescriptor, parent: Track) -> Option<Track> {
     Some(Track::Process(gpu, descriptor.description.as_deref()?.strip_prefix(PID)?.parse().ok()?))
 }
 
-fn value(at: u64, gpu: Option<u32>, pid: Option<u32>, series: Series, event: &TrackEvent) -> Result<Item, ReadError> {
+fn value(
+    at: u64,
+    gpu: Option<u32>,
+    pid: Option<u32>,
+    series: Series,
+    event: &TrackEvent,
+) -> Result<Item, RecordingError> {
     let value = event.double_counter_value.or(event.counter_value.map(|value| value as f64));
     let value = Some(value.ok_or_else(|| damaged("a counter has no value"))?);
-    Ok(Item { at, gpu, pid, what: What::Value(series), value, text: None })
+    Ok(Item { at, gpu, pid, what: ItemKind::Value(series), value, text: None })
 }
 
-fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, ReadError> {
+fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, RecordingError> {
     let name = event.name.clone().ok_or_else(|| damaged("an event has no name"))?;
     let series = annotation(event, "series").and_then(|series| Series::keyed(series.string_value.as_deref()?));
-    Ok(event_item(at, gpu, What::Event(name.into(), series), event))
+    Ok(event_item(at, gpu, ItemKind::Event(name.into(), series), event))
 }
 
-fn event_item(at: u64, gpu: Option<u32>, what: What, event: &TrackEvent) -> Item {
+fn event_item(at: u64, gpu: Option<u32>, what: ItemKind, event: &TrackEvent) -> Item {
     let value = annotation(event, VALUE).or_else(|| annotation(event, EXIT_STATUS));
     Item {
         at,
@@ -213,6 +219,6 @@ fn annotation<'a>(event: &'a TrackEvent, name: &str) -> Option<&'a DebugAnnotati
     event.debug_annotations.iter().find(|annotation| annotation.name.as_deref() == Some(name))
 }
 
-fn damaged(what: &str) -> ReadError {
-    ReadError::Damaged(what.to_owned())
+fn damaged(what: &str) -> RecordingError {
+    RecordingError::Damaged(what.to_owned())
 }

@@ -10,7 +10,7 @@ use crate::{
         encoder::Encoder,
         spans::{Part, Span, Spans, span_label},
     },
-    item::{Item, What},
+    item::{Item, ItemKind},
     series::Series,
 };
 
@@ -30,8 +30,8 @@ impl Encoder for PerfettoEncoder {
     fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
         let start = self.begin(item, out);
         let track_event = match &item.what {
-            What::Value(series) => self.counter(item, *series, out),
-            What::Event(name, series) => self.event(item, name, *series, out),
+            ItemKind::Value(series) => self.counter(item, *series, out),
+            ItemKind::Event(name, series) => self.event(item, name, *series, out),
         };
         let (timestamp, clock) = timestamp(item.at, start);
         proto::write(

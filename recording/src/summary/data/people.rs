@@ -32,15 +32,15 @@ pub struct CommandSummary {
     /// The most device memory that its processes held together, in bytes.
     pub memory_peak_bytes: Option<u64>,
     /// What the GPU did while only the command's processes were on it.
-    pub alone: Option<Alone>,
+    pub alone: Option<ExclusiveUse>,
     /// Why that cannot be told.
-    pub not_told: Option<NotTold>,
+    pub not_told: Option<AttributionError>,
 }
 
 /// What a GPU did while only the command's processes were on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Alone {
+pub struct ExclusiveUse {
     /// For how many seconds that was so.
     pub duration_s: f64,
     /// The energy that the GPU used then, in joules.
@@ -57,7 +57,7 @@ pub struct Alone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum NotTold {
+pub enum AttributionError {
     /// It had no process on the GPU.
     NoProcess,
     /// Whenever it had one there, others had too.

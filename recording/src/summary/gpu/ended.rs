@@ -1,7 +1,7 @@
 //! What a GPU's tally comes to once the recording ended.
 
 use super::{
-    super::data::{Alone, CommandSummary, Energy, EnergySource, GpuSummary, wh},
+    super::data::{CommandSummary, Energy, EnergySource, ExclusiveUse, GpuSummary, wh},
     DECODER, ENCODER, MEMORY_UTILIZATION, POWER, POWER_INSTANT, Tally, UTILIZATION,
 };
 use crate::time_weighted::TimeWeightedSum;
@@ -64,7 +64,7 @@ impl Tally {
         });
         let energy_j = used.filter(|used| used.ns > 0).map(TimeWeightedSum::integral);
         let mut command = self.processes.part.summary();
-        command.alone = command.alone.map(|alone| Alone {
+        command.alone = command.alone.map(|alone| ExclusiveUse {
             energy_j,
             energy_wh: energy_j.map(wh),
             power_mean_w: used.and_then(TimeWeightedSum::mean),

@@ -9,7 +9,7 @@ use igpu::metric::Metric;
 
 use super::{GpuSummary, Summary, SummaryBuilder};
 use crate::{
-    item::{Header, Item, Process, event},
+    item::{Header, Item, RecordedProcess, event},
     series::Series,
 };
 
@@ -34,13 +34,14 @@ fn happens(seconds: f64, name: &'static str) -> Item {
 
 /// The event that a metric of GPU 0 rests.
 fn rests(seconds: f64, metric: Metric) -> Item {
-    let what = crate::What::Event(event::METRIC_RESTS.into(), Some(Series::of(metric)));
+    let what = crate::ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(metric)));
     Item { what, ..happens(seconds, event::METRIC_RESTS) }
 }
 
 /// A process of GPU 0 is seen.
 fn seen(seconds: f64, pid: u32, name: &str, of_command: bool) -> Item {
-    let process = Process { name: Some(name.into()), user: Some("ada".into()), create_time: Some(seconds), of_command };
+    let process =
+        RecordedProcess { name: Some(name.into()), user: Some("ada".into()), create_time: Some(seconds), of_command };
     let text = serde_json::to_string(&process).ok();
     Item { pid: Some(pid), text, ..happens(seconds, event::PROCESS_START) }
 }

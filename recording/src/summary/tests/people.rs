@@ -1,6 +1,6 @@
 //! Processes, and the command's part.
 
-use super::{super::NotTold, *};
+use super::{super::AttributionError, *};
 
 const GIB: f64 = 1_073_741_824.0;
 
@@ -65,11 +65,11 @@ fn a_process_that_nothing_was_told_of_is_somebody() {
 
 #[test]
 fn whose_a_process_is_that_ended_before_it_was_looked_at_is_not_known() {
-    let text = serde_json::to_string(&Process::default()).ok();
+    let text = serde_json::to_string(&RecordedProcess::default()).ok();
     let gpu = gpu(&[start(), Item { text, ..seen(1.0, 7, "", false) }, seen(2.0, 8, "train", true), end(3.0)]);
     let told: Vec<_> = gpu.processes.unwrap().iter().map(|process| process.of_command).collect();
     assert_eq!(told, [None, Some(true)]);
-    assert_eq!(gpu.command.unwrap().not_told, Some(NotTold::NeverAlone), "it counts as another's");
+    assert_eq!(gpu.command.unwrap().not_told, Some(AttributionError::NeverAlone), "it counts as another's");
 }
 
 #[test]
@@ -192,16 +192,16 @@ fn a_process_of_a_single_reading_held_its_memory() {
 fn why_the_command_cannot_be_told_apart() {
     let of = |items: &[Item]| gpu(&[&[start()], items, &[end(9.0)]].concat()).command.unwrap();
     let none = of(&[seen(1.0, 8, "other", false)]);
-    assert_eq!((none.not_told, none.alone, none.present_s), (Some(NotTold::NoProcess), None, 0.0));
+    assert_eq!((none.not_told, none.alone, none.present_s), (Some(AttributionError::NoProcess), None, 0.0));
     let shared = of(&[seen(1.0, 8, "other", false), seen(2.0, 7, "train", true), gone(5.0, 7)]);
-    assert_eq!((shared.not_told, shared.alone, shared.present_s), (Some(NotTold::NeverAlone), None, 3.0));
+    assert_eq!((shared.not_told, shared.alone, shared.present_s), (Some(AttributionError::NeverAlone), None, 3.0));
     let cut = of(&[happens(0.5, event::LIST_CUT), seen(1.0, 7, "train", true)]);
-    assert_eq!((cut.not_told, cut.alone), (Some(NotTold::ListCut), None));
+    assert_eq!((cut.not_told, cut.alone), (Some(AttributionError::ListCut), None));
     let silent = of(&[happens(0.5, event::GPU_HUNG), seen(1.0, 7, "train", true), happens(1.0, event::GPU_HUNG)]);
-    assert_eq!((silent.not_told, silent.alone), (Some(NotTold::NoAnswer), None));
+    assert_eq!((silent.not_told, silent.alone), (Some(AttributionError::NoAnswer), None));
     // A list of use that was cut says nothing of who is there.
     let series = Some(Series::of(Metric::PROCESS_SM));
-    let what = crate::What::Event(event::LIST_CUT.into(), series);
+    let what = crate::ItemKind::Event(event::LIST_CUT.into(), series);
     let use_cut = of(&[Item { what, ..happens(0.5, event::LIST_CUT) }, seen(1.0, 7, "train", true)]);
     assert_eq!((use_cut.not_told, use_cut.alone.unwrap().duration_s), (None, 8.0));
 }
@@ -247,5 +247,5 @@ fn thousands_of_processes_are_kept_and_the_others_counted() {
     builder.see(&end(2.0));
     let gpu = &builder.summary().gpus[0];
     assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
-    assert_eq!(gpu.command.as_ref().unwrap().not_told, Some(NotTold::ListCut));
+    assert_eq!(gpu.command.as_ref().unwrap().not_told, Some(AttributionError::ListCut));
 }

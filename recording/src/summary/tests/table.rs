@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    item::Command,
+    item::RecordedCommand,
     summary::{
-        Alone, CommandSummary, Energy, EnergySource, Events, NotTold, ProcessSummary, Spread, Throttling,
-        ThrottlingSource, Total,
+        AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse,
+        ProcessSummary, Throttling, ThrottlingSource, Total,
     },
 };
 
@@ -23,18 +23,23 @@ fn full() -> Summary {
         any_s: None,
         low_utilization_s: None,
     };
-    let command = CommandSummary { alone: Some(Alone::default()), ..CommandSummary::default() };
-    let utilization = Spread { mean: 1.0, p5: 1.0, p50: 1.0, p95: 1.0, p99: 1.0, max: 1.0, covered_s: 1.0 };
+    let command = CommandSummary { alone: Some(ExclusiveUse::default()), ..CommandSummary::default() };
+    let utilization = Distribution { mean: 1.0, p5: 1.0, p50: 1.0, p95: 1.0, p99: 1.0, max: 1.0, covered_s: 1.0 };
     let gpu = GpuSummary {
         energy: Some(energy),
         utilization: Some(utilization),
         throttling: Some(throttling),
         processes: Some(vec![ProcessSummary::default()]),
         command: Some(command),
-        events: Events::default(),
+        events: EventCounts::default(),
         ..GpuSummary::default()
     };
-    Summary { command: Some(Command::default()), total: Total::default(), gpus: vec![gpu], ..Summary::default() }
+    Summary {
+        command: Some(RecordedCommand::default()),
+        total: Total::default(),
+        gpus: vec![gpu],
+        ..Summary::default()
+    }
 }
 
 /// The paths of all values but of what has no keys of its own to tell of.
@@ -72,7 +77,12 @@ fn the_table_has_each_key_and_no_other() {
 #[test]
 fn the_table_has_each_word_that_a_key_can_have() {
     let sources = [EnergySource::Counter, EnergySource::Integrated, EnergySource::Power, EnergySource::PowerInstant];
-    let why = [NotTold::NoProcess, NotTold::NeverAlone, NotTold::ListCut, NotTold::NoAnswer];
+    let why = [
+        AttributionError::NoProcess,
+        AttributionError::NeverAlone,
+        AttributionError::ListCut,
+        AttributionError::NoAnswer,
+    ];
     let throttling = [ThrottlingSource::Counters, ThrottlingSource::Reasons];
     let sources = sources.map(word).map(|word| ("gpus[].energy`", word));
     let throttling = throttling.map(word).map(|word| ("gpus[].throttling`", word));

@@ -3,10 +3,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::item::{Gpu, What};
+use crate::item::{ItemKind, RecordedGpu};
 
 fn header() -> Header {
-    let gpu = |index, name: &str| Gpu { index, name: Some(name.into()), memory_total: Some(8), ..Gpu::default() };
+    let gpu = |index, name: &str| RecordedGpu {
+        index,
+        name: Some(name.into()),
+        memory_total: Some(8),
+        ..RecordedGpu::default()
+    };
     Header {
         igpu_version: "0.2.0".into(),
         host: Some("node".into()),
@@ -125,8 +130,8 @@ fn anything() -> impl Strategy<Value = Item> {
     let rest = (proptest::option::of(0..3_u32), proptest::option::of(0..4_u32), proptest::option::of(any::<f64>()));
     (at, what, rest, text).prop_map(|(at, (series, event), (gpu, pid, value), text)| {
         let what = match (series, EVENTS.get(event)) {
-            (Some(series), None) => What::Value(series),
-            (series, event) => What::Event((*event.unwrap_or(&event::END)).into(), series),
+            (Some(series), None) => ItemKind::Value(series),
+            (series, event) => ItemKind::Event((*event.unwrap_or(&event::END)).into(), series),
         };
         Item { at, gpu, pid, what, value, text }
     })
