@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_own_line() {
+    fn return_code_table_is_unique() {
         for (line, meaning) in MEANINGS.iter().enumerate() {
             assert!(MEANINGS[..line].iter().all(|other| other.code != meaning.code), "{} stands twice", meaning.name);
             assert!(meaning.name == "NVML_SUCCESS" || meaning.sentence.contains([';', '(']), "{}", meaning.name);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_code_is_kept() {
+    fn unknown_code_is_preserved() {
         let code = ReturnCode(4711);
         assert_eq!((code.name(), code.to_string().as_str()), (None, "code 4711"));
         assert!(code.sentence().contains("does not know"));

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_say_what_to_do() {
+    fn error_messages_include_advice() {
         let lost = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::GPU_IS_LOST };
         assert_eq!(
             lost.to_string(),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_hot_path_is_small() {
+    fn error_size_is_small() {
         assert!(size_of::<Error>() <= 64);
     }
 }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_cadence_of_all_gpus_counts_and_unknown_metrics_are_named() {
+    fn shortest_interval_of_gpus_is_used() {
         let plan = plan(&[
             &[planned("gpu.power", 50_000), planned("gpu.of.tomorrow", 1)],
             &[planned("gpu.power", 10_000), planned("gpu.energy", 50_000)],
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_is_known_by_its_uuid_else_by_its_index_and_a_stranger_has_the_shortest_cadence() {
+    fn gpu_is_matched_by_uuid() {
         let mut plan = plan(&[&[planned("gpu.power", 50_000)], &[planned("gpu.power", 10_000)]]);
         plan.gpus[0].uuid = Some("GPU-a".into());
         for (index, uuid, ms) in [
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cadence_of_nothing_is_wrong() {
+    fn zero_interval_is_rejected() {
         let error = plan(&[&[planned("gpu.power", 0)]]).check().unwrap_err().to_string();
         assert!(error.contains("gpu.power has a cadence of 0 µs"), "{error}");
     }
 
     #[cfg(feature = "serde")]
     #[test]
-    fn a_plan_survives_json() {
+    fn plan_json_round_trips() {
         let plan = plan(&[&[planned("gpu.power", 50_000)]]);
         let text = serde_json::to_string(&plan).unwrap();
         assert!(text.contains(r#""cadence_us":50000,"cost_ns":2500,"because":"sensor""#), "{text}");

@@ -65,20 +65,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_without_nul_is_taken_whole() {
+    fn unterminated_buffer_is_read_whole() {
         assert_eq!(&from_driver::<8>(b"GeForce\0junk"), "GeForce");
         assert_eq!(&from_driver::<8>(b"GeForces"), "GeForces");
         assert_eq!(&from_driver::<8>(b"\0GeForce"), "");
     }
 
     #[test]
-    fn broken_utf8_is_replaced_and_cut_at_a_character() {
+    fn invalid_utf8_is_replaced() {
         assert_eq!(&from_driver::<16>(b"a\xffb"), "a\u{fffd}b");
         assert_eq!(&from_driver::<5>(b"\xff\xff\xff"), "\u{fffd}");
     }
 
     #[test]
-    fn escapes_are_shown_not_obeyed() {
+    fn control_characters_are_shown_escaped() {
         let hostile = "a\u{1b}[31mb\n\u{202e}é\"\\";
         assert_eq!(Escaped(hostile).to_string(), "a\\u{1b}[31mb\\n\\u{202e}é\"\\");
     }

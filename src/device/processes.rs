@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_read_by_its_width() {
+    fn process_entry_is_read_by_stride() {
         let ids = u64::from_ne_bytes([7, 0, 0, 0, 2, 0, 0, 0]);
         let wide = RunningProcess {
             pid: 42,

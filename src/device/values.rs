@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_have_names() {
+    fn clocks_event_reasons_have_names() {
         let reasons = ClocksEventReasons(4 | 64 | 1 << 40);
         assert_eq!(reasons.names().collect::<Vec<_>>(), ["sw_power_cap", "hw_thermal_slowdown"]);
         assert!(!reasons.contains(ClocksEventReasons::GPU_IDLE));

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shortens_as_python_does() {
+    fn shorten_matches_python_textwrap() {
         // What CPython 3.11 gives.
         let cases = [
             // Whole.
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn cuts_the_mark_where_python_raises() {
+    fn placeholder_longer_than_width_is_cut() {
         for width in 0..5 {
             assert_eq!(Some(shorten("a", width).as_str()), MARK.get(..width));
         }
     }
 
     #[test]
-    fn takes_any_length() {
+    fn shorten_accepts_any_length() {
         assert_eq!(shorten("a  b", usize::MAX), "a b");
         for unit in ["x", "-", "a-", "a--", "- "] {
             assert_eq!(shorten(&unit.repeat(100_000), 5), MARK);

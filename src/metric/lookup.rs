@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_well_formed() {
+    fn metric_names_are_unique() {
         for metric in Metric::all() {
             let name = metric.name();
             assert_eq!(Metric::from_name(name), Some(metric), "{name} stands twice");

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_width_shows_in_what_was_touched() {
+    fn stride_is_detected_from_written_bytes() {
         let entries = |len: usize, words: usize| vec![7; len * words];
         let cleared = |len: usize, words: usize, capacity: usize| {
             let mut room = vec![0; capacity * words];

@@ -137,7 +137,7 @@ mod tests {
     use crate::metric::{Metric, MetricSource};
 
     #[test]
-    fn every_call_of_metrics_is_probed() {
+    fn probe_covers_every_metric_call() {
         let probed =
             |call: Call| CALLS.iter().any(|entry| matches!(entry.call, Probed::Metrics(known) if known == call));
         for metric in Metric::all() {

@@ -76,7 +76,7 @@ mod tests {
     use crate::probe::calls::CALLS;
 
     #[test]
-    fn quantiles_are_times_that_were_measured() {
+    fn quantiles_are_measured_latencies() {
         let hundred: Vec<u64> = (1..=100).collect();
         assert_eq!((quantile(&hundred, 0.5), quantile(&hundred, 0.99)), (Some(50), Some(99)));
         assert_eq!((quantile(&[7], 0.5), quantile(&[7], 0.99), quantile(&[], 0.5)), (Some(7), Some(7), None));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dear_call_stops_and_a_refused_one_is_asked_three_times() {
+    fn expensive_or_refused_call_stops_early() {
         let refusal = || Err(Error::MissingSymbol { symbol: "nvmlX" });
         let mut cost = Cost::default();
         cost.saw(20_000_000, &Ok(()));

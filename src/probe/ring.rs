@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_period_is_the_median_so_that_a_gap_does_not_count() {
+    fn sample_period_is_median() {
         assert_eq!(period_us(&[0, 20, 40, 200, 220, 241]), Some(20));
         assert_eq!((period_us(&[7]), period_us(&[])), (None, None));
     }

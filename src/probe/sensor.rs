@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_told_of_what_moves_freely() {
+    fn varying_signal_has_period() {
         for period in [20, 100, 500] {
             let sensor = watched(Metric::UTILIZATION_GPU, period, |t| 50.0 + 40.0 * (t * 3.3).sin());
             let found = sensor.period().expect("a period") as f64 / (period * MS) as f64;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_regular_by_itself_is_not_taken_for_the_sensor() {
+    fn regular_workload_has_no_period() {
         let behaviour = |sensor: &Sensor| sensor.report(super::super::Averaging::Unknown).behaviour;
         // To and fro between two values, evenly and not.
         let even = |t: f64| if t % 2.0 < 1.0 { 1755.0 } else { 1980.0 };

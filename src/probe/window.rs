@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_found() {
+    fn averaging_window_is_found() {
         for window in [250, 500, 1000, 2000] {
             let Averaging::Window { window_ms } = averaging(&shown(window, load), 100 * MS, &[&drawn(load)]) else {
                 panic!("no window of {window} ms was found");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_a_period_is_not_told_apart() {
+    fn window_within_period_is_reported() {
         for window in [25, 50, 100] {
             assert_eq!(
                 averaging(&shown(window, load), 100 * MS, &[&drawn(load)]),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_a_power_that_does_not_move_or_is_another() {
+    fn constant_or_unrelated_power_is_unknown() {
         let flat = |_: u64| 200.0;
         assert_eq!(averaging(&shown(1000, flat), 100 * MS, &[&drawn(flat)]), Averaging::Unknown);
         let other = |ns: u64| if ns % (700 * MS) < 300 * MS { 250.0 } else { 90.0 };
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sensor_for_instant_power_serves_where_there_is_no_ring() {
+    fn instant_power_replaces_sample_buffer() {
         let instant = Drawn::held(&shown(100, load), 100 * MS);
         let Averaging::Window { window_ms } = averaging(&shown(1000, load), 100 * MS, &[&instant]) else {
             panic!("no window was found");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_averages_itself_deceives_nobody_while_there_is_a_quicker_sensor() {
+    fn faster_sensor_reveals_averaged_samples() {
         // Its entries are means over a second, as those of the sensor.
         let truth = drawn(load);
         let mut ring = Drawn::default();

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_stays_is_not_read_again() {
+    fn cached_process_is_not_reread() {
         let root = tempfile::tempdir().unwrap();
         write_process(root.path(), 7, "first", 1);
         let mut cache = ProcessInfoCache::with_reader(4, ProcReader::with_root(root.path()));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_read_each_time() {
+    fn process_beyond_capacity_is_reread() {
         let root = tempfile::tempdir().unwrap();
         for pid in 1..=5 {
             write_process(root.path(), pid, &format!("p{pid}"), 1);

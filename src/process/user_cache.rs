@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn passwd_is_read_line_by_line() {
+    fn passwd_lines_are_parsed() {
         let content =
             b"# 7:x:7\n+nis:x:7:7\n\nbroken\nroot:x:0:0:root:/root:/bin/sh\n  ann:x:7:7::/:\nbob:x:7:7::/:\nlast:x:9:9";
         assert_eq!(find_in("few", content, 0).unwrap().as_str(), "root");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_passwd_and_long_lines_still_work() {
+    fn huge_passwd_file_is_read() {
         // Lines of 1 to 9000 bytes, so that they begin everywhere in the pieces read.
         let mut content = String::new();
         for uid in 0..1000 {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_uids_do_not_push_out_names() {
+    fn unknown_uids_do_not_evict_names() {
         let mut cache = UserCache { slots: ArrayVec::new(), next_victim: 0 };
         for uid in 0..10 {
             cache.set(uid, UserLookup::Known(decimal(uid)));
@@ -240,7 +240,7 @@ mod tests {
 
     /// The one test of the cache that the process shares.
     #[test]
-    fn unknown_uids_are_numbers_until_resolved() {
+    fn unresolved_uid_is_number() {
         // No user database hands out this one: it is -3, and -2 and -1 are reserved.
         let uid = u32::MAX - 2;
         assert_eq!(user_name(uid).as_str(), "4294967293");

@@ -258,7 +258,7 @@ mod tests {
     const S: u64 = 1_000 * MS;
 
     #[test]
-    fn a_counter_adds_up_exactly_over_weeks() {
+    fn energy_counter_is_exact_over_weeks() {
         let mut energy = CounterEnergy::new();
         assert_eq!(energy.saw(0, 987_654_321), CounterStep::First);
         // 2^20 steps of 0.7 kW and a bit, one each 2 s: 24 days.
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_stands_still_adds_nothing() {
+    fn constant_energy_counter_adds_nothing() {
         let mut energy = CounterEnergy::new();
         energy.saw(0, 500);
         assert_eq!(energy.saw(10 * MS, 500), CounterStep::Advanced(0));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_reported_and_what_follows_is_counted() {
+    fn energy_counter_reset_is_reported() {
         let mut energy = CounterEnergy::new();
         energy.saw(0, 80_000_000);
         energy.saw(S, 80_300_000);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_begins_elsewhere_adds_only_what_it_counts() {
+    fn energy_counter_reset_skips_offset() {
         let mut energy = CounterEnergy::new();
         energy.saw(0, 900_000_000);
         // A step back to what no card can have drawn since.
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_of_nonsense_is_no_reset_and_no_energy() {
+    fn energy_counter_glitch_is_ignored() {
         for nonsense in [0, 5, u64::MAX] {
             let mut energy = CounterEnergy::new();
             energy.saw(0, 80_000_000);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lump_of_a_slowly_refreshed_counter_is_no_leap() {
+    fn coarse_energy_counter_step_is_accepted() {
         let mut energy = CounterEnergy::new();
         energy.saw(0, 1_000_000);
         // 100 ms of 700 W, seen a millisecond after the last poll.
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn stamped_samples_of_an_averaging_sensor_give_the_exact_integral() {
+    fn timestamped_averages_integrate_exactly() {
         let period = 20 * MS;
         for signal in signals() {
             let mut energy = IntegratedEnergy::new(S);
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_longer_than_the_period_differs_only_at_both_ends() {
+    fn long_window_error_is_bounded() {
         // 100 ms over 1000 ms.
         let (period, window) = (100 * MS, S);
         for signal in signals() {
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn polls_at_half_the_period_follow_any_signal() {
+    fn half_period_polls_track_any_signal() {
         for signal in signals() {
             for period in [20 * MS, 100 * MS] {
                 for known in [false, true] {
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn knowing_the_period_removes_the_lag() {
+    fn known_period_removes_lag() {
         // A ramp up of a very slow sine: from 100 W to 700 W in 30 s, polled densely.
         let signal = Sine { mean: 400.0, swing: 300.0, hertz: 1.0 / 60.0 };
         let period = 500 * MS;
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn at_constant_power_the_error_is_one_period_at_the_most() {
+    fn constant_power_error_is_one_period() {
         let signal = Square { low: 350.0, high: 350.0, cycle: 1.0 };
         for period in [20 * MS, 100 * MS, 500 * MS] {
             for interval in [period / 10, period / 2, period] {
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn one_step_is_put_where_it_was() {
+    fn power_step_is_placed_in_time() {
         // 100 W until 10 s, 300 W after; a sensor of 100 ms with refreshes at whole tenths, polled 10 ms after each and
         // 50 ms later. The poll before the first new value is 40 ms before the refresh.
         let mut energy = IntegratedEnergy::new(S);
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_counted_and_not_bridged() {
+    fn energy_gap_is_not_bridged() {
         let mut polled = IntegratedEnergy::new(S);
         let mut stamped = IntegratedEnergy::new(S);
         for at in [0, S / 2, S, 5 * S, 5 * S + S / 2] {
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_power_is_no_sample() {
+    fn invalid_power_is_ignored() {
         let mut energy = IntegratedEnergy::new(S);
         energy.polled(0, f64::NAN, None);
         energy.polled(S, 100.0, None);
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn small_steps_on_a_large_sum_are_not_lost() {
+    fn small_energy_steps_are_kept() {
         let mut energy = IntegratedEnergy::new(u64::MAX);
         // 31 years of 1 kW in one step: 10^12 J, where an `f64` moves by 10^-4.
         energy.stamped(0, 0.0);

@@ -237,7 +237,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     #[test]
-    fn intervals_on_a_grid_are_no_longer_than_they_were() {
+    fn grid_interval_is_not_longer() {
         for (interval, on) in [(50, 50), (49, 40), (59, 50), (25, 20), (10, 10), (7, 10), (0, 10), (1000, 1000)] {
             assert_eq!(on_grid(interval * MS, 10 * MS), on * MS, "{interval} ms");
         }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_that_are_read_as_often_are_due_together_on_a_grid() {
+    fn equal_intervals_are_due_together() {
         let usual = Cadence::Learnt(100 * MS);
         // Whenever each was due and read.
         for now in [901 * MS, 930 * MS, 999 * MS] {

@@ -163,7 +163,7 @@ mod tests {
         use super::*;
 
         #[test]
-        fn what_was_written_is_read() {
+        fn written_value_is_read() {
             let latest = Latest::new(3);
             assert_eq!(latest.read(1), Err(Missing::NeverWritten));
             let entry = Entry { at: u64::MAX, value: -0.5, flags: u32::MAX, uncertainty: 1 << 31 };
@@ -178,7 +178,7 @@ mod tests {
         }
 
         #[test]
-        fn an_index_too_large_is_an_answer() {
+        fn out_of_range_index_is_error() {
             let latest = Latest::new(0);
             assert!(!latest.write(0, entry(1)));
             assert_eq!(latest.read(0), Err(Missing::NoSuchIndex));
@@ -186,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn a_write_never_finished_is_busy_and_not_a_wait() {
+        fn unfinished_write_reads_as_busy() {
             let latest = Latest::new(1);
             latest.write(0, entry(1));
             latest.cells[0].version.store(3, Relaxed);
@@ -197,7 +197,7 @@ mod tests {
         }
 
         #[test]
-        fn readers_of_a_busy_writer_get_whole_entries_in_order() {
+        fn concurrent_reads_are_whole_and_ordered() {
             const WRITES: u32 = 300_000;
             let latest = Latest::new(2);
             let (done, reads) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -239,7 +239,7 @@ mod tests {
         use super::*;
 
         #[test]
-        fn a_reader_gets_a_whole_entry_or_none_and_never_an_older_one() {
+        fn reader_sees_whole_entries_in_order() {
             loom::model(|| {
                 let latest = Arc::new(Latest::new(1));
                 let writer = thread::spawn({
@@ -268,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn two_readers() {
+        fn two_readers_see_whole_entries() {
             let mut model = loom::model::Builder::new();
             // All orders of three threads are too many; nearly all faults need no more switches than this.
             model.preemption_bound = Some(3);
@@ -290,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn who_knows_of_a_write_reads_it() {
+        fn announced_write_is_visible() {
             loom::model(|| {
                 let latest = Arc::new(Latest::new(1));
                 let written = Arc::new(loom::sync::atomic::AtomicBool::new(false));

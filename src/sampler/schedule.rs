@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn within_the_budget_nothing_changes() {
+    fn intervals_within_budget_are_kept() {
         let mut lanes =
             [Lane::new(100 * MS, 500 * US), Lane::new(100 * MS, 500 * US), Lane::new(MS, 0), Lane::new(0, 0)];
         let before = lanes;
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_is_exact() {
+    fn budget_level_is_exact() {
         // Loads of 0.1 %, 0.2 %, 2 %, 5 %: of 1 %, the small keep theirs, and the others share 0.7 %.
         let lanes = [
             Lane::new(100 * MS, 100 * US),
@@ -231,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn one_lane_alone_gets_the_whole_budget() {
+    fn single_group_gets_whole_budget() {
         let mut lanes = [Lane::new(10 * MS, MS)];
         assert_eq!(balanced(&mut lanes, 0.01), [0]);
         assert!((lanes[0].cadence as i64 - 120 * MS as i64).abs() <= 1);
     }
 
     #[test]
-    fn as_fast_as_possible_is_bounded_too() {
+    fn zero_interval_keeps_budget() {
         let mut lanes = [Lane::new(0, 10 * US), Lane::new(100 * MS, 10 * US)];
         assert_eq!(balanced(&mut lanes, 0.01), [0]);
         assert!(spent(&lanes) <= 0.01);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_turns_slow_backs_off_its_own_lane_and_recovers() {
+    fn slow_call_backs_off_and_recovers() {
         let mut lanes = [Lane::new(100 * MS, 100 * US); 4];
         assert!(balanced(&mut lanes, 0.01).is_empty());
         let mut cost = Cost::new();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_that_waver_change_nothing() {
+    fn fluctuating_cost_keeps_intervals() {
         let mut lanes = [Lane::new(10 * MS, 500 * US), Lane::new(10 * MS, 30 * US), Lane::new(10 * MS, 20 * US)];
         assert_eq!(balanced(&mut lanes, 0.01), [0]);
         let settled = lanes.map(|lane| lane.cadence);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_of_nothing_and_nonsense() {
+    fn zero_and_invalid_budgets_are_bounded() {
         for budget in [0.0, -1.0, f64::NAN] {
             let mut lanes = [Lane::new(10 * MS, 1), Lane::new(10 * MS, 0), Lane::new(u64::MAX, u64::MAX)];
             assert_eq!(balanced(&mut lanes, budget), [0]);
@@ -313,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_budget_is_kept_and_lanes_below_an_equal_share_are_not_touched(
+        fn budget_is_shared_equally(
             costs in prop::collection::vec((0..200 * MS, 0..20_000 * MS), 1..40),
             later in prop::collection::vec(0..200 * MS, 40),
             budget in 0.005..0.5_f64,
@@ -353,7 +353,7 @@ mod tests {
         }
 
         #[test]
-        fn no_numbers_panic(
+        fn extreme_numbers_do_not_panic(
             lanes in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..10),
             budget in any::<f64>(),
         ) {
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slow_call_hardly_moves_the_mean() {
+    fn single_slow_call_keeps_mean() {
         let mut cost = Cost::new();
         assert_eq!(cost.mean(), 0);
         for _ in 0..50 {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn lasting_slowness_is_believed_within_five_calls() {
+    fn slowness_is_accepted_within_five_calls() {
         for factor in [2, 3, 10, 1_000] {
             let mut cost = Cost::new();
             for _ in 0..50 {
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_first_calls_are_no_cost() {
+    fn slow_first_calls_are_ignored() {
         // Every call to an expensive driver takes this long; a preempted one is an exception.
         for (calls, mean) in [([500 * MS, 100 * US, 90 * US], 90 * US), ([20 * MS, 21 * MS, 25 * MS], 20 * MS)] {
             let mut cost = Cost::new();
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_slow_calls_enters_the_mean() {
+    fn frequent_slow_calls_raise_mean() {
         for every in [2, 4, 8] {
             let mut cost = Cost::new();
             let (mut sum, mut mean, calls) = (0, 0.0, 8_000);

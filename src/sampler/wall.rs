@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_map_within_their_uncertainty_and_that_is_small() {
+    fn timestamps_map_within_uncertainty() {
         let clocks = Clocks::default();
         let until = START + 10 * SECOND;
         let (map, steps) = clocks.map(until);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slewing_clock_stays_within_the_uncertainty() {
+    fn slewed_clock_stays_within_uncertainty() {
         for rate in [-500e-6, -100e-6, 100e-6, 499e-6] {
             let clocks = Clocks { rate, ..Clocks::default() };
             for seconds in [1, 60, 3_600] {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn before_and_after_a_step_forward() {
+    fn forward_step_maps_both_sides() {
         for by in [HOUR, 20 * SECOND, 100 * MS] {
             let stepped = START + 5 * SECOND + 300 * MS;
             let clocks = Clocks { steps: vec![(stepped, signed(by))], ..Clocks::default() };
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn before_and_after_a_step_back() {
+    fn backward_step_maps_both_sides() {
         let stepped = START + 5 * SECOND + 300 * MS;
         let clocks = Clocks { steps: vec![(stepped, -signed(HOUR))], ..Clocks::default() };
         let until = START + 8 * SECOND;
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_time_that_came_twice_is_the_latest_that_is_not_in_the_future() {
+    fn repeated_wall_time_maps_to_latest() {
         let stepped = START + 60 * SECOND + 500 * MS;
         let back = 30 * SECOND;
         let clocks = Clocks { steps: vec![(stepped, -signed(back))], ..Clocks::default() };
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn several_steps_and_a_suspend() {
+    fn steps_and_suspend_are_mapped() {
         let steps = vec![
             (START + 5 * SECOND + 1, signed(HOUR)),
             (START + 12 * SECOND + 500 * MS, signed(8 * HOUR)),
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_not_yet_anchored_puts_nothing_in_the_future() {
+    fn unanchored_step_maps_to_past() {
         let stepped = START + 5 * SECOND + 300 * MS;
         let clocks = Clocks { steps: vec![(stepped, signed(HOUR))], ..Clocks::default() };
         let (map, steps) = clocks.map(START + 5 * SECOND);
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_time_that_was_skipped_is_put_at_the_step() {
+    fn skipped_wall_time_maps_to_step() {
         let stepped = START + 5 * SECOND + 300 * MS;
         let clocks = Clocks { steps: vec![(stepped, signed(HOUR))], ..Clocks::default() };
         let (map, _) = clocks.map(START + 8 * SECOND);
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_that_took_long_does_not_spoil_a_good_one() {
+    fn slow_anchor_keeps_better_one() {
         let clocks = Clocks::default();
         let mut map = WallMap::new(clocks.anchor(START, 400, 0.5));
         assert_eq!(map.re_anchor(clocks.anchor(START + SECOND, 20 * MS, 0.99)), None);
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_panic() {
+    fn invalid_wall_time_does_not_panic() {
         let mut map = WallMap::new(Anchor { before: u64::MAX, wall_us: u64::MAX, after: 0 });
         let _ = map.re_anchor(Anchor { before: 0, wall_us: 0, after: u64::MAX });
         let _ = map.re_anchor(Anchor { before: 5, wall_us: u64::MAX, after: 3 });

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_the_kernel_are_parsed() {
+    fn proc_task_files_are_parsed() {
         assert_eq!(state(b"17 (a) S (b)) R 1 17 17 0 -1 4194304 90 0"), Some(b'R'));
         assert_eq!(state(b"17 (igpu-sampler) D 1"), Some(b'D'));
         assert_eq!((state(b""), state(b"17 (x)")), (None, None));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn thread_states_and_times_are_seen() {
+    fn thread_state_and_times_are_read() {
         let Some(own) = Task::open(this_thread()) else {
             eprintln!("left out: this kernel has no /proc/self/task/*/schedstat");
             return;

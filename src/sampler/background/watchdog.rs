@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn spinning_call_observed_while_queued_is_counted() {
+    fn queued_spinning_call_is_counted() {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
         thread.spend(State::Blocked, 10 * MS);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn late_observation_counts_half_of_scheduled_time() {
+    fn late_observation_counts_half_its_time() {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
         // The machine stood still for an hour.
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn standstill_before_call_is_not_subtracted_from_it() {
+    fn pause_before_call_is_not_subtracted() {
         let mut thread = SimulatedThread::new();
         let call = thread.now + 3_600_000 * MS;
         let taken = thread.spend(State::Blocked, 3_600_060 * MS).observe(call);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn hang_is_found_although_each_observation_is_late() {
+    fn hang_is_detected_despite_late_observations() {
         let mut thread = SimulatedThread::new();
         let taken = [(); 4].map(|()| thread.spend(State::Blocked, 11 * INTERVAL).observe(START));
         assert_eq!(taken, [1, 2, 3, 4].map(|count| count * INTERVAL / 2));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn without_statistics_all_time_counts() {
+    fn missing_schedstat_counts_all_time() {
         let mut account = Account::default();
         let mut observe = |call, at| {
             account.next_due = at;

@@ -97,12 +97,12 @@ impl Bench {
 const PERIODS: [u64; 9] = [10, 16, 20, 50, 100, 167, 250, 500, 1_000];
 
 #[test]
-fn it_is_small() {
+fn estimator_size_is_small() {
     assert!(size_of::<Refresh>() <= 256, "{}", size_of::<Refresh>());
 }
 
 #[test]
-fn a_period_is_known_after_twenty() {
+fn period_is_estimated_after_twenty() {
     for period in PERIODS {
         for seed in 0..10 {
             let mut bench = Bench::new(period * MS, seed);
@@ -115,7 +115,7 @@ fn a_period_is_known_after_twenty() {
 }
 
 #[test]
-fn repeated_values_are_no_obstacle() {
+fn repeated_values_keep_estimate() {
     let (mut known, mut wrong, mut all) = (0, 0, 0);
     for period in PERIODS {
         for seed in 0..30 {
@@ -136,7 +136,7 @@ fn repeated_values_are_no_obstacle() {
 }
 
 #[test]
-fn slower_learning_polls_serve_from_sixteen_milliseconds_up() {
+fn slow_polls_estimate_long_periods() {
     for period in PERIODS {
         for seed in 0..8 {
             let mut bench = Bench::new(period * MS, seed);
@@ -152,7 +152,7 @@ fn slower_learning_polls_serve_from_sixteen_milliseconds_up() {
 }
 
 #[test]
-fn polling_at_half_the_period_keeps_it_right() {
+fn half_period_polls_keep_estimate() {
     for period in [10, 20, 100, 500] {
         for (seed, repeats) in [(1, 0.3), (2, 0.0), (3, 0.6), (4, 0.3)] {
             let mut bench = Bench::new(period * MS, seed);
@@ -173,7 +173,7 @@ fn polling_at_half_the_period_keeps_it_right() {
 }
 
 #[test]
-fn exactly_regular_polls_are_as_good() {
+fn regular_polls_estimate_period() {
     // Without jitter, polls at half the period keep one phase for long, and a period of 1.5 looks like both.
     for period in [20, 100, 500] {
         for seed in 0..5 {
@@ -190,7 +190,7 @@ fn exactly_regular_polls_are_as_good() {
 }
 
 #[test]
-fn a_sensor_that_jitters_is_learnt_too() {
+fn jittering_sensor_period_is_estimated() {
     for period in [20, 100, 500] {
         for seed in 0..5 {
             let mut bench = Bench::new(period * MS, seed);
@@ -207,7 +207,7 @@ fn a_sensor_that_jitters_is_learnt_too() {
 }
 
 #[test]
-fn another_period_is_noticed_and_learnt() {
+fn period_change_is_detected() {
     let changes = [
         (100, 20),
         (20, 100),
@@ -247,7 +247,7 @@ fn another_period_is_noticed_and_learnt() {
 }
 
 #[test]
-fn a_constant_signal_stays_unknown_and_is_polled_seldom() {
+fn constant_signal_is_polled_rarely() {
     let mut bench = Bench::new(100 * MS, 1);
     bench.repeats = 1.0;
     bench.run_for(4 * SECOND);
@@ -286,7 +286,7 @@ fn poll_without_a_period(seed: u64, mut changes: impl FnMut(u64, &mut Random) ->
 }
 
 #[test]
-fn a_signal_that_changes_at_every_poll_has_no_period() {
+fn change_every_poll_has_no_period() {
     for seed in 0..8 {
         let (believed, rate) = poll_without_a_period(seed, |_, _| true);
         assert_eq!(believed, 0.0);
@@ -296,7 +296,7 @@ fn a_signal_that_changes_at_every_poll_has_no_period() {
 }
 
 #[test]
-fn a_signal_that_changes_each_few_seconds_is_not_polled_fast_for_ever() {
+fn slow_signal_is_polled_slowly() {
     // Busy for 3.4 of 4 s, as a training loop is; through a sensor that refreshes each 100 ms.
     let (mut refresh, mut now, mut polls) = (Refresh::new(), SECOND, 0);
     while now < 3_600 * SECOND {
@@ -309,7 +309,7 @@ fn a_signal_that_changes_each_few_seconds_is_not_polled_fast_for_ever() {
 }
 
 #[test]
-fn changes_at_random_are_no_period() {
+fn random_changes_have_no_period() {
     let (mut sum, mut runs) = (0.0, 0.0);
     for seed in 0..8 {
         for share in [0.9, 0.7, 0.5, 0.3, 0.1] {
@@ -346,7 +346,7 @@ fn polled(signal: impl Fn(u64) -> f64) -> Refresh {
 }
 
 #[test]
-fn what_a_workload_repeats_is_not_the_sensors_period() {
+fn workload_repetition_is_no_period() {
     for (cycle, high) in [(4_000, 3_400), (2_000, 1_700), (1_500, 400), (3_000, 600)] {
         let refresh = polled(|ms| if ms % cycle < high { 690.0 } else { 180.0 });
         assert_eq!(refresh.period(), None, "{high} of {cycle} ms");
@@ -357,7 +357,7 @@ fn what_a_workload_repeats_is_not_the_sensors_period() {
 }
 
 #[test]
-fn what_is_fresh() {
+fn freshness_follows_value_changes() {
     let mut refresh = Refresh::new();
     let not_a_number = f64::NAN;
     let seen = [
@@ -383,7 +383,7 @@ fn what_is_fresh() {
 }
 
 #[test]
-fn nan_in_between_does_not_disturb() {
+fn nan_keeps_period_estimate() {
     let mut bench = Bench::new(100 * MS, 3);
     for poll in 0..1_200 {
         bench.poll();
@@ -395,7 +395,7 @@ fn nan_in_between_does_not_disturb() {
 }
 
 #[test]
-fn intervals() {
+fn poll_interval_grows_for_constant_signal() {
     let mut refresh = Refresh::new();
     assert_eq!(refresh.poll_interval(2, 100), 2);
     refresh.saw(SECOND, 1.0);
