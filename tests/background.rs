@@ -29,7 +29,7 @@ fn spawn(driver: &SharedDriver, cadence: Duration, room: usize) -> Background {
 }
 
 fn workstation() -> SharedDriver {
-    SharedDriver::named("workstation").unwrap()
+    SharedDriver::from_name("workstation").unwrap()
 }
 
 #[test]

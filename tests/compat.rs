@@ -22,7 +22,7 @@ fn set(name: &str, value: Option<&OsStr>) {
 
 /// Makes this driver the process's, before the first use.
 fn use_driver(scenario: &str) -> SharedDriver {
-    let driver = SharedDriver::named(scenario).unwrap();
+    let driver = SharedDriver::from_name(scenario).unwrap();
     set("IGPU_NVML_LIBRARY", Some(driver.path().as_os_str()));
     driver
 }
@@ -85,7 +85,7 @@ fn missing_driver_is_retried() {
     let driver = use_driver("workstation");
     driver.start(&Scenario::from_toml("[driver]\ninit_return = 'DRIVER_NOT_LOADED'").unwrap()).unwrap();
     assert_eq!(igpu::count_devices().unwrap_err().code(), Some(ReturnCode::DRIVER_NOT_LOADED));
-    driver.start(&Scenario::named("empty").unwrap()).unwrap();
+    driver.start(&Scenario::from_name("empty").unwrap()).unwrap();
     assert_eq!((igpu::count_devices().unwrap(), igpu::devices().unwrap().len()), (0, 0));
     assert_eq!(igpu::get_device(0).unwrap_err(), Error::InvalidIndex { index: 0, count: 0 });
     println!("child: done");
@@ -109,7 +109,7 @@ fn concurrent_first_use_shares_handle() {
     });
     // Some may have loaded at once; all but one gave it back.
     assert_eq!(driver.calls("nvmlInit_v2") - driver.calls("nvmlShutdown"), 1);
-    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
+    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_during_calls()), (0, 0));
     println!("child: done");
 }
 

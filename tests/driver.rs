@@ -39,7 +39,7 @@ fn tried(error: &Error) -> Vec<&str> {
 /// that is no library.
 fn search_path(driver: &str, other: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let scenario = Scenario::named("old-driver").unwrap();
+    let scenario = Scenario::from_name("old-driver").unwrap();
     let installed = nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
     fs::rename(installed, directory.path().join(driver)).unwrap();
     fs::write(directory.path().join(other), "no library").unwrap();
@@ -56,7 +56,7 @@ fn library_search_prefers_variable() {
         return;
     }
     const TEST: &str = "library_search_prefers_variable";
-    let four = SharedDriver::named("workstation").unwrap();
+    let four = SharedDriver::from_name("workstation").unwrap();
     let run = |directory: &Path, variable: Option<&OsStr>| {
         let mut variables = vec![("LD_LIBRARY_PATH", directory.as_os_str())];
         variables.extend(variable.map(|value| ("IGPU_NVML_LIBRARY", value)));
@@ -191,7 +191,7 @@ fn init_errors_have_messages() {
     }
     assert!(sentences.iter().any(|said| said.contains("LIB_RM_VERSION_MISMATCH") && said.contains("upgrade")));
     // It is not kept: once the cause is gone, the next load works.
-    driver.start(&Scenario::named("empty").unwrap()).unwrap();
+    driver.start(&Scenario::from_name("empty").unwrap()).unwrap();
     assert_eq!(load(driver.path()).unwrap().device_count().unwrap(), 0);
 }
 
@@ -221,7 +221,7 @@ fn last_handle_shuts_down() {
     assert_eq!(second.device_count().unwrap(), 2);
     drop(second);
     assert_eq!((driver.calls("nvmlInit_v2"), shutdowns()), (3, 3));
-    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
+    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_during_calls()), (0, 0));
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn threads_share_nvml_handle() {
         }
     });
     assert_eq!((driver.calls("nvmlInit_v2"), driver.calls("nvmlShutdown")), (1, 1));
-    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
+    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_during_calls()), (0, 0));
 }
 
 /// A call that never returns holds up its own thread alone, and the driver is not shut down under it.
@@ -265,7 +265,7 @@ fn hung_call_does_not_block_others() {
     }
     assert_eq!((other.power.limit, driver.max_in_flight()), (Some(250.0), 2));
     drop((nvml, other));
-    assert_eq!((driver.calls("nvmlShutdown"), driver.shutdowns_in_calls()), (0, 0));
+    assert_eq!((driver.calls("nvmlShutdown"), driver.shutdowns_during_calls()), (0, 0));
 }
 
 /// A slow driver is only slow.

@@ -102,5 +102,5 @@ fn forked_child_reloads_nvml() {
     assert_eq!((gpu.memory.used, nvml.device_count().unwrap()), (Some(6525.0), 4));
     assert_eq!(igpu::count_devices().unwrap(), 4);
     drop((gpu, nvml));
-    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_in_calls()), (0, 0));
+    assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_during_calls()), (0, 0));
 }

@@ -21,10 +21,10 @@ pub extern "C" fn nvml_sim_set_time(ns: u64) {
     control::set_time(Duration::from_nanos(ns));
 }
 
-/// `void nvml_sim_real_clock(void)`
+/// `void nvml_sim_use_real_clock(void)`
 #[unsafe(no_mangle)]
-pub extern "C" fn nvml_sim_real_clock() {
-    control::real_clock();
+pub extern "C" fn nvml_sim_use_real_clock() {
+    control::use_real_clock();
 }
 
 /// `uint64_t nvml_sim_now(void)`
@@ -46,7 +46,7 @@ pub extern "C" fn nvml_sim_wall_clock_us() -> u64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_calls(function: *const c_char) -> u64 {
     // SAFETY: as the caller vouches.
-    unsafe { text(function) }.map_or(0, control::calls)
+    unsafe { c_str(function) }.map_or(0, control::calls)
 }
 
 /// `uint64_t nvml_sim_total_calls(void)`
@@ -67,10 +67,10 @@ pub extern "C" fn nvml_sim_calls_after_shutdown() -> u64 {
     control::calls_after_shutdown()
 }
 
-/// `uint64_t nvml_sim_shutdowns_in_calls(void)`
+/// `uint64_t nvml_sim_shutdowns_during_calls(void)`
 #[unsafe(no_mangle)]
-pub extern "C" fn nvml_sim_shutdowns_in_calls() -> u64 {
-    control::shutdowns_in_calls()
+pub extern "C" fn nvml_sim_shutdowns_during_calls() -> u64 {
+    control::shutdowns_during_calls()
 }
 
 /// `void nvml_sim_reset_counters(void)`
@@ -87,14 +87,14 @@ pub extern "C" fn nvml_sim_reset_counters() {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_char, length: usize) -> c_int {
     // SAFETY: as the caller vouches.
-    let Some(scenario) = (unsafe { text(scenario) }) else { return -1 };
-    let done = attempt(|| {
+    let Some(scenario) = (unsafe { c_str(scenario) }) else { return -1 };
+    let result = catch_panic(|| {
         let scenario = if scenario.contains('\n') { Scenario::from_toml(scenario) } else { Scenario::load(scenario) };
         nvml_sim_core::start(&scenario?);
         symbol_hiding::apply()
     });
     // SAFETY: as the caller vouches.
-    unsafe { report(done, error, length) }
+    unsafe { write_error(result, error, length) }
 }
 
 /// `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`: 0, or -1 with a sentence in `error`.
@@ -104,19 +104,19 @@ pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_add_faults(toml: *const c_char, error: *mut c_char, length: usize) -> c_int {
     // SAFETY: as the caller vouches.
-    let Some(toml) = (unsafe { text(toml) }) else { return -1 };
-    let done = attempt(|| {
+    let Some(toml) = (unsafe { c_str(toml) }) else { return -1 };
+    let result = catch_panic(|| {
         control::add_faults(toml)?;
         symbol_hiding::apply()
     });
     // SAFETY: as the caller vouches.
-    unsafe { report(done, error, length) }
+    unsafe { write_error(result, error, length) }
 }
 
 /// `void nvml_sim_clear_faults(void)`
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_clear_faults() {
-    let _ = attempt(|| {
+    let _ = catch_panic(|| {
         control::clear_faults();
         symbol_hiding::apply()
     });
@@ -132,13 +132,13 @@ pub extern "C" fn nvml_sim_truth(gpu: u32, quantity: u32, at_ns: u64) -> f64 {
 }
 
 /// A panic must not cross the C ABI.
-fn attempt(change: impl FnOnce() -> Result<(), ScenarioError> + UnwindSafe) -> Result<(), ScenarioError> {
+fn catch_panic(change: impl FnOnce() -> Result<(), ScenarioError> + UnwindSafe) -> Result<(), ScenarioError> {
     catch_unwind(change).unwrap_or_else(|_| Err(ScenarioError::new("the simulator failed")))
 }
 
 /// # Safety
-/// `text` must be null or a C string that lives as long as what is done with it.
-unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
+/// `text` must be null or a C string that lives as long as the returned text is used.
+unsafe fn c_str<'a>(text: *const c_char) -> Option<&'a str> {
     if text.is_null() {
         return None;
     }
@@ -148,14 +148,14 @@ unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
 
 /// # Safety
 /// `error` must be null or writable for `length` bytes.
-unsafe fn report(done: Result<(), ScenarioError>, error: *mut c_char, length: usize) -> c_int {
-    let Err(message) = done.map_err(|error| error.to_string()) else { return 0 };
+unsafe fn write_error(result: Result<(), ScenarioError>, error: *mut c_char, length: usize) -> c_int {
+    let Err(message) = result.map_err(|error| error.to_string()) else { return 0 };
     if !error.is_null() && length > 0 {
-        let used = message.len().min(length - 1);
+        let length = message.len().min(length - 1);
         // SAFETY: `used` and the NUL fit in `length`.
         unsafe {
-            error.copy_from_nonoverlapping(message.as_ptr().cast(), used);
-            error.add(used).write(0);
+            error.copy_from_nonoverlapping(message.as_ptr().cast(), length);
+            error.add(length).write(0);
         }
     }
     -1

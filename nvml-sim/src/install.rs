@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What clients look for.
-const NAME: &str = "libnvidia-ml.so.1";
+const LIBRARY_FILE_NAME: &str = "libnvidia-ml.so.1";
 
 /// The scenario beside the library.
-pub(crate) const FILE: &str = "nvml-sim.toml";
+pub(crate) const SCENARIO_FILE_NAME: &str = "nvml-sim.toml";
 
 /// The shared library that Cargo built: the newest `libnvml_sim.so` beside the running program, above it (programs
 /// under `deps/` and `examples/`) or in `deps/` there. Cargo builds it with every test, example or program that
@@ -46,12 +46,12 @@ pub fn install(directory: &Path, scenario: &Scenario, library: &Path) -> Result<
     let failed = |error: std::io::Error| {
         ScenarioError::new(format!("cannot install the driver in {}: {error}", directory.display()))
     };
-    let path = directory.join(NAME);
+    let path = directory.join(LIBRARY_FILE_NAME);
     fs::create_dir_all(directory).map_err(failed)?;
-    fs::write(directory.join(FILE), scenario.text()).map_err(failed)?;
+    fs::write(directory.join(SCENARIO_FILE_NAME), scenario.text()).map_err(failed)?;
     // Under another name first: a program may have the old one open.
-    let fresh = directory.join(".libnvidia-ml.so.1.new");
-    fs::copy(library, &fresh).map_err(failed)?;
-    fs::rename(&fresh, &path).map_err(failed)?;
+    let temporary = directory.join(".libnvidia-ml.so.1.new");
+    fs::copy(library, &temporary).map_err(failed)?;
+    fs::rename(&temporary, &path).map_err(failed)?;
     Ok(path)
 }

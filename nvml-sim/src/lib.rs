@@ -17,13 +17,13 @@
 
 mod c_control;
 mod install;
-mod shared;
+mod shared_driver;
 mod startup;
 mod symbol_hiding;
 
 pub use install::{built_library, install};
-pub use nvml_sim_core::{Scenario, ScenarioError, Signal, control, modelled, resolve, start};
-pub use shared::SharedDriver;
+pub use nvml_sim_core::{Scenario, ScenarioError, Waveform, control, modeled, resolve, start};
+pub use shared_driver::SharedDriver;
 
 /// The README's example is compiled as a test.
 #[cfg(doctest)]

@@ -1,13 +1,13 @@
 //! Startup of the shared library: starts the scenario when the library is loaded.
 
-use crate::install::FILE;
+use crate::install::SCENARIO_FILE_NAME;
 use crate::symbol_hiding::{self, own_library};
 use nvml_sim_core::{Scenario, ScenarioError, start};
 use std::panic::catch_unwind;
 use std::path::Path;
 
 /// Selects the scenario: the name of a built-in one, or the path of a TOML file.
-const VARIABLE: &str = "NVML_SIM_SCENARIO";
+const SCENARIO_VARIABLE: &str = "NVML_SIM_SCENARIO";
 
 /// Called by the dynamic linker (see `build.rs`) before a client can look up a symbol. Not called when linked into a
 /// program, which starts a scenario itself.
@@ -17,7 +17,7 @@ extern "C" fn nvml_sim_at_load() {
     let _ = catch_unwind(|| {
         // Before the program changes its directory.
         let _ = own_library();
-        let started = choose().and_then(|scenario| {
+        let started = choose_scenario().and_then(|scenario| {
             start(&scenario);
             symbol_hiding::apply()
         });
@@ -27,14 +27,14 @@ extern "C" fn nvml_sim_at_load() {
     });
 }
 
-fn choose() -> Result<Scenario, ScenarioError> {
-    if let Some(wanted) = std::env::var_os(VARIABLE).filter(|wanted| !wanted.is_empty()) {
-        let wanted = wanted.to_str().ok_or_else(|| ScenarioError::new(format!("{VARIABLE} is not UTF-8")))?;
-        return Scenario::load(wanted).map_err(|error| ScenarioError::new(format!("{VARIABLE}: {error}")));
+fn choose_scenario() -> Result<Scenario, ScenarioError> {
+    if let Some(wanted) = std::env::var_os(SCENARIO_VARIABLE).filter(|wanted| !wanted.is_empty()) {
+        let wanted = wanted.to_str().ok_or_else(|| ScenarioError::new(format!("{SCENARIO_VARIABLE} is not UTF-8")))?;
+        return Scenario::load(wanted).map_err(|error| ScenarioError::new(format!("{SCENARIO_VARIABLE}: {error}")));
     }
-    match own_library().map(|library| library.path.with_file_name(FILE)).filter(|path| path.is_file()) {
+    match own_library().map(|library| library.path.with_file_name(SCENARIO_FILE_NAME)).filter(|path| path.is_file()) {
         Some(path) => load_file(&path),
-        None => Scenario::named("workstation"),
+        None => Scenario::from_name("workstation"),
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The first byte of a hidden name, instead of `n`.
-const HIDDEN: u8 = 1;
+const HIDDEN_FIRST_BYTE: u8 = 1;
 
 /// This library as loaded by the dynamic linker.
 pub(crate) struct OwnLibrary {
@@ -26,7 +26,7 @@ pub(crate) struct OwnLibrary {
 }
 
 /// The names of NVML's functions in this library's memory.
-struct Names {
+struct NameTable {
     /// Each function, and the address of its name.
     names: Vec<(&'static CStr, usize)>,
     /// The pages that contain the names, and their protection.
@@ -39,10 +39,10 @@ struct Names {
 /// # Errors
 /// The library's file cannot be read, or its names cannot be written.
 pub(crate) fn apply() -> Result<(), ScenarioError> {
-    static NAMES: OnceLock<Names> = OnceLock::new();
+    static NAMES: OnceLock<NameTable> = OnceLock::new();
     // One thread at a time: the `mprotect` of another would make the pages read-only while this one writes.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    static APPLY_LOCK: Mutex<()> = Mutex::new(());
+    let _lock = APPLY_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let is_hidden = |name: &CStr| resolve(name).is_null();
     if NAMES.get().is_none() && !nvml_sys::NAMES.iter().any(|name| is_hidden(name)) {
         return Ok(());
@@ -56,7 +56,7 @@ pub(crate) fn apply() -> Result<(), ScenarioError> {
     };
     names.protect(names.protection | PROT_WRITE)?;
     for (name, address) in &names.names {
-        let first = if is_hidden(name) { HIDDEN } else { b'n' };
+        let first = if is_hidden(name) { HIDDEN_FIRST_BYTE } else { b'n' };
         // SAFETY: the address is that of a byte in a page of this library, which was made writable above. Rust has no
         // reference to it, and the dynamic linker only reads it.
         unsafe { AtomicU8::from_ptr(*address as *mut u8) }.store(first, Relaxed);
@@ -64,7 +64,7 @@ pub(crate) fn apply() -> Result<(), ScenarioError> {
     names.protect(names.protection)
 }
 
-impl Names {
+impl NameTable {
     fn protect(&self, protection: c_int) -> Result<(), ScenarioError> {
         let (start, end) = self.pages;
         // SAFETY: the pages belong to a segment of this library, and stay readable.
@@ -76,7 +76,7 @@ impl Names {
 }
 
 /// Finds the names in this library's file, and their addresses in memory.
-fn find_names() -> Result<Names, String> {
+fn find_names() -> Result<NameTable, String> {
     let library = own_library().ok_or("this library has no path")?;
     let file = File::open(&library.path).map_err(|error| format!("{}: {error}", library.path.display()))?;
     let file = ReadCache::new(file);
@@ -99,7 +99,7 @@ fn find_names() -> Result<Names, String> {
     let start = library.base + strings.address() as usize;
     let end = start + strings.size() as usize;
     let pages = (start / page * page, end.next_multiple_of(page));
-    Ok(Names { names, pages, protection: protection(segment.flags()) })
+    Ok(NameTable { names, pages, protection: protection(segment.flags()) })
 }
 
 fn protection(flags: SegmentFlags) -> c_int {

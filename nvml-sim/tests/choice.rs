@@ -44,7 +44,7 @@ fn said(output: &Output, what: &str) -> bool {
 #[test]
 fn the_environment_then_the_file_beside_it_then_the_workstation() {
     let directory = tempfile::tempdir().unwrap();
-    let scenario = nvml_sim::Scenario::named("hgx-h100").unwrap();
+    let scenario = nvml_sim::Scenario::from_name("hgx-h100").unwrap();
     nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
     assert!(said(&load(directory.path(), None), "gpus 8"));
     assert!(said(&load(directory.path(), Some("empty")), "gpus 0"));
@@ -78,7 +78,7 @@ fn child_that_goes_elsewhere() {
 #[test]
 fn symbols_are_hidden_after_change_of_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let scenario = nvml_sim::Scenario::named("empty").unwrap();
+    let scenario = nvml_sim::Scenario::from_name("empty").unwrap();
     nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
     for variable in [None, Some("workstation")] {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -111,7 +111,7 @@ fn startup_function_runs_in_the_shared_library_alone() {
 #[test]
 fn a_bad_scenario_is_one_sentence_and_no_driver() {
     let directory = tempfile::tempdir().unwrap();
-    let scenario = nvml_sim::Scenario::named("empty").unwrap();
+    let scenario = nvml_sim::Scenario::from_name("empty").unwrap();
     nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
     let output = load(directory.path(), Some("nope"));
     assert!(said(&output, "init 999") && said(&output, "again 999") && said(&output, "code 1"), "{output:?}");

@@ -25,16 +25,16 @@ fn open(driver: &SharedDriver) -> Library {
 
 #[test]
 fn every_name_of_the_header_is_exported() {
-    let driver = SharedDriver::named("workstation").unwrap();
+    let driver = SharedDriver::from_name("workstation").unwrap();
     let library = open(&driver);
     let missing: Vec<_> = NAMES.iter().filter(|name| !exports(&library, name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    assert!(nvml_sim::modelled().len() > 150);
+    assert!(nvml_sim::modeled().len() > 150);
 }
 
 #[test]
 fn hidden_symbols_are_really_missing() {
-    let driver = SharedDriver::named("old-driver").unwrap();
+    let driver = SharedDriver::from_name("old-driver").unwrap();
     let library = open(&driver);
     for name in [
         c"nvmlDeviceGetComputeRunningProcesses_v3",
@@ -53,7 +53,7 @@ fn hidden_symbols_are_really_missing() {
         assert!(exports(&library, name), "{name:?}");
     }
     // The next scenario brings them back, and a fault takes one away at any time.
-    driver.start(&Scenario::named("workstation").unwrap()).unwrap();
+    driver.start(&Scenario::from_name("workstation").unwrap()).unwrap();
     assert!(NAMES.iter().all(|name| exports(&library, name)));
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetMemoryInfo_v2\"\nmissing = true").unwrap();
     assert!(!exports(&library, c"nvmlDeviceGetMemoryInfo_v2"));
@@ -64,7 +64,7 @@ fn hidden_symbols_are_really_missing() {
 
 #[test]
 fn threads_hide_symbols_at_a_time() {
-    let driver = SharedDriver::named("workstation").unwrap();
+    let driver = SharedDriver::from_name("workstation").unwrap();
     let library = open(&driver);
     let is_seen = || exports(&library, c"nvmlDeviceGetMemoryInfo_v2");
     let hide_and_show = || {
@@ -253,7 +253,7 @@ fn init_and_shutdown_are_counted() {
         assert_eq!(sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count), NVML_ERROR_UNINITIALIZED);
         assert_eq!(shutdown(), NVML_ERROR_UNINITIALIZED);
     }
-    assert_eq!((sim.calls_after_shutdown(), sim.shutdowns_in_calls()), (2, 0));
+    assert_eq!((sim.calls_after_shutdown(), sim.shutdowns_during_calls()), (2, 0));
     assert_eq!(sim.calls("nvmlShutdown"), 3);
     sim.reset_counters();
     assert_eq!(sim.total_calls() + sim.calls_after_shutdown(), 0);
@@ -309,15 +309,15 @@ fn every_scenario_is_a_file_and_in_the_readme() {
 
 #[test]
 fn errors_say_what_to_do() {
-    let named = Scenario::named("nope").unwrap_err().to_string();
+    let named = Scenario::from_name("nope").unwrap_err().to_string();
     assert!(named.contains("workstation") && named.contains("old-driver"), "{named}");
     let typo = Scenario::from_toml("[[gpu]]\nname = \"x\"\nfan = 3\n").unwrap_err().to_string();
     assert!(typo.contains("line 3") && typo.contains("fan"), "{typo}");
-    let signal = Scenario::from_toml("[[gpu]]\n\nfans = [{ sine = { mean = 1, amplitude = 1, period_s = 0 } }]\n");
-    assert!(signal.unwrap_err().to_string().contains("line 3"));
+    let waveform = Scenario::from_toml("[[gpu]]\n\nfans = [{ sine = { mean = 1, amplitude = 1, period_s = 0 } }]\n");
+    assert!(waveform.unwrap_err().to_string().contains("line 3"));
     let fault = Scenario::from_toml("[[fault]]\nfunction = \"nvmlNope\"\n").unwrap_err().to_string();
     assert!(fault.contains("nvmlNope"), "{fault}");
     for name in Scenario::names() {
-        Scenario::named(name).unwrap();
+        Scenario::from_name(name).unwrap();
     }
 }

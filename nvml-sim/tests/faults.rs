@@ -80,7 +80,7 @@ fn latency_is_fixed_or_drawn_the_same_each_time() {
     assert!(first.iter().all(|us| (1300..=3300).contains(us)), "{first:?}");
     assert_eq!(first, again);
     // On the real clock, the latency takes real time.
-    sim.real_clock();
+    sim.use_real_clock();
     assert!(took() >= 1300);
 }
 
@@ -119,7 +119,7 @@ fn a_call_that_never_returns_stops_no_other_and_stays_in_flight() {
     assert_eq!(sim.max_in_flight(), 2);
     // SAFETY: takes nothing.
     assert_eq!(unsafe { sim.nvml.nvmlShutdown.unwrap()() }, NVML_SUCCESS);
-    assert_eq!(sim.shutdowns_in_calls(), 1);
+    assert_eq!(sim.shutdowns_during_calls(), 1);
     assert!(!stuck.is_finished());
 }
 
@@ -187,7 +187,7 @@ fn init_can_fail() {
     // SAFETY: takes nothing.
     let code = unsafe { driver.functions().nvmlInit_v2.unwrap()() };
     assert_eq!(code, NVML_ERROR_LIB_RM_VERSION_MISMATCH);
-    driver.start(&nvml_sim::Scenario::named("empty").unwrap()).unwrap();
+    driver.start(&nvml_sim::Scenario::from_name("empty").unwrap()).unwrap();
     driver.add_faults("[[fault]]\nfunction = \"nvmlInit*\"\nnth = 1\nreturn = 9").unwrap();
     // SAFETY: takes nothing.
     let codes = unsafe { [driver.functions().nvmlInit_v2.unwrap()(), driver.functions().nvmlInit_v2.unwrap()()] };
@@ -226,7 +226,7 @@ fn what_a_call_costs() {
     for clock in ["stepped", "real"] {
         let sim = sim("workstation");
         if clock == "real" {
-            sim.real_clock();
+            sim.use_real_clock();
         }
         let (gpu, usage, fan) = (sim.gpu(1), sim.nvml.nvmlDeviceGetPowerUsage, sim.nvml.nvmlDeviceGetFanSpeed);
         for (name, call) in [("power usage", usage), ("fan speed", fan)] {

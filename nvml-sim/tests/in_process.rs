@@ -33,12 +33,12 @@ static ALLOCATOR: Counting = Counting;
 // One test, as the driver of a process is one.
 #[test]
 fn linked_in() {
-    start(&Scenario::named("old-driver").unwrap());
+    start(&Scenario::from_name("old-driver").unwrap());
     assert!(resolve(c"nvmlDeviceGetMemoryInfo_v2").is_null());
     assert!(resolve(c"nvmlNope").is_null());
     assert!(!resolve(c"nvmlDeviceGetMemoryInfo").is_null());
 
-    start(&Scenario::named("workstation").unwrap());
+    start(&Scenario::from_name("workstation").unwrap());
     assert!(NAMES.iter().all(|name| !resolve(name).is_null()));
     // SAFETY: the simulator's functions have the types of nvml.h.
     let nvml = unsafe { Functions::from_resolver(resolve) };
@@ -85,7 +85,7 @@ fn linked_in() {
     assert_eq!(control::calls("nvmlDeviceGetPowerUsage"), 1000);
 
     control::clear_faults();
-    start(&Scenario::named("empty").unwrap());
+    start(&Scenario::from_name("empty").unwrap());
     assert_eq!(control::total_calls(), 0);
     // The handle of a GPU that is no more.
     // SAFETY: a place for the number.

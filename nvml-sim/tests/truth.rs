@@ -3,31 +3,31 @@
 mod common;
 
 use common::{number, sim};
-use nvml_sim::Signal;
+use nvml_sim::Waveform;
 use nvml_sim::control::Quantity;
 use nvml_sys::*;
 use std::time::Duration;
 
 #[test]
 fn integrals_are_those_that_numbers_give() {
-    let signals = [
-        Signal::Constant(3.5),
-        Signal::Sine { mean: 10.0, amplitude: 4.0, period_s: 3.0 },
-        Signal::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
-        Signal::Ramp { from: 2.0, to: -5.0, period_s: 1.7 },
-        Signal::Steps(vec![(0.5, 1.0), (2.0, 7.0), (6.5, -2.0)]),
-        Signal::Sum(vec![
-            Signal::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
-            Signal::Sine { mean: 0.0, amplitude: 2.0, period_s: 0.7 },
+    let waveforms = [
+        Waveform::Constant(3.5),
+        Waveform::Sine { mean: 10.0, amplitude: 4.0, period_s: 3.0 },
+        Waveform::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
+        Waveform::Ramp { from: 2.0, to: -5.0, period_s: 1.7 },
+        Waveform::Steps(vec![(0.5, 1.0), (2.0, 7.0), (6.5, -2.0)]),
+        Waveform::Sum(vec![
+            Waveform::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
+            Waveform::Sine { mean: 0.0, amplitude: 2.0, period_s: 0.7 },
         ]),
     ];
-    for signal in signals {
+    for waveform in waveforms {
         for (a, b) in [(0.0, 1.0), (-3.3, 4.4), (1.9, 1.95), (0.1, 40.0)] {
             let parts = 200_000;
             let width = (b - a) / f64::from(parts);
-            let sum: f64 = (0..parts).map(|part| signal.value(a + (f64::from(part) + 0.5) * width) * width).sum();
-            let exact = signal.integral(a, b);
-            assert!((exact - sum).abs() < 2e-3, "{signal:?} from {a} to {b}: {exact}, {sum}");
+            let sum: f64 = (0..parts).map(|part| waveform.value(a + (f64::from(part) + 0.5) * width) * width).sum();
+            let exact = waveform.integral(a, b);
+            assert!((exact - sum).abs() < 2e-3, "{waveform:?} from {a} to {b}: {exact}, {sum}");
         }
     }
 }

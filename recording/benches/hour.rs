@@ -59,7 +59,7 @@ fn named(argument: &str) -> Option<Format> {
 
 /// Records in one format, and prints its line.
 fn one(format: Format, seconds: u64, is_test: bool) -> Result<()> {
-    nvml_sim::start(&Scenario::named("hgx-h100")?);
+    nvml_sim::start(&Scenario::from_name("hgx-h100")?);
     control::set_time(Duration::ZERO);
     // SAFETY: the simulator's functions have the signatures of nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(nvml_sim::resolve) }.load()?;

@@ -22,7 +22,7 @@ use crate::{Clock, Device, Error, Escaped, Nvml, Result, Text};
 /// It displays as igpu 0.1.2 prints it.
 ///
 /// ```
-/// # nvml_sim::start(&nvml_sim::Scenario::named("workstation").unwrap());
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
 /// # // SAFETY: the simulator's functions have the signatures of nvml.h.
 /// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
 /// let mut gpu = nvml.get_device(1)?;

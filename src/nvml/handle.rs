@@ -25,7 +25,7 @@ const MOST_GPUS: u32 = 4096;
 ///
 /// ```
 /// # fn main() -> igpu::Result<()> {
-/// # nvml_sim::start(&nvml_sim::Scenario::named("workstation").unwrap());
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
 /// # // SAFETY: the simulator's functions have the signatures of nvml.h.
 /// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
 /// # /*

@@ -6,7 +6,7 @@
 //! at the most. `igpu probe` shows what it finds.
 //!
 //! ```
-//! # nvml_sim::start(&nvml_sim::Scenario::named("hgx-h100").unwrap());
+//! # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
 //! # // SAFETY: the simulator's functions have the signatures of nvml.h.
 //! # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
 //! use std::time::Duration;

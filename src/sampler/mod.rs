@@ -9,7 +9,7 @@
 //! read less often, and a GPU that is lost stops its own lanes only; each of these is told by an [`Event`].
 //!
 //! ```
-//! # nvml_sim::start(&nvml_sim::Scenario::named("hgx-h100").unwrap());
+//! # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
 //! # // SAFETY: the simulator's functions have the signatures of nvml.h.
 //! # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
 //! use igpu::{metric::Metric, sampler::{Sampler, monotonic}};

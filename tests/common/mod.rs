@@ -21,7 +21,7 @@ pub(crate) fn named(scenario: &str) -> (SharedDriver, Nvml) {
 
 /// A driver of a built-in scenario with more TOML after it, loaded.
 pub(crate) fn with(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
-    start(&Scenario::named(scenario).and_then(|scenario| scenario.with(more)).expect("the scenario"))
+    start(&Scenario::from_name(scenario).and_then(|scenario| scenario.with(more)).expect("the scenario"))
 }
 
 /// A driver of a scenario in TOML, loaded.

@@ -52,7 +52,7 @@ pub(crate) fn sim(toml: &str) -> Sim {
 
 /// A built-in scenario, and more TOML after it.
 pub(crate) fn sim_from_scenario(scenario: &str, more: &str) -> Sim {
-    let text = Scenario::named(scenario).unwrap().text().replacen("[driver]\n", STEPPED, 1);
+    let text = Scenario::from_name(scenario).unwrap().text().replacen("[driver]\n", STEPPED, 1);
     start(&format!("{text}\n{more}"), nvml_sim::resolve)
 }
 

@@ -160,7 +160,7 @@ fn temperature_fan_pci_fall_back() {
     let hidden = "hidden = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
     let (_driver, nvml) = with("workstation", "");
     let whole = nvml.device(1).unwrap();
-    let scenario = nvml_sim::Scenario::named("workstation").unwrap();
+    let scenario = nvml_sim::Scenario::from_name("workstation").unwrap();
     let (driver, nvml) = toml(&scenario.text().replace("[driver]", &format!("[driver]\n{hidden}")));
     driver.set_time(Duration::ZERO);
     let newer = nvml.device(1).unwrap();

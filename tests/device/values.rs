@@ -143,7 +143,7 @@ fn hgx_h100() {
 #[test]
 fn mig() {
     // With a hole in the numbering, as destroyed instances leave one.
-    let scenario = nvml_sim::Scenario::named("mig").unwrap().text().to_owned();
+    let scenario = nvml_sim::Scenario::from_name("mig").unwrap().text().to_owned();
     let (driver, nvml) =
         toml(&scenario.replace("gi = 11", "index = 3\ngi = 11").replace("gi = 12", "index = 4\ngi = 12"));
     driver.set_time(Duration::from_secs(1));

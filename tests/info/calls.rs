@@ -66,7 +66,7 @@ fn identity_is_read_once() {
 
 #[test]
 fn refused_identity_field_is_retried() {
-    let driver = SharedDriver::named("hgx-h100").unwrap();
+    let driver = SharedDriver::from_name("hgx-h100").unwrap();
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
             let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };

@@ -69,7 +69,7 @@ fn gpu_lost_at_start_is_listed() {
 #[test]
 fn gpu_lost_during_update_clears_readings() {
     let calls = ["Name", "PciInfo_v3", "MaxClockInfo", "MemoryInfo_v2", "FanSpeed", "ClockInfo", "PowerUsage"];
-    let driver = SharedDriver::named("hgx-h100").unwrap();
+    let driver = SharedDriver::from_name("hgx-h100").unwrap();
     for call in calls.map(|call| format!("nvmlDeviceGet{call}")).into_iter().chain(["nvmlDeviceGetMPS*".to_owned()]) {
         let fault = |nth: u32| format!("[[fault]]\nfunction = '{call}'\nreturn = 'GPU_IS_LOST'\nnth = {nth}");
         // While the facts are read …

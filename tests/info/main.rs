@@ -155,6 +155,6 @@ fn workstation_matches_igpu_0_1() {
 
 /// The driver started anew with more TOML after `hgx-h100`, and loaded: quicker than another library.
 fn again(driver: &SharedDriver, more: &str) -> Nvml {
-    driver.start(&Scenario::named("hgx-h100").unwrap().with(more).unwrap()).unwrap();
+    driver.start(&Scenario::from_name("hgx-h100").unwrap().with(more).unwrap()).unwrap();
     load(driver.path()).unwrap()
 }

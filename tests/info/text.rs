@@ -58,7 +58,7 @@ PROCESSES
 #[test]
 fn text_matches_igpu_0_1() {
     let child = Sleeper::new();
-    let text = Scenario::named("workstation").unwrap().text().to_owned();
+    let text = Scenario::from_name("workstation").unwrap().text().to_owned();
     let text = text.replacen("\"self\"", &child.pid().to_string(), 1).replacen("\"parent\"", &FOREIGN.to_string(), 1);
     let (driver, nvml) = toml(&text);
     driver.set_time(Duration::ZERO);

@@ -120,7 +120,7 @@ fn gpus_hang_one_after_another() {
     let told = told(&drained(&mut background));
     assert_eq!(told, [0, 1, 2].map(|gpu| (gpu, Event::GPU_HUNG)));
     assert_eq!(background.stop(), StopOutcome::Abandoned);
-    assert_eq!(driver.shutdowns_in_calls(), 0);
+    assert_eq!(driver.shutdowns_during_calls(), 0);
 }
 
 #[test]

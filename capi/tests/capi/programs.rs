@@ -76,7 +76,7 @@ fn cplusplus_uses_the_library() {
 #[test]
 fn examples_run_on_every_scenario() {
     on_every_scenario("examples/snapshot.c", &[], |scenario, printed| {
-        let driver = nvml_sim::SharedDriver::named(scenario).expect("the simulator");
+        let driver = nvml_sim::SharedDriver::from_name(scenario).expect("the simulator");
         // SAFETY: the simulator has the functions of nvml.h.
         let nvml = unsafe { igpu::Nvml::builder().library(driver.path()) }.load();
         let gpus = nvml.and_then(|nvml| nvml.device_count());

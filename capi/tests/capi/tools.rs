@@ -103,7 +103,7 @@ pub(crate) fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
     DRIVER.get_or_init(|| {
         let folder = scratch().join("driver");
-        let scenario = nvml_sim::Scenario::named("workstation").expect("the scenario");
+        let scenario = nvml_sim::Scenario::from_name("workstation").expect("the scenario");
         nvml_sim::install(&folder, &scenario, &nvml_sim::built_library().expect("the simulator")).expect("the driver");
         folder
     })

@@ -25,7 +25,7 @@ const FOREIGN: u32 = 4_199_998;
 
 /// Returns the built-in scenarios and how many GPUs each has.
 fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
-    Scenario::names().iter().map(|name| (*name, Scenario::named(name).expect("built in").gpu_count()))
+    Scenario::names().iter().map(|name| (*name, Scenario::from_name(name).expect("built in").gpu_count()))
 }
 
 fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
@@ -101,7 +101,7 @@ fn simulated(toml: &str) -> Simulated {
 }
 
 fn workstation(more: &str) -> Simulated {
-    simulated(&format!("{}\n{more}", Scenario::named("workstation").unwrap().text()))
+    simulated(&format!("{}\n{more}", Scenario::from_name("workstation").unwrap().text()))
 }
 
 /// A driver as a shared library in a directory of its own.

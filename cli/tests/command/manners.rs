@@ -120,7 +120,7 @@ fn a_copy_needs_no_file_beside_it() {
 #[test]
 fn a_library_shows_what_the_simulation_shows() {
     for (scenario, count) in scenarios() {
-        let (_directory, library) = installed(Scenario::named(scenario).unwrap().text());
+        let (_directory, library) = installed(Scenario::from_name(scenario).unwrap().text());
         let path = library.to_str().unwrap();
         let simulate = format!("--simulate={scenario}");
         assert_eq!(done(&["list", "--library", path]), done(&["list", &simulate]));

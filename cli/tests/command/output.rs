@@ -144,7 +144,7 @@ fn driver_tells_the_versions() {
     let said =
         "DRIVER VERSION : 390.157\nNVML VERSION   : 9.390.157\nCUDA VERSION   : 9.1\nLIBRARY        : simulated\n";
     assert_eq!(done(&["driver", "--simulate=old-driver"]), said);
-    let (_directory, library) = installed(Scenario::named("hgx-h100").unwrap().text());
+    let (_directory, library) = installed(Scenario::from_name("hgx-h100").unwrap().text());
     let path = library.to_str().unwrap();
     let versions = json(&done(&["driver", "--json", "--library", path]));
     assert_eq!((&versions[0]["driver_version"], &versions[0]["cuda_version"]), (&"580.95.05".into(), &"13.0".into()));

@@ -1,7 +1,7 @@
 //! What a test does to the driver, and knows of it: the clock, the counters, faults, the truth.
 
 use crate::scenario::{self, ScenarioError};
-use crate::{clock, counters, faults, functions, state};
+use crate::{clock, counters, faults, functions, simulation};
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub fn set_time(since_start: Duration) {
 }
 
 /// Lets the clock run on with the real one from where it stands.
-pub fn real_clock() {
+pub fn use_real_clock() {
     clock::real();
 }
 
@@ -59,8 +59,8 @@ pub fn calls_after_shutdown() -> u64 {
 
 /// How often the last shutdown came while another call was under way: a real driver crashes on that.
 #[must_use]
-pub fn shutdowns_in_calls() -> u64 {
-    counters::shutdowns_in_calls()
+pub fn shutdowns_during_calls() -> u64 {
+    counters::shutdowns_during_calls()
 }
 
 /// All counters to zero.
@@ -124,10 +124,12 @@ impl Quantity {
 /// The true, unrounded value of a quantity at a time since the start; not a number for a GPU that there is not.
 #[must_use]
 pub fn truth(gpu: u32, quantity: Quantity, at: Duration) -> f64 {
-    let Some(device) = state::current().and_then(|sim| sim.gpus.get(gpu as usize)) else { return f64::NAN };
+    let Some(device) = simulation::active().and_then(|simulation| simulation.gpus.get(gpu as usize)) else {
+        return f64::NAN;
+    };
     let ns = nanoseconds(at);
-    let t = device.at(ns);
-    let model = &device.gpu;
+    let t = device.waveform_time_s(ns);
+    let model = &device.model;
     match quantity {
         Quantity::UtilizationGpu => model.utilization.gpu.value(t),
         Quantity::UtilizationMemory => model.utilization.memory.value(t),

@@ -7,7 +7,7 @@ static CALLS: [AtomicU64; functions::COUNT] = [const { AtomicU64::new(0) }; func
 static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 static MAX_IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 static AFTER_SHUTDOWN: AtomicU64 = AtomicU64::new(0);
-static SHUTDOWNS_IN_CALLS: AtomicU64 = AtomicU64::new(0);
+static SHUTDOWNS_DURING_CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// A call under way; it ends when this goes.
 pub(crate) struct InFlight(());
@@ -38,7 +38,7 @@ pub(crate) fn after_shutdown() {
 /// The last shutdown happens now; the call of it is one of those in flight.
 pub(crate) fn shutdown() {
     if IN_FLIGHT.load(Relaxed) > 1 {
-        SHUTDOWNS_IN_CALLS.fetch_add(1, Relaxed);
+        SHUTDOWNS_DURING_CALLS.fetch_add(1, Relaxed);
     }
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn calls_after_shutdown() -> u64 {
     AFTER_SHUTDOWN.load(Relaxed)
 }
 
-pub(crate) fn shutdowns_in_calls() -> u64 {
-    SHUTDOWNS_IN_CALLS.load(Relaxed)
+pub(crate) fn shutdowns_during_calls() -> u64 {
+    SHUTDOWNS_DURING_CALLS.load(Relaxed)
 }
 
 /// All to zero, but for the calls that are under way: those end on their own.
@@ -67,5 +67,5 @@ pub(crate) fn reset() {
     CALLS.iter().for_each(|calls| calls.store(0, Relaxed));
     MAX_IN_FLIGHT.store(IN_FLIGHT.load(Relaxed), Relaxed);
     AFTER_SHUTDOWN.store(0, Relaxed);
-    SHUTDOWNS_IN_CALLS.store(0, Relaxed);
+    SHUTDOWNS_DURING_CALLS.store(0, Relaxed);
 }

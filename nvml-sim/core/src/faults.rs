@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A fault and how many calls it was for.
-pub(crate) struct Armed {
+pub(crate) struct ActiveFault {
     fault: Fault,
     hits: AtomicU64,
     functions: [bool; functions::COUNT],
 }
 
-type Set = Vec<&'static Armed>;
+type FaultSet = Vec<&'static ActiveFault>;
 
 /// Sets that were once in force stay for ever: a call may still read one, and tests make few.
-static CURRENT: AtomicPtr<Set> = AtomicPtr::new(std::ptr::null_mut());
-static FAULTY: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
+static CURRENT: AtomicPtr<FaultSet> = AtomicPtr::new(std::ptr::null_mut());
+static HAS_FAULTS: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
 /// How many times the active faults have changed.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Writers alone take it.
-static CHANGE: Mutex<()> = Mutex::new(());
+static WRITER_LOCK: Mutex<()> = Mutex::new(());
 
 /// What faults do to one call.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Effects {
+pub(crate) struct FaultEffects {
     pub code: Option<u32>,
     /// Id and code of a field value.
     pub field: Option<(u32, u32)>,
@@ -34,7 +34,7 @@ pub(crate) struct Effects {
     pub hold: Option<u64>,
     pub latency_us: u64,
     pub stride: Option<usize>,
-    pub grown: u64,
+    pub extra_processes: u64,
     pub bytes: Option<&'static [u8]>,
     pub no_nul: bool,
     pub value: Option<i64>,
@@ -42,15 +42,15 @@ pub(crate) struct Effects {
 
 /// Whether any fault is for this function.
 #[inline]
-pub(crate) fn any(function: usize) -> bool {
-    FAULTY[function].load(Ordering::Acquire)
+pub(crate) fn has_faults(function: usize) -> bool {
+    HAS_FAULTS[function].load(Ordering::Acquire)
 }
 
 /// The effects on this call, about the GPU of that index if about any, at that time; without `any_gpu` those alone of
 /// faults that are for that GPU.
 #[cold]
-pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> Effects {
-    let mut effects = Effects::default();
+pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> FaultEffects {
+    let mut effects = FaultEffects::default();
     // Read before the set: otherwise a call that finds an old set would miss the next change.
     let changes = CHANGES.load(Ordering::SeqCst);
     // SAFETY: a set is written once before its pointer is published, and never freed.
@@ -76,7 +76,7 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
     effects
 }
 
-impl Effects {
+impl FaultEffects {
     /// Of two faults for one call the later one decides.
     fn add(&mut self, fault: &'static Fault, nth: u64) {
         match (fault.field, fault.code) {
@@ -86,7 +86,7 @@ impl Effects {
         self.hang |= fault.hang;
         self.latency_us += fault.latency_us.as_ref().map_or(0, |latency: &Latency| latency.draw(nth));
         self.stride = fault.stride.or(self.stride);
-        self.grown += fault.grow_by.saturating_mul(nth - 1);
+        self.extra_processes += fault.grow_by.saturating_mul(nth - 1);
         self.bytes = fault.bytes.as_deref().or(fault.text.as_deref().map(str::as_bytes)).or(self.bytes);
         self.no_nul |= fault.no_nul;
         self.value = fault.value.or(self.value);
@@ -102,27 +102,27 @@ pub(crate) fn wait_for_change(changes: u64) {
 
 /// Puts these in force, instead of or after those that are.
 pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
-    let _guard = CHANGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut set: Set = Vec::new();
+    let _writer = WRITER_LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut set: FaultSet = Vec::new();
     if keep {
         // SAFETY: as in `effects`.
         set.extend(unsafe { CURRENT.load(Ordering::Acquire).as_ref() }.into_iter().flatten());
     }
     for fault in faults {
-        let functions = std::array::from_fn(|number| fault.names(functions::name(number)));
-        set.push(Box::leak(Box::new(Armed { fault, hits: AtomicU64::new(0), functions })));
+        let functions = std::array::from_fn(|number| fault.applies_to(functions::name(number)));
+        set.push(Box::leak(Box::new(ActiveFault { fault, hits: AtomicU64::new(0), functions })));
     }
     let flags: [bool; functions::COUNT] =
         std::array::from_fn(|number| set.iter().any(|armed| armed.functions[number] && !armed.fault.missing));
     CURRENT.store(Box::into_raw(Box::new(set)), Ordering::Release);
-    for (flag, value) in FAULTY.iter().zip(flags) {
+    for (flag, value) in HAS_FAULTS.iter().zip(flags) {
         flag.store(value, Ordering::Release);
     }
     CHANGES.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Whether a fault in force takes this symbol away.
-pub(crate) fn hides(function: usize) -> bool {
+pub(crate) fn is_missing(function: usize) -> bool {
     // SAFETY: as in `effects`.
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
         .is_some_and(|set| set.iter().any(|armed| armed.fault.missing && armed.functions[function]))

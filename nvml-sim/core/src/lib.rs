@@ -7,7 +7,7 @@
 //! ```
 //! use nvml_sim_core::{Scenario, control, resolve, start};
 //!
-//! start(&Scenario::named("workstation").unwrap());
+//! start(&Scenario::from_name("workstation").unwrap());
 //! // SAFETY: the simulator's functions have the types of nvml.h.
 //! let nvml = unsafe { nvml_sys::Functions::from_resolver(resolve) };
 //! // SAFETY: nvmlInit_v2 takes no arguments.
@@ -19,27 +19,27 @@
 //! Whole numbers are rounded to the nearest, halves up, none below 0. A sensor refreshes at whole multiples of its
 //! period since the start of the scenario; between, it shows what it showed. The average power sensor shows the exact
 //! mean of the true power over its window before the refresh, which for the first ones reaches to before the start:
-//! signals are defined there too. The energy counter shows the exact integral from the start to its last refresh.
+//! waveforms are defined there too. The energy counter shows the exact integral from the start to its last refresh.
 
 #![allow(non_snake_case, reason = "NVML's functions keep their names")]
 
 mod api;
-mod call;
 mod clock;
-mod codes;
 pub mod control;
 mod counters;
+mod dispatch;
 mod faults;
 mod functions;
-mod proc;
+mod procfs_lite;
+mod return_codes;
 mod scenario;
 mod sensor;
-mod signal;
-mod state;
+mod simulation;
+mod waveform;
 
 pub use scenario::{Scenario, ScenarioError};
-pub use signal::Signal;
-pub use state::start;
+pub use simulation::start;
+pub use waveform::Waveform;
 
 use std::ffi::{CStr, c_void};
 
@@ -47,12 +47,12 @@ use std::ffi::{CStr, c_void};
 /// and for a name that NVML does not have. What `nvml_sys::Functions::from_resolver` wants.
 #[must_use]
 pub fn resolve(name: &CStr) -> *const c_void {
-    let number = functions::find(name).filter(|number| !state::hides(*number));
+    let number = functions::find(name).filter(|number| !simulation::is_missing(*number));
     number.and_then(api::address).unwrap_or(std::ptr::null())
 }
 
-/// The names of the functions that are modelled; the others of `nvml_sys::NAMES` answer NOT_SUPPORTED.
+/// The names of the functions that are modeled; the others of `nvml_sys::NAMES` answer NOT_SUPPORTED.
 #[must_use]
-pub fn modelled() -> Vec<&'static str> {
+pub fn modeled() -> Vec<&'static str> {
     api::MODELED.iter().copied().flatten().map(|function| functions::name(function.number)).collect()
 }

@@ -23,7 +23,7 @@ impl std::ops::Deref for Sim {
 /// A driver of this scenario, or of this TOML if it has a line break.
 pub(crate) fn sim(scenario: &str) -> Sim {
     let driver =
-        if scenario.contains('\n') { SharedDriver::from_toml(scenario) } else { SharedDriver::named(scenario) };
+        if scenario.contains('\n') { SharedDriver::from_toml(scenario) } else { SharedDriver::from_name(scenario) };
     let driver = driver.unwrap();
     driver.set_time(Duration::ZERO);
     let sim = Sim { nvml: driver.functions(), driver };

@@ -1,8 +1,8 @@
 //! Clocks, performance state, and what holds them back.
 
-use crate::call::{Answer, Target, put};
 use crate::clock;
-use crate::signal::whole32;
+use crate::dispatch::{CallTarget, NvmlResult, put};
+use crate::waveform::round_u32;
 use nvml_sys::{
     NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED,
     nvmlClockId_t, nvmlClockType_t, nvmlDevice_t, nvmlPstates_t,
@@ -11,45 +11,45 @@ use std::ffi::{c_uint, c_ulonglong};
 
 export! {
     nvmlDeviceGetClockInfo(device: nvmlDevice_t, kind: nvmlClockType_t, mhz: *mut c_uint) on device => |call, target| {
-        call.put(mhz, current(target, kind)?)
+        call.put(mhz, current_mhz(target, kind)?)
     }
     nvmlDeviceGetMaxClockInfo(device: nvmlDevice_t, kind: nvmlClockType_t, mhz: *mut c_uint)
     on device => |call, target| {
-        call.put(mhz, maximum(target, kind)?)
+        call.put(mhz, max_mhz(target, kind)?)
     }
     nvmlDeviceGetMaxCustomerBoostClock(device: nvmlDevice_t, kind: nvmlClockType_t, mhz: *mut c_uint)
     on device => |call, target| {
-        call.put(mhz, maximum(target, kind)?)
+        call.put(mhz, max_mhz(target, kind)?)
     }
     nvmlDeviceGetClock(device: nvmlDevice_t, kind: nvmlClockType_t, which: nvmlClockId_t, mhz: *mut c_uint)
     on device => |call, target| {
         let value = match which {
-            nvml_sys::NVML_CLOCK_ID_CURRENT => current(target, kind)?,
+            nvml_sys::NVML_CLOCK_ID_CURRENT => current_mhz(target, kind)?,
             nvml_sys::NVML_CLOCK_ID_APP_CLOCK_TARGET | nvml_sys::NVML_CLOCK_ID_APP_CLOCK_DEFAULT => {
-                application(target, kind)?
+                application_mhz(target, kind)?
             }
-            nvml_sys::NVML_CLOCK_ID_CUSTOMER_BOOST_MAX => maximum(target, kind)?,
+            nvml_sys::NVML_CLOCK_ID_CUSTOMER_BOOST_MAX => max_mhz(target, kind)?,
             _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
         };
         call.put(mhz, value)
     }
     nvmlDeviceGetApplicationsClock(device: nvmlDevice_t, kind: nvmlClockType_t, mhz: *mut c_uint)
     on device => |call, target| {
-        call.put(mhz, application(target, kind)?)
+        call.put(mhz, application_mhz(target, kind)?)
     }
     nvmlDeviceGetDefaultApplicationsClock(device: nvmlDevice_t, kind: nvmlClockType_t, mhz: *mut c_uint)
     on device => |call, target| {
-        call.put(mhz, application(target, kind)?)
+        call.put(mhz, application_mhz(target, kind)?)
     }
     nvmlDeviceGetSupportedMemoryClocks(device: nvmlDevice_t, count: *mut c_uint, list: *mut c_uint)
     on device => |_, target| {
-        let max = target.device.gpu.clocks.max_memory;
+        let max = target.gpu.model.clocks.max_memory;
         put_list(count, list, [max, 810, 405].into_iter().filter(|mhz| *mhz <= max))
     }
     nvmlDeviceGetSupportedGraphicsClocks(
         device: nvmlDevice_t, memory_mhz: c_uint, count: *mut c_uint, list: *mut c_uint,
     ) on device => |_, target| {
-        let clocks = &target.device.gpu.clocks;
+        let clocks = &target.gpu.model.clocks;
         if ![clocks.max_memory, 810, 405].contains(&memory_mhz) {
             return Err(NVML_ERROR_NOT_FOUND);
         }
@@ -57,51 +57,51 @@ export! {
         put_list(count, list, (0..16).map_while(|step| clocks.max_graphics.checked_sub(step * 15)))
     }
     nvmlDeviceGetPerformanceState(device: nvmlDevice_t, state: *mut nvmlPstates_t) on device => |call, target| {
-        call.put(state.cast::<c_uint>(), target.device.gpu.performance_state)
+        call.put(state.cast::<c_uint>(), target.gpu.model.performance_state)
     }
     nvmlDeviceGetPowerState(device: nvmlDevice_t, state: *mut nvmlPstates_t) on device => |call, target| {
-        call.put(state.cast::<c_uint>(), target.device.gpu.performance_state)
+        call.put(state.cast::<c_uint>(), target.gpu.model.performance_state)
     }
     nvmlDeviceGetMinMaxClockOfPState(
         device: nvmlDevice_t, kind: nvmlClockType_t, _state: nvmlPstates_t, min: *mut c_uint, max: *mut c_uint,
     ) on device => |_, target| {
-        put(max, maximum(target, kind)?)?;
+        put(max, max_mhz(target, kind)?)?;
         put(min, 210)
     }
     nvmlDeviceGetCurrentClocksEventReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong)
     on device => |call, target| {
-        call.put(reasons, target.device.gpu.event_reasons)
+        call.put(reasons, target.gpu.model.event_reasons)
     }
     nvmlDeviceGetCurrentClocksThrottleReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong)
     on device => |call, target| {
-        call.put(reasons, target.device.gpu.event_reasons)
+        call.put(reasons, target.gpu.model.event_reasons)
     }
     nvmlDeviceGetSupportedClocksEventReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong) on device => |call, _| {
-        call.put(reasons, ALL_REASONS)
+        call.put(reasons, SUPPORTED_EVENT_REASONS)
     }
     nvmlDeviceGetSupportedClocksThrottleReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong)
     on device => |call, _| {
-        call.put(reasons, ALL_REASONS)
+        call.put(reasons, SUPPORTED_EVENT_REASONS)
     }
 }
 
 /// Idle, application clocks, power cap, hardware slowdown, sync boost, the two thermal ones, power brake, display.
-const ALL_REASONS: u64 = 0x1FF;
+const SUPPORTED_EVENT_REASONS: u64 = 0x1FF;
 
-fn current(target: Target, kind: nvmlClockType_t) -> Answer<u32> {
-    let clocks = &target.device.gpu.clocks;
-    let signal = match kind {
+fn current_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
+    let clocks = &target.gpu.model.clocks;
+    let waveform = match kind {
         nvml_sys::NVML_CLOCK_GRAPHICS => &clocks.graphics,
         nvml_sys::NVML_CLOCK_SM => &clocks.sm,
         nvml_sys::NVML_CLOCK_MEM => &clocks.memory,
         nvml_sys::NVML_CLOCK_VIDEO => &clocks.video,
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
-    Ok(whole32(signal.value(target.device.refreshed(clock::now_ns(), clocks.refresh_ms))))
+    Ok(round_u32(waveform.value(target.gpu.last_refresh_s(clock::now_ns(), clocks.refresh_ms))))
 }
 
-fn maximum(target: Target, kind: nvmlClockType_t) -> Answer<u32> {
-    let clocks = &target.device.gpu.clocks;
+fn max_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
+    let clocks = &target.gpu.model.clocks;
     match kind {
         nvml_sys::NVML_CLOCK_GRAPHICS => Ok(clocks.max_graphics),
         nvml_sys::NVML_CLOCK_SM => Ok(clocks.max_sm),
@@ -111,8 +111,8 @@ fn maximum(target: Target, kind: nvmlClockType_t) -> Answer<u32> {
     }
 }
 
-fn application(target: Target, kind: nvmlClockType_t) -> Answer<u32> {
-    let (graphics, memory) = target.device.gpu.clocks.applications.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+fn application_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
+    let (graphics, memory) = target.gpu.model.clocks.applications.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     match kind {
         nvml_sys::NVML_CLOCK_GRAPHICS | nvml_sys::NVML_CLOCK_SM => Ok(graphics),
         nvml_sys::NVML_CLOCK_MEM => Ok(memory),
@@ -125,12 +125,12 @@ fn application(target: Target, kind: nvmlClockType_t) -> Answer<u32> {
 ///
 /// # Safety
 /// `count` must be null or good for reading and writing, `list` null or writable for `*count` numbers.
-unsafe fn put_list(count: *mut c_uint, list: *mut c_uint, values: impl Iterator<Item = u32> + Clone) -> Answer {
+unsafe fn put_list(count: *mut c_uint, list: *mut c_uint, values: impl Iterator<Item = u32> + Clone) -> NvmlResult {
     let needed = values.clone().count() as u32;
     // SAFETY: as the caller vouches.
     let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-    let room = std::mem::replace(count, needed);
-    if list.is_null() || room < needed {
+    let capacity = std::mem::replace(count, needed);
+    if list.is_null() || capacity < needed {
         return Err(NVML_ERROR_INSUFFICIENT_SIZE);
     }
     for (place, value) in values.enumerate() {

@@ -1,7 +1,7 @@
 //! Memory errors. The scenario's counts are those of the device memory; other places count none.
 
-use crate::call::{Answer, Target, put};
-use crate::scenario::model::Ecc;
+use crate::dispatch::{CallTarget, NvmlResult, put};
+use crate::scenario::model::EccModel;
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, NVML_MEMORY_ERROR_TYPE_CORRECTED,
     NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvmlDevice_t, nvmlEccCounterType_t, nvmlEccErrorCounts_t, nvmlEnableState_enum,
@@ -13,12 +13,12 @@ use std::ffi::{c_uint, c_ulonglong};
 export! {
     nvmlDeviceGetEccMode(device: nvmlDevice_t, current: *mut nvmlEnableState_t, pending: *mut nvmlEnableState_t)
     on device => |call, target| {
-        let ecc = target.device.gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-        put(current, nvmlEnableState_enum(call.scalar(u32::from(ecc.enabled))))?;
+        let ecc = target.gpu.model.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        put(current, nvmlEnableState_enum(call.value_or_fault(u32::from(ecc.enabled))))?;
         put(pending, nvmlEnableState_enum(u32::from(ecc.pending)))
     }
     nvmlDeviceGetDefaultEccMode(device: nvmlDevice_t, mode: *mut nvmlEnableState_t) on device => |_, target| {
-        target.device.gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        target.gpu.model.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
         put(mode, nvmlEnableState_enum(1))
     }
     nvmlDeviceGetTotalEccErrors(
@@ -30,7 +30,7 @@ export! {
         device: nvmlDevice_t, kind: nvmlMemoryErrorType_t, counter: nvmlEccCounterType_t,
         counts: *mut nvmlEccErrorCounts_t,
     ) on device => |call, target| {
-        let memory = call.scalar(total(enabled(target)?, kind, counter)?);
+        let memory = call.value_or_fault(total(enabled(target)?, kind, counter)?);
         put(counts, nvmlEccErrorCounts_t { l1Cache: 0, l2Cache: 0, deviceMemory: memory, registerFile: 0 })
     }
     nvmlDeviceGetMemoryErrorCounter(
@@ -79,11 +79,11 @@ export! {
 }
 
 /// The counts, where errors are counted.
-pub(crate) fn enabled(target: Target) -> Answer<Ecc> {
-    target.device.gpu.ecc.filter(|ecc| ecc.enabled).ok_or(NVML_ERROR_NOT_SUPPORTED)
+pub(crate) fn enabled(target: CallTarget) -> NvmlResult<EccModel> {
+    target.gpu.model.ecc.filter(|ecc| ecc.enabled).ok_or(NVML_ERROR_NOT_SUPPORTED)
 }
 
-fn total(ecc: Ecc, kind: nvmlMemoryErrorType_t, counter: nvmlEccCounterType_t) -> Answer<u64> {
+fn total(ecc: EccModel, kind: nvmlMemoryErrorType_t, counter: nvmlEccCounterType_t) -> NvmlResult<u64> {
     let volatile = match counter {
         nvml_sys::NVML_VOLATILE_ECC => true,
         nvml_sys::NVML_AGGREGATE_ECC => false,

@@ -1,10 +1,10 @@
 //! Field values: many readings in one call, each with its own type and return code.
 
 use super::{ecc, power, settings, thermal};
-use crate::call::{self, Answer, Target};
 use crate::clock;
-use crate::scenario::model::{Field, FieldType};
-use crate::signal::{whole, whole32};
+use crate::dispatch::{self, CallTarget, NvmlResult};
+use crate::scenario::model::{FieldModel, FieldValueType};
+use crate::waveform::{round_u32, round_u64};
 use nvml_sys::*;
 use std::ffi::c_int;
 
@@ -17,16 +17,16 @@ export! {
         let ns = clock::now_ns();
         for place in 0..count as usize {
             let entry = &mut *values.add(place);
-            let latency = call.sim.driver.field_latency_us;
+            let latency = call.simulation.driver.field_latency_us;
             entry.timestamp = clock::wall_us(ns) as i64 - latency;
             entry.latencyUsec = latency;
             let found = match call.effects.field {
-                Some((id, number)) if id == entry.fieldId && number != 0 => Err(call::code(number)),
-                _ if entry.fieldId > call.sim.driver.last_field => Err(NVML_ERROR_NOT_SUPPORTED),
-                _ => find(target, entry.fieldId, entry.scopeId, ns),
+                Some((id, number)) if id == entry.fieldId && number != 0 => Err(dispatch::return_code(number)),
+                _ if entry.fieldId > call.simulation.driver.last_field => Err(NVML_ERROR_NOT_SUPPORTED),
+                _ => field_value(target, entry.fieldId, entry.scopeId, ns),
             };
             match found {
-                Ok(Value { kind, value }) => {
+                Ok(TypedValue { kind, value }) => {
                     entry.nvmlReturn = NVML_SUCCESS;
                     entry.valueType = kind;
                     entry.value = match call.effects.value {
@@ -43,33 +43,33 @@ export! {
 }
 
 /// A value with its type.
-struct Value {
+struct TypedValue {
     kind: nvmlValueType_t,
     value: nvmlValue_t,
 }
 
-fn uint(value: u32) -> Value {
+fn uint(value: u32) -> TypedValue {
     let mut all = nvmlValue_t { ullVal: 0 };
     all.uiVal = value;
-    Value { kind: NVML_VALUE_TYPE_UNSIGNED_INT, value: all }
+    TypedValue { kind: NVML_VALUE_TYPE_UNSIGNED_INT, value: all }
 }
 
-fn ulonglong(value: u64) -> Value {
-    Value { kind: NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, value: nvmlValue_t { ullVal: value } }
+fn ulonglong(value: u64) -> TypedValue {
+    TypedValue { kind: NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, value: nvmlValue_t { ullVal: value } }
 }
 
-fn double(value: f64) -> Value {
-    Value { kind: NVML_VALUE_TYPE_DOUBLE, value: nvmlValue_t { dVal: value } }
+fn double(value: f64) -> TypedValue {
+    TypedValue { kind: NVML_VALUE_TYPE_DOUBLE, value: nvmlValue_t { dVal: value } }
 }
 
-fn find(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
-    let gpu = &target.device.gpu;
-    let own = |field: &&Field| field.id == id && field.scope.is_none_or(|wanted| wanted == scope);
+fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<TypedValue> {
+    let gpu = &target.gpu.model;
+    let own = |field: &&FieldModel| field.id == id && field.scope.is_none_or(|wanted| wanted == scope);
     if let Some(field) = gpu.field.iter().find(own) {
-        return decided(field, target.device.at(ns));
+        return scenario_value(field, target.gpu.waveform_time_s(ns));
     }
-    let t = target.device.at(ns);
-    let limit = |watts: f64| uint(whole32(1e3 * watts));
+    let t = target.gpu.waveform_time_s(ns);
+    let limit = |watts: f64| uint(round_u32(1e3 * watts));
     match id {
         NVML_FI_DEV_ECC_CURRENT => Ok(uint(u32::from(gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?.enabled))),
         NVML_FI_DEV_ECC_PENDING => Ok(uint(u32::from(gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?.pending))),
@@ -96,14 +96,14 @@ fn find(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
             Ok(ulonglong(settings::throttled_ns(target, policy, ns)?))
         }
         NVML_FI_DEV_MEMORY_TEMP => {
-            Ok(uint(whole32(gpu.temperature.memory.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.value(t))))
+            Ok(uint(round_u32(gpu.temperature.memory.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.value(t))))
         }
-        NVML_FI_DEV_GPU_TEMP => Ok(double(thermal::exact(target))),
+        NVML_FI_DEV_GPU_TEMP => Ok(double(thermal::gpu_celsius(target))),
         NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION | NVML_FI_DEV_ENERGY => {
-            powered(target)?;
-            Ok(ulonglong(target.device.energy_mj(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)?))
+            check_power_supported(target)?;
+            Ok(ulonglong(target.gpu.energy_mj(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)?))
         }
-        NVML_FI_DEV_POWER_AVERAGE | NVML_FI_DEV_POWER_INSTANT => drawn(target, id, scope, ns),
+        NVML_FI_DEV_POWER_AVERAGE | NVML_FI_DEV_POWER_INSTANT => power_draw(target, id, scope, ns),
         NVML_FI_DEV_POWER_MIN_LIMIT => Ok(limit(power::limits(target)?.min)),
         NVML_FI_DEV_POWER_MAX_LIMIT => Ok(limit(power::limits(target)?.max)),
         NVML_FI_DEV_POWER_DEFAULT_LIMIT => Ok(limit(power::limits(target)?.default)),
@@ -111,38 +111,37 @@ fn find(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
             Ok(limit(power::limits(target)?.current))
         }
         NVML_FI_DEV_PCIE_REPLAY_COUNTER => Ok(uint(gpu.pci.replays)),
-        NVML_FI_DEV_PCIE_COUNT_TX_BYTES => Ok(ulonglong(carried(target, &gpu.pci.tx_kib_per_s, ns, 1024.0))),
-        NVML_FI_DEV_PCIE_COUNT_RX_BYTES => Ok(ulonglong(carried(target, &gpu.pci.rx_kib_per_s, ns, 1024.0))),
+        NVML_FI_DEV_PCIE_COUNT_TX_BYTES => Ok(ulonglong(transferred(target, &gpu.pci.tx_kib_per_s, ns, 1024.0))),
+        NVML_FI_DEV_PCIE_COUNT_RX_BYTES => Ok(ulonglong(transferred(target, &gpu.pci.rx_kib_per_s, ns, 1024.0))),
         NVML_FI_DEV_NVLINK_LINK_COUNT => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.links)),
         NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.mbps)),
-        NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX..=NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX => linked(target, id, scope, ns),
+        NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX..=NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX => {
+            nvlink_throughput(target, id, scope, ns)
+        }
         _ => Err(NVML_ERROR_NOT_SUPPORTED),
     }
 }
 
-fn powered(target: Target) -> Answer {
-    if target.device.gpu.power.supported { Ok(()) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
+fn check_power_supported(target: CallTarget) -> NvmlResult {
+    if target.gpu.model.power.supported { Ok(()) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
 }
 
-/// The bytes that went over a link since the start; `unit` is the bytes of one of the signal's.
-fn carried(target: Target, signal: &crate::signal::Signal, ns: u64, unit: f64) -> u64 {
-    whole(unit * signal.integral(target.device.at(0), target.device.at(ns)))
+/// The bytes that went over a link since the start; `unit` is the bytes of one of the waveform's.
+fn transferred(target: CallTarget, waveform: &crate::waveform::Waveform, ns: u64, unit: f64) -> u64 {
+    round_u64(unit * waveform.integral(target.gpu.waveform_time_s(0), target.gpu.waveform_time_s(ns)))
 }
 
 /// The power sensors, for the GPU, its module or its memory.
-fn drawn(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
-    powered(target)?;
-    let power = &target.device.gpu.power;
+fn power_draw(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<TypedValue> {
+    check_power_supported(target)?;
+    let power = &target.gpu.model.power;
     let instant = id == NVML_FI_DEV_POWER_INSTANT;
-    let gpu = if instant {
-        target.device.instant_mw(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)?
-    } else {
-        target.device.average_mw(ns)
-    };
+    let gpu =
+        if instant { target.gpu.instant_mw(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)? } else { target.gpu.average_mw(ns) };
     let (period, window) =
         if instant { (power.instant_refresh_ms, power.instant_window_ms) } else { (power.refresh_ms, power.window_ms) };
-    let end = target.device.at(ns / (period * 1_000_000) * period * 1_000_000);
-    let mean = |signal: &crate::signal::Signal| whole32(1e3 * signal.mean(end - window as f64 / 1e3, end));
+    let end = target.gpu.waveform_time_s(ns / (period * 1_000_000) * period * 1_000_000);
+    let mean = |waveform: &crate::waveform::Waveform| round_u32(1e3 * waveform.mean(end - window as f64 / 1e3, end));
     match scope {
         NVML_POWER_SCOPE_GPU => Ok(uint(gpu)),
         NVML_POWER_SCOPE_MODULE => Ok(uint(gpu + mean(power.module_extra_w.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?))),
@@ -152,11 +151,11 @@ fn drawn(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
 }
 
 /// NVLink's counters in KiB, of one link or (scope all ones) of all. Raw counts the protocol's own eighth too.
-fn linked(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
-    let nvlink = target.device.gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+fn nvlink_throughput(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<TypedValue> {
+    let nvlink = target.gpu.model.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     let sends = id == NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX || id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_TX;
     let raw = id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_TX || id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX;
-    let signal = if sends { &nvlink.tx_kib_per_s } else { &nvlink.rx_kib_per_s };
+    let waveform = if sends { &nvlink.tx_kib_per_s } else { &nvlink.rx_kib_per_s };
     let part = if scope == u32::MAX {
         1.0
     } else if scope < nvlink.links {
@@ -164,49 +163,49 @@ fn linked(target: Target, id: u32, scope: u32, ns: u64) -> Answer<Value> {
     } else {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     };
-    Ok(ulonglong(carried(target, signal, ns, part * if raw { 1.125 } else { 1.0 })))
+    Ok(ulonglong(transferred(target, waveform, ns, part * if raw { 1.125 } else { 1.0 })))
 }
 
 /// What the scenario itself says of a field.
-fn decided(field: &Field, t: f64) -> Answer<Value> {
+fn scenario_value(field: &FieldModel, t: f64) -> NvmlResult<TypedValue> {
     if let Some(number) = field.code.filter(|number| *number != 0) {
-        return Err(call::code(number));
+        return Err(dispatch::return_code(number));
     }
     let value = field.value.value(t);
     let mut all = nvmlValue_t { ullVal: 0 };
     let kind = match field.kind {
-        FieldType::Double => {
+        FieldValueType::Double => {
             all.dVal = value;
             NVML_VALUE_TYPE_DOUBLE
         }
-        FieldType::Uint => {
-            all.uiVal = whole32(value);
+        FieldValueType::Uint => {
+            all.uiVal = round_u32(value);
             NVML_VALUE_TYPE_UNSIGNED_INT
         }
-        FieldType::Ulong => {
-            all.ulVal = whole(value) as std::ffi::c_ulong;
+        FieldValueType::Ulong => {
+            all.ulVal = round_u64(value) as std::ffi::c_ulong;
             NVML_VALUE_TYPE_UNSIGNED_LONG
         }
-        FieldType::Ulonglong => {
-            all.ullVal = whole(value);
+        FieldValueType::Ulonglong => {
+            all.ullVal = round_u64(value);
             NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
         }
-        FieldType::Slonglong => {
+        FieldValueType::Slonglong => {
             all.sllVal = value.round() as i64;
             NVML_VALUE_TYPE_SIGNED_LONG_LONG
         }
-        FieldType::Sint => {
+        FieldValueType::Sint => {
             all.siVal = value.round() as i32;
             NVML_VALUE_TYPE_SIGNED_INT
         }
-        FieldType::Ushort => {
+        FieldValueType::Ushort => {
             all.usVal = value.round() as u16;
             NVML_VALUE_TYPE_UNSIGNED_SHORT
         }
-        FieldType::Raw(number) => {
-            all.ullVal = whole(value);
+        FieldValueType::Raw(number) => {
+            all.ullVal = round_u64(value);
             nvmlValueType_enum(number)
         }
     };
-    Ok(Value { kind, value: all })
+    Ok(TypedValue { kind, value: all })
 }

@@ -1,9 +1,9 @@
 //! The GPU performance monitor of Hopper and later: two samples, and what happened between them.
 
-use crate::call::{Answer, Target, put};
 use crate::clock;
-use crate::signal::Signal;
-use crate::state::Device;
+use crate::dispatch::{CallTarget, NvmlResult, put};
+use crate::simulation::SimulatedGpu;
+use crate::waveform::Waveform;
 use nvml_sys::*;
 use std::ffi::c_uint;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,31 +11,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 export! {
     nvmlGpmQueryDeviceSupport(device: nvmlDevice_t, support: *mut nvmlGpmSupport_t) on device => |call, target| {
         let support = support.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        support.isSupportedDevice = call.scalar(u32::from(target.device.gpu.gpm.is_some()));
+        support.isSupportedDevice = call.value_or_fault(u32::from(target.gpu.model.gpm.is_some()));
         Ok(())
     }
     nvmlGpmQueryIfStreamingEnabled(device: nvmlDevice_t, state: *mut c_uint) on device => |call, target| {
-        target.device.gpu.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        target.gpu.model.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
         call.put(state, 0)
     }
     nvmlGpmSampleAlloc(sample: *mut nvmlGpmSample_t) => |_| {
-        let free = SAMPLES.iter().position(|slot| {
-            slot.compare_exchange(FREE, EMPTY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let free = SAMPLE_SLOTS.iter().position(|slot| {
+            slot.compare_exchange(FREE_SLOT, EMPTY_SLOT, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         });
-        put(sample, (MARK + free.ok_or(NVML_ERROR_MEMORY)?) as nvmlGpmSample_t)
+        put(sample, (SAMPLE_HANDLE_BASE + free.ok_or(NVML_ERROR_MEMORY)?) as nvmlGpmSample_t)
     }
     nvmlGpmSampleFree(sample: nvmlGpmSample_t) => |_| {
-        slot(sample)?.store(FREE, Ordering::Release);
+        slot(sample)?.store(FREE_SLOT, Ordering::Release);
         Ok(())
     }
     nvmlGpmSampleGet(device: nvmlDevice_t, sample: nvmlGpmSample_t) on device => |_, target| {
-        take(target, sample)
+        take_sample(target, sample)
     }
     nvmlGpmMigSampleGet(device: nvmlDevice_t, gi: c_uint, sample: nvmlGpmSample_t) on device => |_, target| {
-        if !target.device.instances().iter().any(|instance| instance.gi == gi) {
+        if !target.gpu.mig_instances().iter().any(|instance| instance.gi == gi) {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        take(target, sample)
+        take_sample(target, sample)
     }
     nvmlGpmMetricsGet(get: *mut nvmlGpmMetricsGet_t) => |call| {
         let get = get.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
@@ -43,15 +43,15 @@ export! {
         if get.version != NVML_GPM_METRICS_GET_VERSION {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let (from, to) = (read(get.sample1)?, read(get.sample2)?);
+        let (from, to) = (read_sample(get.sample1)?, read_sample(get.sample2)?);
         // Samples of two GPUs, in the wrong order, or nearer than the monitor's window of 100 ms.
         if from.0 != to.0 || to.1 < from.1 + 100_000 || get.numMetrics as usize > get.metrics.len() {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        let device = call.sim.gpus.get(from.0 as usize).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        let (a, b) = (device.at(from.1 * 1000), device.at(to.1 * 1000));
+        let device = call.simulation.gpus.get(from.0 as usize).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+        let (a, b) = (device.waveform_time_s(from.1 * 1000), device.waveform_time_s(to.1 * 1000));
         for metric in get.metrics.iter_mut().take(get.numMetrics as usize) {
-            match mean(device, nvmlGpmMetricId_t(metric.metricId), a, b) {
+            match metric_mean(device, nvmlGpmMetricId_t(metric.metricId), a, b) {
                 Ok((value, name)) => {
                     metric.nvmlReturn = NVML_SUCCESS;
                     metric.value = value;
@@ -67,43 +67,43 @@ export! {
 }
 
 /// Samples live in slots of ours, so that a call allocates nothing: GPU in the upper 8 bits, microseconds below.
-static SAMPLES: [AtomicU64; 1024] = [const { AtomicU64::new(FREE) }; 1024];
-const FREE: u64 = u64::MAX;
-const EMPTY: u64 = u64::MAX - 1;
+static SAMPLE_SLOTS: [AtomicU64; 1024] = [const { AtomicU64::new(FREE_SLOT) }; 1024];
+const FREE_SLOT: u64 = u64::MAX;
+const EMPTY_SLOT: u64 = u64::MAX - 1;
 /// Handles of samples are numbers from here.
-const MARK: usize = 0x4750_0000;
+const SAMPLE_HANDLE_BASE: usize = 0x4750_0000;
 
-fn slot(sample: nvmlGpmSample_t) -> Answer<&'static AtomicU64> {
-    let place = (sample as usize).checked_sub(MARK).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-    let slot = SAMPLES.get(place).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-    if slot.load(Ordering::Acquire) == FREE { Err(NVML_ERROR_INVALID_ARGUMENT) } else { Ok(slot) }
+fn slot(sample: nvmlGpmSample_t) -> NvmlResult<&'static AtomicU64> {
+    let place = (sample as usize).checked_sub(SAMPLE_HANDLE_BASE).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    let slot = SAMPLE_SLOTS.get(place).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    if slot.load(Ordering::Acquire) == FREE_SLOT { Err(NVML_ERROR_INVALID_ARGUMENT) } else { Ok(slot) }
 }
 
-fn take(target: Target, sample: nvmlGpmSample_t) -> Answer {
-    target.device.gpu.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+fn take_sample(target: CallTarget, sample: nvmlGpmSample_t) -> NvmlResult {
+    target.gpu.model.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     let us = clock::now_ns() / 1000;
-    slot(sample)?.store(u64::from(target.device.index) << 56 | us & 0x00FF_FFFF_FFFF_FFFF, Ordering::Release);
+    slot(sample)?.store(u64::from(target.gpu.index) << 56 | us & 0x00FF_FFFF_FFFF_FFFF, Ordering::Release);
     Ok(())
 }
 
 /// GPU and microseconds of a sample that was taken.
-fn read(sample: nvmlGpmSample_t) -> Answer<(u64, u64)> {
+fn read_sample(sample: nvmlGpmSample_t) -> NvmlResult<(u64, u64)> {
     match slot(sample)?.load(Ordering::Acquire) {
-        EMPTY | FREE => Err(NVML_ERROR_INVALID_ARGUMENT),
+        EMPTY_SLOT | FREE_SLOT => Err(NVML_ERROR_INVALID_ARGUMENT),
         taken => Ok((taken >> 56, taken & 0x00FF_FFFF_FFFF_FFFF)),
     }
 }
 
-type Name = (&'static std::ffi::CStr, &'static std::ffi::CStr);
+type NameAndUnit = (&'static std::ffi::CStr, &'static std::ffi::CStr);
 
 /// The exact mean of a metric from `a` to `b`; traffic in MiB/s, the rest in percent.
-fn mean(device: &Device, metric: nvmlGpmMetricId_t, a: f64, b: f64) -> Answer<(f64, Name)> {
-    let gpm = device.gpu.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-    let percent = |signal: &Signal, name| Ok((signal.mean(a, b), (name, c"%")));
-    let traffic = |signal: &Signal, name| Ok((signal.mean(a, b) / 1024.0, (name, c"MiB/s")));
-    let nvlink = device.gpu.nvlink.as_ref();
+fn metric_mean(device: &SimulatedGpu, metric: nvmlGpmMetricId_t, a: f64, b: f64) -> NvmlResult<(f64, NameAndUnit)> {
+    let gpm = device.model.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+    let percent = |waveform: &Waveform, name| Ok((waveform.mean(a, b), (name, c"%")));
+    let traffic = |waveform: &Waveform, name| Ok((waveform.mean(a, b) / 1024.0, (name, c"MiB/s")));
+    let nvlink = device.model.nvlink.as_ref();
     match metric {
-        NVML_GPM_METRIC_GRAPHICS_UTIL => percent(&device.gpu.utilization.gpu, c"graphics_util"),
+        NVML_GPM_METRIC_GRAPHICS_UTIL => percent(&device.model.utilization.gpu, c"graphics_util"),
         NVML_GPM_METRIC_SM_UTIL => percent(&gpm.sm, c"sm_util"),
         NVML_GPM_METRIC_SM_OCCUPANCY => percent(&gpm.sm_occupancy, c"sm_occupancy"),
         NVML_GPM_METRIC_INTEGER_UTIL => percent(&gpm.integer, c"integer_util"),
@@ -112,8 +112,8 @@ fn mean(device: &Device, metric: nvmlGpmMetricId_t, a: f64, b: f64) -> Answer<(f
         NVML_GPM_METRIC_FP64_UTIL => percent(&gpm.fp64, c"fp64_util"),
         NVML_GPM_METRIC_FP32_UTIL => percent(&gpm.fp32, c"fp32_util"),
         NVML_GPM_METRIC_FP16_UTIL => percent(&gpm.fp16, c"fp16_util"),
-        NVML_GPM_METRIC_PCIE_TX_PER_SEC => traffic(&device.gpu.pci.tx_kib_per_s, c"pcie_tx_per_sec"),
-        NVML_GPM_METRIC_PCIE_RX_PER_SEC => traffic(&device.gpu.pci.rx_kib_per_s, c"pcie_rx_per_sec"),
+        NVML_GPM_METRIC_PCIE_TX_PER_SEC => traffic(&device.model.pci.tx_kib_per_s, c"pcie_tx_per_sec"),
+        NVML_GPM_METRIC_PCIE_RX_PER_SEC => traffic(&device.model.pci.rx_kib_per_s, c"pcie_rx_per_sec"),
         NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC => {
             traffic(&nvlink.ok_or(NVML_ERROR_NOT_SUPPORTED)?.rx_kib_per_s, c"nvlink_total_rx_per_sec")
         }

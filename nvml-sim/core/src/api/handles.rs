@@ -1,22 +1,22 @@
 //! How many GPUs there are, and how to get at one.
 
-use crate::call::{Answer, Call, handle, put};
+use crate::dispatch::{CallContext, NvmlResult, handle, put};
 use nvml_sys::{NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlUUID_t};
 use std::ffi::{CStr, c_char, c_uint};
 
 export! {
-    nvmlDeviceGetCount_v2(count: *mut c_uint) => |call| { call.put(count, call.sim.gpus.len() as u32) }
-    nvmlDeviceGetCount(count: *mut c_uint) => |call| { call.put(count, call.sim.gpus.len() as u32) }
+    nvmlDeviceGetCount_v2(count: *mut c_uint) => |call| { call.put(count, call.simulation.gpus.len() as u32) }
+    nvmlDeviceGetCount(count: *mut c_uint) => |call| { call.put(count, call.simulation.gpus.len() as u32) }
     nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut nvmlDevice_t) => |call| { by_index(call, index, device) }
     nvmlDeviceGetHandleByIndex(index: c_uint, device: *mut nvmlDevice_t) => |call| { by_index(call, index, device) }
     nvmlDeviceGetHandleBySerial(serial: *const c_char, device: *mut nvmlDevice_t) => |call| {
         let wanted = text(serial)?;
-        if call.sim.gpus.iter().all(|device| device.gpu.serial.is_none()) {
+        if call.simulation.gpus.iter().all(|device| device.model.serial.is_none()) {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
-        let found = call.sim.gpus.iter().find(|device| device.gpu.serial.as_deref() == Some(wanted));
+        let found = call.simulation.gpus.iter().find(|device| device.model.serial.as_deref() == Some(wanted));
         let index = found.ok_or(NVML_ERROR_NOT_FOUND)?.index;
-        call.about(index)?;
+        call.apply_gpu_faults(index)?;
         put(device, handle(index, 0))
     }
     nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut nvmlDevice_t) => |call| {
@@ -24,7 +24,7 @@ export! {
     }
     nvmlDeviceGetHandleByUUIDV(uuid: *const nvmlUUID_t, device: *mut nvmlDevice_t) => |call| {
         let uuid = uuid.as_ref().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        // Type 1 is the text; the binary form is not modelled.
+        // Type 1 is the text; the binary form is not modeled.
         if uuid.type_ != 1 {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
@@ -40,7 +40,7 @@ export! {
 
 /// # Safety
 /// `text` must be null or a C string.
-unsafe fn text<'a>(text: *const c_char) -> Answer<&'a str> {
+unsafe fn text<'a>(text: *const c_char) -> NvmlResult<&'a str> {
     if text.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
@@ -50,11 +50,11 @@ unsafe fn text<'a>(text: *const c_char) -> Answer<&'a str> {
 
 /// # Safety
 /// `device` must be null or writable.
-unsafe fn by_index(call: &Call, index: u32, device: *mut nvmlDevice_t) -> Answer {
-    if index as usize >= call.sim.gpus.len() {
+unsafe fn by_index(call: &CallContext, index: u32, device: *mut nvmlDevice_t) -> NvmlResult {
+    if index as usize >= call.simulation.gpus.len() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    call.about(index)?;
+    call.apply_gpu_faults(index)?;
     // SAFETY: as the caller vouches.
     unsafe { put(device, handle(index, 0)) }
 }
@@ -63,11 +63,11 @@ unsafe fn by_index(call: &Call, index: u32, device: *mut nvmlDevice_t) -> Answer
 ///
 /// # Safety
 /// `device` must be null or writable.
-unsafe fn by_uuid(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Answer {
-    for candidate in &call.sim.gpus {
-        let instance = candidate.instances().iter().position(|instance| instance.uuid == wanted);
+unsafe fn by_uuid(call: &CallContext, wanted: &str, device: *mut nvmlDevice_t) -> NvmlResult {
+    for candidate in &call.simulation.gpus {
+        let instance = candidate.mig_instances().iter().position(|instance| instance.uuid == wanted);
         if candidate.uuid == wanted || instance.is_some() {
-            call.about(candidate.index)?;
+            call.apply_gpu_faults(candidate.index)?;
             // SAFETY: as the caller vouches.
             return unsafe { put(device, handle(candidate.index, instance.map_or(0, |place| place + 1))) };
         }
@@ -79,12 +79,12 @@ unsafe fn by_uuid(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Answe
 ///
 /// # Safety
 /// `device` must be null or writable.
-unsafe fn by_bus_id(call: &Call, wanted: &str, device: *mut nvmlDevice_t) -> Answer {
-    let found = call.sim.gpus.iter().find(|candidate| {
+unsafe fn by_bus_id(call: &CallContext, wanted: &str, device: *mut nvmlDevice_t) -> NvmlResult {
+    let found = call.simulation.gpus.iter().find(|candidate| {
         candidate.bus_id.eq_ignore_ascii_case(wanted) || candidate.bus_id_legacy.eq_ignore_ascii_case(wanted)
     });
     let index = found.ok_or(NVML_ERROR_NOT_FOUND)?.index;
-    call.about(index)?;
+    call.apply_gpu_faults(index)?;
     // SAFETY: as the caller vouches.
     unsafe { put(device, handle(index, 0)) }
 }

@@ -1,7 +1,7 @@
 //! Who a GPU is: names, numbers, what it is built of.
 
-use crate::call::{Target, put};
-use crate::proc;
+use crate::dispatch::{CallTarget, put};
+use crate::procfs_lite;
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, nvmlBrandType_enum, nvmlBrandType_t, nvmlBusType_t,
     nvmlDevice_t, nvmlDeviceArchitecture_t, nvmlGpuTopologyLevel_t,
@@ -10,92 +10,92 @@ use std::ffi::{c_char, c_int, c_uint};
 
 export! {
     nvmlDeviceGetName(device: nvmlDevice_t, name: *mut c_char, length: c_uint) on device => |call, target| {
-        let text = target.instance.and_then(|instance| instance.name.as_deref()).unwrap_or(&target.device.gpu.name);
+        let text = target.instance.and_then(|instance| instance.name.as_deref()).unwrap_or(&target.gpu.model.name);
         call.put_text(name, length, text)
     }
     nvmlDeviceGetBrand(device: nvmlDevice_t, brand: *mut nvmlBrandType_t) on device => |call, target| {
-        put(brand, nvmlBrandType_enum(call.scalar(target.device.gpu.brand)))
+        put(brand, nvmlBrandType_enum(call.value_or_fault(target.gpu.model.brand)))
     }
     nvmlDeviceGetIndex(device: nvmlDevice_t, index: *mut c_uint) on device => |call, target| {
-        call.put(index, instance_place(target).unwrap_or(target.device.index))
+        call.put(index, instance_place(target).unwrap_or(target.gpu.index))
     }
     nvmlDeviceGetSerial(device: nvmlDevice_t, serial: *mut c_char, length: c_uint) on device => |call, target| {
-        match &target.device.gpu.serial {
+        match &target.gpu.model.serial {
             Some(text) => call.put_text(serial, length, text),
             None => Err(NVML_ERROR_NOT_SUPPORTED),
         }
     }
     nvmlDeviceGetUUID(device: nvmlDevice_t, uuid: *mut c_char, length: c_uint) on device => |call, target| {
-        call.put_text(uuid, length, target.instance.map_or(&target.device.uuid, |instance| &instance.uuid))
+        call.put_text(uuid, length, target.instance.map_or(&target.gpu.uuid, |instance| &instance.uuid))
     }
     nvmlDeviceGetVbiosVersion(device: nvmlDevice_t, version: *mut c_char, length: c_uint)
     on device => |call, target| {
-        match &target.device.gpu.vbios {
+        match &target.gpu.model.vbios {
             Some(text) => call.put_text(version, length, text),
             None => Err(NVML_ERROR_NOT_SUPPORTED),
         }
     }
     nvmlDeviceGetBoardPartNumber(device: nvmlDevice_t, number: *mut c_char, length: c_uint)
     on device => |call, target| {
-        match &target.device.gpu.part_number {
+        match &target.gpu.model.part_number {
             Some(text) => call.put_text(number, length, text),
             None => Err(NVML_ERROR_NOT_SUPPORTED),
         }
     }
     nvmlDeviceGetMinorNumber(device: nvmlDevice_t, number: *mut c_uint) on device => |call, target| {
-        call.put(number, target.device.minor_number)
+        call.put(number, target.gpu.minor_number)
     }
     nvmlDeviceGetBoardId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
-        let pci = &target.device.gpu.pci;
+        let pci = &target.gpu.model.pci;
         call.put(id, pci.domain << 16 | pci.bus << 8 | pci.device)
     }
     nvmlDeviceGetMultiGpuBoard(device: nvmlDevice_t, multi: *mut c_uint) on device => |call, _| { call.put(multi, 0) }
     nvmlDeviceOnSameBoard(device1: nvmlDevice_t, device2: nvmlDevice_t, same: *mut c_int)
     on device1 => |call, target| {
-        let other = call.sim.target(device2)?;
-        call.put(same, i32::from(other.device.index == target.device.index))
+        let other = call.simulation.target(device2)?;
+        call.put(same, i32::from(other.gpu.index == target.gpu.index))
     }
     nvmlDeviceGetCudaComputeCapability(device: nvmlDevice_t, major: *mut c_int, minor: *mut c_int)
     on device => |call, target| {
-        let capability = target.device.gpu.compute_capability;
+        let capability = target.gpu.model.compute_capability;
         call.put(major, capability.0)?;
         put(minor, capability.1)
     }
     nvmlDeviceGetArchitecture(device: nvmlDevice_t, architecture: *mut nvmlDeviceArchitecture_t)
     on device => |call, target| {
-        call.put(architecture, target.device.gpu.architecture)
+        call.put(architecture, target.gpu.model.architecture)
     }
     nvmlDeviceGetNumGpuCores(device: nvmlDevice_t, cores: *mut c_uint) on device => |call, target| {
-        call.put(cores, target.device.gpu.cores)
+        call.put(cores, target.gpu.model.cores)
     }
     nvmlDeviceGetMemoryBusWidth(device: nvmlDevice_t, width: *mut c_uint) on device => |call, target| {
-        call.put(width, target.device.gpu.memory.bus_width)
+        call.put(width, target.gpu.model.memory.bus_width)
     }
     nvmlDeviceGetBusType(device: nvmlDevice_t, bus: *mut nvmlBusType_t) on device => |call, _| { call.put(bus, 2) }
     nvmlDeviceGetIrqNum(device: nvmlDevice_t, number: *mut c_uint) on device => |call, target| {
-        call.put(number, 64 + target.device.index)
+        call.put(number, 64 + target.gpu.index)
     }
     nvmlDeviceGetModuleId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
-        target.device.gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-        call.put(id, target.device.index + 1)
+        target.gpu.model.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        call.put(id, target.gpu.index + 1)
     }
     nvmlDeviceGetNumaNodeId(device: nvmlDevice_t, node: *mut c_uint) on device => |call, target| {
-        call.put(node, target.device.gpu.numa_node.ok_or(NVML_ERROR_NOT_SUPPORTED)?)
+        call.put(node, target.gpu.model.numa_node.ok_or(NVML_ERROR_NOT_SUPPORTED)?)
     }
     nvmlDeviceGetGspFirmwareVersion(device: nvmlDevice_t, version: *mut c_char) on device => |call, target| {
-        if target.device.gpu.architecture < 6 {
+        if target.gpu.model.architecture < 6 {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
-        call.put_text(version, nvml_sys::NVML_GSP_FIRMWARE_VERSION_BUF_SIZE, &call.sim.driver.version)
+        call.put_text(version, nvml_sys::NVML_GSP_FIRMWARE_VERSION_BUF_SIZE, &call.simulation.driver.version)
     }
     nvmlDeviceGetTopologyCommonAncestor(
         device1: nvmlDevice_t, device2: nvmlDevice_t, level: *mut nvmlGpuTopologyLevel_t,
     ) on device1 => |call, target| {
-        let other = call.sim.target(device2)?;
+        let other = call.simulation.target(device2)?;
         // Two GPUs of one NVLink board hang at their own switches under one CPU; others at one host bridge.
-        let path = if other.device.index == target.device.index {
+        let path = if other.gpu.index == target.gpu.index {
             nvml_sys::NVML_TOPOLOGY_INTERNAL
-        } else if target.device.gpu.nvlink.is_some() {
+        } else if target.gpu.model.nvlink.is_some() {
             nvml_sys::NVML_TOPOLOGY_NODE
         } else {
             nvml_sys::NVML_TOPOLOGY_HOSTBRIDGE
@@ -104,11 +104,11 @@ export! {
     }
     nvmlDeviceGetInforomImageVersion(device: nvmlDevice_t, version: *mut c_char, length: c_uint)
     on device => |call, target| {
-        if target.device.gpu.serial.is_none() {
+        if target.gpu.model.serial.is_none() {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
         let mut buffer = [0u8; 32];
-        let text = proc::print(&mut buffer, format_args!("G520.0200.00.{:02}", target.device.index));
+        let text = procfs_lite::format_into(&mut buffer, format_args!("G520.0200.00.{:02}", target.gpu.index));
         call.put_text(version, length, text)
     }
     nvmlDeviceGetPgpuMetadataString(device: nvmlDevice_t, text: *mut c_char, size: *mut c_uint)
@@ -121,9 +121,9 @@ export! {
 }
 
 /// The place of a MIG instance among its GPU's.
-fn instance_place(target: Target) -> Option<u32> {
+fn instance_place(target: CallTarget) -> Option<u32> {
     let wanted = target.instance?;
-    let instances = target.device.instances();
+    let instances = target.gpu.mig_instances();
     let place = instances.iter().position(|instance| std::ptr::eq(instance, wanted))?;
     Some(wanted.index.unwrap_or(place as u32))
 }

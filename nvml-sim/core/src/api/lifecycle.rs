@@ -1,17 +1,17 @@
 //! Init and shutdown, counted as the driver does, and the texts of the codes.
 
-use crate::call::{self, Answer, code};
-use crate::{codes, counters, functions, state};
+use crate::dispatch::{self, NvmlResult, return_code};
+use crate::{counters, functions, return_codes, simulation};
 use nvml_sys::{NVML_ERROR_UNINITIALIZED, NVML_ERROR_UNKNOWN, nvmlReturn_t};
 use std::ffi::{c_char, c_uint};
 
-fn initialise() -> Answer {
+fn initialize() -> NvmlResult {
     // No scenario: it was bad, and that was said when it was loaded.
-    let sim = state::current().ok_or(NVML_ERROR_UNKNOWN)?;
-    match sim.driver.init_return {
-        Some(number) if number != 0 => Err(code(number)),
+    let simulation = simulation::active().ok_or(NVML_ERROR_UNKNOWN)?;
+    match simulation.driver.init_return {
+        Some(number) if number != 0 => Err(return_code(number)),
         _ => {
-            state::initialise();
+            simulation::initialize();
             Ok(())
         }
     }
@@ -19,26 +19,26 @@ fn initialise() -> Answer {
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
-    call::run_early(functions::number!(nvmlInit_v2), |_| initialise())
+    dispatch::run_before_init(functions::number!(nvmlInit_v2), |_| initialize())
 }
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlInit() -> nvmlReturn_t {
-    call::run_early(functions::number!(nvmlInit), |_| initialise())
+    dispatch::run_before_init(functions::number!(nvmlInit), |_| initialize())
 }
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> nvmlReturn_t {
-    call::run_early(functions::number!(nvmlInitWithFlags), |_| initialise())
+    dispatch::run_before_init(functions::number!(nvmlInitWithFlags), |_| initialize())
 }
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlShutdown() -> nvmlReturn_t {
-    call::run_early(functions::number!(nvmlShutdown), |_| {
-        if state::shut_down() {
+    dispatch::run_before_init(functions::number!(nvmlShutdown), |_| {
+        if simulation::shut_down() {
             return Ok(());
         }
-        if state::was_initialised() {
+        if simulation::was_initialized() {
             counters::after_shutdown();
         }
         Err(NVML_ERROR_UNINITIALIZED)
@@ -48,7 +48,7 @@ pub(crate) unsafe extern "C" fn nvmlShutdown() -> nvmlReturn_t {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const c_char {
     let _in_flight = counters::InFlight::begin(functions::number!(nvmlErrorString));
-    codes::text(result.0).as_ptr()
+    return_codes::description(result.0).as_ptr()
 }
 
 /// The functions in this file.

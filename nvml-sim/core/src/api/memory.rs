@@ -1,8 +1,8 @@
 //! Memory of the GPU, of a MIG instance, and of the PCI window.
 
-use crate::call::{Answer, Target, put};
 use crate::clock;
-use crate::signal::whole;
+use crate::dispatch::{CallTarget, NvmlResult, put};
+use crate::waveform::round_u64;
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, nvmlBAR1Memory_t,
     nvmlDevice_t, nvmlMemory_t, nvmlMemory_v2_t, struct_version,
@@ -10,8 +10,8 @@ use nvml_sys::{
 
 export! {
     nvmlDeviceGetMemoryInfo(device: nvmlDevice_t, memory: *mut nvmlMemory_t) on device => |call, target| {
-        let now = amounts(target)?;
-        let used = call.scalar(now.used + now.reserved);
+        let now = memory_sizes(target)?;
+        let used = call.value_or_fault(now.used + now.reserved);
         put(memory, nvmlMemory_t { total: now.total, free: now.free, used })
     }
     nvmlDeviceGetMemoryInfo_v2(device: nvmlDevice_t, memory: *mut nvmlMemory_v2_t) on device => |call, target| {
@@ -19,22 +19,22 @@ export! {
         if memory.version != struct_version::<nvmlMemory_v2_t>(2) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let now = amounts(target)?;
+        let now = memory_sizes(target)?;
         memory.total = now.total;
         memory.reserved = now.reserved;
         memory.free = now.free;
-        memory.used = call.scalar(now.used);
+        memory.used = call.value_or_fault(now.used);
         Ok(())
     }
     nvmlDeviceGetBAR1MemoryInfo(device: nvmlDevice_t, memory: *mut nvmlBAR1Memory_t) on device => |_, target| {
-        let bar1 = &target.device.gpu.memory;
-        let (total, used) = (bytes(bar1.bar1_total_mib), bytes(bar1.bar1_used_mib));
+        let bar1 = &target.gpu.model.memory;
+        let (total, used) = (mib_to_bytes(bar1.bar1_total_mib), mib_to_bytes(bar1.bar1_used_mib));
         put(memory, nvmlBAR1Memory_t { bar1Total: total, bar1Free: total.saturating_sub(used), bar1Used: used })
     }
 }
 
 /// In bytes; `total` = `reserved` + `used` + `free`.
-struct Amounts {
+struct MemorySizes {
     total: u64,
     reserved: u64,
     used: u64,
@@ -42,20 +42,22 @@ struct Amounts {
 }
 
 /// Whole bytes of so many MiB.
-pub(crate) fn bytes(mib: f64) -> u64 {
-    whole(mib * 1_048_576.0)
+pub(crate) fn mib_to_bytes(mib: f64) -> u64 {
+    round_u64(mib * 1_048_576.0)
 }
 
-fn amounts(target: Target) -> Answer<Amounts> {
-    let model = &target.device.gpu.memory;
+fn memory_sizes(target: CallTarget) -> NvmlResult<MemorySizes> {
+    let model = &target.gpu.model.memory;
     if !model.supported {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }
-    let t = target.device.at(clock::now_ns());
+    let t = target.gpu.waveform_time_s(clock::now_ns());
     let (total, reserved, used) = match target.instance {
-        Some(instance) => (bytes(instance.memory_mib), 0, bytes(instance.used_mib.value(t))),
-        None => (bytes(model.total_mib), bytes(model.reserved_mib), bytes(model.used_mib.value(t))),
+        Some(instance) => (mib_to_bytes(instance.memory_mib), 0, mib_to_bytes(instance.used_mib.value(t))),
+        None => {
+            (mib_to_bytes(model.total_mib), mib_to_bytes(model.reserved_mib), mib_to_bytes(model.used_mib.value(t)))
+        }
     };
     let used = used.min(total.saturating_sub(reserved));
-    Ok(Amounts { total, reserved, used, free: total.saturating_sub(reserved + used) })
+    Ok(MemorySizes { total, reserved, used, free: total.saturating_sub(reserved + used) })
 }

@@ -1,6 +1,6 @@
 //! Multi-instance GPUs.
 
-use crate::call::{Target, handle, put};
+use crate::dispatch::{CallTarget, handle, put};
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlDeviceAttributes_t,
 };
@@ -8,7 +8,7 @@ use std::ffi::c_uint;
 
 export! {
     nvmlDeviceGetMigMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) on device => |call, target| {
-        let mig = target.device.gpu.mig.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        let mig = target.gpu.model.mig.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
         if target.instance.is_some() {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
@@ -17,50 +17,50 @@ export! {
     }
     nvmlDeviceGetMaxMigDeviceCount(device: nvmlDevice_t, count: *mut c_uint) on device => |call, target| {
         // GPUs without MIG have none of it, and say so without an error.
-        call.put(count, target.device.gpu.mig.as_ref().map_or(0, |mig| mig.max_devices))
+        call.put(count, target.gpu.model.mig.as_ref().map_or(0, |mig| mig.max_devices))
     }
     nvmlDeviceGetMigDeviceHandleByIndex(device: nvmlDevice_t, index: c_uint, mig: *mut nvmlDevice_t)
     on device => |_, target| {
-        let model = target.device.gpu.mig.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        let model = target.gpu.model.mig.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
         if target.instance.is_some() || index >= model.max_devices {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        let mut places = target.device.instances().iter().enumerate();
+        let mut places = target.gpu.mig_instances().iter().enumerate();
         let found = places.find(|(place, instance)| instance.index.unwrap_or(*place as u32) == index);
-        put(mig, handle(target.device.index, found.ok_or(NVML_ERROR_NOT_FOUND)?.0 + 1))
+        put(mig, handle(target.gpu.index, found.ok_or(NVML_ERROR_NOT_FOUND)?.0 + 1))
     }
     nvmlDeviceGetDeviceHandleFromMigDeviceHandle(mig: nvmlDevice_t, device: *mut nvmlDevice_t) on mig => |_, target| {
-        instance(target)?;
-        put(device, handle(target.device.index, 0))
+        mig_instance(target)?;
+        put(device, handle(target.gpu.index, 0))
     }
     nvmlDeviceIsMigDeviceHandle(device: nvmlDevice_t, is: *mut c_uint) on device => |call, target| {
         call.put(is, u32::from(target.instance.is_some()))
     }
     nvmlDeviceGetGpuInstanceId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
-        call.put(id, instance(target)?.gi)
+        call.put(id, mig_instance(target)?.gi)
     }
     nvmlDeviceGetComputeInstanceId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
-        call.put(id, instance(target)?.ci)
+        call.put(id, mig_instance(target)?.ci)
     }
     nvmlDeviceGetAttributes(device: nvmlDevice_t, attributes: *mut nvmlDeviceAttributes_t) on device => |_, target| {
-        put(attributes, of(target)?)
+        put(attributes, mig_attributes(target)?)
     }
     nvmlDeviceGetAttributes_v2(device: nvmlDevice_t, attributes: *mut nvmlDeviceAttributes_t)
     on device => |_, target| {
-        put(attributes, of(target)?)
+        put(attributes, mig_attributes(target)?)
     }
 }
 
-fn instance(target: Target) -> crate::call::Answer<&'static crate::scenario::model::Instance> {
+fn mig_instance(target: CallTarget) -> crate::dispatch::NvmlResult<&'static crate::scenario::model::MigInstanceModel> {
     target.instance.ok_or(NVML_ERROR_INVALID_ARGUMENT)
 }
 
 /// Of an instance its share; of a whole GPU nothing, as the driver.
-fn of(target: Target) -> crate::call::Answer<nvmlDeviceAttributes_t> {
+fn mig_attributes(target: CallTarget) -> crate::dispatch::NvmlResult<nvmlDeviceAttributes_t> {
     let instance = target.instance.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-    let most = target.device.gpu.mig.as_ref().map_or(7, |mig| mig.max_devices).max(1);
+    let max_instances = target.gpu.model.mig.as_ref().map_or(7, |mig| mig.max_devices).max(1);
     Ok(nvmlDeviceAttributes_t {
-        multiprocessorCount: target.device.gpu.multiprocessors / most * instance.slices,
+        multiprocessorCount: target.gpu.model.multiprocessors / max_instances * instance.slices,
         sharedCopyEngineCount: instance.slices,
         sharedDecoderCount: instance.slices,
         sharedEncoderCount: 0,

@@ -21,8 +21,8 @@ macro_rules! export {
         /// The functions in this file.
         pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
     };
-    (@run $number:ident [] ($body:expr)) => { $crate::call::run($number, $body) };
-    (@run $number:ident [$device:ident] ($body:expr)) => { $crate::call::run_on($number, $device, $body) };
+    (@run $number:ident [] ($body:expr)) => { $crate::dispatch::run($number, $body) };
+    (@run $number:ident [$device:ident] ($body:expr)) => { $crate::dispatch::run_on_device($number, $device, $body) };
 }
 
 /// Defines and lists exported NVML functions that ignore their arguments: `name(types)`.
@@ -31,7 +31,7 @@ macro_rules! stubs {
         $(
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C" fn $name($(_: $type),*) -> nvml_sys::nvmlReturn_t {
-                $crate::call::not_supported($crate::functions::number!($name))
+                $crate::dispatch::not_supported($crate::functions::number!($name))
             }
         )*
 
@@ -60,7 +60,7 @@ pub(crate) mod mig;
 pub(crate) mod nvlink;
 pub(crate) mod pci;
 pub(crate) mod power;
-pub(crate) mod process_use;
+pub(crate) mod process_utilization;
 pub(crate) mod processes;
 pub(crate) mod samples;
 pub(crate) mod settings;
@@ -83,7 +83,7 @@ pub(crate) static MODELED: [&[Function]; 19] = [
     nvlink::FUNCTIONS,
     pci::FUNCTIONS,
     power::FUNCTIONS,
-    process_use::FUNCTIONS,
+    process_utilization::FUNCTIONS,
     processes::FUNCTIONS,
     samples::FUNCTIONS,
     settings::FUNCTIONS,
@@ -105,11 +105,11 @@ mod tests {
 
     #[test]
     fn stubs_count_and_answer_not_supported() {
-        start(&Scenario::named("workstation").unwrap());
+        start(&Scenario::from_name("workstation").unwrap());
         // SAFETY: nvmlInit_v2 takes no arguments.
         assert_eq!(unsafe { super::lifecycle::nvmlInit_v2() }, NVML_SUCCESS);
         let stubs = super::stubs::call_all();
-        assert_eq!(stubs.len() + crate::modelled().len(), nvml_sys::NAMES.len());
+        assert_eq!(stubs.len() + crate::modeled().len(), nvml_sys::NAMES.len());
         for (name, code) in stubs {
             assert_eq!((code, control::calls(name)), (NVML_ERROR_NOT_SUPPORTED, 1), "{name}");
         }

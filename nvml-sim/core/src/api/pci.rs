@@ -1,8 +1,8 @@
 //! Where a GPU sits on the bus, and what goes over it.
 
-use crate::call::{self, Answer, Call, Target};
 use crate::clock;
-use crate::signal::whole32;
+use crate::dispatch::{self, CallContext, CallTarget, NvmlResult};
+use crate::waveform::round_u32;
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, nvmlDevice_t, nvmlPciInfo_t, nvmlPciInfoExt_t,
     nvmlPcieUtilCounter_t, struct_version,
@@ -11,62 +11,62 @@ use std::ffi::{c_char, c_uint};
 
 export! {
     nvmlDeviceGetPciInfo(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
-        info(call, target, pci, FIRST)
+        write_pci_info(call, target, pci, PCI_INFO_V1_BYTES)
     }
     nvmlDeviceGetPciInfo_v2(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
-        info(call, target, pci, SECOND)
+        write_pci_info(call, target, pci, PCI_INFO_V2_BYTES)
     }
     nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, pci: *mut nvmlPciInfo_t) on device => |call, target| {
-        info(call, target, pci, size_of::<nvmlPciInfo_t>())
+        write_pci_info(call, target, pci, size_of::<nvmlPciInfo_t>())
     }
     nvmlDeviceGetPciInfoExt(device: nvmlDevice_t, pci: *mut nvmlPciInfoExt_t) on device => |call, target| {
         let pci = pci.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
         if pci.version != struct_version::<nvmlPciInfoExt_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let model = &target.device.gpu.pci;
+        let model = &target.gpu.model.pci;
         (pci.domain, pci.bus, pci.device) = (model.domain, model.bus, model.device);
         (pci.pciDeviceId, pci.pciSubSystemId) = (model.device_id, model.subsystem_id);
         (pci.baseClass, pci.subClass) = (3, 0);
-        call.put_text(pci.busId.as_mut_ptr(), pci.busId.len() as u32, &target.device.bus_id)
+        call.put_text(pci.busId.as_mut_ptr(), pci.busId.len() as u32, &target.gpu.bus_id)
     }
     nvmlDeviceGetMaxPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.device.gpu.pci.max_generation)
+        call.put(value, target.gpu.model.pci.max_generation)
     }
     nvmlDeviceGetGpuMaxPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.device.gpu.pci.gpu_max_generation)
+        call.put(value, target.gpu.model.pci.gpu_max_generation)
     }
     nvmlDeviceGetMaxPcieLinkWidth(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.device.gpu.pci.max_width)
+        call.put(value, target.gpu.model.pci.max_width)
     }
     nvmlDeviceGetCurrPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.device.gpu.pci.generation)
+        call.put(value, target.gpu.model.pci.generation)
     }
     nvmlDeviceGetCurrPcieLinkWidth(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.device.gpu.pci.width)
+        call.put(value, target.gpu.model.pci.width)
     }
     nvmlDeviceGetPcieSpeed(device: nvmlDevice_t, mbps: *mut c_uint) on device => |call, target| {
-        call.put(mbps, lane_mbps(target.device.gpu.pci.generation))
+        call.put(mbps, lane_mbps(target.gpu.model.pci.generation))
     }
     nvmlDeviceGetPcieLinkMaxSpeed(device: nvmlDevice_t, speed: *mut c_uint) on device => |call, target| {
         // The header numbers the speeds as the generations.
-        call.put(speed, target.device.gpu.pci.gpu_max_generation)
+        call.put(speed, target.gpu.model.pci.gpu_max_generation)
     }
     nvmlDeviceGetPcieReplayCounter(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.device.gpu.pci.replays)
+        call.put(value, target.gpu.model.pci.replays)
     }
     nvmlDeviceGetPcieThroughput(device: nvmlDevice_t, counter: nvmlPcieUtilCounter_t, kib_per_s: *mut c_uint)
     on device => |call, target| {
-        let pci = &target.device.gpu.pci;
-        let signal = match counter {
+        let pci = &target.gpu.model.pci;
+        let waveform = match counter {
             nvml_sys::NVML_PCIE_UTIL_TX_BYTES => &pci.tx_kib_per_s,
             nvml_sys::NVML_PCIE_UTIL_RX_BYTES => &pci.rx_kib_per_s,
             _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
         };
         // The driver measures over a window and keeps its caller for so long.
-        call::sleep_us(call.sim.driver.pcie_blocks_ms * 1000);
-        let end = target.device.at(clock::now_ns());
-        call.put(kib_per_s, whole32(signal.mean(end - 0.02, end)))
+        dispatch::sleep_us(call.simulation.driver.pcie_blocks_ms * 1000);
+        let end = target.gpu.waveform_time_s(clock::now_ns());
+        call.put(kib_per_s, round_u32(waveform.mean(end - 0.02, end)))
     }
 }
 
@@ -83,18 +83,18 @@ fn lane_mbps(generation: u32) -> u32 {
 }
 
 /// Bytes of the struct that the first version knew: up to the device id …
-const FIRST: usize = 32;
+const PCI_INFO_V1_BYTES: usize = 32;
 /// … and the second: the subsystem id, and four reserved words where today's long bus id begins. A client of these two
 /// finds the bus id in `busIdLegacy`; `busId` is not theirs to write.
-const SECOND: usize = 52;
+const PCI_INFO_V2_BYTES: usize = 52;
 
 /// # Safety
 /// `pci` must be null or writable.
-unsafe fn info(call: &Call, target: Target, pci: *mut nvmlPciInfo_t, known: usize) -> Answer {
+unsafe fn write_pci_info(call: &CallContext, target: CallTarget, pci: *mut nvmlPciInfo_t, known: usize) -> NvmlResult {
     if pci.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    let model = &target.device.gpu.pci;
+    let model = &target.gpu.model.pci;
     let mut answer = nvmlPciInfo_t {
         busIdLegacy: [0; 16],
         domain: model.domain,
@@ -107,9 +107,9 @@ unsafe fn info(call: &Call, target: Target, pci: *mut nvmlPciInfo_t, known: usiz
     let legacy: *mut c_char = answer.busIdLegacy.as_mut_ptr();
     // SAFETY: both are arrays of that length on this stack; `pci` is writable for more than `known`.
     unsafe {
-        call.put_text(legacy, 16, &target.device.bus_id_legacy)?;
-        if known > SECOND {
-            call.put_text(answer.busId.as_mut_ptr(), 32, &target.device.bus_id)?;
+        call.put_text(legacy, 16, &target.gpu.bus_id_legacy)?;
+        if known > PCI_INFO_V2_BYTES {
+            call.put_text(answer.busId.as_mut_ptr(), 32, &target.gpu.bus_id)?;
         }
         pci.cast::<u8>().copy_from_nonoverlapping((&raw const answer).cast(), known);
     }

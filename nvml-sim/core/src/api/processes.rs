@@ -1,10 +1,10 @@
 //! The process lists, in every layout that drivers have had.
 
-use super::memory::bytes;
-use crate::call::{Answer, Call, Target};
+use super::memory::mib_to_bytes;
 use crate::clock;
-use crate::proc::Pids;
-use crate::scenario::model::{Amount, Kind, Pid, Process};
+use crate::dispatch::{CallContext, CallTarget, NvmlResult};
+use crate::procfs_lite::PidList;
+use crate::scenario::model::{Pid, ProcessListKind, ProcessMemory, ProcessModel};
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT,
     NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlProcessDetail_v1_t, nvmlProcessDetailList_t, nvmlProcessInfo_t,
@@ -16,47 +16,47 @@ export! {
     nvmlDeviceGetComputeRunningProcesses(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Compute, 16, count, infos.cast())
+        write_list(call, target, ProcessListKind::Compute, 16, count, infos.cast())
     }
     nvmlDeviceGetComputeRunningProcesses_v2(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v2_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Compute, 24, count, infos.cast())
+        write_list(call, target, ProcessListKind::Compute, 24, count, infos.cast())
     }
     nvmlDeviceGetComputeRunningProcesses_v3(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Compute, call.sim.driver.process_stride, count, infos.cast())
+        write_list(call, target, ProcessListKind::Compute, call.simulation.driver.process_stride, count, infos.cast())
     }
     nvmlDeviceGetGraphicsRunningProcesses(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Graphics, 16, count, infos.cast())
+        write_list(call, target, ProcessListKind::Graphics, 16, count, infos.cast())
     }
     nvmlDeviceGetGraphicsRunningProcesses_v2(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v2_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Graphics, 24, count, infos.cast())
+        write_list(call, target, ProcessListKind::Graphics, 24, count, infos.cast())
     }
     nvmlDeviceGetGraphicsRunningProcesses_v3(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Graphics, call.sim.driver.process_stride, count, infos.cast())
+        write_list(call, target, ProcessListKind::Graphics, call.simulation.driver.process_stride, count, infos.cast())
     }
     nvmlDeviceGetMPSComputeRunningProcesses(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Mps, 16, count, infos.cast())
+        write_list(call, target, ProcessListKind::Mps, 16, count, infos.cast())
     }
     nvmlDeviceGetMPSComputeRunningProcesses_v2(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v2_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Mps, 24, count, infos.cast())
+        write_list(call, target, ProcessListKind::Mps, 24, count, infos.cast())
     }
     nvmlDeviceGetMPSComputeRunningProcesses_v3(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
     ) on device => |call, target| {
-        list(call, target, Kind::Mps, call.sim.driver.process_stride, count, infos.cast())
+        write_list(call, target, ProcessListKind::Mps, call.simulation.driver.process_stride, count, infos.cast())
     }
     nvmlDeviceGetRunningProcessDetailList(device: nvmlDevice_t, list: *mut nvmlProcessDetailList_t)
     on device => |call, target| {
@@ -66,28 +66,28 @@ export! {
         }
         // The header's modes: compute, graphics, MPS.
         let kind = match list.mode {
-            0 => Kind::Compute,
-            1 => Kind::Graphics,
-            2 => Kind::Mps,
+            0 => ProcessListKind::Compute,
+            1 => ProcessListKind::Graphics,
+            2 => ProcessListKind::Mps,
             _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
         };
-        let stride = size_of::<nvmlProcessDetail_v1_t>();
-        write(call, target, kind, stride, &raw mut list.numProcArrayEntries, list.procArray.cast())
+        let entry_bytes = size_of::<nvmlProcessDetail_v1_t>();
+        write_entries(call, target, kind, entry_bytes, &raw mut list.numProcArrayEntries, list.procArray.cast())
     }
 }
 
 /// One process as a list has it.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct ListedProcess<'a> {
     pub pid: u32,
-    pub process: &'a Process,
+    pub process: &'a ProcessModel,
 }
 
 /// The processes on a GPU or instance at that time, in the scenario's order.
-pub(crate) fn running(target: Target, ns: u64) -> impl Iterator<Item = Entry<'static>> + Clone {
+pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<Item = ListedProcess<'static>> + Clone {
     let t = ns as f64 / 1e9;
-    let gpu = &target.device.gpu;
-    let here = move |process: &&Process| {
+    let gpu = &target.gpu.model;
+    let here = move |process: &&ProcessModel| {
         let in_time = process.from_s <= t && t < process.until_s;
         in_time && target.instance.is_none_or(|instance| (process.gi, process.ci) == (instance.gi, instance.ci))
     };
@@ -95,48 +95,63 @@ pub(crate) fn running(target: Target, ns: u64) -> impl Iterator<Item = Entry<'st
         // SAFETY: getpid and getppid take nothing and cannot fail. Asked anew, as a client may have forked.
         let (caller, parent) = unsafe { (libc::getpid() as u32, libc::getppid() as u32) };
         let pids = match process.pid {
-            Pid::Number(number) => Pids::one(number),
-            Pid::Caller => Pids::one(caller),
-            Pid::Parent => Pids::one(parent),
-            Pid::Child => Pids::children(caller).first(1),
-            Pid::Descendants => Pids::descendants(caller),
+            Pid::Number(number) => PidList::from_pid(number),
+            Pid::Caller => PidList::from_pid(caller),
+            Pid::Parent => PidList::from_pid(parent),
+            Pid::Child => PidList::children(caller).truncated(1),
+            Pid::Descendants => PidList::descendants(caller),
         };
-        let repeated =
-            move |first: u32| (0..process.repeat).map(move |nth| Entry { pid: first.wrapping_add(nth), process });
+        let repeated = move |first: u32| {
+            (0..process.repeat).map(move |nth| ListedProcess { pid: first.wrapping_add(nth), process })
+        };
         pids.iter().flat_map(repeated)
     })
 }
 
 /// The pids of processes that a fault makes a list grow by: no Linux has pids so high by default.
-const GROWN_PID: u32 = 4_200_000;
+const FIRST_EXTRA_PID: u32 = 4_200_000;
 
 /// # Safety
-/// As [`write`].
-unsafe fn list(call: &Call, target: Target, kind: Kind, stride: usize, count: *mut c_uint, infos: *mut u8) -> Answer {
+/// As [`write_entries`].
+unsafe fn write_list(
+    call: &CallContext,
+    target: CallTarget,
+    kind: ProcessListKind,
+    entry_bytes: usize,
+    count: *mut c_uint,
+    infos: *mut u8,
+) -> NvmlResult {
     // SAFETY: as the caller vouches.
-    unsafe { write(call, target, kind, call.effects.stride.unwrap_or(stride), count, infos) }
+    unsafe { write_entries(call, target, kind, call.effects.stride.unwrap_or(entry_bytes), count, infos) }
 }
 
-/// Writes the list with `stride` bytes an entry: pid, padding, memory; from 24 the instance ids; from 32 the
+/// Writes the list with `entry_bytes` bytes an entry: pid, padding, memory; from 24 the instance ids; from 32 the
 /// protected memory. Where it does not fit, the needed count alone.
 ///
 /// # Safety
 /// `count` must be null or good for reading and writing; `infos` null or writable for `*count` entries.
-unsafe fn write(call: &Call, target: Target, kind: Kind, stride: usize, count: *mut c_uint, infos: *mut u8) -> Answer {
+unsafe fn write_entries(
+    call: &CallContext,
+    target: CallTarget,
+    kind: ProcessListKind,
+    entry_bytes: usize,
+    count: *mut c_uint,
+    infos: *mut u8,
+) -> NvmlResult {
     // SAFETY: as the caller vouches.
     let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-    if target.instance.is_some() && kind == Kind::Mps {
+    if target.instance.is_some() && kind == ProcessListKind::Mps {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }
-    let entries = running(target, clock::now_ns()).filter(|entry| entry.process.kind == kind);
-    let grown = call.effects.grown.min(1_000_000) as u32;
-    let needed = entries.clone().count() as u32 + grown;
-    let room = *count;
-    if room > 0 && infos.is_null() {
+    let entries = running_processes(target, clock::now_ns()).filter(|entry| entry.process.kind == kind);
+    let extra_processes = call.effects.extra_processes.min(1_000_000) as u32;
+    let needed = entries.clone().count() as u32 + extra_processes;
+    let capacity = *count;
+    if capacity > 0 && infos.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
     *count = needed;
-    if room < needed {
+    if capacity < needed {
         return Err(NVML_ERROR_INSUFFICIENT_SIZE);
     }
     let mut place = infos;
@@ -146,25 +161,25 @@ unsafe fn write(call: &Call, target: Target, kind: Kind, stride: usize, count: *
         bytes[8..16].copy_from_slice(&memory.to_ne_bytes());
         bytes[16..20].copy_from_slice(&gi.to_ne_bytes());
         bytes[20..24].copy_from_slice(&ci.to_ne_bytes());
-        let stride = stride.min(bytes.len());
+        let entry_bytes = entry_bytes.min(bytes.len());
         // SAFETY: there is room for `needed` entries, and no more are written.
         unsafe {
-            place.copy_from_nonoverlapping(bytes.as_ptr(), stride);
-            place = place.add(stride);
+            place.copy_from_nonoverlapping(bytes.as_ptr(), entry_bytes);
+            place = place.add(entry_bytes);
         }
     };
     // Children may have come or gone since they were counted.
-    let mut written = grown;
-    for entry in entries.take((needed - grown) as usize) {
+    let mut written = extra_processes;
+    for entry in entries.take((needed - extra_processes) as usize) {
         written += 1;
         let memory = match entry.process.memory {
-            Amount::Mib(mib) => bytes(mib),
-            Amount::Unavailable => u64::MAX,
+            ProcessMemory::Mib(mib) => mib_to_bytes(mib),
+            ProcessMemory::Unavailable => u64::MAX,
         };
         one(entry.pid, memory, entry.process.gi, entry.process.ci);
     }
-    for nth in 0..grown {
-        one(GROWN_PID + nth, bytes(1.0), u32::MAX, u32::MAX);
+    for nth in 0..extra_processes {
+        one(FIRST_EXTRA_PID + nth, mib_to_bytes(1.0), u32::MAX, u32::MAX);
     }
     *count = written;
     Ok(())

@@ -1,10 +1,10 @@
 //! The driver's rings of samples.
 
 use super::utilization::percent;
-use crate::call::{Answer, Target};
 use crate::clock;
-use crate::scenario::model::Ring;
-use crate::signal::whole32;
+use crate::dispatch::{CallTarget, NvmlResult};
+use crate::scenario::model::SampleBufferModel;
+use crate::waveform::round_u32;
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlSample_t,
     nvmlSamplingType_t, nvmlValue_t, nvmlValueType_t,
@@ -17,34 +17,34 @@ export! {
         count: *mut c_uint, samples: *mut nvmlSample_t,
     ) on device => |call, target| {
         let count = count.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        let ring = ring(target, kind)?;
+        let buffer = sample_buffer(target, kind)?;
         if let Some(value_type) = value_type.as_mut() {
             // The header: power, utilisation and clocks are all of this type.
             *value_type = nvml_sys::NVML_VALUE_TYPE_UNSIGNED_INT;
         }
         if samples.is_null() {
-            *count = ring.length as u32;
+            *count = buffer.length as u32;
             return Ok(());
         }
         if *count == 0 {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
         // Samples are taken at whole multiples of the period, also before the start: a driver in use has a full ring.
-        let period_ns = ring.period_ms as i64 * 1_000_000;
+        let period_ns = buffer.period_ms as i64 * 1_000_000;
         let newest = clock::now_ns() as i64 / period_ns;
-        let room = std::mem::replace(count, 0);
+        let capacity = std::mem::replace(count, 0);
         // Oldest first and as many as fit, so that a client that goes on from the last stamp misses none.
-        for number in newest - ring.length as i64 + 1..=newest {
+        for number in newest - buffer.length as i64 + 1..=newest {
             let ns = number * period_ns;
             let stamp = clock::wall_us(0).saturating_add_signed(ns / 1000);
             if stamp <= last_seen {
                 continue;
             }
-            if *count == room {
+            if *count == capacity {
                 break;
             }
-            let t = target.device.at(0) + ns as f64 / 1e9;
-            let value = call.scalar(value(target, kind, t, ring));
+            let t = target.gpu.waveform_time_s(0) + ns as f64 / 1e9;
+            let value = call.value_or_fault(sample_value(target, kind, t, buffer));
             let mut sample = nvmlSample_t { timeStamp: stamp, sampleValue: nvmlValue_t { ullVal: 0 } };
             sample.sampleValue.uiVal = value;
             samples.add(*count as usize).write(sample);
@@ -54,10 +54,10 @@ export! {
     }
 }
 
-fn ring(target: Target, kind: nvmlSamplingType_t) -> Answer<Ring> {
-    let gpu = &target.device.gpu;
-    let utilization = !target.device.mig_enabled();
-    let (ring, has) = match kind {
+fn sample_buffer(target: CallTarget, kind: nvmlSamplingType_t) -> NvmlResult<SampleBufferModel> {
+    let gpu = &target.gpu.model;
+    let utilization = !target.gpu.mig_enabled();
+    let (buffer, has) = match kind {
         nvml_sys::NVML_TOTAL_POWER_SAMPLES => (gpu.samples.power, gpu.power.supported),
         nvml_sys::NVML_GPU_UTILIZATION_SAMPLES
         | nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES
@@ -75,18 +75,18 @@ fn ring(target: Target, kind: nvmlSamplingType_t) -> Answer<Ring> {
         }
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
-    if has && ring.length > 0 { Ok(ring) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
+    if has && buffer.length > 0 { Ok(buffer) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
 }
 
 /// Power in mW is the mean since the sample before; a share or a clock is the value of that moment.
-fn value(target: Target, kind: nvmlSamplingType_t, t: f64, ring: Ring) -> u32 {
-    let gpu = &target.device.gpu;
-    let since = t - ring.period_ms as f64 / 1e3;
+fn sample_value(target: CallTarget, kind: nvmlSamplingType_t, t: f64, buffer: SampleBufferModel) -> u32 {
+    let gpu = &target.gpu.model;
+    let since = t - buffer.period_ms as f64 / 1e3;
     let power = || gpu.power.draw_w.mean(since, t);
     match kind {
-        nvml_sys::NVML_TOTAL_POWER_SAMPLES => whole32(1e3 * power()),
+        nvml_sys::NVML_TOTAL_POWER_SAMPLES => round_u32(1e3 * power()),
         nvml_sys::NVML_MODULE_POWER_SAMPLES => {
-            whole32(1e3 * (power() + gpu.power.module_extra_w.as_ref().map_or(0.0, |extra| extra.mean(since, t))))
+            round_u32(1e3 * (power() + gpu.power.module_extra_w.as_ref().map_or(0.0, |extra| extra.mean(since, t))))
         }
         nvml_sys::NVML_GPU_UTILIZATION_SAMPLES => percent(&gpu.utilization.gpu, t),
         nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES => percent(&gpu.utilization.memory, t),
@@ -94,7 +94,7 @@ fn value(target: Target, kind: nvmlSamplingType_t, t: f64, ring: Ring) -> u32 {
         nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => percent(&gpu.utilization.decoder, t),
         nvml_sys::NVML_JPG_UTILIZATION_SAMPLES => gpu.utilization.jpeg.as_ref().map_or(0, |jpeg| percent(jpeg, t)),
         nvml_sys::NVML_OFA_UTILIZATION_SAMPLES => gpu.utilization.ofa.as_ref().map_or(0, |ofa| percent(ofa, t)),
-        nvml_sys::NVML_MEMORY_CLK_SAMPLES => whole32(gpu.clocks.memory.value(t)),
-        _ => whole32(gpu.clocks.sm.value(t)),
+        nvml_sys::NVML_MEMORY_CLK_SAMPLES => round_u32(gpu.clocks.memory.value(t)),
+        _ => round_u32(gpu.clocks.sm.value(t)),
     }
 }

@@ -1,8 +1,8 @@
 //! Modes of a GPU, and how long it was held back.
 
-use crate::call::{Answer, Target, put};
 use crate::clock;
-use crate::signal::{Signal, whole};
+use crate::dispatch::{CallTarget, NvmlResult, put};
+use crate::waveform::{Waveform, round_u64};
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, nvmlComputeMode_t, nvmlDevice_t, nvmlEnableState_enum,
     nvmlEnableState_t, nvmlGpuVirtualizationMode_t, nvmlPerfPolicyType_t, nvmlRestrictedAPI_t, nvmlViolationTime_t,
@@ -11,16 +11,16 @@ use std::ffi::{c_uint, c_ulonglong};
 
 export! {
     nvmlDeviceGetComputeMode(device: nvmlDevice_t, mode: *mut nvmlComputeMode_t) on device => |call, target| {
-        call.put(mode.cast::<c_uint>(), target.device.gpu.compute_mode)
+        call.put(mode.cast::<c_uint>(), target.gpu.model.compute_mode)
     }
     nvmlDeviceGetPersistenceMode(device: nvmlDevice_t, mode: *mut nvmlEnableState_t) on device => |call, target| {
-        call.put(mode.cast::<c_uint>(), u32::from(target.device.gpu.persistence))
+        call.put(mode.cast::<c_uint>(), u32::from(target.gpu.model.persistence))
     }
     nvmlDeviceGetDisplayMode(device: nvmlDevice_t, mode: *mut nvmlEnableState_t) on device => |call, target| {
-        call.put(mode.cast::<c_uint>(), u32::from(target.device.gpu.display_mode))
+        call.put(mode.cast::<c_uint>(), u32::from(target.gpu.model.display_mode))
     }
     nvmlDeviceGetDisplayActive(device: nvmlDevice_t, mode: *mut nvmlEnableState_t) on device => |call, target| {
-        call.put(mode.cast::<c_uint>(), u32::from(target.device.gpu.display_active))
+        call.put(mode.cast::<c_uint>(), u32::from(target.gpu.model.display_active))
     }
     nvmlDeviceGetAutoBoostedClocksEnabled(
         device: nvmlDevice_t, enabled: *mut nvmlEnableState_t, default: *mut nvmlEnableState_t,
@@ -47,14 +47,14 @@ export! {
     ) on device => |call, target| {
         let ns = clock::now_ns();
         let held = throttled_ns(target, policy, ns)?;
-        put(time, nvmlViolationTime_t { referenceTime: clock::wall_us(ns), violationTime: call.scalar(held) })
+        put(time, nvmlViolationTime_t { referenceTime: clock::wall_us(ns), violationTime: call.value_or_fault(held) })
     }
 }
 
 /// How long, in ns since the start, the policy held the GPU back.
-pub(crate) fn throttled_ns(target: Target, policy: nvmlPerfPolicyType_t, ns: u64) -> Answer<u64> {
-    let throttle = &target.device.gpu.throttle;
-    let signal: &Signal = match policy {
+pub(crate) fn throttled_ns(target: CallTarget, policy: nvmlPerfPolicyType_t, ns: u64) -> NvmlResult<u64> {
+    let throttle = &target.gpu.model.throttle;
+    let waveform: &Waveform = match policy {
         nvml_sys::NVML_PERF_POLICY_POWER => &throttle.power,
         nvml_sys::NVML_PERF_POLICY_THERMAL => &throttle.thermal,
         nvml_sys::NVML_PERF_POLICY_SYNC_BOOST => &throttle.sync_boost,
@@ -64,5 +64,5 @@ pub(crate) fn throttled_ns(target: Target, policy: nvmlPerfPolicyType_t, ns: u64
         other if other.0 < nvml_sys::NVML_PERF_POLICY_COUNT.0 => return Err(NVML_ERROR_NOT_SUPPORTED),
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
-    Ok(whole(1e9 * signal.integral(target.device.at(0), target.device.at(ns))))
+    Ok(round_u64(1e9 * waveform.integral(target.gpu.waveform_time_s(0), target.gpu.waveform_time_s(ns))))
 }

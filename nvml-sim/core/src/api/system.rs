@@ -1,7 +1,7 @@
 //! What is asked of the driver as a whole.
 
-use crate::call::{Answer, put};
-use crate::proc;
+use crate::dispatch::{NvmlResult, put};
+use crate::procfs_lite;
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, nvmlHwbcEntry_t,
     nvmlSystemDriverBranchInfo_t, struct_version,
@@ -10,30 +10,31 @@ use std::ffi::{c_char, c_int, c_uint};
 
 export! {
     nvmlSystemGetDriverVersion(version: *mut c_char, length: c_uint) => |call| {
-        call.put_text(version, length, &call.sim.driver.version)
+        call.put_text(version, length, &call.simulation.driver.version)
     }
     nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) => |call| {
-        call.put_text(version, length, &call.sim.driver.nvml)
+        call.put_text(version, length, &call.simulation.driver.nvml)
     }
     nvmlSystemGetCudaDriverVersion(version: *mut c_int) => |call| {
-        call.put(version, call.sim.driver.cuda)
+        call.put(version, call.simulation.driver.cuda)
     }
     nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) => |call| {
-        call.put(version, call.sim.driver.cuda)
+        call.put(version, call.simulation.driver.cuda)
     }
     nvmlSystemGetDriverBranch(info: *mut nvmlSystemDriverBranchInfo_t, length: c_uint) => |call| {
         let info = info.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
         if info.version != struct_version::<nvmlSystemDriverBranchInfo_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let version = &call.sim.driver.version;
+        let version = &call.simulation.driver.version;
         let mut branch = [0u8; 16];
-        let text = proc::print(&mut branch, format_args!("r{}_00", version.split('.').next().unwrap_or_default()));
+        let major = version.split('.').next().unwrap_or_default();
+        let text = procfs_lite::format_into(&mut branch, format_args!("r{major}_00"));
         call.put_text(info.branch.as_mut_ptr(), length.min(80), text)
     }
     nvmlSystemGetProcessName(pid: c_uint, name: *mut c_char, length: c_uint) => |call| {
         let mut buffer = [0u8; 1024];
-        let found = proc::command(pid, &mut buffer).ok_or(NVML_ERROR_NOT_FOUND)?;
+        let found = procfs_lite::command_name(pid, &mut buffer).ok_or(NVML_ERROR_NOT_FOUND)?;
         // The driver cuts a name to the buffer.
         let room = (length as usize).saturating_sub(1);
         let found = found.get(..room.min(found.len())).unwrap_or(found);
@@ -54,7 +55,13 @@ export! {
 ///
 /// # Safety
 /// `place` must be null or writable for `length` bytes.
-unsafe fn put_bytes(place: *mut c_char, length: c_uint, instead: Option<&[u8]>, no_nul: bool, bytes: &[u8]) -> Answer {
+unsafe fn put_bytes(
+    place: *mut c_char,
+    length: c_uint,
+    instead: Option<&[u8]>,
+    no_nul: bool,
+    bytes: &[u8],
+) -> NvmlResult {
     if place.is_null() || length == 0 {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }

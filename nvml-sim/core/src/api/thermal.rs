@@ -1,8 +1,8 @@
 //! Temperatures and fans.
 
-use crate::call::{Answer, Call, Target, put};
 use crate::clock;
-use crate::signal::{Signal, whole32};
+use crate::dispatch::{CallContext, CallTarget, NvmlResult, put};
+use crate::waveform::{Waveform, round_u32};
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, NVML_TEMPERATURE_GPU,
     nvmlDevice_t, nvmlFanSpeedInfo_t, nvmlMarginTemperature_t, nvmlTemperature_t, nvmlTemperatureSensors_t,
@@ -16,7 +16,7 @@ export! {
         if sensor != NVML_TEMPERATURE_GPU {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        call.put(degrees, whole32(exact(target)))
+        call.put(degrees, round_u32(gpu_celsius(target)))
     }
     nvmlDeviceGetTemperatureV(device: nvmlDevice_t, degrees: *mut nvmlTemperature_t) on device => |call, target| {
         let degrees = degrees.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
@@ -26,13 +26,13 @@ export! {
         if degrees.sensorType != NVML_TEMPERATURE_GPU {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        degrees.temperature = call.scalar(whole32(exact(target)) as i32);
+        degrees.temperature = call.value_or_fault(round_u32(gpu_celsius(target)) as i32);
         Ok(())
     }
     nvmlDeviceGetTemperatureThreshold(
         device: nvmlDevice_t, which: nvmlTemperatureThresholds_t, degrees: *mut c_uint,
     ) on device => |call, target| {
-        let model = &target.device.gpu.temperature;
+        let model = &target.gpu.model.temperature;
         let threshold = match which {
             nvml_sys::NVML_TEMPERATURE_THRESHOLD_SHUTDOWN => model.shutdown,
             nvml_sys::NVML_TEMPERATURE_THRESHOLD_SLOWDOWN => model.slowdown,
@@ -49,26 +49,26 @@ export! {
         if margin.version != struct_version::<nvmlMarginTemperature_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let limit = target.device.gpu.temperature.slowdown.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-        margin.marginTemperature = call.scalar(limit as i32 - whole32(exact(target)) as i32);
+        let limit = target.gpu.model.temperature.slowdown.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        margin.marginTemperature = call.value_or_fault(limit as i32 - round_u32(gpu_celsius(target)) as i32);
         Ok(())
     }
     nvmlDeviceGetFanSpeed(device: nvmlDevice_t, speed: *mut c_uint) on device => |call, target| {
-        fan(call, target, 0, speed)
+        write_fan_speed(call, target, 0, speed)
     }
     nvmlDeviceGetFanSpeed_v2(device: nvmlDevice_t, which: c_uint, speed: *mut c_uint) on device => |call, target| {
-        fan(call, target, which, speed)
+        write_fan_speed(call, target, which, speed)
     }
     nvmlDeviceGetTargetFanSpeed(device: nvmlDevice_t, which: c_uint, speed: *mut c_uint)
     on device => |call, target| {
-        fan(call, target, which, speed)
+        write_fan_speed(call, target, which, speed)
     }
     nvmlDeviceGetNumFans(device: nvmlDevice_t, count: *mut c_uint) on device => |call, target| {
-        call.put(count, target.device.gpu.fans.len() as u32)
+        call.put(count, target.gpu.model.fans.len() as u32)
     }
     nvmlDeviceGetMinMaxFanSpeed(device: nvmlDevice_t, min: *mut c_uint, max: *mut c_uint)
     on device => |_, target| {
-        if target.device.gpu.fans.is_empty() {
+        if target.gpu.model.fans.is_empty() {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
         put(min, 0)?;
@@ -80,30 +80,30 @@ export! {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
         // 48 turns a minute for each percent: 4800 at full speed.
-        info.speed = call.scalar(whole32(fan_percent(target, info.fan)? * 48.0));
+        info.speed = call.value_or_fault(round_u32(fan_percent(target, info.fan)? * 48.0));
         Ok(())
     }
 }
 
 /// The temperature of the GPU in °C at the sensor's last refresh.
-pub(crate) fn exact(target: Target) -> f64 {
-    let model = &target.device.gpu.temperature;
-    model.gpu.value(target.device.refreshed(clock::now_ns(), model.refresh_ms))
+pub(crate) fn gpu_celsius(target: CallTarget) -> f64 {
+    let model = &target.gpu.model.temperature;
+    model.gpu.value(target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms))
 }
 
-fn fan_percent(target: Target, which: u32) -> Answer<f64> {
-    let fans = &target.device.gpu.fans;
+fn fan_percent(target: CallTarget, which: u32) -> NvmlResult<f64> {
+    let fans = &target.gpu.model.fans;
     if fans.is_empty() {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }
-    let signal: &Signal = fans.get(which as usize).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-    Ok(signal.value(target.device.at(clock::now_ns())))
+    let waveform: &Waveform = fans.get(which as usize).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    Ok(waveform.value(target.gpu.waveform_time_s(clock::now_ns())))
 }
 
 /// # Safety
 /// `speed` must be null or writable.
-unsafe fn fan(call: &Call, target: Target, which: u32, speed: *mut c_uint) -> Answer {
-    let percent = whole32(fan_percent(target, which)?);
+unsafe fn write_fan_speed(call: &CallContext, target: CallTarget, which: u32, speed: *mut c_uint) -> NvmlResult {
+    let percent = round_u32(fan_percent(target, which)?);
     // SAFETY: as the caller vouches.
     unsafe { call.put(speed, percent) }
 }

@@ -1,8 +1,8 @@
 //! How busy a GPU and its engines are.
 
-use crate::call::{Answer, Call, Target, put};
 use crate::clock;
-use crate::signal::{Signal, whole32};
+use crate::dispatch::{CallContext, CallTarget, NvmlResult, put};
+use crate::waveform::{Waveform, round_u32};
 use nvml_sys::{
     NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlEncoderSessionInfo_t, nvmlEncoderType_t,
     nvmlFBCStats_t, nvmlGpuDynamicPstatesInfo_t, nvmlUtilization_t,
@@ -12,29 +12,29 @@ use std::ffi::c_uint;
 export! {
     nvmlDeviceGetUtilizationRates(device: nvmlDevice_t, rates: *mut nvmlUtilization_t) on device => |call, target| {
         // As the driver with MIG on: the whole GPU's use is not told.
-        if target.device.mig_enabled() {
+        if target.gpu.mig_enabled() {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
-        let model = &target.device.gpu.utilization;
-        let t = target.device.refreshed(clock::now_ns(), model.refresh_ms);
-        let gpu = call.scalar(percent(&model.gpu, t));
-        put(rates, nvmlUtilization_t { gpu, memory: call.scalar(percent(&model.memory, t)) })
+        let model = &target.gpu.model.utilization;
+        let t = target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms);
+        let gpu = call.value_or_fault(percent(&model.gpu, t));
+        put(rates, nvmlUtilization_t { gpu, memory: call.value_or_fault(percent(&model.memory, t)) })
     }
-    nvmlDeviceGetEncoderUtilization(device: nvmlDevice_t, use_: *mut c_uint, period_us: *mut c_uint)
+    nvmlDeviceGetEncoderUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        engine(call, target, Some(&target.device.gpu.utilization.encoder), use_, period_us)
+        write_engine_utilization(call, target, Some(&target.gpu.model.utilization.encoder), percent_out, period_us)
     }
-    nvmlDeviceGetDecoderUtilization(device: nvmlDevice_t, use_: *mut c_uint, period_us: *mut c_uint)
+    nvmlDeviceGetDecoderUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        engine(call, target, Some(&target.device.gpu.utilization.decoder), use_, period_us)
+        write_engine_utilization(call, target, Some(&target.gpu.model.utilization.decoder), percent_out, period_us)
     }
-    nvmlDeviceGetJpgUtilization(device: nvmlDevice_t, use_: *mut c_uint, period_us: *mut c_uint)
+    nvmlDeviceGetJpgUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        engine(call, target, target.device.gpu.utilization.jpeg.as_ref(), use_, period_us)
+        write_engine_utilization(call, target, target.gpu.model.utilization.jpeg.as_ref(), percent_out, period_us)
     }
-    nvmlDeviceGetOfaUtilization(device: nvmlDevice_t, use_: *mut c_uint, period_us: *mut c_uint)
+    nvmlDeviceGetOfaUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        engine(call, target, target.device.gpu.utilization.ofa.as_ref(), use_, period_us)
+        write_engine_utilization(call, target, target.gpu.model.utilization.ofa.as_ref(), percent_out, period_us)
     }
     nvmlDeviceGetEncoderCapacity(device: nvmlDevice_t, _kind: nvmlEncoderType_t, capacity: *mut c_uint)
     on device => |call, _| {
@@ -56,8 +56,8 @@ export! {
     nvmlDeviceGetDynamicPstatesInfo(device: nvmlDevice_t, info: *mut nvmlGpuDynamicPstatesInfo_t)
     on device => |_, target| {
         let info = info.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        let model = &target.device.gpu.utilization;
-        let t = target.device.refreshed(clock::now_ns(), model.refresh_ms);
+        let model = &target.gpu.model.utilization;
+        let t = target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms);
         info.flags = 1;
         // The domains in the header's order: GPU, frame buffer, video, bus.
         let values = [percent(&model.gpu, t), percent(&model.memory, t), percent(&model.decoder, t), 0];
@@ -70,29 +70,29 @@ export! {
 }
 
 /// A share of 0 to 100.
-pub(crate) fn percent(signal: &Signal, t: f64) -> u32 {
-    whole32(signal.value(t)).min(100)
+pub(crate) fn percent(waveform: &Waveform, t: f64) -> u32 {
+    round_u32(waveform.value(t)).min(100)
 }
 
 /// # Safety
 /// The pointers must be null or writable.
-unsafe fn engine(
-    call: &Call,
-    target: Target,
-    signal: Option<&Signal>,
-    use_: *mut c_uint,
+unsafe fn write_engine_utilization(
+    call: &CallContext,
+    target: CallTarget,
+    waveform: Option<&Waveform>,
+    percent_out: *mut c_uint,
     period_us: *mut c_uint,
-) -> Answer {
-    let signal = signal.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-    if target.device.mig_enabled() {
+) -> NvmlResult {
+    let waveform = waveform.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+    if target.gpu.mig_enabled() {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }
-    let refresh_ms = target.device.gpu.utilization.refresh_ms;
-    let now = percent(signal, target.device.refreshed(clock::now_ns(), refresh_ms));
-    let period_ms = target.device.gpu.samples.utilization.period_ms;
+    let refresh_ms = target.gpu.model.utilization.refresh_ms;
+    let now = percent(waveform, target.gpu.last_refresh_s(clock::now_ns(), refresh_ms));
+    let period_ms = target.gpu.model.samples.utilization.period_ms;
     // SAFETY: as the caller vouches.
     unsafe {
-        call.put(use_, now)?;
+        call.put(percent_out, now)?;
         put(period_us, (period_ms * 1000) as u32)
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Fault {
     /// For field values: `return` is the code of entries with this id alone, the call itself succeeds.
     pub field: Option<u32>,
     /// The code to answer, and nothing else happens.
-    #[serde(rename = "return", deserialize_with = "crate::codes::deserialize")]
+    #[serde(rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
     /// Sleep before answering.
     pub latency_us: Option<Latency>,
@@ -54,16 +54,16 @@ pub(crate) struct Fault {
 
 impl Fault {
     /// Whether the fault's function is this one.
-    pub(crate) fn names(&self, function: &str) -> bool {
+    pub(crate) fn applies_to(&self, function: &str) -> bool {
         match self.function.as_deref() {
             None => !function.starts_with("nvmlInit") && function != "nvmlShutdown" && function != "nvmlErrorString",
-            Some(wanted) => matches(wanted, function),
+            Some(wanted) => matches_pattern(wanted, function),
         }
     }
 }
 
 /// Whether `pattern`, a name or a prefix and `*`, is for `name`.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
         None => pattern == name,
@@ -73,18 +73,18 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
 /// `[[gpu_lost]]`: every call about a GPU answers GPU_IS_LOST (or `return`) for a while.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Lost {
+pub(crate) struct GpuLostFault {
     pub gpu: u32,
     #[serde(default)]
     pub at_s: Option<f64>,
     #[serde(default)]
     pub until_s: Option<f64>,
-    #[serde(default, rename = "return", deserialize_with = "crate::codes::deserialize")]
+    #[serde(default, rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
 }
 
-impl From<Lost> for Fault {
-    fn from(lost: Lost) -> Self {
+impl From<GpuLostFault> for Fault {
+    fn from(lost: GpuLostFault) -> Self {
         Self {
             function: Some("nvml*".into()),
             gpu: Some(lost.gpu),
@@ -122,14 +122,14 @@ impl<'de> Deserialize<'de> for Latency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Drawn {
+        struct LatencyRange {
             min: u64,
             max: u64,
             #[serde(default)]
             seed: u64,
         }
-        struct NumberOrTable;
-        impl<'de> Visitor<'de> for NumberOrTable {
+        struct LatencyVisitor;
+        impl<'de> Visitor<'de> for LatencyVisitor {
             type Value = Latency;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,42 +142,42 @@ impl<'de> Deserialize<'de> for Latency {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Latency, M::Error> {
-                let drawn = Drawn::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Latency { min: drawn.min, max: drawn.max, seed: drawn.seed })
+                let range = LatencyRange::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Latency { min: range.min, max: range.max, seed: range.seed })
             }
         }
-        deserializer.deserialize_any(NumberOrTable)
+        deserializer.deserialize_any(LatencyVisitor)
     }
 }
 
 /// The faults of a text that holds nothing else: what can be added at run time.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Faults {
+pub(crate) struct FaultFile {
     pub fault: Vec<Fault>,
     #[serde(deserialize_with = "one_or_more")]
-    pub gpu_lost: Vec<Lost>,
+    pub gpu_lost: Vec<GpuLostFault>,
 }
 
 /// `gpu_lost = { gpu = 1 }`, or several of it.
-pub(crate) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lost>, D::Error> {
-    struct TableOrList;
-    impl<'de> Visitor<'de> for TableOrList {
-        type Value = Vec<Lost>;
+pub(crate) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GpuLostFault>, D::Error> {
+    struct GpuLostVisitor;
+    impl<'de> Visitor<'de> for GpuLostVisitor {
+        type Value = Vec<GpuLostFault>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("{ gpu, at_s, until_s, return }, or a list of them")
         }
 
-        fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Vec<Lost>, M::Error> {
-            Ok(vec![Lost::deserialize(MapAccessDeserializer::new(map))?])
+        fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Vec<GpuLostFault>, M::Error> {
+            Ok(vec![GpuLostFault::deserialize(MapAccessDeserializer::new(map))?])
         }
 
-        fn visit_seq<S: SeqAccess<'de>>(self, list: S) -> Result<Vec<Lost>, S::Error> {
+        fn visit_seq<S: SeqAccess<'de>>(self, list: S) -> Result<Vec<GpuLostFault>, S::Error> {
             Vec::deserialize(SeqAccessDeserializer::new(list))
         }
     }
-    deserializer.deserialize_any(TableOrList)
+    deserializer.deserialize_any(GpuLostVisitor)
 }
 
 #[cfg(test)]

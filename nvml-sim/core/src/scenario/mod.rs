@@ -1,13 +1,13 @@
 //! Scenarios: the built-in ones, and those read from TOML.
 
-mod deserializer;
+mod deserialize;
+mod driver_390;
 pub(crate) mod fault;
 pub(crate) mod model;
-mod series390;
-mod words;
+mod spanned_toml;
 
-use fault::{Fault, Faults};
-use model::File;
+use fault::{Fault, FaultFile};
+use model::ScenarioFile;
 use std::fmt;
 
 /// The built-in scenarios and their text.
@@ -24,7 +24,7 @@ const BUILT_IN: [(&str, &str); 7] = [
 /// What a simulated driver and its GPUs are, and what goes wrong with them.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    file: File,
+    file: ScenarioFile,
     text: String,
 }
 
@@ -33,7 +33,7 @@ impl Scenario {
     ///
     /// # Errors
     /// There is none of that name; the error names those there are.
-    pub fn named(name: &str) -> Result<Self, ScenarioError> {
+    pub fn from_name(name: &str) -> Result<Self, ScenarioError> {
         match BUILT_IN.iter().find(|scenario| scenario.0 == name) {
             Some(scenario) => Self::from_toml(scenario.1),
             None => Err(ScenarioError(format!(
@@ -63,7 +63,7 @@ impl Scenario {
     /// # Errors
     /// The text is not TOML or not a scenario; the error names the line.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
-        let file: File = deserializer::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
+        let file: ScenarioFile = spanned_toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
         let scenario = Self { file, text: text.to_owned() };
         scenario.check()?;
         Ok(scenario)
@@ -72,13 +72,13 @@ impl Scenario {
     /// A built-in scenario by name, or else the scenario in the TOML file at that path.
     ///
     /// # Errors
-    /// As [`Scenario::named`] and [`Scenario::from_toml`], or the file cannot be read.
+    /// As [`Scenario::from_name`] and [`Scenario::from_toml`], or the file cannot be read.
     pub fn load(name_or_path: &str) -> Result<Self, ScenarioError> {
         if Self::names().contains(&name_or_path) {
-            return Self::named(name_or_path);
+            return Self::from_name(name_or_path);
         }
         if !name_or_path.contains('/') && !name_or_path.ends_with(".toml") {
-            return Self::named(name_or_path);
+            return Self::from_name(name_or_path);
         }
         let text = std::fs::read_to_string(name_or_path).map_err(|error| {
             ScenarioError(format!(
@@ -109,22 +109,22 @@ impl Scenario {
         Self::from_toml(&format!("{}\n{more}", self.text))
     }
 
-    pub(crate) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &ScenarioFile {
         &self.file
     }
 
     /// Whether a driver of this scenario lacks the symbol.
-    pub(crate) fn hides(&self, name: &str) -> bool {
-        self.file.driver.series.is_some() && !series390::has(name)
-            || self.file.driver.hidden.iter().any(|pattern| fault::matches(pattern, name))
-            || self.file.fault.iter().any(|fault| fault.missing && fault.names(name))
+    pub(crate) fn is_missing(&self, name: &str) -> bool {
+        self.file.driver.series.is_some() && !driver_390::has(name)
+            || self.file.driver.hidden.iter().any(|pattern| fault::matches_pattern(pattern, name))
+            || self.file.fault.iter().any(|fault| fault.missing && fault.applies_to(name))
     }
 
     /// What each function of NVML costs its caller, by number; `None` where all are free.
-    pub(crate) fn costs_ns(&self) -> Option<Vec<u64>> {
+    pub(crate) fn cpu_time_ns(&self) -> Option<Vec<u64>> {
         let costs = &self.file.driver.cost_us;
         let cost = |name: &str| {
-            let fitting = costs.iter().filter(|(pattern, _)| fault::matches(pattern, name));
+            let fitting = costs.iter().filter(|(pattern, _)| fault::matches_pattern(pattern, name));
             fitting.max_by_key(|(pattern, _)| pattern.len()).map_or(0, |(_, us)| (us * 1e3) as u64)
         };
         (!costs.is_empty()).then(|| nvml_sys::NAMES.iter().map(|name| cost(&name.to_string_lossy())).collect())
@@ -140,7 +140,7 @@ impl Scenario {
         if ![16, 24, 32].contains(&driver.process_stride) {
             return Err(ScenarioError("driver.process_stride must be 16, 24 or 32".into()));
         }
-        if let model::Clock::Frozen(at) | model::Clock::Stepped(at) = driver.clock
+        if let model::ClockMode::Frozen(at) | model::ClockMode::Stepped(at) = driver.clock
             && !(0.0..1e9).contains(&at)
         {
             return Err(ScenarioError("driver.clock: the start time must be between 0 and 1e9 seconds".into()));
@@ -178,8 +178,8 @@ impl Scenario {
 
 /// The faults in a text of `[[fault]]` and `[[gpu_lost]]` tables.
 pub(crate) fn faults(text: &str) -> Result<Vec<Fault>, ScenarioError> {
-    let Faults { mut fault, gpu_lost } =
-        deserializer::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
+    let FaultFile { mut fault, gpu_lost } =
+        spanned_toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
     fault.extend(gpu_lost.into_iter().map(Fault::from));
     check_faults(&fault)?;
     Ok(fault)
@@ -202,7 +202,7 @@ fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
 
 /// Whether a name, or a prefix and `*`, is of any function.
 fn check_function(place: &str, pattern: &str) -> Result<(), ScenarioError> {
-    if nvml_sys::NAMES.iter().any(|name| fault::matches(pattern, &name.to_string_lossy())) {
+    if nvml_sys::NAMES.iter().any(|name| fault::matches_pattern(pattern, &name.to_string_lossy())) {
         return Ok(());
     }
     Err(ScenarioError(format!(
@@ -215,8 +215,8 @@ fn check_function(place: &str, pattern: &str) -> Result<(), ScenarioError> {
 pub struct ScenarioError(String);
 
 impl ScenarioError {
-    fn parse(text: &str, error: &deserializer::Error) -> Self {
-        let line = error.place.as_ref().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    fn parse(text: &str, error: &spanned_toml::SpannedError) -> Self {
+        let line = error.span.as_ref().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         let message = error.message.trim_end().replace('\n', "; ");
         Self(match line {
             Some(line) => format!("the scenario is wrong at line {line}: {message}"),

@@ -2,26 +2,26 @@
 //!
 //! Every field has a default, so that `[[gpu]]` alone is a GPU. Times are seconds since the scenario's start.
 
-use super::fault::{Fault, Lost};
-use crate::signal::Signal;
+use super::fault::{Fault, GpuLostFault};
+use crate::waveform::Waveform;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct File {
-    pub driver: Driver,
-    pub gpu: Vec<Gpu>,
+pub(crate) struct ScenarioFile {
+    pub driver: DriverModel,
+    pub gpu: Vec<GpuModel>,
     pub fault: Vec<Fault>,
     /// Shortcut: from a time on, every call about this GPU answers GPU_IS_LOST.
     #[serde(deserialize_with = "super::fault::one_or_more")]
-    pub gpu_lost: Vec<Lost>,
+    pub gpu_lost: Vec<GpuLostFault>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Driver {
+pub(crate) struct DriverModel {
     pub version: String,
     pub nvml: String,
     /// 1000 × major + 10 × minor.
@@ -33,7 +33,7 @@ pub(crate) struct Driver {
     /// Bytes of an entry of the `_v3` process lists: 16, 24 or 32.
     pub process_stride: usize,
     /// What nvmlInit* answers.
-    #[serde(deserialize_with = "crate::codes::deserialize")]
+    #[serde(deserialize_with = "crate::return_codes::deserialize")]
     pub init_return: Option<u32>,
     /// How long nvmlDeviceGetPcieThroughput blocks.
     pub pcie_blocks_ms: u64,
@@ -45,10 +45,10 @@ pub(crate) struct Driver {
     pub cost_us: BTreeMap<String, f64>,
     /// How far the sensors of the driver lag: `latencyUsec` of field values.
     pub field_latency_us: i64,
-    pub clock: Clock,
+    pub clock: ClockMode,
 }
 
-impl Default for Driver {
+impl Default for DriverModel {
     fn default() -> Self {
         Self {
             version: "580.95.05".into(),
@@ -62,7 +62,7 @@ impl Default for Driver {
             last_field: u32::MAX,
             cost_us: BTreeMap::new(),
             field_latency_us: 0,
-            clock: Clock::Real,
+            clock: ClockMode::Real,
         }
     }
 }
@@ -71,7 +71,7 @@ impl Default for Driver {
 /// calls advance it by their cost instead of waiting.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Clock {
+pub(crate) enum ClockMode {
     Real,
     #[serde(rename = "frozen_at_s")]
     Frozen(f64),
@@ -81,8 +81,8 @@ pub(crate) enum Clock {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Gpu {
-    /// So many alike: bus, minor number, UUID and serial count up, the signals of each run `stagger_s` ahead.
+pub(crate) struct GpuModel {
+    /// So many alike: bus, minor number, UUID and serial count up, the waveforms of each run `stagger_s` ahead.
     pub count: u32,
     pub stagger_s: f64,
     pub name: String,
@@ -109,29 +109,29 @@ pub(crate) struct Gpu {
     pub numa_node: Option<u32>,
     /// The bits of the clocks event (throttle) reasons.
     pub event_reasons: u64,
-    pub pci: Pci,
-    pub memory: Memory,
-    pub utilization: Utilization,
+    pub pci: PciModel,
+    pub memory: MemoryModel,
+    pub utilization: UtilizationModel,
     /// Speed of each fan in percent.
-    pub fans: Vec<Signal>,
-    pub temperature: Temperature,
-    pub clocks: Clocks,
-    pub power: Power,
-    pub throttle: Throttle,
-    pub ecc: Option<Ecc>,
-    pub nvlink: Option<NvLink>,
-    pub gpm: Option<Gpm>,
-    pub mig: Option<Mig>,
-    pub samples: Samples,
+    pub fans: Vec<Waveform>,
+    pub temperature: TemperatureModel,
+    pub clocks: ClocksModel,
+    pub power: PowerModel,
+    pub throttle: ThrottleModel,
+    pub ecc: Option<EccModel>,
+    pub nvlink: Option<NvLinkModel>,
+    pub gpm: Option<GpmModel>,
+    pub mig: Option<MigModel>,
+    pub samples: SampleBuffersModel,
     /// By default the calling process and its parent.
-    pub process: Vec<Process>,
+    pub process: Vec<ProcessModel>,
     /// Answers to field ids that this file decides itself.
-    pub field: Vec<Field>,
+    pub field: Vec<FieldModel>,
 }
 
-impl Default for Gpu {
+impl Default for GpuModel {
     fn default() -> Self {
-        let caller = |pid| Process { pid, memory: Amount::Mib(256.0), ..Process::default() };
+        let caller = |pid| ProcessModel { pid, memory: ProcessMemory::Mib(256.0), ..ProcessModel::default() };
         Self {
             count: 1,
             stagger_s: 0.0,
@@ -153,19 +153,19 @@ impl Default for Gpu {
             display_active: false,
             numa_node: None,
             event_reasons: 0,
-            pci: Pci::default(),
-            memory: Memory::default(),
-            utilization: Utilization::default(),
+            pci: PciModel::default(),
+            memory: MemoryModel::default(),
+            utilization: UtilizationModel::default(),
             fans: Vec::new(),
-            temperature: Temperature::default(),
-            clocks: Clocks::default(),
-            power: Power::default(),
-            throttle: Throttle::default(),
+            temperature: TemperatureModel::default(),
+            clocks: ClocksModel::default(),
+            power: PowerModel::default(),
+            throttle: ThrottleModel::default(),
             ecc: None,
             nvlink: None,
             gpm: None,
             mig: None,
-            samples: Samples::default(),
+            samples: SampleBuffersModel::default(),
             process: vec![caller(Pid::Caller), caller(Pid::Parent)],
             field: Vec::new(),
         }
@@ -174,7 +174,7 @@ impl Default for Gpu {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Pci {
+pub(crate) struct PciModel {
     pub domain: u32,
     pub bus: u32,
     pub device: u32,
@@ -187,11 +187,11 @@ pub(crate) struct Pci {
     pub width: u32,
     pub max_width: u32,
     pub replays: u32,
-    pub tx_kib_per_s: Signal,
-    pub rx_kib_per_s: Signal,
+    pub tx_kib_per_s: Waveform,
+    pub rx_kib_per_s: Waveform,
 }
 
-impl Default for Pci {
+impl Default for PciModel {
     fn default() -> Self {
         Self {
             domain: 0,
@@ -205,33 +205,33 @@ impl Default for Pci {
             width: 16,
             max_width: 16,
             replays: 0,
-            tx_kib_per_s: Signal::Constant(1000.0),
-            rx_kib_per_s: Signal::Constant(2000.0),
+            tx_kib_per_s: Waveform::Constant(1000.0),
+            rx_kib_per_s: Waveform::Constant(2000.0),
         }
     }
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryModel {
     /// Unified-memory parts answer NOT_SUPPORTED.
     pub supported: bool,
     pub total_mib: f64,
     pub reserved_mib: f64,
     /// Without what is reserved: `used` of Memory v2. Memory v1 reports this plus what is reserved.
-    pub used_mib: Signal,
+    pub used_mib: Waveform,
     pub bar1_total_mib: f64,
     pub bar1_used_mib: f64,
     pub bus_width: u32,
 }
 
-impl Default for Memory {
+impl Default for MemoryModel {
     fn default() -> Self {
         Self {
             supported: true,
             total_mib: 8192.0,
             reserved_mib: 0.0,
-            used_mib: Signal::Constant(512.0),
+            used_mib: Waveform::Constant(512.0),
             bar1_total_mib: 256.0,
             bar1_used_mib: 2.0,
             bus_width: 256,
@@ -242,36 +242,36 @@ impl Default for Memory {
 /// All in percent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Utilization {
+pub(crate) struct UtilizationModel {
     /// The driver looks at them every so many ms; 0: at each call. The rings have a period of their own.
     pub refresh_ms: u64,
-    pub gpu: Signal,
-    pub memory: Signal,
-    pub encoder: Signal,
-    pub decoder: Signal,
-    pub jpeg: Option<Signal>,
-    pub ofa: Option<Signal>,
+    pub gpu: Waveform,
+    pub memory: Waveform,
+    pub encoder: Waveform,
+    pub decoder: Waveform,
+    pub jpeg: Option<Waveform>,
+    pub ofa: Option<Waveform>,
 }
 
 /// All in degrees Celsius.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Temperature {
+pub(crate) struct TemperatureModel {
     /// The sensors refresh every so many ms; 0: at each call.
     pub refresh_ms: u64,
-    pub gpu: Signal,
-    pub memory: Option<Signal>,
+    pub gpu: Waveform,
+    pub memory: Option<Waveform>,
     pub shutdown: Option<u32>,
     pub slowdown: Option<u32>,
     pub memory_max: Option<u32>,
     pub gpu_max: Option<u32>,
 }
 
-impl Default for Temperature {
+impl Default for TemperatureModel {
     fn default() -> Self {
         Self {
             refresh_ms: 0,
-            gpu: Signal::Constant(40.0),
+            gpu: Waveform::Constant(40.0),
             memory: None,
             shutdown: Some(96),
             slowdown: Some(93),
@@ -284,13 +284,13 @@ impl Default for Temperature {
 /// All in MHz.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Clocks {
+pub(crate) struct ClocksModel {
     /// The driver looks at them every so many ms; 0: at each call.
     pub refresh_ms: u64,
-    pub graphics: Signal,
-    pub sm: Signal,
-    pub memory: Signal,
-    pub video: Signal,
+    pub graphics: Waveform,
+    pub sm: Waveform,
+    pub memory: Waveform,
+    pub video: Waveform,
     pub max_graphics: u32,
     pub max_sm: u32,
     pub max_memory: u32,
@@ -299,14 +299,14 @@ pub(crate) struct Clocks {
     pub applications: Option<(u32, u32)>,
 }
 
-impl Default for Clocks {
+impl Default for ClocksModel {
     fn default() -> Self {
         Self {
             refresh_ms: 0,
-            graphics: Signal::Constant(1500.0),
-            sm: Signal::Constant(1500.0),
-            memory: Signal::Constant(5000.0),
-            video: Signal::Constant(1300.0),
+            graphics: Waveform::Constant(1500.0),
+            sm: Waveform::Constant(1500.0),
+            memory: Waveform::Constant(5000.0),
+            video: Waveform::Constant(1300.0),
             max_graphics: 2000,
             max_sm: 2000,
             max_memory: 5000,
@@ -318,15 +318,15 @@ impl Default for Clocks {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Power {
+pub(crate) struct PowerModel {
     /// Without it power usage and the power fields are NOT_SUPPORTED; energy too.
     pub supported: bool,
     /// The true power in W, before any sensor.
-    pub draw_w: Signal,
+    pub draw_w: Waveform,
     /// What scope 2 (memory) of the power fields adds up to; without it NOT_SUPPORTED.
-    pub memory_w: Option<Signal>,
+    pub memory_w: Option<Waveform>,
     /// What scope 1 (module) adds to the GPU's own draw; without it NOT_SUPPORTED.
-    pub module_extra_w: Option<Signal>,
+    pub module_extra_w: Option<Waveform>,
     /// The average sensor refreshes every so many ms …
     pub refresh_ms: u64,
     /// … to the mean of the true power over so many ms before.
@@ -337,14 +337,14 @@ pub(crate) struct Power {
     /// The energy counter; with 0 NOT_SUPPORTED.
     pub energy_refresh_ms: u64,
     /// Current, minimum, maximum, default in W.
-    pub limits: Option<Limits>,
+    pub limits: Option<PowerLimitsModel>,
 }
 
-impl Default for Power {
+impl Default for PowerModel {
     fn default() -> Self {
         Self {
             supported: true,
-            draw_w: Signal::Constant(100.0),
+            draw_w: Waveform::Constant(100.0),
             memory_w: None,
             module_extra_w: None,
             refresh_ms: 100,
@@ -359,7 +359,7 @@ impl Default for Power {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Limits {
+pub(crate) struct PowerLimitsModel {
     pub current: f64,
     pub min: f64,
     pub max: f64,
@@ -369,19 +369,19 @@ pub(crate) struct Limits {
 /// The part of the time, 0 to 1, that the GPU is held back; the driver's counters are its integral.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Throttle {
-    pub power: Signal,
-    pub thermal: Signal,
-    pub sync_boost: Signal,
-    pub board_limit: Signal,
-    pub low_utilization: Signal,
-    pub reliability: Signal,
+pub(crate) struct ThrottleModel {
+    pub power: Waveform,
+    pub thermal: Waveform,
+    pub sync_boost: Waveform,
+    pub board_limit: Waveform,
+    pub low_utilization: Waveform,
+    pub reliability: Waveform,
 }
 
 /// Error counts: of the device memory alone, the other places count 0.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Ecc {
+pub(crate) struct EccModel {
     pub enabled: bool,
     pub pending: bool,
     pub corrected: u64,
@@ -392,45 +392,51 @@ pub(crate) struct Ecc {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct NvLink {
+pub(crate) struct NvLinkModel {
     pub links: u32,
     pub version: u32,
     pub mbps: u32,
     /// Of all links together; each carries the same part.
-    pub tx_kib_per_s: Signal,
-    pub rx_kib_per_s: Signal,
+    pub tx_kib_per_s: Waveform,
+    pub rx_kib_per_s: Waveform,
 }
 
-impl Default for NvLink {
+impl Default for NvLinkModel {
     fn default() -> Self {
-        Self { links: 18, version: 7, mbps: 26_562, tx_kib_per_s: Signal::default(), rx_kib_per_s: Signal::default() }
+        Self {
+            links: 18,
+            version: 7,
+            mbps: 26_562,
+            tx_kib_per_s: Waveform::default(),
+            rx_kib_per_s: Waveform::default(),
+        }
     }
 }
 
-/// Percentages of the GPU performance monitor; what it says of PCIe and NVLink comes from those signals.
+/// Percentages of the GPU performance monitor; what it says of PCIe and NVLink comes from those waveforms.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Gpm {
-    pub sm: Signal,
-    pub sm_occupancy: Signal,
-    pub tensor: Signal,
-    pub integer: Signal,
-    pub fp64: Signal,
-    pub fp32: Signal,
-    pub fp16: Signal,
-    pub dram: Signal,
+pub(crate) struct GpmModel {
+    pub sm: Waveform,
+    pub sm_occupancy: Waveform,
+    pub tensor: Waveform,
+    pub integer: Waveform,
+    pub fp64: Waveform,
+    pub fp32: Waveform,
+    pub fp16: Waveform,
+    pub dram: Waveform,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Mig {
+pub(crate) struct MigModel {
     pub enabled: bool,
     pub pending: bool,
     pub max_devices: u32,
-    pub instance: Vec<Instance>,
+    pub instance: Vec<MigInstanceModel>,
 }
 
-impl Default for Mig {
+impl Default for MigModel {
     fn default() -> Self {
         Self { enabled: true, pending: true, max_devices: 7, instance: Vec::new() }
     }
@@ -438,7 +444,7 @@ impl Default for Mig {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Instance {
+pub(crate) struct MigInstanceModel {
     /// The place in nvmlDeviceGetMigDeviceHandleByIndex; by default the place in the list. Gaps answer NOT_FOUND.
     pub index: Option<u32>,
     pub gi: u32,
@@ -448,7 +454,7 @@ pub(crate) struct Instance {
     pub slices: u32,
     pub memory_mib: f64,
     #[serde(default)]
-    pub used_mib: Signal,
+    pub used_mib: Waveform,
     #[serde(default)]
     pub name: Option<String>,
 }
@@ -460,68 +466,68 @@ fn one_slice() -> u32 {
 /// The driver's rings of samples.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Samples {
-    pub power: Ring,
-    pub utilization: Ring,
-    pub clocks: Ring,
+pub(crate) struct SampleBuffersModel {
+    pub power: SampleBufferModel,
+    pub utilization: SampleBufferModel,
+    pub clocks: SampleBufferModel,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ring {
+pub(crate) struct SampleBufferModel {
     /// 0: the GPU has no such ring.
     pub length: u64,
     pub period_ms: u64,
 }
 
-impl Default for Samples {
+impl Default for SampleBuffersModel {
     fn default() -> Self {
         Self {
-            power: Ring { length: 120, period_ms: 20 },
-            utilization: Ring { length: 100, period_ms: 167 },
-            clocks: Ring { length: 100, period_ms: 200 },
+            power: SampleBufferModel { length: 120, period_ms: 20 },
+            utilization: SampleBufferModel { length: 100, period_ms: 167 },
+            clocks: SampleBufferModel { length: 100, period_ms: 200 },
         }
     }
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Process {
+pub(crate) struct ProcessModel {
     /// A number, or a word for what is looked up at each call: `"self"`, `"parent"`, `"child"` (the oldest that the
     /// caller's main thread started or adopted; none while there is none), `"descendants"` (all these, with theirs).
     pub pid: Pid,
     /// So many processes, with pids counting up.
     pub repeat: u32,
-    pub kind: Kind,
+    pub kind: ProcessListKind,
     /// MiB, or `"unavailable"`.
-    pub memory: Amount,
+    pub memory: ProcessMemory,
     /// All ones without MIG.
     pub gi: u32,
     pub ci: u32,
     pub from_s: f64,
     pub until_s: f64,
     /// Percent of the GPU that is this process's.
-    pub sm: Signal,
-    pub mem: Signal,
-    pub enc: Signal,
-    pub dec: Signal,
+    pub sm: Waveform,
+    pub mem: Waveform,
+    pub enc: Waveform,
+    pub dec: Waveform,
 }
 
-impl Default for Process {
+impl Default for ProcessModel {
     fn default() -> Self {
         Self {
             pid: Pid::Caller,
             repeat: 1,
-            kind: Kind::Compute,
-            memory: Amount::Unavailable,
+            kind: ProcessListKind::Compute,
+            memory: ProcessMemory::Unavailable,
             gi: u32::MAX,
             ci: u32::MAX,
             from_s: f64::NEG_INFINITY,
             until_s: f64::INFINITY,
-            sm: Signal::default(),
-            mem: Signal::default(),
-            enc: Signal::default(),
-            dec: Signal::default(),
+            sm: Waveform::default(),
+            mem: Waveform::default(),
+            enc: Waveform::default(),
+            dec: Waveform::default(),
         }
     }
 }
@@ -537,14 +543,14 @@ pub(crate) enum Pid {
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum ProcessListKind {
     Compute,
     Graphics,
     Mps,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Amount {
+pub(crate) enum ProcessMemory {
     Mib(f64),
     Unavailable,
 }
@@ -552,23 +558,23 @@ pub(crate) enum Amount {
 /// A field value that the scenario decides itself: its value, type and return code.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Field {
+pub(crate) struct FieldModel {
     pub id: u32,
     /// Only for this scope; without one, for every scope.
     pub scope: Option<u32>,
     #[serde(default)]
-    pub value: Signal,
+    pub value: Waveform,
     /// One of double, uint, ulong, ulonglong, slonglong, sint, ushort.
     #[serde(default, rename = "type")]
-    pub kind: FieldType,
-    #[serde(default, rename = "return", deserialize_with = "crate::codes::deserialize")]
+    pub kind: FieldValueType,
+    #[serde(default, rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
 }
 
 /// NVML's value types; `Raw` is a number that no header has yet.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum FieldType {
+pub(crate) enum FieldValueType {
     Double,
     #[default]
     Uint,

@@ -1,13 +1,13 @@
 //! The two values of TOML that are a number or a word.
 
-use super::model::{Amount, Pid};
+use super::model::{Pid, ProcessMemory};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 
 impl<'de> Deserialize<'de> for Pid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrWord;
-        impl Visitor<'_> for NumberOrWord {
+        struct PidVisitor;
+        impl Visitor<'_> for PidVisitor {
             type Value = Pid;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,35 +28,35 @@ impl<'de> Deserialize<'de> for Pid {
                 }
             }
         }
-        deserializer.deserialize_any(NumberOrWord)
+        deserializer.deserialize_any(PidVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for Amount {
+impl<'de> Deserialize<'de> for ProcessMemory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrWord;
-        impl Visitor<'_> for NumberOrWord {
-            type Value = Amount;
+        struct MemoryVisitor;
+        impl Visitor<'_> for MemoryVisitor {
+            type Value = ProcessMemory;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("MiB as a number, or \"unavailable\"")
             }
 
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Amount, E> {
-                Ok(Amount::Mib(value as f64))
+            fn visit_i64<E: Error>(self, value: i64) -> Result<ProcessMemory, E> {
+                Ok(ProcessMemory::Mib(value as f64))
             }
 
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Amount, E> {
-                Ok(Amount::Mib(value))
+            fn visit_f64<E: Error>(self, value: f64) -> Result<ProcessMemory, E> {
+                Ok(ProcessMemory::Mib(value))
             }
 
-            fn visit_str<E: Error>(self, value: &str) -> Result<Amount, E> {
+            fn visit_str<E: Error>(self, value: &str) -> Result<ProcessMemory, E> {
                 match value {
-                    "unavailable" => Ok(Amount::Unavailable),
+                    "unavailable" => Ok(ProcessMemory::Unavailable),
                     _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
                 }
             }
         }
-        deserializer.deserialize_any(NumberOrWord)
+        deserializer.deserialize_any(MemoryVisitor)
     }
 }

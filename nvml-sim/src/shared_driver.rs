@@ -42,9 +42,9 @@ impl SharedDriver {
     /// As [`SharedDriver::new`] for a built-in scenario.
     ///
     /// # Errors
-    /// As [`SharedDriver::new`] and [`Scenario::named`].
-    pub fn named(name: &str) -> Result<Self, ScenarioError> {
-        Self::new(&Scenario::named(name)?)
+    /// As [`SharedDriver::new`] and [`Scenario::from_name`].
+    pub fn from_name(name: &str) -> Result<Self, ScenarioError> {
+        Self::new(&Scenario::from_name(name)?)
     }
 
     /// As [`SharedDriver::new`] for a scenario in TOML.
@@ -79,7 +79,7 @@ impl SharedDriver {
     /// Never for a scenario that exists; it travels as text.
     pub fn start(&self, scenario: &Scenario) -> Result<(), ScenarioError> {
         // The line break tells the text from a name.
-        self.told("nvml_sim_start", &format!("\n{}", scenario.text()))
+        self.call_fallible("nvml_sim_start", &format!("\n{}", scenario.text()))
     }
 
     /// See [`crate::control::step`].
@@ -94,22 +94,22 @@ impl SharedDriver {
         set(since_start.as_nanos() as u64);
     }
 
-    /// See [`crate::control::real_clock`].
-    pub fn real_clock(&self) {
-        let real: extern "C" fn() = self.function("nvml_sim_real_clock");
+    /// See [`crate::control::use_real_clock`].
+    pub fn use_real_clock(&self) {
+        let real: extern "C" fn() = self.function("nvml_sim_use_real_clock");
         real();
     }
 
     /// See [`crate::control::now`].
     #[must_use]
     pub fn now(&self) -> Duration {
-        Duration::from_nanos(self.number("nvml_sim_now"))
+        Duration::from_nanos(self.call_for_u64("nvml_sim_now"))
     }
 
     /// See [`crate::control::wall_clock_us`].
     #[must_use]
     pub fn wall_clock_us(&self) -> u64 {
-        self.number("nvml_sim_wall_clock_us")
+        self.call_for_u64("nvml_sim_wall_clock_us")
     }
 
     /// See [`crate::control::calls`].
@@ -124,7 +124,7 @@ impl SharedDriver {
     /// See [`crate::control::total_calls`].
     #[must_use]
     pub fn total_calls(&self) -> u64 {
-        self.number("nvml_sim_total_calls")
+        self.call_for_u64("nvml_sim_total_calls")
     }
 
     /// See [`crate::control::max_in_flight`].
@@ -137,13 +137,13 @@ impl SharedDriver {
     /// See [`crate::control::calls_after_shutdown`].
     #[must_use]
     pub fn calls_after_shutdown(&self) -> u64 {
-        self.number("nvml_sim_calls_after_shutdown")
+        self.call_for_u64("nvml_sim_calls_after_shutdown")
     }
 
-    /// See [`crate::control::shutdowns_in_calls`].
+    /// See [`crate::control::shutdowns_during_calls`].
     #[must_use]
-    pub fn shutdowns_in_calls(&self) -> u64 {
-        self.number("nvml_sim_shutdowns_in_calls")
+    pub fn shutdowns_during_calls(&self) -> u64 {
+        self.call_for_u64("nvml_sim_shutdowns_during_calls")
     }
 
     /// See [`crate::control::reset_counters`].
@@ -157,7 +157,7 @@ impl SharedDriver {
     /// # Errors
     /// The text is no TOML of faults.
     pub fn add_faults(&self, toml: &str) -> Result<(), ScenarioError> {
-        self.told("nvml_sim_add_faults", toml)
+        self.call_fallible("nvml_sim_add_faults", toml)
     }
 
     /// See [`crate::control::clear_faults`].
@@ -173,18 +173,18 @@ impl SharedDriver {
         truth(gpu, quantity as u32, at.as_nanos() as u64)
     }
 
-    fn number(&self, name: &str) -> u64 {
+    fn call_for_u64(&self, name: &str) -> u64 {
         let number: extern "C" fn() -> u64 = self.function(name);
         number()
     }
 
     /// Calls a function that takes a text and gives a sentence where it fails.
-    fn told(&self, name: &str, text: &str) -> Result<(), ScenarioError> {
+    fn call_fallible(&self, name: &str, text: &str) -> Result<(), ScenarioError> {
         let text = CString::new(text).map_err(|_| ScenarioError::new("the text has a NUL in it"))?;
-        let tell: unsafe extern "C" fn(*const c_char, *mut c_char, usize) -> c_int = self.function(name);
+        let function: unsafe extern "C" fn(*const c_char, *mut c_char, usize) -> c_int = self.function(name);
         let mut error = [0u8; 1024];
         // SAFETY: a C string, and a buffer with its length.
-        if unsafe { tell(text.as_ptr(), error.as_mut_ptr().cast(), error.len()) } == 0 {
+        if unsafe { function(text.as_ptr(), error.as_mut_ptr().cast(), error.len()) } == 0 {
             return Ok(());
         }
         let end = error.iter().position(|byte| *byte == 0).unwrap_or(error.len());

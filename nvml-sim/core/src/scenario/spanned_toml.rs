@@ -13,65 +13,65 @@ use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeString, DeTable, DeValue};
 
 /// Deserializes a TOML text.
-pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    let table =
-        DeTable::parse(text).map_err(|error| Error { message: error.message().to_owned(), place: error.span() })?;
-    let place = table.span();
-    T::deserialize(Value { place, value: DeValue::Table(table.into_inner()) })
+pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, SpannedError> {
+    let table = DeTable::parse(text)
+        .map_err(|error| SpannedError { message: error.message().to_owned(), span: error.span() })?;
+    let span = table.span();
+    T::deserialize(SpannedValue { span, value: DeValue::Table(table.into_inner()) })
 }
 
 /// An error and its position in the text.
 #[derive(Debug)]
-pub(crate) struct Error {
+pub(crate) struct SpannedError {
     pub message: String,
-    pub place: Option<Range<usize>>,
+    pub span: Option<Range<usize>>,
 }
 
-impl Error {
+impl SpannedError {
     /// Sets the position, unless a value further inside has set it already.
-    fn at(self, place: Range<usize>) -> Self {
-        Self { place: self.place.or(Some(place)), ..self }
+    fn at(self, span: Range<usize>) -> Self {
+        Self { span: self.span.or(Some(span)), ..self }
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for SpannedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for SpannedError {}
 
-impl serde::de::Error for Error {
+impl serde::de::Error for SpannedError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), place: None }
+        Self { message: message.to_string(), span: None }
     }
 }
 
 /// A value and its position.
-struct Value<'de> {
-    place: Range<usize>,
+struct SpannedValue<'de> {
+    span: Range<usize>,
     value: DeValue<'de>,
 }
 
 /// A key and its position.
-struct Key<'de> {
-    place: Range<usize>,
+struct SpannedKey<'de> {
+    span: Range<usize>,
     name: DeString<'de>,
 }
 
-type Entries<'de> = MapDeserializer<'de, std::vec::IntoIter<(Key<'de>, Value<'de>)>, Error>;
+type SpannedEntries<'de> = MapDeserializer<'de, std::vec::IntoIter<(SpannedKey<'de>, SpannedValue<'de>)>, SpannedError>;
 
-fn entries(table: DeTable<'_>) -> Entries<'_> {
+fn entries(table: DeTable<'_>) -> SpannedEntries<'_> {
     let mut entries = Vec::with_capacity(table.len());
     for (name, value) in table {
-        entries.push((Key { place: name.span(), name: name.into_inner() }, Value::from(value)));
+        entries.push((SpannedKey { span: name.span(), name: name.into_inner() }, SpannedValue::from(value)));
     }
     MapDeserializer::new(entries.into_iter())
 }
 
-fn items(values: DeArray<'_>) -> SeqDeserializer<std::vec::IntoIter<Value<'_>>, Error> {
-    SeqDeserializer::new(values.into_iter().map(Value::from).collect::<Vec<_>>().into_iter())
+fn items(values: DeArray<'_>) -> SeqDeserializer<std::vec::IntoIter<SpannedValue<'_>>, SpannedError> {
+    SeqDeserializer::new(values.into_iter().map(SpannedValue::from).collect::<Vec<_>>().into_iter())
 }
 
 /// Describes a value for an error message.
@@ -87,23 +87,23 @@ fn unexpected<'a>(value: &'a DeValue<'_>) -> Unexpected<'a> {
     }
 }
 
-fn integer<'de, V: Visitor<'de>>(number: &DeInteger<'_>, visitor: V) -> Result<V::Value, Error> {
+fn integer<'de, V: Visitor<'de>>(number: &DeInteger<'_>, visitor: V) -> Result<V::Value, SpannedError> {
     if let Ok(number) = i64::from_str_radix(number.as_str(), number.radix()) {
         return visitor.visit_i64(number);
     }
     match u64::from_str_radix(number.as_str(), number.radix()) {
         Ok(number) => visitor.visit_u64(number),
-        Err(_) => Err(Error::custom("the number is too large")),
+        Err(_) => Err(SpannedError::custom("the number is too large")),
     }
 }
 
-impl<'de> From<Spanned<DeValue<'de>>> for Value<'de> {
+impl<'de> From<Spanned<DeValue<'de>>> for SpannedValue<'de> {
     fn from(value: Spanned<DeValue<'de>>) -> Self {
-        Self { place: value.span(), value: value.into_inner() }
+        Self { span: value.span(), value: value.into_inner() }
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Value<'de> {
+impl<'de> IntoDeserializer<'de, SpannedError> for SpannedValue<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -111,7 +111,7 @@ impl<'de> IntoDeserializer<'de, Error> for Value<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Key<'de> {
+impl<'de> IntoDeserializer<'de, SpannedError> for SpannedKey<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -119,11 +119,11 @@ impl<'de> IntoDeserializer<'de, Error> for Key<'de> {
     }
 }
 
-impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Error;
+impl<'de> Deserializer<'de> for SpannedKey<'de> {
+    type Error = SpannedError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_str(&self.name).map_err(|error: Error| error.at(self.place))
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpannedError> {
+        visitor.visit_str(&self.name).map_err(|error: SpannedError| error.at(self.span))
     }
 
     forward_to_deserialize_any! {
@@ -132,30 +132,34 @@ impl<'de> Deserializer<'de> for Key<'de> {
     }
 }
 
-impl<'de> Deserializer<'de> for Value<'de> {
-    type Error = Error;
+impl<'de> Deserializer<'de> for SpannedValue<'de> {
+    type Error = SpannedError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpannedError> {
         let read = match self.value {
             DeValue::String(text) => visitor.visit_str(&text),
             DeValue::Integer(number) => integer(&number, visitor),
             DeValue::Float(number) => match number.as_str().parse() {
                 Ok(number) => visitor.visit_f64(number),
-                Err(_) => Err(Error::custom("not a number")),
+                Err(_) => Err(SpannedError::custom("not a number")),
             },
             DeValue::Boolean(value) => visitor.visit_bool(value),
-            date @ DeValue::Datetime(_) => Err(Error::invalid_type(unexpected(&date), &visitor)),
+            date @ DeValue::Datetime(_) => Err(SpannedError::invalid_type(unexpected(&date), &visitor)),
             DeValue::Array(values) => visitor.visit_seq(items(values)),
             DeValue::Table(table) => visitor.visit_map(entries(table)),
         };
-        read.map_err(|error| error.at(self.place))
+        read.map_err(|error| error.at(self.span))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpannedError> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, SpannedError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -164,12 +168,12 @@ impl<'de> Deserializer<'de> for Value<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, SpannedError> {
         let read = match self.value {
             DeValue::Table(table) => visitor.visit_map(entries(table)),
-            other => Err(Error::invalid_type(unexpected(&other), &visitor)),
+            other => Err(SpannedError::invalid_type(unexpected(&other), &visitor)),
         };
-        read.map_err(|error| error.at(self.place))
+        read.map_err(|error| error.at(self.span))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -177,15 +181,15 @@ impl<'de> Deserializer<'de> for Value<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
-        let place = self.place.clone();
+    ) -> Result<V::Value, SpannedError> {
+        let span = self.span.clone();
         let read = match self.value {
             DeValue::String(name) => visitor.visit_enum(StrDeserializer::new(&name)),
             DeValue::Table(table) if table.len() == 1 => visitor.visit_enum(MapAccessDeserializer::new(entries(table))),
-            DeValue::Table(_) => Err(Error::custom("expected exactly 1 element")),
+            DeValue::Table(_) => Err(SpannedError::custom("expected exactly 1 element")),
             _ => self.deserialize_any(visitor),
         };
-        read.map_err(|error| error.at(place))
+        read.map_err(|error| error.at(span))
     }
 
     forward_to_deserialize_any! {
@@ -201,13 +205,13 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
     #[serde(default, deny_unknown_fields)]
-    struct All {
+    struct EveryType {
         text: String,
         numbers: Vec<u64>,
         real: f64,
         flag: Option<bool>,
         choice: Option<Choice>,
-        part: Vec<Part>,
+        nested: Vec<Nested>,
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -218,40 +222,40 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
-    struct Part {
+    struct Nested {
         value: f64,
     }
 
     #[test]
     fn every_type_of_value_is_read() {
         let text = "text = 'a'\nnumbers = [1, 0xFF, 18446744073709551615]\nreal = -1.5e1\nflag = true\n\
-                    choice = { pair = [1, -2] }\n[[part]]\nvalue = 3\n[[part]]\nvalue = inf";
-        let part = vec![Part { value: 3.0 }, Part { value: f64::INFINITY }];
+                    choice = { pair = [1, -2] }\n[[nested]]\nvalue = 3\n[[nested]]\nvalue = inf";
+        let nested = vec![Nested { value: 3.0 }, Nested { value: f64::INFINITY }];
         let (choice, numbers) = (Some(Choice::Pair(1, -2)), vec![1, 255, u64::MAX]);
         assert_eq!(
-            from_str::<All>(text).unwrap(),
-            All { text: "a".into(), numbers, real: -15.0, flag: Some(true), choice, part }
+            from_str::<EveryType>(text).unwrap(),
+            EveryType { text: "a".into(), numbers, real: -15.0, flag: Some(true), choice, nested }
         );
-        assert_eq!(from_str::<All>("choice = 'plain'").unwrap().choice, Some(Choice::Plain));
+        assert_eq!(from_str::<EveryType>("choice = 'plain'").unwrap().choice, Some(Choice::Plain));
     }
 
     #[test]
     fn errors_have_the_place_of_the_innermost_value() {
-        for (text, message, place) in [
+        for (text, message, span) in [
             ("text = 'a'\ntxt = 1", "unknown field `txt`", "txt"),
             ("numbers = [1, -2]", "invalid value: integer `-2`, expected u64", "-2"),
-            ("[[part]]\nvalue = 'x'", "invalid type: string \"x\", expected f64", "'x'"),
-            ("part = [1]", "invalid type: an integer, expected struct Part", "1"),
+            ("[[nested]]\nvalue = 'x'", "invalid type: string \"x\", expected f64", "'x'"),
+            ("nested = [1]", "invalid type: an integer, expected struct Nested", "1"),
             ("text = 2020-01-01", "invalid type: a date", "2020-01-01"),
-            ("[[part]]", "missing field `value`", "[[part]]"),
+            ("[[nested]]", "missing field `value`", "[[nested]]"),
             ("choice = 'none'", "unknown variant `none`", "'none'"),
             ("choice = { plain = 1, pair = 2 }", "expected exactly 1 element", "{ plain = 1, pair = 2 }"),
             ("numbers = [99999999999999999999]", "the number is too large", "99999999999999999999"),
         ] {
-            let error = from_str::<All>(text).unwrap_err();
+            let error = from_str::<EveryType>(text).unwrap_err();
             assert!(error.message.contains(message), "{text}: {}", error.message);
-            assert_eq!(&text[error.place.unwrap()], place, "{text}");
+            assert_eq!(&text[error.span.unwrap()], span, "{text}");
         }
-        assert!(from_str::<All>("text =").unwrap_err().place.is_some());
+        assert!(from_str::<EveryType>("text =").unwrap_err().span.is_some());
     }
 }

@@ -11,9 +11,9 @@ use std::fmt;
 /// In TOML a number is a constant; the others are tables of one key:
 /// `{ sine = { mean, amplitude, period_s } }`, `{ square = { low, high, period_s, duty } }` (high first),
 /// `{ ramp = { from, to, period_s } }` (a sawtooth), `{ steps = [[0, 10], [5.5, 80]] }` (time and value; before the
-/// first time, the first value), `{ sum = [signal, signal] }`.
+/// first time, the first value), `{ sum = [waveform, waveform] }`.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Signal {
+pub enum Waveform {
     /// The same at all times.
     Constant(f64),
     /// `mean + amplitude · sin(2π t / period)`.
@@ -48,10 +48,10 @@ pub enum Signal {
     /// Constant between points of (time in seconds, value), in rising order of time.
     Steps(Vec<(f64, f64)>),
     /// All of them together: a load with the ripple that real power has, say.
-    Sum(Vec<Signal>),
+    Sum(Vec<Waveform>),
 }
 
-impl Signal {
+impl Waveform {
     /// The value at time `t` in seconds.
     #[must_use]
     pub fn value(&self, t: f64) -> f64 {
@@ -69,7 +69,7 @@ impl Signal {
             Self::Steps(ref points) => {
                 points.iter().take_while(|point| point.0 <= t).last().or(points.first()).map_or(0.0, |point| point.1)
             }
-            Self::Sum(ref parts) => parts.iter().map(|part| part.value(t)).sum(),
+            Self::Sum(ref terms) => terms.iter().map(|term| term.value(t)).sum(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Signal {
         if b > a { self.integral(a, b) / (b - a) } else { self.value(b) }
     }
 
-    /// The integral from 0 to `t`, up to a constant of the signal's own.
+    /// The integral from 0 to `t`, up to a constant of the waveform's own.
     fn antiderivative(&self, t: f64) -> f64 {
         match *self {
             Self::Constant(value) => value * t,
@@ -117,12 +117,12 @@ impl Signal {
                 }
                 sum
             }
-            Self::Sum(ref parts) => parts.iter().map(|part| part.antiderivative(t)).sum(),
+            Self::Sum(ref terms) => terms.iter().map(|term| term.antiderivative(t)).sum(),
         }
     }
 
-    /// What makes the signal unusable, if anything does.
-    fn fault(&self) -> Option<&'static str> {
+    /// What makes the waveform unusable, if anything does.
+    fn problem(&self) -> Option<&'static str> {
         match *self {
             Self::Sine { period_s, .. } | Self::Square { period_s, .. } | Self::Ramp { period_s, .. }
                 if period_s.is_nan() || period_s <= 0.0 =>
@@ -134,33 +134,33 @@ impl Signal {
             Self::Steps(ref points) if points.windows(2).any(|pair| pair[0].0 >= pair[1].0) => {
                 Some("the times of steps must rise")
             }
-            Self::Sum(ref parts) => parts.iter().find_map(Self::fault),
+            Self::Sum(ref terms) => terms.iter().find_map(Self::problem),
             _ => None,
         }
     }
 }
 
-impl Default for Signal {
+impl Default for Waveform {
     fn default() -> Self {
         Self::Constant(0.0)
     }
 }
 
 /// How the answers round: to the nearest whole number, halves up, nothing below zero.
-pub(crate) fn whole(value: f64) -> u64 {
+pub(crate) fn round_u64(value: f64) -> u64 {
     // `as` saturates, and takes what is not a number for 0.
     (value + 0.5) as u64
 }
 
-/// As [`whole`], in 32 bits.
-pub(crate) fn whole32(value: f64) -> u32 {
+/// As [`round_u64`], in 32 bits.
+pub(crate) fn round_u32(value: f64) -> u32 {
     (value + 0.5) as u32
 }
 
 /// The tables of TOML, as serde's externally tagged enum.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Table {
+enum WaveformTable {
     Constant(f64),
     Sine {
         mean: f64,
@@ -171,7 +171,7 @@ enum Table {
         low: f64,
         high: f64,
         period_s: f64,
-        #[serde(default = "half")]
+        #[serde(default = "default_duty")]
         duty: f64,
     },
     Ramp {
@@ -180,52 +180,52 @@ enum Table {
         period_s: f64,
     },
     Steps(Vec<(f64, f64)>),
-    Sum(Vec<Signal>),
+    Sum(Vec<Waveform>),
 }
 
-fn half() -> f64 {
+fn default_duty() -> f64 {
     0.5
 }
 
-impl From<Table> for Signal {
-    fn from(table: Table) -> Self {
+impl From<WaveformTable> for Waveform {
+    fn from(table: WaveformTable) -> Self {
         match table {
-            Table::Constant(value) => Self::Constant(value),
-            Table::Sine { mean, amplitude, period_s } => Self::Sine { mean, amplitude, period_s },
-            Table::Square { low, high, period_s, duty } => Self::Square { low, high, period_s, duty },
-            Table::Ramp { from, to, period_s } => Self::Ramp { from, to, period_s },
-            Table::Steps(points) => Self::Steps(points),
-            Table::Sum(parts) => Self::Sum(parts),
+            WaveformTable::Constant(value) => Self::Constant(value),
+            WaveformTable::Sine { mean, amplitude, period_s } => Self::Sine { mean, amplitude, period_s },
+            WaveformTable::Square { low, high, period_s, duty } => Self::Square { low, high, period_s, duty },
+            WaveformTable::Ramp { from, to, period_s } => Self::Ramp { from, to, period_s },
+            WaveformTable::Steps(points) => Self::Steps(points),
+            WaveformTable::Sum(terms) => Self::Sum(terms),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Signal {
+impl<'de> Deserialize<'de> for Waveform {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrTable;
-        impl<'de> Visitor<'de> for NumberOrTable {
-            type Value = Signal;
+        struct WaveformVisitor;
+        impl<'de> Visitor<'de> for WaveformVisitor {
+            type Value = Waveform;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a number, or { sine | square | ramp | steps | sum = … }")
             }
 
-            fn visit_i64<E>(self, value: i64) -> Result<Signal, E> {
-                Ok(Signal::Constant(value as f64))
+            fn visit_i64<E>(self, value: i64) -> Result<Waveform, E> {
+                Ok(Waveform::Constant(value as f64))
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Signal, E> {
-                Ok(Signal::Constant(value))
+            fn visit_f64<E>(self, value: f64) -> Result<Waveform, E> {
+                Ok(Waveform::Constant(value))
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Signal, M::Error> {
-                let signal = Signal::from(Table::deserialize(MapAccessDeserializer::new(map))?);
-                match signal.fault() {
-                    Some(fault) => Err(serde::de::Error::custom(fault)),
-                    None => Ok(signal),
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Waveform, M::Error> {
+                let waveform = Waveform::from(WaveformTable::deserialize(MapAccessDeserializer::new(map))?);
+                match waveform.problem() {
+                    Some(problem) => Err(serde::de::Error::custom(problem)),
+                    None => Ok(waveform),
                 }
             }
         }
-        deserializer.deserialize_any(NumberOrTable)
+        deserializer.deserialize_any(WaveformVisitor)
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::fmt;
 
 /// Code, name without the prefix, text.
-const CODES: [(u32, &str, &CStr); 32] = [
+const RETURN_CODES: [(u32, &str, &CStr); 32] = [
     (0, "SUCCESS", c"Success"),
     (1, "UNINITIALIZED", c"Uninitialized"),
     (2, "INVALID_ARGUMENT", c"Invalid Argument"),
@@ -41,14 +41,14 @@ const CODES: [(u32, &str, &CStr); 32] = [
 ];
 
 /// The text of a code, that of UNKNOWN for a code without one.
-pub(crate) fn text(code: u32) -> &'static CStr {
-    CODES.iter().find(|row| row.0 == code).map_or(c"Unknown Error", |row| row.2)
+pub(crate) fn description(code: u32) -> &'static CStr {
+    RETURN_CODES.iter().find(|row| row.0 == code).map_or(c"Unknown Error", |row| row.2)
 }
 
 /// A code by its number, known or not, or by its name with or without `NVML_ERROR_`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    struct NumberOrName;
-    impl Visitor<'_> for NumberOrName {
+    struct ReturnCodeVisitor;
+    impl Visitor<'_> for ReturnCodeVisitor {
         type Value = Option<u32>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,11 +61,11 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 
         fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Option<u32>, E> {
             let name = value.trim_start_matches("NVML_").trim_start_matches("ERROR_");
-            match CODES.iter().find(|row| row.1 == name) {
+            match RETURN_CODES.iter().find(|row| row.1 == name) {
                 Some(row) => Ok(Some(row.0)),
                 None => Err(E::invalid_value(serde::de::Unexpected::Str(value), &self)),
             }
         }
     }
-    deserializer.deserialize_any(NumberOrName)
+    deserializer.deserialize_any(ReturnCodeVisitor)
 }
