@@ -95,14 +95,18 @@ impl Rate {
         match self {
             Self::Default => {
                 let set =
-                    |builder: SamplerBuilder, metric: Metric| builder.cadence(metric, metric.info().poll_interval);
+                    |builder: SamplerBuilder, metric: Metric| builder.interval(metric, metric.info().poll_interval);
                 (Metric::all().fold(builder, set), GAUGE, GAUGE.info().poll_interval)
             }
-            Self::Learning => (builder.cadence(GAUGE, GAUGE.info().poll_interval), GAUGE, GAUGE.info().poll_interval),
+            Self::Learning => (builder.interval(GAUGE, GAUGE.info().poll_interval), GAUGE, GAUGE.info().poll_interval),
             Self::Hertz(hertz) => {
                 let cadence = Duration::from_nanos(1_000_000_000 / hertz);
                 let builder = builder.metrics(&METRICS).budget(1.0);
-                (METRICS.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)), METRICS[0], cadence)
+                (
+                    METRICS.iter().fold(builder, |builder, metric| builder.interval(*metric, cadence)),
+                    METRICS[0],
+                    cadence,
+                )
             }
         }
     }
@@ -131,7 +135,7 @@ fn measure(nvml: &Nvml, rate: &Rate, time: Duration, tell: bool) -> support::Res
         buffer.iter().take(count).for_each(|record| punctuality.saw(record));
     }
     let cpu_share = (sampler_time()? - cpu_before).as_secs_f64() / start.elapsed().as_secs_f64();
-    let lost = background.lost();
+    let lost = background.dropped();
     if background.stop() == StopOutcome::Abandoned {
         return Err("the driver hangs".into());
     }

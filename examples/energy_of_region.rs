@@ -39,7 +39,7 @@ fn main() -> support::Result {
     let frame = sampler.frame();
     for ((gpu, before), after) in gpus.into_iter().zip(before).zip(after) {
         let Some((before, after)) = before.zip(after) else {
-            println!("GPU {gpu}: not known, {:?}", frame.reason(gpu, Metric::ENERGY));
+            println!("GPU {gpu}: not known, {:?}", frame.last_error(gpu, Metric::ENERGY));
             continue;
         };
         let how = if after.flags.contains(Flags::INTEGRATED) { "integrated from power" } else { "counted" };

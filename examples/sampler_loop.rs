@@ -36,7 +36,7 @@ fn main() -> support::Result {
     let frame = sampler.frame();
     for metric in METRICS {
         let show = |time: Option<Duration>| time.map_or("unknown".to_owned(), |time| format!("{time:.1?}"));
-        let (period, cadence) = (show(frame.period(0, metric)), show(frame.cadence(0, metric)));
+        let (period, cadence) = (show(frame.refresh_period(0, metric)), show(frame.poll_interval(0, metric)));
         println!("GPU 0  {metric:16} refreshes: {period}, is read each {cadence}");
     }
     Ok(())

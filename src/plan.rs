@@ -27,7 +27,7 @@ pub struct GpuPlan {
     /// Its UUID, where the driver gave one.
     pub uuid: Option<String>,
     /// The share of time that would go into driver calls for it: 0.001 is one ms in a second.
-    pub share: f64,
+    pub call_time_share: f64,
     /// The metrics that it supports, but for those of processes. Energy too where it must be integrated.
     pub metrics: Vec<PlannedMetric>,
 }
@@ -39,24 +39,24 @@ pub struct PlannedMetric {
     /// Its name in the [catalog](crate::metric).
     pub metric: String,
     /// The time from one reading to the next, µs.
-    pub cadence_us: u64,
+    pub interval_us: u64,
     /// What the call takes that reads it, with all that shares the call, ns.
     pub cost_ns: u64,
     /// Why so often.
-    pub because: Because,
+    pub reason: IntervalReason,
 }
 
 /// Why a metric is planned to be read as often as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Because {
+pub enum IntervalReason {
     /// Half of the sensor's period, or of that of another number of the same call.
     Sensor,
-    /// Before its ring wraps.
-    Ring,
-    /// The catalog's cadence: nothing better is known.
-    Usual,
+    /// Before its sample buffer wraps.
+    SampleBuffer,
+    /// The catalog's interval: nothing better is known.
+    Default,
     /// The call is too dear to be made more often within the budget.
     Budget,
 }
@@ -65,11 +65,11 @@ impl Plan {
     /// The form of plan that this version of igpu writes and reads.
     pub const VERSION: u32 = 1;
 
-    /// Whether a sampler can follow it: it has the right version, a budget, and no cadence of nothing.
+    /// Whether a sampler can follow it: it has the right version, a budget, and no interval of nothing.
     ///
     /// # Errors
     /// [`Error::Plan`] with what is wrong.
-    pub fn check(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         let wrong = |reason: String| Err(Error::Plan { reason });
         if self.version != Self::VERSION {
             return wrong(format!("it is of version {}, and this igpu reads version {}", self.version, Self::VERSION));
@@ -77,40 +77,40 @@ impl Plan {
         if !(self.budget.is_finite() && self.budget > 0.0) {
             return wrong(format!("its budget is {}, which is no share of time", self.budget));
         }
-        match self.planned().find(|planned| planned.cadence_us == 0) {
-            Some(planned) => wrong(format!("{} has a cadence of 0 µs", planned.metric)),
+        match self.planned().find(|planned| planned.interval_us == 0) {
+            Some(planned) => wrong(format!("{} has an interval of 0 µs", planned.metric)),
             None => Ok(()),
         }
     }
 
-    /// Each metric with its cadence for this GPU, known by its UUID, or by its index where one of them has none; then
+    /// Each metric with its interval for this GPU, known by its UUID, or by its index where one of them has none; then
     /// each with the shortest of all GPUs.
-    pub(crate) fn cadences_of(&self, index: u32, uuid: Option<&str>) -> Vec<(Metric, Duration)> {
+    pub(crate) fn intervals_for(&self, index: u32, uuid: Option<&str>) -> Vec<(Metric, Duration)> {
         let same = |gpu: &&GpuPlan| match (gpu.uuid.as_deref(), uuid) {
             (Some(one), Some(other)) => one == other,
             _ => gpu.index == index,
         };
         let own = self.gpus.iter().find(same).map(|gpu| gpu.metrics.as_slice()).unwrap_or_default();
-        let own = own.iter().filter_map(PlannedMetric::cadence);
-        own.chain(self.cadences()).collect()
+        let own = own.iter().filter_map(PlannedMetric::interval);
+        own.chain(self.intervals()).collect()
     }
 
-    /// Each metric with its cadence, the shortest of all GPUs. Metrics that this version of igpu does not know are left
-    /// out; [`unknown`](Self::unknown) has them.
+    /// Each metric with its interval, the shortest of all GPUs. Metrics that this version of igpu does not know are left
+    /// out; [`unknown_metrics`](Self::unknown_metrics) has them.
     #[must_use]
-    pub fn cadences(&self) -> Vec<(Metric, Duration)> {
-        let mut cadences: Vec<(Metric, Duration)> = Vec::new();
-        for (metric, cadence) in self.planned().filter_map(PlannedMetric::cadence) {
-            match cadences.iter_mut().find(|(known, _)| *known == metric) {
-                Some((_, shortest)) => *shortest = cadence.min(*shortest),
-                None => cadences.push((metric, cadence)),
+    pub fn intervals(&self) -> Vec<(Metric, Duration)> {
+        let mut intervals: Vec<(Metric, Duration)> = Vec::new();
+        for (metric, interval) in self.planned().filter_map(PlannedMetric::interval) {
+            match intervals.iter_mut().find(|(known, _)| *known == metric) {
+                Some((_, shortest)) => *shortest = interval.min(*shortest),
+                None => intervals.push((metric, interval)),
             }
         }
-        cadences
+        intervals
     }
 
     /// The names of metrics that this version of igpu does not know: a newer one made the plan.
-    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+    pub fn unknown_metrics(&self) -> impl Iterator<Item = &str> {
         self.planned().map(|planned| planned.metric.as_str()).filter(|name| Metric::from_name(name).is_none())
     }
 
@@ -120,9 +120,9 @@ impl Plan {
 }
 
 impl PlannedMetric {
-    /// The metric, where this version of igpu knows it, and its cadence.
-    fn cadence(&self) -> Option<(Metric, Duration)> {
-        Some((Metric::from_name(&self.metric)?, Duration::from_micros(self.cadence_us)))
+    /// The metric, where this version of igpu knows it, and its interval.
+    fn interval(&self) -> Option<(Metric, Duration)> {
+        Some((Metric::from_name(&self.metric)?, Duration::from_micros(self.interval_us)))
     }
 }
 
@@ -130,15 +130,15 @@ impl PlannedMetric {
 mod tests {
     use super::*;
 
-    fn planned(metric: &str, cadence_us: u64) -> PlannedMetric {
-        PlannedMetric { metric: metric.into(), cadence_us, cost_ns: 2500, because: Because::Sensor }
+    fn planned(metric: &str, interval_us: u64) -> PlannedMetric {
+        PlannedMetric { metric: metric.into(), interval_us, cost_ns: 2500, reason: IntervalReason::Sensor }
     }
 
     fn plan(gpus: &[&[PlannedMetric]]) -> Plan {
         let gpu = |(index, metrics): (usize, &&[PlannedMetric])| GpuPlan {
             index: index as u32,
             uuid: None,
-            share: 0.001,
+            call_time_share: 0.001,
             metrics: metrics.to_vec(),
         };
         Plan { version: Plan::VERSION, budget: 0.01, gpus: gpus.iter().enumerate().map(gpu).collect() }
@@ -151,9 +151,9 @@ mod tests {
             &[planned("gpu.power", 10_000), planned("gpu.energy", 50_000)],
         ]);
         let ms = Duration::from_millis;
-        assert_eq!(plan.cadences(), [(Metric::POWER_USAGE, ms(10)), (Metric::ENERGY, ms(50))]);
-        assert_eq!(plan.unknown().collect::<Vec<_>>(), ["gpu.of.tomorrow"]);
-        assert_eq!(plan.check(), Ok(()));
+        assert_eq!(plan.intervals(), [(Metric::POWER_USAGE, ms(10)), (Metric::ENERGY, ms(50))]);
+        assert_eq!(plan.unknown_metrics().collect::<Vec<_>>(), ["gpu.of.tomorrow"]);
+        assert_eq!(plan.validate(), Ok(()));
     }
 
     #[test]
@@ -167,15 +167,15 @@ mod tests {
             (1, Some("GPU-b"), 10),
             (0, Some("GPU-c"), 10),
         ] {
-            let first = plan.cadences_of(index, uuid)[0];
+            let first = plan.intervals_for(index, uuid)[0];
             assert_eq!(first, (Metric::POWER_USAGE, Duration::from_millis(ms)), "{index} {uuid:?}");
         }
     }
 
     #[test]
     fn zero_interval_is_rejected() {
-        let error = plan(&[&[planned("gpu.power", 0)]]).check().unwrap_err().to_string();
-        assert!(error.contains("gpu.power has a cadence of 0 µs"), "{error}");
+        let error = plan(&[&[planned("gpu.power", 0)]]).validate().unwrap_err().to_string();
+        assert!(error.contains("gpu.power has an interval of 0 µs"), "{error}");
     }
 
     #[cfg(feature = "serde")]
@@ -183,7 +183,7 @@ mod tests {
     fn plan_json_round_trips() {
         let plan = plan(&[&[planned("gpu.power", 50_000)]]);
         let text = serde_json::to_string(&plan).unwrap();
-        assert!(text.contains(r#""cadence_us":50000,"cost_ns":2500,"because":"sensor""#), "{text}");
+        assert!(text.contains(r#""interval_us":50000,"cost_ns":2500,"reason":"sensor""#), "{text}");
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
         // What a later version adds does not hinder; what is missing does.
         let more = text.replacen('{', r#"{"made_by":"igpu","#, 1);

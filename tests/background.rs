@@ -13,7 +13,7 @@ use std::{
 
 use igpu::{
     metric::Metric,
-    sampler::{Background, Event, Key, LatestReader, Record, Sampler, StopOutcome},
+    sampler::{Background, Event, LatestKey, LatestReader, Record, Sampler, StopOutcome},
 };
 use nvml_sim::SharedDriver;
 use wait::wait_for;
@@ -23,7 +23,7 @@ const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metr
 fn spawn(driver: &SharedDriver, cadence: Duration, room: usize) -> Background {
     let nvml = common::load(driver.path()).unwrap();
     let builder = METRICS.iter().fold(Sampler::builder(&nvml).metrics(&METRICS).budget(1.0), |builder, metric| {
-        builder.cadence(*metric, cadence)
+        builder.interval(*metric, cadence)
     });
     builder.build().unwrap().spawn(room).unwrap()
 }
@@ -38,7 +38,7 @@ fn due_groups_share_one_wake() {
     let nvml = common::load(driver.path()).unwrap();
     let cadences = [7, 11, 13].map(Duration::from_millis);
     let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).min_wake_interval(Duration::from_millis(50));
-    let builder = METRICS.iter().zip(cadences).fold(builder, |builder, (metric, each)| builder.cadence(*metric, each));
+    let builder = METRICS.iter().zip(cadences).fold(builder, |builder, (metric, each)| builder.interval(*metric, each));
     let begin = Instant::now();
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
     let (mut records, mut counts) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ fn background_samples_until_stopped() {
     let count = background.drain(&mut records);
     let records = &records[..count];
     assert!(count >= 50 * 12, "{count} records of 50 ticks of 3 metrics of 4 GPUs");
-    assert_eq!(background.lost(), 0);
+    assert_eq!(background.dropped(), 0);
     for metric in METRICS {
         for gpu in 0..4 {
             let stamps = records.iter().filter(|r| r.metric() == Some(metric) && r.gpu == gpu).map(|record| record.at);
@@ -94,7 +94,7 @@ fn background_samples_until_stopped() {
         }
     }
     // GPU 0 of the workstation is constant: 122.23 W, 44 %, 61 °C.
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let value = |metric| latest.read(latest.key(0, metric).unwrap()).map(|record| record.value);
     // There is none for a moment where the writer was interrupted.
     wait_for("the latest values", || METRICS.map(value) == [122.23, 44.0, 61.0].map(Some));
@@ -103,7 +103,7 @@ fn background_samples_until_stopped() {
     wait_for("one more tick", || background.ticks() > ticks);
     assert_eq!(background.stop(), StopOutcome::Joined);
     // What was recorded since is still there.
-    assert!(background.pop().is_some() && background.lost() == 0);
+    assert!(background.pop().is_some() && background.dropped() == 0);
     assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (1, 0));
 }
 
@@ -111,7 +111,7 @@ fn background_samples_until_stopped() {
 fn slow_consumer_drops_are_counted() {
     let driver = workstation();
     let mut background = spawn(&driver, Duration::from_millis(1), 100);
-    wait_for("lost records", || background.lost() > 1000);
+    wait_for("lost records", || background.dropped() > 1000);
     let mut taken = 0;
     let mut told = 0.0;
     wait_for("word of the loss", || {
@@ -125,7 +125,7 @@ fn slow_consumer_drops_are_counted() {
         told > 1000.0
     });
     assert!(taken >= 100);
-    assert!(told <= background.lost() as f64);
+    assert!(told <= background.dropped() as f64);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn hang_does_not_delay_stop() {
     let mut background = spawn(&driver, Duration::from_millis(1), 1000);
     wait_for("20 ticks", || background.ticks() >= 20);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
-    wait_for("the hang", || background.hung().count() == 4);
+    wait_for("the hang", || background.hung_gpus().count() == 4);
     // The first of them was found to hang after 50 ms.
     assert!(background.time_since_heartbeat() >= Duration::from_millis(50), "{:?}", background.time_since_heartbeat());
     assert_eq!(background.stop(), StopOutcome::Abandoned);
@@ -157,7 +157,7 @@ fn sample_reads_all_metrics_immediately() {
     // The others are read all the same, by the thread that takes the lead.
     assert!(background.sample());
     assert_eq!(background.ticks(), 5);
-    assert!(background.hung().eq([1]));
+    assert!(background.hung_gpus().eq([1]));
     let values: Vec<u16> = std::iter::from_fn(|| background.pop())
         .filter(|record| record.event().is_none())
         .map(|record| record.gpu)
@@ -192,7 +192,7 @@ fn sampler_thread_blocks_signals() {
     assert!(status.lines().any(|line| line.starts_with("SigBlk:") && line.ends_with("0000000000000000")), "{status}");
 }
 
-static READER: std::sync::OnceLock<(LatestReader, Key)> = std::sync::OnceLock::new();
+static READER: std::sync::OnceLock<(LatestReader, LatestKey)> = std::sync::OnceLock::new();
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn on_signal(_: libc::c_int) {
@@ -208,7 +208,7 @@ fn signal_handler_reads_latest_value() {
     let driver = workstation();
     let background = spawn(&driver, Duration::from_millis(1), 100_000);
     wait_for("a tick", || background.ticks() > 0);
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let key = latest.key(0, Metric::TEMPERATURE).unwrap();
     READER.set((latest, key)).unwrap();
     // SAFETY: the handler reads atomics and writes one.
@@ -226,7 +226,7 @@ fn signal_handler_reads_latest_value() {
 fn lost_gpu_has_no_latest_value() {
     let driver = workstation();
     let background = spawn(&driver, Duration::from_millis(1), 100_000);
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let [lost, other] = [1, 0].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
     wait_for("a value", || latest.read(lost).is_some());
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();

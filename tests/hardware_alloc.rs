@@ -56,7 +56,7 @@ fn tick_allocates_nothing() {
     let mut sampler = Sampler::builder(&nvml)
         .metrics(&metrics)
         .process_capacity(PROCESSES)
-        .as_fast_as_possible(Metric::CLOCK_SM)
+        .every_tick(Metric::CLOCK_SM)
         .build()
         .unwrap();
     assert!(calls() > before, "nothing is counted");

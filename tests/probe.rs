@@ -9,7 +9,7 @@ use std::time::Duration;
 use igpu::{
     Error, ReturnCode,
     metric::Metric,
-    probe::{Averaging, Because, Behaviour, CallReport, GpuReport, Plan, Probe, RingReport, SensorReport},
+    probe::{Averaging, Behaviour, CallReport, GpuReport, IntervalReason, Plan, Probe, RingReport, SensorReport},
 };
 use nvml_sim::control;
 use sim::{CLOCKS, Sim, run, sim, sim_from_scenario};
@@ -61,13 +61,13 @@ fn ring<'a>(gpu: &'a GpuReport, kind: &str) -> &'a RingReport {
     gpu.rings.iter().find(|ring| ring.kind == kind).expect(kind)
 }
 
-fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, Because) {
+fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, IntervalReason) {
     let planned = plan.gpus[gpu]
         .metrics
         .iter()
         .find(|planned| planned.metric == metric.name())
         .unwrap_or_else(|| panic!("no {metric}"));
-    (planned.cadence_us, planned.because)
+    (planned.interval_us, planned.reason)
 }
 
 #[test]
@@ -152,17 +152,17 @@ fn the_plan_follows(plan: &Plan) {
     for gpu in 0..2 {
         for (metric, half) in [(Metric::POWER_INSTANT, 50_000), (Metric::ENERGY, 20_000), (Metric::CLOCK_SM, 25_000)] {
             let (cadence, because) = cadence_us(plan, gpu, metric);
-            assert!(cadence.abs_diff(half) <= half / 10 && because == Because::Sensor, "{metric}: {cadence} µs");
+            assert!(cadence.abs_diff(half) <= half / 10 && because == IntervalReason::Sensor, "{metric}: {cadence} µs");
         }
-        assert_eq!(cadence_us(plan, gpu, Metric::TEMPERATURE), (500_000, Because::Usual));
-        assert_eq!(cadence_us(plan, gpu, Metric::POWER_SAMPLES), (1_000_000, Because::Usual));
+        assert_eq!(cadence_us(plan, gpu, Metric::TEMPERATURE), (500_000, IntervalReason::Default));
+        assert_eq!(cadence_us(plan, gpu, Metric::POWER_SAMPLES), (1_000_000, IntervalReason::Default));
         // One call of 100 µs in 50 ms is 0.2 % for each GPU.
         let planned = plan.gpus[gpu].metrics.iter().find(|planned| planned.metric == "gpu.power").unwrap();
-        assert!(planned.cost_ns >= 100_000 && plan.gpus[gpu].share >= 0.001, "{planned:?}");
+        assert!(planned.cost_ns >= 100_000 && plan.gpus[gpu].call_time_share >= 0.001, "{planned:?}");
         assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric.starts_with("gpu.process")));
         assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric == "gpu.decoder.utilization"));
     }
-    let share: f64 = plan.gpus.iter().map(|gpu| gpu.share).sum();
+    let share: f64 = plan.gpus.iter().map(|gpu| gpu.call_time_share).sum();
     assert!((0.001..=plan.budget).contains(&share), "{share}");
 }
 
@@ -173,16 +173,20 @@ fn a_sampler_takes_the_plan(sim: &Sim, plan: &Plan) {
     for gpu in &plan.gpus {
         for planned in &gpu.metrics {
             let metric = Metric::from_name(&planned.metric).unwrap();
-            let cadence = Duration::from_micros(planned.cadence_us);
-            assert_eq!(frame.cadence(gpu.index, metric), Some(cadence), "{metric} of GPU {}", gpu.index);
-            assert!(frame.reason(gpu.index, metric).is_none(), "{metric}: {:?}", frame.reason(gpu.index, metric));
+            let cadence = Duration::from_micros(planned.interval_us);
+            assert_eq!(frame.poll_interval(gpu.index, metric), Some(cadence), "{metric} of GPU {}", gpu.index);
+            assert!(
+                frame.last_error(gpu.index, metric).is_none(),
+                "{metric}: {:?}",
+                frame.last_error(gpu.index, metric)
+            );
         }
     }
     // What is set after the plan replaces it.
     let builder = sim.builder().plan(plan).unwrap().metrics(&[Metric::ENERGY]);
-    let sampler = builder.cadence(Metric::ENERGY, Duration::from_millis(7)).build().unwrap();
-    assert_eq!(sampler.frame().cadence(0, Metric::ENERGY), Some(Duration::from_millis(7)));
-    assert_eq!(sampler.frame().cadence(0, Metric::POWER_INSTANT), None);
+    let sampler = builder.interval(Metric::ENERGY, Duration::from_millis(7)).build().unwrap();
+    assert_eq!(sampler.frame().poll_interval(0, Metric::ENERGY), Some(Duration::from_millis(7)));
+    assert_eq!(sampler.frame().poll_interval(0, Metric::POWER_INSTANT), None);
 }
 
 #[test]
@@ -199,8 +203,8 @@ fn slow_calls_are_planned_within_budget() {
         assert!(call(gpu, "memory_info").calls >= 1);
     }
     let power = (0..4).map(|gpu| cadence_us(&report.plan, gpu, Metric::POWER_USAGE));
-    assert!(power.clone().all(|(cadence, because)| cadence >= 1_000_000 && because == Because::Budget));
-    assert!(report.plan.gpus.iter().map(|gpu| gpu.share).sum::<f64>() <= 0.011);
+    assert!(power.clone().all(|(cadence, because)| cadence >= 1_000_000 && because == IntervalReason::Budget));
+    assert!(report.plan.gpus.iter().map(|gpu| gpu.call_time_share).sum::<f64>() <= 0.011);
 }
 
 #[test]
@@ -299,11 +303,11 @@ fn sampler_takes_planned_time_share() {
     control::reset_counters();
     run(&mut sampler, 60.0);
     let real = control::total_calls() as f64 * 15e-6 / 60.0;
-    let stated: f64 = report.plan.gpus.iter().map(|gpu| gpu.share).sum();
+    let stated: f64 = report.plan.gpus.iter().map(|gpu| gpu.call_time_share).sum();
     for (gpu, half) in [(0, 30), (1, 200)] {
         // Each GPU has its own cadences, whatever the other's sensors do.
         for metric in [Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::UTILIZATION_GPU] {
-            let cadence = sampler.frame().cadence(gpu, metric).unwrap().as_millis();
+            let cadence = sampler.frame().poll_interval(gpu, metric).unwrap().as_millis();
             assert!(cadence.abs_diff(half) <= half / 10, "{metric} of GPU {gpu}: {cadence} ms");
         }
         // Counted, or integrated from the ring of power.

@@ -28,7 +28,7 @@ fn estimated_period_is_polled_at_half() {
         ));
         let mut sampler = sim.builder().metrics(&[Metric::POWER_INSTANT]).build().unwrap();
         run(&mut sampler, 20.0 * period as f64 / 1e3);
-        let learnt = sampler.frame().period(0, Metric::POWER_INSTANT).expect("20 periods are enough");
+        let learnt = sampler.frame().refresh_period(0, Metric::POWER_INSTANT).expect("20 periods are enough");
         let error = learnt.as_secs_f64() * 1e3 / period as f64 - 1.0;
         assert!(error.abs() < 0.1, "a period of {period} ms was learnt as {learnt:?}");
         // From then on: a fresh value for each refresh, and two polls each at the most.
@@ -45,10 +45,10 @@ fn constant_signal_has_no_period() {
     let sim = sim("[[gpu]]\nprocess = []\ntemperature = { gpu = 41 }\n");
     let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
     let records = run(&mut sampler, 60.0);
-    assert_eq!(sampler.frame().period(0, Metric::TEMPERATURE), None);
+    assert_eq!(sampler.frame().refresh_period(0, Metric::TEMPERATURE), None);
     assert_eq!(records.iter().filter(|record| record.is_fresh()).count(), 1, "only the first value is fresh");
     assert!(records.iter().all(|record| record.value == 41.0));
-    assert_eq!(sampler.frame().cadence(0, Metric::TEMPERATURE), Some(Duration::from_millis(500)));
+    assert_eq!(sampler.frame().poll_interval(0, Metric::TEMPERATURE), Some(Duration::from_millis(500)));
 }
 
 const RING: &str = "[[gpu]]\nprocess = []\n\
@@ -82,7 +82,7 @@ fn sample_buffer_overrun_is_reported() {
     let sim = sim(RING);
     let metrics = [Metric::POWER_SAMPLES];
     let cadence = Duration::from_secs(5);
-    let mut sampler = sim.builder().metrics(&metrics).cadence(metrics[0], cadence).build().unwrap();
+    let mut sampler = sim.builder().metrics(&metrics).interval(metrics[0], cadence).build().unwrap();
     let records = run(&mut sampler, 31.0);
     let lost: f64 = events(&records, Event::SAMPLES_DROPPED).iter().map(|event| event.value).sum();
     let got = values(&records, metrics[0]).count() as f64;
@@ -175,11 +175,11 @@ fn lost_gpu_stops_only_its_groups() {
     let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
     let cadence = Duration::from_millis(100);
     let mut sampler =
-        sim.builder().metrics(&metrics).cadence(metrics[0], cadence).cadence(metrics[1], cadence).build().unwrap();
+        sim.builder().metrics(&metrics).interval(metrics[0], cadence).interval(metrics[1], cadence).build().unwrap();
     let records = run(&mut sampler, 7.0);
     assert_eq!(sampler.frame().latest(1, Metric::TEMPERATURE), None, "a value of a lost GPU is none");
     assert_eq!(
-        sampler.frame().reason(1, Metric::CLOCK_SM).and_then(igpu::Error::code),
+        sampler.frame().last_error(1, Metric::CLOCK_SM).and_then(igpu::Error::code),
         Some(igpu::ReturnCode::GPU_IS_LOST)
     );
     let lost = events(&records, Event::GPU_LOST);
@@ -210,10 +210,10 @@ fn refused_metric_is_suspended_and_retried() {
         rests.iter().map(|event| (event.metric(), event.value)).collect::<Vec<_>>(),
         [(Some(Metric::FAN_SPEED), 3.0)]
     );
-    assert!(sampler.frame().reason(0, Metric::FAN_SPEED).is_some());
+    assert!(sampler.frame().last_error(0, Metric::FAN_SPEED).is_some());
     let records = run(&mut sampler, 5.0);
     assert!(values(&records, Metric::FAN_SPEED).next().is_some_and(|record| record.value == 40.0));
-    assert!(sampler.frame().reason(0, Metric::FAN_SPEED).is_none());
+    assert!(sampler.frame().last_error(0, Metric::FAN_SPEED).is_none());
 }
 
 #[test]
@@ -309,10 +309,10 @@ fn fan_and_temperature(fault: &str, seconds: f64) -> (Vec<Record>, [Option<Durat
     ));
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(20);
-    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
+    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.interval(*metric, cadence));
     let mut sampler = builder.build().unwrap();
     let records = run(&mut sampler, seconds);
-    (records, metrics.map(|metric| sampler.frame().cadence(0, metric)))
+    (records, metrics.map(|metric| sampler.frame().poll_interval(0, metric)))
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn interval_begins_with_first_reading() {
     let (metric, hour) = (Metric::TEMPERATURE, 3600 * SECOND);
     // The machine is up for an hour in 3 s.
     control::set_time(Duration::from_secs(3497));
-    let builder = sim.builder().metrics(&[metric]).cadence(metric, Duration::from_nanos(hour));
+    let builder = sim.builder().metrics(&[metric]).interval(metric, Duration::from_nanos(hour));
     let mut sampler = builder.build().unwrap();
     let begin = now();
     assert_eq!(run(&mut sampler, 3599.0).len(), 1);

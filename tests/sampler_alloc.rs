@@ -63,10 +63,10 @@ fn background_thread_allocates_nothing() {
     let sampler = Sampler::builder(&nvml)
         .metrics(&metrics)
         .process_capacity(16)
-        .as_fast_as_possible(Metric::TEMPERATURE)
-        .cadence(Metric::CLOCK_SM, Duration::from_millis(1))
-        .cadence(Metric::PROCESS_MEMORY, Duration::from_millis(20))
-        .cadence(Metric::PROCESS_SM, Duration::from_millis(20))
+        .every_tick(Metric::TEMPERATURE)
+        .interval(Metric::CLOCK_SM, Duration::from_millis(1))
+        .interval(Metric::PROCESS_MEMORY, Duration::from_millis(20))
+        .interval(Metric::PROCESS_SM, Duration::from_millis(20))
         .build()
         .unwrap();
     // Too little room on purpose, less than for one reading of everything: records are lost as well.
@@ -82,7 +82,7 @@ fn background_thread_allocates_nothing() {
     });
     let counted = BY_SAMPLERS.load(Relaxed) - before;
     assert_eq!(counted, 0, "in {} ticks", background.ticks() - from);
-    assert!(taken > 0 && background.lost() > 0);
+    assert!(taken > 0 && background.dropped() > 0);
     // Its end frees the sampler's memory: that the thread is counted at all.
     drop(nvml);
     assert_eq!(background.stop(), StopOutcome::Joined);

@@ -65,7 +65,7 @@ fn builder(nvml: &Nvml, gpus: usize) -> SamplerBuilder {
 }
 
 fn at_every_tick(nvml: &Nvml, gpus: usize) -> Sampler {
-    METRICS.iter().fold(builder(nvml, gpus), |builder, metric| builder.as_fast_as_possible(*metric)).build().unwrap()
+    METRICS.iter().fold(builder(nvml, gpus), |builder, metric| builder.every_tick(*metric)).build().unwrap()
 }
 
 /// How many values there are, and their sum: all clients look at each.
@@ -98,7 +98,11 @@ fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
 /// Due once, and then not in the time of a bench.
 fn once(clients: &Clients, gpus: usize) -> Sampler {
     let hour = Duration::from_secs(3600);
-    METRICS.iter().fold(builder(&clients.nvml, gpus), |builder, metric| builder.cadence(*metric, hour)).build().unwrap()
+    METRICS
+        .iter()
+        .fold(builder(&clients.nvml, gpus), |builder, metric| builder.interval(*metric, hour))
+        .build()
+        .unwrap()
 }
 
 /// A tick long before anything is due: what waking up too early costs.
@@ -267,7 +271,7 @@ fn latest(clients: &Clients) -> Case {
     while background.ticks() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let reader = background.latest();
+    let reader = background.latest_reader();
     background.stop();
     let key = reader.key(0, Metric::POWER_USAGE).unwrap();
     let record = reader.read(key).unwrap();

@@ -98,7 +98,7 @@ pub unsafe extern "C" fn igpu_background_describe(
     state: *mut igpu_background_state,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(background, |own| Ok(igpu_background_state::of(&own.background.latest())))?;
+        let filled = handle::change(background, |own| Ok(igpu_background_state::of(&own.background.latest_reader())))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(state, &filled) }
     })
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn igpu_background_hung(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let sampler = handle::change(background, |own| Ok(own.background.latest()))?;
+        let sampler = handle::change(background, |own| Ok(own.background.latest_reader()))?;
         // SAFETY: the caller's pointers are to a number, and to as many as it says.
         unsafe { background_state::hung(&sampler, gpus, capacity, count) }
     })
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn igpu_background_latest(
 ) -> igpu_status {
     guarded(|| {
         let latest = not_null(latest)?;
-        let reader = handle::change(background, |own| Ok(igpu_latest::new(own.background.latest(), &own.gpus)))?;
+        let reader = handle::change(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
         // SAFETY: the caller's pointer is to a place for a handle.
         unsafe { latest.write(handle::open(reader)?) };
         Ok(())

@@ -20,7 +20,7 @@ pub struct igpu_background_state {
 impl igpu_background_state {
     pub(crate) fn of(sampler: &LatestReader) -> Self {
         let silence = u64::try_from(sampler.time_since_heartbeat().as_nanos()).unwrap_or(u64::MAX);
-        Self { size: 0, ticks: sampler.ticks(), lost: sampler.lost(), silence }
+        Self { size: 0, ticks: sampler.ticks(), lost: sampler.dropped(), silence }
     }
 }
 
@@ -28,5 +28,5 @@ impl igpu_background_state {
 /// As [`driver::list`].
 pub(crate) unsafe fn hung(sampler: &LatestReader, gpus: *mut u32, capacity: usize, count: *mut usize) -> Outcome {
     // SAFETY: as the caller vouches.
-    unsafe { driver::list(sampler.hung(), gpus, capacity, count, "more GPUs hang than the array has room for") }
+    unsafe { driver::list(sampler.hung_gpus(), gpus, capacity, count, "more GPUs hang than the array has room for") }
 }

@@ -1,6 +1,6 @@
 use igpu::{
     metric::Metric,
-    sampler::{Key, LatestReader},
+    sampler::{LatestKey, LatestReader},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 pub struct igpu_latest {
     reader: LatestReader,
     /// Which values there are; a key of C is a place in it.
-    values: Vec<(u32, Metric, Key)>,
+    values: Vec<(u32, Metric, LatestKey)>,
 }
 
 // SAFETY: no other type has this number.

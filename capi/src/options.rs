@@ -105,8 +105,8 @@ unsafe fn with_metrics(mut builder: SamplerBuilder, options: &igpu_sampler_optio
     for (metric, cadence) in metrics.into_iter().zip(cadences) {
         builder = match *cadence {
             IGPU_CADENCE_LEARNT => builder,
-            IGPU_CADENCE_EVERY_TICK => builder.as_fast_as_possible(metric),
-            nanoseconds => builder.cadence(metric, Duration::from_nanos(nanoseconds)),
+            IGPU_CADENCE_EVERY_TICK => builder.every_tick(metric),
+            nanoseconds => builder.interval(metric, Duration::from_nanos(nanoseconds)),
         };
     }
     Ok(builder)

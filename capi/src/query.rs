@@ -43,7 +43,7 @@ pub unsafe extern "C" fn igpu_sampler_reason(sampler: *mut igpu_sampler, gpu: u3
     guarded(|| {
         handle::change(sampler, |own| {
             let metric = own.sampled(gpu, metric)?;
-            own.sampler.frame().reason(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
+            own.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
         })
     })
 }
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn igpu_sampler_period(
     period: *mut u64,
 ) -> igpu_status {
     let of = |own: &igpu_sampler| {
-        let period = own.sampler.frame().period(gpu, own.sampled(gpu, metric)?);
+        let period = own.sampler.frame().refresh_period(gpu, own.sampled(gpu, metric)?);
         nanoseconds(period, "the values have not yet shown how often the sensor refreshes")
     };
     // SAFETY: the caller's pointer is to a number.
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn igpu_sampler_cadence(
     cadence: *mut u64,
 ) -> igpu_status {
     let of = |own: &igpu_sampler| {
-        nanoseconds(own.sampler.frame().cadence(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
+        nanoseconds(own.sampler.frame().poll_interval(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
     };
     // SAFETY: the caller's pointer is to a number.
     guarded(|| unsafe { told(sampler, cadence, of) })
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn igpu_sampler_owner(
 pub unsafe extern "C" fn igpu_sampler_gpu(sampler: *mut igpu_sampler, place: u32, gpu: *mut igpu_gpu) -> igpu_status {
     guarded(|| {
         let filled =
-            handle::change(sampler, |own| Ok(igpu_gpu::new(snapshot::at(own.sampler.frame().infos(), place)?)))?;
+            handle::change(sampler, |own| Ok(igpu_gpu::new(snapshot::at(own.sampler.frame().gpu_infos(), place)?)))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(gpu, &filled) }
     })
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn igpu_sampler_process(
 ) -> igpu_status {
     guarded(|| {
         let filled = handle::change(sampler, |own| {
-            snapshot::process_of(snapshot::at(own.sampler.frame().infos(), place)?, number)
+            snapshot::process_of(snapshot::at(own.sampler.frame().gpu_infos(), place)?, number)
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { sized::write(process, &filled) }
@@ -145,7 +145,7 @@ impl igpu_sampler {
             return Err(Failure::Told(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
         }
         let not_sampled = "the metric is not sampled; name it in the options of the sampler";
-        let sampled = self.sampler.frame().cadence(gpu, metric).map(|_| metric);
+        let sampled = self.sampler.frame().poll_interval(gpu, metric).map(|_| metric);
         sampled.ok_or(Failure::Told(igpu_status::NoSuchMetric, not_sampled))
     }
 }

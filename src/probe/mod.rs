@@ -36,4 +36,4 @@ pub use self::{
     report::{Averaging, Behaviour, CallReport, GpuReport, Report, RingReport, SensorReport},
     run::{DURATION, MOST_CALLS, Probe, Progress},
 };
-pub use crate::plan::{Because, GpuPlan, Plan, PlannedMetric};
+pub use crate::plan::{GpuPlan, IntervalReason, Plan, PlannedMetric};

@@ -4,7 +4,7 @@ use super::{GpuReport, poll::Poll};
 use crate::{
     Device, FieldValue, GpmReport, Result,
     metric::Metric,
-    plan::{Because, GpuPlan, Plan, PlannedMetric},
+    plan::{GpuPlan, IntervalReason, Plan, PlannedMetric},
     sampler::{Clocks, schedule},
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Lane {
     metrics: Vec<Metric>,
     cadence: u64,
     cost: u64,
-    because: Because,
+    because: IntervalReason,
 }
 
 /// Returns the lanes that the sensors of one GPU call for.
@@ -45,18 +45,18 @@ fn of_call(poll: &Poll) -> Option<Lane> {
 }
 
 /// Half of the period in whole ms, or the catalog's cadence.
-fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, Because)> {
+fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, IntervalReason)> {
     let usual = metrics.iter().map(|metric| metric.info().poll_interval.as_nanos() as u64).min()?;
     Some(match period {
-        Some(period) => (((period / 2 + MS / 2) / MS).max(1) * MS, Because::Sensor),
-        None => (usual, Because::Usual),
+        Some(period) => (((period / 2 + MS / 2) / MS).max(1) * MS, IntervalReason::Sensor),
+        None => (usual, IntervalReason::Default),
     })
 }
 
 /// Fields with nearly the same cadence make one batch, whose cost is measured.
 fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
     let sensors = polls.iter().filter(|poll| poll.call().is_none()).flat_map(|poll| &poll.sensors);
-    let mut wants: Vec<(u64, Because, Metric)> = sensors
+    let mut wants: Vec<(u64, IntervalReason, Metric)> = sensors
         .filter(|sensor| sensor.polls > 0)
         .filter_map(|sensor| {
             let (cadence, because) = wanted(sensor.period(), &[sensor.metric])?;
@@ -70,7 +70,7 @@ fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
             Some(lane) if cadence * TOGETHER_OF <= lane.cadence * TOGETHER => {
                 lane.metrics.push(metric);
                 // What a sensor showed says more than what is usual.
-                lane.because = if because == Because::Sensor { because } else { lane.because };
+                lane.because = if because == IntervalReason::Sensor { because } else { lane.because };
             }
             _ => lanes.push(Lane { metrics: vec![metric], cadence, cost: 0, because }),
         }
@@ -101,7 +101,7 @@ fn of_ring(ring: &super::RingReport) -> Option<Lane> {
     let metric = ring.metric.and_then(Metric::from_name).filter(|_| ring.supported)?;
     let usual = metric.info().poll_interval.as_nanos() as u64;
     let half = ring.span_ms.map_or(usual, |span| ((span / 2.0) as u64).max(1) * MS);
-    let because = if half < usual { Because::Ring } else { Because::Usual };
+    let because = if half < usual { IntervalReason::SampleBuffer } else { IntervalReason::Default };
     Some(Lane { metrics: vec![metric], cadence: half.min(usual), cost: ring.read_ns.unwrap_or(0), because })
 }
 
@@ -139,13 +139,13 @@ pub(super) fn plan(reports: &[GpuReport], lanes: &mut [Vec<Lane>]) -> Plan {
     schedule::balance(&mut shares, PLANNED * BUDGET);
     for (lane, share) in lanes.iter_mut().flatten().zip(&shares) {
         if share.is_stretched() {
-            (lane.cadence, lane.because) = (share.cadence.div_ceil(MS) * MS, Because::Budget);
+            (lane.cadence, lane.because) = (share.cadence.div_ceil(MS) * MS, IntervalReason::Budget);
         }
     }
     let gpu = |(report, lanes): (&GpuReport, &Vec<Lane>)| GpuPlan {
         index: report.index,
         uuid: report.uuid.clone(),
-        share: lanes.iter().fold(0.0, |share, lane| share + lane.cost as f64 / lane.cadence as f64),
+        call_time_share: lanes.iter().fold(0.0, |share, lane| share + lane.cost as f64 / lane.cadence as f64),
         metrics: lanes.iter().flat_map(Lane::planned).collect(),
     };
     Plan { version: Plan::VERSION, budget: BUDGET, gpus: reports.iter().zip(&*lanes).map(gpu).collect() }
@@ -155,9 +155,9 @@ impl Lane {
     fn planned(&self) -> impl Iterator<Item = PlannedMetric> {
         self.metrics.iter().map(|metric| PlannedMetric {
             metric: metric.name().to_owned(),
-            cadence_us: self.cadence / 1000,
+            interval_us: self.cadence / 1000,
             cost_ns: self.cost,
-            because: self.because,
+            reason: self.because,
         })
     }
 }

@@ -45,14 +45,14 @@ impl SamplerBuilder {
     /// Reads a metric, and those that share its call, at this cadence, whatever its sensor does. The shortest of those
     /// that share a call holds for all of them.
     #[must_use]
-    pub fn cadence(mut self, metric: Metric, cadence: Duration) -> Self {
-        self.set_cadence(metric, Cadence::fixed(cadence));
+    pub fn interval(mut self, metric: Metric, interval: Duration) -> Self {
+        self.set_cadence(metric, Cadence::fixed(interval));
         self
     }
 
     /// Reads a metric at every tick. The budget does not hold it back.
     #[must_use]
-    pub fn as_fast_as_possible(mut self, metric: Metric) -> Self {
+    pub fn every_tick(mut self, metric: Metric) -> Self {
         self.set_cadence(metric, Cadence::EveryTick);
         self
     }
@@ -73,13 +73,13 @@ impl SamplerBuilder {
     /// Samples what the plan of a [probe](crate::probe) says, at its cadences and within its budget; what is set after
     /// this replaces it. Each GPU has the cadences that the plan has for it, by UUID, or by index where there is none; a
     /// GPU or metric of a GPU that was not probed has the shortest of all. Metrics that this version of igpu does not
-    /// know are left out, and [`Plan::unknown`] names them. Which GPUs are sampled is not the plan's matter.
+    /// know are left out, and [`Plan::unknown_metrics`] names them. Which GPUs are sampled is not the plan's matter.
     ///
     /// # Errors
     /// [`Error::Plan`](crate::Error::Plan) for a plan of another version, or one with numbers that cannot be.
     pub fn plan(mut self, plan: &Plan) -> Result<Self> {
-        plan.check()?;
-        self.settings.metrics = plan.cadences().into_iter().map(|(metric, _)| metric).collect();
+        plan.validate()?;
+        self.settings.metrics = plan.intervals().into_iter().map(|(metric, _)| metric).collect();
         self.settings.cadences.retain(|(metric, _)| !self.settings.metrics.contains(metric));
         self.settings.plan = Some(plan.clone());
         Ok(self.budget(plan.budget))

@@ -35,7 +35,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The latest value of a metric of a GPU, by the GPU's index; `None` while there is none, and
-    /// [`reason`](Self::reason) tells why.
+    /// [`last_error`](Self::last_error) tells why.
     #[must_use]
     pub fn latest(&self, gpu: u32, metric: Metric) -> Option<&'a Record> {
         self.series(gpu, metric)?.latest.as_ref()
@@ -43,20 +43,20 @@ impl<'a> Frame<'a> {
 
     /// Why a metric of a GPU was not read when it was last tried; `None` when it was.
     #[must_use]
-    pub fn reason(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
-        self.series(gpu, metric)?.reason.as_ref()
+    pub fn last_error(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
+        self.series(gpu, metric)?.last_error.as_ref()
     }
 
     /// How often the sensor behind a metric refreshes, as far as its values have shown; `None` while that is unknown, as
     /// it stays for a signal that does not change.
     #[must_use]
-    pub fn period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
+    pub fn refresh_period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         self.series(gpu, metric)?.refresh.period().map(Duration::from_nanos)
     }
 
     /// How often a metric is read now: as its sensor and the budget want it.
     #[must_use]
-    pub fn cadence(&self, gpu: u32, metric: Metric) -> Option<Duration> {
+    pub fn poll_interval(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         let sampler = self.gpu(gpu)?;
         let lane = sampler.lane(metric)?;
         let series = sampler.series.get(lane.series.clone())?;
@@ -72,7 +72,7 @@ impl<'a> Frame<'a> {
     /// Returns the [`GpuInfo`] buffers as last filled by [`Sampler::sample`](super::Sampler::sample); empty unless
     /// requested from the builder.
     #[must_use]
-    pub fn infos(&self) -> &'a [GpuInfo] {
+    pub fn gpu_infos(&self) -> &'a [GpuInfo] {
         self.infos
     }
 

@@ -38,7 +38,7 @@ pub(super) fn lanes(settings: &Settings, device: Option<&Device>, index: u16) ->
                 lanes.push(Lane { series, work, cadence, due: 0, cost: Cost::new(), held_to: 0 });
             }
             // Only GPM can fail here: this driver or GPU has none, which no later try changes.
-            Err(error) => series.iter_mut().skip(first).for_each(|series| series.reason = Some(error.clone())),
+            Err(error) => series.iter_mut().skip(first).for_each(|series| series.last_error = Some(error.clone())),
         }
     }
     (lanes, series)

@@ -53,7 +53,7 @@ pub(crate) mod wall;
 #[doc(hidden)]
 pub use self::time::Clocks;
 pub use self::{
-    background::{Background, Key, LatestReader, StopOutcome},
+    background::{Background, LatestKey, LatestReader, StopOutcome},
     builder::SamplerBuilder,
     foreground::Sampler,
     frame::Frame,

@@ -30,7 +30,7 @@ pub(super) struct Series {
     /// Where its number stands among those of the call that gives it.
     pub place: usize,
     pub latest: Option<Record>,
-    pub reason: Option<Error>,
+    pub last_error: Option<Error>,
     pub refresh: Refresh,
     /// Whether the sensor's period is of use: not where the cadence is fixed. Learning costs a microsecond a poll.
     learns: bool,
@@ -48,7 +48,7 @@ impl Series {
             gpu,
             place,
             latest: None,
-            reason: None,
+            last_error: None,
             refresh,
             learns,
             last: f64::NAN,
@@ -79,14 +79,14 @@ impl Series {
         let Stamp { at, uncertainty } = stamp;
         let record = Record { at, value, uncertainty, detail, gpu: self.gpu, metric: self.metric.index(), flags };
         self.refusals = 0;
-        self.reason = None;
+        self.last_error = None;
         self.latest = Some(record);
         records.push(record);
     }
 
     /// The metric was refused.
     pub(super) fn refused(&mut self, error: &Error, now: u64, records: &mut Records) {
-        self.reason = Some(error.clone());
+        self.last_error = Some(error.clone());
         self.refusals = self.refusals.saturating_add(1);
         if self.refusals >= PATIENCE {
             self.rests_until = now.saturating_add(REST);
@@ -109,6 +109,6 @@ impl Series {
     /// The GPU is gone: what was read last is no value any more.
     pub(super) fn lost(&mut self, error: &Error) {
         self.latest = None;
-        self.reason = Some(error.clone());
+        self.last_error = Some(error.clone());
     }
 }

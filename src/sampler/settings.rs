@@ -60,7 +60,7 @@ impl Settings {
     /// What the plan has for this GPU.
     pub(super) fn planned(&self, device: Option<&Device>, index: u32) -> Vec<(Metric, Duration)> {
         let uuid = || device.and_then(|device| device.uuid().ok()).map(|uuid| uuid.to_string());
-        self.plan.as_ref().map(|plan| plan.cadences_of(index, uuid().as_deref())).unwrap_or_default()
+        self.plan.as_ref().map(|plan| plan.intervals_for(index, uuid().as_deref())).unwrap_or_default()
     }
 
     /// At what cadence a metric is read of a GPU for which this is planned.

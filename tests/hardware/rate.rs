@@ -33,7 +33,7 @@ fn sampling_at_1_khz_drops_nothing() {
     let gauge = if device.power_usage().is_ok() { Metric::POWER_USAGE } else { Metric::CLOCK_SM };
     let metrics: Vec<Metric> = FAST.into_iter().chain(RINGS).collect();
     let builder = Sampler::builder(&nvml).metrics(&metrics).budget(1.0);
-    let builder = FAST.iter().fold(builder, |builder, metric| builder.cadence(*metric, CADENCE));
+    let builder = FAST.iter().fold(builder, |builder, metric| builder.interval(*metric, CADENCE));
     let mut background = builder.build().unwrap().spawn(ROOM).unwrap();
     let empty = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
     let mut buffer = vec![empty; ROOM];
@@ -53,7 +53,7 @@ fn sampling_at_1_khz_drops_nothing() {
             }
         }
     }
-    let (lost, ticks) = (background.lost(), background.ticks());
+    let (lost, ticks) = (background.dropped(), background.ticks());
     assert_eq!(background.stop(), StopOutcome::Joined, "the driver hangs");
     let Lateness { ticks: seen, p50, p99, p999, most, missed, records, lost_by_events } = punctuality.lateness();
     let us = |nanoseconds: u64| nanoseconds as f64 * 1e-3;

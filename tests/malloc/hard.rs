@@ -212,7 +212,7 @@ pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
     let mut sampler = Sampler::builder(&nvml)
         .metrics(&metrics)
         .process_capacity(CAPACITY)
-        .cadence(Metric::PROCESS_MEMORY, Duration::from_millis(200))
+        .interval(Metric::PROCESS_MEMORY, Duration::from_millis(200))
         .clocks(Clocks { monotonic, wall_us, ..Clocks::default() })
         .build()
         .unwrap();
@@ -272,7 +272,7 @@ fn ends_right(sampler: &Sampler, driver: &SharedDriver, start: Duration, child: 
     let frame = sampler.frame();
     for gpu in 0..2 {
         let latest = |metric: Metric| {
-            let reason = || format!("{metric} of GPU {gpu}: {:?}", frame.reason(gpu, metric));
+            let reason = || format!("{metric} of GPU {gpu}: {:?}", frame.last_error(gpu, metric));
             let record = frame.latest(gpu, metric).unwrap_or_else(|| panic!("{}", reason()));
             let age = NOW.load(Relaxed) + ORIGIN - record.at;
             assert!(age < 15 * SECOND, "{metric} is {age} ns old");

@@ -44,7 +44,7 @@ fn budget_is_kept_with_slow_calls() {
     // At these cadences the slow calls would take about two thirds of the time.
     let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |builder, metric| {
         let cheap = *metric == Metric::UTILIZATION_GPU;
-        builder.cadence(*metric, Duration::from_millis(if cheap { 100 } else { 20 }))
+        builder.interval(*metric, Duration::from_millis(if cheap { 100 } else { 20 }))
     });
     let mut sampler = builder.build().unwrap();
     let first = run(&mut sampler, 2.0);
@@ -56,11 +56,11 @@ fn budget_is_kept_with_slow_calls() {
     // Nothing died of it, and what is cheap keeps its cadence.
     for metric in metrics {
         assert!(values(&records, metric).count() >= 40, "{metric}");
-        assert!(sampler.frame().cadence(0, metric).is_some_and(|cadence| cadence < Duration::from_secs(10)));
+        assert!(sampler.frame().poll_interval(0, metric).is_some_and(|cadence| cadence < Duration::from_secs(10)));
     }
     let cheap = values(&records, Metric::UTILIZATION_GPU).count();
     assert!((1196..=1202).contains(&cheap), "{cheap} values of the cheap call in 60 s at 100 ms of 2 GPUs");
-    assert_eq!(sampler.frame().cadence(0, Metric::UTILIZATION_GPU), Some(Duration::from_millis(100)));
+    assert_eq!(sampler.frame().poll_interval(0, Metric::UTILIZATION_GPU), Some(Duration::from_millis(100)));
 }
 
 #[test]
@@ -68,21 +68,21 @@ fn slow_call_regains_its_interval() {
     let sim = sim("cost_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfans = [40]\n");
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(10);
-    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.cadence(*metric, cadence));
+    let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.interval(*metric, cadence));
     let mut sampler = builder.build().unwrap();
     run(&mut sampler, 0.5);
-    assert_eq!(metrics.map(|metric| sampler.frame().cadence(0, metric)), [Some(cadence); 2]);
+    assert_eq!(metrics.map(|metric| sampler.frame().poll_interval(0, metric)), [Some(cadence); 2]);
     control::add_faults(&fault("nvmlDeviceGetFanSpeed", "latency_us = 1500")).unwrap();
     let slow = run(&mut sampler, 1.0);
     // 1.52 ms of the 0.8 % that the other lane leaves of the budget, and a fifth of room.
-    let held = sampler.frame().cadence(0, Metric::FAN_SPEED).unwrap();
+    let held = sampler.frame().poll_interval(0, Metric::FAN_SPEED).unwrap();
     assert_eq!(held.as_millis(), 228);
-    assert_eq!(sampler.frame().cadence(0, Metric::TEMPERATURE), Some(cadence), "the other lane is not touched");
+    assert_eq!(sampler.frame().poll_interval(0, Metric::TEMPERATURE), Some(cadence), "the other lane is not touched");
     assert!(events(&slow, Event::POLL_INTERVAL_CHANGED).iter().all(|event| event.metric() == Some(Metric::FAN_SPEED)));
     control::clear_faults();
     // Three quick calls are believed.
     let after = run(&mut sampler, 1.0);
-    assert_eq!(sampler.frame().cadence(0, Metric::FAN_SPEED), Some(cadence));
+    assert_eq!(sampler.frame().poll_interval(0, Metric::FAN_SPEED), Some(cadence));
     let told = events(&after, Event::POLL_INTERVAL_CHANGED);
     assert!(told.last().is_some_and(|event| event.value == 0.01), "{told:?}");
 }
@@ -111,7 +111,7 @@ fn lost_gpu_lookup_delays_no_other() {
     let metric = Metric::TEMPERATURE;
     let cadence = Duration::from_millis(100);
     LOOK_MS.store(0, Relaxed);
-    let mut sampler = sim.builder().metrics(&[metric]).cadence(metric, cadence).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[metric]).interval(metric, cadence).build().unwrap();
     // To be told that GPU 0 is still lost takes 20 ms, once a second.
     LOOK_MS.store(20, Relaxed);
     let records = run(&mut sampler, 60.0);

@@ -21,9 +21,9 @@ fn forked_child_sampler_returns_errors() {
         assert!(lost.iter().all(|event| event.value.is_nan()));
         for gpu in 0..2 {
             assert_eq!(frame.latest(gpu, Metric::TEMPERATURE), None);
-            assert_eq!(frame.reason(gpu, Metric::TEMPERATURE), Some(&Error::Forked));
+            assert_eq!(frame.last_error(gpu, Metric::TEMPERATURE), Some(&Error::Forked));
         }
-        assert!(frame.infos().iter().all(|info| info.error() == Some(&Error::Forked)));
+        assert!(frame.gpu_infos().iter().all(|info| info.error() == Some(&Error::Forked)));
         // Lost GPUs are looked for once a second.
         for seconds in (0..10).step_by(2) {
             let later = monotonic() + seconds * SECOND;
@@ -36,7 +36,7 @@ fn forked_child_sampler_returns_errors() {
         assert!(!background.sample());
         // What it had put into the ring before can be taken out.
         while background.pop().is_some() {}
-        let latest = background.latest();
+        let latest = background.latest_reader();
         // The thread may have been in one write when the process forked.
         assert!([0, 1].iter().any(|gpu| latest.read(latest.key(*gpu, Metric::TEMPERATURE).unwrap()).is_some()));
         assert_eq!(background.ticks(), ticks);
@@ -54,7 +54,9 @@ fn forked_child_sampler_returns_errors() {
     assert_eq!(background.stop(), StopOutcome::Joined);
     let frame = sampler.sample();
     assert_eq!(events(frame.records(), Event::GPU_LOST), []);
-    assert!(frame.latest(1, Metric::TEMPERATURE).is_some() && frame.infos().iter().all(|info| info.error().is_none()));
+    assert!(
+        frame.latest(1, Metric::TEMPERATURE).is_some() && frame.gpu_infos().iter().all(|info| info.error().is_none())
+    );
 }
 
 #[test]

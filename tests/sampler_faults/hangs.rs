@@ -39,7 +39,7 @@ pub(crate) fn while_hung(records: &[Record], gpu: u16, metric: Metric) -> Vec<Re
 /// A builder that the budget does not hold back, of one cadence.
 pub(crate) fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> SamplerBuilder {
     metrics.iter().fold(Sampler::builder(nvml).metrics(metrics).budget(f64::INFINITY), |builder, metric| {
-        builder.cadence(*metric, Duration::from_millis(cadence_ms))
+        builder.interval(*metric, Duration::from_millis(cadence_ms))
     })
 }
 
@@ -64,22 +64,22 @@ fn hung_gpu_stops_only_its_groups() {
     let patience = Duration::from_millis(30);
     let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_timeout(patience);
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let keys = [0, 1, 2].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
     let read = || keys.map(|key| latest.read(key).map(|record| record.value));
     wait_for("5 ticks", || background.ticks() >= 5);
     // There is none for a moment where the writer was interrupted.
     wait_for("all values", || read() == [Some(61.0); 3]);
-    assert_eq!(background.hung().count(), 0);
+    assert_eq!(background.hung_gpus().count(), 0);
     let mut records = drained(&mut background);
     driver.add_faults(&hang(1)).unwrap();
     // Another thread sees it too.
     let watcher = latest.clone();
     let watched = std::thread::spawn(move || {
-        wait_for("the hang", || watcher.hung().eq([1]));
-        (watcher.time_since_heartbeat(), watcher.ticks(), watcher.lost())
+        wait_for("the hang", || watcher.hung_gpus().eq([1]));
+        (watcher.time_since_heartbeat(), watcher.ticks(), watcher.dropped())
     });
-    wait_for("the hang", || background.hung().eq([1]));
+    wait_for("the hang", || background.hung_gpus().eq([1]));
     let ticks = background.ticks();
     let (silence, seen, lost) = watched.join().unwrap();
     assert!(silence >= patience && seen >= 5 && lost == 0, "{silence:?} {seen} {lost}");
@@ -99,7 +99,7 @@ fn hung_gpu_stops_only_its_groups() {
         assert_eq!(count(after, 1), 0, "{metric}");
         assert!(count(after, 0) >= 20 && count(after, 0).abs_diff(count(after, 2)) <= 1, "{metric}");
     }
-    assert_eq!(background.lost(), 0);
+    assert_eq!(background.dropped(), 0);
     // It does not wait for the call, which never returns.
     assert_eq!(background.stop(), StopOutcome::Abandoned);
     drop(nvml);
@@ -115,7 +115,7 @@ fn gpus_hang_one_after_another() {
         let ticks = background.ticks();
         wait_for("20 more ticks", || background.ticks() >= ticks + 20);
         driver.add_faults(&hang(gpu)).unwrap();
-        wait_for("the hang", || background.hung().eq(0..=gpu));
+        wait_for("the hang", || background.hung_gpus().eq(0..=gpu));
     }
     let told = told(&drained(&mut background));
     assert_eq!(told, [0, 1, 2].map(|gpu| (gpu, Event::GPU_HUNG)));
@@ -128,18 +128,18 @@ fn gpu_recovers_when_hung_call_returns() {
     let _lock = lock_sim();
     let (driver, _nvml) = common::toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n");
     let mut background = spawn(&driver);
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let key = latest.key(1, Metric::TEMPERATURE).unwrap();
     wait_for("20 ticks", || background.ticks() >= 20);
     let mut silence = Duration::ZERO;
     for _ in 0..3 {
         driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncount = 1")).unwrap();
-        wait_for("the hang", || background.hung().eq([1]));
+        wait_for("the hang", || background.hung_gpus().eq([1]));
         let ticks = background.ticks();
         wait_for("the other GPU's readings", || background.ticks() > ticks + 10);
         silence = background.time_since_heartbeat();
         driver.clear_faults();
-        wait_for("the return", || background.hung().count() == 0);
+        wait_for("the return", || background.hung_gpus().count() == 0);
         wait_for("a value", || latest.read(key).is_some());
     }
     wait_for("word of the thread", || background.time_since_heartbeat() < silence);
@@ -179,7 +179,7 @@ fn stop_waits_for_responsive_threads() {
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
     wait_for("5 ticks", || background.ticks() >= 5);
     driver.add_faults(&hang(0)).unwrap();
-    wait_for("the hang", || background.hung().eq([0]));
+    wait_for("the hang", || background.hung_gpus().eq([0]));
     GATE_IS_OPEN.store(false, SeqCst);
     wait_for("the leader's sleep", || AT_GATE.load(SeqCst) == 1);
     let (stopped, was_open) = std::thread::scope(|scope| {
@@ -210,9 +210,9 @@ fn hangs_keep_no_open_files() {
     wait_for("5 ticks", || background.ticks() >= 5);
     for _ in 0..20 {
         driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1")).unwrap();
-        wait_for("the hang", || background.hung().any(|gpu| gpu == 1));
+        wait_for("the hang", || background.hung_gpus().any(|gpu| gpu == 1));
         driver.clear_faults();
-        wait_for("the return", || background.hung().count() == 0 && threads() == 2);
+        wait_for("the return", || background.hung_gpus().count() == 0 && threads() == 2);
         // Those of the thread that is watched now.
         wait_for("two files at the most", || open_files() <= before + 2);
     }
@@ -227,14 +227,14 @@ fn hung_gpm_sample_blocks_no_other() {
     let (driver, nvml) =
         common::toml("[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm = 5 }\ntemperature = { gpu = 61 }\n");
     let builder = Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY, Metric::TEMPERATURE]).budget(1.0);
-    let builder = builder.cadence(Metric::TEMPERATURE, Duration::from_millis(5));
+    let builder = builder.interval(Metric::TEMPERATURE, Duration::from_millis(5));
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
     wait_for("5 ticks", || background.ticks() >= 5);
     driver.add_faults(&fault("nvmlGpmSampleGet", "gpu = 0\nhang = true")).unwrap();
-    wait_for("the hang", || background.hung().eq([0]));
+    wait_for("the hang", || background.hung_gpus().eq([0]));
     let ticks = background.ticks();
     wait_for("100 ticks", || background.ticks() >= ticks + 100);
-    assert!(background.hung().eq([0]));
+    assert!(background.hung_gpus().eq([0]));
     let records = drained(&mut background);
     // Some drivers crash when two samples are taken at a time: the other GPU's GPM rests while one hangs.
     assert_eq!(told(&records), [(0, Event::GPU_HUNG), (1, Event::METRIC_SUSPENDED)]);
@@ -276,14 +276,14 @@ fn thread_creation_failure_is_handled() {
     let error = refused.spawn(10_000).map(|_| ()).unwrap_err();
     assert!(matches!(&error, Error::Thread { .. }), "{error}");
     driver.add_faults(&hang(0)).unwrap();
-    wait_for("a hang without another watcher", || background.hung().eq([0]));
+    wait_for("a hang without another watcher", || background.hung_gpus().eq([0]));
     let ticks = background.ticks();
     wait_for("20 ticks after", || background.ticks() >= ticks + 20);
     let without = threads();
     limit_threads(libc::RLIM_INFINITY);
     wait_for("another watcher", || threads() > without);
     driver.add_faults(&hang(1)).unwrap();
-    wait_for("another hang", || background.hung().eq([0, 1]));
+    wait_for("another hang", || background.hung_gpus().eq([0, 1]));
     let ticks = background.ticks();
     wait_for("20 ticks after", || background.ticks() >= ticks + 20);
     assert_eq!(background.stop(), StopOutcome::Abandoned);

@@ -7,7 +7,7 @@ fn gpu_lost_at_start_recovers() {
     let sim = sim("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
     let metrics = [Metric::TEMPERATURE, Metric::ENERGY, Metric::POWER_SAMPLES];
     let mut sampler = sim.builder().metrics(&metrics).gpu_info(true).build().unwrap();
-    let reason = |sampler: &Sampler, gpu, metric| sampler.frame().reason(gpu, metric).and_then(Error::code);
+    let reason = |sampler: &Sampler, gpu, metric| sampler.frame().last_error(gpu, metric).and_then(Error::code);
     for metric in metrics {
         assert_eq!(reason(&sampler, 1, metric), Some(ReturnCode::GPU_IS_LOST));
         assert_eq!(reason(&sampler, 0, metric), None);
@@ -51,7 +51,7 @@ fn background_reports_gpu_lost_at_start() {
     let (driver, nvml) = common::toml(hangs::TWO);
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
     let mut background = hangs::spawn(&driver);
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let keys = [0, 1].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
     wait_for("a value of GPU 0", || latest.read(keys[0]).is_some());
     assert!(latest.read(keys[1]).is_none());

@@ -56,7 +56,7 @@ fn suspended_metric_retries_every_30_s() {
     assert_eq!(events(&records, Event::METRIC_SUSPENDED).len(), 1, "told once");
     // Each 500 ms, and a little more often while its sensor's period was looked for.
     assert!((1200..1260).contains(&values(&records, Metric::TEMPERATURE).count()));
-    let reason = sampler.frame().reason(0, Metric::FAN_SPEED).and_then(Error::code);
+    let reason = sampler.frame().last_error(0, Metric::FAN_SPEED).and_then(Error::code);
     assert_eq!((reason, sampler.frame().latest(0, Metric::FAN_SPEED)), (Some(ReturnCode::UNKNOWN), None));
 }
 
@@ -84,7 +84,7 @@ fn alternately_refused_metric_stays_active() {
         fault("nvmlDeviceGetClockInfo", "return = \"UNKNOWN\"\nevery = 2")
     ));
     let cadence = Duration::from_millis(100);
-    let mut sampler = sim.builder().metrics(&[Metric::CLOCK_SM]).cadence(Metric::CLOCK_SM, cadence).build().unwrap();
+    let mut sampler = sim.builder().metrics(&[Metric::CLOCK_SM]).interval(Metric::CLOCK_SM, cadence).build().unwrap();
     let records = run(&mut sampler, 20.0);
     assert_eq!(events(&records, Event::METRIC_SUSPENDED), []);
     let got: Vec<&Record> = values(&records, Metric::CLOCK_SM).collect();
@@ -204,7 +204,7 @@ fn suspended_gpu_is_not_woken() {
     let sim = sim("[[gpu]]\nprocess = []\n[[gpu]]\nprocess = []\npci = { bus = 2 }\n");
     let cadence = Duration::from_millis(100);
     let build = |asleep: bool| {
-        let builder = sim.builder().metrics(&[Metric::TEMPERATURE]).cadence(Metric::TEMPERATURE, cadence);
+        let builder = sim.builder().metrics(&[Metric::TEMPERATURE]).interval(Metric::TEMPERATURE, cadence);
         builder.skip_suspended(asleep).build().unwrap()
     };
     let (mut polite, mut rude) = (build(true), build(false));

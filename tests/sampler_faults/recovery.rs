@@ -27,7 +27,7 @@ fn gpu_with_brief_hangs_is_read() {
         wait_for("4 more ticks", || background.ticks() >= ticks + 4);
     }
     driver.clear_faults();
-    wait_for("the return", || background.hung().count() == 0);
+    wait_for("the return", || background.hung_gpus().count() == 0);
     assert_eq!(background.stop(), StopOutcome::Joined);
     records.extend(drained(&mut background));
     // Each call that hung has given a value, also the last, and each hang is told to be over.
@@ -51,9 +51,9 @@ fn replaced_thread_makes_no_more_calls() {
     for round in 1..=2 {
         wait_for("lists", || calls("MPSCompute") >= 3 * round);
         driver.add_faults(&held("nvmlDeviceGetComputeRunningProcesses*", "count = 1")).unwrap();
-        wait_for("the hang", || background.hung().count() == 1);
+        wait_for("the hang", || background.hung_gpus().count() == 1);
         driver.clear_faults();
-        wait_for("the return", || background.hung().count() == 0);
+        wait_for("the return", || background.hung_gpus().count() == 0);
     }
     let count = calls("MPSCompute");
     wait_for("another list", || calls("MPSCompute") > count);
@@ -70,7 +70,7 @@ fn gpm_waits_for_next_sample() {
     let mut background = sampler.build().unwrap().spawn(10_000).unwrap();
     wait_for("a report", || driver.calls("nvmlGpmMetricsGet") >= 1);
     driver.add_faults(&held("nvmlGpmSampleGet", "count = 1")).unwrap();
-    wait_for("the hang", || background.hung().count() == 1);
+    wait_for("the hang", || background.hung_gpus().count() == 1);
     driver.clear_faults();
     let reports = driver.calls("nvmlGpmMetricsGet");
     wait_for("another report", || driver.calls("nvmlGpmMetricsGet") > reports);
@@ -89,7 +89,7 @@ fn hung_lost_gpu_recovers_once() {
     let (driver, nvml) = common::toml(TWO);
     let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5);
     let mut background = sampler.build().unwrap().spawn(100_000).unwrap();
-    let latest = background.latest();
+    let latest = background.latest_reader();
     let key = latest.key(1, Metric::TEMPERATURE).unwrap();
     let lost = "[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n";
     // In spite of that, the look for it succeeds once it is over.
@@ -148,14 +148,14 @@ fn late_call_result_survives_stop() {
         drop(nvml);
         wait_for("20 ticks", || background.ticks() >= 20);
         driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 0\ncount = 1")).unwrap();
-        wait_for("the hang", || background.hung().eq([0]));
+        wait_for("the hang", || background.hung_gpus().eq([0]));
         if stopped == StopOutcome::Joined {
             driver.clear_faults();
         }
         assert_eq!(background.stop(), stopped);
         let calls = driver.calls("nvmlDeviceGetClockInfo");
         driver.clear_faults();
-        wait_for("the return", || background.hung().count() == 0);
+        wait_for("the return", || background.hung_gpus().count() == 0);
         wait_for("the end of the threads", || threads() == before);
         let records = drained(&mut background);
         assert_eq!(told(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_RECOVERED)]);
@@ -171,7 +171,7 @@ fn late_call_result_survives_stop() {
     let background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
     drop(nvml);
     driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncount = 1")).unwrap();
-    wait_for("the hang", || background.hung().eq([1]));
+    wait_for("the hang", || background.hung_gpus().eq([1]));
     drop(background);
     assert!(threads() > before, "the call has not returned yet");
     driver.clear_faults();
@@ -203,7 +203,7 @@ fn hung_first_call_is_no_cost() {
     let (driver, nvml) = common::toml(TWO);
     driver.add_faults(&held("nvmlDeviceGetClockInfo", "count = 2")).unwrap();
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 20).budget(0.01).build().unwrap().spawn(10_000).unwrap();
-    wait_for("both to hang", || background.hung().eq([0, 1]));
+    wait_for("both to hang", || background.hung_gpus().eq([0, 1]));
     driver.clear_faults();
     let mut records = Vec::new();
     wait_for("20 values of each", || {

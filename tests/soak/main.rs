@@ -19,7 +19,7 @@ use driver::{GPUS, HANG, LOST, NAMES, STALL, WAYS, dice, resolve, seed, way_of};
 use igpu::{
     Nvml,
     metric::{Metric, MetricKind},
-    sampler::{Background, Event, Flags, Key, LatestReader, Record, Sampler, StopOutcome, monotonic},
+    sampler::{Background, Event, Flags, LatestKey, LatestReader, Record, Sampler, StopOutcome, monotonic},
 };
 use nvml_sim::Scenario;
 
@@ -53,8 +53,8 @@ fn background() -> Background {
     let metrics: Vec<Metric> = Metric::all().collect();
     let fast = [Metric::TEMPERATURE, Metric::CLOCK_GRAPHICS, Metric::MEMORY_USED, Metric::UTILIZATION_GPU];
     let builder = Sampler::builder(&nvml).metrics(&metrics).process_capacity(32).budget(0.5);
-    let builder = builder.cadence(Metric::PROCESS_MEMORY, Duration::from_millis(50));
-    let builder = fast.iter().fold(builder, |builder, metric| builder.cadence(*metric, Duration::from_millis(1)));
+    let builder = builder.interval(Metric::PROCESS_MEMORY, Duration::from_millis(50));
+    let builder = fast.iter().fold(builder, |builder, metric| builder.interval(*metric, Duration::from_millis(1)));
     let sampler = builder.build().unwrap();
     // What was given before is nobody's record.
     WAYS.iter().for_each(|way| way.given.store(0, Relaxed));
@@ -140,7 +140,7 @@ impl Watch {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(2) {
             self.drain(background, buffer);
-            let lost = background.lost();
+            let lost = background.dropped();
             // Read after what was taken: nobody takes what was not given.
             let given = given();
             let balance = self.balance(&given) + lost as i64;
@@ -159,7 +159,7 @@ impl Watch {
             }
             sleep(Duration::from_micros(300));
         }
-        let lost = background.lost();
+        let lost = background.dropped();
         assert!(
             lost != lost_before && best >= self.others as i64,
             "values missing that were not counted as lost: {} of {lost} told, {best} instead of {}; taken {:?}, given {:?}",
@@ -215,8 +215,8 @@ fn background_survives_random_faults() {
     let mut watch = Watch::default();
     let mut buffer =
         vec![Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() }; 1024];
-    let latest = background.latest();
-    let keys: Vec<Key> = (0..GPUS as u32)
+    let latest = background.latest_reader();
+    let keys: Vec<LatestKey> = (0..GPUS as u32)
         .flat_map(|gpu| Metric::all().filter_map(|metric| latest.key(gpu, metric)).collect::<Vec<_>>())
         .collect();
     let mut stamps = vec![0; keys.len()];
@@ -224,7 +224,7 @@ fn background_survives_random_faults() {
     let (mut second, mut kib_before, mut kib, mut stalls) = (0_u64, 0, 0, 0_u64);
     while begun.elapsed() < length {
         second += 1;
-        let lost_before = background.lost();
+        let lost_before = background.dropped();
         throw_dice();
         // In one second of eight nothing is taken out.
         let stalled = dice(8) == 0;
@@ -248,13 +248,13 @@ fn background_survives_random_faults() {
             println!(
                 "{second} s: {} records, {} lost, {} ticks, events {:?}, {kib} KiB",
                 watch.records,
-                background.lost(),
+                background.dropped(),
                 background.ticks(),
                 &watch.events[1..]
             );
         }
     }
-    let (lost, ticks) = (background.lost(), background.ticks());
+    let (lost, ticks) = (background.dropped(), background.ticks());
     assert!(lost > 0 || stalls == 0 || minutes < 1.0, "no stall was long enough");
     assert!(minutes < 1.0 || watch.series.len() > 100, "only {} series", watch.series.len());
     assert!(minutes < 1.0 || watch.events[Event::GPU_HUNG.0 as usize] > 0, "no call was taken for one that hangs");
@@ -278,7 +278,7 @@ fn background_survives_random_faults() {
 }
 
 /// The latest values are possible ones, and do not become older.
-fn read_latest(latest: &LatestReader, keys: &[Key], stamps: &mut [u64]) {
+fn read_latest(latest: &LatestReader, keys: &[LatestKey], stamps: &mut [u64]) {
     for (key, stamp) in keys.iter().zip(stamps) {
         let Some(record) = latest.read(*key) else { continue };
         let (least, most) = range(record.metric().expect("a metric"));

@@ -2,7 +2,7 @@
 
 use igpu::{
     Error,
-    probe::{Averaging, Because, Behaviour, CallReport, GpuPlan, GpuReport, RingReport, SensorReport},
+    probe::{Averaging, Behaviour, CallReport, GpuPlan, GpuReport, IntervalReason, RingReport, SensorReport},
 };
 use serde::Serialize;
 
@@ -102,17 +102,17 @@ fn ring(ring: &RingReport) -> Vec<String> {
 
 fn planned(plan: &GpuPlan, budget: f64) -> String {
     let rows = plan.metrics.iter().map(|planned| {
-        let because = match planned.because {
-            Because::Sensor => "half the sensor's period",
-            Because::Ring => "before the ring wraps",
-            Because::Budget => "the call is dear",
+        let because = match planned.reason {
+            IntervalReason::Sensor => "half the sensor's period",
+            IntervalReason::SampleBuffer => "before the ring wraps",
+            IntervalReason::Budget => "the call is dear",
             _ => "nothing better is known",
         };
-        let times = [planned.cadence_us * 1000, planned.cost_ns].map(duration);
+        let times = [planned.interval_us * 1000, planned.cost_ns].map(duration);
         [planned.metric.clone()].into_iter().chain(times).chain([because.to_owned()]).collect()
     });
     let table = with_header(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
-    let share = 100.0 * plan.share;
+    let share = 100.0 * plan.call_time_share;
     format!(
         "{table}So planned, {share:.3} % of the time goes into driver calls for it (budget {} % for all).\n",
         100.0 * budget

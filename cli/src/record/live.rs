@@ -8,7 +8,7 @@ use std::{
 
 use igpu::{
     metric::Metric,
-    sampler::{Key, LatestReader},
+    sampler::{LatestKey, LatestReader},
 };
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
@@ -24,8 +24,8 @@ pub(super) struct Live {
     bar: ProgressBar,
     begin: Instant,
     latest: LatestReader,
-    power: Vec<Key>,
-    utilization: Vec<Key>,
+    power: Vec<LatestKey>,
+    utilization: Vec<LatestKey>,
 }
 
 /// The bar that the line is drawn by, and that sentences keep clear of.
@@ -67,7 +67,7 @@ impl Live {
 
     fn line(&self, progress: &Progress) -> String {
         let values =
-            |keys: &[Key]| keys.iter().filter_map(|key| Some(self.latest.read(*key)?.value)).collect::<Vec<_>>();
+            |keys: &[LatestKey]| keys.iter().filter_map(|key| Some(self.latest.read(*key)?.value)).collect::<Vec<_>>();
         let (power, utilization) = (values(&self.power), values(&self.utilization));
         let seconds = self.begin.elapsed().as_secs();
         let mut line = format!("recording {}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -79,7 +79,7 @@ impl Live {
         }
         let count = |value: &std::sync::atomic::AtomicU64| value.load(Relaxed);
         line += &format!(", {} records, {}", HumanCount(count(&progress.items)), HumanBytes(count(&progress.bytes)));
-        match self.latest.lost().max(count(&progress.lost)) {
+        match self.latest.dropped().max(count(&progress.lost)) {
             0 => line,
             lost => line + &format!(", {} lost", HumanCount(lost)),
         }

@@ -151,7 +151,7 @@ impl Recording {
         child: Option<Child>,
         args: &RecordArgs,
     ) -> std::io::Result<Self> {
-        let (clock, latest, bar) = (prepared.clock, prepared.background.latest(), live::bar());
+        let (clock, latest, bar) = (prepared.clock, prepared.background.latest_reader(), live::bar());
         let gpus: Vec<u32> = prepared.header.gpus.iter().map(|gpu| gpu.index).collect();
         let live = Live::new(bar.clone(), latest.clone(), &gpus);
         let command_start = child.map(|Child { pid, started }| {
@@ -216,7 +216,7 @@ impl Recording {
         let (ended, progress) = self.recorder.end();
         self.live.clear();
         let lost = || Item {
-            value: Some(self.latest.lost() as f64),
+            value: Some(self.latest.dropped() as f64),
             ..Item::event(self.clock.unix_nano(monotonic()), event::LOST)
         };
         Outcome { ended, progress, lost: (ended == Ended::LeftAlone).then(lost) }

@@ -137,7 +137,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
         Rate::Sensor => builder.min_wake_interval(WAKE_EACH),
         Rate::Hz(hz) => {
             let cadence = Duration::from_secs_f64(1.0 / hz);
-            metrics.iter().fold(builder, |builder, metric| builder.cadence(*metric, cadence)).budget(1.0)
+            metrics.iter().fold(builder, |builder, metric| builder.interval(*metric, cadence)).budget(1.0)
         }
     };
     let mut header = header(&nvml, args, &indices, &metrics);

@@ -221,7 +221,7 @@ impl<'a> Work<'a> {
 
     /// Tells that the recording goes on, and how many records it lacks.
     fn heartbeat(&mut self, at: u64) {
-        let lost = self.background.lost() + self.sink.lost();
+        let lost = self.background.dropped() + self.sink.lost();
         if lost > self.lost {
             self.processes.lost_sight(monotonic());
         }

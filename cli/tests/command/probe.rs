@@ -79,9 +79,9 @@ fn quick_takes_five_seconds_and_tells_all_as_json() {
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document["plan"]);
     let plan: igpu::probe::Plan = serde_json::from_str(&text).unwrap();
-    let cadence = |name| plan.cadences().iter().find(|(metric, _)| metric.name() == name).unwrap().1;
+    let cadence = |name| plan.intervals().iter().find(|(metric, _)| metric.name() == name).unwrap().1;
     assert!(cadence("gpu.power.instant") > Duration::ZERO);
-    assert_eq!((plan.check(), plan.gpus.len()), (Ok(()), 2));
+    assert_eq!((plan.validate(), plan.gpus.len()), (Ok(()), 2));
 }
 
 #[test]

@@ -100,10 +100,10 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
         let call = Call { since: watch.call(), thread: AtomicU32::new(0) };
         gpus.push(GpuState { index: gpu.index(), call, hung: watch.hung(), first_key, end_key: keys.len() });
     }
-    let [lost, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
+    let [dropped, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
     let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), Latest::new(keys.len()));
     let (closing, forks) = (Call::default(), fork_generation());
-    Shared { lost, beat, ticks, wanted, given, gpus, closing, latest, keys, clocks, forks }
+    Shared { dropped, beat, ticks, wanted, given, gpus, closing, latest, keys, clocks, forks }
 }
 
 impl Background {
@@ -129,10 +129,10 @@ impl Background {
         self.records.read_chunk(count).into_iter().flatten()
     }
 
-    /// How many records were lost since the start, because they were not taken out in time.
+    /// How many records were dropped since the start, because they were not taken out in time.
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.shared.lost()
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped()
     }
 
     /// How many ticks there were in which something was due.
@@ -152,8 +152,8 @@ impl Background {
     /// Returns the indices of the GPUs in which a driver call hangs now.
     /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`Event::GPU_RECOVERED`](crate::sampler::Event::GPU_RECOVERED)
     /// report the same.
-    pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
-        self.shared.hung()
+    pub fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shared.hung_gpus()
     }
 
     /// Reads everything now, due or not, as [`Sampler::sample`] does, and waits for it, so that counters are accurate
@@ -181,7 +181,7 @@ impl Background {
     /// Returns a reader of the latest values and of the sampler's state. It can be cloned and handed to other threads
     /// and to a signal handler.
     #[must_use]
-    pub fn latest(&self) -> LatestReader {
+    pub fn latest_reader(&self) -> LatestReader {
         LatestReader { shared: self.shared.clone() }
     }
 
@@ -235,6 +235,9 @@ impl Drop for Background {
 
 impl fmt::Debug for Background {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Background").field("ticks", &self.ticks()).field("lost", &self.lost()).finish_non_exhaustive()
+        f.debug_struct("Background")
+            .field("ticks", &self.ticks())
+            .field("dropped", &self.dropped())
+            .finish_non_exhaustive()
     }
 }

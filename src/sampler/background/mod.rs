@@ -10,5 +10,5 @@ mod work;
 
 pub use self::{
     handle::{Background, StopOutcome},
-    reader::{Key, LatestReader},
+    reader::{LatestKey, LatestReader},
 };

@@ -10,7 +10,7 @@ use crate::sampler::{Event, Record, budget::Budget, gpu_sampler::GpuSampler, rec
 pub(super) struct Output {
     shared: Arc<Shared>,
     ring: Producer<Record>,
-    /// Records lost that no event has told of yet.
+    /// Records dropped that no event has told of yet.
     untold: u64,
     /// The stamp of what stands in `Shared::latest`, for each value.
     written: Vec<Option<u64>>,
@@ -74,7 +74,7 @@ impl Output {
         }
         if self.ring.push(record).is_err() {
             self.untold += 1;
-            self.shared.lost.fetch_add(1, Relaxed);
+            self.shared.dropped.fetch_add(1, Relaxed);
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct LatestReader {
 
 /// Where the latest value of a metric of a GPU stands; from [`LatestReader::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key(usize);
+pub struct LatestKey(usize);
 
 impl fmt::Debug for LatestReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,15 +35,15 @@ impl LatestReader {
     /// Where the value of a metric of a GPU stands: look it up once, outside the signal handler. `None` of what is not
     /// sampled, and of a metric for each process, which has no one latest value.
     #[must_use]
-    pub fn key(&self, gpu: u32, metric: Metric) -> Option<Key> {
+    pub fn key(&self, gpu: u32, metric: Metric) -> Option<LatestKey> {
         let place = self.shared.keys.iter().position(|key| *key == (gpu, metric))?;
-        (!metric.is_per_process()).then_some(Key(place))
+        (!metric.is_per_process()).then_some(LatestKey(place))
     }
 
     /// The latest value. Takes no lock, does not allocate, and may be called in a signal handler; `None` while nothing
     /// was read, while the GPU is lost or hangs, and in the rare case that each of a few tries met a write.
     #[must_use]
-    pub fn read(&self, key: Key) -> Option<Record> {
+    pub fn read(&self, key: LatestKey) -> Option<Record> {
         let (gpu, metric) = *self.shared.keys.get(key.0)?;
         match self.shared.latest.read(key.0) {
             Ok(Entry { flags: ABSENT, .. }) => None,
@@ -60,10 +60,10 @@ impl LatestReader {
         }
     }
 
-    /// As [`Background::lost`](super::Background::lost).
+    /// As [`Background::dropped`](super::Background::dropped).
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.shared.lost()
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped()
     }
 
     /// As [`Background::ticks`](super::Background::ticks).
@@ -78,9 +78,9 @@ impl LatestReader {
         self.shared.time_since_heartbeat()
     }
 
-    /// As [`Background::hung`](super::Background::hung).
-    pub fn hung(&self) -> impl Iterator<Item = u32> + '_ {
-        self.shared.hung()
+    /// As [`Background::hung_gpus`](super::Background::hung_gpus).
+    pub fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shared.hung_gpus()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// The state shared by the threads, the owner, and the readers.
 pub(super) struct Shared {
     /// Number of records dropped because the ring buffer was full.
-    pub lost: AtomicU64,
+    pub dropped: AtomicU64,
     /// When the leading thread last made progress, in nanoseconds of the monotonic clock.
     pub beat: AtomicU64,
     pub ticks: AtomicU64,
@@ -89,8 +89,8 @@ impl Shared {
         fork_generation() != self.forks
     }
 
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
     }
 
     pub(super) fn ticks(&self) -> u64 {
@@ -103,7 +103,7 @@ impl Shared {
         Duration::from_nanos((self.clocks.monotonic)().saturating_sub(beat.min(call)))
     }
 
-    pub(super) fn hung(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.gpus.iter().filter(|gpu| gpu.hangs()).map(|gpu| u32::from(gpu.index))
     }
 }
