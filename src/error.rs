@@ -10,7 +10,7 @@ use crate::ReturnCode;
 #[non_exhaustive]
 pub enum Error {
     /// The driver answered a call with a code other than success.
-    #[error("{call}: {} [{code}]", .code.sentence())]
+    #[error("{call}: {} [{code}]", .code.description())]
     Nvml {
         /// The function of NVML that was called.
         call: &'static str,
@@ -45,7 +45,7 @@ pub enum Error {
     /// No NVML library could be loaded.
     #[error(
         "no NVIDIA driver library could be loaded; install the NVIDIA driver, or name the library by \
-         IGPU_NVML_LIBRARY; tried {}", list(.tried)
+         IGPU_NVML_LIBRARY; tried {}", format_tried(.tried)
     )]
     LibraryNotFound {
         /// Each place that was tried, with what the loader said of it.
@@ -107,7 +107,7 @@ impl Error {
     /// Whether the GPU, or the driver as a whole, cannot answer any further call: it was lost, needs a reset, NVML
     /// is not initialised, or the handle is from before a fork. Any other error speaks of its own call only.
     #[must_use]
-    pub fn is_gpu_gone(&self) -> bool {
+    pub fn is_gpu_unavailable(&self) -> bool {
         match self {
             Self::Forked => true,
             Self::Nvml { code, .. } => matches!(
@@ -122,12 +122,12 @@ impl Error {
     }
 
     /// Whether the driver does not know this version of a call at all, so that an older one may do.
-    pub(crate) fn is_version_refused(&self) -> bool {
+    pub(crate) fn is_version_unsupported(&self) -> bool {
         matches!(self.code(), Some(ReturnCode::FUNCTION_NOT_FOUND | ReturnCode::ARGUMENT_VERSION_MISMATCH))
     }
 }
 
-fn list(tried: &[(String, String)]) -> String {
+fn format_tried(tried: &[(String, String)]) -> String {
     tried.iter().map(|(place, why)| format!("{place} ({why})")).collect::<Vec<_>>().join(", ")
 }
 
@@ -151,7 +151,7 @@ mod tests {
             "nvmlDeviceGetPowerUsage: the GPU fell off the bus or cannot be reached any more; look for Xid messages \
              in dmesg, then reset the GPU or reboot [NVML_ERROR_GPU_IS_LOST (15)]"
         );
-        assert!(lost.is_gpu_gone());
+        assert!(lost.is_gpu_unavailable());
         assert_eq!(Error::InvalidIndex { index: 9, count: 4 }.to_string(), "no GPU has index 9; valid are 0 to 3");
         assert!(Error::InvalidIndex { index: 0, count: 0 }.to_string().contains("no GPUs"));
     }

@@ -9,7 +9,7 @@
 //! | [`metric`] | `metric` | the catalog of metrics |
 //! | [`GpuInfo`] | `info` | all there is to know of a GPU, refilled in place |
 //! | [`process`] | `process` | owners and parents of processes, from `/proc` |
-//! | [`visible`] | `visible` | the rules of `CUDA_VISIBLE_DEVICES` |
+//! | [`cuda_visible_devices`] | `cuda_visible_devices` | the rules of `CUDA_VISIBLE_DEVICES` |
 //! | [`Device`] | `device` | one method for one call of NVML |
 //! | [`Nvml`] | `nvml` | loading, initialising, what the driver says of the system |
 //! | [`nvml_sys`] | package `igpu-nvml-sys` | `nvml.h` as it is |
@@ -21,10 +21,12 @@ compile_error!(
     "igpu supports only 64-bit Linux (x86_64, aarch64), including WSL: it reads /proc and calls the 64-bit NVML library"
 );
 
-mod code;
+mod compat;
+pub mod cuda_visible_devices;
 #[allow(unsafe_code, reason = "the calls of NVML")]
 mod device;
 mod error;
+mod escape;
 mod info;
 pub mod metric;
 #[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
@@ -32,20 +34,24 @@ mod nvml;
 mod plan;
 pub mod probe;
 pub mod process;
+mod return_code;
 pub mod sampler;
-mod seed;
 mod symbols;
 mod text;
 mod version;
-pub mod visible;
 
-pub use code::ReturnCode;
+pub use compat::{
+    count_devices, count_visible_devices, devices, devices_index, get_device, nvidia_driver_version, visible_devices,
+    visible_devices_index,
+};
 pub use device::{
     Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FieldValue, GpmMetric, GpmReport,
     GpmSample, MemoryInfo, MigMode, PciInfo, PcieCounter, PerformanceState, ProcessKind, ProcessList,
     ProcessUtilization, RunningProcess, Sample, SampleKind, Samples, TemperatureSensor, Utilization, Value,
 };
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use escape::{Escaped, needs_escape};
 pub use info::{
     GpuClockInfo, GpuInfo, GpuMemoryInfo, GpuPciInfo, GpuPowerInfo, GpuProcessInfo, GpuProcessesInfo,
     GpuUtilizationInfo, Reading,
@@ -53,13 +59,8 @@ pub use info::{
 #[doc(hidden)]
 pub use nvml::fork_generation;
 pub use nvml::{InitFlags, Nvml, NvmlBuilder};
-pub use seed::{
-    count_devices, count_visible_devices, devices, devices_index, get_device, nvidia_driver_version, visible_devices,
-    visible_devices_index,
-};
+pub use return_code::ReturnCode;
 pub use text::Text;
-#[doc(hidden)]
-pub use text::{Escaped, is_harmful};
 pub use version::VERSION;
 
 /// The README's examples, compiled as a test.

@@ -72,7 +72,7 @@ impl VersionFallback {
                 }
                 Ok(true)
             }
-            Err(error) if error.is_version_refused() && self.state.load(Ordering::Relaxed) != WORKS => {
+            Err(error) if error.is_version_unsupported() && self.state.load(Ordering::Relaxed) != WORKS => {
                 self.state.store(REFUSED, Ordering::Relaxed);
                 Ok(false)
             }

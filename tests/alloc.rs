@@ -121,7 +121,7 @@ fn updates_allocate_nothing() {
                 }
                 Err(error) => {
                     failed += 1;
-                    black_box((error.code(), error.is_gpu_gone(), error));
+                    black_box((error.code(), error.is_gpu_unavailable(), error));
                 }
             });
         }

@@ -1,31 +1,31 @@
 //! `CUDA_VISIBLE_DEVICES`: a table of cases, an independent reading of number lists, and properties of any bytes.
 
-use igpu::visible::{Visible, VisibleGpu, VisibleMig, visible};
+use igpu::cuda_visible_devices::{GpuCandidate, MigCandidate, VisibleDevice, resolve};
 use proptest::prelude::*;
 
-const MIG: [VisibleMig<'static>; 3] = [
-    VisibleMig { uuid: "MIG-1a", gpu_instance: 1, compute_instance: 0 },
-    VisibleMig { uuid: "MIG-1b", gpu_instance: 2, compute_instance: 0 },
+const MIG: [MigCandidate<'static>; 3] = [
+    MigCandidate { uuid: "MIG-1a", gpu_instance: 1, compute_instance: 0 },
+    MigCandidate { uuid: "MIG-1b", gpu_instance: 2, compute_instance: 0 },
     // As drivers before R470 name them.
-    VisibleMig { uuid: "MIG-GPU-89ab0000/12/3", gpu_instance: 12, compute_instance: 3 },
+    MigCandidate { uuid: "MIG-GPU-89ab0000/12/3", gpu_instance: 12, compute_instance: 3 },
 ];
 
-const GPUS: [VisibleGpu<'static>; 4] = [
-    VisibleGpu { uuid: "GPU-8932f937", mig: &[] },
-    VisibleGpu { uuid: "GPU-89ab0000", mig: &MIG },
-    VisibleGpu { uuid: "GPU-55ad1a1b", mig: &[] },
-    VisibleGpu { uuid: "GPU-c0ffee00", mig: &[] },
+const GPUS: [GpuCandidate<'static>; 4] = [
+    GpuCandidate { uuid: "GPU-8932f937", mig: &[] },
+    GpuCandidate { uuid: "GPU-89ab0000", mig: &MIG },
+    GpuCandidate { uuid: "GPU-55ad1a1b", mig: &[] },
+    GpuCandidate { uuid: "GPU-c0ffee00", mig: &[] },
 ];
 
 fn indices(value: &[u8]) -> Vec<u32> {
-    visible(Some(value), &GPUS).iter().map(|device| device.index).collect()
+    resolve(Some(value), &GPUS).iter().map(|device| device.index).collect()
 }
 
 #[test]
 fn unset_selects_all() {
-    let all = visible(None, &GPUS);
-    assert_eq!(all, [0, 1, 2, 3].map(|index| Visible { index, mig: None }));
-    assert_eq!(visible(None, &[]), []);
+    let all = resolve(None, &GPUS);
+    assert_eq!(all, [0, 1, 2, 3].map(|index| VisibleDevice { index, mig: None }));
+    assert_eq!(resolve(None, &[]), []);
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn table() {
     }
     assert_eq!(indices(b"1\xff,\xff"), [1]);
     let [first, ..] = GPUS;
-    assert_eq!(visible(Some(b"GPU-"), &[first]).len(), 1, "an empty prefix is unique among one");
-    assert_eq!(visible(Some(b"0"), &[]), []);
+    assert_eq!(resolve(Some(b"GPU-"), &[first]).len(), 1, "an empty prefix is unique among one");
+    assert_eq!(resolve(Some(b"0"), &[]), []);
 }
 
 #[test]
@@ -129,27 +129,28 @@ fn mig() {
         ("MIG-zz,MIG-1a", None),
     ];
     for (value, expected) in cases {
-        let expected: Vec<_> = expected.iter().map(|&position| Visible { index: 1, mig: Some(position) }).collect();
-        assert_eq!(visible(Some(value.as_bytes()), &GPUS), expected, "CUDA_VISIBLE_DEVICES={value:?}");
+        let expected: Vec<_> =
+            expected.iter().map(|&position| VisibleDevice { index: 1, mig: Some(position) }).collect();
+        assert_eq!(resolve(Some(value.as_bytes()), &GPUS), expected, "CUDA_VISIBLE_DEVICES={value:?}");
     }
     // By number or GPU UUID the GPU itself is told, also where it is in MIG mode.
     for value in ["1", "GPU-89a"] {
-        assert_eq!(visible(Some(value.as_bytes()), &GPUS), [Visible { index: 1, mig: None }]);
+        assert_eq!(resolve(Some(value.as_bytes()), &GPUS), [VisibleDevice { index: 1, mig: None }]);
     }
 }
 
 #[test]
 fn ambiguous_uuids_select_nothing() {
-    let broken = [VisibleMig { uuid: "", gpu_instance: 0, compute_instance: 0 }];
-    let nameless = [VisibleGpu { uuid: "", mig: &broken }, VisibleGpu { uuid: "GPU-1", mig: &MIG }];
+    let broken = [MigCandidate { uuid: "", gpu_instance: 0, compute_instance: 0 }];
+    let nameless = [GpuCandidate { uuid: "", mig: &broken }, GpuCandidate { uuid: "GPU-1", mig: &MIG }];
     for value in ["GPU-", "GPU-1"] {
-        assert_eq!(visible(Some(value.as_bytes()), &nameless), [Visible { index: 1, mig: None }]);
+        assert_eq!(resolve(Some(value.as_bytes()), &nameless), [VisibleDevice { index: 1, mig: None }]);
     }
-    assert_eq!(visible(Some(b"MIG-1a,"), &nameless), [Visible { index: 1, mig: Some(0) }]);
-    let twins = [VisibleGpu { uuid: "GPU-1", mig: &MIG }; 2];
-    assert_eq!(visible(Some(b"GPU-1"), &twins), []);
-    assert_eq!(visible(Some(b"MIG-1a"), &twins), []);
-    assert_eq!(visible(Some(b"1"), &twins), [Visible { index: 1, mig: None }]);
+    assert_eq!(resolve(Some(b"MIG-1a,"), &nameless), [VisibleDevice { index: 1, mig: Some(0) }]);
+    let twins = [GpuCandidate { uuid: "GPU-1", mig: &MIG }; 2];
+    assert_eq!(resolve(Some(b"GPU-1"), &twins), []);
+    assert_eq!(resolve(Some(b"MIG-1a"), &twins), []);
+    assert_eq!(resolve(Some(b"1"), &twins), [VisibleDevice { index: 1, mig: None }]);
 }
 
 /// Number lists once more, by other means: characters and wide integers.
@@ -201,7 +202,7 @@ proptest! {
     #[test]
     fn any_bytes_select_existing_gpus_once(value in prop::collection::vec(any::<u8>(), 0..64), text in list()) {
         for value in [value.as_slice(), text.as_bytes()] {
-            let devices = visible(Some(value), &GPUS);
+            let devices = resolve(Some(value), &GPUS);
             for (position, device) in devices.iter().enumerate() {
                 prop_assert!(!devices[..position].contains(device));
                 let gpu = GPUS.get(device.index as usize);
@@ -215,14 +216,14 @@ proptest! {
 
     #[test]
     fn indices_match_reference_parser(value in "([ \t]?[+-]?[0-9]{0,2}[a-z ]{0,1},){0,5}[0-5]?", gpus in 0_usize..=4) {
-        let found: Vec<u32> = visible(Some(value.as_bytes()), &GPUS[..gpus]).iter().map(|device| device.index).collect();
+        let found: Vec<u32> = resolve(Some(value.as_bytes()), &GPUS[..gpus]).iter().map(|device| device.index).collect();
         prop_assert_eq!(found, oracle(&value, gpus));
     }
 
     #[test]
     fn list_prefix_gives_result_prefix(value in list(), more in list()) {
-        let short = visible(Some(value.as_bytes()), &GPUS);
-        let long = visible(Some(format!("{value},{more}").as_bytes()), &GPUS);
+        let short = resolve(Some(value.as_bytes()), &GPUS);
+        let long = resolve(Some(format!("{value},{more}").as_bytes()), &GPUS);
         // Empty: a token of `more` named one for the second time.
         prop_assert!(long.is_empty() || long.starts_with(&short), "{short:?} then {long:?}");
     }

@@ -24,8 +24,8 @@ pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliEr
             Err(error) => (Err(error.clone()), Err(error.clone())),
         };
         // A GPU that only lacks a UUID or a name is none that could not be read.
-        let errors =
-            [&uuid, &name].map(|text| text.as_ref().err().filter(|error| device.is_err() || error.is_gpu_gone()));
+        let errors = [&uuid, &name]
+            .map(|text| text.as_ref().err().filter(|error| device.is_err() || error.is_gpu_unavailable()));
         if let Some(error) = errors.into_iter().flatten().next() {
             problems.push(gpu_selection::read_error_message(index, uuid.as_deref().ok(), error));
         }

@@ -50,7 +50,7 @@ impl CommandOutput {
 pub(crate) fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
-        if c != '\n' && igpu::is_harmful(c) {
+        if c != '\n' && igpu::needs_escape(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(text, "\\u{unit:04x}");
             }

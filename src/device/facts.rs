@@ -38,7 +38,7 @@ impl PciInfo {
             device: raw.device,
             device_id: raw.pciDeviceId,
             sub_system_id: raw.pciSubSystemId,
-            bus_id: text::from_driver(bytes_of(bus_id)),
+            bus_id: text::from_c_buffer(bytes_of(bus_id)),
         }
     }
 }

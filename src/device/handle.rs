@@ -80,7 +80,7 @@ impl Device {
         // SAFETY: NVML is initialised while `self` lives and gave the handle; the driver writes at most the N bytes
         // that it is told of.
         check(call, unsafe { function(self.handle, bytes.as_mut_ptr().cast(), N as u32) })?;
-        Ok(text::from_driver(&bytes))
+        Ok(text::from_c_buffer(&bytes))
     }
 
     /// A call that answers whether something is on.

@@ -56,7 +56,7 @@ impl Reasons {
                 }
                 Ok(Some(value))
             }
-            Err(error) if error.is_gpu_gone() => Err(error),
+            Err(error) if error.is_gpu_unavailable() => Err(error),
             Err(error) => {
                 self.set(reading, error);
                 Ok(None)
@@ -92,7 +92,7 @@ impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
         match (&self.value, self.reason.and_then(Error::code)) {
             (Some(value), _) => value.fmt(f),
             (None, None | Some(ReturnCode::NOT_SUPPORTED)) => f.write_str(NOT_AVAILABLE),
-            (None, Some(code)) => f.write_str(code.short()),
+            (None, Some(code)) => f.write_str(code.legacy_text()),
         }
     }
 }

@@ -223,7 +223,7 @@ impl Nvml {
         let mut bytes = [0u8; N];
         // SAFETY: NVML is initialised while `self` lives; the driver writes at most the N bytes that it is told of.
         check(call, unsafe { function(bytes.as_mut_ptr().cast(), N as u32) })?;
-        Ok(text::from_driver(&bytes))
+        Ok(text::from_c_buffer(&bytes))
     }
 
     /// The name of a process as the driver knows it, from `nvmlSystemGetProcessName`: a path, often cut.
@@ -239,6 +239,6 @@ impl Nvml {
         let mut bytes = [0u8; 96];
         // SAFETY: NVML is initialised while `self` lives; the driver writes at most the bytes that it is told of.
         check(CALL, unsafe { function(pid, bytes.as_mut_ptr().cast(), bytes.len() as u32) })?;
-        Ok(text::from_driver(&bytes))
+        Ok(text::from_c_buffer(&bytes))
     }
 }

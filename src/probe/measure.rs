@@ -62,7 +62,7 @@ impl Target {
             answer = cost.measure(clocks, || call.make(device, room));
         }
         if let Err(error) = answer
-            && error.is_gpu_gone()
+            && error.is_gpu_unavailable()
         {
             self.error = Some(error);
         }

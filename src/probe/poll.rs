@@ -156,7 +156,7 @@ impl Poll {
             if self.refused >= MAX_REFUSALS && self.sensors.iter().all(|sensor| sensor.polls == 0) {
                 self.due = u64::MAX;
             }
-            if error.is_gpu_gone() {
+            if error.is_gpu_unavailable() {
                 target.error = Some(error);
             }
         }
@@ -168,7 +168,7 @@ impl Poll {
             let number = match &self.what {
                 What::Call(_) => numbers.get(sensor.place).copied(),
                 What::Fields(batch) => match batch.get(sensor.place).map(FieldValue::value) {
-                    Some(Err(error)) if error.is_gpu_gone() => return Err(error),
+                    Some(Err(error)) if error.is_gpu_unavailable() => return Err(error),
                     answer => answer.and_then(Result::ok).map(crate::Value::as_f64),
                 },
             };

@@ -55,7 +55,7 @@ impl Fields {
             };
             match entry.value() {
                 Ok(value) => ask.give(series, stamp, value.as_f64(), reading.records),
-                Err(error) if error.is_gpu_gone() => return Err(error),
+                Err(error) if error.is_gpu_unavailable() => return Err(error),
                 Err(error) => series.refused(&error, stamp.at, reading.records),
             }
         }

@@ -28,7 +28,7 @@ impl ProcessMemory {
             match answer {
                 Ok(()) => self.give(stamp, reading),
                 // Drivers without MPS, and GPUs without graphics, refuse those lists; the compute list is the measure.
-                Err(error) if kind == ProcessKind::Compute || error.is_gpu_gone() => {
+                Err(error) if kind == ProcessKind::Compute || error.is_gpu_unavailable() => {
                     return reading.refused(error, stamp);
                 }
                 Err(_) => {}

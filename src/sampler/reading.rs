@@ -20,7 +20,7 @@ pub(super) struct Reading<'a> {
 impl Reading<'_> {
     /// A call was refused: what all metrics of the lane are told. That the GPU is gone is an error.
     pub(super) fn refused(&mut self, error: Error, stamp: Stamp) -> Result<()> {
-        if error.is_gpu_gone() {
+        if error.is_gpu_unavailable() {
             return Err(error);
         }
         for series in self.series.iter_mut() {

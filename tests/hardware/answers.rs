@@ -16,7 +16,7 @@ fn fault(method: &str, answer: &Result<String, Error>) -> Option<String> {
     match answer {
         Ok(_) => None,
         Err(error) if ALWAYS.contains(&method) => Some(format!("{method}: every driver gives this, but: {error}")),
-        Err(error) if error.is_gpu_gone() => Some(format!("{method}: the GPU is gone: {error}")),
+        Err(error) if error.is_gpu_unavailable() => Some(format!("{method}: the GPU is gone: {error}")),
         Err(Error::MissingSymbol { .. }) => None,
         Err(Error::Nvml { code, .. }) if code.name().is_some() => None,
         Err(error) => Some(format!("{method}: an error without a name: {error}")),

@@ -210,7 +210,7 @@ fn json_cannot_take_the_terminal_over() {
     let hostile = "text = \"\\u009b31mx\\u061c\\u007f\\u202e\"";
     let named = simulated(&format!("[[gpu]]\nprocess = []\n[[fault]]\nfunction = 'nvmlDeviceGetName'\n{hostile}"));
     let text = done(&["--json", &named.argument]);
-    assert!(text.chars().all(|c| c == '\n' || !igpu::is_harmful(c)), "{text:?}");
+    assert!(text.chars().all(|c| c == '\n' || !igpu::needs_escape(c)), "{text:?}");
     assert_eq!(json(&text)[0]["name"], "\u{9b}31mx\u{61c}\u{7f}\u{202e}");
 }
 

@@ -4,8 +4,9 @@
 use std::sync::RwLock;
 
 use crate::{
-    Device, Error, GpuInfo, Nvml, ProcessList, Result, Text, process,
-    visible::{VisibleGpu, VisibleMig, visible},
+    Device, Error, GpuInfo, Nvml, ProcessList, Result, Text,
+    cuda_visible_devices::{self, GpuCandidate, MigCandidate},
+    process,
 };
 
 /// The number of GPUs. Loads the driver at first use, as all functions here do.
@@ -13,7 +14,7 @@ use crate::{
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`].
 pub fn count_devices() -> Result<u32> {
-    driver()?.count_devices()
+    shared_nvml()?.count_devices()
 }
 
 /// The indices of all GPUs.
@@ -21,7 +22,7 @@ pub fn count_devices() -> Result<u32> {
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`].
 pub fn devices_index() -> Result<Vec<u32>> {
-    driver()?.devices_index()
+    shared_nvml()?.devices_index()
 }
 
 /// A GPU with all its readings.
@@ -29,7 +30,7 @@ pub fn devices_index() -> Result<Vec<u32>> {
 /// # Errors
 /// [`Error::InvalidIndex`] names the valid indices; else as [`Nvml::get_device`].
 pub fn get_device(index: u32) -> Result<GpuInfo> {
-    driver()?.get_device(index)
+    shared_nvml()?.get_device(index)
 }
 
 /// All GPUs with all their readings; see [`Nvml::devices`] for GPUs that are lost.
@@ -37,7 +38,7 @@ pub fn get_device(index: u32) -> Result<GpuInfo> {
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`].
 pub fn devices() -> Result<Vec<GpuInfo>> {
-    driver()?.devices()
+    shared_nvml()?.devices()
 }
 
 /// The number of GPUs that `CUDA_VISIBLE_DEVICES` leaves visible.
@@ -45,7 +46,7 @@ pub fn devices() -> Result<Vec<GpuInfo>> {
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`].
 pub fn count_visible_devices() -> Result<u32> {
-    driver()?.count_visible_devices()
+    shared_nvml()?.count_visible_devices()
 }
 
 /// The indices of the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
@@ -53,7 +54,7 @@ pub fn count_visible_devices() -> Result<u32> {
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`].
 pub fn visible_devices_index() -> Result<Vec<u32>> {
-    driver()?.visible_devices_index()
+    shared_nvml()?.visible_devices_index()
 }
 
 /// The GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
@@ -61,7 +62,7 @@ pub fn visible_devices_index() -> Result<Vec<u32>> {
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`].
 pub fn visible_devices() -> Result<Vec<GpuInfo>> {
-    driver()?.visible_devices()
+    shared_nvml()?.visible_devices()
 }
 
 /// The driver's version as major and minor: `(580, 82)`.
@@ -69,27 +70,27 @@ pub fn visible_devices() -> Result<Vec<GpuInfo>> {
 /// # Errors
 /// No driver, or its own answer; see [`Nvml::load`]. [`Error::Malformed`] when the version has another form.
 pub fn nvidia_driver_version() -> Result<(u32, u32)> {
-    driver()?.nvidia_driver_version()
+    shared_nvml()?.nvidia_driver_version()
 }
 
 /// The process's handle, loaded at first use, and anew in the child of a fork. A failure is not kept: the next call
 /// tries again. It is never given back, so NVML stays initialised until the process ends.
-static DRIVER: RwLock<Option<Nvml>> = RwLock::new(None);
+static SHARED_NVML: RwLock<Option<Nvml>> = RwLock::new(None);
 
 /// The lock is only ever tried: one that another thread held at a fork stays locked in the child for ever. Whoever does
 /// not get it loads a handle of its own, which is as good: NVML counts its users.
-fn driver() -> Result<Nvml> {
-    if let Ok(known) = DRIVER.try_read()
-        && let Some(nvml) = known.as_ref().filter(|nvml| nvml.alive().is_ok())
+fn shared_nvml() -> Result<Nvml> {
+    if let Ok(shared) = SHARED_NVML.try_read()
+        && let Some(nvml) = shared.as_ref().filter(|nvml| nvml.alive().is_ok())
     {
         return Ok(nvml.clone());
     }
     let fresh = Nvml::load()?;
-    if let Ok(mut known) = DRIVER.try_write() {
-        match known.as_ref().filter(|nvml| nvml.alive().is_ok()) {
+    if let Ok(mut shared) = SHARED_NVML.try_write() {
+        match shared.as_ref().filter(|nvml| nvml.alive().is_ok()) {
             // Another thread was faster.
             Some(nvml) => return Ok(nvml.clone()),
-            None => *known = Some(fresh.clone()),
+            None => *shared = Some(fresh.clone()),
         }
     }
     Ok(fresh)
@@ -126,11 +127,11 @@ impl Nvml {
     pub fn get_devices(&self, indices: &[u32]) -> Result<Vec<GpuInfo>> {
         let gpu = |index: &u32| GpuInfo::new(self, *index, ProcessList::LARGEST);
         let mut gpus = indices.iter().map(gpu).collect::<Result<Vec<_>>>()?;
-        let named = process::resolve_users();
+        let any_resolved = process::resolve_users();
         for gpu in &mut gpus {
             // A failure is kept in `gpu.error()`.
             let _ = gpu.make_room();
-            if named && gpu.error().is_none() {
+            if any_resolved && gpu.error().is_none() {
                 let _ = gpu.update_processes();
             }
         }
@@ -146,7 +147,7 @@ impl Nvml {
     }
 
     /// The indices of the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order, by the rules of
-    /// [`visible`](mod@crate::visible). A MIG instance stands for the GPU that it is part of.
+    /// [`cuda_visible_devices`](crate::cuda_visible_devices). A MIG instance stands for the GPU that it is part of.
     ///
     /// # Errors
     /// The driver's own answer.
@@ -154,10 +155,10 @@ impl Nvml {
         let value = std::env::var_os("CUDA_VISIBLE_DEVICES");
         let value = value.as_ref().map(|value| value.as_encoded_bytes());
         let uuids: Vec<GpuUuids> = (0..self.device_count()?).map(|index| self.uuids(index)).collect();
-        let migs: Vec<Vec<VisibleMig<'_>>> = uuids.iter().map(GpuUuids::visible_migs).collect();
-        let gpus: Vec<VisibleGpu<'_>> =
-            uuids.iter().zip(&migs).map(|(gpu, mig)| VisibleGpu { uuid: &gpu.uuid, mig }).collect();
-        Ok(visible(value, &gpus).into_iter().map(|visible| visible.index).collect())
+        let migs: Vec<Vec<MigCandidate<'_>>> = uuids.iter().map(GpuUuids::mig_candidates).collect();
+        let gpus: Vec<GpuCandidate<'_>> =
+            uuids.iter().zip(&migs).map(|(gpu, mig)| GpuCandidate { uuid: &gpu.uuid, mig }).collect();
+        Ok(cuda_visible_devices::resolve(value, &gpus).into_iter().map(|visible| visible.index).collect())
     }
 
     /// The GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order; as [`devices`](Self::devices) for GPUs that
@@ -173,8 +174,8 @@ impl Nvml {
     fn uuids(&self, index: u32) -> GpuUuids {
         let device = self.device(index).ok();
         let uuid = device.as_ref().and_then(|device| device.uuid().ok()).unwrap_or_default();
-        let divided = device.filter(|device| device.mig_mode().is_ok_and(|mode| mode.current));
-        GpuUuids { uuid, mig: divided.map(|device| mig_uuids(&device)).unwrap_or_default() }
+        let mig_enabled = device.filter(|device| device.mig_mode().is_ok_and(|mode| mode.current));
+        GpuUuids { uuid, mig: mig_enabled.map(|device| mig_uuids(&device)).unwrap_or_default() }
     }
 }
 
@@ -190,14 +191,14 @@ struct MigUuid {
 }
 
 impl GpuUuids {
-    fn visible_migs(&self) -> Vec<VisibleMig<'_>> {
-        self.mig.iter().map(MigUuid::visible).collect()
+    fn mig_candidates(&self) -> Vec<MigCandidate<'_>> {
+        self.mig.iter().map(MigUuid::candidate).collect()
     }
 }
 
 impl MigUuid {
-    fn visible(&self) -> VisibleMig<'_> {
-        VisibleMig { uuid: &self.uuid, gpu_instance: self.gpu_instance, compute_instance: self.compute_instance }
+    fn candidate(&self) -> MigCandidate<'_> {
+        MigCandidate { uuid: &self.uuid, gpu_instance: self.gpu_instance, compute_instance: self.compute_instance }
     }
 }
 

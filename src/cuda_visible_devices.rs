@@ -1,6 +1,6 @@
 //! Which GPUs a CUDA program sees: the rules of `CUDA_VISIBLE_DEVICES`, as a pure function.
 //!
-//! [`visible`] takes the variable's value and the GPUs as NVML lists them; it reads neither environment nor driver.
+//! [`resolve`] takes the variable's value and the GPUs as NVML lists them; it reads neither environment nor driver.
 //!
 //! What the CUDA C Programming Guide says, and PyTorch and nvitop do alike:
 //!
@@ -42,16 +42,16 @@
 
 /// One GPU as NVML lists it; its index is its position in the list.
 #[derive(Clone, Copy, Debug)]
-pub struct VisibleGpu<'a> {
+pub struct GpuCandidate<'a> {
     /// The UUID as NVML gives it: `GPU-` and hexadecimal digits in groups.
     pub uuid: &'a str,
     /// Its MIG instances; empty without MIG.
-    pub mig: &'a [VisibleMig<'a>],
+    pub mig: &'a [MigCandidate<'a>],
 }
 
 /// One MIG instance of a GPU.
 #[derive(Clone, Copy, Debug)]
-pub struct VisibleMig<'a> {
+pub struct MigCandidate<'a> {
     /// The UUID as NVML gives it: `MIG-` and hexadecimal digits, from old drivers `MIG-GPU-<uuid>/<gi>/<ci>`.
     pub uuid: &'a str,
     /// Id of the GPU instance.
@@ -62,10 +62,10 @@ pub struct VisibleMig<'a> {
 
 /// One device that a CUDA program sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visible {
+pub struct VisibleDevice {
     /// Index of the GPU in NVML's order.
     pub index: u32,
-    /// Position in [`VisibleGpu::mig`] of the instance that was named; `None` where the GPU itself was.
+    /// Position in [`GpuCandidate::mig`] of the instance that was named; `None` where the GPU itself was.
     pub mig: Option<usize>,
 }
 
@@ -75,36 +75,36 @@ pub struct Visible {
 /// an environment variable need not be UTF-8.
 ///
 /// ```
-/// use igpu::visible::{VisibleGpu, visible};
+/// use igpu::cuda_visible_devices::{GpuCandidate, resolve};
 ///
-/// let gpus = ["GPU-8932f937", "GPU-89ab0000", "GPU-55ad1a1b"].map(|uuid| VisibleGpu { uuid, mig: &[] });
-/// let indices = |value: &str| visible(Some(value.as_bytes()), &gpus).iter().map(|gpu| gpu.index).collect::<Vec<_>>();
+/// let gpus = ["GPU-8932f937", "GPU-89ab0000", "GPU-55ad1a1b"].map(|uuid| GpuCandidate { uuid, mig: &[] });
+/// let indices = |value: &str| resolve(Some(value.as_bytes()), &gpus).iter().map(|gpu| gpu.index).collect::<Vec<_>>();
 /// assert_eq!(indices("2,0,-1,1"), [2, 0]);
 /// assert_eq!(indices("GPU-55,GPU-893"), [2, 0]);
 /// assert_eq!(indices("1,1"), []);
 /// ```
-pub fn visible(value: Option<&[u8]>, gpus: &[VisibleGpu<'_>]) -> Vec<Visible> {
+pub fn resolve(value: Option<&[u8]>, gpus: &[GpuCandidate<'_>]) -> Vec<VisibleDevice> {
     let Some(value) = value else {
-        return (0..).zip(gpus).map(|(index, _)| Visible { index, mig: None }).collect();
+        return (0..).zip(gpus).map(|(index, _)| VisibleDevice { index, mig: None }).collect();
     };
     // An empty value is one empty token, which names nothing.
-    let kind = Kind::of(trimmed(value));
+    let kind = TokenKind::of(trim(value));
     let mut list = Vec::new();
     for token in value.split(|&byte| byte == b',') {
-        let Some(device) = kind.find(trimmed(token), gpus) else { break };
+        let Some(device) = kind.find(trim(token), gpus) else { break };
         if list.contains(&device) {
             return Vec::new();
         }
         list.push(device);
     }
-    if kind == Kind::Mig {
+    if kind == TokenKind::Mig {
         list.truncate(1);
     }
     list
 }
 
 /// Without the white space around it, which is what C's `isspace` says: Rust's ASCII white space lacks the vertical tab.
-fn trimmed(token: &[u8]) -> &[u8] {
+fn trim(token: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t'..=b'\r');
     let start = token.iter().position(is_text).unwrap_or(token.len());
     let end = token.iter().rposition(is_text).map_or(start, |last| last + 1);
@@ -113,13 +113,13 @@ fn trimmed(token: &[u8]) -> &[u8] {
 
 /// How the tokens of a list name devices; the first token tells.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum TokenKind {
     Index,
     Gpu,
     Mig,
 }
 
-impl Kind {
+impl TokenKind {
     fn of(value: &[u8]) -> Self {
         if value.starts_with(b"GPU-") {
             Self::Gpu
@@ -130,34 +130,34 @@ impl Kind {
         }
     }
 
-    fn find(self, token: &[u8], gpus: &[VisibleGpu<'_>]) -> Option<Visible> {
+    fn find(self, token: &[u8], gpus: &[GpuCandidate<'_>]) -> Option<VisibleDevice> {
         match self {
             Self::Index => {
                 let index = leading_number(token)?;
                 let exists = usize::try_from(index).is_ok_and(|index| index < gpus.len());
-                exists.then_some(Visible { index, mig: None })
+                exists.then_some(VisibleDevice { index, mig: None })
             }
             // The prefix is looked for in the token too: an empty one would start any UUID.
-            Self::Gpu => only((0..).zip(gpus).filter_map(|(index, gpu)| {
-                let named = token.starts_with(b"GPU-") && gpu.uuid.as_bytes().starts_with(token);
-                named.then_some(Visible { index, mig: None })
+            Self::Gpu => exactly_one((0..).zip(gpus).filter_map(|(index, gpu)| {
+                let matching = token.starts_with(b"GPU-") && gpu.uuid.as_bytes().starts_with(token);
+                matching.then_some(VisibleDevice { index, mig: None })
             })),
-            Self::Mig => only((0..).zip(gpus).flat_map(|(index, gpu)| {
-                let named = gpu.mig.iter().enumerate().filter(|(_, mig)| names_mig(token, gpu, mig));
-                named.map(move |(position, _)| Visible { index, mig: Some(position) })
+            Self::Mig => exactly_one((0..).zip(gpus).flat_map(|(index, gpu)| {
+                let matching = gpu.mig.iter().enumerate().filter(|(_, mig)| matches_mig(token, gpu, mig));
+                matching.map(move |(position, _)| VisibleDevice { index, mig: Some(position) })
             })),
         }
     }
 }
 
 /// The only item; `None` where there are none or several.
-fn only(mut items: impl Iterator<Item = Visible>) -> Option<Visible> {
+fn exactly_one(mut items: impl Iterator<Item = VisibleDevice>) -> Option<VisibleDevice> {
     let first = items.next()?;
     items.next().is_none().then_some(first)
 }
 
 /// Whether the token is the instance's UUID, or `MIG-<UUID of its GPU>/<gpu instance>/<compute instance>`.
-fn names_mig(token: &[u8], gpu: &VisibleGpu<'_>, mig: &VisibleMig<'_>) -> bool {
+fn matches_mig(token: &[u8], gpu: &GpuCandidate<'_>, mig: &MigCandidate<'_>) -> bool {
     let Some(rest) = token.strip_prefix(b"MIG-") else { return false };
     if token == mig.uuid.as_bytes() {
         return true;
