@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, error::ErrorKind};
 use igpu_recording::{Encoder, Format};
 
-use super::metrics::{self, Chosen};
+use super::metrics::{self, MetricArg};
 use crate::{error::CliError, output::STDOUT};
 
 /// The format of a file whose name has no extension.
@@ -29,11 +29,11 @@ pub(crate) struct RecordArgs {
     pub gpus: Vec<String>,
     /// Which metrics: names, with commas between; `default` stands for the usual ones (--help shows all names)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "default")]
-    pub metrics: Vec<Chosen>,
+    pub metrics: Vec<MetricArg>,
     /// How often to read all metrics, in Hz, whatever that costs; `sensor`: as often as their sensors refresh, within 1 %
     /// of the time
     #[arg(long, value_name = "HZ|sensor", default_value = "sensor")]
-    pub rate: Rate,
+    pub rate: SampleRate,
     /// Stop recording after so long: seconds, or 90s, 5m, 1h. The program runs on, and igpu waits for it
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -59,14 +59,16 @@ impl RecordArgs {
     pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, CliError> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
-            return Err(wrong(&format!(
+            return Err(usage_error(&format!(
                 "the name {:?} does not determine a format; end it with {}, or give --format",
                 igpu::Escaped(&shown).to_string(),
-                one_of(|format| format!(".{}", format.extensions()[0]))
+                list_formats(|format| format!(".{}", format.extensions()[0]))
             )));
         };
         format.encoder().ok_or_else(|| {
-            wrong("this igpu was built without Parquet; choose another format, or build it with `--features parquet`")
+            usage_error(
+                "this igpu was built without Parquet; choose another format, or build it with `--features parquet`",
+            )
         })
     }
 
@@ -82,18 +84,18 @@ impl RecordArgs {
     /// Checks that the arguments are compatible.
     pub(crate) fn check(&self) -> Result<(), CliError> {
         if self.is_to_stdout() && self.has_command() {
-            return Err(wrong("the standard output is the program's; name a file for the recording"));
+            return Err(usage_error("the standard output is the program's; name a file for the recording"));
         }
         let bare_json = self.summary_json.as_deref() == Some(Path::new(STDOUT));
         if self.is_to_stdout() && bare_json {
-            return Err(wrong("the standard output is the recording's; name a file for --summary-json"));
+            return Err(usage_error("the standard output is the recording's; name a file for --summary-json"));
         }
         Ok(())
     }
 }
 
-fn wrong(sentence: &str) -> CliError {
-    CliError::usage(ErrorKind::InvalidValue, sentence)
+fn usage_error(message: &str) -> CliError {
+    CliError::usage(ErrorKind::InvalidValue, message)
 }
 
 fn format(name: &str) -> Result<Format, String> {
@@ -102,13 +104,13 @@ fn format(name: &str) -> Result<Format, String> {
 }
 
 fn format_help() -> String {
-    let names = one_of(|format| format.name().to_owned());
+    let names = list_formats(|format| format.name().to_owned());
     let default = DEFAULT_FORMAT.name();
     format!("{names} [default: by the file's extension; {default} if it has none]")
 }
 
 /// Lists a property of all formats: `a, b or c`.
-fn one_of(of: fn(&Format) -> String) -> String {
+fn list_formats(of: fn(&Format) -> String) -> String {
     let all: Vec<String> = Format::ALL.iter().map(of).collect();
     match all.split_last() {
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
@@ -118,7 +120,7 @@ fn one_of(of: fn(&Format) -> String) -> String {
 
 /// How often metrics are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Rate {
+pub(crate) enum SampleRate {
     /// As their sensors refresh.
     Sensor,
     /// So many times a second.
@@ -126,21 +128,21 @@ pub(crate) enum Rate {
 }
 
 /// The rates that make sense: a driver's call takes microseconds, and a day has 86400 s.
-const RATES: std::ops::RangeInclusive<f64> = 1e-5..=10_000.0;
+const RATE_RANGE_HZ: std::ops::RangeInclusive<f64> = 1e-5..=10_000.0;
 
-impl FromStr for Rate {
+impl FromStr for SampleRate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "sensor" {
             return Ok(Self::Sensor);
         }
-        let hz = text.parse().ok().filter(|hz| RATES.contains(hz));
+        let hz = text.parse().ok().filter(|hz| RATE_RANGE_HZ.contains(hz));
         hz.map(Self::Hz).ok_or_else(|| "give readings a second, at most 10000, or `sensor`".to_owned())
     }
 }
 
-impl Rate {
+impl SampleRate {
     /// Returns the rate in Hz, if it is fixed.
     pub(crate) fn hz(self) -> Option<f64> {
         match self {
@@ -184,10 +186,10 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_or_the_sensors() {
-        assert_eq!("sensor".parse(), Ok(Rate::Sensor));
-        assert_eq!("2.5".parse(), Ok(Rate::Hz(2.5)));
+        assert_eq!("sensor".parse(), Ok(SampleRate::Sensor));
+        assert_eq!("2.5".parse(), Ok(SampleRate::Hz(2.5)));
         for text in ["", "0", "-1", "nan", "inf", "10001", "fast"] {
-            assert!(text.parse::<Rate>().is_err(), "{text}");
+            assert!(text.parse::<SampleRate>().is_err(), "{text}");
         }
     }
 }

@@ -7,12 +7,12 @@ use igpu_recording::{PROCESS_METRICS, Series, default_metrics};
 
 /// What one word of `--metrics` stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Chosen {
+pub(crate) enum MetricArg {
     Default,
     One(Metric),
 }
 
-impl FromStr for Chosen {
+impl FromStr for MetricArg {
     type Err = String;
 
     /// `default`, a name of the catalog, or the key of the metric in recordings.
@@ -22,7 +22,7 @@ impl FromStr for Chosen {
         }
         let keyed = || Series::keyed(name).and_then(|series| series.info().metric);
         Metric::from_name(name).or_else(keyed).map(Self::One).ok_or_else(|| {
-            let near = nearest(name);
+            let near = similar_names(name);
             match near[..] {
                 [] => "no metric has that name; `igpu record --help` shows all names".to_owned(),
                 _ => format!("is {} meant? `igpu record --help` shows all names", near.join(" or ")),
@@ -32,7 +32,7 @@ impl FromStr for Chosen {
 }
 
 /// The names that this may have been meant to be: at most three.
-fn nearest(name: &str) -> Vec<&'static str> {
+fn similar_names(name: &str) -> Vec<&'static str> {
     let near = |metric: Metric| (strsim::jaro_winkler(name, metric.name()), metric.name());
     let mut names: Vec<_> = Metric::all().map(near).filter(|(likeness, _)| *likeness > 0.85).collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -41,10 +41,10 @@ fn nearest(name: &str) -> Vec<&'static str> {
 }
 
 /// All metrics that are asked for, each once.
-pub(super) fn chosen(words: &[Chosen], processes: bool) -> Vec<Metric> {
+pub(super) fn selected_metrics(words: &[MetricArg], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
-        Chosen::Default => default_metrics(),
-        Chosen::One(metric) => vec![*metric],
+        MetricArg::Default => default_metrics(),
+        MetricArg::One(metric) => vec![*metric],
     });
     let mut metrics = Vec::new();
     for metric in named.chain(PROCESS_METRICS.iter().copied().filter(|_| processes)) {
@@ -74,22 +74,22 @@ mod tests {
     #[test]
     fn a_metric_has_two_names_and_comes_once() {
         let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
-        let words: Vec<Chosen> = words.iter().map(|word| word.parse().unwrap()).collect();
+        let words: Vec<MetricArg> = words.iter().map(|word| word.parse().unwrap()).collect();
         let mut wanted = default_metrics();
         wanted.push(Metric::UTILIZATION_ENCODER);
-        assert_eq!(chosen(&words, false), wanted);
+        assert_eq!(selected_metrics(&words, false), wanted);
         wanted.extend(PROCESS_METRICS);
-        assert_eq!(chosen(&words, true), wanted);
-        assert_eq!(chosen(&[Chosen::One(Metric::ENERGY)], false), [Metric::ENERGY]);
+        assert_eq!(selected_metrics(&words, true), wanted);
+        assert_eq!(selected_metrics(&[MetricArg::One(Metric::ENERGY)], false), [Metric::ENERGY]);
     }
 
     #[test]
     fn who_mistypes_is_shown_what_may_be_meant() {
-        let said = "gpu.enregy".parse::<Chosen>().unwrap_err();
+        let said = "gpu.enregy".parse::<MetricArg>().unwrap_err();
         assert!(said.contains("gpu.energy"), "{said}");
-        assert!("hw.gpu.memory.limit".parse::<Chosen>().is_err(), "it is not sampled");
+        assert!("hw.gpu.memory.limit".parse::<MetricArg>().is_err(), "it is not sampled");
         assert_eq!(
-            "xyzzy".parse::<Chosen>().unwrap_err(),
+            "xyzzy".parse::<MetricArg>().unwrap_err(),
             "no metric has that name; `igpu record --help` shows all names"
         );
     }

@@ -15,74 +15,75 @@ use igpu_recording::{ClockOffset, Encoder, Item, RecordConverter, event};
 
 use super::{
     notices::Notices,
-    prepare::{Prepared, first_items},
-    processes::Processes,
-    sink::{Progress, Sink},
+    output_file::{OutputFile, RecordingProgress},
+    processes::ProcessTracker,
+    setup::{PreparedRecording, first_items},
 };
 use crate::notifier::Notifier;
 
 /// How often records are taken from the sampler.
-const DRAIN: Duration = Duration::from_millis(100);
+const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the file is made whole.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a disk may take for the end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DISK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records that are taken at once.
-const BATCH: usize = 1024;
+const BATCH_RECORDS: usize = 1024;
 
 /// The recorder, seen from the main thread.
 pub(super) struct Recorder {
     /// What to record besides. The recording ends when this goes.
     items: Sender<Item>,
     /// Whether all is in the file, at the end.
-    ended: Receiver<bool>,
-    pub progress: Arc<Progress>,
+    end_receiver: Receiver<bool>,
+    pub progress: Arc<RecordingProgress>,
 }
 
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Ended {
+pub(super) enum Completion {
     /// All is in the file.
-    Whole,
+    Complete,
     /// Not all is; why was said.
-    Short,
+    Incomplete,
     /// The disk does not answer, and the thread that waits for it was left alone.
-    LeftAlone,
+    Abandoned,
 }
 
 /// What the thread works with.
-struct Work<'a> {
+struct RecorderWorker<'a> {
     background: Background,
     clock: ClockOffset,
     items: RecordConverter,
-    processes: Processes,
+    processes: ProcessTracker,
     notices: Notices,
-    sink: Sink<'a>,
+    output_file: OutputFile<'a>,
     batch: Vec<Record>,
-    lost: u64,
+    dropped: u64,
     /// The latest record's time, as the recording counts.
-    latest: u64,
+    latest_unix_nano: u64,
 }
 
 impl Recorder {
     /// Records from now on, beside a command that has started.
     pub(super) fn start(
-        prepared: Prepared,
+        prepared: PreparedRecording,
         encoder: Box<dyn Encoder>,
         command_start: Option<Item>,
         notifier: Notifier,
     ) -> std::io::Result<Self> {
-        let progress: Arc<Progress> = Arc::default();
-        let ((items, to_record), (tell_end, ended)) = (channel(), channel());
+        let progress: Arc<RecordingProgress> = Arc::default();
+        let ((items, item_receiver), (end_sender, end_receiver)) = (channel(), channel());
         let for_thread = progress.clone();
         let run = move || {
             let command = command_start.as_ref().and_then(|item| item.pid);
-            let whole = Work::new(prepared, encoder, command, notifier, &for_thread).run(command_start, &to_record);
+            let is_complete = RecorderWorker::new(prepared, encoder, command, notifier, &for_thread)
+                .run(command_start, &item_receiver);
             // Nobody waits for it any more.
-            let _ = tell_end.send(whole);
+            let _ = end_sender.send(is_complete);
         };
         thread::Builder::new().name("igpu-recorder".to_owned()).spawn(run)?;
-        Ok(Self { items, ended, progress })
+        Ok(Self { items, end_receiver, progress })
     }
 
     /// Records an event.
@@ -92,62 +93,62 @@ impl Recorder {
     }
 
     /// Ends the recording. Waits for the disk as long as it accepts data, but not indefinitely.
-    pub(super) fn end(self) -> (Ended, Arc<Progress>) {
+    pub(super) fn finish(self) -> (Completion, Arc<RecordingProgress>) {
         drop(self.items);
-        let ended = loop {
-            let before = self.progress.done();
-            match self.ended.recv_timeout(PATIENCE) {
-                Ok(true) => break Ended::Whole,
-                Err(RecvTimeoutError::Timeout) if self.progress.done() == before => break Ended::LeftAlone,
+        let completion = loop {
+            let before = self.progress.counts();
+            match self.end_receiver.recv_timeout(DISK_TIMEOUT) {
+                Ok(true) => break Completion::Complete,
+                Err(RecvTimeoutError::Timeout) if self.progress.counts() == before => break Completion::Abandoned,
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(false) | Err(RecvTimeoutError::Disconnected) => break Ended::Short,
+                Ok(false) | Err(RecvTimeoutError::Disconnected) => break Completion::Incomplete,
             }
         };
-        (ended, self.progress)
+        (completion, self.progress)
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> RecorderWorker<'a> {
     fn new(
-        prepared: Prepared,
+        prepared: PreparedRecording,
         encoder: Box<dyn Encoder>,
         command: Option<u32>,
         notifier: Notifier,
-        progress: &'a Progress,
+        progress: &'a RecordingProgress,
     ) -> Self {
-        let Prepared { background, clock, begin, header, output, list_period } = prepared;
-        let mut sink = Sink::new(output, encoder, progress, notifier.clone());
-        first_items(&header, begin).iter().for_each(|item| sink.push(item));
+        let PreparedRecording { background, clock, begin, header, output, list_period_ns } = prepared;
+        let mut output_file = OutputFile::new(output, encoder, progress, notifier.clone());
+        first_items(&header, begin).iter().for_each(|item| output_file.push(item));
         // Where there is hardly any room, at least what the recording is of is there. A flush is written whole or not.
-        sink.flush();
+        output_file.flush();
         let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
         Self {
             background,
             clock,
             items: RecordConverter::new(clock),
-            processes: Processes::new(command, list_period),
+            processes: ProcessTracker::new(command, list_period_ns),
             notices: Notices::new(notifier),
-            sink,
-            batch: vec![none; BATCH],
-            lost: 0,
-            latest: 0,
+            output_file,
+            batch: vec![none; BATCH_RECORDS],
+            dropped: 0,
+            latest_unix_nano: 0,
         }
     }
 
     /// Records until there is nobody left to say what; gives whether all is in the file.
-    fn run(mut self, command_start: Option<Item>, to_record: &Receiver<Item>) -> bool {
+    fn run(mut self, command_start: Option<Item>, item_receiver: &Receiver<Item>) -> bool {
         self.drain();
         // A recording that is cut off in its first second is one of a command that was started.
-        command_start.iter().for_each(|item| self.sink.push(item));
-        self.sink.flush();
-        let mut next_flush = Instant::now() + FLUSH;
-        let mut next_drain = Instant::now() + DRAIN;
+        command_start.iter().for_each(|item| self.output_file.push(item));
+        self.output_file.flush();
+        let mut next_flush = Instant::now() + FLUSH_INTERVAL;
+        let mut next_drain = Instant::now() + DRAIN_INTERVAL;
         loop {
-            match to_record.recv_timeout(next_drain.saturating_duration_since(Instant::now())) {
+            match item_receiver.recv_timeout(next_drain.saturating_duration_since(Instant::now())) {
                 Ok(item) => {
                     // What was so before stands before it.
                     self.drain();
-                    self.sink.push(&item);
+                    self.output_file.push(&item);
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -155,11 +156,11 @@ impl<'a> Work<'a> {
             }
             self.drain();
             let now = Instant::now();
-            next_drain = now + DRAIN;
+            next_drain = now + DRAIN_INTERVAL;
             if now >= next_flush {
                 self.heartbeat(self.clock.unix_nano(monotonic()));
-                self.sink.flush();
-                next_flush = (next_flush + FLUSH).max(now);
+                self.output_file.flush();
+                next_flush = (next_flush + FLUSH_INTERVAL).max(now);
             }
         }
         self.finish()
@@ -173,65 +174,65 @@ impl<'a> Work<'a> {
         // What it has read can still be taken after.
         self.background.stop();
         self.drain();
-        let end = end.max(self.latest);
+        let end = end.max(self.latest_unix_nano);
         self.heartbeat(end);
-        self.sink.push(&Item::event(end, event::END));
-        let whole = self.sink.finish();
-        let never_written = self.sink.waiting();
-        if never_written > 0 {
+        self.output_file.push(&Item::event(end, event::END));
+        let is_complete = self.output_file.finish();
+        let unwritten = self.output_file.waiting();
+        if unwritten > 0 {
             // Not for the file, which does not take it either.
-            self.lost += never_written;
-            self.sink.progress().items.fetch_sub(never_written, Relaxed);
-            self.sink.sum(&self.lost_so_far(end));
+            self.dropped += unwritten;
+            self.output_file.progress().items.fetch_sub(unwritten, Relaxed);
+            self.output_file.summarize(&self.dropped_item(end));
         }
-        whole
+        is_complete
     }
 
     fn drain(&mut self) {
         let now = monotonic();
         loop {
-            let taken = self.background.drain(&mut self.batch);
-            for place in 0..taken {
-                let record = self.batch[place];
+            let count = self.background.drain(&mut self.batch);
+            for index in 0..count {
+                let record = self.batch[index];
                 self.record(&record);
             }
-            self.sink.flush_if_much();
-            if taken < BATCH {
+            self.output_file.flush_if_half_full();
+            if count < BATCH_RECORDS {
                 break;
             }
         }
-        self.notices.look(now);
-        for (gpu, pid, last) in self.processes.gone(now) {
+        self.notices.check_overdue(now);
+        for (gpu, pid, last) in self.processes.take_ended(now) {
             self.items.forget(gpu, pid);
             let at = self.clock.unix_nano(last);
-            self.sink.push(&Item { gpu: Some(gpu), pid: Some(pid), ..Item::event(at, event::PROCESS_END) });
+            self.output_file.push(&Item { gpu: Some(gpu), pid: Some(pid), ..Item::event(at, event::PROCESS_END) });
         }
     }
 
     fn record(&mut self, record: &Record) {
-        self.notices.see(record);
+        self.notices.observe(record);
         let at = self.clock.unix_nano(record.at);
-        self.latest = self.latest.max(at);
-        if let Some(seen) = self.processes.see(record, at) {
-            self.sink.push(&seen);
+        self.latest_unix_nano = self.latest_unix_nano.max(at);
+        if let Some(seen) = self.processes.observe(record, at) {
+            self.output_file.push(&seen);
         }
-        let sink = &mut self.sink;
-        self.items.give(record, |item| sink.push(&item));
+        let output_file = &mut self.output_file;
+        self.items.give(record, |item| output_file.push(&item));
     }
 
     /// Tells that the recording goes on, and how many records it lacks.
     fn heartbeat(&mut self, at: u64) {
-        let lost = self.background.dropped() + self.sink.lost();
-        if lost > self.lost {
-            self.processes.lost_sight(monotonic());
+        let dropped = self.background.dropped() + self.output_file.dropped();
+        if dropped > self.dropped {
+            self.processes.mark_gap(monotonic());
         }
-        self.lost = lost;
-        let item = self.lost_so_far(at);
-        self.sink.push(&item);
+        self.dropped = dropped;
+        let item = self.dropped_item(at);
+        self.output_file.push(&item);
     }
 
-    fn lost_so_far(&self, at: u64) -> Item {
-        self.sink.progress().lost.store(self.lost, Relaxed);
-        Item { value: Some(self.lost as f64), ..Item::event(at, event::LOST) }
+    fn dropped_item(&self, at: u64) -> Item {
+        self.output_file.progress().dropped.store(self.dropped, Relaxed);
+        Item { value: Some(self.dropped as f64), ..Item::event(at, event::LOST) }
     }
 }

@@ -168,7 +168,7 @@ fn into_pipe(place: &Place) -> (Terminal, File) {
     let mut terminal = Terminal::new(place.record_script(args, &format!("{WAIT}; exit 4")));
     // Waits for the writer, as the writer waits for a reader.
     let reader = File::open(place.path("pipe")).unwrap();
-    terminal.wait_for(" lost");
+    terminal.wait_for(" dropped");
     place.let_go();
     (terminal, reader)
 }

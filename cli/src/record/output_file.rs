@@ -15,26 +15,26 @@ use igpu::Escaped;
 use igpu_recording::{Encoder, Item, SummaryBuilder, Writer};
 use nix::fcntl::Flock;
 
-use super::prepare::Output;
+use super::setup::RecordingFile;
 use crate::notifier::Notifier;
 
 /// What the recorder has done so far, for the main thread: it cannot ask while the recorder waits for a disk.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct RecordingProgress {
     summary: Mutex<SummaryBuilder>,
     pub items: AtomicU64,
     pub bytes: AtomicU64,
     /// Number of bytes written to a pipe, updated during a flush.
-    pub taken: Arc<AtomicU64>,
-    pub lost: AtomicU64,
+    pub pipe_bytes: Arc<AtomicU64>,
+    pub dropped: AtomicU64,
     /// Nobody reads the standard output any more, where the recording goes.
     pub has_no_reader: AtomicBool,
 }
 
-impl Progress {
+impl RecordingProgress {
     /// Returns counts of its work, which show whether it progresses.
-    pub(super) fn done(&self) -> [u64; 3] {
-        [&self.items, &self.bytes, &self.taken].map(|count| count.load(Relaxed))
+    pub(super) fn counts(&self) -> [u64; 3] {
+        [&self.items, &self.bytes, &self.pipe_bytes].map(|count| count.load(Relaxed))
     }
 
     pub(super) fn summary(&self) -> MutexGuard<'_, SummaryBuilder> {
@@ -43,52 +43,62 @@ impl Progress {
 }
 
 /// The file and the sum.
-pub(super) struct Sink<'a> {
+pub(super) struct OutputFile<'a> {
     writer: Writer,
     /// The file once more, to see whether it is still in its directory.
     file: Option<File>,
     name: String,
-    progress: &'a Progress,
+    progress: &'a RecordingProgress,
     notifier: Notifier,
     /// Whether the last flush failed.
-    fails: bool,
+    last_write_failed: bool,
     is_removed: bool,
     is_stdout: bool,
     /// Held for as long as the file is written.
     _lock: Option<Flock<File>>,
 }
 
-impl<'a> Sink<'a> {
+impl<'a> OutputFile<'a> {
     pub(super) fn new(
-        mut output: Output,
+        mut output: RecordingFile,
         encoder: Box<dyn Encoder>,
-        progress: &'a Progress,
+        progress: &'a RecordingProgress,
         notifier: Notifier,
     ) -> Self {
         let is_file = output.file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 0);
         let file = output.file.try_clone().ok().filter(|_| is_file);
-        let (name, is_stdout, lock) = (shown(&output.path), output.is_stdout(), output.lock.take());
-        let new = if output.is_whole_file() { Writer::new } else { Writer::stream };
-        let writer = new(output.file, encoder).counting_into(progress.taken.clone());
-        Self { writer, file, name, progress, notifier, fails: false, is_removed: false, is_stdout, _lock: lock }
+        let (name, is_stdout, lock) = (escaped_path(&output.path), output.is_stdout(), output.lock.take());
+        let new = if output.is_exclusive_file() { Writer::new } else { Writer::stream };
+        let writer = new(output.file, encoder).counting_into(progress.pipe_bytes.clone());
+        Self {
+            writer,
+            file,
+            name,
+            progress,
+            notifier,
+            last_write_failed: false,
+            is_removed: false,
+            is_stdout,
+            _lock: lock,
+        }
     }
 
     pub(super) fn push(&mut self, item: &Item) {
-        self.sum(item);
+        self.summarize(item);
         self.progress.items.fetch_add(u64::from(self.writer.push(item)), Relaxed);
     }
 
     /// Takes an item into the sum alone.
-    pub(super) fn sum(&self, item: &Item) {
+    pub(super) fn summarize(&self, item: &Item) {
         self.progress.summary().see(item);
     }
 
-    pub(super) fn progress(&self) -> &Progress {
+    pub(super) fn progress(&self) -> &RecordingProgress {
         self.progress
     }
 
     /// Items that the file did not take, because there was no room for them to wait.
-    pub(super) fn lost(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.writer.lost()
     }
 
@@ -100,12 +110,12 @@ impl<'a> Sink<'a> {
     /// Writes what is waiting. Reports the first failure, and when writing works again.
     pub(super) fn flush(&mut self) {
         let flushed = self.writer.flush();
-        self.wrote(flushed);
+        self.handle_result(flushed);
     }
 
     /// Writes what there is, if that is much and the disk takes it: what there is no room for would be lost.
-    pub(super) fn flush_if_much(&mut self) {
-        if self.writer.is_half_full() && !self.fails {
+    pub(super) fn flush_if_half_full(&mut self) {
+        if self.writer.is_half_full() && !self.last_write_failed {
             self.flush();
         }
     }
@@ -113,28 +123,28 @@ impl<'a> Sink<'a> {
     /// Writes what is left and what completes the file; whether all is there.
     pub(super) fn finish(&mut self) -> bool {
         let finished = self.writer.finish();
-        self.wrote(finished);
-        !self.fails && !self.is_removed
+        self.handle_result(finished);
+        !self.last_write_failed && !self.is_removed
     }
 
-    fn wrote(&mut self, result: io::Result<()>) {
+    fn handle_result(&mut self, result: io::Result<()>) {
         self.progress.bytes.store(self.writer.len(), Relaxed);
         let name = &self.name;
         match &result {
             // Unlike a named pipe's, this reader does not come back.
             Err(error) if self.is_stdout && error.kind() == io::ErrorKind::BrokenPipe => {
                 self.progress.has_no_reader.store(true, Relaxed);
-                if !self.fails {
+                if !self.last_write_failed {
                     self.notifier.report("nobody reads the standard output any more; the recording ends");
                 }
             }
-            Err(error) if !self.fails => {
+            Err(error) if !self.last_write_failed => {
                 self.notifier.report(&format!("{name} could not be written ({error}); retrying every second"));
             }
-            Ok(()) if self.fails => self.notifier.report(&format!("{name} is written again")),
+            Ok(()) if self.last_write_failed => self.notifier.report(&format!("{name} is written again")),
             _ => {}
         }
-        self.fails = result.is_err();
+        self.last_write_failed = result.is_err();
         let is_gone = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if !self.is_removed && self.file.as_ref().is_some_and(is_gone) {
             self.is_removed = true;
@@ -144,6 +154,6 @@ impl<'a> Sink<'a> {
 }
 
 /// A path as people may see it.
-pub(super) fn shown(path: &Path) -> String {
+pub(super) fn escaped_path(path: &Path) -> String {
     Escaped(&path.to_string_lossy()).to_string()
 }

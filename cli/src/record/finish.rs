@@ -12,8 +12,8 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::{
     args::RecordArgs,
-    recorder::Ended,
-    sink::{Progress, shown},
+    output_file::{RecordingProgress, escaped_path},
+    recorder::Completion,
 };
 use crate::{
     error::CliError,
@@ -23,48 +23,50 @@ use crate::{
 };
 
 /// How a recording went.
-pub(super) struct Outcome {
-    pub ended: Ended,
-    pub progress: Arc<Progress>,
+pub(super) struct RecordingOutcome {
+    pub completion: Completion,
+    pub progress: Arc<RecordingProgress>,
     /// How many records were dropped, where the recorder does not answer any more.
-    pub lost: Option<Item>,
+    pub dropped: Option<Item>,
 }
 
 /// Prints the summary and where the recording is; gives whether all could be written.
-pub(super) fn show(options: &Options, args: &RecordArgs, went: &Outcome) -> bool {
-    let Outcome { ended, progress, lost } = went;
-    if let Some(lost) = lost {
-        progress.summary().see(lost);
+pub(super) fn show(options: &Options, args: &RecordArgs, outcome: &RecordingOutcome) -> bool {
+    let RecordingOutcome { completion, progress, dropped } = outcome;
+    if let Some(dropped) = dropped {
+        progress.summary().see(dropped);
     }
     let summary = progress.summary().summary();
-    let said = write_summary(options, args, &summary);
-    if let Err(fail) = &said {
-        eprintln(&format!("igpu: {fail}"));
+    let result = write_summary(options, args, &summary);
+    if let Err(error) = &result {
+        print_stderr(&format!("igpu: {error}"));
     }
-    if *ended == Ended::LeftAlone {
-        let name = shown(&args.output);
-        eprintln(&format!("igpu: {name} was not finished, as its disk does not answer; what it had written is there"));
+    if *completion == Completion::Abandoned {
+        let name = escaped_path(&args.output);
+        print_stderr(&format!(
+            "igpu: {name} was not finished, as its disk does not answer; what it had written is there"
+        ));
     } else if !args.is_to_stdout() {
-        eprintln(&place(args, progress));
+        print_stderr(&location_message(args, progress));
     }
-    said.is_ok()
+    result.is_ok()
 }
 
 /// Where the recording is, and what to do with it.
-fn place(args: &RecordArgs, progress: &Progress) -> String {
+fn location_message(args: &RecordArgs, progress: &RecordingProgress) -> String {
     let (bytes, items) = (HumanBytes(progress.bytes.load(Relaxed)), HumanCount(progress.items.load(Relaxed)));
     let viewer = match args.format() {
         Some(format) if format.is_trace() => "open it at ui.perfetto.dev or with `igpu report`",
         _ => "`igpu report` reads it",
     };
-    format!("{}: {bytes}, {items} records; {viewer}", shown(&args.output))
+    format!("{}: {bytes}, {items} records; {viewer}", escaped_path(&args.output))
 }
 
 fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Result<(), CliError> {
     let json = || report::json(summary);
     match args.summary_json.as_deref() {
-        Some(path) if path == Path::new(STDOUT) => stdout(&json()?),
-        None if options.json => stdout(&CommandOutput::json(&[summary])?.stdout),
+        Some(path) if path == Path::new(STDOUT) => print_stdout(&json()?),
+        None if options.json => print_stdout(&CommandOutput::json(&[summary])?.stdout),
         Some(path) => {
             let shown = show_text(summary, args);
             shown.and(fs::write(path, json()?).map_err(|error| CliError::File(path.to_owned(), error)))
@@ -81,15 +83,15 @@ fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), CliError> {
         let _ = io::stderr().write_all(text.as_bytes());
         return Ok(());
     }
-    stdout(&text)
+    print_stdout(&text)
 }
 
-fn stdout(text: &str) -> Result<(), CliError> {
+fn print_stdout(text: &str) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(CliError::Write)
 }
 
-fn eprintln(line: &str) {
+fn print_stderr(line: &str) {
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(io::stderr(), "{line}");
 }

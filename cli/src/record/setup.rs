@@ -22,7 +22,7 @@ use nix::{
 };
 
 use super::{
-    args::{Rate, RecordArgs},
+    args::{RecordArgs, SampleRate},
     metrics,
 };
 use crate::{
@@ -30,33 +30,33 @@ use crate::{
 };
 
 /// Records are kept for so long when the disk does not take them.
-const KEPT_FOR_S: f64 = 10.0;
+const BUFFER_S: f64 = 10.0;
 /// And so many at the least, and at the most: 32 bytes each.
-const FEWEST: usize = 1 << 14;
-const MOST: usize = 1 << 18;
+const MIN_BUFFER_RECORDS: usize = 1 << 14;
+const MAX_BUFFER_RECORDS: usize = 1 << 18;
 /// Readings that come due within this are made together: most sensors refresh each 100 ms, and waking for each by itself
 /// would take more of the processor than all the rest.
-const WAKE_EACH: Duration = Duration::from_millis(10);
+const MIN_WAKE_INTERVAL: Duration = Duration::from_millis(10);
 /// How long the first readings may take before the command is started all the same.
-const FIRST_READINGS: Duration = Duration::from_millis(200);
+const FIRST_READINGS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the standard output is called in sentences.
 const STDOUT_NAME: &str = "/dev/stdout";
 
 /// A sampler that samples, and what it is to be written to.
-pub(super) struct Prepared {
+pub(super) struct PreparedRecording {
     pub background: Background,
     pub clock: ClockOffset,
     /// When the recording begins, in nanoseconds since the epoch.
     pub begin: u64,
     pub header: Header,
-    pub output: Output,
+    pub output: RecordingFile,
     /// How often lists of processes are read, in nanoseconds.
-    pub list_period: u64,
+    pub list_period_ns: u64,
 }
 
 /// The file of a recording.
-pub(super) struct Output {
+pub(super) struct RecordingFile {
     pub file: File,
     pub path: PathBuf,
     /// Whether it was not there before.
@@ -65,7 +65,7 @@ pub(super) struct Output {
     pub lock: Option<Flock<File>>,
 }
 
-impl Output {
+impl RecordingFile {
     fn open(args: &RecordArgs) -> Result<Self, CliError> {
         let path = args.output.clone();
         if args.is_to_stdout() {
@@ -73,14 +73,16 @@ impl Output {
             return Ok(Self { file: file.into(), path: STDOUT_NAME.into(), is_new: false, lock: None });
         }
         // What the file holds stays until there is something to record.
-        let how = || OpenOptions::new().write(true).clone();
-        let (file, is_new) = match how().create_new(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (how().open(&path), false),
+        let write_options = || OpenOptions::new().write(true).clone();
+        let (file, is_new) = match write_options().create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (write_options().open(&path), false),
             opened => (opened, true),
         };
         let file = match file {
             // A link to where nothing is yet.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => how().create(true).open(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => {
+                write_options().create(true).open(&path)
+            }
             opened => opened,
         };
         let file = file.map_err(|error| CliError::File(path.clone(), error))?;
@@ -93,7 +95,7 @@ impl Output {
     }
 
     /// Whether all of it is the recording's: not so of a pipe, nor of a file that others have written into and go on to.
-    pub(super) fn is_whole_file(&self) -> bool {
+    pub(super) fn is_exclusive_file(&self) -> bool {
         let Ok(metadata) = self.file.metadata() else { return false };
         let appends = fcntl(&self.file, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_APPEND.bits() != 0);
         metadata.is_file() && (!self.is_stdout() || !appends && metadata.len() == 0)
@@ -122,7 +124,7 @@ fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
 }
 
 /// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
-pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, CliError> {
+pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRecording, CliError> {
     let nvml = load(options)?;
     let watchdog = CallWatchdog::start(Notifier::without_bar());
     watchdog.begin("a driver call", None);
@@ -131,11 +133,11 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
         let why = if nvml.device_count()? > 0 { output::NO_VISIBLE_GPU_MESSAGE } else { output::NO_GPU_MESSAGE };
         return Err(CliError::Selection(format!("{} Nothing was recorded.", why.trim_end())));
     }
-    let metrics = metrics::chosen(&args.metrics, args.processes);
+    let metrics = metrics::selected_metrics(&args.metrics, args.processes);
     let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).skip_suspended(true);
     builder = match args.rate {
-        Rate::Sensor => builder.min_wake_interval(WAKE_EACH),
-        Rate::Hz(hz) => {
+        SampleRate::Sensor => builder.min_wake_interval(MIN_WAKE_INTERVAL),
+        SampleRate::Hz(hz) => {
             let cadence = Duration::from_secs_f64(1.0 / hz);
             metrics.iter().fold(builder, |builder, metric| builder.interval(*metric, cadence)).budget(1.0)
         }
@@ -144,21 +146,21 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<Prepared, 
     let sampler = builder.build()?;
     watchdog.end();
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
-    let output = Output::open(args)?;
+    let output = RecordingFile::open(args)?;
     let clock = ClockOffset::now();
     let begin = clock.unix_nano(monotonic());
-    header.boot_unix_nano = booted(begin);
+    header.boot_unix_nano = boot_time(begin);
     // As its sensor refreshes, a metric is read at each wake at the most.
-    let hz = args.rate.hz().unwrap_or(1.0 / WAKE_EACH.as_secs_f64());
-    let wanted = (indices.len() * metrics.len()) as f64 * hz * KEPT_FOR_S;
-    let background = sampler.spawn((wanted as usize).clamp(FEWEST, MOST))?;
+    let hz = args.rate.hz().unwrap_or(1.0 / MIN_WAKE_INTERVAL.as_secs_f64());
+    let records = (indices.len() * metrics.len()) as f64 * hz * BUFFER_S;
+    let background = sampler.spawn((records as usize).clamp(MIN_BUFFER_RECORDS, MAX_BUFFER_RECORDS))?;
     let spawned = Instant::now();
-    while background.ticks() == 0 && spawned.elapsed() < FIRST_READINGS {
+    while background.ticks() == 0 && spawned.elapsed() < FIRST_READINGS_TIMEOUT {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let list_period =
+    let list_period_s =
         Metric::PROCESS_MEMORY.info().poll_interval.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
-    Ok(Prepared { background, clock, begin, header, output, list_period: (list_period * 1e9) as u64 })
+    Ok(PreparedRecording { background, clock, begin, header, output, list_period_ns: (list_period_s * 1e9) as u64 })
 }
 
 fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {
@@ -192,7 +194,7 @@ fn gpu(nvml: &Nvml, index: u32) -> RecordedGpu {
 }
 
 /// When the machine's clock since boot was 0, if it is `now`.
-fn booted(now: u64) -> Option<u64> {
+fn boot_time(now: u64) -> Option<u64> {
     let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
     now.checked_sub(u64::try_from(since_boot.as_nanos()).ok()?)
 }

@@ -15,34 +15,34 @@ use nix::{
 };
 
 /// Why a command was not started, and the status that a shell gives for that.
-pub(super) struct NotStarted {
-    pub sentence: String,
+pub(super) struct SpawnError {
+    pub message: String,
     pub status: u8,
 }
 
 /// A command that runs.
 #[derive(Clone, Copy)]
-pub(super) struct Child {
+pub(super) struct ChildProcess {
     pub pid: u32,
     /// When it was started, by the sampler's clock.
-    pub started: u64,
+    pub started_ns: u64,
 }
 
 /// Starts it with the signals blocked that were so before; with the rest of its surroundings as they are.
 ///
 /// Not by the standard library, whose child would have this thread's signals blocked.
-pub(super) fn start(command: &[OsString], mask: &SigSet) -> Result<Child, NotStarted> {
-    let not_started = |error| NotStarted::new(&command[0], error);
+pub(super) fn start(command: &[OsString], mask: &SigSet) -> Result<ChildProcess, SpawnError> {
+    let not_started = |error| SpawnError::new(&command[0], error);
     // Orphans of its come to this process and not to init: so it stays known whose they are.
     let _ = nix::sys::prctl::set_child_subreaper(true);
     let arguments =
-        command.iter().map(|argument| text(argument)).collect::<Result<Vec<_>, _>>().map_err(not_started)?;
-    let variables: Vec<CString> = std::env::vars_os().filter_map(variable).collect();
+        command.iter().map(|argument| c_string(argument)).collect::<Result<Vec<_>, _>>().map_err(not_started)?;
+    let variables: Vec<CString> = std::env::vars_os().filter_map(environment_entry).collect();
     let attributes = attributes(mask).map_err(not_started)?;
     let no_actions = PosixSpawnFileActions::init().map_err(not_started)?;
-    let started = monotonic();
+    let started_ns = monotonic();
     let pid = posix_spawnp(&arguments[0], &no_actions, &attributes, &arguments, &variables).map_err(not_started)?;
-    Ok(Child { pid: pid.as_raw() as u32, started })
+    Ok(ChildProcess { pid: pid.as_raw() as u32, started_ns })
 }
 
 fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
@@ -54,19 +54,19 @@ fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
     Ok(attributes)
 }
 
-fn text(argument: &OsStr) -> Result<CString, Errno> {
+fn c_string(argument: &OsStr) -> Result<CString, Errno> {
     CString::new(argument.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
-fn variable((name, value): (OsString, OsString)) -> Option<CString> {
+fn environment_entry((name, value): (OsString, OsString)) -> Option<CString> {
     CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
 }
 
-impl NotStarted {
+impl SpawnError {
     fn new(program: &OsStr, error: Errno) -> Self {
         let shown = program.to_string_lossy();
         let program = Escaped(&shown);
-        let (sentence, status) = match error {
+        let (message, status) = match error {
             Errno::ENOENT if program.0.contains('/') => {
                 (format!("there is no program {program}; look at its path, and at that of its interpreter"), 127)
             }
@@ -75,13 +75,13 @@ impl NotStarted {
             Errno::ENOEXEC => (format!("{program} is no program for this machine; run it by its interpreter"), 126),
             error => (format!("{program} could not be started ({}); try it without igpu", error.desc()), 126),
         };
-        Self { sentence, status }
+        Self { message, status }
     }
 }
 
 /// Takes note of all children that have ended, the orphans of the command's too; gives the command's status where it is
 /// among them.
-pub(super) fn reap(child: Child) -> Option<ExitStatus> {
+pub(super) fn reap(child: ChildProcess) -> Option<ExitStatus> {
     let mut ended = None;
     loop {
         let mut status = 0;

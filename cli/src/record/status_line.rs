@@ -13,16 +13,16 @@ use igpu::{
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-use super::sink::Progress;
+use super::output_file::RecordingProgress;
 use crate::notifier::can_be_written;
 
 /// How often it is drawn anew.
-pub(super) const EACH: Duration = Duration::from_millis(500);
+pub(super) const REDRAW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Shows one line; nothing where stderr is no terminal.
-pub(super) struct Live {
+pub(super) struct StatusLine {
     bar: ProgressBar,
-    begin: Instant,
+    start: Instant,
     latest: LatestReader,
     power: Vec<LatestKey>,
     utilization: Vec<LatestKey>,
@@ -38,38 +38,38 @@ pub(super) fn bar() -> ProgressBar {
 }
 
 /// Whether the terminal is this program's. In the background it is another's, who has written over the line.
-fn is_in_front() -> bool {
+fn is_foreground() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp())
 }
 
-impl Live {
+impl StatusLine {
     pub(super) fn new(bar: ProgressBar, latest: LatestReader, gpus: &[u32]) -> Self {
         let key = |metrics: &[Metric], gpu| metrics.iter().find_map(|metric| latest.key(gpu, *metric));
         let keys = |metrics: &[Metric]| gpus.iter().filter_map(|gpu| key(metrics, *gpu)).collect();
         let power = keys(&[Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::POWER_AVERAGE]);
         let utilization = keys(&[Metric::UTILIZATION_GPU]);
-        Self { bar, begin: Instant::now(), latest, power, utilization }
+        Self { bar, start: Instant::now(), latest, power, utilization }
     }
 
-    pub(super) fn show(&self, progress: &Progress) {
-        if io::stderr().is_terminal() && is_in_front() && can_be_written() {
+    pub(super) fn show(&self, progress: &RecordingProgress) {
+        if io::stderr().is_terminal() && is_foreground() && can_be_written() {
             self.bar.set_message(self.line(progress));
             self.bar.tick();
         }
     }
 
     pub(super) fn clear(&self) {
-        if !is_in_front() {
+        if !is_foreground() {
             self.bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         self.bar.finish_and_clear();
     }
 
-    fn line(&self, progress: &Progress) -> String {
+    fn line(&self, progress: &RecordingProgress) -> String {
         let values =
             |keys: &[LatestKey]| keys.iter().filter_map(|key| Some(self.latest.read(*key)?.value)).collect::<Vec<_>>();
         let (power, utilization) = (values(&self.power), values(&self.utilization));
-        let seconds = self.begin.elapsed().as_secs();
+        let seconds = self.start.elapsed().as_secs();
         let mut line = format!("recording {}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
         if !power.is_empty() {
             line += &format!(", {:.0} W", power.iter().sum::<f64>());
@@ -79,9 +79,9 @@ impl Live {
         }
         let count = |value: &std::sync::atomic::AtomicU64| value.load(Relaxed);
         line += &format!(", {} records, {}", HumanCount(count(&progress.items)), HumanBytes(count(&progress.bytes)));
-        match self.latest.dropped().max(count(&progress.lost)) {
+        match self.latest.dropped().max(count(&progress.dropped)) {
             0 => line,
-            lost => line + &format!(", {} lost", HumanCount(lost)),
+            dropped => line + &format!(", {} dropped", HumanCount(dropped)),
         }
     }
 }
