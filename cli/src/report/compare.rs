@@ -3,7 +3,7 @@
 use igpu_recording::{GpuSummary, Summary, Throttling};
 use serde::Serialize;
 
-use super::row::Row;
+use super::delta::Delta;
 use crate::{
     table::{cells, table, truncate},
     units::{energy, gib, percent, percentage_points, seconds, time, watts},
@@ -13,9 +13,9 @@ use crate::{
 #[derive(Serialize)]
 pub(super) struct Comparison {
     /// The recordings as wholes.
-    total: Vec<Row>,
+    total: Vec<Delta>,
     /// The GPUs that both have.
-    gpus: Vec<Pair>,
+    gpus: Vec<GpuComparison>,
     /// The indices of GPUs that only the first has.
     only_in_a: Vec<u32>,
     /// The indices of GPUs that only the second has.
@@ -24,36 +24,36 @@ pub(super) struct Comparison {
 
 /// A GPU that both have.
 #[derive(Serialize)]
-struct Pair {
+struct GpuComparison {
     index_a: u32,
     index_b: u32,
     /// Its name in the first.
     name: Option<String>,
     /// Whether it is the very same one; `null` where a UUID is not known. Others are matched by index.
     same: Option<bool>,
-    values: Vec<Row>,
+    values: Vec<Delta>,
 }
 
 impl Comparison {
     pub(super) fn new(a: &Summary, b: &Summary) -> Self {
-        let pairs = pairs(&a.gpus, &b.gpus);
-        let is_paired_a = |gpu: &&GpuSummary| !pairs.iter().any(|(other, _)| other.index == gpu.index);
-        let is_paired_b = |gpu: &&GpuSummary| !pairs.iter().any(|(_, other)| other.index == gpu.index);
+        let matches = matches(&a.gpus, &b.gpus);
+        let is_matched_a = |gpu: &&GpuSummary| !matches.iter().any(|(other, _)| other.index == gpu.index);
+        let is_matched_b = |gpu: &&GpuSummary| !matches.iter().any(|(_, other)| other.index == gpu.index);
         Self {
-            total: total(a, b),
-            only_in_a: a.gpus.iter().filter(is_paired_a).map(|gpu| gpu.index).collect(),
-            only_in_b: b.gpus.iter().filter(is_paired_b).map(|gpu| gpu.index).collect(),
-            gpus: pairs.into_iter().map(|(a, b)| pair(a, b)).collect(),
+            total: compare_totals(a, b),
+            only_in_a: a.gpus.iter().filter(is_matched_a).map(|gpu| gpu.index).collect(),
+            only_in_b: b.gpus.iter().filter(is_matched_b).map(|gpu| gpu.index).collect(),
+            gpus: matches.into_iter().map(|(a, b)| compare_gpus(a, b)).collect(),
         }
     }
 
     /// A table for all, and one for each GPU, in one.
     pub(super) fn text(&self, [a, b]: [&str; 2]) -> String {
         let mut lines = vec![cells(&["", "A", "B", "B - A", ""]), cells(&["all"])];
-        lines.extend(self.total.iter().map(Row::cells));
-        for pair in &self.gpus {
-            lines.push(vec![pair.heading()]);
-            lines.extend(pair.values.iter().map(Row::cells));
+        lines.extend(self.total.iter().map(Delta::cells));
+        for gpu in &self.gpus {
+            lines.push(vec![gpu.heading()]);
+            lines.extend(gpu.values.iter().map(Delta::cells));
         }
         let only = |indices: &[u32], which: &str| -> String {
             indices.iter().map(|index| format!("GPU {index} is only in {which}.\n")).collect()
@@ -63,7 +63,7 @@ impl Comparison {
     }
 }
 
-impl Pair {
+impl GpuComparison {
     fn heading(&self) -> String {
         let indices = match (self.index_a, self.index_b) {
             (a, b) if a == b => format!("GPU {a}"),
@@ -74,67 +74,69 @@ impl Pair {
 }
 
 /// The GPUs of both: the same ones by UUID, and of the others those with the same index.
-fn pairs<'a>(a: &'a [GpuSummary], b: &'a [GpuSummary]) -> Vec<(&'a GpuSummary, &'a GpuSummary)> {
-    let twin = |gpu: &GpuSummary| b.iter().find(|other| gpu.uuid.is_some() && gpu.uuid == other.uuid);
-    let is_twin = |other: &GpuSummary| a.iter().any(|gpu| gpu.uuid.is_some() && gpu.uuid == other.uuid);
-    let neighbour = |gpu: &GpuSummary| b.iter().find(|other| gpu.index == other.index && !is_twin(other));
-    a.iter().filter_map(|gpu| Some((gpu, twin(gpu).or_else(|| neighbour(gpu))?))).collect()
+fn matches<'a>(a: &'a [GpuSummary], b: &'a [GpuSummary]) -> Vec<(&'a GpuSummary, &'a GpuSummary)> {
+    let same_uuid = |gpu: &GpuSummary| b.iter().find(|other| gpu.uuid.is_some() && gpu.uuid == other.uuid);
+    let is_matched_by_uuid = |other: &GpuSummary| a.iter().any(|gpu| gpu.uuid.is_some() && gpu.uuid == other.uuid);
+    let same_index = |gpu: &GpuSummary| b.iter().find(|other| gpu.index == other.index && !is_matched_by_uuid(other));
+    a.iter().filter_map(|gpu| Some((gpu, same_uuid(gpu).or_else(|| same_index(gpu))?))).collect()
 }
 
-fn total(a: &Summary, b: &Summary) -> Vec<Row> {
+fn compare_totals(a: &Summary, b: &Summary) -> Vec<Delta> {
     let both = |of: fn(&Summary) -> Option<f64>| [of(a), of(b)];
-    let mut rows = vec![
-        Row::new("duration_s", "recorded", time, both(|summary| Some(summary.duration_s))),
-        Row::new("command.duration_s", "command", time, both(|summary| summary.command.as_ref()?.duration_s)),
-        Row::new("total.energy_j", "energy", energy, both(|summary| summary.total.energy_j)),
-        Row::new("total.power_mean_w", "mean power", watts, both(|summary| summary.total.power_mean_w)),
-        Row::new("total.command_alone_energy_j", "command alone", energy, both(|s| s.total.command_alone_energy_j)),
+    let mut deltas = vec![
+        Delta::new("duration_s", "recorded", time, both(|summary| Some(summary.duration_s))),
+        Delta::new("command.duration_s", "command", time, both(|summary| summary.command.as_ref()?.duration_s)),
+        Delta::new("total.energy_j", "energy", energy, both(|summary| summary.total.energy_j)),
+        Delta::new("total.power_mean_w", "mean power", watts, both(|summary| summary.total.power_mean_w)),
+        Delta::new("total.command_alone_energy_j", "command alone", energy, both(|s| s.total.command_alone_energy_j)),
     ];
     // What neither can have is not worth a line.
-    rows.retain(|row| {
-        !matches!(row.key.as_str(), "command.duration_s" | "total.command_alone_energy_j") || row.a.or(row.b).is_some()
+    deltas.retain(|delta| {
+        !matches!(delta.key.as_str(), "command.duration_s" | "total.command_alone_energy_j")
+            || delta.a.or(delta.b).is_some()
     });
-    rows
+    deltas
 }
 
-fn pair(a: &GpuSummary, b: &GpuSummary) -> Pair {
+fn compare_gpus(a: &GpuSummary, b: &GpuSummary) -> GpuComparison {
     let both = |of: fn(&GpuSummary) -> Option<f64>| [of(a), of(b)];
     let degrees: fn(f64) -> String = |degrees| format!("{degrees:.0} °C");
     let memory = |bytes: f64| gib(bytes as u64);
     let mut values = vec![
-        Row::new("energy.energy_j", "energy", energy, both(|gpu| Some(gpu.energy.as_ref()?.energy_j))),
-        Row::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),
-        Row::new("power_peak_w", "peak power", watts, both(|gpu| gpu.power_peak_w)),
-        Row::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean)))
-            .absolute(percentage_points),
-        Row::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50)))
-            .absolute(percentage_points),
-        Row::new(
+        Delta::new("energy.energy_j", "energy", energy, both(|gpu| Some(gpu.energy.as_ref()?.energy_j))),
+        Delta::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),
+        Delta::new("power_peak_w", "peak power", watts, both(|gpu| gpu.power_peak_w)),
+        Delta::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean)))
+            .without_percent(percentage_points),
+        Delta::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50)))
+            .without_percent(percentage_points),
+        Delta::new(
             "memory_peak_bytes",
             "memory peak",
             memory,
             both(|gpu| gpu.memory_peak_bytes.map(|bytes| bytes as f64)),
         ),
-        Row::new("temperature_max_cel", "hottest", degrees, both(|gpu| gpu.temperature_max_cel)).absolute(degrees),
+        Delta::new("temperature_max_cel", "max temperature", degrees, both(|gpu| gpu.temperature_max_cel))
+            .without_percent(degrees),
     ];
-    values.extend(throttling(a.throttling.as_ref(), b.throttling.as_ref()));
+    values.extend(compare_throttling(a.throttling.as_ref(), b.throttling.as_ref()));
     let same = a.uuid.as_ref().zip(b.uuid.as_ref()).map(|(a, b)| a == b);
-    Pair { index_a: a.index, index_b: b.index, name: a.name.clone(), same, values }
+    GpuComparison { index_a: a.index, index_b: b.index, name: a.name.clone(), same, values }
 }
 
 /// Each cause that either has. Counters and reasons have not the same causes: what one does not know stays unknown.
-fn throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Row> {
+fn compare_throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Delta> {
     let sides = [a, b].map(|side| side.filter(|side| a.or(b).is_some_and(|first| first.source == side.source)));
     let mut causes: Vec<&str> = sides.iter().flatten().flat_map(|side| side.causes_s.keys().copied()).collect();
     causes.sort_unstable();
     causes.dedup();
-    let row = |cause: &str| {
+    let delta = |cause: &str| {
         let both = sides.map(|side| side.and_then(|side| side.causes_s.get(cause).copied()));
         let label = format!("throttled, {}", cause.replace('_', " "));
-        Row::new(&format!("throttling.causes_s.{cause}"), &label, seconds, both)
+        Delta::new(&format!("throttling.causes_s.{cause}"), &label, seconds, both)
     };
-    let rows = causes.into_iter().map(row);
-    rows.filter(|row| [row.a, row.b].into_iter().flatten().any(|seconds| seconds > 0.0)).collect()
+    let deltas = causes.into_iter().map(delta);
+    deltas.filter(|delta| [delta.a, delta.b].into_iter().flatten().any(|seconds| seconds > 0.0)).collect()
 }
 
 #[cfg(test)]
@@ -160,7 +162,7 @@ mod tests {
     }
 
     fn matched(a: &[GpuSummary], b: &[GpuSummary]) -> Vec<(u32, u32)> {
-        pairs(a, b).iter().map(|(a, b)| (a.index, b.index)).collect()
+        matches(a, b).iter().map(|(a, b)| (a.index, b.index)).collect()
     }
 
     #[test]
@@ -184,10 +186,10 @@ mod tests {
         let of = |ratio, cel| {
             summary_of(&[(0, Metric::UTILIZATION_GPU, ratio), (0, Metric::TEMPERATURE, cel), (9, Metric::ENERGY, 0.0)])
         };
-        let pair = pair(&of(0.058, 44.0), &of(0.99, 60.0));
-        let cells = |key: &str| pair.values.iter().find(|row| row.key == key).map(|row| row.cells().join("|"));
+        let gpu = compare_gpus(&of(0.058, 44.0), &of(0.99, 60.0));
+        let cells = |key: &str| gpu.values.iter().find(|delta| delta.key == key).map(|delta| delta.cells().join("|"));
         assert_eq!(cells("utilization.mean").as_deref(), Some("  busy|5.8 %|99 %|+93.2 points|"));
-        assert_eq!(cells("temperature_max_cel").as_deref(), Some("  hottest|44 °C|60 °C|+16 °C|"));
+        assert_eq!(cells("temperature_max_cel").as_deref(), Some("  max temperature|44 °C|60 °C|+16 °C|"));
     }
 
     #[test]
@@ -199,13 +201,13 @@ mod tests {
         };
         let reasons = summary_of(&[(0, Metric::CLOCKS_EVENT_REASONS, 4.0), (3, Metric::ENERGY, 0.0)]).throttling;
         let one = counted(2);
-        let rows = throttling(one.as_ref(), counted(3).as_ref());
+        let deltas = compare_throttling(one.as_ref(), counted(3).as_ref());
         assert_eq!(
-            rows.iter().map(|row| (row.key.as_str(), row.difference)).collect::<Vec<_>>(),
+            deltas.iter().map(|delta| (delta.key.as_str(), delta.difference)).collect::<Vec<_>>(),
             [("throttling.causes_s.power", Some(1.0))]
         );
-        let rows = throttling(one.as_ref(), reasons.as_ref());
-        assert_eq!(rows.iter().map(|row| (row.a, row.b)).collect::<Vec<_>>(), [(Some(2.0), None)]);
-        assert!(throttling(None, None).is_empty());
+        let deltas = compare_throttling(one.as_ref(), reasons.as_ref());
+        assert_eq!(deltas.iter().map(|delta| (delta.a, delta.b)).collect::<Vec<_>>(), [(Some(2.0), None)]);
+        assert!(compare_throttling(None, None).is_empty());
     }
 }

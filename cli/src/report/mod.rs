@@ -1,10 +1,10 @@
 //! `igpu report`: the summary of a recording, or two compared.
 
 mod compare;
-mod notes;
-mod people;
-mod row;
+mod delta;
+mod processes;
 mod text;
+mod warnings;
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What JSON holds, for the long help.
-const HELP: &str = "\
+const JSON_HELP: &str = "\
 JSON: --summary-json gives the object that `igpu record --summary-json` gives. Its keys end with the
 unit; what was not recorded is null. --json gives an array of such objects, one for each recording,
 each with its `file`. Of two, the second has a `comparison`:
@@ -38,7 +38,7 @@ each with its `file`. Of two, the second has a `comparison`:
   only_in_b      the indices of the other GPUs";
 
 #[derive(Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = JSON_HELP)]
 pub(crate) struct ReportArgs {
     /// The recording; a second one is compared with it
     #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
@@ -50,7 +50,7 @@ pub(crate) struct ReportArgs {
 
 /// What `--json` has of a recording.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ReportDocument<'a> {
     file: String,
     #[serde(flatten)]
     summary: &'a Summary,
@@ -61,22 +61,22 @@ struct Document<'a> {
 
 pub(crate) fn run(options: &Options, args: &ReportArgs) -> Result<CommandOutput, CliError> {
     if args.files.len() > 1 && args.summary_json.is_some() {
-        let told = "--summary-json is of one recording; --json has both, compared\n";
-        return Err(CliError::usage(ErrorKind::ArgumentConflict, told));
+        let message = "--summary-json is of one recording; --json has both, compared\n";
+        return Err(CliError::usage(ErrorKind::ArgumentConflict, message));
     }
     let mut problems = Vec::new();
     let summaries: Result<Vec<Summary>, CliError> =
         args.files.iter().map(|path| summary(path, &mut problems)).collect();
     let mut output = match summaries?.as_slice() {
-        [a, b] => of_two(options, args, a, b)?,
-        [one] => of_one(options, args, one)?,
+        [a, b] => report_two(options, args, a, b)?,
+        [one] => report_one(options, args, one)?,
         _ => CommandOutput::default(),
     };
     output.problems = problems;
     Ok(output)
 }
 
-fn of_one(options: &Options, args: &ReportArgs, summary: &Summary) -> Result<CommandOutput, CliError> {
+fn report_one(options: &Options, args: &ReportArgs, summary: &Summary) -> Result<CommandOutput, CliError> {
     if options.json {
         return CommandOutput::json(&[document(&args.files[0], summary, None)]);
     }
@@ -90,17 +90,17 @@ fn of_one(options: &Options, args: &ReportArgs, summary: &Summary) -> Result<Com
     }
 }
 
-fn of_two(options: &Options, args: &ReportArgs, a: &Summary, b: &Summary) -> Result<CommandOutput, CliError> {
+fn report_two(options: &Options, args: &ReportArgs, a: &Summary, b: &Summary) -> Result<CommandOutput, CliError> {
     let comparison = Comparison::new(a, b);
-    let [first, second] = [0, 1].map(|place: usize| &args.files[place]);
+    let [first, second] = [0, 1].map(|index: usize| &args.files[index]);
     if options.json {
         return CommandOutput::json(&[document(first, a, None), document(second, b, Some(&comparison))]);
     }
     Ok(CommandOutput::text(comparison.text([&first.to_string_lossy(), &second.to_string_lossy()])))
 }
 
-fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Comparison>) -> Document<'a> {
-    Document { file: file.to_string_lossy().into_owned(), summary, comparison }
+fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Comparison>) -> ReportDocument<'a> {
+    ReportDocument { file: file.to_string_lossy().into_owned(), summary, comparison }
 }
 
 /// The summary as one JSON object, which ends with a line feed.

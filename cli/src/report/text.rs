@@ -4,8 +4,8 @@ use igpu::process::format_local_time;
 use igpu_recording::{Distribution, GpuSummary, Summary, Throttling, ThrottlingSource};
 
 use super::{
-    notes::notes,
-    people::{command, processes},
+    processes::{command_table, process_table},
+    warnings::warnings,
 };
 use crate::{
     table::{NOT_AVAILABLE, cells, table, truncate, with_header},
@@ -13,38 +13,38 @@ use crate::{
 };
 
 /// So much of a text that may be long.
-const LONGEST: usize = 28;
+const MAX_NAME_CHARS: usize = 28;
 /// So much of a command line.
-const LONGEST_COMMAND: usize = 80;
+const MAX_COMMAND_CHARS: usize = 80;
 /// What throttled a GPU that was not throttled.
-const NOTHING: &str = "nothing";
+const NOT_THROTTLED: &str = "nothing";
 /// So much of the causes of throttling.
-const LONGEST_CAUSES: usize = 60;
+const MAX_CAUSES_CHARS: usize = 60;
 
 /// The bill, in at most 100 columns.
 pub(crate) fn text(summary: &Summary) -> String {
     let blocks = [
-        head(summary),
-        names(&summary.gpus),
-        used(summary),
-        busy(&summary.gpus),
-        throttled(&summary.gpus),
-        processes(summary),
-        command(summary),
-        notes(summary),
+        heading(summary),
+        gpu_table(&summary.gpus),
+        energy_table(summary),
+        utilization_table(&summary.gpus),
+        throttling_table(&summary.gpus),
+        process_table(summary),
+        command_table(summary),
+        warnings(summary),
     ];
     blocks.into_iter().filter(|block| !block.is_empty()).collect::<Vec<String>>().join("\n")
 }
 
-fn shown(text: Option<&str>) -> String {
-    text.map_or(NOT_AVAILABLE.to_owned(), |text| truncate(text, LONGEST))
+fn name_or_na(text: Option<&str>) -> String {
+    text.map_or(NOT_AVAILABLE.to_owned(), |text| truncate(text, MAX_NAME_CHARS))
 }
 
 /// What was run, and what was recorded where.
-fn head(summary: &Summary) -> String {
+fn heading(summary: &Summary) -> String {
     let mut text = String::new();
     if let Some(command) = &summary.command {
-        text += &truncate(&command.arguments.join(" "), LONGEST_COMMAND);
+        text += &truncate(&command.arguments.join(" "), MAX_COMMAND_CHARS);
         text += &command.pid.map_or(String::new(), |pid| format!("  (pid {pid})"));
         text += "\n";
         text += &match (command.duration_s, command.status) {
@@ -57,32 +57,33 @@ fn head(summary: &Summary) -> String {
     let start = summary.start_unix_nano.and_then(|ns| format_local_time(ns as f64 / 1e9));
     let start = start.map_or(String::new(), |start| format!(" from {start}"));
     text += &format!("recorded {}{start}\n", time(summary.duration_s));
-    let told = |before: &str, what: &Option<String>| Some(format!("{before}{}", truncate(what.as_deref()?, LONGEST)));
+    let with_prefix =
+        |prefix: &str, what: &Option<String>| Some(format!("{prefix}{}", truncate(what.as_deref()?, MAX_NAME_CHARS)));
     let on = [
-        told("on ", &summary.host),
-        told("with driver ", &summary.driver_version),
-        told("by igpu ", &summary.igpu_version),
+        with_prefix("on ", &summary.host),
+        with_prefix("with driver ", &summary.driver_version),
+        with_prefix("by igpu ", &summary.igpu_version),
     ];
     let on: Vec<String> = on.into_iter().flatten().collect();
     if !on.is_empty() {
         text += &(on.join(", ") + "\n");
     }
-    text + &bill(summary)
+    text + &energy_summary(summary)
 }
 
 /// What it took, before all tables.
-fn bill(summary: &Summary) -> String {
+fn energy_summary(summary: &Summary) -> String {
     let total = &summary.total;
     let both =
         |joules: Option<f64>| joules.map(|joules| format!("{} ({})", energy(joules), watt_hours(joules / 3600.0)));
     let Some(used) = both(total.energy_j) else { return String::new() };
     let mean = total.power_mean_w.map_or(String::new(), |mean| format!(", {} on average", watts(mean)));
-    let text = format!("{} used {used}{mean}\n", which(total.energy_gpus as usize, summary.gpus.len()));
+    let text = format!("{} used {used}{mean}\n", gpu_count_text(total.energy_gpus as usize, summary.gpus.len()));
     let alone = both(total.command_alone_energy_j);
     text + &alone.map_or(String::new(), |used| format!("of that, {used} while only the command was on a GPU\n"))
 }
 
-fn which(some: usize, all: usize) -> String {
+fn gpu_count_text(some: usize, all: usize) -> String {
     match (some, all) {
         (1, 1) => "the GPU".to_owned(),
         _ if some == all => format!("the {all} GPUs"),
@@ -90,11 +91,11 @@ fn which(some: usize, all: usize) -> String {
     }
 }
 
-fn names(gpus: &[GpuSummary]) -> String {
+fn gpu_table(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
         let limit = gpu.power_limit_w.map_or(String::new(), |limit| format!("up to {}", watts(limit)));
         let uuid = gpu.uuid.as_deref().map_or(NOT_AVAILABLE.to_owned(), |uuid| truncate(uuid, 44));
-        vec![gpu.index.to_string(), shown(gpu.name.as_deref()), uuid, limit]
+        vec![gpu.index.to_string(), name_or_na(gpu.name.as_deref()), uuid, limit]
     };
     if gpus.is_empty() {
         return "There is no GPU in the recording.\n".to_owned();
@@ -103,8 +104,8 @@ fn names(gpus: &[GpuSummary]) -> String {
 }
 
 /// A table without those of the last columns, from this one on, that are known of no GPU.
-fn with_known(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from: usize) -> String {
-    let mut lines: Vec<Vec<String>> = std::iter::once(head).chain(lines).collect();
+fn without_unknown_columns(header: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from: usize) -> String {
+    let mut lines: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
     for column in (from..lines[0].len()).rev() {
         if lines[1..].iter().filter_map(|line| line.get(column)).all(|cell| cell == UNKNOWN) {
             lines.iter_mut().filter(|line| line.len() > column).for_each(|line| drop(line.remove(column)));
@@ -114,13 +115,13 @@ fn with_known(head: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from:
 }
 
 /// Energy, power, memory, heat.
-fn used(summary: &Summary) -> String {
+fn energy_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let memory = match (gpu.memory_peak_bytes, gpu.memory_limit_bytes) {
             (Some(peak), Some(limit)) => format!("{} of {}", gib(peak), gib(limit)),
             (peak, _) => or_unknown(peak, gib),
         };
-        let degrees = |hottest: Option<f64>| or_unknown(hottest, |hottest| format!("{hottest:.0} °C"));
+        let degrees = |celsius: Option<f64>| or_unknown(celsius, |celsius| format!("{celsius:.0} °C"));
         vec![
             gpu.index.to_string(),
             or_unknown(gpu.energy.as_ref(), |used| energy(used.energy_j)),
@@ -140,11 +141,11 @@ fn used(summary: &Summary) -> String {
     if summary.gpus.is_empty() {
         return String::new();
     }
-    let head = ["GPU", "ENERGY", "", "MEAN POWER", "PEAK", "MEMORY PEAK", "HOTTEST", "MEMORY HOTTEST"];
-    with_known(cells(&head), summary.gpus.iter().map(line).chain(all), 7)
+    let header = ["GPU", "ENERGY", "", "MEAN POWER", "PEAK", "MEMORY PEAK", "MAX TEMP", "MEMORY MAX TEMP"];
+    without_unknown_columns(cells(&header), summary.gpus.iter().map(line).chain(all), 7)
 }
 
-fn busy(gpus: &[GpuSummary]) -> String {
+fn utilization_table(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
         let of = |part: fn(&Distribution) -> f64| or_unknown(gpu.utilization.as_ref().map(part), percent);
         let means = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
@@ -159,26 +160,26 @@ fn busy(gpus: &[GpuSummary]) -> String {
         let means = means.map(|mean| or_unknown(mean, percent));
         [gpu.index.to_string()].into_iter().chain(spread).chain(means).collect()
     };
-    let knows = |gpu: &GpuSummary| {
+    let has_values = |gpu: &GpuSummary| {
         let others = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
         gpu.utilization.is_some() || others.iter().any(Option::is_some)
     };
-    if !gpus.iter().any(knows) {
+    if !gpus.iter().any(has_values) {
         return String::new();
     }
-    let head = ["GPU", "BUSY MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY BUSY", "ENCODER", "DECODER"];
-    with_known(cells(&head), gpus.iter().map(line), 7)
+    let header = ["GPU", "BUSY MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY BUSY", "ENCODER", "DECODER"];
+    without_unknown_columns(cells(&header), gpus.iter().map(line), 7)
 }
 
-fn throttled(gpus: &[GpuSummary]) -> String {
+fn throttling_table(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
-        let told = or_unknown(gpu.throttling.as_ref(), causes);
+        let text = or_unknown(gpu.throttling.as_ref(), causes_text);
         let source = gpu.throttling.as_ref().map_or("", |throttling| match throttling.source {
             ThrottlingSource::Counters => "the driver's counters",
             ThrottlingSource::Reasons => "the driver's reasons",
             _ => "the driver",
         });
-        vec![gpu.index.to_string(), told, source.to_owned()]
+        vec![gpu.index.to_string(), text, source.to_owned()]
     };
     if gpus.iter().all(|gpu| gpu.throttling.is_none()) {
         return String::new();
@@ -187,26 +188,26 @@ fn throttled(gpus: &[GpuSummary]) -> String {
     // The same line for each GPU that was never slowed down is not worth a table.
     match lines.first() {
         None => String::new(),
-        Some(first) if lines.iter().all(|line| line[1] == NOTHING && line[2] == first[2]) => {
-            format!("Nothing throttled {}, as told by {}.\n", which(gpus.len(), gpus.len()), first[2])
+        Some(first) if lines.iter().all(|line| line[1] == NOT_THROTTLED && line[2] == first[2]) => {
+            format!("Nothing throttled {}, as reported by {}.\n", gpu_count_text(gpus.len(), gpus.len()), first[2])
         }
-        Some(_) => with_header(&["GPU", "THROTTLED BY", "AS TOLD BY"], lines.into_iter()),
+        Some(_) => with_header(&["GPU", "THROTTLED BY", "REPORTED BY"], lines.into_iter()),
     }
 }
 
 /// Those causes that there were, the longest first.
-fn causes(throttling: &Throttling) -> String {
+fn causes_text(throttling: &Throttling) -> String {
     let mut causes: Vec<_> = throttling.causes_s.iter().filter(|(_, seconds)| **seconds > 0.0).collect();
     causes.sort_by(|a, b| b.1.total_cmp(a.1));
     if causes.is_empty() {
-        return NOTHING.to_owned();
+        return NOT_THROTTLED.to_owned();
     }
     let (mut text, mut left_out) = (String::new(), 0);
     for (cause, time) in causes {
-        let told = format!("{} {}", cause.replace('_', " "), seconds(*time));
-        match text.len() + told.len() {
-            ..LONGEST_CAUSES if text.is_empty() => text = told,
-            ..LONGEST_CAUSES => text += &format!(", {told}"),
+        let cause_text = format!("{} {}", cause.replace('_', " "), seconds(*time));
+        match text.len() + cause_text.len() {
+            ..MAX_CAUSES_CHARS if text.is_empty() => text = cause_text,
+            ..MAX_CAUSES_CHARS => text += &format!(", {cause_text}"),
             _ => left_out += 1,
         }
     }

@@ -126,21 +126,21 @@ of that, 25.00 kJ (6.944 Wh) while only the command was on a GPU
 GPU  NAME                   UUID                                      POWER LIMIT
 0    NVIDIA H100 80GB HBM3  GPU-00000000-26db-32ba-d729-f21b29fc001f  up to 700.0 W
 
-GPU  ENERGY              MEAN POWER  PEAK     MEMORY PEAK             HOTTEST
+GPU  ENERGY              MEAN POWER  PEAK     MEMORY PEAK             MAX TEMP
 0    26.00 kJ  7.222 Wh  433.3 W     500.0 W  16.00 GiB of 80.00 GiB  71 °C
 
 GPU  BUSY MEAN  P5   P50   P95   P99   MAX
 0    75 %       0 %  90 %  90 %  90 %  90 %
 
-GPU  THROTTLED BY  AS TOLD BY
+GPU  THROTTLED BY  REPORTED BY
 0    power 12.5 s  the driver's counters
 
-GPU  PID  NAME             USER  OF COMMAND  TIME    MEMORY PEAK  SM MEAN
-0    42   python\\u{1b}[2J  ada   yes         50.0 s  6.00 GiB     -
+GPU  PID  NAME             USER  OWNED  TIME    MEMORY PEAK  SM MEAN
+0    42   python\\u{1b}[2J  ada   yes    50.0 s  6.00 GiB     -
 
 The command's part; energy, power and busy are of the time in which it was alone on the GPU:
-GPU  PRESENT  MEMORY PEAK  ALONE   ENERGY              MEAN POWER  BUSY
-0    50.0 s   6.00 GiB     50.0 s  25.00 kJ  6.944 Wh  500.0 W     90 %
+GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  BUSY
+0    50.0 s   6.00 GiB     50.0 s     25.00 kJ  6.944 Wh  500.0 W     90 %
 "
     );
 }
@@ -200,7 +200,7 @@ fn what_holds_for_all_gpus_is_said_once() {
     items.retain(|item| !is_of(item, &[Metric::THROTTLED_POWER]));
     items.retain(|item| item.gpu != Some(1) || !is_of(item, &[Metric::ENERGY, Metric::POWER_USAGE]));
     let text = done(&["report", &recordings.write("a.csv", &items)]);
-    assert!(text.contains("\nNothing throttled the 2 GPUs, as told by the driver's counters.\n"), "{text}");
+    assert!(text.contains("\nNothing throttled the 2 GPUs, as reported by the driver's counters.\n"), "{text}");
     assert!(text.contains("\n1 of 2 GPUs used 26.00 kJ (7.222 Wh), 433.3 W on average\n"), "{text}");
 }
 
@@ -296,7 +296,7 @@ fn two_recordings_are_compared() {
         "GPU 0",
         "  energy            26.00 kJ   21.00 kJ   -5000 J    -19.2 %",
         "  peak power        500.0 W    400.0 W    -100.0 W   -20.0 %",
-        "  hottest           71 °C      71 °C      0",
+        "  max temperature   71 °C      71 °C      0",
         "  throttled, power  12.5 s     12.5 s     0",
         "GPU 1",
         "GPU 2 is only in B.",

@@ -6,7 +6,7 @@ use crate::units::or_unknown;
 
 /// One value of both.
 #[derive(Serialize)]
-pub(super) struct Row {
+pub(super) struct Delta {
     /// The key that the value has in a summary, of throttling with the cause.
     pub key: String,
     pub a: Option<f64>,
@@ -24,7 +24,7 @@ pub(super) struct Row {
     show_difference: fn(f64) -> String,
 }
 
-impl Row {
+impl Delta {
     pub(super) fn new(key: &str, label: &str, show: fn(f64) -> String, [a, b]: [Option<f64>; 2]) -> Self {
         let difference = a.zip(b).map(|(a, b)| b - a);
         let percent = difference.zip(a).filter(|(_, a)| *a != 0.0).map(|(difference, a)| 100.0 * difference / a.abs());
@@ -33,7 +33,7 @@ impl Row {
     }
 
     /// The same, without what it is in percent: of degrees that says nothing, and of a percentage something else.
-    pub(super) fn absolute(self, show_difference: fn(f64) -> String) -> Self {
+    pub(super) fn without_percent(self, show_difference: fn(f64) -> String) -> Self {
         Self { percent: None, show_difference, ..self }
     }
 
@@ -41,12 +41,12 @@ impl Row {
     pub(super) fn cells(&self) -> Vec<String> {
         let sign = |number: f64| if number < 0.0 { "-" } else { "+" };
         // What does not show is no difference.
-        let shows = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);
-        let difference = |difference: f64| match shows(&difference) {
+        let is_visible = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);
+        let difference = |difference: f64| match is_visible(&difference) {
             true => format!("{}{}", sign(difference), (self.show_difference)(difference.abs())),
             false => "0".to_owned(),
         };
-        let percent = self.percent.filter(|_| self.difference.as_ref().is_some_and(shows));
+        let percent = self.percent.filter(|_| self.difference.as_ref().is_some_and(is_visible));
         let percent = percent.map_or(String::new(), |percent| format!("{}{:.1} %", sign(percent), percent.abs()));
         let of = |number| or_unknown(number, self.show);
         vec![format!("  {}", self.label), of(self.a), of(self.b), or_unknown(self.difference, difference), percent]
@@ -60,12 +60,12 @@ mod tests {
 
     #[test]
     fn a_difference_is_b_less_a() {
-        let row = |a, b| Row::new("energy_j", "energy", energy, [a, b]);
-        let of = |row: Row| row.cells().join("|");
-        assert_eq!(of(row(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
-        assert_eq!(of(row(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
-        assert_eq!(of(row(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
-        assert_eq!(of(row(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
-        assert_eq!(of(row(None, Some(150.0))), "  energy|-|150.0 J|-|");
+        let delta = |a, b| Delta::new("energy_j", "energy", energy, [a, b]);
+        let of = |delta: Delta| delta.cells().join("|");
+        assert_eq!(of(delta(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
+        assert_eq!(of(delta(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
+        assert_eq!(of(delta(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
+        assert_eq!(of(delta(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
+        assert_eq!(of(delta(None, Some(150.0))), "  energy|-|150.0 J|-|");
     }
 }

@@ -8,10 +8,10 @@ use crate::{
 };
 
 /// So many processes are shown, those with the most memory first; JSON has all.
-const PROCESSES: usize = 20;
+const MAX_PROCESSES: usize = 20;
 
 /// Who was there, on which GPU.
-pub(super) fn processes(summary: &Summary) -> String {
+pub(super) fn process_table(summary: &Summary) -> String {
     if !summary.processes_recorded {
         return "Processes were not recorded: `igpu record --processes` does.\n".to_owned();
     }
@@ -19,11 +19,11 @@ pub(super) fn processes(summary: &Summary) -> String {
         gpu.processes.iter().flatten().map(|process| (gpu.index, process.clone())).collect()
     };
     let mut all: Vec<_> = summary.gpus.iter().flat_map(of_gpu).collect();
-    let left_out = summary.gpus.iter().map(|gpu| gpu.processes_left_out).sum::<u64>();
-    let more = all.len().saturating_sub(PROCESSES) as u64 + left_out;
-    if all.len() > PROCESSES {
+    let omitted = summary.gpus.iter().map(|gpu| gpu.processes_left_out).sum::<u64>();
+    let more = all.len().saturating_sub(MAX_PROCESSES) as u64 + omitted;
+    if all.len() > MAX_PROCESSES {
         all.sort_by_key(|(_, process)| std::cmp::Reverse(process.memory_peak_bytes));
-        all.truncate(PROCESSES);
+        all.truncate(MAX_PROCESSES);
         all.sort_by_key(|(gpu, _)| *gpu);
     }
     if all.is_empty() {
@@ -41,29 +41,29 @@ pub(super) fn processes(summary: &Summary) -> String {
             or_unknown(process.sm_utilization_mean, percent),
         ]
     });
-    let head = ["GPU", "PID", "NAME", "USER", "OF COMMAND", "TIME", "MEMORY PEAK", "SM MEAN"];
-    let text = with_header(&head, lines);
+    let header = ["GPU", "PID", "NAME", "USER", "OWNED", "TIME", "MEMORY PEAK", "SM MEAN"];
+    let text = with_header(&header, lines);
     if more > 0 { format!("{text}and {more} more\n") } else { text }
 }
 
 /// The command's part in each GPU.
-pub(super) fn command(summary: &Summary) -> String {
+pub(super) fn command_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
-        let part = gpu.command.as_ref()?;
-        let alone = part.alone.as_ref();
+        let usage = gpu.command.as_ref()?;
+        let exclusive = usage.alone.as_ref();
         Some(vec![
             gpu.index.to_string(),
-            time(part.present_s),
-            or_unknown(part.memory_peak_bytes, gib),
-            or_unknown(alone, |alone| time(alone.duration_s)),
-            or_unknown(alone.and_then(|alone| alone.energy_j), energy),
-            or_unknown(alone.and_then(|alone| alone.energy_wh), watt_hours),
-            or_unknown(alone.and_then(|alone| alone.power_mean_w), watts),
-            or_unknown(alone.and_then(|alone| alone.utilization_mean), percent),
+            time(usage.present_s),
+            or_unknown(usage.memory_peak_bytes, gib),
+            or_unknown(exclusive, |exclusive| time(exclusive.duration_s)),
+            or_unknown(exclusive.and_then(|exclusive| exclusive.energy_j), energy),
+            or_unknown(exclusive.and_then(|exclusive| exclusive.energy_wh), watt_hours),
+            or_unknown(exclusive.and_then(|exclusive| exclusive.power_mean_w), watts),
+            or_unknown(exclusive.and_then(|exclusive| exclusive.utilization_mean), percent),
         ])
     };
-    let parts = || summary.gpus.iter().filter_map(|gpu| gpu.command.as_ref());
-    if parts().next().is_some() && parts().all(|part| part.not_told == Some(AttributionError::NoProcess)) {
+    let usages = || summary.gpus.iter().filter_map(|gpu| gpu.command.as_ref());
+    if usages().next().is_some() && usages().all(|usage| usage.not_told == Some(AttributionError::NoProcess)) {
         return "The command had no process on the GPUs.\n".to_owned();
     }
     let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();
@@ -77,7 +77,7 @@ pub(super) fn command(summary: &Summary) -> String {
         let unknown = String::new;
         lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);
     }
-    let head = ["GPU", "PRESENT", "MEMORY PEAK", "ALONE", "ENERGY", "", "MEAN POWER", "BUSY"];
+    let header = ["GPU", "PRESENT", "MEMORY PEAK", "EXCLUSIVE", "ENERGY", "", "MEAN POWER", "BUSY"];
     "The command's part; energy, power and busy are of the time in which it was alone on the GPU:\n".to_owned()
-        + &with_header(&head, lines.into_iter())
+        + &with_header(&header, lines.into_iter())
 }
