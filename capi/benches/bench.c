@@ -55,8 +55,8 @@ static struct {
     int (*width)(void *, unsigned *);
 } raw;
 
-static const void *resolve(const char *name, void *user) {
-    (void)user;
+static const void *resolve(const char *name, void *data) {
+    (void)data;
     void *address = NULL;
 #define IS(function, slot)                                                                                          \
     if (!strcmp(name, #function)) memcpy(&address, &raw.slot, sizeof address);
@@ -152,12 +152,12 @@ static void compare(const char *name, int how_many, int slow, int test) {
         "gpu.utilization", "gpu.memory.used",  "gpu.power",             "gpu.clock.graphics",
         "gpu.clock.sm",    "gpu.clock.memory", "gpu.performance_state", "gpu.pcie.link.width"};
     static const uint32_t indices[MOST_GPUS] = {0, 1, 2, 3, 4, 5, 6, 7};
-    uint64_t cadences[METRICS];
-    for (int i = 0; i < METRICS; i++) cadences[i] = IGPU_CADENCE_EVERY_TICK;
+    uint64_t intervals_ns[METRICS];
+    for (int i = 0; i < METRICS; i++) intervals_ns[i] = IGPU_INTERVAL_EVERY_TICK;
     igpu_driver *driver;
     igpu_driver_options where = {.size = sizeof where, .resolver = resolve};
     igpu_sampler_options options = {.size = sizeof options, .gpus = indices, .gpu_count = (size_t)how_many,
-                                    .metrics = names, .metric_count = METRICS, .cadences = cadences};
+                                    .metrics = names, .metric_count = METRICS, .intervals_ns = intervals_ns};
     if (igpu_driver_open(&where, &driver) || igpu_sampler_create(driver, &options, &sampler)) fail(name);
     for (int i = 0; i < gpus; i++)
         if (nvmlDeviceGetHandleByIndex_v2((unsigned)i, &handles[i])) abort();
@@ -208,7 +208,7 @@ static void single_calls(int test) {
     igpu_driver *driver;
     igpu_background *background;
     uint32_t power;
-    igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .cadences = hour};
+    igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .intervals_ns = hour};
     if (igpu_driver_open(NULL, &driver) || igpu_sampler_create(driver, &options, &sampler)) fail("a sampler");
     alone("igpu_sampler_next_due: the border alone", next_due, test);
     if (igpu_metric_find(names[0], &power) || igpu_sampler_spawn(sampler, 64, &background) ||

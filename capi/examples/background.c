@@ -49,14 +49,14 @@ int main(int argc, char **argv) {
             }
         }
     }
-    igpu_background_state state = {.size = sizeof state};
-    igpu_background_describe(background, &state);
+    igpu_background_info state = {.size = sizeof state};
+    igpu_background_get_info(background, &state);
     for (int i = 0; i < METRICS; i++) {
         igpu_metric_info info = {.size = sizeof info};
-        igpu_metric_describe(metrics[i], &info);
+        igpu_metric_get_info(metrics[i], &info);
         printf("%s: %lu values, on average %.2f %s\n", info.name, counts[i], counts[i] ? sums[i] / counts[i] : 0.0, info.unit);
     }
-    printf("%llu ticks, %llu records lost\n", (unsigned long long)state.ticks, (unsigned long long)state.lost);
+    printf("%llu ticks, %llu records lost\n", (unsigned long long)state.ticks, (unsigned long long)state.dropped);
     if (igpu_background_close(background)) return failed("the thread");
     igpu_driver_close(driver);
     return 0;

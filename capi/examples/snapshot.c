@@ -7,7 +7,7 @@ int main(void) {
     igpu_snapshot *snapshot;
     if (igpu_driver_open(NULL, &driver) || igpu_snapshot_create(driver, NULL, &snapshot))
         return fprintf(stderr, "%s\n", igpu_last_error()), 1;
-    igpu_gpu gpu = {.size = sizeof gpu};
+    igpu_gpu_info gpu = {.size = sizeof gpu};
     for (uint32_t place = 0; igpu_snapshot_gpu(snapshot, place, &gpu) == IGPU_STATUS_OK; place++)
         printf("%u %s: %.2f W, %.0f %% busy, %.0f MiB used, %u processes\n", gpu.index, gpu.name, gpu.power,
                gpu.utilization_gpu, gpu.memory_used, gpu.process_count);

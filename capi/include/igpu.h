@@ -11,7 +11,7 @@
  *
  * Structs start with their size, which the caller sets to sizeof of the struct before each call that fills one or reads
  * options. So they can grow: an older program gets what it knows of, and where a newer program runs with an older library,
- * the rest of its struct becomes all ones, which reads as missing (NaN, IGPU_NONE). In options, zero is the usual.
+ * the rest of its struct becomes all ones, which reads as missing (NaN, IGPU_UNKNOWN_U32). In options, zero is the usual.
  *
  * Each function says whether it may block, whether it allocates, and whether signal handlers may call it. Once a sampler was
  * made, sampling allocates nothing, on failure either.
@@ -30,7 +30,7 @@
 #define IGPU_DRIVER_NO_ATTACH 2
 
 // A number that is missing.
-#define IGPU_NONE UINT32_MAX
+#define IGPU_UNKNOWN_U32 UINT32_MAX
 
 // Only the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
 #define IGPU_SNAPSHOT_VISIBLE 1
@@ -57,16 +57,16 @@
 #define IGPU_RECORD_EVENT 32
 
 // Leaves a GPU alone while the kernel says that it sleeps, as laptops' GPUs do: any driver call would wake it.
-#define IGPU_SAMPLER_LEAVE_ASLEEP 1
+#define IGPU_SAMPLER_SKIP_SUSPENDED 1
 
-// Also keeps an `igpu_gpu` of each GPU, which `igpu_sampler_sample` refills.
+// Also keeps an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` refills.
 #define IGPU_SAMPLER_GPU_INFO 2
 
 // Reads the metric when its sensor is likely to have refreshed, as is learnt from its values.
-#define IGPU_CADENCE_LEARNT 0
+#define IGPU_INTERVAL_ADAPTIVE 0
 
 // Reads the metric at every tick; the budget does not hold it back.
-#define IGPU_CADENCE_EVERY_TICK UINT64_MAX
+#define IGPU_INTERVAL_EVERY_TICK UINT64_MAX
 
 // What a function answers. `igpu_status_string` has a word for each, `igpu_last_error` the sentence of a failure. Later
 // versions may add codes.
@@ -100,7 +100,7 @@ typedef enum {
     // The system gave no thread.
     IGPU_STATUS_NO_THREAD = 13,
     // A thread hangs in the driver and was given up; it and its memory stay until the program ends.
-    IGPU_STATUS_GIVEN_UP = 14,
+    IGPU_STATUS_ABANDONED = 14,
     // There are too many open handles: 1024 at once are possible.
     IGPU_STATUS_TOO_MANY_HANDLES = 15,
     // igpu has a fault of its own; it told of it on stderr. Close the handle, and report it.
@@ -110,10 +110,10 @@ typedef enum {
 // Whether a metric goes up and down, or only up.
 typedef enum {
     // A level: it goes up and down.
-    IGPU_KIND_GAUGE = 0,
+    IGPU_METRIC_KIND_GAUGE = 0,
     // A sum since some start: it only goes up, but for a reset.
-    IGPU_KIND_COUNTER = 1,
-} igpu_kind;
+    IGPU_METRIC_KIND_COUNTER = 1,
+} igpu_metric_kind;
 
 // What a process does on a GPU. One that does two of these stands in the list twice.
 typedef enum {
@@ -131,27 +131,27 @@ typedef enum {
     // other GPUs do not.
     IGPU_EVENT_GPU_LOST = 1,
     // The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
-    IGPU_EVENT_GPU_BACK = 2,
+    IGPU_EVENT_GPU_RECOVERED = 2,
     // The metric was refused twice in a row and rests; value: the driver's return code.
-    IGPU_EVENT_METRIC_RESTS = 3,
+    IGPU_EVENT_METRIC_SUSPENDED = 3,
     // The metric's call has become dear or cheap, and is made less or more often; value: the new cadence in seconds.
-    IGPU_EVENT_CADENCE_CHANGED = 4,
+    IGPU_EVENT_POLL_INTERVAL_CHANGED = 4,
     // The driver's sample ring wrapped before it was drained; value: how many samples were lost.
-    IGPU_EVENT_SAMPLES_LOST = 5,
+    IGPU_EVENT_SAMPLES_DROPPED = 5,
     // A process list was longer than the memory for it; value: how many processes were left out.
-    IGPU_EVENT_LIST_CUT = 6,
+    IGPU_EVENT_PROCESS_LIST_TRUNCATED = 6,
     // The wall clock was stepped; value: by how many seconds.
     IGPU_EVENT_CLOCK_STEPPED = 7,
     // Records did not fit and were left out; value: how many.
-    IGPU_EVENT_RECORDS_LOST = 8,
+    IGPU_EVENT_RECORDS_DROPPED = 8,
     // The GPU sleeps and is left asleep.
-    IGPU_EVENT_GPU_ASLEEP = 9,
+    IGPU_EVENT_GPU_SUSPENDED = 9,
     // The GPU woke up.
-    IGPU_EVENT_GPU_AWAKE = 10,
+    IGPU_EVENT_GPU_RESUMED = 10,
     // Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
     IGPU_EVENT_ENERGY_GAP = 11,
     // A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
-    // does, which `IGPU_EVENT_GPU_BACK` tells; other GPUs are read on. In the background only.
+    // does, which `IGPU_EVENT_GPU_RECOVERED` tells; other GPUs are read on. In the background only.
     IGPU_EVENT_GPU_HUNG = 12,
 } igpu_event;
 
@@ -234,7 +234,7 @@ typedef struct igpu_snapshot igpu_snapshot;
 // Gives the address of a function of NVML by its name, NULL where there is none: for a profiler that interposes. Addresses
 // must have the signatures of nvml.h and stay good as long as anything made from the driver is open. Called by
 // `igpu_driver_open` alone; must not throw.
-typedef const void *(*igpu_resolver)(const char *name, void *user);
+typedef const void *(*igpu_resolver)(const char *name, void *data);
 
 // Where the driver comes from. Zeros are the usual.
 typedef struct {
@@ -246,7 +246,7 @@ typedef struct {
     // Takes the functions from here instead of from a library.
     igpu_resolver resolver;
     // Is handed to the resolver.
-    void *resolver_user;
+    void *resolver_data;
     // `IGPU_DRIVER_NO_GPUS`, `IGPU_DRIVER_NO_ATTACH`, or 0.
     uint32_t flags;
     // 0.
@@ -259,11 +259,11 @@ typedef struct {
     size_t size;
     // GPUs of the machine; their indices are below this.
     uint32_t gpu_count;
-    // The newest CUDA that it supports, 13 of 13.1; `IGPU_NONE` where it does not say.
+    // The newest CUDA that it supports, 13 of 13.1; `IGPU_UNKNOWN_U32` where it does not say.
     uint32_t cuda_major;
     // 1 of 13.1.
     uint32_t cuda_minor;
-    // First number of the driver's version, 580 of 580.82.07; `IGPU_NONE` where it does not say.
+    // First number of the driver's version, 580 of 580.82.07; `IGPU_UNKNOWN_U32` where it does not say.
     uint32_t driver_major;
     // Second number, 82 of 580.82.07.
     uint32_t driver_minor;
@@ -282,7 +282,7 @@ typedef struct {
     // Its number, as in records. Numbers may change from one version of igpu to the next; names do not.
     uint32_t metric;
     // Whether it goes up and down, or only up.
-    igpu_kind kind;
+    igpu_metric_kind kind;
     // Its name, `gpu.power.average`.
     const char *name;
     // Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
@@ -292,7 +292,7 @@ typedef struct {
     // Since which driver, and on which GPUs.
     const char *since;
     // How often reading it is of use where nothing better was learnt from the sensor, in nanoseconds.
-    uint64_t cadence;
+    uint64_t poll_interval_ns;
     // 1 where it has a value for each process rather than one for the GPU.
     uint32_t per_process;
     // 0.
@@ -301,7 +301,7 @@ typedef struct {
 
 // Who owns a process, as far as `/proc` tells.
 typedef struct {
-    // `sizeof(igpu_owner)`
+    // `sizeof(igpu_process_info)`
     size_t size;
     // The number of its user.
     uint32_t uid;
@@ -315,7 +315,7 @@ typedef struct {
     char user[40];
     // The parent's name.
     char parent_name[72];
-} igpu_owner;
+} igpu_process_info;
 
 // Which GPUs a snapshot has. Zeros are the usual.
 typedef struct {
@@ -331,10 +331,10 @@ typedef struct {
     uint32_t flags;
 } igpu_snapshot_options;
 
-// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_NONE`, a text empty; `igpu_snapshot_reason` tells
+// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_UNKNOWN_U32`, a text empty; `igpu_snapshot_reading_error` tells
 // why. Texts are UTF-8 and end with a NUL.
 typedef struct {
-    // `sizeof(igpu_gpu)`
+    // `sizeof(igpu_gpu_info)`
     size_t size;
     // The index of the GPU, in the order of PCI addresses.
     uint32_t index;
@@ -408,11 +408,11 @@ typedef struct {
     uint32_t process_total;
     // 0.
     uint32_t reserved;
-} igpu_gpu;
+} igpu_gpu_info;
 
-// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_NONE`.
+// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_UNKNOWN_U32`.
 typedef struct {
-    // `sizeof(igpu_process)`
+    // `sizeof(igpu_gpu_process_info)`
     size_t size;
     // The process id as the driver counts.
     uint32_t pid;
@@ -436,7 +436,7 @@ typedef struct {
     char user[40];
     // The parent's name.
     char parent_name[72];
-} igpu_process;
+} igpu_gpu_process_info;
 
 // What to sample, how often, at what cost. Zeros are the usual.
 typedef struct {
@@ -451,19 +451,19 @@ typedef struct {
     const char *const *metrics;
     // How many.
     size_t metric_count;
-    // For each of the metrics how often to read it: a number of nanoseconds, `IGPU_CADENCE_LEARNT`, or
-    // `IGPU_CADENCE_EVERY_TICK`; NULL: all learnt.
-    const uint64_t *cadences;
+    // For each of the metrics how often to read it: a number of nanoseconds, `IGPU_INTERVAL_ADAPTIVE`, or
+    // `IGPU_INTERVAL_EVERY_TICK`; NULL: all learnt.
+    const uint64_t *intervals_ns;
     // The share of wall time that may be spent in driver calls, over all GPUs; 0: 0.01. Calls that would take more are made
     // less often, the dearest first.
     double budget;
     // Room for so many processes a GPU, at most 1048576; 0: 256.
     uint32_t process_capacity;
-    // `IGPU_SAMPLER_LEAVE_ASLEEP`, `IGPU_SAMPLER_GPU_INFO`, or 0.
+    // `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, or 0.
     uint32_t flags;
     // After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
     // and goes on with the others, at least 1 ms; 0: 50 ms.
-    uint64_t hang_after;
+    uint64_t hang_timeout_ns;
 } igpu_sampler_options;
 
 // One value of one metric of one GPU at one moment, or an event. Arrays of it are handed over as they lie in memory, so
@@ -487,16 +487,16 @@ typedef struct {
 
 // How a background sampler does.
 typedef struct {
-    // `sizeof(igpu_background_state)`
+    // `sizeof(igpu_background_info)`
     size_t size;
     // How many ticks there were in which something was due.
     uint64_t ticks;
     // How many records were lost since the start, because they were not taken out in time.
-    uint64_t lost;
+    uint64_t dropped;
     // For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
     // came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
-    uint64_t silence;
-} igpu_background_state;
+    uint64_t time_since_heartbeat_ns;
+} igpu_background_info;
 
 #ifdef __cplusplus
 extern "C" {
@@ -535,7 +535,7 @@ igpu_status igpu_driver_close(igpu_driver *driver);
 // What the driver says of itself.
 //
 // Blocks: asks the driver. Allocates nothing. Not for signal handlers.
-igpu_status igpu_driver_describe(igpu_driver *driver, igpu_driver_info *info);
+igpu_status igpu_driver_get_info(igpu_driver *driver, igpu_driver_info *info);
 
 // The number of GPUs.
 //
@@ -566,13 +566,13 @@ igpu_status igpu_metric_find(const char *name, uint32_t *metric);
 // All there is to know of a metric, by its number.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_metric_describe(uint32_t metric, igpu_metric_info *info);
+igpu_status igpu_metric_get_info(uint32_t metric, igpu_metric_info *info);
 
 // Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_VALUE`
 // where there is no such process. A user whom only a server knows is a number until a snapshot was made.
 //
 // Blocks: reads `/proc`. Allocates. Not for signal handlers.
-igpu_status igpu_process_owner(uint32_t pid, igpu_owner *owner);
+igpu_status igpu_process_get_info(uint32_t pid, igpu_process_info *info);
 
 // Makes a snapshot and fills it. `options` may be NULL. A GPU that is lost is among the others, and its `status` tells.
 //
@@ -594,7 +594,7 @@ igpu_status igpu_snapshot_update(igpu_snapshot *snapshot);
 // Makes room for the processes that there was none for (`process_count` is less than `process_total`), and reads them.
 //
 // Blocks: asks the driver and reads `/proc`. Allocates. Not for signal handlers.
-igpu_status igpu_snapshot_make_room(igpu_snapshot *snapshot);
+igpu_status igpu_snapshot_grow(igpu_snapshot *snapshot);
 
 // How many GPUs the snapshot has: their places are below this.
 //
@@ -604,18 +604,21 @@ igpu_status igpu_snapshot_count(igpu_snapshot *snapshot, uint32_t *count);
 // The GPU at a place of the snapshot, which is its index only where the snapshot has all GPUs.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_snapshot_gpu(igpu_snapshot *snapshot, uint32_t place, igpu_gpu *gpu);
+igpu_status igpu_snapshot_gpu(igpu_snapshot *snapshot, uint32_t position, igpu_gpu_info *gpu);
 
-// A process of the GPU at a place, `number` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_VALUE`.
+// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_VALUE`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_snapshot_process(igpu_snapshot *snapshot, uint32_t place, uint32_t number, igpu_process *process);
+igpu_status igpu_snapshot_process(igpu_snapshot *snapshot,
+                                  uint32_t position,
+                                  uint32_t process_index,
+                                  igpu_gpu_process_info *process);
 
 // Why a reading (`igpu_reading`) of the GPU at a place is missing: the answer is the reason, and `igpu_last_error` its
 // sentence. `IGPU_STATUS_OK` where the reading is there.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_snapshot_reason(igpu_snapshot *snapshot, uint32_t place, uint32_t reading);
+igpu_status igpu_snapshot_reading_error(igpu_snapshot *snapshot, uint32_t position, uint32_t reading);
 
 // The name of an event, "unknown event" for a number that is none. The text stays for ever.
 //
@@ -638,14 +641,14 @@ igpu_status igpu_sampler_create(igpu_driver *driver, const igpu_sampler_options 
 // Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_close(igpu_sampler *sampler);
 
-// Reads what is due at `now`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
+// Reads what is due at `now_ns`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
 // may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
 // lost is no failure of this call: events tell of it.
 //
 // Blocks: asks the driver. Allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now, const igpu_record **records, size_t *count);
+igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now_ns, const igpu_record **records, size_t *count);
 
-// Reads everything now, whatever is due, and refills the `igpu_gpu` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
+// Reads everything now, whatever is due, and refills the `igpu_gpu_info` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
 // for. What rests, or belongs to a GPU that is lost or asleep, is left out. Records as with `igpu_sampler_tick`.
 //
 // Blocks: asks the driver. Allocates nothing. Not for signal handlers.
@@ -654,17 +657,17 @@ igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **recor
 // When something is due next, by `igpu_monotonic`; 0 before the first tick.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_next_due(igpu_sampler *sampler, uint64_t *due);
+igpu_status igpu_sampler_next_due(igpu_sampler *sampler, uint64_t *due_ns);
 
-// Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
+// Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
 // 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 //
 // Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
 // driver hangs. Not for signal handlers.
-igpu_status igpu_sampler_spawn(igpu_sampler *sampler, size_t records, igpu_background **background);
+igpu_status igpu_sampler_spawn(igpu_sampler *sampler, size_t capacity, igpu_background **background);
 
 // The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
-// none, and `igpu_sampler_reason` tells why.
+// none, and `igpu_sampler_metric_error` tells why.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
@@ -673,35 +676,44 @@ igpu_status igpu_sampler_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t me
 // `IGPU_STATUS_OK` where it was read.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_reason(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
+igpu_status igpu_sampler_metric_error(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
 
 // How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_VALUE`
 // while that is unknown, as it stays for a signal that does not change.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_period(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, uint64_t *period);
+igpu_status igpu_sampler_refresh_period(igpu_sampler *sampler,
+                                        uint32_t gpu,
+                                        uint32_t metric,
+                                        uint64_t *refresh_period_ns);
 
 // How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_cadence(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, uint64_t *cadence);
+igpu_status igpu_sampler_poll_interval(igpu_sampler *sampler,
+                                       uint32_t gpu,
+                                       uint32_t metric,
+                                       uint64_t *poll_interval_ns);
 
 // Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
-// With a background sampler see `igpu_process_owner`.
+// With a background sampler see `igpu_process_get_info`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_owner(igpu_sampler *sampler, uint32_t pid, igpu_owner *owner);
+igpu_status igpu_sampler_process_info(igpu_sampler *sampler, uint32_t pid, igpu_process_info *info);
 
 // The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
 // `IGPU_SAMPLER_GPU_INFO`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_gpu(igpu_sampler *sampler, uint32_t place, igpu_gpu *gpu);
+igpu_status igpu_sampler_gpu(igpu_sampler *sampler, uint32_t position, igpu_gpu_info *gpu);
 
 // A process of the GPU at a place, as `igpu_snapshot_process`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_process(igpu_sampler *sampler, uint32_t place, uint32_t number, igpu_process *process);
+igpu_status igpu_sampler_process(igpu_sampler *sampler,
+                                 uint32_t position,
+                                 uint32_t process_index,
+                                 igpu_gpu_process_info *process);
 
 // Takes the oldest record out; `IGPU_STATUS_NO_VALUE` where there is none.
 //
@@ -714,16 +726,16 @@ igpu_status igpu_background_pop(igpu_background *background, igpu_record *record
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
 
-// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_describe`.
+// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_get_info`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_background_describe(igpu_background *background, igpu_background_state *state);
+igpu_status igpu_background_get_info(igpu_background *background, igpu_background_info *info);
 
 // The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
 // NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_background_hung(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
+igpu_status igpu_background_hung_gpus(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
 
 // Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
 // closed by itself, before or after the sampler.
@@ -732,12 +744,12 @@ igpu_status igpu_background_hung(igpu_background *background, uint32_t *gpus, si
 igpu_status igpu_background_latest(igpu_background *background, igpu_latest **latest);
 
 // Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
-// `IGPU_STATUS_GIVEN_UP`. What was recorded can still be taken out after.
+// `IGPU_STATUS_ABANDONED`. What was recorded can still be taken out after.
 //
 // Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
 igpu_status igpu_background_stop(igpu_background *background);
 
-// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_GIVEN_UP`.
+// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_ABANDONED`.
 //
 // Blocks: up to 100 ms; may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 igpu_status igpu_background_close(igpu_background *background);
@@ -754,15 +766,15 @@ igpu_status igpu_latest_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, 
 // Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
 igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);
 
-// As `igpu_background_describe`, from any thread: also while another one takes records out.
+// As `igpu_background_get_info`, from any thread: also while another one takes records out.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_latest_describe(igpu_latest *latest, igpu_background_state *state);
+igpu_status igpu_latest_get_info(igpu_latest *latest, igpu_background_info *info);
 
-// As `igpu_background_hung`, from any thread: also while another one takes records out.
+// As `igpu_background_hung_gpus`, from any thread: also while another one takes records out.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_latest_hung(igpu_latest *latest, uint32_t *gpus, size_t capacity, size_t *count);
+igpu_status igpu_latest_hung_gpus(igpu_latest *latest, uint32_t *gpus, size_t capacity, size_t *count);
 
 // Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
 //

@@ -1,14 +1,14 @@
 use igpu::sampler::{Background, StopOutcome};
 
 use crate::{
-    background_state::{self, igpu_background_state},
-    failure::{Failure, Outcome, not_null},
+    background_info::{self, igpu_background_info},
+    error::{Failure, Outcome, not_null},
     guard::guarded,
-    handle::{self, Kind},
+    handle_table::{self, Kind},
     latest::igpu_latest,
     record::igpu_record,
-    sized,
     status::igpu_status,
+    versioned_struct,
 };
 
 /// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
@@ -35,7 +35,7 @@ impl igpu_background {
     fn stop(&mut self) -> Outcome {
         self.given_up |= self.background.stop() == StopOutcome::Abandoned;
         let words = "the thread hangs in a call of the driver and was given up; look for Xid messages in dmesg";
-        if self.given_up { Err(Failure::Told(igpu_status::GivenUp, words)) } else { Ok(()) }
+        if self.given_up { Err(Failure::Told(igpu_status::Abandoned, words)) } else { Ok(()) }
     }
 }
 
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn igpu_background_pop(
     guarded(|| {
         let record = not_null(record)?;
         let none = Failure::Told(igpu_status::NoValue, "there is no record at this moment");
-        let oldest = handle::change(background, |own| own.background.pop().ok_or(none))?;
+        let oldest = handle_table::change(background, |own| own.background.pop().ok_or(none))?;
         // SAFETY: the caller's pointer is to a record.
         unsafe { record.write(oldest.into()) };
         Ok(())
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn igpu_background_drain(
         if capacity == 0 {
             return Err(Failure::Told(igpu_status::TooSmall, "the array has no room for a single record"));
         }
-        let taken = handle::change(background, |own| {
+        let taken = handle_table::change(background, |own| {
             let mut taken = 0;
             for record in own.background.take(capacity) {
                 // SAFETY: the caller's array has room for `capacity` records, and need not hold any yet.
@@ -89,18 +89,19 @@ pub unsafe extern "C" fn igpu_background_drain(
     })
 }
 
-/// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_describe`.
+/// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_get_info`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_background_describe(
+pub unsafe extern "C" fn igpu_background_get_info(
     background: *mut igpu_background,
-    state: *mut igpu_background_state,
+    info: *mut igpu_background_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(background, |own| Ok(igpu_background_state::of(&own.background.latest_reader())))?;
+        let filled =
+            handle_table::change(background, |own| Ok(igpu_background_info::of(&own.background.latest_reader())))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(state, &filled) }
+        unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
@@ -109,16 +110,16 @@ pub unsafe extern "C" fn igpu_background_describe(
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_background_hung(
+pub unsafe extern "C" fn igpu_background_hung_gpus(
     background: *mut igpu_background,
     gpus: *mut u32,
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let sampler = handle::change(background, |own| Ok(own.background.latest_reader()))?;
+        let sampler = handle_table::change(background, |own| Ok(own.background.latest_reader()))?;
         // SAFETY: the caller's pointers are to a number, and to as many as it says.
-        unsafe { background_state::hung(&sampler, gpus, capacity, count) }
+        unsafe { background_info::hung(&sampler, gpus, capacity, count) }
     })
 }
 
@@ -133,26 +134,27 @@ pub unsafe extern "C" fn igpu_background_latest(
 ) -> igpu_status {
     guarded(|| {
         let latest = not_null(latest)?;
-        let reader = handle::change(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
+        let reader =
+            handle_table::change(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
         // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { latest.write(handle::open(reader)?) };
+        unsafe { latest.write(handle_table::open(reader)?) };
         Ok(())
     })
 }
 
 /// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
-/// `IGPU_STATUS_GIVEN_UP`. What was recorded can still be taken out after.
+/// `IGPU_STATUS_ABANDONED`. What was recorded can still be taken out after.
 ///
 /// Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_stop(background: *mut igpu_background) -> igpu_status {
-    guarded(|| handle::change(background, igpu_background::stop))
+    guarded(|| handle_table::change(background, igpu_background::stop))
 }
 
-/// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_GIVEN_UP`.
+/// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_ABANDONED`.
 ///
 /// Blocks: up to 100 ms; may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_close(background: *mut igpu_background) -> igpu_status {
-    guarded(|| handle::close(background)?.map_or(Ok(()), |mut own| own.stop()))
+    guarded(|| handle_table::close(background)?.map_or(Ok(()), |mut own| own.stop()))
 }

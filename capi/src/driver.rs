@@ -4,12 +4,13 @@ use std::os::unix::ffi::OsStrExt;
 use igpu::{InitFlags, Nvml, VERSION};
 
 use crate::{
-    failure::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, not_null},
     guard::guarded,
-    handle::{self, Kind},
-    message, sized,
+    handle_table::{self, Kind},
+    last_error,
     status::igpu_status,
     text::{ended, text},
+    versioned_struct,
 };
 
 /// The driver, loaded and initialised. The handles made from it stay good when it is closed.
@@ -23,7 +24,7 @@ unsafe impl Kind for igpu_driver {
 /// Gives the address of a function of NVML by its name, NULL where there is none: for a profiler that interposes. Addresses
 /// must have the signatures of nvml.h and stay good as long as anything made from the driver is open. Called by
 /// `igpu_driver_open` alone; must not throw.
-pub type igpu_resolver = Option<unsafe extern "C" fn(name: *const c_char, user: *mut c_void) -> *const c_void>;
+pub type igpu_resolver = Option<unsafe extern "C" fn(name: *const c_char, data: *mut c_void) -> *const c_void>;
 
 /// Do not fail when the machine has no GPU.
 pub const IGPU_DRIVER_NO_GPUS: u32 = 1;
@@ -42,7 +43,7 @@ pub struct igpu_driver_options {
     /// Takes the functions from here instead of from a library.
     pub resolver: igpu_resolver,
     /// Is handed to the resolver.
-    pub resolver_user: *mut c_void,
+    pub resolver_data: *mut c_void,
     /// `IGPU_DRIVER_NO_GPUS`, `IGPU_DRIVER_NO_ATTACH`, or 0.
     pub flags: u32,
     /// 0.
@@ -57,11 +58,11 @@ pub struct igpu_driver_info {
     pub size: usize,
     /// GPUs of the machine; their indices are below this.
     pub gpu_count: u32,
-    /// The newest CUDA that it supports, 13 of 13.1; `IGPU_NONE` where it does not say.
+    /// The newest CUDA that it supports, 13 of 13.1; `IGPU_UNKNOWN_U32` where it does not say.
     pub cuda_major: u32,
     /// 1 of 13.1.
     pub cuda_minor: u32,
-    /// First number of the driver's version, 580 of 580.82.07; `IGPU_NONE` where it does not say.
+    /// First number of the driver's version, 580 of 580.82.07; `IGPU_UNKNOWN_U32` where it does not say.
     pub driver_major: u32,
     /// Second number, 82 of 580.82.07.
     pub driver_minor: u32,
@@ -74,7 +75,7 @@ pub struct igpu_driver_info {
 }
 
 /// A number that is missing.
-pub const IGPU_NONE: u32 = u32::MAX;
+pub const IGPU_UNKNOWN_U32: u32 = u32::MAX;
 
 /// Loads the driver's library and initialises it. `options` may be NULL.
 ///
@@ -86,12 +87,12 @@ pub unsafe extern "C" fn igpu_driver_open(
     driver: *mut *mut igpu_driver,
 ) -> igpu_status {
     guarded(|| {
-        message::make();
+        last_error::make();
         let driver = not_null(driver)?;
         // SAFETY: the caller's pointers are to what their types say.
-        let nvml = unsafe { load(sized::read(options)?)? };
+        let nvml = unsafe { load(versioned_struct::read(options)?)? };
         // SAFETY: as above.
-        unsafe { driver.write(handle::open(igpu_driver(nvml))?) };
+        unsafe { driver.write(handle_table::open(igpu_driver(nvml))?) };
         Ok(())
     })
 }
@@ -112,9 +113,9 @@ unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
         builder = unsafe { builder.library(OsStr::from_bytes(path.to_bytes())) };
     }
     if let Some(resolver) = options.resolver {
-        let user = options.resolver_user;
+        let data = options.resolver_data;
         // SAFETY: the caller vouches for the addresses, as the documentation of `igpu_resolver` asks.
-        builder = unsafe { builder.resolver(move |name| resolver(name.as_ptr(), user)) };
+        builder = unsafe { builder.resolver(move |name| resolver(name.as_ptr(), data)) };
     }
     Ok(builder.load()?)
 }
@@ -124,33 +125,33 @@ unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
 /// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_close(driver: *mut igpu_driver) -> igpu_status {
-    guarded(|| handle::close(driver).map(drop))
+    guarded(|| handle_table::close(driver).map(drop))
 }
 
 /// What the driver says of itself.
 ///
 /// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_driver_describe(driver: *mut igpu_driver, info: *mut igpu_driver_info) -> igpu_status {
+pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *mut igpu_driver_info) -> igpu_status {
     guarded(|| {
-        let filled = handle::share(driver, |driver| {
+        let filled = handle_table::share(driver, |driver| {
             let nvml = &driver.0;
             let cuda = nvml.cuda_version().ok();
             let version = nvml.nvidia_driver_version().ok();
             Ok(igpu_driver_info {
                 size: 0,
                 gpu_count: nvml.device_count()?,
-                cuda_major: cuda.map_or(IGPU_NONE, |(major, _)| major),
-                cuda_minor: cuda.map_or(IGPU_NONE, |(_, minor)| minor),
-                driver_major: version.map_or(IGPU_NONE, |(major, _)| major),
-                driver_minor: version.map_or(IGPU_NONE, |(_, minor)| minor),
+                cuda_major: cuda.map_or(IGPU_UNKNOWN_U32, |(major, _)| major),
+                cuda_minor: cuda.map_or(IGPU_UNKNOWN_U32, |(_, minor)| minor),
+                driver_major: version.map_or(IGPU_UNKNOWN_U32, |(major, _)| major),
+                driver_minor: version.map_or(IGPU_UNKNOWN_U32, |(_, minor)| minor),
                 reserved: 0,
                 driver_version: text(nvml.driver_version().ok().as_deref()),
                 nvml_version: text(nvml.nvml_version().ok().as_deref()),
             })
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(info, &filled) }
+        unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
@@ -161,7 +162,7 @@ pub unsafe extern "C" fn igpu_driver_describe(driver: *mut igpu_driver, info: *m
 pub unsafe extern "C" fn igpu_driver_count_gpus(driver: *mut igpu_driver, count: *mut u32) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
-        let gpus = handle::share(driver, |driver| Ok(driver.0.device_count()?))?;
+        let gpus = handle_table::share(driver, |driver| Ok(driver.0.device_count()?))?;
         // SAFETY: the caller's pointer is to a number.
         unsafe { count.write(gpus) };
         Ok(())
@@ -180,7 +181,7 @@ pub unsafe extern "C" fn igpu_driver_visible_gpus(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let visible = handle::share(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
+        let visible = handle_table::share(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
         // SAFETY: the caller's pointers are to a number, and to as many as it says.
         unsafe { list(visible, indices, capacity, count, "more GPUs are visible than the array has room for") }
     })

@@ -2,14 +2,14 @@ use std::ffi::c_char;
 
 use igpu::GpuInfo;
 
-use crate::{driver::IGPU_NONE, failure::status_of, status::igpu_status, text::text};
+use crate::{driver::IGPU_UNKNOWN_U32, error::status_of, status::igpu_status, text::text};
 
-/// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_NONE`, a text empty; `igpu_snapshot_reason` tells
+/// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_UNKNOWN_U32`, a text empty; `igpu_snapshot_reading_error` tells
 /// why. Texts are UTF-8 and end with a NUL.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct igpu_gpu {
-    /// `sizeof(igpu_gpu)`
+pub struct igpu_gpu_info {
+    /// `sizeof(igpu_gpu_info)`
     pub size: usize,
     /// The index of the GPU, in the order of PCI addresses.
     pub index: u32,
@@ -90,7 +90,7 @@ pub(crate) fn number(value: Option<impl Into<f64>>) -> f64 {
     value.map_or(f64::NAN, Into::into)
 }
 
-impl igpu_gpu {
+impl igpu_gpu_info {
     pub(crate) fn new(gpu: &GpuInfo) -> Self {
         let GpuInfo { memory, utilization, pci, clocks, power, processes, .. } = gpu;
         Self {
@@ -123,11 +123,11 @@ impl igpu_gpu {
             clock_max_graphics: number(clocks.max_graphics),
             clock_max_sm: number(clocks.max_sm),
             clock_max_memory: number(clocks.max_memory),
-            pcie_generation: pci.current_link_gen.unwrap_or(IGPU_NONE),
-            pcie_max_generation: pci.max_link_gen.unwrap_or(IGPU_NONE),
-            pcie_width: pci.current_link_width.unwrap_or(IGPU_NONE),
-            pcie_max_width: pci.max_link_width.unwrap_or(IGPU_NONE),
-            power_management: power.management.map_or(IGPU_NONE, u32::from),
+            pcie_generation: pci.current_link_gen.unwrap_or(IGPU_UNKNOWN_U32),
+            pcie_max_generation: pci.max_link_gen.unwrap_or(IGPU_UNKNOWN_U32),
+            pcie_width: pci.current_link_width.unwrap_or(IGPU_UNKNOWN_U32),
+            pcie_max_width: pci.max_link_width.unwrap_or(IGPU_UNKNOWN_U32),
+            power_management: power.management.map_or(IGPU_UNKNOWN_U32, u32::from),
             process_count: processes.len() as u32,
             process_total: processes.total() as u32,
             reserved: 0,

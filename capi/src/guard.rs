@@ -3,15 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
-    failure::{Failure, Outcome},
-    message,
+    error::{Failure, Outcome},
+    last_error,
     status::igpu_status,
 };
 
 /// Runs what a function is to do, and keeps a failure's sentence for the caller to read.
 pub(crate) fn guarded(body: impl FnOnce() -> Outcome) -> igpu_status {
     let Err(failure) = caught(body) else { return igpu_status::Ok };
-    message::keep(&failure);
+    last_error::keep(&failure);
     failure.status()
 }
 

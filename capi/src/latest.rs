@@ -4,14 +4,14 @@ use igpu::{
 };
 
 use crate::{
-    background_state::{self, igpu_background_state},
-    failure::{Failure, not_null},
+    background_info::{self, igpu_background_info},
+    error::{Failure, not_null},
     guard::{guarded, quietly},
-    handle::{self, Kind},
+    handle_table::{self, Kind},
     metric,
     record::igpu_record,
-    sized,
     status::igpu_status,
+    versioned_struct,
 };
 
 /// Reads the latest values of a background sampler, and how it does. Any number of threads and signal handlers may use one
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn igpu_latest_key(
     guarded(|| {
         let key = not_null(key)?;
         let metric = metric::at(metric)?;
-        let place = handle::share(latest, |latest| {
+        let place = handle_table::share(latest, |latest| {
             if !latest.values.iter().any(|value| value.0 == gpu) {
                 return Err(Failure::Told(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
             }
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn igpu_latest_key(
 pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, record: *mut igpu_record) -> igpu_status {
     quietly(|| {
         let record = not_null(record)?;
-        let value = handle::share(latest, |latest| {
+        let value = handle_table::share(latest, |latest| {
             let no_key = Failure::Told(igpu_status::InvalidArgument, "");
             let (_, _, key) = latest.values.get(key as usize).ok_or(no_key)?;
             latest.reader.read(*key).ok_or(Failure::Told(igpu_status::NoValue, ""))
@@ -84,33 +84,35 @@ pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, re
     })
 }
 
-/// As `igpu_background_describe`, from any thread: also while another one takes records out.
+/// As `igpu_background_get_info`, from any thread: also while another one takes records out.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_latest_describe(
+pub unsafe extern "C" fn igpu_latest_get_info(
     latest: *mut igpu_latest,
-    state: *mut igpu_background_state,
+    info: *mut igpu_background_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::share(latest, |latest| Ok(igpu_background_state::of(&latest.reader)))?;
+        let filled = handle_table::share(latest, |latest| Ok(igpu_background_info::of(&latest.reader)))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(state, &filled) }
+        unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// As `igpu_background_hung`, from any thread: also while another one takes records out.
+/// As `igpu_background_hung_gpus`, from any thread: also while another one takes records out.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_latest_hung(
+pub unsafe extern "C" fn igpu_latest_hung_gpus(
     latest: *mut igpu_latest,
     gpus: *mut u32,
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
     // SAFETY: the caller's pointers are to a number, and to as many as it says.
-    guarded(|| handle::share(latest, |latest| unsafe { background_state::hung(&latest.reader, gpus, capacity, count) }))
+    guarded(|| {
+        handle_table::share(latest, |latest| unsafe { background_info::hung(&latest.reader, gpus, capacity, count) })
+    })
 }
 
 /// Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
@@ -118,5 +120,5 @@ pub unsafe extern "C" fn igpu_latest_hung(
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_close(latest: *mut igpu_latest) -> igpu_status {
-    guarded(|| handle::close(latest).map(drop))
+    guarded(|| handle_table::close(latest).map(drop))
 }

@@ -5,16 +5,16 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `status`, `failure` | what functions return; failures inside the library |
+//! | `status`, `error` | what functions return; failures inside the library |
 //! | `guard` | stops panics at the boundary to C |
-//! | `message` | the sentence of a thread's last failure |
-//! | `handle` | the table that handles are looked up in |
-//! | `sized`, `text` | structs that start with their size; texts in them |
+//! | `last_error` | the sentence of a thread's last failure |
+//! | `handle_table` | the table that handles are looked up in |
+//! | `versioned_struct`, `text` | structs that start with their size; texts in them |
 //! | `driver`, `snapshot` | the driver, what there is to know of GPUs |
 //! | `gpu`, `process`, `reading` | how that is laid out, and the names of what can be missing |
 //! | `metric`, `record` | the catalog; records and events |
 //! | `options`, `sampler`, `query` | the sampler in the caller's loop, and what can be asked of it |
-//! | `background`, `background_state`, `latest` | the sampler on its own thread, its state, and its latest values |
+//! | `background`, `background_info`, `latest` | the sampler on its own thread, its state, and its latest values |
 
 #![allow(non_camel_case_types, reason = "the names are those of the header")]
 #![allow(unreachable_pub, reason = "public items go into the header")]
@@ -23,7 +23,7 @@
 
 mod status;
 
-mod message;
+mod last_error;
 
 mod driver;
 
@@ -47,16 +47,16 @@ mod query;
 
 mod background;
 
-mod background_state;
+mod background_info;
 
 mod latest;
 
 // And nothing of these.
 
-mod failure;
+mod error;
 mod guard;
-mod handle;
-mod sized;
+mod handle_table;
 mod text;
+mod versioned_struct;
 
 const _: () = assert!(cfg!(panic = "unwind"), "the C library catches panics at its border: do not build it to abort");

@@ -3,17 +3,17 @@ use std::ffi::{CStr, c_char};
 use igpu::metric::{CATALOG, Metric, MetricKind};
 
 use crate::{
-    failure::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, not_null},
     guard::guarded,
-    sized,
     status::igpu_status,
     text::{ended, fitting},
+    versioned_struct,
 };
 
 /// Whether a metric goes up and down, or only up.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub enum igpu_kind {
+pub enum igpu_metric_kind {
     /// A level: it goes up and down.
     Gauge = 0,
     /// A sum since some start: it only goes up, but for a reset.
@@ -29,7 +29,7 @@ pub struct igpu_metric_info {
     /// Its number, as in records. Numbers may change from one version of igpu to the next; names do not.
     pub metric: u32,
     /// Whether it goes up and down, or only up.
-    pub kind: igpu_kind,
+    pub kind: igpu_metric_kind,
     /// Its name, `gpu.power.average`.
     pub name: *const c_char,
     /// Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
@@ -39,7 +39,7 @@ pub struct igpu_metric_info {
     /// Since which driver, and on which GPUs.
     pub since: *const c_char,
     /// How often reading it is of use where nothing better was learnt from the sensor, in nanoseconds.
-    pub cadence: u64,
+    pub poll_interval_ns: u64,
     /// 1 where it has a value for each process rather than one for the GPU.
     pub per_process: u32,
     /// 0.
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn igpu_metric_find(name: *const c_char, metric: *mut u32)
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_metric_describe(metric: u32, info: *mut igpu_metric_info) -> igpu_status {
+pub unsafe extern "C" fn igpu_metric_get_info(metric: u32, info: *mut igpu_metric_info) -> igpu_status {
     guarded(|| {
         let known = at(metric)?;
         let (entry, texts) = (known.info(), &TEXTS[usize::from(known.index())]);
@@ -116,18 +116,18 @@ pub unsafe extern "C" fn igpu_metric_describe(metric: u32, info: *mut igpu_metri
             size: 0,
             metric,
             kind: match entry.kind {
-                MetricKind::Gauge => igpu_kind::Gauge,
-                MetricKind::Counter => igpu_kind::Counter,
+                MetricKind::Gauge => igpu_metric_kind::Gauge,
+                MetricKind::Counter => igpu_metric_kind::Counter,
             },
             name: texts.name.as_ptr().cast(),
             unit: texts.unit.as_ptr().cast(),
             help: texts.help.as_ptr().cast(),
             since: texts.since.as_ptr().cast(),
-            cadence: u64::try_from(entry.poll_interval.as_nanos()).unwrap_or(u64::MAX),
+            poll_interval_ns: u64::try_from(entry.poll_interval.as_nanos()).unwrap_or(u64::MAX),
             per_process: u32::from(known.is_per_process()),
             reserved: 0,
         };
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(info, &filled) }
+        unsafe { versioned_struct::write(info, &filled) }
     })
 }

@@ -7,20 +7,20 @@ use igpu::{
 };
 
 use crate::{
-    failure::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, not_null},
     metric,
     status::igpu_status,
 };
 
 /// Leaves a GPU alone while the kernel says that it sleeps, as laptops' GPUs do: any driver call would wake it.
-pub const IGPU_SAMPLER_LEAVE_ASLEEP: u32 = 1;
-/// Also keeps an `igpu_gpu` of each GPU, which `igpu_sampler_sample` refills.
+pub const IGPU_SAMPLER_SKIP_SUSPENDED: u32 = 1;
+/// Also keeps an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` refills.
 pub const IGPU_SAMPLER_GPU_INFO: u32 = 2;
 
 /// Reads the metric when its sensor is likely to have refreshed, as is learnt from its values.
-pub const IGPU_CADENCE_LEARNT: u64 = 0;
+pub const IGPU_INTERVAL_ADAPTIVE: u64 = 0;
 /// Reads the metric at every tick; the budget does not hold it back.
-pub const IGPU_CADENCE_EVERY_TICK: u64 = u64::MAX;
+pub const IGPU_INTERVAL_EVERY_TICK: u64 = u64::MAX;
 
 /// What to sample, how often, at what cost. Zeros are the usual.
 #[derive(Clone, Copy)]
@@ -37,19 +37,19 @@ pub struct igpu_sampler_options {
     pub metrics: *const *const c_char,
     /// How many.
     pub metric_count: usize,
-    /// For each of the metrics how often to read it: a number of nanoseconds, `IGPU_CADENCE_LEARNT`, or
-    /// `IGPU_CADENCE_EVERY_TICK`; NULL: all learnt.
-    pub cadences: *const u64,
+    /// For each of the metrics how often to read it: a number of nanoseconds, `IGPU_INTERVAL_ADAPTIVE`, or
+    /// `IGPU_INTERVAL_EVERY_TICK`; NULL: all learnt.
+    pub intervals_ns: *const u64,
     /// The share of wall time that may be spent in driver calls, over all GPUs; 0: 0.01. Calls that would take more are made
     /// less often, the dearest first.
     pub budget: f64,
     /// Room for so many processes a GPU, at most 1048576; 0: 256.
     pub process_capacity: u32,
-    /// `IGPU_SAMPLER_LEAVE_ASLEEP`, `IGPU_SAMPLER_GPU_INFO`, or 0.
+    /// `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, or 0.
     pub flags: u32,
     /// After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
     /// and goes on with the others, at least 1 ms; 0: 50 ms.
-    pub hang_after: u64,
+    pub hang_timeout_ns: u64,
 }
 
 /// The most processes that room is made for.
@@ -62,11 +62,11 @@ const MOST_PROCESSES: u32 = 1 << 20;
 pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>) -> Outcome<SamplerBuilder> {
     let mut builder = Sampler::builder(nvml);
     let Some(options) = options else { return Ok(builder) };
-    if options.flags & !(IGPU_SAMPLER_LEAVE_ASLEEP | IGPU_SAMPLER_GPU_INFO) != 0 {
+    if options.flags & !(IGPU_SAMPLER_SKIP_SUSPENDED | IGPU_SAMPLER_GPU_INFO) != 0 {
         return Err(Failure::Told(igpu_status::InvalidArgument, "flags of a sampler that this version does not know"));
     }
     builder = builder
-        .skip_suspended(options.flags & IGPU_SAMPLER_LEAVE_ASLEEP != 0)
+        .skip_suspended(options.flags & IGPU_SAMPLER_SKIP_SUSPENDED != 0)
         .gpu_info(options.flags & IGPU_SAMPLER_GPU_INFO != 0);
     // SAFETY: as the caller vouches.
     builder = unsafe { with_metrics(builder, &options)? };
@@ -79,8 +79,8 @@ pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
     if let Some(room) = processes(options.process_capacity)? {
         builder = builder.process_capacity(room);
     }
-    if options.hang_after > 0 {
-        builder = builder.hang_timeout(Duration::from_nanos(options.hang_after));
+    if options.hang_timeout_ns > 0 {
+        builder = builder.hang_timeout(Duration::from_nanos(options.hang_timeout_ns));
     }
     Ok(builder)
 }
@@ -90,22 +90,22 @@ pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
 unsafe fn with_metrics(mut builder: SamplerBuilder, options: &igpu_sampler_options) -> Outcome<SamplerBuilder> {
     // SAFETY: as the caller vouches.
     let Some(names) = (unsafe { array(options.metrics, options.metric_count)? }) else {
-        return if options.cadences.is_null() {
+        return if options.intervals_ns.is_null() {
             Ok(builder)
         } else {
-            Err(Failure::Told(igpu_status::InvalidArgument, "cadences go with metrics: name the metrics too"))
+            Err(Failure::Told(igpu_status::InvalidArgument, "intervals_ns go with metrics: name the metrics too"))
         };
     };
     // SAFETY: as the caller vouches.
     let metrics = names.iter().map(|name| unsafe { metric::named(*name) }).collect::<Outcome<Vec<Metric>>>()?;
     builder = builder.metrics(&metrics);
-    let count = if options.cadences.is_null() { 0 } else { metrics.len() };
+    let count = if options.intervals_ns.is_null() { 0 } else { metrics.len() };
     // SAFETY: as the caller vouches; there are as many as metrics.
-    let cadences = unsafe { array(options.cadences, count)? }.unwrap_or_default();
-    for (metric, cadence) in metrics.into_iter().zip(cadences) {
+    let intervals_ns = unsafe { array(options.intervals_ns, count)? }.unwrap_or_default();
+    for (metric, cadence) in metrics.into_iter().zip(intervals_ns) {
         builder = match *cadence {
-            IGPU_CADENCE_LEARNT => builder,
-            IGPU_CADENCE_EVERY_TICK => builder.every_tick(metric),
+            IGPU_INTERVAL_ADAPTIVE => builder,
+            IGPU_INTERVAL_EVERY_TICK => builder.every_tick(metric),
             nanoseconds => builder.interval(metric, Duration::from_nanos(nanoseconds)),
         };
     }

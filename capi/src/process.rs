@@ -5,7 +5,10 @@ use igpu::{
     process::{ProcReader, ProcessInfo},
 };
 
-use crate::{driver::IGPU_NONE, failure::Failure, gpu::number, guard::guarded, sized, status::igpu_status, text::text};
+use crate::{
+    driver::IGPU_UNKNOWN_U32, error::Failure, gpu::number, guard::guarded, status::igpu_status, text::text,
+    versioned_struct,
+};
 
 /// What a process does on a GPU. One that does two of these stands in the list twice.
 #[derive(Clone, Copy)]
@@ -19,11 +22,11 @@ pub enum igpu_process_kind {
     Mps = 2,
 }
 
-/// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_NONE`.
+/// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_UNKNOWN_U32`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct igpu_process {
-    /// `sizeof(igpu_process)`
+pub struct igpu_gpu_process_info {
+    /// `sizeof(igpu_gpu_process_info)`
     pub size: usize,
     /// The process id as the driver counts.
     pub pid: u32,
@@ -52,8 +55,8 @@ pub struct igpu_process {
 /// Who owns a process, as far as `/proc` tells.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct igpu_owner {
-    /// `sizeof(igpu_owner)`
+pub struct igpu_process_info {
+    /// `sizeof(igpu_process_info)`
     pub size: usize,
     /// The number of its user.
     pub uid: u32,
@@ -74,7 +77,7 @@ pub struct igpu_owner {
 ///
 /// Blocks: reads `/proc`. Allocates. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_process_owner(pid: u32, owner: *mut igpu_owner) -> igpu_status {
+pub unsafe extern "C" fn igpu_process_get_info(pid: u32, info: *mut igpu_process_info) -> igpu_status {
     guarded(|| {
         let mut found = ProcessInfo::default();
         ProcReader::new().read_process(pid, &mut found);
@@ -82,11 +85,11 @@ pub unsafe extern "C" fn igpu_process_owner(pid: u32, owner: *mut igpu_owner) ->
             return Err(Failure::Told(igpu_status::NoValue, "there is no such process, or /proc does not tell of it"));
         }
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(owner, &igpu_owner::new(&found)) }
+        unsafe { versioned_struct::write(info, &igpu_process_info::new(&found)) }
     })
 }
 
-impl igpu_process {
+impl igpu_gpu_process_info {
     pub(crate) fn new(process: &GpuProcessInfo) -> Self {
         Self {
             size: 0,
@@ -98,9 +101,9 @@ impl igpu_process {
             },
             memory: number(process.gpu_memory.map(|mib| mib as f64)),
             create_time: number(process.create_time),
-            parent_pid: process.parent_pid.unwrap_or(IGPU_NONE),
-            gpu_instance: process.gpu_instance_id.unwrap_or(IGPU_NONE),
-            compute_instance: process.compute_instance_id.unwrap_or(IGPU_NONE),
+            parent_pid: process.parent_pid.unwrap_or(IGPU_UNKNOWN_U32),
+            gpu_instance: process.gpu_instance_id.unwrap_or(IGPU_UNKNOWN_U32),
+            compute_instance: process.compute_instance_id.unwrap_or(IGPU_UNKNOWN_U32),
             reserved: 0,
             name: text(process.name.as_deref()),
             user: text(process.user.as_deref()),
@@ -109,12 +112,12 @@ impl igpu_process {
     }
 }
 
-impl igpu_owner {
+impl igpu_process_info {
     pub(crate) fn new(owner: &ProcessInfo) -> Self {
         Self {
             size: 0,
-            uid: owner.uid.unwrap_or(IGPU_NONE),
-            parent_pid: owner.parent_pid.unwrap_or(IGPU_NONE),
+            uid: owner.uid.unwrap_or(IGPU_UNKNOWN_U32),
+            parent_pid: owner.parent_pid.unwrap_or(IGPU_UNKNOWN_U32),
             create_time: number(owner.create_time),
             name: text(owner.name.as_deref()),
             user: text(owner.user.as_deref()),

@@ -3,19 +3,20 @@ use std::time::Duration;
 use igpu::metric::Metric;
 
 use crate::{
-    failure::{Failure, Outcome},
-    gpu::igpu_gpu,
+    error::{Failure, Outcome},
+    gpu::igpu_gpu_info,
     guard::guarded,
-    handle, metric,
-    process::{igpu_owner, igpu_process},
+    handle_table, metric,
+    process::{igpu_gpu_process_info, igpu_process_info},
     record::igpu_record,
     sampler::{igpu_sampler, told},
-    sized, snapshot,
+    snapshot,
     status::igpu_status,
+    versioned_struct,
 };
 
 /// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
-/// none, and `igpu_sampler_reason` tells why.
+/// none, and `igpu_sampler_metric_error` tells why.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
@@ -27,7 +28,7 @@ pub unsafe extern "C" fn igpu_sampler_latest(
 ) -> igpu_status {
     let latest = |own: &igpu_sampler| {
         let metric = own.sampled(gpu, metric)?;
-        let none = Failure::Told(igpu_status::NoValue, "the metric has no value; igpu_sampler_reason tells why");
+        let none = Failure::Told(igpu_status::NoValue, "the metric has no value; igpu_sampler_metric_error tells why");
         own.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
     };
     // SAFETY: the caller's pointer is to a record.
@@ -39,9 +40,9 @@ pub unsafe extern "C" fn igpu_sampler_latest(
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_reason(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
+pub unsafe extern "C" fn igpu_sampler_metric_error(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
     guarded(|| {
-        handle::change(sampler, |own| {
+        handle_table::change(sampler, |own| {
             let metric = own.sampled(gpu, metric)?;
             own.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
         })
@@ -53,54 +54,54 @@ pub unsafe extern "C" fn igpu_sampler_reason(sampler: *mut igpu_sampler, gpu: u3
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_period(
+pub unsafe extern "C" fn igpu_sampler_refresh_period(
     sampler: *mut igpu_sampler,
     gpu: u32,
     metric: u32,
-    period: *mut u64,
+    refresh_period_ns: *mut u64,
 ) -> igpu_status {
     let of = |own: &igpu_sampler| {
         let period = own.sampler.frame().refresh_period(gpu, own.sampled(gpu, metric)?);
         nanoseconds(period, "the values have not yet shown how often the sensor refreshes")
     };
     // SAFETY: the caller's pointer is to a number.
-    guarded(|| unsafe { told(sampler, period, of) })
+    guarded(|| unsafe { told(sampler, refresh_period_ns, of) })
 }
 
 /// How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_cadence(
+pub unsafe extern "C" fn igpu_sampler_poll_interval(
     sampler: *mut igpu_sampler,
     gpu: u32,
     metric: u32,
-    cadence: *mut u64,
+    poll_interval_ns: *mut u64,
 ) -> igpu_status {
     let of = |own: &igpu_sampler| {
         nanoseconds(own.sampler.frame().poll_interval(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
     };
     // SAFETY: the caller's pointer is to a number.
-    guarded(|| unsafe { told(sampler, cadence, of) })
+    guarded(|| unsafe { told(sampler, poll_interval_ns, of) })
 }
 
 /// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
-/// With a background sampler see `igpu_process_owner`.
+/// With a background sampler see `igpu_process_get_info`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_owner(
+pub unsafe extern "C" fn igpu_sampler_process_info(
     sampler: *mut igpu_sampler,
     pid: u32,
-    owner: *mut igpu_owner,
+    info: *mut igpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(sampler, |own| {
+        let filled = handle_table::change(sampler, |own| {
             let unknown = Failure::Told(igpu_status::NoValue, "the process is in no process list that was read");
-            own.sampler.frame().process_info(pid).map(igpu_owner::new).ok_or(unknown)
+            own.sampler.frame().process_info(pid).map(igpu_process_info::new).ok_or(unknown)
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(owner, &filled) }
+        unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
@@ -109,12 +110,17 @@ pub unsafe extern "C" fn igpu_sampler_owner(
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_gpu(sampler: *mut igpu_sampler, place: u32, gpu: *mut igpu_gpu) -> igpu_status {
+pub unsafe extern "C" fn igpu_sampler_gpu(
+    sampler: *mut igpu_sampler,
+    position: u32,
+    gpu: *mut igpu_gpu_info,
+) -> igpu_status {
     guarded(|| {
-        let filled =
-            handle::change(sampler, |own| Ok(igpu_gpu::new(snapshot::at(own.sampler.frame().gpu_infos(), place)?)))?;
+        let filled = handle_table::change(sampler, |own| {
+            Ok(igpu_gpu_info::new(snapshot::at(own.sampler.frame().gpu_infos(), position)?))
+        })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(gpu, &filled) }
+        unsafe { versioned_struct::write(gpu, &filled) }
     })
 }
 
@@ -124,16 +130,16 @@ pub unsafe extern "C" fn igpu_sampler_gpu(sampler: *mut igpu_sampler, place: u32
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_process(
     sampler: *mut igpu_sampler,
-    place: u32,
-    number: u32,
-    process: *mut igpu_process,
+    position: u32,
+    process_index: u32,
+    process: *mut igpu_gpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(sampler, |own| {
-            snapshot::process_of(snapshot::at(own.sampler.frame().gpu_infos(), place)?, number)
+        let filled = handle_table::change(sampler, |own| {
+            snapshot::process_of(snapshot::at(own.sampler.frame().gpu_infos(), position)?, process_index)
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(process, &filled) }
+        unsafe { versioned_struct::write(process, &filled) }
     })
 }
 

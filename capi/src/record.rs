@@ -53,42 +53,42 @@ pub enum igpu_event {
     /// other GPUs do not.
     GpuLost = 1,
     /// The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
-    GpuBack = 2,
+    GpuRecovered = 2,
     /// The metric was refused twice in a row and rests; value: the driver's return code.
-    MetricRests = 3,
+    MetricSuspended = 3,
     /// The metric's call has become dear or cheap, and is made less or more often; value: the new cadence in seconds.
-    CadenceChanged = 4,
+    PollIntervalChanged = 4,
     /// The driver's sample ring wrapped before it was drained; value: how many samples were lost.
-    SamplesLost = 5,
+    SamplesDropped = 5,
     /// A process list was longer than the memory for it; value: how many processes were left out.
-    ListCut = 6,
+    ProcessListTruncated = 6,
     /// The wall clock was stepped; value: by how many seconds.
     ClockStepped = 7,
     /// Records did not fit and were left out; value: how many.
-    RecordsLost = 8,
+    RecordsDropped = 8,
     /// The GPU sleeps and is left asleep.
-    GpuAsleep = 9,
+    GpuSuspended = 9,
     /// The GPU woke up.
-    GpuAwake = 10,
+    GpuResumed = 10,
     /// Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
     EnergyGap = 11,
     /// A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
-    /// does, which `IGPU_EVENT_GPU_BACK` tells; other GPUs are read on. In the background only.
+    /// does, which `IGPU_EVENT_GPU_RECOVERED` tells; other GPUs are read on. In the background only.
     GpuHung = 12,
 }
 
 /// Each event: the library's, the header's, and its name.
 const EVENTS: [(Event, igpu_event, &CStr); 12] = [
     (Event::GPU_LOST, igpu_event::GpuLost, c"gpu lost"),
-    (Event::GPU_RECOVERED, igpu_event::GpuBack, c"gpu back"),
-    (Event::METRIC_SUSPENDED, igpu_event::MetricRests, c"metric rests"),
-    (Event::POLL_INTERVAL_CHANGED, igpu_event::CadenceChanged, c"cadence changed"),
-    (Event::SAMPLES_DROPPED, igpu_event::SamplesLost, c"samples lost"),
-    (Event::PROCESS_LIST_TRUNCATED, igpu_event::ListCut, c"list cut"),
+    (Event::GPU_RECOVERED, igpu_event::GpuRecovered, c"gpu recovered"),
+    (Event::METRIC_SUSPENDED, igpu_event::MetricSuspended, c"metric suspended"),
+    (Event::POLL_INTERVAL_CHANGED, igpu_event::PollIntervalChanged, c"poll interval changed"),
+    (Event::SAMPLES_DROPPED, igpu_event::SamplesDropped, c"samples dropped"),
+    (Event::PROCESS_LIST_TRUNCATED, igpu_event::ProcessListTruncated, c"process list truncated"),
     (Event::CLOCK_STEPPED, igpu_event::ClockStepped, c"clock stepped"),
-    (Event::RECORDS_DROPPED, igpu_event::RecordsLost, c"records lost"),
-    (Event::GPU_SUSPENDED, igpu_event::GpuAsleep, c"gpu asleep"),
-    (Event::GPU_RESUMED, igpu_event::GpuAwake, c"gpu awake"),
+    (Event::RECORDS_DROPPED, igpu_event::RecordsDropped, c"records dropped"),
+    (Event::GPU_SUSPENDED, igpu_event::GpuSuspended, c"gpu suspended"),
+    (Event::GPU_RESUMED, igpu_event::GpuResumed, c"gpu resumed"),
     (Event::ENERGY_GAP, igpu_event::EnergyGap, c"energy gap"),
     (Event::GPU_HUNG, igpu_event::GpuHung, c"gpu hung"),
 ];

@@ -5,14 +5,14 @@ use igpu::sampler::{Frame, Sampler};
 use crate::{
     background::igpu_background,
     driver::igpu_driver,
-    failure::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, not_null},
     guard::guarded,
-    handle::{self, Kind},
-    message,
+    handle_table::{self, Kind},
+    last_error,
     options::{self, igpu_sampler_options},
     record::igpu_record,
-    sized,
     status::igpu_status,
+    versioned_struct,
 };
 
 /// Samples GPUs in the caller's loop. There is no thread behind it.
@@ -38,11 +38,11 @@ pub unsafe extern "C" fn igpu_sampler_create(
     sampler: *mut *mut igpu_sampler,
 ) -> igpu_status {
     guarded(|| {
-        message::make();
+        last_error::make();
         let sampler = not_null(sampler)?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        let options: Option<igpu_sampler_options> = unsafe { sized::read(options)? };
-        let made = handle::share(driver, |driver| {
+        let options: Option<igpu_sampler_options> = unsafe { versioned_struct::read(options)? };
+        let made = handle_table::share(driver, |driver| {
             let nvml = &driver.0;
             // SAFETY: the pointers in the options are to what their types say.
             let chosen = options.map(|options| unsafe { options::gpus(options.gpus, options.gpu_count) });
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn igpu_sampler_create(
             Ok(igpu_sampler { sampler: builder.build()?, gpus })
         })?;
         // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { sampler.write(handle::open(made)?) };
+        unsafe { sampler.write(handle_table::open(made)?) };
         Ok(())
     })
 }
@@ -62,10 +62,10 @@ pub unsafe extern "C" fn igpu_sampler_create(
 /// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_close(sampler: *mut igpu_sampler) -> igpu_status {
-    guarded(|| handle::close(sampler).map(drop))
+    guarded(|| handle_table::close(sampler).map(drop))
 }
 
-/// Reads what is due at `now`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
+/// Reads what is due at `now_ns`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
 /// may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
 /// lost is no failure of this call: events tell of it.
 ///
@@ -73,15 +73,15 @@ pub unsafe extern "C" fn igpu_sampler_close(sampler: *mut igpu_sampler) -> igpu_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_tick(
     sampler: *mut igpu_sampler,
-    now: u64,
+    now_ns: u64,
     records: *mut *const igpu_record,
     count: *mut usize,
 ) -> igpu_status {
     // SAFETY: the caller's pointers are to places, or NULL.
-    guarded(|| handle::change(sampler, |own| unsafe { hand_out(own.sampler.tick(now), records, count) }))
+    guarded(|| handle_table::change(sampler, |own| unsafe { hand_out(own.sampler.tick(now_ns), records, count) }))
 }
 
-/// Reads everything now, whatever is due, and refills the `igpu_gpu` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
+/// Reads everything now, whatever is due, and refills the `igpu_gpu_info` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
 /// for. What rests, or belongs to a GPU that is lost or asleep, is left out. Records as with `igpu_sampler_tick`.
 ///
 /// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn igpu_sampler_sample(
     count: *mut usize,
 ) -> igpu_status {
     // SAFETY: the caller's pointers are to places, or NULL.
-    guarded(|| handle::change(sampler, |own| unsafe { hand_out(own.sampler.sample(), records, count) }))
+    guarded(|| handle_table::change(sampler, |own| unsafe { hand_out(own.sampler.sample(), records, count) }))
 }
 
 /// # Safety
@@ -114,12 +114,12 @@ unsafe fn hand_out(frame: Frame<'_>, records: *mut *const igpu_record, count: *m
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due: *mut u64) -> igpu_status {
+pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due_ns: *mut u64) -> igpu_status {
     // SAFETY: the caller's pointer is to a number.
-    guarded(|| unsafe { told(sampler, due, |own| Ok(own.sampler.next_due())) })
+    guarded(|| unsafe { told(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
 }
 
-/// Goes on on a thread of its own, with room for `records` records that were not taken out yet (at 32 bytes each, at most
+/// Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
 /// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 ///
 /// Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
@@ -127,22 +127,22 @@ pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_spawn(
     sampler: *mut igpu_sampler,
-    records: usize,
+    capacity: usize,
     background: *mut *mut igpu_background,
 ) -> igpu_status {
     const MOST: usize = 1 << 24;
     guarded(|| {
         let background = not_null(background)?;
-        if !(1..=MOST).contains(&records) {
+        if !(1..=MOST).contains(&capacity) {
             return Err(Failure::Told(igpu_status::InvalidArgument, "room is for 1 to 16777216 records"));
         }
         // So that a forked child is told, and not merely loses the handle.
-        handle::change(sampler, |_| Ok(()))?;
+        handle_table::change(sampler, |_| Ok(()))?;
         let no_handle = Failure::Told(igpu_status::Forked, "the sampler is the parent process's");
-        let own = *handle::close(sampler)?.ok_or(no_handle)?;
-        let spawned = igpu_background::new(own.sampler.spawn(records)?, own.gpus);
+        let own = *handle_table::close(sampler)?.ok_or(no_handle)?;
+        let spawned = igpu_background::new(own.sampler.spawn(capacity)?, own.gpus);
         // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { background.write(handle::open(spawned)?) };
+        unsafe { background.write(handle_table::open(spawned)?) };
         Ok(())
     })
 }
@@ -157,7 +157,7 @@ pub(crate) unsafe fn told<T>(
     tell: impl FnOnce(&igpu_sampler) -> Outcome<T>,
 ) -> Outcome {
     let to = not_null(to)?;
-    let value = handle::change(sampler, |sampler| tell(sampler))?;
+    let value = handle_table::change(sampler, |sampler| tell(sampler))?;
     // SAFETY: as the caller vouches.
     unsafe { to.write(value) };
     Ok(())

@@ -2,15 +2,15 @@ use igpu::GpuInfo;
 
 use crate::{
     driver::igpu_driver,
-    failure::{Failure, Outcome, not_null},
-    gpu::igpu_gpu,
+    error::{Failure, Outcome, not_null},
+    gpu::igpu_gpu_info,
     guard::guarded,
-    handle::{self, Kind},
+    handle_table::{self, Kind},
     options,
-    process::igpu_process,
+    process::igpu_gpu_process_info,
     reading::READINGS,
-    sized,
     status::igpu_status,
+    versioned_struct,
 };
 
 /// What there is to know of some GPUs, with their processes, refilled in place.
@@ -53,11 +53,11 @@ pub unsafe extern "C" fn igpu_snapshot_create(
     guarded(|| {
         let snapshot = not_null(snapshot)?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        let options = unsafe { sized::read(options)? };
+        let options = unsafe { versioned_struct::read(options)? };
         // SAFETY: the pointers in it are to what their types say.
-        let gpus = handle::share(driver, |driver| unsafe { fill(driver, options) })?;
+        let gpus = handle_table::share(driver, |driver| unsafe { fill(driver, options) })?;
         // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { snapshot.write(handle::open(igpu_snapshot(gpus))?) };
+        unsafe { snapshot.write(handle_table::open(igpu_snapshot(gpus))?) };
         Ok(())
     })
 }
@@ -92,7 +92,7 @@ unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> 
 /// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_close(snapshot: *mut igpu_snapshot) -> igpu_status {
-    guarded(|| handle::close(snapshot).map(drop))
+    guarded(|| handle_table::close(snapshot).map(drop))
 }
 
 /// Reads all that can change anew. A GPU that is lost takes no other away: its `status` tells.
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn igpu_snapshot_close(snapshot: *mut igpu_snapshot) -> ig
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
-        handle::change(snapshot, |snapshot| {
+        handle_table::change(snapshot, |snapshot| {
             // Their errors stay in them.
             snapshot.0.iter_mut().for_each(|gpu| drop(gpu.update()));
             Ok(())
@@ -114,9 +114,9 @@ pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> i
 ///
 /// Blocks: asks the driver and reads `/proc`. Allocates. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_make_room(snapshot: *mut igpu_snapshot) -> igpu_status {
+pub unsafe extern "C" fn igpu_snapshot_grow(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
-        handle::change(snapshot, |snapshot| {
+        handle_table::change(snapshot, |snapshot| {
             snapshot.0.iter_mut().for_each(|gpu| drop(gpu.make_room()));
             Ok(())
         })
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn igpu_snapshot_make_room(snapshot: *mut igpu_snapshot) -
 pub unsafe extern "C" fn igpu_snapshot_count(snapshot: *mut igpu_snapshot, count: *mut u32) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
-        let gpus = handle::change(snapshot, |snapshot| Ok(snapshot.0.len()))?;
+        let gpus = handle_table::change(snapshot, |snapshot| Ok(snapshot.0.len()))?;
         // SAFETY: the caller's pointer is to a number.
         unsafe { count.write(gpus as u32) };
         Ok(())
@@ -143,30 +143,30 @@ pub unsafe extern "C" fn igpu_snapshot_count(snapshot: *mut igpu_snapshot, count
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_gpu(
     snapshot: *mut igpu_snapshot,
-    place: u32,
-    gpu: *mut igpu_gpu,
+    position: u32,
+    gpu: *mut igpu_gpu_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(snapshot, |snapshot| Ok(igpu_gpu::new(at(&snapshot.0, place)?)))?;
+        let filled = handle_table::change(snapshot, |snapshot| Ok(igpu_gpu_info::new(at(&snapshot.0, position)?)))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(gpu, &filled) }
+        unsafe { versioned_struct::write(gpu, &filled) }
     })
 }
 
-/// A process of the GPU at a place, `number` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_VALUE`.
+/// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_VALUE`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_process(
     snapshot: *mut igpu_snapshot,
-    place: u32,
-    number: u32,
-    process: *mut igpu_process,
+    position: u32,
+    process_index: u32,
+    process: *mut igpu_gpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle::change(snapshot, |snapshot| process_of(at(&snapshot.0, place)?, number))?;
+        let filled = handle_table::change(snapshot, |snapshot| process_of(at(&snapshot.0, position)?, process_index))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
-        unsafe { sized::write(process, &filled) }
+        unsafe { versioned_struct::write(process, &filled) }
     })
 }
 
@@ -175,24 +175,28 @@ pub unsafe extern "C" fn igpu_snapshot_process(
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_reason(snapshot: *mut igpu_snapshot, place: u32, reading: u32) -> igpu_status {
+pub unsafe extern "C" fn igpu_snapshot_reading_error(
+    snapshot: *mut igpu_snapshot,
+    position: u32,
+    reading: u32,
+) -> igpu_status {
     guarded(|| {
         let known = READINGS.iter().find(|(number, _)| *number as u32 == reading);
         let no_reading = Failure::Told(igpu_status::InvalidArgument, "no reading has this number; see igpu_reading");
         let (_, reading) = known.ok_or(no_reading)?;
-        handle::change(snapshot, |snapshot| match at(&snapshot.0, place)?.reason(*reading) {
+        handle_table::change(snapshot, |snapshot| match at(&snapshot.0, position)?.reason(*reading) {
             Some(error) => Err(error.clone().into()),
             None => Ok(()),
         })
     })
 }
 
-pub(crate) fn at(gpus: &[GpuInfo], place: u32) -> Outcome<&GpuInfo> {
+pub(crate) fn at(gpus: &[GpuInfo], position: u32) -> Outcome<&GpuInfo> {
     let no_gpu = Failure::Told(igpu_status::NoSuchGpu, "there is no GPU at this place; places are below the count");
-    gpus.get(place as usize).ok_or(no_gpu)
+    gpus.get(position as usize).ok_or(no_gpu)
 }
 
-pub(crate) fn process_of(gpu: &GpuInfo, number: u32) -> Outcome<igpu_process> {
+pub(crate) fn process_of(gpu: &GpuInfo, index: u32) -> Outcome<igpu_gpu_process_info> {
     let past = Failure::Told(igpu_status::NoValue, "the GPU has no more processes; their number is in process_count");
-    gpu.processes.get(number as usize).map(igpu_process::new).ok_or(past)
+    gpu.processes.get(index as usize).map(igpu_gpu_process_info::new).ok_or(past)
 }

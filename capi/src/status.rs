@@ -34,7 +34,7 @@ pub enum igpu_status {
     /// The system gave no thread.
     NoThread = 13,
     /// A thread hangs in the driver and was given up; it and its memory stay until the program ends.
-    GivenUp = 14,
+    Abandoned = 14,
     /// There are too many open handles: 1024 at once are possible.
     TooManyHandles = 15,
     /// igpu has a fault of its own; it told of it on stderr. Close the handle, and report it.
@@ -57,7 +57,7 @@ impl igpu_status {
         (Self::NoSuchMetric, c"no such metric"),
         (Self::NoValue, c"no value"),
         (Self::NoThread, c"no thread"),
-        (Self::GivenUp, c"a thread that hangs was given up"),
+        (Self::Abandoned, c"a hung thread was abandoned"),
         (Self::TooManyHandles, c"too many handles"),
         (Self::Panic, c"a fault of igpu"),
     ];

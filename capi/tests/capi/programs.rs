@@ -27,9 +27,9 @@ programs! {
     example_snapshot: "examples/snapshot.c", [], lists_four_gpus;
     example_background: "examples/background.c", [], averages_three_metrics;
     example_sigprof: "examples/sigprof.c", ["0.6"], tags_two_functions;
-    values_are_the_simulators: "tests/programs/truth.c", [], done;
+    values_are_the_simulators: "tests/programs/values.c", [], done;
     misuse_is_a_status: "tests/programs/misuse.c", [], done;
-    structs_of_other_versions_are_understood: "tests/programs/sizes.c", [], done;
+    structs_of_other_versions_are_understood: "tests/programs/struct_sizes.c", [], done;
     forked_child_gets_a_status: "tests/programs/forked.c", [], done;
     hang_is_not_waited_for: "tests/programs/hang.c", [], done;
     signal_handlers_read_the_latest_value: "tests/programs/signals.c", [], done;
@@ -107,12 +107,12 @@ fn sampling_allocates_nothing_installed() {
     counts_no_allocation(Library::Installed);
 }
 
-/// Checks that nothing allocates once a sampler exists. `memory.c` counts with a library that replaces `malloc`.
+/// Checks that nothing allocates once a sampler exists. `allocations.c` counts with a library that replaces `malloc`.
 fn counts_no_allocation(library: Library) {
     let counter = scratch().join(format!("libcount-{library:?}.so"));
     let source = workspace().join("tests/malloc/count.c");
     run(compiler(false).args(["-shared", "-fPIC", "-O2", "-ftls-model=initial-exec", "-o"]).arg(&counter).arg(source));
-    let program = compile("tests/programs/memory.c", library, Way::Plain).expect("the program");
+    let program = compile("tests/programs/allocations.c", library, Way::Plain).expect("the program");
     let opened = library.folder().join("libigpu.so.0");
     let opened = opened.to_str().expect("a path in UTF-8");
     done(&execute(&program, Way::Plain, &[opened], &[("LD_PRELOAD", counter.as_os_str())]));

@@ -51,12 +51,12 @@ static inline uint32_t metric(const char *name) {
 
 // A sampler that reads these metrics at every tick.
 static inline igpu_sampler *make_sampler(igpu_driver *driver, const char *const *names, size_t count) {
-    uint64_t cadences[16];
-    for (size_t i = 0; i < count; i++) cadences[i] = IGPU_CADENCE_EVERY_TICK;
+    uint64_t intervals_ns[16];
+    for (size_t i = 0; i < count; i++) intervals_ns[i] = IGPU_INTERVAL_EVERY_TICK;
     igpu_sampler_options options = {.size = sizeof options};
     options.metrics = names;
     options.metric_count = count;
-    options.cadences = cadences;
+    options.intervals_ns = intervals_ns;
     igpu_sampler *sampler;
     DONE(igpu_sampler_create(driver, &options, &sampler));
     return sampler;

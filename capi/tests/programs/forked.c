@@ -19,8 +19,8 @@ static void in_the_child(void) {
     uint64_t due;
     size_t size;
     igpu_record record;
-    igpu_background_state state = {.size = sizeof state};
-    igpu_gpu gpu = {.size = sizeof gpu};
+    igpu_background_info state = {.size = sizeof state};
+    igpu_gpu_info gpu = {.size = sizeof gpu};
     igpu_sampler *other;
     igpu_background *more;
     ANSWERS(forked, igpu_driver_count_gpus(driver, &count));
@@ -33,8 +33,8 @@ static void in_the_child(void) {
     ANSWERS(forked, igpu_sampler_spawn(sampler, 64, &more));
     ANSWERS(forked, igpu_background_pop(background, &record));
     ANSWERS(forked, igpu_background_drain(background, &record, 1, &size));
-    ANSWERS(forked, igpu_background_describe(background, &state));
-    ANSWERS(forked, igpu_background_hung(background, NULL, 0, &size));
+    ANSWERS(forked, igpu_background_get_info(background, &state));
+    ANSWERS(forked, igpu_background_hung_gpus(background, NULL, 0, &size));
     ANSWERS(forked, igpu_background_stop(background));
     CHECK(igpu_latest_read(latest, key, &record) == forked);
     CHECK(strstr(igpu_last_error(), "igpu_driver_open"));

@@ -19,8 +19,8 @@ static int temperature(void *gpu, int sensor, unsigned *celsius) {
     return nvmlDeviceGetTemperature(gpu, sensor, celsius);
 }
 
-static const void *resolve(const char *name, void *user) {
-    (void)user;
+static const void *resolve(const char *name, void *data) {
+    (void)data;
     if (!strcmp(name, "nvmlDeviceGetTemperatureV")) return NULL;
     void *address = dlsym(RTLD_DEFAULT, name);
     int (*own)(void *, int, unsigned *) = temperature;
@@ -32,30 +32,30 @@ static const void *resolve(const char *name, void *user) {
 // is there.
 static void *watch(void *reader) {
     igpu_latest *latest = reader;
-    igpu_background_state state = {.size = sizeof state};
+    igpu_background_info state = {.size = sizeof state};
     uint32_t hung[2] = {77, 77};
     size_t count;
     do {
-        DONE(igpu_latest_hung(latest, hung, 2, &count));
+        DONE(igpu_latest_hung_gpus(latest, hung, 2, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
-    DONE(igpu_latest_describe(latest, &state));
-    CHECK(state.ticks > 0 && state.lost == 0 && state.silence > 30 * 1000 * 1000);
+    DONE(igpu_latest_get_info(latest, &state));
+    CHECK(state.ticks > 0 && state.dropped == 0 && state.time_since_heartbeat_ns > 30 * 1000 * 1000);
     sem_post(&watched);
     do {
-        DONE(igpu_latest_hung(latest, NULL, 0, &count));
+        DONE(igpu_latest_hung_gpus(latest, NULL, 0, &count));
     } while (count > 0);
-    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_hung(latest, NULL, 1, &count));
-    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_describe(latest, NULL));
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_hung_gpus(latest, NULL, 1, &count));
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_info(latest, NULL));
     return NULL;
 }
 
 // One GPU hangs: it is told, its latest value is none, and the others are read on. It comes back when the call returns.
 static void one_gpu(void) {
     static const char *const names[] = {"gpu.temperature"};
-    static const uint64_t cadences[] = {1000 * 1000};
-    igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .cadences = cadences,
-                                    .budget = 1, .hang_after = 30 * 1000 * 1000};
+    static const uint64_t intervals_ns[] = {1000 * 1000};
+    igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .intervals_ns = intervals_ns,
+                                    .budget = 1, .hang_timeout_ns = 30 * 1000 * 1000};
     igpu_driver_options where = {.size = sizeof where, .resolver = resolve};
     igpu_driver *driver;
     igpu_sampler *sampler;
@@ -72,13 +72,13 @@ static void one_gpu(void) {
     DONE(igpu_background_latest(background, &latest));
     for (uint32_t gpu = 0; gpu < 2; gpu++) DONE(igpu_latest_key(latest, gpu, metric(names[0]), &keys[gpu]));
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
-    DONE(igpu_background_hung(background, NULL, 0, &count));
+    DONE(igpu_background_hung_gpus(background, NULL, 0, &count));
     CHECK(count == 0);
 
     hangs = 1;
     do {
         usleep(1000);
-        DONE(igpu_background_hung(background, hung, 4, &count));
+        DONE(igpu_background_hung_gpus(background, hung, 4, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
     CHECK(pthread_create(&watcher, NULL, watch, latest) == 0);
@@ -105,7 +105,7 @@ static void one_gpu(void) {
     sem_post(&released);
     do {
         usleep(1000);
-        DONE(igpu_background_hung(background, hung, 4, &count));
+        DONE(igpu_background_hung_gpus(background, hung, 4, &count));
     } while (count > 0);
     CHECK(pthread_join(watcher, NULL) == 0);
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
@@ -129,15 +129,15 @@ int main(void) {
         size_t count;
         do {
             usleep(5000);
-            DONE(igpu_background_hung(background, NULL, 0, &count));
+            DONE(igpu_background_hung_gpus(background, NULL, 0, &count));
         } while (count == 0);
         igpu_status answer = round == 0 ? igpu_background_stop(background) : igpu_background_close(background);
-        CHECK(answer == IGPU_STATUS_GIVEN_UP && strstr(igpu_last_error(), "given up"));
+        CHECK(answer == IGPU_STATUS_ABANDONED && strstr(igpu_last_error(), "given up"));
         if (round == 0) {
             // What was recorded is still there, and to stop again gives the same answer at once.
             DONE(igpu_background_pop(background, &record));
-            ANSWERS(IGPU_STATUS_GIVEN_UP, igpu_background_stop(background));
-            ANSWERS(IGPU_STATUS_GIVEN_UP, igpu_background_close(background));
+            ANSWERS(IGPU_STATUS_ABANDONED, igpu_background_stop(background));
+            ANSWERS(IGPU_STATUS_ABANDONED, igpu_background_close(background));
         }
         ANSWERS(IGPU_STATUS_INVALID_HANDLE, igpu_background_close(background));
         DONE(igpu_driver_close(driver));

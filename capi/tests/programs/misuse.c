@@ -15,7 +15,7 @@ static uint32_t indices[4];
 // All functions that take a handle, with arguments that are right but for it.
 static void every_function_answers(igpu_status status, void *handle) {
     igpu_driver_info driver_info = {.size = sizeof driver_info};
-    ANSWERS(status, igpu_driver_describe(handle, &driver_info));
+    ANSWERS(status, igpu_driver_get_info(handle, &driver_info));
     ANSWERS(status, igpu_driver_count_gpus(handle, &small));
     ANSWERS(status, igpu_driver_visible_gpus(handle, indices, 4, &count));
     igpu_snapshot *snapshot;
@@ -24,37 +24,37 @@ static void every_function_answers(igpu_status status, void *handle) {
     ANSWERS(status, igpu_sampler_create(handle, NULL, &sampler));
     ANSWERS(status, igpu_driver_close(handle));
 
-    igpu_gpu gpu = {.size = sizeof gpu};
-    igpu_process process = {.size = sizeof process};
+    igpu_gpu_info gpu = {.size = sizeof gpu};
+    igpu_gpu_process_info process = {.size = sizeof process};
     ANSWERS(status, igpu_snapshot_update(handle));
-    ANSWERS(status, igpu_snapshot_make_room(handle));
+    ANSWERS(status, igpu_snapshot_grow(handle));
     ANSWERS(status, igpu_snapshot_count(handle, &small));
     ANSWERS(status, igpu_snapshot_gpu(handle, 0, &gpu));
     ANSWERS(status, igpu_snapshot_process(handle, 0, 0, &process));
-    ANSWERS(status, igpu_snapshot_reason(handle, 0, IGPU_READING_NAME));
+    ANSWERS(status, igpu_snapshot_reading_error(handle, 0, IGPU_READING_NAME));
     ANSWERS(status, igpu_snapshot_close(handle));
 
-    igpu_owner owner = {.size = sizeof owner};
+    igpu_process_info info = {.size = sizeof info};
     igpu_background *background;
     ANSWERS(status, igpu_sampler_tick(handle, 0, &records, &count));
     ANSWERS(status, igpu_sampler_sample(handle, &records, &count));
     ANSWERS(status, igpu_sampler_next_due(handle, &number));
     ANSWERS(status, igpu_sampler_latest(handle, 0, 0, &record));
-    ANSWERS(status, igpu_sampler_reason(handle, 0, 0));
-    ANSWERS(status, igpu_sampler_period(handle, 0, 0, &number));
-    ANSWERS(status, igpu_sampler_cadence(handle, 0, 0, &number));
-    ANSWERS(status, igpu_sampler_owner(handle, 1, &owner));
+    ANSWERS(status, igpu_sampler_metric_error(handle, 0, 0));
+    ANSWERS(status, igpu_sampler_refresh_period(handle, 0, 0, &number));
+    ANSWERS(status, igpu_sampler_poll_interval(handle, 0, 0, &number));
+    ANSWERS(status, igpu_sampler_process_info(handle, 1, &info));
     ANSWERS(status, igpu_sampler_gpu(handle, 0, &gpu));
     ANSWERS(status, igpu_sampler_process(handle, 0, 0, &process));
     ANSWERS(status, igpu_sampler_spawn(handle, 16, &background));
     ANSWERS(status, igpu_sampler_close(handle));
 
-    igpu_background_state state = {.size = sizeof state};
+    igpu_background_info state = {.size = sizeof state};
     igpu_latest *latest;
     ANSWERS(status, igpu_background_pop(handle, &record));
     ANSWERS(status, igpu_background_drain(handle, &record, 1, &count));
-    ANSWERS(status, igpu_background_describe(handle, &state));
-    ANSWERS(status, igpu_background_hung(handle, indices, 4, &count));
+    ANSWERS(status, igpu_background_get_info(handle, &state));
+    ANSWERS(status, igpu_background_hung_gpus(handle, indices, 4, &count));
     ANSWERS(status, igpu_background_latest(handle, &latest));
     ANSWERS(status, igpu_background_stop(handle));
     ANSWERS(status, igpu_background_close(handle));
@@ -113,7 +113,7 @@ static void null_places(void) {
     DONE(igpu_snapshot_create(driver, NULL, &snapshot));
     const igpu_status null = IGPU_STATUS_NULL_POINTER;
     ANSWERS(null, igpu_driver_open(NULL, NULL));
-    ANSWERS(null, igpu_driver_describe(driver, NULL));
+    ANSWERS(null, igpu_driver_get_info(driver, NULL));
     ANSWERS(null, igpu_driver_count_gpus(driver, NULL));
     ANSWERS(null, igpu_driver_visible_gpus(driver, indices, 4, NULL));
     ANSWERS(null, igpu_driver_visible_gpus(driver, NULL, 4, &count));
@@ -124,12 +124,12 @@ static void null_places(void) {
     ANSWERS(null, igpu_sampler_create(driver, NULL, NULL));
     ANSWERS(null, igpu_sampler_next_due(sampler, NULL));
     ANSWERS(null, igpu_sampler_latest(sampler, 0, 0, NULL));
-    ANSWERS(null, igpu_sampler_period(sampler, 0, 0, NULL));
-    ANSWERS(null, igpu_sampler_cadence(sampler, 0, 0, NULL));
+    ANSWERS(null, igpu_sampler_refresh_period(sampler, 0, 0, NULL));
+    ANSWERS(null, igpu_sampler_poll_interval(sampler, 0, 0, NULL));
     ANSWERS(null, igpu_sampler_spawn(sampler, 16, NULL));
     ANSWERS(null, igpu_metric_find("gpu.power", NULL));
     ANSWERS(null, igpu_metric_find(NULL, &small));
-    ANSWERS(null, igpu_metric_describe(0, NULL));
+    ANSWERS(null, igpu_metric_get_info(0, NULL));
     // Here NULL is for what is not wanted.
     DONE(igpu_sampler_tick(sampler, igpu_monotonic(), NULL, NULL));
     igpu_background *background;
@@ -138,9 +138,9 @@ static void null_places(void) {
     ANSWERS(null, igpu_background_drain(background, NULL, 4, &count));
     ANSWERS(null, igpu_background_drain(background, &record, 1, NULL));
     ANSWERS(IGPU_STATUS_TOO_SMALL, igpu_background_drain(background, &record, 0, &count));
-    ANSWERS(null, igpu_background_describe(background, NULL));
-    ANSWERS(null, igpu_background_hung(background, NULL, 1, &count));
-    ANSWERS(null, igpu_background_hung(background, indices, 4, NULL));
+    ANSWERS(null, igpu_background_get_info(background, NULL));
+    ANSWERS(null, igpu_background_hung_gpus(background, NULL, 1, &count));
+    ANSWERS(null, igpu_background_hung_gpus(background, indices, 4, NULL));
     ANSWERS(null, igpu_background_latest(background, NULL));
     igpu_latest *latest;
     DONE(igpu_background_latest(background, &latest));
@@ -172,8 +172,8 @@ static void options(void) {
     REFUSED(IGPU_STATUS_NULL_POINTER, .metrics = null, .metric_count = 1);
     REFUSED(IGPU_STATUS_NULL_POINTER, .metrics = NULL, .metric_count = 1);
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .metrics = null, .metric_count = SIZE_MAX);
-    static const uint64_t cadences[] = {1};
-    REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .cadences = cadences);
+    static const uint64_t intervals_ns[] = {1};
+    REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .intervals_ns = intervals_ns);
     static const uint32_t gpus[] = {1, 9, 1};
     REFUSED(IGPU_STATUS_NO_SUCH_GPU, .gpus = gpus, .gpu_count = 2);
     CHECK(!strcmp(igpu_last_error(), "no GPU has index 9; valid are 0 to 3") && igpu_last_driver_code() == 0);
@@ -198,10 +198,10 @@ static void options(void) {
     ANSWERS(IGPU_STATUS_NO_SUCH_METRIC, igpu_sampler_latest(sampler, 0, metric("gpu.fan.speed"), &record));
     ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_latest(sampler, 4, metric("gpu.power"), &record));
     ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_latest(sampler, 0, metric("gpu.power"), &record));
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_period(sampler, 0, metric("gpu.power"), &number));
-    igpu_owner owner = {.size = sizeof owner};
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_owner(sampler, 1, &owner));
-    igpu_gpu gpu = {.size = sizeof gpu};
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_refresh_period(sampler, 0, metric("gpu.power"), &number));
+    igpu_process_info info = {.size = sizeof info};
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_process_info(sampler, 1, &info));
+    igpu_gpu_info gpu = {.size = sizeof gpu};
     ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_gpu(sampler, 0, &gpu));
     DONE(igpu_sampler_close(sampler));
 

@@ -13,9 +13,9 @@ static int power_usage(void *gpu, unsigned *milliwatts) {
     return code;
 }
 
-static const void *resolve(const char *name, void *user) {
+static const void *resolve(const char *name, void *data) {
     if (!strcmp(name, "nvmlDeviceGetTemperatureV") || !strcmp(name, "nvmlDeviceGetTemperature")) return NULL;
-    void *address = dlsym(user, name);
+    void *address = dlsym(data, name);
     if (strcmp(name, "nvmlDeviceGetPowerUsage") != 0) return address;
     memcpy(&real, &address, sizeof real);
     int (*own)(void *, unsigned *) = power_usage;
@@ -23,8 +23,8 @@ static const void *resolve(const char *name, void *user) {
     return address;
 }
 
-static const void *nothing(const char *name, void *user) {
-    (void)name, (void)user;
+static const void *nothing(const char *name, void *data) {
+    (void)name, (void)data;
     return NULL;
 }
 
@@ -33,8 +33,8 @@ int main(void) {
     igpu_driver_options options = {.size = sizeof options, .resolver = nothing};
     ANSWERS(IGPU_STATUS_NO_DRIVER, igpu_driver_open(&options, &driver));
     options.resolver = resolve;
-    options.resolver_user = dlopen(getenv("IGPU_NVML_LIBRARY"), RTLD_NOW);
-    CHECK(options.resolver_user);
+    options.resolver_data = dlopen(getenv("IGPU_NVML_LIBRARY"), RTLD_NOW);
+    CHECK(options.resolver_data);
     DONE(igpu_driver_open(&options, &driver));
     static const char *const names[] = {"gpu.power", "gpu.temperature"};
     igpu_sampler *sampler = make_sampler(driver, names, 2);
@@ -44,11 +44,11 @@ int main(void) {
     CHECK(record.value == 123.23 && calls == 4);
     // What the resolver does not have is missing, and told.
     ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_latest(sampler, 0, metric("gpu.temperature"), &record));
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(sampler, 0, metric("gpu.temperature")));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(sampler, 0, metric("gpu.temperature")));
     CHECK(igpu_last_driver_code() == 13 && strstr(igpu_last_error(), "nvmlDeviceGetTemperature"));
     DONE(igpu_sampler_close(sampler));
     DONE(igpu_driver_close(driver));
-    dlclose(options.resolver_user);
+    dlclose(options.resolver_data);
     puts("done");
     return 0;
 }

@@ -69,8 +69,8 @@ int main(void) {
     while (done < 100) {
         size_t count;
         DONE(igpu_background_drain(background, records, 64, &count));
-        igpu_background_state state = {.size = sizeof state};
-        DONE(igpu_background_describe(background, &state));
+        igpu_background_info state = {.size = sizeof state};
+        DONE(igpu_background_get_info(background, &state));
         CHECK(igpu_sampler_close(NULL) == IGPU_STATUS_NULL_POINTER);
         CHECK(!strcmp(igpu_last_error(), "the handle is NULL"));
     }

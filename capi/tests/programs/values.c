@@ -7,7 +7,7 @@
 
 static void driver_and_catalog(igpu_driver *driver) {
     igpu_driver_info info = {.size = sizeof info};
-    DONE(igpu_driver_describe(driver, &info));
+    DONE(igpu_driver_get_info(driver, &info));
     CHECK(info.gpu_count == 4 && info.driver_major == 580 && info.driver_minor == 95);
     CHECK(info.cuda_major == 13 && info.cuda_minor == 0);
     CHECK(!strcmp(info.driver_version, "580.95.05") && !strcmp(info.nvml_version, "13.580.95.05"));
@@ -25,19 +25,19 @@ static void driver_and_catalog(igpu_driver *driver) {
     CHECK(igpu_metric_count() >= 55);
     for (uint32_t i = 0; i < igpu_metric_count(); i++) {
         igpu_metric_info entry = {.size = sizeof entry};
-        DONE(igpu_metric_describe(i, &entry));
+        DONE(igpu_metric_get_info(i, &entry));
         CHECK(entry.metric == i && metric(entry.name) == i);
-        CHECK(*entry.unit && *entry.help && *entry.since && entry.cadence >= 10 * 1000 * 1000);
+        CHECK(*entry.unit && *entry.help && *entry.since && entry.poll_interval_ns >= 10 * 1000 * 1000);
         CHECK(entry.per_process == (strncmp(entry.name, "gpu.process.", 12) == 0));
     }
     igpu_metric_info energy = {.size = sizeof energy};
-    DONE(igpu_metric_describe(metric("gpu.energy"), &energy));
-    CHECK(energy.kind == IGPU_KIND_COUNTER && !strcmp(energy.unit, "J") && energy.cadence == 50 * 1000 * 1000);
-    ANSWERS(IGPU_STATUS_NO_SUCH_METRIC, igpu_metric_describe(igpu_metric_count(), &energy));
+    DONE(igpu_metric_get_info(metric("gpu.energy"), &energy));
+    CHECK(energy.kind == IGPU_METRIC_KIND_COUNTER && !strcmp(energy.unit, "J") && energy.poll_interval_ns == 50 * 1000 * 1000);
+    ANSWERS(IGPU_STATUS_NO_SUCH_METRIC, igpu_metric_get_info(igpu_metric_count(), &energy));
     CHECK(strncmp(igpu_version(), "0.2.0 (nvml.h ", 14) == 0);
 }
 
-static void gpu_0(const igpu_gpu *gpu) {
+static void gpu_0(const igpu_gpu_info *gpu) {
     CHECK(gpu->index == 0 && gpu->status == IGPU_STATUS_OK);
     CHECK(!strcmp(gpu->name, "GeForce GTX 1080 Ti") && gpu->serial[0] == 0);
     CHECK(!strcmp(gpu->uuid, "GPU-115dafb8-26db-32ba-d729-f21b29fc001f") && !strcmp(gpu->bios, "86.02.39.00.01"));
@@ -56,10 +56,10 @@ static void gpu_0(const igpu_gpu *gpu) {
 }
 
 // The first process of GPU 0 is this one, the second its parent.
-static void process_0(const igpu_process *process) {
+static void process_0(const igpu_gpu_process_info *process) {
     CHECK(process->pid == (uint32_t)getpid() && process->kind == IGPU_PROCESS_KIND_COMPUTE);
     CHECK(process->memory == 4284 && process->parent_pid == (uint32_t)getppid());
-    CHECK(process->gpu_instance == IGPU_NONE && process->compute_instance == IGPU_NONE);
+    CHECK(process->gpu_instance == IGPU_UNKNOWN_U32 && process->compute_instance == IGPU_UNKNOWN_U32);
     CHECK(*process->name && *process->user && *process->parent_name && process->create_time > 1e9);
 }
 
@@ -69,8 +69,8 @@ static void snapshots(igpu_driver *driver) {
     uint32_t count;
     DONE(igpu_snapshot_count(snapshot, &count));
     CHECK(count == 4);
-    igpu_gpu gpu = {.size = sizeof gpu};
-    igpu_process process = {.size = sizeof process};
+    igpu_gpu_info gpu = {.size = sizeof gpu};
+    igpu_gpu_process_info process = {.size = sizeof process};
     DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
     gpu_0(&gpu);
     DONE(igpu_snapshot_process(snapshot, 0, 0, &process));
@@ -80,18 +80,18 @@ static void snapshots(igpu_driver *driver) {
     ANSWERS(IGPU_STATUS_NO_VALUE, igpu_snapshot_process(snapshot, 0, 2, &process));
     ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_snapshot_gpu(snapshot, 4, &gpu));
     // Why there is no serial number; there is a name.
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reason(snapshot, 0, IGPU_READING_SERIAL));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL));
     CHECK(igpu_last_driver_code() == 3 && strstr(igpu_last_error(), "NVML_ERROR_NOT_SUPPORTED"));
-    DONE(igpu_snapshot_reason(snapshot, 0, IGPU_READING_NAME));
-    ANSWERS(IGPU_STATUS_INVALID_ARGUMENT, igpu_snapshot_reason(snapshot, 0, 1000));
+    DONE(igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_NAME));
+    ANSWERS(IGPU_STATUS_INVALID_ARGUMENT, igpu_snapshot_reading_error(snapshot, 0, 1000));
 
     // A lost GPU takes no other away, and comes back.
     nvml_sim_add_faults("[[fault]]\ngpu = 0\nreturn = 'GPU_IS_LOST'\n", NULL, 0);
     DONE(igpu_snapshot_update(snapshot));
     DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
     CHECK(gpu.status == IGPU_STATUS_DRIVER && isnan(gpu.power) && isnan(gpu.memory_used) && isnan(gpu.clock_sm));
-    CHECK(gpu.pcie_width == IGPU_NONE && gpu.process_count == 0 && !strcmp(gpu.name, "GeForce GTX 1080 Ti"));
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reason(snapshot, 0, IGPU_READING_POWER));
+    CHECK(gpu.pcie_width == IGPU_UNKNOWN_U32 && gpu.process_count == 0 && !strcmp(gpu.name, "GeForce GTX 1080 Ti"));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_POWER));
     CHECK(igpu_last_driver_code() == 15);
     DONE(igpu_snapshot_gpu(snapshot, 3, &gpu));
     CHECK(gpu.status == IGPU_STATUS_OK && !isnan(gpu.power));
@@ -109,7 +109,7 @@ static void snapshots(igpu_driver *driver) {
     DONE(igpu_snapshot_count(snapshot, &count));
     DONE(igpu_snapshot_gpu(snapshot, 1, &gpu));
     CHECK(count == 2 && gpu.index == 0 && gpu.process_count < 2 && gpu.process_total == 2);
-    DONE(igpu_snapshot_make_room(snapshot));
+    DONE(igpu_snapshot_grow(snapshot));
     DONE(igpu_snapshot_gpu(snapshot, 1, &gpu));
     gpu_0(&gpu);
     DONE(igpu_snapshot_close(snapshot));
@@ -117,10 +117,10 @@ static void snapshots(igpu_driver *driver) {
 
 static void samplers(igpu_driver *driver) {
     static const char *const names[] = {"gpu.power", "gpu.utilization", "gpu.process.memory", "gpu.sm.activity"};
-    static const uint64_t cadences[] = {5 * 1000 * 1000, IGPU_CADENCE_EVERY_TICK, IGPU_CADENCE_LEARNT, IGPU_CADENCE_LEARNT};
+    static const uint64_t intervals_ns[] = {5 * 1000 * 1000, IGPU_INTERVAL_EVERY_TICK, IGPU_INTERVAL_ADAPTIVE, IGPU_INTERVAL_ADAPTIVE};
     static const uint32_t gpus[] = {0, 2};
     igpu_sampler_options options = {.size = sizeof options, .gpus = gpus, .gpu_count = 2, .metrics = names,
-                                    .metric_count = 4, .cadences = cadences, .budget = 1, .flags = IGPU_SAMPLER_GPU_INFO};
+                                    .metric_count = 4, .intervals_ns = intervals_ns, .budget = 1, .flags = IGPU_SAMPLER_GPU_INFO};
     igpu_sampler *sampler;
     DONE(igpu_sampler_create(driver, &options, &sampler));
     const uint32_t power = metric(names[0]), busy = metric(names[1]), memory = metric(names[2]), sm = metric(names[3]);
@@ -148,21 +148,21 @@ static void samplers(igpu_driver *driver) {
     igpu_record record;
     DONE(igpu_sampler_latest(sampler, 0, busy, &record));
     CHECK(record.value == 44 && record.gpu == 0 && record.metric == busy);
-    DONE(igpu_sampler_reason(sampler, 0, busy));
-    uint64_t cadence;
-    DONE(igpu_sampler_cadence(sampler, 2, power, &cadence));
-    CHECK(cadence == 5 * 1000 * 1000);
+    DONE(igpu_sampler_metric_error(sampler, 0, busy));
+    uint64_t interval_ns;
+    DONE(igpu_sampler_poll_interval(sampler, 2, power, &interval_ns));
+    CHECK(interval_ns == 5 * 1000 * 1000);
     ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_latest(sampler, 1, power, &record));
     // A Pascal has no GPM.
     ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_latest(sampler, 0, sm, &record));
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(sampler, 0, sm));
-    igpu_owner owner = {.size = sizeof owner};
-    DONE(igpu_sampler_owner(sampler, (uint32_t)getpid(), &owner));
-    CHECK(owner.uid == getuid() && owner.parent_pid == (uint32_t)getppid() && *owner.name && *owner.user);
-    igpu_gpu gpu = {.size = sizeof gpu};
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(sampler, 0, sm));
+    igpu_process_info info = {.size = sizeof info};
+    DONE(igpu_sampler_process_info(sampler, (uint32_t)getpid(), &info));
+    CHECK(info.uid == getuid() && info.parent_pid == (uint32_t)getppid() && *info.name && *info.user);
+    igpu_gpu_info gpu = {.size = sizeof gpu};
     DONE(igpu_sampler_gpu(sampler, 0, &gpu));
     gpu_0(&gpu);
-    igpu_process process = {.size = sizeof process};
+    igpu_gpu_process_info process = {.size = sizeof process};
     DONE(igpu_sampler_process(sampler, 0, 0, &process));
     process_0(&process);
 
@@ -177,13 +177,13 @@ static void samplers(igpu_driver *driver) {
 }
 
 static void owners(void) {
-    igpu_owner owner = {.size = sizeof owner};
-    DONE(igpu_process_owner((uint32_t)getpid(), &owner));
-    CHECK(owner.uid == getuid() && owner.parent_pid == (uint32_t)getppid() && *owner.name && *owner.parent_name);
-    CHECK(*owner.user && fabs(owner.create_time - (double)time(NULL)) < 100);
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_process_owner(UINT32_MAX, &owner));
-    CHECK(owner.uid == getuid());
-    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_process_owner((uint32_t)getpid(), NULL));
+    igpu_process_info info = {.size = sizeof info};
+    DONE(igpu_process_get_info((uint32_t)getpid(), &info));
+    CHECK(info.uid == getuid() && info.parent_pid == (uint32_t)getppid() && *info.name && *info.parent_name);
+    CHECK(*info.user && fabs(info.create_time - (double)time(NULL)) < 100);
+    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_process_get_info(UINT32_MAX, &info));
+    CHECK(info.uid == getuid());
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_process_get_info((uint32_t)getpid(), NULL));
 }
 
 static void lost(igpu_driver *driver) {
@@ -200,11 +200,11 @@ static void lost(igpu_driver *driver) {
         events++;
     }
     CHECK(events == 1 && count == 4);
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(sampler, 1, metric("gpu.power")));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(sampler, 1, metric("gpu.power")));
     CHECK(igpu_last_driver_code() == 15);
     // One that is lost before the sampler is made takes no other away either, and comes back.
     igpu_sampler *later = make_sampler(driver, names, 1);
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_reason(later, 1, metric("gpu.power")));
+    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(later, 1, metric("gpu.power")));
     DONE(igpu_sampler_sample(later, &records, &count));
     CHECK(count == 4);
     nvml_sim_clear_faults();
@@ -224,9 +224,9 @@ static void background(igpu_driver *driver) {
     igpu_sampler *sampler = make_sampler(driver, names, 1);
     igpu_background *background;
     DONE(igpu_sampler_spawn(sampler, 10, &background));
-    igpu_background_state state = {.size = sizeof state};
-    do DONE(igpu_background_describe(background, &state));
-    while (state.lost < 100);
+    igpu_background_info state = {.size = sizeof state};
+    do DONE(igpu_background_get_info(background, &state));
+    while (state.dropped < 100);
     CHECK(state.ticks > 20);
     DONE(igpu_background_stop(background));
     DONE(igpu_background_stop(background));

@@ -1,26 +1,26 @@
 use igpu::sampler::LatestReader;
 
-use crate::{driver, failure::Outcome};
+use crate::{driver, error::Outcome};
 
 /// How a background sampler does.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct igpu_background_state {
-    /// `sizeof(igpu_background_state)`
+pub struct igpu_background_info {
+    /// `sizeof(igpu_background_info)`
     pub size: usize,
     /// How many ticks there were in which something was due.
     pub ticks: u64,
     /// How many records were lost since the start, because they were not taken out in time.
-    pub lost: u64,
+    pub dropped: u64,
     /// For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
     /// came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
-    pub silence: u64,
+    pub time_since_heartbeat_ns: u64,
 }
 
-impl igpu_background_state {
+impl igpu_background_info {
     pub(crate) fn of(sampler: &LatestReader) -> Self {
-        let silence = u64::try_from(sampler.time_since_heartbeat().as_nanos()).unwrap_or(u64::MAX);
-        Self { size: 0, ticks: sampler.ticks(), lost: sampler.dropped(), silence }
+        let time_since_heartbeat_ns = u64::try_from(sampler.time_since_heartbeat().as_nanos()).unwrap_or(u64::MAX);
+        Self { size: 0, ticks: sampler.ticks(), dropped: sampler.dropped(), time_since_heartbeat_ns }
     }
 }
 

@@ -2,7 +2,7 @@
 //! each other, whichever is newer.
 
 use crate::{
-    failure::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, not_null},
     status::igpu_status,
 };
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{
 use igpu::fork_generation;
 
 use crate::{
-    failure::{Failure, Outcome},
+    error::{Failure, Outcome},
     status::igpu_status,
 };
 

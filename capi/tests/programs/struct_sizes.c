@@ -15,14 +15,14 @@ static igpu_sampler *sampler;
 static igpu_background *background;
 static uint32_t own_pid;
 
-static igpu_status driver_info(void *to) { return igpu_driver_describe(driver, to); }
-static igpu_status metric_info(void *to) { return igpu_metric_describe(9, to); }
+static igpu_status driver_info(void *to) { return igpu_driver_get_info(driver, to); }
+static igpu_status metric_info(void *to) { return igpu_metric_get_info(9, to); }
 static igpu_status gpu(void *to) { return igpu_snapshot_gpu(snapshot, 0, to); }
 static igpu_status process(void *to) { return igpu_snapshot_process(snapshot, 0, 0, to); }
-static igpu_status owner(void *to) { return igpu_sampler_owner(sampler, own_pid, to); }
+static igpu_status owner(void *to) { return igpu_sampler_process_info(sampler, own_pid, to); }
 static igpu_status sampler_gpu(void *to) { return igpu_sampler_gpu(sampler, 0, to); }
 static igpu_status sampler_process(void *to) { return igpu_sampler_process(sampler, 0, 0, to); }
-static igpu_status state(void *to) { return igpu_background_describe(background, to); }
+static igpu_status state(void *to) { return igpu_background_get_info(background, to); }
 
 static void results(const char *what, size_t size, igpu_status (*fill)(void *)) {
     static union room whole, cut;
@@ -110,18 +110,18 @@ int main(void) {
     DONE(igpu_sampler_sample(sampler, NULL, NULL));
     igpu_sampler *other = make_sampler(driver, names, 1);
     DONE(igpu_sampler_spawn(other, 64, &background));
-    igpu_process first = {.size = sizeof first};
+    igpu_gpu_process_info first = {.size = sizeof first};
     DONE(igpu_snapshot_process(snapshot, 0, 0, &first));
     own_pid = first.pid;
 
     results("igpu_driver_info", sizeof(igpu_driver_info), driver_info);
     results("igpu_metric_info", sizeof(igpu_metric_info), metric_info);
-    results("igpu_gpu", sizeof(igpu_gpu), gpu);
-    results("igpu_gpu", sizeof(igpu_gpu), sampler_gpu);
-    results("igpu_process", sizeof(igpu_process), process);
-    results("igpu_process", sizeof(igpu_process), sampler_process);
-    results("igpu_owner", sizeof(igpu_owner), owner);
-    results("igpu_background_state", sizeof(igpu_background_state), state);
+    results("igpu_gpu_info", sizeof(igpu_gpu_info), gpu);
+    results("igpu_gpu_info", sizeof(igpu_gpu_info), sampler_gpu);
+    results("igpu_gpu_process_info", sizeof(igpu_gpu_process_info), process);
+    results("igpu_gpu_process_info", sizeof(igpu_gpu_process_info), sampler_process);
+    results("igpu_process_info", sizeof(igpu_process_info), owner);
+    results("igpu_background_info", sizeof(igpu_background_info), state);
     DONE(igpu_background_close(background));
     DONE(igpu_sampler_close(sampler));
     DONE(igpu_snapshot_close(snapshot));

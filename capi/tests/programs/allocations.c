@@ -13,12 +13,12 @@
 #define FUNCTIONS(EACH)                                                                                             \
     EACH(igpu_driver_open) EACH(igpu_driver_close) EACH(igpu_metric_find) EACH(igpu_last_error)                     \
     EACH(igpu_snapshot_create) EACH(igpu_snapshot_update) EACH(igpu_snapshot_gpu) EACH(igpu_snapshot_process)       \
-    EACH(igpu_snapshot_reason) EACH(igpu_snapshot_close) EACH(igpu_sampler_create) EACH(igpu_sampler_tick)          \
-    EACH(igpu_sampler_sample) EACH(igpu_sampler_latest) EACH(igpu_sampler_reason) EACH(igpu_sampler_period)         \
-    EACH(igpu_sampler_cadence) EACH(igpu_sampler_owner) EACH(igpu_sampler_gpu) EACH(igpu_sampler_close)             \
-    EACH(igpu_sampler_spawn) EACH(igpu_background_pop) EACH(igpu_background_drain) EACH(igpu_background_describe)   \
+    EACH(igpu_snapshot_reading_error) EACH(igpu_snapshot_close) EACH(igpu_sampler_create) EACH(igpu_sampler_tick)          \
+    EACH(igpu_sampler_sample) EACH(igpu_sampler_latest) EACH(igpu_sampler_metric_error) EACH(igpu_sampler_refresh_period)         \
+    EACH(igpu_sampler_poll_interval) EACH(igpu_sampler_process_info) EACH(igpu_sampler_gpu) EACH(igpu_sampler_close)             \
+    EACH(igpu_sampler_spawn) EACH(igpu_background_pop) EACH(igpu_background_drain) EACH(igpu_background_get_info)   \
     EACH(igpu_background_latest) EACH(igpu_background_close) EACH(igpu_latest_key) EACH(igpu_latest_read)           \
-    EACH(igpu_latest_describe) EACH(igpu_latest_hung) EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic)
+    EACH(igpu_latest_get_info) EACH(igpu_latest_hung_gpus) EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic)
 
 static struct {
 #define FIELD(name) __typeof__(name) *name;
@@ -56,21 +56,21 @@ static void one_round(void) {
     size_t count;
     uint64_t number;
     igpu_record record;
-    igpu_owner owner = {.size = sizeof owner};
-    igpu_gpu gpu = {.size = sizeof gpu};
-    igpu_process process = {.size = sizeof process};
+    igpu_process_info info = {.size = sizeof info};
+    igpu_gpu_info gpu = {.size = sizeof gpu};
+    igpu_gpu_process_info process = {.size = sizeof process};
     CHECK(lib.igpu_sampler_tick(sampler, lib.igpu_monotonic(), &records, &count) == IGPU_STATUS_OK);
     CHECK(lib.igpu_sampler_sample(sampler, &records, &count) == IGPU_STATUS_OK && count > 0);
     lib.igpu_sampler_latest(sampler, 0, power, &record);
-    lib.igpu_sampler_reason(sampler, 0, power);
-    lib.igpu_sampler_period(sampler, 0, power, &number);
-    lib.igpu_sampler_cadence(sampler, 0, power, &number);
-    lib.igpu_sampler_owner(sampler, (uint32_t)getpid(), &owner);
+    lib.igpu_sampler_metric_error(sampler, 0, power);
+    lib.igpu_sampler_refresh_period(sampler, 0, power, &number);
+    lib.igpu_sampler_poll_interval(sampler, 0, power, &number);
+    lib.igpu_sampler_process_info(sampler, (uint32_t)getpid(), &info);
     CHECK(lib.igpu_sampler_gpu(sampler, 0, &gpu) == IGPU_STATUS_OK);
     CHECK(lib.igpu_snapshot_update(snapshot) == IGPU_STATUS_OK);
     lib.igpu_snapshot_gpu(snapshot, 0, &gpu);
     lib.igpu_snapshot_process(snapshot, 0, 0, &process);
-    lib.igpu_snapshot_reason(snapshot, 0, IGPU_READING_SERIAL);
+    lib.igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL);
     // Failures of all kinds, with their sentences.
     CHECK(lib.igpu_sampler_latest(sampler, 99, power, &record) == IGPU_STATUS_NO_SUCH_GPU);
     CHECK(lib.igpu_sampler_latest(sampler, 0, 9999, &record) == IGPU_STATUS_NO_SUCH_METRIC);
@@ -141,7 +141,7 @@ int main(int argc, char **argv) {
     CHECK(lib.igpu_background_latest(background, &latest) == IGPU_STATUS_OK);
     before = malloc_calls();
     CHECK(lib.igpu_latest_key(latest, 0, power, &key) == IGPU_STATUS_OK);
-    igpu_background_state state = {.size = sizeof state};
+    igpu_background_info state = {.size = sizeof state};
     do {
         igpu_record records[16];
         size_t count;
@@ -149,9 +149,9 @@ int main(int argc, char **argv) {
         lib.igpu_background_pop(background, records);
         lib.igpu_latest_read(latest, key, records);
         lib.igpu_latest_read(latest, 9999, records);
-        CHECK(lib.igpu_background_describe(background, &state) == IGPU_STATUS_OK);
-        CHECK(lib.igpu_latest_describe(latest, &state) == IGPU_STATUS_OK);
-        CHECK(lib.igpu_latest_hung(latest, NULL, 0, &count) == IGPU_STATUS_OK);
+        CHECK(lib.igpu_background_get_info(background, &state) == IGPU_STATUS_OK);
+        CHECK(lib.igpu_latest_get_info(latest, &state) == IGPU_STATUS_OK);
+        CHECK(lib.igpu_latest_hung_gpus(latest, NULL, 0, &count) == IGPU_STATUS_OK);
     } while (state.ticks < 20);
     CHECK(malloc_calls() == before);
     CHECK(lib.igpu_background_close(background) == IGPU_STATUS_OK && lib.igpu_latest_close(latest) == IGPU_STATUS_OK);

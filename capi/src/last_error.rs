@@ -4,7 +4,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use crate::{failure::Failure, text::fitting};
+use crate::{error::Failure, text::fitting};
 
 /// Room for a sentence; a longer one is cut.
 const LENGTH: usize = 1024;
@@ -58,7 +58,7 @@ pub(crate) fn keep(failure: &Failure) {
         let _ = match failure {
             Failure::Told(_, words) => sentence.write_str(words),
             Failure::NoMetricNamed(name) => {
-                write!(sentence, "there is no metric called {name:?}; igpu_metric_describe lists those that there are")
+                write!(sentence, "there is no metric called {name:?}; igpu_metric_get_info lists those that there are")
             }
             Failure::Igpu(error) => write!(sentence, "{error}"),
         };
