@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 fn main() {
     let clients = support::Clients::load();
-    support::updates::check_calls(&clients);
+    support::gpu_info::check_calls(&clients);
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(50))

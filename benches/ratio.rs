@@ -18,40 +18,40 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use allocations::Counting;
+use allocations::CountingAllocator;
 use support::case::{Case, Timed};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// How long one client's turn is.
-const TURN: Duration = Duration::from_micros(40);
+const BLOCK_DURATION: Duration = Duration::from_micros(40);
 /// The orders of three, so that none is always first or always behind the same.
-const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
+const CLIENT_ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["--only", name, client, calls] => only(name, client, calls.parse().unwrap()),
-        ["--test", ..] => test(),
-        ["--rate", ..] => rate(),
-        ["--rounds", rounds, ref filter @ ..] => table(rounds.parse().unwrap(), filter),
-        ref filter => table(600, filter),
+        ["--only", name, client, calls] => run_single(name, client, calls.parse().unwrap()),
+        ["--test", ..] => check_cases(),
+        ["--rate", ..] => print_read_rates(),
+        ["--rounds", rounds, ref filter @ ..] => print_ratios(rounds.parse().unwrap(), filter),
+        ref filter => print_ratios(600, filter),
     }
 }
 
 /// Runs one client and nothing beside it.
-fn only(name: &str, client: &str, calls: u64) {
+fn run_single(name: &str, client: &str, calls: u64) {
     let groups = support::Clients::load().cases();
     let mut case = groups.into_iter().flat_map(|group| group.1).find(|case| case.name == name).expect("no such case");
     case.clients().into_iter().find(|(known, _)| *known == client).expect("no such client").1.run(calls);
 }
 
 /// That all clients agree, that igpu keeps to its driver calls, and that it does not allocate.
-fn test() {
+fn check_cases() {
     let clients = support::Clients::load();
-    support::updates::check_calls(&clients);
+    support::gpu_info::check_calls(&clients);
     let mut count = 0;
     for mut case in clients.cases().into_iter().flat_map(|group| group.1) {
         case.check();
@@ -71,8 +71,8 @@ fn test() {
 const WRAPPER_LIST_ALLOCATIONS: u64 = 2;
 
 /// How many metrics each client reads in a second when it does nothing else; the best of three turns.
-fn rate() {
-    println!("| loop | metrics | raw, reads/s | igpu, reads/s | nvml-wrapper, reads/s |");
+fn print_read_rates() {
+    println!("| case | metrics | raw, reads/s | igpu, reads/s | nvml-wrapper, reads/s |");
     println!("| --- | ---: | ---: | ---: | ---: |");
     let groups = support::Clients::load().cases();
     for mut case in groups.into_iter().flat_map(|group| group.1).filter(|case| case.reads > 1) {
@@ -96,44 +96,46 @@ fn rate() {
 }
 
 /// One line of the table.
-struct Line {
+struct RatioRow {
     raw_ns: f64,
     ours: f64,
     wrapper: Option<f64>,
 }
 
-fn table(rounds: usize, filter: &[&str]) {
+fn print_ratios(rounds: usize, filter: &[&str]) {
     let clients = support::Clients::load();
     let named = |case: &Case| filter.is_empty() || filter.iter().any(|word| case.name.contains(word));
-    println!("| reading | raw, ns | igpu, ns | of raw | allocations | nvml-wrapper, ns | of raw | allocations |");
+    println!(
+        "| call | raw, ns | igpu, ns | igpu / raw | allocations | nvml-wrapper, ns | nvml-wrapper / raw | allocations |"
+    );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let mut sums = Vec::new();
     for (group, cases) in clients.cases() {
         let mut lines = Vec::new();
         for mut case in cases.into_iter().filter(named) {
             case.check();
-            lines.push((case.name, line(&mut case, rounds)));
+            lines.push((case.name, measure_case(&mut case, rounds)));
         }
         sums.push((group, lines));
     }
     println!();
-    println!("| group | igpu of raw: median | least | greatest | nvml-wrapper of raw: median | least | greatest |");
+    println!("| group | igpu / raw: median | min | max | nvml-wrapper / raw: median | min | max |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (group, lines) in sums.iter().filter(|(_, lines)| !lines.is_empty()) {
-        let ours = spread(lines.iter().map(|(_, line)| line.ours));
-        let wrapper = spread(lines.iter().filter_map(|(_, line)| line.wrapper));
+        let ours = median_min_max(lines.iter().map(|(_, line)| line.ours));
+        let wrapper = median_min_max(lines.iter().filter_map(|(_, line)| line.wrapper));
         println!("| {group} ({}) | {ours} | {wrapper} |", lines.len());
     }
 }
 
-fn line(case: &mut Case, rounds: usize) -> Line {
-    let calls = calls(&mut case.raw);
+fn measure_case(case: &mut Case, rounds: usize) -> RatioRow {
+    let calls = calls_per_block(&mut case.raw);
     let allocations: Vec<u64> =
         case.clients().into_iter().map(|(_, client)| allocations::during(|| client.run(10)).div_ceil(10)).collect();
     let mut clients: Vec<&mut Timed> = case.clients().into_iter().map(|(_, client)| client).collect();
     let mut times = vec![Vec::with_capacity(rounds); clients.len()];
     for round in 0..rounds {
-        for client in ORDERS[round % ORDERS.len()] {
+        for client in CLIENT_ORDERS[round % CLIENT_ORDERS.len()] {
             let Some(timed) = clients.get_mut(client) else { continue };
             let start = Instant::now();
             timed.run(calls);
@@ -141,8 +143,11 @@ fn line(case: &mut Case, rounds: usize) -> Line {
         }
     }
     let ratio = |client: usize| -> f64 { median(times[client].iter().zip(&times[1]).map(|(its, raw)| its / raw)) };
-    let line =
-        Line { raw_ns: median(times[1].iter().copied()), ours: ratio(0), wrapper: (times.len() > 2).then(|| ratio(2)) };
+    let line = RatioRow {
+        raw_ns: median(times[1].iter().copied()),
+        ours: ratio(0),
+        wrapper: (times.len() > 2).then(|| ratio(2)),
+    };
     let (name, ours) = (case.name, median(times[0].iter().copied()));
     print!("| {name} | {:.1} | {ours:.1} | {:.3} | {} |", line.raw_ns, line.ours, allocations[0]);
     match line.wrapper {
@@ -155,12 +160,12 @@ fn line(case: &mut Case, rounds: usize) -> Line {
 }
 
 /// How many calls fill a turn.
-fn calls(raw: &mut Timed) -> u64 {
+fn calls_per_block(raw: &mut Timed) -> u64 {
     raw.run(50);
     let start = Instant::now();
     raw.run(50);
     let one = start.elapsed() / 50;
-    (TURN.as_nanos() / one.as_nanos().max(1)).clamp(1, 2000) as u64
+    (BLOCK_DURATION.as_nanos() / one.as_nanos().max(1)).clamp(1, 2000) as u64
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -174,10 +179,10 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn spread(values: impl Iterator<Item = f64>) -> String {
+fn median_min_max(values: impl Iterator<Item = f64>) -> String {
     let values = sorted(values);
     match (values.first(), values.last()) {
-        (Some(least), Some(greatest)) => format!("{:.3} | {least:.3} | {greatest:.3}", values[values.len() / 2]),
+        (Some(min), Some(max)) => format!("{:.3} | {min:.3} | {max:.3}", values[values.len() / 2]),
         _ => " | | ".into(),
     }
 }

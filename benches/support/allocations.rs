@@ -1,10 +1,10 @@
-//! Counts allocations. A binary that wants the count makes [`Counting`] its allocator.
+//! Counts allocations. A binary that wants the count makes [`CountingAllocator`] its allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 /// The system's allocator, counting each thread's allocations.
-pub(crate) struct Counting;
+pub(crate) struct CountingAllocator;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -15,7 +15,7 @@ fn count() {
 }
 
 // SAFETY: hands everything to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: the caller's promise.

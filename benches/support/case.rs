@@ -51,18 +51,18 @@ impl Case {
 }
 
 /// One client's way to the answer, behind one indirect call for a whole block of calls.
-pub(crate) struct Timed(Box<dyn Block>);
+pub(crate) struct Timed(Box<dyn TimedLoop>);
 
-trait Block {
+trait TimedLoop {
     fn run(&mut self, calls: u64, last: Option<&mut String>);
 }
 
-struct Call<F, S> {
+struct CallLoop<F, S> {
     call: F,
     show: S,
 }
 
-impl<T, F: FnMut() -> T, S: Fn(T) -> String> Block for Call<F, S> {
+impl<T, F: FnMut() -> T, S: Fn(T) -> String> TimedLoop for CallLoop<F, S> {
     /// The one place that calls, so that the compiler puts each client's way in line here.
     #[inline(never)]
     fn run(&mut self, calls: u64, last: Option<&mut String>) {
@@ -100,5 +100,5 @@ pub(crate) fn timed<T: Debug>(call: impl FnMut() -> T + 'static) -> Timed {
 
 /// A client whose answer is made comparable, which is not timed.
 pub(crate) fn timed_as<T>(call: impl FnMut() -> T + 'static, show: impl Fn(T) -> String + 'static) -> Timed {
-    Timed(Box::new(Call { call, show }))
+    Timed(Box::new(CallLoop { call, show }))
 }

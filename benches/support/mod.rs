@@ -1,14 +1,14 @@
 //! What the benches share: the simulated driver with its three clients, and the cases that they are compared in.
 
+pub(crate) mod batches;
 pub(crate) mod case;
-pub(crate) mod lists;
-pub(crate) mod owners;
+pub(crate) mod gpu_info;
+pub(crate) mod process_info;
+pub(crate) mod process_lists;
 pub(crate) mod sampler;
 pub(crate) mod scalars;
-pub(crate) mod several;
-pub(crate) mod slow;
-pub(crate) mod texts;
-pub(crate) mod updates;
+pub(crate) mod slow_driver;
+pub(crate) mod strings;
 
 use case::Case;
 use igpu::{Device, Nvml};
@@ -103,7 +103,7 @@ impl Clients {
 
     /// A GPU as `nvml-wrapper` has it.
     #[must_use]
-    pub(crate) fn wrapped(&self, index: u32) -> nvml_wrapper::Device<'static> {
+    pub(crate) fn wrapper_device(&self, index: u32) -> nvml_wrapper::Device<'static> {
         self.wrapper.device_by_index(index).unwrap()
     }
 
@@ -112,12 +112,12 @@ impl Clients {
     pub(crate) fn cases(&self) -> Vec<(&'static str, Vec<Case>)> {
         vec![
             ("scalars", scalars::cases(self)),
-            ("texts", texts::cases(self)),
-            ("several values", several::cases(self)),
-            ("process lists", lists::cases(self)),
-            ("GpuInfo", updates::cases(self)),
+            ("strings", strings::cases(self)),
+            ("batches", batches::cases(self)),
+            ("process lists", process_lists::cases(self)),
+            ("GpuInfo", gpu_info::cases(self)),
             ("sampler", sampler::cases()),
-            ("owners", owners::cases()),
+            ("process info", process_info::cases()),
         ]
     }
 }
@@ -125,6 +125,6 @@ impl Clients {
 /// A raw call's answer. All three clients are asked for the value or a panic, so that none is spared the check.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn done(code: nvml_sys::nvmlReturn_t) {
+pub(crate) fn assert_success(code: nvml_sys::nvmlReturn_t) {
     assert!(code == nvml_sys::NVML_SUCCESS, "{}", code.0);
 }

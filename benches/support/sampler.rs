@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::case::{Case, Timed, timed};
-use super::{Clients, done, slow};
+use super::{Clients, assert_success, slow_driver};
 use igpu::{
     Nvml,
     metric::Metric,
@@ -39,9 +39,9 @@ const GPU: &str = "[[gpu]]\nprocess = []\n";
 const GPUS: usize = 8;
 
 /// Records in the ring of the cases.
-const RING: usize = 4096;
+const RING_CAPACITY: usize = 4096;
 /// Records drained at once.
-const DRAINED: usize = 256;
+const DRAIN_RECORDS: usize = 256;
 
 /// All cases of the sampler.
 pub(crate) fn cases() -> Vec<Case> {
@@ -52,8 +52,8 @@ pub(crate) fn cases() -> Vec<Case> {
         tick(&clients, "tick of 8 metrics, 8 GPUs", all),
         slow_tick(),
         sample(&clients, "sample of 8 metrics, 8 GPUs", all),
-        Case::new("tick, nothing due (raw: a clock)", idle(&clients, all), timed(|| monotonic() > 0)),
-        push(),
+        Case::new("tick, nothing due (raw: clock read)", idle(&clients, all), timed(|| monotonic() > 0)),
+        push_record(),
         push_and_drain(),
         latest(&clients),
     ]
@@ -64,7 +64,7 @@ fn builder(nvml: &Nvml, gpus: usize) -> SamplerBuilder {
     Sampler::builder(nvml).gpus(&gpus).metrics(&METRICS)
 }
 
-fn at_every_tick(nvml: &Nvml, gpus: usize) -> Sampler {
+fn polled_every_tick(nvml: &Nvml, gpus: usize) -> Sampler {
     METRICS.iter().fold(builder(nvml, gpus), |builder, metric| builder.every_tick(*metric)).build().unwrap()
 }
 
@@ -74,29 +74,29 @@ fn sum(values: impl Iterator<Item = f64>) -> (usize, f64) {
 }
 
 fn tick(clients: &Clients, name: &'static str, gpus: usize) -> Case {
-    let mut sampler = at_every_tick(&clients.nvml, gpus);
+    let mut sampler = polled_every_tick(&clients.nvml, gpus);
     let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
-    let raw = by_hand(&clients.raw, &clients.nvml, gpus);
-    Case::new(name, ours, raw).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
+    let raw = direct_calls(&clients.raw, &clients.nvml, gpus);
+    Case::new(name, ours, raw).wrapper(wrapper_calls(clients, gpus)).reads(gpus * METRICS.len())
 }
 
 /// A tick on a driver whose calls are not as quick as the simulator's.
 fn slow_tick() -> Case {
-    let (nvml, raw) = slow::load(&[SCENARIO, GPU].concat());
-    let mut sampler = at_every_tick(&nvml, 1);
+    let (nvml, raw) = slow_driver::load(&[SCENARIO, GPU].concat());
+    let mut sampler = polled_every_tick(&nvml, 1);
     let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
-    Case::new("tick of 8 metrics, 1 GPU, calls of 0.3 µs", ours, by_hand(&raw, &nvml, 1)).reads(METRICS.len())
+    Case::new("tick of 8 metrics, 1 GPU, 0.3 µs calls", ours, direct_calls(&raw, &nvml, 1)).reads(METRICS.len())
 }
 
 fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     let mut sampler = builder(&clients.nvml, gpus).build().unwrap();
     let ours = timed(move || sum(sampler.sample().records().iter().map(|record| record.value)));
-    let raw = by_hand(&clients.raw, &clients.nvml, gpus);
-    Case::new(name, ours, raw).wrapper(by_wrapper(clients, gpus)).reads(gpus * METRICS.len())
+    let raw = direct_calls(&clients.raw, &clients.nvml, gpus);
+    Case::new(name, ours, raw).wrapper(wrapper_calls(clients, gpus)).reads(gpus * METRICS.len())
 }
 
 /// Due once, and then not in the time of a bench.
-fn once(clients: &Clients, gpus: usize) -> Sampler {
+fn polled_hourly(clients: &Clients, gpus: usize) -> Sampler {
     let hour = Duration::from_secs(3600);
     METRICS
         .iter()
@@ -107,27 +107,27 @@ fn once(clients: &Clients, gpus: usize) -> Sampler {
 
 /// A tick long before anything is due: what waking up too early costs.
 fn idle(clients: &Clients, gpus: usize) -> Timed {
-    let mut sampler = once(clients, gpus);
+    let mut sampler = polled_hourly(clients, gpus);
     sampler.tick(monotonic());
     timed(move || sampler.tick(monotonic()).records().is_empty())
 }
 
 /// A value with its stamps, as the loop of a program without igpu would keep it.
 #[derive(Clone, Copy, Default)]
-struct Stamped {
+struct TimedValue {
     before: u64,
     after: u64,
     value: f64,
 }
 
 /// The values of a tick, with one reading of the clock between each two calls.
-struct Tick {
-    values: Vec<Stamped>,
+struct ManualTick {
+    values: Vec<TimedValue>,
     last: u64,
 }
 
-impl Tick {
-    fn of(gpus: usize) -> Self {
+impl ManualTick {
+    fn new(gpus: usize) -> Self {
         Self { values: Vec::with_capacity(gpus * METRICS.len()), last: 0 }
     }
 
@@ -140,9 +140,9 @@ impl Tick {
     }
 
     #[inline(always)]
-    fn keep(&mut self, value: f64) {
+    fn push_value(&mut self, value: f64) {
         let after = monotonic();
-        self.values.push(Stamped { before: self.last, after, value });
+        self.values.push(TimedValue { before: self.last, after, value });
         self.last = after;
     }
 
@@ -156,7 +156,7 @@ impl Tick {
     }
 }
 
-fn by_hand(raw: &Functions, nvml: &Nvml, gpus: usize) -> Timed {
+fn direct_calls(raw: &Functions, nvml: &Nvml, gpus: usize) -> Timed {
     let utilization_rates = raw.nvmlDeviceGetUtilizationRates.unwrap();
     let memory_info = raw.nvmlDeviceGetMemoryInfo_v2.unwrap();
     let power_usage = raw.nvmlDeviceGetPowerUsage.unwrap();
@@ -164,7 +164,7 @@ fn by_hand(raw: &Functions, nvml: &Nvml, gpus: usize) -> Timed {
     let performance_state = raw.nvmlDeviceGetPerformanceState.unwrap();
     let link_width = raw.nvmlDeviceGetCurrPcieLinkWidth.unwrap();
     let handles: Vec<_> = (0..gpus as u32).map(|index| nvml.device(index).unwrap().handle()).collect();
-    let mut tick = Tick::of(gpus);
+    let mut tick = ManualTick::new(gpus);
     timed(move || {
         tick.begin();
         for &gpu in &handles {
@@ -175,41 +175,41 @@ fn by_hand(raw: &Functions, nvml: &Nvml, gpus: usize) -> Timed {
             // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); all pointers are live, and the struct
             // says its version.
             unsafe {
-                done(utilization_rates(gpu, &mut rates));
-                tick.keep(f64::from(rates.gpu));
-                done(memory_info(gpu, &mut memory));
-                tick.keep(memory.used as f64);
-                done(power_usage(gpu, &mut draw));
-                tick.keep(f64::from(draw) * 1e-3);
+                assert_success(utilization_rates(gpu, &mut rates));
+                tick.push_value(f64::from(rates.gpu));
+                assert_success(memory_info(gpu, &mut memory));
+                tick.push_value(memory.used as f64);
+                assert_success(power_usage(gpu, &mut draw));
+                tick.push_value(f64::from(draw) * 1e-3);
                 for kind in [sys::NVML_CLOCK_GRAPHICS, sys::NVML_CLOCK_SM, sys::NVML_CLOCK_MEM] {
                     let mut frequency = 0;
-                    done(clock(gpu, kind, &mut frequency));
-                    tick.keep(f64::from(frequency));
+                    assert_success(clock(gpu, kind, &mut frequency));
+                    tick.push_value(f64::from(frequency));
                 }
-                done(performance_state(gpu, &mut state));
-                tick.keep(f64::from(state.0));
-                done(link_width(gpu, &mut width));
-                tick.keep(f64::from(width));
+                assert_success(performance_state(gpu, &mut state));
+                tick.push_value(f64::from(state.0));
+                assert_success(link_width(gpu, &mut width));
+                tick.push_value(f64::from(width));
             }
         }
         tick.sum()
     })
 }
 
-fn by_wrapper(clients: &Clients, gpus: usize) -> Timed {
-    let gpus: Vec<_> = (0..gpus as u32).map(|index| clients.wrapped(index)).collect();
-    let mut tick = Tick::of(gpus.len());
+fn wrapper_calls(clients: &Clients, gpus: usize) -> Timed {
+    let gpus: Vec<_> = (0..gpus as u32).map(|index| clients.wrapper_device(index)).collect();
+    let mut tick = ManualTick::new(gpus.len());
     timed(move || {
         tick.begin();
         for gpu in &gpus {
-            tick.keep(f64::from(gpu.utilization_rates().unwrap().gpu));
-            tick.keep(gpu.memory_info().unwrap().used as f64);
-            tick.keep(f64::from(gpu.power_usage().unwrap()) * 1e-3);
+            tick.push_value(f64::from(gpu.utilization_rates().unwrap().gpu));
+            tick.push_value(gpu.memory_info().unwrap().used as f64);
+            tick.push_value(f64::from(gpu.power_usage().unwrap()) * 1e-3);
             for kind in [Clock::Graphics, Clock::SM, Clock::Memory] {
-                tick.keep(f64::from(gpu.clock_info(kind).unwrap()));
+                tick.push_value(f64::from(gpu.clock_info(kind).unwrap()));
             }
-            tick.keep(f64::from(gpu.performance_state().unwrap().as_c()));
-            tick.keep(f64::from(gpu.current_pcie_link_width().unwrap()));
+            tick.push_value(f64::from(gpu.performance_state().unwrap().as_c()));
+            tick.push_value(f64::from(gpu.current_pcie_link_width().unwrap()));
         }
         tick.sum()
     })
@@ -218,18 +218,18 @@ fn by_wrapper(clients: &Clients, gpus: usize) -> Timed {
 const RECORD: Record = Record { at: 1, value: 2.0, uncertainty: 3, detail: 0, gpu: 0, metric: 0, flags: Flags::FRESH };
 
 /// A record into the ring of the background sampler: one such as `Sampler::spawn` makes. Emptied at once when it is full.
-fn push() -> Case {
-    let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING);
+fn push_record() -> Case {
+    let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING_CAPACITY);
     let ours = timed(move || {
         if producer.push(RECORD).is_err() {
-            consumer.read_chunk(RING).unwrap().commit_all();
+            consumer.read_chunk(RING_CAPACITY).unwrap().commit_all();
             producer.push(RECORD).unwrap();
         }
     });
-    let queue = Mutex::new(VecDeque::with_capacity(RING));
+    let queue = Mutex::new(VecDeque::with_capacity(RING_CAPACITY));
     let raw = timed(move || {
         let mut queue = queue.lock().unwrap();
-        if queue.len() == RING {
+        if queue.len() == RING_CAPACITY {
             queue.clear();
         }
         queue.push_back(RECORD);
@@ -239,21 +239,21 @@ fn push() -> Case {
 
 /// Records pushed one by one and drained at once, as `Background::drain` does.
 fn push_and_drain() -> Case {
-    let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING);
-    let mut into = [RECORD; DRAINED];
+    let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING_CAPACITY);
+    let mut into = [RECORD; DRAIN_RECORDS];
     let ours = timed(move || {
-        for _ in 0..DRAINED {
+        for _ in 0..DRAIN_RECORDS {
             producer.push(RECORD).unwrap();
         }
-        let chunk = consumer.read_chunk(DRAINED).unwrap();
+        let chunk = consumer.read_chunk(DRAIN_RECORDS).unwrap();
         into.iter_mut().zip(chunk).for_each(|(place, record)| *place = record);
         std::hint::black_box(&into);
         sum(into.iter().map(|record| record.value))
     });
-    let queue = Mutex::new(VecDeque::with_capacity(RING));
-    let mut into = [RECORD; DRAINED];
+    let queue = Mutex::new(VecDeque::with_capacity(RING_CAPACITY));
+    let mut into = [RECORD; DRAIN_RECORDS];
     let raw = timed(move || {
-        for _ in 0..DRAINED {
+        for _ in 0..DRAIN_RECORDS {
             queue.lock().unwrap().push_back(RECORD);
         }
         let mut queue = queue.lock().unwrap();
@@ -267,7 +267,7 @@ fn push_and_drain() -> Case {
 /// The latest value of a metric, as another thread reads it. The background sampler is stopped before, so that it
 /// disturbs nothing; its last values stay.
 fn latest(clients: &Clients) -> Case {
-    let mut background = once(clients, 1).spawn(RING).unwrap();
+    let mut background = polled_hourly(clients, 1).spawn(RING_CAPACITY).unwrap();
     while background.ticks() == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }

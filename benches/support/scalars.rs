@@ -1,16 +1,16 @@
 //! One call, one number or a few.
 
 use super::case::{Case, Timed, timed};
-use super::{Clients, done};
+use super::{Clients, assert_success};
 use igpu::{Clock, Device, EccCounter, EccError, PcieCounter, Result, TemperatureSensor};
 use nvml_sys as sys;
 use nvml_wrapper::enum_wrappers::device as enums;
 use nvml_wrapper::error::NvmlError;
 use std::fmt::Debug;
 
-type Wrapped = nvml_wrapper::Device<'static>;
-type Fill<T> = unsafe extern "C" fn(sys::nvmlDevice_t, *mut T) -> sys::nvmlReturn_t;
-type Fill2<T> = unsafe extern "C" fn(sys::nvmlDevice_t, *mut T, *mut T) -> sys::nvmlReturn_t;
+type WrapperDevice = nvml_wrapper::Device<'static>;
+type ValueFunction<T> = unsafe extern "C" fn(sys::nvmlDevice_t, *mut T) -> sys::nvmlReturn_t;
+type PairFunction<T> = unsafe extern "C" fn(sys::nvmlDevice_t, *mut T, *mut T) -> sys::nvmlReturn_t;
 
 /// A method of ours on GPU 0.
 fn ours<T: Debug + 'static>(clients: &Clients, method: impl Fn(&Device) -> Result<T> + 'static) -> Timed {
@@ -19,23 +19,23 @@ fn ours<T: Debug + 'static>(clients: &Clients, method: impl Fn(&Device) -> Resul
 }
 
 /// A method of `nvml-wrapper` on GPU 0.
-fn wrapped<T: Debug + 'static>(
+fn wrapper_device<T: Debug + 'static>(
     clients: &Clients,
-    method: impl Fn(&Wrapped) -> std::result::Result<T, NvmlError> + 'static,
+    method: impl Fn(&WrapperDevice) -> std::result::Result<T, NvmlError> + 'static,
 ) -> Timed {
-    let gpu = clients.wrapped(0);
+    let gpu = clients.wrapper_device(0);
     timed(move || method(&gpu).unwrap())
 }
 
 /// The bare call that fills one value.
-fn fill<T: Default + Debug + 'static>(clients: &Clients, function: Option<Fill<T>>) -> Timed {
+fn fill<T: Default + Debug + 'static>(clients: &Clients, function: Option<ValueFunction<T>>) -> Timed {
     fill_as(clients, function, |value| value)
 }
 
 /// Likewise, with the value in the form that it is compared in.
 fn fill_as<T: 'static, V: Debug + 'static>(
     clients: &Clients,
-    function: Option<Fill<T>>,
+    function: Option<ValueFunction<T>>,
     form: impl Fn(T) -> V + 'static,
 ) -> Timed {
     let (gpu, function) = (clients.gpu(0).handle(), function.unwrap());
@@ -43,7 +43,7 @@ fn fill_as<T: 'static, V: Debug + 'static>(
         // SAFETY: every `T` of the header is a number or a struct of numbers, for which zero is a value.
         let mut value: T = unsafe { std::mem::zeroed() };
         // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); the pointer is live.
-        done(unsafe { function(gpu, &mut value) });
+        assert_success(unsafe { function(gpu, &mut value) });
         form(value)
     })
 }
@@ -51,14 +51,14 @@ fn fill_as<T: 'static, V: Debug + 'static>(
 /// The bare call that fills two values.
 fn fill2<T: Default + Debug + 'static, V: Debug + 'static>(
     clients: &Clients,
-    function: Option<Fill2<T>>,
+    function: Option<PairFunction<T>>,
     form: impl Fn(T) -> V + 'static,
 ) -> Timed {
     let (gpu, function) = (clients.gpu(0).handle(), function.unwrap());
     timed(move || {
         let (mut first, mut second) = (T::default(), T::default());
         // SAFETY: as in `fill_as`, for both pointers.
-        done(unsafe { function(gpu, &mut first, &mut second) });
+        assert_success(unsafe { function(gpu, &mut first, &mut second) });
         (form(first), form(second))
     })
 }
@@ -73,7 +73,7 @@ fn fill_of<A: Copy + 'static, T: Default + Debug + 'static>(
     timed(move || {
         let mut value = T::default();
         // SAFETY: as in `fill_as`.
-        done(unsafe { function(gpu, word, &mut value) });
+        assert_success(unsafe { function(gpu, word, &mut value) });
         value
     })
 }
@@ -84,8 +84,8 @@ fn field(clients: &Clients, field: u32) -> Timed {
     timed(move || {
         let mut value = sys::nvmlFieldValue_t { fieldId: field, ..Default::default() };
         // SAFETY: as in `fill_as`, for a batch of one.
-        done(unsafe { function(gpu, 1, &mut value) });
-        done(value.nvmlReturn);
+        assert_success(unsafe { function(gpu, 1, &mut value) });
+        assert_success(value.nvmlReturn);
         // SAFETY: the union was zeroed, and every bit pattern is a number.
         unsafe { value.value.ullVal }
     })
@@ -102,32 +102,36 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
             ours(clients, |gpu| gpu.utilization_rates().map(|it| (it.gpu, it.memory))),
             fill_as(clients, raw.nvmlDeviceGetUtilizationRates, |it: sys::nvmlUtilization_t| (it.gpu, it.memory)),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.utilization_rates().map(|it| (it.gpu, it.memory)))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.utilization_rates().map(|it| (it.gpu, it.memory)))),
         Case::new(
             "memory_info",
             ours(clients, |gpu| gpu.memory_info().map(|it| (it.total, it.used, it.free, it.reserved.unwrap()))),
             memory(clients),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.memory_info().map(|it| (it.total, it.used, it.free, it.reserved)))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.memory_info().map(|it| (it.total, it.used, it.free, it.reserved)))),
         Case::new("temperature", ours(clients, |gpu| gpu.temperature(TemperatureSensor::GPU)), temperature(clients)),
         Case::new(
             "encoder_utilization",
             ours(clients, Device::encoder_utilization),
             fill2(clients, raw.nvmlDeviceGetEncoderUtilization, |it| it),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.encoder_utilization().map(|it| (it.utilization, it.sampling_period)))),
+        .wrapper(wrapper_device(clients, |gpu| {
+            gpu.encoder_utilization().map(|it| (it.utilization, it.sampling_period))
+        })),
         Case::new(
             "decoder_utilization",
             ours(clients, Device::decoder_utilization),
             fill2(clients, raw.nvmlDeviceGetDecoderUtilization, |it| it),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.decoder_utilization().map(|it| (it.utilization, it.sampling_period)))),
+        .wrapper(wrapper_device(clients, |gpu| {
+            gpu.decoder_utilization().map(|it| (it.utilization, it.sampling_period))
+        })),
         Case::new(
             "power_limit_constraints",
             ours(clients, Device::power_limit_constraints),
             fill2(clients, raw.nvmlDeviceGetPowerManagementLimitConstraints, |it| it),
         )
-        .wrapper(wrapped(clients, |gpu| {
+        .wrapper(wrapper_device(clients, |gpu| {
             gpu.power_management_limit_constraints().map(|it| (it.min_limit, it.max_limit))
         })),
         Case::new(
@@ -135,13 +139,15 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
             ours(clients, Device::cuda_compute_capability),
             fill2(clients, raw.nvmlDeviceGetCudaComputeCapability, |it| it as u32),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.cuda_compute_capability().map(|it| (it.major as u32, it.minor as u32)))),
+        .wrapper(wrapper_device(clients, |gpu| {
+            gpu.cuda_compute_capability().map(|it| (it.major as u32, it.minor as u32))
+        })),
         Case::new(
             "mig_mode",
             ours(clients, |gpu| gpu.mig_mode().map(|it| (it.current, it.pending))),
             fill2(clients, raw.nvmlDeviceGetMigMode, |it| it != 0),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.mig_mode().map(|it| (it.current != 0, it.pending != 0)))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.mig_mode().map(|it| (it.current != 0, it.pending != 0)))),
         Case::new(
             "memory_temperature (field)",
             ours(clients, Device::memory_temperature),
@@ -172,19 +178,19 @@ fn plain(clients: &Clients) -> Vec<Case> {
     let on = |state: sys::nvmlEnableState_t| state != sys::NVML_FEATURE_DISABLED;
     vec![
         Case::new("power_usage", ours(clients, Device::power_usage), fill(clients, raw.nvmlDeviceGetPowerUsage))
-            .wrapper(wrapped(clients, Wrapped::power_usage)),
+            .wrapper(wrapper_device(clients, WrapperDevice::power_usage)),
         Case::new(
             "power_management_limit",
             ours(clients, Device::power_management_limit),
             fill(clients, raw.nvmlDeviceGetPowerManagementLimit),
         )
-        .wrapper(wrapped(clients, Wrapped::power_management_limit)),
+        .wrapper(wrapper_device(clients, WrapperDevice::power_management_limit)),
         Case::new(
             "enforced_power_limit",
             ours(clients, Device::enforced_power_limit),
             fill(clients, raw.nvmlDeviceGetEnforcedPowerLimit),
         )
-        .wrapper(wrapped(clients, Wrapped::enforced_power_limit)),
+        .wrapper(wrapper_device(clients, WrapperDevice::enforced_power_limit)),
         Case::new(
             "power_management_mode",
             ours(clients, Device::power_management_mode),
@@ -195,7 +201,7 @@ fn plain(clients: &Clients) -> Vec<Case> {
             ours(clients, Device::total_energy),
             fill(clients, raw.nvmlDeviceGetTotalEnergyConsumption),
         )
-        .wrapper(wrapped(clients, Wrapped::total_energy_consumption)),
+        .wrapper(wrapper_device(clients, WrapperDevice::total_energy_consumption)),
         // nvml-wrapper asks for one fan by its number, which is another call.
         Case::new("fan_speed", ours(clients, Device::fan_speed), fill(clients, raw.nvmlDeviceGetFanSpeed)),
         Case::new(
@@ -203,31 +209,31 @@ fn plain(clients: &Clients) -> Vec<Case> {
             ours(clients, |gpu| gpu.performance_state().map(|it| it.0)),
             fill_as(clients, raw.nvmlDeviceGetPerformanceState, |it: sys::nvmlPstates_t| it.0),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.performance_state().map(|it| it.as_c()))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.performance_state().map(|it| it.as_c()))),
         Case::new(
             "pcie_link_generation",
             ours(clients, Device::pcie_link_generation),
             fill(clients, raw.nvmlDeviceGetCurrPcieLinkGeneration),
         )
-        .wrapper(wrapped(clients, Wrapped::current_pcie_link_gen)),
+        .wrapper(wrapper_device(clients, WrapperDevice::current_pcie_link_gen)),
         Case::new(
             "pcie_link_width",
             ours(clients, Device::pcie_link_width),
             fill(clients, raw.nvmlDeviceGetCurrPcieLinkWidth),
         )
-        .wrapper(wrapped(clients, Wrapped::current_pcie_link_width)),
+        .wrapper(wrapper_device(clients, WrapperDevice::current_pcie_link_width)),
         Case::new(
             "max_pcie_link_generation",
             ours(clients, Device::max_pcie_link_generation),
             fill(clients, raw.nvmlDeviceGetMaxPcieLinkGeneration),
         )
-        .wrapper(wrapped(clients, Wrapped::max_pcie_link_gen)),
+        .wrapper(wrapper_device(clients, WrapperDevice::max_pcie_link_gen)),
         Case::new(
             "max_pcie_link_width",
             ours(clients, Device::max_pcie_link_width),
             fill(clients, raw.nvmlDeviceGetMaxPcieLinkWidth),
         )
-        .wrapper(wrapped(clients, Wrapped::max_pcie_link_width)),
+        .wrapper(wrapper_device(clients, WrapperDevice::max_pcie_link_width)),
         Case::new(
             "clocks_event_reasons",
             ours(clients, |gpu| gpu.clocks_event_reasons().map(|it| it.0)),
@@ -238,31 +244,31 @@ fn plain(clients: &Clients) -> Vec<Case> {
             ours(clients, |gpu| gpu.compute_mode().map(|it| it.0)),
             fill_as(clients, raw.nvmlDeviceGetComputeMode, |it: sys::nvmlComputeMode_t| it.0),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.compute_mode().map(|it| it.as_c()))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.compute_mode().map(|it| it.as_c()))),
         Case::new(
             "persistence_mode",
             ours(clients, Device::persistence_mode),
             fill_as(clients, raw.nvmlDeviceGetPersistenceMode, on),
         )
-        .wrapper(wrapped(clients, Wrapped::is_in_persistent_mode)),
+        .wrapper(wrapper_device(clients, WrapperDevice::is_in_persistent_mode)),
         Case::new("index", ours(clients, Device::index), fill(clients, raw.nvmlDeviceGetIndex))
-            .wrapper(wrapped(clients, Wrapped::index)),
+            .wrapper(wrapper_device(clients, WrapperDevice::index)),
         Case::new("minor_number", ours(clients, Device::minor_number), fill(clients, raw.nvmlDeviceGetMinorNumber))
-            .wrapper(wrapped(clients, Wrapped::minor_number)),
+            .wrapper(wrapper_device(clients, WrapperDevice::minor_number)),
         Case::new("core_count", ours(clients, Device::core_count), fill(clients, raw.nvmlDeviceGetNumGpuCores))
-            .wrapper(wrapped(clients, Wrapped::num_cores)),
+            .wrapper(wrapper_device(clients, WrapperDevice::num_cores)),
         Case::new(
             "max_mig_device_count",
             ours(clients, Device::max_mig_device_count),
             fill(clients, raw.nvmlDeviceGetMaxMigDeviceCount),
         )
-        .wrapper(wrapped(clients, Wrapped::mig_device_count)),
+        .wrapper(wrapper_device(clients, WrapperDevice::mig_device_count)),
         Case::new(
             "is_mig_device",
             ours(clients, Device::is_mig_device),
             fill_as(clients, raw.nvmlDeviceIsMigDeviceHandle, |it: u32| it != 0),
         )
-        .wrapper(wrapped(clients, Wrapped::mig_is_mig_device_handle)),
+        .wrapper(wrapper_device(clients, WrapperDevice::mig_is_mig_device_handle)),
         instance_id(clients, "gpu_instance_id", Device::gpu_instance_id, raw.nvmlDeviceGetGpuInstanceId),
         instance_id(clients, "compute_instance_id", Device::compute_instance_id, raw.nvmlDeviceGetComputeInstanceId),
     ]
@@ -277,25 +283,25 @@ fn with_words(clients: &Clients) -> Vec<Case> {
             ours(clients, |gpu| gpu.clock(Clock::SM)),
             fill_of(clients, raw.nvmlDeviceGetClockInfo, sys::NVML_CLOCK_SM),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.clock_info(enums::Clock::SM))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.clock_info(enums::Clock::SM))),
         Case::new(
             "max_clock",
             ours(clients, |gpu| gpu.max_clock(Clock::MEMORY)),
             fill_of(clients, raw.nvmlDeviceGetMaxClockInfo, sys::NVML_CLOCK_MEM),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.max_clock_info(enums::Clock::Memory))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.max_clock_info(enums::Clock::Memory))),
         Case::new(
             "pcie_throughput",
             ours(clients, |gpu| gpu.pcie_throughput(PcieCounter::TX)),
             fill_of(clients, raw.nvmlDeviceGetPcieThroughput, sys::NVML_PCIE_UTIL_TX_BYTES),
         )
-        .wrapper(wrapped(clients, |gpu| gpu.pcie_throughput(enums::PcieUtilCounter::Send))),
+        .wrapper(wrapper_device(clients, |gpu| gpu.pcie_throughput(enums::PcieUtilCounter::Send))),
         Case::new(
             "total_ecc_errors",
             ours(clients, |gpu| gpu.total_ecc_errors(EccError::CORRECTED, EccCounter::AGGREGATE)),
             ecc(clients),
         )
-        .wrapper(wrapped(clients, |gpu| {
+        .wrapper(wrapper_device(clients, |gpu| {
             gpu.total_ecc_errors(enums::MemoryError::Corrected, enums::EccCounter::Aggregate)
         })),
     ]
@@ -306,7 +312,7 @@ fn memory(clients: &Clients) -> Timed {
     timed(move || {
         let mut memory = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
         // SAFETY: as in `fill_as`; the struct says its version.
-        done(unsafe { function(gpu, &mut memory) });
+        assert_success(unsafe { function(gpu, &mut memory) });
         (memory.total, memory.used, memory.free, memory.reserved)
     })
 }
@@ -318,7 +324,7 @@ fn temperature(clients: &Clients) -> Timed {
         let (version, sensor) = (sys::nvmlTemperature_v1, sys::NVML_TEMPERATURE_GPU);
         let mut answer = sys::nvmlTemperature_t { version, sensorType: sensor, temperature: 0 };
         // SAFETY: as in `fill_as`; the struct says its version.
-        done(unsafe { function(gpu, &mut answer) });
+        assert_success(unsafe { function(gpu, &mut answer) });
         answer.temperature
     })
 }
@@ -329,7 +335,7 @@ fn ecc(clients: &Clients) -> Timed {
         let mut count = 0;
         let (error, counter) = (sys::NVML_MEMORY_ERROR_TYPE_CORRECTED, sys::NVML_AGGREGATE_ECC);
         // SAFETY: as in `fill_as`.
-        done(unsafe { function(gpu, error, counter, &mut count) });
+        assert_success(unsafe { function(gpu, error, counter, &mut count) });
         count
     })
 }
@@ -339,7 +345,7 @@ fn instance_id(
     clients: &Clients,
     name: &'static str,
     method: impl Fn(&Device) -> Result<u32> + 'static,
-    function: Option<Fill<u32>>,
+    function: Option<ValueFunction<u32>>,
 ) -> Case {
     let (instance, function) = (clients.gpu(1).mig_device(0).unwrap(), function.unwrap());
     let handle = instance.handle();
@@ -347,7 +353,7 @@ fn instance_id(
     let raw = timed(move || {
         let mut value = 0;
         // SAFETY: as in `fill_as`.
-        done(unsafe { function(handle, &mut value) });
+        assert_success(unsafe { function(handle, &mut value) });
         value
     });
     Case::new(name, ours, raw)

@@ -1,7 +1,7 @@
 //! Calls that fill many values, and those that give out another device.
 
 use super::case::{Case, Timed, timed};
-use super::{Clients, done};
+use super::{Clients, assert_success};
 use igpu::{Device, FieldId, FieldValue, ProcessUtilization, Sample, SampleKind};
 use nvml_sys as sys;
 use nvml_wrapper::enum_wrappers::device::Sampling;
@@ -17,7 +17,7 @@ const FIELDS: [FieldId; 6] = [
     FieldId::PCIE_RX_BYTES,
 ];
 /// Room for every ring.
-const RING: usize = 120;
+const BUFFER_CAPACITY: usize = 120;
 
 /// Batches, rings and devices.
 pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
@@ -41,15 +41,15 @@ fn field_values(clients: &Clients) -> Case {
     let mut batch = FIELDS.map(|field| sys::nvmlFieldValue_t { fieldId: field.0, ..Default::default() });
     let raw = timed(move || {
         // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); the batch is live.
-        done(unsafe { function(gpu, batch.len() as i32, batch.as_mut_ptr()) });
+        assert_success(unsafe { function(gpu, batch.len() as i32, batch.as_mut_ptr()) });
         let read = |value: &sys::nvmlFieldValue_t| {
-            done(value.nvmlReturn);
+            assert_success(value.nvmlReturn);
             // SAFETY: the union was zeroed, and every bit pattern is a number.
             unsafe { value.value.ullVal }
         };
         batch.iter().map(read).sum::<u64>()
     });
-    let gpu = clients.wrapped(0);
+    let gpu = clients.wrapper_device(0);
     let fields = FIELDS.map(|field| nvml_wrapper::structs::device::FieldId(field.0));
     let wrapper = timed(move || {
         let batch = gpu.field_values_for(&fields).unwrap();
@@ -70,28 +70,28 @@ fn number(value: &SampleValue) -> u64 {
 
 fn samples(clients: &Clients) -> Case {
     let gpu = clients.gpu(0);
-    let mut room = [Sample::default(); RING];
+    let mut room = [Sample::default(); BUFFER_CAPACITY];
     let ours = timed(move || {
         let samples = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut room).unwrap();
         samples.iter().map(|sample| sample.unwrap().1.as_u64()).sum::<u64>()
     });
     let (gpu, function) = (clients.gpu(0).handle(), clients.raw.nvmlDeviceGetSamples.unwrap());
-    let mut room = [sys::nvmlSample_t::default(); RING];
+    let mut room = [sys::nvmlSample_t::default(); BUFFER_CAPACITY];
     let raw = timed(move || {
-        let (mut kind, mut count) = (sys::nvmlValueType_enum(0), RING as u32);
+        let (mut kind, mut count) = (sys::nvmlValueType_enum(0), BUFFER_CAPACITY as u32);
         let power = sys::NVML_TOTAL_POWER_SAMPLES;
         // SAFETY: as in `field_values`, for the samples.
-        done(unsafe { function(gpu, power, 0, &mut kind, &mut count, room.as_mut_ptr()) });
+        assert_success(unsafe { function(gpu, power, 0, &mut kind, &mut count, room.as_mut_ptr()) });
         assert!(kind == sys::NVML_VALUE_TYPE_UNSIGNED_INT);
         // SAFETY: the union was zeroed, and every bit pattern is a number.
         room[..count as usize].iter().map(|sample| u64::from(unsafe { sample.sampleValue.uiVal })).sum::<u64>()
     });
-    let gpu = clients.wrapped(0);
+    let gpu = clients.wrapper_device(0);
     let wrapper = timed(move || {
         let samples = gpu.samples(Sampling::Power, None).unwrap();
         samples.iter().map(|sample| number(&sample.value)).sum::<u64>()
     });
-    Case::new("samples, ring of 120", ours, raw).wrapper(wrapper)
+    Case::new("samples, buffer of 120", ours, raw).wrapper(wrapper)
 }
 
 fn process_utilization(clients: &Clients) -> Case {
@@ -106,10 +106,10 @@ fn process_utilization(clients: &Clients) -> Case {
     let raw = timed(move || {
         let mut count = room.len() as u32;
         // SAFETY: as in `field_values`, for the entries.
-        done(unsafe { function(gpu, room.as_mut_ptr(), &mut count, 0) });
+        assert_success(unsafe { function(gpu, room.as_mut_ptr(), &mut count, 0) });
         (count as usize, room[..count as usize].iter().map(|entry| entry.smUtil).sum::<u32>())
     });
-    let gpu = clients.wrapped(3);
+    let gpu = clients.wrapper_device(3);
     let wrapper = timed(move || {
         let processes = gpu.process_utilization_stats(0).unwrap();
         (processes.len(), processes.iter().map(|entry| entry.sm_util).sum::<u32>())
@@ -125,10 +125,10 @@ fn mig_device(clients: &Clients) -> Case {
     let raw = timed(move || {
         let mut handle = sys::nvmlDevice_t::default();
         // SAFETY: as in `field_values`, for a handle.
-        done(unsafe { function(gpu, 0, &mut handle) });
+        assert_success(unsafe { function(gpu, 0, &mut handle) });
         handle
     });
-    let gpu = clients.wrapped(1);
+    let gpu = clients.wrapper_device(1);
     // SAFETY: the handle is only looked at.
     let handle = |device: nvml_wrapper::Device| unsafe { device.handle() }.cast();
     let wrapper: Timed = timed(move || -> sys::nvmlDevice_t { handle(gpu.mig_device_by_index(0).unwrap()) });
@@ -143,7 +143,7 @@ fn mig_parent(clients: &Clients) -> Case {
     let raw = timed(move || {
         let mut parent = sys::nvmlDevice_t::default();
         // SAFETY: as in `field_values`, for a handle.
-        done(unsafe { function(handle, &mut parent) });
+        assert_success(unsafe { function(handle, &mut parent) });
         parent
     });
     Case::new("mig_parent", ours, raw)

@@ -1,24 +1,29 @@
 //! `GpuInfo`, against the same calls of the driver made by hand, which read nothing of `/proc`.
 
 use super::case::{Case, Timed, timed};
-use super::{Clients, done};
+use super::{Clients, assert_success};
 use igpu::GpuInfo;
 use nvml_sys as sys;
 
 /// The most calls of the driver that an update may make.
-const MOST_CALLS: u64 = 16;
+const MAX_UPDATE_CALLS: u64 = 16;
 
 /// Updates of a GPU without processes, of one with two, and of all groups but the processes.
 pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
-    let full = |name, index| Case::new(name, update(clients, index, GpuInfo::update), by_hand(clients, index, true));
+    let full =
+        |name, index| Case::new(name, update(clients, index, GpuInfo::update), direct_calls(clients, index, true));
     vec![
-        Case::new("update but for processes", update(clients, 0, but_processes), by_hand(clients, 0, false)),
+        Case::new(
+            "update, without processes",
+            update(clients, 0, update_without_processes),
+            direct_calls(clients, 0, false),
+        ),
         full("update, no process", 0),
         full("update, 2 processes and /proc", 5),
     ]
 }
 
-fn but_processes(gpu: &mut GpuInfo) -> igpu::Result<()> {
+fn update_without_processes(gpu: &mut GpuInfo) -> igpu::Result<()> {
     gpu.update_memory()?;
     gpu.update_utilization()?;
     gpu.update_pci()?;
@@ -53,11 +58,11 @@ pub(crate) fn check_calls(clients: &Clients) {
         }
         let calls = clients.driver.total_calls();
         // Not fewer than there are readings either: else something was not asked.
-        assert!((15 * UPDATES..=MOST_CALLS * UPDATES).contains(&calls), "{calls} calls in {UPDATES} updates");
+        assert!((15 * UPDATES..=MAX_UPDATE_CALLS * UPDATES).contains(&calls), "{calls} calls in {UPDATES} updates");
     }
 }
 
-fn by_hand(clients: &Clients, index: u32, processes: bool) -> Timed {
+fn direct_calls(clients: &Clients, index: u32, processes: bool) -> Timed {
     let gpu = clients.gpu(index).handle();
     let raw = &clients.raw;
     let memory_info = raw.nvmlDeviceGetMemoryInfo_v2.unwrap();
@@ -93,21 +98,21 @@ fn by_hand(clients: &Clients, index: u32, processes: bool) -> Timed {
         // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); all pointers are live,
         // the structs say their versions, and the lists are told how much room there is.
         unsafe {
-            done(memory_info(gpu, &mut memory));
-            done(utilization_rates(gpu, &mut rates));
+            assert_success(memory_info(gpu, &mut memory));
+            assert_success(utilization_rates(gpu, &mut rates));
             std::hint::black_box(some(fan_speed(gpu, &mut fan), fan));
-            done(temperature(gpu, &mut heat));
-            done(performance_state(gpu, &mut state));
-            done(link_generation(gpu, &mut generation));
-            done(link_width(gpu, &mut width));
-            done(clock(gpu, sys::NVML_CLOCK_GRAPHICS, &mut clocks[0]));
-            done(clock(gpu, sys::NVML_CLOCK_SM, &mut clocks[1]));
-            done(clock(gpu, sys::NVML_CLOCK_MEM, &mut clocks[2]));
-            done(power_usage(gpu, &mut draw));
+            assert_success(temperature(gpu, &mut heat));
+            assert_success(performance_state(gpu, &mut state));
+            assert_success(link_generation(gpu, &mut generation));
+            assert_success(link_width(gpu, &mut width));
+            assert_success(clock(gpu, sys::NVML_CLOCK_GRAPHICS, &mut clocks[0]));
+            assert_success(clock(gpu, sys::NVML_CLOCK_SM, &mut clocks[1]));
+            assert_success(clock(gpu, sys::NVML_CLOCK_MEM, &mut clocks[2]));
+            assert_success(power_usage(gpu, &mut draw));
             std::hint::black_box(some(power_limit(gpu, &mut limit), limit));
             for list in lists.iter().filter(|_| processes) {
                 let mut count = room.len() as u32;
-                done(list(gpu, &mut count, room.as_mut_ptr()));
+                assert_success(list(gpu, &mut count, room.as_mut_ptr()));
                 listed += count as usize;
             }
         }

@@ -2,32 +2,32 @@
 //! the heap.
 
 use super::case::{Case, Timed, timed_as};
-use super::{Clients, done};
+use super::{Clients, assert_success};
 use igpu::{Device, Result};
 use nvml_sys as sys;
 use nvml_wrapper::error::NvmlError;
 use std::ffi::{CStr, c_char};
 use std::ops::Deref;
 
-type FillText = unsafe extern "C" fn(sys::nvmlDevice_t, *mut c_char, u32) -> sys::nvmlReturn_t;
-type Wrapped = nvml_wrapper::Device<'static>;
+type StringFunction = unsafe extern "C" fn(sys::nvmlDevice_t, *mut c_char, u32) -> sys::nvmlReturn_t;
+type WrapperDevice = nvml_wrapper::Device<'static>;
 
 fn ours<T: Deref<Target = str> + 'static>(clients: &Clients, method: fn(&Device) -> Result<T>) -> Timed {
     let gpu = clients.gpu(0);
     timed_as(move || method(&gpu).unwrap(), |text| text.to_string())
 }
 
-fn wrapped(clients: &Clients, method: fn(&Wrapped) -> std::result::Result<String, NvmlError>) -> Timed {
-    let gpu = clients.wrapped(0);
+fn wrapper_device(clients: &Clients, method: fn(&WrapperDevice) -> std::result::Result<String, NvmlError>) -> Timed {
+    let gpu = clients.wrapper_device(0);
     timed_as(move || method(&gpu).unwrap(), |text| text)
 }
 
-fn bare<const N: usize>(clients: &Clients, function: Option<FillText>) -> Timed {
+fn direct_call<const N: usize>(clients: &Clients, function: Option<StringFunction>) -> Timed {
     let (gpu, function) = (clients.gpu(0).handle(), function.unwrap());
     let call = move || {
         let mut bytes = [0u8; N];
         // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); the buffer has N bytes.
-        done(unsafe { function(gpu, bytes.as_mut_ptr().cast(), N as u32) });
+        assert_success(unsafe { function(gpu, bytes.as_mut_ptr().cast(), N as u32) });
         bytes
     };
     timed_as(call, |bytes| CStr::from_bytes_until_nul(&bytes).unwrap().to_str().unwrap().to_owned())
@@ -37,18 +37,18 @@ fn bare<const N: usize>(clients: &Clients, function: Option<FillText>) -> Timed 
 pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let raw = &clients.raw;
     vec![
-        Case::new("name", ours(clients, Device::name), bare::<96>(clients, raw.nvmlDeviceGetName))
-            .wrapper(wrapped(clients, Wrapped::name)),
-        Case::new("serial", ours(clients, Device::serial), bare::<96>(clients, raw.nvmlDeviceGetSerial))
-            .wrapper(wrapped(clients, Wrapped::serial)),
-        Case::new("uuid", ours(clients, Device::uuid), bare::<96>(clients, raw.nvmlDeviceGetUUID))
-            .wrapper(wrapped(clients, Wrapped::uuid)),
+        Case::new("name", ours(clients, Device::name), direct_call::<96>(clients, raw.nvmlDeviceGetName))
+            .wrapper(wrapper_device(clients, WrapperDevice::name)),
+        Case::new("serial", ours(clients, Device::serial), direct_call::<96>(clients, raw.nvmlDeviceGetSerial))
+            .wrapper(wrapper_device(clients, WrapperDevice::serial)),
+        Case::new("uuid", ours(clients, Device::uuid), direct_call::<96>(clients, raw.nvmlDeviceGetUUID))
+            .wrapper(wrapper_device(clients, WrapperDevice::uuid)),
         Case::new(
             "vbios_version",
             ours(clients, Device::vbios_version),
-            bare::<32>(clients, raw.nvmlDeviceGetVbiosVersion),
+            direct_call::<32>(clients, raw.nvmlDeviceGetVbiosVersion),
         )
-        .wrapper(wrapped(clients, Wrapped::vbios_version)),
+        .wrapper(wrapper_device(clients, WrapperDevice::vbios_version)),
         pci(clients),
     ]
 }
@@ -60,14 +60,14 @@ fn pci(clients: &Clients) -> Case {
     let call = move || {
         let mut pci = sys::nvmlPciInfo_t::default();
         // SAFETY: as in `bare`, for a struct of the call's type.
-        done(unsafe { function(gpu, &mut pci) });
+        assert_success(unsafe { function(gpu, &mut pci) });
         pci
     };
     let show = |pci: sys::nvmlPciInfo_t| {
         let bus_id: Vec<u8> = pci.busId.iter().map(|c| *c as u8).take_while(|c| *c != 0).collect();
         format!("{} {:x} {}", pci.bus, pci.pciDeviceId, String::from_utf8(bus_id).unwrap())
     };
-    let gpu = clients.wrapped(0);
+    let gpu = clients.wrapper_device(0);
     let wrapper =
         timed_as(move || gpu.pci_info().unwrap(), |it| format!("{} {:x} {}", it.bus, it.pci_device_id, it.bus_id));
     Case::new("pci_info", ours, timed_as(call, show)).wrapper(wrapper)

@@ -9,32 +9,36 @@ use procfs::{boot_time_secs, ticks_per_second};
 use std::collections::HashMap;
 
 /// A name, a user, the parent's pid and name, and the start.
-type Facts = (String, String, u32, String, f64);
+type ProcessFields = (String, String, u32, String, f64);
 
 /// As many processes as there are on a busy GPU.
-const ROUND: u32 = 16;
+const PROCESSES: u32 = 16;
 /// A pid above what Linux gives.
-const GONE: u32 = 4_200_000;
+const NONEXISTENT_PID: u32 = 4_200_000;
 
 /// The owner of this process. The procfs crate stands where the bare call stands in the other cases.
 pub(crate) fn cases() -> Vec<Case> {
     let pid = std::process::id();
     vec![
-        Case::new("ProcReader::read_process (raw: procfs)", ours(pid), theirs(pid)),
-        known(),
-        known_round(),
-        Case::new("ProcessInfoCache, new (raw: procfs)", new(pid), theirs(pid)),
-        Case::new("ProcessInfoCache, gone (raw: procfs)", gone(), timed(|| Process::new(GONE as i32).is_ok())),
+        Case::new("ProcReader::read_process (raw: procfs)", igpu_reader(pid), procfs_reader(pid)),
+        cache_hit(),
+        cache_hits(),
+        Case::new("ProcessInfoCache, miss (raw: procfs)", cache_miss(pid), procfs_reader(pid)),
+        Case::new(
+            "ProcessInfoCache, exited (raw: procfs)",
+            cache_exited(),
+            timed(|| Process::new(NONEXISTENT_PID as i32).is_ok()),
+        ),
     ]
 }
 
 /// The pids of a round, far apart.
 fn pids() -> impl Iterator<Item = u32> {
-    (0..ROUND).map(|number| GONE + number * 977)
+    (0..PROCESSES).map(|number| NONEXISTENT_PID + number * 977)
 }
 
 /// A cache, and a map, of owners that stay.
-fn kept() -> (ProcessInfoCache, HashMap<u32, ProcessInfo>) {
+fn filled_cache() -> (ProcessInfoCache, HashMap<u32, ProcessInfo>) {
     let mut cache = ProcessInfoCache::with_capacity(256);
     cache.begin_round();
     pids().for_each(|pid| drop(cache.process_info(pid).clone()));
@@ -44,18 +48,18 @@ fn kept() -> (ProcessInfoCache, HashMap<u32, ProcessInfo>) {
 }
 
 /// One process that stays, another one in each call.
-fn known() -> Case {
-    let (mut cache, map) = kept();
+fn cache_hit() -> Case {
+    let (mut cache, map) = filled_cache();
     let mut turn = pids().collect::<Vec<u32>>().into_iter().cycle();
     let ours = timed(move || cache.process_info(turn.next().unwrap()).uid);
     let mut turn = pids().collect::<Vec<u32>>().into_iter().cycle();
     let raw = timed(move || map[&turn.next().unwrap()].uid);
-    Case::new("ProcessInfoCache, known (raw: HashMap)", ours, raw)
+    Case::new("ProcessInfoCache, hit (raw: HashMap)", ours, raw)
 }
 
 /// All processes of a round, with its beginning and end.
-fn known_round() -> Case {
-    let (mut cache, map) = kept();
+fn cache_hits() -> Case {
+    let (mut cache, map) = filled_cache();
     let ours = timed(move || {
         cache.begin_round();
         let named = pids().filter(|pid| cache.process_info(*pid).uid.is_some()).count();
@@ -63,11 +67,11 @@ fn known_round() -> Case {
         named
     });
     let raw = timed(move || pids().filter(|pid| map[pid].uid.is_some()).count());
-    Case::new("ProcessInfoCache, a round of 16 known (raw: HashMap)", ours, raw)
+    Case::new("ProcessInfoCache, 16 hits (raw: HashMap)", ours, raw)
 }
 
 /// A process that is new in each round.
-fn new(pid: u32) -> Timed {
+fn cache_miss(pid: u32) -> Timed {
     let mut cache = ProcessInfoCache::with_capacity(256);
     let call = move || {
         cache.begin_round();
@@ -77,23 +81,23 @@ fn new(pid: u32) -> Timed {
         cache.end_round();
         owner
     };
-    timed_as(call, facts)
+    timed_as(call, comparable)
 }
 
 /// A process that the driver still lists and the system does not.
-fn gone() -> Timed {
+fn cache_exited() -> Timed {
     let mut cache = ProcessInfoCache::with_capacity(256);
     timed(move || {
         cache.begin_round();
         cache.end_round();
         cache.begin_round();
-        let known = cache.process_info(GONE).uid.is_some();
+        let known = cache.process_info(NONEXISTENT_PID).uid.is_some();
         cache.end_round();
         known
     })
 }
 
-fn ours(pid: u32) -> Timed {
+fn igpu_reader(pid: u32) -> Timed {
     let (mut reader, mut owner) = (ProcReader::new(), ProcessInfo::default());
     // The name that procfs's side asks the system for must be known here too.
     reader.read_process(pid, &mut owner);
@@ -102,22 +106,22 @@ fn ours(pid: u32) -> Timed {
         reader.read_process(pid, &mut owner);
         owner.clone()
     };
-    timed_as(call, facts)
+    timed_as(call, comparable)
 }
 
 /// An owner as both sides show it.
-fn facts(owner: ProcessInfo) -> String {
+fn comparable(owner: ProcessInfo) -> String {
     let text = |text: Option<&str>| text.unwrap().to_owned();
     let (name, user) = (text(owner.name.as_deref()), text(owner.user.as_deref()));
     let parent = text(owner.parent_name.as_deref());
-    let facts: Facts = (name, user, owner.parent_pid.unwrap(), parent, owner.create_time.unwrap());
+    let facts: ProcessFields = (name, user, owner.parent_pid.unwrap(), parent, owner.create_time.unwrap());
     format!("{facts:?}")
 }
 
-fn theirs(pid: u32) -> Timed {
+fn procfs_reader(pid: u32) -> Timed {
     // Both sides read the boot time once, not for every process.
     let boot = boot_time_secs().unwrap() as f64;
-    let call = move || -> Facts {
+    let call = move || -> ProcessFields {
         let process = Process::new(pid as i32).unwrap();
         let stat = process.stat().unwrap();
         let user = user_name(process.status().unwrap().ruid);

@@ -9,7 +9,7 @@ use igpu::Nvml;
 use nvml_sys::{self as sys, Functions};
 
 /// The simulator's own functions.
-static QUICK: OnceLock<Functions> = OnceLock::new();
+static SIMULATOR: OnceLock<Functions> = OnceLock::new();
 
 /// Starts the scenario, and gives what makes its calls.
 pub(crate) fn load(scenario: &str) -> (Nvml, Functions) {
@@ -17,12 +17,12 @@ pub(crate) fn load(scenario: &str) -> (Nvml, Functions) {
     // SAFETY: the simulator's functions have the signatures of nvml.h, and so have those here.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
     // SAFETY: likewise.
-    QUICK.get_or_init(|| unsafe { Functions::from_resolver(nvml_sim::resolve) });
+    SIMULATOR.get_or_init(|| unsafe { Functions::from_resolver(nvml_sim::resolve) });
     // SAFETY: likewise.
     (nvml, unsafe { Functions::from_resolver(resolve) })
 }
 
-fn wait() {
+fn delay() {
     for number in 0..1000 {
         black_box(number);
     }
@@ -33,9 +33,9 @@ macro_rules! slow {
     ($($name:ident($($argument:ident: $type:ty),*);)*) => {
         $(#[allow(non_snake_case, reason = "the name in nvml.h")]
         unsafe extern "C" fn $name($($argument: $type),*) -> sys::nvmlReturn_t {
-            wait();
+            delay();
             // SAFETY: the caller's promise.
-            unsafe { QUICK.get().and_then(|quick| quick.$name).unwrap()($($argument),*) }
+            unsafe { SIMULATOR.get().and_then(|quick| quick.$name).unwrap()($($argument),*) }
         })*
 
         fn resolve(name: &CStr) -> *const c_void {
