@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum CliCommand {
-    /// All readings of GPUs: memory, utilisation, PCI, clocks, power, processes [the default]
+    /// All readings of GPUs: memory, utilization, PCI, clocks, power, processes [the default]
     Show {
         /// Which GPUs: an index, or the start of a UUID; all when none is named
         #[arg(value_name = "INDEX|UUID-PREFIX")]
@@ -71,7 +71,7 @@ pub(crate) enum CliCommand {
     Record(RecordArgs),
     /// Print the summary of a recording, or compare two
     Report(ReportArgs),
-    /// Draw a recording: power, utilisation, memory and temperature over time
+    /// Draw a recording: power, utilization, memory and temperature over time
     #[cfg(feature = "plot")]
     Plot(PlotArgs),
     /// The versions of driver, NVML and CUDA

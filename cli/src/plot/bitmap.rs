@@ -13,14 +13,14 @@ use plotters_backend::{
 
 use super::style::FONT;
 
-/// An image without colours of its own: all is black before it is filled.
+/// An image without colors of its own: all is black before it is filled.
 pub(super) struct Bitmap<'a> {
     /// Three bytes for each pixel, row by row.
     pixels: &'a mut [u8],
     size: (u32, u32),
 }
 
-type Drawn = Result<(), DrawingErrorKind<Infallible>>;
+type BackendResult = Result<(), DrawingErrorKind<Infallible>>;
 
 impl<'a> Bitmap<'a> {
     /// Draws into these pixels; what they are too few for is left out.
@@ -47,34 +47,34 @@ impl DrawingBackend for Bitmap<'_> {
         self.size
     }
 
-    fn ensure_prepared(&mut self) -> Drawn {
+    fn ensure_prepared(&mut self) -> BackendResult {
         Ok(())
     }
 
-    fn present(&mut self) -> Drawn {
+    fn present(&mut self) -> BackendResult {
         Ok(())
     }
 
-    fn draw_pixel(&mut self, at: BackendCoord, colour: BackendColor) -> Drawn {
-        self.blend(at, colour.rgb, colour.alpha);
+    fn draw_pixel(&mut self, at: BackendCoord, color: BackendColor) -> BackendResult {
+        self.blend(at, color.rgb, color.alpha);
         Ok(())
     }
 
     /// Nothing here draws text in another direction.
-    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Drawn {
+    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> BackendResult {
         // The font is part of this program, and good.
         let Ok(font) = FontRef::try_from_slice(FONT) else { return Ok(()) };
-        let (size, anchor, colour) = (style.size() as f32, style.anchor(), style.color());
+        let (size, anchor, color) = (style.size() as f32, style.anchor(), style.color());
         let font = font.as_scaled(size);
         let mut right = 0.0;
         let mut glyphs = Vec::new();
-        let mut before = None;
+        let mut previous = None;
         for c in text.chars() {
             let id = font.glyph_id(c);
-            right += before.map_or(0.0, |before| font.kern(before, id));
+            right += previous.map_or(0.0, |previous| font.kern(previous, id));
             glyphs.push((id, right));
             right += font.h_advance(id);
-            before = Some(id);
+            previous = Some(id);
         }
         let left = at.0 as f32
             - match anchor.h_pos {
@@ -83,19 +83,19 @@ impl DrawingBackend for Bitmap<'_> {
                 HPos::Right => right,
             };
         // Where capitals stand on: what is as high as they are is between top and bottom.
-        let base = at.1 as f32
+        let baseline = at.1 as f32
             + match anchor.v_pos {
                 VPos::Top => size * 0.65,
                 VPos::Center => size * 0.3,
                 VPos::Bottom => size * -0.1,
             };
         for (id, x) in glyphs {
-            let glyph = id.with_scale_and_position(size, point(left + x, base.round()));
+            let glyph = id.with_scale_and_position(size, point(left + x, baseline.round()));
             let Some(outline) = font.outline_glyph(glyph) else { continue };
             let corner = outline.px_bounds().min;
-            outline.draw(|x, y, covered| {
+            outline.draw(|x, y, coverage| {
                 let at = (corner.x as i32 + x as i32, corner.y as i32 + y as i32);
-                self.blend(at, colour.rgb, colour.alpha * f64::from(covered));
+                self.blend(at, color.rgb, color.alpha * f64::from(coverage));
             });
         }
         Ok(())

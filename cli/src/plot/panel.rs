@@ -21,7 +21,7 @@ pub(super) enum Axis {
     /// At zero, and above the highest value.
     FromZero,
     /// Around the values.
-    Around,
+    AroundValues,
 }
 
 pub(super) const PANELS: [Panel; 4] = [
@@ -32,7 +32,7 @@ pub(super) const PANELS: [Panel; 4] = [
         axis: Axis::FromZero,
     },
     Panel {
-        title: "Utilisation (%)",
+        title: "Utilization (%)",
         metrics: &[Metric::UTILIZATION_GPU],
         scale: 100.0,
         axis: Axis::Fixed(0.0, 100.0),
@@ -43,7 +43,7 @@ pub(super) const PANELS: [Panel; 4] = [
         scale: 1.0 / (1u64 << 30) as f64,
         axis: Axis::FromZero,
     },
-    Panel { title: "Temperature (°C)", metrics: &[Metric::TEMPERATURE], scale: 1.0, axis: Axis::Around },
+    Panel { title: "Temperature (°C)", metrics: &[Metric::TEMPERATURE], scale: 1.0, axis: Axis::AroundValues },
 ];
 
 impl Panel {
@@ -54,13 +54,13 @@ impl Panel {
 }
 
 impl Axis {
-    /// From where to where it goes for values from `least` to `most`.
-    pub(super) fn range(self, least: f64, most: f64) -> (f64, f64) {
+    /// From where to where it goes for values from `min` to `max`.
+    pub(super) fn range(self, min: f64, max: f64) -> (f64, f64) {
         match self {
             Self::Fixed(from, to) => (from, to),
-            Self::FromZero if most > 0.0 => (0.0, most * 1.06),
+            Self::FromZero if max > 0.0 => (0.0, max * 1.06),
             Self::FromZero => (0.0, 1.0),
-            Self::Around => ((least - 3.0).floor(), (most + 3.0).ceil()),
+            Self::AroundValues => ((min - 3.0).floor(), (max + 3.0).ceil()),
         }
     }
 }

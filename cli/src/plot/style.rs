@@ -1,4 +1,4 @@
-//! How the picture looks: colours, and text that is drawn the same on machines without any font.
+//! How the picture looks: colors, and text that is drawn the same on machines without any font.
 
 use plotters::{
     coord::Shift,
@@ -6,27 +6,27 @@ use plotters::{
     style::{Color as _, FontStyle, register_font},
 };
 
-use super::survey::MarkKind;
+use super::scan::MarkerKind;
 
 /// The result of a drawing function.
 pub(super) type DrawResult<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// The left and right margins of the diagrams, in pixels.
-pub(super) const LEFT: i32 = 70;
-pub(super) const RIGHT: i32 = 24;
+pub(super) const LEFT_MARGIN_PX: i32 = 70;
+pub(super) const RIGHT_MARGIN_PX: i32 = 24;
 
 /// The font, for machines that have none.
 pub(super) const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;
 /// A program that shows an SVG takes a font of its own for it.
-const FAMILY: &str = "sans-serif";
+const FONT_FAMILY: &str = "sans-serif";
 
-pub(super) const TEXT: RGBColor = RGBColor(40, 40, 40);
-pub(super) const FAINT: RGBColor = RGBColor(110, 110, 110);
-pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
-pub(super) const FRAME: RGBColor = RGBColor(150, 150, 150);
+pub(super) const TEXT_COLOR: RGBColor = RGBColor(40, 40, 40);
+pub(super) const SECONDARY_TEXT_COLOR: RGBColor = RGBColor(110, 110, 110);
+pub(super) const GRID_COLOR: RGBColor = RGBColor(225, 225, 225);
+pub(super) const FRAME_COLOR: RGBColor = RGBColor(150, 150, 150);
 
 /// For each GPU one; with more GPUs than these, some share one.
-const COLOURS: [RGBColor; 16] = [
+const GPU_COLORS: [RGBColor; 16] = [
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),
     RGBColor(44, 160, 44),
@@ -45,53 +45,53 @@ const COLOURS: [RGBColor; 16] = [
     RGBColor(90, 0, 120),
 ];
 
-/// The colour of the GPU in this place.
-pub(super) fn colour(place: usize) -> RGBColor {
-    COLOURS[place % COLOURS.len()]
+/// The color of the GPU in this place.
+pub(super) fn gpu_color(index: usize) -> RGBColor {
+    GPU_COLORS[index % GPU_COLORS.len()]
 }
 
-pub(super) fn mark_colour(kind: MarkKind) -> RGBColor {
+pub(super) fn marker_color(kind: MarkerKind) -> RGBColor {
     match kind {
-        MarkKind::Command => RGBColor(90, 90, 90),
-        MarkKind::Lost => RGBColor(200, 0, 0),
-        MarkKind::Hung => RGBColor(210, 120, 0),
-        MarkKind::Back => RGBColor(0, 140, 60),
+        MarkerKind::Command => RGBColor(90, 90, 90),
+        MarkerKind::Lost => RGBColor(200, 0, 0),
+        MarkerKind::Hung => RGBColor(210, 120, 0),
+        MarkerKind::Recovered => RGBColor(0, 140, 60),
     }
 }
 
 /// Makes the font known that the picture is laid out with, and bitmaps are drawn with.
 pub(super) fn load_font() {
     // The font is part of this program, and good.
-    let _ = register_font(FAMILY, FontStyle::Normal, FONT);
+    let _ = register_font(FONT_FAMILY, FontStyle::Normal, FONT);
 }
 
-pub(super) fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {
-    (FAMILY, size).into_font().color(&colour.to_rgba())
+pub(super) fn text_style(size: i32, color: RGBColor) -> TextStyle<'static> {
+    (FONT_FAMILY, size).into_font().color(&color.to_rgba())
 }
 
 /// A text of somebody else, without what would take a program over that shows it, and what XML cannot hold.
-pub(super) fn harmless(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     igpu::Escaped(text).to_string().replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
-pub(super) fn width<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle) -> i32 {
+pub(super) fn text_width<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text: &str, style: &TextStyle) -> i32 {
     area.estimate_text_size(text, style).map_or(0, |(width, _)| width as i32)
 }
 
 /// The text, or as much of its begin as there is room for.
-pub(super) fn fitted<DB: DrawingBackend>(
+pub(super) fn truncate_to_width<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     text: &str,
     style: &TextStyle,
-    room: i32,
+    available: i32,
 ) -> String {
     // No glyph is as narrow as half a pixel: more would only take time.
-    let mut fitted: String = text.chars().take(room.max(0) as usize * 2).collect();
-    if fitted.len() == text.len() && width(area, text, style) <= room {
-        return fitted;
+    let mut truncated: String = text.chars().take(available.max(0) as usize * 2).collect();
+    if truncated.len() == text.len() && text_width(area, text, style) <= available {
+        return truncated;
     }
-    while !fitted.is_empty() && width(area, &format!("{fitted}…"), style) > room {
-        fitted.pop();
+    while !truncated.is_empty() && text_width(area, &format!("{truncated}…"), style) > available {
+        truncated.pop();
     }
-    fitted + "…"
+    truncated + "…"
 }

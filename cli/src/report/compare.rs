@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn utilisation_and_heat_differ_by_so_much_and_not_in_percent() {
+    fn utilization_and_heat_differ_by_so_much_and_not_in_percent() {
         let of = |ratio, cel| {
             summary_of(&[(0, Metric::UTILIZATION_GPU, ratio), (0, Metric::TEMPERATURE, cel), (9, Metric::ENERGY, 0.0)])
         };

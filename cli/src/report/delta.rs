@@ -13,7 +13,7 @@ pub(super) struct Delta {
     pub b: Option<f64>,
     /// B less A.
     pub difference: Option<f64>,
-    /// The difference in percent of A; `null` where A is 0, and of utilisation and temperature.
+    /// The difference in percent of A; `null` where A is 0, and of utilization and temperature.
     percent: Option<f64>,
     #[serde(skip)]
     label: String,

@@ -7,12 +7,12 @@ use igpu_recording::{Format, Header, Item, RecordedGpu, Series, Writer, event};
 
 const PANELS: [(&str, Metric); 4] = [
     ("Power (W)", Metric::POWER_USAGE),
-    ("Utilisation (%)", Metric::UTILIZATION_GPU),
+    ("Utilization (%)", Metric::UTILIZATION_GPU),
     ("Memory (GiB)", Metric::MEMORY_USED),
     ("Temperature (°C)", Metric::TEMPERATURE),
 ];
-/// The colours of the first two GPUs.
-const COLOURS: [&str; 2] = ["#1F77B4", "#FF7F0E"];
+/// The colors of the first two GPUs.
+const COLORS: [&str; 2] = ["#1F77B4", "#FF7F0E"];
 const START: u64 = 1_790_000_000_000_000_000;
 
 fn at(second: f64) -> u64 {
@@ -85,11 +85,11 @@ fn texts(svg: &str) -> Vec<String> {
     texts.map(|node| node.text().unwrap_or_default().trim().to_owned()).collect()
 }
 
-/// The lines of a colour: from where to where, and how high they begin; in the order of the panels.
-fn lines(svg: &str, colour: &str) -> Vec<(f64, f64, f64)> {
+/// The lines of a color: from where to where, and how high they begin; in the order of the panels.
+fn lines(svg: &str, color: &str) -> Vec<(f64, f64, f64)> {
     let svg = roxmltree::Document::parse(svg).expect("XML");
     let polylines = svg.descendants().filter(|node| node.has_tag_name("polyline"));
-    let ours = polylines.filter(|node| node.attribute("stroke") == Some(colour));
+    let ours = polylines.filter(|node| node.attribute("stroke") == Some(color));
     let line = |node: roxmltree::Node| {
         let points = node.attribute("points").unwrap().split_whitespace();
         let mut points = points.map(|point| point.split_once(',').unwrap());
@@ -103,7 +103,8 @@ fn lines(svg: &str, colour: &str) -> Vec<(f64, f64, f64)> {
 fn four_panels_show_each_gpu_and_what_happened() {
     let svg = svg(&recording());
     let texts = texts(&svg);
-    for text in ["python train.py NVIDIA H100", "GPU 0  NVIDIA H100", "GPU 1  NVIDIA A100", "GPU 1 lost", "GPU 1 back"]
+    for text in
+        ["python train.py NVIDIA H100", "GPU 0  NVIDIA H100", "GPU 1  NVIDIA A100", "GPU 1 lost", "GPU 1 recovered"]
     {
         assert!(texts.iter().any(|its| its == text), "{text} is not in {texts:?}");
     }
@@ -117,8 +118,8 @@ fn four_panels_show_each_gpu_and_what_happened() {
 #[test]
 fn a_curve_is_as_high_as_its_values_and_broken_while_the_gpu_is_lost() {
     let svg = svg(&recording());
-    let whole = lines(&svg, COLOURS[0]);
-    let broken = lines(&svg, COLOURS[1]);
+    let whole = lines(&svg, COLORS[0]);
+    let broken = lines(&svg, COLORS[1]);
     assert_eq!((whole.len(), broken.len()), (4, 8), "{whole:?} {broken:?}");
     let (left, right, _) = whole[0];
     let time = |x: f64| (x - left) / (right - left) * 100.0;
@@ -162,7 +163,7 @@ fn a_png_has_the_size_that_was_asked_for_and_shows_text_and_curves() {
         let info = reader.next_frame(&mut pixels).unwrap();
         assert_eq!((info.width, info.height), expected);
         let pixels: Vec<&[u8]> = pixels.chunks(3).collect();
-        let of = |colour: [u8; 3]| pixels.iter().filter(|pixel| **pixel == colour).count();
+        let of = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
         // The legend's swatches alone have 110 pixels.
         assert!(of([31, 119, 180]) > 1000 && of([255, 127, 14]) > 1000, "curves");
         // Nothing else is in the first lines.
@@ -178,21 +179,21 @@ fn what_a_recording_lacks_is_said_where_it_would_be() {
     let svg_of_power = svg(&[header(&["a"]), power.clone(), Item::event(at(9.0), event::END)]);
     let missing =
         |texts: Vec<String>| texts.iter().filter(|text| *text == "the recording has no values of this").count();
-    assert_eq!((missing(texts(&svg_of_power)), lines(&svg_of_power, COLOURS[0]).len()), (3, 1));
+    assert_eq!((missing(texts(&svg_of_power)), lines(&svg_of_power, COLORS[0]).len()), (3, 1));
     for items in [&[header(&["a"])][..], &[Item::event(at(0.0), event::END)]] {
         let texts = texts(&svg(items));
         assert!(texts.iter().any(|text| text == "The recording has no values to draw."), "{texts:?}");
         assert_eq!(missing(texts), 4);
     }
     // One value, for no time.
-    assert_eq!(lines(&svg(&[power]), COLOURS[0]).len(), 1);
+    assert_eq!(lines(&svg(&[power]), COLORS[0]).len(), 1);
 }
 
 #[test]
 fn records_that_were_lost_are_said() {
     let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::LOST) };
     let texts = texts(&svg(&[recording(), vec![lost]].concat()));
-    assert!(texts.iter().any(|text| text == "12 records were lost while it was recorded."), "{texts:?}");
+    assert!(texts.iter().any(|text| text == "12 records were dropped while it was recorded."), "{texts:?}");
 }
 
 #[test]
@@ -200,13 +201,13 @@ fn sixteen_gpus_each_have_a_colour() {
     let items = (0..16).flat_map(|gpu| values(0.0, gpu, [f64::from(gpu) * 10.0, 0.5, 1e9, 40.0 + f64::from(gpu)]));
     let svg = svg(&items.chain([Item::event(at(1.0), event::END)]).collect::<Vec<_>>());
     let document = roxmltree::Document::parse(&svg).unwrap();
-    let colours: std::collections::HashSet<_> = document
+    let colors: std::collections::HashSet<_> = document
         .descendants()
         .filter(|node| node.has_tag_name("rect"))
         .filter_map(|node| node.attribute("fill"))
-        .filter(|colour| !lines(&svg, colour).is_empty())
+        .filter(|color| !lines(&svg, color).is_empty())
         .collect();
-    assert_eq!(colours.len(), 16);
+    assert_eq!(colors.len(), 16);
     let texts = texts(&svg);
     assert!((0..16).all(|gpu| texts.contains(&format!("GPU {gpu}"))), "{texts:?}");
 }
@@ -233,7 +234,7 @@ fn only_the_gpus_that_are_named_are_drawn() {
     let (end, picture) = plot(&file, "svg", &["--gpus", "0"]);
     assert_eq!(end.code, Some(0), "{end:?}");
     let svg = fs::read_to_string(picture).unwrap();
-    assert_eq!((lines(&svg, COLOURS[0]).len(), lines(&svg, COLOURS[1]).len()), (4, 0));
+    assert_eq!((lines(&svg, COLORS[0]).len(), lines(&svg, COLORS[1]).len()), (4, 0));
     assert!(!texts(&svg).iter().any(|text| text.starts_with("GPU 1")), "{:?}", texts(&svg));
     let (end, _) = plot(&file, "svg", &["--gpus", "0,7"]);
     assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec!["GPU 7 is not in the recording; there are 0, 1"]));
@@ -272,7 +273,7 @@ fn one_that_is_cut_off_is_drawn_as_far_as_it_goes() {
         let told = if code == 0 { &end.stdout } else { &end.stderr };
         assert!(told.contains(said) && told.contains(&file) && told.lines().count() == 1, "{told}");
         let svg = fs::read_to_string(picture).unwrap();
-        assert_eq!(lines(&svg, COLOURS[0]).len(), 4);
+        assert_eq!(lines(&svg, COLORS[0]).len(), 4);
         assert!(texts(&svg).iter().any(|text| text.contains(said)), "{:?}", texts(&svg));
     }
 }

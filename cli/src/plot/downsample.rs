@@ -8,29 +8,29 @@ use igpu_recording::{
     time_weighted::{Span, StepSignal, TimeWeightedSum},
 };
 
-use super::{panel::PANELS, survey::Survey};
+use super::{panel::PANELS, scan::RecordingScan};
 
 /// No GPU has values like this one, and an axis for them would be of no use for the others.
-const MOST: f64 = 1e15;
+const MAX_ABS_VALUE: f64 = 1e15;
 
 /// All curves of all panels.
 pub(super) struct Curves {
     /// For each panel, the curves in the order of the GPUs; none of GPUs that lack the series.
     pub panels: Vec<Vec<(u32, Curve)>>,
     /// Which curve shows a series of a GPU: its panel and its place there.
-    of_series: HashMap<(u32, Series), (usize, usize)>,
+    index_by_series: HashMap<(u32, Series), (usize, usize)>,
 }
 
 /// A series of a GPU over time.
 pub(super) struct Curve {
-    pub columns: Vec<Column>,
-    scale: Scale,
+    pub columns: Vec<PixelColumn>,
+    scale: ColumnScale,
     signal: StepSignal,
 }
 
 /// Where in a curve an instant is.
 #[derive(Clone, Copy)]
-struct Scale {
+struct ColumnScale {
     first: u64,
     last: u64,
     columns: usize,
@@ -38,14 +38,14 @@ struct Scale {
 
 /// What a value was within a stretch of time.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(super) struct PixelColumn {
     pub min: f64,
     pub max: f64,
     sum: TimeWeightedSum,
     last: f64,
 }
 
-impl Column {
+impl PixelColumn {
     fn empty() -> Self {
         Self { min: f64::INFINITY, max: f64::NEG_INFINITY, sum: TimeWeightedSum::default(), last: 0.0 }
     }
@@ -68,7 +68,7 @@ impl Column {
     }
 }
 
-impl Scale {
+impl ColumnScale {
     /// Returns the column of an instant.
     fn column(self, at: u64) -> usize {
         let column = u128::from(at - self.first) * self.columns as u128 / self.span();
@@ -93,17 +93,17 @@ impl Curve {
 
     fn set(&mut self, at: u64, value: f64) {
         let span = self.signal.set(at, value);
-        self.draw(span);
+        self.add_span(span);
     }
 
     /// There is no value from here on.
     fn stop(&mut self, at: u64) {
         let span = self.signal.stop(at);
-        self.draw(span);
+        self.add_span(span);
     }
 
     /// Adds a span to each column that it overlaps.
-    fn draw(&mut self, span: Option<Span>) {
+    fn add_span(&mut self, span: Option<Span>) {
         let Some(Span { value, from, to }) = span else { return };
         let scale = self.scale;
         let [from, to] = [from, to].map(|at| at.clamp(scale.first, scale.last));
@@ -120,34 +120,34 @@ impl Curve {
 
 impl Curves {
     /// Curves of so many columns, for what a survey has found.
-    pub(super) fn new(survey: &Survey, columns: usize) -> Self {
-        let (first, last) = survey.range.unwrap_or((0, 0));
-        let scale = Scale { first, last, columns };
-        let mut of_series = HashMap::new();
-        let panels = PANELS.iter().enumerate().map(|(place, panel)| {
-            let shown = survey.gpus.keys().filter_map(|gpu| Some((*gpu, survey.series(panel, *gpu)?)));
+    pub(super) fn new(scan: &RecordingScan, columns: usize) -> Self {
+        let (first, last) = scan.range.unwrap_or((0, 0));
+        let scale = ColumnScale { first, last, columns };
+        let mut index_by_series = HashMap::new();
+        let panels = PANELS.iter().enumerate().map(|(panel_index, panel)| {
+            let shown = scan.gpus.keys().filter_map(|gpu| Some((*gpu, scan.series(panel, *gpu)?)));
             let curve = |(index, (gpu, series))| {
-                of_series.insert((gpu, series), (place, index));
-                (gpu, Curve { columns: vec![Column::empty(); columns], scale, signal: StepSignal::default() })
+                index_by_series.insert((gpu, series), (panel_index, index));
+                (gpu, Curve { columns: vec![PixelColumn::empty(); columns], scale, signal: StepSignal::default() })
             };
             shown.enumerate().map(curve).collect()
         });
         let panels = panels.collect();
-        Self { panels, of_series }
+        Self { panels, index_by_series }
     }
 
-    pub(super) fn see(&mut self, item: &Item) {
+    pub(super) fn observe(&mut self, item: &Item) {
         let Some(gpu) = item.gpu else { return };
         match &item.what {
             ItemKind::Value(series) if item.pid.is_none() => {
                 if let (Some((panel, curve)), Some(value)) = (self.curve(gpu, *series), item.value)
-                    && value.abs() < MOST
+                    && value.abs() < MAX_ABS_VALUE
                 {
                     curve.set(item.at, value * PANELS[panel].scale);
                 }
             }
             _ => match item.interruption() {
-                Some(Interruption::Gpu) => self.of_gpu(gpu).for_each(|curve| curve.stop(item.at)),
+                Some(Interruption::Gpu) => self.curves_of_gpu(gpu).for_each(|curve| curve.stop(item.at)),
                 Some(Interruption::Series(series)) => {
                     if let Some((_, curve)) = self.curve(gpu, series) {
                         curve.stop(item.at);
@@ -166,12 +166,12 @@ impl Curves {
     }
 
     fn curve(&mut self, gpu: u32, series: Series) -> Option<(usize, &mut Curve)> {
-        let (panel, index) = *self.of_series.get(&(gpu, series))?;
+        let (panel, index) = *self.index_by_series.get(&(gpu, series))?;
         Some((panel, &mut self.panels[panel][index].1))
     }
 
-    fn of_gpu(&mut self, gpu: u32) -> impl Iterator<Item = &mut Curve> {
-        self.panels.iter_mut().flatten().filter(move |(its, _)| *its == gpu).map(|(_, curve)| curve)
+    fn curves_of_gpu(&mut self, gpu: u32) -> impl Iterator<Item = &mut Curve> {
+        self.panels.iter_mut().flatten().filter(move |(curve_gpu, _)| *curve_gpu == gpu).map(|(_, curve)| curve)
     }
 }
 
@@ -183,11 +183,11 @@ mod tests {
     use super::*;
 
     /// Power over ten seconds, in ten columns.
-    fn drawn(items: &[Item]) -> Vec<Option<(f64, f64, f64)>> {
-        let mut survey = Survey::default();
-        items.iter().for_each(|item| survey.see(item));
-        let mut curves = Curves::new(&survey, 10);
-        items.iter().for_each(|item| curves.see(item));
+    fn downsampled(items: &[Item]) -> Vec<Option<(f64, f64, f64)>> {
+        let mut scan = RecordingScan::default();
+        items.iter().for_each(|item| scan.observe(item));
+        let mut curves = Curves::new(&scan, 10);
+        items.iter().for_each(|item| curves.observe(item));
         curves.finish();
         let columns = &curves.panels[0][0].1.columns;
         columns.iter().map(|c| (!c.is_empty()).then(|| (c.min, c.mean(), c.max))).collect()
@@ -201,7 +201,7 @@ mod tests {
         Item { gpu: Some(0), ..Item::event(second * 1_000_000_000, name) }
     }
 
-    fn flat(value: f64) -> Option<(f64, f64, f64)> {
+    fn constant(value: f64) -> Option<(f64, f64, f64)> {
         Some((value, value, value))
     }
 
@@ -209,16 +209,16 @@ mod tests {
 
     #[test]
     fn a_value_holds_until_the_next_and_to_the_end() {
-        let columns = drawn(&[power(0.0, 100.0), power(4.0, 200.0), of_gpu(END, event::END)]);
-        assert_eq!(columns, [[flat(100.0); 4].as_slice(), &[flat(200.0); 6]].concat());
+        let columns = downsampled(&[power(0.0, 100.0), power(4.0, 200.0), of_gpu(END, event::END)]);
+        assert_eq!(columns, [[constant(100.0); 4].as_slice(), &[constant(200.0); 6]].concat());
     }
 
     #[test]
     fn within_a_column_least_mean_by_time_and_most_are_kept() {
         let items = [power(0.0, 100.0), power(2.25, 900.0), power(2.5, 100.0), of_gpu(END, event::END)];
-        let columns = drawn(&items);
+        let columns = downsampled(&items);
         assert_eq!(columns[2], Some((100.0, 300.0, 900.0)));
-        assert_eq!((columns[1], columns[3]), (flat(100.0), flat(100.0)));
+        assert_eq!((columns[1], columns[3]), (constant(100.0), constant(100.0)));
     }
 
     #[test]
@@ -233,9 +233,9 @@ mod tests {
         };
         for (gone, from) in [(of_gpu(2, event::GPU_LOST), 2), (of_gpu(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]
         {
-            let columns = drawn(&[power(0.0, 5.0), gone.clone(), power(6.0, 5.0), of_gpu(END, event::END)]);
+            let columns = downsampled(&[power(0.0, 5.0), gone.clone(), power(6.0, 5.0), of_gpu(END, event::END)]);
             for (index, column) in columns.iter().enumerate() {
-                let expected = if (from..6).contains(&index) { None } else { flat(5.0) };
+                let expected = if (from..6).contains(&index) { None } else { constant(5.0) };
                 assert_eq!(*column, expected, "column {index} of {gone:?}");
             }
         }
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn values_at_one_instant_and_backwards_in_time_are_drawn_somewhere() {
-        assert_eq!(drawn(&[power(0.0, 7.0)])[0], flat(7.0));
-        let columns = drawn(&[power(9.0, 1.0), power(3.0, 2.0), power(10.0, 3.0), power(10.0, f64::NAN)]);
+        assert_eq!(downsampled(&[power(0.0, 7.0)])[0], constant(7.0));
+        let columns = downsampled(&[power(9.0, 1.0), power(3.0, 2.0), power(10.0, 3.0), power(10.0, f64::NAN)]);
         assert!(columns.iter().flatten().all(|(min, mean, max)| min <= mean && mean <= max), "{columns:?}");
         assert_eq!(columns[9].map(|column| column.2), Some(3.0));
     }

@@ -10,18 +10,18 @@ use std::{
 
 use plotters::{backend::SVGBackend, prelude::IntoDrawingArea as _};
 
-use super::{bitmap::Bitmap, picture::Picture};
+use super::{bitmap::Bitmap, layout::Layout};
 
 /// How a picture is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum ImageFormat {
     Svg,
     Png,
 }
 
-impl Kind {
+impl ImageFormat {
     /// The kind that a file's name asks for by its ending.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(super) fn from_path(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "svg" => Some(Self::Svg),
             "png" => Some(Self::Png),
@@ -30,19 +30,17 @@ impl Kind {
     }
 
     /// The file's content.
-    pub(super) fn draw(self, picture: &Picture, size: (u32, u32)) -> io::Result<Vec<u8>> {
+    pub(super) fn render(self, layout: &Layout, size: (u32, u32)) -> io::Result<Vec<u8>> {
         match self {
             Self::Svg => {
                 let mut text = String::new();
-                picture
-                    .draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())
-                    .map_err(io::Error::other)?;
+                layout.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area()).map_err(io::Error::other)?;
                 Ok(text.into_bytes())
             }
             Self::Png => {
                 let mut pixels = vec![0; size.0 as usize * size.1 as usize * 3];
                 let area = Bitmap::new(&mut pixels, size).into_drawing_area();
-                picture.draw(&area).map_err(io::Error::other)?;
+                layout.draw(&area).map_err(io::Error::other)?;
                 drop(area);
                 png(&pixels, size)
             }
@@ -61,9 +59,9 @@ fn png(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
 }
 
 /// Whether both paths lead to one file, by whatever links.
-pub(super) fn are_one(a: &Path, b: &Path) -> bool {
-    let place = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    place(a).is_some_and(|a| Some(a) == place(b))
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
+    let file_id = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    file_id(a).is_some_and(|a| Some(a) == file_id(b))
 }
 
 /// Whether the path leads to a file, or to what is no file at all: why that cannot be read is told by who reads it.
@@ -79,19 +77,19 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         Ok(target) => target,
         Err(_) => path.to_owned(),
     };
-    let part = target.with_file_name(format!(".igpu-plot-{}", process::id()));
-    let written = write_new(&part, content, &target).and_then(|()| fs::rename(&part, &target));
+    let temporary = target.with_file_name(format!(".igpu-plot-{}", process::id()));
+    let written = write_temporary(&temporary, content, &target).and_then(|()| fs::rename(&temporary, &target));
     if written.is_err() {
         // The error that led here is the one to tell.
-        let _ = fs::remove_file(&part);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
 
 /// A file with the rights of the one that it is to replace.
-fn write_new(part: &Path, content: &[u8], instead_of: &Path) -> io::Result<()> {
-    let mut file = File::create(part)?;
-    if let Ok(old) = fs::metadata(instead_of) {
+fn write_temporary(temporary: &Path, content: &[u8], replaced: &Path) -> io::Result<()> {
+    let mut file = File::create(temporary)?;
+    if let Ok(old) = fs::metadata(replaced) {
         file.set_permissions(old.permissions())?;
     }
     file.write_all(content)
