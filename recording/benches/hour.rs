@@ -89,22 +89,22 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64
     let clocks = Clocks { monotonic, wall_us: control::wall_clock_us, ..Clocks::default() };
     let mut sampler = Sampler::builder(nvml).metrics(&default_metrics()).clocks(clocks).build()?;
     let clock = ClockOffset::new(monotonic(), control::wall_clock_us() * 1000);
-    let mut from = RecordConverter::new(clock);
+    let mut converter = RecordConverter::new(clock);
     let encoder = format.encoder().ok_or("this format is not built")?;
     let mut recording =
         Recording { writer: Writer::new(File::create(path)?, encoder), bill: SummaryBuilder::default(), items: 0 };
-    recording.take(Item::start(clock.unix_nano(monotonic()), &header(nvml)?));
+    recording.take(Item::start(clock.to_unix_nano(monotonic()), &header(nvml)?));
     let (end, mut flush) = (monotonic() + seconds * SECOND, monotonic() + SECOND);
     while monotonic() < end {
         for record in sampler.tick(monotonic()).records() {
-            from.give(record, |item| recording.take(item));
+            converter.convert(record, |item| recording.take(item));
         }
         if monotonic() >= flush {
             flush += SECOND;
-            let lost = Item { value: Some(0.0), ..Item::event(clock.unix_nano(monotonic()), event::LOST) };
+            let lost = Item { value: Some(0.0), ..Item::event(clock.to_unix_nano(monotonic()), event::LOST) };
             recording.take(lost);
             if std::env::args().any(|argument| argument == "--processes") {
-                recording.processes(clock.unix_nano(monotonic()), (monotonic() / SECOND) as u32);
+                recording.processes(clock.to_unix_nano(monotonic()), (monotonic() / SECOND) as u32);
             }
             recording.writer.flush()?;
         }
@@ -125,7 +125,7 @@ struct Recording {
 impl Recording {
     fn take(&mut self, item: Item) {
         assert!(self.writer.push(&item));
-        self.bill.see(&item);
+        self.bill.observe(&item);
         self.items += 1;
     }
 
@@ -137,7 +137,7 @@ impl Recording {
             self.take(of(second, Item { text: Some(text.to_owned()), ..Item::event(at, event::PROCESS_START) }));
             for pid in second.saturating_sub(9)..=second {
                 let memory = f64::from(second) * 4096.0;
-                self.take(of(pid, Item::value(at, gpu, Series::of(Metric::PROCESS_MEMORY), memory)));
+                self.take(of(pid, Item::value(at, gpu, Series::for_metric(Metric::PROCESS_MEMORY), memory)));
             }
             self.take(of(second.saturating_sub(10), Item::event(at, event::PROCESS_END)));
         }

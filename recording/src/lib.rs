@@ -9,31 +9,31 @@
 //! | `item` | what a recording consists of |
 //! | `series` | which values there are, and their names in files: OpenTelemetry's where it has one |
 //! | `format/` | a file or folder for each format: how items are written, and how they are read back |
-//! | `records` | items, made of a sampler's records |
+//! | `convert` | items, made of a sampler's records |
 //! | `write`, `read`, `items` | files: flushed whole, truncated to the last flush when a disk is full, read as a stream |
 //! | `time_weighted` | step signals and their time-weighted means |
 //! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |
 
 #![deny(unsafe_code)]
 
+mod convert;
 mod error;
 mod format;
 mod item;
 mod items;
 mod read;
-mod records;
 mod series;
 mod summary;
 #[doc(hidden)]
 pub mod time_weighted;
 mod write;
 
+pub use convert::{ClockOffset, RecordConverter};
 pub use error::RecordingError;
 pub use format::{Encoder, Format};
 pub use item::{Header, Interruption, Item, ItemKind, RecordedCommand, RecordedGpu, RecordedProcess, event};
 pub use items::Items;
 pub use read::read;
-pub use records::{ClockOffset, RecordConverter};
 pub use series::{PROCESS_METRICS, Series, SeriesInfo, default_metrics};
 pub use summary::{
     AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse, GpuSummary,

@@ -20,6 +20,6 @@ pub fn read(path: &Path) -> Result<Items, RecordingError> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
-    let format = Format::of_content(&head).ok_or(RecordingError::Format)?;
-    format.items(Input::new(head, file))
+    let format = Format::detect(&head).ok_or(RecordingError::Format)?;
+    format.decode(Input::new(head, file))
 }

@@ -57,10 +57,10 @@ const CONVENTIONAL: [Conventional; 13] = [
 
 static TABLE: LazyLock<Vec<SeriesInfo>> = LazyLock::new(|| {
     let limit = SeriesInfo::new("hw.gpu.memory.limit", None, "By", 1.0, None);
-    Metric::all().map(of_metric).chain([limit]).collect()
+    Metric::all().map(info_for_metric).chain([limit]).collect()
 });
 
-fn of_metric(metric: Metric) -> SeriesInfo {
+fn info_for_metric(metric: Metric) -> SeriesInfo {
     match CONVENTIONAL.iter().find(|entry| entry.0 == metric) {
         Some((_, name, attribute, unit, divisor)) => SeriesInfo::new(name, *attribute, unit, *divisor, Some(metric)),
         None => SeriesInfo::new(metric.name(), None, metric.info().unit, 1.0, Some(metric)),
@@ -105,7 +105,7 @@ impl Series {
 
     /// The series of a metric.
     #[must_use]
-    pub fn of(metric: Metric) -> Self {
+    pub fn for_metric(metric: Metric) -> Self {
         Self(metric.index())
     }
 
@@ -116,7 +116,7 @@ impl Series {
 
     /// The series of this key, or of this name where that has no attribute; `None` of what this version does not know.
     #[must_use]
-    pub fn keyed(key: &str) -> Option<Self> {
+    pub fn from_key(key: &str) -> Option<Self> {
         Self::all().find(|series| series.key() == key)
     }
 
@@ -146,11 +146,11 @@ mod tests {
     #[test]
     fn a_key_stands_for_one_series() {
         for series in Series::all() {
-            assert_eq!(Series::keyed(series.key()), Some(series), "{series:?} stands twice");
+            assert_eq!(Series::from_key(series.key()), Some(series), "{series:?} stands twice");
         }
         assert_eq!(Series::MEMORY_LIMIT.key(), "hw.gpu.memory.limit");
-        assert_eq!(Series::of(Metric::UTILIZATION_GPU).key(), "hw.gpu.utilization{hw.gpu.task=general}");
-        assert_eq!(Series::of(Metric::UTILIZATION_MEMORY).key(), "gpu.memory.utilization");
-        assert_eq!(Series::keyed("hw.gpu.nothing"), None);
+        assert_eq!(Series::for_metric(Metric::UTILIZATION_GPU).key(), "hw.gpu.utilization{hw.gpu.task=general}");
+        assert_eq!(Series::for_metric(Metric::UTILIZATION_MEMORY).key(), "gpu.memory.utilization");
+        assert_eq!(Series::from_key("hw.gpu.nothing"), None);
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use crate::{format::Encoder, item::Item};
 
 /// So many bytes are kept while a disk is full; what comes then is not taken.
-const MOST_PENDING: usize = 4 << 20;
+const MAX_PENDING_BYTES: usize = 4 << 20;
 
 /// Writes items into a file as an [`Encoder`] says.
 ///
@@ -36,9 +36,9 @@ pub struct Writer {
     /// Memory for what is to complete it next.
     next_tail: Vec<u8>,
     /// Items that were not taken because too many wait.
-    lost: u64,
+    dropped: u64,
     /// Number of bytes written to a pipe so far.
-    taken: Arc<AtomicU64>,
+    bytes_written: Arc<AtomicU64>,
 }
 
 /// The maximum number of bytes per write to a pipe.
@@ -53,16 +53,16 @@ impl Writer {
             // Whatever is wrong with the file shows at the first flush.
             let _ = file.set_len(0);
         }
-        Self::of(file, encoder, is_seekable)
+        Self::with_mode(file, encoder, is_seekable)
     }
 
     /// Writes on where others have written before, as into a pipe: what completes the recording comes at its end only.
     #[must_use]
     pub fn stream(file: File, encoder: Box<dyn Encoder>) -> Self {
-        Self::of(file, encoder, false)
+        Self::with_mode(file, encoder, false)
     }
 
-    fn of(file: File, encoder: Box<dyn Encoder>, is_seekable: bool) -> Self {
+    fn with_mode(file: File, encoder: Box<dyn Encoder>, is_seekable: bool) -> Self {
         Self {
             file,
             encoder,
@@ -73,25 +73,25 @@ impl Writer {
             pending_items: 0,
             tail: Vec::new(),
             next_tail: Vec::new(),
-            lost: 0,
-            taken: Arc::default(),
+            dropped: 0,
+            bytes_written: Arc::default(),
         }
     }
 
     /// Sets a counter of the bytes written to a pipe. It is updated during a flush, so that another thread can
     /// distinguish a pipe with a slow reader from one without.
     #[must_use]
-    pub fn counting_into(self, taken: Arc<AtomicU64>) -> Self {
-        Self { taken, ..self }
+    pub fn with_byte_counter(self, bytes_written: Arc<AtomicU64>) -> Self {
+        Self { bytes_written, ..self }
     }
 
     /// Takes an item, which the next flush writes; gives whether there was room for it.
     pub fn push(&mut self, item: &Item) -> bool {
-        if self.pending.len() >= MOST_PENDING {
-            self.lost += 1;
+        if self.pending.len() >= MAX_PENDING_BYTES {
+            self.dropped += 1;
             return false;
         }
-        self.encoder.item(item, &mut self.pending);
+        self.encoder.encode(item, &mut self.pending);
         self.pending_items += 1;
         true
     }
@@ -99,18 +99,18 @@ impl Writer {
     /// Whether more than half of the room for items that wait is taken, so that a flush is due.
     #[must_use]
     pub fn is_half_full(&self) -> bool {
-        self.pending.len() >= MOST_PENDING / 2
+        self.pending.len() >= MAX_PENDING_BYTES / 2
     }
 
     /// How many items there was no room for, because the file could not be written.
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// How many items were taken and are not in the file yet.
     #[must_use]
-    pub fn waiting(&self) -> u64 {
+    pub fn pending_items(&self) -> u64 {
         self.pending_items
     }
 
@@ -142,7 +142,7 @@ impl Writer {
     pub fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
         if !self.is_seekable {
-            self.complete();
+            self.build_tail();
             self.file.write_all(&self.next_tail)?;
         } else {
             self.file.seek(SeekFrom::Start(self.length))?;
@@ -150,14 +150,14 @@ impl Writer {
         Ok(())
     }
 
-    fn complete(&mut self) {
+    fn build_tail(&mut self) {
         self.next_tail.clear();
-        self.encoder.tail(&mut self.next_tail);
+        self.encoder.encode_tail(&mut self.next_tail);
     }
 
     /// One call for all there is: whoever ends this process meets the file as it was before it, or after.
     fn flush_file(&mut self) -> io::Result<()> {
-        self.complete();
+        self.build_tail();
         let body = self.pending.len();
         self.pending.extend_from_slice(&self.next_tail);
         let written = self.file.write_all_at(&self.pending, self.body_end);
@@ -173,7 +173,7 @@ impl Writer {
         self.length = length;
         self.body_end += body as u64;
         std::mem::swap(&mut self.tail, &mut self.next_tail);
-        self.taken();
+        self.clear_pending();
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Writer {
         let _ = self.file.set_len(self.length);
     }
 
-    fn taken(&mut self) {
+    fn clear_pending(&mut self) {
         self.pending.clear();
         self.pending_items = 0;
     }
@@ -197,14 +197,14 @@ impl Writer {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     done += written;
-                    self.taken.fetch_add(written as u64, Relaxed);
+                    self.bytes_written.fetch_add(written as u64, Relaxed);
                 }
                 Err(error) => break Err(error),
             }
         };
         self.pending.drain(..done);
         self.length += done as u64;
-        result.map(|()| self.taken())
+        result.map(|()| self.clear_pending())
     }
 }
 
@@ -222,15 +222,15 @@ mod tests {
 
     /// A line with the time of each item, and a last line that completes the file and grows with their number.
     #[derive(Default)]
-    struct Lines(usize);
+    struct LineEncoder(usize);
 
-    impl Encoder for Lines {
-        fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+    impl Encoder for LineEncoder {
+        fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
             out.extend_from_slice(format!("{}\n", item.at).as_bytes());
             self.0 += 1;
         }
 
-        fn tail(&mut self, out: &mut Vec<u8>) {
+        fn encode_tail(&mut self, out: &mut Vec<u8>) {
             out.extend_from_slice(format!("all {}\n", "x".repeat(self.0 % 4)).as_bytes());
         }
     }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn the_file_is_whole_after_each_flush_also_when_what_completes_it_gets_shorter() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(Lines::default()));
+        let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(LineEncoder::default()));
         assert!(writer.is_empty());
         for (at, whole) in
             [(1, "1\nall x\n"), (2, "1\n2\nall xx\n"), (3, "1\n2\n3\nall xxx\n"), (4, "1\n2\n3\n4\nall \n")]
@@ -257,7 +257,7 @@ mod tests {
             assert!(writer.push(&item(at)));
             writer.flush().unwrap();
             assert_eq!(content(&mut file), whole);
-            assert_eq!((writer.len(), writer.waiting()), (whole.len() as u64, 0));
+            assert_eq!((writer.len(), writer.pending_items()), (whole.len() as u64, 0));
         }
         writer.finish().unwrap();
         assert_eq!(content(&mut file), "1\n2\n3\n4\nall \n");
@@ -269,7 +269,7 @@ mod tests {
         let path = directory.path().join("recording");
         fs::write(&path, "something much longer than what comes").unwrap();
         let file = File::options().write(true).open(&path).unwrap();
-        Writer::new(file, Box::new(Lines::default())).finish().unwrap();
+        Writer::new(file, Box::new(LineEncoder::default())).finish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "all \n");
     }
 
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_half_way_leaves_the_file_as_it_was_and_is_made_good_later() {
         let mut full = File::from(memfd_create(c"full", MFdFlags::MFD_ALLOW_SEALING).unwrap());
-        let mut writer = Writer::new(full.try_clone().unwrap(), Box::new(Lines::default()));
+        let mut writer = Writer::new(full.try_clone().unwrap(), Box::new(LineEncoder::default()));
         writer.push(&item(1));
         writer.flush().unwrap();
         full.set_len(9000).unwrap();
@@ -287,7 +287,7 @@ mod tests {
         }
         writer.flush().unwrap_err();
         assert_eq!(content(&mut full), "1\nall x\n");
-        assert_eq!(writer.waiting(), 5000);
+        assert_eq!(writer.pending_items(), 5000);
         writer.flush().unwrap_err();
         assert_eq!(content(&mut full), "1\nall x\n");
         // There is room again.
@@ -297,28 +297,28 @@ mod tests {
         writer.flush().unwrap();
         let all: String = (0..5000).map(|at| format!("{at}\n")).collect();
         assert_eq!(content(&mut file), format!("1\n{all}all x\n"));
-        assert_eq!(writer.waiting(), 0);
+        assert_eq!(writer.pending_items(), 0);
     }
 
     #[test]
     fn what_waits_for_a_full_disk_is_bounded_and_the_rest_is_counted() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut writer = Writer::new(full, Box::new(Lines::default()));
-        let (mut taken, mut left) = (0, 0);
+        let mut writer = Writer::new(full, Box::new(LineEncoder::default()));
+        let (mut accepted, mut refused) = (0, 0);
         for at in 0..4_000_000 {
-            if writer.push(&item(at)) { taken += 1 } else { left += 1 }
+            if writer.push(&item(at)) { accepted += 1 } else { refused += 1 }
         }
         assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert!(taken > 400_000, "{taken}");
-        assert_eq!((writer.waiting(), writer.lost()), (taken, left));
-        assert!(writer.pending.len() < MOST_PENDING + 100);
+        assert!(accepted > 400_000, "{accepted}");
+        assert_eq!((writer.pending_items(), writer.dropped()), (accepted, refused));
+        assert!(writer.pending.len() < MAX_PENDING_BYTES + 100);
     }
 
     #[test]
     fn what_stood_before_a_stream_and_what_comes_after_a_recording_stay() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"before\n").unwrap();
-        let mut writer = Writer::stream(file.try_clone().unwrap(), Box::new(Lines::default()));
+        let mut writer = Writer::stream(file.try_clone().unwrap(), Box::new(LineEncoder::default()));
         for at in [1, 2] {
             writer.push(&item(at));
             writer.flush().unwrap();
@@ -326,7 +326,7 @@ mod tests {
         writer.finish().unwrap();
         assert_eq!(content(&mut file), "before\n1\n2\nall xx\n");
         let mut file = tempfile::tempfile().unwrap();
-        let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(Lines::default()));
+        let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(LineEncoder::default()));
         writer.push(&item(1));
         writer.finish().unwrap();
         file.write_all(b"after\n").unwrap();
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn into_a_pipe_goes_the_body_and_what_completes_it_at_the_end_only() {
         let (mut reader, pipe) = io::pipe().unwrap();
-        let mut writer = Writer::new(File::from(std::os::fd::OwnedFd::from(pipe)), Box::new(Lines::default()));
+        let mut writer = Writer::new(File::from(std::os::fd::OwnedFd::from(pipe)), Box::new(LineEncoder::default()));
         for at in [1, 2] {
             writer.push(&item(at));
             writer.flush().unwrap();

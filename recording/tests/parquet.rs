@@ -32,7 +32,7 @@ fn items(count: usize) -> Vec<Item> {
             0 => Item { value: Some(0.0), ..Item::event(at, event::LOST) },
             1 => Item {
                 pid: Some(i as u32),
-                ..Item::value(at, gpu, Series::of(Metric::PROCESS_MEMORY), i as f64 * 1048576.0)
+                ..Item::value(at, gpu, Series::for_metric(Metric::PROCESS_MEMORY), i as f64 * 1048576.0)
             },
             _ => Item::value(at, gpu, all[i % all.len()], 1.0 / i as f64),
         });
@@ -98,7 +98,7 @@ fn an_item_comes_back_to_the_last_bit() {
         text: Some(text.to_owned()),
         ..Item::event(u64::MAX, event::COMMAND_START)
     };
-    let power = Series::of(Metric::POWER_USAGE);
+    let power = Series::for_metric(Metric::POWER_USAGE);
     let mut items =
         vec![odd(" ", 0.0), odd("\0\n\"\u{202e}é🦀", -0.0), odd("a", f64::MAX), Item::value(0, 0, power, -0.0)];
     items.push(Item { gpu: None, ..Item::value(1, 0, power, 0.1) });
@@ -126,9 +126,9 @@ fn the_footer_grows_by_a_kibibyte_with_each_closed_group() {
     let items = items(GROUP);
     let mut tails = Vec::new();
     for _ in 0..4 {
-        items.iter().for_each(|item| encoder.item(item, &mut Vec::new()));
+        items.iter().for_each(|item| encoder.encode(item, &mut Vec::new()));
         let mut tail = Vec::new();
-        encoder.tail(&mut tail);
+        encoder.encode_tail(&mut tail);
         tails.push(tail.len());
     }
     let growth: Vec<_> = tails.windows(2).map(|pair| pair[1] - pair[0]).collect();

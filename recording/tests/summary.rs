@@ -33,15 +33,15 @@ fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
     control::step(Duration::from_secs(7));
     let mut sampler = sim.builder().metrics(metrics).build().unwrap();
     let (from, clock) = (control::now(), ClockOffset::new(now(), BEGAN));
-    let mut items = RecordConverter::new(clock);
+    let mut converter = RecordConverter::new(clock);
     let mut builder = SummaryBuilder::default();
-    builder.see(&Item::start(BEGAN, &Header::default()));
+    builder.observe(&Item::start(BEGAN, &Header::default()));
     let records = run(&mut sampler, seconds);
     // A recording ends with all that can be read.
     for record in records.iter().chain(sampler.sample().records()) {
-        items.give(record, |item| builder.see(&item));
+        converter.convert(record, |item| builder.observe(&item));
     }
-    builder.see(&Item::event(clock.unix_nano(now()), event::END));
+    builder.observe(&Item::event(clock.to_unix_nano(now()), event::END));
     let summary = builder.summary();
     assert!((summary.duration_s - seconds).abs() < 1e-6, "{} s", summary.duration_s);
     Recorded { summary, from, to: control::now(), _sim: sim }

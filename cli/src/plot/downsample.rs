@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn power(second: f64, value: f64) -> Item {
-        Item::value((second * 1e9) as u64, 0, Series::of(Metric::POWER_USAGE), value)
+        Item::value((second * 1e9) as u64, 0, Series::for_metric(Metric::POWER_USAGE), value)
     }
 
     fn of_gpu(second: u64, name: &'static str) -> Item {
@@ -224,11 +224,11 @@ mod tests {
     #[test]
     fn there_is_a_gap_while_the_gpu_is_gone_or_the_metric_rests() {
         let rests = Item {
-            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::POWER_USAGE))),
+            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(Metric::POWER_USAGE))),
             ..of_gpu(2, event::METRIC_RESTS)
         };
         let other = Item {
-            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::TEMPERATURE))),
+            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
             ..rests.clone()
         };
         for (gone, from) in [(of_gpu(2, event::GPU_LOST), 2), (of_gpu(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]

@@ -49,7 +49,7 @@ pub(super) const PANELS: [Panel; 4] = [
 impl Panel {
     /// The series that may stand in it, the one to prefer first.
     pub(super) fn series(&self) -> impl Iterator<Item = Series> {
-        self.metrics.iter().map(|metric| Series::of(*metric))
+        self.metrics.iter().map(|metric| Series::for_metric(*metric))
     }
 }
 

@@ -52,7 +52,7 @@ impl RecordArgs {
     /// Returns the requested format, given by name or by the file's extension.
     pub(crate) fn format(&self) -> Option<Format> {
         let unnamed = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
-        self.format.or_else(|| Format::of_path(&self.output)).or_else(unnamed)
+        self.format.or_else(|| Format::from_path(&self.output)).or_else(unnamed)
     }
 
     /// Returns an encoder of that format. A usage error if no format is given.
@@ -100,7 +100,7 @@ fn usage_error(message: &str) -> CliError {
 
 fn format(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ");
-    Format::named(name).ok_or_else(|| format!("use one of {}", names()))
+    Format::from_name(name).ok_or_else(|| format!("use one of {}", names()))
 }
 
 fn format_help() -> String {

@@ -34,7 +34,7 @@ pub(super) struct RecordingOutcome {
 pub(super) fn show(options: &Options, args: &RecordArgs, outcome: &RecordingOutcome) -> bool {
     let RecordingOutcome { completion, progress, dropped } = outcome;
     if let Some(dropped) = dropped {
-        progress.summary().see(dropped);
+        progress.summary().observe(dropped);
     }
     let summary = progress.summary().summary();
     let result = write_summary(options, args, &summary);

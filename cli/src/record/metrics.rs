@@ -20,7 +20,7 @@ impl FromStr for MetricArg {
         if name == "default" {
             return Ok(Self::Default);
         }
-        let keyed = || Series::keyed(name).and_then(|series| series.info().metric);
+        let keyed = || Series::from_key(name).and_then(|series| series.info().metric);
         Metric::from_name(name).or_else(keyed).map(Self::One).ok_or_else(|| {
             let near = similar_names(name);
             match near[..] {
@@ -60,7 +60,7 @@ pub(super) fn help() -> String {
     let usual = default_metrics();
     let mark = |metric| if usual.contains(&metric) { "*" } else { " " };
     let lines = Metric::all().map(|metric| {
-        let key = Series::of(metric).key();
+        let key = Series::for_metric(metric).key();
         let also = if key == metric.name() { String::new() } else { format!("  in recordings {key}") };
         format!("  {} {}{also}\n", mark(metric), metric.name())
     });

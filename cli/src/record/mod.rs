@@ -160,7 +160,7 @@ impl ActiveRecording {
         let status_line = StatusLine::new(bar.clone(), latest.clone(), &gpus);
         let command_start = child.map(|ChildProcess { pid, started_ns }| {
             let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-            let (at, text) = (clock.unix_nano(started_ns), Some(words.join(" ")));
+            let (at, text) = (clock.to_unix_nano(started_ns), Some(words.join(" ")));
             Item { pid: Some(pid), text, ..Item::event(at, event::COMMAND_START) }
         });
         let recorder = Recorder::start(prepared, encoder, command_start, Notifier::new(bar))?;
@@ -216,14 +216,14 @@ impl ActiveRecording {
             self.recorder.record(Item {
                 pid,
                 value,
-                ..Item::event(self.clock.unix_nano(monotonic()), event::COMMAND_END)
+                ..Item::event(self.clock.to_unix_nano(monotonic()), event::COMMAND_END)
             });
         }
         let (completion, progress) = self.recorder.finish();
         self.status_line.clear();
         let dropped = || Item {
             value: Some(self.latest.dropped() as f64),
-            ..Item::event(self.clock.unix_nano(monotonic()), event::LOST)
+            ..Item::event(self.clock.to_unix_nano(monotonic()), event::LOST)
         };
         RecordingOutcome { completion, progress, dropped: (completion == Completion::Abandoned).then(dropped) }
     }

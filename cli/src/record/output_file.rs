@@ -69,7 +69,7 @@ impl<'a> OutputFile<'a> {
         let file = output.file.try_clone().ok().filter(|_| is_file);
         let (name, is_stdout, lock) = (escaped_path(&output.path), output.is_stdout(), output.lock.take());
         let new = if output.is_exclusive_file() { Writer::new } else { Writer::stream };
-        let writer = new(output.file, encoder).counting_into(progress.pipe_bytes.clone());
+        let writer = new(output.file, encoder).with_byte_counter(progress.pipe_bytes.clone());
         Self {
             writer,
             file,
@@ -90,7 +90,7 @@ impl<'a> OutputFile<'a> {
 
     /// Takes an item into the sum alone.
     pub(super) fn summarize(&self, item: &Item) {
-        self.progress.summary().see(item);
+        self.progress.summary().observe(item);
     }
 
     pub(super) fn progress(&self) -> &RecordingProgress {
@@ -99,12 +99,12 @@ impl<'a> OutputFile<'a> {
 
     /// Items that the file did not take, because there was no room for them to wait.
     pub(super) fn dropped(&self) -> u64 {
-        self.writer.lost()
+        self.writer.dropped()
     }
 
     /// Items that are not in the file yet.
     pub(super) fn waiting(&self) -> u64 {
-        self.writer.waiting()
+        self.writer.pending_items()
     }
 
     /// Writes what is waiting. Reports the first failure, and when writing works again.

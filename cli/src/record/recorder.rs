@@ -158,7 +158,7 @@ impl<'a> RecorderWorker<'a> {
             let now = Instant::now();
             next_drain = now + DRAIN_INTERVAL;
             if now >= next_flush {
-                self.heartbeat(self.clock.unix_nano(monotonic()));
+                self.heartbeat(self.clock.to_unix_nano(monotonic()));
                 self.output_file.flush();
                 next_flush = (next_flush + FLUSH_INTERVAL).max(now);
             }
@@ -170,7 +170,7 @@ impl<'a> RecorderWorker<'a> {
         // What the counters say at the end itself, and not up to half a period before it.
         self.background.sample();
         // The recording ends with this reading: what passes until the threads have stopped is in no counter.
-        let end = self.clock.unix_nano(monotonic());
+        let end = self.clock.to_unix_nano(monotonic());
         // What it has read can still be taken after.
         self.background.stop();
         self.drain();
@@ -203,21 +203,21 @@ impl<'a> RecorderWorker<'a> {
         }
         self.notices.check_overdue(now);
         for (gpu, pid, last) in self.processes.take_ended(now) {
-            self.items.forget(gpu, pid);
-            let at = self.clock.unix_nano(last);
+            self.items.forget_process(gpu, pid);
+            let at = self.clock.to_unix_nano(last);
             self.output_file.push(&Item { gpu: Some(gpu), pid: Some(pid), ..Item::event(at, event::PROCESS_END) });
         }
     }
 
     fn record(&mut self, record: &Record) {
         self.notices.observe(record);
-        let at = self.clock.unix_nano(record.at);
+        let at = self.clock.to_unix_nano(record.at);
         self.latest_unix_nano = self.latest_unix_nano.max(at);
         if let Some(seen) = self.processes.observe(record, at) {
             self.output_file.push(&seen);
         }
         let output_file = &mut self.output_file;
-        self.items.give(record, |item| output_file.push(&item));
+        self.items.convert(record, |item| output_file.push(&item));
     }
 
     /// Tells that the recording goes on, and how many records it lacks.

@@ -148,7 +148,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = RecordingFile::open(args)?;
     let clock = ClockOffset::now();
-    let begin = clock.unix_nano(monotonic());
+    let begin = clock.to_unix_nano(monotonic());
     header.boot_unix_nano = boot_time(begin);
     // As its sensor refreshes, a metric is read at each wake at the most.
     let hz = args.rate.hz().unwrap_or(1.0 / MIN_WAKE_INTERVAL.as_secs_f64());
@@ -176,7 +176,7 @@ fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -
         command: args.has_command().then(|| words.collect()),
         rate_hz: args.rate.hz(),
         processes: args.processes,
-        series: metrics.iter().map(|metric| Series::of(*metric).key().to_owned()).collect(),
+        series: metrics.iter().map(|metric| Series::for_metric(*metric).key().to_owned()).collect(),
         gpus,
     }
 }

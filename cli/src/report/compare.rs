@@ -156,7 +156,7 @@ mod tests {
     fn summary_of(values: &[(u64, Metric, f64)]) -> GpuSummary {
         let mut builder = SummaryBuilder::default();
         for (second, metric, value) in values {
-            builder.see(&Item::value(second * 1_000_000_000, 0, Series::of(*metric), *value));
+            builder.observe(&Item::value(second * 1_000_000_000, 0, Series::for_metric(*metric), *value));
         }
         builder.summary().gpus.remove(0)
     }

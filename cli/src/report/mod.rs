@@ -116,7 +116,7 @@ fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, CliError>
     let mut is_empty = true;
     for item in read(path).map_err(unreadable)? {
         match item {
-            Ok(item) => builder.see(&item),
+            Ok(item) => builder.observe(&item),
             Err(error) if is_empty => return Err(unreadable(error)),
             Err(error) => problems.push(unreadable(error).to_string()),
         }

@@ -36,7 +36,10 @@ fn header(names: &[&str]) -> Item {
 
 /// A value of each panel.
 fn values(second: f64, gpu: u32, of: [f64; 4]) -> impl Iterator<Item = Item> {
-    PANELS.into_iter().zip(of).map(move |((_, metric), value)| Item::value(at(second), gpu, Series::of(metric), value))
+    PANELS
+        .into_iter()
+        .zip(of)
+        .map(move |((_, metric), value)| Item::value(at(second), gpu, Series::for_metric(metric), value))
 }
 
 /// Two GPUs for 100 s; the second one is lost for a while.
@@ -58,7 +61,7 @@ fn recording() -> Vec<Item> {
 fn written(name: &str, items: &[Item]) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
-    let encoder = Format::of_path(&path).unwrap().encoder().unwrap();
+    let encoder = Format::from_path(&path).unwrap().encoder().unwrap();
     let mut writer = Writer::new(File::create(&path).unwrap(), encoder);
     assert!(items.iter().all(|item| writer.push(item)));
     writer.finish().unwrap();
@@ -175,7 +178,7 @@ fn a_png_has_the_size_that_was_asked_for_and_shows_text_and_curves() {
 
 #[test]
 fn what_a_recording_lacks_is_said_where_it_would_be() {
-    let power = Item::value(at(0.0), 0, Series::of(Metric::POWER_INSTANT), 70.0);
+    let power = Item::value(at(0.0), 0, Series::for_metric(Metric::POWER_INSTANT), 70.0);
     let svg_of_power = svg(&[header(&["a"]), power.clone(), Item::event(at(9.0), event::END)]);
     let missing =
         |texts: Vec<String>| texts.iter().filter(|text| *text == "the recording has no values of this").count();

@@ -14,7 +14,7 @@ fn at(seconds: f64) -> u64 {
 }
 
 fn value(seconds: f64, gpu: u32, metric: Metric, value: f64) -> Item {
-    Item::value(at(seconds), gpu, Series::of(metric), value)
+    Item::value(at(seconds), gpu, Series::for_metric(metric), value)
 }
 
 fn of_gpu(seconds: f64, gpu: u32, name: &'static str) -> Item {
@@ -91,7 +91,7 @@ impl Recordings {
     /// Writes items in the format that the name asks for.
     fn write(&self, name: &str, items: &[Item]) -> String {
         let path = self.path(name);
-        let format = Format::of_path(Path::new(&path)).unwrap();
+        let format = Format::from_path(Path::new(&path)).unwrap();
         let mut writer = Writer::new(File::create(&path).unwrap(), format.encoder().unwrap());
         assert!(items.iter().all(|item| writer.push(item)));
         writer.finish().unwrap();
@@ -101,7 +101,7 @@ impl Recordings {
 
 fn summed_up(items: &[Item]) -> Summary {
     let mut builder = SummaryBuilder::default();
-    items.iter().for_each(|item| builder.see(item));
+    items.iter().for_each(|item| builder.observe(item));
     builder.summary()
 }
 
@@ -196,7 +196,8 @@ fn eight_gpus_fit_a_hundred_columns() {
 fn what_holds_for_all_gpus_is_said_once() {
     let recordings = Recordings::new();
     let mut items = training(2, 500.0);
-    let is_of = |item: &Item, metrics: &[Metric]| metrics.iter().any(|of| item.series() == Some(Series::of(*of)));
+    let is_of =
+        |item: &Item, metrics: &[Metric]| metrics.iter().any(|of| item.series() == Some(Series::for_metric(*of)));
     items.retain(|item| !is_of(item, &[Metric::THROTTLED_POWER]));
     items.retain(|item| item.gpu != Some(1) || !is_of(item, &[Metric::ENERGY, Metric::POWER_USAGE]));
     let text = done(&["report", &recordings.write("a.csv", &items)]);

@@ -96,7 +96,11 @@ fn where_there_is_hardly_any_room_the_file_says_what_it_is_of() {
     assert!(end.code() == Some(4) && end.stderr.contains("File too large"), "{}", end.stderr);
     let items = place.items("x.csv");
     assert_eq!(header(&items).gpus.len(), 8);
-    assert!(items.iter().all(|item| item.series() != Some(igpu_recording::Series::of(igpu::metric::Metric::ENERGY))));
+    assert!(
+        items
+            .iter()
+            .all(|item| item.series() != Some(igpu_recording::Series::for_metric(igpu::metric::Metric::ENERGY)))
+    );
 }
 
 #[test]

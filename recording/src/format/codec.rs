@@ -21,11 +21,11 @@ pub(super) struct Codec {
     pub(super) is_trace: bool,
     /// Returns whether a file that begins with these bytes is of this format. Earlier formats of the list are tried
     /// first.
-    pub(super) begins: fn(&[u8]) -> bool,
+    pub(super) matches: fn(&[u8]) -> bool,
     /// Creates an encoder for a new file; `None` if this build lacks the format.
-    pub(super) encoder: fn() -> Option<Box<dyn Encoder>>,
+    pub(super) new_encoder: fn() -> Option<Box<dyn Encoder>>,
     /// Reads a file back.
-    pub(super) items: fn(Input) -> Result<Items, RecordingError>,
+    pub(super) decode: fn(Input) -> Result<Items, RecordingError>,
 }
 
 /// A file to read, of which the beginning was read to detect its format.

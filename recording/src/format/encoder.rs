@@ -8,31 +8,31 @@ use crate::item::Item;
 /// without a value is left out as a whole), a text that is empty or of no event, and events without a name.
 pub trait Encoder: Send {
     /// Appends what stands for this item, which has to come after all that was appended before.
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>);
+    fn encode(&mut self, item: &Item, out: &mut Vec<u8>);
 
-    /// Appends what makes a whole file of all that was appended by [`item`](Self::item). It is not of the file's body: the
+    /// Appends what makes a whole file of all that was appended by [`encode`](Self::encode). It is not of the file's body: the
     /// next item's bytes come in its place.
-    fn tail(&mut self, _out: &mut Vec<u8>) {}
+    fn encode_tail(&mut self, _out: &mut Vec<u8>) {}
 }
 
 /// Passes on only what every format can represent.
 pub(super) struct SanitizingEncoder(pub(super) Box<dyn Encoder>);
 
 impl Encoder for SanitizingEncoder {
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+    fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         let value = item.value.filter(|value| value.is_finite());
         let text = item.text.as_ref().filter(|text| !text.is_empty() && item.event_name().is_some());
         if value.is_none() && item.event_name().is_none() || item.event_name() == Some("") {
             return;
         }
         if value == item.value && text == item.text.as_ref() {
-            self.0.item(item, out);
+            self.0.encode(item, out);
         } else {
-            self.0.item(&Item { value, text: text.cloned(), ..item.clone() }, out);
+            self.0.encode(&Item { value, text: text.cloned(), ..item.clone() }, out);
         }
     }
 
-    fn tail(&mut self, out: &mut Vec<u8>) {
-        self.0.tail(out);
+    fn encode_tail(&mut self, out: &mut Vec<u8>) {
+        self.0.encode_tail(out);
     }
 }

@@ -13,27 +13,27 @@ pub(super) const CODEC: Codec = Codec {
     name: "jsonl",
     extensions: &["jsonl", "ndjson"],
     is_trace: false,
-    begins: |head| head.trim_ascii_start().starts_with(b"{"),
-    encoder: || Some(Box::new(JsonLinesEncoder)),
-    items: |input| Ok(items(input.stream())),
+    matches: |head| head.trim_ascii_start().starts_with(b"{"),
+    new_encoder: || Some(Box::new(JsonLinesEncoder)),
+    decode: |input| Ok(decode(input.stream())),
 };
 
 struct JsonLinesEncoder;
 
 impl Encoder for JsonLinesEncoder {
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+    fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         // Into memory, and all keys are text: this cannot fail.
         let _ = serde_json::to_writer(&mut *out, &Row::of(item));
         out.push(b'\n');
     }
 }
 
-fn items(mut lines: Box<dyn BufRead>) -> Items {
+fn decode(mut lines: Box<dyn BufRead>) -> Items {
     let mut line = Vec::new();
     Items::new(std::iter::from_fn(move || {
         loop {
-            let item = match next(&mut lines, &mut line) {
-                Ok(true) => item(&line),
+            let item = match read_line(&mut lines, &mut line) {
+                Ok(true) => decode_line(&line),
                 Ok(false) => return None,
                 Err(error) => Err(error),
             };
@@ -45,7 +45,7 @@ fn items(mut lines: Box<dyn BufRead>) -> Items {
 }
 
 /// Reads the next line, with its end where it has one; gives whether there was one.
-fn next(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, RecordingError> {
+fn read_line(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, RecordingError> {
     line.clear();
     if lines.take(MAX_RECORD_BYTES).read_until(b'\n', line)? as u64 == MAX_RECORD_BYTES {
         return Err(RecordingError::Damaged("a line is too long".to_owned()));
@@ -53,7 +53,7 @@ fn next(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, Record
     Ok(!line.is_empty())
 }
 
-fn item(line: &[u8]) -> Result<Option<Item>, RecordingError> {
+fn decode_line(line: &[u8]) -> Result<Option<Item>, RecordingError> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }

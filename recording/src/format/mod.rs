@@ -10,7 +10,7 @@ mod jsonl;
 mod parquet;
 mod perfetto;
 mod row;
-mod spans;
+mod trace_spans;
 
 use std::path::Path;
 
@@ -70,7 +70,7 @@ impl Format {
 
     /// Returns the format with this name or file extension, ignoring case.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         let is_named = |format: &Self| {
             std::iter::once(&format.name()).chain(format.extensions()).any(|known| name.eq_ignore_ascii_case(known))
         };
@@ -79,24 +79,24 @@ impl Format {
 
     /// The format that a file's name asks for by its ending; `None` of an ending that says nothing.
     #[must_use]
-    pub fn of_path(path: &Path) -> Option<Self> {
-        Self::named(path.extension()?.to_str()?)
+    pub fn from_path(path: &Path) -> Option<Self> {
+        Self::from_name(path.extension()?.to_str()?)
     }
 
     /// Writes this format from a recording's start on; `None` where this build has no Parquet.
     #[must_use]
     pub fn encoder(self) -> Option<Box<dyn Encoder>> {
-        Some(Box::new(SanitizingEncoder((self.codec().encoder)()?)))
+        Some(Box::new(SanitizingEncoder((self.codec().new_encoder)()?)))
     }
 
     /// Detects the format of a file from its beginning.
-    pub(crate) fn of_content(head: &[u8]) -> Option<Self> {
-        Self::ALL.iter().copied().find(|format| (format.codec().begins)(head))
+    pub(crate) fn detect(head: &[u8]) -> Option<Self> {
+        Self::ALL.iter().copied().find(|format| (format.codec().matches)(head))
     }
 
     /// Reads a file of this format.
-    pub(crate) fn items(self, input: Input) -> Result<Items, RecordingError> {
-        (self.codec().items)(input)
+    pub(crate) fn decode(self, input: Input) -> Result<Items, RecordingError> {
+        (self.codec().decode)(input)
     }
 }
 
@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn a_format_has_its_name_and_is_what_its_files_endings_say() {
         for format in Format::ALL {
-            assert_eq!(Format::named(format.name()), Some(*format));
-            assert!(format.extensions().iter().all(|extension| Format::named(extension) == Some(*format)));
+            assert_eq!(Format::from_name(format.name()), Some(*format));
+            assert!(format.extensions().iter().all(|extension| Format::from_name(extension) == Some(*format)));
         }
-        let of = |path: &str| Format::of_path(Path::new(path));
+        let of = |path: &str| Format::from_path(Path::new(path));
         assert_eq!(of("igpu.perfetto-trace"), Some(Format::Perfetto));
         assert_eq!(of("a.b/c.JSON"), Some(Format::Chrome));
         assert_eq!(of("x.ndjson"), Some(Format::JsonLines));

@@ -67,7 +67,7 @@ impl Row {
             (Some(metric), Some(attribute)) => Some(format!("{metric}{{{attribute}}}")),
             (metric, _) => metric,
         };
-        let series = key.as_deref().and_then(Series::keyed);
+        let series = key.as_deref().and_then(Series::from_key);
         let what = match (self.event, series) {
             (Some(event), series) => ItemKind::Event(event.into(), series),
             (None, Some(_)) if self.value.is_none() => {

@@ -31,17 +31,17 @@ pub struct SummaryBuilder {
 
 impl SummaryBuilder {
     /// Takes the next item.
-    pub fn see(&mut self, item: &Item) {
+    pub fn observe(&mut self, item: &Item) {
         self.first.get_or_insert(item.at);
         self.latest = self.latest.max(item.at);
         match &item.what {
             ItemKind::Value(series) => {
                 let Some(value) = item.value.filter(|value| value.is_finite()) else { return };
                 if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
-                    tally.see_value(item, *series, value);
+                    tally.observe_value(item, *series, value);
                 }
             }
-            ItemKind::Event(name, _) => self.see_event(item, name),
+            ItemKind::Event(name, _) => self.observe_event(item, name),
         }
     }
 
@@ -54,7 +54,7 @@ impl SummaryBuilder {
         Some(tally)
     }
 
-    fn see_event(&mut self, item: &Item, name: &str) {
+    fn observe_event(&mut self, item: &Item, name: &str) {
         let count = item.value.map_or(0, |value| value as u64);
         match name {
             event::START => self.begin(item.header().unwrap_or_default()),
@@ -66,7 +66,7 @@ impl SummaryBuilder {
             event::CLOCK_STEPPED => self.clock_steps += 1,
             _ => {
                 if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
-                    tally.see_event(item, name);
+                    tally.observe_event(item, name);
                 }
             }
         }

@@ -50,7 +50,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn see_value(&mut self, item: &Item, series: Series, value: f64) {
+    pub(super) fn observe_value(&mut self, item: &Item, series: Series, value: f64) {
         let at = item.at;
         self.settle(at);
         // What is a percentage in the catalog is one in a recording too, where OpenTelemetry has no name for it.
@@ -66,23 +66,23 @@ impl Tally {
             }
         }
         match metric {
-            Metric::POWER_USAGE | Metric::POWER_INSTANT | Metric::POWER_SAMPLES => self.saw_power(series, value),
+            Metric::POWER_USAGE | Metric::POWER_INSTANT | Metric::POWER_SAMPLES => self.observe_power(series, value),
             Metric::ENERGY => self.energy.saw(at, value),
             Metric::MEMORY_USED => self.memory_peak = self.memory_peak.max(Some(value as u64)),
             Metric::TEMPERATURE => self.temperature = Some(hotter(self.temperature, value)),
             Metric::TEMPERATURE_MEMORY => self.memory_temperature = Some(hotter(self.memory_temperature, value)),
-            Metric::PROCESS_MEMORY | Metric::PROCESS_SM => self.see_process(item, metric, ratio),
+            Metric::PROCESS_MEMORY | Metric::PROCESS_SM => self.observe_process(item, metric, ratio),
             _ => self.throttle.saw(at, metric, value),
         }
     }
 
-    fn saw_power(&mut self, series: Series, watts: f64) {
+    fn observe_power(&mut self, series: Series, watts: f64) {
         if self.power_peak.is_none_or(|(peak, _)| watts > peak) {
             self.power_peak = Some((watts, series.key()));
         }
     }
 
-    fn see_process(&mut self, item: &Item, metric: Metric, value: f64) {
+    fn observe_process(&mut self, item: &Item, metric: Metric, value: f64) {
         let Some(pid) = item.pid else { return };
         match metric {
             Metric::PROCESS_MEMORY => self.processes.memory(item.at, pid, value as u64),
@@ -90,7 +90,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn see_event(&mut self, item: &Item, name: &str) {
+    pub(super) fn observe_event(&mut self, item: &Item, name: &str) {
         let at = item.at;
         let events = &mut self.events;
         match name {
@@ -118,7 +118,9 @@ impl Tally {
         }
         match name {
             event::GPU_BACK | event::GPU_AWAKE => self.processes.silent(at, false),
-            event::LIST_CUT if item.series().is_none_or(|series| series == Series::of(Metric::PROCESS_MEMORY)) => {
+            event::LIST_CUT
+                if item.series().is_none_or(|series| series == Series::for_metric(Metric::PROCESS_MEMORY)) =>
+            {
                 self.processes.cut(at);
             }
             event::PROCESS_START => {

@@ -54,7 +54,7 @@ fn damage_is_said_and_ends_the_reading() {
     let mut disk = Disk::new();
     for (format, mut encoder) in streamed_formats() {
         let mut bytes = Vec::new();
-        written.iter().take(4).for_each(|item| encoder.item(item, &mut bytes));
+        written.iter().take(4).for_each(|item| encoder.encode(item, &mut bytes));
         bytes.extend_from_slice(b"\xff\xffrubbish\n\n\n{}\n");
         let (items, error) = disk.read(&bytes);
         assert_same(format, &items, &written[..4]);

@@ -24,8 +24,8 @@ fn streamed_formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
 /// The whole file of these items.
 fn encode(encoder: &mut dyn Encoder, items: &[Item]) -> Vec<u8> {
     let mut file = Vec::new();
-    items.iter().for_each(|item| encoder.item(item, &mut file));
-    encoder.tail(&mut file);
+    items.iter().for_each(|item| encoder.encode(item, &mut file));
+    encoder.encode_tail(&mut file);
     file
 }
 

@@ -78,7 +78,7 @@ fn what_a_recording_is_of_comes_back() {
 
 #[test]
 fn what_is_no_number_is_left_out() {
-    let power = Series::of(Metric::POWER_USAGE);
+    let power = Series::for_metric(Metric::POWER_USAGE);
     let start = Item::event(samples::START, event::START);
     let lost = Item { value: Some(f64::NAN), ..Item::event(samples::START, event::LOST) };
     let mut disk = Disk::new();

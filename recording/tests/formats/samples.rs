@@ -27,7 +27,7 @@ pub(crate) fn recording() -> Vec<Item> {
     };
     let process =
         RecordedProcess { name: Some("python".into()), user: Some("ann".into()), ..RecordedProcess::default() };
-    let value = |at, gpu, metric, value| Item::value(START + at, gpu, Series::of(metric), value);
+    let value = |at, gpu, metric, value| Item::value(START + at, gpu, Series::for_metric(metric), value);
     let event = |at, name| Item::event(START + at, name);
     let of_pid = |item: Item| Item { pid: Some(4711), ..item };
     let of_gpu = |item: Item| Item { gpu: Some(0), ..item };
@@ -41,7 +41,7 @@ pub(crate) fn recording() -> Vec<Item> {
         of_pid(value(4_000, 0, Metric::PROCESS_MEMORY, 1_073_741_824.0)),
         of_pid(value(4_000, 0, Metric::PROCESS_SM, 38.5)),
         of_gpu(Item {
-            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(Metric::TEMPERATURE))),
+            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
             value: Some(3.0),
             ..event(5_000, "")
         }),

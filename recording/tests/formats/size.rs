@@ -26,7 +26,7 @@ fn second(second: u64) -> Vec<Item> {
         for (gpu, nth) in (0..8).flat_map(|gpu| (0..rate).map(move |nth| (gpu, nth))) {
             let at = START + second * 1_000_000_000 + nth * 1_000_000_000 / rate + u64::from(gpu) * 123_457;
             let value = from + step * (second * rate + nth) as f64;
-            items.push(Item::value(at, gpu, Series::of(metric), (value * 1e3).round() / 1e3));
+            items.push(Item::value(at, gpu, Series::for_metric(metric), (value * 1e3).round() / 1e3));
         }
     }
     items.sort_by_key(|item| item.at);
@@ -41,10 +41,10 @@ fn a_minute_of_eight_gpus_takes_less_than_a_mebibyte() {
     let header = Header { gpus, boot_unix_nano: Some(START - 30 * 86_400_000_000_000), ..Header::default() };
     let mut encoder = Format::Perfetto.encoder().unwrap();
     let mut file = Vec::new();
-    encoder.item(&Item::start(START, &header), &mut file);
+    encoder.encode(&Item::start(START, &header), &mut file);
     // An hour in: times grow.
     let items: Vec<Item> = (3_540..3_600).flat_map(second).collect();
-    items.iter().for_each(|item| encoder.item(item, &mut file));
+    items.iter().for_each(|item| encoder.encode(item, &mut file));
     let mean = file.len() as f64 / items.len() as f64;
     assert_eq!(items.len(), 8 * 80 * 60);
     assert!(mean < 26.0, "{mean} bytes an item");

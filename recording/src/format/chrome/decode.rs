@@ -7,13 +7,13 @@ use serde::Deserialize;
 use super::event::{Event, GPU_0, IGPU, OtherData, phase};
 use crate::{
     error::RecordingError,
-    format::{codec::MAX_RECORD_BYTES, spans::Span},
+    format::{codec::MAX_RECORD_BYTES, trace_spans::Span},
     item::{Item, ItemKind},
     items::Items,
     series::Series,
 };
 
-pub(super) fn items(file: Box<dyn BufRead>) -> Items {
+pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
     let mut decoder = Decoder { file, buffer: Vec::new(), start: None };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
 }
@@ -155,12 +155,12 @@ fn item(event: &Event, start: u64) -> Result<Option<Item>, RecordingError> {
     };
     let what = match (event.ph.as_ref(), gpu) {
         (phase::METADATA, _) => return Ok(None),
-        (phase::COUNTER, _) => match Series::keyed(&event.name) {
+        (phase::COUNTER, _) => match Series::from_key(&event.name) {
             Some(series) => ItemKind::Value(series),
             None => return Ok(None),
         },
         (phase::INSTANT, _) => {
-            ItemKind::Event(event.name.to_string().into(), args.series.as_deref().and_then(Series::keyed))
+            ItemKind::Event(event.name.to_string().into(), args.series.as_deref().and_then(Series::from_key))
         }
         (phase::BEGIN | phase::END, gpu) => {
             let span = gpu.map_or(Span::Command, |gpu| Span::Process(gpu, event.tid.unwrap_or_default()));

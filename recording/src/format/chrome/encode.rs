@@ -8,7 +8,7 @@ use super::event::{Args, Event, GPU_0, IGPU, OtherData, phase};
 use crate::{
     format::{
         encoder::Encoder,
-        spans::{Gpus, Part, Span, Spans, span_label},
+        trace_spans::{Gpus, Part, Span, Spans, span_label},
     },
     item::{Item, ItemKind},
     series::Series,
@@ -25,7 +25,7 @@ pub(super) struct ChromeEncoder {
 }
 
 impl Encoder for ChromeEncoder {
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+    fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         let start = self.begin(item, out);
         let pid = self.process(item.gpu, out);
         let event = match &item.what {
@@ -35,7 +35,7 @@ impl Encoder for ChromeEncoder {
         self.write(&Event { pid, ts: micros(item.at, start), ..event }, out);
     }
 
-    fn tail(&mut self, out: &mut Vec<u8>) {
+    fn encode_tail(&mut self, out: &mut Vec<u8>) {
         if self.start.is_none() {
             head(&OtherData::default(), out);
         }

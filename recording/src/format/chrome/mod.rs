@@ -13,13 +13,13 @@ pub(super) const CODEC: Codec = Codec {
     name: "chrome",
     extensions: &["json"],
     is_trace: true,
-    begins,
-    encoder: || Some(Box::new(encode::ChromeEncoder::default())),
-    items: |input| Ok(decode::items(input.stream())),
+    matches,
+    new_encoder: || Some(Box::new(encode::ChromeEncoder::default())),
+    decode: |input| Ok(decode::decode(input.stream())),
 };
 
 /// Whether a file begins so: a JSON object with a trace's member first, however it is laid out.
-fn begins(text: &[u8]) -> bool {
+fn matches(text: &[u8]) -> bool {
     let Some(text) = text.trim_ascii_start().strip_prefix(b"{") else { return false };
     let text = text.trim_ascii_start();
     ["\"displayTimeUnit\"", "\"otherData\"", "\"traceEvents\""].iter().any(|key| text.starts_with(key.as_bytes()))

@@ -25,7 +25,7 @@ type Result<T> = std::result::Result<T, RecordingError>;
 /// So many rows are in memory at once.
 const BATCH: usize = 4096;
 
-pub(super) fn items(file: File) -> Result<Items> {
+pub(super) fn decode(file: File) -> Result<Items> {
     let reader = guarded(|| Ok(SerializedFileReader::new(file)?))?;
     if !has_columns(reader.metadata().file_metadata().schema_descr())? {
         return Err(RecordingError::Format);

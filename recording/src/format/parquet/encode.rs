@@ -35,14 +35,14 @@ pub(super) struct ParquetEncoder {
 }
 
 impl Encoder for ParquetEncoder {
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+    fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         self.open.push(Row::of(item));
         if self.open.len() >= GROUP_ROWS {
             self.close(out);
         }
     }
 
-    fn tail(&mut self, out: &mut Vec<u8>) {
+    fn encode_tail(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
         if self.finish(out).is_err() {
             out.truncate(start);

@@ -20,13 +20,13 @@ pub(super) const CODEC: Codec = Codec {
     name: "parquet",
     extensions: &["parquet"],
     is_trace: false,
-    begins: |head| head.starts_with(b"PAR1"),
+    matches: |head| head.starts_with(b"PAR1"),
     #[cfg(feature = "parquet")]
-    encoder: || Some(Box::new(encode::ParquetEncoder::default())),
+    new_encoder: || Some(Box::new(encode::ParquetEncoder::default())),
     #[cfg(not(feature = "parquet"))]
-    encoder: || None,
+    new_encoder: || None,
     #[cfg(feature = "parquet")]
-    items: |input| decode::items(input.file),
+    decode: |input| decode::decode(input.file),
     #[cfg(not(feature = "parquet"))]
-    items: |_| Err(crate::error::RecordingError::NoParquet),
+    decode: |_| Err(crate::error::RecordingError::NoParquet),
 };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::RecordingError,
-    format::{codec::MAX_RECORD_BYTES, spans::Span},
+    format::{codec::MAX_RECORD_BYTES, trace_spans::Span},
     item::{Item, ItemKind, event},
     items::Items,
     series::Series,
@@ -22,7 +22,7 @@ use crate::{
 /// So many tracks are known at a time: more than a recording has, and few enough that no file takes all memory.
 const MOST_TRACKS: usize = 1 << 20;
 
-pub(super) fn items(file: Box<dyn BufRead>) -> Items {
+pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
     let mut decoder = Decoder { file, buffer: Vec::new(), offset: None, tracks: HashMap::new() };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
 }
@@ -180,7 +180,7 @@ fn child(descriptor: &TrackDescriptor, parent: Track) -> Option<Track> {
         Track::Command | Track::Counter(..) => return None,
     };
     if descriptor.counter.is_some() {
-        return Some(Track::Counter(gpu, pid, Series::keyed(descriptor.name.as_deref()?)?));
+        return Some(Track::Counter(gpu, pid, Series::from_key(descriptor.name.as_deref()?)?));
     }
     Some(Track::Process(gpu, descriptor.description.as_deref()?.strip_prefix(PID)?.parse().ok()?))
 }
@@ -199,7 +199,7 @@ fn value(
 
 fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, RecordingError> {
     let name = event.name.clone().ok_or_else(|| damaged("an event has no name"))?;
-    let series = annotation(event, "series").and_then(|series| Series::keyed(series.string_value.as_deref()?));
+    let series = annotation(event, "series").and_then(|series| Series::from_key(series.string_value.as_deref()?));
     Ok(event_item(at, gpu, ItemKind::Event(name.into(), series), event))
 }
 

@@ -3,12 +3,12 @@
 use super::{
     proto::{self, Clock, ClockSnapshot, DebugAnnotation, TracePacket, TracePacketDefaults, TrackEvent, kind},
     track::{COMMAND, EXIT_STATUS, Track, VALUE},
-    tracks::Tracks,
+    track_table::Tracks,
 };
 use crate::{
     format::{
         encoder::Encoder,
-        spans::{Part, Span, Spans, span_label},
+        trace_spans::{Part, Span, Spans, span_label},
     },
     item::{Item, ItemKind},
     series::Series,
@@ -27,7 +27,7 @@ pub(super) struct PerfettoEncoder {
 }
 
 impl Encoder for PerfettoEncoder {
-    fn item(&mut self, item: &Item, out: &mut Vec<u8>) {
+    fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         let start = self.begin(item, out);
         let track_event = match &item.what {
             ItemKind::Value(series) => self.counter(item, *series, out),

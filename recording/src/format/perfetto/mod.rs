@@ -8,7 +8,7 @@ mod decode;
 mod encode;
 mod proto;
 mod track;
-mod tracks;
+mod track_table;
 
 use super::codec::Codec;
 
@@ -17,7 +17,7 @@ pub(super) const CODEC: Codec = Codec {
     extensions: &["perfetto-trace", "pftrace"],
     is_trace: true,
     // JSON that begins with a line feed has the same first byte.
-    begins: |head| head.starts_with(&[proto::PACKET]) && !head.trim_ascii_start().starts_with(b"{"),
-    encoder: || Some(Box::new(encode::PerfettoEncoder::default())),
-    items: |input| Ok(decode::items(input.stream())),
+    matches: |head| head.starts_with(&[proto::PACKET]) && !head.trim_ascii_start().starts_with(b"{"),
+    new_encoder: || Some(Box::new(encode::PerfettoEncoder::default())),
+    decode: |input| Ok(decode::decode(input.stream())),
 };

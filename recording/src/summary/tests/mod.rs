@@ -24,7 +24,7 @@ fn at(seconds: f64) -> u64 {
 
 /// A value of GPU 0.
 fn value(seconds: f64, metric: Metric, value: f64) -> Item {
-    Item::value(at(seconds), 0, Series::of(metric), value)
+    Item::value(at(seconds), 0, Series::for_metric(metric), value)
 }
 
 /// An event of GPU 0.
@@ -34,7 +34,7 @@ fn happens(seconds: f64, name: &'static str) -> Item {
 
 /// The event that a metric of GPU 0 rests.
 fn rests(seconds: f64, metric: Metric) -> Item {
-    let what = crate::ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::of(metric)));
+    let what = crate::ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(metric)));
     Item { what, ..happens(seconds, event::METRIC_RESTS) }
 }
 
@@ -68,7 +68,7 @@ fn end(seconds: f64) -> Item {
 
 fn summary(items: &[Item]) -> Summary {
     let mut builder = SummaryBuilder::default();
-    items.iter().for_each(|item| builder.see(item));
+    items.iter().for_each(|item| builder.observe(item));
     builder.summary()
 }
 

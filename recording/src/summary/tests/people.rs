@@ -135,14 +135,14 @@ fn that_a_process_was_gone_is_known_only_later() {
 #[test]
 fn an_hour_alone_has_the_energy_of_an_hour() {
     let mut builder = SummaryBuilder::default();
-    builder.see(&start());
-    builder.see(&seen(0.0, 7, "train", true));
-    builder.see(&value(0.0, Metric::UTILIZATION_GPU, 0.75));
+    builder.observe(&start());
+    builder.observe(&seen(0.0, 7, "train", true));
+    builder.observe(&value(0.0, Metric::UTILIZATION_GPU, 0.75));
     for tenth in 0..=36_000 {
         let seconds = f64::from(tenth) / 10.0;
-        builder.see(&value(seconds, Metric::ENERGY, 300.0 * seconds));
+        builder.observe(&value(seconds, Metric::ENERGY, 300.0 * seconds));
     }
-    builder.see(&end(3600.0));
+    builder.observe(&end(3600.0));
     let alone = builder.summary().gpus[0].command.clone().unwrap().alone.unwrap();
     assert_eq!(alone.duration_s, 3600.0);
     assert!((alone.energy_j.unwrap() - 1_080_000.0).abs() < 1e-3, "{alone:?}");
@@ -200,7 +200,7 @@ fn why_the_command_cannot_be_told_apart() {
     let silent = of(&[happens(0.5, event::GPU_HUNG), seen(1.0, 7, "train", true), happens(1.0, event::GPU_HUNG)]);
     assert_eq!((silent.not_told, silent.alone), (Some(AttributionError::NoAnswer), None));
     // A list of use that was cut says nothing of who is there.
-    let series = Some(Series::of(Metric::PROCESS_SM));
+    let series = Some(Series::for_metric(Metric::PROCESS_SM));
     let what = crate::ItemKind::Event(event::LIST_CUT.into(), series);
     let use_cut = of(&[Item { what, ..happens(0.5, event::LIST_CUT) }, seen(1.0, 7, "train", true)]);
     assert_eq!((use_cut.not_told, use_cut.alone.unwrap().duration_s), (None, 8.0));
@@ -231,20 +231,20 @@ fn without_processes_or_command_there_is_no_part_of_it() {
 #[test]
 fn thousands_of_processes_are_kept_and_the_others_counted() {
     let mut builder = SummaryBuilder::default();
-    builder.see(&start());
+    builder.observe(&start());
     for pid in 0..5000 {
         let seconds = f64::from(pid);
-        builder.see(&seen(seconds, pid, "short", true));
-        builder.see(&gone(seconds + 0.5, pid));
+        builder.observe(&seen(seconds, pid, "short", true));
+        builder.observe(&gone(seconds + 0.5, pid));
     }
     let gpu = &builder.summary().gpus[0];
     assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
     assert_eq!(gpu.command.as_ref().unwrap().present_s, 2500.0, "those left out count for the command all the same");
     // As many at once.
     let mut builder = SummaryBuilder::default();
-    builder.see(&start());
-    (0..5000).for_each(|pid| builder.see(&seen(1.0, pid, "at once", true)));
-    builder.see(&end(2.0));
+    builder.observe(&start());
+    (0..5000).for_each(|pid| builder.observe(&seen(1.0, pid, "at once", true)));
+    builder.observe(&end(2.0));
     let gpu = &builder.summary().gpus[0];
     assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
     assert_eq!(gpu.command.as_ref().unwrap().not_told, Some(AttributionError::ListCut));

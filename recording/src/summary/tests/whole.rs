@@ -66,9 +66,9 @@ fn a_recording_that_was_cut_off_is_summed_up_to_there() {
 #[test]
 fn the_summary_can_be_asked_for_at_any_time() {
     let mut builder = SummaryBuilder::default();
-    builder.see(&value(0.0, Metric::POWER_USAGE, 100.0));
+    builder.observe(&value(0.0, Metric::POWER_USAGE, 100.0));
     for seconds in [3.0, 7.0] {
-        builder.see(&end(seconds));
+        builder.observe(&end(seconds));
         assert_eq!(builder.summary().total.energy_j, Some(100.0 * seconds));
     }
 }
@@ -87,7 +87,7 @@ fn what_happens_is_counted() {
 fn no_damage_makes_gpus_without_end() {
     let mut builder = SummaryBuilder::default();
     for gpu in 0..100_000 {
-        builder.see(&Item { gpu: Some(gpu), ..value(0.0, Metric::TEMPERATURE, 30.0) });
+        builder.observe(&Item { gpu: Some(gpu), ..value(0.0, Metric::TEMPERATURE, 30.0) });
     }
     assert_eq!(builder.summary().gpus.len(), 1024);
 }

@@ -7,7 +7,7 @@ use super::{
     track::{COMMAND, IGPU, PID, Track},
 };
 use crate::{
-    format::spans::{Gpus, process_label},
+    format::trace_spans::{Gpus, process_label},
     item::{Item, event},
     series::Series,
 };
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn counters_have_a_unit_unless_they_are_bare_numbers() {
         let unit = |metric| {
-            let counter = described(Track::Counter(Some(0), None, Series::of(metric))).counter.unwrap();
+            let counter = described(Track::Counter(Some(0), None, Series::for_metric(metric))).counter.unwrap();
             (counter.unit, counter.unit_name)
         };
         assert_eq!(unit(Metric::MEMORY_USED), (Some(unit::SIZE_BYTES), None));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn use_memory(tracks: &mut Tracks, pid: u32) {
-        tracks.uuid(Track::Counter(Some(0), Some(pid), Series::of(Metric::PROCESS_MEMORY)), &mut Vec::new());
+        tracks.uuid(Track::Counter(Some(0), Some(pid), Series::for_metric(Metric::PROCESS_MEMORY)), &mut Vec::new());
     }
 
     #[test]
