@@ -61,7 +61,7 @@ fn faults(toml: &mut String) {
             let (every, gpu) = (2 + draw(40), draw(4));
             writeln!(
                 toml,
-                "[[fault]]\nfunction = 'nvmlDeviceGet{function}'\ngpu = {gpu}\nreturn = {code}\nevery = {every}\nuntil_s = 24"
+                "[[fault]]\nfunction = 'nvmlDeviceGet{function}'\ngpu = {gpu}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = 24"
             )
             .unwrap();
         }
@@ -73,22 +73,22 @@ fn faults(toml: &mut String) {
 fn scenario(children: &[u32]) -> String {
     let mut toml = String::from("[driver]\nclock = { frozen_at_s = 0 }\n");
     for gpu in 0..4 {
-        writeln!(toml, "[[gpu]]\nname = 'GPU {gpu}'\nserial = '{gpu}'\nfans = [{gpu}]\npower = {{ draw_w = 75, limits = {{ current = 250, min = 125, max = 300, default = 250 }} }}").unwrap();
+        writeln!(toml, "[[gpu]]\nname = 'GPU {gpu}'\nserial = '{gpu}'\nfan_speed_percent = [{gpu}]\npower = {{ draw_w = 75, limits_w = {{ current = 250, min = 125, max = 300, default = 250 }} }}").unwrap();
         writeln!(toml, "memory = {{ total_mib = 1000, used_mib = {}, reserved_mib = 10 }}\nprocess = [", gpu + 1)
             .unwrap();
         // One at least is always there; not everywhere one that `/proc` has, which takes most of the time.
-        writeln!(toml, "{{ pid = {}, memory = 64 }},", children.get(gpu).unwrap_or(&FOREIGN)).unwrap();
+        writeln!(toml, "{{ pid = {}, memory_mib = 64 }},", children.get(gpu).unwrap_or(&FOREIGN)).unwrap();
         for slot in 0..25 {
             let kind = ["compute", "graphics", "mps"][slot % 3];
             let (pid, repeat) = (4_194_400 + slot * 100, 1 + (slot * 7 + gpu) % 5);
             let from = slot as f64 * 0.9 + gpu as f64 * 0.1;
-            writeln!(toml, "{{ pid = {pid}, repeat = {repeat}, kind = '{kind}', memory = 'unavailable', from_s = {from}, until_s = {} }},", from + 0.7).unwrap();
+            writeln!(toml, "{{ pid = {pid}, count = {repeat}, kind = '{kind}', memory_mib = 'unavailable', from_s = {from}, until_s = {} }},", from + 0.7).unwrap();
         }
         // Longer than the memory.
-        writeln!(toml, "{{ pid = 4_199_000, repeat = 60, from_s = 5, until_s = 6 }}, {{ pid = 4_199_000, repeat = 20, kind = 'mps', from_s = 6, until_s = 7 }} ]").unwrap();
+        writeln!(toml, "{{ pid = 4_199_000, count = 60, from_s = 5, until_s = 6 }}, {{ pid = 4_199_000, count = 20, kind = 'mps', from_s = 6, until_s = 7 }} ]").unwrap();
     }
     for (gpu, at) in [(1, 2), (2, 8), (3, 15), (0, 20), (1, 20)] {
-        writeln!(toml, "[[gpu_lost]]\ngpu = {gpu}\nat_s = {at}\nuntil_s = {}", at + 1).unwrap();
+        writeln!(toml, "[[gpu_lost]]\ngpu = {gpu}\nfrom_s = {at}\nuntil_s = {}", at + 1).unwrap();
     }
     faults(&mut toml);
     toml
@@ -209,7 +209,7 @@ fn device_methods_allocate_nothing() {
         assert_eq!(allocations(&mut all), 0, "code {number}");
     }
     // Nor does a driver that has none of it.
-    let (_driver, nvml) = toml("driver = { series = 390, last_field = 0 }\n[[gpu]]");
+    let (_driver, nvml) = toml("driver = { branch = 390, max_field_id = 0 }\n[[gpu]]");
     let gpu = nvml.device(0).unwrap();
     let absent = Error::MissingSymbol { symbol: "nvmlDeviceGetMigMode" };
     let allocated = allocations(|| {

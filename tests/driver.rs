@@ -129,7 +129,7 @@ fn init_flags_reach_driver() {
     let flagged = builder.init_flags(InitFlags::NO_GPUS | InitFlags::NO_ATTACH).load().unwrap();
     assert_eq!(FLAGS.load(Ordering::SeqCst), nvml_sys::NVML_INIT_FLAG_NO_GPUS | nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
     drop((flagged, nvml));
-    let (old, _nvml) = toml("driver = { hidden = ['nvmlInitWithFlags'] }");
+    let (old, _nvml) = toml("driver = { missing_functions = ['nvmlInitWithFlags'] }");
     let error = builder_for(old.path()).init_flags(InitFlags::NO_ATTACH).load().unwrap_err();
     assert_eq!(error, Error::MissingSymbol { symbol: "nvmlInitWithFlags" });
 }
@@ -335,7 +335,7 @@ fn versions_match_driver() {
     assert_eq!(refused(nvml.nvml_version()), code(4711));
     assert_eq!(refused(nvml.cuda_version()), code(4711));
     assert_eq!(refused(nvml.nvidia_driver_version()), code(4711));
-    let (_driver, nvml) = toml("driver = { hidden = ['nvmlSystem*'] }");
+    let (_driver, nvml) = toml("driver = { missing_functions = ['nvmlSystem*'] }");
     assert_eq!(nvml.driver_version(), Err(Error::MissingSymbol { symbol: "nvmlSystemGetDriverVersion" }));
     assert!(matches!(nvml.cuda_version(), Err(Error::MissingSymbol { .. })));
     assert!(matches!(nvml.process_name(1), Err(Error::MissingSymbol { .. })));

@@ -16,20 +16,20 @@ use sim::{CLOCKS, Sim, run, sim, sim_from_scenario};
 
 /// The declared truth of the test that compares all of it.
 const DECLARED: &str = r#"
-hidden = ["nvmlDeviceGetDecoderUtilization"]
+missing_functions = ["nvmlDeviceGetDecoderUtilization"]
 
-[driver.cost_us]
+[driver.cpu_time_us]
 nvmlDeviceGetPowerUsage = 100
 nvmlDeviceGetFanSpeed = 50
 nvmlDeviceGetComputeRunningProcesses_v3 = 5000
 
 [[gpu]]
 count = 2
-stagger_s = 1.5
-fans = [{ sine = { mean = 50, amplitude = 30, period_s = 9 } }]
-utilization = { refresh_ms = 167, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
-temperature = { refresh_ms = 200, gpu = 41 }
-clocks = { refresh_ms = 50, sm = { sine = { mean = 1500, amplitude = 300, period_s = 1.7 } } }
+phase_offset_s = 1.5
+fan_speed_percent = [{ sine = { mean = 50, amplitude = 30, period_s = 9 } }]
+utilization = { refresh_ms = 167, gpu_percent = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
+temperature = { refresh_ms = 200, gpu_c = 41 }
+clocks = { refresh_ms = 50, sm_mhz = { sine = { mean = 1500, amplitude = 300, period_s = 1.7 } } }
 
 [gpu.power]
 draw_w = { sum = [{ square = { low = 120, high = 300, period_s = 3 } }, { sine = { mean = 0, amplitude = 9, period_s = 0.73 } }] }
@@ -39,10 +39,10 @@ instant_refresh_ms = 100
 instant_window_ms = 25
 energy_refresh_ms = 40
 
-[gpu.samples]
-power = { length = 120, period_ms = 20 }
-utilization = { length = 72, period_ms = 167 }
-clocks = { length = 0, period_ms = 200 }
+[gpu.sample_buffers]
+power = { capacity = 120, period_ms = 20 }
+utilization = { capacity = 72, period_ms = 167 }
+clocks = { capacity = 0, period_ms = 200 }
 "#;
 
 fn probe(sim: &Sim) -> Probe {
@@ -209,7 +209,7 @@ fn slow_calls_are_planned_within_budget() {
 
 #[test]
 fn lost_gpu_keeps_other_reports() {
-    let sim = sim_from_scenario("workstation", "[[gpu_lost]]\ngpu = 1\nat_s = 0.7\n");
+    let sim = sim_from_scenario("workstation", "[[gpu_lost]]\ngpu = 1\nfrom_s = 0.7\n");
     let report = probe(&sim).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
     let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
     assert_eq!((lost.index, lost.error.as_ref().and_then(Error::code)), (1, Some(ReturnCode::GPU_IS_LOST)));
@@ -227,7 +227,7 @@ fn lost_gpu_keeps_other_reports() {
 /// Every third call is refused: with three GPUs asked in turn, those of one and the same GPU.
 #[test]
 fn intermittently_refused_metric_is_supported() {
-    let refusal = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery = 3\nreturn = \"NOT_SUPPORTED\"";
+    let refusal = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery_nth_call = 3\nreturn = \"NOT_SUPPORTED\"";
     let sim = sim_from_scenario("workstation", refusal);
     let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
@@ -271,7 +271,7 @@ fn invalid_plans_are_refused() {
 
 /// Sensors of a GPU that all follow their waves every `MS` milliseconds.
 const SENSORS: &str = "
-utilization = { refresh_ms = MS, gpu = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
+utilization = { refresh_ms = MS, gpu_percent = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
 [gpu.power]
 draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }
 refresh_ms = MS
@@ -282,13 +282,13 @@ instant_window_ms = MS
 
 /// Two GPUs that have little in common: one quick sensors and no counter of energy, the other slow ones and GPM.
 fn unlike() -> String {
-    let quick = "cost_us = { 'nvmlDevice*' = 15, nvmlDeviceGetHandleByIndex_v2 = 0, 'nvmlGpm*' = 15 }
+    let quick = "cpu_time_us = { 'nvmlDevice*' = 15, nvmlDeviceGetHandleByIndex_v2 = 0, 'nvmlGpm*' = 15 }
         [[gpu]]
-        fans = [40]
-        temperature = { refresh_ms = 30, gpu = { sine = { mean = 55, amplitude = 30, period_s = 1.1 } } }";
+        fan_speed_percent = [40]
+        temperature = { refresh_ms = 30, gpu_c = { sine = { mean = 55, amplitude = 30, period_s = 1.1 } } }";
     let slow = "energy_refresh_ms = 0
         [[gpu]]
-        gpm = { sm = 50 }";
+        gpm = { sm_percent = 50 }";
     [quick, &SENSORS.replace("MS", "60"), slow, &SENSORS.replace("MS", "400")].concat()
 }
 

@@ -42,7 +42,7 @@ fn estimated_period_is_polled_at_half() {
 
 #[test]
 fn constant_signal_has_no_period() {
-    let sim = sim("[[gpu]]\nprocess = []\ntemperature = { gpu = 41 }\n");
+    let sim = sim("[[gpu]]\nprocess = []\ntemperature = { gpu_c = 41 }\n");
     let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
     let records = run(&mut sampler, 60.0);
     assert_eq!(sampler.frame().refresh_period(0, Metric::TEMPERATURE), None);
@@ -95,7 +95,7 @@ fn sample_buffer_overrun_is_reported() {
 #[test]
 fn energy_uses_hardware_counter() {
     let sim = sim(
-        "[[gpu]]\nprocess = []\npower = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty = 0.4 } }, \
+        "[[gpu]]\nprocess = []\npower = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty_cycle = 0.4 } }, \
          energy_refresh_ms = 100 }\n",
     );
     control::step(Duration::from_secs(10));
@@ -114,7 +114,7 @@ fn energy_uses_hardware_counter() {
 #[test]
 fn energy_without_counter_is_integrated() {
     // By the power ring where there is one, by polls where there is none.
-    for (ring, longest_lag) in [("", 0.05), ("samples = { power = { length = 0, period_ms = 20 } }\n", 0.1)] {
+    for (ring, longest_lag) in [("", 0.05), ("sample_buffers = { power = { capacity = 0, period_ms = 20 } }\n", 0.1)] {
         let power = "power = { draw_w = 250, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }\n";
         let sim = sim(&format!("[[gpu]]\nprocess = []\n{power}{ring}"));
         let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
@@ -156,8 +156,7 @@ fn single_refusal_does_not_suspend() {
     let sim = sim("[[gpu]]\nprocess = []\npower = { draw_w = 100, energy_refresh_ms = 100 }\n");
     let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
     let before = run(&mut sampler, 5.0);
-    let fault =
-        "[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield = 83\nreturn = \"NOT_SUPPORTED\"\ncount = 1\n";
+    let fault = "[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield_id = 83\nreturn = \"NOT_SUPPORTED\"\ncall_count = 1\n";
     control::add_faults(fault).unwrap();
     let after = run(&mut sampler, 5.0);
     assert!(events(&after, Event::METRIC_SUSPENDED).is_empty());
@@ -170,7 +169,7 @@ fn single_refusal_does_not_suspend() {
 #[test]
 fn lost_gpu_stops_only_its_groups() {
     let sim = sim(
-        "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 50 }\n[[gpu_lost]]\ngpu = 1\nat_s = 5\nuntil_s = 9\n",
+        "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 50 }\n[[gpu_lost]]\ngpu = 1\nfrom_s = 5\nuntil_s = 9\n",
     );
     let metrics = [Metric::TEMPERATURE, Metric::CLOCK_SM];
     let cadence = Duration::from_millis(100);
@@ -199,7 +198,7 @@ fn lost_gpu_stops_only_its_groups() {
 
 #[test]
 fn refused_metric_is_suspended_and_retried() {
-    let sim = sim("[[gpu]]\nprocess = []\nfans = [40]\n\
+    let sim = sim("[[gpu]]\nprocess = []\nfan_speed_percent = [40]\n\
          [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nreturn = \"NOT_SUPPORTED\"\nuntil_s = 20\n");
     let mut sampler = sim.builder().metrics(&[Metric::FAN_SPEED, Metric::TEMPERATURE]).build().unwrap();
     control::reset_counters();
@@ -230,7 +229,7 @@ fn suspended_field_leaves_batch() {
 
 #[test]
 fn metrics_of_one_call_are_shared() {
-    let sim = sim("[[gpu]]\nprocess = []\nutilization = { gpu = 30, memory = 20 }\n");
+    let sim = sim("[[gpu]]\nprocess = []\nutilization = { gpu_percent = 30, memory_percent = 20 }\n");
     let metrics = [Metric::UTILIZATION_GPU, Metric::UTILIZATION_MEMORY, Metric::MEMORY_USED, Metric::MEMORY_FREE];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     control::reset_counters();
@@ -244,7 +243,7 @@ fn metrics_of_one_call_are_shared() {
 #[test]
 fn processes_have_memory_and_info() {
     let sim = sim(
-        "[[gpu]]\n[[gpu.process]]\npid = \"self\"\nmemory = 100\nsm = 40\n[[gpu.process]]\npid = \"parent\"\nmemory = 7\nfrom_s = 5\n",
+        "[[gpu]]\n[[gpu.process]]\npid = \"self\"\nmemory_mib = 100\nsm_percent = 40\n[[gpu.process]]\npid = \"parent\"\nmemory_mib = 7\nfrom_s = 5\n",
     );
     let metrics = [Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
@@ -269,7 +268,9 @@ fn processes_have_memory_and_info() {
 
 #[test]
 fn gpm_reports_activity_between_samples() {
-    let sim = sim("[[gpu]]\nprocess = []\ngpm = { sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }\n");
+    let sim = sim(
+        "[[gpu]]\nprocess = []\ngpm = { sm_percent = 60, sm_occupancy_percent = 30, tensor_percent = 20, dram_bandwidth_percent = 10 }\n",
+    );
     let metrics = [Metric::SM_ACTIVITY, Metric::TENSOR_ACTIVITY, Metric::DRAM_ACTIVITY];
     let mut sampler = sim.builder().metrics(&metrics).build().unwrap();
     let records = run(&mut sampler, 2.0);
@@ -304,7 +305,7 @@ fn wall_clock_step_keeps_timestamps() {
 /// two are read after.
 fn fan_and_temperature(fault: &str, seconds: f64) -> (Vec<Record>, [Option<Duration>; 2]) {
     let sim = sim(&format!(
-        "cost_us = {{ \"nvmlDeviceGet*\" = 50 }}\n[[gpu]]\nprocess = []\nfans = [40]\n\
+        "cpu_time_us = {{ \"nvmlDeviceGet*\" = 50 }}\n[[gpu]]\nprocess = []\nfan_speed_percent = [40]\n\
          [[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\n{fault}\n"
     ));
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
@@ -329,7 +330,7 @@ fn expensive_call_is_made_less_often() {
 #[test]
 fn single_slow_call_changes_no_interval() {
     // A busy machine preempts the first call of all, or any other.
-    for fault in ["count = 1\nlatency_us = 50_000", "every = 20\nlatency_us = 50_000"] {
+    for fault in ["call_count = 1\nlatency_us = 50_000", "every_nth_call = 20\nlatency_us = 50_000"] {
         let (records, cadences) = fan_and_temperature(fault, 10.0);
         assert_eq!(cadences, [Some(Duration::from_millis(20)); 2], "{fault}");
         assert_eq!(events(&records, Event::POLL_INTERVAL_CHANGED), [], "{fault}");

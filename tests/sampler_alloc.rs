@@ -50,11 +50,11 @@ fn ticks_allocate_nothing() {
 fn background_thread_allocates_nothing() {
     let child = Sleeper::new();
     let text = format!(
-        "[[gpu]]\ncount = 2\nfans = [40]\ngpm = {{ sm = 50 }}\nprocess = [{{ pid = {}, memory = 3 }}, {{ pid = 'self' }}, \
-         {{ pid = 4_194_400, repeat = 40, from_s = 0.5, until_s = 1.5 }}]\n\
-         [[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nreturn = 999\nevery = 7\n\
-         [[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield = 186\nreturn = 3\nevery = 3\n\
-         [[gpu_lost]]\ngpu = 1\nat_s = 0.4\nuntil_s = 0.8\n",
+        "[[gpu]]\ncount = 2\nfan_speed_percent = [40]\ngpm = {{ sm_percent = 50 }}\nprocess = [{{ pid = {}, memory_mib = 3 }}, {{ pid = 'self' }}, \
+         {{ pid = 4_194_400, count = 40, from_s = 0.5, until_s = 1.5 }}]\n\
+         [[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nreturn = 999\nevery_nth_call = 7\n\
+         [[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield_id = 186\nreturn = 3\nevery_nth_call = 3\n\
+         [[gpu_lost]]\ngpu = 1\nfrom_s = 0.4\nuntil_s = 0.8\n",
         child.pid()
     );
     let driver = SharedDriver::from_toml(&text).unwrap();
@@ -97,7 +97,7 @@ fn sample_beside_hanging_call_allocates_nothing() {
     let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_timeout(Duration::from_secs(3600));
     let mut background = builder.build().unwrap().spawn(1_000).unwrap();
     assert!(background.sample());
-    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nhold = true\n").unwrap();
+    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nblock_until_faults_change = true\n").unwrap();
     let before = calls();
     assert!(!background.sample());
     assert_eq!(calls() - before, 0);

@@ -21,49 +21,49 @@ use nvml_sys::Functions;
 const SCENARIO: &str = r#"
 [driver]
 clock = { frozen_at_s = 10 }
-pcie_blocks_ms = 0
+pcie_throughput_latency_ms = 0
 
 [[gpu]]
 name = "NVIDIA H100 80GB HBM3"
 serial = "1652823054101"
-fans = [42]
+fan_speed_percent = [42]
 pci = { tx_kib_per_s = 2097152, rx_kib_per_s = 4194304 }
 memory = { total_mib = 81559, reserved_mib = 551, used_mib = 70000 }
-utilization = { gpu = 87, memory = 31, encoder = 5, decoder = 7 }
-temperature = { gpu = 58, memory = 70 }
-power = { draw_w = 512, limits = { current = 700, min = 200, max = 700, default = 700 } }
-ecc = { enabled = true, pending = true, corrected = 3, aggregate_corrected = 5 }
+utilization = { gpu_percent = 87, memory_percent = 31, encoder_percent = 5, decoder_percent = 7 }
+temperature = { gpu_c = 58, memory_c = 70 }
+power = { draw_w = 512, limits_w = { current = 700, min = 200, max = 700, default = 700 } }
+ecc = { enabled = true, pending = true, volatile_corrected = 3, aggregate_corrected = 5 }
 mig = { enabled = false, pending = false }
-event_reasons = 4
+clocks_event_reasons = 4
 process = []
 
 [[gpu]]
 process = []
 [gpu.mig]
 [[gpu.mig.instance]]
-gi = 1
-ci = 0
+gpu_instance_id = 1
+compute_instance_id = 0
 uuid = "MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d1"
 memory_mib = 40448
 
 [[gpu]]
 [[gpu.process]]
 pid = 4000001
-memory = 300
+memory_mib = 300
 
 [[gpu]]
 [[gpu.process]]
 pid = 4000001
-repeat = 16
-memory = 300
-sm = 40
-mem = 20
+count = 16
+memory_mib = 300
+sm_percent = 40
+memory_percent = 20
 
 [[gpu]]
 [[gpu.process]]
 pid = 4000001
-repeat = 256
-memory = 300
+count = 256
+memory_mib = 300
 
 [[gpu]]
 "#;

@@ -202,7 +202,9 @@ fn instances_of_a_mig_gpu_have_handles_memory_and_processes_of_their_own() {
 #[test]
 fn the_numbering_of_instances_may_have_a_hole() {
     let instance = |index, gi| {
-        format!("[[gpu.mig.instance]]\nindex = {index}\ngi = {gi}\nci = 0\nuuid = \"MIG-{gi}\"\nmemory_mib = 10\n")
+        format!(
+            "[[gpu.mig.instance]]\nindex = {index}\ngpu_instance_id = {gi}\ncompute_instance_id = 0\nuuid = \"MIG-{gi}\"\nmemory_mib = 10\n"
+        )
     };
     let sim = sim(&format!("[[gpu]]\n[gpu.mig]\n{}{}", instance(0, 7), instance(2, 9)));
     let codes: Vec<_> = (0..4)
@@ -217,7 +219,7 @@ fn the_numbering_of_instances_may_have_a_hole() {
 
 #[test]
 fn processes_come_and_go_and_a_short_buffer_gets_the_count_alone() {
-    let sim = sim("[[gpu]]\nprocess = [{ pid = 1000, repeat = 300, memory = 2, from_s = 1, until_s = 3 }]");
+    let sim = sim("[[gpu]]\nprocess = [{ pid = 1000, count = 300, memory_mib = 2, from_s = 1, until_s = 3 }]");
     let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
     assert_eq!(sim.list(call, sim.gpu(0), 24, 8), (NVML_SUCCESS, 0, vec![]));
     sim.at(1.0);
@@ -232,7 +234,8 @@ fn processes_come_and_go_and_a_short_buffer_gets_the_count_alone() {
 #[test]
 fn v3_lists_have_each_historical_stride() {
     for stride in [16, 24, 32] {
-        let sim = sim(&format!("[driver]\nprocess_stride = {stride}\n[[gpu]]\nprocess = [{{ pid = 7, repeat = 3 }}]"));
+        let sim =
+            sim(&format!("[driver]\nprocess_info_bytes = {stride}\n[[gpu]]\nprocess = [{{ pid = 7, count = 3 }}]"));
         let (_, _, rows) = sim.list(sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap(), sim.gpu(0), stride, 4);
         assert_eq!(rows.iter().map(|row| row.pid).collect::<Vec<_>>(), [7, 8, 9]);
     }
@@ -313,7 +316,8 @@ fn errors_say_what_to_do() {
     assert!(named.contains("workstation") && named.contains("old-driver"), "{named}");
     let typo = Scenario::from_toml("[[gpu]]\nname = \"x\"\nfan = 3\n").unwrap_err().to_string();
     assert!(typo.contains("line 3") && typo.contains("fan"), "{typo}");
-    let waveform = Scenario::from_toml("[[gpu]]\n\nfans = [{ sine = { mean = 1, amplitude = 1, period_s = 0 } }]\n");
+    let waveform =
+        Scenario::from_toml("[[gpu]]\n\nfan_speed_percent = [{ sine = { mean = 1, amplitude = 1, period_s = 0 } }]\n");
     assert!(waveform.unwrap_err().to_string().contains("line 3"));
     let fault = Scenario::from_toml("[[fault]]\nfunction = \"nvmlNope\"\n").unwrap_err().to_string();
     assert!(fault.contains("nvmlNope"), "{fault}");

@@ -13,16 +13,16 @@ fn power_fault(more: &str) -> String {
 #[test]
 fn a_code_known_or_not_at_the_nth_call_of_one_gpu() {
     let sim = sim("workstation");
-    sim.add_faults(&power_fault("gpu = 1\nnth = 2\nreturn = \"NO_PERMISSION\"")).unwrap();
+    sim.add_faults(&power_fault("gpu = 1\nnth_call = 2\nreturn = \"NO_PERMISSION\"")).unwrap();
     assert!(sim.power(0).is_ok() && sim.power(1).is_ok());
     assert_eq!((sim.power(1), sim.power(0).is_ok()), (Err(NVML_ERROR_NO_PERMISSION), true));
     assert!(sim.power(1).is_ok());
     sim.clear_faults();
-    sim.add_faults(&power_fault("every = 3\nreturn = 12345")).unwrap();
+    sim.add_faults(&power_fault("every_nth_call = 3\nreturn = 12345")).unwrap();
     let codes: Vec<_> = (0..6).map(|_| sim.power(0).is_err()).collect();
     assert_eq!(codes, [false, false, true, false, false, true]);
     sim.clear_faults();
-    sim.add_faults(&power_fault("from_nth = 2\ncount = 2\nreturn = 12345")).unwrap();
+    sim.add_faults(&power_fault("from_call = 2\ncall_count = 2\nreturn = 12345")).unwrap();
     assert!(sim.power(0).is_ok());
     assert_eq!((sim.power(0), sim.power(0)), (Err(nvmlReturn_enum(12345)), Err(nvmlReturn_enum(12345))));
     assert!(sim.power(0).is_ok());
@@ -32,7 +32,7 @@ fn a_code_known_or_not_at_the_nth_call_of_one_gpu() {
 #[test]
 fn a_prefix_and_a_time() {
     let sim = sim("workstation");
-    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFan*\"\nat_s = 1\nuntil_s = 2\nreturn = 999").unwrap();
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFan*\"\nfrom_s = 1\nuntil_s = 2\nreturn = 999").unwrap();
     let fan = || number(sim.nvml.nvmlDeviceGetFanSpeed, sim.gpu(0));
     assert_eq!(fan(), Ok(36));
     sim.at(1.0);
@@ -44,7 +44,7 @@ fn a_prefix_and_a_time() {
 #[test]
 fn a_lost_gpu_touches_no_other() {
     let sim = sim("workstation");
-    sim.add_faults("gpu_lost = { gpu = 1, at_s = 5 }").unwrap();
+    sim.add_faults("gpu_lost = { gpu = 1, from_s = 5 }").unwrap();
     assert!(sim.power(1).is_ok());
     let device = sim.gpu(1);
     sim.at(5.0);
@@ -58,8 +58,8 @@ fn a_lost_gpu_touches_no_other() {
 }
 
 /// A GPU with a stepped clock that calls advance by their cost.
-const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\ncost_us = { \"nvmlDeviceGet*\" = 300, \
-    \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfans = [40]\npower.draw_w = 100\n";
+const STEPPED: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\ncpu_time_us = { \"nvmlDeviceGet*\" = 300, \
+    \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfan_speed_percent = [40]\npower.draw_w = 100\n";
 
 #[test]
 fn latency_is_fixed_or_drawn_the_same_each_time() {
@@ -87,7 +87,7 @@ fn latency_is_fixed_or_drawn_the_same_each_time() {
 #[test]
 fn held_calls_return_when_faults_change() {
     let sim = std::sync::Arc::new(sim("workstation"));
-    sim.add_faults(&power_fault("hold = true")).unwrap();
+    sim.add_faults(&power_fault("block_until_faults_change = true")).unwrap();
     sim.reset_counters();
     let power = |gpu| {
         let sim = sim.clone();
@@ -125,10 +125,11 @@ fn a_call_that_never_returns_stops_no_other_and_stays_in_flight() {
 
 #[test]
 fn lists_grow_between_calls_and_have_other_strides() {
-    let sim = sim("[[gpu]]\nprocess = [{ pid = 50, repeat = 2 }]");
+    let sim = sim("[[gpu]]\nprocess = [{ pid = 50, count = 2 }]");
     let gpu = sim.gpu(0);
     let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
-    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses*\"\ngrow_by = 1").unwrap();
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses*\"\nextra_processes_per_call = 1")
+        .unwrap();
     assert_eq!(sim.list(call, gpu, 24, 0).1, 2);
     // As many as were asked for a moment ago: too few again.
     let (code, count, _) = sim.list(call, gpu, 24, 2);
@@ -136,7 +137,8 @@ fn lists_grow_between_calls_and_have_other_strides() {
     let (code, count, rows) = sim.list(call, gpu, 24, 8);
     assert_eq!((code, count, rows[1].pid), (NVML_SUCCESS, 4, 51));
     sim.clear_faults();
-    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses_v3\"\nstride = 32").unwrap();
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses_v3\"\nprocess_info_bytes = 32")
+        .unwrap();
     assert_eq!(sim.list(call, gpu, 32, 8).2[1].pid, 51);
     assert_eq!(sim.list(v1(sim.nvml.nvmlDeviceGetComputeRunningProcesses), gpu, 16, 8).2[1].pid, 51);
 }
@@ -173,7 +175,8 @@ fn values_out_of_range() {
 #[test]
 fn one_field_value_alone_can_fail() {
     let sim = sim("hgx-h100");
-    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield = 186\nreturn = 3\ncount = 2").unwrap();
+    sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield_id = 186\nreturn = 3\ncall_count = 2")
+        .unwrap();
     let code = |id| sim.field(sim.gpu(0), id, 0).nvmlReturn;
     assert_eq!([code(185), code(186), code(186)], [NVML_SUCCESS, NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS]);
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nvalue = -1").unwrap();
@@ -188,7 +191,7 @@ fn init_can_fail() {
     let code = unsafe { driver.functions().nvmlInit_v2.unwrap()() };
     assert_eq!(code, NVML_ERROR_LIB_RM_VERSION_MISMATCH);
     driver.start(&nvml_sim::Scenario::from_name("empty").unwrap()).unwrap();
-    driver.add_faults("[[fault]]\nfunction = \"nvmlInit*\"\nnth = 1\nreturn = 9").unwrap();
+    driver.add_faults("[[fault]]\nfunction = \"nvmlInit*\"\nnth_call = 1\nreturn = 9").unwrap();
     // SAFETY: takes nothing.
     let codes = unsafe { [driver.functions().nvmlInit_v2.unwrap()(), driver.functions().nvmlInit_v2.unwrap()()] };
     assert_eq!(codes, [NVML_ERROR_DRIVER_NOT_LOADED, NVML_SUCCESS]);
@@ -208,14 +211,16 @@ fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
     stepped.clear_faults();
     assert_eq!(costs(), [300, 2000].map(Duration::from_micros), "faults do not change the costs");
     // Calls do not advance a frozen clock.
-    let frozen = sim(&STEPPED.replace("stepped_from_s", "frozen_at_s"));
+    let frozen = sim(&STEPPED.replace("auto_advance_from_s", "frozen_at_s"));
     let begin = Instant::now();
     number(frozen.nvml.nvmlDeviceGetFanSpeed, frozen.gpu(0)).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(2));
     assert_eq!(frozen.now(), Duration::ZERO);
-    for wrong in ["cost_us = { nvmlNope = 1 }", "cost_us = { nvmlInit_v2 = -1 }", "cost_us = { nvmlInit_v2 = nan }"] {
+    for wrong in
+        ["cpu_time_us = { nvmlNope = 1 }", "cpu_time_us = { nvmlInit_v2 = -1 }", "cpu_time_us = { nvmlInit_v2 = nan }"]
+    {
         let error = nvml_sim::Scenario::from_toml(&format!("[driver]\n{wrong}\n")).unwrap_err().to_string();
-        assert!(error.starts_with("driver.cost_us: "), "{error}");
+        assert!(error.starts_with("driver.cpu_time_us: "), "{error}");
     }
 }
 

@@ -50,7 +50,7 @@ fn linked_in() {
         assert_eq!(nvml.nvmlInit_v2.unwrap()(), NVML_SUCCESS);
         assert_eq!(nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(0, &raw mut gpu), NVML_SUCCESS);
     }
-    control::add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nevery = 2\nreturn = 3").unwrap();
+    control::add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFanSpeed\"\nevery_nth_call = 2\nreturn = 3").unwrap();
 
     let before = ALLOCATIONS.get();
     let mut milliwatts = 0;

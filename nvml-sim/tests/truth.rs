@@ -13,11 +13,11 @@ fn integrals_are_those_that_numbers_give() {
     let waveforms = [
         Waveform::Constant(3.5),
         Waveform::Sine { mean: 10.0, amplitude: 4.0, period_s: 3.0 },
-        Waveform::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
+        Waveform::Square { low: 1.0, high: 9.0, period_s: 2.5, duty_cycle: 0.3 },
         Waveform::Ramp { from: 2.0, to: -5.0, period_s: 1.7 },
         Waveform::Steps(vec![(0.5, 1.0), (2.0, 7.0), (6.5, -2.0)]),
         Waveform::Sum(vec![
-            Waveform::Square { low: 1.0, high: 9.0, period_s: 2.5, duty: 0.3 },
+            Waveform::Square { low: 1.0, high: 9.0, period_s: 2.5, duty_cycle: 0.3 },
             Waveform::Sine { mean: 0.0, amplitude: 2.0, period_s: 0.7 },
         ]),
     ];
@@ -36,10 +36,10 @@ fn integrals_are_those_that_numbers_give() {
 fn sensors_with_a_period_stay_until_their_next_refresh() {
     let sim = sim("
 [[gpu]]
-stagger_s = 0
-utilization = { refresh_ms = 250, gpu = { ramp = { from = 0, to = 100, period_s = 10 } } }
-temperature = { refresh_ms = 500, gpu = { ramp = { from = 0, to = 100, period_s = 10 } } }
-clocks = { refresh_ms = 100, sm = { ramp = { from = 0, to = 10000, period_s = 10 } } }
+phase_offset_s = 0
+utilization = { refresh_ms = 250, gpu_percent = { ramp = { from = 0, to = 100, period_s = 10 } } }
+temperature = { refresh_ms = 500, gpu_c = { ramp = { from = 0, to = 100, period_s = 10 } } }
+clocks = { refresh_ms = 100, sm_mhz = { ramp = { from = 0, to = 10000, period_s = 10 } } }
 ");
     let gpu = sim.gpu(0);
     for (t, utilization, temperature, clock) in
@@ -62,7 +62,7 @@ clocks = { refresh_ms = 100, sm = { ramp = { from = 0, to = 10000, period_s = 10
 
 const SQUARE: &str = "
 [[gpu]]
-power = { draw_w = { square = { low = 100, high = 300, period_s = 2, duty = 0.5 } }, memory_w = 40, module_extra_w = 15, refresh_ms = 100, window_ms = 1000, instant_refresh_ms = 100, instant_window_ms = 25, energy_refresh_ms = 100 }
+power = { draw_w = { square = { low = 100, high = 300, period_s = 2, duty_cycle = 0.5 } }, memory_w = 40, module_extra_w = 15, refresh_ms = 100, window_ms = 1000, instant_refresh_ms = 100, instant_window_ms = 25, energy_refresh_ms = 100 }
 ";
 
 #[test]

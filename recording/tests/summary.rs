@@ -93,12 +93,12 @@ fn close(told: Option<f64>, truth: f64, by: f64) {
 }
 
 const SQUARE: &str = "[[gpu]]\nprocess = []\n\
-    power = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty = 0.3 } } }\n\
-    utilization = { gpu = { square = { low = 10, high = 90, period_s = 4, duty = 0.25 } }, memory = 20 }\n\
+    power = { draw_w = { square = { low = 100, high = 400, period_s = 3, duty_cycle = 0.3 } } }\n\
+    utilization = { gpu_percent = { square = { low = 10, high = 90, period_s = 4, duty_cycle = 0.25 } }, memory_percent = 20 }\n\
     memory = { total_mib = 81559, used_mib = { sine = { mean = 40000, amplitude = 8000, period_s = 13 } } }\n\
-    temperature = { gpu = { sine = { mean = 60, amplitude = 12.4, period_s = 9 } } }\n\
-    event_reasons = 4\n\
-    throttle = { power = { square = { low = 0, high = 0.5, period_s = 10, duty = 0.5 } }, thermal = 0.125 }\n";
+    temperature = { gpu_c = { sine = { mean = 60, amplitude = 12.4, period_s = 9 } } }\n\
+    clocks_event_reasons = 4\n\
+    throttle_fraction = { power = { square = { low = 0, high = 0.5, period_s = 10, duty_cycle = 0.5 } }, thermal = 0.125 }\n";
 
 #[test]
 fn a_gpu_that_counts_its_energy() {
@@ -132,9 +132,9 @@ fn a_gpu_whose_power_is_a_sine() {
 #[test]
 fn a_gpu_whose_energy_is_integrated() {
     let sine = "draw_w = { sine = { mean = 300, amplitude = 250, period_s = 2.3 } }";
-    let square = "draw_w = { square = { low = 100, high = 400, period_s = 3, duty = 0.4 } }";
+    let square = "draw_w = { square = { low = 100, high = 400, period_s = 3, duty_cycle = 0.4 } }";
     // By the power ring, and by polls.
-    for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
+    for ring in ["", "sample_buffers = { power = { capacity = 0, period_ms = 20 } }\n"] {
         for draw in [sine, square, "draw_w = 250"] {
             let power = format!("power = {{ {draw}, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }}\n");
             let recorded = recorded(&format!("[[gpu]]\nprocess = []\n{power}{ring}"), &default_metrics(), 30.0);
@@ -159,8 +159,8 @@ fn without_energy_in_the_recording_power_is_summed_up() {
 #[test]
 fn nothing_is_known_of_a_gpu_that_is_lost() {
     let toml = "[[gpu]]\nprocess = []\n\
-        power = { draw_w = 250 }\nutilization = { gpu = 50, memory = 20 }\nevent_reasons = 64\n\
-        [[gpu_lost]]\ngpu = 0\nat_s = 17\nuntil_s = 27\n";
+        power = { draw_w = 250 }\nutilization = { gpu_percent = 50, memory_percent = 20 }\nclocks_event_reasons = 64\n\
+        [[gpu_lost]]\ngpu = 0\nfrom_s = 17\nuntil_s = 27\n";
     let recorded = recorded(toml, &[Metric::UTILIZATION_GPU, Metric::ENERGY, Metric::CLOCKS_EVENT_REASONS], 40.0);
     let gpu = recorded.gpu();
     assert_eq!((gpu.events.lost, gpu.events.back), (1, 1));

@@ -32,7 +32,7 @@ pub(crate) struct Sim {
 }
 
 /// The head of a scenario with the stepped clock.
-const STEPPED: &str = "[driver]\nclock = { stepped_from_s = 0 }\n";
+const STEPPED: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\n";
 
 pub(crate) fn sim_with_resolver(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Sim {
     start(&format!("{STEPPED}{toml}"), resolve)

@@ -51,11 +51,11 @@ def built_in(name, pids, at=3.7, **replaced):
 
 def process(pid, memory, kind="compute", more=""):
     memory = '"unavailable"' if memory is None else memory
-    return f'\n[[gpu.process]]\npid = {pid}\nkind = "{kind}"\nmemory = {memory}\n{more}\n'
+    return f'\n[[gpu.process]]\npid = {pid}\nkind = "{kind}"\nmemory_mib = {memory}\n{more}\n'
 
 
 def driver(more="", version="580.95.05"):
-    return f'[driver]\nversion = "{version}"\nnvml = "13.{version}"\nclock = {{ frozen_at_s = 2 }}\n{more}\n'
+    return f'[driver]\nversion = "{version}"\nnvml_version = "13.{version}"\nclock = {{ frozen_at_s = 2 }}\n{more}\n'
 
 
 def gpu(more="", processes="process = []", count=1, brand=5):
@@ -111,13 +111,13 @@ def machines(pids):
     yield Scenario("lost", f"gpu_lost = {{ gpu = 1 }}\n{lost}", "GPU is lost", lost=[1])
 
     # Drivers of other years.
-    two = process(pids["short"], 300, more="gi = 3\nci = 1") + process(pids["hyphens"], 200)
+    two = process(pids["short"], 300, more="gpu_instance_id = 3\ncompute_instance_id = 1") + process(pids["hyphens"], 200)
     v3 = ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3",
           "nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetTemperatureV"]
-    yield Scenario("driver-470", driver(f"hidden = {v3}", "470.256.02") + gpu("memory = { reserved_mib = 300 }", two),
+    yield Scenario("driver-470", driver(f"missing_functions = {v3}", "470.256.02") + gpu("memory = { reserved_mib = 300 }", two),
                    "string indices must be integers", process_call="NVMLLibraryMismatchError")
     hidden = ["nvmlDeviceGetRunningProcessDetailList", "nvmlDeviceGetTemperatureV"]
-    yield Scenario("driver-535.54", driver(f"hidden = {hidden}\nprocess_stride = 32", "535.54.03") + gpu("", two),
+    yield Scenario("driver-535.54", driver(f"missing_functions = {hidden}\nprocess_info_bytes = 32", "535.54.03") + gpu("", two),
                    skipped=("processes",))
 
 
@@ -150,8 +150,8 @@ def refusals(one):
     for name, codes, skipped in [("words", KNOWN_CODES, ()),
                                  ("words-of-the-driver", OTHER_CODES, ("head", "utilization", "pci", "power"))]:
         faults = "".join(fault(WORDED, f"return = {code}", index) for index, code in enumerate(codes))
-        limits = "power = { limits = { current = 2, min = 1, max = 3, default = 2 } }"
-        yield Scenario(name, driver() + gpu(f'serial = "1"\nfans = [1]\n{limits}', one, len(codes)) + faults, words=True,
+        limits = "power = { limits_w = { current = 2, min = 1, max = 3, default = 2 } }"
+        yield Scenario(name, driver() + gpu(f'serial = "1"\nfan_speed_percent = [1]\n{limits}', one, len(codes)) + faults, words=True,
                        only_igpu=True, skipped=skipped)
     numbers = "".join(fault(NUMBERS, f"return = {code}", index) for index, code in enumerate([3, 4, 999, 1234]))
     yield Scenario("numbers-refused", driver() + gpu("", one, 4) + numbers, only_igpu=True)
@@ -171,20 +171,23 @@ def refusals(one):
 
 def oddities(one):
     """Answers that no driver should give."""
-    busy = "fans = [150]\nperformance_state = 15\nutilization = { gpu = 3, memory = 250 }\ntemperature = { gpu = 0 }"
-    idle = "fans = [0]\nperformance_state = 32\nutilization = { gpu = 100, memory = 99 }\ntemperature = { gpu = 127 }"
-    pci = ("pci = { domain = 65536, bus = 255, device = 31, device_id = 1, subsystem_id = 4294967295, generation = 0, "
-           "max_generation = 99, width = 0, max_width = 1 }")
-    clocks = "clocks = { graphics = 0, sm = 1, memory = 99999, max_graphics = 123456, max_sm = 0, max_memory = 7 }"
+    busy = ("fan_speed_percent = [150]\nperformance_state = 15\n"
+            "utilization = { gpu_percent = 3, memory_percent = 250 }\ntemperature = { gpu_c = 0 }")
+    idle = ("fan_speed_percent = [0]\nperformance_state = 32\n"
+            "utilization = { gpu_percent = 100, memory_percent = 99 }\ntemperature = { gpu_c = 127 }")
+    pci = ("pci = { domain = 65536, bus = 255, device = 31, device_id = 1, subsystem_id = 4294967295, link_generation = 0, "
+           "max_link_generation = 99, link_width = 0, max_link_width = 1 }")
+    clocks = ("clocks = { graphics_mhz = 0, sm_mhz = 1, memory_mhz = 99999, "
+              "max_graphics_mhz = 123456, max_sm_mhz = 0, max_memory_mhz = 7 }")
     large = "memory = { total_mib = 12345678.25, used_mib = 12345678.25 }"
     tiny = "memory = { total_mib = 0.5, used_mib = 0.001 }"
-    watts = "power = { draw_w = 0.0051, limits = { current = 99999.999, min = 0.125, max = 1.005, default = 1 } }"
+    watts = "power = { draw_w = 0.0051, limits_w = { current = 99999.999, min = 0.125, max = 1.005, default = 1 } }"
     yield Scenario("edges", driver() + gpu(f"{busy}\n{pci}\n{large}", one) + gpu(f"{idle}\n{clocks}\n{tiny}\n{watts}", one))
     yield Scenario("no-memory", driver() + gpu("memory = { total_mib = 0, used_mib = 0 }", one), "ZeroDivisionError",
                    in_place=("    Total :       0.00 MiB (100.00%)", "    Used  :       0.00 MiB (   N/A%)"), only_igpu=True)
     cold = fault(["nvmlDeviceGetTemperature*"], "value = -5")
     yield Scenario("below-zero", driver() + gpu("", one) + cold, skipped=("utilization",), only_igpu=True)
-    yield Scenario("below-zero, old call", driver('hidden = ["nvmlDeviceGetTemperatureV"]') + gpu("", one) + cold,
+    yield Scenario("below-zero, old call", driver('missing_functions = ["nvmlDeviceGetTemperatureV"]') + gpu("", one) + cold,
                    skipped=("utilization",), only_igpu=True)
 
     names = ["nvmlDeviceGetName", "nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion"]

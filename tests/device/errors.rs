@@ -12,7 +12,7 @@ fn missing_symbol_is_named() {
             .filter(|name| name.starts_with("nvmlDevice") && !name.starts_with("nvmlDeviceGetHandleByIndex"))
             .map(|name| format!("'{name}'"))
             .collect();
-        toml(&format!("[[gpu]]\n[driver]\nhidden = [{}]", hidden.join(",")))
+        toml(&format!("[[gpu]]\n[driver]\nmissing_functions = [{}]", hidden.join(",")))
     };
     let gpu = nvml.device(0).unwrap();
     let known: Vec<&str> = nvml_sys::NAMES.iter().map(|name| name.to_str().unwrap()).collect();
@@ -115,7 +115,7 @@ fn out_of_range_numbers_never_panic() {
 
 #[test]
 fn negative_temperature_is_read() {
-    for hidden in ["", "driver = { hidden = ['nvmlDeviceGetTemperatureV'] }\n"] {
+    for hidden in ["", "driver = { missing_functions = ['nvmlDeviceGetTemperatureV'] }\n"] {
         let (driver, nvml) = toml(&format!("{hidden}[[gpu]]"));
         driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nvalue = -7").unwrap();
         assert_eq!(nvml.device(0).unwrap().temperature(TemperatureSensor::GPU).unwrap(), -7);
@@ -125,7 +125,7 @@ fn negative_temperature_is_read() {
 
 #[test]
 fn memory_info_falls_back_to_v1() {
-    let without = "driver = { hidden = ['nvmlDeviceGetMemoryInfo_v2'] }\n";
+    let without = "driver = { missing_functions = ['nvmlDeviceGetMemoryInfo_v2'] }\n";
     let gpu = "[[gpu]]\nmemory = { total_mib = 1000, used_mib = 300, reserved_mib = 100 }";
     let second = MemoryInfo { total: 1000 * MIB, used: 300 * MIB, free: 600 * MIB, reserved: Some(100 * MIB) };
     let first = MemoryInfo { used: 400 * MIB, reserved: None, ..second };
@@ -145,7 +145,9 @@ fn memory_info_falls_back_to_v1() {
     }
     // Any other refusal is an answer, and no reason to ask otherwise.
     let (driver, nvml) = toml(gpu);
-    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'NOT_SUPPORTED'\nnth = 1").unwrap();
+    driver
+        .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'NOT_SUPPORTED'\nnth_call = 1")
+        .unwrap();
     let device = nvml.device(0).unwrap();
     assert_eq!(refused(device.memory_info()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(device.memory_info().unwrap(), second);
@@ -157,7 +159,7 @@ fn memory_info_falls_back_to_v1() {
 
 #[test]
 fn temperature_fan_pci_fall_back() {
-    let hidden = "hidden = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
+    let hidden = "missing_functions = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
     let (_driver, nvml) = with("workstation", "");
     let whole = nvml.device(1).unwrap();
     let scenario = nvml_sim::Scenario::from_name("workstation").unwrap();
@@ -184,7 +186,7 @@ fn transient_error_keeps_function_version() {
     let (driver, nvml) = with("hgx-h100", "");
     let gpu = nvml.device(0).unwrap();
     let before = gpu.memory_info().unwrap();
-    let fault = "[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'FUNCTION_NOT_FOUND'\ncount = 1";
+    let fault = "[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'FUNCTION_NOT_FOUND'\ncall_count = 1";
     driver.add_faults(fault).unwrap();
     assert_eq!(refused(gpu.memory_info()), ReturnCode::FUNCTION_NOT_FOUND);
     assert!(gpu.memory_info().unwrap().reserved.is_some_and(|bytes| bytes > 0));
@@ -212,7 +214,7 @@ fn refused_function_version_falls_back() {
         fault("nvmlDeviceGetComputeRunningProcesses_v2", 25),
         fault("nvmlDeviceGetPciInfo_v3", 25),
     ];
-    let (driver, nvml) = toml(&format!("[[gpu]]\nprocess = [{{ pid = 77, memory = 5 }}]\n{}", faults.concat()));
+    let (driver, nvml) = toml(&format!("[[gpu]]\nprocess = [{{ pid = 77, memory_mib = 5 }}]\n{}", faults.concat()));
     let gpu = nvml.device(0).unwrap();
     let mut list = ProcessList::with_capacity(4);
     for round in 1..=3 {

@@ -13,8 +13,8 @@ fn entry(pid: u32, memory: Option<u64>, instances: Option<(u32, u32)>) -> Runnin
 
 /// Three processes of each kind: with all that an entry can have, without memory, without instances.
 const MIXED: &str = "
-    { pid = 7, memory = 5, gi = 2, ci = 3, kind = KIND }, { pid = 4294967295, memory = 'unavailable', kind = KIND },
-    { pid = 9, memory = 0, kind = KIND },";
+    { pid = 7, memory_mib = 5, gpu_instance_id = 2, compute_instance_id = 3, kind = KIND }, { pid = 4294967295, memory_mib = 'unavailable', kind = KIND },
+    { pid = 9, memory_mib = 0, kind = KIND },";
 
 fn mixed() -> String {
     ["'compute'", "'graphics'", "'mps'"].map(|kind| MIXED.replace("KIND", kind)).concat()
@@ -34,7 +34,7 @@ fn every_list_version_is_read() {
         [(&third, 24, true), (&third, 32, true), (&second, 24, true), (&first, 24, false)]
     {
         let (driver, nvml) = toml(&format!(
-            "driver = {{ process_stride = {stride}, hidden = [{hidden}] }}\n[[gpu]]\nprocess = [{}]",
+            "driver = {{ process_info_bytes = {stride}, missing_functions = [{hidden}] }}\n[[gpu]]\nprocess = [{}]",
             mixed()
         ));
         let gpu = nvml.device(0).unwrap();
@@ -77,9 +77,9 @@ fn stride_is_detected_from_first_list() {
     for stride in [24, 32] {
         for first in [0, 1, 2, 300, 2000] {
             let (driver, nvml) = toml(&format!(
-                "driver = {{ process_stride = {stride} }}\n[[gpu]]
-                process = [{{ pid = 50, memory = 1, repeat = {first}, until_s = 1 }},
-                           {{ pid = 5000, memory = 2, repeat = 40, from_s = 1 }}]"
+                "driver = {{ process_info_bytes = {stride} }}\n[[gpu]]
+                process = [{{ pid = 50, memory_mib = 1, count = {first}, until_s = 1 }},
+                           {{ pid = 5000, memory_mib = 2, count = 40, from_s = 1 }}]"
             ));
             let gpu = nvml.device(0).unwrap();
             let mut list = ProcessList::with_capacity(ProcessList::LARGEST);
@@ -99,8 +99,10 @@ fn stride_is_detected_from_first_list() {
 
 #[test]
 fn growing_process_list_is_truncated() {
-    let (driver, nvml) = toml("[[gpu]]\nprocess = [{ pid = 10, memory = 1, repeat = 3 }]");
-    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\ngrow_by = 2").unwrap();
+    let (driver, nvml) = toml("[[gpu]]\nprocess = [{ pid = 10, memory_mib = 1, count = 3 }]");
+    driver
+        .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\nextra_processes_per_call = 2")
+        .unwrap();
     let gpu = nvml.device(0).unwrap();
     let mut list = ProcessList::with_capacity(6);
     let counts: Vec<_> = (0..4)

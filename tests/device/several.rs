@@ -156,8 +156,8 @@ fn process_utilization_skips_empty_entries() {
     let (driver, nvml) = toml(
         "[[gpu]]
         process = [
-            { pid = 100, sm = 30, mem = 20, enc = 1, dec = 2 }, { pid = 0, sm = 50 }, { pid = 101, sm = 0 },
-            { pid = 102, sm = 100 }, { pid = 103, sm = { square = { low = 0, high = 40, period_s = 20 } } },
+            { pid = 100, sm_percent = 30, memory_percent = 20, encoder_percent = 1, decoder_percent = 2 }, { pid = 0, sm_percent = 50 }, { pid = 101, sm_percent = 0 },
+            { pid = 102, sm_percent = 100 }, { pid = 103, sm_percent = { square = { low = 0, high = 40, period_s = 20 } } },
         ]",
     );
     let gpu = nvml.device(0).unwrap();

@@ -144,8 +144,11 @@ fn hgx_h100() {
 fn mig() {
     // With a hole in the numbering, as destroyed instances leave one.
     let scenario = nvml_sim::Scenario::from_name("mig").unwrap().text().to_owned();
-    let (driver, nvml) =
-        toml(&scenario.replace("gi = 11", "index = 3\ngi = 11").replace("gi = 12", "index = 4\ngi = 12"));
+    let (driver, nvml) = toml(
+        &scenario
+            .replace("gpu_instance_id = 11", "index = 3\ngpu_instance_id = 11")
+            .replace("gpu_instance_id = 12", "index = 4\ngpu_instance_id = 12"),
+    );
     driver.set_time(Duration::from_secs(1));
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: true, pending: true });

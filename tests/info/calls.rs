@@ -70,7 +70,7 @@ fn refused_identity_field_is_retried() {
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
             let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };
-            let nvml = again(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth = 1"));
+            let nvml = again(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
             let mut gpu = nvml.get_device(0).unwrap();
             assert_eq!(missing(&gpu).len(), 2, "the fact and the fan: {call}");
             driver.reset_counters();
@@ -111,8 +111,12 @@ fn missing_identity_costs_one_call() {
 fn single_refusal_is_retried() {
     let (driver, nvml) = named("workstation");
     let mut gpu = nvml.get_device(0).unwrap();
-    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NOT_SUPPORTED'\nnth = 2").unwrap();
-    driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunning*'\nreturn = 'UNKNOWN'\nnth = 2").unwrap();
+    driver
+        .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NOT_SUPPORTED'\nnth_call = 2")
+        .unwrap();
+    driver
+        .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunning*'\nreturn = 'UNKNOWN'\nnth_call = 2")
+        .unwrap();
     gpu.update().unwrap();
     assert_eq!((gpu.power.draw, gpu.processes.len()), (Some(122.23), 2));
     gpu.update().unwrap();

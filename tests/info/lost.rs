@@ -6,7 +6,7 @@ use super::*;
 fn lost_gpu_recovers_alone() {
     for (answer, expected) in [("", ReturnCode::GPU_IS_LOST), ("return = 'RESET_REQUIRED'", ReturnCode::RESET_REQUIRED)]
     {
-        let lost = format!("[[gpu_lost]]\ngpu = 1\nat_s = 10\nuntil_s = 20\n{answer}");
+        let lost = format!("[[gpu_lost]]\ngpu = 1\nfrom_s = 10\nuntil_s = 20\n{answer}");
         let (driver, nvml) = with("workstation", &lost);
         driver.set_time(Duration::from_secs(1));
         let mut gpus = nvml.devices().unwrap();
@@ -71,7 +71,7 @@ fn gpu_lost_during_update_clears_readings() {
     let calls = ["Name", "PciInfo_v3", "MaxClockInfo", "MemoryInfo_v2", "FanSpeed", "ClockInfo", "PowerUsage"];
     let driver = SharedDriver::from_name("hgx-h100").unwrap();
     for call in calls.map(|call| format!("nvmlDeviceGet{call}")).into_iter().chain(["nvmlDeviceGetMPS*".to_owned()]) {
-        let fault = |nth: u32| format!("[[fault]]\nfunction = '{call}'\nreturn = 'GPU_IS_LOST'\nnth = {nth}");
+        let fault = |nth: u32| format!("[[fault]]\nfunction = '{call}'\nreturn = 'GPU_IS_LOST'\nnth_call = {nth}");
         // While the facts are read …
         let nvml = again(&driver, &fault(1));
         let mut gpu = GpuInfo::new(&nvml, 0, 8).unwrap();

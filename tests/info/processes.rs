@@ -15,9 +15,9 @@ fn processes_start_exit_and_vanish() {
     let (stays, mut ends) = (Sleeper::new(), Sleeper::new());
     let (driver, nvml) = toml(&format!(
         "[[gpu]]\nprocess = [
-            {{ pid = {}, memory = 100 }}, {{ pid = {}, memory = 200, from_s = 1 }},
-            {{ pid = {FOREIGN}, memory = 300, from_s = 2, until_s = 3 }}, {{ pid = {}, kind = 'graphics', memory = 1 }},
-            {{ pid = {}, kind = 'mps', memory = 2, until_s = 2 }}]",
+            {{ pid = {}, memory_mib = 100 }}, {{ pid = {}, memory_mib = 200, from_s = 1 }},
+            {{ pid = {FOREIGN}, memory_mib = 300, from_s = 2, until_s = 3 }}, {{ pid = {}, kind = 'graphics', memory_mib = 1 }},
+            {{ pid = {}, kind = 'mps', memory_mib = 2, until_s = 2 }}]",
         stays.pid(),
         ends.pid(),
         stays.pid(),
@@ -56,8 +56,8 @@ fn processes_start_exit_and_vanish() {
 fn process_info_matches_proc() {
     let child = Sleeper::new();
     let (_driver, nvml) = toml(&format!(
-        "[[gpu]]\nprocess = [{{ pid = {}, memory = 5.99 }}, {{ pid = 'self', gi = 3, ci = 1 }}, {{ pid = 1, memory = 0 }},
-            {{ pid = {FOREIGN}, memory = 1048576 }}, {{ pid = 4294967295, memory = 1 }}]",
+        "[[gpu]]\nprocess = [{{ pid = {}, memory_mib = 5.99 }}, {{ pid = 'self', gpu_instance_id = 3, compute_instance_id = 1 }}, {{ pid = 1, memory_mib = 0 }},
+            {{ pid = {FOREIGN}, memory_mib = 1048576 }}, {{ pid = 4294967295, memory_mib = 1 }}]",
         child.pid()
     ));
     let gpu = list(&nvml, 16);
@@ -88,9 +88,9 @@ fn process_info_matches_proc() {
 #[test]
 fn long_process_list_is_truncated() {
     let (driver, nvml) = toml(&format!(
-        "[[gpu]]\nprocess = [{{ pid = {FOREIGN}, memory = 1, repeat = 5 }}, {{ pid = 4_190_000, kind = 'graphics', repeat = 4 }},
-            {{ pid = 4_180_000, kind = 'mps', repeat = 600, from_s = 10, until_s = 20 }},
-            {{ pid = 4_170_000, repeat = 1500, from_s = 30 }}]"
+        "[[gpu]]\nprocess = [{{ pid = {FOREIGN}, memory_mib = 1, count = 5 }}, {{ pid = 4_190_000, kind = 'graphics', count = 4 }},
+            {{ pid = 4_180_000, kind = 'mps', count = 600, from_s = 10, until_s = 20 }},
+            {{ pid = 4_170_000, count = 1500, from_s = 30 }}]"
     ));
     driver.set_time(Duration::ZERO);
     // Room for the first list and a part of the second.

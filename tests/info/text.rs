@@ -167,7 +167,7 @@ fn control_characters_are_escaped() {
 #[cfg(feature = "serde")]
 #[test]
 fn json_names_match_igpu_0_1() {
-    let (driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 3\nat_s = 5");
+    let (driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 3\nfrom_s = 5");
     driver.set_time(Duration::ZERO);
     let mut gpus = nvml.devices().unwrap();
     let json = serde_json::to_value(&gpus).unwrap();

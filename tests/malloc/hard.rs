@@ -93,14 +93,14 @@ fn faults(toml: &mut String) {
             let (code, every) = (codes[draw(state, 16) as usize], 9 + draw(state, 90));
             writeln!(
                 toml,
-                "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = {code}\nevery = {every}\nuntil_s = {CALM_FROM}"
+                "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = {CALM_FROM}"
             )
             .unwrap();
             // And a few seconds in which the call is always refused, so that its metrics rest.
             let at = 20 + draw(state, 350);
             writeln!(
                 toml,
-                "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = 3\nat_s = {at}\nuntil_s = {}",
+                "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = 3\nfrom_s = {at}\nuntil_s = {}",
                 at + 3
             )
             .unwrap();
@@ -108,10 +108,10 @@ fn faults(toml: &mut String) {
     }
     for field in [185, 186, 83, 82, 74, 197, 138, 3] {
         let (code, every) = (codes[draw(state, 16) as usize], 20 + draw(state, 90));
-        writeln!(toml, "[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield = {field}\nreturn = {code}\nevery = {every}\nuntil_s = {CALM_FROM}").unwrap();
+        writeln!(toml, "[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield_id = {field}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = {CALM_FROM}").unwrap();
     }
     for (gpu, at) in [(0, 30), (1, 70), (0, 160), (1, 160), (1, 330), (0, 420)] {
-        writeln!(toml, "[[gpu_lost]]\ngpu = {gpu}\nat_s = {at}\nuntil_s = {}", at + 4).unwrap();
+        writeln!(toml, "[[gpu_lost]]\ngpu = {gpu}\nfrom_s = {at}\nuntil_s = {}", at + 4).unwrap();
     }
 }
 
@@ -122,37 +122,37 @@ fn scenario(children: &[u32]) -> String {
         let energy = if gpu == 0 { 100 } else { 0 };
         writeln!(
             toml,
-            "[[gpu]]\narchitecture = 9\nfans = [{gpu}]\nevent_reasons = 4\n\
+            "[[gpu]]\narchitecture = 9\nfan_speed_percent = [{gpu}]\nclocks_event_reasons = 4\n\
              memory = {{ total_mib = 81559, reserved_mib = 551, used_mib = {{ ramp = {{ from = 0, to = 80000, period_s = 77 }} }} }}\n\
-             utilization = {{ gpu = {{ square = {{ low = 8, high = 99, period_s = 4.1 }} }}, memory = 33 }}\n\
-             temperature = {{ gpu = {{ sine = {{ mean = 58, amplitude = 20, period_s = 45 }} }}, memory = {} }}\n\
-             clocks = {{ graphics = {{ ramp = {{ from = 210, to = 1980, period_s = 13 }} }}, sm = 1980, memory = 2619, video = 1545 }}\n\
+             utilization = {{ gpu_percent = {{ square = {{ low = 8, high = 99, period_s = 4.1 }} }}, memory_percent = 33 }}\n\
+             temperature = {{ gpu_c = {{ sine = {{ mean = 58, amplitude = 20, period_s = 45 }} }}, memory_c = {} }}\n\
+             clocks = {{ graphics_mhz = {{ ramp = {{ from = 210, to = 1980, period_s = 13 }} }}, sm_mhz = 1980, memory_mhz = 2619, video_mhz = 1545 }}\n\
              power = {{ draw_w = {{ sine = {{ mean = 300, amplitude = 200, period_s = 60 }} }}, energy_refresh_ms = {energy}, instant_window_ms = 25 }}\n\
-             throttle = {{ power = 0.25 }}\necc = {{ enabled = true, aggregate_corrected = 2 }}\n\
-             nvlink = {{ tx_kib_per_s = 1000, rx_kib_per_s = 2000 }}\ngpm = {{ sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }}",
+             throttle_fraction = {{ power = 0.25 }}\necc = {{ enabled = true, aggregate_corrected = 2 }}\n\
+             nvlink = {{ tx_kib_per_s = 1000, rx_kib_per_s = 2000 }}\ngpm = {{ sm_percent = 60, sm_occupancy_percent = 30, tensor_percent = 20, dram_bandwidth_percent = 10 }}",
             70 + gpu
         )
         .unwrap();
         writeln!(
             toml,
-            "process = [\n{{ pid = {}, memory = 64, sm = 40 }},",
+            "process = [\n{{ pid = {}, memory_mib = 64, sm_percent = 40 }},",
             children.get(gpu as usize).unwrap_or(&FOREIGN)
         )
         .unwrap();
         for slot in 0..SECONDS - 60 {
             let kind = ["compute", "graphics", "mps"][slot as usize % 3];
             let (pid, repeat) = (4_194_400 + slot * 7 % 5000, 1 + (slot * 7 + u64::from(gpu)) % 5);
-            writeln!(toml, "{{ pid = {pid}, repeat = {repeat}, kind = '{kind}', memory = {slot}, sm = 3, from_s = {slot}, until_s = {slot}.7 }},").unwrap();
+            writeln!(toml, "{{ pid = {pid}, count = {repeat}, kind = '{kind}', memory_mib = {slot}, sm_percent = 3, from_s = {slot}, until_s = {slot}.7 }},").unwrap();
         }
         // Now there, now not, so that its owner is looked up again and again.
         for from in (100..300).step_by(2) {
-            writeln!(toml, "{{ pid = 'self', memory = 5, from_s = {from}, until_s = {} }},", from + 1).unwrap();
+            writeln!(toml, "{{ pid = 'self', memory_mib = 5, from_s = {from}, until_s = {} }},", from + 1).unwrap();
         }
         // This process and its parent, for a while; and more than there is memory for.
         writeln!(
             toml,
-            "{{ pid = 'self', memory = 5, from_s = 40, until_s = 60 }}, {{ pid = 'parent', from_s = 50, until_s = 90 }},\n\
-             {{ pid = 4_199_000, repeat = 60, from_s = 5, until_s = 9 }}, {{ pid = 4_199_000, repeat = 20, kind = 'mps', from_s = 80, until_s = 95 }} ]"
+            "{{ pid = 'self', memory_mib = 5, from_s = 40, until_s = 60 }}, {{ pid = 'parent', from_s = 50, until_s = 90 }},\n\
+             {{ pid = 4_199_000, count = 60, from_s = 5, until_s = 9 }}, {{ pid = 4_199_000, count = 20, kind = 'mps', from_s = 80, until_s = 95 }} ]"
         )
         .unwrap();
     }

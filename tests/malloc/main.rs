@@ -89,17 +89,19 @@ fn updates_call_no_malloc() {
     }
     counts_the_c_library();
     let children: Vec<Sleeper> = (0..3).map(|_| Sleeper::new()).collect();
-    let mut text = String::from("[driver]\nclock = { frozen_at_s = 0 }\n[[gpu]]\nfans = [40]\nprocess = [\n");
+    let mut text =
+        String::from("[driver]\nclock = { frozen_at_s = 0 }\n[[gpu]]\nfan_speed_percent = [40]\nprocess = [\n");
     // Each child is there every other second, so that its owner is looked up again and again.
     for second in 0..100 {
         for (place, child) in children.iter().enumerate() {
             let from = second as f64 * 2.0 + place as f64 * 0.3;
-            text += &format!("{{ pid = {}, memory = 7, from_s = {from}, until_s = {} }},\n", child.pid(), from + 1.0);
+            text +=
+                &format!("{{ pid = {}, memory_mib = 7, from_s = {from}, until_s = {} }},\n", child.pid(), from + 1.0);
         }
     }
-    text += "{ pid = 4_194_400, repeat = 50, from_s = 90, until_s = 110 } ]\n\
-             [[fault]]\nfunction = 'nvmlDeviceGetUtilizationRates'\nreturn = 999\nevery = 5\n\
-             [[gpu_lost]]\ngpu = 0\nat_s = 30\nuntil_s = 32\n";
+    text += "{ pid = 4_194_400, count = 50, from_s = 90, until_s = 110 } ]\n\
+             [[fault]]\nfunction = 'nvmlDeviceGetUtilizationRates'\nreturn = 999\nevery_nth_call = 5\n\
+             [[gpu_lost]]\ngpu = 0\nfrom_s = 30\nuntil_s = 32\n";
     let (driver, nvml) = toml(&text);
     let before = calls();
     let mut gpu = GpuInfo::new(&nvml, 0, 16).unwrap();

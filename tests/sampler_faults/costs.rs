@@ -33,7 +33,7 @@ fn dear(name: &CStr) -> *const c_void {
 
 #[test]
 fn budget_is_kept_with_slow_calls() {
-    let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\nfans = [40]\n", dear);
+    let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\nfan_speed_percent = [40]\n", dear);
     let metrics = [
         Metric::POWER_USAGE,
         Metric::FAN_SPEED,
@@ -65,7 +65,7 @@ fn budget_is_kept_with_slow_calls() {
 
 #[test]
 fn slow_call_regains_its_interval() {
-    let sim = sim("cost_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfans = [40]\n");
+    let sim = sim("cpu_time_us = { 'nvmlDeviceGet*' = 20 }\n[[gpu]]\nprocess = []\nfan_speed_percent = [40]\n");
     let metrics = [Metric::FAN_SPEED, Metric::TEMPERATURE];
     let cadence = Duration::from_millis(10);
     let builder = metrics.iter().fold(sim.builder().metrics(&metrics), |it, metric| it.interval(*metric, cadence));
@@ -107,7 +107,8 @@ fn slow_to_look(name: &CStr) -> *const c_void {
 
 #[test]
 fn lost_gpu_lookup_delays_no_other() {
-    let sim = sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 0.5\n", slow_to_look);
+    let sim =
+        sim_with_resolver("[[gpu]]\ncount = 2\nprocess = []\n[[gpu_lost]]\ngpu = 0\nfrom_s = 0.5\n", slow_to_look);
     let metric = Metric::TEMPERATURE;
     let cadence = Duration::from_millis(100);
     LOOK_MS.store(0, Relaxed);
@@ -124,7 +125,7 @@ fn lost_gpu_lookup_delays_no_other() {
 
 #[test]
 fn slow_lost_gpu_lookup_is_rare() {
-    let sim = sim_with_resolver("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nat_s = 3\n", slow_to_look);
+    let sim = sim_with_resolver("[[gpu]]\nprocess = []\n[[gpu_lost]]\ngpu = 0\nfrom_s = 3\n", slow_to_look);
     LOOK_MS.store(1500, Relaxed);
     let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE]).build().unwrap();
     control::reset_counters();

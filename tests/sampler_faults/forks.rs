@@ -62,7 +62,7 @@ fn forked_child_sampler_returns_errors() {
 #[test]
 fn forked_child_drops_background_sampler() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
+    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
     let mut holder = Some(spawn(&driver));
     wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
     let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());

@@ -43,11 +43,12 @@ pub(crate) fn builder(nvml: &Nvml, metrics: &[Metric], cadence_ms: u64) -> Sampl
     })
 }
 
-pub(crate) const TWO: &str = "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\nclocks = { sm = 1400 }\n";
+pub(crate) const TWO: &str =
+    "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 61 }\nclocks = { sm_mhz = 1400 }\n";
 
 /// A call that does not return until the faults change.
 pub(crate) fn held(function: &str, more: &str) -> String {
-    fault(function, &format!("{more}\nhold = true"))
+    fault(function, &format!("{more}\nblock_until_faults_change = true"))
 }
 
 /// How many threads of background samplers this process has.
@@ -60,7 +61,7 @@ pub(crate) fn threads() -> usize {
 #[test]
 fn hung_gpu_stops_only_its_groups() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
+    let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu_c = 61 }\n");
     let patience = Duration::from_millis(30);
     let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_timeout(patience);
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
@@ -109,7 +110,7 @@ fn hung_gpu_stops_only_its_groups() {
 #[test]
 fn gpus_hang_one_after_another() {
     let _lock = lock_sim();
-    let (driver, _nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu = 61 }\n");
+    let (driver, _nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu_c = 61 }\n");
     let mut background = spawn(&driver);
     for gpu in 0..3 {
         let ticks = background.ticks();
@@ -126,14 +127,14 @@ fn gpus_hang_one_after_another() {
 #[test]
 fn gpu_recovers_when_hung_call_returns() {
     let _lock = lock_sim();
-    let (driver, _nvml) = common::toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n");
+    let (driver, _nvml) = common::toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 61 }\n");
     let mut background = spawn(&driver);
     let latest = background.latest_reader();
     let key = latest.key(1, Metric::TEMPERATURE).unwrap();
     wait_for("20 ticks", || background.ticks() >= 20);
     let mut silence = Duration::ZERO;
     for _ in 0..3 {
-        driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncount = 1")).unwrap();
+        driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncall_count = 1")).unwrap();
         wait_for("the hang", || background.hung_gpus().eq([1]));
         let ticks = background.ticks();
         wait_for("the other GPU's readings", || background.ticks() > ticks + 10);
@@ -225,7 +226,7 @@ fn hangs_keep_no_open_files() {
 fn hung_gpm_sample_blocks_no_other() {
     let _lock = lock_sim();
     let (driver, nvml) =
-        common::toml("[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm = 5 }\ntemperature = { gpu = 61 }\n");
+        common::toml("[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm_percent = 5 }\ntemperature = { gpu_c = 61 }\n");
     let builder = Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY, Metric::TEMPERATURE]).budget(1.0);
     let builder = builder.interval(Metric::TEMPERATURE, Duration::from_millis(5));
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();

@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn gpu_lost_at_start_recovers() {
-    let sim = sim("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
+    let sim =
+        sim("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 61 }\n[[gpu_lost]]\ngpu = 1\nuntil_s = 5\n");
     let metrics = [Metric::TEMPERATURE, Metric::ENERGY, Metric::POWER_SAMPLES];
     let mut sampler = sim.builder().metrics(&metrics).gpu_info(true).build().unwrap();
     let reason = |sampler: &Sampler, gpu, metric| sampler.frame().last_error(gpu, metric).and_then(Error::code);

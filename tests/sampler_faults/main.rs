@@ -80,8 +80,8 @@ fn sample_skips_suspended_metrics() {
 #[test]
 fn alternately_refused_metric_stays_active() {
     let sim = sim(&format!(
-        "[[gpu]]\nprocess = []\nclocks = {{ sm = 1400 }}\n{}",
-        fault("nvmlDeviceGetClockInfo", "return = \"UNKNOWN\"\nevery = 2")
+        "[[gpu]]\nprocess = []\nclocks = {{ sm_mhz = 1400 }}\n{}",
+        fault("nvmlDeviceGetClockInfo", "return = \"UNKNOWN\"\nevery_nth_call = 2")
     ));
     let cadence = Duration::from_millis(100);
     let mut sampler = sim.builder().metrics(&[Metric::CLOCK_SM]).interval(Metric::CLOCK_SM, cadence).build().unwrap();
@@ -99,7 +99,7 @@ fn unknown_codes_are_refusals() {
     for code in [4711_u32, 999, u32::MAX] {
         let sim = sim(&format!(
             "[[gpu]]\nprocess = []\n{}",
-            fault("nvmlDeviceGet*", &format!("return = {code}\nat_s = 5\nuntil_s = 6"))
+            fault("nvmlDeviceGet*", &format!("return = {code}\nfrom_s = 5\nuntil_s = 6"))
         ));
         let mut sampler = sim.builder().metrics(&[Metric::TEMPERATURE, Metric::POWER_INSTANT]).build().unwrap();
         let records = run(&mut sampler, 40.0);
@@ -118,7 +118,7 @@ fn gpu_reset_restarts_counters() {
     steps.extend((15..30).map(|second| format!("[{second}, {}]", (second - 15) * 100_000)));
     let sim = sim(&format!(
         "[[gpu]]\ncount = 2\nprocess = []\n[[gpu.field]]\nid = 83\ntype = \"ulonglong\"\nvalue = {{ steps = [{}] }}\n\
-         [[gpu_lost]]\ngpu = 0\nat_s = 10\nuntil_s = 15\nreturn = \"RESET_REQUIRED\"\n",
+         [[gpu_lost]]\ngpu = 0\nfrom_s = 10\nuntil_s = 15\nreturn = \"RESET_REQUIRED\"\n",
         steps.join(", ")
     ));
     let mut sampler = sim.builder().metrics(&[Metric::ENERGY, Metric::TEMPERATURE]).build().unwrap();

@@ -50,7 +50,7 @@ fn replaced_thread_makes_no_more_calls() {
     let calls = |kind: &str| driver.calls(&format!("nvmlDeviceGet{kind}RunningProcesses_v3"));
     for round in 1..=2 {
         wait_for("lists", || calls("MPSCompute") >= 3 * round);
-        driver.add_faults(&held("nvmlDeviceGetComputeRunningProcesses*", "count = 1")).unwrap();
+        driver.add_faults(&held("nvmlDeviceGetComputeRunningProcesses*", "call_count = 1")).unwrap();
         wait_for("the hang", || background.hung_gpus().count() == 1);
         driver.clear_faults();
         wait_for("the return", || background.hung_gpus().count() == 0);
@@ -65,11 +65,11 @@ fn replaced_thread_makes_no_more_calls() {
 #[test]
 fn gpm_waits_for_next_sample() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm = 5 }\n");
+    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
     let sampler = builder(&nvml, &[Metric::SM_ACTIVITY], 110);
     let mut background = sampler.build().unwrap().spawn(10_000).unwrap();
     wait_for("a report", || driver.calls("nvmlGpmMetricsGet") >= 1);
-    driver.add_faults(&held("nvmlGpmSampleGet", "count = 1")).unwrap();
+    driver.add_faults(&held("nvmlGpmSampleGet", "call_count = 1")).unwrap();
     wait_for("the hang", || background.hung_gpus().count() == 1);
     driver.clear_faults();
     let reports = driver.calls("nvmlGpmMetricsGet");
@@ -147,7 +147,7 @@ fn late_call_result_survives_stop() {
         let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
         drop(nvml);
         wait_for("20 ticks", || background.ticks() >= 20);
-        driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 0\ncount = 1")).unwrap();
+        driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 0\ncall_count = 1")).unwrap();
         wait_for("the hang", || background.hung_gpus().eq([0]));
         if stopped == StopOutcome::Joined {
             driver.clear_faults();
@@ -170,7 +170,7 @@ fn late_call_result_survives_stop() {
     let before = threads();
     let background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
     drop(nvml);
-    driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncount = 1")).unwrap();
+    driver.add_faults(&held("nvmlDeviceGetClockInfo", "gpu = 1\ncall_count = 1")).unwrap();
     wait_for("the hang", || background.hung_gpus().eq([1]));
     drop(background);
     assert!(threads() > before, "the call has not returned yet");
@@ -201,7 +201,7 @@ fn stop_does_not_wait_for_shutdown() {
 fn hung_first_call_is_no_cost() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
-    driver.add_faults(&held("nvmlDeviceGetClockInfo", "count = 2")).unwrap();
+    driver.add_faults(&held("nvmlDeviceGetClockInfo", "call_count = 2")).unwrap();
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 20).budget(0.01).build().unwrap().spawn(10_000).unwrap();
     wait_for("both to hang", || background.hung_gpus().eq([0, 1]));
     driver.clear_faults();
@@ -219,7 +219,7 @@ fn hung_first_call_is_no_cost() {
 fn maximum_hang_timeout_is_kept() {
     let _lock = lock_sim();
     let (driver, nvml) = common::toml(TWO);
-    driver.add_faults(&fault("nvmlDeviceGetClockInfo", "count = 1\nlatency_us = 150_000")).unwrap();
+    driver.add_faults(&fault("nvmlDeviceGetClockInfo", "call_count = 1\nlatency_us = 150_000")).unwrap();
     let before = threads();
     let sampler = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_timeout(Duration::MAX).build().unwrap();
     let mut background = sampler.spawn(10_000).unwrap();

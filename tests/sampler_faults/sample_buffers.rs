@@ -144,7 +144,7 @@ fn set(name: &CStr) -> *const c_void {
 fn process_utilization_survives_clock_step() {
     for by_s in [3600_i64, -3600] {
         SET_AT_US.store(i64::MAX, Relaxed);
-        let sim = sim_with_resolver("[[gpu]]\nprocess = [{ pid = \"self\", memory = 7, sm = 40 }]\n", set);
+        let sim = sim_with_resolver("[[gpu]]\nprocess = [{ pid = \"self\", memory_mib = 7, sm_percent = 40 }]\n", set);
         let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
         let mut sampler = sim.builder().clocks(clocks).metrics(&[Metric::PROCESS_SM]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
@@ -193,8 +193,8 @@ fn samples_continue_after_clock_step() {
 #[test]
 fn growing_process_list_is_reported() {
     let sim = sim(&format!(
-        "[[gpu]]\nprocess = [{{ pid = \"self\", memory = 7 }}]\n{}",
-        fault("nvmlDeviceGetComputeRunningProcesses*", "grow_by = 1")
+        "[[gpu]]\nprocess = [{{ pid = \"self\", memory_mib = 7 }}]\n{}",
+        fault("nvmlDeviceGetComputeRunningProcesses*", "extra_processes_per_call = 1")
     ));
     let metrics = [Metric::PROCESS_MEMORY, Metric::TEMPERATURE];
     let mut sampler = sim.builder().metrics(&metrics).process_capacity(8).build().unwrap();
@@ -210,7 +210,7 @@ fn growing_process_list_is_reported() {
 #[test]
 fn process_utilization_overflow_is_retried() {
     let sim = sim(
-        "[[gpu]]\nprocess = [{ pid = 4_194_400, repeat = 8, sm = 1 }, { pid = 4_194_500, repeat = 4, sm = 1, until_s = 30 }]\n",
+        "[[gpu]]\nprocess = [{ pid = 4_194_400, count = 8, sm_percent = 1 }, { pid = 4_194_500, count = 4, sm_percent = 1, until_s = 30 }]\n",
     );
     let mut sampler = sim.builder().metrics(&[Metric::PROCESS_SM]).process_capacity(8).build().unwrap();
     let records = run(&mut sampler, 29.0);
@@ -227,10 +227,10 @@ fn process_utilization_overflow_is_retried() {
 
 #[test]
 fn energy_while_lost_is_gap() {
-    for ring in ["", "samples = { power = { length = 0, period_ms = 20 } }\n"] {
+    for ring in ["", "sample_buffers = { power = { capacity = 0, period_ms = 20 } }\n"] {
         let sim = sim(&format!(
             "[[gpu]]\nprocess = []\npower = {{ draw_w = 250, energy_refresh_ms = 0 }}\n{ring}\
-             [[gpu_lost]]\ngpu = 0\nat_s = 10\nuntil_s = 40\n"
+             [[gpu_lost]]\ngpu = 0\nfrom_s = 10\nuntil_s = 40\n"
         ));
         let mut sampler = sim.builder().metrics(&[Metric::ENERGY]).build().unwrap();
         let records = run(&mut sampler, 60.0);

@@ -25,17 +25,17 @@ use nvml_sim::Scenario;
 
 const SCENARIO: &str = "
 [[gpu]]
-fans = [40]
+fan_speed_percent = [40]
 memory = { total_mib = 81559, reserved_mib = 551, used_mib = { ramp = { from = 0, to = 80000, period_s = 7 } } }
-utilization = { gpu = { square = { low = 8, high = 99, period_s = 0.3 } }, memory = 33 }
-temperature = { gpu = { sine = { mean = 58, amplitude = 20, period_s = 45 } }, memory = 70 }
-clocks = { graphics = { ramp = { from = 210, to = 1980, period_s = 13 } }, max_graphics = 1980 }
+utilization = { gpu_percent = { square = { low = 8, high = 99, period_s = 0.3 } }, memory_percent = 33 }
+temperature = { gpu_c = { sine = { mean = 58, amplitude = 20, period_s = 45 } }, memory_c = 70 }
+clocks = { graphics_mhz = { ramp = { from = 210, to = 1980, period_s = 13 } }, max_graphics_mhz = 1980 }
 power = { draw_w = { sine = { mean = 300, amplitude = 200, period_s = 3 } }, instant_window_ms = 25 }
-throttle = { power = 0.25 }
+throttle_fraction = { power = 0.25 }
 ecc = { enabled = true, aggregate_corrected = 2 }
 nvlink = { tx_kib_per_s = 1000, rx_kib_per_s = 2000 }
-gpm = { sm = 60, sm_occupancy = 30, tensor = 20, dram = 10 }
-process = [{ pid = 'self', memory = 5, sm = 40 }, { pid = 4_194_400, repeat = 20, memory = 3, sm = 1 }]
+gpm = { sm_percent = 60, sm_occupancy_percent = 30, tensor_percent = 20, dram_bandwidth_percent = 10 }
+process = [{ pid = 'self', memory_mib = 5, sm_percent = 40 }, { pid = 4_194_400, count = 20, memory_mib = 3, sm_percent = 1 }]
 ";
 
 /// More than the ring holds in a second in which nothing is taken out, less than in the usual 10 ms.

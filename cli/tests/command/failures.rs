@@ -160,7 +160,7 @@ fn names_cannot_take_the_terminal_over() {
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
     copy(&script, &program);
     let child = Sleeper(Command::new(&program).stdin(Stdio::piped()).spawn().unwrap());
-    let processes = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, memory = 1 }}]", child.0.id()));
+    let processes = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, memory_mib = 1 }}]", child.0.id()));
     for args in [&[][..], &["ps"]] {
         let text = done(&[args, &[processes.argument.as_str()]].concat());
         assert!(is_harmless(&text), "{text:?}");
@@ -172,20 +172,22 @@ fn names_cannot_take_the_terminal_over() {
 
 #[test]
 fn hundreds_of_processes_are_shown() {
-    let many =
-        simulated(&format!("[[gpu]]\ncount = 2\nprocess = [{{ pid = {}, repeat = 700, memory = 3 }}]", FOREIGN - 5000));
+    let many = simulated(&format!(
+        "[[gpu]]\ncount = 2\nprocess = [{{ pid = {}, count = 700, memory_mib = 3 }}]",
+        FOREIGN - 5000
+    ));
     let table = done(&["ps", &many.argument]);
     assert_eq!(table.lines().count(), 1401);
     assert_eq!(table.lines().filter(|line| line.ends_with("N/A            3 MiB")).count(), 1400, "{table}");
     assert_eq!(json(&done(&["ps", "--json", &many.argument])).len(), 1400);
     assert!(done(&[&many.argument]).lines().count() > 1400);
     // More than the memory that is made at first: it is made anew.
-    let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, repeat = 1500 }}]", FOREIGN - 5000));
+    let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, count = 1500 }}]", FOREIGN - 5000));
     assert_eq!(done(&["ps", &more.argument]).lines().count(), 1501);
     assert_eq!(json(&done(&["--json", &more.argument]))[0]["processes"].as_array().map(Vec::len), Some(1500));
     // A list that grows faster than memory can be made: said, and a failure, as not all is shown.
-    let growing = "[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\ngrow_by = 4000";
-    let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, repeat = 1500 }}]\n{growing}", FOREIGN - 5000));
+    let growing = "[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\nextra_processes_per_call = 4000";
+    let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, count = 1500 }}]\n{growing}", FOREIGN - 5000));
     for args in [&["ps"][..], &["show"], &["--json"], &["ps", "--json"]] {
         let end = igpu(&[args, &[more.argument.as_str()]].concat());
         assert_eq!(end.code, Some(1), "{args:?}");
@@ -226,7 +228,7 @@ fn a_closed_pipe_ends_quietly() {
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{args:?}");
     }
     // As `| head -1`: more than a pipe holds, of which one line is read.
-    let many = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, repeat = 1000 }}]", FOREIGN - 5000));
+    let many = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, count = 1000 }}]", FOREIGN - 5000));
     let mut command = command(env!("CARGO_BIN_EXE_igpu"), ["ps", "--json", &many.argument]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

@@ -7,14 +7,14 @@ use super::*;
 /// Two GPUs, of which calls cost, sleep, and are refused.
 const TOML: &str = r#"
 [driver]
-cost_us = { nvmlDeviceGetPowerUsage = 300 }
+cpu_time_us = { nvmlDeviceGetPowerUsage = 300 }
 
 [[gpu]]
 count = 2
 name = "Card \u001b[31m"
 power = { draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }, instant_window_ms = 25 }
-utilization = { refresh_ms = 100, gpu = { sine = { mean = 50, amplitude = 40, period_s = 1.3 } } }
-temperature = { gpu = 41 }
+utilization = { refresh_ms = 100, gpu_percent = { sine = { mean = 50, amplitude = 40, period_s = 1.3 } } }
+temperature = { gpu_c = 41 }
 
 [[fault]]
 function = "nvmlDeviceGetMemoryInfo*"
@@ -161,7 +161,7 @@ fn a_call_that_hangs_is_told() {
 
 #[test]
 fn a_lost_gpu_is_told_and_the_others_are_shown() {
-    let simulated = workstation("[[gpu_lost]]\ngpu = 1\nat_s = 2.5\n");
+    let simulated = workstation("[[gpu_lost]]\ngpu = 1\nfrom_s = 2.5\n");
     let end = igpu(&["probe", "0", "1", "--quick", &simulated.argument]);
     assert_eq!(end.code, Some(1));
     let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };

@@ -101,7 +101,7 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
     let place = Place::new(&STEADY.replace(
         "process = []",
         r#"process = [
-            { pid = "descendants", memory = 100, sm = 10 }, { pid = "self", memory = 7 }, { pid = 4199998, memory = 9 },
+            { pid = "descendants", memory_mib = 100, sm_percent = 10 }, { pid = "self", memory_mib = 7 }, { pid = 4199998, memory_mib = 9 },
         ]"#,
     ));
     // A daemon: its parent ends, so that it is igpu's child then, in a session of its own.
@@ -154,7 +154,7 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
 #[test]
 fn a_process_that_is_gone_has_an_end() {
     let place =
-        Place::new(&STEADY.replace("process = []", r#"process = [{ pid = 4199998, memory = 9, until_s = 1.5 }]"#));
+        Place::new(&STEADY.replace("process = []", r#"process = [{ pid = 4199998, memory_mib = 9, until_s = 1.5 }]"#));
     let igpu = place.start(place.record("-o x.jsonl --processes --duration 600"));
     place.wait_for("x.jsonl", "its end", |items| named(items, event::PROCESS_END).next().is_some());
     send(Signal::SIGINT, &igpu);

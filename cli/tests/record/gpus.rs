@@ -33,8 +33,7 @@ fn values_are_the_simulators_and_energy_is_right_within_one_refresh() {
 
 #[test]
 fn a_rate_is_kept_to_whatever_the_sensors_do() {
-    let changing =
-        "utilization = { gpu = { sine = { mean = 50, amplitude = 40, period_s = 1 } } }\npower = { supported = false }";
+    let changing = "utilization = { gpu_percent = { sine = { mean = 50, amplitude = 40, period_s = 1 } } }\npower = { supported = false }";
     let place = Place::new(&format!("[[gpu]]\n{changing}\nprocess = []"));
     let key = "hw.gpu.utilization{hw.gpu.task=general}";
     let igpu = place.start(place.record("-o x.csv --duration 600 --rate 20 --metrics gpu.utilization"));
@@ -53,7 +52,7 @@ fn a_rate_is_kept_to_whatever_the_sensors_do() {
 
 #[test]
 fn a_lost_gpu_is_told_once_and_what_was_recorded_of_it_stays() {
-    let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nat_s = 1\n"));
+    let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nfrom_s = 1\n"));
     let is_later = |items: &[Item]| {
         let lost = items.iter().position(|item| item.event_name() == Some(event::GPU_LOST));
         lost.is_some_and(|lost| values(&items[lost..], "hw.energy").iter().any(|(at, _)| *at > items[lost].at))
@@ -78,7 +77,7 @@ fn a_lost_gpu_is_told_once_and_what_was_recorded_of_it_stays() {
 
 #[test]
 fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
-    let place = Place::new(&format!("{STEADY}\n[[fault]]\ngpu = 0\nat_s = 1\nhang = true\n"));
+    let place = Place::new(&format!("{STEADY}\n[[fault]]\ngpu = 0\nfrom_s = 1\nhang = true\n"));
     let igpu = place.start(place.record_script("-o x.csv", &format!("{WAIT}; echo done; exit 3")));
     place.wait_to_hear("has not returned");
     place.let_go();
@@ -95,7 +94,7 @@ fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
 
 #[test]
 fn a_driver_that_dies_is_told_in_one_sentence() {
-    let place = Place::new(&format!("{STEADY}\n[[fault]]\nat_s = 1\nreturn = 999\n"));
+    let place = Place::new(&format!("{STEADY}\n[[fault]]\nfrom_s = 1\nreturn = 999\n"));
     let igpu = place.start(place.record("-o x.csv --duration 600"));
     place.wait_for("x.csv", "metrics rest", |items| named(items, event::METRIC_RESTS).count() > 3);
     send(Signal::SIGINT, &igpu);
@@ -109,7 +108,7 @@ fn a_driver_that_dies_is_told_in_one_sentence() {
 
 #[test]
 fn what_nobody_reads_on_stderr_does_not_hold_the_recording_up() {
-    let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nat_s = 0.5\n"));
+    let place = Place::new(&format!("{STEADY}count = 2\n[[gpu_lost]]\ngpu = 1\nfrom_s = 0.5\n"));
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
     fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();

@@ -30,8 +30,8 @@ const STEADY: &str = r#"
 [[gpu]]
 name = "Steady"
 memory = { total_mib = 8192, used_mib = 1000 }
-power = { draw_w = 200, energy_refresh_ms = 100, limits = { current = 250, min = 100, max = 300, default = 250 } }
-utilization = { gpu = 40, memory = 10 }
+power = { draw_w = 200, energy_refresh_ms = 100, limits_w = { current = 250, min = 100, max = 300, default = 250 } }
+utilization = { gpu_percent = 40, memory_percent = 10 }
 process = []
 "#;
 

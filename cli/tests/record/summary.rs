@@ -8,13 +8,13 @@ use super::*;
 const VARIED: &str = r#"
 [[gpu]]
 count = 2
-stagger_s = 0.3
+phase_offset_s = 0.3
 name = "Varied"
 memory = { total_mib = 8192, used_mib = { ramp = { from = 100, to = 8000, period_s = 2 } } }
 power = { draw_w = { sine = { mean = 200, amplitude = 90, period_s = 1.7 } }, instant_window_ms = 25 }
-utilization = { refresh_ms = 100, gpu = { sine = { mean = 50, amplitude = 40, period_s = 1.3 } } }
-throttle = { power = 0.25 }
-process = [{ pid = "child", memory = 700, sm = 30 }, { pid = 4199998, memory = 9, sm = 10 }]
+utilization = { refresh_ms = 100, gpu_percent = { sine = { mean = 50, amplitude = 40, period_s = 1.3 } } }
+throttle_fraction = { power = 0.25 }
+process = [{ pid = "child", memory_mib = 700, sm_percent = 30 }, { pid = 4199998, memory_mib = 9, sm_percent = 10 }]
 "#;
 
 fn report(place: &Place, args: &[&str]) -> String {

@@ -131,15 +131,15 @@ pub fn truth(gpu: u32, quantity: Quantity, at: Duration) -> f64 {
     let t = device.waveform_time_s(ns);
     let model = &device.model;
     match quantity {
-        Quantity::UtilizationGpu => model.utilization.gpu.value(t),
-        Quantity::UtilizationMemory => model.utilization.memory.value(t),
+        Quantity::UtilizationGpu => model.utilization.gpu_percent.value(t),
+        Quantity::UtilizationMemory => model.utilization.memory_percent.value(t),
         Quantity::MemoryUsed => model.memory.used_mib.value(t) * 1_048_576.0,
         Quantity::Power => model.power.draw_w.value(t),
         Quantity::Energy => device.energy_j(ns),
-        Quantity::Temperature => model.temperature.gpu.value(t),
-        Quantity::ClockGraphics => model.clocks.graphics.value(t),
-        Quantity::ClockSm => model.clocks.sm.value(t),
-        Quantity::ClockMemory => model.clocks.memory.value(t),
+        Quantity::Temperature => model.temperature.gpu_c.value(t),
+        Quantity::ClockGraphics => model.clocks.graphics_mhz.value(t),
+        Quantity::ClockSm => model.clocks.sm_mhz.value(t),
+        Quantity::ClockMemory => model.clocks.memory_mhz.value(t),
     }
 }
 

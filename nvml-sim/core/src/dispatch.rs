@@ -125,7 +125,7 @@ fn apply_effects(effects: FaultEffects) -> NvmlResult<FaultEffects> {
             unsafe { libc::pause() };
         }
     }
-    if let Some(changes) = effects.hold {
+    if let Some(changes) = effects.block {
         faults::wait_for_change(changes);
     }
     match effects.code {

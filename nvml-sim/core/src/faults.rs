@@ -28,12 +28,12 @@ static WRITER_LOCK: Mutex<()> = Mutex::new(());
 pub(crate) struct FaultEffects {
     pub code: Option<u32>,
     /// Id and code of a field value.
-    pub field: Option<(u32, u32)>,
+    pub field_code: Option<(u32, u32)>,
     pub hang: bool,
     /// The number of changes before the call, which waits for the next one.
-    pub hold: Option<u64>,
+    pub block: Option<u64>,
     pub latency_us: u64,
-    pub stride: Option<usize>,
+    pub process_info_bytes: Option<usize>,
     pub extra_processes: u64,
     pub bytes: Option<&'static [u8]>,
     pub no_nul: bool,
@@ -59,18 +59,18 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
     for armed in set.iter().filter(|armed| armed.functions[function]) {
         let fault = &armed.fault;
         let here = if fault.gpu.is_none() { any_gpu } else { fault.gpu == gpu };
-        if !here || fault.at_s.is_some_and(|at| t < at) || fault.until_s.is_some_and(|until| t >= until) {
+        if !here || fault.from_s.is_some_and(|at| t < at) || fault.until_s.is_some_and(|until| t >= until) {
             continue;
         }
         let nth = armed.hits.fetch_add(1, Ordering::Relaxed) + 1;
-        let from = fault.from_nth.unwrap_or(1);
-        let chosen = fault.nth.is_none_or(|wanted| wanted == nth)
+        let from = fault.from_call.unwrap_or(1);
+        let chosen = fault.nth_call.is_none_or(|wanted| wanted == nth)
             && nth >= from
-            && fault.count.is_none_or(|count| nth - from < count)
-            && fault.every.is_none_or(|every| nth % every == 0);
+            && fault.call_count.is_none_or(|count| nth - from < count)
+            && fault.every_nth_call.is_none_or(|every| nth % every == 0);
         if chosen {
             effects.add(fault, nth);
-            effects.hold = effects.hold.or(fault.hold.then_some(changes));
+            effects.block = effects.block.or(fault.block_until_faults_change.then_some(changes));
         }
     }
     effects
@@ -79,14 +79,14 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
 impl FaultEffects {
     /// Of two faults for one call the later one decides.
     fn add(&mut self, fault: &'static Fault, nth: u64) {
-        match (fault.field, fault.code) {
-            (Some(id), Some(code)) => self.field = Some((id, code)),
+        match (fault.field_id, fault.code) {
+            (Some(id), Some(code)) => self.field_code = Some((id, code)),
             (_, code) => self.code = code.or(self.code),
         }
         self.hang |= fault.hang;
         self.latency_us += fault.latency_us.as_ref().map_or(0, |latency: &Latency| latency.draw(nth));
-        self.stride = fault.stride.or(self.stride);
-        self.extra_processes += fault.grow_by.saturating_mul(nth - 1);
+        self.process_info_bytes = fault.process_info_bytes.or(self.process_info_bytes);
+        self.extra_processes += fault.extra_processes_per_call.saturating_mul(nth - 1);
         self.bytes = fault.bytes.as_deref().or(fault.text.as_deref().map(str::as_bytes)).or(self.bytes);
         self.no_nul |= fault.no_nul;
         self.value = fault.value.or(self.value);

@@ -59,10 +59,10 @@ pub fn start(scenario: &Scenario) {
     faults::install(file.fault.iter().cloned().chain(lost), false);
     INIT_COUNT.store(0, Ordering::SeqCst);
     WAS_INITIALIZED.store(false, Ordering::SeqCst);
-    clock::set_advanced_by_calls(matches!(file.driver.clock, ClockMode::Stepped(_)));
+    clock::set_advanced_by_calls(matches!(file.driver.clock, ClockMode::AutoAdvance(_)));
     match file.driver.clock {
         ClockMode::Real => clock::run_from(0),
-        ClockMode::Frozen(at) | ClockMode::Stepped(at) => clock::set((at * 1e9) as u64),
+        ClockMode::Frozen(at) | ClockMode::AutoAdvance(at) => clock::set((at * 1e9) as u64),
     }
     CURRENT.store(Box::into_raw(simulation), Ordering::Release);
     counters::reset();
@@ -110,7 +110,7 @@ impl SimulatedGpu {
             index,
             uuid: model.uuid.clone().unwrap_or_else(|| format!("GPU-5e1fc0de-0000-4000-8000-{index:012x}")),
             minor_number: model.minor_number.map_or(index, |number| number.wrapping_add(copy)),
-            phase_offset_s: model.stagger_s * f64::from(copy),
+            phase_offset_s: model.phase_offset_s * f64::from(copy),
             bus_id_legacy: format!("{:04X}:{:02X}:{:02X}.0", pci.domain & 0xFFFF, pci.bus & 0xFF, pci.device & 0x1F),
             bus_id: format!("{:08X}:{:02X}:{:02X}.0", pci.domain, pci.bus & 0xFF, pci.device & 0x1F),
             power_cache: AtomicU64::new(u64::MAX),

@@ -9,7 +9,7 @@ use std::fmt;
 /// A deterministic function of time in seconds, defined for every time, also before the scenario's start.
 ///
 /// In TOML a number is a constant; the others are tables of one key:
-/// `{ sine = { mean, amplitude, period_s } }`, `{ square = { low, high, period_s, duty } }` (high first),
+/// `{ sine = { mean, amplitude, period_s } }`, `{ square = { low, high, period_s, duty_cycle } }` (high first),
 /// `{ ramp = { from, to, period_s } }` (a sawtooth), `{ steps = [[0, 10], [5.5, 80]] }` (time and value; before the
 /// first time, the first value), `{ sum = [waveform, waveform] }`.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub enum Waveform {
         /// Seconds of one swing.
         period_s: f64,
     },
-    /// `high` for the first `duty` (0 to 1) of each period, then `low`.
+    /// `high` for the first `duty_cycle` (0 to 1) of each period, then `low`.
     Square {
         /// The value in the rest of the period.
         low: f64,
@@ -34,7 +34,7 @@ pub enum Waveform {
         /// Seconds of one period.
         period_s: f64,
         /// The part of the period, 0 to 1, that is high.
-        duty: f64,
+        duty_cycle: f64,
     },
     /// From `from` linearly to `to`, then at once back.
     Ramp {
@@ -58,8 +58,8 @@ impl Waveform {
         match *self {
             Self::Constant(value) => value,
             Self::Sine { mean, amplitude, period_s } => mean + amplitude * (TAU * t / period_s).sin(),
-            Self::Square { low, high, period_s, duty } => {
-                if t.rem_euclid(period_s) < duty * period_s {
+            Self::Square { low, high, period_s, duty_cycle } => {
+                if t.rem_euclid(period_s) < duty_cycle * period_s {
                     high
                 } else {
                     low
@@ -95,11 +95,11 @@ impl Waveform {
             Self::Sine { mean, amplitude, period_s } => {
                 mean * t - amplitude * period_s / TAU * (TAU * t / period_s).cos()
             }
-            Self::Square { low, high, period_s, duty } => {
+            Self::Square { low, high, period_s, duty_cycle } => {
                 let rest = t.rem_euclid(period_s);
-                let up = rest.min(duty * period_s);
+                let up = rest.min(duty_cycle * period_s);
                 let periods = ((t - rest) / period_s).round();
-                periods * period_s * (duty * high + (1.0 - duty) * low) + up * high + (rest - up) * low
+                periods * period_s * (duty_cycle * high + (1.0 - duty_cycle) * low) + up * high + (rest - up) * low
             }
             Self::Ramp { from, to, period_s } => {
                 let rest = t.rem_euclid(period_s);
@@ -129,7 +129,9 @@ impl Waveform {
             {
                 Some("period_s must be above 0")
             }
-            Self::Square { duty, .. } if !(0.0..=1.0).contains(&duty) => Some("duty must be between 0 and 1"),
+            Self::Square { duty_cycle, .. } if !(0.0..=1.0).contains(&duty_cycle) => {
+                Some("duty_cycle must be between 0 and 1")
+            }
             Self::Steps(ref points) if points.is_empty() => Some("steps needs at least one [time, value]"),
             Self::Steps(ref points) if points.windows(2).any(|pair| pair[0].0 >= pair[1].0) => {
                 Some("the times of steps must rise")
@@ -171,8 +173,8 @@ enum WaveformTable {
         low: f64,
         high: f64,
         period_s: f64,
-        #[serde(default = "default_duty")]
-        duty: f64,
+        #[serde(default = "default_duty_cycle")]
+        duty_cycle: f64,
     },
     Ramp {
         from: f64,
@@ -183,7 +185,7 @@ enum WaveformTable {
     Sum(Vec<Waveform>),
 }
 
-fn default_duty() -> f64 {
+fn default_duty_cycle() -> f64 {
     0.5
 }
 
@@ -192,7 +194,9 @@ impl From<WaveformTable> for Waveform {
         match table {
             WaveformTable::Constant(value) => Self::Constant(value),
             WaveformTable::Sine { mean, amplitude, period_s } => Self::Sine { mean, amplitude, period_s },
-            WaveformTable::Square { low, high, period_s, duty } => Self::Square { low, high, period_s, duty },
+            WaveformTable::Square { low, high, period_s, duty_cycle } => {
+                Self::Square { low, high, period_s, duty_cycle }
+            }
             WaveformTable::Ramp { from, to, period_s } => Self::Ramp { from, to, period_s },
             WaveformTable::Steps(points) => Self::Steps(points),
             WaveformTable::Sum(terms) => Self::Sum(terms),

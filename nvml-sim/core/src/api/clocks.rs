@@ -43,18 +43,18 @@ export! {
     }
     nvmlDeviceGetSupportedMemoryClocks(device: nvmlDevice_t, count: *mut c_uint, list: *mut c_uint)
     on device => |_, target| {
-        let max = target.gpu.model.clocks.max_memory;
+        let max = target.gpu.model.clocks.max_memory_mhz;
         put_list(count, list, [max, 810, 405].into_iter().filter(|mhz| *mhz <= max))
     }
     nvmlDeviceGetSupportedGraphicsClocks(
         device: nvmlDevice_t, memory_mhz: c_uint, count: *mut c_uint, list: *mut c_uint,
     ) on device => |_, target| {
         let clocks = &target.gpu.model.clocks;
-        if ![clocks.max_memory, 810, 405].contains(&memory_mhz) {
+        if ![clocks.max_memory_mhz, 810, 405].contains(&memory_mhz) {
             return Err(NVML_ERROR_NOT_FOUND);
         }
         // Steps of 15 MHz, as the boards have; sixteen of them are enough to look like a list.
-        put_list(count, list, (0..16).map_while(|step| clocks.max_graphics.checked_sub(step * 15)))
+        put_list(count, list, (0..16).map_while(|step| clocks.max_graphics_mhz.checked_sub(step * 15)))
     }
     nvmlDeviceGetPerformanceState(device: nvmlDevice_t, state: *mut nvmlPstates_t) on device => |call, target| {
         call.put(state.cast::<c_uint>(), target.gpu.model.performance_state)
@@ -70,11 +70,11 @@ export! {
     }
     nvmlDeviceGetCurrentClocksEventReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong)
     on device => |call, target| {
-        call.put(reasons, target.gpu.model.event_reasons)
+        call.put(reasons, target.gpu.model.clocks_event_reasons)
     }
     nvmlDeviceGetCurrentClocksThrottleReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong)
     on device => |call, target| {
-        call.put(reasons, target.gpu.model.event_reasons)
+        call.put(reasons, target.gpu.model.clocks_event_reasons)
     }
     nvmlDeviceGetSupportedClocksEventReasons(device: nvmlDevice_t, reasons: *mut c_ulonglong) on device => |call, _| {
         call.put(reasons, SUPPORTED_EVENT_REASONS)
@@ -91,10 +91,10 @@ const SUPPORTED_EVENT_REASONS: u64 = 0x1FF;
 fn current_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
     let clocks = &target.gpu.model.clocks;
     let waveform = match kind {
-        nvml_sys::NVML_CLOCK_GRAPHICS => &clocks.graphics,
-        nvml_sys::NVML_CLOCK_SM => &clocks.sm,
-        nvml_sys::NVML_CLOCK_MEM => &clocks.memory,
-        nvml_sys::NVML_CLOCK_VIDEO => &clocks.video,
+        nvml_sys::NVML_CLOCK_GRAPHICS => &clocks.graphics_mhz,
+        nvml_sys::NVML_CLOCK_SM => &clocks.sm_mhz,
+        nvml_sys::NVML_CLOCK_MEM => &clocks.memory_mhz,
+        nvml_sys::NVML_CLOCK_VIDEO => &clocks.video_mhz,
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
     Ok(round_u32(waveform.value(target.gpu.last_refresh_s(clock::now_ns(), clocks.refresh_ms))))
@@ -103,16 +103,16 @@ fn current_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
 fn max_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
     let clocks = &target.gpu.model.clocks;
     match kind {
-        nvml_sys::NVML_CLOCK_GRAPHICS => Ok(clocks.max_graphics),
-        nvml_sys::NVML_CLOCK_SM => Ok(clocks.max_sm),
-        nvml_sys::NVML_CLOCK_MEM => Ok(clocks.max_memory),
-        nvml_sys::NVML_CLOCK_VIDEO => Ok(clocks.max_video),
+        nvml_sys::NVML_CLOCK_GRAPHICS => Ok(clocks.max_graphics_mhz),
+        nvml_sys::NVML_CLOCK_SM => Ok(clocks.max_sm_mhz),
+        nvml_sys::NVML_CLOCK_MEM => Ok(clocks.max_memory_mhz),
+        nvml_sys::NVML_CLOCK_VIDEO => Ok(clocks.max_video_mhz),
         _ => Err(NVML_ERROR_INVALID_ARGUMENT),
     }
 }
 
 fn application_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
-    let (graphics, memory) = target.gpu.model.clocks.applications.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+    let (graphics, memory) = target.gpu.model.clocks.applications_mhz.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     match kind {
         nvml_sys::NVML_CLOCK_GRAPHICS | nvml_sys::NVML_CLOCK_SM => Ok(graphics),
         nvml_sys::NVML_CLOCK_MEM => Ok(memory),

@@ -90,9 +90,9 @@ fn total(ecc: EccModel, kind: nvmlMemoryErrorType_t, counter: nvmlEccCounterType
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
     match (kind, volatile) {
-        (NVML_MEMORY_ERROR_TYPE_CORRECTED, true) => Ok(ecc.corrected),
+        (NVML_MEMORY_ERROR_TYPE_CORRECTED, true) => Ok(ecc.volatile_corrected),
         (NVML_MEMORY_ERROR_TYPE_CORRECTED, false) => Ok(ecc.aggregate_corrected),
-        (NVML_MEMORY_ERROR_TYPE_UNCORRECTED, true) => Ok(ecc.uncorrected),
+        (NVML_MEMORY_ERROR_TYPE_UNCORRECTED, true) => Ok(ecc.volatile_uncorrected),
         (NVML_MEMORY_ERROR_TYPE_UNCORRECTED, false) => Ok(ecc.aggregate_uncorrected),
         _ => Err(NVML_ERROR_INVALID_ARGUMENT),
     }

@@ -20,9 +20,9 @@ export! {
             let latency = call.simulation.driver.field_latency_us;
             entry.timestamp = clock::wall_us(ns) as i64 - latency;
             entry.latencyUsec = latency;
-            let found = match call.effects.field {
+            let found = match call.effects.field_code {
                 Some((id, number)) if id == entry.fieldId && number != 0 => Err(dispatch::return_code(number)),
-                _ if entry.fieldId > call.simulation.driver.last_field => Err(NVML_ERROR_NOT_SUPPORTED),
+                _ if entry.fieldId > call.simulation.driver.max_field_id => Err(NVML_ERROR_NOT_SUPPORTED),
                 _ => field_value(target, entry.fieldId, entry.scopeId, ns),
             };
             match found {
@@ -73,8 +73,12 @@ fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<T
     match id {
         NVML_FI_DEV_ECC_CURRENT => Ok(uint(u32::from(gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?.enabled))),
         NVML_FI_DEV_ECC_PENDING => Ok(uint(u32::from(gpu.ecc.ok_or(NVML_ERROR_NOT_SUPPORTED)?.pending))),
-        NVML_FI_DEV_ECC_SBE_VOL_TOTAL | NVML_FI_DEV_ECC_SBE_VOL_DEV => Ok(ulonglong(ecc::enabled(target)?.corrected)),
-        NVML_FI_DEV_ECC_DBE_VOL_TOTAL | NVML_FI_DEV_ECC_DBE_VOL_DEV => Ok(ulonglong(ecc::enabled(target)?.uncorrected)),
+        NVML_FI_DEV_ECC_SBE_VOL_TOTAL | NVML_FI_DEV_ECC_SBE_VOL_DEV => {
+            Ok(ulonglong(ecc::enabled(target)?.volatile_corrected))
+        }
+        NVML_FI_DEV_ECC_DBE_VOL_TOTAL | NVML_FI_DEV_ECC_DBE_VOL_DEV => {
+            Ok(ulonglong(ecc::enabled(target)?.volatile_uncorrected))
+        }
         NVML_FI_DEV_ECC_SBE_AGG_TOTAL | NVML_FI_DEV_ECC_SBE_AGG_DEV => {
             Ok(ulonglong(ecc::enabled(target)?.aggregate_corrected))
         }
@@ -96,7 +100,7 @@ fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<T
             Ok(ulonglong(settings::throttled_ns(target, policy, ns)?))
         }
         NVML_FI_DEV_MEMORY_TEMP => {
-            Ok(uint(round_u32(gpu.temperature.memory.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.value(t))))
+            Ok(uint(round_u32(gpu.temperature.memory_c.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.value(t))))
         }
         NVML_FI_DEV_GPU_TEMP => Ok(double(thermal::gpu_celsius(target))),
         NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION | NVML_FI_DEV_ENERGY => {
@@ -110,11 +114,13 @@ fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<T
         NVML_FI_DEV_POWER_CURRENT_LIMIT | NVML_FI_DEV_POWER_REQUESTED_LIMIT => {
             Ok(limit(power::limits(target)?.current))
         }
-        NVML_FI_DEV_PCIE_REPLAY_COUNTER => Ok(uint(gpu.pci.replays)),
+        NVML_FI_DEV_PCIE_REPLAY_COUNTER => Ok(uint(gpu.pci.replay_counter)),
         NVML_FI_DEV_PCIE_COUNT_TX_BYTES => Ok(ulonglong(transferred(target, &gpu.pci.tx_kib_per_s, ns, 1024.0))),
         NVML_FI_DEV_PCIE_COUNT_RX_BYTES => Ok(ulonglong(transferred(target, &gpu.pci.rx_kib_per_s, ns, 1024.0))),
-        NVML_FI_DEV_NVLINK_LINK_COUNT => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.links)),
-        NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.mbps)),
+        NVML_FI_DEV_NVLINK_LINK_COUNT => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.link_count)),
+        NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON => {
+            Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.speed_mbps))
+        }
         NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX..=NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX => {
             nvlink_throughput(target, id, scope, ns)
         }
@@ -158,8 +164,8 @@ fn nvlink_throughput(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlRe
     let waveform = if sends { &nvlink.tx_kib_per_s } else { &nvlink.rx_kib_per_s };
     let part = if scope == u32::MAX {
         1.0
-    } else if scope < nvlink.links {
-        1.0 / f64::from(nvlink.links)
+    } else if scope < nvlink.link_count {
+        1.0 / f64::from(nvlink.link_count)
     } else {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     };

@@ -32,7 +32,7 @@ export! {
         take_sample(target, sample)
     }
     nvmlGpmMigSampleGet(device: nvmlDevice_t, gi: c_uint, sample: nvmlGpmSample_t) on device => |_, target| {
-        if !target.gpu.mig_instances().iter().any(|instance| instance.gi == gi) {
+        if !target.gpu.mig_instances().iter().any(|instance| instance.gpu_instance_id == gi) {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
         take_sample(target, sample)
@@ -103,15 +103,15 @@ fn metric_mean(device: &SimulatedGpu, metric: nvmlGpmMetricId_t, a: f64, b: f64)
     let traffic = |waveform: &Waveform, name| Ok((waveform.mean(a, b) / 1024.0, (name, c"MiB/s")));
     let nvlink = device.model.nvlink.as_ref();
     match metric {
-        NVML_GPM_METRIC_GRAPHICS_UTIL => percent(&device.model.utilization.gpu, c"graphics_util"),
-        NVML_GPM_METRIC_SM_UTIL => percent(&gpm.sm, c"sm_util"),
-        NVML_GPM_METRIC_SM_OCCUPANCY => percent(&gpm.sm_occupancy, c"sm_occupancy"),
-        NVML_GPM_METRIC_INTEGER_UTIL => percent(&gpm.integer, c"integer_util"),
-        NVML_GPM_METRIC_ANY_TENSOR_UTIL => percent(&gpm.tensor, c"any_tensor_util"),
-        NVML_GPM_METRIC_DRAM_BW_UTIL => percent(&gpm.dram, c"dram_bw_util"),
-        NVML_GPM_METRIC_FP64_UTIL => percent(&gpm.fp64, c"fp64_util"),
-        NVML_GPM_METRIC_FP32_UTIL => percent(&gpm.fp32, c"fp32_util"),
-        NVML_GPM_METRIC_FP16_UTIL => percent(&gpm.fp16, c"fp16_util"),
+        NVML_GPM_METRIC_GRAPHICS_UTIL => percent(&device.model.utilization.gpu_percent, c"graphics_util"),
+        NVML_GPM_METRIC_SM_UTIL => percent(&gpm.sm_percent, c"sm_util"),
+        NVML_GPM_METRIC_SM_OCCUPANCY => percent(&gpm.sm_occupancy_percent, c"sm_occupancy"),
+        NVML_GPM_METRIC_INTEGER_UTIL => percent(&gpm.integer_percent, c"integer_util"),
+        NVML_GPM_METRIC_ANY_TENSOR_UTIL => percent(&gpm.tensor_percent, c"any_tensor_util"),
+        NVML_GPM_METRIC_DRAM_BW_UTIL => percent(&gpm.dram_bandwidth_percent, c"dram_bw_util"),
+        NVML_GPM_METRIC_FP64_UTIL => percent(&gpm.fp64_percent, c"fp64_util"),
+        NVML_GPM_METRIC_FP32_UTIL => percent(&gpm.fp32_percent, c"fp32_util"),
+        NVML_GPM_METRIC_FP16_UTIL => percent(&gpm.fp16_percent, c"fp16_util"),
         NVML_GPM_METRIC_PCIE_TX_PER_SEC => traffic(&device.model.pci.tx_kib_per_s, c"pcie_tx_per_sec"),
         NVML_GPM_METRIC_PCIE_RX_PER_SEC => traffic(&device.model.pci.rx_kib_per_s, c"pcie_rx_per_sec"),
         NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC => {

@@ -30,14 +30,14 @@ export! {
     }
     nvmlDeviceGetVbiosVersion(device: nvmlDevice_t, version: *mut c_char, length: c_uint)
     on device => |call, target| {
-        match &target.gpu.model.vbios {
+        match &target.gpu.model.vbios_version {
             Some(text) => call.put_text(version, length, text),
             None => Err(NVML_ERROR_NOT_SUPPORTED),
         }
     }
     nvmlDeviceGetBoardPartNumber(device: nvmlDevice_t, number: *mut c_char, length: c_uint)
     on device => |call, target| {
-        match &target.gpu.model.part_number {
+        match &target.gpu.model.board_part_number {
             Some(text) => call.put_text(number, length, text),
             None => Err(NVML_ERROR_NOT_SUPPORTED),
         }
@@ -69,7 +69,7 @@ export! {
         call.put(cores, target.gpu.model.cores)
     }
     nvmlDeviceGetMemoryBusWidth(device: nvmlDevice_t, width: *mut c_uint) on device => |call, target| {
-        call.put(width, target.gpu.model.memory.bus_width)
+        call.put(width, target.gpu.model.memory.bus_width_bits)
     }
     nvmlDeviceGetBusType(device: nvmlDevice_t, bus: *mut nvmlBusType_t) on device => |call, _| { call.put(bus, 2) }
     nvmlDeviceGetIrqNum(device: nvmlDevice_t, number: *mut c_uint) on device => |call, target| {

@@ -17,12 +17,12 @@ export! {
     }
     nvmlDeviceGetMaxMigDeviceCount(device: nvmlDevice_t, count: *mut c_uint) on device => |call, target| {
         // GPUs without MIG have none of it, and say so without an error.
-        call.put(count, target.gpu.model.mig.as_ref().map_or(0, |mig| mig.max_devices))
+        call.put(count, target.gpu.model.mig.as_ref().map_or(0, |mig| mig.max_device_count))
     }
     nvmlDeviceGetMigDeviceHandleByIndex(device: nvmlDevice_t, index: c_uint, mig: *mut nvmlDevice_t)
     on device => |_, target| {
         let model = target.gpu.model.mig.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-        if target.instance.is_some() || index >= model.max_devices {
+        if target.instance.is_some() || index >= model.max_device_count {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
         let mut places = target.gpu.mig_instances().iter().enumerate();
@@ -37,10 +37,10 @@ export! {
         call.put(is, u32::from(target.instance.is_some()))
     }
     nvmlDeviceGetGpuInstanceId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
-        call.put(id, mig_instance(target)?.gi)
+        call.put(id, mig_instance(target)?.gpu_instance_id)
     }
     nvmlDeviceGetComputeInstanceId(device: nvmlDevice_t, id: *mut c_uint) on device => |call, target| {
-        call.put(id, mig_instance(target)?.ci)
+        call.put(id, mig_instance(target)?.compute_instance_id)
     }
     nvmlDeviceGetAttributes(device: nvmlDevice_t, attributes: *mut nvmlDeviceAttributes_t) on device => |_, target| {
         put(attributes, mig_attributes(target)?)
@@ -58,16 +58,16 @@ fn mig_instance(target: CallTarget) -> crate::dispatch::NvmlResult<&'static crat
 /// Of an instance its share; of a whole GPU nothing, as the driver.
 fn mig_attributes(target: CallTarget) -> crate::dispatch::NvmlResult<nvmlDeviceAttributes_t> {
     let instance = target.instance.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-    let max_instances = target.gpu.model.mig.as_ref().map_or(7, |mig| mig.max_devices).max(1);
+    let max_instances = target.gpu.model.mig.as_ref().map_or(7, |mig| mig.max_device_count).max(1);
     Ok(nvmlDeviceAttributes_t {
-        multiprocessorCount: target.gpu.model.multiprocessors / max_instances * instance.slices,
-        sharedCopyEngineCount: instance.slices,
-        sharedDecoderCount: instance.slices,
+        multiprocessorCount: target.gpu.model.multiprocessors / max_instances * instance.slice_count,
+        sharedCopyEngineCount: instance.slice_count,
+        sharedDecoderCount: instance.slice_count,
         sharedEncoderCount: 0,
         sharedJpegCount: 1,
         sharedOfaCount: 0,
-        gpuInstanceSliceCount: instance.slices,
-        computeInstanceSliceCount: instance.slices,
+        gpuInstanceSliceCount: instance.slice_count,
+        computeInstanceSliceCount: instance.slice_count,
         memorySizeMB: instance.memory_mib as u64,
     })
 }

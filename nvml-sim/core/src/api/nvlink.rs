@@ -48,5 +48,5 @@ export! {
 
 fn check_link(target: CallTarget, link: u32) -> NvmlResult<&'static NvLinkModel> {
     let nvlink = target.gpu.model.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-    if link < nvlink.links { Ok(nvlink) } else { Err(NVML_ERROR_INVALID_ARGUMENT) }
+    if link < nvlink.link_count { Ok(nvlink) } else { Err(NVML_ERROR_INVALID_ARGUMENT) }
 }

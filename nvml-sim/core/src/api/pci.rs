@@ -31,29 +31,29 @@ export! {
         call.put_text(pci.busId.as_mut_ptr(), pci.busId.len() as u32, &target.gpu.bus_id)
     }
     nvmlDeviceGetMaxPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.gpu.model.pci.max_generation)
+        call.put(value, target.gpu.model.pci.max_link_generation)
     }
     nvmlDeviceGetGpuMaxPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.gpu.model.pci.gpu_max_generation)
+        call.put(value, target.gpu.model.pci.gpu_max_link_generation)
     }
     nvmlDeviceGetMaxPcieLinkWidth(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.gpu.model.pci.max_width)
+        call.put(value, target.gpu.model.pci.max_link_width)
     }
     nvmlDeviceGetCurrPcieLinkGeneration(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.gpu.model.pci.generation)
+        call.put(value, target.gpu.model.pci.link_generation)
     }
     nvmlDeviceGetCurrPcieLinkWidth(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.gpu.model.pci.width)
+        call.put(value, target.gpu.model.pci.link_width)
     }
     nvmlDeviceGetPcieSpeed(device: nvmlDevice_t, mbps: *mut c_uint) on device => |call, target| {
-        call.put(mbps, lane_mbps(target.gpu.model.pci.generation))
+        call.put(mbps, lane_mbps(target.gpu.model.pci.link_generation))
     }
     nvmlDeviceGetPcieLinkMaxSpeed(device: nvmlDevice_t, speed: *mut c_uint) on device => |call, target| {
         // The header numbers the speeds as the generations.
-        call.put(speed, target.gpu.model.pci.gpu_max_generation)
+        call.put(speed, target.gpu.model.pci.gpu_max_link_generation)
     }
     nvmlDeviceGetPcieReplayCounter(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
-        call.put(value, target.gpu.model.pci.replays)
+        call.put(value, target.gpu.model.pci.replay_counter)
     }
     nvmlDeviceGetPcieThroughput(device: nvmlDevice_t, counter: nvmlPcieUtilCounter_t, kib_per_s: *mut c_uint)
     on device => |call, target| {
@@ -64,7 +64,7 @@ export! {
             _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
         };
         // The driver measures over a window and keeps its caller for so long.
-        dispatch::sleep_us(call.simulation.driver.pcie_blocks_ms * 1000);
+        dispatch::sleep_us(call.simulation.driver.pcie_throughput_latency_ms * 1000);
         let end = target.gpu.waveform_time_s(clock::now_ns());
         call.put(kib_per_s, round_u32(waveform.mean(end - 0.02, end)))
     }

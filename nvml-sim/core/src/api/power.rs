@@ -46,5 +46,5 @@ export! {
 }
 
 pub(crate) fn limits(target: CallTarget) -> NvmlResult<PowerLimitsModel> {
-    target.gpu.model.power.limits.ok_or(NVML_ERROR_NOT_SUPPORTED)
+    target.gpu.model.power.limits_w.ok_or(NVML_ERROR_NOT_SUPPORTED)
 }

@@ -88,7 +88,7 @@ fn utilization_samples(
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }
     let ns = clock::now_ns();
-    let period_ns = target.gpu.model.samples.utilization.period_ms * 1_000_000;
+    let period_ns = target.gpu.model.sample_buffers.utilization.period_ms * 1_000_000;
     let last_ns = ns / period_ns * period_ns;
     let t = target.gpu.waveform_time_s(last_ns);
     let sample = move |(place, entry): (usize, ListedProcess<'static>)| {
@@ -96,10 +96,10 @@ fn utilization_samples(
         UtilizationSample {
             pid: entry.pid,
             stamp_us: clock::wall_us(last_ns).saturating_sub(1000 * (place as u64 % 100)),
-            sm_util: percent(&process.sm, t),
-            mem_util: percent(&process.mem, t),
-            enc_util: percent(&process.enc, t),
-            dec_util: percent(&process.dec, t),
+            sm_util: percent(&process.sm_percent, t),
+            mem_util: percent(&process.memory_percent, t),
+            enc_util: percent(&process.encoder_percent, t),
+            dec_util: percent(&process.decoder_percent, t),
         }
     };
     let busy = move |sample: &UtilizationSample| {

@@ -26,7 +26,7 @@ export! {
     nvmlDeviceGetComputeRunningProcesses_v3(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
     ) on device => |call, target| {
-        write_list(call, target, ProcessListKind::Compute, call.simulation.driver.process_stride, count, infos.cast())
+        write_list(call, target, ProcessListKind::Compute, call.simulation.driver.process_info_bytes, count, infos.cast())
     }
     nvmlDeviceGetGraphicsRunningProcesses(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
@@ -41,7 +41,7 @@ export! {
     nvmlDeviceGetGraphicsRunningProcesses_v3(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
     ) on device => |call, target| {
-        write_list(call, target, ProcessListKind::Graphics, call.simulation.driver.process_stride, count, infos.cast())
+        write_list(call, target, ProcessListKind::Graphics, call.simulation.driver.process_info_bytes, count, infos.cast())
     }
     nvmlDeviceGetMPSComputeRunningProcesses(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_v1_t,
@@ -56,7 +56,7 @@ export! {
     nvmlDeviceGetMPSComputeRunningProcesses_v3(
         device: nvmlDevice_t, count: *mut c_uint, infos: *mut nvmlProcessInfo_t,
     ) on device => |call, target| {
-        write_list(call, target, ProcessListKind::Mps, call.simulation.driver.process_stride, count, infos.cast())
+        write_list(call, target, ProcessListKind::Mps, call.simulation.driver.process_info_bytes, count, infos.cast())
     }
     nvmlDeviceGetRunningProcessDetailList(device: nvmlDevice_t, list: *mut nvmlProcessDetailList_t)
     on device => |call, target| {
@@ -89,7 +89,11 @@ pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<It
     let gpu = &target.gpu.model;
     let here = move |process: &&ProcessModel| {
         let in_time = process.from_s <= t && t < process.until_s;
-        in_time && target.instance.is_none_or(|instance| (process.gi, process.ci) == (instance.gi, instance.ci))
+        in_time
+            && target.instance.is_none_or(|instance| {
+                (process.gpu_instance_id, process.compute_instance_id)
+                    == (instance.gpu_instance_id, instance.compute_instance_id)
+            })
     };
     gpu.process.iter().filter(here).flat_map(|process| {
         // SAFETY: getpid and getppid take nothing and cannot fail. Asked anew, as a client may have forked.
@@ -102,7 +106,7 @@ pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<It
             Pid::Descendants => PidList::descendants(caller),
         };
         let repeated = move |first: u32| {
-            (0..process.repeat).map(move |nth| ListedProcess { pid: first.wrapping_add(nth), process })
+            (0..process.count).map(move |nth| ListedProcess { pid: first.wrapping_add(nth), process })
         };
         pids.iter().flat_map(repeated)
     })
@@ -122,7 +126,7 @@ unsafe fn write_list(
     infos: *mut u8,
 ) -> NvmlResult {
     // SAFETY: as the caller vouches.
-    unsafe { write_entries(call, target, kind, call.effects.stride.unwrap_or(entry_bytes), count, infos) }
+    unsafe { write_entries(call, target, kind, call.effects.process_info_bytes.unwrap_or(entry_bytes), count, infos) }
 }
 
 /// Writes the list with `entry_bytes` bytes an entry: pid, padding, memory; from 24 the instance ids; from 32 the
@@ -172,11 +176,11 @@ unsafe fn write_entries(
     let mut written = extra_processes;
     for entry in entries.take((needed - extra_processes) as usize) {
         written += 1;
-        let memory = match entry.process.memory {
+        let memory = match entry.process.memory_mib {
             ProcessMemory::Mib(mib) => mib_to_bytes(mib),
             ProcessMemory::Unavailable => u64::MAX,
         };
-        one(entry.pid, memory, entry.process.gi, entry.process.ci);
+        one(entry.pid, memory, entry.process.gpu_instance_id, entry.process.compute_instance_id);
     }
     for nth in 0..extra_processes {
         one(FIRST_EXTRA_PID + nth, mib_to_bytes(1.0), u32::MAX, u32::MAX);

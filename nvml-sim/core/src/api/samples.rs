@@ -23,7 +23,7 @@ export! {
             *value_type = nvml_sys::NVML_VALUE_TYPE_UNSIGNED_INT;
         }
         if samples.is_null() {
-            *count = buffer.length as u32;
+            *count = buffer.capacity as u32;
             return Ok(());
         }
         if *count == 0 {
@@ -34,7 +34,7 @@ export! {
         let newest = clock::now_ns() as i64 / period_ns;
         let capacity = std::mem::replace(count, 0);
         // Oldest first and as many as fit, so that a client that goes on from the last stamp misses none.
-        for number in newest - buffer.length as i64 + 1..=newest {
+        for number in newest - buffer.capacity as i64 + 1..=newest {
             let ns = number * period_ns;
             let stamp = clock::wall_us(0).saturating_add_signed(ns / 1000);
             if stamp <= last_seen {
@@ -58,24 +58,24 @@ fn sample_buffer(target: CallTarget, kind: nvmlSamplingType_t) -> NvmlResult<Sam
     let gpu = &target.gpu.model;
     let utilization = !target.gpu.mig_enabled();
     let (buffer, has) = match kind {
-        nvml_sys::NVML_TOTAL_POWER_SAMPLES => (gpu.samples.power, gpu.power.supported),
+        nvml_sys::NVML_TOTAL_POWER_SAMPLES => (gpu.sample_buffers.power, gpu.power.supported),
         nvml_sys::NVML_GPU_UTILIZATION_SAMPLES
         | nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES
         | nvml_sys::NVML_ENC_UTILIZATION_SAMPLES
-        | nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => (gpu.samples.utilization, utilization),
+        | nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => (gpu.sample_buffers.utilization, utilization),
         nvml_sys::NVML_JPG_UTILIZATION_SAMPLES => {
-            (gpu.samples.utilization, utilization && gpu.utilization.jpeg.is_some())
+            (gpu.sample_buffers.utilization, utilization && gpu.utilization.jpeg_percent.is_some())
         }
         nvml_sys::NVML_OFA_UTILIZATION_SAMPLES => {
-            (gpu.samples.utilization, utilization && gpu.utilization.ofa.is_some())
+            (gpu.sample_buffers.utilization, utilization && gpu.utilization.ofa_percent.is_some())
         }
-        nvml_sys::NVML_PROCESSOR_CLK_SAMPLES | nvml_sys::NVML_MEMORY_CLK_SAMPLES => (gpu.samples.clocks, true),
+        nvml_sys::NVML_PROCESSOR_CLK_SAMPLES | nvml_sys::NVML_MEMORY_CLK_SAMPLES => (gpu.sample_buffers.clocks, true),
         nvml_sys::NVML_MODULE_POWER_SAMPLES => {
-            (gpu.samples.power, gpu.power.supported && gpu.power.module_extra_w.is_some())
+            (gpu.sample_buffers.power, gpu.power.supported && gpu.power.module_extra_w.is_some())
         }
         _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
     };
-    if has && buffer.length > 0 { Ok(buffer) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
+    if has && buffer.capacity > 0 { Ok(buffer) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
 }
 
 /// Power in mW is the mean since the sample before; a share or a clock is the value of that moment.
@@ -88,13 +88,15 @@ fn sample_value(target: CallTarget, kind: nvmlSamplingType_t, t: f64, buffer: Sa
         nvml_sys::NVML_MODULE_POWER_SAMPLES => {
             round_u32(1e3 * (power() + gpu.power.module_extra_w.as_ref().map_or(0.0, |extra| extra.mean(since, t))))
         }
-        nvml_sys::NVML_GPU_UTILIZATION_SAMPLES => percent(&gpu.utilization.gpu, t),
-        nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES => percent(&gpu.utilization.memory, t),
-        nvml_sys::NVML_ENC_UTILIZATION_SAMPLES => percent(&gpu.utilization.encoder, t),
-        nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => percent(&gpu.utilization.decoder, t),
-        nvml_sys::NVML_JPG_UTILIZATION_SAMPLES => gpu.utilization.jpeg.as_ref().map_or(0, |jpeg| percent(jpeg, t)),
-        nvml_sys::NVML_OFA_UTILIZATION_SAMPLES => gpu.utilization.ofa.as_ref().map_or(0, |ofa| percent(ofa, t)),
-        nvml_sys::NVML_MEMORY_CLK_SAMPLES => round_u32(gpu.clocks.memory.value(t)),
-        _ => round_u32(gpu.clocks.sm.value(t)),
+        nvml_sys::NVML_GPU_UTILIZATION_SAMPLES => percent(&gpu.utilization.gpu_percent, t),
+        nvml_sys::NVML_MEMORY_UTILIZATION_SAMPLES => percent(&gpu.utilization.memory_percent, t),
+        nvml_sys::NVML_ENC_UTILIZATION_SAMPLES => percent(&gpu.utilization.encoder_percent, t),
+        nvml_sys::NVML_DEC_UTILIZATION_SAMPLES => percent(&gpu.utilization.decoder_percent, t),
+        nvml_sys::NVML_JPG_UTILIZATION_SAMPLES => {
+            gpu.utilization.jpeg_percent.as_ref().map_or(0, |jpeg| percent(jpeg, t))
+        }
+        nvml_sys::NVML_OFA_UTILIZATION_SAMPLES => gpu.utilization.ofa_percent.as_ref().map_or(0, |ofa| percent(ofa, t)),
+        nvml_sys::NVML_MEMORY_CLK_SAMPLES => round_u32(gpu.clocks.memory_mhz.value(t)),
+        _ => round_u32(gpu.clocks.sm_mhz.value(t)),
     }
 }

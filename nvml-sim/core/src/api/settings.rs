@@ -14,7 +14,7 @@ export! {
         call.put(mode.cast::<c_uint>(), target.gpu.model.compute_mode)
     }
     nvmlDeviceGetPersistenceMode(device: nvmlDevice_t, mode: *mut nvmlEnableState_t) on device => |call, target| {
-        call.put(mode.cast::<c_uint>(), u32::from(target.gpu.model.persistence))
+        call.put(mode.cast::<c_uint>(), u32::from(target.gpu.model.persistence_mode))
     }
     nvmlDeviceGetDisplayMode(device: nvmlDevice_t, mode: *mut nvmlEnableState_t) on device => |call, target| {
         call.put(mode.cast::<c_uint>(), u32::from(target.gpu.model.display_mode))
@@ -53,7 +53,7 @@ export! {
 
 /// How long, in ns since the start, the policy held the GPU back.
 pub(crate) fn throttled_ns(target: CallTarget, policy: nvmlPerfPolicyType_t, ns: u64) -> NvmlResult<u64> {
-    let throttle = &target.gpu.model.throttle;
+    let throttle = &target.gpu.model.throttle_fraction;
     let waveform: &Waveform = match policy {
         nvml_sys::NVML_PERF_POLICY_POWER => &throttle.power,
         nvml_sys::NVML_PERF_POLICY_THERMAL => &throttle.thermal,

@@ -13,13 +13,13 @@ export! {
         call.put_text(version, length, &call.simulation.driver.version)
     }
     nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) => |call| {
-        call.put_text(version, length, &call.simulation.driver.nvml)
+        call.put_text(version, length, &call.simulation.driver.nvml_version)
     }
     nvmlSystemGetCudaDriverVersion(version: *mut c_int) => |call| {
-        call.put(version, call.simulation.driver.cuda)
+        call.put(version, call.simulation.driver.cuda_version)
     }
     nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) => |call| {
-        call.put(version, call.simulation.driver.cuda)
+        call.put(version, call.simulation.driver.cuda_version)
     }
     nvmlSystemGetDriverBranch(info: *mut nvmlSystemDriverBranchInfo_t, length: c_uint) => |call| {
         let info = info.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;

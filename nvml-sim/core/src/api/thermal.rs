@@ -34,10 +34,10 @@ export! {
     ) on device => |call, target| {
         let model = &target.gpu.model.temperature;
         let threshold = match which {
-            nvml_sys::NVML_TEMPERATURE_THRESHOLD_SHUTDOWN => model.shutdown,
-            nvml_sys::NVML_TEMPERATURE_THRESHOLD_SLOWDOWN => model.slowdown,
-            nvml_sys::NVML_TEMPERATURE_THRESHOLD_MEM_MAX => model.memory_max,
-            nvml_sys::NVML_TEMPERATURE_THRESHOLD_GPU_MAX => model.gpu_max,
+            nvml_sys::NVML_TEMPERATURE_THRESHOLD_SHUTDOWN => model.shutdown_threshold_c,
+            nvml_sys::NVML_TEMPERATURE_THRESHOLD_SLOWDOWN => model.slowdown_threshold_c,
+            nvml_sys::NVML_TEMPERATURE_THRESHOLD_MEM_MAX => model.memory_max_threshold_c,
+            nvml_sys::NVML_TEMPERATURE_THRESHOLD_GPU_MAX => model.gpu_max_threshold_c,
             other if other.0 < nvml_sys::NVML_TEMPERATURE_THRESHOLD_COUNT.0 => None,
             _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
         };
@@ -49,7 +49,7 @@ export! {
         if margin.version != struct_version::<nvmlMarginTemperature_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let limit = target.gpu.model.temperature.slowdown.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
+        let limit = target.gpu.model.temperature.slowdown_threshold_c.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
         margin.marginTemperature = call.value_or_fault(limit as i32 - round_u32(gpu_celsius(target)) as i32);
         Ok(())
     }
@@ -64,11 +64,11 @@ export! {
         write_fan_speed(call, target, which, speed)
     }
     nvmlDeviceGetNumFans(device: nvmlDevice_t, count: *mut c_uint) on device => |call, target| {
-        call.put(count, target.gpu.model.fans.len() as u32)
+        call.put(count, target.gpu.model.fan_speed_percent.len() as u32)
     }
     nvmlDeviceGetMinMaxFanSpeed(device: nvmlDevice_t, min: *mut c_uint, max: *mut c_uint)
     on device => |_, target| {
-        if target.gpu.model.fans.is_empty() {
+        if target.gpu.model.fan_speed_percent.is_empty() {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
         put(min, 0)?;
@@ -88,11 +88,11 @@ export! {
 /// The temperature of the GPU in °C at the sensor's last refresh.
 pub(crate) fn gpu_celsius(target: CallTarget) -> f64 {
     let model = &target.gpu.model.temperature;
-    model.gpu.value(target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms))
+    model.gpu_c.value(target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms))
 }
 
 fn fan_percent(target: CallTarget, which: u32) -> NvmlResult<f64> {
-    let fans = &target.gpu.model.fans;
+    let fans = &target.gpu.model.fan_speed_percent;
     if fans.is_empty() {
         return Err(NVML_ERROR_NOT_SUPPORTED);
     }

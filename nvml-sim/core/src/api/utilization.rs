@@ -17,24 +17,24 @@ export! {
         }
         let model = &target.gpu.model.utilization;
         let t = target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms);
-        let gpu = call.value_or_fault(percent(&model.gpu, t));
-        put(rates, nvmlUtilization_t { gpu, memory: call.value_or_fault(percent(&model.memory, t)) })
+        let gpu = call.value_or_fault(percent(&model.gpu_percent, t));
+        put(rates, nvmlUtilization_t { gpu, memory: call.value_or_fault(percent(&model.memory_percent, t)) })
     }
     nvmlDeviceGetEncoderUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        write_engine_utilization(call, target, Some(&target.gpu.model.utilization.encoder), percent_out, period_us)
+        write_engine_utilization(call, target, Some(&target.gpu.model.utilization.encoder_percent), percent_out, period_us)
     }
     nvmlDeviceGetDecoderUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        write_engine_utilization(call, target, Some(&target.gpu.model.utilization.decoder), percent_out, period_us)
+        write_engine_utilization(call, target, Some(&target.gpu.model.utilization.decoder_percent), percent_out, period_us)
     }
     nvmlDeviceGetJpgUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        write_engine_utilization(call, target, target.gpu.model.utilization.jpeg.as_ref(), percent_out, period_us)
+        write_engine_utilization(call, target, target.gpu.model.utilization.jpeg_percent.as_ref(), percent_out, period_us)
     }
     nvmlDeviceGetOfaUtilization(device: nvmlDevice_t, percent_out: *mut c_uint, period_us: *mut c_uint)
     on device => |call, target| {
-        write_engine_utilization(call, target, target.gpu.model.utilization.ofa.as_ref(), percent_out, period_us)
+        write_engine_utilization(call, target, target.gpu.model.utilization.ofa_percent.as_ref(), percent_out, period_us)
     }
     nvmlDeviceGetEncoderCapacity(device: nvmlDevice_t, _kind: nvmlEncoderType_t, capacity: *mut c_uint)
     on device => |call, _| {
@@ -60,7 +60,7 @@ export! {
         let t = target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms);
         info.flags = 1;
         // The domains in the header's order: GPU, frame buffer, video, bus.
-        let values = [percent(&model.gpu, t), percent(&model.memory, t), percent(&model.decoder, t), 0];
+        let values = [percent(&model.gpu_percent, t), percent(&model.memory_percent, t), percent(&model.decoder_percent, t), 0];
         for (place, domain) in info.utilization.iter_mut().enumerate() {
             domain.bIsPresent = u32::from(place < values.len());
             domain.percentage = values.get(place).copied().unwrap_or(0);
@@ -89,7 +89,7 @@ unsafe fn write_engine_utilization(
     }
     let refresh_ms = target.gpu.model.utilization.refresh_ms;
     let now = percent(waveform, target.gpu.last_refresh_s(clock::now_ns(), refresh_ms));
-    let period_ms = target.gpu.model.samples.utilization.period_ms;
+    let period_ms = target.gpu.model.sample_buffers.utilization.period_ms;
     // SAFETY: as the caller vouches.
     unsafe {
         call.put(percent_out, now)?;

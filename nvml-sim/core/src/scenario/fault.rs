@@ -15,18 +15,18 @@ pub(crate) struct Fault {
     /// Only calls about this GPU (or an instance of it).
     pub gpu: Option<u32>,
     /// Only the nth such call, from 1.
-    pub nth: Option<u64>,
+    pub nth_call: Option<u64>,
     /// From the nth such call on …
-    pub from_nth: Option<u64>,
+    pub from_call: Option<u64>,
     /// … so many of them.
-    pub count: Option<u64>,
+    pub call_count: Option<u64>,
     /// Only every so-many-eth such call.
-    pub every: Option<u64>,
-    pub at_s: Option<f64>,
+    pub every_nth_call: Option<u64>,
+    pub from_s: Option<f64>,
     pub until_s: Option<f64>,
 
     /// For field values: `return` is the code of entries with this id alone, the call itself succeeds.
-    pub field: Option<u32>,
+    pub field_id: Option<u32>,
     /// The code to answer, and nothing else happens.
     #[serde(rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
@@ -35,13 +35,13 @@ pub(crate) struct Fault {
     /// Never answer.
     pub hang: bool,
     /// Do not answer until faults are added or cleared.
-    pub hold: bool,
+    pub block_until_faults_change: bool,
     /// The driver lacks the symbol. Counts and times do not matter to this one.
     pub missing: bool,
     /// Bytes of an entry of a process list.
-    pub stride: Option<usize>,
+    pub process_info_bytes: Option<usize>,
     /// Each such call of a process list finds so many processes more than the call before.
-    pub grow_by: u64,
+    pub extra_processes_per_call: u64,
     /// The text to give instead, as TOML's string …
     pub text: Option<String>,
     /// … or as bytes, which need not be UTF-8.
@@ -76,7 +76,7 @@ pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
 pub(crate) struct GpuLostFault {
     pub gpu: u32,
     #[serde(default)]
-    pub at_s: Option<f64>,
+    pub from_s: Option<f64>,
     #[serde(default)]
     pub until_s: Option<f64>,
     #[serde(default, rename = "return", deserialize_with = "crate::return_codes::deserialize")]
@@ -88,7 +88,7 @@ impl From<GpuLostFault> for Fault {
         Self {
             function: Some("nvml*".into()),
             gpu: Some(lost.gpu),
-            at_s: lost.at_s,
+            from_s: lost.from_s,
             until_s: lost.until_s,
             code: lost.code.or(Some(15)),
             ..Self::default()
@@ -166,7 +166,7 @@ pub(crate) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         type Value = Vec<GpuLostFault>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("{ gpu, at_s, until_s, return }, or a list of them")
+            f.write_str("{ gpu, from_s, until_s, return }, or a list of them")
         }
 
         fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Vec<GpuLostFault>, M::Error> {

@@ -115,14 +115,14 @@ impl Scenario {
 
     /// Whether a driver of this scenario lacks the symbol.
     pub(crate) fn is_missing(&self, name: &str) -> bool {
-        self.file.driver.series.is_some() && !driver_390::has(name)
-            || self.file.driver.hidden.iter().any(|pattern| fault::matches_pattern(pattern, name))
+        self.file.driver.branch.is_some() && !driver_390::has(name)
+            || self.file.driver.missing_functions.iter().any(|pattern| fault::matches_pattern(pattern, name))
             || self.file.fault.iter().any(|fault| fault.missing && fault.applies_to(name))
     }
 
     /// What each function of NVML costs its caller, by number; `None` where all are free.
     pub(crate) fn cpu_time_ns(&self) -> Option<Vec<u64>> {
-        let costs = &self.file.driver.cost_us;
+        let costs = &self.file.driver.cpu_time_us;
         let cost = |name: &str| {
             let fitting = costs.iter().filter(|(pattern, _)| fault::matches_pattern(pattern, name));
             fitting.max_by_key(|(pattern, _)| pattern.len()).map_or(0, |(_, us)| (us * 1e3) as u64)
@@ -132,30 +132,32 @@ impl Scenario {
 
     fn check(&self) -> Result<(), ScenarioError> {
         let driver = &self.file.driver;
-        if driver.series.is_some_and(|series| series != 390) {
+        if driver.branch.is_some_and(|branch| branch != 390) {
             return Err(ScenarioError(
-                "driver.series: 390 is the only series known; leave it out or hide symbols".into(),
+                "driver.branch: 390 is the only branch known; leave it out or hide symbols".into(),
             ));
         }
-        if ![16, 24, 32].contains(&driver.process_stride) {
-            return Err(ScenarioError("driver.process_stride must be 16, 24 or 32".into()));
+        if ![16, 24, 32].contains(&driver.process_info_bytes) {
+            return Err(ScenarioError("driver.process_info_bytes must be 16, 24 or 32".into()));
         }
-        if let model::ClockMode::Frozen(at) | model::ClockMode::Stepped(at) = driver.clock
+        if let model::ClockMode::Frozen(at) | model::ClockMode::AutoAdvance(at) = driver.clock
             && !(0.0..1e9).contains(&at)
         {
             return Err(ScenarioError("driver.clock: the start time must be between 0 and 1e9 seconds".into()));
         }
-        for (pattern, us) in &driver.cost_us {
-            check_function("driver.cost_us", pattern)?;
+        for (pattern, us) in &driver.cpu_time_us {
+            check_function("driver.cpu_time_us", pattern)?;
             if !(0.0..=1e6).contains(us) {
-                return Err(ScenarioError(format!("driver.cost_us: {pattern} must be 0 to 1000000 µs")));
+                return Err(ScenarioError(format!("driver.cpu_time_us: {pattern} must be 0 to 1000000 µs")));
             }
         }
         check_faults(&self.file.fault)?;
         for gpu in &self.file.gpu {
-            let rings = [gpu.samples.power, gpu.samples.utilization, gpu.samples.clocks];
-            if rings.iter().any(|ring| ring.period_ms == 0) {
-                return Err(ScenarioError("samples: period_ms must be above 0; length = 0 takes a ring away".into()));
+            let buffers = [gpu.sample_buffers.power, gpu.sample_buffers.utilization, gpu.sample_buffers.clocks];
+            if buffers.iter().any(|buffer| buffer.period_ms == 0) {
+                return Err(ScenarioError(
+                    "sample_buffers: period_ms must be above 0; capacity = 0 takes a buffer away".into(),
+                ));
             }
             let power = &gpu.power;
             if power.refresh_ms == 0 {
@@ -190,11 +192,11 @@ fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
         if let Some(function) = &fault.function {
             check_function("fault", function)?;
         }
-        if fault.stride.is_some_and(|stride| ![16, 24, 32].contains(&stride)) {
-            return Err(ScenarioError("fault: stride must be 16, 24 or 32".into()));
+        if fault.process_info_bytes.is_some_and(|bytes| ![16, 24, 32].contains(&bytes)) {
+            return Err(ScenarioError("fault: process_info_bytes must be 16, 24 or 32".into()));
         }
-        if fault.every == Some(0) || fault.nth == Some(0) || fault.from_nth == Some(0) {
-            return Err(ScenarioError("fault: nth, from_nth and every count from 1".into()));
+        if fault.every_nth_call == Some(0) || fault.nth_call == Some(0) || fault.from_call == Some(0) {
+            return Err(ScenarioError("fault: nth_call, from_call and every_nth_call count from 1".into()));
         }
     }
     Ok(())

@@ -23,26 +23,26 @@ pub(crate) struct ScenarioFile {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DriverModel {
     pub version: String,
-    pub nvml: String,
+    pub nvml_version: String,
     /// 1000 × major + 10 × minor.
-    pub cuda: i32,
+    pub cuda_version: i32,
     /// Keep only the symbols of this series; 390 is the one known.
-    pub series: Option<u32>,
+    pub branch: Option<u32>,
     /// Symbols that this driver lacks, by name or by prefix and `*`.
-    pub hidden: Vec<String>,
+    pub missing_functions: Vec<String>,
     /// Bytes of an entry of the `_v3` process lists: 16, 24 or 32.
-    pub process_stride: usize,
+    pub process_info_bytes: usize,
     /// What nvmlInit* answers.
     #[serde(deserialize_with = "crate::return_codes::deserialize")]
     pub init_return: Option<u32>,
     /// How long nvmlDeviceGetPcieThroughput blocks.
-    pub pcie_blocks_ms: u64,
+    pub pcie_throughput_latency_ms: u64,
     /// Field ids above this one are unknown to this driver.
-    pub last_field: u32,
+    pub max_field_id: u32,
     /// What calls cost, in µs of the caller's processor time: by function, or by prefix and `*`, of which the longest
     /// that fits counts. Functions without one answer at once. Calls that fail cost as much; nvmlInit* and
     /// nvmlShutdown nothing.
-    pub cost_us: BTreeMap<String, f64>,
+    pub cpu_time_us: BTreeMap<String, f64>,
     /// How far the sensors of the driver lag: `latencyUsec` of field values.
     pub field_latency_us: i64,
     pub clock: ClockMode,
@@ -52,22 +52,22 @@ impl Default for DriverModel {
     fn default() -> Self {
         Self {
             version: "580.95.05".into(),
-            nvml: "13.580.95.05".into(),
-            cuda: 13_000,
-            series: None,
-            hidden: Vec::new(),
-            process_stride: 24,
+            nvml_version: "13.580.95.05".into(),
+            cuda_version: 13_000,
+            branch: None,
+            missing_functions: Vec::new(),
+            process_info_bytes: 24,
             init_return: None,
-            pcie_blocks_ms: 20,
-            last_field: u32::MAX,
-            cost_us: BTreeMap::new(),
+            pcie_throughput_latency_ms: 20,
+            max_field_id: u32::MAX,
+            cpu_time_us: BTreeMap::new(),
             field_latency_us: 0,
             clock: ClockMode::Real,
         }
     }
 }
 
-/// `"real"`; `{ frozen_at_s = 0 }`: stands still until a test steps it; or `{ stepped_from_s = 0 }`: likewise, but
+/// `"real"`; `{ frozen_at_s = 0 }`: stands still until a test steps it; or `{ auto_advance_from_s = 0 }`: likewise, but
 /// calls advance it by their cost instead of waiting.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -75,24 +75,24 @@ pub(crate) enum ClockMode {
     Real,
     #[serde(rename = "frozen_at_s")]
     Frozen(f64),
-    #[serde(rename = "stepped_from_s")]
-    Stepped(f64),
+    #[serde(rename = "auto_advance_from_s")]
+    AutoAdvance(f64),
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpuModel {
-    /// So many alike: bus, minor number, UUID and serial count up, the waveforms of each run `stagger_s` ahead.
+    /// So many alike: bus, minor number, UUID and serial count up, the waveforms of each run `phase_offset_s` ahead.
     pub count: u32,
-    pub stagger_s: f64,
+    pub phase_offset_s: f64,
     pub name: String,
     pub brand: u32,
     /// Without one, made from the index.
     pub uuid: Option<String>,
     /// Without one, NOT_SUPPORTED.
     pub serial: Option<String>,
-    pub vbios: Option<String>,
-    pub part_number: Option<String>,
+    pub vbios_version: Option<String>,
+    pub board_part_number: Option<String>,
     /// NVML's number of the architecture (4 Pascal, 7 Ampere, 8 Ada, 9 Hopper …).
     pub architecture: u32,
     pub compute_capability: (i32, i32),
@@ -103,26 +103,26 @@ pub(crate) struct GpuModel {
     /// 0 to 15, or 32 for unknown.
     pub performance_state: u32,
     pub compute_mode: u32,
-    pub persistence: bool,
+    pub persistence_mode: bool,
     pub display_mode: bool,
     pub display_active: bool,
     pub numa_node: Option<u32>,
     /// The bits of the clocks event (throttle) reasons.
-    pub event_reasons: u64,
+    pub clocks_event_reasons: u64,
     pub pci: PciModel,
     pub memory: MemoryModel,
     pub utilization: UtilizationModel,
     /// Speed of each fan in percent.
-    pub fans: Vec<Waveform>,
+    pub fan_speed_percent: Vec<Waveform>,
     pub temperature: TemperatureModel,
     pub clocks: ClocksModel,
     pub power: PowerModel,
-    pub throttle: ThrottleModel,
+    pub throttle_fraction: ThrottleModel,
     pub ecc: Option<EccModel>,
     pub nvlink: Option<NvLinkModel>,
     pub gpm: Option<GpmModel>,
     pub mig: Option<MigModel>,
-    pub samples: SampleBuffersModel,
+    pub sample_buffers: SampleBuffersModel,
     /// By default the calling process and its parent.
     pub process: Vec<ProcessModel>,
     /// Answers to field ids that this file decides itself.
@@ -131,16 +131,16 @@ pub(crate) struct GpuModel {
 
 impl Default for GpuModel {
     fn default() -> Self {
-        let caller = |pid| ProcessModel { pid, memory: ProcessMemory::Mib(256.0), ..ProcessModel::default() };
+        let caller = |pid| ProcessModel { pid, memory_mib: ProcessMemory::Mib(256.0), ..ProcessModel::default() };
         Self {
             count: 1,
-            stagger_s: 0.0,
+            phase_offset_s: 0.0,
             name: "NVIDIA Simulated GPU".into(),
             brand: 14,
             uuid: None,
             serial: None,
-            vbios: Some("00.00.00.00.01".into()),
-            part_number: None,
+            vbios_version: Some("00.00.00.00.01".into()),
+            board_part_number: None,
             architecture: 8,
             compute_capability: (8, 9),
             cores: 1024,
@@ -148,24 +148,24 @@ impl Default for GpuModel {
             minor_number: None,
             performance_state: 0,
             compute_mode: 0,
-            persistence: false,
+            persistence_mode: false,
             display_mode: false,
             display_active: false,
             numa_node: None,
-            event_reasons: 0,
+            clocks_event_reasons: 0,
             pci: PciModel::default(),
             memory: MemoryModel::default(),
             utilization: UtilizationModel::default(),
-            fans: Vec::new(),
+            fan_speed_percent: Vec::new(),
             temperature: TemperatureModel::default(),
             clocks: ClocksModel::default(),
             power: PowerModel::default(),
-            throttle: ThrottleModel::default(),
+            throttle_fraction: ThrottleModel::default(),
             ecc: None,
             nvlink: None,
             gpm: None,
             mig: None,
-            samples: SampleBuffersModel::default(),
+            sample_buffers: SampleBuffersModel::default(),
             process: vec![caller(Pid::Caller), caller(Pid::Parent)],
             field: Vec::new(),
         }
@@ -181,12 +181,12 @@ pub(crate) struct PciModel {
     /// Device in the upper 16 bits, vendor in the lower.
     pub device_id: u32,
     pub subsystem_id: u32,
-    pub generation: u32,
-    pub max_generation: u32,
-    pub gpu_max_generation: u32,
-    pub width: u32,
-    pub max_width: u32,
-    pub replays: u32,
+    pub link_generation: u32,
+    pub max_link_generation: u32,
+    pub gpu_max_link_generation: u32,
+    pub link_width: u32,
+    pub max_link_width: u32,
+    pub replay_counter: u32,
     pub tx_kib_per_s: Waveform,
     pub rx_kib_per_s: Waveform,
 }
@@ -199,12 +199,12 @@ impl Default for PciModel {
             device: 0,
             device_id: 0x0000_10DE,
             subsystem_id: 0x0000_10DE,
-            generation: 4,
-            max_generation: 4,
-            gpu_max_generation: 4,
-            width: 16,
-            max_width: 16,
-            replays: 0,
+            link_generation: 4,
+            max_link_generation: 4,
+            gpu_max_link_generation: 4,
+            link_width: 16,
+            max_link_width: 16,
+            replay_counter: 0,
             tx_kib_per_s: Waveform::Constant(1000.0),
             rx_kib_per_s: Waveform::Constant(2000.0),
         }
@@ -222,7 +222,7 @@ pub(crate) struct MemoryModel {
     pub used_mib: Waveform,
     pub bar1_total_mib: f64,
     pub bar1_used_mib: f64,
-    pub bus_width: u32,
+    pub bus_width_bits: u32,
 }
 
 impl Default for MemoryModel {
@@ -234,7 +234,7 @@ impl Default for MemoryModel {
             used_mib: Waveform::Constant(512.0),
             bar1_total_mib: 256.0,
             bar1_used_mib: 2.0,
-            bus_width: 256,
+            bus_width_bits: 256,
         }
     }
 }
@@ -245,12 +245,12 @@ impl Default for MemoryModel {
 pub(crate) struct UtilizationModel {
     /// The driver looks at them every so many ms; 0: at each call. The rings have a period of their own.
     pub refresh_ms: u64,
-    pub gpu: Waveform,
-    pub memory: Waveform,
-    pub encoder: Waveform,
-    pub decoder: Waveform,
-    pub jpeg: Option<Waveform>,
-    pub ofa: Option<Waveform>,
+    pub gpu_percent: Waveform,
+    pub memory_percent: Waveform,
+    pub encoder_percent: Waveform,
+    pub decoder_percent: Waveform,
+    pub jpeg_percent: Option<Waveform>,
+    pub ofa_percent: Option<Waveform>,
 }
 
 /// All in degrees Celsius.
@@ -259,24 +259,24 @@ pub(crate) struct UtilizationModel {
 pub(crate) struct TemperatureModel {
     /// The sensors refresh every so many ms; 0: at each call.
     pub refresh_ms: u64,
-    pub gpu: Waveform,
-    pub memory: Option<Waveform>,
-    pub shutdown: Option<u32>,
-    pub slowdown: Option<u32>,
-    pub memory_max: Option<u32>,
-    pub gpu_max: Option<u32>,
+    pub gpu_c: Waveform,
+    pub memory_c: Option<Waveform>,
+    pub shutdown_threshold_c: Option<u32>,
+    pub slowdown_threshold_c: Option<u32>,
+    pub memory_max_threshold_c: Option<u32>,
+    pub gpu_max_threshold_c: Option<u32>,
 }
 
 impl Default for TemperatureModel {
     fn default() -> Self {
         Self {
             refresh_ms: 0,
-            gpu: Waveform::Constant(40.0),
-            memory: None,
-            shutdown: Some(96),
-            slowdown: Some(93),
-            memory_max: None,
-            gpu_max: None,
+            gpu_c: Waveform::Constant(40.0),
+            memory_c: None,
+            shutdown_threshold_c: Some(96),
+            slowdown_threshold_c: Some(93),
+            memory_max_threshold_c: None,
+            gpu_max_threshold_c: None,
         }
     }
 }
@@ -287,31 +287,31 @@ impl Default for TemperatureModel {
 pub(crate) struct ClocksModel {
     /// The driver looks at them every so many ms; 0: at each call.
     pub refresh_ms: u64,
-    pub graphics: Waveform,
-    pub sm: Waveform,
-    pub memory: Waveform,
-    pub video: Waveform,
-    pub max_graphics: u32,
-    pub max_sm: u32,
-    pub max_memory: u32,
-    pub max_video: u32,
+    pub graphics_mhz: Waveform,
+    pub sm_mhz: Waveform,
+    pub memory_mhz: Waveform,
+    pub video_mhz: Waveform,
+    pub max_graphics_mhz: u32,
+    pub max_sm_mhz: u32,
+    pub max_memory_mhz: u32,
+    pub max_video_mhz: u32,
     /// Graphics and memory; without them NOT_SUPPORTED.
-    pub applications: Option<(u32, u32)>,
+    pub applications_mhz: Option<(u32, u32)>,
 }
 
 impl Default for ClocksModel {
     fn default() -> Self {
         Self {
             refresh_ms: 0,
-            graphics: Waveform::Constant(1500.0),
-            sm: Waveform::Constant(1500.0),
-            memory: Waveform::Constant(5000.0),
-            video: Waveform::Constant(1300.0),
-            max_graphics: 2000,
-            max_sm: 2000,
-            max_memory: 5000,
-            max_video: 1700,
-            applications: None,
+            graphics_mhz: Waveform::Constant(1500.0),
+            sm_mhz: Waveform::Constant(1500.0),
+            memory_mhz: Waveform::Constant(5000.0),
+            video_mhz: Waveform::Constant(1300.0),
+            max_graphics_mhz: 2000,
+            max_sm_mhz: 2000,
+            max_memory_mhz: 5000,
+            max_video_mhz: 1700,
+            applications_mhz: None,
         }
     }
 }
@@ -337,7 +337,7 @@ pub(crate) struct PowerModel {
     /// The energy counter; with 0 NOT_SUPPORTED.
     pub energy_refresh_ms: u64,
     /// Current, minimum, maximum, default in W.
-    pub limits: Option<PowerLimitsModel>,
+    pub limits_w: Option<PowerLimitsModel>,
 }
 
 impl Default for PowerModel {
@@ -352,7 +352,7 @@ impl Default for PowerModel {
             instant_refresh_ms: 100,
             instant_window_ms: 100,
             energy_refresh_ms: 100,
-            limits: None,
+            limits_w: None,
         }
     }
 }
@@ -384,8 +384,8 @@ pub(crate) struct ThrottleModel {
 pub(crate) struct EccModel {
     pub enabled: bool,
     pub pending: bool,
-    pub corrected: u64,
-    pub uncorrected: u64,
+    pub volatile_corrected: u64,
+    pub volatile_uncorrected: u64,
     pub aggregate_corrected: u64,
     pub aggregate_uncorrected: u64,
 }
@@ -393,9 +393,9 @@ pub(crate) struct EccModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct NvLinkModel {
-    pub links: u32,
+    pub link_count: u32,
     pub version: u32,
-    pub mbps: u32,
+    pub speed_mbps: u32,
     /// Of all links together; each carries the same part.
     pub tx_kib_per_s: Waveform,
     pub rx_kib_per_s: Waveform,
@@ -404,9 +404,9 @@ pub(crate) struct NvLinkModel {
 impl Default for NvLinkModel {
     fn default() -> Self {
         Self {
-            links: 18,
+            link_count: 18,
             version: 7,
-            mbps: 26_562,
+            speed_mbps: 26_562,
             tx_kib_per_s: Waveform::default(),
             rx_kib_per_s: Waveform::default(),
         }
@@ -417,14 +417,14 @@ impl Default for NvLinkModel {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpmModel {
-    pub sm: Waveform,
-    pub sm_occupancy: Waveform,
-    pub tensor: Waveform,
-    pub integer: Waveform,
-    pub fp64: Waveform,
-    pub fp32: Waveform,
-    pub fp16: Waveform,
-    pub dram: Waveform,
+    pub sm_percent: Waveform,
+    pub sm_occupancy_percent: Waveform,
+    pub tensor_percent: Waveform,
+    pub integer_percent: Waveform,
+    pub fp64_percent: Waveform,
+    pub fp32_percent: Waveform,
+    pub fp16_percent: Waveform,
+    pub dram_bandwidth_percent: Waveform,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -432,13 +432,13 @@ pub(crate) struct GpmModel {
 pub(crate) struct MigModel {
     pub enabled: bool,
     pub pending: bool,
-    pub max_devices: u32,
+    pub max_device_count: u32,
     pub instance: Vec<MigInstanceModel>,
 }
 
 impl Default for MigModel {
     fn default() -> Self {
-        Self { enabled: true, pending: true, max_devices: 7, instance: Vec::new() }
+        Self { enabled: true, pending: true, max_device_count: 7, instance: Vec::new() }
     }
 }
 
@@ -447,11 +447,11 @@ impl Default for MigModel {
 pub(crate) struct MigInstanceModel {
     /// The place in nvmlDeviceGetMigDeviceHandleByIndex; by default the place in the list. Gaps answer NOT_FOUND.
     pub index: Option<u32>,
-    pub gi: u32,
-    pub ci: u32,
+    pub gpu_instance_id: u32,
+    pub compute_instance_id: u32,
     pub uuid: String,
     #[serde(default = "one_slice")]
-    pub slices: u32,
+    pub slice_count: u32,
     pub memory_mib: f64,
     #[serde(default)]
     pub used_mib: Waveform,
@@ -476,16 +476,16 @@ pub(crate) struct SampleBuffersModel {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SampleBufferModel {
     /// 0: the GPU has no such ring.
-    pub length: u64,
+    pub capacity: u64,
     pub period_ms: u64,
 }
 
 impl Default for SampleBuffersModel {
     fn default() -> Self {
         Self {
-            power: SampleBufferModel { length: 120, period_ms: 20 },
-            utilization: SampleBufferModel { length: 100, period_ms: 167 },
-            clocks: SampleBufferModel { length: 100, period_ms: 200 },
+            power: SampleBufferModel { capacity: 120, period_ms: 20 },
+            utilization: SampleBufferModel { capacity: 100, period_ms: 167 },
+            clocks: SampleBufferModel { capacity: 100, period_ms: 200 },
         }
     }
 }
@@ -497,37 +497,37 @@ pub(crate) struct ProcessModel {
     /// caller's main thread started or adopted; none while there is none), `"descendants"` (all these, with theirs).
     pub pid: Pid,
     /// So many processes, with pids counting up.
-    pub repeat: u32,
+    pub count: u32,
     pub kind: ProcessListKind,
     /// MiB, or `"unavailable"`.
-    pub memory: ProcessMemory,
+    pub memory_mib: ProcessMemory,
     /// All ones without MIG.
-    pub gi: u32,
-    pub ci: u32,
+    pub gpu_instance_id: u32,
+    pub compute_instance_id: u32,
     pub from_s: f64,
     pub until_s: f64,
     /// Percent of the GPU that is this process's.
-    pub sm: Waveform,
-    pub mem: Waveform,
-    pub enc: Waveform,
-    pub dec: Waveform,
+    pub sm_percent: Waveform,
+    pub memory_percent: Waveform,
+    pub encoder_percent: Waveform,
+    pub decoder_percent: Waveform,
 }
 
 impl Default for ProcessModel {
     fn default() -> Self {
         Self {
             pid: Pid::Caller,
-            repeat: 1,
+            count: 1,
             kind: ProcessListKind::Compute,
-            memory: ProcessMemory::Unavailable,
-            gi: u32::MAX,
-            ci: u32::MAX,
+            memory_mib: ProcessMemory::Unavailable,
+            gpu_instance_id: u32::MAX,
+            compute_instance_id: u32::MAX,
             from_s: f64::NEG_INFINITY,
             until_s: f64::INFINITY,
-            sm: Waveform::default(),
-            mem: Waveform::default(),
-            enc: Waveform::default(),
-            dec: Waveform::default(),
+            sm_percent: Waveform::default(),
+            memory_percent: Waveform::default(),
+            encoder_percent: Waveform::default(),
+            decoder_percent: Waveform::default(),
         }
     }
 }
