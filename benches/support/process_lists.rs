@@ -25,7 +25,8 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
 /// A machine that has had one process and no more: igpu does not know yet how wide the driver's entries are, and looks
 /// for what it writes in room for [`ProcessList::LARGEST`]. A driver of its own, as the other one is known by now.
 fn unknown_stride() -> Case {
-    let clients = Clients::load_scenario("[[gpu]]\n[[gpu]]\n[[gpu]]\n[[gpu.process]]\npid = 4000001\nmemory_mib = 300\n");
+    let clients =
+        Clients::load_scenario("[[gpu]]\n[[gpu]]\n[[gpu]]\n[[gpu.process]]\npid = 4000001\nmemory_mib = 300\n");
     let gpu = clients.gpu(2);
     let mut list = ProcessList::with_capacity(ProcessList::LARGEST);
     let ours = timed(move || {
