@@ -81,13 +81,13 @@ static SHARED_NVML: RwLock<Option<Nvml>> = RwLock::new(None);
 /// not get it loads a handle of its own, which is as good: NVML counts its users.
 fn shared_nvml() -> Result<Nvml> {
     if let Ok(shared) = SHARED_NVML.try_read()
-        && let Some(nvml) = shared.as_ref().filter(|nvml| nvml.alive().is_ok())
+        && let Some(nvml) = shared.as_ref().filter(|nvml| nvml.check_forked().is_ok())
     {
         return Ok(nvml.clone());
     }
     let fresh = Nvml::load()?;
     if let Ok(mut shared) = SHARED_NVML.try_write() {
-        match shared.as_ref().filter(|nvml| nvml.alive().is_ok()) {
+        match shared.as_ref().filter(|nvml| nvml.check_forked().is_ok()) {
             // Another thread was faster.
             Some(nvml) => return Ok(nvml.clone()),
             None => *shared = Some(fresh.clone()),

@@ -10,39 +10,37 @@ use nvml_sys::{Functions, nvmlDevice_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t,
 
 use crate::{Error, Result, ReturnCode};
 
-type Device = nvmlDevice_t;
-
 /// `nvmlDeviceGetFanSpeed` answers for the whole cooling; a driver that has only version 2 is asked for fan 0.
 #[derive(Clone, Copy)]
-pub(crate) enum FanSpeed {
-    V1(unsafe extern "C" fn(Device, *mut u32) -> nvmlReturn_t),
-    V2(unsafe extern "C" fn(Device, u32, *mut u32) -> nvmlReturn_t),
+pub(crate) enum FanSpeedFn {
+    V1(unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t),
+    V2(unsafe extern "C" fn(nvmlDevice_t, u32, *mut u32) -> nvmlReturn_t),
     Absent,
 }
 
-type ListV3 = unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
-type ListV2 = unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_v2_t) -> nvmlReturn_t;
-type ListV1 = unsafe extern "C" fn(Device, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t;
+type ProcessListV3 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
+type ProcessListV2 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v2_t) -> nvmlReturn_t;
+type ProcessListV1 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t;
 
 /// A list of running processes. Version 3 is the one whose entries have had two sizes under one name.
 #[derive(Clone, Copy)]
-pub(crate) enum ProcessList {
-    V3(ListV3),
-    V2(ListV2),
-    V1(ListV1),
+pub(crate) enum ProcessListFn {
+    V3(ProcessListV3),
+    V2(ProcessListV2),
+    V1(ProcessListV1),
 }
 
 /// All versions of a list that the driver has by name.
-pub(crate) struct ProcessLists {
-    pub v3: Option<ListV3>,
+pub(crate) struct ProcessListVersions {
+    pub v3: Option<ProcessListV3>,
     pub v3_fallback: VersionFallback,
-    pub v2: Option<ListV2>,
+    pub v2: Option<ProcessListV2>,
     pub v2_fallback: VersionFallback,
-    pub v1: Option<ListV1>,
+    pub v1: Option<ProcessListV1>,
 }
 
-impl ProcessLists {
-    fn new(v3: Option<ListV3>, v2: Option<ListV2>, v1: Option<ListV1>) -> Self {
+impl ProcessListVersions {
+    fn new(v3: Option<ProcessListV3>, v2: Option<ProcessListV2>, v1: Option<ProcessListV1>) -> Self {
         Self { v3, v3_fallback: VersionFallback::default(), v2, v2_fallback: VersionFallback::default(), v1 }
     }
 }
@@ -54,8 +52,8 @@ pub(crate) struct VersionFallback {
     state: AtomicU8,
 }
 
-const WORKS: u8 = 1;
-const REFUSED: u8 = 2;
+const SUPPORTED: u8 = 1;
+const UNSUPPORTED: u8 = 2;
 
 impl VersionFallback {
     /// Makes the call with the newer function and returns whether it succeeded. Returns false if the driver lacks the
@@ -63,17 +61,17 @@ impl VersionFallback {
     #[inline]
     pub(crate) fn try_newer<F>(&self, newer: Option<F>, call: impl FnOnce(F) -> Result<()>) -> Result<bool> {
         let state = self.state.load(Ordering::Relaxed);
-        let Some(function) = newer.filter(|_| state != REFUSED) else { return Ok(false) };
+        let Some(function) = newer.filter(|_| state != UNSUPPORTED) else { return Ok(false) };
         match call(function) {
             Ok(()) => {
                 // Only the first time: a store at every reading would cause contention for the cache line.
                 if state == 0 {
-                    self.state.store(WORKS, Ordering::Relaxed);
+                    self.state.store(SUPPORTED, Ordering::Relaxed);
                 }
                 Ok(true)
             }
-            Err(error) if error.is_version_unsupported() && self.state.load(Ordering::Relaxed) != WORKS => {
-                self.state.store(REFUSED, Ordering::Relaxed);
+            Err(error) if error.is_version_unsupported() && self.state.load(Ordering::Relaxed) != SUPPORTED => {
+                self.state.store(UNSUPPORTED, Ordering::Relaxed);
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -90,35 +88,35 @@ pub(crate) struct Symbols {
     pub temperature_v: VersionFallback,
     /// `nvmlDeviceGetPciInfo_v3`, likewise.
     pub pci_info_v3: VersionFallback,
-    pub fan_speed: FanSpeed,
-    pub compute_processes: ProcessLists,
-    pub graphics_processes: ProcessLists,
-    pub mps_processes: ProcessLists,
+    pub fan_speed: FanSpeedFn,
+    pub compute_processes: ProcessListVersions,
+    pub graphics_processes: ProcessListVersions,
+    pub mps_processes: ProcessListVersions,
 }
 
 impl Symbols {
-    pub(crate) fn choose(functions: Functions) -> Self {
+    pub(crate) fn new(functions: Functions) -> Self {
         let f = &functions;
         Self {
             memory_info_v2: VersionFallback::default(),
             temperature_v: VersionFallback::default(),
             pci_info_v3: VersionFallback::default(),
             fan_speed: match (f.nvmlDeviceGetFanSpeed, f.nvmlDeviceGetFanSpeed_v2) {
-                (Some(v1), _) => FanSpeed::V1(v1),
-                (None, Some(v2)) => FanSpeed::V2(v2),
-                (None, None) => FanSpeed::Absent,
+                (Some(v1), _) => FanSpeedFn::V1(v1),
+                (None, Some(v2)) => FanSpeedFn::V2(v2),
+                (None, None) => FanSpeedFn::Absent,
             },
-            compute_processes: ProcessLists::new(
+            compute_processes: ProcessListVersions::new(
                 f.nvmlDeviceGetComputeRunningProcesses_v3,
                 f.nvmlDeviceGetComputeRunningProcesses_v2,
                 f.nvmlDeviceGetComputeRunningProcesses,
             ),
-            graphics_processes: ProcessLists::new(
+            graphics_processes: ProcessListVersions::new(
                 f.nvmlDeviceGetGraphicsRunningProcesses_v3,
                 f.nvmlDeviceGetGraphicsRunningProcesses_v2,
                 f.nvmlDeviceGetGraphicsRunningProcesses,
             ),
-            mps_processes: ProcessLists::new(
+            mps_processes: ProcessListVersions::new(
                 f.nvmlDeviceGetMPSComputeRunningProcesses_v3,
                 f.nvmlDeviceGetMPSComputeRunningProcesses_v2,
                 f.nvmlDeviceGetMPSComputeRunningProcesses,
@@ -130,7 +128,7 @@ impl Symbols {
 
 /// The function, or the error that names it.
 #[inline]
-pub(crate) fn present<F>(symbol: &'static str, function: Option<F>) -> Result<F> {
+pub(crate) fn require<F>(symbol: &'static str, function: Option<F>) -> Result<F> {
     // Not `ok_or`: an error that is made only to be dropped is a call of its drop glue on the path of every reading.
     match function {
         Some(function) => Ok(function),

@@ -6,7 +6,7 @@ use nvml_sys::{nvmlDevice_t, nvmlPciInfo_t, nvmlReturn_t};
 use super::{Clock, Device};
 use crate::{
     Result,
-    symbols::present,
+    symbols::require,
     text::{self, Text},
 };
 
@@ -114,7 +114,7 @@ impl Device {
             return Ok(PciInfo::new(&raw, &raw.busId));
         }
         const CALL: &str = "nvmlDeviceGetPciInfo_v2";
-        self.fill_pci_info(CALL, present(CALL, self.functions().nvmlDeviceGetPciInfo_v2)?, &mut raw)?;
+        self.fill_pci_info(CALL, require(CALL, self.functions().nvmlDeviceGetPciInfo_v2)?, &mut raw)?;
         // Version 2 has no longer bus id.
         Ok(PciInfo::new(&raw, &raw.busIdLegacy))
     }
@@ -153,7 +153,7 @@ impl Device {
     #[inline]
     pub fn max_clock(&self, clock: Clock) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetMaxClockInfo";
-        let function = present(CALL, self.functions().nvmlDeviceGetMaxClockInfo)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetMaxClockInfo)?;
         let mut mhz = 0;
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
         self.call(CALL, |device| unsafe { function(device, nvml_sys::nvmlClockType_enum(clock.0), &mut mhz) })?;
@@ -168,7 +168,7 @@ impl Device {
     #[inline]
     pub fn cuda_compute_capability(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlDeviceGetCudaComputeCapability";
-        let function = present(CALL, self.functions().nvmlDeviceGetCudaComputeCapability)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetCudaComputeCapability)?;
         let (mut major, mut minor) = (0, 0);
         // SAFETY: `call` vouches for NVML and the handle; both pointers are to live ints.
         self.call(CALL, |device| unsafe { function(device, &mut major, &mut minor) })?;

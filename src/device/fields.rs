@@ -5,7 +5,7 @@ use nvml_sys as sys;
 use super::Device;
 use crate::{
     Error, Result, ReturnCode,
-    symbols::{check, present},
+    symbols::{check, require},
 };
 
 const CALL: &str = "nvmlDeviceGetFieldValues";
@@ -200,7 +200,7 @@ impl Device {
     /// The driver's answer for the batch as a whole.
     #[doc(alias = "nvmlDeviceGetFieldValues")]
     pub fn field_values(&self, values: &mut [FieldValue]) -> Result<()> {
-        let function = present(CALL, self.functions().nvmlDeviceGetFieldValues)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetFieldValues)?;
         for value in values.iter_mut() {
             *value = FieldValue::new(value.field(), value.scope());
         }
@@ -218,7 +218,7 @@ impl Device {
     /// The driver's own answer.
     #[inline]
     pub fn field(&self, field: FieldId, scope: u32) -> Result<Value> {
-        let function = present(CALL, self.functions().nvmlDeviceGetFieldValues)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetFieldValues)?;
         let mut value = FieldValue::new(field, scope);
         // SAFETY: `call` vouches for NVML and the handle; one live value of the call's type is behind the pointer.
         self.call(CALL, |device| unsafe { function(device, 1, &mut value.raw) })?;

@@ -5,7 +5,7 @@ use nvml_sys as sys;
 use super::Device;
 use crate::{
     Error, Nvml, Result, ReturnCode,
-    symbols::{check, present},
+    symbols::{check, require},
 };
 
 const SAMPLE_GET: &str = "nvmlGpmSampleGet";
@@ -46,7 +46,7 @@ unsafe impl Send for GpmSample {}
 
 impl Drop for GpmSample {
     fn drop(&mut self) {
-        if let (Ok(()), Some(free)) = (self.nvml.alive(), self.nvml.functions().nvmlGpmSampleFree) {
+        if let (Ok(()), Some(free)) = (self.nvml.check_forked(), self.nvml.functions().nvmlGpmSampleFree) {
             // SAFETY: NVML is initialised while `self` lives, gave the sample, and gets it back once.
             let _ = unsafe { free(self.sample) };
         }
@@ -62,8 +62,8 @@ impl Nvml {
     #[doc(alias = "nvmlGpmSampleAlloc")]
     pub fn gpm_sample(&self) -> Result<GpmSample> {
         const CALL: &str = "nvmlGpmSampleAlloc";
-        self.alive()?;
-        let function = present(CALL, self.functions().nvmlGpmSampleAlloc)?;
+        self.check_forked()?;
+        let function = require(CALL, self.functions().nvmlGpmSampleAlloc)?;
         let mut sample: sys::nvmlGpmSample_t = std::ptr::null_mut();
         // SAFETY: NVML is initialised while `self` lives; the pointer is to a live handle.
         check(CALL, unsafe { function(&mut sample) })?;
@@ -107,14 +107,14 @@ impl GpmReport {
     #[doc(alias = "nvmlGpmMetricsGet")]
     pub fn between(&mut self, first: &GpmSample, second: &GpmSample) -> Result<()> {
         const CALL: &str = "nvmlGpmMetricsGet";
-        first.nvml.alive()?;
-        let function = present(CALL, first.nvml.functions().nvmlGpmMetricsGet)?;
-        first.nvml.same_as(&second.nvml, CALL)?;
+        first.nvml.check_forked()?;
+        let function = require(CALL, first.nvml.functions().nvmlGpmMetricsGet)?;
+        first.nvml.check_same_handle(&second.nvml, CALL)?;
         for metric in &mut self.raw.metrics {
             metric.nvmlReturn = sys::NVML_ERROR_UNINITIALIZED;
         }
         (self.raw.sample1, self.raw.sample2) = (first.sample, second.sample);
-        // SAFETY: NVML is initialised while the samples live, and gave both (`same_as`); the struct is live and says its version.
+        // SAFETY: NVML is initialised while the samples live, and gave both (`check_same_handle`); the struct is live and says its version.
         check(CALL, unsafe { function(&mut *self.raw) })
     }
 
@@ -139,7 +139,7 @@ impl Device {
     #[doc(alias = "nvmlGpmQueryDeviceSupport")]
     pub fn gpm_supported(&self) -> Result<bool> {
         const CALL: &str = "nvmlGpmQueryDeviceSupport";
-        let function = present(CALL, self.functions().nvmlGpmQueryDeviceSupport)?;
+        let function = require(CALL, self.functions().nvmlGpmQueryDeviceSupport)?;
         let mut support = sys::nvmlGpmSupport_t { version: sys::NVML_GPM_SUPPORT_VERSION, ..Default::default() };
         // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version.
         self.call(CALL, |device| unsafe { function(device, &mut support) })?;
@@ -152,22 +152,22 @@ impl Device {
     /// The driver's own answer; `INVALID_ARGUMENT` for a sample of another [`Nvml`].
     #[doc(alias = "nvmlGpmSampleGet")]
     pub fn gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
-        let _one_at_a_time = self.nvml.gpm_turn();
+        let _one_at_a_time = self.nvml.lock_gpm();
         self.gpm_sample_get_in_turn(into)
     }
 
     /// Likewise, but never waits for the lock: `IN_USE` while another takes a sample, which may be a call that hangs.
     pub(crate) fn try_gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
-        match self.nvml.try_gpm_turn() {
+        match self.nvml.try_lock_gpm() {
             Some(_one_at_a_time) => self.gpm_sample_get_in_turn(into),
             None => Err(Error::Nvml { call: SAMPLE_GET, code: ReturnCode::IN_USE }),
         }
     }
 
     fn gpm_sample_get_in_turn(&self, into: &mut GpmSample) -> Result<()> {
-        let function = present(SAMPLE_GET, self.functions().nvmlGpmSampleGet)?;
-        self.nvml.same_as(&into.nvml, SAMPLE_GET)?;
-        // SAFETY: `call` vouches for NVML and the handle; the same NVML gave the sample (`same_as`).
+        let function = require(SAMPLE_GET, self.functions().nvmlGpmSampleGet)?;
+        self.nvml.check_same_handle(&into.nvml, SAMPLE_GET)?;
+        // SAFETY: `call` vouches for NVML and the handle; the same NVML gave the sample (`check_same_handle`).
         self.call(SAMPLE_GET, |device| unsafe { function(device, into.sample) })
     }
 }

@@ -7,7 +7,7 @@ use nvml_sys::{Functions, nvmlDevice_t, nvmlReturn_t};
 
 use crate::{
     Nvml, Result,
-    symbols::{check, present},
+    symbols::{check, require},
     text,
 };
 
@@ -60,8 +60,8 @@ impl Device {
     /// Makes a call that fills one unsigned int.
     #[inline]
     pub(super) fn get_u32(&self, call: &'static str, function: Option<FillU32>) -> Result<u32> {
-        self.nvml.alive()?;
-        let function = present(call, function)?;
+        self.nvml.check_forked()?;
+        let function = require(call, function)?;
         let mut value = 0;
         // SAFETY: NVML is initialised while `self` lives and gave the handle; the pointer is to a live unsigned int.
         check(call, unsafe { function(self.handle, &mut value) })?;
@@ -74,8 +74,8 @@ impl Device {
         call: &'static str,
         function: Option<FillText>,
     ) -> Result<ArrayString<N>> {
-        self.nvml.alive()?;
-        let function = present(call, function)?;
+        self.nvml.check_forked()?;
+        let function = require(call, function)?;
         let mut bytes = [0u8; N];
         // SAFETY: NVML is initialised while `self` lives and gave the handle; the driver writes at most the N bytes
         // that it is told of.
@@ -92,7 +92,7 @@ impl Device {
             unsafe extern "C" fn(nvml_sys::nvmlDevice_t, *mut nvml_sys::nvmlEnableState_t) -> nvml_sys::nvmlReturn_t,
         >,
     ) -> Result<bool> {
-        let function = present(call, function)?;
+        let function = require(call, function)?;
         let mut state = nvml_sys::nvmlEnableState_enum(0);
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
         self.call(call, |device| unsafe { function(device, &mut state) })?;
@@ -102,7 +102,7 @@ impl Device {
     /// A call whose function was chosen by the caller, once it was checked that it may be made.
     #[inline]
     pub(super) fn call(&self, call: &'static str, make: impl FnOnce(nvmlDevice_t) -> nvmlReturn_t) -> Result<()> {
-        self.nvml.alive()?;
+        self.nvml.check_forked()?;
         check(call, make(self.handle))
     }
 }

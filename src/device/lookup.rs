@@ -7,7 +7,7 @@ use nvml_sys::nvmlDevice_t;
 use super::Device;
 use crate::{
     Error, Nvml, Result, ReturnCode,
-    symbols::{check, present},
+    symbols::{check, require},
 };
 
 // Defined here because `Nvml` must not import `Device`, which holds an `Nvml`.
@@ -19,10 +19,10 @@ impl Nvml {
     #[doc(alias = "nvmlDeviceGetHandleByIndex_v2")]
     pub fn device(&self, index: u32) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetHandleByIndex_v2";
-        self.alive()?;
+        self.check_forked()?;
         let functions = self.functions();
         let function = functions.nvmlDeviceGetHandleByIndex_v2.or(functions.nvmlDeviceGetHandleByIndex);
-        let function = present(CALL, function)?;
+        let function = require(CALL, function)?;
         let mut handle: nvmlDevice_t = nvmlDevice_t::default();
         // SAFETY: NVML is initialised while `self` lives; the pointer is to a live handle.
         match check(CALL, unsafe { function(index, &mut handle) }) {
@@ -60,8 +60,8 @@ impl Nvml {
         function: Option<unsafe extern "C" fn(*const c_char, *mut nvmlDevice_t) -> nvml_sys::nvmlReturn_t>,
         text: &str,
     ) -> Result<Device> {
-        self.alive()?;
-        let function = present(call, function)?;
+        self.check_forked()?;
+        let function = require(call, function)?;
         // One byte is kept for the NUL; a longer text, or one with a NUL in it, names no GPU, and its prefix must not
         // either.
         let mut bytes = [0u8; 128];

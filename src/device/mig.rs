@@ -3,7 +3,7 @@
 use nvml_sys::nvmlDevice_t;
 
 use super::{Device, MigMode};
-use crate::{Result, symbols::present};
+use crate::{Result, symbols::require};
 
 impl Device {
     /// Whether the GPU is divided. GA100 and later, since driver R450.
@@ -14,7 +14,7 @@ impl Device {
     #[inline]
     pub fn mig_mode(&self) -> Result<MigMode> {
         const CALL: &str = "nvmlDeviceGetMigMode";
-        let function = present(CALL, self.functions().nvmlDeviceGetMigMode)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetMigMode)?;
         let (mut current, mut pending) = (0, 0);
         // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
         self.call(CALL, |device| unsafe { function(device, &mut current, &mut pending) })?;
@@ -42,7 +42,7 @@ impl Device {
     #[inline]
     pub fn mig_device(&self, index: u32) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetMigDeviceHandleByIndex";
-        let function = present(CALL, self.functions().nvmlDeviceGetMigDeviceHandleByIndex)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetMigDeviceHandleByIndex)?;
         let mut handle = nvmlDevice_t::default();
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live handle.
         self.call(CALL, |device| unsafe { function(device, index, &mut handle) })?;
@@ -57,7 +57,7 @@ impl Device {
     #[inline]
     pub fn mig_parent(&self) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetDeviceHandleFromMigDeviceHandle";
-        let function = present(CALL, self.functions().nvmlDeviceGetDeviceHandleFromMigDeviceHandle)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetDeviceHandleFromMigDeviceHandle)?;
         let mut handle = nvmlDevice_t::default();
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live handle.
         self.call(CALL, |device| unsafe { function(device, &mut handle) })?;

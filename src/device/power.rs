@@ -1,7 +1,7 @@
 //! Power, its limits, and energy.
 
 use super::{Device, FieldId};
-use crate::{Result, symbols::present};
+use crate::{Result, symbols::require};
 
 impl Device {
     /// Power now, in milliwatts, ±5 %. An average over the sensor's window on most boards since driver R530 (1 s on
@@ -43,7 +43,7 @@ impl Device {
     #[inline]
     pub fn total_energy(&self) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEnergyConsumption";
-        let function = present(CALL, self.functions().nvmlDeviceGetTotalEnergyConsumption)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetTotalEnergyConsumption)?;
         let mut millijoules = 0;
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
         self.call(CALL, |device| unsafe { function(device, &mut millijoules) })?;
@@ -88,7 +88,7 @@ impl Device {
     #[inline]
     pub fn power_limit_constraints(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlDeviceGetPowerManagementLimitConstraints";
-        let function = present(CALL, self.functions().nvmlDeviceGetPowerManagementLimitConstraints)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetPowerManagementLimitConstraints)?;
         let (mut min, mut max) = (0, 0);
         // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
         self.call(CALL, |device| unsafe { function(device, &mut min, &mut max) })?;

@@ -6,8 +6,8 @@ use std::{ffi::c_void, fmt};
 use super::Device;
 use crate::{
     Result, ReturnCode,
-    nvml::{NARROW, WIDEST},
-    symbols::{self, check, present},
+    nvml::{NARROW_ENTRY_WORDS, WIDE_ENTRY_WORDS},
+    symbols::{self, check, require},
 };
 
 /// What a process does on the GPU, by the list that it stands in.
@@ -73,7 +73,14 @@ impl ProcessList {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.min(Self::MOST);
-        Self { words: vec![0; capacity * WIDEST], capacity, len: 0, total: 0, stride: WIDEST, marked: false }
+        Self {
+            words: vec![0; capacity * WIDE_ENTRY_WORDS],
+            capacity,
+            len: 0,
+            total: 0,
+            stride: WIDE_ENTRY_WORDS,
+            marked: false,
+        }
     }
 
     /// How many entries there is memory for.
@@ -111,14 +118,14 @@ impl ProcessList {
 
     /// Marks all words. While the driver lists one process at the most, only its entry has to be marked again.
     fn mark_all(&mut self) {
-        let written = if self.marked { self.words.len().min(WIDEST) } else { self.words.len() };
+        let written = if self.marked { self.words.len().min(WIDE_ENTRY_WORDS) } else { self.words.len() };
         self.words.iter_mut().take(written).for_each(|word| *word = UNTOUCHED);
         self.marked = true;
     }
 
     /// Whether the words beyond the first entry still bear their marks: a driver may clear all the room first.
     fn is_marked(&self) -> bool {
-        [self.words.get(WIDEST), self.words.last()].into_iter().flatten().all(|word| *word == UNTOUCHED)
+        [self.words.get(WIDE_ENTRY_WORDS), self.words.last()].into_iter().flatten().all(|word| *word == UNTOUCHED)
     }
 
     /// The leading words that the driver wrote, as far as the marks show.
@@ -219,22 +226,22 @@ impl Device {
         };
         into.clear();
         let mut fill = |list| self.fill(list, call, into);
-        if lists.v3_fallback.try_newer(lists.v3, |function| fill(symbols::ProcessList::V3(function)))? {
+        if lists.v3_fallback.try_newer(lists.v3, |function| fill(symbols::ProcessListFn::V3(function)))? {
             return Ok(());
         }
-        if lists.v2_fallback.try_newer(lists.v2, |function| fill(symbols::ProcessList::V2(function)))? {
+        if lists.v2_fallback.try_newer(lists.v2, |function| fill(symbols::ProcessListFn::V2(function)))? {
             return Ok(());
         }
-        fill(symbols::ProcessList::V1(present(call, lists.v1)?))
+        fill(symbols::ProcessListFn::V1(require(call, lists.v1)?))
     }
 
     /// Fills the list by one version of the call.
-    fn fill(&self, list: symbols::ProcessList, call: &'static str, into: &mut ProcessList) -> Result<()> {
-        self.nvml.alive()?;
+    fn fill(&self, list: symbols::ProcessListFn, call: &'static str, into: &mut ProcessList) -> Result<()> {
+        self.nvml.check_forked()?;
         let known = match list {
-            symbols::ProcessList::V3(_) => self.nvml.stride().known(),
-            symbols::ProcessList::V2(_) => Some(NARROW),
-            symbols::ProcessList::V1(_) => Some(2),
+            symbols::ProcessListFn::V3(_) => self.nvml.stride().get(),
+            symbols::ProcessListFn::V2(_) => Some(NARROW_ENTRY_WORDS),
+            symbols::ProcessListFn::V1(_) => Some(2),
         };
         match known {
             Some(stride) => into.mark_ends(stride),
@@ -246,18 +253,18 @@ impl Device {
         // and there is room for `count` of the widest that any driver is known to write (32 bytes), aligned to 8.
         let code = unsafe {
             match list {
-                symbols::ProcessList::V3(function) => function(self.handle, &mut count, room.cast()),
-                symbols::ProcessList::V2(function) => function(self.handle, &mut count, room.cast()),
-                symbols::ProcessList::V1(function) => function(self.handle, &mut count, room.cast()),
+                symbols::ProcessListFn::V3(function) => function(self.handle, &mut count, room.cast()),
+                symbols::ProcessListFn::V2(function) => function(self.handle, &mut count, room.cast()),
+                symbols::ProcessListFn::V1(function) => function(self.handle, &mut count, room.cast()),
             }
         };
         let total = count as usize;
         let filled = match ReturnCode::from(code) {
             ReturnCode::INSUFFICIENT_SIZE => {
-                let filled = known
-                    .map_or(into.touched().len() >= into.capacity * NARROW && into.ends_written(NARROW), |stride| {
-                        into.ends_written(stride)
-                    });
+                let filled = known.map_or(
+                    into.touched().len() >= into.capacity * NARROW_ENTRY_WORDS && into.ends_written(NARROW_ENTRY_WORDS),
+                    |stride| into.ends_written(stride),
+                );
                 if filled { into.capacity.min(total) } else { 0 }
             }
             _ => {
@@ -268,8 +275,8 @@ impl Device {
         // One entry begins at the same place and has the same fields in either width.
         into.stride = match known {
             Some(stride) => stride,
-            None if filled <= 1 => WIDEST,
-            None => self.nvml.stride().settle(filled, into.capacity, into.touched()),
+            None if filled <= 1 => WIDE_ENTRY_WORDS,
+            None => self.nvml.stride().detect(filled, into.capacity, into.touched()),
         };
         into.marked = known.is_none() && filled <= 1 && into.is_marked();
         (into.len, into.total) = (filled, total);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    symbols::{self, present},
+    symbols::{self, require},
 };
 
 /// How busy the GPU was over the driver's last sample period (1/6 s to 1 s, by product).
@@ -42,7 +42,7 @@ impl Device {
     #[inline]
     pub fn utilization_rates(&self) -> Result<Utilization> {
         const CALL: &str = "nvmlDeviceGetUtilizationRates";
-        let function = present(CALL, self.functions().nvmlDeviceGetUtilizationRates)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetUtilizationRates)?;
         let mut raw = sys::nvmlUtilization_t::default();
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
         self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
@@ -75,7 +75,7 @@ impl Device {
         call: &'static str,
         function: Option<unsafe extern "C" fn(sys::nvmlDevice_t, *mut u32, *mut u32) -> sys::nvmlReturn_t>,
     ) -> Result<(u32, u32)> {
-        let function = present(call, function)?;
+        let function = require(call, function)?;
         let (mut percent, mut period_us) = (0, 0);
         // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
         self.call(call, |device| unsafe { function(device, &mut percent, &mut period_us) })?;
@@ -107,7 +107,7 @@ impl Device {
     #[cold]
     fn memory_info_v1(&self, into: &mut sys::nvmlMemory_v2_t) -> Result<()> {
         const CALL: &str = "nvmlDeviceGetMemoryInfo";
-        let function = present(CALL, self.functions().nvmlDeviceGetMemoryInfo)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetMemoryInfo)?;
         let mut raw = sys::nvmlMemory_t::default();
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
         self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
@@ -123,7 +123,7 @@ impl Device {
     #[inline]
     pub fn clock(&self, clock: Clock) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetClockInfo";
-        let function = present(CALL, self.functions().nvmlDeviceGetClockInfo)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetClockInfo)?;
         let mut mhz = 0;
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
         self.call(CALL, |device| unsafe { function(device, sys::nvmlClockType_enum(clock.0), &mut mhz) })?;
@@ -158,7 +158,7 @@ impl Device {
     #[cold]
     fn temperature_v1(&self, sensor: TemperatureSensor) -> Result<i32> {
         const CALL: &str = "nvmlDeviceGetTemperature";
-        let function = present(CALL, self.functions().nvmlDeviceGetTemperature)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetTemperature)?;
         let mut celsius = 0u32;
         let sensor = sys::nvmlTemperatureSensors_enum(sensor.0);
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
@@ -185,14 +185,14 @@ impl Device {
     #[inline]
     pub fn fan_speed(&self) -> Result<u32> {
         match self.nvml.symbols().fan_speed {
-            symbols::FanSpeed::V1(function) => self.get_u32("nvmlDeviceGetFanSpeed", Some(function)),
-            symbols::FanSpeed::V2(function) => {
+            symbols::FanSpeedFn::V1(function) => self.get_u32("nvmlDeviceGetFanSpeed", Some(function)),
+            symbols::FanSpeedFn::V2(function) => {
                 let mut percent = 0;
                 // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
                 self.call("nvmlDeviceGetFanSpeed_v2", |device| unsafe { function(device, 0, &mut percent) })?;
                 Ok(percent)
             }
-            symbols::FanSpeed::Absent => Err(Error::MissingSymbol { symbol: "nvmlDeviceGetFanSpeed" }),
+            symbols::FanSpeedFn::Absent => Err(Error::MissingSymbol { symbol: "nvmlDeviceGetFanSpeed" }),
         }
     }
 
@@ -204,7 +204,7 @@ impl Device {
     #[inline]
     pub fn performance_state(&self) -> Result<PerformanceState> {
         const CALL: &str = "nvmlDeviceGetPerformanceState";
-        let function = present(CALL, self.functions().nvmlDeviceGetPerformanceState)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetPerformanceState)?;
         let mut state = sys::nvmlPStates_enum(0);
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
         self.call(CALL, |device| unsafe { function(device, &mut state) })?;
@@ -240,7 +240,7 @@ impl Device {
     #[inline]
     pub fn pcie_throughput(&self, counter: PcieCounter) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetPcieThroughput";
-        let function = present(CALL, self.functions().nvmlDeviceGetPcieThroughput)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetPcieThroughput)?;
         let mut kilobytes = 0;
         let counter = sys::nvmlPcieUtilCounter_enum(counter.0);
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
@@ -282,7 +282,7 @@ impl Device {
         const CALL: &str = "nvmlDeviceGetCurrentClocksEventReasons";
         let functions = self.functions();
         let function = functions.nvmlDeviceGetCurrentClocksEventReasons;
-        let function = present(CALL, function.or(functions.nvmlDeviceGetCurrentClocksThrottleReasons))?;
+        let function = require(CALL, function.or(functions.nvmlDeviceGetCurrentClocksThrottleReasons))?;
         let mut bits = 0;
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
         self.call(CALL, |device| unsafe { function(device, &mut bits) })?;
@@ -297,7 +297,7 @@ impl Device {
     #[inline]
     pub fn total_ecc_errors(&self, error: EccError, counter: EccCounter) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEccErrors";
-        let function = present(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
         let mut count = 0;
         let (error, counter) = (sys::nvmlMemoryErrorType_enum(error.0), sys::nvmlEccCounterType_enum(counter.0));
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
@@ -313,7 +313,7 @@ impl Device {
     #[inline]
     pub fn compute_mode(&self) -> Result<ComputeMode> {
         const CALL: &str = "nvmlDeviceGetComputeMode";
-        let function = present(CALL, self.functions().nvmlDeviceGetComputeMode)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetComputeMode)?;
         let mut mode = sys::nvmlComputeMode_enum(0);
         // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
         self.call(CALL, |device| unsafe { function(device, &mut mode) })?;

@@ -3,7 +3,7 @@
 use nvml_sys as sys;
 
 use super::{Device, Value};
-use crate::{Error, Result, ReturnCode, symbols::present};
+use crate::{Error, Result, ReturnCode, symbols::require};
 
 /// Which ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,7 +145,7 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetSamples")]
     pub fn samples<'a>(&self, kind: SampleKind, last_seen_us: u64, into: &'a mut [Sample]) -> Result<Samples<'a>> {
         const CALL: &str = "nvmlDeviceGetSamples";
-        let function = present(CALL, self.functions().nvmlDeviceGetSamples)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetSamples)?;
         let kind = sys::nvmlSamplingType_enum(kind.0);
         let mut value_type = sys::nvmlValueType_enum(0);
         let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
@@ -165,7 +165,7 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetSamples")]
     pub fn sample_capacity(&self, kind: SampleKind) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetSamples";
-        let function = present(CALL, self.functions().nvmlDeviceGetSamples)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetSamples)?;
         let kind = sys::nvmlSamplingType_enum(kind.0);
         let (mut value_type, mut count) = (sys::nvmlValueType_enum(0), 0);
         let none = std::ptr::null_mut();
@@ -197,7 +197,7 @@ impl Device {
         total: &mut u32,
     ) -> Result<&'a [ProcessUtilization]> {
         const CALL: &str = "nvmlDeviceGetProcessUtilization";
-        let function = present(CALL, self.functions().nvmlDeviceGetProcessUtilization)?;
+        let function = require(CALL, self.functions().nvmlDeviceGetProcessUtilization)?;
         let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
         let first = into.as_mut_ptr().cast::<sys::nvmlProcessUtilizationSample_t>();
         // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.

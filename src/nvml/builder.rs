@@ -11,19 +11,19 @@ use libloading::Library;
 use nvml_sys::Functions;
 
 use super::{
-    fork,
+    fork_generation::{fork_generation, register_fork_handler},
     handle::{Inner, Nvml},
     stride::Stride,
 };
 use crate::{
     Error, Result,
-    symbols::{Symbols, check, present},
+    symbols::{Symbols, check, require},
 };
 
 /// The environment variable that names the library to load.
-const LIBRARY_VARIABLE: &str = "IGPU_NVML_LIBRARY";
+const LIBRARY_ENV_VAR: &str = "IGPU_NVML_LIBRARY";
 /// Where the driver's library is: by the loader's search first, then where WSL has it.
-const USUAL_PLACES: [&str; 3] = ["libnvidia-ml.so.1", "libnvidia-ml.so", "/usr/lib/wsl/lib/libnvidia-ml.so.1"];
+const DEFAULT_LIBRARIES: [&str; 3] = ["libnvidia-ml.so.1", "libnvidia-ml.so", "/usr/lib/wsl/lib/libnvidia-ml.so.1"];
 
 /// Flags of `nvmlInitWithFlags`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,19 +122,26 @@ impl NvmlBuilder {
             // SAFETY: the caller of `resolver` vouched for the addresses.
             Some(resolver) => (unsafe { Functions::from_resolver(resolver) }, "a resolver".to_owned(), None),
             None => {
-                let (library, source) = open(self.library)?;
+                let (library, source) = open_library(self.library)?;
                 // SAFETY: the library is the driver's, or one that the caller of `library` or the environment vouches
                 // for. It stays open as long as the table lives.
                 (unsafe { Functions::from_library(&library) }, source, Some(library))
             }
         };
-        fork::watch();
-        let generation = fork::generation();
+        register_fork_handler();
+        let generation = fork_generation();
         init(&functions, self.flags, &source)?;
         let stride = Stride::unknown();
-        let symbols = Symbols::choose(functions);
+        let symbols = Symbols::new(functions);
         Ok(Nvml {
-            inner: Arc::new(Inner { symbols, stride, generation, gpm: Mutex::default(), source, _library: library }),
+            inner: Arc::new(Inner {
+                symbols,
+                stride,
+                generation,
+                gpm_lock: Mutex::default(),
+                source,
+                _library: library,
+            }),
         })
     }
 }
@@ -146,7 +153,7 @@ fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
         (None, None) => return Err(Error::NotNvml { library: source.to_owned() }),
     };
     if flags != InitFlags::default() {
-        let function = present("nvmlInitWithFlags", functions.nvmlInitWithFlags)?;
+        let function = require("nvmlInitWithFlags", functions.nvmlInitWithFlags)?;
         // SAFETY: it takes flags alone, and may be called at any time.
         return check("nvmlInitWithFlags", unsafe { function(flags.0) });
     }
@@ -155,30 +162,30 @@ fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
 }
 
 /// Opens the first library that loads, of the one that is named or of the usual ones.
-fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
-    let from_environment = || std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty());
-    let places: Vec<OsString> = match named.map(PathBuf::into_os_string).or_else(from_environment) {
-        Some(named) => vec![named],
-        None => USUAL_PLACES.iter().map(OsString::from).collect(),
+fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
+    let from_environment = || std::env::var_os(LIBRARY_ENV_VAR).filter(|value| !value.is_empty());
+    let candidates: Vec<OsString> = match explicit.map(PathBuf::into_os_string).or_else(from_environment) {
+        Some(library) => vec![library],
+        None => DEFAULT_LIBRARIES.iter().map(OsString::from).collect(),
     };
     let mut tried = Vec::new();
-    for place in places {
-        let shown = place.to_string_lossy().into_owned();
-        if place.is_empty() {
+    for candidate in candidates {
+        let name = candidate.to_string_lossy().into_owned();
+        if candidate.is_empty() {
             // The loader takes an empty name for the program itself.
             tried.push(("\"\"".to_owned(), "an empty name".to_owned()));
             continue;
         }
         // SAFETY: the initializers of a driver's library are sound to run; the caller of `library` or the environment
         // vouches for any other.
-        let loaded = unsafe { Library::new(&place) }.or_else(|error| match file_here(&place) {
+        let loaded = unsafe { Library::new(&candidate) }.or_else(|error| match in_working_directory(&candidate) {
             // SAFETY: as above.
             Some(path) => unsafe { Library::new(path) },
             None => Err(error),
         });
         match loaded {
-            Ok(library) => return Ok((library, shown)),
-            Err(error) => tried.push((shown, reason(&error))),
+            Ok(library) => return Ok((library, name)),
+            Err(error) => tried.push((name, loader_message(&error))),
         }
     }
     Err(Error::LibraryNotFound { tried })
@@ -186,14 +193,14 @@ fn open(named: Option<PathBuf>) -> Result<(Library, String)> {
 
 /// The file of this bare name in the working directory, if the caller meant that: the loader looks for names without a
 /// slash elsewhere. Not for the usual names, which an installed driver has.
-fn file_here(name: &OsStr) -> Option<PathBuf> {
-    let bare = !name.as_encoded_bytes().contains(&b'/') && !USUAL_PLACES.iter().any(|usual| name == *usual);
+fn in_working_directory(name: &OsStr) -> Option<PathBuf> {
+    let bare = !name.as_encoded_bytes().contains(&b'/') && !DEFAULT_LIBRARIES.iter().any(|default| name == *default);
     let path = Path::new(".").join(name);
     (bare && path.is_file()).then_some(path)
 }
 
 /// What the loader said, without the name that stands before it anyway.
-fn reason(error: &libloading::Error) -> String {
+fn loader_message(error: &libloading::Error) -> String {
     use std::error::Error as _;
     let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     text.split_once(": ").map_or(text.clone(), |(_, reason)| reason.to_owned())

@@ -7,15 +7,15 @@ use std::{
 
 use arrayvec::ArrayString;
 
-use super::{fork, stride::Stride};
+use super::{fork_generation::fork_generation, stride::Stride};
 use crate::{
     Error, Result, ReturnCode,
-    symbols::{Symbols, check, present},
+    symbols::{Symbols, check, require},
     text::{self, Text},
 };
 
 /// More GPUs than any machine has: a greater count is nonsense, and must not become as many indices in memory.
-const MOST_GPUS: u32 = 4096;
+const MAX_GPUS: u32 = 4096;
 
 /// The driver, loaded and initialised.
 ///
@@ -50,7 +50,7 @@ pub(super) struct Inner {
     /// How often this process had forked when NVML was initialised: the child counts one more.
     pub generation: u32,
     /// Held while a GPM sample is taken.
-    pub gpm: Mutex<()>,
+    pub gpm_lock: Mutex<()>,
     /// What was loaded: a path, a name for the loader's search, or "a resolver".
     pub source: String,
     /// Last, so that it is closed last: all pointers in `symbols` point into it.
@@ -60,7 +60,7 @@ pub(super) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // In a forked child NVML was never initialised, and a shutdown there may crash.
-        if fork::generation() == self.generation
+        if fork_generation() == self.generation
             && let Some(shutdown) = self.symbols.functions.nvmlShutdown
         {
             // SAFETY: `load` initialised NVML, this is the one shutdown for it, and no call is under way since every
@@ -94,26 +94,26 @@ impl Nvml {
 
     /// Whether the handle may be used in this process: one relaxed load and a compare.
     #[inline]
-    pub(crate) fn alive(&self) -> Result<()> {
-        if fork::generation() == self.inner.generation { Ok(()) } else { Err(Error::Forked) }
+    pub(crate) fn check_forked(&self) -> Result<()> {
+        if fork_generation() == self.inner.generation { Ok(()) } else { Err(Error::Forked) }
     }
 
     /// Only what this very handle's NVML gave may be handed to it.
-    pub(crate) fn same_as(&self, other: &Self, call: &'static str) -> Result<()> {
+    pub(crate) fn check_same_handle(&self, other: &Self, call: &'static str) -> Result<()> {
         let same = Arc::ptr_eq(&self.inner, &other.inner);
         if same { Ok(()) } else { Err(Error::Nvml { call, code: ReturnCode::INVALID_ARGUMENT }) }
     }
 
     /// The turn to take a GPM sample: some drivers crash when two are taken at a time.
-    pub(crate) fn gpm_turn(&self) -> MutexGuard<'_, ()> {
-        self.inner.gpm.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock_gpm(&self) -> MutexGuard<'_, ()> {
+        self.inner.gpm_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Likewise, or nothing while another has it: who has it may be in a call that hangs.
-    pub(crate) fn try_gpm_turn(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.inner.gpm.try_lock() {
-            Ok(turn) => Some(turn),
-            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+    pub(crate) fn try_lock_gpm(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.inner.gpm_lock.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
     }
@@ -130,7 +130,7 @@ impl Nvml {
     /// The driver's own answer.
     #[doc(alias = "nvmlSystemGetDriverVersion")]
     pub fn driver_version(&self) -> Result<ArrayString<80>> {
-        self.system_text("nvmlSystemGetDriverVersion", self.functions().nvmlSystemGetDriverVersion)
+        self.get_text("nvmlSystemGetDriverVersion", self.functions().nvmlSystemGetDriverVersion)
     }
 
     /// The version of the NVML library, `13.580.82.07`.
@@ -139,7 +139,7 @@ impl Nvml {
     /// The driver's own answer.
     #[doc(alias = "nvmlSystemGetNVMLVersion")]
     pub fn nvml_version(&self) -> Result<ArrayString<80>> {
-        self.system_text("nvmlSystemGetNVMLVersion", self.functions().nvmlSystemGetNVMLVersion)
+        self.get_text("nvmlSystemGetNVMLVersion", self.functions().nvmlSystemGetNVMLVersion)
     }
 
     /// The newest CUDA version that the driver supports, as major and minor: `(13, 0)`. A driver without
@@ -150,10 +150,10 @@ impl Nvml {
     #[doc(alias = "nvmlSystemGetCudaDriverVersion_v2")]
     pub fn cuda_version(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlSystemGetCudaDriverVersion";
-        self.alive()?;
+        self.check_forked()?;
         let functions = self.functions();
         let function = functions.nvmlSystemGetCudaDriverVersion_v2.or(functions.nvmlSystemGetCudaDriverVersion);
-        let function = present(CALL, function)?;
+        let function = require(CALL, function)?;
         let mut version = 0;
         // SAFETY: NVML is initialised while `self` lives; the pointer is to a live int.
         check(CALL, unsafe { function(&mut version) })?;
@@ -168,13 +168,13 @@ impl Nvml {
     #[doc(alias = "nvmlDeviceGetCount_v2")]
     pub fn device_count(&self) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetCount_v2";
-        self.alive()?;
+        self.check_forked()?;
         let function = self.functions().nvmlDeviceGetCount_v2.or(self.functions().nvmlDeviceGetCount);
-        let function = present(CALL, function)?;
+        let function = require(CALL, function)?;
         let mut count = 0;
         // SAFETY: NVML is initialised while `self` lives; the pointer is to a live unsigned int.
         check(CALL, unsafe { function(&mut count) })?;
-        if count > MOST_GPUS {
+        if count > MAX_GPUS {
             return Err(Error::Malformed { call: CALL, text: count.to_string(), expected: "number of GPUs" });
         }
         Ok(count)
@@ -213,13 +213,13 @@ impl Nvml {
         }
     }
 
-    fn system_text<const N: usize>(
+    fn get_text<const N: usize>(
         &self,
         call: &'static str,
         function: Option<unsafe extern "C" fn(*mut c_char, u32) -> nvml_sys::nvmlReturn_t>,
     ) -> Result<ArrayString<N>> {
-        self.alive()?;
-        let function = present(call, function)?;
+        self.check_forked()?;
+        let function = require(call, function)?;
         let mut bytes = [0u8; N];
         // SAFETY: NVML is initialised while `self` lives; the driver writes at most the N bytes that it is told of.
         check(call, unsafe { function(bytes.as_mut_ptr().cast(), N as u32) })?;
@@ -234,8 +234,8 @@ impl Nvml {
     #[doc(alias = "nvmlSystemGetProcessName")]
     pub fn process_name(&self, pid: u32) -> Result<Text> {
         const CALL: &str = "nvmlSystemGetProcessName";
-        self.alive()?;
-        let function = present(CALL, self.functions().nvmlSystemGetProcessName)?;
+        self.check_forked()?;
+        let function = require(CALL, self.functions().nvmlSystemGetProcessName)?;
         let mut bytes = [0u8; 96];
         // SAFETY: NVML is initialised while `self` lives; the driver writes at most the bytes that it is told of.
         check(CALL, unsafe { function(pid, bytes.as_mut_ptr().cast(), bytes.len() as u32) })?;

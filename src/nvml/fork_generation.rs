@@ -6,24 +6,24 @@ use std::sync::{
 };
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
-static WATCH: Once = Once::new();
+static REGISTER_ONCE: Once = Once::new();
 
-extern "C" fn forked() {
+extern "C" fn on_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Returns how many forks lie between this process and the one in which the first [`Nvml`](crate::Nvml) was loaded.
 #[inline]
-pub fn generation() -> u32 {
+pub fn fork_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
 /// Has the C library count forks from now on. A child made by a bare `clone` or `vfork` is not counted; such a
 /// child may do little but `exec`, which drops the handle anyway.
-pub(super) fn watch() {
-    WATCH.call_once(|| {
+pub(super) fn register_fork_handler() {
+    REGISTER_ONCE.call_once(|| {
         // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec. On failure (no
         // memory) forks go unnoticed, which is what every other client of NVML has.
-        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        unsafe { libc::pthread_atfork(None, None, Some(on_fork)) };
     });
 }
