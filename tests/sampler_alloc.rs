@@ -10,7 +10,10 @@ mod hard;
 mod wait;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,11 @@ use igpu::{
 use nvml_sim::SharedDriver;
 use wait::wait_for;
 
-/// Whether allocations are looked at by the thread's name, which costs a system call each.
+/// Held by each test that has a sampler's thread. The threads of all samplers have the same name, by which their
+/// allocations are counted, so only one test at a time may have such threads.
+static SAMPLER_THREADS: Mutex<()> = Mutex::new(());
+
+/// Whether allocations are attributed by the name of the thread, which costs a system call for each allocation.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static BY_SAMPLERS: AtomicU64 = AtomicU64::new(0);
 
@@ -48,6 +55,7 @@ fn ticks_allocate_nothing() {
 
 #[test]
 fn background_thread_allocates_nothing() {
+    let _only = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let child = Sleeper::new();
     let text = format!(
         "[[gpu]]\ncount = 2\nfan_speed_percent = [40]\ngpm = {{ sm_percent = 50 }}\nprocess = [{{ pid = {}, memory_mib = 3 }}, {{ pid = 'self' }}, \
@@ -92,6 +100,7 @@ fn background_thread_allocates_nothing() {
 
 #[test]
 fn sample_beside_hanging_call_allocates_nothing() {
+    let _only = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let driver = SharedDriver::from_toml("[[gpu]]\nprocess = []\n").unwrap();
     let nvml = load(driver.path()).unwrap();
     let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_timeout(Duration::from_secs(3600));
