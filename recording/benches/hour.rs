@@ -101,7 +101,7 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> Result<(u64
         }
         if monotonic() >= flush {
             flush += SECOND;
-            let lost = Item { value: Some(0.0), ..Item::event(clock.to_unix_nano(monotonic()), event::LOST) };
+            let lost = Item { value: Some(0.0), ..Item::event(clock.to_unix_nano(monotonic()), event::HEARTBEAT) };
             recording.take(lost);
             if std::env::args().any(|argument| argument == "--processes") {
                 recording.processes(clock.to_unix_nano(monotonic()), (monotonic() / SECOND) as u32);
@@ -133,7 +133,7 @@ impl Recording {
     fn processes(&mut self, at: u64, second: u32) {
         for gpu in 0..8 {
             let of = |pid, item| Item { gpu: Some(gpu), pid: Some(pid), ..item };
-            let text = r#"{"name":"python","user":"ann","create_time":1.5,"of_command":true}"#;
+            let text = r#"{"name":"python","user":"ann","create_time":1.5,"owned_by_command":true}"#;
             self.take(of(second, Item { text: Some(text.to_owned()), ..Item::event(at, event::PROCESS_START) }));
             for pid in second.saturating_sub(9)..=second {
                 let memory = f64::from(second) * 4096.0;

@@ -11,7 +11,8 @@ use igpu::{
 };
 
 use crate::{
-    item::{Interruption, Item, ItemKind, event},
+    event,
+    item::{Interruption, Item, ItemKind},
     series::Series,
 };
 
@@ -164,7 +165,7 @@ fn event_item(at: u64, record: &Record, event: Event) -> Item {
         at,
         gpu,
         pid: None,
-        what: ItemKind::Event(event_name(event).into(), series),
+        kind: ItemKind::Event(event_name(event).into(), series),
         value: Some(record.value),
         text: None,
     }
@@ -173,15 +174,15 @@ fn event_item(at: u64, record: &Record, event: Event) -> Item {
 fn event_name(event: Event) -> &'static str {
     match event {
         Event::GPU_LOST => event::GPU_LOST,
-        Event::GPU_RECOVERED => event::GPU_BACK,
-        Event::METRIC_SUSPENDED => event::METRIC_RESTS,
-        Event::POLL_INTERVAL_CHANGED => event::CADENCE_CHANGED,
-        Event::SAMPLES_DROPPED => event::SAMPLES_LOST,
-        Event::PROCESS_LIST_TRUNCATED => event::LIST_CUT,
+        Event::GPU_RECOVERED => event::GPU_RECOVERED,
+        Event::METRIC_SUSPENDED => event::METRIC_SUSPENDED,
+        Event::POLL_INTERVAL_CHANGED => event::POLL_INTERVAL_CHANGED,
+        Event::SAMPLES_DROPPED => event::SAMPLES_DROPPED,
+        Event::PROCESS_LIST_TRUNCATED => event::PROCESS_LIST_TRUNCATED,
         Event::CLOCK_STEPPED => event::CLOCK_STEPPED,
-        Event::RECORDS_DROPPED => event::RECORDS_LOST,
-        Event::GPU_SUSPENDED => event::GPU_ASLEEP,
-        Event::GPU_RESUMED => event::GPU_AWAKE,
+        Event::RECORDS_DROPPED => event::RECORDS_DROPPED,
+        Event::GPU_SUSPENDED => event::GPU_SUSPENDED,
+        Event::GPU_RESUMED => event::GPU_RESUMED,
         Event::ENERGY_GAP => event::ENERGY_GAP,
         Event::GPU_HUNG => event::GPU_HUNG,
         // The library and this package are of one version; a new event has to be named above.

@@ -2,23 +2,35 @@
 
 use std::io;
 
-/// Why a recording could not be read, or not to its end.
+/// An error that occurs while a recording is read. Items before the error have been returned and are valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordingError {
-    /// The file could not be opened or read.
-    #[error("{0}; look whether it is there and may be read")]
+    /// The file cannot be opened or read.
+    #[error(transparent)]
     File(#[from] io::Error),
-    /// It is none of the formats that this program writes.
-    #[error("it is no recording of igpu; `igpu record -o FILE` makes one")]
+    /// The file is not in one of the [formats](crate::Format) of recordings, or was written by another program.
+    #[error("not a recording of igpu")]
     Format,
-    /// It is Parquet, and this build cannot read that.
-    #[error("it is Parquet, which this igpu was built without; build it with `--features parquet`")]
-    NoParquet,
-    /// It ends in the midst of an item: whoever wrote it was ended while it wrote. What came before was given.
-    #[error("its last item is cut off; what comes before was read")]
-    CutOff,
-    /// It holds something that this program does not write.
-    #[error("it is damaged ({0}); what comes before was read")]
+    /// The file is in Parquet format, and the crate was built without the feature `parquet`.
+    #[error("Parquet is not supported by this build of igpu")]
+    ParquetUnsupported,
+    /// The file ends within an item, because its writer was killed or is still writing.
+    #[error("the last item is truncated; the items before it were read")]
+    Truncated,
+    /// The file contains data that no version of igpu writes. The text describes the damage.
+    #[error("the file is damaged ({0}); the items before the damage were read")]
     Damaged(String),
+}
+
+impl RecordingError {
+    /// Returns advice on how to resolve the error.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Format => Some("make a recording with `igpu record -o FILE`"),
+            Self::ParquetUnsupported => Some("build igpu with `--features parquet`"),
+            Self::File(_) | Self::Truncated | Self::Damaged(_) => None,
+        }
+    }
 }

@@ -1,26 +1,47 @@
-//! Recordings: what a program did to the GPUs, in a file that other programs read too.
+//! Recordings of NVIDIA GPUs: reading, writing, and summarizing them.
 //!
-//! A recording is a sequence of [`Item`]s: values of [`Series`], and events. A [`Writer`] streams them into a file in one
-//! of the [`Format`]s, so that the file is whole after every flush; [`read()`] gives the same items back from each of them;
-//! and a [`Summary`] is made of items, whether they come from a sampler or from a file.
+//! A recording is a sequence of [`Item`]s, which are values of [`Series`] and events. A [`Writer`] streams items to a file
+//! in one of several [`Format`]s, and the file is a complete recording after every flush. [`read()`] returns the same
+//! items from each format. A [`SummaryBuilder`] computes a [`Summary`] from items, whether they are read from a file or
+//! come from a sampler. A [`RecordConverter`] converts the records of a sampler to items.
 //!
-//! | file | what it holds |
-//! | --- | --- |
-//! | `item` | what a recording consists of |
-//! | `series` | which values there are, and their names in files: OpenTelemetry's where it has one |
-//! | `format/` | a file or folder for each format: how items are written, and how they are read back |
-//! | `convert` | items, made of a sampler's records |
-//! | `write`, `read`, `items` | files: flushed whole, truncated to the last flush when a disk is full, read as a stream |
-//! | `time_weighted` | step signals and their time-weighted means |
-//! | `summary/` | the bill: energy, power, utilisation, memory, throttling, processes |
+//! ```
+//! # fn main() -> Result<(), igpu_recording::RecordingError> {
+//! # let directory = std::env::temp_dir().join(format!("igpu-recording-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&directory)?;
+//! # let path = directory.join("run.csv");
+//! # let power = igpu_recording::Series::for_metric(igpu::metric::Metric::POWER_USAGE);
+//! # let encoder = igpu_recording::Format::Csv.encoder().unwrap();
+//! # let mut writer = igpu_recording::Writer::new(std::fs::File::create(&path)?, encoder);
+//! # [0, 60_000_000_000].map(|at| assert!(writer.push(&igpu_recording::Item::value(at, 0, power, 300.0))));
+//! # writer.finish()?;
+//! let mut builder = igpu_recording::SummaryBuilder::default();
+//! for item in igpu_recording::read(&path)? {
+//!     builder.observe(&item?);
+//! }
+//! let summary = builder.summary();
+//! for gpu in &summary.gpus {
+//!     if let Some(energy) = &gpu.energy {
+//!         println!("GPU {}: {:.1} J in {:.1} s", gpu.index, energy.energy_j, energy.covered_s);
+//!     }
+//! }
+//! # assert_eq!(summary.total.energy_j, Some(18_000.0));
+//! # std::fs::remove_dir_all(directory)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! - `parquet`: reading and writing of [`Format::Parquet`].
 
 #![deny(unsafe_code)]
 
 mod convert;
 mod error;
+pub mod event;
 mod format;
+mod header;
 mod item;
-mod items;
 mod read;
 mod series;
 mod summary;
@@ -31,9 +52,9 @@ mod write;
 pub use convert::{ClockOffset, RecordConverter};
 pub use error::RecordingError;
 pub use format::{Encoder, Format};
-pub use item::{Header, Interruption, Item, ItemKind, RecordedCommand, RecordedGpu, RecordedProcess, event};
-pub use items::Items;
-pub use read::read;
+pub use header::{Header, RecordedCommand, RecordedGpu, RecordedProcess};
+pub use item::{Interruption, Item, ItemKind};
+pub use read::{Items, read};
 pub use series::{PROCESS_METRICS, Series, SeriesInfo, default_metrics};
 pub use summary::{
     AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse, GpuSummary,
@@ -44,4 +65,4 @@ pub use write::Writer;
 /// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+struct ReadmeExample;

@@ -12,7 +12,7 @@ pub struct StepSignal {
 
 /// A value and the time span in which it held.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Span {
+pub struct SignalSpan {
     /// The value.
     pub value: f64,
     /// The start.
@@ -21,7 +21,7 @@ pub struct Span {
     pub to: u64,
 }
 
-impl Span {
+impl SignalSpan {
     /// Returns the duration in nanoseconds.
     #[must_use]
     pub fn ns(self) -> u64 {
@@ -32,7 +32,7 @@ impl Span {
 impl StepSignal {
     /// Sets the value from `at` on, and returns the span of the previous value. Does nothing if the value is unchanged.
     /// A time before the previous one counts as the previous one.
-    pub fn set(&mut self, at: u64, value: f64) -> Option<Span> {
+    pub fn set(&mut self, at: u64, value: f64) -> Option<SignalSpan> {
         if self.value == Some(value) {
             return None;
         }
@@ -43,14 +43,14 @@ impl StepSignal {
     }
 
     /// Returns the span up to `at` of a value that continues to hold.
-    pub fn flush(&mut self, at: u64) -> Option<Span> {
-        let span = Span { value: self.value?, from: self.since, to: self.since.max(at) };
+    pub fn flush(&mut self, at: u64) -> Option<SignalSpan> {
+        let span = SignalSpan { value: self.value?, from: self.since, to: self.since.max(at) };
         self.since = span.to;
         Some(span)
     }
 
     /// Stops the signal, which has no value from `at` on, and returns its last span.
-    pub fn stop(&mut self, at: u64) -> Option<Span> {
+    pub fn stop(&mut self, at: u64) -> Option<SignalSpan> {
         let span = self.flush(at);
         self.value = None;
         span
@@ -68,7 +68,7 @@ pub struct TimeWeightedSum {
 
 impl TimeWeightedSum {
     /// Adds a span.
-    pub fn add(&mut self, span: Span) {
+    pub fn add(&mut self, span: SignalSpan) {
         self.sum += span.value * span.ns() as f64;
         self.ns += span.ns();
     }
@@ -104,8 +104,8 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn span(value: f64, from: u64, to: u64) -> Span {
-        Span { value, from: from * S, to: to * S }
+    fn span(value: f64, from: u64, to: u64) -> SignalSpan {
+        SignalSpan { value, from: from * S, to: to * S }
     }
 
     #[test]

@@ -218,7 +218,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::item::event;
+    use crate::event;
 
     /// A line with the time of each item, and a last line that completes the file and grows with their number.
     #[derive(Default)]
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn item(at: u64) -> Item {
-        Item::event(at, event::LOST)
+        Item::event(at, event::HEARTBEAT)
     }
 
     fn content(file: &mut File) -> String {

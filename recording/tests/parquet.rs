@@ -29,7 +29,7 @@ fn items(count: usize) -> Vec<Item> {
         let at = START + i as u64 * 999_983;
         let gpu = (i % 2) as u32;
         items.push(match i % 11 {
-            0 => Item { value: Some(0.0), ..Item::event(at, event::LOST) },
+            0 => Item { value: Some(0.0), ..Item::event(at, event::HEARTBEAT) },
             1 => Item {
                 pid: Some(i as u32),
                 ..Item::value(at, gpu, Series::for_metric(Metric::PROCESS_MEMORY), i as f64 * 1048576.0)
@@ -143,7 +143,7 @@ fn a_file_cut_off_anywhere_is_told_to_be_damaged() {
     assert_eq!(complaint(&file, &whole), None);
     for length in (0..whole.len()).rev() {
         let complaint = complaint(&file, &whole[..length]).unwrap_or_else(|| panic!("of {length} bytes it was read"));
-        let expected = if length < 4 { "it is no recording of igpu" } else { "it is damaged (" };
+        let expected = if length < 4 { "not a recording of igpu" } else { "the file is damaged (" };
         assert!(complaint.starts_with(expected), "{length} bytes: {complaint}");
     }
 }

@@ -163,7 +163,7 @@ fn nothing_is_known_of_a_gpu_that_is_lost() {
         [[gpu_lost]]\ngpu = 0\nfrom_s = 17\nuntil_s = 27\n";
     let recorded = recorded(toml, &[Metric::UTILIZATION_GPU, Metric::ENERGY, Metric::CLOCKS_EVENT_REASONS], 40.0);
     let gpu = recorded.gpu();
-    assert_eq!((gpu.events.lost, gpu.events.back), (1, 1));
+    assert_eq!((gpu.events.gpu_lost, gpu.events.gpu_recovered), (1, 1));
     // What was lost for 10 s and until it is looked at again has the same values after: they count from there on.
     let known = gpu.utilization.as_ref().unwrap().covered_s;
     assert!((28.0..=30.2).contains(&known), "{known} s");

@@ -128,7 +128,7 @@ def whole(igpu, scenario, path):
     problems = check(path)
     if report(igpu, path) != told:
         problems.append("`igpu report` has another summary than `igpu record`")
-    if not told["complete"] or told["lost_records"] or told["command"]["status"] != 3 or not told["gpus"]:
+    if not told["complete"] or told["dropped_records"] or told["command"]["status"] != 3 or not told["gpus"]:
         problems.append(f"the summary is not that of a whole recording of the command: {told}")
     return problems + list(differences(values(path), told))
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use igpu_recording::{
     Interruption, Item, ItemKind, Series,
-    time_weighted::{Span, StepSignal, TimeWeightedSum},
+    time_weighted::{SignalSpan, StepSignal, TimeWeightedSum},
 };
 
 use super::{panel::PANELS, scan::RecordingScan};
@@ -50,7 +50,7 @@ impl PixelColumn {
         Self { min: f64::INFINITY, max: f64::NEG_INFINITY, sum: TimeWeightedSum::default(), last: 0.0 }
     }
 
-    fn add(&mut self, span: Span) {
+    fn add(&mut self, span: SignalSpan) {
         self.min = self.min.min(span.value);
         self.max = self.max.max(span.value);
         self.sum.add(span);
@@ -103,13 +103,13 @@ impl Curve {
     }
 
     /// Adds a span to each column that it overlaps.
-    fn add_span(&mut self, span: Option<Span>) {
-        let Some(Span { value, from, to }) = span else { return };
+    fn add_span(&mut self, span: Option<SignalSpan>) {
+        let Some(SignalSpan { value, from, to }) = span else { return };
         let scale = self.scale;
         let [from, to] = [from, to].map(|at| at.clamp(scale.first, scale.last));
         let begin = scale.column(from);
         for column in begin..=scale.column(to) {
-            let part = Span { value, from: from.max(scale.start(column)), to: to.min(scale.start(column + 1)) };
+            let part = SignalSpan { value, from: from.max(scale.start(column)), to: to.min(scale.start(column + 1)) };
             // The last column is only touched by what ends where it begins.
             if part.ns() > 0 || column == begin {
                 self.columns[column].add(part);
@@ -138,7 +138,7 @@ impl Curves {
 
     pub(super) fn observe(&mut self, item: &Item) {
         let Some(gpu) = item.gpu else { return };
-        match &item.what {
+        match &item.kind {
             ItemKind::Value(series) if item.pid.is_none() => {
                 if let (Some((panel, curve)), Some(value)) = (self.curve(gpu, *series), item.value)
                     && value.abs() < MAX_ABS_VALUE
@@ -224,11 +224,11 @@ mod tests {
     #[test]
     fn there_is_a_gap_while_the_gpu_is_gone_or_the_metric_rests() {
         let rests = Item {
-            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(Metric::POWER_USAGE))),
-            ..of_gpu(2, event::METRIC_RESTS)
+            kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::POWER_USAGE))),
+            ..of_gpu(2, event::METRIC_SUSPENDED)
         };
         let other = Item {
-            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
+            kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
             ..rests.clone()
         };
         for (gone, from) in [(of_gpu(2, event::GPU_LOST), 2), (of_gpu(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]

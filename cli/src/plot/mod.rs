@@ -129,7 +129,7 @@ fn warnings(scan: &RecordingScan, curves: &Curves, read_error: Option<&Recording
 /// A recording that was cut off, as by `kill -9`, is drawn whole as far as it goes: that is worth a word, no failure.
 fn result_output(args: &PlotArgs, read_error: Option<RecordingError>) -> CommandOutput {
     let Some(error) = read_error else { return CommandOutput::default() };
-    let is_error = !matches!(error, RecordingError::CutOff);
+    let is_error = !matches!(error, RecordingError::Truncated);
     let message = CliError::Recording(args.file.clone(), error).to_string();
     match is_error {
         true => CommandOutput { stdout: String::new(), problems: vec![message] },

@@ -49,7 +49,7 @@ impl RecordingScan {
     pub(super) fn observe(&mut self, item: &Item) {
         let (first, last) = self.range.unwrap_or((item.at, item.at));
         self.range = Some((first.min(item.at), last.max(item.at)));
-        match &item.what {
+        match &item.kind {
             ItemKind::Value(series) => self.observe_value(item, *series),
             ItemKind::Event(name, _) => self.observe_event(item, name),
         }
@@ -64,7 +64,7 @@ impl RecordingScan {
 
     fn observe_event(&mut self, item: &Item, name: &str) {
         match name {
-            event::LOST => self.dropped = item.value.unwrap_or(0.0) as u64,
+            event::HEARTBEAT => self.dropped = item.value.unwrap_or(0.0) as u64,
             event::START => {
                 self.header = item.header().unwrap_or_default();
                 for gpu in self.header.gpus.clone() {
@@ -92,7 +92,7 @@ impl RecordingScan {
             event::COMMAND_END => (MarkerKind::Command, end_label(item.value)),
             event::GPU_LOST => (MarkerKind::Lost, format!("{gpu}lost")),
             event::GPU_HUNG => (MarkerKind::Hung, format!("{gpu}hung")),
-            event::GPU_BACK => (MarkerKind::Recovered, format!("{gpu}recovered")),
+            event::GPU_RECOVERED => (MarkerKind::Recovered, format!("{gpu}recovered")),
             _ => return,
         };
         if self.markers.len() < MAX_MARKERS {

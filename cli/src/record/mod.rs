@@ -223,7 +223,7 @@ impl ActiveRecording {
         self.status_line.clear();
         let dropped = || Item {
             value: Some(self.latest.dropped() as f64),
-            ..Item::event(self.clock.to_unix_nano(monotonic()), event::LOST)
+            ..Item::event(self.clock.to_unix_nano(monotonic()), event::HEARTBEAT)
         };
         RecordingOutcome { completion, progress, dropped: (completion == Completion::Abandoned).then(dropped) }
     }

@@ -82,7 +82,7 @@ impl ProcessTracker {
             name: owner.name.map(|name| name.to_string()),
             user: owner.user.map(|user| user.to_string()),
             create_time: owner.create_time,
-            of_command: self.command.is_some_and(|command| is_descendant(pid, command)),
+            owned_by_command: self.command.is_some_and(|command| is_descendant(pid, command)),
         }
     }
 }

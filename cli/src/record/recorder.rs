@@ -233,6 +233,6 @@ impl<'a> RecorderWorker<'a> {
 
     fn dropped_item(&self, at: u64) -> Item {
         self.output_file.progress().dropped.store(self.dropped, Relaxed);
-        Item { value: Some(self.dropped as f64), ..Item::event(at, event::LOST) }
+        Item { value: Some(self.dropped as f64), ..Item::event(at, event::HEARTBEAT) }
     }
 }

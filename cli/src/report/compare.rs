@@ -88,11 +88,16 @@ fn compare_totals(a: &Summary, b: &Summary) -> Vec<Delta> {
         Delta::new("command.duration_s", "command", time, both(|summary| summary.command.as_ref()?.duration_s)),
         Delta::new("total.energy_j", "energy", energy, both(|summary| summary.total.energy_j)),
         Delta::new("total.power_mean_w", "mean power", watts, both(|summary| summary.total.power_mean_w)),
-        Delta::new("total.command_alone_energy_j", "command alone", energy, both(|s| s.total.command_alone_energy_j)),
+        Delta::new(
+            "total.command_exclusive_energy_j",
+            "command alone",
+            energy,
+            both(|s| s.total.command_exclusive_energy_j),
+        ),
     ];
     // What neither can have is not worth a line.
     deltas.retain(|delta| {
-        !matches!(delta.key.as_str(), "command.duration_s" | "total.command_alone_energy_j")
+        !matches!(delta.key.as_str(), "command.duration_s" | "total.command_exclusive_energy_j")
             || delta.a.or(delta.b).is_some()
     });
     deltas

@@ -19,7 +19,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
         gpu.processes.iter().flatten().map(|process| (gpu.index, process.clone())).collect()
     };
     let mut all: Vec<_> = summary.gpus.iter().flat_map(of_gpu).collect();
-    let omitted = summary.gpus.iter().map(|gpu| gpu.processes_left_out).sum::<u64>();
+    let omitted = summary.gpus.iter().map(|gpu| gpu.processes_omitted).sum::<u64>();
     let more = all.len().saturating_sub(MAX_PROCESSES) as u64 + omitted;
     if all.len() > MAX_PROCESSES {
         all.sort_by_key(|(_, process)| std::cmp::Reverse(process.memory_peak_bytes));
@@ -35,7 +35,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
             process.pid.to_string(),
             process.name.as_deref().map_or(NOT_AVAILABLE.to_owned(), |name| truncate(name, 24)),
             process.user.as_deref().map_or(NOT_AVAILABLE.to_owned(), |user| truncate(user, 12)),
-            process.of_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
+            process.owned_by_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
             time(process.duration_s),
             or_unknown(process.memory_peak_bytes, gib),
             or_unknown(process.sm_utilization_mean, percent),
@@ -50,7 +50,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
 pub(super) fn command_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let usage = gpu.command.as_ref()?;
-        let exclusive = usage.alone.as_ref();
+        let exclusive = usage.exclusive.as_ref();
         Some(vec![
             gpu.index.to_string(),
             time(usage.present_s),
@@ -63,7 +63,7 @@ pub(super) fn command_table(summary: &Summary) -> String {
         ])
     };
     let usages = || summary.gpus.iter().filter_map(|gpu| gpu.command.as_ref());
-    if usages().next().is_some() && usages().all(|usage| usage.not_told == Some(AttributionError::NoProcess)) {
+    if usages().next().is_some() && usages().all(|usage| usage.attribution_error == Some(AttributionError::NoProcess)) {
         return "The command had no process on the GPUs.\n".to_owned();
     }
     let mut lines: Vec<_> = summary.gpus.iter().filter_map(line).collect();
@@ -72,7 +72,7 @@ pub(super) fn command_table(summary: &Summary) -> String {
     }
     let total = &summary.total;
     if let (Some(joules), Some(wh), true) =
-        (total.command_alone_energy_j, total.command_alone_energy_wh, lines.len() > 1)
+        (total.command_exclusive_energy_j, total.command_exclusive_energy_wh, lines.len() > 1)
     {
         let unknown = String::new;
         lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);

@@ -79,7 +79,7 @@ fn energy_summary(summary: &Summary) -> String {
     let Some(used) = both(total.energy_j) else { return String::new() };
     let mean = total.power_mean_w.map_or(String::new(), |mean| format!(", {} on average", watts(mean)));
     let text = format!("{} used {used}{mean}\n", gpu_count_text(total.energy_gpus as usize, summary.gpus.len()));
-    let alone = both(total.command_alone_energy_j);
+    let alone = both(total.command_exclusive_energy_j);
     text + &alone.map_or(String::new(), |used| format!("of that, {used} while only the command was on a GPU\n"))
 }
 

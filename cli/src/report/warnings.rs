@@ -10,11 +10,12 @@ pub(super) fn warnings(summary: &Summary) -> String {
     if !summary.complete && summary.start_unix_nano.is_some() {
         warnings.push("The recording has no end: it was cut off, or goes on.".to_owned());
     }
-    if summary.lost_records > 0 {
-        warnings.push(format!("{} records were lost: the disk was too slow or full.", summary.lost_records));
+    if summary.dropped_records > 0 {
+        warnings.push(format!("{} records were lost: the disk was too slow or full.", summary.dropped_records));
     }
-    if summary.sampler_records_lost > 0 {
-        warnings.push(format!("{} records did not fit into a reading of the sampler.", summary.sampler_records_lost));
+    if summary.sampler_dropped_records > 0 {
+        warnings
+            .push(format!("{} records did not fit into a reading of the sampler.", summary.sampler_dropped_records));
     }
     if summary.clock_steps > 0 {
         warnings.push(format!("The wall clock was stepped {}.", times_text(summary.clock_steps)));
@@ -82,37 +83,37 @@ fn energy_warnings(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
         let part = ratio_percent(energy.covered_s, duration_s);
         warnings.push(format!("its mean power is over {part} of the {}", time(duration_s)));
     }
-    if energy.not_counted_s > 0.0 {
-        warnings.push(format!("the energy of {} is missing: power was not read", seconds(energy.not_counted_s)));
+    if energy.gap_s > 0.0 {
+        warnings.push(format!("the energy of {} is missing: power was not read", seconds(energy.gap_s)));
     }
     warnings
 }
 
 /// Why the command's part, or some of it, cannot be told from others'.
 fn command_warning(command: &CommandSummary) -> Option<String> {
-    let why = match command.not_told? {
+    let why = match command.attribution_error? {
         AttributionError::NoProcess => return None,
-        AttributionError::NeverAlone => "others were there all the time",
-        AttributionError::ListCut if command.alone.is_some() => {
+        AttributionError::NeverExclusive => "others were there all the time",
+        AttributionError::ProcessListTruncated if command.exclusive.is_some() => {
             return Some("the command's part is told until its list of processes was cut".to_owned());
         }
-        AttributionError::ListCut => "the list of processes was cut",
-        AttributionError::NoAnswer => "the GPU did not answer while it was there",
+        AttributionError::ProcessListTruncated => "the list of processes was cut",
+        AttributionError::GpuUnresponsive => "the GPU did not answer while it was there",
         _ => "the reason is not known",
     };
     Some(format!("what the command used cannot be told: {why}"))
 }
 
 fn event_warnings(events: &EventCounts) -> Vec<String> {
-    let samples_lost = events.samples_lost;
+    let samples_dropped = events.samples_dropped;
     let counts = [
-        (events.lost, "it was lost"),
-        (events.hung, "a driver call about it did not return"),
-        (events.asleep, "it was asleep, and left so"),
-        (events.metric_rests, "the driver refused a metric"),
-        (events.list_cut, "its list of processes was cut"),
+        (events.gpu_lost, "it was lost"),
+        (events.gpu_hung, "a driver call about it did not return"),
+        (events.gpu_suspended, "it was asleep, and left so"),
+        (events.metric_suspended, "the driver refused a metric"),
+        (events.process_list_truncated, "its list of processes was cut"),
     ];
     let happened = counts.into_iter().filter(|(count, _)| *count > 0);
-    let samples = (samples_lost > 0).then(|| format!("{samples_lost} samples of the driver's rings were lost"));
+    let samples = (samples_dropped > 0).then(|| format!("{samples_dropped} samples of the driver's rings were lost"));
     happened.map(|(count, what)| format!("{what} {}", times_text(count))).chain(samples).collect()
 }

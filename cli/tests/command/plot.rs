@@ -50,7 +50,7 @@ fn recording() -> Vec<Item> {
     items.extend(values(0.0, 0, [300.0, 0.5, 40.0 * 1024f64.powi(3), 60.0]));
     items.extend(values(0.0, 1, [100.0, 0.25, 10.0 * 1024f64.powi(3), 50.0]));
     items.push(Item { value: Some(15.0), ..gpu(40.0, 1, event::GPU_LOST) });
-    items.push(gpu(60.0, 1, event::GPU_BACK));
+    items.push(gpu(60.0, 1, event::GPU_RECOVERED));
     items.extend(values(60.0, 1, [100.0, 0.25, 10.0 * 1024f64.powi(3), 50.0]));
     items.push(Item { pid: Some(7), value: Some(3.0), ..Item::event(at(99.0), event::COMMAND_END) });
     items.push(Item::event(at(100.0), event::END));
@@ -194,7 +194,7 @@ fn what_a_recording_lacks_is_said_where_it_would_be() {
 
 #[test]
 fn records_that_were_lost_are_said() {
-    let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::LOST) };
+    let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::HEARTBEAT) };
     let texts = texts(&svg(&[recording(), vec![lost]].concat()));
     assert!(texts.iter().any(|text| text == "12 records were dropped while it was recorded."), "{texts:?}");
 }
@@ -251,7 +251,7 @@ fn values_and_times_that_no_gpu_has_are_no_panic() {
         items.extend((0..70).flat_map(|gpu| self::values(second as f64, gpu, [value; 4])));
         items.push(Item { gpu: Some(second as u32), ..Item::event(at(second as f64), event::GPU_HUNG) });
     }
-    items.push(Item { value: Some(9.0), ..Item::event(u64::MAX, event::LOST) });
+    items.push(Item { value: Some(9.0), ..Item::event(u64::MAX, event::HEARTBEAT) });
     items.push(Item::event(0, event::END));
     let (_directory, file) = written("recording.jsonl", &items);
     for (ending, size) in [("png", "600x600"), ("svg", "600x600"), ("png", "1400x1200"), ("svg", "601x777")] {
@@ -267,8 +267,8 @@ fn one_that_is_cut_off_is_drawn_as_far_as_it_goes() {
     let (_directory, file) = written("recording.jsonl", &recording());
     let whole = fs::read_to_string(&file).unwrap();
     for (content, code, said) in [
-        (whole.trim_end_matches("}\n").to_owned(), 0, "its last item is cut off"),
-        (whole.clone() + "{\"time_unix_nano\":5}\n", 1, "it is damaged"),
+        (whole.trim_end_matches("}\n").to_owned(), 0, "the last item is truncated"),
+        (whole.clone() + "{\"time_unix_nano\":5}\n", 1, "the file is damaged"),
     ] {
         fs::write(&file, content).unwrap();
         let (end, picture) = plot(&file, "svg", &[]);

@@ -21,9 +21,9 @@ fn of_gpu(seconds: f64, gpu: u32, name: &'static str) -> Item {
     Item { gpu: Some(gpu), ..Item::event(at(seconds), name) }
 }
 
-fn process(seconds: f64, gpu: u32, pid: u32, name: &str, of_command: bool) -> Item {
+fn process(seconds: f64, gpu: u32, pid: u32, name: &str, owned_by_command: bool) -> Item {
     let process =
-        RecordedProcess { name: Some(name.into()), user: Some("ada".into()), create_time: Some(1.0), of_command };
+        RecordedProcess { name: Some(name.into()), user: Some("ada".into()), create_time: Some(1.0), owned_by_command };
     let text = serde_json::to_string(&process).ok();
     Item { pid: Some(pid), text, ..of_gpu(seconds, gpu, event::PROCESS_START) }
 }
@@ -220,14 +220,14 @@ fn what_went_wrong_is_told() {
     let mut items = training(1, 500.0);
     let with = |item: Item, value| Item { value: Some(value), ..item };
     let wrong = [
-        with(Item::event(at(20.0), event::LOST), 7.0),
-        with(of_gpu(20.0, 0, event::RECORDS_LOST), 3.0),
+        with(Item::event(at(20.0), event::HEARTBEAT), 7.0),
+        with(of_gpu(20.0, 0, event::RECORDS_DROPPED), 3.0),
         with(Item::event(at(20.0), event::CLOCK_STEPPED), -3600.0),
         of_gpu(21.0, 0, event::GPU_HUNG),
-        of_gpu(22.0, 0, event::GPU_BACK),
+        of_gpu(22.0, 0, event::GPU_RECOVERED),
         of_gpu(23.0, 0, event::GPU_HUNG),
-        of_gpu(24.0, 0, event::GPU_BACK),
-        with(of_gpu(25.0, 0, event::SAMPLES_LOST), 40.0),
+        of_gpu(24.0, 0, event::GPU_RECOVERED),
+        with(of_gpu(25.0, 0, event::SAMPLES_DROPPED), 40.0),
         of_gpu(26.0, 0, event::ENERGY_INTEGRATED),
         with(of_gpu(26.0, 0, event::ENERGY_GAP), 12.0),
     ];
@@ -340,7 +340,7 @@ fn a_recording_that_was_cut_off_is_summed_up() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let end = igpu(&["report", &path]);
-    let told = format!("{path}: its last item is cut off; what comes before was read");
+    let told = format!("{path}: the last item is truncated; the items before it were read");
     assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![told.as_str()]));
     assert!(end.stdout.contains("\nrecorded 55.0 s"), "{}", end.stdout);
 }
@@ -358,10 +358,10 @@ fn what_is_no_recording_is_told_in_a_sentence() {
         fs::write(recordings.path(name), content).unwrap();
         recordings.path(name)
     });
-    let none = "it is no recording of igpu; `igpu record -o FILE` makes one";
+    let none = "not a recording of igpu";
     for (path, told) in [
-        (&missing, "No such file or directory (os error 2); look whether it is there and may be read"),
-        (&directory, "Is a directory (os error 21); look whether it is there and may be read"),
+        (&missing, "No such file or directory (os error 2)"),
+        (&directory, "Is a directory (os error 21)"),
         (&text, none),
         (&empty, none),
         (&head, none),

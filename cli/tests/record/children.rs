@@ -126,7 +126,7 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
 
     let shell = with(command);
     assert_eq!(
-        (shell.name.as_deref(), shell.user.as_deref(), shell.of_command),
+        (shell.name.as_deref(), shell.user.as_deref(), shell.owned_by_command),
         (Some("sh"), Some(user.as_str()), true)
     );
     // The kernel counts from the boot, which is known to a second.
@@ -134,9 +134,9 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
     let created = shell.create_time.unwrap();
     assert!(created > begin - 1.5 && created < over + 1.5, "{shell:?} between {begin} and {over}");
     let daemon: u32 = fs::read_to_string(place.path("daemon")).unwrap().trim().parse().unwrap();
-    assert_eq!((with(daemon).name.as_deref(), with(daemon).of_command), (Some("sleep"), true));
+    assert_eq!((with(daemon).name.as_deref(), with(daemon).owned_by_command), (Some("sleep"), true));
     let own = started.iter().find(|(_, process)| process.name.as_deref() == Some("igpu")).expect("igpu itself");
-    assert!(!own.1.of_command);
+    assert!(!own.1.owned_by_command);
     assert_eq!(*with(4_199_998), igpu_recording::RecordedProcess::default());
 
     let held = |pid: u32| -> Vec<f64> {

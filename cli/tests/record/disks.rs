@@ -44,20 +44,20 @@ fn one_that_is_killed_at_once_is_of_a_command_that_was_started() {
     igpu.wait().unwrap();
     let items = place.items("x.csv");
     let place = |name| items.iter().position(|item| item.event_name() == Some(name));
-    assert!(place(event::COMMAND_START) < Some(place(event::LOST).unwrap_or(items.len())), "{items:?}");
+    assert!(place(event::COMMAND_START) < Some(place(event::HEARTBEAT).unwrap_or(items.len())), "{items:?}");
 }
 
 fn killed_after(heartbeats: usize) {
     let place = Place::new(BUSY);
     let mut igpu = place.start(place.record("-o x.jsonl --duration 600"));
-    let beats = |items: &[Item]| named(items, event::LOST).count();
+    let beats = |items: &[Item]| named(items, event::HEARTBEAT).count();
     place.wait_for("x.jsonl", "heartbeats are written", |items| beats(items) >= heartbeats);
     igpu.kill().unwrap();
     igpu.wait().unwrap();
     let items = place.items("x.jsonl");
     assert!(!ended_in_order(&items) && beats(&items) >= heartbeats);
     // Each heartbeat is written with all that came before it.
-    let last = items.iter().rfind(|item| item.event_name() == Some(event::LOST)).unwrap().at;
+    let last = items.iter().rfind(|item| item.event_name() == Some(event::HEARTBEAT)).unwrap().at;
     assert!(items.iter().any(|item| item.event_name().is_none() && item.at + 500_000_000 > last));
 }
 
@@ -195,8 +195,8 @@ fn records_that_a_slow_disk_loses_are_counted() {
     );
     let summary = fs::read_to_string(place.path("s.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
-    assert_eq!(summary["lost_records"].as_f64(), Some(lost(&items)));
-    assert!(named(&items, event::RECORDS_LOST).map(|item| item.value.unwrap()).sum::<f64>() <= lost(&items));
+    assert_eq!(summary["dropped_records"].as_f64(), Some(lost(&items)));
+    assert!(named(&items, event::RECORDS_DROPPED).map(|item| item.value.unwrap()).sum::<f64>() <= lost(&items));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_disk_that_never_answers_does_not_hold_the_end_up_for_ever() {
     assert!(text.contains("pipe was not finished, as its disk does not answer"), "{text}");
     let summary = fs::read_to_string(place.path("s.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
-    assert!(summary["lost_records"].as_f64().unwrap() > 0.0, "{}", summary["lost_records"]);
+    assert!(summary["dropped_records"].as_f64().unwrap() > 0.0, "{}", summary["dropped_records"]);
     drop(reader);
 }
 

@@ -47,7 +47,7 @@ fn a_rate_is_kept_to_whatever_the_sensors_do() {
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
     let count = values(&items, key).len();
     assert!((25..=(20.0 * seconds) as usize + 3).contains(&count), "{count} in {seconds} s");
-    assert_eq!(named(&items, event::CADENCE_CHANGED).count(), 0);
+    assert_eq!(named(&items, event::POLL_INTERVAL_CHANGED).count(), 0);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
     assert!(said.len() == 1 && said[0].contains("a driver call about GPU 0 has not returned for 2 s"), "{said:?}");
     let items = place.items("x.csv");
     assert_eq!(the(&items, event::GPU_HUNG).gpu, Some(0));
-    assert_eq!(named(&items, event::GPU_BACK).count(), 0);
+    assert_eq!(named(&items, event::GPU_RECOVERED).count(), 0);
     assert!(ended_in_order(&items), "{:?}", items.last());
     assert!(!values(&items, "hw.energy").is_empty());
 }
@@ -96,14 +96,14 @@ fn a_driver_whose_calls_all_hang_is_told_and_the_command_runs_on() {
 fn a_driver_that_dies_is_told_in_one_sentence() {
     let place = Place::new(&format!("{STEADY}\n[[fault]]\nfrom_s = 1\nreturn = 999\n"));
     let igpu = place.start(place.record("-o x.csv --duration 600"));
-    place.wait_for("x.csv", "metrics rest", |items| named(items, event::METRIC_RESTS).count() > 3);
+    place.wait_for("x.csv", "metrics rest", |items| named(items, event::METRIC_SUSPENDED).count() > 3);
     send(Signal::SIGINT, &igpu);
     let end = place.end(igpu);
     assert_eq!(end.code(), Some(0), "what there was is in the file: {}", end.stderr);
     let said: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(said.len() == 1 && said[0].contains("GPU 0") && said[0].contains("NVML_ERROR_UNKNOWN (999)"), "{said:?}");
     let items = place.items("x.csv");
-    assert!(named(&items, event::METRIC_RESTS).count() > 3 && ended_in_order(&items));
+    assert!(named(&items, event::METRIC_SUSPENDED).count() > 3 && ended_in_order(&items));
 }
 
 #[test]
@@ -123,5 +123,5 @@ fn what_nobody_reads_on_stderr_does_not_hold_the_recording_up() {
     reader.read_to_string(&mut said).unwrap();
     assert_eq!(igpu.wait().unwrap().code(), Some(3));
     let items = place.items("x.csv");
-    assert!(ended_in_order(&items) && named(&items, event::LOST).count() >= 1);
+    assert!(ended_in_order(&items) && named(&items, event::HEARTBEAT).count() >= 1);
 }

@@ -217,5 +217,5 @@ fn ended_in_order(items: &[Item]) -> bool {
 
 /// The last number of records lost that was told.
 fn lost(items: &[Item]) -> f64 {
-    named(items, event::LOST).last().expect("a heartbeat").value.unwrap()
+    named(items, event::HEARTBEAT).last().expect("a heartbeat").value.unwrap()
 }

@@ -95,7 +95,7 @@ fn what_a_full_disk_did_not_take_is_counted() {
     let full = end(place.record_script("-o /dev/full --format csv --summary-json=s.json", "sleep 1.5"));
     assert_eq!(full.code(), Some(0), "{}", full.stderr);
     let summary = summary(&place);
-    assert!(summary["lost_records"].as_u64().unwrap() > 10, "{}", summary["lost_records"]);
+    assert!(summary["dropped_records"].as_u64().unwrap() > 10, "{}", summary["dropped_records"]);
     assert!(summary["total"]["energy_j"].as_f64().unwrap() > 0.0, "the sum is made all the same");
     assert!(full.stderr.contains("/dev/full: 0 B, 0 records"), "{}", full.stderr);
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::encoder::Encoder;
-use crate::{error::RecordingError, items::Items};
+use crate::{error::RecordingError, read::Items};
 
 /// The maximum length of a packet, event or line, in bytes: it bounds the memory of readers, even for a damaged file.
 pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;

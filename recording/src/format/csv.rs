@@ -9,9 +9,9 @@ use std::{
 use super::{
     codec::{Codec, MAX_RECORD_BYTES},
     encoder::Encoder,
-    row::Row,
+    item_row::ItemRow,
 };
-use crate::{error::RecordingError, item::Item, items::Items};
+use crate::{error::RecordingError, item::Item, read::Items};
 
 pub(super) const CODEC: Codec = Codec {
     name: "csv",
@@ -39,7 +39,7 @@ impl Encoder for CsvEncoder {
         }
         let mut writer = csv::WriterBuilder::new().has_headers(false).buffer_capacity(1 << 9).from_writer(out);
         // Into memory, and flat: this cannot fail.
-        let _ = writer.serialize(Row::of(item).cells());
+        let _ = writer.serialize(ItemRow::of(item).cells());
         let _ = writer.flush();
     }
 
@@ -54,7 +54,7 @@ impl Encoder for CsvEncoder {
 fn decode(lines: Box<dyn BufRead>) -> Items {
     let complete_end = Rc::new(Cell::new(0));
     let lines = LineTracker { inner: lines, bytes_read: 0, in_quotes: false, complete_end: complete_end.clone() };
-    let mut rows = csv::Reader::from_reader(lines).into_deserialize::<Row>();
+    let mut rows = csv::Reader::from_reader(lines).into_deserialize::<ItemRow>();
     Items::new(std::iter::from_fn(move || {
         loop {
             let row = rows.next()?;
@@ -63,7 +63,7 @@ fn decode(lines: Box<dyn BufRead>) -> Items {
                 Err(error) if is_complete || matches!(error.kind(), csv::ErrorKind::Io(_)) => Err(error.into()),
                 Ok(row) if is_complete => row.into_item(),
                 // The last line, without its end: what it says may be half of a number.
-                _ => Err(RecordingError::CutOff),
+                _ => Err(RecordingError::Truncated),
             };
             if let Some(item) = item.transpose() {
                 return Some(item);

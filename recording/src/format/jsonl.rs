@@ -5,9 +5,9 @@ use std::io::{BufRead, Read as _};
 use super::{
     codec::{Codec, MAX_RECORD_BYTES},
     encoder::Encoder,
-    row::Row,
+    item_row::ItemRow,
 };
-use crate::{error::RecordingError, item::Item, items::Items};
+use crate::{error::RecordingError, item::Item, read::Items};
 
 pub(super) const CODEC: Codec = Codec {
     name: "jsonl",
@@ -23,7 +23,7 @@ struct JsonLinesEncoder;
 impl Encoder for JsonLinesEncoder {
     fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         // Into memory, and all keys are text: this cannot fail.
-        let _ = serde_json::to_writer(&mut *out, &Row::of(item));
+        let _ = serde_json::to_writer(&mut *out, &ItemRow::of(item));
         out.push(b'\n');
     }
 }
@@ -57,9 +57,10 @@ fn decode_line(line: &[u8]) -> Result<Option<Item>, RecordingError> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let row: Row = serde_json::from_slice(line).map_err(|error| match error.is_eof() && !line.ends_with(b"\n") {
-        true => RecordingError::CutOff,
-        false => RecordingError::Damaged(error.to_string()),
-    })?;
+    let row: ItemRow =
+        serde_json::from_slice(line).map_err(|error| match error.is_eof() && !line.ends_with(b"\n") {
+            true => RecordingError::Truncated,
+            false => RecordingError::Damaged(error.to_string()),
+        })?;
     row.into_item()
 }

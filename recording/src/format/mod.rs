@@ -6,16 +6,16 @@ mod chrome;
 mod codec;
 mod csv;
 mod encoder;
+mod item_row;
 mod jsonl;
 mod parquet;
 mod perfetto;
-mod row;
 mod trace_spans;
 
 use std::path::Path;
 
 use self::{codec::Codec, encoder::SanitizingEncoder};
-use crate::{error::RecordingError, items::Items};
+use crate::{error::RecordingError, read::Items};
 
 pub(crate) use self::codec::Input;
 pub use self::encoder::Encoder;

@@ -2,25 +2,29 @@
 
 use std::collections::HashSet;
 
-use crate::item::{Item, ItemKind, RecordedGpu, RecordedProcess, event};
+use crate::{
+    event,
+    header::{RecordedGpu, RecordedProcess},
+    item::{Item, ItemKind},
+};
 
 /// So many processes can be open at a time; those beyond are plain events. Memory is bounded whatever is recorded.
 const MOST_OPEN: usize = 1 << 14;
 
 /// How an item stands in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum SpanEdge {
     /// A process or the command begins.
-    Begin(Span),
+    Begin(TraceSpan),
     /// It ends.
-    End(Span),
+    End(TraceSpan),
     /// Anything else: an event of no duration.
     Instant,
 }
 
 /// What has a beginning and an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Span {
+pub(super) enum TraceSpan {
     /// A process on a GPU.
     Process(u32, u32),
     /// The command.
@@ -29,31 +33,31 @@ pub(super) enum Span {
 
 /// The spans that are open: a trace shows only those that begin before they end, and once at a time.
 #[derive(Default)]
-pub(super) struct Spans {
-    open: HashSet<Span>,
+pub(super) struct OpenSpans {
+    open: HashSet<TraceSpan>,
 }
 
-impl Spans {
-    pub(super) fn part(&mut self, item: &Item) -> Part {
-        let ItemKind::Event(name, None) = &item.what else { return Part::Instant };
+impl OpenSpans {
+    pub(super) fn part(&mut self, item: &Item) -> SpanEdge {
+        let ItemKind::Event(name, None) = &item.kind else { return SpanEdge::Instant };
         let (span, begins) = match (name.as_ref(), item.gpu, item.pid) {
-            (event::PROCESS_START, Some(gpu), Some(pid)) => (Span::Process(gpu, pid), true),
-            (event::PROCESS_END, Some(gpu), Some(pid)) => (Span::Process(gpu, pid), false),
-            (event::COMMAND_START, None, _) => (Span::Command, true),
-            (event::COMMAND_END, None, _) => (Span::Command, false),
-            _ => return Part::Instant,
+            (event::PROCESS_START, Some(gpu), Some(pid)) => (TraceSpan::Process(gpu, pid), true),
+            (event::PROCESS_END, Some(gpu), Some(pid)) => (TraceSpan::Process(gpu, pid), false),
+            (event::COMMAND_START, None, _) => (TraceSpan::Command, true),
+            (event::COMMAND_END, None, _) => (TraceSpan::Command, false),
+            _ => return SpanEdge::Instant,
         };
         if begins && self.open.len() < MOST_OPEN && self.open.insert(span) {
-            Part::Begin(span)
+            SpanEdge::Begin(span)
         } else if !begins && self.open.remove(&span) {
-            Part::End(span)
+            SpanEdge::End(span)
         } else {
-            Part::Instant
+            SpanEdge::Instant
         }
     }
 }
 
-impl Span {
+impl TraceSpan {
     /// The event that its beginning or its end is.
     pub(super) fn event(self, begins: bool) -> &'static str {
         match (self, begins) {
@@ -67,9 +71,9 @@ impl Span {
 
 /// What the GPUs are called: by the recording's first item.
 #[derive(Default)]
-pub(super) struct Gpus(Vec<RecordedGpu>);
+pub(super) struct GpuLabels(Vec<RecordedGpu>);
 
-impl Gpus {
+impl GpuLabels {
     pub(super) fn learn(&mut self, item: &Item) {
         if let Some(header) = item.header() {
             self.0 = header.gpus;
@@ -106,10 +110,10 @@ pub(super) fn process_label(pid: u32, process: Option<RecordedProcess>) -> Strin
 }
 
 /// What a span is called: the process's name or the command line.
-pub(super) fn span_label(span: Span, item: &Item) -> String {
+pub(super) fn span_label(span: TraceSpan, item: &Item) -> String {
     match span {
-        Span::Process(_, pid) => process_label(pid, item.process()),
-        Span::Command => item.text.clone().unwrap_or_else(|| "command".to_owned()),
+        TraceSpan::Process(_, pid) => process_label(pid, item.process()),
+        TraceSpan::Command => item.text.clone().unwrap_or_else(|| "command".to_owned()),
     }
 }
 
@@ -123,19 +127,19 @@ mod tests {
 
     #[test]
     fn a_span_begins_once_and_ends_once() {
-        let mut spans = Spans::default();
-        let seven = Span::Process(0, 7);
-        let parts: Vec<Part> = [event::PROCESS_END, event::PROCESS_START, event::PROCESS_START, event::PROCESS_END]
+        let mut spans = OpenSpans::default();
+        let seven = TraceSpan::Process(0, 7);
+        let parts: Vec<SpanEdge> = [event::PROCESS_END, event::PROCESS_START, event::PROCESS_START, event::PROCESS_END]
             .map(|name| spans.part(&process(name, 7)))
             .to_vec();
-        assert_eq!(parts, [Part::Instant, Part::Begin(seven), Part::Instant, Part::End(seven)]);
+        assert_eq!(parts, [SpanEdge::Instant, SpanEdge::Begin(seven), SpanEdge::Instant, SpanEdge::End(seven)]);
     }
 
     #[test]
     fn open_spans_are_bounded() {
-        let mut spans = Spans::default();
-        let begun =
-            (0..2 * MOST_OPEN as u32).filter(|pid| spans.part(&process(event::PROCESS_START, *pid)) != Part::Instant);
+        let mut spans = OpenSpans::default();
+        let begun = (0..2 * MOST_OPEN as u32)
+            .filter(|pid| spans.part(&process(event::PROCESS_START, *pid)) != SpanEdge::Instant);
         assert_eq!(begun.count(), MOST_OPEN);
     }
 
@@ -145,8 +149,8 @@ mod tests {
             RecordedProcess { name: Some("python".into()), user: Some("ann".into()), ..RecordedProcess::default() };
         assert_eq!(process_label(4711, Some(known)), "python (4711) ann");
         assert_eq!(process_label(4711, None), "process (4711)");
-        assert_eq!(Gpus::default().label(3), "GPU 3");
-        let sixteen = Gpus((0..16).map(|index| RecordedGpu { index, ..RecordedGpu::default() }).collect());
+        assert_eq!(GpuLabels::default().label(3), "GPU 3");
+        let sixteen = GpuLabels((0..16).map(|index| RecordedGpu { index, ..RecordedGpu::default() }).collect());
         assert_eq!([sixteen.label(3), sixteen.label(15)], ["GPU 03", "GPU 15"]);
     }
 }

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{
-    data::{ExclusiveUse, GpuSummary, Summary, Total, wh},
-    gpu::Tally,
+    gpu::GpuAccumulator,
+    model::{ExclusiveUse, GpuSummary, Summary, Total, wh},
 };
-use crate::item::{Header, Item, ItemKind, RecordedCommand, event};
 use crate::time_weighted::seconds;
+use crate::{
+    event,
+    header::{Header, RecordedCommand},
+    item::{Item, ItemKind},
+};
 
 /// No machine has more GPUs: an item of another is damaged.
 const MOST_GPUS: usize = 1024;
@@ -23,10 +27,10 @@ pub struct SummaryBuilder {
     complete: bool,
     command: Option<RecordedCommand>,
     command_start: u64,
-    lost_records: u64,
-    sampler_records_lost: u64,
+    dropped_records: u64,
+    sampler_dropped_records: u64,
     clock_steps: u64,
-    gpus: BTreeMap<u32, Tally>,
+    gpus: BTreeMap<u32, GpuAccumulator>,
 }
 
 impl SummaryBuilder {
@@ -34,7 +38,7 @@ impl SummaryBuilder {
     pub fn observe(&mut self, item: &Item) {
         self.first.get_or_insert(item.at);
         self.latest = self.latest.max(item.at);
-        match &item.what {
+        match &item.kind {
             ItemKind::Value(series) => {
                 let Some(value) = item.value.filter(|value| value.is_finite()) else { return };
                 if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
@@ -45,7 +49,7 @@ impl SummaryBuilder {
         }
     }
 
-    fn tally(&mut self, index: u32) -> Option<&mut Tally> {
+    fn tally(&mut self, index: u32) -> Option<&mut GpuAccumulator> {
         if self.gpus.len() >= MOST_GPUS && !self.gpus.contains_key(&index) {
             return None;
         }
@@ -59,10 +63,10 @@ impl SummaryBuilder {
         match name {
             event::START => self.begin(item.header().unwrap_or_default()),
             event::END => self.complete = true,
-            event::LOST => self.lost_records = count,
+            event::HEARTBEAT => self.dropped_records = count,
             event::COMMAND_START => self.command_started(item),
             event::COMMAND_END => self.command_ended(item),
-            event::RECORDS_LOST => self.sampler_records_lost = self.sampler_records_lost.saturating_add(count),
+            event::RECORDS_DROPPED => self.sampler_dropped_records = self.sampler_dropped_records.saturating_add(count),
             event::CLOCK_STEPPED => self.clock_steps += 1,
             _ => {
                 if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
@@ -103,8 +107,9 @@ impl SummaryBuilder {
     #[must_use]
     pub fn summary(&self) -> Summary {
         let header = &self.header;
-        let of_gpu =
-            |tally: &Tally| tally.summary(self.latest, self.complete, header.processes, self.command.is_some());
+        let of_gpu = |tally: &GpuAccumulator| {
+            tally.summary(self.latest, self.complete, header.processes, self.command.is_some())
+        };
         let gpus: Vec<GpuSummary> = self.gpus.values().map(of_gpu).collect();
         Summary {
             igpu_version: Some(header.igpu_version.clone()).filter(|version| !version.is_empty()),
@@ -114,8 +119,8 @@ impl SummaryBuilder {
             duration_s: self.first.map_or(0.0, |first| seconds(self.latest - first)),
             complete: self.complete,
             command: self.command.clone(),
-            lost_records: self.lost_records,
-            sampler_records_lost: self.sampler_records_lost,
+            dropped_records: self.dropped_records,
+            sampler_dropped_records: self.sampler_dropped_records,
             clock_steps: self.clock_steps,
             processes_recorded: header.processes || gpus.iter().any(|gpu| gpu.processes.is_some()),
             total: total(&gpus),
@@ -127,17 +132,19 @@ impl SummaryBuilder {
 /// What is known of each, together; `None` where it is known of none.
 fn total(gpus: &[GpuSummary]) -> Total {
     let energies = || gpus.iter().filter_map(|gpu| Some(gpu.energy.as_ref()?.energy_j));
-    let alone = |gpu: &GpuSummary| gpu.command.as_ref()?.alone.as_ref().and_then(|alone: &ExclusiveUse| alone.energy_j);
+    let exclusive = |gpu: &GpuSummary| {
+        gpu.command.as_ref()?.exclusive.as_ref().and_then(|exclusive: &ExclusiveUse| exclusive.energy_j)
+    };
     let energy_j = sum(energies());
-    let command_alone_energy_j = sum(gpus.iter().filter_map(alone));
+    let command_exclusive_energy_j = sum(gpus.iter().filter_map(exclusive));
     Total {
         energy_j,
         energy_wh: energy_j.map(wh),
         power_mean_w: sum(gpus.iter().filter_map(|gpu| gpu.power_mean_w)),
         energy_gpus: energies().count() as u32,
-        command_alone_energy_j,
-        command_alone_energy_wh: command_alone_energy_j.map(wh),
-        command_alone_gpus: gpus.iter().filter_map(alone).count() as u32,
+        command_exclusive_energy_j,
+        command_exclusive_energy_wh: command_exclusive_energy_j.map(wh),
+        command_exclusive_gpus: gpus.iter().filter_map(exclusive).count() as u32,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Energy, by the recording's counter.
 
-use super::{data::EnergySource, track::Track};
+use super::{cumulative_history::CumulativeHistory, model::EnergySource};
 use crate::time_weighted::{TimeWeightedSum, seconds};
 
 /// What `hw.energy` counted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counter {
+pub(super) struct EnergyCounter {
     first: Option<(u64, f64)>,
     last: (u64, f64),
     /// The time and energy of steps over an interruption: how they belong together is not known.
@@ -16,13 +16,13 @@ pub(super) struct Counter {
     steps: u64,
     /// The energy of all other steps, and the time that it was used in.
     all: TimeWeightedSum,
-    track: Track,
+    track: CumulativeHistory,
     pub is_integrated: bool,
     /// Seconds in which nothing was counted.
     pub gap_s: f64,
 }
 
-impl Counter {
+impl EnergyCounter {
     /// It showed so many joules.
     pub(super) fn saw(&mut self, at: u64, joules: f64) {
         if self.first.is_none() {
@@ -91,8 +91,8 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn counted(values: &[(u64, f64)]) -> Counter {
-        let mut counter = Counter::default();
+    fn counted(values: &[(u64, f64)]) -> EnergyCounter {
+        let mut counter = EnergyCounter::default();
         values.iter().for_each(|(at, joules)| counter.saw(at * S, *joules));
         counter
     }
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(counter.mean(Some(13 * S)), Some((100.0, 8.0)));
         counter.interrupt();
         assert_eq!(counter.mean(Some(13 * S)), Some((160.0, 5.0)), "lost, and not read at the end");
-        let counter = Counter { is_integrated: true, ..counted(&[(5, 0.0), (6, 100.0), (10, 500.0)]) };
+        let counter = EnergyCounter { is_integrated: true, ..counted(&[(5, 0.0), (6, 100.0), (10, 500.0)]) };
         assert_eq!(counter.mean(Some(13 * S)), Some((100.0, 5.0)));
     }
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn gaps_are_taken_from_the_time_of_integrated_energy() {
-        let mut counter = Counter { is_integrated: true, gap_s: 90.0, ..Counter::default() };
+        let mut counter = EnergyCounter { is_integrated: true, gap_s: 90.0, ..EnergyCounter::default() };
         for (at, joules) in [(0, 0.0), (10, 1000.0), (100, 1000.0), (110, 2000.0)] {
             counter.interrupt();
             counter.saw(at * S, joules);

@@ -1,7 +1,7 @@
 //! The mean, greatest value and distribution of a series.
 
-use super::{data::Distribution, track::Track};
-use crate::time_weighted::{Span, StepSignal, TimeWeightedSum};
+use super::{cumulative_history::CumulativeHistory, model::Distribution};
+use crate::time_weighted::{SignalSpan, StepSignal, TimeWeightedSum};
 
 /// A series' mean and its greatest value.
 #[derive(Clone, Debug, Default)]
@@ -9,24 +9,24 @@ pub(super) struct Gauge {
     signal: StepSignal,
     pub all: TimeWeightedSum,
     pub max: Option<f64>,
-    track: Track,
+    track: CumulativeHistory,
 }
 
 impl Gauge {
     /// From `at` on it is `value`. Gives how long it was what it was before.
-    pub(super) fn set(&mut self, at: u64, value: f64) -> Option<Span> {
+    pub(super) fn set(&mut self, at: u64, value: f64) -> Option<SignalSpan> {
         self.max = Some(self.max.map_or(value, |max| max.max(value)));
         let span = self.signal.set(at, value);
         self.add(at, span)
     }
 
     /// From `at` on nobody knows it.
-    pub(super) fn stop(&mut self, at: u64) -> Option<Span> {
+    pub(super) fn stop(&mut self, at: u64) -> Option<SignalSpan> {
         let span = self.signal.stop(at);
         self.add(at, span)
     }
 
-    fn add(&mut self, at: u64, span: Option<Span>) -> Option<Span> {
+    fn add(&mut self, at: u64, span: Option<SignalSpan>) -> Option<SignalSpan> {
         span.into_iter().for_each(|span| self.all.add(span));
         self.track.mark(at, self.all);
         span
@@ -59,7 +59,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    pub(super) fn add(&mut self, span: Span) {
+    pub(super) fn add(&mut self, span: SignalSpan) {
         // A cast saturates: what is below 0 counts as 0.
         let bin = ((span.value * 1000.0).round() as usize).min(BINS - 1);
         self.ns[bin] += span.ns();
@@ -116,7 +116,7 @@ mod tests {
     fn what_is_no_ratio_stays_within_the_bins() {
         let mut histogram = Histogram::default();
         for value in [-3.0, 7.0] {
-            histogram.add(Span { value, from: 0, to: S });
+            histogram.add(SignalSpan { value, from: 0, to: S });
         }
         assert_eq!((histogram.quantile(0.5), histogram.quantile(1.0)), (Some(0.0), Some(1.0)));
         assert_eq!(Histogram::default().quantile(0.5), None);

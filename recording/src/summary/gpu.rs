@@ -1,23 +1,25 @@
 //! One GPU, as it adds up.
 
-mod ended;
+mod finalize;
 
 use igpu::metric::Metric;
 
 use super::{
-    data::{EventCounts, GpuSummary},
-    energy::Counter,
+    attribution::Sums,
+    energy::EnergyCounter,
     gauge::{Gauge, Histogram},
-    part::Sums,
+    model::{EventCounts, GpuSummary},
     processes::Processes,
     throttle::Throttle,
 };
 use crate::{
-    item::{Interruption, Item, RecordedGpu, event},
+    event,
+    header::RecordedGpu,
+    item::{Interruption, Item},
     series::Series,
 };
 
-/// The series whose means are told, by their places in [`Tally::gauges`].
+/// The series whose means are told, by their places in [`GpuAccumulator::gauges`].
 const GAUGES: [Metric; 6] = [
     Metric::POWER_USAGE,
     Metric::POWER_INSTANT,
@@ -34,9 +36,9 @@ const ENCODER: usize = 4;
 const DECODER: usize = 5;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct GpuAccumulator {
     pub about: RecordedGpu,
-    energy: Counter,
+    energy: EnergyCounter,
     gauges: [Gauge; 6],
     utilization: Histogram,
     power_peak: Option<(f64, &'static str)>,
@@ -49,7 +51,7 @@ pub(super) struct Tally {
     events: EventCounts,
 }
 
-impl Tally {
+impl GpuAccumulator {
     pub(super) fn observe_value(&mut self, item: &Item, series: Series, value: f64) {
         let at = item.at;
         self.settle(at);
@@ -94,18 +96,18 @@ impl Tally {
         let at = item.at;
         let events = &mut self.events;
         match name {
-            event::GPU_LOST => events.lost += 1,
-            event::GPU_HUNG => events.hung += 1,
-            event::GPU_ASLEEP => events.asleep += 1,
-            event::GPU_BACK => events.back += 1,
-            event::GPU_AWAKE => events.awake += 1,
-            event::METRIC_RESTS => events.metric_rests += 1,
-            event::CADENCE_CHANGED => events.cadence_changed += 1,
-            event::SAMPLES_LOST => {
+            event::GPU_LOST => events.gpu_lost += 1,
+            event::GPU_HUNG => events.gpu_hung += 1,
+            event::GPU_SUSPENDED => events.gpu_suspended += 1,
+            event::GPU_RECOVERED => events.gpu_recovered += 1,
+            event::GPU_RESUMED => events.gpu_resumed += 1,
+            event::METRIC_SUSPENDED => events.metric_suspended += 1,
+            event::POLL_INTERVAL_CHANGED => events.poll_interval_changed += 1,
+            event::SAMPLES_DROPPED => {
                 let samples = item.value.map_or(1, |samples| samples as u64);
-                events.samples_lost = events.samples_lost.saturating_add(samples);
+                events.samples_dropped = events.samples_dropped.saturating_add(samples);
             }
-            event::LIST_CUT => events.list_cut += 1,
+            event::PROCESS_LIST_TRUNCATED => events.process_list_truncated += 1,
             event::ENERGY_INTEGRATED => self.energy.is_integrated = true,
             event::ENERGY_GAP => self.energy.gap_s += item.value.filter(|gap| gap.is_finite()).unwrap_or(0.0),
             event::PROCESS_START | event::PROCESS_END => {}
@@ -117,8 +119,8 @@ impl Tally {
             None => {}
         }
         match name {
-            event::GPU_BACK | event::GPU_AWAKE => self.processes.silent(at, false),
-            event::LIST_CUT
+            event::GPU_RECOVERED | event::GPU_RESUMED => self.processes.silent(at, false),
+            event::PROCESS_LIST_TRUNCATED
                 if item.series().is_none_or(|series| series == Series::for_metric(Metric::PROCESS_MEMORY)) =>
             {
                 self.processes.cut(at);
@@ -187,7 +189,7 @@ impl Tally {
 }
 
 /// What the series of which the command's part is told summed up to until `at`.
-fn sums(energy: &Counter, gauges: &[Gauge; 6], at: u64) -> Sums {
+fn sums(energy: &EnergyCounter, gauges: &[Gauge; 6], at: u64) -> Sums {
     let until = |place: usize| gauges[place].until(at);
     [until(POWER), until(POWER_INSTANT), until(UTILIZATION), energy.until(at)]
 }

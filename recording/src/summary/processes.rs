@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::{
-    data::ProcessSummary,
-    part::{Change, Part},
+    attribution::{Attribution, Change},
+    model::ProcessSummary,
 };
-use crate::item::RecordedProcess;
+use crate::header::RecordedProcess;
 use crate::time_weighted::{StepSignal, TimeWeightedSum, seconds};
 
 /// So many processes of a GPU are kept; the others are counted.
@@ -28,13 +28,13 @@ struct Present {
 
 impl Present {
     fn is_own(&self) -> bool {
-        self.told && self.process.of_command
+        self.told && self.process.owned_by_command
     }
 
     /// Whether it is known whose it is: of one that ended before it was looked at, or of another pid namespace, `/proc`
     /// tells nothing.
     fn is_known(&self) -> bool {
-        self.told && (self.process.of_command || self.process.create_time.is_some())
+        self.told && (self.process.owned_by_command || self.process.create_time.is_some())
     }
 
     /// That it comes (1) or goes (-1). What is not known to be the command's is somebody else's.
@@ -46,7 +46,7 @@ impl Present {
         self.sm.stop(at).into_iter().for_each(|span| self.sm_mean.add(span));
         ProcessSummary {
             pid,
-            of_command: self.is_known().then_some(self.process.of_command),
+            owned_by_command: self.is_known().then_some(self.process.owned_by_command),
             name: self.process.name,
             user: self.process.user,
             duration_s: seconds(at.saturating_sub(self.since)),
@@ -63,7 +63,7 @@ pub(super) struct Processes {
     seen: u64,
     pub left_out: u64,
     is_silent: bool,
-    pub part: Part,
+    pub part: Attribution,
 }
 
 impl Processes {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use igpu::{ClocksEventReasons, metric::Metric};
 
-use super::data::{Throttling, ThrottlingSource};
+use super::model::{Throttling, ThrottlingSource};
 use crate::series::THROTTLED;
-use crate::time_weighted::{Span, StepSignal, seconds};
+use crate::time_weighted::{SignalSpan, StepSignal, seconds};
 
 /// What its counter is called after: `power` of `gpu.throttled.power`.
 fn cause(counter: Metric) -> &'static str {
@@ -64,7 +64,7 @@ impl Throttle {
         self.add(span);
     }
 
-    fn add(&mut self, span: Option<Span>) {
+    fn add(&mut self, span: Option<SignalSpan>) {
         let Some(span) = span else { return };
         let (set, ns) = (ClocksEventReasons(span.value as u64), span.ns());
         self.known += ns;

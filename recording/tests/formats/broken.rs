@@ -22,7 +22,7 @@ fn a_file_cut_anywhere_gives_what_is_whole() {
             assert!(items.len() >= most, "{} cut at {length} gives fewer than before", format.name());
             most = items.len();
             match error {
-                None | Some(RecordingError::CutOff) => {}
+                None | Some(RecordingError::Truncated) => {}
                 // So little is left that it could be anything.
                 Some(RecordingError::Format) if items.is_empty() && length < 64 => {}
                 Some(error) => panic!("{} cut at {length}: {error}", format.name()),
@@ -42,7 +42,7 @@ fn half_a_number_is_none() {
         for length in at + 1..at + 7 {
             let (items, error) = Disk::new().read(&bytes[..length]);
             assert_same(format, &items, &samples::recording()[..3]);
-            assert!(matches!(error, Some(RecordingError::CutOff)), "{}: {error:?}", format.name());
+            assert!(matches!(error, Some(RecordingError::Truncated)), "{}: {error:?}", format.name());
         }
     }
     assert!(tested >= 3, "{tested}");

@@ -83,7 +83,7 @@ fn of_two_recordings_in_one_file_the_first_is_read() {
         let once = encode(format.encoder().unwrap().as_mut(), &written);
         let (items, error) = Disk::new().read(&once.repeat(2));
         assert_same(format, &items, &written);
-        assert!(error.unwrap().to_string().contains("another recording begins in it"), "{}", format.name());
+        assert!(error.unwrap().to_string().contains("the file contains a second recording"), "{}", format.name());
     }
 }
 

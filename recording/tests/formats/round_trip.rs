@@ -80,7 +80,7 @@ fn what_a_recording_is_of_comes_back() {
 fn what_is_no_number_is_left_out() {
     let power = Series::for_metric(Metric::POWER_USAGE);
     let start = Item::event(samples::START, event::START);
-    let lost = Item { value: Some(f64::NAN), ..Item::event(samples::START, event::LOST) };
+    let lost = Item { value: Some(f64::NAN), ..Item::event(samples::START, event::HEARTBEAT) };
     let mut disk = Disk::new();
     for (format, mut encoder) in formats() {
         let mut items = vec![start.clone(), lost.clone()];

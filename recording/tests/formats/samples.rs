@@ -41,11 +41,11 @@ pub(crate) fn recording() -> Vec<Item> {
         of_pid(value(4_000, 0, Metric::PROCESS_MEMORY, 1_073_741_824.0)),
         of_pid(value(4_000, 0, Metric::PROCESS_SM, 38.5)),
         of_gpu(Item {
-            what: ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
+            kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
             value: Some(3.0),
             ..event(5_000, "")
         }),
-        Item { value: Some(0.0), ..event(1_000_000_000, event::LOST) },
+        Item { value: Some(0.0), ..event(1_000_000_000, event::HEARTBEAT) },
         of_gpu(Item { value: Some(15.0), ..event(1_000_000_001, event::GPU_LOST) }),
         of_gpu(of_pid(event(1_000_000_002, event::PROCESS_END))),
         of_pid(Item { value: Some(137.0), ..event(1_000_000_003, event::COMMAND_END) }),
@@ -66,7 +66,7 @@ pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
                 at,
                 gpu,
                 pid,
-                what: ItemKind::Event(name.into(), series),
+                kind: ItemKind::Event(name.into(), series),
                 value,
                 text
             }
@@ -138,13 +138,13 @@ fn name() -> impl Strategy<Value = String> {
     const KNOWN: [&str; 10] = [
         event::START,
         event::END,
-        event::LOST,
+        event::HEARTBEAT,
         event::COMMAND_START,
         event::COMMAND_END,
         event::PROCESS_START,
         event::PROCESS_END,
         event::GPU_LOST,
-        event::METRIC_RESTS,
+        event::METRIC_SUSPENDED,
         "of.a.later.version",
     ];
     prop_oneof![4 => select(KNOWN.to_vec()).prop_map(str::to_owned), 1 => text()]

@@ -4,21 +4,21 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 
-use super::event::{Event, GPU_0, IGPU, OtherData, phase};
+use super::event::{GPU_0, IGPU, OtherData, TraceEvent, phase};
 use crate::{
     error::RecordingError,
-    format::{codec::MAX_RECORD_BYTES, trace_spans::Span},
+    format::{codec::MAX_RECORD_BYTES, trace_spans::TraceSpan},
     item::{Item, ItemKind},
-    items::Items,
+    read::Items,
     series::Series,
 };
 
 pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
-    let mut decoder = Decoder { file, buffer: Vec::new(), start: None };
+    let mut decoder = ChromeDecoder { file, buffer: Vec::new(), start: None };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
 }
 
-struct Decoder {
+struct ChromeDecoder {
     file: Box<dyn BufRead>,
     buffer: Vec<u8>,
     /// When the first item was; known once the head is read.
@@ -27,14 +27,14 @@ struct Decoder {
 
 /// What comes before the events.
 #[derive(Deserialize)]
-struct Head<'a> {
+struct TraceHead<'a> {
     #[serde(rename = "otherData")]
     other_data: OtherData<'a>,
     #[serde(rename = "traceEvents")]
     _trace_events: [(); 0],
 }
 
-impl Decoder {
+impl ChromeDecoder {
     fn next(&mut self) -> Result<Option<Item>, RecordingError> {
         let start = match self.start {
             Some(start) => start,
@@ -44,7 +44,8 @@ impl Decoder {
             },
         };
         while self.event()? {
-            let event: Event = serde_json::from_slice(&self.buffer).map_err(|error| damaged(&error.to_string()))?;
+            let event: TraceEvent =
+                serde_json::from_slice(&self.buffer).map_err(|error| damaged(&error.to_string()))?;
             if let Some(item) = item(&event, start)? {
                 return Ok(Some(item));
             }
@@ -56,7 +57,7 @@ impl Decoder {
     fn head(&mut self) -> Result<Option<u64>, RecordingError> {
         self.take_until(|depth, byte| depth == 0 || (depth == 2 && byte == b'['))?;
         self.buffer.extend_from_slice(b"]}");
-        let head: Head = serde_json::from_slice(&self.buffer).map_err(|_| RecordingError::Format)?;
+        let head: TraceHead = serde_json::from_slice(&self.buffer).map_err(|_| RecordingError::Format)?;
         if head.other_data.recorder.is_empty() && head.other_data.start_unix_nano.is_empty() {
             return if self.event()? { Err(RecordingError::Format) } else { Ok(None) };
         }
@@ -66,7 +67,7 @@ impl Decoder {
     /// Reads the next event; gives whether there was one before the end.
     fn event(&mut self) -> Result<bool, RecordingError> {
         loop {
-            let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::CutOff)?;
+            let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::Truncated)?;
             match byte {
                 b',' | b' ' | b'\t' | b'\r' | b'\n' => self.file.consume(1),
                 b'{' => break,
@@ -81,7 +82,7 @@ impl Decoder {
     /// Takes bytes into the buffer up to the one that `ends` knows by itself and by how many brackets are open after it.
     fn take_until(&mut self, ends: fn(usize, u8) -> bool) -> Result<(), RecordingError> {
         self.buffer.clear();
-        let mut place = Place::default();
+        let mut place = JsonScanner::default();
         loop {
             let chunk = self.file.fill_buf()?;
             let end = chunk.iter().position(|byte| place.step(*byte) && ends(place.depth, *byte));
@@ -92,7 +93,7 @@ impl Decoder {
                 return Ok(());
             }
             if length == 0 {
-                return Err(RecordingError::CutOff);
+                return Err(RecordingError::Truncated);
             }
             if self.buffer.len() as u64 > MAX_RECORD_BYTES {
                 return Err(damaged("an event is too long"));
@@ -107,7 +108,7 @@ impl Decoder {
             let length = chunk.len();
             let ends = chunk.contains(&b'}');
             match (length, ends) {
-                (0, _) => return Err(RecordingError::CutOff),
+                (0, _) => return Err(RecordingError::Truncated),
                 (_, true) => return Ok(()),
                 _ => self.file.consume(length),
             }
@@ -117,14 +118,14 @@ impl Decoder {
 
 /// A place in JSON text.
 #[derive(Default)]
-struct Place {
+struct JsonScanner {
     /// How many brackets are open.
     depth: usize,
     in_text: bool,
     is_escaped: bool,
 }
 
-impl Place {
+impl JsonScanner {
     /// Goes over a byte; gives whether it is a bracket.
     fn step(&mut self, byte: u8) -> bool {
         if self.in_text {
@@ -143,7 +144,7 @@ impl Place {
 }
 
 /// The item that an event stands for; none of names of things, and of series that this version does not know.
-fn item(event: &Event, start: u64) -> Result<Option<Item>, RecordingError> {
+fn item(event: &TraceEvent, start: u64) -> Result<Option<Item>, RecordingError> {
     let args = &event.args;
     let gpu = match event.pid {
         IGPU => None,
@@ -153,7 +154,7 @@ fn item(event: &Event, start: u64) -> Result<Option<Item>, RecordingError> {
                 .ok_or_else(|| damaged("an event is of no GPU"))?,
         ),
     };
-    let what = match (event.ph.as_ref(), gpu) {
+    let kind = match (event.ph.as_ref(), gpu) {
         (phase::METADATA, _) => return Ok(None),
         (phase::COUNTER, _) => match Series::from_key(&event.name) {
             Some(series) => ItemKind::Value(series),
@@ -163,7 +164,7 @@ fn item(event: &Event, start: u64) -> Result<Option<Item>, RecordingError> {
             ItemKind::Event(event.name.to_string().into(), args.series.as_deref().and_then(Series::from_key))
         }
         (phase::BEGIN | phase::END, gpu) => {
-            let span = gpu.map_or(Span::Command, |gpu| Span::Process(gpu, event.tid.unwrap_or_default()));
+            let span = gpu.map_or(TraceSpan::Command, |gpu| TraceSpan::Process(gpu, event.tid.unwrap_or_default()));
             ItemKind::Event(span.event(event.ph == phase::BEGIN).into(), None)
         }
         (other, _) => return Err(damaged(&format!("events of the kind {other:?} are none of ours"))),
@@ -174,7 +175,7 @@ fn item(event: &Event, start: u64) -> Result<Option<Item>, RecordingError> {
         at: at.ok_or_else(|| damaged("an event has no time"))?,
         gpu,
         pid: event.id.as_ref().and_then(|id| id.parse().ok()).or(args.pid),
-        what,
+        kind,
         value: args.value.or(args.exit_status),
         text: args.text.as_deref().map(str::to_owned),
     }))

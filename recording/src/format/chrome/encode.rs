@@ -4,11 +4,11 @@ use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::value::RawValue;
 
-use super::event::{Args, Event, GPU_0, IGPU, OtherData, phase};
+use super::event::{EventArgs, GPU_0, IGPU, OtherData, TraceEvent, phase};
 use crate::{
     format::{
         encoder::Encoder,
-        trace_spans::{Gpus, Part, Span, Spans, span_label},
+        trace_spans::{GpuLabels, OpenSpans, SpanEdge, TraceSpan, span_label},
     },
     item::{Item, ItemKind},
     series::Series,
@@ -20,19 +20,19 @@ pub(super) struct ChromeEncoder {
     has_events: bool,
     /// The GPUs that have their names.
     named: HashSet<u64>,
-    gpus: Gpus,
-    spans: Spans,
+    gpus: GpuLabels,
+    spans: OpenSpans,
 }
 
 impl Encoder for ChromeEncoder {
     fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         let start = self.begin(item, out);
         let pid = self.process(item.gpu, out);
-        let event = match &item.what {
+        let event = match &item.kind {
             ItemKind::Value(series) => counter(item, *series),
             ItemKind::Event(name, series) => self.event(item, name, *series, out),
         };
-        self.write(&Event { pid, ts: micros(item.at, start), ..event }, out);
+        self.write(&TraceEvent { pid, ts: micros(item.at, start), ..event }, out);
     }
 
     fn encode_tail(&mut self, out: &mut Vec<u8>) {
@@ -66,33 +66,39 @@ impl ChromeEncoder {
         let pid = gpu.map_or(IGPU, |index| u64::from(index) + GPU_0);
         if self.named.insert(pid) {
             let label = gpu.map_or("igpu".to_owned(), |index| self.gpus.label(index));
-            self.metadata(pid, "process_name", Args { name: Some(label.into()), ..Args::default() }, out);
-            self.metadata(pid, "process_sort_index", Args { sort_index: Some(pid), ..Args::default() }, out);
+            self.metadata(pid, "process_name", EventArgs { name: Some(label.into()), ..EventArgs::default() }, out);
+            self.metadata(pid, "process_sort_index", EventArgs { sort_index: Some(pid), ..EventArgs::default() }, out);
         }
         pid
     }
 
-    fn event<'a>(&mut self, item: &'a Item, name: &'a str, series: Option<Series>, out: &mut Vec<u8>) -> Event<'a> {
-        let args = Args {
+    fn event<'a>(
+        &mut self,
+        item: &'a Item,
+        name: &'a str,
+        series: Option<Series>,
+        out: &mut Vec<u8>,
+    ) -> TraceEvent<'a> {
+        let args = EventArgs {
             value: item.value,
             pid: item.pid,
             series: series.map(|series| series.key().into()),
             text: item.text.as_deref().map(Cow::Borrowed),
-            ..Args::default()
+            ..EventArgs::default()
         };
         let (ph, span) = match self.spans.part(item) {
-            Part::Instant => {
-                return Event {
+            SpanEdge::Instant => {
+                return TraceEvent {
                     ph: phase::INSTANT.into(),
                     tid: Some(0),
                     s: Some("p".into()),
                     name: name.into(),
                     args,
-                    ..Event::default()
+                    ..TraceEvent::default()
                 };
             }
-            Part::Begin(span) => (phase::BEGIN, span),
-            Part::End(span) => (phase::END, span),
+            SpanEdge::Begin(span) => (phase::BEGIN, span),
+            SpanEdge::End(span) => (phase::END, span),
         };
         // An end closes the last beginning of its thread.
         let mut label = String::new();
@@ -101,31 +107,34 @@ impl ChromeEncoder {
             self.thread(item, span, &label, out);
         }
         let args = match (ph, span) {
-            (phase::END, Span::Command) => Args { exit_status: args.value, value: None, ..args },
+            (phase::END, TraceSpan::Command) => EventArgs { exit_status: args.value, value: None, ..args },
             _ => args,
         };
-        Event { ph: ph.into(), tid: Some(thread_of(span)), name: label.into(), args, ..Event::default() }
+        TraceEvent { ph: ph.into(), tid: Some(thread_of(span)), name: label.into(), args, ..TraceEvent::default() }
     }
 
     /// Says what a span's thread is called.
-    fn thread(&mut self, item: &Item, span: Span, label: &str, out: &mut Vec<u8>) {
-        let name = if span == Span::Command { "command" } else { label };
-        let event = Event {
+    fn thread(&mut self, item: &Item, span: TraceSpan, label: &str, out: &mut Vec<u8>) {
+        let name = if span == TraceSpan::Command { "command" } else { label };
+        let event = TraceEvent {
             ph: phase::METADATA.into(),
             pid: item.gpu.map_or(IGPU, |index| u64::from(index) + GPU_0),
             tid: Some(thread_of(span)),
             name: "thread_name".into(),
-            args: Args { name: Some(name.into()), ..Args::default() },
-            ..Event::default()
+            args: EventArgs { name: Some(name.into()), ..EventArgs::default() },
+            ..TraceEvent::default()
         };
         self.write(&event, out);
     }
 
-    fn metadata(&mut self, pid: u64, name: &str, args: Args<'_>, out: &mut Vec<u8>) {
-        self.write(&Event { ph: phase::METADATA.into(), pid, name: name.into(), args, ..Event::default() }, out);
+    fn metadata(&mut self, pid: u64, name: &str, args: EventArgs<'_>, out: &mut Vec<u8>) {
+        self.write(
+            &TraceEvent { ph: phase::METADATA.into(), pid, name: name.into(), args, ..TraceEvent::default() },
+            out,
+        );
     }
 
-    fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &TraceEvent<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(if self.has_events { b",\n" } else { b"\n" });
         self.has_events = true;
         // Into memory, and all keys are text: this cannot fail.
@@ -133,21 +142,21 @@ impl ChromeEncoder {
     }
 }
 
-fn counter(item: &Item, series: Series) -> Event<'static> {
-    Event {
+fn counter(item: &Item, series: Series) -> TraceEvent<'static> {
+    TraceEvent {
         ph: phase::COUNTER.into(),
         id: item.pid.map(|pid| pid.to_string().into()),
         name: series.key().into(),
-        args: Args { value: item.value, ..Args::default() },
-        ..Event::default()
+        args: EventArgs { value: item.value, ..EventArgs::default() },
+        ..TraceEvent::default()
     }
 }
 
 /// The command has the thread after that of plain events; processes have their pids.
-fn thread_of(span: Span) -> u32 {
+fn thread_of(span: TraceSpan) -> u32 {
     match span {
-        Span::Process(_, pid) => pid,
-        Span::Command => 1,
+        TraceSpan::Process(_, pid) => pid,
+        TraceSpan::Command => 1,
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct OtherData<'a> {
 }
 
 #[derive(Default, Serialize, Deserialize)]
-pub(super) struct Event<'a> {
+pub(super) struct TraceEvent<'a> {
     pub(super) ph: Cow<'a, str>,
     pub(super) pid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,12 +50,12 @@ pub(super) struct Event<'a> {
     /// None of an end: Perfetto takes one that has a name for the end of what has that name only.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub(super) name: Cow<'a, str>,
-    pub(super) args: Args<'a>,
+    pub(super) args: EventArgs<'a>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Args<'a> {
+pub(super) struct EventArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<f64>,
     /// The value of the event that the command's end is.

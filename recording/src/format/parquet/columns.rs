@@ -8,7 +8,7 @@ use parquet::{
     file::writer::SerializedRowGroupWriter,
 };
 
-use super::super::row::Row;
+use super::super::item_row::ItemRow;
 
 type Result<T> = std::result::Result<T, ParquetError>;
 
@@ -54,7 +54,7 @@ impl Columns {
     }
 
     /// Adds a row. Unsigned numbers are kept as signed ones of the same bits, as Parquet has them.
-    pub(super) fn push(&mut self, row: Row) {
+    pub(super) fn push(&mut self, row: ItemRow) {
         self.time_unix_nano.push(row.time_unix_nano.cast_signed());
         self.gpu.push(row.gpu.map(u32::cast_signed));
         let metric = self.name(row.metric);

@@ -18,7 +18,7 @@ use parquet::{
 };
 
 use super::schema::schema;
-use crate::{error::RecordingError, format::row::Row, item::Item, items::Items};
+use crate::{error::RecordingError, format::item_row::ItemRow, item::Item, read::Items};
 
 type Result<T> = std::result::Result<T, RecordingError>;
 
@@ -32,14 +32,14 @@ pub(super) fn decode(file: File) -> Result<Items> {
     }
     let batches = (0..reader.num_row_groups()).flat_map(move |index| batches(&reader, index));
     let rows = batches.flat_map(|batch| match batch {
-        Ok(rows) => rows.into_iter().map(Row::into_item).collect(),
+        Ok(rows) => rows.into_iter().map(ItemRow::into_item).collect(),
         Err(error) => vec![Err(error)],
     });
     Ok(Items::new(rows.filter_map(Result::<Option<Item>>::transpose)))
 }
 
 /// The rows of a group, in batches. Nobody asks for more after an error.
-fn batches(reader: &SerializedFileReader<File>, index: usize) -> impl Iterator<Item = Result<Vec<Row>>> + use<> {
+fn batches(reader: &SerializedFileReader<File>, index: usize) -> impl Iterator<Item = Result<Vec<ItemRow>>> + use<> {
     let mut group = Some(guarded(|| Group::new(&*reader.get_row_group(index)?)));
     iter::from_fn(move || match group.take()? {
         Ok(mut columns) => {
@@ -99,7 +99,7 @@ impl Group {
     }
 
     /// The next rows; none when all were read.
-    fn read(&mut self) -> Result<Option<Vec<Row>>> {
+    fn read(&mut self) -> Result<Option<Vec<ItemRow>>> {
         let times = self.time_unix_nano.read()?;
         let rows = times.len();
         let mut gpu = self.gpu.read_as_many(rows)?;
@@ -112,7 +112,7 @@ impl Group {
         let mut text = self.text.read_as_many(rows)?;
         let rows = times.into_iter().map(|time| {
             let time = time.ok_or_else(|| RecordingError::Damaged("a row has no time".to_owned()))?;
-            Ok(Row {
+            Ok(ItemRow {
                 time_unix_nano: time.cast_unsigned(),
                 gpu: gpu.next().flatten().map(i32::cast_unsigned),
                 metric: metric.next().flatten().map(utf8).transpose()?,
@@ -124,7 +124,7 @@ impl Group {
                 text: text.next().flatten().map(utf8).transpose()?,
             })
         });
-        let rows: Vec<Row> = rows.collect::<Result<_>>()?;
+        let rows: Vec<ItemRow> = rows.collect::<Result<_>>()?;
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 }

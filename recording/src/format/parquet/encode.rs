@@ -18,7 +18,7 @@ use super::{
     schema::{GROUP_ROWS, MAGIC, schema},
 };
 use crate::{
-    format::{encoder::Encoder, row::Row},
+    format::{encoder::Encoder, item_row::ItemRow},
     item::Item,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct ParquetEncoder {
 
 impl Encoder for ParquetEncoder {
     fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
-        self.open.push(Row::of(item));
+        self.open.push(ItemRow::of(item));
         if self.open.len() >= GROUP_ROWS {
             self.close(out);
         }

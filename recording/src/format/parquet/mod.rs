@@ -28,5 +28,5 @@ pub(super) const CODEC: Codec = Codec {
     #[cfg(feature = "parquet")]
     decode: |input| decode::decode(input.file),
     #[cfg(not(feature = "parquet"))]
-    decode: |_| Err(crate::error::RecordingError::NoParquet),
+    decode: |_| Err(crate::error::RecordingError::ParquetUnsupported),
 };

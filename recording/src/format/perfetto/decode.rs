@@ -9,13 +9,14 @@ use prost::Message as _;
 
 use super::{
     proto::{self, ClockSnapshot, DebugAnnotation, PACKET, SEQUENCE, TracePacket, TrackDescriptor, TrackEvent, kind},
-    track::{COMMAND, EXIT_STATUS, IGPU, PID, Track, VALUE},
+    track::{COMMAND, EXIT_STATUS, IGPU, PID, TraceTrack, VALUE},
 };
 use crate::{
     error::RecordingError,
-    format::{codec::MAX_RECORD_BYTES, trace_spans::Span},
-    item::{Item, ItemKind, event},
-    items::Items,
+    event,
+    format::{codec::MAX_RECORD_BYTES, trace_spans::TraceSpan},
+    item::{Item, ItemKind},
+    read::Items,
     series::Series,
 };
 
@@ -23,21 +24,21 @@ use crate::{
 const MOST_TRACKS: usize = 1 << 20;
 
 pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
-    let mut decoder = Decoder { file, buffer: Vec::new(), offset: None, tracks: HashMap::new() };
+    let mut decoder = PerfettoDecoder { file, buffer: Vec::new(), offset: None, tracks: HashMap::new() };
     Items::new(std::iter::from_fn(move || decoder.next().transpose()))
 }
 
-struct Decoder {
+struct PerfettoDecoder {
     file: Box<dyn BufRead>,
     /// The packet that is read.
     buffer: Vec<u8>,
     /// What to add to the trace's clock to have nanoseconds since the epoch; known from the first packet on.
     offset: Option<i128>,
     /// What each track is that was described; `None` of what a later version writes.
-    tracks: HashMap<u64, Option<Track>>,
+    tracks: HashMap<u64, Option<TraceTrack>>,
 }
 
-impl Decoder {
+impl PerfettoDecoder {
     fn next(&mut self) -> Result<Option<Item>, RecordingError> {
         while let Some(packet) = self.packet()? {
             let Some(offset) = self.offset else {
@@ -75,7 +76,7 @@ impl Decoder {
         self.buffer.clear();
         // Memory is taken as the file fills it, so that a wrong length costs none.
         if (&mut self.file).take(length).read_to_end(&mut self.buffer)? as u64 != length {
-            return Err(RecordingError::CutOff);
+            return Err(RecordingError::Truncated);
         }
         TracePacket::decode(&self.buffer[..]).map(Some).map_err(|error| self.bad(&error.to_string()))
     }
@@ -94,7 +95,7 @@ impl Decoder {
     }
 
     fn byte(&mut self) -> Result<u8, RecordingError> {
-        let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::CutOff)?;
+        let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::Truncated)?;
         self.file.consume(1);
         Ok(byte)
     }
@@ -118,7 +119,7 @@ impl Decoder {
     }
 
     /// The track of this number; `Ok(None)` where it is one of a later version.
-    fn track(&self, uuid: Option<u64>) -> Result<Option<Track>, RecordingError> {
+    fn track(&self, uuid: Option<u64>) -> Result<Option<TraceTrack>, RecordingError> {
         let track = uuid.and_then(|uuid| self.tracks.get(&uuid));
         track.copied().ok_or_else(|| damaged("a packet is of a track that is not described"))
     }
@@ -128,14 +129,16 @@ impl Decoder {
         let kind = event.r#type.unwrap_or_default();
         let begins = kind == kind::SLICE_BEGIN;
         let span = match (kind, track) {
-            (kind::COUNTER, Track::Counter(gpu, pid, series)) => return value(at, gpu, pid, series, event).map(Some),
-            (kind::INSTANT, Track::Igpu) => return instant(at, None, event).map(Some),
-            (kind::INSTANT, Track::Gpu(index)) => return instant(at, Some(index), event).map(Some),
-            (kind::SLICE_BEGIN | kind::SLICE_END, Track::Process(Some(gpu), pid)) => Span::Process(gpu, pid),
-            (kind::SLICE_BEGIN | kind::SLICE_END, Track::Command) => Span::Command,
+            (kind::COUNTER, TraceTrack::Counter(gpu, pid, series)) => {
+                return value(at, gpu, pid, series, event).map(Some);
+            }
+            (kind::INSTANT, TraceTrack::Igpu) => return instant(at, None, event).map(Some),
+            (kind::INSTANT, TraceTrack::Gpu(index)) => return instant(at, Some(index), event).map(Some),
+            (kind::SLICE_BEGIN | kind::SLICE_END, TraceTrack::Process(Some(gpu), pid)) => TraceSpan::Process(gpu, pid),
+            (kind::SLICE_BEGIN | kind::SLICE_END, TraceTrack::Command) => TraceSpan::Command,
             _ => return Err(damaged("an event is on a track that is not for such")),
         };
-        let gpu = if let Span::Process(gpu, _) = span { Some(gpu) } else { None };
+        let gpu = if let TraceSpan::Process(gpu, _) = span { Some(gpu) } else { None };
         Ok(Some(event_item(at, gpu, ItemKind::Event(span.event(begins).into(), None), event)))
     }
 
@@ -164,25 +167,25 @@ fn unix_nano(packet: &TracePacket, offset: i128) -> Option<u64> {
     }
 }
 
-fn root(descriptor: &TrackDescriptor) -> Option<Track> {
+fn root(descriptor: &TrackDescriptor) -> Option<TraceTrack> {
     match descriptor.name.as_deref()? {
-        IGPU => Some(Track::Igpu),
-        COMMAND => Some(Track::Command),
-        name => Some(Track::Gpu(name.strip_prefix("GPU ")?.split(' ').next()?.parse().ok()?)),
+        IGPU => Some(TraceTrack::Igpu),
+        COMMAND => Some(TraceTrack::Command),
+        name => Some(TraceTrack::Gpu(name.strip_prefix("GPU ")?.split(' ').next()?.parse().ok()?)),
     }
 }
 
-fn child(descriptor: &TrackDescriptor, parent: Track) -> Option<Track> {
+fn child(descriptor: &TrackDescriptor, parent: TraceTrack) -> Option<TraceTrack> {
     let (gpu, pid) = match parent {
-        Track::Igpu => (None, None),
-        Track::Gpu(index) => (Some(index), None),
-        Track::Process(gpu, pid) => (gpu, Some(pid)),
-        Track::Command | Track::Counter(..) => return None,
+        TraceTrack::Igpu => (None, None),
+        TraceTrack::Gpu(index) => (Some(index), None),
+        TraceTrack::Process(gpu, pid) => (gpu, Some(pid)),
+        TraceTrack::Command | TraceTrack::Counter(..) => return None,
     };
     if descriptor.counter.is_some() {
-        return Some(Track::Counter(gpu, pid, Series::from_key(descriptor.name.as_deref()?)?));
+        return Some(TraceTrack::Counter(gpu, pid, Series::from_key(descriptor.name.as_deref()?)?));
     }
-    Some(Track::Process(gpu, descriptor.description.as_deref()?.strip_prefix(PID)?.parse().ok()?))
+    Some(TraceTrack::Process(gpu, descriptor.description.as_deref()?.strip_prefix(PID)?.parse().ok()?))
 }
 
 fn value(
@@ -194,7 +197,7 @@ fn value(
 ) -> Result<Item, RecordingError> {
     let value = event.double_counter_value.or(event.counter_value.map(|value| value as f64));
     let value = Some(value.ok_or_else(|| damaged("a counter has no value"))?);
-    Ok(Item { at, gpu, pid, what: ItemKind::Value(series), value, text: None })
+    Ok(Item { at, gpu, pid, kind: ItemKind::Value(series), value, text: None })
 }
 
 fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, RecordingError> {
@@ -203,13 +206,13 @@ fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, Record
     Ok(event_item(at, gpu, ItemKind::Event(name.into(), series), event))
 }
 
-fn event_item(at: u64, gpu: Option<u32>, what: ItemKind, event: &TrackEvent) -> Item {
+fn event_item(at: u64, gpu: Option<u32>, kind: ItemKind, event: &TrackEvent) -> Item {
     let value = annotation(event, VALUE).or_else(|| annotation(event, EXIT_STATUS));
     Item {
         at,
         gpu,
         pid: annotation(event, "pid").and_then(|pid| u32::try_from(pid.uint_value?).ok()),
-        what,
+        kind,
         value: value.and_then(|value| value.double_value),
         text: annotation(event, "text").and_then(|text| text.string_value.clone()),
     }

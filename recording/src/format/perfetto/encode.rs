@@ -1,14 +1,14 @@
 //! Writes a trace: a packet for each item, and one before it for each track that is new.
 
 use super::{
-    proto::{self, Clock, ClockSnapshot, DebugAnnotation, TracePacket, TracePacketDefaults, TrackEvent, kind},
-    track::{COMMAND, EXIT_STATUS, Track, VALUE},
-    track_table::Tracks,
+    proto::{self, ClockSnapshot, DebugAnnotation, SnapshotClock, TracePacket, TracePacketDefaults, TrackEvent, kind},
+    track::{COMMAND, EXIT_STATUS, TraceTrack, VALUE},
+    track_registry::TrackRegistry,
 };
 use crate::{
     format::{
         encoder::Encoder,
-        trace_spans::{Part, Span, Spans, span_label},
+        trace_spans::{OpenSpans, SpanEdge, TraceSpan, span_label},
     },
     item::{Item, ItemKind},
     series::Series,
@@ -22,14 +22,14 @@ const FIRST_AT: u64 = 60_000_000_000;
 #[derive(Default)]
 pub(super) struct PerfettoEncoder {
     start: Option<u64>,
-    tracks: Tracks,
-    spans: Spans,
+    tracks: TrackRegistry,
+    spans: OpenSpans,
 }
 
 impl Encoder for PerfettoEncoder {
     fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
         let start = self.begin(item, out);
-        let track_event = match &item.what {
+        let track_event = match &item.kind {
             ItemKind::Value(series) => self.counter(item, *series, out),
             ItemKind::Event(name, series) => self.event(item, name, *series, out),
         };
@@ -56,7 +56,7 @@ impl PerfettoEncoder {
         }
         let booted = item.header().and_then(|header| header.boot_unix_nano);
         let since_boot = booted.and_then(|booted| item.at.checked_sub(booted)).unwrap_or(FIRST_AT);
-        let clock = |id, timestamp| Clock { clock_id: Some(id), timestamp: Some(timestamp) };
+        let clock = |id, timestamp| SnapshotClock { clock_id: Some(id), timestamp: Some(timestamp) };
         let clocks = vec![
             clock(proto::OWN_CLOCK, FIRST_AT),
             clock(proto::BOOTTIME, since_boot),
@@ -72,7 +72,7 @@ impl PerfettoEncoder {
             },
             out,
         );
-        self.tracks.uuid(Track::Igpu, out);
+        self.tracks.uuid(TraceTrack::Igpu, out);
         self.start = Some(item.at);
         item.at
     }
@@ -82,7 +82,7 @@ impl PerfettoEncoder {
         let whole = short(value);
         TrackEvent {
             r#type: Some(kind::COUNTER),
-            track_uuid: Some(self.tracks.uuid(Track::Counter(item.gpu, item.pid, series), out)),
+            track_uuid: Some(self.tracks.uuid(TraceTrack::Counter(item.gpu, item.pid, series), out)),
             counter_value: whole,
             double_counter_value: whole.is_none().then_some(value),
             ..TrackEvent::default()
@@ -92,14 +92,16 @@ impl PerfettoEncoder {
     fn event(&mut self, item: &Item, name: &str, series: Option<Series>, out: &mut Vec<u8>) -> TrackEvent {
         let part = self.spans.part(item);
         let (kind, track_uuid, name) = match part {
-            Part::Begin(span) => {
+            SpanEdge::Begin(span) => {
                 let label = span_label(span, item);
                 // The command's line is the slice's name, and too long for a track's.
-                let track_name = if span == Span::Command { COMMAND } else { &label };
+                let track_name = if span == TraceSpan::Command { COMMAND } else { &label };
                 (kind::SLICE_BEGIN, self.tracks.describe(track_of(span), track_name, out), Some(label))
             }
-            Part::End(span) => (kind::SLICE_END, self.tracks.uuid(track_of(span), out), None),
-            Part::Instant => (kind::INSTANT, self.tracks.uuid(Track::group(item.gpu), out), Some(name.to_owned())),
+            SpanEdge::End(span) => (kind::SLICE_END, self.tracks.uuid(track_of(span), out), None),
+            SpanEdge::Instant => {
+                (kind::INSTANT, self.tracks.uuid(TraceTrack::group(item.gpu), out), Some(name.to_owned()))
+            }
         };
         TrackEvent {
             debug_annotations: annotations(item, series, part),
@@ -125,18 +127,18 @@ fn short(value: f64) -> Option<i64> {
     is_short.then_some(value as i64)
 }
 
-fn track_of(span: Span) -> Track {
+fn track_of(span: TraceSpan) -> TraceTrack {
     match span {
-        Span::Process(gpu, pid) => Track::Process(Some(gpu), pid),
-        Span::Command => Track::Command,
+        TraceSpan::Process(gpu, pid) => TraceTrack::Process(Some(gpu), pid),
+        TraceSpan::Command => TraceTrack::Command,
     }
 }
 
 /// What the track and the name do not say.
-fn annotations(item: &Item, series: Option<Series>, part: Part) -> Vec<DebugAnnotation> {
+fn annotations(item: &Item, series: Option<Series>, part: SpanEdge) -> Vec<DebugAnnotation> {
     let named = |name: &str| DebugAnnotation { name: Some(name.to_owned()), ..DebugAnnotation::default() };
     let text = |name, text: &str| DebugAnnotation { string_value: Some(text.to_owned()), ..named(name) };
-    let value_name = if part == Part::End(Span::Command) { EXIT_STATUS } else { VALUE };
+    let value_name = if part == SpanEdge::End(TraceSpan::Command) { EXIT_STATUS } else { VALUE };
     let value = item.value.map(|value| DebugAnnotation { double_value: Some(value), ..named(value_name) });
     let pid = item.pid.map(|pid| DebugAnnotation { uint_value: Some(pid.into()), ..named("pid") });
     let series = series.map(|series| text("series", series.key()));

@@ -8,7 +8,7 @@ mod decode;
 mod encode;
 mod proto;
 mod track;
-mod track_table;
+mod track_registry;
 
 use super::codec::Codec;
 

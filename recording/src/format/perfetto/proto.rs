@@ -66,11 +66,11 @@ pub(super) struct TracePacketDefaults {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ClockSnapshot {
     #[prost(message, repeated, tag = "1")]
-    pub clocks: Vec<Clock>,
+    pub clocks: Vec<SnapshotClock>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Clock {
+pub(super) struct SnapshotClock {
     #[prost(uint32, optional, tag = "1")]
     pub clock_id: Option<u32>,
     #[prost(uint64, optional, tag = "2")]

@@ -15,7 +15,7 @@ pub(super) const EXIT_STATUS: &str = "exit_status";
 
 /// A track, and what it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Track {
+pub(super) enum TraceTrack {
     /// What concerns no GPU.
     Igpu,
     /// The command, as a slice.
@@ -28,7 +28,7 @@ pub(super) enum Track {
     Counter(Option<u32>, Option<u32>, Series),
 }
 
-impl Track {
+impl TraceTrack {
     /// The track for what concerns this GPU, or none.
     pub(super) fn group(gpu: Option<u32>) -> Self {
         gpu.map_or(Self::Igpu, Self::Gpu)

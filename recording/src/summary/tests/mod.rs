@@ -1,15 +1,17 @@
 //! Invented recordings whose sums are computed by hand.
 
-mod holds;
-mod people;
-mod table;
-mod whole;
+mod json_keys;
+mod processes;
+mod quantities;
+mod recording;
 
 use igpu::metric::Metric;
 
 use super::{GpuSummary, Summary, SummaryBuilder};
 use crate::{
-    item::{Header, Item, RecordedProcess, event},
+    event,
+    header::{Header, RecordedProcess},
+    item::Item,
     series::Series,
 };
 
@@ -34,14 +36,18 @@ fn happens(seconds: f64, name: &'static str) -> Item {
 
 /// The event that a metric of GPU 0 rests.
 fn rests(seconds: f64, metric: Metric) -> Item {
-    let what = crate::ItemKind::Event(event::METRIC_RESTS.into(), Some(Series::for_metric(metric)));
-    Item { what, ..happens(seconds, event::METRIC_RESTS) }
+    let kind = crate::ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(metric)));
+    Item { kind, ..happens(seconds, event::METRIC_SUSPENDED) }
 }
 
 /// A process of GPU 0 is seen.
-fn seen(seconds: f64, pid: u32, name: &str, of_command: bool) -> Item {
-    let process =
-        RecordedProcess { name: Some(name.into()), user: Some("ada".into()), create_time: Some(seconds), of_command };
+fn seen(seconds: f64, pid: u32, name: &str, owned_by_command: bool) -> Item {
+    let process = RecordedProcess {
+        name: Some(name.into()),
+        user: Some("ada".into()),
+        create_time: Some(seconds),
+        owned_by_command,
+    };
     let text = serde_json::to_string(&process).ok();
     Item { pid: Some(pid), text, ..happens(seconds, event::PROCESS_START) }
 }

@@ -21,10 +21,10 @@ fn processes_have_their_time_memory_and_use() {
     ]);
     let [train, other] = &gpu.processes.unwrap()[..] else { panic!("two processes") };
     assert_eq!((train.pid, train.name.as_deref(), train.user.as_deref()), (7, Some("train"), Some("ada")));
-    assert_eq!((train.of_command, train.duration_s, train.memory_peak_bytes), (Some(true), 7.0, Some(5 << 30)));
+    assert_eq!((train.owned_by_command, train.duration_s, train.memory_peak_bytes), (Some(true), 7.0, Some(5 << 30)));
     // 4 s of 80 %, 2 s of 20 %.
     assert!((train.sm_utilization_mean.unwrap() - 0.6).abs() < 1e-12);
-    assert_eq!((other.pid, other.of_command, other.duration_s), (8, Some(false), 7.0));
+    assert_eq!((other.pid, other.owned_by_command, other.duration_s), (8, Some(false), 7.0));
     assert_eq!((other.memory_peak_bytes, other.sm_utilization_mean), (None, None));
 }
 
@@ -60,16 +60,20 @@ fn a_process_that_nothing_was_told_of_is_somebody() {
     let processes = gpu.processes.unwrap();
     assert_eq!(processes.len(), 2, "use that comes late makes no process");
     assert_eq!((processes[1].name.as_deref(), processes[1].duration_s), (Some("late"), 4.0));
-    assert_eq!(gpu.command.unwrap().alone.unwrap().duration_s, 2.0);
+    assert_eq!(gpu.command.unwrap().exclusive.unwrap().duration_s, 2.0);
 }
 
 #[test]
 fn whose_a_process_is_that_ended_before_it_was_looked_at_is_not_known() {
     let text = serde_json::to_string(&RecordedProcess::default()).ok();
     let gpu = gpu(&[start(), Item { text, ..seen(1.0, 7, "", false) }, seen(2.0, 8, "train", true), end(3.0)]);
-    let told: Vec<_> = gpu.processes.unwrap().iter().map(|process| process.of_command).collect();
+    let told: Vec<_> = gpu.processes.unwrap().iter().map(|process| process.owned_by_command).collect();
     assert_eq!(told, [None, Some(true)]);
-    assert_eq!(gpu.command.unwrap().not_told, Some(AttributionError::NeverAlone), "it counts as another's");
+    assert_eq!(
+        gpu.command.unwrap().attribution_error,
+        Some(AttributionError::NeverExclusive),
+        "it counts as another's"
+    );
 }
 
 #[test]
@@ -94,14 +98,14 @@ fn the_command_has_the_energy_of_the_time_in_which_it_was_alone() {
         end(12.0),
     ];
     let command = gpu(&items).command.unwrap();
-    assert_eq!((command.present_s, command.memory_peak_bytes, command.not_told), (8.0, Some(3 << 30), None));
-    let alone = command.alone.unwrap();
+    assert_eq!((command.present_s, command.memory_peak_bytes, command.attribution_error), (8.0, Some(3 << 30), None));
+    let exclusive = command.exclusive.unwrap();
     // 2 to 5 s and 9 to 10 s. 100 W until 4 s, 400 W until 8 s, 300 W until 10 s.
-    assert_eq!((alone.duration_s, alone.energy_j), (4.0, Some(200.0 + 400.0 + 300.0)));
-    assert_eq!((alone.energy_wh, alone.power_mean_w), (Some(900.0 / 3600.0), Some(225.0)));
-    assert!((alone.utilization_mean.unwrap() - 0.9).abs() < 1e-12);
+    assert_eq!((exclusive.duration_s, exclusive.energy_j), (4.0, Some(200.0 + 400.0 + 300.0)));
+    assert_eq!((exclusive.energy_wh, exclusive.power_mean_w), (Some(900.0 / 3600.0), Some(225.0)));
+    assert!((exclusive.utilization_mean.unwrap() - 0.9).abs() < 1e-12);
     let total = summary(&items).total;
-    assert_eq!((total.command_alone_energy_j, total.command_alone_gpus), (Some(900.0), 1));
+    assert_eq!((total.command_exclusive_energy_j, total.command_exclusive_gpus), (Some(900.0), 1));
 }
 
 #[test]
@@ -126,10 +130,10 @@ fn that_a_process_was_gone_is_known_only_later() {
     .concat());
     let command = gpu.command.unwrap();
     assert_eq!((command.present_s, command.memory_peak_bytes), (6.0, Some(4 << 30)));
-    let alone = command.alone.unwrap();
+    let exclusive = command.exclusive.unwrap();
     // 102 to 105 s and 106 to 108 s, with 100 W until 104 s and 500 W then.
-    assert_eq!((alone.duration_s, alone.utilization_mean), (5.0, Some(1.0)));
-    assert!((alone.energy_j.unwrap() - (200.0 + 500.0 + 1000.0)).abs() < 1e-6, "{alone:?}");
+    assert_eq!((exclusive.duration_s, exclusive.utilization_mean), (5.0, Some(1.0)));
+    assert!((exclusive.energy_j.unwrap() - (200.0 + 500.0 + 1000.0)).abs() < 1e-6, "{exclusive:?}");
 }
 
 #[test]
@@ -143,10 +147,10 @@ fn an_hour_alone_has_the_energy_of_an_hour() {
         builder.observe(&value(seconds, Metric::ENERGY, 300.0 * seconds));
     }
     builder.observe(&end(3600.0));
-    let alone = builder.summary().gpus[0].command.clone().unwrap().alone.unwrap();
-    assert_eq!(alone.duration_s, 3600.0);
-    assert!((alone.energy_j.unwrap() - 1_080_000.0).abs() < 1e-3, "{alone:?}");
-    assert!((alone.utilization_mean.unwrap() - 0.75).abs() < 1e-9);
+    let exclusive = builder.summary().gpus[0].command.clone().unwrap().exclusive.unwrap();
+    assert_eq!(exclusive.duration_s, 3600.0);
+    assert!((exclusive.energy_j.unwrap() - 1_080_000.0).abs() < 1e-3, "{exclusive:?}");
+    assert!((exclusive.utilization_mean.unwrap() - 0.75).abs() < 1e-9);
 }
 
 #[test]
@@ -159,8 +163,11 @@ fn without_a_counter_the_energy_alone_is_that_of_power() {
         gone(4.0, 7),
         end(10.0),
     ]);
-    let alone = gpu.command.unwrap().alone.unwrap();
-    assert_eq!((alone.energy_j, alone.power_mean_w, alone.utilization_mean), (Some(400.0), Some(200.0), None));
+    let exclusive = gpu.command.unwrap().exclusive.unwrap();
+    assert_eq!(
+        (exclusive.energy_j, exclusive.power_mean_w, exclusive.utilization_mean),
+        (Some(400.0), Some(200.0), None)
+    );
 }
 
 #[test]
@@ -192,18 +199,24 @@ fn a_process_of_a_single_reading_held_its_memory() {
 fn why_the_command_cannot_be_told_apart() {
     let of = |items: &[Item]| gpu(&[&[start()], items, &[end(9.0)]].concat()).command.unwrap();
     let none = of(&[seen(1.0, 8, "other", false)]);
-    assert_eq!((none.not_told, none.alone, none.present_s), (Some(AttributionError::NoProcess), None, 0.0));
+    assert_eq!(
+        (none.attribution_error, none.exclusive, none.present_s),
+        (Some(AttributionError::NoProcess), None, 0.0)
+    );
     let shared = of(&[seen(1.0, 8, "other", false), seen(2.0, 7, "train", true), gone(5.0, 7)]);
-    assert_eq!((shared.not_told, shared.alone, shared.present_s), (Some(AttributionError::NeverAlone), None, 3.0));
-    let cut = of(&[happens(0.5, event::LIST_CUT), seen(1.0, 7, "train", true)]);
-    assert_eq!((cut.not_told, cut.alone), (Some(AttributionError::ListCut), None));
+    assert_eq!(
+        (shared.attribution_error, shared.exclusive, shared.present_s),
+        (Some(AttributionError::NeverExclusive), None, 3.0)
+    );
+    let cut = of(&[happens(0.5, event::PROCESS_LIST_TRUNCATED), seen(1.0, 7, "train", true)]);
+    assert_eq!((cut.attribution_error, cut.exclusive), (Some(AttributionError::ProcessListTruncated), None));
     let silent = of(&[happens(0.5, event::GPU_HUNG), seen(1.0, 7, "train", true), happens(1.0, event::GPU_HUNG)]);
-    assert_eq!((silent.not_told, silent.alone), (Some(AttributionError::NoAnswer), None));
+    assert_eq!((silent.attribution_error, silent.exclusive), (Some(AttributionError::GpuUnresponsive), None));
     // A list of use that was cut says nothing of who is there.
     let series = Some(Series::for_metric(Metric::PROCESS_SM));
-    let what = crate::ItemKind::Event(event::LIST_CUT.into(), series);
-    let use_cut = of(&[Item { what, ..happens(0.5, event::LIST_CUT) }, seen(1.0, 7, "train", true)]);
-    assert_eq!((use_cut.not_told, use_cut.alone.unwrap().duration_s), (None, 8.0));
+    let kind = crate::ItemKind::Event(event::PROCESS_LIST_TRUNCATED.into(), series);
+    let use_cut = of(&[Item { kind, ..happens(0.5, event::PROCESS_LIST_TRUNCATED) }, seen(1.0, 7, "train", true)]);
+    assert_eq!((use_cut.attribution_error, use_cut.exclusive.unwrap().duration_s), (None, 8.0));
 }
 
 #[test]
@@ -212,11 +225,11 @@ fn while_the_gpu_does_not_answer_nobody_is_alone() {
         start(),
         seen(1.0, 7, "train", true),
         happens(3.0, event::GPU_LOST),
-        happens(7.0, event::GPU_BACK),
+        happens(7.0, event::GPU_RECOVERED),
         end(9.0),
     ]);
     let command = gpu.command.unwrap();
-    assert_eq!((command.present_s, command.alone.unwrap().duration_s), (8.0, 4.0));
+    assert_eq!((command.present_s, command.exclusive.unwrap().duration_s), (8.0, 4.0));
 }
 
 #[test]
@@ -238,7 +251,7 @@ fn thousands_of_processes_are_kept_and_the_others_counted() {
         builder.observe(&gone(seconds + 0.5, pid));
     }
     let gpu = &builder.summary().gpus[0];
-    assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
+    assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_omitted), (4096, 904));
     assert_eq!(gpu.command.as_ref().unwrap().present_s, 2500.0, "those left out count for the command all the same");
     // As many at once.
     let mut builder = SummaryBuilder::default();
@@ -246,6 +259,6 @@ fn thousands_of_processes_are_kept_and_the_others_counted() {
     (0..5000).for_each(|pid| builder.observe(&seen(1.0, pid, "at once", true)));
     builder.observe(&end(2.0));
     let gpu = &builder.summary().gpus[0];
-    assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_left_out), (4096, 904));
-    assert_eq!(gpu.command.as_ref().unwrap().not_told, Some(AttributionError::ListCut));
+    assert_eq!((gpu.processes.as_ref().unwrap().len(), gpu.processes_omitted), (4096, 904));
+    assert_eq!(gpu.command.as_ref().unwrap().attribution_error, Some(AttributionError::ProcessListTruncated));
 }

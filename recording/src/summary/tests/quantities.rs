@@ -32,13 +32,13 @@ fn a_step_counts_by_time_not_by_items() {
 
 #[test]
 fn a_value_ends_when_the_gpu_does_not_answer_and_when_its_metric_rests() {
-    for name in [event::GPU_LOST, event::GPU_HUNG, event::GPU_ASLEEP] {
+    for name in [event::GPU_LOST, event::GPU_HUNG, event::GPU_SUSPENDED] {
         let gpu = gpu(&[
             value(0.0, Metric::POWER_USAGE, 100.0),
             value(0.0, Metric::UTILIZATION_GPU, 0.5),
             value(0.0, Metric::CLOCKS_EVENT_REASONS, 4.0),
             happens(2.0, name),
-            happens(50.0, event::GPU_BACK),
+            happens(50.0, event::GPU_RECOVERED),
             value(60.0, Metric::POWER_USAGE, 300.0),
             value(60.0, Metric::UTILIZATION_GPU, 1.0),
             value(60.0, Metric::CLOCKS_EVENT_REASONS, 4.0),
@@ -47,8 +47,8 @@ fn a_value_ends_when_the_gpu_does_not_answer_and_when_its_metric_rests() {
         assert_eq!((gpu.energy.as_ref().unwrap().energy_j, gpu.power_mean_w), (800.0, Some(200.0)), "{name}");
         assert_eq!(gpu.utilization.unwrap().covered_s, 4.0);
         assert_eq!(gpu.throttling.unwrap().any_s, Some(4.0));
-        assert_eq!(gpu.events.lost + gpu.events.hung + gpu.events.asleep, 1);
-        assert_eq!(gpu.events.back, 1);
+        assert_eq!(gpu.events.gpu_lost + gpu.events.gpu_hung + gpu.events.gpu_suspended, 1);
+        assert_eq!(gpu.events.gpu_recovered, 1);
     }
     let gpu = gpu(&[
         value(0.0, Metric::POWER_USAGE, 100.0),
@@ -57,7 +57,7 @@ fn a_value_ends_when_the_gpu_does_not_answer_and_when_its_metric_rests() {
         end(10.0),
     ]);
     assert_eq!((gpu.energy.unwrap().covered_s, gpu.utilization.unwrap().covered_s), (1.0, 10.0));
-    assert_eq!(gpu.events.metric_rests, 1);
+    assert_eq!(gpu.events.metric_suspended, 1);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn integrated_energy_tells_what_it_did_not_count() {
         end(50.0),
     ]);
     let energy = gpu.energy.unwrap();
-    assert_eq!((energy.source, energy.covered_s, energy.not_counted_s), (EnergySource::Integrated, 20.0, 30.0));
+    assert_eq!((energy.source, energy.covered_s, energy.gap_s), (EnergySource::Integrated, 20.0, 30.0));
     assert_eq!((energy.energy_j, gpu.power_mean_w), (2000.0, Some(100.0)));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::data::{AttributionError, CommandSummary, ExclusiveUse};
+use super::model::{AttributionError, CommandSummary, ExclusiveUse};
 use crate::time_weighted::{TimeWeightedSum, seconds};
 
 /// That a process is gone is known when it was not seen for some time: until then nothing is summed up, ns.
@@ -33,7 +33,7 @@ pub(super) enum Change {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Part {
+pub(super) struct Attribution {
     /// What came so late that it may not be all, by time.
     waiting: VecDeque<(u64, Change)>,
     /// Until when all is summed up, and what the series were by then.
@@ -47,7 +47,7 @@ pub(super) struct Part {
     was_shared: bool,
     present_ns: u64,
     alone_ns: u64,
-    alone: Sums,
+    exclusive: Sums,
     memory: Memory,
 }
 
@@ -75,7 +75,7 @@ impl Memory {
     }
 }
 
-impl Part {
+impl Attribution {
     /// From `at` on it is otherwise. What comes too late counts from where all is summed up to.
     pub(super) fn change(&mut self, at: u64, change: Change) {
         let at = at.max(self.until);
@@ -140,32 +140,37 @@ impl Part {
         }
         if self.is_alone() {
             self.alone_ns += ns;
-            for (alone, (now, before)) in self.alone.iter_mut().zip(now.iter().zip(&self.sums)) {
-                alone.sum += now.sum - before.sum;
-                alone.ns += now.ns.saturating_sub(before.ns);
+            for (exclusive, (now, before)) in self.exclusive.iter_mut().zip(now.iter().zip(&self.sums)) {
+                exclusive.sum += now.sum - before.sum;
+                exclusive.ns += now.ns.saturating_sub(before.ns);
             }
         }
         (self.until, self.sums) = (to, now);
     }
 
     /// The sums over the time in which only the command's processes were on the GPU.
-    pub(super) fn alone(&self) -> &Sums {
-        &self.alone
+    pub(super) fn exclusive(&self) -> &Sums {
+        &self.exclusive
     }
 
     /// The command's part but for what the GPU did, once the recording ended.
     pub(super) fn summary(&self) -> CommandSummary {
-        let not_told = match () {
+        let attribution_error = match () {
             // It may have been among those that were cut off.
-            () if self.is_cut => Some(AttributionError::ListCut),
+            () if self.is_cut => Some(AttributionError::ProcessListTruncated),
             () if !self.was_there => Some(AttributionError::NoProcess),
             () if self.alone_ns > 0 => None,
-            () if self.was_shared => Some(AttributionError::NeverAlone),
-            () => Some(AttributionError::NoAnswer),
+            () if self.was_shared => Some(AttributionError::NeverExclusive),
+            () => Some(AttributionError::GpuUnresponsive),
         };
-        let alone =
+        let exclusive =
             (self.alone_ns > 0).then(|| ExclusiveUse { duration_s: seconds(self.alone_ns), ..ExclusiveUse::default() });
-        CommandSummary { present_s: seconds(self.present_ns), memory_peak_bytes: self.memory.peak, alone, not_told }
+        CommandSummary {
+            present_s: seconds(self.present_ns),
+            memory_peak_bytes: self.memory.peak,
+            exclusive,
+            attribution_error,
+        }
     }
 }
 
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn who_was_gone_is_told_late() {
-        let mut part = Part::default();
+        let mut part = Attribution::default();
         for (at, change) in [(S, Change::Others(1)), (5 * S, Change::Own(1)), (9 * S, Change::Own(1))] {
             part.change(at, change);
         }
@@ -193,12 +198,12 @@ mod tests {
         }
         part.finish(12 * S, steady);
         assert_eq!((part.present_ns, part.alone_ns), (4 * S, 4 * S));
-        assert_eq!((part.alone[0].mean(), part.alone[0].ns), (Some(100.0), 4 * S));
+        assert_eq!((part.exclusive[0].mean(), part.exclusive[0].ns), (Some(100.0), 4 * S));
     }
 
     #[test]
     fn what_is_summed_up_stays() {
-        let mut part = Part::default();
+        let mut part = Attribution::default();
         part.change(S, Change::Own(1));
         assert!(!part.is_due(2 * LATE));
         assert!(part.is_due(100 * S));
@@ -212,17 +217,17 @@ mod tests {
 
     #[test]
     fn who_is_not_in_a_list_that_was_cut_may_have_been_there() {
-        let mut part = Part::default();
+        let mut part = Attribution::default();
         part.finish(S, steady);
-        assert_eq!(part.summary().not_told, Some(AttributionError::NoProcess));
+        assert_eq!(part.summary().attribution_error, Some(AttributionError::NoProcess));
         part.change(S, Change::Cut);
         part.finish(2 * S, steady);
-        assert_eq!(part.summary().not_told, Some(AttributionError::ListCut));
+        assert_eq!(part.summary().attribution_error, Some(AttributionError::ProcessListTruncated));
     }
 
     #[test]
     fn few_changes_wait() {
-        let mut part = Part::default();
+        let mut part = Attribution::default();
         for at in 0..10_000 {
             part.change(at, Change::Own(if at % 2 == 0 { 1 } else { -1 }));
             if part.is_due(at) {

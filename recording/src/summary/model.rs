@@ -1,13 +1,13 @@
 //! What a summary holds.
 
-mod people;
+mod processes;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use self::people::{AttributionError, CommandSummary, ExclusiveUse, ProcessSummary};
-use crate::item::RecordedCommand;
+pub use self::processes::{AttributionError, CommandSummary, ExclusiveUse, ProcessSummary};
+use crate::header::RecordedCommand;
 
 /// A recording, summed up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -28,9 +28,9 @@ pub struct Summary {
     /// The program that was run, and how it ended.
     pub command: Option<RecordedCommand>,
     /// Records that were lost because the disk was too slow or full.
-    pub lost_records: u64,
+    pub dropped_records: u64,
     /// Records that did not fit into one reading of the sampler.
-    pub sampler_records_lost: u64,
+    pub sampler_dropped_records: u64,
     /// Times that the wall clock was stepped.
     pub clock_steps: u64,
     /// Whether processes were recorded.
@@ -55,11 +55,11 @@ pub struct Total {
     pub energy_gpus: u32,
     /// The energy of the GPUs while only the command's processes were on them, in joules; `None` where that cannot be
     /// told of any GPU.
-    pub command_alone_energy_j: Option<f64>,
+    pub command_exclusive_energy_j: Option<f64>,
     /// The same, in watt-hours.
-    pub command_alone_energy_wh: Option<f64>,
+    pub command_exclusive_energy_wh: Option<f64>,
     /// Of how many GPUs that is.
-    pub command_alone_gpus: u32,
+    pub command_exclusive_gpus: u32,
 }
 
 /// A GPU, summed up. What was not recorded, or the GPU does not give, is `None`, never 0.
@@ -82,9 +82,9 @@ pub struct GpuSummary {
     pub power_peak_w: Option<f64>,
     /// The key of that series.
     pub power_peak_series: Option<&'static str>,
-    /// Part of the time in which a kernel was running.
+    /// Attribution of the time in which a kernel was running.
     pub utilization: Option<Distribution>,
-    /// Part of the time in which device memory was read or written, 0 to 1, on average over the time.
+    /// Attribution of the time in which device memory was read or written, 0 to 1, on average over the time.
     pub memory_utilization_mean: Option<f64>,
     /// How busy the video encoder was, 0 to 1, on average.
     pub encoder_utilization_mean: Option<f64>,
@@ -103,7 +103,7 @@ pub struct GpuSummary {
     /// The processes seen on it, in the order in which they came.
     pub processes: Option<Vec<ProcessSummary>>,
     /// How many more there were than are kept.
-    pub processes_left_out: u64,
+    pub processes_omitted: u64,
     /// The command's part; `None` without a command, or where processes were not recorded.
     pub command: Option<CommandSummary>,
     /// What happened to it and to its sampling.
@@ -124,7 +124,7 @@ pub struct Energy {
     /// those from the first reading to the last, in recordings that were cut off to the last that showed more.
     pub covered_s: f64,
     /// For how many seconds nothing was counted, because power was not read.
-    pub not_counted_s: f64,
+    pub gap_s: f64,
 }
 
 /// How energy is known.
@@ -193,23 +193,23 @@ pub enum ThrottlingSource {
 #[non_exhaustive]
 pub struct EventCounts {
     /// Times that it was lost.
-    pub lost: u64,
+    pub gpu_lost: u64,
     /// Times that it answered again.
-    pub back: u64,
+    pub gpu_recovered: u64,
     /// Times that a driver call about it did not return.
-    pub hung: u64,
+    pub gpu_hung: u64,
     /// Times that it was asleep and left so.
-    pub asleep: u64,
+    pub gpu_suspended: u64,
     /// Times that it woke up.
-    pub awake: u64,
+    pub gpu_resumed: u64,
     /// Times that the driver refused a series.
-    pub metric_rests: u64,
+    pub metric_suspended: u64,
     /// Times that a series was read at another cadence from then on.
-    pub cadence_changed: u64,
+    pub poll_interval_changed: u64,
     /// Samples of the driver's rings that were lost.
-    pub samples_lost: u64,
+    pub samples_dropped: u64,
     /// Times that a list of its processes was cut.
-    pub list_cut: u64,
+    pub process_list_truncated: u64,
     /// Events that this version does not know.
     pub other: u64,
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use super::{
     proto::{self, CounterDescriptor, TracePacket, TrackDescriptor, unit},
-    track::{COMMAND, IGPU, PID, Track},
+    track::{COMMAND, IGPU, PID, TraceTrack},
 };
 use crate::{
-    format::trace_spans::{Gpus, process_label},
-    item::{Item, event},
+    event,
+    format::trace_spans::{GpuLabels, process_label},
+    item::Item,
     series::Series,
 };
 
@@ -21,36 +22,36 @@ const BELOW_COUNTERS: i32 = 1_000;
 
 /// The tracks that are described in the trace, by their numbers there. These are small: each event has one.
 #[derive(Default)]
-pub(super) struct Tracks {
-    uuids: HashMap<Track, u64>,
+pub(super) struct TrackRegistry {
+    uuids: HashMap<TraceTrack, u64>,
     last_uuid: u64,
-    pub(super) gpus: Gpus,
+    pub(super) gpus: GpuLabels,
 }
 
-impl Tracks {
+impl TrackRegistry {
     /// The track's number; it is described when it is new.
-    pub(super) fn uuid(&mut self, track: Track, out: &mut Vec<u8>) -> u64 {
+    pub(super) fn uuid(&mut self, track: TraceTrack, out: &mut Vec<u8>) -> u64 {
         if let Some(uuid) = self.uuids.get(&track) {
             return *uuid;
         }
         let name = match track {
-            Track::Igpu => IGPU.to_owned(),
-            Track::Command => COMMAND.to_owned(),
-            Track::Gpu(index) => self.gpus.label(index),
-            Track::Process(_, pid) => process_label(pid, None),
-            Track::Counter(.., series) => series.key().to_owned(),
+            TraceTrack::Igpu => IGPU.to_owned(),
+            TraceTrack::Command => COMMAND.to_owned(),
+            TraceTrack::Gpu(index) => self.gpus.label(index),
+            TraceTrack::Process(_, pid) => process_label(pid, None),
+            TraceTrack::Counter(.., series) => series.key().to_owned(),
         };
         self.describe(track, &name, out)
     }
 
     /// Writes what a track is; once more when more is known of it.
-    pub(super) fn describe(&mut self, track: Track, name: &str, out: &mut Vec<u8>) -> u64 {
+    pub(super) fn describe(&mut self, track: TraceTrack, name: &str, out: &mut Vec<u8>) -> u64 {
         let parent_uuid = track.parent().map(|parent| self.uuid(parent, out));
         let uuid = *self.uuids.entry(track).or_insert_with(|| {
             self.last_uuid += 1;
             self.last_uuid
         });
-        let has_children = matches!(track, Track::Igpu | Track::Gpu(_) | Track::Process(..));
+        let has_children = matches!(track, TraceTrack::Igpu | TraceTrack::Gpu(_) | TraceTrack::Process(..));
         let counter = counter_of(track);
         let track_descriptor = TrackDescriptor {
             uuid: Some(uuid),
@@ -66,10 +67,10 @@ impl Tracks {
         uuid
     }
 
-    fn description(&self, track: Track) -> Option<String> {
+    fn description(&self, track: TraceTrack) -> Option<String> {
         match track {
-            Track::Gpu(index) => self.gpus.uuid(index),
-            Track::Process(_, pid) => Some(format!("{PID}{pid}")),
+            TraceTrack::Gpu(index) => self.gpus.uuid(index),
+            TraceTrack::Process(_, pid) => Some(format!("{PID}{pid}")),
             _ => None,
         }
     }
@@ -80,13 +81,14 @@ impl Tracks {
             self.uuids.retain(|track, _| !track.is_of(item.gpu, pid));
         }
         if self.uuids.len() > MOST_TRACKS {
-            self.uuids.retain(|track, _| !matches!(track, Track::Process(..) | Track::Counter(_, Some(_), _)));
+            self.uuids
+                .retain(|track, _| !matches!(track, TraceTrack::Process(..) | TraceTrack::Counter(_, Some(_), _)));
         }
     }
 }
 
-fn counter_of(track: Track) -> Option<CounterDescriptor> {
-    let Track::Counter(.., series) = track else { return None };
+fn counter_of(track: TraceTrack) -> Option<CounterDescriptor> {
+    let TraceTrack::Counter(.., series) = track else { return None };
     let (unit, unit_name) = match series.info().unit {
         "By" => (Some(unit::SIZE_BYTES), None),
         "ns" => (Some(unit::TIME_NS), None),
@@ -99,10 +101,10 @@ fn counter_of(track: Track) -> Option<CounterDescriptor> {
 }
 
 /// Counters stand as their series do in the table, processes below them, in the order of their pids.
-fn rank(track: Track) -> Option<i32> {
+fn rank(track: TraceTrack) -> Option<i32> {
     match track {
-        Track::Counter(.., series) => Series::all().position(|other| other == series).map(|place| place as i32),
-        Track::Process(_, pid) => Some(i32::try_from(pid).unwrap_or(i32::MAX).saturating_add(BELOW_COUNTERS)),
+        TraceTrack::Counter(.., series) => Series::all().position(|other| other == series).map(|place| place as i32),
+        TraceTrack::Process(_, pid) => Some(i32::try_from(pid).unwrap_or(i32::MAX).saturating_add(BELOW_COUNTERS)),
         _ => None,
     }
 }
@@ -115,9 +117,9 @@ mod tests {
     use super::{super::proto::PACKET, *};
 
     /// The last track that is described when this one is needed.
-    fn described(track: Track) -> TrackDescriptor {
+    fn described(track: TraceTrack) -> TrackDescriptor {
         let (mut out, mut last) = (Vec::new(), None);
-        Tracks::default().uuid(track, &mut out);
+        TrackRegistry::default().uuid(track, &mut out);
         let mut rest = &out[..];
         while let Some(packet) = rest.strip_prefix(&[PACKET]) {
             rest = packet;
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn tracks_with_others_below_them_stand_for_themselves() {
-        for track in [Track::Igpu, Track::Command, Track::Gpu(0), Track::Process(Some(0), 7)] {
+        for track in [TraceTrack::Igpu, TraceTrack::Command, TraceTrack::Gpu(0), TraceTrack::Process(Some(0), 7)] {
             let descriptor = described(track);
             assert_eq!((descriptor.sibling_merge_behavior, descriptor.counter), (Some(proto::UNMERGED), None));
         }
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn counters_have_a_unit_unless_they_are_bare_numbers() {
         let unit = |metric| {
-            let counter = described(Track::Counter(Some(0), None, Series::for_metric(metric))).counter.unwrap();
+            let counter = described(TraceTrack::Counter(Some(0), None, Series::for_metric(metric))).counter.unwrap();
             (counter.unit, counter.unit_name)
         };
         assert_eq!(unit(Metric::MEMORY_USED), (Some(unit::SIZE_BYTES), None));
@@ -147,13 +149,14 @@ mod tests {
         assert_eq!(unit(Metric::UTILIZATION_GPU), (None, None));
     }
 
-    fn use_memory(tracks: &mut Tracks, pid: u32) {
-        tracks.uuid(Track::Counter(Some(0), Some(pid), Series::for_metric(Metric::PROCESS_MEMORY)), &mut Vec::new());
+    fn use_memory(tracks: &mut TrackRegistry, pid: u32) {
+        tracks
+            .uuid(TraceTrack::Counter(Some(0), Some(pid), Series::for_metric(Metric::PROCESS_MEMORY)), &mut Vec::new());
     }
 
     #[test]
     fn processes_that_ended_are_forgotten() {
-        let mut tracks = Tracks::default();
+        let mut tracks = TrackRegistry::default();
         use_memory(&mut tracks, 1);
         for pid in 2..1_000 {
             use_memory(&mut tracks, pid);
@@ -165,10 +168,10 @@ mod tests {
 
     #[test]
     fn processes_that_never_end_are_forgotten_when_they_are_too_many() {
-        let mut tracks = Tracks::default();
+        let mut tracks = TrackRegistry::default();
         for pid in 0..MOST_TRACKS as u32 {
             use_memory(&mut tracks, pid);
-            tracks.forget(&Item::event(2, event::LOST));
+            tracks.forget(&Item::event(2, event::HEARTBEAT));
             assert!(tracks.uuids.len() <= MOST_TRACKS);
         }
     }

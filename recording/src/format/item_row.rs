@@ -10,7 +10,7 @@ use crate::{
 
 /// The columns, in their order; as an object, with those that hold something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Row {
+pub(super) struct ItemRow {
     /// Nanoseconds since the epoch.
     pub time_unix_nano: u64,
     /// The GPU's index.
@@ -39,7 +39,7 @@ pub(super) struct Row {
     pub text: Option<String>,
 }
 
-impl Row {
+impl ItemRow {
     pub(super) fn of(item: &Item) -> Self {
         let info = item.series().map(Series::info);
         Self {
@@ -48,7 +48,7 @@ impl Row {
             metric: info.map(|info| info.name.to_owned()),
             attribute: info.and_then(|info| info.attribute).map(|(name, value)| format!("{name}={value}")),
             value: item.value,
-            unit: info.filter(|_| matches!(item.what, ItemKind::Value(_))).map(|info| info.unit.to_owned()),
+            unit: info.filter(|_| matches!(item.kind, ItemKind::Value(_))).map(|info| info.unit.to_owned()),
             pid: item.pid,
             event: item.event_name().map(str::to_owned),
             text: item.text.clone(),
@@ -68,7 +68,7 @@ impl Row {
             (metric, _) => metric,
         };
         let series = key.as_deref().and_then(Series::from_key);
-        let what = match (self.event, series) {
+        let kind = match (self.event, series) {
             (Some(event), series) => ItemKind::Event(event.into(), series),
             (None, Some(_)) if self.value.is_none() => {
                 return Err(RecordingError::Damaged("a row has no value".to_owned()));
@@ -78,6 +78,6 @@ impl Row {
             (None, None) => return Err(RecordingError::Damaged("a row is neither a value nor an event".to_owned())),
         };
         let Self { time_unix_nano: at, gpu, pid, value, text, .. } = self;
-        Ok(Some(Item { at, gpu, pid, what, value, text }))
+        Ok(Some(Item { at, gpu, pid, kind, value, text }))
     }
 }

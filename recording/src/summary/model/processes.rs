@@ -14,7 +14,7 @@ pub struct ProcessSummary {
     pub user: Option<String>,
     /// Whether it is the recorded command, or was started by that; `None` where that is not known: it had ended before
     /// it was looked at, is of another pid namespace, or its start is not in the recording. Then it counts as another's.
-    pub of_command: Option<bool>,
+    pub owned_by_command: Option<bool>,
     /// From when it was first seen on the GPU until it was not any more, or to the recording's end, in seconds.
     pub duration_s: f64,
     /// The most device memory that it held, in bytes.
@@ -32,9 +32,9 @@ pub struct CommandSummary {
     /// The most device memory that its processes held together, in bytes.
     pub memory_peak_bytes: Option<u64>,
     /// What the GPU did while only the command's processes were on it.
-    pub alone: Option<ExclusiveUse>,
+    pub exclusive: Option<ExclusiveUse>,
     /// Why that cannot be told.
-    pub not_told: Option<AttributionError>,
+    pub attribution_error: Option<AttributionError>,
 }
 
 /// What a GPU did while only the command's processes were on it.
@@ -61,9 +61,9 @@ pub enum AttributionError {
     /// It had no process on the GPU.
     NoProcess,
     /// Whenever it had one there, others had too.
-    NeverAlone,
+    NeverExclusive,
     /// The list of the GPU's processes was cut: there may have been others.
-    ListCut,
+    ProcessListTruncated,
     /// Its processes were there only while the GPU did not answer.
-    NoAnswer,
+    GpuUnresponsive,
 }

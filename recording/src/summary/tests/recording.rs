@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::item::{ItemKind, RecordedGpu};
+use crate::{header::RecordedGpu, item::ItemKind};
 
 fn header() -> Header {
     let gpu = |index, name: &str| RecordedGpu {
@@ -31,17 +31,17 @@ fn a_recording_tells_of_its_command_and_its_gpus() {
         of_one(1.0, 0.0),
         value(3.0, Metric::ENERGY, 600.0),
         of_one(3.0, 200.0),
-        Item { value: Some(2.0), ..Item::event(at(4.0), event::LOST) },
-        Item { value: Some(9.0), ..happens(4.5, event::RECORDS_LOST) },
+        Item { value: Some(2.0), ..Item::event(at(4.0), event::HEARTBEAT) },
+        Item { value: Some(9.0), ..happens(4.5, event::RECORDS_DROPPED) },
         Item { pid: Some(42), value: Some(130.0), ..Item::event(at(6.0), event::COMMAND_END) },
-        Item { value: Some(5.0), ..Item::event(at(7.0), event::LOST) },
+        Item { value: Some(5.0), ..Item::event(at(7.0), event::HEARTBEAT) },
         end(8.0),
     ]);
     let command = summary.command.unwrap();
     assert_eq!((command.arguments.join(" ").as_str(), command.pid), ("train --fast", Some(42)));
     assert_eq!((command.duration_s, command.status), (Some(5.0), Some(130)));
     assert_eq!((summary.start_unix_nano, summary.duration_s, summary.complete), (Some(START), 8.0, true));
-    assert_eq!((summary.lost_records, summary.sampler_records_lost), (5, 9));
+    assert_eq!((summary.dropped_records, summary.sampler_dropped_records), (5, 9));
     assert_eq!((summary.total.energy_j, summary.total.power_mean_w), (Some(800.0), Some(600.0 / 7.0 + 200.0 / 7.0)));
     assert_eq!((summary.total.energy_wh, summary.total.energy_gpus), (Some(800.0 / 3600.0), 2));
     let names: Vec<_> = summary.gpus.iter().map(|gpu| (gpu.index, gpu.name.clone().unwrap())).collect();
@@ -55,7 +55,7 @@ fn a_recording_that_was_cut_off_is_summed_up_to_there() {
         Item::start(at(0.0), &header()),
         Item { pid: Some(42), ..Item::event(at(0.0), event::COMMAND_START) },
         value(0.0, Metric::POWER_USAGE, 100.0),
-        Item { value: Some(0.0), ..Item::event(at(5.0), event::LOST) },
+        Item { value: Some(0.0), ..Item::event(at(5.0), event::HEARTBEAT) },
     ]);
     assert_eq!((summary.complete, summary.duration_s, summary.total.energy_j), (false, 5.0, Some(500.0)));
     assert_eq!(summary.total.energy_gpus, 1, "the other one's is not known");
@@ -75,12 +75,16 @@ fn the_summary_can_be_asked_for_at_any_time() {
 
 #[test]
 fn what_happens_is_counted() {
-    let cut = Item { value: Some(40.0), ..happens(2.0, event::SAMPLES_LOST) };
+    let cut = Item { value: Some(40.0), ..happens(2.0, event::SAMPLES_DROPPED) };
     let of_no_gpu = Item::event(at(1.0), event::CLOCK_STEPPED);
-    let items = [cut.clone(), cut, happens(3.0, event::LIST_CUT), happens(3.0, "gpu.of_tomorrow"), of_no_gpu];
+    let items =
+        [cut.clone(), cut, happens(3.0, event::PROCESS_LIST_TRUNCATED), happens(3.0, "gpu.of_tomorrow"), of_no_gpu];
     let summary = summary(&items);
     let events = &summary.gpus[0].events;
-    assert_eq!((events.samples_lost, events.list_cut, events.other, summary.clock_steps), (80, 1, 1, 1));
+    assert_eq!(
+        (events.samples_dropped, events.process_list_truncated, events.other, summary.clock_steps),
+        (80, 1, 1, 1)
+    );
 }
 
 #[test]
@@ -100,7 +104,7 @@ fn json_has_null_for_what_is_not_known() {
     for missing in [&gpu["energy"], &gpu["power_peak_w"], &gpu["processes"], &gpu["command"], &gpu["throttling"]] {
         assert!(missing.is_null(), "{missing}");
     }
-    assert_eq!(gpu["events"]["lost"], 0);
+    assert_eq!(gpu["events"]["gpu_lost"], 0);
     assert_eq!(json["total"]["energy_j"], serde_json::Value::Null);
 }
 
@@ -108,32 +112,33 @@ const EVENTS: [&str; 14] = [
     event::PROCESS_START,
     event::PROCESS_END,
     event::GPU_LOST,
-    event::GPU_BACK,
+    event::GPU_RECOVERED,
     event::GPU_HUNG,
-    event::METRIC_RESTS,
-    event::LIST_CUT,
-    event::SAMPLES_LOST,
-    event::RECORDS_LOST,
+    event::METRIC_SUSPENDED,
+    event::PROCESS_LIST_TRUNCATED,
+    event::SAMPLES_DROPPED,
+    event::RECORDS_DROPPED,
     event::ENERGY_INTEGRATED,
     event::ENERGY_GAP,
     event::COMMAND_START,
     event::COMMAND_END,
-    event::LOST,
+    event::HEARTBEAT,
 ];
 
 /// Any item that a damaged file may hold.
 fn anything() -> impl Strategy<Value = Item> {
     let series = (0..Series::all().len()).prop_map(|place| Series::all().nth(place));
     let at = prop_oneof![any::<u64>(), 0..100 * S, Just(u64::MAX)];
-    let text = prop_oneof![Just(None), Just(Some(r#"{"of_command":true}"#.to_owned())), any::<String>().prop_map(Some)];
-    let what = (series, 0..2 * EVENTS.len());
+    let text =
+        prop_oneof![Just(None), Just(Some(r#"{"owned_by_command":true}"#.to_owned())), any::<String>().prop_map(Some)];
+    let kind = (series, 0..2 * EVENTS.len());
     let rest = (proptest::option::of(0..3_u32), proptest::option::of(0..4_u32), proptest::option::of(any::<f64>()));
-    (at, what, rest, text).prop_map(|(at, (series, event), (gpu, pid, value), text)| {
-        let what = match (series, EVENTS.get(event)) {
+    (at, kind, rest, text).prop_map(|(at, (series, event), (gpu, pid, value), text)| {
+        let kind = match (series, EVENTS.get(event)) {
             (Some(series), None) => ItemKind::Value(series),
             (series, event) => ItemKind::Event((*event.unwrap_or(&event::END)).into(), series),
         };
-        Item { at, gpu, pid, what, value, text }
+        Item { at, gpu, pid, kind, value, text }
     })
 }
 

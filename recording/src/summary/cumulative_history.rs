@@ -11,11 +11,11 @@ const MOST: usize = 1024;
 
 /// The last of the points at which a sum began to grow at another pace.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Track {
+pub(super) struct CumulativeHistory {
     points: VecDeque<(u64, TimeWeightedSum)>,
 }
 
-impl Track {
+impl CumulativeHistory {
     /// At `at` it was so much; between two points it grows evenly.
     pub(super) fn mark(&mut self, at: u64, sum: TimeWeightedSum) {
         let count = self.points.len();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn between_two_points_it_grows_evenly() {
-        let mut track = Track::default();
+        let mut track = CumulativeHistory::default();
         assert_eq!(track.until(S), TimeWeightedSum::default());
         // 100 W for 4 s, nothing known for 2 s, 300 W for 2 s.
         for (at, joules, seconds) in [(10, 0, 0), (14, 400, 4), (16, 400, 4), (18, 1000, 6)] {
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn points_are_few_and_the_last_is_always_kept() {
-        let mut track = Track::default();
+        let mut track = CumulativeHistory::default();
         for ms in 0..200_000 {
             track.mark(ms * 1_000_000, TimeWeightedSum { sum: ms as f64, ns: ms });
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    item::RecordedCommand,
+    header::RecordedCommand,
     summary::{
         AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse,
         ProcessSummary, Throttling, ThrottlingSource, Total,
@@ -15,15 +15,14 @@ use crate::{
 
 /// A summary in which there is everything.
 fn full() -> Summary {
-    let energy =
-        Energy { energy_j: 1.0, energy_wh: 1.0, source: EnergySource::Counter, covered_s: 1.0, not_counted_s: 1.0 };
+    let energy = Energy { energy_j: 1.0, energy_wh: 1.0, source: EnergySource::Counter, covered_s: 1.0, gap_s: 1.0 };
     let throttling = Throttling {
         source: ThrottlingSource::Counters,
         causes_s: [("power", 1.0)].into(),
         any_s: None,
         low_utilization_s: None,
     };
-    let command = CommandSummary { alone: Some(ExclusiveUse::default()), ..CommandSummary::default() };
+    let command = CommandSummary { exclusive: Some(ExclusiveUse::default()), ..CommandSummary::default() };
     let utilization = Distribution { mean: 1.0, p5: 1.0, p50: 1.0, p95: 1.0, p99: 1.0, max: 1.0, covered_s: 1.0 };
     let gpu = GpuSummary {
         energy: Some(energy),
@@ -79,9 +78,9 @@ fn the_table_has_each_word_that_a_key_can_have() {
     let sources = [EnergySource::Counter, EnergySource::Integrated, EnergySource::Power, EnergySource::PowerInstant];
     let why = [
         AttributionError::NoProcess,
-        AttributionError::NeverAlone,
-        AttributionError::ListCut,
-        AttributionError::NoAnswer,
+        AttributionError::NeverExclusive,
+        AttributionError::ProcessListTruncated,
+        AttributionError::GpuUnresponsive,
     ];
     let throttling = [ThrottlingSource::Counters, ThrottlingSource::Reasons];
     let sources = sources.map(word).map(|word| ("gpus[].energy`", word));

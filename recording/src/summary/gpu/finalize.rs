@@ -1,12 +1,12 @@
 //! What a GPU's tally comes to once the recording ended.
 
 use super::{
-    super::data::{CommandSummary, Energy, EnergySource, ExclusiveUse, GpuSummary, wh},
-    DECODER, ENCODER, MEMORY_UTILIZATION, POWER, POWER_INSTANT, Tally, UTILIZATION,
+    super::model::{CommandSummary, Energy, EnergySource, ExclusiveUse, GpuSummary, wh},
+    DECODER, ENCODER, GpuAccumulator, MEMORY_UTILIZATION, POWER, POWER_INSTANT, UTILIZATION,
 };
 use crate::time_weighted::TimeWeightedSum;
 
-impl Tally {
+impl GpuAccumulator {
     pub(super) fn ended(self, energy: Option<(Energy, Option<f64>)>, processes: bool, command: bool) -> GpuSummary {
         let processes = processes || self.processes.has_any();
         let mean = |place: usize| self.gauges[place].all.mean();
@@ -28,7 +28,7 @@ impl Tally {
             memory_temperature_max_cel: self.memory_temperature,
             throttling: self.throttle.throttling(),
             processes: processes.then(|| self.processes.summaries()),
-            processes_left_out: self.processes.left_out,
+            processes_omitted: self.processes.left_out,
             command: (processes && command).then(|| self.command(energy.as_ref().map(|(energy, _)| energy.source))),
             energy: energy.map(|(energy, _)| energy),
             events: self.events,
@@ -40,8 +40,8 @@ impl Tally {
         if let Some(energy_j) = self.energy.joules() {
             let mean = self.energy.mean(end);
             let covered_s = mean.map_or(0.0, |(_, covered)| covered);
-            let (source, not_counted_s) = (self.energy.source(), self.energy.gap_s);
-            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, not_counted_s };
+            let (source, gap_s) = (self.energy.source(), self.energy.gap_s);
+            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, gap_s };
             return Some((energy, mean.map(|(watts, _)| watts)));
         }
         let sources = [(POWER, EnergySource::Power), (POWER_INSTANT, EnergySource::PowerInstant)];
@@ -49,14 +49,14 @@ impl Tally {
             let power = self.gauges[place].all;
             let watts = power.mean()?;
             let (energy_j, covered_s) = (power.integral(), power.seconds());
-            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, not_counted_s: 0.0 };
+            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, gap_s: 0.0 };
             Some((energy, Some(watts)))
         })
     }
 
     /// The command's part, with its energy from where the GPU's is from.
     fn command(&self, source: Option<EnergySource>) -> CommandSummary {
-        let [power, power_instant, utilization, energy] = self.processes.part.alone();
+        let [power, power_instant, utilization, energy] = self.processes.part.exclusive();
         let used = source.map(|source| match source {
             EnergySource::Power => power,
             EnergySource::PowerInstant => power_instant,
@@ -64,12 +64,12 @@ impl Tally {
         });
         let energy_j = used.filter(|used| used.ns > 0).map(TimeWeightedSum::integral);
         let mut command = self.processes.part.summary();
-        command.alone = command.alone.map(|alone| ExclusiveUse {
+        command.exclusive = command.exclusive.map(|exclusive| ExclusiveUse {
             energy_j,
             energy_wh: energy_j.map(wh),
             power_mean_w: used.and_then(TimeWeightedSum::mean),
             utilization_mean: utilization.mean(),
-            ..alone
+            ..exclusive
         });
         command
     }
