@@ -134,12 +134,13 @@ fn cost_of_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Re
 
 /// Puts the lanes of all GPUs within the budget, and makes the plan of them.
 pub(super) fn plan(reports: &[GpuReport], lanes: &mut [Vec<Lane>]) -> Plan {
-    let lane = |lane: &Lane| schedule::Lane { wanted: lane.cadence, cost: lane.cost, cadence: lane.cadence };
-    let mut shares: Vec<schedule::Lane> = lanes.iter().flatten().map(lane).collect();
+    let lane =
+        |lane: &Lane| schedule::CallLoad { target_interval: lane.cadence, cost: lane.cost, interval: lane.cadence };
+    let mut shares: Vec<schedule::CallLoad> = lanes.iter().flatten().map(lane).collect();
     schedule::balance(&mut shares, PLANNED * BUDGET);
     for (lane, share) in lanes.iter_mut().flatten().zip(&shares) {
         if share.is_stretched() {
-            (lane.cadence, lane.because) = (share.cadence.div_ceil(MS) * MS, IntervalReason::Budget);
+            (lane.cadence, lane.because) = (share.interval.div_ceil(MS) * MS, IntervalReason::Budget);
         }
     }
     let gpu = |(report, lanes): (&GpuReport, &Vec<Lane>)| GpuPlan {

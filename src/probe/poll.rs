@@ -37,7 +37,7 @@ pub(super) struct Poll {
     made: u32,
     refused: u32,
     spent: u64,
-    cost: schedule::Cost,
+    cost: schedule::CostEstimator,
 }
 
 #[derive(Debug)]
@@ -109,16 +109,16 @@ fn balance(polls: &mut [Poll]) {
     let share = |poll: &Poll| {
         // What is not asked for any more takes nothing.
         let cost = if poll.due == u64::MAX { 0 } else { poll.cost() };
-        schedule::Lane { wanted: poll.shortest, cost, cadence: poll.shortest }
+        schedule::CallLoad { target_interval: poll.shortest, cost, interval: poll.shortest }
     };
-    let mut shares: Vec<schedule::Lane> = polls.iter().map(share).collect();
+    let mut shares: Vec<schedule::CallLoad> = polls.iter().map(share).collect();
     schedule::balance(&mut shares, BUDGET);
-    polls.iter_mut().zip(shares).for_each(|(poll, share)| poll.interval = share.cadence);
+    polls.iter_mut().zip(shares).for_each(|(poll, share)| poll.interval = share.interval);
 }
 
 impl Poll {
     fn new(gpu: usize, what: What, shortest: u64) -> Self {
-        let (sensors, cost) = (Vec::new(), schedule::Cost::new());
+        let (sensors, cost) = (Vec::new(), schedule::CostEstimator::new());
         Self { gpu, what, sensors, shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0, cost }
     }
 
@@ -146,7 +146,7 @@ impl Poll {
         };
         let took = (clocks.monotonic)() - before;
         self.spent += took;
-        self.cost.saw(took);
+        self.cost.observe(took);
         self.made += 1;
         self.due = before + self.interval;
         if let Err(error) = answer.and_then(|()| self.keep(before + took / 2, &numbers)) {

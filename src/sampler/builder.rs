@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Clocks, Sampler, lane::Cadence, settings::Settings};
+use super::{Clocks, Sampler, poll_group::IntervalSetting, settings::Settings};
 use crate::{Nvml, Result, metric::Metric, plan::Plan};
 
 /// What to sample, how often, at what cost; from [`Sampler::builder`].
@@ -13,7 +13,7 @@ pub struct SamplerBuilder {
 
 // Defined here because `Sampler` must not import the builder, which creates it.
 impl Sampler {
-    /// To choose GPUs, metrics, cadences and the budget.
+    /// To choose GPUs, metrics, intervals and the budget.
     #[must_use]
     pub fn builder(nvml: &Nvml) -> SamplerBuilder {
         SamplerBuilder { settings: Settings::new(nvml) }
@@ -46,20 +46,20 @@ impl SamplerBuilder {
     /// that share a call holds for all of them.
     #[must_use]
     pub fn interval(mut self, metric: Metric, interval: Duration) -> Self {
-        self.set_cadence(metric, Cadence::fixed(interval));
+        self.set_interval(metric, IntervalSetting::fixed(interval));
         self
     }
 
     /// Reads a metric at every tick. The budget does not hold it back.
     #[must_use]
     pub fn every_tick(mut self, metric: Metric) -> Self {
-        self.set_cadence(metric, Cadence::EveryTick);
+        self.set_interval(metric, IntervalSetting::EveryTick);
         self
     }
 
-    fn set_cadence(&mut self, metric: Metric, cadence: Cadence) {
-        self.settings.cadences.retain(|(known, _)| *known != metric);
-        self.settings.cadences.push((metric, cadence));
+    fn set_interval(&mut self, metric: Metric, cadence: IntervalSetting) {
+        self.settings.intervals.retain(|(known, _)| *known != metric);
+        self.settings.intervals.push((metric, cadence));
     }
 
     /// The share of wall time that may be spent in driver calls, over all GPUs: 0.01 when this is not called. Calls that
@@ -70,8 +70,8 @@ impl SamplerBuilder {
         self
     }
 
-    /// Samples what the plan of a [probe](crate::probe) says, at its cadences and within its budget; what is set after
-    /// this replaces it. Each GPU has the cadences that the plan has for it, by UUID, or by index where there is none; a
+    /// Samples what the plan of a [probe](crate::probe) says, at its intervals and within its budget; what is set after
+    /// this replaces it. Each GPU has the intervals that the plan has for it, by UUID, or by index where there is none; a
     /// GPU or metric of a GPU that was not probed has the shortest of all. Metrics that this version of igpu does not
     /// know are left out, and [`Plan::unknown_metrics`] names them. Which GPUs are sampled is not the plan's matter.
     ///
@@ -80,30 +80,30 @@ impl SamplerBuilder {
     pub fn plan(mut self, plan: &Plan) -> Result<Self> {
         plan.validate()?;
         self.settings.metrics = plan.intervals().into_iter().map(|(metric, _)| metric).collect();
-        self.settings.cadences.retain(|(metric, _)| !self.settings.metrics.contains(metric));
+        self.settings.intervals.retain(|(metric, _)| !self.settings.metrics.contains(metric));
         self.settings.plan = Some(plan.clone());
         Ok(self.budget(plan.budget))
     }
 
     /// Room for so many processes a GPU, 256 when this is not called. What does not fit is left out and told by an event.
     #[must_use]
-    pub fn process_capacity(mut self, processes: usize) -> Self {
-        self.settings.processes = processes.max(1);
+    pub fn process_capacity(mut self, process_capacity: usize) -> Self {
+        self.settings.process_capacity = process_capacity.max(1);
         self
     }
 
     /// Also keeps a [`GpuInfo`](crate::GpuInfo) of each GPU, which `sample()` refills.
     #[must_use]
-    pub fn gpu_info(mut self, wanted: bool) -> Self {
-        self.settings.gpu_info = wanted;
+    pub fn gpu_info(mut self, target_interval: bool) -> Self {
+        self.settings.gpu_info = target_interval;
         self
     }
 
     /// Leaves a GPU alone while the kernel says that it sleeps (sysfs `power/runtime_status`): laptops' GPUs do, and any
     /// driver call would wake them.
     #[must_use]
-    pub fn skip_suspended(mut self, wanted: bool) -> Self {
-        self.settings.skip_suspended = wanted;
+    pub fn skip_suspended(mut self, target_interval: bool) -> Self {
+        self.settings.skip_suspended = target_interval;
         self
     }
 

@@ -1,8 +1,8 @@
 //! The sampler that runs in the caller's own loop.
 
 use super::{
-    Clocks, Frame, budget::Budget, gpu_sampler::GpuSampler, lane::Work, record::Records, settings::Settings,
-    time::Stopwatch,
+    Clocks, Frame, budget::Budget, gpu_sampler::GpuSampler, poll_group::PollMethod, record::Records,
+    settings::Settings, time::Stopwatch,
 };
 use crate::{GpuInfo, Result, process::ProcessInfoCache};
 
@@ -12,13 +12,13 @@ pub struct Sampler {
     pub(super) gpus: Vec<GpuSampler>,
     pub(super) records: Records,
     pub(super) budget: Budget,
-    pub(super) owners: ProcessInfoCache,
+    pub(super) process_infos: ProcessInfoCache,
     pub(super) infos: Vec<GpuInfo>,
-    pub(super) watch: Stopwatch,
+    pub(super) stopwatch: Stopwatch,
     pub(super) clocks: Clocks,
     pub(super) next_due: u64,
     /// Capacity of the process list of each GPU.
-    pub(super) processes: usize,
+    pub(super) process_capacity: usize,
     pub(super) hang_timeout: u64,
     pub(super) min_wake_interval: u64,
 }
@@ -32,22 +32,22 @@ impl Sampler {
         };
         let gpus: Result<Vec<GpuSampler>> = indices.iter().map(|index| GpuSampler::open(settings, *index)).collect();
         let gpus = gpus?;
-        let info = |index: &u32| GpuInfo::new(&settings.nvml, *index, settings.processes);
+        let info = |index: &u32| GpuInfo::new(&settings.nvml, *index, settings.process_capacity);
         let infos: Result<Vec<GpuInfo>> =
             if settings.gpu_info { indices.iter().map(info).collect() } else { Ok(Vec::new()) };
         let per_process = settings.metrics.iter().any(|metric| metric.is_per_process());
-        let owners = if per_process { settings.processes * gpus.len() } else { 0 };
-        let room = gpus.iter().map(|gpu| gpu.room(settings.processes)).sum::<usize>() + 1;
+        let process_infos = if per_process { settings.process_capacity * gpus.len() } else { 0 };
+        let room = gpus.iter().map(|gpu| gpu.max_records(settings.process_capacity)).sum::<usize>() + 1;
         Ok(Self {
             records: Records::with_capacity(room),
             budget: Budget::new(settings.budget, &gpus),
-            owners: ProcessInfoCache::with_capacity(owners),
+            process_infos: ProcessInfoCache::with_capacity(process_infos),
             gpus,
             infos: infos?,
-            watch: Stopwatch::new(settings.clocks),
+            stopwatch: Stopwatch::new(settings.clocks),
             clocks: settings.clocks,
             next_due: 0,
-            processes: settings.processes,
+            process_capacity: settings.process_capacity,
             hang_timeout: settings.hang_timeout,
             min_wake_interval: settings.min_wake_interval,
         })
@@ -69,7 +69,7 @@ impl Sampler {
         self.read(now, false)
     }
 
-    /// Returns when the next lane is due, by [`monotonic`](super::monotonic); 0 before the first tick.
+    /// Returns when the next group is due, by [`monotonic`](super::monotonic); 0 before the first tick.
     #[must_use]
     pub fn next_due(&self) -> u64 {
         self.next_due
@@ -78,7 +78,7 @@ impl Sampler {
     /// Returns the latest values, with the records of the last tick.
     #[must_use]
     pub fn frame(&self) -> Frame<'_> {
-        Frame::new(self.records.as_slice(), &self.gpus, &self.owners, &self.infos)
+        Frame::new(self.records.as_slice(), &self.gpus, &self.process_infos, &self.infos)
     }
 
     /// Reads what is due, or all.
@@ -88,18 +88,18 @@ impl Sampler {
             self.balance(now);
         }
         if all || now >= self.next_due {
-            self.watch.start();
+            self.stopwatch.start();
         }
         let (mut next_due, mut lists) = (u64::MAX, false);
         for gpu in &mut self.gpus {
-            lists |= gpu.read(now, all, &mut self.watch, &mut self.records);
+            lists |= gpu.read(now, all, &mut self.stopwatch, &mut self.records);
             next_due = next_due.min(gpu.next_due());
         }
         self.next_due = next_due;
         if lists {
-            self.find_owners();
+            self.update_process_infos();
         }
-        self.records.close(now);
+        self.records.report_dropped(now);
         self.frame()
     }
 
@@ -114,16 +114,16 @@ impl Sampler {
         }
     }
 
-    /// Looks up the owners of processes that are new in the lists, and forgets those of processes that are in none.
-    fn find_owners(&mut self) {
-        self.owners.begin_round();
-        for lane in self.gpus.iter().flat_map(|gpu| &gpu.lanes) {
-            if let Work::ProcessMemory(memory) = &lane.work {
+    /// Looks up the process_infos of processes that are new in the lists, and forgets those of processes that are in none.
+    fn update_process_infos(&mut self) {
+        self.process_infos.begin_round();
+        for group in self.gpus.iter().flat_map(|gpu| &gpu.groups) {
+            if let PollMethod::ProcessMemory(memory) = &group.method {
                 for pid in memory.pids() {
-                    self.owners.process_info(*pid);
+                    self.process_infos.process_info(*pid);
                 }
             }
         }
-        self.owners.end_round();
+        self.process_infos.end_round();
     }
 }

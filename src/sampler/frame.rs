@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Record, gpu_sampler::GpuSampler, series::Series};
+use super::{Record, gpu_sampler::GpuSampler, metric_state::MetricState};
 use crate::{
     Error, GpuInfo,
     metric::Metric,
@@ -14,7 +14,7 @@ use crate::{
 pub struct Frame<'a> {
     records: &'a [Record],
     gpus: &'a [GpuSampler],
-    owners: &'a ProcessInfoCache,
+    process_infos: &'a ProcessInfoCache,
     infos: &'a [GpuInfo],
 }
 
@@ -22,10 +22,10 @@ impl<'a> Frame<'a> {
     pub(super) fn new(
         records: &'a [Record],
         gpus: &'a [GpuSampler],
-        owners: &'a ProcessInfoCache,
+        process_infos: &'a ProcessInfoCache,
         infos: &'a [GpuInfo],
     ) -> Self {
-        Self { records, gpus, owners, infos }
+        Self { records, gpus, process_infos, infos }
     }
 
     /// The records of this tick: a value for each metric that was read, each entry of a ring, and events.
@@ -38,35 +38,35 @@ impl<'a> Frame<'a> {
     /// [`last_error`](Self::last_error) tells why.
     #[must_use]
     pub fn latest(&self, gpu: u32, metric: Metric) -> Option<&'a Record> {
-        self.series(gpu, metric)?.latest.as_ref()
+        self.state(gpu, metric)?.latest.as_ref()
     }
 
     /// Why a metric of a GPU was not read when it was last tried; `None` when it was.
     #[must_use]
     pub fn last_error(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
-        self.series(gpu, metric)?.last_error.as_ref()
+        self.state(gpu, metric)?.last_error.as_ref()
     }
 
     /// How often the sensor behind a metric refreshes, as far as its values have shown; `None` while that is unknown, as
     /// it stays for a signal that does not change.
     #[must_use]
     pub fn refresh_period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
-        self.series(gpu, metric)?.refresh.period().map(Duration::from_nanos)
+        self.state(gpu, metric)?.estimator.period().map(Duration::from_nanos)
     }
 
     /// How often a metric is read now: as its sensor and the budget want it.
     #[must_use]
     pub fn poll_interval(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         let sampler = self.gpu(gpu)?;
-        let lane = sampler.lane(metric)?;
-        let series = sampler.series.get(lane.series.clone())?;
-        Some(Duration::from_nanos(lane.wanted(series).max(lane.held_to)))
+        let group = sampler.group(metric)?;
+        let series = sampler.states.get(group.states.clone())?;
+        Some(Duration::from_nanos(group.target_interval(series).max(group.budget_interval)))
     }
 
     /// Who owns a process of the process lists, looked up when it first appeared.
     #[must_use]
     pub fn process_info(&self, pid: u32) -> Option<&'a ProcessInfo> {
-        self.owners.get(pid)
+        self.process_infos.get(pid)
     }
 
     /// Returns the [`GpuInfo`] buffers as last filled by [`Sampler::sample`](super::Sampler::sample); empty unless
@@ -76,8 +76,8 @@ impl<'a> Frame<'a> {
         self.infos
     }
 
-    fn series(&self, gpu: u32, metric: Metric) -> Option<&'a Series> {
-        self.gpu(gpu)?.series(metric)
+    fn state(&self, gpu: u32, metric: Metric) -> Option<&'a MetricState> {
+        self.gpu(gpu)?.state(metric)
     }
 
     fn gpu(&self, index: u32) -> Option<&'a GpuSampler> {

@@ -1,6 +1,6 @@
 //! GPM of Hopper and later: two samples, and what the GPU did between them.
 
-use super::{reading::Reading, record::Flags, series::Stamp};
+use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags};
 use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 
 /// Samples nearer to each other than this are not valid.
@@ -12,7 +12,7 @@ pub(super) struct Gpm {
     earlier: GpmSample,
     later: GpmSample,
     /// When the earlier one was taken; `None` before the first.
-    taken: Option<Stamp>,
+    taken: Option<Timestamp>,
     report: GpmReport,
 }
 
@@ -25,24 +25,24 @@ impl Gpm {
     }
 
     /// Takes a sample, and gives what happened since the one before, stamped with the later one.
-    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
-        if self.taken.is_some_and(|taken| reading.watch.last().saturating_sub(taken.at) < FLOOR) {
+    pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
+        if self.taken.is_some_and(|taken| context.stopwatch.last().saturating_sub(taken.at) < FLOOR) {
             return Ok(());
         }
-        let (answer, stamp) = reading.watch.time(|| reading.device.try_gpm_sample_get(&mut self.later));
+        let (answer, stamp) = context.stopwatch.time(|| context.device.try_gpm_sample_get(&mut self.later));
         if let Err(error) = answer {
             self.taken = None;
-            return reading.refused(error, stamp);
+            return context.record_error(error, stamp);
         }
-        if reading.watch.late && self.taken.is_some() {
+        if context.stopwatch.is_hung && self.taken.is_some() {
             // The report waits for the next sample.
             return Ok(());
         }
         if self.taken.is_some() {
-            let (answer, _) = reading.watch.time(|| self.report.between(&self.earlier, &self.later));
+            let (answer, _) = context.stopwatch.time(|| self.report.between(&self.earlier, &self.later));
             match answer {
-                Ok(()) => self.give(stamp, reading),
-                Err(error) => reading.refused(error, stamp)?,
+                Ok(()) => self.give(stamp, context),
+                Err(error) => context.record_error(error, stamp)?,
             }
         }
         std::mem::swap(&mut self.earlier, &mut self.later);
@@ -50,13 +50,13 @@ impl Gpm {
         Ok(())
     }
 
-    fn give(&self, stamp: Stamp, reading: &mut Reading<'_>) {
-        for (place, series) in reading.series.iter_mut().enumerate() {
+    fn give(&self, stamp: Timestamp, context: &mut ReadContext<'_>) {
+        for (place, series) in context.states.iter_mut().enumerate() {
             let scale = series.metric.info().source.gpm().map_or(1.0, |(_, scale)| scale);
             match self.report.value(place) {
                 // Each report is of an interval of its own, so it is fresh also when its value is the same.
-                Ok(value) => series.give(stamp, value * scale, Flags::FRESH, 0, reading.records),
-                Err(error) => series.refused(&error, stamp.at, reading.records),
+                Ok(value) => series.emit(stamp, value * scale, Flags::FRESH, 0, context.records),
+                Err(error) => series.record_error(&error, stamp.at, context.records),
             }
         }
     }

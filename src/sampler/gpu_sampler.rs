@@ -2,12 +2,12 @@
 
 use super::{
     Clocks,
-    gpu::Gpu,
+    device_state::DeviceState,
     grouping,
-    lane::{Lane, Work},
-    reading::Reading,
+    metric_state::MetricState,
+    poll_group::{PollGroup, PollMethod},
+    read_context::ReadContext,
     record::{Event, Record, Records},
-    series::Series,
     settings::Settings,
     time::Stopwatch,
     wall::{Anchor, WallMap},
@@ -17,31 +17,32 @@ use crate::{Result, metric::Metric};
 /// How often the wall clock is compared with the monotonic one.
 const ANCHOR_INTERVAL: u64 = 1_000_000_000;
 
-/// The lanes of one GPU, what they read, and the driver's clock as seen from here.
+/// The groups of one GPU, what they read, and the driver's clock as seen from here.
 #[derive(Debug)]
 pub(super) struct GpuSampler {
-    gpu: Gpu,
-    pub lanes: Vec<Lane>,
-    pub series: Vec<Series>,
-    wall: WallMap,
+    gpu: DeviceState,
+    pub groups: Vec<PollGroup>,
+    pub states: Vec<MetricState>,
+    clock_map: WallMap,
     clocks: Clocks,
-    /// When the first of its lanes is due; 0 before the first reading.
+    /// When the first of its groups is due; 0 before the first context.
     next_due: u64,
     next_anchor: u64,
     /// Deadlines of sensors are multiples of this, where it is not 0: so that many are read at one wake.
     grid: u64,
-    /// The lane where the next reading begins: where the last one was ended by a call that took too long, so that the
-    /// lanes after it have their turn too.
+    /// The group where the next context begins: where the last one was ended by a call that took too long, so that the
+    /// groups after it have their turn too.
     begin: usize,
 }
 
 impl GpuSampler {
     pub(super) fn open(settings: &Settings, index: u32) -> Result<Self> {
-        let gpu = Gpu::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
-        let (lanes, series) = grouping::lanes(settings, gpu.device(), gpu.index());
-        let wall = WallMap::new(Anchor::now(settings.clocks));
+        let gpu = DeviceState::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
+        let (groups, states) = grouping::poll_groups(settings, gpu.device(), gpu.index());
+        let clock_map = WallMap::new(Anchor::now(settings.clocks));
         let clocks = settings.clocks;
-        let mut opened = Self { gpu, lanes, series, wall, clocks, next_due: 0, next_anchor: 0, grid: 0, begin: 0 };
+        let mut opened =
+            Self { gpu, groups, states, clock_map, clocks, next_due: 0, next_anchor: 0, grid: 0, begin: 0 };
         // It may be lost already.
         opened.forget();
         Ok(opened)
@@ -67,79 +68,79 @@ impl GpuSampler {
         self.next_due
     }
 
-    /// Whether there is anything to do: a lane is due, or the clocks are to be compared.
+    /// Whether there is anything to do: a group is due, or the clocks are to be compared.
     #[inline]
     pub(super) fn is_due(&self, now: u64) -> bool {
         now >= self.next_due.min(self.next_anchor)
     }
 
-    /// The most records that one reading can make, events included.
-    pub(super) fn room(&self, processes: usize) -> usize {
-        let values = |lane: &Lane| match &lane.work {
-            Work::Ring(ring) | Work::Integrate(_, Some(ring)) => ring.most_records(),
-            Work::ProcessMemory(_) | Work::ProcessUse(_) => processes * lane.series.len() + 3,
-            _ => lane.series.len(),
+    /// The most records that one context can make, events included.
+    pub(super) fn max_records(&self, processes: usize) -> usize {
+        let values = |group: &PollGroup| match &group.method {
+            PollMethod::SampleBuffer(ring) | PollMethod::IntegratedPower(_, Some(ring)) => ring.most_records(),
+            PollMethod::ProcessMemory(_) | PollMethod::ProcessUtilization(_) => processes * group.states.len() + 3,
+            _ => group.states.len(),
         };
-        // A lane can have an event for each of its metrics and two of its cadence, and one of the clock's step; a GPU is
+        // A group can have an event for each of its metrics and two of its cadence, and one of the clock's step; a GPU is
         // lost, back, asleep, awake, and told of a step.
-        self.lanes.iter().map(|lane| values(lane) + lane.series.len() + 3).sum::<usize>() + 6
+        self.groups.iter().map(|group| values(group) + group.states.len() + 3).sum::<usize>() + 6
     }
 
     /// What is known of a metric.
-    pub(super) fn series(&self, metric: Metric) -> Option<&Series> {
-        self.series.iter().find(|series| series.metric == metric)
+    pub(super) fn state(&self, metric: Metric) -> Option<&MetricState> {
+        self.states.iter().find(|states| states.metric == metric)
     }
 
-    /// The lane that reads a metric; none where this GPU can never be asked for it.
-    pub(super) fn lane(&self, metric: Metric) -> Option<&Lane> {
-        let place = self.series.iter().position(|series| series.metric == metric)?;
-        self.lanes.iter().find(|lane| lane.series.contains(&place))
+    /// The group that reads a metric; none where this GPU can never be asked for it.
+    pub(super) fn group(&self, metric: Metric) -> Option<&PollGroup> {
+        let place = self.states.iter().position(|states| states.metric == metric)?;
+        self.groups.iter().find(|group| group.states.contains(&place))
     }
 
     /// Reads what is due at `now`, or all. Gives whether process lists were read.
-    pub(super) fn read(&mut self, now: u64, all: bool, watch: &mut Stopwatch, records: &mut Records) -> bool {
+    pub(super) fn read(&mut self, now: u64, all: bool, stopwatch: &mut Stopwatch, records: &mut Records) -> bool {
         self.keep_up(now, records);
         if !all && self.next_due > now {
             return false;
         }
         let begin = std::mem::take(&mut self.begin);
         let (mut next_due, mut lists, mut lost) = (if begin > 0 { now } else { u64::MAX }, false, false);
-        // How many are left of them tells the place, which counting along would cost at each lane.
-        let count = self.lanes.len();
-        let mut lanes = self.lanes.get_mut(begin..).unwrap_or_default().iter_mut();
-        while let Some(lane) = lanes.next() {
-            let Some(series) = self.series.get_mut(lane.series.clone()) else { continue };
-            if lane.due <= now || (all && !lane.rests(series, now)) {
+        // How many are left of them tells the place, which counting along would cost at each group.
+        let count = self.groups.len();
+        let mut groups = self.groups.get_mut(begin..).unwrap_or_default().iter_mut();
+        while let Some(group) = groups.next() {
+            let Some(states) = self.states.get_mut(group.states.clone()) else { continue };
+            if group.due <= now || (all && !group.is_suspended(states, now)) {
                 let looked = self.gpu.looks_first();
                 let ready = self.gpu.ready(now, records);
                 if looked {
                     // What that took is not the next call's.
-                    watch.lap();
-                    if watch.late {
-                        (self.begin, next_due) = (count - lanes.len() - 1, now);
+                    stopwatch.lap();
+                    if stopwatch.is_hung {
+                        (self.begin, next_due) = (count - groups.len() - 1, now);
                         break;
                     }
                 }
-                let before = watch.spent;
+                let before = stopwatch.spent;
                 if let Some(device) = ready {
-                    let wall = &self.wall;
-                    match lane.read(&mut Reading { device, series: &mut *series, records, watch, wall }) {
-                        Ok(()) => self.gpu.answered(watch, records),
+                    let clock_map = &self.clock_map;
+                    match group.read(&mut ReadContext { device, states: &mut *states, records, stopwatch, clock_map }) {
+                        Ok(()) => self.gpu.answered(stopwatch, records),
                         Err(why) => {
-                            self.gpu.lost(&why, watch.last(), records);
+                            self.gpu.lost(&why, stopwatch.last(), records);
                             lost = true;
                         }
                     }
-                    lane.took(watch.spent - before, watch.late);
-                    lists |= matches!(lane.work, Work::ProcessMemory(_));
+                    group.record_cost(stopwatch.spent - before, stopwatch.is_hung);
+                    lists |= matches!(group.method, PollMethod::ProcessMemory(_));
                 }
-                lane.schedule(now, series, self.grid);
-                if watch.late {
-                    (self.begin, next_due) = (count - lanes.len(), now);
+                group.schedule(now, states, self.grid);
+                if stopwatch.is_hung {
+                    (self.begin, next_due) = (count - groups.len(), now);
                     break;
                 }
             }
-            next_due = next_due.min(lane.due.max(self.gpu.not_before()));
+            next_due = next_due.min(group.due.max(self.gpu.not_before()));
         }
         self.next_due = next_due;
         if lost {
@@ -151,7 +152,7 @@ impl GpuSampler {
     /// What was read of a GPU that is lost is no value any more.
     fn forget(&mut self) {
         if let Some(why) = self.gpu.why_gone() {
-            self.series.iter_mut().for_each(|series| series.lost(why));
+            self.states.iter_mut().for_each(|states| states.mark_lost(why));
         }
     }
 
@@ -166,27 +167,30 @@ impl GpuSampler {
 
     #[inline(never)]
     fn re_anchor(&mut self, now: u64, records: &mut Records) {
-        if let Some(step) = self.wall.re_anchor(Anchor::now(self.clocks)) {
+        if let Some(step) = self.clock_map.re_anchor(Anchor::now(self.clocks)) {
             let seconds = step.by as f64 * 1e-9;
-            records.push(Record::of_event(now, self.index(), None, Event::CLOCK_STEPPED, seconds));
+            records.push(Record::for_event(now, self.index(), None, Event::CLOCK_STEPPED, seconds));
             self.follow_step(now, step.by / 1000, records);
         }
     }
 
     /// The wall clock was set by so many µs: the stamps of the driver's rings go on from there.
     fn follow_step(&mut self, now: u64, by: i64, records: &mut Records) {
-        for lane in &mut self.lanes {
-            if let Work::ProcessUse(usage) = &mut lane.work {
+        for group in &mut self.groups {
+            if let PollMethod::ProcessUtilization(usage) = &mut group.method {
                 usage.follow_step(by);
             }
-            let (Work::Ring(ring) | Work::Integrate(_, Some(ring))) = &mut lane.work else { continue };
+            let (PollMethod::SampleBuffer(ring) | PollMethod::IntegratedPower(_, Some(ring))) = &mut group.method
+            else {
+                continue;
+            };
             if by >= 0 {
                 ring.set_ahead();
-            } else if let (Some(lost), Some(series)) =
-                (ring.set_back(by.unsigned_abs()), self.series.get(lane.series.start))
+            } else if let (Some(lost), Some(states)) =
+                (ring.set_back(by.unsigned_abs()), self.states.get(group.states.start))
             {
                 let event = Event::SAMPLES_DROPPED;
-                records.push(Record::of_event(now, series.gpu, Some(series.metric), event, lost));
+                records.push(Record::for_event(now, states.gpu, Some(states.metric), event, lost));
             }
         }
     }

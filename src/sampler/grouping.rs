@@ -1,14 +1,14 @@
-//! Which lanes a GPU gets: metrics that one call gives together, at one cadence, share a lane.
+//! Groups a GPU's metrics into poll groups: metrics that one driver call returns together share a group.
 
 use super::{
     energy::IntegratedEnergy,
-    fields::Fields,
+    field_batch::FieldBatch,
     gpm::Gpm,
-    lane::{Cadence, Lane, Work},
+    metric_state::MetricState,
+    poll_group::{IntervalSetting, PollGroup, PollMethod},
     processes::{ProcessMemory, ProcessUse},
     ring::Ring,
-    schedule::Cost,
-    series::Series,
+    schedule::CostEstimator,
     settings::Settings,
 };
 use crate::{
@@ -16,62 +16,77 @@ use crate::{
     metric::{CallGroup, DriverCall, Metric, group_by_call},
 };
 
-/// Power further apart than this is not bridged when it is integrated: nobody knows what was drawn between.
-const LONGEST_GAP: u64 = 10_000_000_000;
+/// The longest time between two power values over which power is integrated to energy, ns. Over a longer time, the
+/// power between the two values is unknown. It is ten times the longest poll interval of the catalog.
+const MAX_INTEGRATION_GAP_NS: u64 = 10_000_000_000;
 
-/// The lanes of a GPU, and the series that they fill. One that cannot be opened yet, as it is lost, is taken for a usual one:
-/// it counts its energy, and its rings are of the usual length.
-pub(super) fn lanes(settings: &Settings, device: Option<&Device>, index: u16) -> (Vec<Lane>, Vec<Series>) {
-    let (mut lanes, mut series) = (Vec::new(), Vec::new());
-    let counts_energy = settings.metrics.contains(&Metric::ENERGY) && device.is_none_or(counts_energy);
+/// Returns the poll groups of a GPU and the states of their metrics.
+///
+/// A GPU that is lost has no `device`. Its capabilities are unknown, so it is assumed to have an energy counter and
+/// sample buffers of the default length.
+pub(super) fn poll_groups(
+    settings: &Settings,
+    device: Option<&Device>,
+    index: u16,
+) -> (Vec<PollGroup>, Vec<MetricState>) {
+    let (mut groups, mut states) = (Vec::new(), Vec::new());
+    let counts_energy = settings.metrics.contains(&Metric::ENERGY) && device.is_none_or(has_energy_counter);
     let planned = settings.planned(device, u32::from(index));
-    let cadence_of = |metric: &Metric| settings.cadence_of(*metric, &planned);
-    let groups = group_by_call(settings.metrics.iter().copied(), counts_energy, |metric| cadence_of(&metric));
-    for CallGroup { call, metrics } in groups {
-        let first = series.len();
-        let cadence = shortest(metrics.iter().map(cadence_of));
-        let learns = matches!(cadence, Cadence::Learnt(_));
-        series.extend(metrics.iter().map(|metric| Series::new(*metric, index, learns)));
-        match work(call, &metrics, device, settings) {
-            Ok(work) => {
-                let series = first..series.len();
-                lanes.push(Lane { series, work, cadence, due: 0, cost: Cost::new(), held_to: 0 });
-            }
-            // Only GPM can fail here: this driver or GPU has none, which no later try changes.
-            Err(error) => series.iter_mut().skip(first).for_each(|series| series.last_error = Some(error.clone())),
+    let interval_of = |metric: &Metric| settings.interval_setting(*metric, &planned);
+    let calls = group_by_call(settings.metrics.iter().copied(), counts_energy, |metric| interval_of(&metric));
+    for CallGroup { call, metrics } in calls {
+        let first = states.len();
+        let interval = shortest(metrics.iter().map(interval_of));
+        let is_adaptive = matches!(interval, IntervalSetting::Adaptive(_));
+        states.extend(metrics.iter().map(|metric| MetricState::new(*metric, index, is_adaptive)));
+        match poll_method(call, &metrics, device, settings) {
+            Ok(method) => groups.push(PollGroup {
+                states: first..states.len(),
+                method,
+                interval,
+                due: 0,
+                cost: CostEstimator::new(),
+                budget_interval: 0,
+            }),
+            // Only GPM fails here: the driver or the GPU does not support it, and a retry would fail again.
+            Err(error) => states.iter_mut().skip(first).for_each(|state| state.last_error = Some(error.clone())),
         }
     }
-    (lanes, series)
+    (groups, states)
 }
 
-fn work(call: DriverCall, metrics: &[Metric], device: Option<&Device>, settings: &Settings) -> Result<Work, Error> {
+fn poll_method(
+    call: DriverCall,
+    metrics: &[Metric],
+    device: Option<&Device>,
+    settings: &Settings,
+) -> Result<PollMethod, Error> {
     let now_us = (settings.clocks.wall_us)();
     Ok(match call {
-        DriverCall::Call(call) => Work::Call(call),
-        DriverCall::Fields => Work::Fields(Fields::new(metrics)),
+        DriverCall::Call(call) => PollMethod::Call(call),
+        DriverCall::Fields => PollMethod::FieldBatch(FieldBatch::new(metrics)),
         DriverCall::IntegratedPower => {
             let kind = SampleKind::TOTAL_POWER;
-            let has_ring = device.is_some_and(|device| device.sample_capacity(kind).is_ok());
-            let ring = has_ring.then(|| Ring::new(device, kind, 1e-3, now_us));
-            Work::Integrate(IntegratedEnergy::new(LONGEST_GAP), ring)
+            let has_buffer = device.is_some_and(|device| device.sample_capacity(kind).is_ok());
+            let buffer = has_buffer.then(|| Ring::new(device, kind, 1e-3, now_us));
+            PollMethod::IntegratedPower(IntegratedEnergy::new(MAX_INTEGRATION_GAP_NS), buffer)
         }
-        DriverCall::SampleBuffer(kind, scale) => Work::Ring(Ring::new(device, kind, scale, now_us)),
-        DriverCall::Gpm => Work::Gpm(Gpm::new(&settings.nvml, metrics)?),
-        DriverCall::ProcessLists => Work::ProcessMemory(ProcessMemory::with_capacity(settings.processes)),
-        DriverCall::ProcessUtilization => Work::ProcessUse(ProcessUse::with_capacity(settings.processes, now_us)),
+        DriverCall::SampleBuffer(kind, scale) => PollMethod::SampleBuffer(Ring::new(device, kind, scale, now_us)),
+        DriverCall::Gpm => PollMethod::Gpm(Gpm::new(&settings.nvml, metrics)?),
+        DriverCall::ProcessLists => PollMethod::ProcessMemory(ProcessMemory::with_capacity(settings.process_capacity)),
+        DriverCall::ProcessUtilization => {
+            PollMethod::ProcessUtilization(ProcessUse::with_capacity(settings.process_capacity, now_us))
+        }
     })
 }
 
-/// The cadence that serves all metrics of a call.
-fn shortest(cadences: impl Iterator<Item = Cadence>) -> Cadence {
-    let length = |cadence: &Cadence| match cadence {
-        Cadence::EveryTick => 0,
-        Cadence::Fixed(nanoseconds) | Cadence::Learnt(nanoseconds) => *nanoseconds,
-    };
-    cadences.min_by_key(length).unwrap_or(Cadence::EveryTick)
+/// Returns the shortest of the settings, which satisfies all metrics of a call.
+fn shortest(settings: impl Iterator<Item = IntervalSetting>) -> IntervalSetting {
+    settings.min_by_key(IntervalSetting::nanoseconds).unwrap_or(IntervalSetting::EveryTick)
 }
 
-/// Whether the GPU counts its energy. Asked twice, as one refusal is no proof.
-fn counts_energy(device: &Device) -> bool {
+/// Returns `true` if the GPU has an energy counter. Makes a second call if the first one fails, because drivers
+/// occasionally fail once.
+fn has_energy_counter(device: &Device) -> bool {
     (0..2).any(|_| device.field(FieldId::TOTAL_ENERGY, 0).is_ok())
 }

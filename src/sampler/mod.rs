@@ -4,9 +4,9 @@
 //! [`sample`](Sampler::sample) reads everything, and [`tick`](Sampler::tick) only what is due; both hand back a borrowed
 //! [`Frame`]. There is no thread, no lock and no allocation.
 //!
-//! Metrics are read in *lanes*: what one driver call gives together, at one cadence. A lane learns from its values how
-//! often the sensor behind them refreshes, and polls at half of that. A lane that is refused rests, one that is dear is
-//! read less often, and a GPU that is lost stops its own lanes only; each of these is told by an [`Event`].
+//! Metrics are read in *groups*: what one driver call gives together, at one cadence. A group learns from its values how
+//! often the sensor behind them refreshes, and polls at half of that. A group that is refused rests, one that is dear is
+//! read less often, and a GPU that is lost stops its own groups only; each of these is told by an [`Event`].
 //!
 //! ```
 //! # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -28,23 +28,23 @@
 mod background;
 mod budget;
 mod builder;
+mod device_state;
 mod energy;
-mod fields;
+mod field_batch;
 mod foreground;
 mod frame;
 mod gpm;
-mod gpu;
 mod gpu_sampler;
 mod grouping;
-mod lane;
 mod latest;
+mod metric_state;
+mod poll_group;
 mod processes;
-mod reading;
+mod read_context;
 mod record;
 pub(crate) mod refresh;
 mod ring;
 pub(crate) mod schedule;
-mod series;
 mod settings;
 mod sleep;
 mod time;

@@ -1,6 +1,6 @@
 //! Metrics for each process: the memory that it holds, and how much of the GPU it uses.
 
-use super::{reading::Reading, record::Flags, ring::Cursor, series::Stamp};
+use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags, ring::Cursor};
 use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::MetricSource};
 
 /// The process lists of one GPU. They take the driver's locks: the dearest of all calls.
@@ -16,32 +16,32 @@ impl ProcessMemory {
         Self { list: ProcessList::with_capacity(processes), pids: Vec::with_capacity(processes) }
     }
 
-    /// The processes of the last reading.
+    /// The processes of the last context.
     pub(super) fn pids(&self) -> &[u32] {
         &self.pids
     }
 
-    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
+    pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
         self.pids.clear();
         for kind in [ProcessKind::Compute, ProcessKind::Graphics, ProcessKind::Mps] {
-            let (answer, stamp) = reading.watch.time(|| reading.device.processes(kind, &mut self.list));
+            let (answer, stamp) = context.stopwatch.time(|| context.device.processes(kind, &mut self.list));
             match answer {
-                Ok(()) => self.give(stamp, reading),
+                Ok(()) => self.give(stamp, context),
                 // Drivers without MPS, and GPUs without graphics, refuse those lists; the compute list is the measure.
                 Err(error) if kind == ProcessKind::Compute || error.is_gpu_unavailable() => {
-                    return reading.refused(error, stamp);
+                    return context.record_error(error, stamp);
                 }
                 Err(_) => {}
             }
-            if reading.watch.late {
+            if context.stopwatch.is_hung {
                 break;
             }
         }
         Ok(())
     }
 
-    fn give(&mut self, stamp: Stamp, reading: &mut Reading<'_>) {
-        let Some(series) = reading.series.first_mut() else { return };
+    fn give(&mut self, stamp: Timestamp, context: &mut ReadContext<'_>) {
+        let Some(series) = context.states.first_mut() else { return };
         let mut cut = self.list.total() - self.list.len();
         for process in self.list.iter() {
             if self.pids.contains(&process.pid) {
@@ -53,11 +53,11 @@ impl ProcessMemory {
             }
             self.pids.push(process.pid);
             if let Some(bytes) = process.used_gpu_memory {
-                series.give(stamp, bytes as f64, Flags::FRESH, process.pid, reading.records);
+                series.emit(stamp, bytes as f64, Flags::FRESH, process.pid, context.records);
             }
         }
         if cut > 0 {
-            reading.list_cut(stamp, cut as f64);
+            context.report_truncated_list(stamp, cut as f64);
         }
     }
 }
@@ -87,30 +87,30 @@ impl ProcessUse {
         }
     }
 
-    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
-        let (device, cursor) = (reading.device, self.cursor);
+    pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
+        let (device, cursor) = (context.device, self.cursor);
         let mut total = 0;
         let (answer, stamp) =
-            reading.watch.time(|| device.process_utilization_of(cursor.newest, &mut self.buffer, &mut total));
+            context.stopwatch.time(|| device.process_utilization_of(cursor.newest, &mut self.buffer, &mut total));
         let entries = match answer {
             Ok(entries) => entries,
             Err(Error::Nvml { code: ReturnCode::INSUFFICIENT_SIZE, .. }) => {
                 // The driver gives none when it has no room for all. The next reading may find fewer.
-                reading.list_cut(stamp, f64::from(total));
+                context.report_truncated_list(stamp, f64::from(total));
                 return Ok(());
             }
-            Err(error) => return reading.refused(error, stamp),
+            Err(error) => return context.record_error(error, stamp),
         };
         let mut seen = cursor;
         for entry in entries.iter().filter(|entry| cursor.is_new(entry.timestamp_us())) {
             seen.saw(entry.timestamp_us());
-            let when = reading.wall.to_monotonic(entry.timestamp_us(), reading.watch.last());
+            let when = context.clock_map.to_monotonic(entry.timestamp_us(), context.stopwatch.last());
             let uncertainty = u32::try_from(when.uncertainty).unwrap_or(u32::MAX);
             let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(when.ambiguous, Flags::AMBIGUOUS);
-            for series in reading.series.iter_mut() {
+            for series in context.states.iter_mut() {
                 let percent = percent(entry, series.metric.info().source);
-                let stamp = Stamp { at: when.at, uncertainty };
-                series.give(stamp, f64::from(percent), flags, entry.pid(), reading.records);
+                let stamp = Timestamp { at: when.at, uncertainty };
+                series.emit(stamp, f64::from(percent), flags, entry.pid(), context.records);
             }
         }
         self.cursor = seen;

@@ -86,7 +86,7 @@ impl fmt::Debug for Flags {
 pub struct Event(pub u32);
 
 impl Event {
-    /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its lanes stop, those of
+    /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its groups stop, those of
     /// other GPUs do not.
     pub const GPU_LOST: Self = Self(1);
     /// The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
@@ -140,7 +140,7 @@ impl Record {
         self.flags.contains(Flags::FRESH)
     }
 
-    pub(super) fn of_event(at: u64, gpu: u16, metric: Option<Metric>, event: Event, value: f64) -> Self {
+    pub(super) fn for_event(at: u64, gpu: u16, metric: Option<Metric>, event: Event, value: f64) -> Self {
         Self {
             at,
             value,
@@ -158,17 +158,17 @@ impl Record {
 pub(super) struct Records {
     records: Vec<Record>,
     capacity: usize,
-    lost: u64,
+    dropped: u64,
 }
 
 impl Records {
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { records: Vec::with_capacity(capacity), capacity, lost: 0 }
+        Self { records: Vec::with_capacity(capacity), capacity, dropped: 0 }
     }
 
     pub(super) fn clear(&mut self) {
         self.records.clear();
-        self.lost = 0;
+        self.dropped = 0;
     }
 
     #[inline]
@@ -176,16 +176,16 @@ impl Records {
         if self.records.len() < self.capacity {
             self.records.push(record);
         } else {
-            self.lost += 1;
+            self.dropped += 1;
         }
     }
 
     /// Room is kept for the word that some were lost.
-    pub(super) fn close(&mut self, at: u64) {
-        if self.lost > 0
+    pub(super) fn report_dropped(&mut self, at: u64) {
+        if self.dropped > 0
             && let Some(last) = self.records.last_mut()
         {
-            *last = Record::of_event(at, last.gpu, None, Event::RECORDS_DROPPED, self.lost as f64 + 1.0);
+            *last = Record::for_event(at, last.gpu, None, Event::RECORDS_DROPPED, self.dropped as f64 + 1.0);
         }
     }
 

@@ -1,9 +1,9 @@
 //! A sample ring of the driver, drained before it wraps: each entry becomes a record, none twice, none lost unseen.
 
 use super::{
-    reading::Reading,
+    metric_state::{MetricState, Timestamp},
+    read_context::ReadContext,
     record::{Event, Flags, Record, Records},
-    series::{Series, Stamp},
     wall,
 };
 use crate::{Device, Result, Sample, SampleKind, Samples};
@@ -111,23 +111,27 @@ impl Ring {
     }
 
     /// Gives `each` entry that came since the last time: when it was, and its value in the metric's unit.
-    pub(super) fn drain(&mut self, reading: &mut Reading<'_>, mut each: impl FnMut(&mut Sink<'_>, f64)) -> Result<()> {
+    pub(super) fn drain(
+        &mut self,
+        context: &mut ReadContext<'_>,
+        mut each: impl FnMut(&mut Sink<'_>, f64),
+    ) -> Result<()> {
         for _ in 0..ROUNDS {
             let room = self.buffer.len();
             let cursor = self.seen.cursor;
-            let (device, kind) = (reading.device, self.kind);
-            let (answer, stamp) = reading.watch.time(|| device.samples(kind, cursor.newest, &mut self.buffer));
+            let (device, kind) = (context.device, self.kind);
+            let (answer, stamp) = context.stopwatch.time(|| device.samples(kind, cursor.newest, &mut self.buffer));
             let samples = match answer {
                 Ok(samples) => samples,
-                Err(error) => return reading.refused(error, stamp),
+                Err(error) => return context.record_error(error, stamp),
             };
             if let Some(lost) = self.seen.follow(&samples) {
-                let Some(series) = reading.series.first() else { return Ok(()) };
-                let event = Record::of_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_DROPPED, lost);
-                reading.records.push(event);
+                let Some(series) = context.states.first() else { return Ok(()) };
+                let event = Record::for_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_DROPPED, lost);
+                context.records.push(event);
             }
-            give(&samples, cursor, self.scale, stamp, reading, &mut each);
-            if samples.entries().len() < room || reading.watch.late {
+            give(&samples, cursor, self.scale, stamp, context, &mut each);
+            if samples.entries().len() < room || context.stopwatch.is_hung {
                 break;
             }
         }
@@ -178,16 +182,16 @@ impl Seen {
 
 /// An entry on its way: when it was, and where its record goes.
 pub(super) struct Sink<'a> {
-    pub stamp: Stamp,
+    pub stamp: Timestamp,
     pub flags: Flags,
-    pub series: &'a mut Series,
+    pub series: &'a mut MetricState,
     pub records: &'a mut Records,
 }
 
 impl Sink<'_> {
     /// Makes a record of the entry.
     pub(super) fn give(&mut self, value: f64, flags: Flags) {
-        self.series.give(self.stamp, value, self.flags.with(flags), 0, self.records);
+        self.series.emit(self.stamp, value, self.flags.with(flags), 0, self.records);
     }
 }
 
@@ -196,22 +200,22 @@ fn give(
     samples: &Samples<'_>,
     cursor: Cursor,
     scale: f64,
-    asked: Stamp,
-    reading: &mut Reading<'_>,
+    asked: Timestamp,
+    context: &mut ReadContext<'_>,
     each: &mut impl FnMut(&mut Sink<'_>, f64),
 ) {
     // Entries may have come while the call was under way: none is later than its end.
-    let seen_at = reading.watch.last();
-    let Some(series) = reading.series.first_mut() else { return };
+    let seen_at = context.stopwatch.last();
+    let Some(series) = context.states.first_mut() else { return };
     for entry in samples.iter() {
         let (stamp, value) = match entry {
             Ok((stamp, _)) if !cursor.is_new(stamp) => continue,
             Ok(entry) => entry,
-            Err(error) => return series.refused(&error, asked.at, reading.records),
+            Err(error) => return series.record_error(&error, asked.at, context.records),
         };
-        let wall::Stamp { at, uncertainty, ambiguous } = reading.wall.to_monotonic(stamp, seen_at);
-        let stamp = Stamp { at, uncertainty: u32::try_from(uncertainty).unwrap_or(u32::MAX) };
+        let wall::Stamp { at, uncertainty, ambiguous } = context.clock_map.to_monotonic(stamp, seen_at);
+        let stamp = Timestamp { at, uncertainty: u32::try_from(uncertainty).unwrap_or(u32::MAX) };
         let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(ambiguous, Flags::AMBIGUOUS);
-        each(&mut Sink { stamp, flags, series: &mut *series, records: reading.records }, value.as_f64() * scale);
+        each(&mut Sink { stamp, flags, series: &mut *series, records: context.records }, value.as_f64() * scale);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{lane::Cadence, time::Clocks};
+use super::{poll_group::IntervalSetting, time::Clocks};
 use crate::{Device, Nvml, metric::Metric, plan::Plan};
 
 /// The settings of a sampler, collected by its builder.
@@ -11,10 +11,10 @@ pub(super) struct Settings {
     pub(super) nvml: Nvml,
     pub(super) gpus: Option<Vec<u32>>,
     pub(super) metrics: Vec<Metric>,
-    pub(super) cadences: Vec<(Metric, Cadence)>,
+    pub(super) intervals: Vec<(Metric, IntervalSetting)>,
     pub(super) plan: Option<Plan>,
     pub(super) budget: f64,
-    pub(super) processes: usize,
+    pub(super) process_capacity: usize,
     pub(super) gpu_info: bool,
     pub(super) skip_suspended: bool,
     pub(super) clocks: Clocks,
@@ -45,10 +45,10 @@ impl Settings {
             nvml: nvml.clone(),
             gpus: None,
             metrics: DEFAULT_METRICS.to_vec(),
-            cadences: Vec::new(),
+            intervals: Vec::new(),
             plan: None,
             budget: 0.01,
-            processes: 256,
+            process_capacity: 256,
             gpu_info: false,
             skip_suspended: false,
             clocks: Clocks::default(),
@@ -64,10 +64,11 @@ impl Settings {
     }
 
     /// At what cadence a metric is read of a GPU for which this is planned.
-    pub(super) fn cadence_of(&self, metric: Metric, planned: &[(Metric, Duration)]) -> Cadence {
-        let set = self.cadences.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
-        let planned = planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| Cadence::fixed(*cadence));
+    pub(super) fn interval_setting(&self, metric: Metric, planned: &[(Metric, Duration)]) -> IntervalSetting {
+        let set = self.intervals.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
+        let planned =
+            planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| IntervalSetting::fixed(*cadence));
         let usual = u64::try_from(metric.info().poll_interval.as_nanos()).unwrap_or(u64::MAX);
-        set.or(planned).unwrap_or(Cadence::Learnt(usual))
+        set.or(planned).unwrap_or(IntervalSetting::Adaptive(usual))
     }
 }

@@ -14,7 +14,7 @@ use rustix::{
     time::{ClockId, Timespec, clock_gettime},
 };
 
-use super::series::Stamp;
+use super::metric_state::Timestamp;
 
 /// The clock functions of the sampler and the probe.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ fn sleep_until(deadline: u64) {
 }
 
 /// Reduces this thread's timer slack, 50 µs by default, so that the kernel wakes it on time.
-pub(super) fn sharpen_timers() {
+pub(super) fn minimize_timer_slack() {
     // Affects only this thread; harmless if it fails.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
@@ -73,32 +73,32 @@ pub(super) struct Stopwatch {
     /// otherwise 0.
     hung: Arc<AtomicU64>,
     /// Whether a call since the start was found to hang. No further call may be made then.
-    pub late: bool,
+    pub is_hung: bool,
 }
 
 impl Stopwatch {
     pub(super) fn new(clocks: Clocks) -> Self {
-        Self { clocks, last: Arc::default(), spent: 0, hung: Arc::default(), late: false }
+        Self { clocks, last: Arc::default(), spent: 0, hung: Arc::default(), is_hung: false }
     }
 
     /// Returns when the call in progress began, for other threads to observe; 0 if there is none.
-    pub(super) fn call(&self) -> Arc<AtomicU64> {
+    pub(super) fn call_start(&self) -> Arc<AtomicU64> {
         self.last.clone()
     }
 
     /// Returns the value that the watchdog sets to the time at which it found the call in progress to hang.
-    pub(super) fn hung(&self) -> Arc<AtomicU64> {
+    pub(super) fn hang_flag(&self) -> Arc<AtomicU64> {
         self.hung.clone()
     }
 
     /// Reads the clock again, so that the time since the last call does not count as the driver's.
     pub(super) fn start(&mut self) {
-        self.late = false;
+        self.is_hung = false;
         self.last.store((self.clocks.monotonic)(), Relaxed);
     }
 
     /// No call is under way until it is started again.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.last.store(0, Relaxed);
     }
 
@@ -109,21 +109,21 @@ impl Stopwatch {
 
     /// Makes a call and gives when it was: the middle, and half its length as uncertainty.
     #[inline]
-    pub(super) fn time<T>(&mut self, call: impl FnOnce() -> T) -> (T, Stamp) {
+    pub(super) fn time<T>(&mut self, call: impl FnOnce() -> T) -> (T, Timestamp) {
         let answer = call();
         (answer, self.lap())
     }
 
     /// When the call was that was made since the clock was read last.
     #[inline]
-    pub(super) fn lap(&mut self) -> Stamp {
+    pub(super) fn lap(&mut self) -> Timestamp {
         let before = self.last.load(Relaxed);
         let after = (self.clocks.monotonic)();
         self.last.store(after, Relaxed);
         let length = after.saturating_sub(before);
         self.spent += length;
-        self.late |= self.hung.load(Relaxed) > 0;
+        self.is_hung |= self.hung.load(Relaxed) > 0;
         let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
-        Stamp { at: before + length / 2, uncertainty }
+        Timestamp { at: before + length / 2, uncertainty }
     }
 }

@@ -73,9 +73,9 @@ impl Sampler {
     /// # Errors
     /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
     pub fn spawn(self, records: usize) -> Result<Background> {
-        let Self { gpus, budget, clocks, processes, hang_timeout, min_wake_interval, .. } = self;
+        let Self { gpus, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
         let slots: Vec<Slot> =
-            gpus.into_iter().map(|gpu| slot(gpu.on_grid(min_wake_interval), clocks, processes)).collect();
+            gpus.into_iter().map(|gpu| slot(gpu.on_grid(min_wake_interval), clocks, process_capacity)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Output::new(shared.clone(), producer, budget);
@@ -88,7 +88,7 @@ impl Sampler {
 }
 
 fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> Slot {
-    let records = Records::with_capacity(gpu.room(processes) + 1);
+    let records = Records::with_capacity(gpu.max_records(processes) + 1);
     Slot { gpu, records, watch: Stopwatch::new(clocks) }
 }
 
@@ -96,9 +96,9 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
     let (mut gpus, mut keys) = (Vec::new(), Vec::new());
     for Slot { gpu, watch, .. } in slots {
         let first_key = keys.len();
-        keys.extend(gpu.series.iter().map(|series| (u32::from(series.gpu), series.metric)));
-        let call = Call { since: watch.call(), thread: AtomicU32::new(0) };
-        gpus.push(GpuState { index: gpu.index(), call, hung: watch.hung(), first_key, end_key: keys.len() });
+        keys.extend(gpu.states.iter().map(|series| (u32::from(series.gpu), series.metric)));
+        let call = Call { since: watch.call_start(), thread: AtomicU32::new(0) };
+        gpus.push(GpuState { index: gpu.index(), call, hung: watch.hang_flag(), first_key, end_key: keys.len() });
     }
     let [dropped, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
     let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), Latest::new(keys.len()));

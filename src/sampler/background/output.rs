@@ -39,10 +39,10 @@ impl Output {
         }
         records.clear();
         if is_news {
-            self.push(Record::of_event(now, gpu.index(), None, Event::GPU_RECOVERED, 0.0));
+            self.push(Record::for_event(now, gpu.index(), None, Event::GPU_RECOVERED, 0.0));
         }
         let written = self.written.get_mut(first..).unwrap_or_default();
-        for (key, (series, written)) in (first..).zip(gpu.series.iter().zip(written)) {
+        for (key, (series, written)) in (first..).zip(gpu.states.iter().zip(written)) {
             let at = series.latest.map(|latest| latest.at);
             if at != *written {
                 *written = at;
@@ -62,12 +62,12 @@ impl Output {
                 self.shared.latest.write(key, entry(None));
             }
         }
-        self.push(Record::of_event(now, index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
+        self.push(Record::for_event(now, index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
     }
 
     fn push(&mut self, record: Record) {
         if self.untold > 0 && !self.ring.is_full() {
-            let event = Record::of_event(record.at, record.gpu, None, Event::RECORDS_DROPPED, self.untold as f64);
+            let event = Record::for_event(record.at, record.gpu, None, Event::RECORDS_DROPPED, self.untold as f64);
             if self.ring.push(event).is_ok() {
                 self.untold = 0;
             }

@@ -24,7 +24,7 @@ use crate::{
         Clocks,
         gpu_sampler::GpuSampler,
         record::Records,
-        time::{Stopwatch, sharpen_timers},
+        time::{Stopwatch, minimize_timer_slack},
     },
 };
 
@@ -142,7 +142,7 @@ impl Work {
     /// Reads what is due, until it is to stop or was overtaken. While it is not watched, because there was no thread to
     /// be had, it tries to have a watcher.
     fn lead(self: &Arc<Self>, number: u32, mut is_watched: bool) {
-        sharpen_timers();
+        minimize_timer_slack();
         let leader = Leader { number, thread: this_thread() };
         self.leader.store(leader.thread, Release);
         let mut next_due = 0;
@@ -192,8 +192,8 @@ impl Work {
             self.mark(place, leader);
             watch.start();
             gpu.read(now, all, watch, records);
-            watch.rest();
-            records.close(now);
+            watch.stop();
+            records.report_dropped(now);
             let mut output = self.output();
             if output.leader != leader.number {
                 // What was read stays where it is, and whoever has the output next finds it: its lock goes first.

@@ -2,9 +2,9 @@
 
 use super::{
     energy::{CounterEnergy, CounterStep},
-    reading::Reading,
+    metric_state::{MetricState, Timestamp},
+    read_context::ReadContext,
     record::Flags,
-    series::{Series, Stamp},
 };
 use crate::{
     FieldValue, Result,
@@ -20,16 +20,16 @@ enum Ask {
     Energy(CounterEnergy),
 }
 
-/// The batch of one lane. All of its memory is made once; a metric that rests is left out of the call.
+/// The batch of one group. All of its memory is made once; a metric that rests is left out of the call.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(super) struct FieldBatch {
     asks: Vec<Ask>,
     /// The entries of one call, and which series each is for.
     batch: Vec<FieldValue>,
     places: Vec<usize>,
 }
 
-impl Fields {
+impl FieldBatch {
     /// The batch for these metrics, in this order.
     pub(super) fn new(metrics: &[Metric]) -> Self {
         let ask = |metric: &Metric| match metric.info().source {
@@ -43,31 +43,31 @@ impl Fields {
         }
     }
 
-    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Result<()> {
-        self.fill(reading.series, reading.watch.last());
-        let (answer, stamp) = reading.watch.time(|| reading.device.field_values(&mut self.batch));
+    pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
+        self.fill(context.states, context.stopwatch.last());
+        let (answer, stamp) = context.stopwatch.time(|| context.device.field_values(&mut self.batch));
         if let Err(error) = answer {
-            return reading.refused(error, stamp);
+            return context.record_error(error, stamp);
         }
         for (entry, place) in self.batch.iter().zip(&self.places) {
-            let (Some(series), Some(ask)) = (reading.series.get_mut(*place), self.asks.get_mut(*place)) else {
+            let (Some(series), Some(ask)) = (context.states.get_mut(*place), self.asks.get_mut(*place)) else {
                 continue;
             };
             match entry.value() {
-                Ok(value) => ask.give(series, stamp, value.as_f64(), reading.records),
+                Ok(value) => ask.emit(series, stamp, value.as_f64(), context.records),
                 Err(error) if error.is_gpu_unavailable() => return Err(error),
-                Err(error) => series.refused(&error, stamp.at, reading.records),
+                Err(error) => series.record_error(&error, stamp.at, context.records),
             }
         }
         Ok(())
     }
 
     /// Puts the fields of all metrics that do not rest into the batch: within its capacity, so nothing is allocated.
-    fn fill(&mut self, series: &[Series], now: u64) {
+    fn fill(&mut self, series: &[MetricState], now: u64) {
         self.batch.clear();
         self.places.clear();
         for (place, series) in series.iter().enumerate() {
-            if let Some((field, scope)) = series.metric.info().source.field().filter(|_| !series.is_resting(now)) {
+            if let Some((field, scope)) = series.metric.info().source.field().filter(|_| !series.is_suspended(now)) {
                 self.batch.push(FieldValue::new(field, scope));
                 self.places.push(place);
             }
@@ -76,13 +76,13 @@ impl Fields {
 }
 
 impl Ask {
-    fn give(&mut self, series: &mut Series, stamp: Stamp, raw: f64, records: &mut super::record::Records) {
+    fn emit(&mut self, series: &mut MetricState, stamp: Timestamp, raw: f64, records: &mut super::record::Records) {
         match self {
-            Self::Scaled(scale) => series.read(stamp, raw, raw * *scale, Flags::default(), records),
+            Self::Scaled(scale) => series.record_value(stamp, raw, raw * *scale, Flags::default(), records),
             Self::Energy(energy) => {
                 let step = energy.saw(stamp.at, raw as u64);
                 let flags = Flags::default().with_if(matches!(step, CounterStep::Reset(_)), Flags::RESET);
-                series.read(stamp, raw, energy.joules(), flags, records);
+                series.record_value(stamp, raw, energy.joules(), flags, records);
             }
         }
     }

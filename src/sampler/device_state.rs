@@ -14,7 +14,7 @@ const RETRY: u64 = 1_000_000_000;
 const SLEEP_CHECK: u64 = 100_000_000;
 
 #[derive(Debug)]
-pub(super) struct Gpu {
+pub(super) struct DeviceState {
     nvml: Nvml,
     index: u32,
     /// `None` only while it could never be opened.
@@ -29,7 +29,7 @@ pub(super) struct Gpu {
     clocks: Clocks,
 }
 
-impl Gpu {
+impl DeviceState {
     /// Only that there is no such GPU is an error, or no driver in this process: one that cannot be opened is lost.
     pub(super) fn open(nvml: &Nvml, index: u32, skip_suspended: bool, clocks: Clocks) -> Result<Self> {
         let (device, gone) = match nvml.device(index) {
@@ -97,10 +97,10 @@ impl Gpu {
 
     /// It answered: whether that is news.
     #[inline]
-    pub(super) fn answered(&mut self, watch: &Stopwatch, records: &mut Records) {
+    pub(super) fn answered(&mut self, stopwatch: &Stopwatch, records: &mut Records) {
         if self.gone.is_some() {
             self.gone = None;
-            records.push(Record::of_event(watch.last(), self.index(), None, Event::GPU_RECOVERED, 0.0));
+            records.push(Record::for_event(stopwatch.last(), self.index(), None, Event::GPU_RECOVERED, 0.0));
         }
     }
 
@@ -114,14 +114,14 @@ impl Gpu {
 
     fn tell(&self, why: &Error, now: u64, records: &mut Records) {
         let code = why.code().map_or(f64::NAN, |code| f64::from(code.0));
-        records.push(Record::of_event(now, self.index(), None, Event::GPU_LOST, code));
+        records.push(Record::for_event(now, self.index(), None, Event::GPU_LOST, code));
     }
 
     pub(super) fn why_gone(&self) -> Option<&Error> {
         self.gone.as_ref().map(|(why, _)| why)
     }
 
-    /// Before when its lanes need not be looked at.
+    /// Before when its groups need not be looked at.
     #[inline]
     pub(super) fn not_before(&self) -> u64 {
         let retry = self.gone.as_ref().map_or(0, |(_, retry)| *retry);
@@ -135,7 +135,7 @@ impl Gpu {
             let asleep = status.is_asleep();
             if asleep != self.asleep {
                 let event = if asleep { Event::GPU_SUSPENDED } else { Event::GPU_RESUMED };
-                records.push(Record::of_event(now, self.index(), None, event, 0.0));
+                records.push(Record::for_event(now, self.index(), None, event, 0.0));
             }
             self.asleep = asleep;
         }

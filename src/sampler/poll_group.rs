@@ -1,0 +1,293 @@
+//! A poll group: the metrics that one driver call returns together, polled at one interval.
+
+use std::{ops::Range, time::Duration};
+
+use super::{
+    energy::IntegratedEnergy,
+    field_batch::FieldBatch,
+    gpm::Gpm,
+    metric_state::MetricState,
+    processes::{ProcessMemory, ProcessUse},
+    read_context::ReadContext,
+    record::{Event, Flags, Record},
+    ring::Ring,
+    schedule::CostEstimator,
+};
+use crate::{
+    Error, Result, ReturnCode,
+    metric::{Call, MAX_CALL_VALUES},
+};
+
+/// The requested interval of a metric or of a poll group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IntervalSetting {
+    /// This many nanoseconds.
+    Fixed(u64),
+    /// Half of the sensor's estimated refresh period, or this many nanoseconds while no period is known.
+    Adaptive(u64),
+    /// Every tick.
+    EveryTick,
+}
+
+impl IntervalSetting {
+    /// Returns a fixed interval of at least 1 ns.
+    pub(super) fn fixed(interval: Duration) -> Self {
+        Self::Fixed(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// Returns the interval in nanoseconds; for an adaptive one, the interval while no period is known.
+    pub(super) fn nanoseconds(&self) -> u64 {
+        match self {
+            Self::EveryTick => 0,
+            Self::Fixed(nanoseconds) | Self::Adaptive(nanoseconds) => *nanoseconds,
+        }
+    }
+}
+
+/// The driver calls that read a poll group, with their buffers and state.
+#[derive(Debug)]
+pub(super) enum PollMethod {
+    /// One call that returns the values of the group's metrics.
+    Call(Call),
+    /// One `nvmlDeviceGetFieldValues` call for all metrics of the group.
+    FieldBatch(FieldBatch),
+    /// Energy that is integrated from power, for a GPU without an energy counter. The power comes from the power sample
+    /// buffer if the GPU has one, and otherwise from polls.
+    IntegratedPower(IntegratedEnergy, Option<Ring>),
+    /// A drain of a sample buffer.
+    SampleBuffer(Ring),
+    /// Two GPM samples, and the metrics between them.
+    Gpm(Gpm),
+    /// The process lists.
+    ProcessMemory(ProcessMemory),
+    /// The utilization of each process.
+    ProcessUtilization(ProcessUse),
+}
+
+/// Metrics of one GPU that are read together, and their schedule.
+#[derive(Debug)]
+pub(super) struct PollGroup {
+    /// The range of the group's metrics in [`GpuSampler::states`](super::gpu_sampler::GpuSampler).
+    pub states: Range<usize>,
+    pub method: PollMethod,
+    pub interval: IntervalSetting,
+    /// The time of the next read, in nanoseconds of the monotonic clock; 0 before the first read.
+    pub due: u64,
+    /// The time that one read takes in the driver.
+    pub cost: CostEstimator,
+    /// The shortest interval that the budget permits, ns; 0 if the budget does not limit the group.
+    pub budget_interval: u64,
+}
+
+/// While a sensor's period is not known, the group is polled at this fraction of the catalog's interval, so that a sensor
+/// that refreshes faster than the catalog assumes is recognized.
+const SEARCH_DIVISOR: u64 = 8;
+/// The shortest interval at which a period is searched, ns. No known sensor refreshes faster than every 10 ms, except
+/// clocks, whose catalog interval is short already.
+const MIN_SEARCH_INTERVAL_NS: u64 = 5_000_000;
+/// An estimated period is accurate to this fraction of itself (1 %).
+const PERIOD_ERROR_DIVISOR: u64 = 100;
+
+impl PollGroup {
+    /// Reads the group. Stores all errors that concern single metrics in their states.
+    ///
+    /// # Errors
+    /// Returns an error only if the whole GPU is unavailable.
+    #[inline]
+    pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
+        // The match is the last expression, so that the result is not copied.
+        match &mut self.method {
+            PollMethod::Call(call) => read_call(*call, context),
+            _ => self.read_buffered(context),
+        }
+    }
+
+    /// Reads a group that has buffers or state of its own. It is not inlined, so that `read` stays small for the common
+    /// case.
+    #[inline(never)]
+    fn read_buffered(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
+        match &mut self.method {
+            PollMethod::Call(call) => read_call(*call, context),
+            PollMethod::FieldBatch(batch) => batch.read(context),
+            PollMethod::IntegratedPower(energy, buffer) => integrate(energy, buffer.as_mut(), context),
+            PollMethod::SampleBuffer(buffer) => buffer.drain(context, |sink, value| sink.give(value, Flags::default())),
+            PollMethod::Gpm(gpm) => gpm.read(context),
+            PollMethod::ProcessMemory(memory) => memory.read(context),
+            PollMethod::ProcessUtilization(utilization) => utilization.read(context),
+        }
+    }
+
+    /// Records the time that a read spent in the driver.
+    ///
+    /// Groups that are read at every tick are ignored, because the budget does not limit them. One of the first reads is
+    /// ignored if it hung, because its duration does not predict that of the next one.
+    #[inline]
+    pub(super) fn record_cost(&mut self, nanoseconds: u64, is_hung: bool) {
+        if self.interval != IntervalSetting::EveryTick && !(is_hung && self.cost.mean() == 0) {
+            self.cost.observe(nanoseconds);
+        }
+    }
+
+    /// Returns the interval that the setting and the sensors require, in nanoseconds, without regard to the budget.
+    #[inline]
+    pub(super) fn target_interval(&self, states: &[MetricState]) -> u64 {
+        match self.interval {
+            IntervalSetting::EveryTick => 0,
+            IntervalSetting::Fixed(nanoseconds) => nanoseconds,
+            IntervalSetting::Adaptive(default) => match &self.method {
+                PollMethod::Call(_) | PollMethod::FieldBatch(_) | PollMethod::IntegratedPower(_, None) => {
+                    let search = (default / SEARCH_DIVISOR).max(MIN_SEARCH_INTERVAL_NS);
+                    states.iter().map(|state| state.estimator.poll_interval(search, default)).min().unwrap_or(default)
+                }
+                PollMethod::SampleBuffer(buffer) | PollMethod::IntegratedPower(_, Some(buffer)) => {
+                    buffer.longest_interval().map_or(default, |longest| longest.min(default))
+                }
+                PollMethod::Gpm(_) | PollMethod::ProcessMemory(_) | PollMethod::ProcessUtilization(_) => default,
+            },
+        }
+    }
+
+    /// Returns `true` if all metrics of the group are suspended, so that a read would return nothing.
+    pub(super) fn is_suspended(&self, states: &[MetricState], now: u64) -> bool {
+        !states.is_empty() && states.iter().all(|state| state.is_suspended(now))
+    }
+
+    /// Returns the first deadline after `now`. With a `wake_grid`, groups whose sensors have the same period have the same
+    /// deadlines.
+    fn next(&self, now: u64, states: &[MetricState], wake_grid: u64) -> u64 {
+        let target = self.target_interval(states);
+        let interval = target.max(self.budget_interval);
+        if wake_grid > 0 && matches!(self.interval, IntervalSetting::Adaptive(_)) && interval == target {
+            let interval = align(interval, wake_grid);
+            return (now - now % interval).saturating_add(interval);
+        }
+        // Groups that the budget limits are expensive, and would delay the others if they were all due at the same
+        // moment. Their intervals count from the first read rather than from the clock's zero, so the second read is a
+        // whole interval later.
+        let next = if self.due == 0 { now } else { self.due }.saturating_add(interval);
+        match interval {
+            0 => now,
+            _ if next > now => next,
+            _ => next + (now - next) / interval * interval + interval,
+        }
+    }
+
+    /// Sets the next deadline. Deadlines are absolute: a late read does not shift the later ones, and deadlines that have
+    /// passed are skipped.
+    #[inline]
+    pub(super) fn schedule(&mut self, now: u64, states: &[MetricState], wake_grid: u64) {
+        self.due = if self.interval == IntervalSetting::EveryTick { now } else { self.next(now, states, wake_grid) };
+        // A group whose metrics are all suspended is not read before the first suspension ends.
+        if self.is_suspended(states, now) {
+            let end = states.iter().map(MetricState::suspended_until).min().unwrap_or(0);
+            self.due = self.due.max(end);
+        }
+    }
+}
+
+/// Rounds an interval down to a multiple of the grid, and to at least one grid step. An interval that is shorter than a
+/// multiple by no more than the error of an estimated period is rounded up to it.
+fn align(interval: u64, grid: u64) -> u64 {
+    let steps = interval.saturating_add((interval / PERIOD_ERROR_DIVISOR).min(grid / 4)) / grid;
+    steps.max(1).saturating_mul(grid)
+}
+
+/// Reads the values of one call.
+#[inline]
+fn read_call(call: Call, context: &mut ReadContext<'_>) -> Result<()> {
+    let mut values = [f64::NAN; MAX_CALL_VALUES];
+    let result = call.read(context.device, &mut values);
+    let stamp = context.stopwatch.lap();
+    if let Err(error) = result {
+        return context.record_error(error, stamp);
+    }
+    for state in context.states.iter_mut() {
+        match values.get(state.value_index).copied().filter(|value| !value.is_nan()) {
+            Some(value) => state.record_value(stamp, value, value, Flags::default(), context.records),
+            // The call succeeded without this value, so the driver does not support it.
+            None => state.record_error(&missing_value(call), stamp.at, context.records),
+        }
+    }
+    Ok(())
+}
+
+fn missing_value(call: Call) -> Error {
+    Error::Nvml { call: call.function(), code: ReturnCode::NOT_SUPPORTED }
+}
+
+/// Adds the energy that the GPU used since the last read, and reports the time over which it is unknown.
+fn integrate(energy: &mut IntegratedEnergy, buffer: Option<&mut Ring>, context: &mut ReadContext<'_>) -> Result<()> {
+    let gap_time = energy.gap_time();
+    let result = match buffer {
+        Some(buffer) => buffer.drain(context, |sink, watts| {
+            energy.stamped(sink.stamp.at, watts);
+            sink.give(energy.joules(), Flags::INTEGRATED);
+        }),
+        None => integrate_polls(energy, context),
+    };
+    if let Some(state) = context.states.first().filter(|_| energy.gap_time() > gap_time) {
+        let seconds = (energy.gap_time() - gap_time) as f64 * 1e-9;
+        let at = context.stopwatch.last();
+        context.records.push(Record::for_event(at, state.gpu, Some(state.metric), Event::ENERGY_GAP, seconds));
+    }
+    result
+}
+
+fn integrate_polls(energy: &mut IntegratedEnergy, context: &mut ReadContext<'_>) -> Result<()> {
+    let (result, stamp) = context.stopwatch.time(|| context.device.power_usage());
+    let milliwatts = match result {
+        Ok(milliwatts) => milliwatts,
+        Err(error) => return context.record_error(error, stamp),
+    };
+    for state in context.states.iter_mut() {
+        let watts = f64::from(milliwatts) * 1e-3;
+        let fresh = state.observe(stamp.at, watts);
+        energy.polled(stamp.at, watts, state.estimator.period());
+        let flags = Flags::INTEGRATED.with_if(fresh, Flags::FRESH);
+        state.emit(stamp, energy.joules(), flags, 0, context.records);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Metric;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn aligned_interval_is_not_longer() {
+        for (interval, aligned) in [(50, 50), (49, 40), (59, 50), (25, 20), (10, 10), (7, 10), (0, 10), (1000, 1000)] {
+            assert_eq!(align(interval * MS, 10 * MS), aligned * MS, "{interval} ms");
+        }
+        // The estimate of a period of 100 ms, halved.
+        assert_eq!(align(49_987_000, 10 * MS), 50 * MS);
+        assert_eq!(align(u64::MAX, 10 * MS) % (10 * MS), 0);
+        assert_eq!(align(u64::MAX, u64::MAX), u64::MAX);
+    }
+
+    fn due(interval: IntervalSetting, budget_interval: u64, due: u64, now: u64, wake_grid: u64) -> u64 {
+        let method = PollMethod::Call(Call::UtilizationRates);
+        let mut group = PollGroup { states: 0..1, method, interval, due, cost: CostEstimator::new(), budget_interval };
+        group.schedule(now, &[MetricState::new(Metric::UTILIZATION_GPU, 0, false)], wake_grid);
+        group.due
+    }
+
+    #[test]
+    fn equal_intervals_are_due_together() {
+        let adaptive = IntervalSetting::Adaptive(100 * MS);
+        // The deadlines do not depend on the times at which the groups were due and read before.
+        for now in [901 * MS, 930 * MS, 999 * MS] {
+            let [first, second] = [due(adaptive, 0, 890 * MS, now, 10 * MS), due(adaptive, 0, 897 * MS, now, 10 * MS)];
+            assert_eq!(first, second);
+            assert_eq!(first % (10 * MS), 0);
+            // An eighth of the catalog's interval while the period is not known.
+            assert!(first > now && first - now <= 12_500_000, "{first}");
+        }
+        // Without a grid, with a fixed interval, and under the budget's limit, deadlines count from the last one.
+        assert_eq!(due(adaptive, 0, 897 * MS, 930 * MS, 0), 934_500_000);
+        assert_eq!(due(IntervalSetting::Fixed(33 * MS), 0, 897 * MS, 900 * MS, 10 * MS), 930 * MS);
+        assert_eq!(due(adaptive, 333 * MS, 897 * MS, 900 * MS, 10 * MS), 1230 * MS);
+    }
+}
