@@ -289,7 +289,7 @@ fn what_is_no_recording_is_told_and_leaves_no_picture() {
     fs::write(path("empty"), "").unwrap();
     fs::write(path("half"), "{\"time_unix_nano\":5,").unwrap();
     for (name, part) in
-        [("text", "no recording"), ("empty", "no recording"), ("half", "cut off"), ("none", "os error 2")]
+        [("text", "not a recording"), ("empty", "not a recording"), ("half", "truncated"), ("none", "os error 2")]
     {
         let (end, picture) = plot(&path(name), "svg", &[]);
         let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
