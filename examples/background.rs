@@ -18,7 +18,7 @@ use std::{fs, thread::sleep, time::Duration};
 use igpu::{
     Nvml,
     metric::Metric,
-    sampler::{Flags, Record, Sampler, SamplerBuilder, StopOutcome},
+    sampler::{Record, Sampler, SamplerBuilder, StopOutcome},
 };
 use punctuality::{Lateness, Punctuality};
 use serde_json::{Value, json};
@@ -170,7 +170,7 @@ impl Measured {
 }
 
 fn empty() -> Record {
-    Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() }
+    Record::default()
 }
 
 /// How long the sampler's threads have run: the one that reads and the one that watches it.

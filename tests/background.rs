@@ -80,7 +80,7 @@ fn background_samples_until_stopped() {
     const ROOM: usize = 200_000;
     let mut background = spawn(&driver, Duration::from_millis(2), ROOM);
     wait_for("50 ticks", || background.ticks() >= 50);
-    let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Default::default() };
+    let none = Record::default();
     let mut records = vec![none; ROOM];
     let count = background.drain(&mut records);
     let records = &records[..count];

@@ -8,7 +8,7 @@ use std::{
 
 use igpu::{
     metric::Metric,
-    sampler::{Event, Flags, Record, Sampler, StopOutcome},
+    sampler::{Event, Record, Sampler, StopOutcome},
 };
 
 use crate::{
@@ -35,7 +35,7 @@ fn sampling_at_1_khz_drops_nothing() {
     let builder = Sampler::builder(&nvml).metrics(&metrics).budget(1.0);
     let builder = FAST.iter().fold(builder, |builder, metric| builder.interval(*metric, CADENCE));
     let mut background = builder.build().unwrap().spawn(ROOM).unwrap();
-    let empty = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
+    let empty = Record::default();
     let mut buffer = vec![empty; ROOM];
     let time = watched_for();
     let mut punctuality = Punctuality::new(gauge, CADENCE, time);

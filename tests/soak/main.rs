@@ -19,7 +19,7 @@ use driver::{GPUS, HANG, LOST, NAMES, STALL, WAYS, dice, resolve, seed, way_of};
 use igpu::{
     Nvml,
     metric::{Metric, MetricKind},
-    sampler::{Background, Event, Flags, LatestKey, LatestReader, Record, Sampler, StopOutcome, monotonic},
+    sampler::{Background, Event, LatestKey, LatestReader, Record, Sampler, StopOutcome, monotonic},
 };
 use nvml_sim::Scenario;
 
@@ -213,8 +213,7 @@ fn background_survives_random_faults() {
     seed(chosen);
     let mut background = background();
     let mut watch = Watch::default();
-    let mut buffer =
-        vec![Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() }; 1024];
+    let mut buffer = vec![Record::default(); 1024];
     let latest = background.latest_reader();
     let keys: Vec<LatestKey> = (0..GPUS as u32)
         .flat_map(|gpu| Metric::all().filter_map(|metric| latest.key(gpu, metric)).collect::<Vec<_>>())

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use igpu::sampler::{Background, Flags, Record, monotonic};
+use igpu::sampler::{Background, Record, monotonic};
 use igpu_recording::{ClockOffset, Encoder, Item, RecordConverter, event};
 
 use super::{
@@ -121,7 +121,7 @@ impl<'a> RecorderWorker<'a> {
         first_items(&header, begin).iter().for_each(|item| output_file.push(item));
         // Where there is hardly any room, at least what the recording is of is there. A flush is written whole or not.
         output_file.flush();
-        let none = Record { at: 0, value: 0.0, uncertainty: 0, detail: 0, gpu: 0, metric: 0, flags: Flags::default() };
+        let none = Record::default();
         Self {
             background,
             clock,
