@@ -95,7 +95,7 @@ fn background_samples_until_stopped() {
     }
     // GPU 0 of the workstation is constant: 122.23 W, 44 %, 61 °C.
     let latest = background.latest_reader();
-    let value = |metric| latest.read(latest.key(0, metric).unwrap()).map(|record| record.value);
+    let value = |metric| latest.read(latest.key(0, metric).unwrap()).unwrap().map(|record| record.value);
     // There is none for a moment where the writer was interrupted.
     wait_for("the latest values", || METRICS.map(value) == [122.23, 44.0, 61.0].map(Some));
     assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
@@ -149,13 +149,13 @@ fn sample_reads_all_metrics_immediately() {
     let count = |background: &mut Background| std::iter::from_fn(|| background.pop()).count();
     assert_eq!(count(&mut background), 12);
     for _ in 0..3 {
-        assert!(background.sample());
+        assert_eq!(background.sample(), Ok(true));
         assert_eq!(count(&mut background), 12, "3 metrics of 4 GPUs");
     }
     assert_eq!(background.ticks(), 4);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\ngpu = 1\nhang = true\n").unwrap();
     // The others are read all the same, by the thread that takes the lead.
-    assert!(background.sample());
+    assert_eq!(background.sample(), Ok(true));
     assert_eq!(background.ticks(), 5);
     assert!(background.hung_gpus().eq([1]));
     let values: Vec<u16> = std::iter::from_fn(|| background.pop())
@@ -165,7 +165,7 @@ fn sample_reads_all_metrics_immediately() {
     // GPU 0 once more: who was overtaken had read it already.
     assert_eq!([0, 1, 2, 3].map(|gpu| values.iter().filter(|of| **of == gpu).count()), [6, 0, 3, 3]);
     assert_eq!(background.stop(), StopOutcome::Abandoned);
-    assert!(!background.sample(), "nobody is there to read");
+    assert_eq!(background.sample(), Ok(false), "the thread has ended");
 }
 
 #[test]
@@ -197,7 +197,7 @@ static SEEN: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn on_signal(_: libc::c_int) {
     if let Some((reader, key)) = READER.get()
-        && let Some(record) = reader.read(*key)
+        && let Ok(Some(record)) = reader.read(*key)
     {
         SEEN.store(record.value.to_bits(), Ordering::Relaxed);
     }
@@ -228,10 +228,10 @@ fn lost_gpu_has_no_latest_value() {
     let background = spawn(&driver, Duration::from_millis(1), 100_000);
     let latest = background.latest_reader();
     let [lost, other] = [1, 0].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
-    wait_for("a value", || latest.read(lost).is_some());
+    wait_for("a value", || latest.read(lost).unwrap().is_some());
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
-    wait_for("the loss", || latest.read(lost).is_none());
-    wait_for("the other's value", || latest.read(other).is_some_and(|record| record.value == 61.0));
+    wait_for("the loss", || latest.read(lost).unwrap().is_none());
+    wait_for("the other's value", || latest.read(other).unwrap().is_some_and(|record| record.value == 61.0));
     driver.clear_faults();
-    wait_for("the return", || latest.read(lost).is_some());
+    wait_for("the return", || latest.read(lost).unwrap().is_some());
 }

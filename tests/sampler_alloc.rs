@@ -105,10 +105,10 @@ fn sample_beside_hanging_call_allocates_nothing() {
     let nvml = load(driver.path()).unwrap();
     let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_timeout(Duration::from_secs(3600));
     let mut background = builder.build().unwrap().spawn(1_000).unwrap();
-    assert!(background.sample());
+    assert_eq!(background.sample(), Ok(true));
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetClockInfo'\nblock_until_faults_change = true\n").unwrap();
     let before = calls();
-    assert!(!background.sample());
+    assert_eq!(background.sample(), Ok(false));
     assert_eq!(calls() - before, 0);
     driver.clear_faults();
     assert_eq!(background.stop(), StopOutcome::Joined);

@@ -274,8 +274,8 @@ fn latest(clients: &Clients) -> Case {
     let reader = background.latest_reader();
     background.stop();
     let key = reader.key(0, Metric::POWER_USAGE).unwrap();
-    let record = reader.read(key).unwrap();
-    let ours = timed(move || reader.read(key).unwrap().value);
+    let record = reader.read(key).unwrap().unwrap();
+    let ours = timed(move || reader.read(key).unwrap().unwrap().value);
     let kept = Arc::new(Mutex::new(record));
     Case::new("latest value (raw: Mutex<Record>)", ours, timed(move || kept.lock().unwrap().value))
 }

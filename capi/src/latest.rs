@@ -76,7 +76,7 @@ pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, re
         let value = handle_table::share(latest, |latest| {
             let no_key = Failure::Told(igpu_status::InvalidArgument, "");
             let (_, _, key) = latest.values.get(key as usize).ok_or(no_key)?;
-            latest.reader.read(*key).ok_or(Failure::Told(igpu_status::NoValue, ""))
+            latest.reader.read(*key)?.ok_or(Failure::Told(igpu_status::NoValue, ""))
         })?;
         // SAFETY: the caller's pointer is to a record.
         unsafe { record.write(value.into()) };

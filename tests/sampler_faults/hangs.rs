@@ -67,7 +67,7 @@ fn hung_gpu_stops_only_its_groups() {
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
     let latest = background.latest_reader();
     let keys = [0, 1, 2].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
-    let read = || keys.map(|key| latest.read(key).map(|record| record.value));
+    let read = || keys.map(|key| latest.read(key).unwrap().map(|record| record.value));
     wait_for("5 ticks", || background.ticks() >= 5);
     // There is none for a moment where the writer was interrupted.
     wait_for("all values", || read() == [Some(61.0); 3]);
@@ -141,7 +141,7 @@ fn gpu_recovers_when_hung_call_returns() {
         silence = background.time_since_heartbeat();
         driver.clear_faults();
         wait_for("the return", || background.hung_gpus().count() == 0);
-        wait_for("a value", || latest.read(key).is_some());
+        wait_for("a value", || latest.read(key).unwrap().is_some());
     }
     wait_for("word of the thread", || background.time_since_heartbeat() < silence);
     assert_eq!(background.stop(), StopOutcome::Joined);

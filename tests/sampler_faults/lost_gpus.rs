@@ -54,10 +54,10 @@ fn background_reports_gpu_lost_at_start() {
     let mut background = hangs::spawn(&driver);
     let latest = background.latest_reader();
     let keys = [0, 1].map(|gpu| latest.key(gpu, Metric::TEMPERATURE).unwrap());
-    wait_for("a value of GPU 0", || latest.read(keys[0]).is_some());
-    assert!(latest.read(keys[1]).is_none());
+    wait_for("a value of GPU 0", || latest.read(keys[0]).unwrap().is_some());
+    assert!(latest.read(keys[1]).unwrap().is_none());
     driver.clear_faults();
-    wait_for("a value of GPU 1", || latest.read(keys[1]).is_some());
+    wait_for("a value of GPU 1", || latest.read(keys[1]).unwrap().is_some());
     assert_eq!(hangs::told(&hangs::drained(&mut background)), [(1, Event::GPU_LOST), (1, Event::GPU_RECOVERED)]);
     assert_eq!(background.stop(), StopOutcome::Joined);
     drop(nvml);

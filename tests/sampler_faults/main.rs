@@ -22,7 +22,7 @@ use std::{
     os::unix::process::CommandExt as _,
     process::Command,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use igpu::{

@@ -279,7 +279,7 @@ fn background_survives_random_faults() {
 /// The latest values are possible ones, and do not become older.
 fn read_latest(latest: &LatestReader, keys: &[LatestKey], stamps: &mut [u64]) {
     for (key, stamp) in keys.iter().zip(stamps) {
-        let Some(record) = latest.read(*key) else { continue };
+        let Ok(Some(record)) = latest.read(*key) else { continue };
         let (least, most) = range(record.metric().expect("a metric"));
         assert!((least..=most).contains(&record.value) && record.at >= *stamp, "{record:?} after {stamp}");
         *stamp = record.at;

@@ -66,8 +66,9 @@ impl StatusLine {
     }
 
     fn line(&self, progress: &RecordingProgress) -> String {
-        let values =
-            |keys: &[LatestKey]| keys.iter().filter_map(|key| Some(self.latest.read(*key)?.value)).collect::<Vec<_>>();
+        let values = |keys: &[LatestKey]| {
+            keys.iter().filter_map(|key| Some(self.latest.read(*key).ok()??.value)).collect::<Vec<_>>()
+        };
         let (power, utilization) = (values(&self.power), values(&self.utilization));
         let seconds = self.start.elapsed().as_secs();
         let mut line = format!("recording {}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);

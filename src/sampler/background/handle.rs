@@ -23,7 +23,7 @@ use super::{
     work::{Limits, Slot, Threads, Work},
 };
 use crate::{
-    Result, fork_generation,
+    Error, Result, fork_generation,
     sampler::{Clocks, Record, Sampler, gpu_sampler::GpuSampler, latest::Latest, record::Records, time::Stopwatch},
 };
 
@@ -107,9 +107,10 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
 }
 
 impl Background {
-    /// Takes the oldest record out.
+    /// Removes the oldest record and returns it; `None` if there is none. In a forked child, all records are left to the
+    /// parent: `pop`, [`drain`](Self::drain), and [`take`](Self::take) return none.
     pub fn pop(&mut self) -> Option<Record> {
-        self.records.pop().ok()
+        if self.shared.is_forked() { None } else { self.records.pop().ok() }
     }
 
     /// Takes out as many records as there are, up to the length of `into`, oldest first, and gives how many.
@@ -125,7 +126,7 @@ impl Background {
     /// Removes up to `max` of the records present now and returns them, oldest first. Their places in the ring buffer
     /// are freed together when the iterator is dropped, including those of records that it did not return.
     pub fn take(&mut self, max: usize) -> impl Iterator<Item = Record> + '_ {
-        let count = self.records.slots().min(max);
+        let count = if self.shared.is_forked() { 0 } else { self.records.slots().min(max) };
         self.records.read_chunk(count).into_iter().flatten()
     }
 
@@ -160,22 +161,28 @@ impl Background {
     /// up to the end of a measurement. This takes up to 20 ms until the thread wakes, plus the calls; longer if the
     /// thread does not get a processor. Suspended metrics and hung GPUs are skipped.
     ///
-    /// Returns whether the reading was made. It is not made when a driver call takes 80 ms, measured as for
-    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), after [`stop`](Self::stop), or in a forked child.
-    pub fn sample(&self) -> bool {
+    /// Returns `true` if everything was read. Returns `false` if a driver call takes 80 ms, measured as for
+    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), and after [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, immediately.
+    pub fn sample(&self) -> Result<bool> {
         let shared = &self.shared;
+        if shared.is_forked() {
+            return Err(Error::Forked);
+        }
         let wanted = shared.wanted.fetch_add(1, AcqRel) + 1;
         let mut watchdog = Watchdog::default();
         while shared.given.load(Acquire) < wanted {
             // The leader is in one call at most.
             let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.under_way());
             let hangs = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
-            if hangs || self.stop_outcome.is_some() || shared.is_forked() {
-                return false;
+            if hangs || self.stop_outcome.is_some() {
+                return Ok(false);
             }
             thread::sleep(POLL_INTERVAL);
         }
-        true
+        Ok(true)
     }
 
     /// Returns a reader of the latest values and of the sampler's state. It can be cloned and handed to other threads
@@ -187,7 +194,8 @@ impl Background {
 
     /// Stops the threads. Takes at most 100 ms even when one hangs in a driver call; that thread is abandoned. A thread
     /// that only lacks a processor is waited for, also beside one that hangs. Records made so far can still be taken out
-    /// afterwards, and so can those of the hung call once it returns. A second call returns the same result.
+    /// afterwards, and so can those of the hung call once it returns. A second call returns the same result. In a forked
+    /// child, the result is [`StopOutcome::Abandoned`], immediately: the threads run in the parent, and are not affected.
     pub fn stop(&mut self) -> StopOutcome {
         let stopped = self.stop_outcome.unwrap_or_else(|| self.wait_for_the_end());
         self.stop_outcome = Some(stopped);
@@ -196,6 +204,10 @@ impl Background {
 
     fn wait_for_the_end(&self) -> StopOutcome {
         let shared = &self.shared;
+        if shared.is_forked() {
+            // The threads do not exist in this process. Their handles, and the driver's, belong to the parent.
+            return StopOutcome::Abandoned;
+        }
         let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.closing]);
         let mut watchdogs: Vec<Watchdog> = calls().map(|_| Watchdog::default()).collect();
         loop {
@@ -208,7 +220,7 @@ impl Background {
             };
             // A thread is in one call at the most.
             let hanging = calls().zip(&mut watchdogs).map(hangs).filter(|hangs| *hangs).count();
-            if running.is_some_and(|running| running <= hanging) || shared.is_forked() {
+            if running.is_some_and(|running| running <= hanging) {
                 // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
                 std::mem::forget(self.work.upgrade());
                 return StopOutcome::Abandoned;

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::shared::Shared;
 use crate::{
+    Error, Result,
     metric::Metric,
     sampler::{
         Flags, Record,
@@ -40,12 +41,19 @@ impl LatestReader {
         (!metric.is_per_process()).then_some(LatestKey(place))
     }
 
-    /// The latest value. Takes no lock, does not allocate, and may be called in a signal handler; `None` while nothing
-    /// was read, while the GPU is lost or hangs, and in the rare case that each of a few tries met a write.
-    #[must_use]
-    pub fn read(&self, key: LatestKey) -> Option<Record> {
-        let (gpu, metric) = *self.shared.keys.get(key.0)?;
-        match self.shared.latest.read(key.0) {
+    /// Returns the latest value, or `None` if there is none: before the first read, while the GPU is lost or a driver call
+    /// for it hangs, and in the rare case that every attempt coincides with a write.
+    ///
+    /// Takes no lock, does not allocate, and is async-signal-safe.
+    ///
+    /// # Errors
+    /// [`Error::Forked`] in a forked child, in which no thread updates the values.
+    pub fn read(&self, key: LatestKey) -> Result<Option<Record>> {
+        if self.shared.is_forked() {
+            return Err(Error::Forked);
+        }
+        let Some((gpu, metric)) = self.shared.keys.get(key.0).copied() else { return Ok(None) };
+        Ok(match self.shared.latest.read(key.0) {
             Ok(Entry { flags: ABSENT, .. }) => None,
             Ok(Entry { at, value, flags, uncertainty }) => Some(Record {
                 at,
@@ -57,7 +65,7 @@ impl LatestReader {
                 flags: Flags(flags),
             }),
             Err(Missing::NeverWritten | Missing::Busy | Missing::NoSuchIndex) => None,
-        }
+        })
     }
 
     /// As [`Background::dropped`](super::Background::dropped).
