@@ -1,4 +1,4 @@
-//! Items, made of a sampler's records.
+//! Conversion of a sampler's records to items.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,56 +16,78 @@ use crate::{
     series::Series,
 };
 
-/// How often energy is given that is integrated from steady power, ns: as often as counters of energy refresh.
+/// The interval of items for energy that is integrated from constant power, in nanoseconds. It is the typical refresh
+/// period of the energy counters of GPUs.
 const INTEGRATED_INTERVAL_NS: u64 = 100_000_000;
 
-/// Both clocks at one moment: tells of each instant of the sampler's clock when it was by the wall's. A step of the wall
-/// clock after that moment does not show.
+/// The offset between the sampler's monotonic clock and the wall clock, measured at one moment. Steps of the wall clock
+/// after that moment have no effect on converted times.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockOffset {
-    /// What to add to the sampler's clock to have nanoseconds since the epoch.
-    unix_offset: i128,
+    /// The difference of Unix time and monotonic time, in nanoseconds.
+    unix_offset_ns: i128,
 }
 
 impl ClockOffset {
-    /// When the sampler's clock showed `monotonic_ns`, it was `unix_nano` nanoseconds since the epoch.
+    /// Creates an offset from simultaneous readings of the monotonic clock, in nanoseconds, and the wall clock, in
+    /// nanoseconds since the Unix epoch.
     #[must_use]
     pub fn new(monotonic_ns: u64, unix_nano: u64) -> Self {
-        Self { unix_offset: i128::from(unix_nano) - i128::from(monotonic_ns) }
+        Self { unix_offset_ns: i128::from(unix_nano) - i128::from(monotonic_ns) }
     }
 
-    /// Both as they are now.
+    /// Measures the current offset.
     #[must_use]
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::new(monotonic(), u64::try_from(since_epoch.as_nanos()).unwrap_or(0))
     }
 
-    /// When this instant of the sampler's clock was, in nanoseconds since the epoch.
+    /// Converts a time of the monotonic clock, in nanoseconds, to nanoseconds since the Unix epoch. Returns 0 if the
+    /// result is out of range.
     #[must_use]
     pub fn to_unix_nano(self, monotonic_ns: u64) -> u64 {
-        u64::try_from(i128::from(monotonic_ns) + self.unix_offset).unwrap_or(0)
+        u64::try_from(i128::from(monotonic_ns) + self.unix_offset_ns).unwrap_or(0)
     }
 }
 
-/// Makes items of records: those that say something new. A value holds until the next of its series, so one that is as it
-/// was needs no item.
+/// Converts the records of a sampler to items, and omits records that repeat the current value of their series.
+///
+/// A value holds until the next one of its series. An item is therefore emitted only for a value that is new: it was
+/// refreshed by the driver, is the first one after an interruption, or, for a process, differs from the last one.
+///
+/// ```no_run
+/// use igpu::{Nvml, sampler::{Sampler, monotonic}};
+/// use igpu_recording::{ClockOffset, Header, Item, RecordConverter, SummaryBuilder, default_metrics};
+///
+/// let nvml = Nvml::load()?;
+/// let mut sampler = Sampler::builder(&nvml).metrics(&default_metrics()).build()?;
+/// let clock = ClockOffset::now();
+/// let mut converter = RecordConverter::new(clock);
+/// let mut summary = SummaryBuilder::default();
+/// summary.observe(&Item::start(clock.to_unix_nano(monotonic()), &Header::default()));
+/// for record in sampler.tick(monotonic()).records() {
+///     converter.convert(record, |item| summary.observe(&item));
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RecordConverter {
     clock: ClockOffset,
-    /// The last value of each process in each series for processes; the sampler tells the fresh ones of all others.
+    /// The last value of each per-process series, by GPU, metric, and process ID. Records of these series are always
+    /// marked as fresh, and are compared with the last value instead.
     process_values: HashMap<(u16, u16, u32), f64>,
-    /// GPUs whose energy is known to be integrated, and when a value of it was given last.
+    /// The GPUs whose energy is integrated, and the monotonic time of the last item for it.
     integrated_reported_at: HashMap<u16, u64>,
-    /// The series of a GPU whose last value holds. After an interruption none does, and the next one has to be given,
-    /// also where it is the same.
+    /// The series whose last value still holds, by GPU and metric. After an interruption a series has no valid value, and
+    /// its next value is emitted even if it is equal to the last one.
     valid_series: HashSet<(u16, u16)>,
-    /// The cadence of a series that was told last, in seconds.
+    /// The poll interval that was last emitted for each GPU and metric, in seconds.
     reported_intervals: HashMap<(u16, u16), f64>,
 }
 
 impl RecordConverter {
-    /// For a sampler that is read from now on.
+    /// Creates a converter for a sampler that has not returned records yet.
     #[must_use]
     pub fn new(clock: ClockOffset) -> Self {
         Self {
@@ -77,7 +99,7 @@ impl RecordConverter {
         }
     }
 
-    /// Gives what this record says that is new: nothing, an item, or two.
+    /// Calls `emit` for each item that a record results in, at most twice.
     pub fn convert(&mut self, record: &Record, mut emit: impl FnMut(Item)) {
         let at = self.clock.to_unix_nano(record.at);
         if let Some(event) = record.event() {
@@ -100,7 +122,8 @@ impl RecordConverter {
         }
     }
 
-    /// A process is gone: what its values were is of no use any more.
+    /// Discards the last values of a process that has ended. This bounds memory use, and ensures that the first values of a
+    /// later process with the same ID are emitted.
     pub fn forget_process(&mut self, gpu: u32, pid: u32) {
         self.process_values.retain(|(its_gpu, _, its_pid), _| (u32::from(*its_gpu), *its_pid) != (gpu, pid));
     }
@@ -118,7 +141,8 @@ impl RecordConverter {
         }
     }
 
-    /// Integrated energy grows also while the power that it is made of is not fresh, and so it is not.
+    /// Returns `true` if integrated energy is due to be emitted. It grows even while the power from which it is integrated
+    /// is constant and its records are not marked as fresh.
     fn is_integrated_due(&mut self, record: &Record) -> bool {
         let Some(last) = self.integrated_reported_at.get_mut(&record.gpu) else { return false };
         let is_integrated_due =
@@ -129,8 +153,9 @@ impl RecordConverter {
         is_integrated_due
     }
 
-    /// Whether a series is read half as often or twice as often as was told last, or this is the first time. What calls
-    /// cost wavers, and the sampler follows: told each time, this would be most of what is recorded on a busy machine.
+    /// Returns `true` if the poll interval is the first one of its series, or differs from the last one emitted by a factor
+    /// of at least two. The sampler follows the variable latency of driver calls closely. On a busy machine, most items
+    /// would otherwise be changes of the poll interval.
     fn is_reportable_interval(&mut self, record: &Record) -> bool {
         let key = (record.gpu, record.metric);
         let last_reported = self.reported_intervals.get(&key).copied().unwrap_or(0.0);
@@ -141,7 +166,7 @@ impl RecordConverter {
         is_reportable
     }
 
-    /// Discards values that an interruption invalidates.
+    /// Discards the values that an interruption invalidates.
     fn invalidate(&mut self, record: &Record, interruption: Option<Interruption>) {
         let gpu = record.gpu;
         match interruption {
@@ -185,7 +210,7 @@ fn event_name(event: Event) -> &'static str {
         Event::GPU_RESUMED => event::GPU_RESUMED,
         Event::ENERGY_GAP => event::ENERGY_GAP,
         Event::GPU_HUNG => event::GPU_HUNG,
-        // The library and this package are of one version; a new event has to be named above.
+        // `Event` is an open set of numbers. All that the library defines are listed above, which a test checks.
         _ => "sampler.event",
     }
 }
@@ -205,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_value_is_an_item_in_the_series_unit_and_an_old_one_is_none() {
+    fn fresh_value_is_converted_to_series_unit() {
         let mut converter = RecordConverter::new(ClockOffset::new(1_000, 1_700_000_000_000_000_000));
         let fresh = record(Metric::UTILIZATION_GPU, 44.0, Flags::FRESH, 0);
         let series = Series::for_metric(Metric::UTILIZATION_GPU);
@@ -214,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn after_an_interruption_the_next_value_is_an_item_whatever_it_is() {
+    fn interruption_next_value_is_emitted() {
         let same = record(Metric::TEMPERATURE, 44.0, Flags::default(), 0);
-        let of_process = record(Metric::PROCESS_MEMORY, 5.0, Flags::FRESH, 7);
-        let of = |event: Event, metric: Metric, gpu| Record {
+        let process_record = record(Metric::PROCESS_MEMORY, 5.0, Flags::FRESH, 7);
+        let event_record = |event: Event, metric: Metric, gpu| Record {
             detail: event.0,
             flags: Flags::EVENT,
             metric: metric.index(),
@@ -225,23 +250,43 @@ mod tests {
             ..same
         };
         let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
-        let mut new =
+        let mut emitted_count =
             |record: &Record| items(&mut converter, record).iter().filter(|item| item.value.is_some()).count();
-        assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
+        assert_eq!(
+            [
+                emitted_count(&same),
+                emitted_count(&same),
+                emitted_count(&process_record),
+                emitted_count(&process_record)
+            ],
+            [1, 0, 1, 0]
+        );
         for event in [Event::GPU_LOST, Event::GPU_HUNG, Event::GPU_SUSPENDED] {
-            new(&of(event, Metric::ENERGY, 4));
-            assert_eq!([new(&same), new(&of_process)], [0, 0], "another GPU's");
-            new(&of(event, Metric::ENERGY, 3));
-            assert_eq!([new(&same), new(&same), new(&of_process), new(&of_process)], [1, 0, 1, 0]);
+            emitted_count(&event_record(event, Metric::ENERGY, 4));
+            assert_eq!(
+                [emitted_count(&same), emitted_count(&process_record)],
+                [0, 0],
+                "the event concerns another GPU"
+            );
+            emitted_count(&event_record(event, Metric::ENERGY, 3));
+            assert_eq!(
+                [
+                    emitted_count(&same),
+                    emitted_count(&same),
+                    emitted_count(&process_record),
+                    emitted_count(&process_record)
+                ],
+                [1, 0, 1, 0]
+            );
         }
-        new(&of(Event::METRIC_SUSPENDED, Metric::TEMPERATURE, 3));
-        assert_eq!([new(&same), new(&same), new(&of_process)], [1, 0, 0]);
-        new(&of(Event::METRIC_SUSPENDED, Metric::PROCESS_MEMORY, 3));
-        assert_eq!([new(&same), new(&of_process), new(&of_process)], [0, 1, 0]);
+        emitted_count(&event_record(Event::METRIC_SUSPENDED, Metric::TEMPERATURE, 3));
+        assert_eq!([emitted_count(&same), emitted_count(&same), emitted_count(&process_record)], [1, 0, 0]);
+        emitted_count(&event_record(Event::METRIC_SUSPENDED, Metric::PROCESS_MEMORY, 3));
+        assert_eq!([emitted_count(&same), emitted_count(&process_record), emitted_count(&process_record)], [0, 1, 0]);
     }
 
     #[test]
-    fn a_process_value_is_new_when_it_changed_and_after_the_process_was_gone() {
+    fn process_value_unchanged_is_omitted() {
         let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
         let count = |converter: &mut RecordConverter, value, pid| {
             items(converter, &record(Metric::PROCESS_MEMORY, value, Flags::FRESH, pid))
@@ -259,21 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn a_cadence_is_told_when_it_is_half_or_twice_the_one_told_last() {
+    fn poll_interval_is_emitted_when_doubled() {
         let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
-        let mut told = |seconds, gpu| {
+        let mut is_emitted = |seconds, gpu| {
             let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::POLL_INTERVAL_CHANGED.0);
             !items(&mut converter, &Record { gpu, ..changed }).is_empty()
         };
         assert_eq!(
-            [0.1, 0.12, 0.19, 0.2, 0.15, 0.11, 0.1].map(|s| told(s, 3)),
+            [0.1, 0.12, 0.19, 0.2, 0.15, 0.11, 0.1].map(|s| is_emitted(s, 3)),
             [true, false, false, true, false, false, true]
         );
-        assert!(told(0.1, 4), "of another GPU nothing was told");
+        assert!(is_emitted(0.1, 4), "intervals are tracked per GPU");
     }
 
     #[test]
-    fn every_event_has_its_name() {
+    fn every_sampler_event_has_name() {
         for event in 1..=12 {
             assert_ne!(event_name(Event(event)), "sampler.event", "event {event}");
         }
@@ -284,12 +329,12 @@ mod tests {
             ..record(Metric::ENERGY, 15.0, Flags::EVENT, 0)
         };
         let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
-        let [item] = &items(&mut converter, &lost)[..] else { panic!("one item") };
+        let [item] = &items(&mut converter, &lost)[..] else { panic!("expected one item") };
         assert_eq!((item.event_name(), item.gpu, item.value), (Some("gpu.lost"), Some(3), Some(15.0)));
     }
 
     #[test]
-    fn that_energy_is_integrated_is_said_once() {
+    fn energy_integrated_is_emitted_once() {
         let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
         let energy = record(Metric::ENERGY, 1.0, Flags::FRESH.with(Flags::INTEGRATED), 0);
         let names =
@@ -299,15 +344,19 @@ mod tests {
     }
 
     #[test]
-    fn energy_integrated_from_steady_power_is_given_each_100_ms() {
+    fn integrated_energy_is_emitted_every_100_ms() {
         let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
-        let mut given = Vec::new();
+        let mut emitted = Vec::new();
         for ms in 0..=300_u64 {
             let energy = record(Metric::ENERGY, ms as f64, Flags::INTEGRATED, 0);
-            converter.convert(&Record { at: ms * 1_000_000, ..energy }, |item| given.extend(item.value));
+            converter.convert(&Record { at: ms * 1_000_000, ..energy }, |item| emitted.extend(item.value));
         }
-        assert_eq!(given, [0.0, 100.0, 200.0, 300.0]);
-        let counted = record(Metric::ENERGY, 301.0, Flags::default(), 0);
-        assert_eq!(items(&mut converter, &Record { at: 900_000_000, ..counted }), [], "not of a counter");
+        assert_eq!(emitted, [0.0, 100.0, 200.0, 300.0]);
+        let counter_record = record(Metric::ENERGY, 301.0, Flags::default(), 0);
+        assert_eq!(
+            items(&mut converter, &Record { at: 900_000_000, ..counter_record }),
+            [],
+            "the value is not integrated"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which values a recording can hold, and what they are called in it.
+//! The series of a recording, and their names and units.
 
 use std::{fmt, sync::LazyLock};
 
@@ -7,52 +7,67 @@ use igpu::{
     sampler::DEFAULT_METRICS,
 };
 
-/// A place in the table of series: a metric of the catalog, or what a recording adds to these.
+/// A quantity that a recording contains values of: a metric of the igpu catalog, or [`MEMORY_LIMIT`](Self::MEMORY_LIMIT).
 ///
-/// Places may change from one version to the next; a recording knows a series by its [`key`](Self::key).
+/// It is an index into a table that can change from one version to the next. Recordings therefore identify a series by
+/// its [`key`](Self::key).
+///
+/// ```
+/// use igpu::metric::Metric;
+/// use igpu_recording::Series;
+///
+/// let busy = Series::for_metric(Metric::UTILIZATION_GPU);
+/// assert_eq!(busy.key(), "hw.gpu.utilization{hw.gpu.task=general}");
+/// assert_eq!(busy.info().unit, "1"); // a ratio from 0 to 1
+/// assert_eq!(Series::from_key("hw.power"), Some(Series::for_metric(Metric::POWER_USAGE)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series(u16);
 
-/// All there is to know of a series.
+/// The name, unit, and origin of a series.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SeriesInfo {
-    /// Its name: that of OpenTelemetry's semantic conventions for hardware where they have one, else the catalog's.
+    /// The name in OpenTelemetry's semantic conventions for hardware; the name in the igpu catalog if they define none.
     pub name: &'static str,
-    /// The attribute, with its value, that tells it from others of its name, by the same conventions.
+    /// The OpenTelemetry attribute, with its value, that distinguishes the series from others with the same name.
     pub attribute: Option<(&'static str, &'static str)>,
-    /// Its unit, in UCUM: of values as they stand in a recording.
+    /// The unit of recorded values, in UCUM notation. A `1` is a ratio from 0 to 1.
     pub unit: &'static str,
-    /// What a value of the catalog's metric is divided by to have that unit.
+    /// The factor between the unit of the catalog's metric and the recorded unit. A value of the metric divided by this
+    /// factor is a value of the series.
     pub divisor: f64,
-    /// The metric of the catalog; `None` of what is written once and not sampled.
+    /// The metric in the igpu catalog; `None` for a series that is recorded once and not sampled.
     pub metric: Option<Metric>,
     key: String,
 }
 
-/// What OpenTelemetry calls a metric: name, attribute, unit, divisor. Two of ours have no name there although they sound
-/// alike: `gpu.memory.utilization` is how busy the memory is, which `hw.gpu.memory.utilization` is not, and `hw.power`
-/// can stand for one of the three powers only: the one that every GPU has.
-type Conventional = (Metric, &'static str, Option<(&'static str, &'static str)>, &'static str, f64);
+/// A metric and its OpenTelemetry name, attribute, unit, and divisor.
+///
+/// Two names are similar to an OpenTelemetry name but not mapped to it. `gpu.memory.utilization` is the fraction of time in
+/// which memory is accessed, whereas `hw.gpu.memory.utilization` is the fraction of memory that is in use. `hw.power` can
+/// denote only one of the three power metrics, and denotes the one that all GPUs support.
+type OtelName = (Metric, &'static str, Option<(&'static str, &'static str)>, &'static str, f64);
 
-const TASK: &str = "hw.gpu.task";
-const DIRECTION: &str = "network.io.direction";
-const ERROR: &str = "error.type";
+const TASK_ATTRIBUTE: &str = "hw.gpu.task";
+const DIRECTION_ATTRIBUTE: &str = "network.io.direction";
+const ERROR_ATTRIBUTE: &str = "error.type";
+const LOCATION_ATTRIBUTE: &str = "hw.sensor_location";
 
-const CONVENTIONAL: [Conventional; 13] = [
-    (Metric::UTILIZATION_GPU, "hw.gpu.utilization", Some((TASK, "general")), "1", 100.0),
-    (Metric::UTILIZATION_ENCODER, "hw.gpu.utilization", Some((TASK, "encoder")), "1", 100.0),
-    (Metric::UTILIZATION_DECODER, "hw.gpu.utilization", Some((TASK, "decoder")), "1", 100.0),
+const OTEL_NAMES: [OtelName; 13] = [
+    (Metric::UTILIZATION_GPU, "hw.gpu.utilization", Some((TASK_ATTRIBUTE, "general")), "1", 100.0),
+    (Metric::UTILIZATION_ENCODER, "hw.gpu.utilization", Some((TASK_ATTRIBUTE, "encoder")), "1", 100.0),
+    (Metric::UTILIZATION_DECODER, "hw.gpu.utilization", Some((TASK_ATTRIBUTE, "decoder")), "1", 100.0),
     (Metric::MEMORY_USED, "hw.gpu.memory.usage", None, "By", 1.0),
-    (Metric::PCIE_TX, "hw.gpu.io", Some((DIRECTION, "transmit")), "By", 1.0),
-    (Metric::PCIE_RX, "hw.gpu.io", Some((DIRECTION, "receive")), "By", 1.0),
+    (Metric::PCIE_TX, "hw.gpu.io", Some((DIRECTION_ATTRIBUTE, "transmit")), "By", 1.0),
+    (Metric::PCIE_RX, "hw.gpu.io", Some((DIRECTION_ATTRIBUTE, "receive")), "By", 1.0),
     (Metric::POWER_USAGE, "hw.power", None, "W", 1.0),
     (Metric::ENERGY, "hw.energy", None, "J", 1.0),
     (Metric::TEMPERATURE, "hw.temperature", None, "Cel", 1.0),
-    (Metric::TEMPERATURE_MEMORY, "hw.temperature", Some(("hw.sensor_location", "memory")), "Cel", 1.0),
+    (Metric::TEMPERATURE_MEMORY, "hw.temperature", Some((LOCATION_ATTRIBUTE, "memory")), "Cel", 1.0),
     (Metric::FAN_SPEED, "hw.fan.speed_ratio", None, "1", 100.0),
-    (Metric::ECC_CORRECTED, "hw.errors", Some((ERROR, "corrected")), "{error}", 1.0),
-    (Metric::ECC_UNCORRECTED, "hw.errors", Some((ERROR, "uncorrected")), "{error}", 1.0),
+    (Metric::ECC_CORRECTED, "hw.errors", Some((ERROR_ATTRIBUTE, "corrected")), "{error}", 1.0),
+    (Metric::ECC_UNCORRECTED, "hw.errors", Some((ERROR_ATTRIBUTE, "uncorrected")), "{error}", 1.0),
 ];
 
 static TABLE: LazyLock<Vec<SeriesInfo>> = LazyLock::new(|| {
@@ -61,14 +76,14 @@ static TABLE: LazyLock<Vec<SeriesInfo>> = LazyLock::new(|| {
 });
 
 fn info_for_metric(metric: Metric) -> SeriesInfo {
-    match CONVENTIONAL.iter().find(|entry| entry.0 == metric) {
+    match OTEL_NAMES.iter().find(|entry| entry.0 == metric) {
         Some((_, name, attribute, unit, divisor)) => SeriesInfo::new(name, *attribute, unit, *divisor, Some(metric)),
         None => SeriesInfo::new(metric.name(), None, metric.info().unit, 1.0, Some(metric)),
     }
 }
 
-/// For how long each cause held a GPU back: counters of the driver, one call a second for all six.
-pub(crate) const THROTTLED: [Metric; 6] = [
+/// The driver's counters of throttled time by cause. One driver call per second reads all six.
+pub(crate) const THROTTLING_COUNTERS: [Metric; 6] = [
     Metric::THROTTLED_POWER,
     Metric::THROTTLED_THERMAL,
     Metric::THROTTLED_SYNC_BOOST,
@@ -77,13 +92,14 @@ pub(crate) const THROTTLED: [Metric; 6] = [
     Metric::THROTTLED_RELIABILITY,
 ];
 
-/// What is recorded when nothing is chosen: what a sampler samples then, and what the summary needs besides.
+/// Returns the metrics that are recorded by default: the sampler's [`DEFAULT_METRICS`] and the counters of throttled time,
+/// which the summary uses.
 #[must_use]
 pub fn default_metrics() -> Vec<Metric> {
-    DEFAULT_METRICS.into_iter().chain(THROTTLED).collect()
+    DEFAULT_METRICS.into_iter().chain(THROTTLING_COUNTERS).collect()
 }
 
-/// What is recorded besides when processes are: which processes there are and what they hold, and how busy each keeps the GPU.
+/// The metrics that are recorded in addition if processes are recorded: device memory and SM utilization of each process.
 pub const PROCESS_METRICS: &[Metric] = &[Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
 
 impl SeriesInfo {
@@ -100,33 +116,34 @@ impl SeriesInfo {
 }
 
 impl Series {
-    /// `hw.gpu.memory.limit`: all the memory of a GPU, in bytes. Written once, when a recording begins.
+    /// The total memory of a GPU, `hw.gpu.memory.limit`, in bytes. It is recorded once, at the start.
     pub const MEMORY_LIMIT: Self = Self(CATALOG.len() as u16);
 
-    /// The series of a metric.
+    /// Returns the series of a metric.
     #[must_use]
     pub fn for_metric(metric: Metric) -> Self {
         Self(metric.index())
     }
 
-    /// All series there are.
+    /// Returns all series.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         (0..TABLE.len() as u16).map(Self)
     }
 
-    /// The series of this key, or of this name where that has no attribute; `None` of what this version does not know.
+    /// Returns the series with this [`key`](Self::key); `None` if the key is unknown to this version.
     #[must_use]
     pub fn from_key(key: &str) -> Option<Self> {
         Self::all().find(|series| series.key() == key)
     }
 
-    /// All there is to know of it.
+    /// Returns the name, unit, and origin.
     #[must_use]
     pub fn info(self) -> &'static SeriesInfo {
         &TABLE[usize::from(self.0)]
     }
 
-    /// Its name and, in braces, its attribute: `hw.gpu.utilization{hw.gpu.task=general}`. It tells series apart.
+    /// Returns the unique key, which is the name followed by the attribute, if any, in braces, such as
+    /// `hw.gpu.utilization{hw.gpu.task=general}`.
     #[must_use]
     pub fn key(self) -> &'static str {
         &self.info().key
@@ -144,9 +161,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_stands_for_one_series() {
+    fn series_key_is_unique() {
         for series in Series::all() {
-            assert_eq!(Series::from_key(series.key()), Some(series), "{series:?} stands twice");
+            assert_eq!(Series::from_key(series.key()), Some(series), "{series:?} is not unique");
         }
         assert_eq!(Series::MEMORY_LIMIT.key(), "hw.gpu.memory.limit");
         assert_eq!(Series::for_metric(Metric::UTILIZATION_GPU).key(), "hw.gpu.utilization{hw.gpu.task=general}");

@@ -1,4 +1,4 @@
-//! Writes recordings: whole after every flush, and never more than can be read.
+//! A writer whose file is a complete recording after every flush.
 
 use std::{
     fs::File,
@@ -12,51 +12,70 @@ use std::{
 
 use crate::{format::Encoder, item::Item};
 
-/// So many bytes are kept while a disk is full; what comes then is not taken.
+/// The maximum number of buffered bytes. Items are dropped beyond it, for example while the disk is full.
 const MAX_PENDING_BYTES: usize = 4 << 20;
+/// The maximum number of bytes per write to a pipe, which is the default capacity of a pipe on Linux.
+const MAX_PIPE_WRITE_BYTES: usize = 1 << 16;
 
-/// Writes items into a file as an [`Encoder`] says.
+/// A buffered writer of items to a file, in the format of an [`Encoder`].
 ///
-/// After each [`flush`](Self::flush) that succeeds the file is a whole recording of all items so far, and stays it when
-/// the process is ended at any time after. One that fails leaves the file as the last one left it, and what could not be
-/// written is kept for the next.
+/// After every successful [`flush`](Self::flush), a regular file is a complete recording of all items so far, even if the
+/// process is killed later. A failed flush leaves the file in the state of the last successful one and keeps its items
+/// for the next attempt. In a pipe, the recording is complete only after [`finish`](Self::finish).
+///
+/// ```
+/// use std::fs::File;
+///
+/// use igpu_recording::{Format, Header, Item, Writer, event};
+///
+/// # let path = std::env::temp_dir().join(format!("igpu-recording-writer-{}", std::process::id()));
+/// let encoder = Format::JsonLines.encoder().expect("a format of every build");
+/// let mut writer = Writer::new(File::create(&path)?, encoder);
+/// writer.push(&Item::start(1_700_000_000_000_000_000, &Header::default()));
+/// writer.push(&Item::event(1_700_000_060_000_000_000, event::END));
+/// writer.finish()?;
+/// assert_eq!(writer.dropped(), 0);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Writer {
     file: File,
     encoder: Box<dyn Encoder>,
-    /// A file that can be written at any place; a pipe cannot.
+    /// Whether the file is a regular file, whose tail can be overwritten; `false` for a pipe.
     is_seekable: bool,
-    /// What is in the file for good.
+    /// The end of the part of the file that is not overwritten again, in bytes.
     body_end: u64,
-    /// How long the file is.
+    /// The length of the file, in bytes.
     length: u64,
+    /// The encoded items that have not been written.
     pending: Vec<u8>,
+    /// The number of items in `pending`.
     pending_items: u64,
-    /// What completes the file now, as it stands there.
+    /// The tail at the end of the file. A failed write is undone with it.
     tail: Vec<u8>,
-    /// Memory for what is to complete it next.
+    /// The tail for the next write.
     next_tail: Vec<u8>,
-    /// Items that were not taken because too many wait.
+    /// The number of items dropped because `pending` was full.
     dropped: u64,
-    /// Number of bytes written to a pipe so far.
+    /// The number of bytes written to a pipe so far.
     bytes_written: Arc<AtomicU64>,
 }
 
-/// The maximum number of bytes per write to a pipe.
-const MAX_PIPE_WRITE_BYTES: usize = 1 << 16;
-
 impl Writer {
-    /// Writes into this file, from its start on. What it held is gone.
+    /// Creates a writer for a file and truncates the file if it is a regular one. Anything else, such as a pipe, is
+    /// written as in [`stream`](Self::stream).
     #[must_use]
     pub fn new(file: File, encoder: Box<dyn Encoder>) -> Self {
         let is_seekable = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_seekable {
-            // Whatever is wrong with the file shows at the first flush.
+            // If this fails, the first flush fails and reports the error.
             let _ = file.set_len(0);
         }
         Self::with_mode(file, encoder, is_seekable)
     }
 
-    /// Writes on where others have written before, as into a pipe: what completes the recording comes at its end only.
+    /// Creates a writer that appends at the file's current position and never seeks. The recording is complete only after
+    /// [`finish`](Self::finish), because the tail of the format is written once, at the end.
     #[must_use]
     pub fn stream(file: File, encoder: Box<dyn Encoder>) -> Self {
         Self::with_mode(file, encoder, false)
@@ -78,14 +97,15 @@ impl Writer {
         }
     }
 
-    /// Sets a counter of the bytes written to a pipe. It is updated during a flush, so that another thread can
-    /// distinguish a pipe with a slow reader from one without.
+    /// Sets a counter of the bytes written to a pipe. The counter is updated during a flush, which allows another thread to
+    /// distinguish a reader that is slow from one that does not read.
     #[must_use]
     pub fn with_byte_counter(self, bytes_written: Arc<AtomicU64>) -> Self {
         Self { bytes_written, ..self }
     }
 
-    /// Takes an item, which the next flush writes; gives whether there was room for it.
+    /// Buffers an item for the next flush. Returns `false` and drops the item if the buffer is full, which happens if
+    /// flushes fail or are too rare.
     pub fn push(&mut self, item: &Item) -> bool {
         if self.pending.len() >= MAX_PENDING_BYTES {
             self.dropped += 1;
@@ -96,49 +116,50 @@ impl Writer {
         true
     }
 
-    /// Whether more than half of the room for items that wait is taken, so that a flush is due.
+    /// Returns `true` if the buffer is at least half full. A flush is then advisable.
     #[must_use]
     pub fn is_half_full(&self) -> bool {
         self.pending.len() >= MAX_PENDING_BYTES / 2
     }
 
-    /// How many items there was no room for, because the file could not be written.
+    /// Returns the number of items dropped because the buffer was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// How many items were taken and are not in the file yet.
+    /// Returns the number of buffered items that have not been written.
     #[must_use]
     pub fn pending_items(&self) -> u64 {
         self.pending_items
     }
 
-    /// How long the file is, in bytes.
+    /// Returns the length of the file, in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether nothing was written yet.
+    /// Returns `true` if nothing has been written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Writes all items that were taken.
+    /// Writes all buffered items.
     ///
     /// # Errors
-    /// What the system says of the file: it is full, it is gone. The file then is as the last flush left it.
+    /// Returns the error of the write, for example if the disk is full. A regular file then remains in the state of the
+    /// last successful flush. A pipe may have received part of the items. The other items remain in the buffer.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.is_seekable { self.flush_file() } else { self.flush_pipe() }
     }
 
-    /// Writes what is left, and what completes the recording where that could not be done before. Who has the same open
-    /// file goes on behind it.
+    /// Writes all buffered items and completes the recording. Leaves the position of the file at its end, for other
+    /// writers with the same open file description.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// Returns the same errors as [`flush`](Self::flush).
     pub fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
         if !self.is_seekable {
@@ -155,7 +176,7 @@ impl Writer {
         self.encoder.encode_tail(&mut self.next_tail);
     }
 
-    /// One call for all there is: whoever ends this process meets the file as it was before it, or after.
+    /// Writes the pending items and the tail with one system call, because the process can be killed between two.
     fn flush_file(&mut self) -> io::Result<()> {
         self.build_tail();
         let body = self.pending.len();
@@ -177,9 +198,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts the file back as it was before a write that failed: what stood there needs no new room.
+    /// Undoes a failed write by overwriting it with the old tail, which occupies disk space that is already allocated.
     fn restore(&mut self) {
-        // The error that led here is the one to tell.
+        // Errors are ignored because the caller returns the error of the failed write.
         let _ = self.file.write_all_at(&self.tail, self.body_end);
         let _ = self.file.set_len(self.length);
     }
@@ -192,8 +213,8 @@ impl Writer {
     fn flush_pipe(&mut self) -> io::Result<()> {
         let mut done = 0;
         let result = loop {
-            let Some(rest) = self.pending.get(done..).filter(|rest| !rest.is_empty()) else { break Ok(()) };
-            match self.file.write(&rest[..rest.len().min(MAX_PIPE_WRITE_BYTES)]) {
+            let Some(bytes) = self.pending.get(done..).filter(|bytes| !bytes.is_empty()) else { break Ok(()) };
+            match self.file.write(&bytes[..bytes.len().min(MAX_PIPE_WRITE_BYTES)]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     done += written;
@@ -220,7 +241,7 @@ mod tests {
     use super::*;
     use crate::event;
 
-    /// A line with the time of each item, and a last line that completes the file and grows with their number.
+    /// An encoder that writes a line with the time of each item, and a tail whose length varies with the number of items.
     #[derive(Default)]
     struct LineEncoder(usize);
 
@@ -247,35 +268,35 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_whole_after_each_flush_also_when_what_completes_it_gets_shorter() {
+    fn shorter_tail_leaves_complete_file() {
         let mut file = tempfile::tempfile().unwrap();
         let mut writer = Writer::new(file.try_clone().unwrap(), Box::new(LineEncoder::default()));
         assert!(writer.is_empty());
-        for (at, whole) in
+        for (at, expected) in
             [(1, "1\nall x\n"), (2, "1\n2\nall xx\n"), (3, "1\n2\n3\nall xxx\n"), (4, "1\n2\n3\n4\nall \n")]
         {
             assert!(writer.push(&item(at)));
             writer.flush().unwrap();
-            assert_eq!(content(&mut file), whole);
-            assert_eq!((writer.len(), writer.pending_items()), (whole.len() as u64, 0));
+            assert_eq!(content(&mut file), expected);
+            assert_eq!((writer.len(), writer.pending_items()), (expected.len() as u64, 0));
         }
         writer.finish().unwrap();
         assert_eq!(content(&mut file), "1\n2\n3\n4\nall \n");
     }
 
     #[test]
-    fn what_the_file_held_before_is_gone() {
+    fn new_writer_truncates_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("recording");
-        fs::write(&path, "something much longer than what comes").unwrap();
+        fs::write(&path, "content that is longer than the recording").unwrap();
         let file = File::options().write(true).open(&path).unwrap();
         Writer::new(file, Box::new(LineEncoder::default())).finish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "all \n");
     }
 
-    /// A file in memory that cannot grow stands for a disk that is full: some of a write fits, the rest does not.
+    /// Simulates a full disk with a sealed memory file that cannot grow, which causes a partial write.
     #[test]
-    fn a_write_that_fails_half_way_leaves_the_file_as_it_was_and_is_made_good_later() {
+    fn partial_write_is_undone_and_retried() {
         let mut full = File::from(memfd_create(c"full", MFdFlags::MFD_ALLOW_SEALING).unwrap());
         let mut writer = Writer::new(full.try_clone().unwrap(), Box::new(LineEncoder::default()));
         writer.push(&item(1));
@@ -290,7 +311,7 @@ mod tests {
         assert_eq!(writer.pending_items(), 5000);
         writer.flush().unwrap_err();
         assert_eq!(content(&mut full), "1\nall x\n");
-        // There is room again.
+        // There is space on the disk again.
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, b"1\nall x\n").unwrap();
         writer.file = file.try_clone().unwrap();
@@ -301,21 +322,21 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_a_full_disk_is_bounded_and_the_rest_is_counted() {
+    fn full_disk_drops_and_counts_items() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut writer = Writer::new(full, Box::new(LineEncoder::default()));
-        let (mut accepted, mut refused) = (0, 0);
+        let (mut accepted, mut dropped) = (0, 0);
         for at in 0..4_000_000 {
-            if writer.push(&item(at)) { accepted += 1 } else { refused += 1 }
+            if writer.push(&item(at)) { accepted += 1 } else { dropped += 1 }
         }
         assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert!(accepted > 400_000, "{accepted}");
-        assert_eq!((writer.pending_items(), writer.dropped()), (accepted, refused));
+        assert_eq!((writer.pending_items(), writer.dropped()), (accepted, dropped));
         assert!(writer.pending.len() < MAX_PENDING_BYTES + 100);
     }
 
     #[test]
-    fn what_stood_before_a_stream_and_what_comes_after_a_recording_stay() {
+    fn surrounding_content_is_preserved() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"before\n").unwrap();
         let mut writer = Writer::stream(file.try_clone().unwrap(), Box::new(LineEncoder::default()));
@@ -334,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn into_a_pipe_goes_the_body_and_what_completes_it_at_the_end_only() {
+    fn pipe_receives_tail_once_at_end() {
         let (mut reader, pipe) = io::pipe().unwrap();
         let mut writer = Writer::new(File::from(std::os::fd::OwnedFd::from(pipe)), Box::new(LineEncoder::default()));
         for at in [1, 2] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use igpu::{ClocksEventReasons, metric::Metric};
 
 use super::model::{Throttling, ThrottlingSource};
-use crate::series::THROTTLED;
+use crate::series::THROTTLING_COUNTERS;
 use crate::time_weighted::{SignalSpan, StepSignal, seconds};
 
 /// What its counter is called after: `power` of `gpu.throttled.power`.
@@ -35,7 +35,7 @@ struct Grown {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Throttle {
-    /// In the order of [`THROTTLED`].
+    /// In the order of [`THROTTLING_COUNTERS`].
     counters: [Option<Grown>; 6],
     reasons: StepSignal,
     /// Nanoseconds for each of the reasons, for any of them, and in which they were known.
@@ -50,7 +50,7 @@ impl Throttle {
         if metric == Metric::CLOCKS_EVENT_REASONS {
             let span = self.reasons.set(at, value);
             self.add(span);
-        } else if let Some(place) = THROTTLED.iter().position(|counter| *counter == metric) {
+        } else if let Some(place) = THROTTLING_COUNTERS.iter().position(|counter| *counter == metric) {
             let grown = self.counters[place].get_or_insert(Grown { last: value, by: 0.0 });
             // One that went back began anew.
             grown.by += (value - grown.last).max(0.0);
@@ -80,7 +80,8 @@ impl Throttle {
 
     pub(super) fn throttling(&self) -> Option<Throttling> {
         let counted = |(metric, counter): (Metric, &Option<Grown>)| Some((cause(metric), counter.as_ref()?.by / 1e9));
-        let mut causes_s: BTreeMap<_, _> = THROTTLED.into_iter().zip(&self.counters).filter_map(counted).collect();
+        let mut causes_s: BTreeMap<_, _> =
+            THROTTLING_COUNTERS.into_iter().zip(&self.counters).filter_map(counted).collect();
         // That there was too little work is no throttling that matters.
         let low_utilization_s = causes_s.remove(cause(Metric::THROTTLED_LOW_UTILIZATION));
         if !causes_s.is_empty() {
