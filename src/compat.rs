@@ -125,12 +125,12 @@ impl Nvml {
     /// # Errors
     /// [`Error::InvalidIndex`] names the valid indices.
     pub fn get_devices(&self, indices: &[u32]) -> Result<Vec<GpuInfo>> {
-        let gpu = |index: &u32| GpuInfo::new(self, *index, ProcessList::LARGEST);
+        let gpu = |index: &u32| GpuInfo::new(self, *index, ProcessList::RECOMMENDED_CAPACITY);
         let mut gpus = indices.iter().map(gpu).collect::<Result<Vec<_>>>()?;
         let any_resolved = process::resolve_users();
         for gpu in &mut gpus {
             // A failure is kept in `gpu.error()`.
-            let _ = gpu.make_room();
+            let _ = gpu.grow_process_list();
             if any_resolved && gpu.error().is_none() {
                 let _ = gpu.update_processes();
             }

@@ -45,9 +45,10 @@ pub use compat::{
     visible_devices_index,
 };
 pub use device::{
-    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, FieldValue, GpmMetric, GpmReport,
-    GpmSample, MemoryInfo, MigMode, PciInfo, PcieCounter, PerformanceState, ProcessKind, ProcessList,
-    ProcessUtilization, RunningProcess, Sample, SampleKind, Samples, TemperatureSensor, Utilization, Value,
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounterType, EccErrorType, EngineUtilization, FieldId,
+    FieldValue, GpmMetric, GpmReport, GpmSample, MemoryInfo, MigMode, PciInfo, PcieCounter, PerformanceState,
+    ProcessKind, ProcessList, ProcessUtilization, RunningProcess, Sample, SampleKind, Samples, TemperatureSensor,
+    Utilization, Value,
 };
 pub use error::{Error, Result};
 #[doc(hidden)]

@@ -115,7 +115,7 @@ fn updates_allocate_nothing() {
             let before = gpu.processes.len();
             allocated += allocations(|| match gpu.update() {
                 Ok(()) => {
-                    cut += u32::from(gpu.processes.cut() > 0);
+                    cut += u32::from(gpu.processes.omitted_count() > 0);
                     appeared += u32::from(gpu.processes.len() > before);
                     refused += u32::from(gpu.reason(Reading::Memory).is_some());
                 }
@@ -197,9 +197,14 @@ fn device_methods_allocate_nothing() {
         let _ = black_box(gpu.field_values(&mut fields));
         black_box(fields.iter().filter(|field| field.value().is_ok()).count());
         let _ =
-            black_box((gpu.memory_info(), gpu.utilization_rates(), gpu.power_instant(), gpu.name(), gpu.pci_info()));
-        let _ =
-            black_box((gpu.total_energy(), gpu.mig_mode(), gpu.mig_device(0), gpu.clone(), nvml.device_by_uuid("x")));
+            black_box((gpu.memory_info(), gpu.utilization_rates(), gpu.power_instant_mw(), gpu.name(), gpu.pci_info()));
+        let _ = black_box((
+            gpu.total_energy_mj(),
+            gpu.mig_mode(),
+            gpu.mig_device(0),
+            gpu.clone(),
+            nvml.device_by_uuid("x"),
+        ));
         let _ = black_box((nvml.driver_version(), nvml.cuda_version(), nvml.device_count(), nvml.process_name(1)));
         let _ = black_box((nvml.device(2), nvml.device(99)));
     };
@@ -214,7 +219,9 @@ fn device_methods_allocate_nothing() {
     let absent = Error::MissingSymbol { symbol: "nvmlDeviceGetMigMode" };
     let allocated = allocations(|| {
         for _ in 0..1_000 {
-            assert!(gpu.mig_mode() == Err(absent.clone()) && gpu.core_count().is_err() && gpu.total_energy().is_err());
+            assert!(
+                gpu.mig_mode() == Err(absent.clone()) && gpu.core_count().is_err() && gpu.total_energy_mj().is_err()
+            );
         }
     });
     assert_eq!((allocated, absent.code()), (0, Some(ReturnCode::FUNCTION_NOT_FOUND)));

@@ -256,7 +256,7 @@ fn hung_call_does_not_block_others() {
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 0\nhang = true").unwrap();
     let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.get_device(1).unwrap());
     // Ends with the process.
-    thread::spawn(move || stuck.power_usage());
+    thread::spawn(move || stuck.power_usage_mw());
     while driver.calls("nvmlDeviceGetPowerUsage") < 2 {
         thread::yield_now();
     }

@@ -80,7 +80,7 @@ fn direct_calls(clients: &Clients, index: u32, processes: bool) -> Timed {
         raw.nvmlDeviceGetGraphicsRunningProcesses_v3.unwrap(),
         raw.nvmlDeviceGetMPSComputeRunningProcesses_v3.unwrap(),
     ];
-    let mut room = vec![sys::nvmlProcessInfo_t::default(); igpu::ProcessList::LARGEST];
+    let mut room = vec![sys::nvmlProcessInfo_t::default(); igpu::ProcessList::RECOMMENDED_CAPACITY];
     // A reading that the GPU lacks is none here either.
     let some = |code, value: u32| (code == sys::NVML_SUCCESS).then_some(value);
     timed(move || {

@@ -23,17 +23,17 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
 }
 
 /// A machine that has had one process and no more: igpu does not know yet how wide the driver's entries are, and looks
-/// for what it writes in room for [`ProcessList::LARGEST`]. A driver of its own, as the other one is known by now.
+/// for what it writes in room for [`ProcessList::RECOMMENDED_CAPACITY`]. A driver of its own, as the other one is known by now.
 fn unknown_stride() -> Case {
     let clients =
         Clients::load_scenario("[[gpu]]\n[[gpu]]\n[[gpu]]\n[[gpu.process]]\npid = 4000001\nmemory_mib = 300\n");
     let gpu = clients.gpu(2);
-    let mut list = ProcessList::with_capacity(ProcessList::LARGEST);
+    let mut list = ProcessList::with_capacity(ProcessList::RECOMMENDED_CAPACITY);
     let ours = timed(move || {
         gpu.compute_processes(&mut list).unwrap();
         list.len()
     });
-    let mut call = direct_call(&clients, 2, ProcessList::LARGEST);
+    let mut call = direct_call(&clients, 2, ProcessList::RECOMMENDED_CAPACITY);
     let gpu = clients.wrapper_device(2);
     let wrapper = timed(move || gpu.running_compute_processes().unwrap().len());
     Case::new("compute_processes, 1, unknown stride", ours, timed(move || call().len())).wrapper(wrapper)
@@ -45,7 +45,7 @@ fn read_entries(clients: &Clients, index: u32, size: usize, name: &'static str) 
     let ours = timed(move || {
         gpu.compute_processes(&mut list).unwrap();
         list.iter().fold((0, 0u64), |sum, process| {
-            (sum.0 ^ process.pid, sum.1.wrapping_add(process.used_gpu_memory.unwrap_or_default()))
+            (sum.0 ^ process.pid, sum.1.wrapping_add(process.used_gpu_memory_bytes.unwrap_or_default()))
         })
     });
     let mut call = direct_call(clients, index, size);

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Timed, timed};
 use super::{Clients, assert_success};
-use igpu::{Clock, Device, EccCounter, EccError, PcieCounter, Result, TemperatureSensor};
+use igpu::{Clock, Device, EccCounterType, EccErrorType, PcieCounter, Result, TemperatureSensor};
 use nvml_sys as sys;
 use nvml_wrapper::enum_wrappers::device as enums;
 use nvml_wrapper::error::NvmlError;
@@ -105,14 +105,16 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
         .wrapper(wrapper_device(clients, |gpu| gpu.utilization_rates().map(|it| (it.gpu, it.memory)))),
         Case::new(
             "memory_info",
-            ours(clients, |gpu| gpu.memory_info().map(|it| (it.total, it.used, it.free, it.reserved.unwrap()))),
+            ours(clients, |gpu| {
+                gpu.memory_info().map(|it| (it.total_bytes, it.used_bytes, it.free_bytes, it.reserved_bytes.unwrap()))
+            }),
             memory(clients),
         )
         .wrapper(wrapper_device(clients, |gpu| gpu.memory_info().map(|it| (it.total, it.used, it.free, it.reserved)))),
         Case::new("temperature", ours(clients, |gpu| gpu.temperature(TemperatureSensor::GPU)), temperature(clients)),
         Case::new(
             "encoder_utilization",
-            ours(clients, Device::encoder_utilization),
+            ours(clients, |gpu| gpu.encoder_utilization().map(|it| (it.percent, it.sample_period_us))),
             fill2(clients, raw.nvmlDeviceGetEncoderUtilization, |it| it),
         )
         .wrapper(wrapper_device(clients, |gpu| {
@@ -120,7 +122,7 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
         })),
         Case::new(
             "decoder_utilization",
-            ours(clients, Device::decoder_utilization),
+            ours(clients, |gpu| gpu.decoder_utilization().map(|it| (it.percent, it.sample_period_us))),
             fill2(clients, raw.nvmlDeviceGetDecoderUtilization, |it| it),
         )
         .wrapper(wrapper_device(clients, |gpu| {
@@ -128,7 +130,7 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
         })),
         Case::new(
             "power_limit_constraints",
-            ours(clients, Device::power_limit_constraints),
+            ours(clients, Device::power_limit_constraints_mw),
             fill2(clients, raw.nvmlDeviceGetPowerManagementLimitConstraints, |it| it),
         )
         .wrapper(wrapper_device(clients, |gpu| {
@@ -155,12 +157,12 @@ pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
         ),
         Case::new(
             "power_average (field)",
-            ours(clients, Device::power_average),
+            ours(clients, Device::power_average_mw),
             field(clients, sys::NVML_FI_DEV_POWER_AVERAGE),
         ),
         Case::new(
             "power_instant (field)",
-            ours(clients, Device::power_instant),
+            ours(clients, Device::power_instant_mw),
             field(clients, sys::NVML_FI_DEV_POWER_INSTANT),
         ),
         Case::new(
@@ -177,17 +179,17 @@ fn plain(clients: &Clients) -> Vec<Case> {
     let raw = &clients.raw;
     let on = |state: sys::nvmlEnableState_t| state != sys::NVML_FEATURE_DISABLED;
     vec![
-        Case::new("power_usage", ours(clients, Device::power_usage), fill(clients, raw.nvmlDeviceGetPowerUsage))
+        Case::new("power_usage", ours(clients, Device::power_usage_mw), fill(clients, raw.nvmlDeviceGetPowerUsage))
             .wrapper(wrapper_device(clients, WrapperDevice::power_usage)),
         Case::new(
             "power_management_limit",
-            ours(clients, Device::power_management_limit),
+            ours(clients, Device::power_management_limit_mw),
             fill(clients, raw.nvmlDeviceGetPowerManagementLimit),
         )
         .wrapper(wrapper_device(clients, WrapperDevice::power_management_limit)),
         Case::new(
             "enforced_power_limit",
-            ours(clients, Device::enforced_power_limit),
+            ours(clients, Device::enforced_power_limit_mw),
             fill(clients, raw.nvmlDeviceGetEnforcedPowerLimit),
         )
         .wrapper(wrapper_device(clients, WrapperDevice::enforced_power_limit)),
@@ -198,7 +200,7 @@ fn plain(clients: &Clients) -> Vec<Case> {
         ),
         Case::new(
             "total_energy",
-            ours(clients, Device::total_energy),
+            ours(clients, Device::total_energy_mj),
             fill(clients, raw.nvmlDeviceGetTotalEnergyConsumption),
         )
         .wrapper(wrapper_device(clients, WrapperDevice::total_energy_consumption)),
@@ -292,13 +294,13 @@ fn with_words(clients: &Clients) -> Vec<Case> {
         .wrapper(wrapper_device(clients, |gpu| gpu.max_clock_info(enums::Clock::Memory))),
         Case::new(
             "pcie_throughput",
-            ours(clients, |gpu| gpu.pcie_throughput(PcieCounter::TX)),
+            ours(clients, |gpu| gpu.pcie_throughput_kb_per_s(PcieCounter::TX)),
             fill_of(clients, raw.nvmlDeviceGetPcieThroughput, sys::NVML_PCIE_UTIL_TX_BYTES),
         )
         .wrapper(wrapper_device(clients, |gpu| gpu.pcie_throughput(enums::PcieUtilCounter::Send))),
         Case::new(
             "total_ecc_errors",
-            ours(clients, |gpu| gpu.total_ecc_errors(EccError::CORRECTED, EccCounter::AGGREGATE)),
+            ours(clients, |gpu| gpu.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::AGGREGATE)),
             ecc(clients),
         )
         .wrapper(wrapper_device(clients, |gpu| {

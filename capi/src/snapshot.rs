@@ -117,7 +117,7 @@ pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> i
 pub unsafe extern "C" fn igpu_snapshot_grow(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
         handle_table::change(snapshot, |snapshot| {
-            snapshot.0.iter_mut().for_each(|gpu| drop(gpu.make_room()));
+            snapshot.0.iter_mut().for_each(|gpu| drop(gpu.grow_process_list()));
             Ok(())
         })
     })

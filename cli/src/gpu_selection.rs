@@ -62,7 +62,7 @@ fn uuid_starts_with(uuid: &str, prefix: &str) -> bool {
 /// A sentence for each GPU that could not be read, and for each list of processes that could not be shown whole.
 pub(crate) fn problems(gpus: &[GpuInfo]) -> Vec<String> {
     let lost = gpus.iter().filter_map(|gpu| Some(read_error_message(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
-    lost.chain(gpus.iter().filter(|gpu| gpu.processes.cut() > 0).map(truncated_message)).collect()
+    lost.chain(gpus.iter().filter(|gpu| gpu.processes.omitted_count() > 0).map(truncated_message)).collect()
 }
 
 fn truncated_message(gpu: &GpuInfo) -> String {

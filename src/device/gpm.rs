@@ -137,7 +137,7 @@ impl Device {
     /// # Errors
     /// The driver's own answer.
     #[doc(alias = "nvmlGpmQueryDeviceSupport")]
-    pub fn gpm_supported(&self) -> Result<bool> {
+    pub fn is_gpm_supported(&self) -> Result<bool> {
         const CALL: &str = "nvmlGpmQueryDeviceSupport";
         let function = require(CALL, self.functions().nvmlGpmQueryDeviceSupport)?;
         let mut support = sys::nvmlGpmSupport_t { version: sys::NVML_GPM_SUPPORT_VERSION, ..Default::default() };
@@ -153,18 +153,18 @@ impl Device {
     #[doc(alias = "nvmlGpmSampleGet")]
     pub fn gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
         let _one_at_a_time = self.nvml.lock_gpm();
-        self.gpm_sample_get_in_turn(into)
+        self.gpm_sample_get_locked(into)
     }
 
     /// Likewise, but never waits for the lock: `IN_USE` while another takes a sample, which may be a call that hangs.
     pub(crate) fn try_gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
         match self.nvml.try_lock_gpm() {
-            Some(_one_at_a_time) => self.gpm_sample_get_in_turn(into),
+            Some(_one_at_a_time) => self.gpm_sample_get_locked(into),
             None => Err(Error::Nvml { call: SAMPLE_GET, code: ReturnCode::IN_USE }),
         }
     }
 
-    fn gpm_sample_get_in_turn(&self, into: &mut GpmSample) -> Result<()> {
+    fn gpm_sample_get_locked(&self, into: &mut GpmSample) -> Result<()> {
         let function = require(SAMPLE_GET, self.functions().nvmlGpmSampleGet)?;
         self.nvml.check_same_handle(&into.nvml, SAMPLE_GET)?;
         // SAFETY: `call` vouches for NVML and the handle; the same NVML gave the sample (`check_same_handle`).

@@ -85,7 +85,7 @@ impl Device {
 
     /// A call that answers whether something is on.
     #[inline]
-    pub(super) fn enabled(
+    pub(super) fn get_enabled(
         &self,
         call: &'static str,
         function: Option<

@@ -11,7 +11,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerUsage")]
     #[inline]
-    pub fn power_usage(&self) -> Result<u32> {
+    pub fn power_usage_mw(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetPowerUsage", self.functions().nvmlDeviceGetPowerUsage)
     }
 
@@ -21,7 +21,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_POWER_AVERAGE")]
     #[inline]
-    pub fn power_average(&self) -> Result<u32> {
+    pub fn power_average_mw(&self) -> Result<u32> {
         self.field(FieldId::POWER_AVERAGE, FieldId::SCOPE_GPU)?.as_u32("NVML_FI_DEV_POWER_AVERAGE")
     }
 
@@ -31,7 +31,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "NVML_FI_DEV_POWER_INSTANT")]
     #[inline]
-    pub fn power_instant(&self) -> Result<u32> {
+    pub fn power_instant_mw(&self) -> Result<u32> {
         self.field(FieldId::POWER_INSTANT, FieldId::SCOPE_GPU)?.as_u32("NVML_FI_DEV_POWER_INSTANT")
     }
 
@@ -41,7 +41,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetTotalEnergyConsumption")]
     #[inline]
-    pub fn total_energy(&self) -> Result<u64> {
+    pub fn total_energy_mj(&self) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEnergyConsumption";
         let function = require(CALL, self.functions().nvmlDeviceGetTotalEnergyConsumption)?;
         let mut millijoules = 0;
@@ -57,7 +57,7 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetPowerManagementMode")]
     #[inline]
     pub fn power_management_mode(&self) -> Result<bool> {
-        self.enabled("nvmlDeviceGetPowerManagementMode", self.functions().nvmlDeviceGetPowerManagementMode)
+        self.get_enabled("nvmlDeviceGetPowerManagementMode", self.functions().nvmlDeviceGetPowerManagementMode)
     }
 
     /// The power limit that was set, in milliwatts.
@@ -66,7 +66,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerManagementLimit")]
     #[inline]
-    pub fn power_management_limit(&self) -> Result<u32> {
+    pub fn power_management_limit_mw(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetPowerManagementLimit", self.functions().nvmlDeviceGetPowerManagementLimit)
     }
 
@@ -76,7 +76,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetEnforcedPowerLimit")]
     #[inline]
-    pub fn enforced_power_limit(&self) -> Result<u32> {
+    pub fn enforced_power_limit_mw(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetEnforcedPowerLimit", self.functions().nvmlDeviceGetEnforcedPowerLimit)
     }
 
@@ -86,7 +86,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPowerManagementLimitConstraints")]
     #[inline]
-    pub fn power_limit_constraints(&self) -> Result<(u32, u32)> {
+    pub fn power_limit_constraints_mw(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlDeviceGetPowerManagementLimitConstraints";
         let function = require(CALL, self.functions().nvmlDeviceGetPowerManagementLimitConstraints)?;
         let (mut min, mut max) = (0, 0);

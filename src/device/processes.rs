@@ -39,7 +39,7 @@ pub struct RunningProcess {
     /// The process, by the driver's count: the host's, or on newer drivers that of the caller's pid namespace.
     pub pid: u32,
     /// Device memory that it holds, in bytes; `None` where the driver does not say (WDDM, some containers).
-    pub used_gpu_memory: Option<u64>,
+    pub used_gpu_memory_bytes: Option<u64>,
     /// The MIG GPU instance that it runs in; `None` without MIG, and from drivers before R450.
     pub gpu_instance_id: Option<u32>,
     /// The MIG compute instance that it runs in; `None` likewise.
@@ -47,7 +47,7 @@ pub struct RunningProcess {
 }
 
 /// What a word holds that the driver did not write. No pid and no size in bytes has this value.
-const UNTOUCHED: u64 = 0xa5a5_a5a5_a5a5_a5a5;
+const UNWRITTEN_WORD: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 
 /// Memory for a process list, made once and filled by [`Device::compute_processes`] and its siblings.
 #[derive(Clone)]
@@ -65,14 +65,14 @@ pub struct ProcessList {
 
 impl ProcessList {
     /// As many entries as a driver can have: the open kernel modules bound a GPU's list at 950 processes.
-    pub const LARGEST: usize = 1024;
+    pub const RECOMMENDED_CAPACITY: usize = 1024;
     /// No list has room for more: as many processes as Linux can have at a time are four times as many.
-    pub const MOST: usize = 1 << 20;
+    pub const MAX_CAPACITY: usize = 1 << 20;
 
-    /// Memory for `capacity` entries, 32 bytes each; for [`MOST`](Self::MOST) where more are asked for.
+    /// Memory for `capacity` entries, 32 bytes each; for [`MAX_CAPACITY`](Self::MAX_CAPACITY) where more are asked for.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        let capacity = capacity.min(Self::MOST);
+        let capacity = capacity.min(Self::MAX_CAPACITY);
         Self {
             words: vec![0; capacity * WIDE_ENTRY_WORDS],
             capacity,
@@ -109,7 +109,7 @@ impl ProcessList {
 
     /// The entries, as the driver ordered them.
     pub fn iter(&self) -> impl Iterator<Item = RunningProcess> + '_ {
-        self.words.chunks_exact(self.stride).take(self.len).map(read)
+        self.words.chunks_exact(self.stride).take(self.len).map(parse_entry)
     }
 
     fn clear(&mut self) {
@@ -119,18 +119,18 @@ impl ProcessList {
     /// Marks all words. While the driver lists one process at the most, only its entry has to be marked again.
     fn mark_all(&mut self) {
         let written = if self.marked { self.words.len().min(WIDE_ENTRY_WORDS) } else { self.words.len() };
-        self.words.iter_mut().take(written).for_each(|word| *word = UNTOUCHED);
+        self.words.iter_mut().take(written).for_each(|word| *word = UNWRITTEN_WORD);
         self.marked = true;
     }
 
     /// Whether the words beyond the first entry still bear their marks: a driver may clear all the room first.
     fn is_marked(&self) -> bool {
-        [self.words.get(WIDE_ENTRY_WORDS), self.words.last()].into_iter().flatten().all(|word| *word == UNTOUCHED)
+        [self.words.get(WIDE_ENTRY_WORDS), self.words.last()].into_iter().flatten().all(|word| *word == UNWRITTEN_WORD)
     }
 
     /// The leading words that the driver wrote, as far as the marks show.
     fn touched(&self) -> &[u64] {
-        let count = self.words.iter().rposition(|word| *word != UNTOUCHED).map_or(0, |last| last + 1);
+        let count = self.words.iter().rposition(|word| *word != UNWRITTEN_WORD).map_or(0, |last| last + 1);
         self.words.get(..count).unwrap_or_default()
     }
 
@@ -139,7 +139,7 @@ impl ProcessList {
         let last = self.capacity.saturating_sub(1) * stride;
         for place in [0, last] {
             if let Some(word) = self.words.get_mut(place) {
-                *word = UNTOUCHED;
+                *word = UNWRITTEN_WORD;
             }
         }
     }
@@ -147,7 +147,7 @@ impl ProcessList {
     fn ends_written(&self, stride: usize) -> bool {
         let last = self.capacity.saturating_sub(1) * stride;
         // A driver that only cleared the room has written no pid.
-        let is_entry = |word: &u64| *word != UNTOUCHED && halves(*word)[0] != 0;
+        let is_entry = |word: &u64| *word != UNWRITTEN_WORD && split_word(*word)[0] != 0;
         [0, last].iter().all(|place| self.words.get(*place).is_some_and(is_entry))
     }
 }
@@ -160,21 +160,21 @@ impl fmt::Debug for ProcessList {
 
 /// An entry from its words: pid; memory; GPU and compute instance (not in version 1); memory under confidential
 /// computing (only in the wide form, and not kept).
-fn read(words: &[u64]) -> RunningProcess {
-    let [pid, _] = halves(words.first().copied().unwrap_or_default());
+fn parse_entry(words: &[u64]) -> RunningProcess {
+    let [pid, _] = split_word(words.first().copied().unwrap_or_default());
     let memory = words.get(1).copied().unwrap_or(u64::MAX);
-    let [gpu_instance, compute_instance] = halves(words.get(2).copied().unwrap_or(u64::MAX));
+    let [gpu_instance, compute_instance] = split_word(words.get(2).copied().unwrap_or(u64::MAX));
     let unless_all_ones = |id: u32| (id != u32::MAX).then_some(id);
     RunningProcess {
         pid,
-        used_gpu_memory: (memory != u64::MAX).then_some(memory),
+        used_gpu_memory_bytes: (memory != u64::MAX).then_some(memory),
         gpu_instance_id: unless_all_ones(gpu_instance),
         compute_instance_id: unless_all_ones(compute_instance),
     }
 }
 
 /// The two unsigned ints that lie in a word of memory.
-fn halves(word: u64) -> [u32; 2] {
+fn split_word(word: u64) -> [u32; 2] {
     let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
@@ -186,7 +186,7 @@ impl Device {
     /// a laptop), and disturbs other programs. Ask once a second, not more.
     ///
     /// A list longer than `into` is cut, and [`ProcessList::total`] says how long it is. Many drivers fill nothing then;
-    /// [`ProcessList::LARGEST`] entries are enough for every real driver.
+    /// [`ProcessList::RECOMMENDED_CAPACITY`] entries are enough for every real driver.
     ///
     /// # Errors
     /// The driver's own answer.
@@ -293,15 +293,15 @@ mod tests {
         let ids = u64::from_ne_bytes([7, 0, 0, 0, 2, 0, 0, 0]);
         let wide = RunningProcess {
             pid: 42,
-            used_gpu_memory: Some(9),
+            used_gpu_memory_bytes: Some(9),
             gpu_instance_id: Some(7),
             compute_instance_id: Some(2),
         };
-        assert_eq!(read(&[42, 9, ids, 77]), wide);
-        assert_eq!(read(&[42, 9, ids]), wide);
+        assert_eq!(parse_entry(&[42, 9, ids, 77]), wide);
+        assert_eq!(parse_entry(&[42, 9, ids]), wide);
         let narrow = RunningProcess { gpu_instance_id: None, compute_instance_id: None, ..wide };
-        assert_eq!(read(&[42, 9]), narrow);
-        assert_eq!(read(&[42, 9, u64::MAX]), narrow);
-        assert_eq!(read(&[42, u64::MAX, u64::MAX]).used_gpu_memory, None);
+        assert_eq!(parse_entry(&[42, 9]), narrow);
+        assert_eq!(parse_entry(&[42, 9, u64::MAX]), narrow);
+        assert_eq!(parse_entry(&[42, u64::MAX, u64::MAX]).used_gpu_memory_bytes, None);
     }
 }

@@ -154,7 +154,7 @@ impl Device {
         // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
         let answer = self
             .call(CALL, |device| unsafe { function(device, kind, last_seen_us, &mut value_type, &mut count, first) });
-        let count = nothing_new(answer, count)?;
+        let count = not_found_as_empty(answer, count)?;
         Ok(Samples { entries: &into[..count.min(into.len())], value_type })
     }
 
@@ -186,11 +186,11 @@ impl Device {
         last_seen_us: u64,
         into: &'a mut [ProcessUtilization],
     ) -> Result<&'a [ProcessUtilization]> {
-        self.process_utilization_of(last_seen_us, into, &mut 0)
+        self.process_utilization_with_total(last_seen_us, into, &mut 0)
     }
 
     /// Likewise, and says how many entries the driver has, also when there is no room for them.
-    pub(crate) fn process_utilization_of<'a>(
+    pub(crate) fn process_utilization_with_total<'a>(
         &self,
         last_seen_us: u64,
         into: &'a mut [ProcessUtilization],
@@ -203,7 +203,7 @@ impl Device {
         // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
         let answer = self.call(CALL, |device| unsafe { function(device, first, &mut count, last_seen_us) });
         *total = count;
-        let filled = nothing_new(answer, count)?.min(into.len());
+        let filled = not_found_as_empty(answer, count)?.min(into.len());
         let mut kept = 0;
         for read in 0..filled {
             if into[read].is_plausible() {
@@ -216,7 +216,7 @@ impl Device {
 }
 
 /// NOT_FOUND is the driver's word for "nothing since then".
-fn nothing_new(answer: Result<()>, count: u32) -> Result<usize> {
+fn not_found_as_empty(answer: Result<()>, count: u32) -> Result<usize> {
     match answer {
         Ok(()) => Ok(count as usize),
         Err(Error::Nvml { code: ReturnCode::NOT_FOUND, .. }) => Ok(0),

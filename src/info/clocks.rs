@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reading::{Fixed, Reading, Reasons};
+use super::reading::{FixedDecimal, Reading, Reasons};
 use crate::{Clock, Device, Error, Result};
 
 /// The frequencies of the GPU's clocks, in MHz, now (`nvmlDeviceGetClockInfo`) and at the most
@@ -45,23 +45,23 @@ impl Default for GpuClockInfo {
 
 impl GpuClockInfo {
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
-        self.graphics = self.reasons.keep(Reading::ClockGraphics, device.clock(Clock::GRAPHICS))?;
-        self.sm = self.reasons.keep(Reading::ClockSm, device.clock(Clock::SM))?;
-        self.memory = self.reasons.keep(Reading::ClockMemory, device.clock(Clock::MEMORY))?;
+        self.graphics = self.reasons.store(Reading::ClockGraphics, device.clock(Clock::GRAPHICS))?;
+        self.sm = self.reasons.store(Reading::ClockSm, device.clock(Clock::SM))?;
+        self.memory = self.reasons.store(Reading::ClockMemory, device.clock(Clock::MEMORY))?;
         Ok(())
     }
 
-    pub(super) fn lost(&mut self, why: &Error) {
+    pub(super) fn invalidate(&mut self, error: &Error) {
         (self.graphics, self.sm, self.memory) = (None, None, None);
         for reading in [Reading::ClockGraphics, Reading::ClockSm, Reading::ClockMemory] {
-            self.reasons.set(reading, why.clone());
+            self.reasons.set(reading, error.clone());
         }
     }
 }
 
 impl fmt::Display for GpuClockInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mhz = |value: Option<u32>| Fixed { value: value.map(f64::from), width: 0, decimals: 1 };
+        let mhz = |value: Option<u32>| FixedDecimal { value: value.map(f64::from), width: 0, decimals: 1 };
         let unit = self.unit;
         writeln!(f, "GPU CLOCK:")?;
         writeln!(f, "    Graphics : {} {unit} (Max: {})", mhz(self.graphics), mhz(self.max_graphics))?;

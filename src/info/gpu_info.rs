@@ -64,48 +64,48 @@ pub struct GpuInfo {
     nvml: Nvml,
     #[cfg_attr(feature = "serde", serde(skip))]
     device: Option<Device>,
-    /// How many of [`FACTS`] were asked for at least once.
+    /// How many of [`STATIC_READINGS`] were asked for at least once.
     #[cfg_attr(feature = "serde", serde(skip))]
-    asked_facts: usize,
-    /// Where in [`FACTS`] the next missing fact is looked for.
+    static_attempted: usize,
+    /// Where in [`STATIC_READINGS`] the next missing fact is looked for.
     #[cfg_attr(feature = "serde", serde(skip))]
-    next_fact: usize,
+    next_static_retry: usize,
 }
 
 /// Reads a fact into its place, and keeps the reason when the driver refuses it.
-type ReadFact = fn(&mut GpuInfo, &Device) -> Result<()>;
+type ReadStatic = fn(&mut GpuInfo, &Device) -> Result<()>;
 
 /// What cannot change while the driver is loaded: each is read until it was read once.
-const FACTS: [(Reading, ReadFact); 12] = [
-    (Reading::Name, |gpu, device| gpu.reasons.keep(Reading::Name, device.name()).map(|it| gpu.name = it)),
-    (Reading::Serial, |gpu, device| gpu.reasons.keep(Reading::Serial, device.serial()).map(|it| gpu.serial = it)),
-    (Reading::Uuid, |gpu, device| gpu.reasons.keep(Reading::Uuid, device.uuid()).map(|it| gpu.uuid = it)),
-    (Reading::Bios, |gpu, device| gpu.reasons.keep(Reading::Bios, device.vbios_version()).map(|it| gpu.bios = it)),
+const STATIC_READINGS: [(Reading, ReadStatic); 12] = [
+    (Reading::Name, |gpu, device| gpu.reasons.store(Reading::Name, device.name()).map(|it| gpu.name = it)),
+    (Reading::Serial, |gpu, device| gpu.reasons.store(Reading::Serial, device.serial()).map(|it| gpu.serial = it)),
+    (Reading::Uuid, |gpu, device| gpu.reasons.store(Reading::Uuid, device.uuid()).map(|it| gpu.uuid = it)),
+    (Reading::Bios, |gpu, device| gpu.reasons.store(Reading::Bios, device.vbios_version()).map(|it| gpu.bios = it)),
     (Reading::Pci, |GpuInfo { pci, .. }, device| {
-        pci.reasons.keep(Reading::Pci, device.pci_info()).map(|it| pci.set_address(it))
+        pci.reasons.store(Reading::Pci, device.pci_info()).map(|it| pci.set_address(it))
     }),
     (Reading::MaxLinkGen, |GpuInfo { pci, .. }, device| {
-        pci.reasons.keep(Reading::MaxLinkGen, device.max_pcie_link_generation()).map(|it| pci.max_link_gen = it)
+        pci.reasons.store(Reading::MaxLinkGen, device.max_pcie_link_generation()).map(|it| pci.max_link_gen = it)
     }),
     (Reading::MaxLinkWidth, |GpuInfo { pci, .. }, device| {
-        pci.reasons.keep(Reading::MaxLinkWidth, device.max_pcie_link_width()).map(|it| pci.max_link_width = it)
+        pci.reasons.store(Reading::MaxLinkWidth, device.max_pcie_link_width()).map(|it| pci.max_link_width = it)
     }),
     (Reading::MaxClockGraphics, |GpuInfo { clocks, .. }, device| {
         let answer = device.max_clock(Clock::GRAPHICS);
-        clocks.reasons.keep(Reading::MaxClockGraphics, answer).map(|it| clocks.max_graphics = it)
+        clocks.reasons.store(Reading::MaxClockGraphics, answer).map(|it| clocks.max_graphics = it)
     }),
     (Reading::MaxClockSm, |GpuInfo { clocks, .. }, device| {
-        clocks.reasons.keep(Reading::MaxClockSm, device.max_clock(Clock::SM)).map(|it| clocks.max_sm = it)
+        clocks.reasons.store(Reading::MaxClockSm, device.max_clock(Clock::SM)).map(|it| clocks.max_sm = it)
     }),
     (Reading::MaxClockMemory, |GpuInfo { clocks, .. }, device| {
-        clocks.reasons.keep(Reading::MaxClockMemory, device.max_clock(Clock::MEMORY)).map(|it| clocks.max_memory = it)
+        clocks.reasons.store(Reading::MaxClockMemory, device.max_clock(Clock::MEMORY)).map(|it| clocks.max_memory = it)
     }),
     (Reading::PowerManagement, |GpuInfo { power, .. }, device| {
-        power.reasons.keep(Reading::PowerManagement, device.power_management_mode()).map(|it| power.management = it)
+        power.reasons.store(Reading::PowerManagement, device.power_management_mode()).map(|it| power.management = it)
     }),
     (Reading::PowerLimitConstraints, |GpuInfo { power, .. }, device| {
-        let answer = device.power_limit_constraints();
-        power.reasons.keep(Reading::PowerLimitConstraints, answer).map(|it| power.set_constraints(it))
+        let answer = device.power_limit_constraints_mw();
+        power.reasons.store(Reading::PowerLimitConstraints, answer).map(|it| power.set_constraints(it))
     }),
 ];
 
@@ -134,8 +134,8 @@ impl GpuInfo {
             error: None,
             nvml: nvml.clone(),
             device: None,
-            asked_facts: 0,
-            next_fact: 0,
+            static_attempted: 0,
+            next_static_retry: 0,
         };
         // Any other error is kept in `gpu.error`.
         if let Err(error @ Error::InvalidIndex { .. }) = gpu.update() {
@@ -178,7 +178,7 @@ impl GpuInfo {
     /// other GPUs are not touched. The next update tries again.
     pub fn update(&mut self) -> Result<()> {
         self.with_device(|gpu, device| {
-            gpu.read_facts(device)?;
+            gpu.read_static(device)?;
             gpu.memory.update(device)?;
             gpu.utilization.update(device)?;
             gpu.pci.update(device)?;
@@ -238,17 +238,17 @@ impl GpuInfo {
     }
 
     /// Makes room for the processes that the last update had no room for, and reads them. Allocates: call it beside the
-    /// sampling path, when [`GpuProcessesInfo::cut`] says so.
+    /// sampling path, when [`GpuProcessesInfo::omitted_count`] says so.
     ///
     /// # Errors
     /// As [`update`](Self::update).
-    pub fn make_room(&mut self) -> Result<()> {
+    pub fn grow_process_list(&mut self) -> Result<()> {
         // Twice at the most: lists may grow while this is done.
         for _ in 0..2 {
-            if self.processes.cut() == 0 {
+            if self.processes.omitted_count() == 0 {
                 break;
             }
-            self.processes.make_room();
+            self.processes.grow();
             self.update_processes()?;
         }
         Ok(())
@@ -266,48 +266,49 @@ impl GpuInfo {
             result
         });
         self.error = result.as_ref().err().cloned();
-        if let Err(why) = &result {
-            self.lost(why);
+        if let Err(error) = &result {
+            self.invalidate(error);
         }
         result
     }
 
     /// All facts at the first update; later one missing fact an update, in turn, so that a GPU which will never have it
     /// costs one call.
-    fn read_facts(&mut self, device: &Device) -> Result<()> {
-        if self.asked_facts < FACTS.len() {
-            while let Some((_, read)) = FACTS.get(self.asked_facts) {
+    fn read_static(&mut self, device: &Device) -> Result<()> {
+        if self.static_attempted < STATIC_READINGS.len() {
+            while let Some((_, read)) = STATIC_READINGS.get(self.static_attempted) {
                 read(self, device)?;
-                self.asked_facts += 1;
+                self.static_attempted += 1;
             }
             return Ok(());
         }
-        let turns = (0..FACTS.len()).map(|turn| (self.next_fact + turn) % FACTS.len());
-        let missing =
-            turns.map(|place| (place, FACTS[place])).find(|(_, (reading, _))| self.reason(*reading).is_some());
+        let turns = (0..STATIC_READINGS.len()).map(|turn| (self.next_static_retry + turn) % STATIC_READINGS.len());
+        let missing = turns
+            .map(|place| (place, STATIC_READINGS[place]))
+            .find(|(_, (reading, _))| self.reason(*reading).is_some());
         let Some((place, (_, read))) = missing else { return Ok(()) };
-        self.next_fact = place + 1;
+        self.next_static_retry = place + 1;
         read(self, device)
     }
 
     /// What changes is not known any more: old values must not look like new ones. Facts that were never asked for are
     /// missing for the same reason.
-    fn lost(&mut self, why: &Error) {
-        for (reading, _) in FACTS.iter().skip(self.asked_facts) {
+    fn invalidate(&mut self, error: &Error) {
+        for (reading, _) in STATIC_READINGS.iter().skip(self.static_attempted) {
             let reasons = match reading {
                 Reading::Name | Reading::Serial | Reading::Uuid | Reading::Bios => &mut self.reasons,
                 Reading::Pci | Reading::MaxLinkGen | Reading::MaxLinkWidth => &mut self.pci.reasons,
                 Reading::PowerManagement | Reading::PowerLimitConstraints => &mut self.power.reasons,
                 _ => &mut self.clocks.reasons,
             };
-            reasons.set(*reading, why.clone());
+            reasons.set(*reading, error.clone());
         }
-        self.memory.lost(why);
-        self.utilization.lost(why);
-        self.pci.lost(why);
-        self.clocks.lost(why);
-        self.power.lost(why);
-        self.processes.lost(why);
+        self.memory.invalidate(error);
+        self.utilization.invalidate(error);
+        self.pci.invalidate(error);
+        self.clocks.invalidate(error);
+        self.power.invalidate(error);
+        self.processes.invalidate(error);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::Serializer;
 
-use super::{pci::Lanes, power::SUPPORTED};
+use super::{pci::LinkWidth, power::SUPPORTED};
 
 /// As it is displayed: `"P2"`, `"3"`.
 pub(super) fn displayed<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -15,11 +15,11 @@ pub(super) fn displayed<T: Display, S: Serializer>(value: &Option<T>, serializer
 }
 
 /// `"16x"`.
-pub(super) fn lanes<S: Serializer>(value: &Option<u32>, serializer: S) -> Result<S::Ok, S::Error> {
-    displayed(&value.map(Lanes), serializer)
+pub(super) fn link_width<S: Serializer>(value: &Option<u32>, serializer: S) -> Result<S::Ok, S::Error> {
+    displayed(&value.map(LinkWidth), serializer)
 }
 
 /// `"Supported"`, or null.
-pub(super) fn supported<S: Serializer>(value: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn power_management<S: Serializer>(value: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
     displayed(&value.filter(|on| *on).map(|_| SUPPORTED), serializer)
 }

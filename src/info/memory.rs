@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reading::{Fixed, Reading, Reasons};
+use super::reading::{FixedDecimal, Reading, Reasons};
 use crate::{Device, Error, MemoryInfo, Result};
 
 /// The GPU's on-board memory, in MiB, from `nvmlDeviceGetMemoryInfo_v2` (before driver R510: `nvmlDeviceGetMemoryInfo`).
@@ -38,32 +38,32 @@ fn mib(bytes: u64) -> f64 {
 
 impl GpuMemoryInfo {
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
-        let memory = self.reasons.keep(Reading::Memory, device.memory_info())?;
+        let memory = self.reasons.store(Reading::Memory, device.memory_info())?;
         self.set(memory);
         Ok(())
     }
 
-    pub(super) fn lost(&mut self, why: &Error) {
+    pub(super) fn invalidate(&mut self, error: &Error) {
         self.set(None);
-        self.reasons.set(Reading::Memory, why.clone());
+        self.reasons.set(Reading::Memory, error.clone());
     }
 
     fn set(&mut self, memory: Option<MemoryInfo>) {
-        self.total = memory.map(|memory| mib(memory.total));
-        self.used = memory.map(|memory| mib(memory.used));
-        self.free = memory.map(|memory| mib(memory.free));
-        self.reserved = memory.and_then(|memory| memory.reserved).map(mib);
+        self.total = memory.map(|memory| mib(memory.total_bytes));
+        self.used = memory.map(|memory| mib(memory.used_bytes));
+        self.free = memory.map(|memory| mib(memory.free_bytes));
+        self.reserved = memory.and_then(|memory| memory.reserved_bytes).map(mib);
     }
 
-    fn percent(&self, part: Option<f64>) -> Fixed {
+    fn percent(&self, part: Option<f64>) -> FixedDecimal {
         let value = part.zip(self.total).map(|(part, total)| part / total * 100.0);
-        Fixed { value, width: 6, decimals: 2 }
+        FixedDecimal { value, width: 6, decimals: 2 }
     }
 }
 
 impl fmt::Display for GpuMemoryInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let amount = |value| Fixed { value, width: 10, decimals: 2 };
+        let amount = |value| FixedDecimal { value, width: 10, decimals: 2 };
         writeln!(f, "GPU MEMORY:")?;
         writeln!(f, "    Total : {} {} (100.00%)", amount(self.total), self.unit)?;
         writeln!(f, "    Used  : {} {} ({}%)", amount(self.used), self.unit, self.percent(self.used))?;

@@ -12,7 +12,7 @@ mod pci;
 mod power;
 mod processes;
 mod reading;
-mod shorten;
+mod textwrap;
 mod utilization;
 
 pub use self::{

@@ -29,10 +29,10 @@ pub struct GpuPciInfo {
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]
     pub max_link_gen: Option<u32>,
     /// PCIe lanes now; `nvmlDeviceGetCurrPcieLinkWidth`.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::lanes"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::link_width"))]
     pub current_link_width: Option<u32>,
     /// Most PCIe lanes of this GPU in this machine; `nvmlDeviceGetMaxPcieLinkWidth`.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::lanes"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::link_width"))]
     pub max_link_width: Option<u32>,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) reasons: Reasons,
@@ -40,15 +40,15 @@ pub struct GpuPciInfo {
 
 impl GpuPciInfo {
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
-        self.current_link_gen = self.reasons.keep(Reading::CurrentLinkGen, device.pcie_link_generation())?;
-        self.current_link_width = self.reasons.keep(Reading::CurrentLinkWidth, device.pcie_link_width())?;
+        self.current_link_gen = self.reasons.store(Reading::CurrentLinkGen, device.pcie_link_generation())?;
+        self.current_link_width = self.reasons.store(Reading::CurrentLinkWidth, device.pcie_link_width())?;
         Ok(())
     }
 
-    pub(super) fn lost(&mut self, why: &Error) {
+    pub(super) fn invalidate(&mut self, error: &Error) {
         (self.current_link_gen, self.current_link_width) = (None, None);
-        self.reasons.set(Reading::CurrentLinkGen, why.clone());
-        self.reasons.set(Reading::CurrentLinkWidth, why.clone());
+        self.reasons.set(Reading::CurrentLinkGen, error.clone());
+        self.reasons.set(Reading::CurrentLinkWidth, error.clone());
     }
 
     pub(super) fn set_address(&mut self, pci: Option<PciInfo>) {
@@ -72,7 +72,7 @@ impl fmt::Display for GpuPciInfo {
         let address = |value: &Option<ArrayString<8>>| value.as_deref().unwrap_or(NOT_AVAILABLE).to_owned();
         let bus_id = self.bus_id.as_deref().unwrap_or(NOT_AVAILABLE);
         let plain = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value);
-        let lanes = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value.map(Lanes));
+        let lanes = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value.map(LinkWidth));
         writeln!(f, "PCI INFO:")?;
         writeln!(f, "    Bus           : {}", address(&self.bus))?;
         writeln!(f, "    Bus ID        : {}", Escaped(bus_id))?;
@@ -89,9 +89,9 @@ impl fmt::Display for GpuPciInfo {
 }
 
 /// A number of lanes as it is written: `16x`.
-pub(super) struct Lanes(pub u32);
+pub(super) struct LinkWidth(pub u32);
 
-impl fmt::Display for Lanes {
+impl fmt::Display for LinkWidth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x", self.0)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reading::{Fixed, Reading, Reasons};
+use super::reading::{FixedDecimal, Reading, Reasons};
 use crate::{Device, Error, Result};
 
 /// The GPU's power and its limits, in watts.
@@ -10,10 +10,10 @@ use crate::{Device, Error, Result};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuPowerInfo {
     /// Whether power management is on; `nvmlDeviceGetPowerManagementMode`. As text `Supported`, or `N/A` when it is off.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::supported"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::power_management"))]
     pub management: Option<bool>,
     /// Power of the board, W, ±5 W; `nvmlDeviceGetPowerUsage`, an average on most boards since driver R530 (see
-    /// [`Device::power_usage`]).
+    /// [`Device::power_usage_mw`]).
     pub draw: Option<f64>,
     /// The power limit that was set, W; `nvmlDeviceGetPowerManagementLimit`.
     pub limit: Option<f64>,
@@ -50,15 +50,15 @@ pub(super) const SUPPORTED: &str = "Supported";
 
 impl GpuPowerInfo {
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
-        self.draw = self.reasons.keep(Reading::PowerDraw, device.power_usage())?.map(watts);
-        self.limit = self.reasons.keep(Reading::PowerLimit, device.power_management_limit())?.map(watts);
+        self.draw = self.reasons.store(Reading::PowerDraw, device.power_usage_mw())?.map(watts);
+        self.limit = self.reasons.store(Reading::PowerLimit, device.power_management_limit_mw())?.map(watts);
         Ok(())
     }
 
-    pub(super) fn lost(&mut self, why: &Error) {
+    pub(super) fn invalidate(&mut self, error: &Error) {
         (self.draw, self.limit) = (None, None);
-        self.reasons.set(Reading::PowerDraw, why.clone());
-        self.reasons.set(Reading::PowerLimit, why.clone());
+        self.reasons.set(Reading::PowerDraw, error.clone());
+        self.reasons.set(Reading::PowerLimit, error.clone());
     }
 
     pub(super) fn set_constraints(&mut self, constraints: Option<(u32, u32)>) {
@@ -69,7 +69,7 @@ impl GpuPowerInfo {
 
 impl fmt::Display for GpuPowerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let watts = |value| Fixed { value, width: 0, decimals: 2 };
+        let watts = |value| FixedDecimal { value, width: 0, decimals: 2 };
         let management = self.management.map(|on| if on { SUPPORTED } else { super::reading::NOT_AVAILABLE });
         let unit = self.unit;
         writeln!(f, "POWER INFO:")?;

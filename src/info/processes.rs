@@ -6,7 +6,7 @@ use arrayvec::ArrayString;
 
 use super::{
     reading::{NOT_AVAILABLE, Reading, Reasons},
-    shorten::shorten,
+    textwrap::shorten,
 };
 use crate::{
     Device, Error, Escaped, ProcessKind, ProcessList, Result, ReturnCode, RunningProcess,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The three lists of processes, and the reading that each is.
-const LISTS: [(ProcessKind, Reading); 3] = [
+const PROCESS_LISTS: [(ProcessKind, Reading); 3] = [
     (ProcessKind::Compute, Reading::ComputeProcesses),
     (ProcessKind::Graphics, Reading::GraphicsProcesses),
     (ProcessKind::Mps, Reading::MpsProcesses),
@@ -60,7 +60,7 @@ impl GpuProcessInfo {
             parent_pid: info.parent_pid,
             parent_name: info.parent_name,
             create_time: info.create_time,
-            gpu_memory: running.used_gpu_memory.map(|bytes| bytes >> 20),
+            gpu_memory: running.used_gpu_memory_bytes.map(|bytes| bytes >> 20),
             gpu_instance_id: running.gpu_instance_id,
             compute_instance_id: running.compute_instance_id,
         }
@@ -68,7 +68,7 @@ impl GpuProcessInfo {
 }
 
 /// The processes on the GPU: those that compute, then those that draw, then those that compute through MPS. Reads as a
-/// slice of [`GpuProcessInfo`]. Its memory is made once; what does not fit is left out, and [`cut`](Self::cut) says so.
+/// slice of [`GpuProcessInfo`]. Its memory is made once; what does not fit is left out, and [`omitted_count`](Self::omitted_count) says so.
 #[derive(Debug)]
 pub struct GpuProcessesInfo {
     entries: Vec<GpuProcessInfo>,
@@ -125,12 +125,12 @@ impl GpuProcessesInfo {
 
     /// How many processes are not in the list because its memory is too small.
     #[must_use]
-    pub fn cut(&self) -> usize {
+    pub fn omitted_count(&self) -> usize {
         self.total - self.entries.len()
     }
 
     /// Makes room for what the last update had to leave out, and for some that may come. Allocates.
-    pub(super) fn make_room(&mut self) {
+    pub(super) fn grow(&mut self) {
         let wanted = self.total + self.total / 4;
         self.list = ProcessList::with_capacity(wanted);
         self.capacity = self.list.capacity();
@@ -138,24 +138,24 @@ impl GpuProcessesInfo {
     }
 
     /// Why the list of processes that compute is missing, if it is: then an empty list does not say that there are none.
-    fn refused(&self) -> Option<&Error> {
+    fn compute_list_error(&self) -> Option<&Error> {
         self.reasons.get(Reading::ComputeProcesses)
     }
 
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
         self.entries.clear();
         self.total = 0;
-        for (kind, reading) in LISTS {
+        for (kind, reading) in PROCESS_LISTS {
             let answer = device.processes(kind, &mut self.list);
-            if self.reasons.keep(reading, answer)?.is_some() {
-                self.take(kind);
+            if self.reasons.store(reading, answer)?.is_some() {
+                self.append_list(kind);
             }
         }
         Ok(())
     }
 
     /// Adds the list at hand, as far as there is room.
-    fn take(&mut self, kind: ProcessKind) {
+    fn append_list(&mut self, kind: ProcessKind) {
         self.total += self.list.total();
         for running in self.list.iter().take(self.capacity - self.entries.len()) {
             self.reader.read_process(running.pid, &mut self.process_info);
@@ -163,11 +163,11 @@ impl GpuProcessesInfo {
         }
     }
 
-    pub(super) fn lost(&mut self, why: &Error) {
+    pub(super) fn invalidate(&mut self, error: &Error) {
         self.entries.clear();
         self.total = 0;
-        for (_, reading) in LISTS {
-            self.reasons.set(reading, why.clone());
+        for (_, reading) in PROCESS_LISTS {
+            self.reasons.set(reading, error.clone());
         }
     }
 }
@@ -190,7 +190,7 @@ impl<'a> IntoIterator for &'a GpuProcessesInfo {
 #[cfg(feature = "serde")]
 impl serde::Serialize for GpuProcessesInfo {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        if self.refused().is_some() && self.is_empty() {
+        if self.compute_list_error().is_some() && self.is_empty() {
             return serializer.serialize_none();
         }
         serializer.collect_seq(self)
@@ -201,18 +201,24 @@ impl serde::Serialize for GpuProcessesInfo {
 impl fmt::Display for GpuProcessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let created = self.create_time.and_then(format_local_time);
-        write!(f, "{:<6} | {:20} | {:20} | ", self.pid, word(self.name.as_deref()), word(self.user.as_deref()))?;
-        write!(f, "{:<8} | ", number(self.parent_pid.map(u64::from)))?;
-        write!(f, "{:20} | {:<6}", created.as_deref().unwrap_or(NOT_AVAILABLE), number(self.gpu_memory))
+        write!(
+            f,
+            "{:<6} | {:20} | {:20} | ",
+            self.pid,
+            name_column(self.name.as_deref()),
+            name_column(self.user.as_deref())
+        )?;
+        write!(f, "{:<8} | ", number_column(self.parent_pid.map(u64::from)))?;
+        write!(f, "{:20} | {:<6}", created.as_deref().unwrap_or(NOT_AVAILABLE), number_column(self.gpu_memory))
     }
 }
 
 /// A name in a column of 20 characters, made harmless.
-fn word(text: Option<&str>) -> String {
+fn name_column(text: Option<&str>) -> String {
     text.map_or(NOT_AVAILABLE.to_owned(), |text| Escaped(&shorten(text, 20)).to_string())
 }
 
-fn number(value: Option<u64>) -> String {
+fn number_column(value: Option<u64>) -> String {
     value.map_or(NOT_AVAILABLE.to_owned(), |value| value.to_string())
 }
 
@@ -227,11 +233,11 @@ impl fmt::Display for GpuProcessesInfo {
         for process in self.iter().filter(|process| process.kind == ProcessKind::Compute) {
             writeln!(f, "    {process}")?;
         }
-        if self.refused().and_then(Error::code).is_some_and(|code| code != ReturnCode::NOT_SUPPORTED) {
+        if self.compute_list_error().and_then(Error::code).is_some_and(|code| code != ReturnCode::NOT_SUPPORTED) {
             writeln!(f, "    {NOT_AVAILABLE}")?;
         }
-        if self.cut() > 0 {
-            writeln!(f, "    and {} more that there was no room for", self.cut())?;
+        if self.omitted_count() > 0 {
+            writeln!(f, "    and {} more that there was no room for", self.omitted_count())?;
         }
         Ok(())
     }

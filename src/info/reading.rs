@@ -48,7 +48,7 @@ pub(super) struct Reasons(ArrayVec<(Reading, Error), 6>);
 impl Reasons {
     /// The value of a reading, or `None` with the reason kept. Only what ends the whole update is an error.
     #[inline]
-    pub(super) fn keep<T>(&mut self, reading: Reading, answer: Result<T>) -> Result<Option<T>> {
+    pub(super) fn store<T>(&mut self, reading: Reading, answer: Result<T>) -> Result<Option<T>> {
         match answer {
             Ok(value) => {
                 if !self.0.is_empty() {
@@ -77,17 +77,21 @@ impl Reasons {
     }
 
     /// A text attribute as igpu 0.1.2 shows it: its value; `N/A` when it is not supported; else the reason in few words.
-    pub(super) fn text_or_reason<'a, T: fmt::Display>(&'a self, reading: Reading, value: Option<T>) -> Shown<'a, T> {
-        Shown { value, reason: self.get(reading) }
+    pub(super) fn text_or_reason<'a, T: fmt::Display>(
+        &'a self,
+        reading: Reading,
+        value: Option<T>,
+    ) -> TextOrReason<'a, T> {
+        TextOrReason { value, reason: self.get(reading) }
     }
 }
 
-pub(super) struct Shown<'a, T> {
+pub(super) struct TextOrReason<'a, T> {
     value: Option<T>,
     reason: Option<&'a Error>,
 }
 
-impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
+impl<T: fmt::Display> fmt::Display for TextOrReason<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.value, self.reason.and_then(Error::code)) {
             (Some(value), _) => value.fmt(f),
@@ -101,13 +105,13 @@ impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
 pub(super) const NOT_AVAILABLE: &str = "N/A";
 
 /// A number with fixed decimals, right-aligned; `N/A` in its place when it is missing.
-pub(super) struct Fixed {
+pub(super) struct FixedDecimal {
     pub value: Option<f64>,
     pub width: usize,
     pub decimals: usize,
 }
 
-impl fmt::Display for Fixed {
+impl fmt::Display for FixedDecimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { value, width, decimals } = self;
         match value.filter(|value| value.is_finite()) {

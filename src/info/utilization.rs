@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reading::{Fixed, NOT_AVAILABLE, Reading, Reasons};
+use super::reading::{FixedDecimal, NOT_AVAILABLE, Reading, Reasons};
 use crate::{Device, Error, PerformanceState, Result, TemperatureSensor};
 
 /// How busy, how hot and how fast the GPU is.
@@ -28,28 +28,28 @@ pub struct GpuUtilizationInfo {
 
 impl GpuUtilizationInfo {
     pub(super) fn update(&mut self, device: &Device) -> Result<()> {
-        let rates = self.reasons.keep(Reading::Utilization, device.utilization_rates())?;
+        let rates = self.reasons.store(Reading::Utilization, device.utilization_rates())?;
         self.gpu = rates.map(|rates| rates.gpu);
         self.memory = rates.map(|rates| rates.memory);
-        self.fan = self.reasons.keep(Reading::Fan, device.fan_speed())?;
+        self.fan = self.reasons.store(Reading::Fan, device.fan_speed())?;
         let celsius = device.temperature(TemperatureSensor::GPU);
-        self.temperature = self.reasons.keep(Reading::Temperature, celsius)?;
-        self.performance = self.reasons.keep(Reading::Performance, device.performance_state())?;
+        self.temperature = self.reasons.store(Reading::Temperature, celsius)?;
+        self.performance = self.reasons.store(Reading::Performance, device.performance_state())?;
         Ok(())
     }
 
-    pub(super) fn lost(&mut self, why: &Error) {
+    pub(super) fn invalidate(&mut self, error: &Error) {
         *self = Self { reasons: std::mem::take(&mut self.reasons), ..Self::default() };
         for reading in [Reading::Utilization, Reading::Fan, Reading::Temperature, Reading::Performance] {
-            self.reasons.set(reading, why.clone());
+            self.reasons.set(reading, error.clone());
         }
     }
 }
 
 /// A percentage as a bar of 25 places, one for each 4 %.
-struct Bar(Option<u32>);
+struct PercentBar(Option<u32>);
 
-impl fmt::Display for Bar {
+impl fmt::Display for PercentBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(percent) = self.0 else { return f.write_str(NOT_AVAILABLE) };
         // A driver that answers nonsense must not fill the screen.
@@ -60,12 +60,12 @@ impl fmt::Display for Bar {
 
 impl fmt::Display for GpuUtilizationInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let temperature = Fixed { value: self.temperature.map(f64::from), width: 3, decimals: 2 };
+        let temperature = FixedDecimal { value: self.temperature.map(f64::from), width: 3, decimals: 2 };
         writeln!(f, "GPU UTILIZATION:")?;
         writeln!(f, "    Performance : {}", self.reasons.text_or_reason(Reading::Performance, self.performance))?;
         writeln!(f, "    Temperature : {temperature}C")?;
-        writeln!(f, "    Graphics    : {}", Bar(self.gpu))?;
-        writeln!(f, "    Memory      : {}", Bar(self.memory))?;
-        write!(f, "    Fan         : {}", Bar(self.fan))
+        writeln!(f, "    Graphics    : {}", PercentBar(self.gpu))?;
+        writeln!(f, "    Memory      : {}", PercentBar(self.memory))?;
+        write!(f, "    Fan         : {}", PercentBar(self.fan))
     }
 }

@@ -62,13 +62,13 @@ impl Call {
             }
             Self::MemoryInfo => {
                 let memory = device.memory_info()?;
-                let reserved = memory.reserved.map_or(f64::NAN, |bytes| bytes as f64);
-                *numbers = [memory.used as f64, memory.free as f64, reserved];
+                let reserved = memory.reserved_bytes.map_or(f64::NAN, |bytes| bytes as f64);
+                *numbers = [memory.used_bytes as f64, memory.free_bytes as f64, reserved];
                 return Ok(());
             }
-            Self::EncoderUtilization => f64::from(device.encoder_utilization()?.0),
-            Self::DecoderUtilization => f64::from(device.decoder_utilization()?.0),
-            Self::PowerUsage => f64::from(device.power_usage()?) * 1e-3,
+            Self::EncoderUtilization => f64::from(device.encoder_utilization()?.percent),
+            Self::DecoderUtilization => f64::from(device.decoder_utilization()?.percent),
+            Self::PowerUsage => f64::from(device.power_usage_mw()?) * 1e-3,
             Self::Temperature => f64::from(device.temperature(TemperatureSensor::GPU)?),
             Self::ClockGraphics => f64::from(device.clock(Clock::GRAPHICS)?),
             Self::ClockSm => f64::from(device.clock(Clock::SM)?),

@@ -33,7 +33,7 @@ const MAX_GPUS: u32 = 4096;
 /// # */
 /// for index in 0..nvml.device_count()? {
 ///     let gpu = nvml.device(index)?;
-///     println!("{index}: {} draws {} mW", gpu.name()?, gpu.power_usage()?);
+///     println!("{index}: {} draws {} mW", gpu.name()?, gpu.power_usage_mw()?);
 /// }
 /// # Ok(())
 /// # }

@@ -1,7 +1,7 @@
 //! The calls that a probe makes, in [`CALLS`]. None changes any setting.
 
 use crate::{
-    Device, EccCounter, EccError, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
+    Device, EccCounterType, EccErrorType, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
     ProcessUtilization, Result, Sample, SampleKind,
     metric::{Call, MAX_CALL_VALUES},
 };
@@ -39,8 +39,8 @@ impl Room {
     pub(super) fn new(nvml: &Nvml) -> Self {
         let power = [FieldId::POWER_AVERAGE, FieldId::POWER_INSTANT, FieldId::TOTAL_ENERGY];
         Self {
-            processes: ProcessList::with_capacity(ProcessList::LARGEST),
-            usage: vec![ProcessUtilization::default(); ProcessList::LARGEST],
+            processes: ProcessList::with_capacity(ProcessList::RECOMMENDED_CAPACITY),
+            usage: vec![ProcessUtilization::default(); ProcessList::RECOMMENDED_CAPACITY],
             samples: vec![Sample::default(); 256],
             power: power.map(|field| FieldValue::new(field, FieldId::SCOPE_GPU)),
             gpm: nvml.gpm_sample(),
@@ -82,11 +82,11 @@ pub(super) static CALLS: &[ProbedCall] = &[
     metrics("decoder_utilization", Call::DecoderUtilization),
     metrics("memory_info", Call::MemoryInfo),
     metrics("power_usage", Call::PowerUsage),
-    call("power_average", FIELDS, |gpu, _| gpu.power_average().map(drop)),
-    call("power_instant", FIELDS, |gpu, _| gpu.power_instant().map(drop)),
+    call("power_average", FIELDS, |gpu, _| gpu.power_average_mw().map(drop)),
+    call("power_instant", FIELDS, |gpu, _| gpu.power_instant_mw().map(drop)),
     call("field_values(185, 186, 83)", FIELDS, |gpu, room| gpu.field_values(&mut room.power)),
-    call("total_energy", "nvmlDeviceGetTotalEnergyConsumption", |gpu, _| gpu.total_energy().map(drop)),
-    call("enforced_power_limit", "nvmlDeviceGetEnforcedPowerLimit", |gpu, _| gpu.enforced_power_limit().map(drop)),
+    call("total_energy", "nvmlDeviceGetTotalEnergyConsumption", |gpu, _| gpu.total_energy_mj().map(drop)),
+    call("enforced_power_limit", "nvmlDeviceGetEnforcedPowerLimit", |gpu, _| gpu.enforced_power_limit_mw().map(drop)),
     metrics("temperature", Call::Temperature),
     call("memory_temperature", FIELDS, |gpu, _| gpu.memory_temperature().map(drop)),
     metrics("fan_speed", Call::FanSpeed),
@@ -99,11 +99,13 @@ pub(super) static CALLS: &[ProbedCall] = &[
     metrics("pcie_link_generation", Call::PcieLinkGeneration),
     metrics("pcie_link_width", Call::PcieLinkWidth),
     call("pcie_bytes(TX)", FIELDS, |gpu, _| gpu.pcie_bytes(PcieCounter::TX).map(drop)),
-    call("pcie_throughput(TX)", "nvmlDeviceGetPcieThroughput", |gpu, _| gpu.pcie_throughput(PcieCounter::TX).map(drop)),
+    call("pcie_throughput(TX)", "nvmlDeviceGetPcieThroughput", |gpu, _| {
+        gpu.pcie_throughput_kb_per_s(PcieCounter::TX).map(drop)
+    }),
     metrics("pcie_replay_counter", Call::PcieReplayCounter),
     call("field(138, all links)", FIELDS, |gpu, _| gpu.field(FieldId(138), FieldId::SCOPE_ALL_LINKS).map(drop)),
     call("total_ecc_errors", "nvmlDeviceGetTotalEccErrors", |gpu, _| {
-        gpu.total_ecc_errors(EccError::CORRECTED, EccCounter::VOLATILE).map(drop)
+        gpu.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::VOLATILE).map(drop)
     }),
     call("samples(TOTAL_POWER)", SAMPLES, |gpu, room| samples(gpu, SampleKind::TOTAL_POWER, room)),
     call("samples(GPU_UTILIZATION)", SAMPLES, |gpu, room| samples(gpu, SampleKind::GPU_UTILIZATION, room)),

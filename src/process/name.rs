@@ -26,25 +26,25 @@ pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
 
 /// The kernel keeps 15 bytes; psutil asks for 15 *characters*, so a name with two-byte letters that was cut stays so.
 fn may_be_truncated(comm: &[u8]) -> bool {
-    units(comm).nth(14).is_some()
+    decoded_units(comm).nth(14).is_some()
 }
 
 /// Whether the decoded `name` starts with the decoded `comm`: a letter that the kernel has cut in the middle differs from
 /// the whole one, for psutil and so for us.
 fn starts_with(name: &[u8], comm: &[u8]) -> bool {
-    let mut name = units(name);
-    units(comm).all(|unit| name.next() == Some(unit))
+    let mut name = decoded_units(name);
+    decoded_units(comm).all(|unit| name.next() == Some(unit))
 }
 
 /// One character, or one byte that is not part of any.
 #[derive(Clone, Copy, PartialEq)]
-enum Unit {
+enum DecodedUnit {
     Char(char),
     Byte(u8),
 }
 
-fn units(bytes: &[u8]) -> impl Iterator<Item = Unit> {
-    bytes
-        .utf8_chunks()
-        .flat_map(|chunk| chunk.valid().chars().map(Unit::Char).chain(chunk.invalid().iter().map(|&b| Unit::Byte(b))))
+fn decoded_units(bytes: &[u8]) -> impl Iterator<Item = DecodedUnit> {
+    bytes.utf8_chunks().flat_map(|chunk| {
+        chunk.valid().chars().map(DecodedUnit::Char).chain(chunk.invalid().iter().map(|&b| DecodedUnit::Byte(b)))
+    })
 }

@@ -234,7 +234,7 @@ fn integrate(energy: &mut IntegratedEnergy, buffer: Option<&mut Ring>, context: 
 }
 
 fn integrate_polls(energy: &mut IntegratedEnergy, context: &mut ReadContext<'_>) -> Result<()> {
-    let (result, stamp) = context.stopwatch.time(|| context.device.power_usage());
+    let (result, stamp) = context.stopwatch.time(|| context.device.power_usage_mw());
     let milliwatts = match result {
         Ok(milliwatts) => milliwatts,
         Err(error) => return context.record_error(error, stamp),

@@ -52,7 +52,7 @@ impl ProcessMemory {
                 continue;
             }
             self.pids.push(process.pid);
-            if let Some(bytes) = process.used_gpu_memory {
+            if let Some(bytes) = process.used_gpu_memory_bytes {
                 series.emit(stamp, bytes as f64, Flags::FRESH, process.pid, context.records);
             }
         }
@@ -90,8 +90,9 @@ impl ProcessUse {
     pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
         let (device, cursor) = (context.device, self.cursor);
         let mut total = 0;
-        let (answer, stamp) =
-            context.stopwatch.time(|| device.process_utilization_of(cursor.newest, &mut self.buffer, &mut total));
+        let (answer, stamp) = context
+            .stopwatch
+            .time(|| device.process_utilization_with_total(cursor.newest, &mut self.buffer, &mut total));
         let entries = match answer {
             Ok(entries) => entries,
             Err(Error::Nvml { code: ReturnCode::INSUFFICIENT_SIZE, .. }) => {

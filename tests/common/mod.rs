@@ -9,8 +9,8 @@ use std::{
 };
 
 use igpu::{
-    Clock, Device, EccCounter, EccError, Error, FieldId, FieldValue, Nvml, NvmlBuilder, PcieCounter, ProcessKind,
-    ProcessList, ProcessUtilization, Result, ReturnCode, Sample, SampleKind, TemperatureSensor,
+    Clock, Device, EccCounterType, EccErrorType, Error, FieldId, FieldValue, Nvml, NvmlBuilder, PcieCounter,
+    ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, Sample, SampleKind, TemperatureSensor,
 };
 use nvml_sim::{Scenario, SharedDriver};
 
@@ -148,21 +148,21 @@ pub(crate) const METHODS: [Method; 51] = [
     ("performance_state", |it| shown(it.performance_state())),
     ("pcie_link_generation", |it| shown(it.pcie_link_generation())),
     ("pcie_link_width", |it| shown(it.pcie_link_width())),
-    ("pcie_throughput", |it| shown(it.pcie_throughput(PcieCounter::TX))),
+    ("pcie_throughput", |it| shown(it.pcie_throughput_kb_per_s(PcieCounter::TX))),
     ("pcie_bytes", |it| shown(it.pcie_bytes(PcieCounter::RX))),
     ("pcie_replay_counter", |it| shown(it.pcie_replay_counter())),
     ("clocks_event_reasons", |it| shown(it.clocks_event_reasons())),
-    ("total_ecc_errors", |it| shown(it.total_ecc_errors(EccError::CORRECTED, EccCounter::AGGREGATE))),
+    ("total_ecc_errors", |it| shown(it.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::AGGREGATE))),
     ("compute_mode", |it| shown(it.compute_mode())),
     ("persistence_mode", |it| shown(it.persistence_mode())),
-    ("power_usage", |it| shown(it.power_usage())),
-    ("power_average", |it| shown(it.power_average())),
-    ("power_instant", |it| shown(it.power_instant())),
-    ("total_energy", |it| shown(it.total_energy())),
+    ("power_usage", |it| shown(it.power_usage_mw())),
+    ("power_average", |it| shown(it.power_average_mw())),
+    ("power_instant", |it| shown(it.power_instant_mw())),
+    ("total_energy", |it| shown(it.total_energy_mj())),
     ("power_management_mode", |it| shown(it.power_management_mode())),
-    ("power_management_limit", |it| shown(it.power_management_limit())),
-    ("enforced_power_limit", |it| shown(it.enforced_power_limit())),
-    ("power_limit_constraints", |it| shown(it.power_limit_constraints())),
+    ("power_management_limit", |it| shown(it.power_management_limit_mw())),
+    ("enforced_power_limit", |it| shown(it.enforced_power_limit_mw())),
+    ("power_limit_constraints", |it| shown(it.power_limit_constraints_mw())),
     ("compute_processes", |it| listed(it, ProcessKind::Compute)),
     ("graphics_processes", |it| listed(it, ProcessKind::Graphics)),
     ("mps_processes", |it| listed(it, ProcessKind::Mps)),

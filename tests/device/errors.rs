@@ -127,8 +127,13 @@ fn negative_temperature_is_read() {
 fn memory_info_falls_back_to_v1() {
     let without = "driver = { missing_functions = ['nvmlDeviceGetMemoryInfo_v2'] }\n";
     let gpu = "[[gpu]]\nmemory = { total_mib = 1000, used_mib = 300, reserved_mib = 100 }";
-    let second = MemoryInfo { total: 1000 * MIB, used: 300 * MIB, free: 600 * MIB, reserved: Some(100 * MIB) };
-    let first = MemoryInfo { used: 400 * MIB, reserved: None, ..second };
+    let second = MemoryInfo {
+        total_bytes: 1000 * MIB,
+        used_bytes: 300 * MIB,
+        free_bytes: 600 * MIB,
+        reserved_bytes: Some(100 * MIB),
+    };
+    let first = MemoryInfo { used_bytes: 400 * MIB, reserved_bytes: None, ..second };
     let (_driver, nvml) = toml(&format!("{without}{gpu}"));
     assert_eq!(nvml.device(0).unwrap().memory_info().unwrap(), first);
     // A driver that has the symbol and refuses the version of the struct is asked once.
@@ -189,8 +194,8 @@ fn transient_error_keeps_function_version() {
     let fault = "[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'FUNCTION_NOT_FOUND'\ncall_count = 1";
     driver.add_faults(fault).unwrap();
     assert_eq!(refused(gpu.memory_info()), ReturnCode::FUNCTION_NOT_FOUND);
-    assert!(gpu.memory_info().unwrap().reserved.is_some_and(|bytes| bytes > 0));
-    assert_eq!(gpu.memory_info().unwrap().total, before.total);
+    assert!(gpu.memory_info().unwrap().reserved_bytes.is_some_and(|bytes| bytes > 0));
+    assert_eq!(gpu.memory_info().unwrap().total_bytes, before.total_bytes);
 }
 
 /// What cannot be is an error, and not another number.
@@ -201,8 +206,8 @@ fn invalid_fields_are_refused() {
     let (_driver, nvml) = toml(&format!("[[gpu]]\nprocess = []\n{fields}"));
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.memory_temperature(), Ok(-7));
-    assert!(matches!(gpu.power_average(), Err(Error::OutOfRange { .. })));
-    assert!(matches!(gpu.power_instant(), Err(Error::OutOfRange { .. })));
+    assert!(matches!(gpu.power_average_mw(), Err(Error::OutOfRange { .. })));
+    assert!(matches!(gpu.power_instant_mw(), Err(Error::OutOfRange { .. })));
 }
 
 /// A driver may have a name and refuse what it stands for: then the older version serves, and the newer is not tried again.
@@ -221,7 +226,7 @@ fn refused_function_version_falls_back() {
         gpu.compute_processes(&mut list).unwrap();
         let expected = RunningProcess {
             pid: 77,
-            used_gpu_memory: Some(5 * MIB),
+            used_gpu_memory_bytes: Some(5 * MIB),
             gpu_instance_id: None,
             compute_instance_id: None,
         };

@@ -5,7 +5,7 @@ use super::*;
 fn entry(pid: u32, memory: Option<u64>, instances: Option<(u32, u32)>) -> RunningProcess {
     RunningProcess {
         pid,
-        used_gpu_memory: memory,
+        used_gpu_memory_bytes: memory,
         gpu_instance_id: instances.map(|ids| ids.0),
         compute_instance_id: instances.map(|ids| ids.1),
     }
@@ -44,7 +44,7 @@ fn every_list_version_is_read() {
             entry(9, Some(0), None),
         ];
         for kind in [ProcessKind::Mps, ProcessKind::Compute, ProcessKind::Graphics] {
-            for capacity in [3, 4, 7, ProcessList::LARGEST] {
+            for capacity in [3, 4, 7, ProcessList::RECOMMENDED_CAPACITY] {
                 let mut list = ProcessList::with_capacity(capacity);
                 gpu.processes(kind, &mut list).unwrap();
                 assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{kind} {stride} {hidden}");
@@ -82,10 +82,10 @@ fn stride_is_detected_from_first_list() {
                            {{ pid = 5000, memory_mib = 2, count = 40, from_s = 1 }}]"
             ));
             let gpu = nvml.device(0).unwrap();
-            let mut list = ProcessList::with_capacity(ProcessList::LARGEST);
+            let mut list = ProcessList::with_capacity(ProcessList::RECOMMENDED_CAPACITY);
             driver.set_time(Duration::ZERO);
             gpu.compute_processes(&mut list).unwrap();
-            let fits = if first <= ProcessList::LARGEST { first } else { 0 };
+            let fits = if first <= ProcessList::RECOMMENDED_CAPACITY { first } else { 0 };
             let expected: Vec<_> = (0..fits as u32).map(|nth| entry(50 + nth, Some(MIB), None)).collect();
             assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{first} of width {stride}");
             assert_eq!(list.total(), first);
@@ -222,7 +222,7 @@ fn unusual_driver_lists_are_read() {
         assert_eq!(list.total(), total);
         let mut info = igpu::GpuInfo::new(&nvml, 0, 16).unwrap();
         info.update().unwrap();
-        assert_eq!(info.processes.cut(), info.processes.total() - info.processes.len());
+        assert_eq!(info.processes.omitted_count(), info.processes.total() - info.processes.len());
         assert!(!info.to_string().is_empty());
     }
 }

@@ -15,9 +15,9 @@ use std::{
 
 use common::{METHODS, batch, code, library, named, refused, symbol, toml, with};
 use igpu::{
-    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, Error, FieldId, FieldValue, MemoryInfo,
-    MigMode, Nvml, PcieCounter, PerformanceState, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode,
-    RunningProcess, Sample, SampleKind, TemperatureSensor, Utilization, Value,
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounterType, EccErrorType, EngineUtilization, Error, FieldId,
+    FieldValue, MemoryInfo, MigMode, Nvml, PcieCounter, PerformanceState, ProcessKind, ProcessList, ProcessUtilization,
+    Result, ReturnCode, RunningProcess, Sample, SampleKind, TemperatureSensor, Utilization, Value,
 };
 use nvml_sim::{SharedDriver, control::Quantity};
 use nvml_sys::nvmlReturn_t;

@@ -15,7 +15,7 @@ fn follows_the_truth(driver: &SharedDriver, gpu: &Device, refresh: Duration, win
         let now = |quantity| whole(driver.truth(index, quantity, at)) as u32;
         let expected = Utilization { gpu: now(Quantity::UtilizationGpu), memory: now(Quantity::UtilizationMemory) };
         assert_eq!(gpu.utilization_rates().unwrap(), expected, "{at:?}");
-        assert_eq!(gpu.memory_info().unwrap().used, whole(driver.truth(index, Quantity::MemoryUsed, at)));
+        assert_eq!(gpu.memory_info().unwrap().used_bytes, whole(driver.truth(index, Quantity::MemoryUsed, at)));
         assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), now(Quantity::Temperature) as i32);
         assert_eq!(gpu.clock(Clock::GRAPHICS).unwrap(), now(Quantity::ClockGraphics));
         assert_eq!(gpu.clock(Clock::SM).unwrap(), now(Quantity::ClockSm));
@@ -25,7 +25,7 @@ fn follows_the_truth(driver: &SharedDriver, gpu: &Device, refresh: Duration, win
         let start = end.saturating_sub(window);
         let seen = (0..=100).map(|part| driver.truth(index, Quantity::Power, start + (end - start) * part / 100));
         let (low, high) = seen.fold((f64::MAX, f64::MIN), |(low, high), watts| (low.min(watts), high.max(watts)));
-        let watts = f64::from(gpu.power_usage().unwrap()) / 1e3;
+        let watts = f64::from(gpu.power_usage_mw().unwrap()) / 1e3;
         if end >= window {
             assert!((low - 0.002..=high + 0.002).contains(&watts), "{watts} is not in {low}..{high} at {at:?}");
         }
@@ -55,36 +55,40 @@ fn workstation() {
     assert_eq!(gpu.cuda_compute_capability().unwrap(), (6, 1));
     assert_eq!(gpu.core_count().unwrap(), 3584);
     assert_eq!(gpu.utilization_rates().unwrap(), Utilization { gpu: 44, memory: 35 });
-    assert_eq!((gpu.encoder_utilization().unwrap(), gpu.decoder_utilization().unwrap()), ((0, 167_000), (0, 167_000)));
+    let idle = EngineUtilization { percent: 0, sample_period_us: 167_000 };
+    assert_eq!((gpu.encoder_utilization().unwrap(), gpu.decoder_utilization().unwrap()), (idle, idle));
     let (total, used) = (11_721_506_816, 10_799 * MIB);
-    let memory = MemoryInfo { total, used, free: total - used, reserved: Some(0) };
+    let memory = MemoryInfo { total_bytes: total, used_bytes: used, free_bytes: total - used, reserved_bytes: Some(0) };
     assert_eq!(gpu.memory_info().unwrap(), memory);
     assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 61);
     assert_eq!(refused(gpu.temperature(TemperatureSensor(9))), ReturnCode::INVALID_ARGUMENT);
     assert_eq!(refused(gpu.memory_temperature()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(gpu.fan_speed().unwrap(), 36);
     assert_eq!(gpu.performance_state().unwrap(), PerformanceState(2));
-    assert_eq!(gpu.pcie_throughput(PcieCounter::TX).unwrap(), 51_200);
+    assert_eq!(gpu.pcie_throughput_kb_per_s(PcieCounter::TX).unwrap(), 51_200);
     driver.set_time(Duration::from_secs(3));
     assert_eq!(gpu.pcie_bytes(PcieCounter::TX).unwrap(), 3 * 51_200 * 1024);
     driver.set_time(Duration::from_secs(7));
     assert_eq!(gpu.pcie_bytes(PcieCounter::RX).unwrap(), 7 * 204_800 * 1024, "a whole swing adds up to its mean");
     assert_eq!(gpu.pcie_replay_counter().unwrap(), 0);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::SW_POWER_CAP);
-    assert_eq!(refused(gpu.total_ecc_errors(EccError::CORRECTED, EccCounter::VOLATILE)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(
+        refused(gpu.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::VOLATILE)),
+        ReturnCode::NOT_SUPPORTED
+    );
     assert_eq!((gpu.compute_mode().unwrap(), gpu.persistence_mode().unwrap()), (ComputeMode::DEFAULT, false));
-    let powers = [gpu.power_usage(), gpu.power_average(), gpu.power_instant()];
+    let powers = [gpu.power_usage_mw(), gpu.power_average_mw(), gpu.power_instant_mw()];
     assert_eq!(powers.map(Result::unwrap), [122_230; 3]);
-    assert_eq!(gpu.total_energy().unwrap(), 7 * 122_230);
+    assert_eq!(gpu.total_energy_mj().unwrap(), 7 * 122_230);
     assert!(gpu.power_management_mode().unwrap());
-    assert_eq!((gpu.power_management_limit().unwrap(), gpu.enforced_power_limit().unwrap()), (250_000, 250_000));
-    assert_eq!(gpu.power_limit_constraints().unwrap(), (125_000, 300_000));
+    assert_eq!((gpu.power_management_limit_mw().unwrap(), gpu.enforced_power_limit_mw().unwrap()), (250_000, 250_000));
+    assert_eq!(gpu.power_limit_constraints_mw().unwrap(), (125_000, 300_000));
     assert_eq!(refused(gpu.mig_mode()), ReturnCode::NOT_SUPPORTED);
     assert_eq!((gpu.max_mig_device_count().unwrap(), gpu.is_mig_device().unwrap()), (0, false));
     assert_eq!(refused(gpu.mig_device(0)), ReturnCode::NOT_SUPPORTED);
     assert_eq!(refused(gpu.mig_parent()), ReturnCode::INVALID_ARGUMENT);
     // What the driver keeps for itself is not counted as used.
-    assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved, Some(whole(81.5 * MIB as f64)));
+    assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved_bytes, Some(whole(81.5 * MIB as f64)));
     for index in 0..4 {
         let gpu = nvml.device(index).unwrap();
         follows_the_truth(&driver, &gpu, Duration::from_millis(20), Duration::from_millis(10));
@@ -92,7 +96,7 @@ fn workstation() {
             driver.set_time(at);
             let refreshed = Duration::from_millis(at.as_millis() as u64 / 20 * 20);
             let joules = driver.truth(index, Quantity::Energy, refreshed);
-            assert_eq!(gpu.total_energy().unwrap(), whole(joules * 1e3));
+            assert_eq!(gpu.total_energy_mj().unwrap(), whole(joules * 1e3));
         }
     }
 }
@@ -110,18 +114,18 @@ fn hgx_h100() {
         assert!(gpu.persistence_mode().unwrap());
         assert_eq!(refused(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
         let ecc = |error, counter| gpu.total_ecc_errors(error, counter).unwrap();
-        assert_eq!(ecc(EccError::CORRECTED, EccCounter::VOLATILE), 0);
-        assert_eq!(ecc(EccError::CORRECTED, EccCounter::AGGREGATE), 2);
-        assert_eq!(ecc(EccError::UNCORRECTED, EccCounter::AGGREGATE), 0);
+        assert_eq!(ecc(EccErrorType::CORRECTED, EccCounterType::VOLATILE), 0);
+        assert_eq!(ecc(EccErrorType::CORRECTED, EccCounterType::AGGREGATE), 2);
+        assert_eq!(ecc(EccErrorType::UNCORRECTED, EccCounterType::AGGREGATE), 0);
         assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: false, pending: false });
         follows_the_truth(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
     }
     // The instant sensor sees the last 25 ms of each 100: at 4 s and 50 ms a new period is on, its 3.6 s mean is not.
     driver.set_time(Duration::from_millis(8_150));
     let gpu = nvml.device(0).unwrap();
-    assert_eq!(gpu.power_instant().unwrap(), 690_000);
+    assert_eq!(gpu.power_instant_mw().unwrap(), 690_000);
     let mean = 0.1 * 690.0 + 0.3 * 690.0 + 0.6 * 180.0;
-    assert_eq!(gpu.power_average().unwrap(), (1e3 * (mean - 0.0)) as u32);
+    assert_eq!(gpu.power_average_mw().unwrap(), (1e3 * (mean - 0.0)) as u32);
     // Scopes: the module draws 45 W more than the GPU, the memory 62.5 W by itself.
     let answers =
         batch(&gpu, &[(185, FieldId::SCOPE_MODULE), (186, FieldId::SCOPE_MODULE), (185, FieldId::SCOPE_MEMORY)]);
@@ -176,14 +180,14 @@ fn mig() {
     assert_eq!(part.name().unwrap().as_str(), "NVIDIA H100 80GB HBM3 MIG 2g.20gb");
     assert_eq!(part.uuid().unwrap().as_str(), "MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d2");
     let memory = part.memory_info().unwrap();
-    assert_eq!((memory.total, memory.used), (20_096 * MIB, 10_000 * MIB));
+    assert_eq!((memory.total_bytes, memory.used_bytes), (20_096 * MIB, 10_000 * MIB));
     assert_eq!(part.mig_parent().unwrap().uuid().unwrap(), gpu.uuid().unwrap());
     assert_eq!(refused(gpu.gpu_instance_id()), ReturnCode::INVALID_ARGUMENT);
     // Lists: the GPU's has all with their instances, an instance's only its own.
     let mut list = ProcessList::with_capacity(8);
     gpu.compute_processes(&mut list).unwrap();
     let places: Vec<_> =
-        list.iter().map(|it| (it.used_gpu_memory, it.gpu_instance_id, it.compute_instance_id)).collect();
+        list.iter().map(|it| (it.used_gpu_memory_bytes, it.gpu_instance_id, it.compute_instance_id)).collect();
     assert_eq!(places, [(Some(18_000 * MIB), Some(1), Some(0)), (Some(9_000 * MIB), Some(5), Some(0))]);
     part.compute_processes(&mut list).unwrap();
     assert_eq!(list.iter().map(|it| it.gpu_instance_id).collect::<Vec<_>>(), [Some(5)]);
@@ -198,23 +202,23 @@ fn laptop() {
     let gpu = nvml.device(0).unwrap();
     for answer in [
         gpu.fan_speed(),
-        gpu.power_management_limit(),
-        gpu.enforced_power_limit(),
+        gpu.power_management_limit_mw(),
+        gpu.enforced_power_limit_mw(),
         gpu.memory_temperature().map(|celsius| celsius as u32),
     ] {
         assert_eq!(refused(answer), ReturnCode::NOT_SUPPORTED);
     }
-    assert_eq!(refused(gpu.power_limit_constraints()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.power_limit_constraints_mw()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(refused(gpu.power_management_mode()), ReturnCode::NOT_SUPPORTED);
-    assert_eq!(refused(gpu.total_energy()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(refused(gpu.total_energy_mj()), ReturnCode::NOT_SUPPORTED);
     assert_eq!((gpu.pcie_link_generation().unwrap(), gpu.max_pcie_link_generation().unwrap()), (1, 4));
     assert_eq!((gpu.pcie_link_width().unwrap(), gpu.max_pcie_link_width().unwrap()), (8, 8));
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::GPU_IDLE);
     driver.set_time(Duration::from_secs(1));
-    assert_eq!(gpu.decoder_utilization().unwrap().0, 14);
+    assert_eq!(gpu.decoder_utilization().unwrap().percent, 14);
     let mut list = ProcessList::with_capacity(8);
     gpu.graphics_processes(&mut list).unwrap();
-    assert_eq!(list.iter().map(|it| it.used_gpu_memory).collect::<Vec<_>>(), [None, None]);
+    assert_eq!(list.iter().map(|it| it.used_gpu_memory_bytes).collect::<Vec<_>>(), [None, None]);
     follows_the_truth(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
 }
 
@@ -248,7 +252,7 @@ fn old_driver() {
     assert_eq!(gpu.pci_info().unwrap().bus_id.as_str(), "0000:89:00.0", "the short form of version 2");
     let memory = gpu.memory_info().unwrap();
     // Version 1 counts what is reserved as used.
-    assert_eq!((memory.used, memory.reserved), (whole((6525.0 + 7.8) * MIB as f64), None));
+    assert_eq!((memory.used_bytes, memory.reserved_bytes), (whole((6525.0 + 7.8) * MIB as f64), None));
     assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 62);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(0));
     // Fields later than its last: each is refused by itself.
@@ -258,13 +262,13 @@ fn old_driver() {
     gpu.compute_processes(&mut list).unwrap();
     let entry = |pid, mib: u64| RunningProcess {
         pid,
-        used_gpu_memory: Some(mib * MIB),
+        used_gpu_memory_bytes: Some(mib * MIB),
         gpu_instance_id: None,
         compute_instance_id: None,
     };
     assert_eq!(list.iter().collect::<Vec<_>>(), [entry(std::process::id(), 4284), entry(parent(), 2241)]);
     assert_eq!(driver.calls("nvmlDeviceGetComputeRunningProcesses"), 1 + METHODS_LISTING_COMPUTE);
-    let power = f64::from(gpu.power_usage().unwrap()) / 1e3;
+    let power = f64::from(gpu.power_usage_mw().unwrap()) / 1e3;
     let truth = driver.truth(1, Quantity::Power, Duration::from_millis(1995));
     assert!((power - truth).abs() < 0.002, "{power} is not {truth}");
 }
@@ -286,15 +290,15 @@ fn methods_match_nvml_functions() {
                 assert_eq!(gpu.$method().unwrap(), number);
             };
         }
-        same!(power_usage, nvmlDeviceGetPowerUsage);
+        same!(power_usage_mw, nvmlDeviceGetPowerUsage);
         same!(minor_number, nvmlDeviceGetMinorNumber);
         same!(pcie_link_width, nvmlDeviceGetCurrPcieLinkWidth);
         same!(core_count, nvmlDeviceGetNumGpuCores);
-        same!(enforced_power_limit, nvmlDeviceGetEnforcedPowerLimit);
+        same!(enforced_power_limit_mw, nvmlDeviceGetEnforcedPowerLimit);
         same!(pcie_replay_counter, nvmlDeviceGetPcieReplayCounter);
         // SAFETY: as above.
         assert_eq!(unsafe { raw.nvmlDeviceGetTotalEnergyConsumption.unwrap()(handle, &mut count) }.0, 0);
-        assert_eq!(gpu.total_energy().unwrap(), count);
+        assert_eq!(gpu.total_energy_mj().unwrap(), count);
         // SAFETY: as above.
         assert_eq!(unsafe { raw.nvmlDeviceGetFanSpeed.unwrap()(handle, &mut number) }.0, 3);
         assert_eq!(refused(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);

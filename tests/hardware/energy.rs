@@ -37,16 +37,16 @@ struct Watched {
 
 /// Power by the three ways there are, W.
 fn power(gpu: &Device) -> [Option<f64>; 3] {
-    [gpu.power_usage(), gpu.power_average(), gpu.power_instant()]
+    [gpu.power_usage_mw(), gpu.power_average_mw(), gpu.power_instant_mw()]
         .map(|it| it.ok().map(|milliwatts| f64::from(milliwatts) * 1e-3))
 }
 
 /// Waits for the counter to move, so that what was counted begins at a refresh; `None` when it does not.
 fn refreshed(gpu: &Device) -> Option<u64> {
-    let (begun, first) = (Instant::now(), gpu.total_energy().ok()?);
+    let (begun, first) = (Instant::now(), gpu.total_energy_mj().ok()?);
     while begun.elapsed() < PATIENCE {
         sleep(PAUSE);
-        match gpu.total_energy() {
+        match gpu.total_energy_mj() {
             Ok(now) if now != first => return Some(now),
             Ok(_) => {}
             Err(error) => {
@@ -78,7 +78,7 @@ impl Watched {
 
     /// Reads energy and power, for so long after this GPU's own start. The bool says that its time is up.
     fn look(&mut self, time: Duration) -> bool {
-        let (energy, now) = (self.gpu.total_energy(), self.begun.elapsed().as_secs_f64());
+        let (energy, now) = (self.gpu.total_energy_mj(), self.begun.elapsed().as_secs_f64());
         if now > time.as_secs_f64() {
             return true;
         }

@@ -23,7 +23,7 @@ fn ours(before: &[RunningProcess], now: &[RunningProcess], pid: u32) -> Option<(
     }
     let is_new = |entry: &&RunningProcess| before.iter().all(|old| old.pid != entry.pid);
     let mut candidates =
-        now.iter().filter(is_new).filter(|entry| entry.used_gpu_memory.is_none_or(|held| held >= TAKEN));
+        now.iter().filter(is_new).filter(|entry| entry.used_gpu_memory_bytes.is_none_or(|held| held >= TAKEN));
     let first = candidates.next()?;
     candidates.next().is_none().then_some((*first, false))
 }
@@ -66,10 +66,10 @@ fn own_process_is_listed() {
         sleep(Duration::from_millis(20));
     };
     println!("{}: {entry:?}, {:.0} ms after the context", shown(gpu), begun.elapsed().as_secs_f64() * 1e3);
-    assert!(entry.used_gpu_memory.is_none_or(|held| held >= TAKEN), "{entry:?}");
+    assert!(entry.used_gpu_memory_bytes.is_none_or(|held| held >= TAKEN), "{entry:?}");
     let memory = gpu.memory_info().ok();
     println!("memory before {:?}, now {memory:?}", memory_before[place]);
-    assert!(memory.is_none_or(|memory| memory.used >= TAKEN), "{memory:?}");
+    assert!(memory.is_none_or(|memory| memory.used_bytes >= TAKEN), "{memory:?}");
     if by_pid {
         named(&GpuInfo::new(&nvml, place as u32, 1024).unwrap());
     } else {
@@ -100,7 +100,7 @@ fn named(info: &GpuInfo) {
 fn own_entry_is_found() {
     let entry = |pid, mib: Option<u64>| RunningProcess {
         pid,
-        used_gpu_memory: mib.map(|mib| mib * MIB),
+        used_gpu_memory_bytes: mib.map(|mib| mib * MIB),
         gpu_instance_id: None,
         compute_instance_id: None,
     };

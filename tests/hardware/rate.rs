@@ -30,7 +30,7 @@ fn sampling_at_1_khz_drops_nothing() {
     let count = gpus(&nvml).len();
     // A card whose power is not to be had is timed by its clock.
     let device = nvml.device(0).unwrap();
-    let gauge = if device.power_usage().is_ok() { Metric::POWER_USAGE } else { Metric::CLOCK_SM };
+    let gauge = if device.power_usage_mw().is_ok() { Metric::POWER_USAGE } else { Metric::CLOCK_SM };
     let metrics: Vec<Metric> = FAST.into_iter().chain(RINGS).collect();
     let builder = Sampler::builder(&nvml).metrics(&metrics).budget(1.0);
     let builder = FAST.iter().fold(builder, |builder, metric| builder.interval(*metric, CADENCE));

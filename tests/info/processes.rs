@@ -28,7 +28,7 @@ fn processes_start_exit_and_vanish() {
     let mut at = |ms| {
         driver.set_time(Duration::from_millis(ms));
         gpu.update().unwrap();
-        (pids(&gpu), gpu.processes.total(), gpu.processes.cut())
+        (pids(&gpu), gpu.processes.total(), gpu.processes.omitted_count())
     };
     let (one, two) = (stays.pid(), ends.pid());
     assert_eq!(at(0), (vec![one, one, one], 3, 0));
@@ -96,11 +96,11 @@ fn long_process_list_is_truncated() {
     // Room for the first list and a part of the second.
     let mut gpu = list(&nvml, 7);
     assert_eq!((gpu.processes.capacity(), gpu.processes.len(), gpu.processes.total()), (7, 7, 9));
-    assert_eq!(gpu.processes.cut(), 2);
+    assert_eq!(gpu.processes.omitted_count(), 2);
     assert!(gpu.processes.to_string().ends_with("    and 2 more that there was no room for\n"), "{}", gpu.processes);
     // Room for none.
     let none = list(&nvml, 0);
-    assert_eq!((none.processes.len(), none.processes.total(), none.processes.cut()), (0, 9, 9));
+    assert_eq!((none.processes.len(), none.processes.total(), none.processes.omitted_count()), (0, 9, 9));
     // Hundreds of one kind take nothing from the others.
     driver.set_time(Duration::from_secs(10));
     gpu.update().unwrap();
@@ -109,12 +109,12 @@ fn long_process_list_is_truncated() {
     gpu.update().unwrap();
     assert_eq!((gpu.processes.len(), gpu.processes.total()), (7, 9));
     let all = nvml.get_device(0).unwrap();
-    assert_eq!((all.processes.len(), all.processes.cut()), (9, 0));
+    assert_eq!((all.processes.len(), all.processes.omitted_count()), (9, 0));
     assert!(!all.processes.to_string().contains("more"));
     let mut large = nvml.get_device(0).unwrap();
     driver.set_time(Duration::from_secs(15));
     large.update().unwrap();
-    assert_eq!((large.processes.len(), large.processes.cut()), (609, 0));
+    assert_eq!((large.processes.len(), large.processes.omitted_count()), (609, 0));
     driver.set_time(Duration::from_secs(30));
     large.update().unwrap();
     assert_eq!((large.processes.len(), large.processes.total()), (4, 1509));

@@ -119,7 +119,7 @@ fn updates_call_no_malloc() {
         let allocated = calls() - before;
         assert_eq!(allocated, 0, "in round {round}");
         refused += u32::from(!done);
-        cut += u32::from(gpu.processes.cut() > 0);
+        cut += u32::from(gpu.processes.omitted_count() > 0);
         for process in &gpu.processes {
             let known = process.name.as_deref() == Some("sleep");
             assert!(!known || name.is_none() || process.user.as_deref() == name.as_deref(), "{process:?}");

@@ -183,12 +183,12 @@ fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -
 
 fn gpu(nvml: &Nvml, index: u32) -> RecordedGpu {
     let Ok(device) = nvml.device(index) else { return RecordedGpu { index, ..RecordedGpu::default() } };
-    let limit = device.enforced_power_limit().or_else(|_| device.power_management_limit());
+    let limit = device.enforced_power_limit_mw().or_else(|_| device.power_management_limit_mw());
     RecordedGpu {
         index,
         uuid: device.uuid().ok().map(|uuid| uuid.to_string()),
         name: device.name().ok().map(|name| name.to_string()),
-        memory_total: device.memory_info().ok().map(|memory| memory.total),
+        memory_total: device.memory_info().ok().map(|memory| memory.total_bytes),
         power_limit: limit.ok().map(|milliwatts| f64::from(milliwatts) / 1e3),
     }
 }

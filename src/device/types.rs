@@ -72,9 +72,9 @@ impl PcieCounter {
 
 /// Which memory errors are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EccError(pub u32);
+pub struct EccErrorType(pub u32);
 
-impl EccError {
+impl EccErrorType {
     /// Those that were corrected (single bit).
     pub const CORRECTED: Self = Self(sys::NVML_MEMORY_ERROR_TYPE_CORRECTED.0);
     /// Those that could not be (double bit).
@@ -83,9 +83,9 @@ impl EccError {
 
 /// Since when memory errors are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EccCounter(pub u32);
+pub struct EccCounterType(pub u32);
 
-impl EccCounter {
+impl EccCounterType {
     /// Since the driver was last loaded.
     pub const VOLATILE: Self = Self(sys::NVML_VOLATILE_ECC.0);
     /// In the board's life.
@@ -106,7 +106,7 @@ pub struct MigMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClocksEventReasons(pub u64);
 
-const REASONS: [(ClocksEventReasons, &str); 11] = [
+const REASON_NAMES: [(ClocksEventReasons, &str); 11] = [
     (ClocksEventReasons::GPU_IDLE, "gpu_idle"),
     (ClocksEventReasons::APPLICATIONS_CLOCKS_SETTING, "applications_clocks_setting"),
     (ClocksEventReasons::SW_POWER_CAP, "sw_power_cap"),
@@ -152,7 +152,7 @@ impl ClocksEventReasons {
 
     /// The names of the reasons that are set and known, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        REASONS.iter().filter(move |(reason, _)| self.contains(*reason)).map(|(_, name)| *name)
+        REASON_NAMES.iter().filter(move |(reason, _)| self.contains(*reason)).map(|(_, name)| *name)
     }
 }
 

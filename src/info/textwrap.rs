@@ -1,7 +1,7 @@
 //! Python's `textwrap.shorten`, which igpu 0.1.2 puts names into its table with.
 
 /// What stands for the text left out. Where some text is kept, a space goes before it.
-const MARK: &str = "[...]";
+const PLACEHOLDER: &str = "[...]";
 
 /// The text with each run of whitespace made one space, in at most `width` characters: whole if it
 /// fits, otherwise as many of its first pieces as leave room for ` [...]`, or `[...]` alone.
@@ -14,16 +14,16 @@ const MARK: &str = "[...]";
 ///   there; numbers such as `²` and `½`, which are not decimal digits, do there and not here.
 /// * Each side knows the characters of its own version of Unicode.
 pub(super) fn shorten(text: &str, width: usize) -> String {
-    if width < MARK.len() {
-        return MARK.chars().take(width).collect();
+    if width < PLACEHOLDER.len() {
+        return PLACEHOLDER.chars().take(width).collect();
     }
     let line = collapse(text);
     if line.len() <= width {
         return line.into_iter().collect();
     }
     match kept(&line, width) {
-        0 => MARK.to_owned(),
-        kept => line.into_iter().take(kept).chain([' ']).chain(MARK.chars()).collect(),
+        0 => PLACEHOLDER.to_owned(),
+        kept => line.into_iter().take(kept).chain([' ']).chain(PLACEHOLDER.chars()).collect(),
     }
 }
 
@@ -41,7 +41,7 @@ fn collapse(text: &str) -> Vec<char> {
 
 /// How many characters of a line longer than `width` stay before the mark.
 fn kept(line: &[char], width: usize) -> usize {
-    let room = width.saturating_sub(MARK.len() + 1);
+    let room = width.saturating_sub(PLACEHOLDER.len() + 1);
     let (mut from, mut kept) = (0, 0);
     while let Some(first) = line.get(from) {
         // A space stays only if the piece after it does: none goes before the mark but its own.
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn placeholder_longer_than_width_is_cut() {
         for width in 0..5 {
-            assert_eq!(Some(shorten("a", width).as_str()), MARK.get(..width));
+            assert_eq!(Some(shorten("a", width).as_str()), PLACEHOLDER.get(..width));
         }
     }
 
@@ -190,7 +190,7 @@ mod tests {
     fn shorten_accepts_any_length() {
         assert_eq!(shorten("a  b", usize::MAX), "a b");
         for unit in ["x", "-", "a-", "a--", "- "] {
-            assert_eq!(shorten(&unit.repeat(100_000), 5), MARK);
+            assert_eq!(shorten(&unit.repeat(100_000), 5), PLACEHOLDER);
         }
     }
 }

@@ -3,8 +3,8 @@
 use nvml_sys as sys;
 
 use super::{
-    Clock, ClocksEventReasons, ComputeMode, Device, EccCounter, EccError, FieldId, PcieCounter, PerformanceState,
-    TemperatureSensor,
+    Clock, ClocksEventReasons, ComputeMode, Device, EccCounterType, EccErrorType, FieldId, PcieCounter,
+    PerformanceState, TemperatureSensor,
 };
 use crate::{
     Error, Result,
@@ -20,17 +20,26 @@ pub struct Utilization {
     pub memory: u32,
 }
 
+/// The load of the video encoder or decoder over the driver's last sample period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineUtilization {
+    /// The percentage of the time in which the engine was busy.
+    pub percent: u32,
+    /// The length of the sample period in microseconds.
+    pub sample_period_us: u32,
+}
+
 /// The GPU's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryInfo {
     /// All of it.
-    pub total: u64,
+    pub total_bytes: u64,
     /// In use by processes. From a driver without `nvmlDeviceGetMemoryInfo_v2` it includes what is reserved.
-    pub used: u64,
+    pub used_bytes: u64,
     /// Free.
-    pub free: u64,
+    pub free_bytes: u64,
     /// Kept by the driver and the firmware; `None` from a driver without `nvmlDeviceGetMemoryInfo_v2` (before R510).
-    pub reserved: Option<u64>,
+    pub reserved_bytes: Option<u64>,
 }
 
 impl Device {
@@ -55,7 +64,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetEncoderUtilization")]
     #[inline]
-    pub fn encoder_utilization(&self) -> Result<(u32, u32)> {
+    pub fn encoder_utilization(&self) -> Result<EngineUtilization> {
         self.engine_utilization("nvmlDeviceGetEncoderUtilization", self.functions().nvmlDeviceGetEncoderUtilization)
     }
 
@@ -65,7 +74,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetDecoderUtilization")]
     #[inline]
-    pub fn decoder_utilization(&self) -> Result<(u32, u32)> {
+    pub fn decoder_utilization(&self) -> Result<EngineUtilization> {
         self.engine_utilization("nvmlDeviceGetDecoderUtilization", self.functions().nvmlDeviceGetDecoderUtilization)
     }
 
@@ -74,12 +83,12 @@ impl Device {
         &self,
         call: &'static str,
         function: Option<unsafe extern "C" fn(sys::nvmlDevice_t, *mut u32, *mut u32) -> sys::nvmlReturn_t>,
-    ) -> Result<(u32, u32)> {
+    ) -> Result<EngineUtilization> {
         let function = require(call, function)?;
-        let (mut percent, mut period_us) = (0, 0);
+        let (mut percent, mut sample_period_us) = (0, 0);
         // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
-        self.call(call, |device| unsafe { function(device, &mut percent, &mut period_us) })?;
-        Ok((percent, period_us))
+        self.call(call, |device| unsafe { function(device, &mut percent, &mut sample_period_us) })?;
+        Ok(EngineUtilization { percent, sample_period_us })
     }
 
     /// The GPU's memory, by version 2 of the call where the driver has it.
@@ -99,8 +108,12 @@ impl Device {
         if !has_reserved {
             self.memory_info_v1(&mut raw)?;
         }
-        let reserved = has_reserved.then_some(raw.reserved);
-        Ok(MemoryInfo { total: raw.total, used: raw.used, free: raw.free, reserved })
+        Ok(MemoryInfo {
+            total_bytes: raw.total,
+            used_bytes: raw.used,
+            free_bytes: raw.free,
+            reserved_bytes: has_reserved.then_some(raw.reserved),
+        })
     }
 
     /// By version 1, into the fields that it shares with version 2: so the usual path has one place to read from.
@@ -238,7 +251,7 @@ impl Device {
     /// The driver's own answer.
     #[doc(alias = "nvmlDeviceGetPcieThroughput")]
     #[inline]
-    pub fn pcie_throughput(&self, counter: PcieCounter) -> Result<u32> {
+    pub fn pcie_throughput_kb_per_s(&self, counter: PcieCounter) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetPcieThroughput";
         let function = require(CALL, self.functions().nvmlDeviceGetPcieThroughput)?;
         let mut kilobytes = 0;
@@ -295,7 +308,7 @@ impl Device {
     /// The driver's own answer: `NOT_SUPPORTED` on boards without ECC, or while it is off.
     #[doc(alias = "nvmlDeviceGetTotalEccErrors")]
     #[inline]
-    pub fn total_ecc_errors(&self, error: EccError, counter: EccCounter) -> Result<u64> {
+    pub fn total_ecc_errors(&self, error: EccErrorType, counter: EccCounterType) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEccErrors";
         let function = require(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
         let mut count = 0;
@@ -327,6 +340,6 @@ impl Device {
     #[doc(alias = "nvmlDeviceGetPersistenceMode")]
     #[inline]
     pub fn persistence_mode(&self) -> Result<bool> {
-        self.enabled("nvmlDeviceGetPersistenceMode", self.functions().nvmlDeviceGetPersistenceMode)
+        self.get_enabled("nvmlDeviceGetPersistenceMode", self.functions().nvmlDeviceGetPersistenceMode)
     }
 }
