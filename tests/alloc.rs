@@ -7,8 +7,8 @@ mod counting;
 
 use std::{fmt::Write as _, hint::black_box, time::Duration};
 
-use common::{METHODS, Sleeper, toml};
-use counting::{Counting, calls};
+use common::{METHODS, SleepProcess, sim_from_toml};
+use counting::{CountingAllocator, calls};
 use igpu::{
     Error, FieldId, FieldValue, GpuInfo, ProcessKind, ProcessList, ProcessUtilization, Reading, Result, ReturnCode,
     Sample, SampleKind,
@@ -16,7 +16,7 @@ use igpu::{
 };
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting(|| ());
+static ALLOCATOR: CountingAllocator = CountingAllocator(|| ());
 
 /// How often `body` allocated or freed.
 fn allocations(body: impl FnOnce()) -> u64 {
@@ -97,9 +97,9 @@ fn scenario(children: &[u32]) -> String {
 #[test]
 fn updates_allocate_nothing() {
     const ROUNDS: u32 = 25_000;
-    let mut children: Vec<Sleeper> = (0..2).map(|_| Sleeper::new()).collect();
-    let pids: Vec<u32> = children.iter().map(Sleeper::pid).collect();
-    let (driver, nvml) = toml(&scenario(&pids));
+    let mut children: Vec<SleepProcess> = (0..2).map(|_| SleepProcess::new()).collect();
+    let pids: Vec<u32> = children.iter().map(SleepProcess::pid).collect();
+    let (driver, nvml) = sim_from_toml(&scenario(&pids));
     let mut gpus = Vec::new();
     // That allocations are counted at all.
     assert!(allocations(|| gpus = (0..4).map(|index| GpuInfo::new(&nvml, index, 16).unwrap()).collect()) > 0);
@@ -149,8 +149,8 @@ fn updates_allocate_nothing() {
 
 #[test]
 fn groups_and_clones_allocate_nothing() {
-    let child = Sleeper::new();
-    let (driver, nvml) = toml(&scenario(&[child.pid()]));
+    let child = SleepProcess::new();
+    let (driver, nvml) = sim_from_toml(&scenario(&[child.pid()]));
     driver.clear_faults();
     let original = GpuInfo::new(&nvml, 0, 64).unwrap();
     // A clone has room of its own, made when it is cloned.
@@ -176,7 +176,7 @@ fn groups_and_clones_allocate_nothing() {
 
 #[test]
 fn device_methods_allocate_nothing() {
-    let (driver, nvml) = toml(&scenario(&[1]));
+    let (driver, nvml) = sim_from_toml(&scenario(&[1]));
     driver.clear_faults();
     driver.set_time(Duration::from_secs(5));
     let gpu = nvml.device(0).unwrap();
@@ -214,7 +214,7 @@ fn device_methods_allocate_nothing() {
         assert_eq!(allocations(&mut all), 0, "code {number}");
     }
     // Nor does a driver that has none of it.
-    let (_driver, nvml) = toml("driver = { branch = 390, max_field_id = 0 }\n[[gpu]]");
+    let (_driver, nvml) = sim_from_toml("driver = { branch = 390, max_field_id = 0 }\n[[gpu]]");
     let gpu = nvml.device(0).unwrap();
     let absent = Error::MissingSymbol { symbol: "nvmlDeviceGetMigMode" };
     let allocated = allocations(|| {

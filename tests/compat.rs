@@ -5,7 +5,7 @@ mod common;
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, thread};
 
-use common::{again, is_child, load};
+use common::{is_child, load, run_in_child};
 use igpu::{Error, Nvml, ReturnCode};
 use nvml_sim::{Scenario, SharedDriver};
 
@@ -30,7 +30,7 @@ fn use_driver(scenario: &str) -> SharedDriver {
 #[test]
 fn igpu_0_1_functions_work() {
     if !is_child() {
-        assert_eq!(again("igpu_0_1_functions_work", &[]), ["done"]);
+        assert_eq!(run_in_child("igpu_0_1_functions_work", &[]), ["done"]);
         return;
     }
     let driver = use_driver("workstation");
@@ -70,7 +70,7 @@ fn igpu_0_1_functions_work() {
 #[test]
 fn missing_driver_is_retried() {
     if !is_child() {
-        assert_eq!(again("missing_driver_is_retried", &[]), ["done"]);
+        assert_eq!(run_in_child("missing_driver_is_retried", &[]), ["done"]);
         return;
     }
     set("IGPU_NVML_LIBRARY", Some(OsStr::new("/nowhere/libnvidia-ml.so.1")));
@@ -94,7 +94,7 @@ fn missing_driver_is_retried() {
 #[test]
 fn concurrent_first_use_shares_handle() {
     if !is_child() {
-        assert_eq!(again("concurrent_first_use_shares_handle", &[]), ["done"]);
+        assert_eq!(run_in_child("concurrent_first_use_shares_handle", &[]), ["done"]);
         return;
     }
     let driver = use_driver("hgx-h100");
@@ -116,7 +116,7 @@ fn concurrent_first_use_shares_handle() {
 #[test]
 fn lost_gpu_is_listed() {
     if !is_child() {
-        assert_eq!(again("lost_gpu_is_listed", &[]), ["done"]);
+        assert_eq!(run_in_child("lost_gpu_is_listed", &[]), ["done"]);
         return;
     }
     let driver = use_driver("workstation");
@@ -144,7 +144,7 @@ fn visible(nvml: &Nvml, value: Option<&[u8]>) -> Vec<u32> {
 #[test]
 fn cuda_visible_devices_match_driver_uuids() {
     if !is_child() {
-        assert_eq!(again("cuda_visible_devices_match_driver_uuids", &[]), ["done"]);
+        assert_eq!(run_in_child("cuda_visible_devices_match_driver_uuids", &[]), ["done"]);
         return;
     }
     let driver = use_driver("workstation");
@@ -186,7 +186,7 @@ fn cuda_visible_devices_match_driver_uuids() {
 #[test]
 fn cuda_visible_devices_select_mig_devices() {
     if !is_child() {
-        assert_eq!(again("cuda_visible_devices_select_mig_devices", &[]), ["done"]);
+        assert_eq!(run_in_child("cuda_visible_devices_select_mig_devices", &[]), ["done"]);
         return;
     }
     let driver = use_driver("mig");

@@ -14,7 +14,9 @@ use std::{
     thread,
 };
 
-use common::{again, builder_for, code, library, load, named, refused, symbol, toml, with};
+use common::{
+    builder_for, code, error_code, library, load, run_in_child, sim_from_name, sim_from_toml, sim_with_toml, symbol,
+};
 use igpu::{Device, Error, GpuInfo, InitFlags, Nvml, NvmlBuilder, ReturnCode};
 use nvml_sim::{Scenario, SharedDriver};
 
@@ -60,7 +62,7 @@ fn library_search_prefers_variable() {
     let run = |directory: &Path, variable: Option<&OsStr>| {
         let mut variables = vec![("LD_LIBRARY_PATH", directory.as_os_str())];
         variables.extend(variable.map(|value| ("IGPU_NVML_LIBRARY", value)));
-        again(TEST, &variables).concat()
+        run_in_child(TEST, &variables).concat()
     };
     let first = search_path("libnvidia-ml.so.1", "libnvidia-ml.so");
     assert_eq!(run(first.path(), None), "loaded libnvidia-ml.so.1 with 2 GPUs");
@@ -115,7 +117,7 @@ fn init_flags_reach_driver() {
         FLAGS.store(flags, Ordering::SeqCst);
         nvml_sys::NVML_SUCCESS
     }
-    let (driver, nvml) = named("empty");
+    let (driver, nvml) = sim_from_name("empty");
     let before = driver.calls("nvmlInitWithFlags");
     drop(builder_for(driver.path()).init_flags(InitFlags::NO_GPUS).load().unwrap());
     assert_eq!((driver.calls("nvmlInitWithFlags") - before, driver.calls("nvmlInit_v2")), (1, 1));
@@ -129,7 +131,7 @@ fn init_flags_reach_driver() {
     let flagged = builder.init_flags(InitFlags::NO_GPUS | InitFlags::NO_ATTACH).load().unwrap();
     assert_eq!(FLAGS.load(Ordering::SeqCst), nvml_sys::NVML_INIT_FLAG_NO_GPUS | nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
     drop((flagged, nvml));
-    let (old, _nvml) = toml("driver = { missing_functions = ['nvmlInitWithFlags'] }");
+    let (old, _nvml) = sim_from_toml("driver = { missing_functions = ['nvmlInitWithFlags'] }");
     let error = builder_for(old.path()).init_flags(InitFlags::NO_ATTACH).load().unwrap_err();
     assert_eq!(error, Error::MissingSymbol { symbol: "nvmlInitWithFlags" });
 }
@@ -146,7 +148,7 @@ fn resolving(driver: &SharedDriver, without: &'static [&'static str]) -> NvmlBui
 
 #[test]
 fn resolver_replaces_library() {
-    let (driver, _nvml) = named("workstation");
+    let (driver, _nvml) = sim_from_name("workstation");
     let nvml = resolving(&driver, &[]).load().unwrap();
     assert_eq!((nvml.library(), nvml.device_count().unwrap()), ("a resolver", 4));
     // The older names serve where the newer ones are missing.
@@ -165,7 +167,7 @@ fn resolver_replaces_library() {
 
 #[test]
 fn init_errors_have_messages() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     drop(nvml);
     let mut sentences = BTreeSet::new();
     for number in (1..=30).chain([999, 4711]) {
@@ -176,7 +178,7 @@ fn init_errors_have_messages() {
         assert!(said.contains(&number.to_string()) && said.contains([';', '(']), "{said}");
         sentences.insert(said);
         let flagged = builder_for(driver.path()).init_flags(InitFlags::NO_GPUS).load();
-        assert_eq!(refused(flagged), code(number));
+        assert_eq!(error_code(flagged), code(number));
         // What was not initialised is not shut down.
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (0, 0));
     }
@@ -197,7 +199,7 @@ fn init_errors_have_messages() {
 
 #[test]
 fn last_handle_shuts_down() {
-    let (driver, nvml) = named("mig");
+    let (driver, nvml) = sim_from_name("mig");
     let shutdowns = || driver.calls("nvmlShutdown");
     assert_eq!(driver.calls("nvmlInit_v2"), 1);
     let gpu = nvml.device(0).unwrap();
@@ -226,7 +228,7 @@ fn last_handle_shuts_down() {
 
 #[test]
 fn threads_share_nvml_handle() {
-    let (driver, nvml) = named("hgx-h100");
+    let (driver, nvml) = sim_from_name("hgx-h100");
     let gpus: Vec<Device> = (0..8).map(|index| nvml.device(index).unwrap()).collect();
     drop(nvml);
     let barrier = Barrier::new(8);
@@ -252,7 +254,7 @@ fn threads_share_nvml_handle() {
 /// A call that never returns holds up its own thread alone, and the driver is not shut down under it.
 #[test]
 fn hung_call_does_not_block_others() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 0\nhang = true").unwrap();
     let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.get_device(1).unwrap());
     // Ends with the process.
@@ -271,7 +273,7 @@ fn hung_call_does_not_block_others() {
 /// A slow driver is only slow.
 #[test]
 fn latency_keeps_results() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nlatency_us = { min = 50, max = 2000, seed = 7 }").unwrap();
     thread::scope(|scope| {
         for index in 0..4 {
@@ -290,7 +292,7 @@ fn latency_keeps_results() {
 
 #[test]
 fn concurrent_loads_succeed() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -310,12 +312,12 @@ fn versions_match_driver() {
     for (scenario, driver, library, cuda) in
         [("workstation", "580.95.05", "13.580.95.05", (13, 0)), ("old-driver", "390.157", "9.390.157", (9, 1))]
     {
-        let (_driver, nvml) = named(scenario);
+        let (_driver, nvml) = sim_from_name(scenario);
         assert_eq!(nvml.driver_version().unwrap().as_str(), driver);
         assert_eq!(nvml.nvml_version().unwrap().as_str(), library);
         assert_eq!(nvml.cuda_version().unwrap(), cuda);
     }
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     assert_eq!(nvml.nvidia_driver_version().unwrap(), (580, 95));
     for (text, expected) in
         [("390.157", Some((390, 157))), ("430.34.1-beta", Some((430, 34))), ("580", None), ("", None)]
@@ -331,11 +333,11 @@ fn versions_match_driver() {
         }
     }
     driver.add_faults("[[fault]]\nfunction = 'nvmlSystem*'\nreturn = 4711").unwrap();
-    assert_eq!(refused(nvml.driver_version()), code(4711));
-    assert_eq!(refused(nvml.nvml_version()), code(4711));
-    assert_eq!(refused(nvml.cuda_version()), code(4711));
-    assert_eq!(refused(nvml.nvidia_driver_version()), code(4711));
-    let (_driver, nvml) = toml("driver = { missing_functions = ['nvmlSystem*'] }");
+    assert_eq!(error_code(nvml.driver_version()), code(4711));
+    assert_eq!(error_code(nvml.nvml_version()), code(4711));
+    assert_eq!(error_code(nvml.cuda_version()), code(4711));
+    assert_eq!(error_code(nvml.nvidia_driver_version()), code(4711));
+    let (_driver, nvml) = sim_from_toml("driver = { missing_functions = ['nvmlSystem*'] }");
     assert_eq!(nvml.driver_version(), Err(Error::MissingSymbol { symbol: "nvmlSystemGetDriverVersion" }));
     assert!(matches!(nvml.cuda_version(), Err(Error::MissingSymbol { .. })));
     assert!(matches!(nvml.process_name(1), Err(Error::MissingSymbol { .. })));
@@ -350,21 +352,21 @@ fn invalid_index_lists_valid_ones() {
         (4, u32::MAX, "no GPU has index 4294967295; valid are 0 to 3"),
     ] {
         let text = if gpus == 0 { String::new() } else { format!("[[gpu]]\ncount = {gpus}") };
-        let (_driver, nvml) = toml(&text);
+        let (_driver, nvml) = sim_from_toml(&text);
         assert_eq!(nvml.device(index).unwrap_err(), Error::InvalidIndex { index, count: gpus });
         assert_eq!(nvml.get_device(index).unwrap_err().to_string(), said);
         assert_eq!(GpuInfo::new(&nvml, index, 0).unwrap_err().to_string(), said);
     }
     // An index that is there, and a driver that refuses it all the same.
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetHandleByIndex_v2'\nreturn = 'NO_PERMISSION'").unwrap();
-    assert_eq!(refused(nvml.device(1)), ReturnCode::NO_PERMISSION);
-    assert_eq!(refused(nvml.get_device(1)), ReturnCode::NO_PERMISSION);
+    assert_eq!(error_code(nvml.device(1)), ReturnCode::NO_PERMISSION);
+    assert_eq!(error_code(nvml.get_device(1)), ReturnCode::NO_PERMISSION);
 }
 
 #[test]
 fn gpu_is_found_by_uuid_pci() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     let uuid = "GPU-d9bf777c-e49e-e609-f873-d05b3208970b";
     assert_eq!(nvml.device_by_uuid(uuid).unwrap().index().unwrap(), 1);
     for address in ["0000:89:00.0", "00000000:89:00.0"] {
@@ -373,23 +375,23 @@ fn gpu_is_found_by_uuid_pci() {
     // The start of a UUID is none, nor is one with something behind it.
     let long = format!("{uuid}{}", " ".repeat(200));
     for name in ["", "GPU-d9bf777c", &format!("{uuid}\0"), &format!("{uuid}\0x"), &long, &"x".repeat(127)] {
-        assert_eq!(refused(nvml.device_by_uuid(name)), ReturnCode::NOT_FOUND, "{name:?}");
-        assert_eq!(refused(nvml.device_by_pci_bus_id(name)), ReturnCode::NOT_FOUND, "{name:?}");
+        assert_eq!(error_code(nvml.device_by_uuid(name)), ReturnCode::NOT_FOUND, "{name:?}");
+        assert_eq!(error_code(nvml.device_by_pci_bus_id(name)), ReturnCode::NOT_FOUND, "{name:?}");
     }
-    assert_eq!(refused(nvml.device_by_pci_bus_id("0000:89:00.0\0")), ReturnCode::NOT_FOUND);
+    assert_eq!(error_code(nvml.device_by_pci_bus_id("0000:89:00.0\0")), ReturnCode::NOT_FOUND);
     drop((driver, nvml));
-    let (_driver, nvml) = named("mig");
+    let (_driver, nvml) = sim_from_name("mig");
     let part = nvml.device_by_uuid("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3").unwrap();
     assert_eq!((part.is_mig_device().unwrap(), part.gpu_instance_id().unwrap()), (true, 11));
 }
 
 #[test]
 fn driver_returns_process_name() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     let own = std::env::current_exe().unwrap();
     let name = nvml.process_name(std::process::id()).unwrap();
     assert!(own.to_str().unwrap().starts_with(&name[..name.len().min(40)]), "{name}");
-    assert_eq!(refused(nvml.process_name(4_199_999)), ReturnCode::NOT_FOUND);
+    assert_eq!(error_code(nvml.process_name(4_199_999)), ReturnCode::NOT_FOUND);
     driver.add_faults("[[fault]]\nfunction = 'nvmlSystemGetProcessName'\nbytes = [120, 255, 27]").unwrap();
     assert_eq!(nvml.process_name(1).unwrap().as_str(), "x\u{fffd}\u{1b}");
 }
@@ -397,11 +399,11 @@ fn driver_returns_process_name() {
 #[test]
 fn invalid_device_count_is_error() {
     // Four thousand million GPUs would be as many indices, and more memory than there is.
-    let (driver, nvml) = with("empty", "");
+    let (driver, nvml) = sim_with_toml("empty", "");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\nvalue = -1").unwrap();
     assert!(matches!(nvml.device_count(), Err(Error::Malformed { .. })));
     assert!(matches!(nvml.devices_index(), Err(Error::Malformed { .. })));
     assert!(matches!(nvml.devices(), Err(Error::Malformed { .. })));
     // The handle's own error, not that of the count that was asked to explain it.
-    assert_eq!(refused(nvml.device(0)), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(nvml.device(0)), ReturnCode::INVALID_ARGUMENT);
 }

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/fork.rs"]
 mod fork;
 
-use common::{METHODS, load, named};
+use common::{METHODS, load, sim_from_name};
 use fork::in_fork;
 use igpu::{Error, FieldId, FieldValue, GpuInfo, Nvml, Reading, Result};
 use nvml_sim::SharedDriver;
@@ -53,7 +53,7 @@ fn old_handles_answer_forked(driver: &SharedDriver, nvml: &Nvml, gpu: &mut GpuIn
 
 #[test]
 fn forked_child_reloads_nvml() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     // SAFETY: no other thread reads the environment.
     unsafe { std::env::set_var("IGPU_NVML_LIBRARY", driver.path()) };
     let mut gpu = nvml.get_device(1).unwrap();

@@ -8,19 +8,19 @@ mod watch;
 
 use std::{hint::black_box, time::Instant};
 
-use counting::{Counting, calls};
+use counting::{CountingAllocator, calls};
 use igpu::{
     GpuInfo,
     metric::Metric,
     sampler::{Sampler, monotonic},
 };
-use watch::{driver, watched_for};
+use watch::{driver, watch_duration};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting(|| ());
+static ALLOCATOR: CountingAllocator = CountingAllocator(|| ());
 
 /// Room for processes. On a busier machine lists are cut, which must not allocate either.
-const PROCESSES: usize = 64;
+const PROCESS_CAPACITY: usize = 64;
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
@@ -28,11 +28,12 @@ fn update_allocates_nothing() {
     let nvml = driver();
     let before = calls();
     let indices = nvml.devices_index().unwrap();
-    let mut gpus: Vec<GpuInfo> = indices.iter().map(|index| GpuInfo::new(&nvml, *index, PROCESSES).unwrap()).collect();
+    let mut gpus: Vec<GpuInfo> =
+        indices.iter().map(|index| GpuInfo::new(&nvml, *index, PROCESS_CAPACITY).unwrap()).collect();
     assert!(!gpus.is_empty(), "there is no GPU");
     assert!(calls() > before, "nothing is counted");
     // A fifth of the time, 6 s of 30: a hundred rounds on the slowest driver known.
-    let (begun, time, mut rounds, mut failed) = (Instant::now(), watched_for() / 5, 0_u64, 0_u64);
+    let (begun, time, mut rounds, mut failed) = (Instant::now(), watch_duration() / 5, 0_u64, 0_u64);
     let before = calls();
     while begun.elapsed() < time {
         for gpu in &mut gpus {
@@ -55,12 +56,12 @@ fn tick_allocates_nothing() {
     let before = calls();
     let mut sampler = Sampler::builder(&nvml)
         .metrics(&metrics)
-        .process_capacity(PROCESSES)
+        .process_capacity(PROCESS_CAPACITY)
         .every_tick(Metric::CLOCK_SM)
         .build()
         .unwrap();
     assert!(calls() > before, "nothing is counted");
-    let (begun, time) = (Instant::now(), watched_for() / 5);
+    let (begun, time) = (Instant::now(), watch_duration() / 5);
     let (mut ticks, mut records, mut seen) = (0_u64, 0_u64, [0_u64; 256]);
     let before = calls();
     while begun.elapsed() < time {

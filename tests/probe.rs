@@ -12,7 +12,7 @@ use igpu::{
     probe::{Averaging, Behaviour, CallReport, GpuReport, IntervalReason, Plan, Probe, RingReport, SensorReport},
 };
 use nvml_sim::control;
-use sim::{CLOCKS, Sim, run, sim, sim_from_scenario};
+use sim::{CLOCKS, InProcessSim, run, sim, sim_from_scenario};
 
 /// The declared truth of the test that compares all of it.
 const DECLARED: &str = r#"
@@ -45,7 +45,7 @@ utilization = { capacity = 72, period_ms = 167 }
 clocks = { capacity = 0, period_ms = 200 }
 "#;
 
-fn probe(sim: &Sim) -> Probe {
+fn probe(sim: &InProcessSim) -> Probe {
     Probe::new(&sim.nvml).clocks(CLOCKS)
 }
 
@@ -166,7 +166,7 @@ fn the_plan_follows(plan: &Plan) {
     assert!((0.001..=plan.budget).contains(&share), "{share}");
 }
 
-fn a_sampler_takes_the_plan(sim: &Sim, plan: &Plan) {
+fn a_sampler_takes_the_plan(sim: &InProcessSim, plan: &Plan) {
     let mut sampler = sim.builder().plan(plan).unwrap().build().unwrap();
     let frame = sampler.sample();
     assert_eq!(plan.gpus.len(), 2);

@@ -17,8 +17,8 @@ use std::{
     time::Duration,
 };
 
-use counting::{Counting, calls};
-use hard::common::{Sleeper, load};
+use counting::{CountingAllocator, calls};
+use hard::common::{SleepProcess, load};
 use igpu::{
     metric::Metric,
     sampler::{Sampler, StopOutcome},
@@ -46,7 +46,7 @@ fn count_samplers() {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting(count_samplers);
+static ALLOCATOR: CountingAllocator = CountingAllocator(count_samplers);
 
 #[test]
 fn ticks_allocate_nothing() {
@@ -56,7 +56,7 @@ fn ticks_allocate_nothing() {
 #[test]
 fn background_thread_allocates_nothing() {
     let _only = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-    let child = Sleeper::new();
+    let child = SleepProcess::new();
     let text = format!(
         "[[gpu]]\ncount = 2\nfan_speed_percent = [40]\ngpm = {{ sm_percent = 50 }}\nprocess = [{{ pid = {}, memory_mib = 3 }}, {{ pid = 'self' }}, \
          {{ pid = 4_194_400, count = 40, from_s = 0.5, until_s = 1.5 }}]\n\

@@ -22,7 +22,7 @@ mod startup;
 mod symbol_hiding;
 
 pub use install::{built_library, install};
-pub use nvml_sim_core::{Scenario, ScenarioError, Waveform, control, modeled, resolve, start};
+pub use nvml_sim_core::{Scenario, ScenarioError, Waveform, control, modeled_functions, resolve, start};
 pub use shared_driver::SharedDriver;
 
 /// The README's example is compiled as a test.

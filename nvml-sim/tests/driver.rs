@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Row, number, sim, string, text, v1};
+use common::{ProcessEntry, number, sim, string, text, v1};
 use libloading::os::unix::Library;
 use nvml_sim::{Scenario, SharedDriver};
 use nvml_sys::*;
@@ -29,7 +29,7 @@ fn every_name_of_the_header_is_exported() {
     let library = open(&driver);
     let missing: Vec<_> = NAMES.iter().filter(|name| !exports(&library, name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    assert!(nvml_sim::modeled().len() > 150);
+    assert!(nvml_sim::modeled_functions().len() > 150);
 }
 
 #[test]
@@ -112,11 +112,14 @@ fn the_workstation_has_the_numbers_of_the_readme() {
     let (code, count, rows) = sim.list(sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap(), gpu, 24, 8);
     assert_eq!((code, count), (NVML_SUCCESS, 2));
     let none = u32::MAX;
-    assert_eq!(rows[0], Row { pid: std::process::id(), memory: 4284 * MIB, gi: none, ci: none });
-    assert_eq!(rows[1], Row { pid: std::os::unix::process::parent_id(), memory: 6515 * MIB, gi: none, ci: none });
+    assert_eq!(rows[0], ProcessEntry { pid: std::process::id(), memory: 4284 * MIB, gi: none, ci: none });
+    assert_eq!(
+        rows[1],
+        ProcessEntry { pid: std::os::unix::process::parent_id(), memory: 6515 * MIB, gi: none, ci: none }
+    );
 }
 
-fn number_of_gpus(sim: &common::Sim) -> u32 {
+fn number_of_gpus(sim: &common::TestDriver) -> u32 {
     let mut count = 0;
     // SAFETY: a place for the count.
     assert_eq!(unsafe { sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count) }, NVML_SUCCESS);

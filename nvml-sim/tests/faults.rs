@@ -58,12 +58,12 @@ fn a_lost_gpu_touches_no_other() {
 }
 
 /// A GPU with a stepped clock that calls advance by their cost.
-const STEPPED: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\ncpu_time_us = { \"nvmlDeviceGet*\" = 300, \
+const STEPPED_TOML: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\ncpu_time_us = { \"nvmlDeviceGet*\" = 300, \
     \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfan_speed_percent = [40]\npower.draw_w = 100\n";
 
 #[test]
 fn latency_is_fixed_or_drawn_the_same_each_time() {
-    let sim = sim(STEPPED);
+    let sim = sim(STEPPED_TOML);
     let took = || {
         let begin = sim.now();
         sim.power(0).unwrap();
@@ -199,7 +199,7 @@ fn init_can_fail() {
 
 #[test]
 fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
-    let stepped = sim(STEPPED);
+    let stepped = sim(STEPPED_TOML);
     let cost = |call| {
         let device = stepped.gpu(0);
         let begin = stepped.now();
@@ -211,7 +211,7 @@ fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
     stepped.clear_faults();
     assert_eq!(costs(), [300, 2000].map(Duration::from_micros), "faults do not change the costs");
     // Calls do not advance a frozen clock.
-    let frozen = sim(&STEPPED.replace("auto_advance_from_s", "frozen_at_s"));
+    let frozen = sim(&STEPPED_TOML.replace("auto_advance_from_s", "frozen_at_s"));
     let begin = Instant::now();
     number(frozen.nvml.nvmlDeviceGetFanSpeed, frozen.gpu(0)).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(2));

@@ -60,14 +60,14 @@ clocks = { refresh_ms = 100, sm_mhz = { ramp = { from = 0, to = 10000, period_s 
     }
 }
 
-const SQUARE: &str = "
+const SQUARE_WAVE_TOML: &str = "
 [[gpu]]
 power = { draw_w = { square = { low = 100, high = 300, period_s = 2, duty_cycle = 0.5 } }, memory_w = 40, module_extra_w = 15, refresh_ms = 100, window_ms = 1000, instant_refresh_ms = 100, instant_window_ms = 25, energy_refresh_ms = 100 }
 ";
 
 #[test]
 fn the_power_sensors_show_the_mean_of_their_window_at_the_last_refresh() {
-    let sim = sim(SQUARE);
+    let sim = sim(SQUARE_WAVE_TOML);
     let gpu = sim.gpu(0);
     let instant = |scope| {
         let value = sim.field(gpu, NVML_FI_DEV_POWER_INSTANT, scope);

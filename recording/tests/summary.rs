@@ -11,7 +11,7 @@ use igpu_recording::{
     default_metrics, event,
 };
 use nvml_sim::control::{self, Quantity};
-use sim::{SECOND, Sim, now, run, sim};
+use sim::{InProcessSim, SECOND, now, run, sim};
 
 /// When the recordings began, in nanoseconds since the epoch.
 const BEGAN: u64 = 1_700_000_000 * SECOND;
@@ -24,7 +24,7 @@ struct Recorded {
     from: Duration,
     to: Duration,
     /// The truth can be asked for while it stands.
-    _sim: Sim,
+    _sim: InProcessSim,
 }
 
 /// Records for so many seconds, from 7 s after the scenario's start on, so that counters do not begin at 0.

@@ -15,9 +15,9 @@ pub(crate) fn calls() -> u64 {
 }
 
 /// With what else the binary does at each request, which must not allocate.
-pub(crate) struct Counting(pub fn());
+pub(crate) struct CountingAllocator(pub fn());
 
-impl Counting {
+impl CountingAllocator {
     fn count(&self) {
         CALLS.set(CALLS.get() + 1);
         (self.0)();
@@ -25,7 +25,7 @@ impl Counting {
 }
 
 // SAFETY: hands everything to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.count();
         // SAFETY: the caller's promise.

@@ -15,17 +15,17 @@ use igpu::{
 use nvml_sim::{Scenario, SharedDriver};
 
 /// A driver of a built-in scenario, loaded.
-pub(crate) fn named(scenario: &str) -> (SharedDriver, Nvml) {
-    with(scenario, "")
+pub(crate) fn sim_from_name(scenario: &str) -> (SharedDriver, Nvml) {
+    sim_with_toml(scenario, "")
 }
 
 /// A driver of a built-in scenario with more TOML after it, loaded.
-pub(crate) fn with(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
-    start(&Scenario::from_name(scenario).and_then(|scenario| scenario.with(more)).expect("the scenario"))
+pub(crate) fn sim_with_toml(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
+    start(&Scenario::from_name(scenario).and_then(|scenario| scenario.with_toml(more)).expect("the scenario"))
 }
 
 /// A driver of a scenario in TOML, loaded.
-pub(crate) fn toml(text: &str) -> (SharedDriver, Nvml) {
+pub(crate) fn sim_from_toml(text: &str) -> (SharedDriver, Nvml) {
     start(&Scenario::from_toml(text).expect("the scenario"))
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn library(driver: &SharedDriver) -> &'static libloading::Library {
 }
 
 /// NVML's answer with this code to any call.
-pub(crate) fn refused<T: Debug>(answer: Result<T>) -> ReturnCode {
+pub(crate) fn error_code<T: Debug>(answer: Result<T>) -> ReturnCode {
     match answer {
         Err(Error::Nvml { code, .. }) => code,
         other => panic!("no refusal of the driver: {other:?}"),
@@ -69,18 +69,18 @@ pub(crate) const fn code(number: u32) -> ReturnCode {
     ReturnCode(number)
 }
 
-const IS_CHILD: &str = "IGPU_TEST_CHILD";
+const CHILD_VARIABLE: &str = "IGPU_TEST_CHILD";
 
-/// Whether this process was made by [`again`].
+/// Whether this process was made by [`run_in_child`].
 pub(crate) fn is_child() -> bool {
-    std::env::var_os(IS_CHILD).is_some()
+    std::env::var_os(CHILD_VARIABLE).is_some()
 }
 
 /// Runs this test alone in a process of its own with these variables, where [`is_child`] is true; gives the lines that
 /// it printed after "child: ".
-pub(crate) fn again(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
+pub(crate) fn run_in_child(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(IS_CHILD, "1");
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD_VARIABLE, "1");
     for name in ["IGPU_NVML_LIBRARY", "CUDA_VISIBLE_DEVICES", "NVML_SIM_SCENARIO"] {
         command.env_remove(name);
     }
@@ -92,9 +92,9 @@ pub(crate) fn again(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
 }
 
 /// A process that lives until this is dropped.
-pub(crate) struct Sleeper(pub Child);
+pub(crate) struct SleepProcess(pub Child);
 
-impl Sleeper {
+impl SleepProcess {
     pub(crate) fn new() -> Self {
         Self(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().expect("sleep"))
     }
@@ -104,7 +104,7 @@ impl Sleeper {
     }
 }
 
-impl Drop for Sleeper {
+impl Drop for SleepProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

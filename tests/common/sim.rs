@@ -26,33 +26,33 @@ pub(crate) fn lock_sim() -> MutexGuard<'static, ()> {
 
 /// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
 /// before the turn is given on: the next test's would be shut down otherwise.
-pub(crate) struct Sim {
+pub(crate) struct InProcessSim {
     pub nvml: Nvml,
     _lock: MutexGuard<'static, ()>,
 }
 
 /// The head of a scenario with the stepped clock.
-const STEPPED: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\n";
+const STEPPED_TOML: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\n";
 
-pub(crate) fn sim_with_resolver(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Sim {
-    start(&format!("{STEPPED}{toml}"), resolve)
+pub(crate) fn sim_with_resolver(toml: &str, resolve: fn(&CStr) -> *const c_void) -> InProcessSim {
+    start(&format!("{STEPPED_TOML}{toml}"), resolve)
 }
 
-fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> Sim {
+fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> InProcessSim {
     let lock = lock_sim();
     nvml_sim::start(&Scenario::from_toml(toml).unwrap());
     // SAFETY: the simulator's functions, and those that a test puts in their place, have the signatures of nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
-    Sim { nvml, _lock: lock }
+    InProcessSim { nvml, _lock: lock }
 }
 
-pub(crate) fn sim(toml: &str) -> Sim {
+pub(crate) fn sim(toml: &str) -> InProcessSim {
     sim_with_resolver(toml, nvml_sim::resolve)
 }
 
 /// A built-in scenario, and more TOML after it.
-pub(crate) fn sim_from_scenario(scenario: &str, more: &str) -> Sim {
-    let text = Scenario::from_name(scenario).unwrap().text().replacen("[driver]\n", STEPPED, 1);
+pub(crate) fn sim_from_scenario(scenario: &str, more: &str) -> InProcessSim {
+    let text = Scenario::from_name(scenario).unwrap().text().replacen("[driver]\n", STEPPED_TOML, 1);
     start(&format!("{text}\n{more}"), nvml_sim::resolve)
 }
 
@@ -69,7 +69,7 @@ fn step_to(time: u64) {
 /// The stepped clock, as the sampler and the probe see it.
 pub(crate) const CLOCKS: Clocks = Clocks { monotonic: now, wall_us: control::wall_clock_us, sleep_until: step_to };
 
-impl Sim {
+impl InProcessSim {
     pub(crate) fn builder(&self) -> SamplerBuilder {
         Sampler::builder(&self.nvml).clocks(CLOCKS)
     }

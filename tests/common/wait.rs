@@ -6,12 +6,12 @@ use std::{
 };
 
 /// Nothing takes as long, however busy the machine is: what has not come about by then never will.
-const NEVER: Duration = Duration::from_secs(600);
+const MAX_WAIT: Duration = Duration::from_secs(600);
 
 /// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + NEVER;
+    let end = Instant::now() + MAX_WAIT;
     while !condition() {
         assert!(Instant::now() < end, "{what} did not come about");
         sleep(Duration::from_millis(1));

@@ -12,7 +12,7 @@ fn missing_symbol_is_named() {
             .filter(|name| name.starts_with("nvmlDevice") && !name.starts_with("nvmlDeviceGetHandleByIndex"))
             .map(|name| format!("'{name}'"))
             .collect();
-        toml(&format!("[[gpu]]\n[driver]\nmissing_functions = [{}]", hidden.join(",")))
+        sim_from_toml(&format!("[[gpu]]\n[driver]\nmissing_functions = [{}]", hidden.join(",")))
     };
     let gpu = nvml.device(0).unwrap();
     let known: Vec<&str> = nvml_sys::NAMES.iter().map(|name| name.to_str().unwrap()).collect();
@@ -55,7 +55,7 @@ fn method_list_is_complete() {
 
 #[test]
 fn methods_return_any_error_code() {
-    let (driver, nvml) = named("mig");
+    let (driver, nvml) = sim_from_name("mig");
     let gpu = nvml.device(0).unwrap().mig_device(0).unwrap();
     for number in [1, 2, 3, 4, 15, 16, 17, 31, 4711, u32::MAX] {
         driver.clear_faults();
@@ -84,7 +84,7 @@ fn methods_return_any_error_code() {
 #[test]
 fn out_of_range_numbers_never_panic() {
     for scenario in ["workstation", "mig", "old-driver"] {
-        let (driver, nvml) = named(scenario);
+        let (driver, nvml) = sim_from_name(scenario);
         for value in [-1, i64::MIN, i64::MAX, 1 << 31, 101] {
             driver.clear_faults();
             driver.add_faults(&format!("[[fault]]\ngpu = 0\nvalue = {value}")).unwrap();
@@ -105,7 +105,7 @@ fn out_of_range_numbers_never_panic() {
         assert!(gpu.persistence_mode().unwrap());
     }
     // A sampling of MIG devices that has no end.
-    let (driver, nvml) = named("mig");
+    let (driver, nvml) = sim_from_name("mig");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMaxMigDeviceCount'\nvalue = -1").unwrap();
     assert_eq!(nvml.device(0).unwrap().max_mig_device_count().unwrap(), u32::MAX);
     driver.reset_counters();
@@ -116,7 +116,7 @@ fn out_of_range_numbers_never_panic() {
 #[test]
 fn negative_temperature_is_read() {
     for hidden in ["", "driver = { missing_functions = ['nvmlDeviceGetTemperatureV'] }\n"] {
-        let (driver, nvml) = toml(&format!("{hidden}[[gpu]]"));
+        let (driver, nvml) = sim_from_toml(&format!("{hidden}[[gpu]]"));
         driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nvalue = -7").unwrap();
         assert_eq!(nvml.device(0).unwrap().temperature(TemperatureSensor::GPU).unwrap(), -7);
         assert!(nvml.get_device(0).unwrap().to_string().contains("Temperature : -7.00C\n"));
@@ -134,11 +134,11 @@ fn memory_info_falls_back_to_v1() {
         reserved_bytes: Some(100 * MIB),
     };
     let first = MemoryInfo { used_bytes: 400 * MIB, reserved_bytes: None, ..second };
-    let (_driver, nvml) = toml(&format!("{without}{gpu}"));
+    let (_driver, nvml) = sim_from_toml(&format!("{without}{gpu}"));
     assert_eq!(nvml.device(0).unwrap().memory_info().unwrap(), first);
     // A driver that has the symbol and refuses the version of the struct is asked once.
     for refusal in ["ARGUMENT_VERSION_MISMATCH", "FUNCTION_NOT_FOUND"] {
-        let (driver, nvml) = toml(gpu);
+        let (driver, nvml) = sim_from_toml(gpu);
         driver
             .add_faults(&format!("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = '{refusal}'"))
             .unwrap();
@@ -149,33 +149,33 @@ fn memory_info_falls_back_to_v1() {
         assert_eq!((driver.calls("nvmlDeviceGetMemoryInfo_v2"), driver.calls("nvmlDeviceGetMemoryInfo")), (1, 3));
     }
     // Any other refusal is an answer, and no reason to ask otherwise.
-    let (driver, nvml) = toml(gpu);
+    let (driver, nvml) = sim_from_toml(gpu);
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'NOT_SUPPORTED'\nnth_call = 1")
         .unwrap();
     let device = nvml.device(0).unwrap();
-    assert_eq!(refused(device.memory_info()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(device.memory_info()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(device.memory_info().unwrap(), second);
     assert_eq!(driver.calls("nvmlDeviceGetMemoryInfo"), 0);
     // Unified memory.
-    let (_driver, nvml) = toml("[[gpu]]\nmemory = { supported = false }");
-    assert_eq!(refused(nvml.device(0).unwrap().memory_info()), ReturnCode::NOT_SUPPORTED);
+    let (_driver, nvml) = sim_from_toml("[[gpu]]\nmemory = { supported = false }");
+    assert_eq!(error_code(nvml.device(0).unwrap().memory_info()), ReturnCode::NOT_SUPPORTED);
 }
 
 #[test]
 fn temperature_fan_pci_fall_back() {
     let hidden = "missing_functions = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
-    let (_driver, nvml) = with("workstation", "");
+    let (_driver, nvml) = sim_with_toml("workstation", "");
     let whole = nvml.device(1).unwrap();
     let scenario = nvml_sim::Scenario::from_name("workstation").unwrap();
-    let (driver, nvml) = toml(&scenario.text().replace("[driver]", &format!("[driver]\n{hidden}")));
+    let (driver, nvml) = sim_from_toml(&scenario.text().replace("[driver]", &format!("[driver]\n{hidden}")));
     driver.set_time(Duration::ZERO);
     let newer = nvml.device(1).unwrap();
     assert_eq!(newer.temperature(TemperatureSensor::GPU).unwrap(), 62);
     assert_eq!(newer.fan_speed(), whole.fan_speed());
     assert_eq!(newer.pci_info(), whole.pci_info());
     // Refused by its version: the older call, from then on.
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperatureV'\nreturn = 'ARGUMENT_VERSION_MISMATCH'")
         .unwrap();
@@ -188,12 +188,12 @@ fn temperature_fan_pci_fall_back() {
 /// Once version 2 has served, a refusal of it is of that call: `used` must not change its meaning for it.
 #[test]
 fn transient_error_keeps_function_version() {
-    let (driver, nvml) = with("hgx-h100", "");
+    let (driver, nvml) = sim_with_toml("hgx-h100", "");
     let gpu = nvml.device(0).unwrap();
     let before = gpu.memory_info().unwrap();
     let fault = "[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'FUNCTION_NOT_FOUND'\ncall_count = 1";
     driver.add_faults(fault).unwrap();
-    assert_eq!(refused(gpu.memory_info()), ReturnCode::FUNCTION_NOT_FOUND);
+    assert_eq!(error_code(gpu.memory_info()), ReturnCode::FUNCTION_NOT_FOUND);
     assert!(gpu.memory_info().unwrap().reserved_bytes.is_some_and(|bytes| bytes > 0));
     assert_eq!(gpu.memory_info().unwrap().total_bytes, before.total_bytes);
 }
@@ -203,7 +203,7 @@ fn transient_error_keeps_function_version() {
 fn invalid_fields_are_refused() {
     let field = |id, value: &str| format!("[[gpu.field]]\nid = {id}\nvalue = {value}\ntype = 'slonglong'\n");
     let fields = format!("{}{}{}", field(82, "-7"), field(185, "5e9"), field(186, "-3"));
-    let (_driver, nvml) = toml(&format!("[[gpu]]\nprocess = []\n{fields}"));
+    let (_driver, nvml) = sim_from_toml(&format!("[[gpu]]\nprocess = []\n{fields}"));
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.memory_temperature(), Ok(-7));
     assert!(matches!(gpu.power_average_mw(), Err(Error::OutOfRange { .. })));
@@ -219,7 +219,8 @@ fn refused_function_version_falls_back() {
         fault("nvmlDeviceGetComputeRunningProcesses_v2", 25),
         fault("nvmlDeviceGetPciInfo_v3", 25),
     ];
-    let (driver, nvml) = toml(&format!("[[gpu]]\nprocess = [{{ pid = 77, memory_mib = 5 }}]\n{}", faults.concat()));
+    let (driver, nvml) =
+        sim_from_toml(&format!("[[gpu]]\nprocess = [{{ pid = 77, memory_mib = 5 }}]\n{}", faults.concat()));
     let gpu = nvml.device(0).unwrap();
     let mut list = ProcessList::with_capacity(4);
     for round in 1..=3 {

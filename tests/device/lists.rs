@@ -33,7 +33,7 @@ fn every_list_version_is_read() {
     for (hidden, stride, instances) in
         [(&third, 24, true), (&third, 32, true), (&second, 24, true), (&first, 24, false)]
     {
-        let (driver, nvml) = toml(&format!(
+        let (driver, nvml) = sim_from_toml(&format!(
             "driver = {{ process_info_bytes = {stride}, missing_functions = [{hidden}] }}\n[[gpu]]\nprocess = [{}]",
             mixed()
         ));
@@ -76,7 +76,7 @@ fn every_list_version_is_read() {
 fn stride_is_detected_from_first_list() {
     for stride in [24, 32] {
         for first in [0, 1, 2, 300, 2000] {
-            let (driver, nvml) = toml(&format!(
+            let (driver, nvml) = sim_from_toml(&format!(
                 "driver = {{ process_info_bytes = {stride} }}\n[[gpu]]
                 process = [{{ pid = 50, memory_mib = 1, count = {first}, until_s = 1 }},
                            {{ pid = 5000, memory_mib = 2, count = 40, from_s = 1 }}]"
@@ -99,7 +99,7 @@ fn stride_is_detected_from_first_list() {
 
 #[test]
 fn growing_process_list_is_truncated() {
-    let (driver, nvml) = toml("[[gpu]]\nprocess = [{ pid = 10, memory_mib = 1, count = 3 }]");
+    let (driver, nvml) = sim_from_toml("[[gpu]]\nprocess = [{ pid = 10, memory_mib = 1, count = 3 }]");
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\nextra_processes_per_call = 2")
         .unwrap();
@@ -116,7 +116,7 @@ fn growing_process_list_is_truncated() {
     gpu.compute_processes(&mut list).unwrap();
     assert_eq!(list.iter().map(|it| it.pid).collect::<Vec<_>>(), [10, 11, 12]);
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\nreturn = 3").unwrap();
-    assert_eq!(refused(gpu.compute_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.compute_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
     assert_eq!((list.len(), list.total()), (0, 0));
 }
 
@@ -191,7 +191,7 @@ unsafe extern "C" fn claiming<const COUNT: u32, const FIT: bool>(
 
 #[test]
 fn unusual_driver_lists_are_read() {
-    let (driver, _nvml) = toml("[[gpu]]");
+    let (driver, _nvml) = sim_from_toml("[[gpu]]");
     let pids = |list: &ProcessList| list.iter().map(|it| it.pid).collect::<Vec<_>>();
     for function in [clearing::<3> as List, clearing::<4>] {
         let gpu = with_list(&driver, function).device(0).unwrap();

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::{METHODS, batch, code, library, named, refused, symbol, toml, with};
+use common::{METHODS, batch, code, error_code, library, sim_from_name, sim_from_toml, sim_with_toml, symbol};
 use igpu::{
     Clock, ClocksEventReasons, ComputeMode, Device, EccCounterType, EccErrorType, EngineUtilization, Error, FieldId,
     FieldValue, MemoryInfo, MigMode, Nvml, PcieCounter, PerformanceState, ProcessKind, ProcessList, ProcessUtilization,

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn any_driver_text_is_accepted() {
-    let (driver, nvml) = named("hgx-h100");
+    let (driver, nvml) = sim_from_name("hgx-h100");
     let gpu = nvml.device(0).unwrap();
     let name = |fault: &str| {
         driver.clear_faults();
@@ -30,7 +30,7 @@ fn any_driver_text_is_accepted() {
 
 #[test]
 fn every_field_type_is_read() {
-    let (_driver, nvml) = toml(
+    let (_driver, nvml) = sim_from_toml(
         "[[gpu]]
         field = [
             { id = 900, type = 'double', value = 36.625 },
@@ -69,22 +69,22 @@ fn every_field_type_is_read() {
     let unknown = Error::UnknownValueType { call: "nvmlDeviceGetFieldValues", value_type: 77 };
     assert_eq!(answers[7].value(), Err(unknown.clone()));
     assert!(unknown.to_string().contains("77") && unknown.code().is_none());
-    assert_eq!(refused(answers[8].value()), ReturnCode::GPU_IS_LOST);
-    assert_eq!(refused(answers[9].value()), code(4711));
+    assert_eq!(error_code(answers[8].value()), ReturnCode::GPU_IS_LOST);
+    assert_eq!(error_code(answers[9].value()), code(4711));
     assert_eq!(answers[10].value(), Ok(Value::UnsignedInt(11)));
-    assert_eq!(refused(answers[11].value()), ReturnCode::NOT_SUPPORTED, "the scope counts");
+    assert_eq!(error_code(answers[11].value()), ReturnCode::NOT_SUPPORTED, "the scope counts");
     assert_eq!(answers[12].value(), Ok(Value::Double(36.625)));
     assert!(format!("{:?}", answers[8]).contains("GPU_IS_LOST"));
     // An entry that was answered before is asked anew.
     let mut again = [answers[0], answers[9]];
     gpu.field_values(&mut again).unwrap();
     assert_eq!((again[0].value(), again[1].field(), again[1].scope()), (Ok(Value::Double(36.625)), FieldId(909), 3));
-    assert_eq!(refused(gpu.field_values(&mut [])), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.field_values(&mut [])), ReturnCode::INVALID_ARGUMENT);
 }
 
 #[test]
 fn field_values_have_timestamps() {
-    let (driver, nvml) = toml("driver = { field_latency_us = 1500 }\n[[gpu]]\npower = { draw_w = 75 }");
+    let (driver, nvml) = sim_from_toml("driver = { field_latency_us = 1500 }\n[[gpu]]\npower = { draw_w = 75 }");
     driver.set_time(Duration::from_secs(4));
     let gpu = nvml.device(0).unwrap();
     let answer = batch(&gpu, &[(185, 0)])[0];
@@ -97,13 +97,13 @@ fn field_values_have_timestamps() {
     assert_eq!(driver.total_calls(), 1);
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nreturn = 'UNKNOWN'").unwrap();
     let mut entry = [answer];
-    assert_eq!(refused(gpu.field_values(&mut entry)), ReturnCode::UNKNOWN);
+    assert_eq!(error_code(gpu.field_values(&mut entry)), ReturnCode::UNKNOWN);
     assert!(entry[0].value().is_err(), "an old answer must not look like a new one");
 }
 
 #[test]
 fn samples_drain_without_loss_or_duplicate() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     let gpu = nvml.device(1).unwrap();
     for (kind, period_ms, length) in [(SampleKind::TOTAL_POWER, 20, 120), (SampleKind::GPU_UTILIZATION, 167, 100)] {
         let mut room = [Sample::default(); 128];
@@ -147,13 +147,13 @@ fn samples_drain_without_loss_or_duplicate() {
     assert_eq!(count, 50);
     let second = gpu.samples(SampleKind::TOTAL_POWER, newest, &mut room).unwrap();
     assert_eq!(second.entries()[0].timestamp_us(), newest + 20_000);
-    assert_eq!(refused(gpu.samples(SampleKind(99), 0, &mut room).map(drop)), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.samples(SampleKind(99), 0, &mut room).map(drop)), ReturnCode::INVALID_ARGUMENT);
     assert!(gpu.samples(SampleKind::TOTAL_POWER, 0, &mut []).is_err());
 }
 
 #[test]
 fn process_utilization_skips_empty_entries() {
-    let (driver, nvml) = toml(
+    let (driver, nvml) = sim_from_toml(
         "[[gpu]]
         process = [
             { pid = 100, sm_percent = 30, memory_percent = 20, encoder_percent = 1, decoder_percent = 2 }, { pid = 0, sm_percent = 50 }, { pid = 101, sm_percent = 0 },
@@ -174,10 +174,10 @@ fn process_utilization_skips_empty_entries() {
     assert_eq!(gpu.process_utilization(newest, &mut room).unwrap().len(), 0);
     driver.set_time(Duration::from_secs(15));
     assert_eq!(pids(gpu.process_utilization(newest, &mut room).unwrap()), [100, 102]);
-    assert_eq!(refused(gpu.process_utilization(0, &mut room[..1])), ReturnCode::INSUFFICIENT_SIZE);
+    assert_eq!(error_code(gpu.process_utilization(0, &mut room[..1])), ReturnCode::INSUFFICIENT_SIZE);
     // Numbers beyond 100 % are no data.
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetProcessUtilization'\nvalue = 4294967295").unwrap();
     assert_eq!(gpu.process_utilization(0, &mut room).unwrap().len(), 0);
-    let (_driver, nvml) = toml("[[gpu]]\nprocess = []");
+    let (_driver, nvml) = sim_from_toml("[[gpu]]\nprocess = []");
     assert_eq!(nvml.device(0).unwrap().process_utilization(0, &mut room).unwrap().len(), 0, "idle");
 }

@@ -34,11 +34,11 @@ fn follows_the_truth(driver: &SharedDriver, gpu: &Device, refresh: Duration, win
 
 #[test]
 fn workstation() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver.set_time(Duration::ZERO);
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.name().unwrap().as_str(), "GeForce GTX 1080 Ti");
-    assert_eq!(refused(gpu.serial()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.serial()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(gpu.uuid().unwrap().as_str(), "GPU-115dafb8-26db-32ba-d729-f21b29fc001f");
     assert_eq!(gpu.vbios_version().unwrap().as_str(), "86.02.39.00.01");
     assert_eq!((gpu.index().unwrap(), gpu.minor_number().unwrap()), (0, 0));
@@ -51,7 +51,7 @@ fn workstation() {
     let clocks = [Clock::GRAPHICS, Clock::SM, Clock::MEMORY, Clock::VIDEO];
     assert_eq!(clocks.map(|clock| gpu.clock(clock).unwrap()), [1911, 1911, 5005, 1708]);
     assert_eq!(clocks.map(|clock| gpu.max_clock(clock).unwrap()), [1911, 1911, 5505, 1708]);
-    assert_eq!(refused(gpu.clock(Clock(77))), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.clock(Clock(77))), ReturnCode::INVALID_ARGUMENT);
     assert_eq!(gpu.cuda_compute_capability().unwrap(), (6, 1));
     assert_eq!(gpu.core_count().unwrap(), 3584);
     assert_eq!(gpu.utilization_rates().unwrap(), Utilization { gpu: 44, memory: 35 });
@@ -61,8 +61,8 @@ fn workstation() {
     let memory = MemoryInfo { total_bytes: total, used_bytes: used, free_bytes: total - used, reserved_bytes: Some(0) };
     assert_eq!(gpu.memory_info().unwrap(), memory);
     assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 61);
-    assert_eq!(refused(gpu.temperature(TemperatureSensor(9))), ReturnCode::INVALID_ARGUMENT);
-    assert_eq!(refused(gpu.memory_temperature()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.temperature(TemperatureSensor(9))), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.memory_temperature()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(gpu.fan_speed().unwrap(), 36);
     assert_eq!(gpu.performance_state().unwrap(), PerformanceState(2));
     assert_eq!(gpu.pcie_throughput_kb_per_s(PcieCounter::TX).unwrap(), 51_200);
@@ -73,7 +73,7 @@ fn workstation() {
     assert_eq!(gpu.pcie_replay_counter().unwrap(), 0);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::SW_POWER_CAP);
     assert_eq!(
-        refused(gpu.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::VOLATILE)),
+        error_code(gpu.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::VOLATILE)),
         ReturnCode::NOT_SUPPORTED
     );
     assert_eq!((gpu.compute_mode().unwrap(), gpu.persistence_mode().unwrap()), (ComputeMode::DEFAULT, false));
@@ -83,10 +83,10 @@ fn workstation() {
     assert!(gpu.power_management_mode().unwrap());
     assert_eq!((gpu.power_management_limit_mw().unwrap(), gpu.enforced_power_limit_mw().unwrap()), (250_000, 250_000));
     assert_eq!(gpu.power_limit_constraints_mw().unwrap(), (125_000, 300_000));
-    assert_eq!(refused(gpu.mig_mode()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.mig_mode()), ReturnCode::NOT_SUPPORTED);
     assert_eq!((gpu.max_mig_device_count().unwrap(), gpu.is_mig_device().unwrap()), (0, false));
-    assert_eq!(refused(gpu.mig_device(0)), ReturnCode::NOT_SUPPORTED);
-    assert_eq!(refused(gpu.mig_parent()), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.mig_device(0)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.mig_parent()), ReturnCode::INVALID_ARGUMENT);
     // What the driver keeps for itself is not counted as used.
     assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved_bytes, Some(whole(81.5 * MIB as f64)));
     for index in 0..4 {
@@ -103,7 +103,7 @@ fn workstation() {
 
 #[test]
 fn hgx_h100() {
-    let (driver, nvml) = named("hgx-h100");
+    let (driver, nvml) = sim_from_name("hgx-h100");
     assert_eq!(nvml.device_count().unwrap(), 8);
     for index in 0..8 {
         let gpu = nvml.device(index).unwrap();
@@ -112,7 +112,7 @@ fn hgx_h100() {
         assert_eq!(gpu.minor_number().unwrap(), index);
         assert_eq!((gpu.cuda_compute_capability().unwrap(), gpu.core_count().unwrap()), ((9, 0), 16_896));
         assert!(gpu.persistence_mode().unwrap());
-        assert_eq!(refused(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
+        assert_eq!(error_code(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
         let ecc = |error, counter| gpu.total_ecc_errors(error, counter).unwrap();
         assert_eq!(ecc(EccErrorType::CORRECTED, EccCounterType::VOLATILE), 0);
         assert_eq!(ecc(EccErrorType::CORRECTED, EccCounterType::AGGREGATE), 2);
@@ -141,14 +141,14 @@ fn hgx_h100() {
     let all = links[0].value().unwrap().as_u64();
     assert_eq!(all, 10 * (4.0 * (0.4 * 150e6 + 0.6 * 1e6)) as u64);
     assert_eq!(links[1].value().unwrap().as_u64(), whole(all as f64 / 18.0));
-    assert_eq!(refused(links[2].value()), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(links[2].value()), ReturnCode::INVALID_ARGUMENT);
 }
 
 #[test]
 fn mig() {
     // With a hole in the numbering, as destroyed instances leave one.
     let scenario = nvml_sim::Scenario::from_name("mig").unwrap().text().to_owned();
-    let (driver, nvml) = toml(
+    let (driver, nvml) = sim_from_toml(
         &scenario
             .replace("gpu_instance_id = 11", "index = 3\ngpu_instance_id = 11")
             .replace("gpu_instance_id = 12", "index = 4\ngpu_instance_id = 12"),
@@ -157,9 +157,9 @@ fn mig() {
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: true, pending: true });
     // A divided GPU does not tell how busy it is.
-    assert_eq!(refused(gpu.utilization_rates()), ReturnCode::NOT_SUPPORTED);
-    assert_eq!(refused(gpu.encoder_utilization()), ReturnCode::NOT_SUPPORTED);
-    assert_eq!(refused(gpu.process_utilization(0, &mut [])), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.utilization_rates()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.encoder_utilization()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.process_utilization(0, &mut [])), ReturnCode::NOT_SUPPORTED);
     let most = gpu.max_mig_device_count().unwrap();
     assert_eq!(most, 7);
     let mut found = Vec::new();
@@ -174,7 +174,7 @@ fn mig() {
         .map(|(index, part)| (*index, part.gpu_instance_id().unwrap(), part.compute_instance_id().unwrap()))
         .collect();
     assert_eq!(ids, [(0, 1, 0), (1, 5, 0), (3, 11, 0), (4, 12, 0)]);
-    assert_eq!(refused(gpu.mig_device(7)), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.mig_device(7)), ReturnCode::INVALID_ARGUMENT);
     let part = &found[1].1;
     assert!(part.is_mig_device().unwrap());
     assert_eq!(part.name().unwrap().as_str(), "NVIDIA H100 80GB HBM3 MIG 2g.20gb");
@@ -182,7 +182,7 @@ fn mig() {
     let memory = part.memory_info().unwrap();
     assert_eq!((memory.total_bytes, memory.used_bytes), (20_096 * MIB, 10_000 * MIB));
     assert_eq!(part.mig_parent().unwrap().uuid().unwrap(), gpu.uuid().unwrap());
-    assert_eq!(refused(gpu.gpu_instance_id()), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.gpu_instance_id()), ReturnCode::INVALID_ARGUMENT);
     // Lists: the GPU's has all with their instances, an instance's only its own.
     let mut list = ProcessList::with_capacity(8);
     gpu.compute_processes(&mut list).unwrap();
@@ -191,14 +191,14 @@ fn mig() {
     assert_eq!(places, [(Some(18_000 * MIB), Some(1), Some(0)), (Some(9_000 * MIB), Some(5), Some(0))]);
     part.compute_processes(&mut list).unwrap();
     assert_eq!(list.iter().map(|it| it.gpu_instance_id).collect::<Vec<_>>(), [Some(5)]);
-    assert_eq!(refused(part.mps_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(part.mps_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
     assert_eq!((list.len(), list.total()), (0, 0), "a refusal leaves no old entries");
     follows_the_truth(&driver, &nvml.device(1).unwrap(), Duration::from_millis(100), Duration::from_millis(25));
 }
 
 #[test]
 fn laptop() {
-    let (driver, nvml) = named("laptop");
+    let (driver, nvml) = sim_from_name("laptop");
     let gpu = nvml.device(0).unwrap();
     for answer in [
         gpu.fan_speed(),
@@ -206,11 +206,11 @@ fn laptop() {
         gpu.enforced_power_limit_mw(),
         gpu.memory_temperature().map(|celsius| celsius as u32),
     ] {
-        assert_eq!(refused(answer), ReturnCode::NOT_SUPPORTED);
+        assert_eq!(error_code(answer), ReturnCode::NOT_SUPPORTED);
     }
-    assert_eq!(refused(gpu.power_limit_constraints_mw()), ReturnCode::NOT_SUPPORTED);
-    assert_eq!(refused(gpu.power_management_mode()), ReturnCode::NOT_SUPPORTED);
-    assert_eq!(refused(gpu.total_energy_mj()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.power_limit_constraints_mw()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.power_management_mode()), ReturnCode::NOT_SUPPORTED);
+    assert_eq!(error_code(gpu.total_energy_mj()), ReturnCode::NOT_SUPPORTED);
     assert_eq!((gpu.pcie_link_generation().unwrap(), gpu.max_pcie_link_generation().unwrap()), (1, 4));
     assert_eq!((gpu.pcie_link_width().unwrap(), gpu.max_pcie_link_width().unwrap()), (8, 8));
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::GPU_IDLE);
@@ -225,7 +225,7 @@ fn laptop() {
 /// A driver of 2018 gives values by the calls of its time, and for what it has no call the name of the missing one.
 #[test]
 fn old_driver() {
-    let (driver, nvml) = named("old-driver");
+    let (driver, nvml) = sim_from_name("old-driver");
     driver.set_time(Duration::from_secs(2));
     let gpu = nvml.device(1).unwrap();
     let missing: BTreeMap<&str, &str> = METHODS
@@ -257,7 +257,7 @@ fn old_driver() {
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(0));
     // Fields later than its last: each is refused by itself.
     let fields = batch(&gpu, &[(83, 0), (185, 0), (186, 0), (82, 0)]);
-    assert!(fields.iter().all(|field| refused(field.value()) == ReturnCode::NOT_SUPPORTED));
+    assert!(fields.iter().all(|field| error_code(field.value()) == ReturnCode::NOT_SUPPORTED));
     let mut list = ProcessList::with_capacity(4);
     gpu.compute_processes(&mut list).unwrap();
     let entry = |pid, mib: u64| RunningProcess {
@@ -276,7 +276,7 @@ fn old_driver() {
 /// The raw functions answer the same, bit for bit.
 #[test]
 fn methods_match_nvml_functions() {
-    let (driver, nvml) = named("hgx-h100");
+    let (driver, nvml) = sim_from_name("hgx-h100");
     driver.set_time(Duration::from_millis(12_345));
     let raw = driver.functions();
     for index in 0..8 {
@@ -301,6 +301,6 @@ fn methods_match_nvml_functions() {
         assert_eq!(gpu.total_energy_mj().unwrap(), count);
         // SAFETY: as above.
         assert_eq!(unsafe { raw.nvmlDeviceGetFanSpeed.unwrap()(handle, &mut number) }.0, 3);
-        assert_eq!(refused(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
+        assert_eq!(error_code(gpu.fan_speed()), ReturnCode::NOT_SUPPORTED);
     }
 }

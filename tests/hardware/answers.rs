@@ -4,18 +4,20 @@ use std::time::Instant;
 
 use igpu::{Device, Error, GpuInfo};
 
-use crate::{common::METHODS, driver, gpus, shown};
+use crate::{common::METHODS, driver, gpu_label, gpus};
 
 /// What no driver lacks.
-const ALWAYS: [&str; 4] = ["name", "uuid", "index", "pci_info"];
+const REQUIRED_METHODS: [&str; 4] = ["name", "uuid", "index", "pci_info"];
 /// Longer answers are cut in the table.
-const WIDTH: usize = 100;
+const MAX_ANSWER_CHARS: usize = 100;
 
 /// What is wrong with an answer, if something is.
 fn fault(method: &str, answer: &Result<String, Error>) -> Option<String> {
     match answer {
         Ok(_) => None,
-        Err(error) if ALWAYS.contains(&method) => Some(format!("{method}: every driver gives this, but: {error}")),
+        Err(error) if REQUIRED_METHODS.contains(&method) => {
+            Some(format!("{method}: every driver gives this, but: {error}"))
+        }
         Err(error) if error.is_gpu_unavailable() => Some(format!("{method}: the GPU is gone: {error}")),
         Err(Error::MissingSymbol { .. }) => None,
         Err(Error::Nvml { code, .. }) if code.name().is_some() => None,
@@ -24,7 +26,7 @@ fn fault(method: &str, answer: &Result<String, Error>) -> Option<String> {
 }
 
 fn ask(gpu: &Device) -> Vec<String> {
-    println!("\n{}\n| method | answer | first call |\n| --- | --- | ---: |", shown(gpu));
+    println!("\n{}\n| method | answer | first call |\n| --- | --- | ---: |", gpu_label(gpu));
     let mut faults = Vec::new();
     for (method, call) in METHODS {
         let begun = Instant::now();
@@ -36,7 +38,7 @@ fn ask(gpu: &Device) -> Vec<String> {
             Err(Error::Nvml { code, .. }) => code.to_string(),
             Err(error) => error.to_string(),
         };
-        let text: String = text.chars().take(WIDTH).collect();
+        let text: String = text.chars().take(MAX_ANSWER_CHARS).collect();
         println!("| {method} | {} | {taken:.1} µs |", text.replace('|', "\\|"));
     }
     faults

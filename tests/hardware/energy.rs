@@ -7,17 +7,17 @@ use std::{
 
 use igpu::Device;
 
-use crate::{driver, gpus, shown, watched_for};
+use crate::{driver, gpu_label, gpus, watch_duration};
 
 /// How far the two may differ.
-const TOLERANCE: f64 = 0.05;
+const MAX_DEVIATION: f64 = 0.05;
 /// Several readings in the shortest refresh that is known (10 ms for energy, 20 ms for power).
-const PAUSE: Duration = Duration::from_millis(5);
+const READ_INTERVAL: Duration = Duration::from_millis(5);
 /// In so many seconds even the slowest counter moves.
-const PATIENCE: Duration = Duration::from_secs(3);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What was seen of a GPU between two refreshes of its energy counter.
-struct Watched {
+struct EnergyComparison {
     gpu: Device,
     begun: Instant,
     /// The counter at the start, and when it was last seen to move; mJ.
@@ -44,13 +44,13 @@ fn power(gpu: &Device) -> [Option<f64>; 3] {
 /// Waits for the counter to move, so that what was counted begins at a refresh; `None` when it does not.
 fn refreshed(gpu: &Device) -> Option<u64> {
     let (begun, first) = (Instant::now(), gpu.total_energy_mj().ok()?);
-    while begun.elapsed() < PATIENCE {
-        sleep(PAUSE);
+    while begun.elapsed() < REFRESH_TIMEOUT {
+        sleep(READ_INTERVAL);
         match gpu.total_energy_mj() {
             Ok(now) if now != first => return Some(now),
             Ok(_) => {}
             Err(error) => {
-                println!("{}: {error}", shown(gpu));
+                println!("{}: {error}", gpu_label(gpu));
                 return None;
             }
         }
@@ -58,7 +58,7 @@ fn refreshed(gpu: &Device) -> Option<u64> {
     None
 }
 
-impl Watched {
+impl EnergyComparison {
     fn start(gpu: Device) -> Option<Self> {
         let first = refreshed(&gpu)?;
         Some(Self {
@@ -105,7 +105,7 @@ impl Watched {
 
     fn report(&self) {
         let Self { gpu, seconds, counted, integrated, refreshes, .. } = self;
-        println!("{}: {counted:.1} J in {seconds:.2} s by the counter, {refreshes} refreshes", shown(gpu));
+        println!("{}: {counted:.1} J in {seconds:.2} s by the counter, {refreshes} refreshes", gpu_label(gpu));
         for (name, joules) in ["power usage", "power average", "power instant"].iter().zip(integrated) {
             match joules {
                 Some(joules) => println!("    {name}: {joules:.1} J, {:+.2} %", (joules / counted - 1.0) * 100.0),
@@ -121,26 +121,26 @@ fn energy_matches_integrated_power() {
     let nvml = driver();
     let mut watched = Vec::new();
     for gpu in gpus(&nvml) {
-        match Watched::start(gpu.clone()) {
+        match EnergyComparison::start(gpu.clone()) {
             Some(started) => watched.push(started),
-            None => println!("skipped: {} does not count its energy", shown(&gpu)),
+            None => println!("skipped: {} does not count its energy", gpu_label(&gpu)),
         }
     }
-    let (time, mut done) = (watched_for(), 0);
+    let (time, mut done) = (watch_duration(), 0);
     while done < watched.len() {
-        sleep(PAUSE);
+        sleep(READ_INTERVAL);
         done = watched.iter_mut().map(|gpu| gpu.look(time)).filter(|done| *done).count();
     }
     let mut compared = 0;
     for seen in &watched {
         seen.report();
         let Some(joules) = seen.integrated[0] else {
-            println!("skipped: {} does not tell its power", shown(&seen.gpu));
+            println!("skipped: {} does not tell its power", gpu_label(&seen.gpu));
             continue;
         };
         assert!(seen.refreshes > 2 && seen.counted > 0.0, "the counter stands");
         let off = (joules / seen.counted - 1.0).abs();
-        assert!(off <= TOLERANCE, "{}: power integrated is off by {:.2} %", shown(&seen.gpu), off * 100.0);
+        assert!(off <= MAX_DEVIATION, "{}: power integrated is off by {:.2} %", gpu_label(&seen.gpu), off * 100.0);
         compared += 1;
     }
     println!("{compared} GPUs compared");

@@ -20,7 +20,7 @@ mod watch;
 
 use igpu::{Device, Nvml};
 
-use watch::{driver, watched_for};
+use watch::{driver, watch_duration};
 
 /// All GPUs of this machine.
 fn gpus(nvml: &Nvml) -> Vec<Device> {
@@ -30,7 +30,7 @@ fn gpus(nvml: &Nvml) -> Vec<Device> {
 }
 
 /// A GPU as it is called in what the tests print.
-fn shown(gpu: &Device) -> String {
+fn gpu_label(gpu: &Device) -> String {
     let index = gpu.index().map_or("?".to_owned(), |index| index.to_string());
     format!("GPU {index} ({})", gpu.name().unwrap_or_default())
 }
@@ -43,7 +43,7 @@ fn driver_loads_and_has_versions() {
     println!("{}: driver {version}, NVML {library}, CUDA {:?}", nvml.library(), nvml.cuda_version());
     assert!(version.split('.').count() >= 2 && version.starts_with(|c: char| c.is_ascii_digit()), "{version}");
     for gpu in gpus(&nvml) {
-        println!("{}: {:?}", shown(&gpu), gpu.uuid());
+        println!("{}: {:?}", gpu_label(&gpu), gpu.uuid());
     }
     // Initialised a second time, and shut down once, NVML goes on for the first.
     drop(driver());

@@ -7,13 +7,13 @@ use std::{
 
 use igpu::{Device, GpuInfo, ProcessList, RunningProcess};
 
-use crate::{cuda::Held, driver, gpus, shown};
+use crate::{cuda::CudaAllocation, driver, gpu_label, gpus};
 
 const MIB: u64 = 1 << 20;
 /// More than a bare context could vary by, and less than any GPU has.
-const TAKEN: u64 = 256 * MIB;
+const ALLOCATION_BYTES: u64 = 256 * MIB;
 /// The driver may tell of a process a moment after its context was made.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LISTING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which entry is ours: that of our pid; or, where the driver counts pids as the host of a container does, the one that
 /// was not there before and holds as much as we took. The bool says that it is by pid.
@@ -22,15 +22,17 @@ fn ours(before: &[RunningProcess], now: &[RunningProcess], pid: u32) -> Option<(
         return Some((*entry, true));
     }
     let is_new = |entry: &&RunningProcess| before.iter().all(|old| old.pid != entry.pid);
-    let mut candidates =
-        now.iter().filter(is_new).filter(|entry| entry.used_gpu_memory_bytes.is_none_or(|held| held >= TAKEN));
+    let mut candidates = now
+        .iter()
+        .filter(is_new)
+        .filter(|entry| entry.used_gpu_memory_bytes.is_none_or(|held| held >= ALLOCATION_BYTES));
     let first = candidates.next()?;
     candidates.next().is_none().then_some((*first, false))
 }
 
 fn listed(gpu: &Device) -> Vec<RunningProcess> {
     let mut list = ProcessList::with_capacity(1024);
-    gpu.compute_processes(&mut list).unwrap_or_else(|error| panic!("{}: {error}", shown(gpu)));
+    gpu.compute_processes(&mut list).unwrap_or_else(|error| panic!("{}: {error}", gpu_label(gpu)));
     list.iter().collect()
 }
 
@@ -46,7 +48,7 @@ fn own_process_is_listed() {
     let gpus = gpus(&nvml);
     let before: Vec<_> = gpus.iter().map(listed).collect();
     let memory_before: Vec<_> = gpus.iter().map(|gpu| gpu.memory_info().ok()).collect();
-    let held = match Held::take(TAKEN as usize) {
+    let held = match CudaAllocation::take(ALLOCATION_BYTES as usize) {
         Ok(Some(held)) => held,
         Ok(None) => return println!("skipped: there is no libcuda.so.1 on this machine"),
         Err(why) => panic!("{why}"),
@@ -62,14 +64,19 @@ fn own_process_is_listed() {
         if let Some(found) = ours(before, &now, std::process::id()) {
             break found;
         }
-        assert!(begun.elapsed() < PATIENCE, "{}: pid {} is not among {now:?}", shown(gpu), std::process::id());
+        assert!(
+            begun.elapsed() < LISTING_TIMEOUT,
+            "{}: pid {} is not among {now:?}",
+            gpu_label(gpu),
+            std::process::id()
+        );
         sleep(Duration::from_millis(20));
     };
-    println!("{}: {entry:?}, {:.0} ms after the context", shown(gpu), begun.elapsed().as_secs_f64() * 1e3);
-    assert!(entry.used_gpu_memory_bytes.is_none_or(|held| held >= TAKEN), "{entry:?}");
+    println!("{}: {entry:?}, {:.0} ms after the context", gpu_label(gpu), begun.elapsed().as_secs_f64() * 1e3);
+    assert!(entry.used_gpu_memory_bytes.is_none_or(|held| held >= ALLOCATION_BYTES), "{entry:?}");
     let memory = gpu.memory_info().ok();
     println!("memory before {:?}, now {memory:?}", memory_before[place]);
-    assert!(memory.is_none_or(|memory| memory.used_bytes >= TAKEN), "{memory:?}");
+    assert!(memory.is_none_or(|memory| memory.used_bytes >= ALLOCATION_BYTES), "{memory:?}");
     if by_pid {
         named(&GpuInfo::new(&nvml, place as u32, 1024).unwrap());
     } else {

@@ -14,14 +14,15 @@ use igpu::{
 use crate::{
     driver, gpus,
     punctuality::{Lateness, Punctuality},
-    watched_for,
+    watch_duration,
 };
 
 /// One of each kind of call, read at 1 kHz; and the rings, drained at their own cadence.
-const FAST: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
-const RINGS: [Metric; 3] = [Metric::POWER_SAMPLES, Metric::UTILIZATION_GPU_SAMPLES, Metric::UTILIZATION_MEMORY_SAMPLES];
-const CADENCE: Duration = Duration::from_millis(1);
-const ROOM: usize = 1 << 18;
+const SCALAR_METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
+const SAMPLE_BUFFER_METRICS: [Metric; 3] =
+    [Metric::POWER_SAMPLES, Metric::UTILIZATION_GPU_SAMPLES, Metric::UTILIZATION_MEMORY_SAMPLES];
+const INTERVAL: Duration = Duration::from_millis(1);
+const RECORD_CAPACITY: usize = 1 << 18;
 
 #[test]
 #[ignore = "needs an NVIDIA driver"]
@@ -31,14 +32,14 @@ fn sampling_at_1_khz_drops_nothing() {
     // A card whose power is not to be had is timed by its clock.
     let device = nvml.device(0).unwrap();
     let gauge = if device.power_usage_mw().is_ok() { Metric::POWER_USAGE } else { Metric::CLOCK_SM };
-    let metrics: Vec<Metric> = FAST.into_iter().chain(RINGS).collect();
+    let metrics: Vec<Metric> = SCALAR_METRICS.into_iter().chain(SAMPLE_BUFFER_METRICS).collect();
     let builder = Sampler::builder(&nvml).metrics(&metrics).budget(1.0);
-    let builder = FAST.iter().fold(builder, |builder, metric| builder.interval(*metric, CADENCE));
-    let mut background = builder.build().unwrap().spawn(ROOM).unwrap();
+    let builder = SCALAR_METRICS.iter().fold(builder, |builder, metric| builder.interval(*metric, INTERVAL));
+    let mut background = builder.build().unwrap().spawn(RECORD_CAPACITY).unwrap();
     let empty = Record::default();
-    let mut buffer = vec![empty; ROOM];
-    let time = watched_for();
-    let mut punctuality = Punctuality::new(gauge, CADENCE, time);
+    let mut buffer = vec![empty; RECORD_CAPACITY];
+    let time = watch_duration();
+    let mut punctuality = Punctuality::new(gauge, INTERVAL, time);
     let (mut values, mut events) = (BTreeMap::<Metric, u64>::new(), BTreeMap::<u32, u64>::new());
     let begun = Instant::now();
     while begun.elapsed() < time {

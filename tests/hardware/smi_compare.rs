@@ -3,7 +3,7 @@
 use igpu::{Clock, Device, TemperatureSensor};
 
 /// What is asked of nvidia-smi, in this order.
-pub(crate) const QUERY: [&str; 18] = [
+pub(crate) const QUERY_FIELDS: [&str; 18] = [
     "index",
     "uuid",
     "name",
@@ -24,18 +24,18 @@ pub(crate) const QUERY: [&str; 18] = [
     "fan.speed",
 ];
 /// So many of them are texts.
-const TEXTS: usize = 6;
+const TEXT_FIELD_COUNT: usize = 6;
 
 /// What we read: the same, in the same order and units. `None` where the driver refused.
 #[derive(Clone)]
-pub(crate) struct Ours {
-    pub texts: [Option<String>; TEXTS],
-    pub numbers: [Option<f64>; QUERY.len() - TEXTS],
+pub(crate) struct LibraryValues {
+    pub texts: [Option<String>; TEXT_FIELD_COUNT],
+    pub numbers: [Option<f64>; QUERY_FIELDS.len() - TEXT_FIELD_COUNT],
 }
 
 const MIB: f64 = 1048576.0;
 
-impl Ours {
+impl LibraryValues {
     pub(crate) fn read(gpu: &Device) -> Self {
         let text = |text: &str| Some(text.to_owned());
         let (memory, busy) = (gpu.memory_info().ok(), gpu.utilization_rates().ok());
@@ -108,13 +108,13 @@ fn is_absent(answer: &str) -> bool {
 
 /// Each difference between a line of nvidia-smi and what we read before and after it, as a sentence. An empty line of
 /// answers is a difference too.
-pub(crate) fn differences(line: &str, before: &Ours, after: &Ours) -> Vec<String> {
+pub(crate) fn differences(line: &str, before: &LibraryValues, after: &LibraryValues) -> Vec<String> {
     let answers: Vec<&str> = line.split(',').map(str::trim).collect();
-    if answers.len() != QUERY.len() {
-        return vec![format!("nvidia-smi gave {} of {} answers: {line}", answers.len(), QUERY.len())];
+    if answers.len() != QUERY_FIELDS.len() {
+        return vec![format!("nvidia-smi gave {} of {} answers: {line}", answers.len(), QUERY_FIELDS.len())];
     }
-    let (texts, numbers) = answers.split_at(TEXTS);
-    let (text_fields, number_fields) = QUERY.split_at(TEXTS);
+    let (texts, numbers) = answers.split_at(TEXT_FIELD_COUNT);
+    let (text_fields, number_fields) = QUERY_FIELDS.split_at(TEXT_FIELD_COUNT);
     let mut found = Vec::new();
     for ((field, theirs), ours) in text_fields.iter().zip(texts).zip(&before.texts) {
         match ours {
@@ -157,27 +157,27 @@ fn difference(field: &str, theirs: &str, before: Option<f64>, after: Option<f64>
 mod tests {
     use super::*;
 
-    const LINE: &str = "0, GPU-1234, A card, 00000000:18:00.0, 96.00, 580.1, 81559, 700.00, 4, 71.52, 31, 345, 2619, 0, 0, 5, 16, [N/A]";
+    const SMI_LINE: &str = "0, GPU-1234, A card, 00000000:18:00.0, 96.00, 580.1, 81559, 700.00, 4, 71.52, 31, 345, 2619, 0, 0, 5, 16, [N/A]";
 
-    fn ours() -> Ours {
+    fn ours() -> LibraryValues {
         let texts = ["0", "GPU-1234", "A card", "00000000:18:00.0", "96.00", "580.1"].map(|it| Some(it.to_owned()));
         let numbers = [81559.0, 700.0, 4.0, 70.9, 30.0, 345.0, 2619.0, 0.0, 0.0, 5.0, 16.0];
-        let mut all = [None; QUERY.len() - TEXTS];
+        let mut all = [None; QUERY_FIELDS.len() - TEXT_FIELD_COUNT];
         numbers.iter().zip(&mut all).for_each(|(number, place)| *place = Some(*number));
-        Ours { texts, numbers: all }
+        LibraryValues { texts, numbers: all }
     }
 
     /// The sentences that come of changing one of our numbers, before and after.
     fn changed(field: &str, value: Option<f64>) -> Vec<String> {
         let mut ours = ours();
-        let place = QUERY.iter().position(|it| *it == field).unwrap();
-        ours.numbers[place - TEXTS] = value;
-        differences(LINE, &ours, &ours)
+        let place = QUERY_FIELDS.iter().position(|it| *it == field).unwrap();
+        ours.numbers[place - TEXT_FIELD_COUNT] = value;
+        differences(SMI_LINE, &ours, &ours)
     }
 
     #[test]
     fn equal_values_have_no_differences() {
-        assert_eq!(differences(LINE, &ours(), &ours()), [""; 0]);
+        assert_eq!(differences(SMI_LINE, &ours(), &ours()), [""; 0]);
     }
 
     #[test]
@@ -203,15 +203,18 @@ mod tests {
     fn text_differences_are_reported() {
         let mut other = ours();
         other.texts[1] = Some("GPU-1235".into());
-        assert_eq!(differences(LINE, &other, &ours()), ["uuid: nvidia-smi says GPU-1234, we say Some(\"GPU-1235\")"]);
+        assert_eq!(
+            differences(SMI_LINE, &other, &ours()),
+            ["uuid: nvidia-smi says GPU-1234, we say Some(\"GPU-1235\")"]
+        );
         assert!(differences("No devices were found", &ours(), &ours())[0].contains("1 of 18 answers"));
     }
 
     #[test]
     fn value_between_two_readings_matches() {
         let mut after = ours();
-        let power = QUERY.iter().position(|it| *it == "power.draw").unwrap() - TEXTS;
+        let power = QUERY_FIELDS.iter().position(|it| *it == "power.draw").unwrap() - TEXT_FIELD_COUNT;
         after.numbers[power] = Some(400.0);
-        assert_eq!(differences(&LINE.replace("71.52", "250.00"), &ours(), &after), [""; 0]);
+        assert_eq!(differences(&SMI_LINE.replace("71.52", "250.00"), &ours(), &after), [""; 0]);
     }
 }

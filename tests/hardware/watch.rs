@@ -12,7 +12,7 @@ pub(crate) fn driver() -> Nvml {
 }
 
 /// For how long to watch the driver: 30 s, or as many as IGPU_HARDWARE_SECONDS says.
-pub(crate) fn watched_for() -> Duration {
+pub(crate) fn watch_duration() -> Duration {
     let seconds = match std::env::var("IGPU_HARDWARE_SECONDS") {
         Ok(text) => text.parse().ok().filter(|seconds| *seconds >= 1.0),
         Err(_) => Some(30.0),

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn update_makes_few_calls() {
     for (scenario, calls) in [("hgx-h100", 15), ("workstation", 16), ("laptop", 16), ("mig", 15), ("old-driver", 15)] {
-        let (driver, nvml) = named(scenario);
+        let (driver, nvml) = sim_from_name(scenario);
         let mut gpus = nvml.devices().unwrap();
         for gpu in &mut gpus {
             for _ in 0..20 {
@@ -15,7 +15,7 @@ fn update_makes_few_calls() {
             }
         }
     }
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     let mut gpu = nvml.get_device(1).unwrap();
     type Update = fn(&mut GpuInfo) -> Result<()>;
     let groups: [(&str, Update, u64); 6] = [
@@ -37,7 +37,7 @@ fn update_makes_few_calls() {
 
 #[test]
 fn single_group_update_keeps_others() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver.set_time(Duration::ZERO);
     let mut gpu = nvml.get_device(1).unwrap();
     driver.set_time(Duration::from_secs(5));
@@ -50,7 +50,7 @@ fn single_group_update_keeps_others() {
 
 #[test]
 fn identity_is_read_once() {
-    let (driver, nvml) = named("hgx-h100");
+    let (driver, nvml) = sim_from_name("hgx-h100");
     let mut gpu = nvml.get_device(0).unwrap();
     // All at once, and nothing twice.
     assert!(driver.total_calls() <= 2 + 12 + 15 + 3, "{}", driver.total_calls());
@@ -70,7 +70,8 @@ fn refused_identity_field_is_retried() {
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
             let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };
-            let nvml = again(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
+            let nvml =
+                run_in_child(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
             let mut gpu = nvml.get_device(0).unwrap();
             assert_eq!(missing(&gpu).len(), 2, "the fact and the fan: {call}");
             driver.reset_counters();
@@ -90,7 +91,7 @@ fn missing_identity_costs_one_call() {
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         faults.push_str(&format!("[[fault]]\nfunction = '{call}'\nreturn = 'NO_PERMISSION'\n"));
     }
-    let (driver, nvml) = with("hgx-h100", &faults);
+    let (driver, nvml) = sim_with_toml("hgx-h100", &faults);
     let mut gpu = nvml.get_device(3).unwrap();
     assert_eq!(missing(&gpu).len(), 13);
     assert_eq!(gpu.reason(Reading::Bios).unwrap().code(), Some(ReturnCode::NO_PERMISSION));
@@ -109,7 +110,7 @@ fn missing_identity_costs_one_call() {
 
 #[test]
 fn single_refusal_is_retried() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     let mut gpu = nvml.get_device(0).unwrap();
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NOT_SUPPORTED'\nnth_call = 2")
@@ -144,7 +145,7 @@ fn refused_reading_keeps_others() {
         ("nvmlDeviceGetPowerManagementLimit", Reading::PowerLimit),
         ("nvmlDeviceGetMemoryInfo_v2", Reading::Memory),
     ];
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     let mut gpu = nvml.get_device(0).unwrap();
     for (call, reading) in calls {
         for number in [2, 3, 4, 6, 10, 17, 999, 4711] {

@@ -7,7 +7,7 @@ fn lost_gpu_recovers_alone() {
     for (answer, expected) in [("", ReturnCode::GPU_IS_LOST), ("return = 'RESET_REQUIRED'", ReturnCode::RESET_REQUIRED)]
     {
         let lost = format!("[[gpu_lost]]\ngpu = 1\nfrom_s = 10\nuntil_s = 20\n{answer}");
-        let (driver, nvml) = with("workstation", &lost);
+        let (driver, nvml) = sim_with_toml("workstation", &lost);
         driver.set_time(Duration::from_secs(1));
         let mut gpus = nvml.devices().unwrap();
         driver.set_time(Duration::from_secs(10));
@@ -46,7 +46,7 @@ fn lost_gpu_recovers_alone() {
 
 #[test]
 fn gpu_lost_at_start_is_listed() {
-    let (driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 2\nuntil_s = 5");
+    let (driver, nvml) = sim_with_toml("workstation", "[[gpu_lost]]\ngpu = 2\nuntil_s = 5");
     driver.set_time(Duration::ZERO);
     let mut gpus = nvml.devices().unwrap();
     assert_eq!(gpus.iter().map(|gpu| gpu.error().is_some()).collect::<Vec<_>>(), [false, false, true, false]);
@@ -73,7 +73,7 @@ fn gpu_lost_during_update_clears_readings() {
     for call in calls.map(|call| format!("nvmlDeviceGet{call}")).into_iter().chain(["nvmlDeviceGetMPS*".to_owned()]) {
         let fault = |nth: u32| format!("[[fault]]\nfunction = '{call}'\nreturn = 'GPU_IS_LOST'\nnth_call = {nth}");
         // While the facts are read …
-        let nvml = again(&driver, &fault(1));
+        let nvml = run_in_child(&driver, &fault(1));
         let mut gpu = GpuInfo::new(&nvml, 0, 8).unwrap();
         assert!(lost(gpu.error()), "{call}");
         assert!(CHANGING.iter().all(|reading| missing(&gpu).contains(reading)), "{call}");
@@ -81,7 +81,7 @@ fn gpu_lost_during_update_clears_readings() {
         assert_eq!(missing(&gpu), [Reading::Fan], "{call}");
         // … and later.
         drop((gpu, nvml));
-        let nvml = again(&driver, "");
+        let nvml = run_in_child(&driver, "");
         let mut gpu = nvml.get_device(0).unwrap();
         driver.add_faults(&fault(1)).unwrap();
         if gpu.update().is_err() {

@@ -9,7 +9,7 @@ mod text;
 
 use std::time::Duration;
 
-use common::{Sleeper, code, load, named, toml, with};
+use common::{SleepProcess, code, load, sim_from_name, sim_from_toml, sim_with_toml};
 use igpu::{Error, GpuInfo, Nvml, ProcessKind, Reading, Result, ReturnCode, process::format_local_time};
 use nvml_sim::{Scenario, SharedDriver};
 
@@ -101,7 +101,7 @@ fn every_scenario_is_read() {
     ];
     assert!(scenarios.iter().map(|scenario| &scenario.0).eq(Scenario::names()));
     for (scenario, expected) in scenarios {
-        let (driver, nvml) = named(scenario);
+        let (driver, nvml) = sim_from_name(scenario);
         let mut gpus = nvml.devices().unwrap();
         assert_eq!(gpus.len(), expected.len());
         for (gpu, expected) in gpus.iter_mut().zip(expected) {
@@ -126,7 +126,7 @@ fn every_scenario_is_read() {
 /// The numbers that the seed's README shows.
 #[test]
 fn workstation_matches_igpu_0_1() {
-    let (driver, nvml) = named("workstation");
+    let (driver, nvml) = sim_from_name("workstation");
     driver.set_time(Duration::ZERO);
     let gpu = nvml.get_device(1).unwrap();
     assert_eq!((gpu.index, gpu.name.as_deref()), (1, Some("GeForce GTX 1080 Ti")));
@@ -154,7 +154,7 @@ fn workstation_matches_igpu_0_1() {
 }
 
 /// The driver started anew with more TOML after `hgx-h100`, and loaded: quicker than another library.
-fn again(driver: &SharedDriver, more: &str) -> Nvml {
-    driver.start(&Scenario::from_name("hgx-h100").unwrap().with(more).unwrap()).unwrap();
+fn run_in_child(driver: &SharedDriver, more: &str) -> Nvml {
+    driver.start(&Scenario::from_name("hgx-h100").unwrap().with_toml(more).unwrap()).unwrap();
     load(driver.path()).unwrap()
 }

@@ -12,8 +12,8 @@ fn pids(gpu: &GpuInfo) -> Vec<u32> {
 
 #[test]
 fn processes_start_exit_and_vanish() {
-    let (stays, mut ends) = (Sleeper::new(), Sleeper::new());
-    let (driver, nvml) = toml(&format!(
+    let (stays, mut ends) = (SleepProcess::new(), SleepProcess::new());
+    let (driver, nvml) = sim_from_toml(&format!(
         "[[gpu]]\nprocess = [
             {{ pid = {}, memory_mib = 100 }}, {{ pid = {}, memory_mib = 200, from_s = 1 }},
             {{ pid = {FOREIGN}, memory_mib = 300, from_s = 2, until_s = 3 }}, {{ pid = {}, kind = 'graphics', memory_mib = 1 }},
@@ -54,8 +54,8 @@ fn processes_start_exit_and_vanish() {
 
 #[test]
 fn process_info_matches_proc() {
-    let child = Sleeper::new();
-    let (_driver, nvml) = toml(&format!(
+    let child = SleepProcess::new();
+    let (_driver, nvml) = sim_from_toml(&format!(
         "[[gpu]]\nprocess = [{{ pid = {}, memory_mib = 5.99 }}, {{ pid = 'self', gpu_instance_id = 3, compute_instance_id = 1 }}, {{ pid = 1, memory_mib = 0 }},
             {{ pid = {FOREIGN}, memory_mib = 1048576 }}, {{ pid = 4294967295, memory_mib = 1 }}]",
         child.pid()
@@ -87,7 +87,7 @@ fn process_info_matches_proc() {
 
 #[test]
 fn long_process_list_is_truncated() {
-    let (driver, nvml) = toml(&format!(
+    let (driver, nvml) = sim_from_toml(&format!(
         "[[gpu]]\nprocess = [{{ pid = {FOREIGN}, memory_mib = 1, count = 5 }}, {{ pid = 4_190_000, kind = 'graphics', count = 4 }},
             {{ pid = 4_180_000, kind = 'mps', count = 600, from_s = 10, until_s = 20 }},
             {{ pid = 4_170_000, count = 1500, from_s = 30 }}]"

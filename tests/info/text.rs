@@ -57,10 +57,10 @@ PROCESSES
 
 #[test]
 fn text_matches_igpu_0_1() {
-    let child = Sleeper::new();
+    let child = SleepProcess::new();
     let text = Scenario::from_name("workstation").unwrap().text().to_owned();
     let text = text.replacen("\"self\"", &child.pid().to_string(), 1).replacen("\"parent\"", &FOREIGN.to_string(), 1);
-    let (driver, nvml) = toml(&text);
+    let (driver, nvml) = sim_from_toml(&text);
     driver.set_time(Duration::ZERO);
     let gpu = nvml.get_device(0).unwrap();
     let user = std::process::Command::new("id").arg("-un").output().unwrap();
@@ -135,7 +135,7 @@ PROCESSES
         (999, "Unknown Error"),
         (4711, "Unknown Error"),
     ] {
-        let (driver, nvml) = named("workstation");
+        let (driver, nvml) = sim_from_name("workstation");
         // The handle is given, what is asked of it is not.
         for first in "BCFGMNPSTUV".chars() {
             driver
@@ -153,7 +153,7 @@ PROCESSES
 
 #[test]
 fn control_characters_are_escaped() {
-    let (driver, nvml) = named("hgx-h100");
+    let (driver, nvml) = sim_from_name("hgx-h100");
     let lines = nvml.get_device(0).unwrap().to_string().lines().count();
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGet*'\ntext = \"\\u001b]0;x\\u0007é\\n\\u202e\"").unwrap();
     let gpu = nvml.get_device(0).unwrap();
@@ -167,7 +167,7 @@ fn control_characters_are_escaped() {
 #[cfg(feature = "serde")]
 #[test]
 fn json_names_match_igpu_0_1() {
-    let (driver, nvml) = with("workstation", "[[gpu_lost]]\ngpu = 3\nfrom_s = 5");
+    let (driver, nvml) = sim_with_toml("workstation", "[[gpu_lost]]\ngpu = 3\nfrom_s = 5");
     driver.set_time(Duration::ZERO);
     let mut gpus = nvml.devices().unwrap();
     let json = serde_json::to_value(&gpus).unwrap();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Sleeper, library, symbol, toml};
+use common::{SleepProcess, library, sim_from_toml, symbol};
 use igpu::{
     Nvml,
     metric::Metric,
@@ -168,7 +168,7 @@ struct Sim {
 }
 
 fn sim(children: &[u32]) -> Sim {
-    let (driver, nvml) = toml(&scenario(children));
+    let (driver, nvml) = sim_from_toml(&scenario(children));
     let address = symbol(library(&driver), c"nvml_sim_set_time");
     assert!(!address.is_null());
     // SAFETY: the simulator declares it so.
@@ -204,8 +204,8 @@ impl Seen {
 /// Runs a sampler through it all in so many ticks, and asserts that `count` says the same before and after each of them.
 /// At the end the values must be right.
 pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
-    let mut children: Vec<Sleeper> = (0..2).map(|_| Sleeper::new()).collect();
-    let pids: Vec<u32> = children.iter().map(Sleeper::pid).collect();
+    let mut children: Vec<SleepProcess> = (0..2).map(|_| SleepProcess::new()).collect();
+    let pids: Vec<u32> = children.iter().map(SleepProcess::pid).collect();
     let Sim { driver, set_time, nvml } = sim(&pids);
     let metrics: Vec<Metric> = Metric::all().collect();
     let before = count();

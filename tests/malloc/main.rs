@@ -13,7 +13,7 @@ use std::{
     sync::OnceLock,
 };
 
-use hard::common::{Sleeper, again, is_child, toml};
+use hard::common::{SleepProcess, is_child, run_in_child, sim_from_toml};
 use igpu::{GpuInfo, process::clear_user_cache};
 
 /// The interposing library, compiled by the compiler that Rust links with.
@@ -46,7 +46,7 @@ fn calls() -> u64 {
 /// Runs the test that asks for it again under the interposing library; what that run found.
 fn counted(test: &str) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
-    again(test, &[("LD_PRELOAD", library(directory.path()).as_os_str())])
+    run_in_child(test, &[("LD_PRELOAD", library(directory.path()).as_os_str())])
 }
 
 /// That allocations of the C library's own count.
@@ -88,7 +88,7 @@ fn updates_call_no_malloc() {
         return;
     }
     counts_the_c_library();
-    let children: Vec<Sleeper> = (0..3).map(|_| Sleeper::new()).collect();
+    let children: Vec<SleepProcess> = (0..3).map(|_| SleepProcess::new()).collect();
     let mut text =
         String::from("[driver]\nclock = { frozen_at_s = 0 }\n[[gpu]]\nfan_speed_percent = [40]\nprocess = [\n");
     // Each child is there every other second, so that its owner is looked up again and again.
@@ -102,7 +102,7 @@ fn updates_call_no_malloc() {
     text += "{ pid = 4_194_400, count = 50, from_s = 90, until_s = 110 } ]\n\
              [[fault]]\nfunction = 'nvmlDeviceGetUtilizationRates'\nreturn = 999\nevery_nth_call = 5\n\
              [[gpu_lost]]\ngpu = 0\nfrom_s = 30\nuntil_s = 32\n";
-    let (driver, nvml) = toml(&text);
+    let (driver, nvml) = sim_from_toml(&text);
     let before = calls();
     let mut gpu = GpuInfo::new(&nvml, 0, 16).unwrap();
     assert!(calls() > before, "nothing is counted");

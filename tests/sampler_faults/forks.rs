@@ -5,7 +5,7 @@ use super::{fork::in_fork, hangs::spawn, *};
 #[test]
 fn forked_child_sampler_returns_errors() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::with("hgx-h100", "");
+    let (driver, nvml) = common::sim_with_toml("hgx-h100", "");
     let metrics: Vec<Metric> = Metric::all().collect();
     let mut sampler = Sampler::builder(&nvml).metrics(&metrics).gpus(&[0, 1]).gpu_info(true).build().unwrap();
     assert!(sampler.sample().latest(1, Metric::TEMPERATURE).is_some());
@@ -66,7 +66,7 @@ fn forked_child_sampler_returns_errors() {
 #[test]
 fn forked_child_drops_background_sampler() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
+    let (driver, nvml) = common::sim_from_toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
     let mut holder = Some(spawn(&driver));
     wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
     let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());

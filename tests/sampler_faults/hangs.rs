@@ -61,7 +61,7 @@ pub(crate) fn threads() -> usize {
 #[test]
 fn hung_gpu_stops_only_its_groups() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu_c = 61 }\n");
+    let (driver, nvml) = common::sim_from_toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu_c = 61 }\n");
     let patience = Duration::from_millis(30);
     let builder = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_timeout(patience);
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
@@ -110,7 +110,7 @@ fn hung_gpu_stops_only_its_groups() {
 #[test]
 fn gpus_hang_one_after_another() {
     let _lock = lock_sim();
-    let (driver, _nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu_c = 61 }\n");
+    let (driver, _nvml) = common::sim_from_toml("[[gpu]]\ncount = 3\nprocess = []\ntemperature = { gpu_c = 61 }\n");
     let mut background = spawn(&driver);
     for gpu in 0..3 {
         let ticks = background.ticks();
@@ -127,7 +127,7 @@ fn gpus_hang_one_after_another() {
 #[test]
 fn gpu_recovers_when_hung_call_returns() {
     let _lock = lock_sim();
-    let (driver, _nvml) = common::toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 61 }\n");
+    let (driver, _nvml) = common::sim_from_toml("[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 61 }\n");
     let mut background = spawn(&driver);
     let latest = background.latest_reader();
     let key = latest.key(1, Metric::TEMPERATURE).unwrap();
@@ -174,7 +174,7 @@ fn sleep_at_gate(deadline: u64) {
 #[test]
 fn stop_waits_for_responsive_threads() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     let clocks = Clocks { sleep_until: sleep_at_gate, ..Clocks::default() };
     let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).clocks(clocks).hang_timeout(Duration::from_millis(20));
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
@@ -201,10 +201,10 @@ fn open_files() -> usize {
 #[test]
 fn hangs_keep_no_open_files() {
     if !common::is_child() {
-        assert_eq!(common::again("hangs::hangs_keep_no_open_files", &[]), ["as many as before"]);
+        assert_eq!(common::run_in_child("hangs::hangs_keep_no_open_files", &[]), ["as many as before"]);
         return;
     }
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     let builder = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_timeout(Duration::from_millis(1));
     let before = open_files();
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
@@ -225,8 +225,9 @@ fn hangs_keep_no_open_files() {
 #[test]
 fn hung_gpm_sample_blocks_no_other() {
     let _lock = lock_sim();
-    let (driver, nvml) =
-        common::toml("[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm_percent = 5 }\ntemperature = { gpu_c = 61 }\n");
+    let (driver, nvml) = common::sim_from_toml(
+        "[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm_percent = 5 }\ntemperature = { gpu_c = 61 }\n",
+    );
     let builder = Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY, Metric::TEMPERATURE]).budget(1.0);
     let builder = builder.interval(Metric::TEMPERATURE, Duration::from_millis(5));
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
@@ -266,10 +267,10 @@ fn limit_threads(most: libc::rlim_t) {
 #[test]
 fn thread_creation_failure_is_handled() {
     if !common::is_child() {
-        assert_eq!(common::again("hangs::thread_creation_failure_is_handled", &[]), ["watched again"]);
+        assert_eq!(common::run_in_child("hangs::thread_creation_failure_is_handled", &[]), ["watched again"]);
         return;
     }
-    let (driver, nvml) = common::toml("[[gpu]]\ncount = 3\nprocess = []\n");
+    let (driver, nvml) = common::sim_from_toml("[[gpu]]\ncount = 3\nprocess = []\n");
     let sampler = || builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap();
     let (mut background, refused) = (sampler().spawn(10_000).unwrap(), sampler());
     wait_for("20 ticks", || background.ticks() >= 20);

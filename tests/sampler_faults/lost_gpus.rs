@@ -49,7 +49,7 @@ fn all_gpus_lost_is_no_error() {
 #[test]
 fn background_reports_gpu_lost_at_start() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml(hangs::TWO);
+    let (driver, nvml) = common::sim_from_toml(hangs::TWO);
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
     let mut background = hangs::spawn(&driver);
     let latest = background.latest_reader();

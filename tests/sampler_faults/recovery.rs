@@ -9,7 +9,7 @@ use super::{
 fn gpu_with_brief_hangs_is_read() {
     const ROUNDS: usize = 30;
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5).hang_timeout(Duration::from_millis(2));
     let before = threads();
     let mut background = sampler.build().unwrap().spawn(100_000).unwrap();
@@ -45,7 +45,7 @@ fn gpu_with_brief_hangs_is_read() {
 #[test]
 fn replaced_thread_makes_no_more_calls() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\n");
+    let (driver, nvml) = common::sim_from_toml("[[gpu]]\nprocess = []\n");
     let mut background = builder(&nvml, &[Metric::PROCESS_MEMORY], 5).build().unwrap().spawn(10_000).unwrap();
     let calls = |kind: &str| driver.calls(&format!("nvmlDeviceGet{kind}RunningProcesses_v3"));
     for round in 1..=2 {
@@ -65,7 +65,7 @@ fn replaced_thread_makes_no_more_calls() {
 #[test]
 fn gpm_waits_for_next_sample() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
+    let (driver, nvml) = common::sim_from_toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
     let sampler = builder(&nvml, &[Metric::SM_ACTIVITY], 110);
     let mut background = sampler.build().unwrap().spawn(10_000).unwrap();
     wait_for("a report", || driver.calls("nvmlGpmMetricsGet") >= 1);
@@ -86,7 +86,7 @@ fn gpm_waits_for_next_sample() {
 #[test]
 fn hung_lost_gpu_recovers_once() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     let sampler = builder(&nvml, &[Metric::CLOCK_SM, Metric::TEMPERATURE], 5);
     let mut background = sampler.build().unwrap().spawn(100_000).unwrap();
     let latest = background.latest_reader();
@@ -143,7 +143,7 @@ fn late_call_result_survives_stop() {
     let _lock = lock_sim();
     for stopped in [StopOutcome::Abandoned, StopOutcome::Joined] {
         let before = threads();
-        let (driver, nvml) = common::toml(TWO);
+        let (driver, nvml) = common::sim_from_toml(TWO);
         let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
         drop(nvml);
         wait_for("20 ticks", || background.ticks() >= 20);
@@ -166,7 +166,7 @@ fn late_call_result_survives_stop() {
         assert_eq!(background.stop(), stopped, "as it was");
     }
     // Nor does it harm when nobody is there any more.
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     let before = threads();
     let background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
     drop(nvml);
@@ -182,7 +182,7 @@ fn late_call_result_survives_stop() {
 #[test]
 fn stop_does_not_wait_for_shutdown() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml("[[gpu]]\ncount = 8\nprocess = []\n");
+    let (driver, nvml) = common::sim_from_toml("[[gpu]]\ncount = 8\nprocess = []\n");
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 5).build().unwrap().spawn(10_000).unwrap();
     wait_for("20 ticks", || background.ticks() >= 20);
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "latency_us = 20_000")).unwrap();
@@ -200,7 +200,7 @@ fn stop_does_not_wait_for_shutdown() {
 #[test]
 fn hung_first_call_is_no_cost() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     driver.add_faults(&held("nvmlDeviceGetClockInfo", "call_count = 2")).unwrap();
     let mut background = builder(&nvml, &[Metric::CLOCK_SM], 20).budget(0.01).build().unwrap().spawn(10_000).unwrap();
     wait_for("both to hang", || background.hung_gpus().eq([0, 1]));
@@ -218,7 +218,7 @@ fn hung_first_call_is_no_cost() {
 #[test]
 fn maximum_hang_timeout_is_kept() {
     let _lock = lock_sim();
-    let (driver, nvml) = common::toml(TWO);
+    let (driver, nvml) = common::sim_from_toml(TWO);
     driver.add_faults(&fault("nvmlDeviceGetClockInfo", "call_count = 1\nlatency_us = 150_000")).unwrap();
     let before = threads();
     let sampler = builder(&nvml, &[Metric::CLOCK_SM], 5).hang_timeout(Duration::MAX).build().unwrap();

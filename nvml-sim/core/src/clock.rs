@@ -5,17 +5,17 @@ use std::{
     time::Duration,
 };
 
-/// Nanoseconds since the start, while stepped; `REAL` while the real clock runs.
-static STEPPED: AtomicU64 = AtomicU64::new(REAL);
+/// Nanoseconds since the start, while stepped; `REAL_CLOCK` while the real clock runs.
+static STEPPED_NS: AtomicU64 = AtomicU64::new(REAL_CLOCK);
 /// CLOCK_MONOTONIC at the simulated time 0, in wrapping nanoseconds.
-static ORIGIN: AtomicU64 = AtomicU64::new(0);
+static ORIGIN_NS: AtomicU64 = AtomicU64::new(0);
 /// CLOCK_REALTIME at the simulated time 0, in microseconds.
 static EPOCH_US: AtomicU64 = AtomicU64::new(STEPPED_EPOCH_US);
 
 /// Whether calls advance the stepped clock by their cost.
 static ADVANCED_BY_CALLS: AtomicBool = AtomicBool::new(false);
 
-const REAL: u64 = u64::MAX;
+const REAL_CLOCK: u64 = u64::MAX;
 /// What the wall clock shows at the simulated time 0 while the clock is stepped: the same in every run.
 pub(crate) const STEPPED_EPOCH_US: u64 = 1_700_000_000_000_000;
 
@@ -29,16 +29,16 @@ fn read(clock: libc::clockid_t) -> u64 {
 /// Nanoseconds since the scenario's start.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
-    let stepped = STEPPED.load(Relaxed);
-    if stepped != REAL {
+    let stepped = STEPPED_NS.load(Relaxed);
+    if stepped != REAL_CLOCK {
         return stepped;
     }
-    read(libc::CLOCK_MONOTONIC).wrapping_sub(ORIGIN.load(Relaxed))
+    read(libc::CLOCK_MONOTONIC).wrapping_sub(ORIGIN_NS.load(Relaxed))
 }
 
 /// The wall clock at the simulated time `ns`, in microseconds.
 pub(crate) fn wall_us(ns: u64) -> u64 {
-    let epoch = if STEPPED.load(Relaxed) == REAL { EPOCH_US.load(Relaxed) } else { STEPPED_EPOCH_US };
+    let epoch = if STEPPED_NS.load(Relaxed) == REAL_CLOCK { EPOCH_US.load(Relaxed) } else { STEPPED_EPOCH_US };
     epoch + ns / 1000
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn set_advanced_by_calls(wanted: bool) {
 
 /// Advances the clock by the cost of a call, if enabled. Returns whether it did.
 fn advance_by_cost(ns: u64) -> bool {
-    let steps = ADVANCED_BY_CALLS.load(Relaxed) && STEPPED.load(Relaxed) != REAL;
+    let steps = ADVANCED_BY_CALLS.load(Relaxed) && STEPPED_NS.load(Relaxed) != REAL_CLOCK;
     if steps {
         step(ns);
     }
@@ -76,7 +76,7 @@ pub(crate) fn spend(ns: u64) {
 
 /// Stands still at `ns` from now on.
 pub(crate) fn set(ns: u64) {
-    STEPPED.store(ns.min(REAL - 1), Relaxed);
+    STEPPED_NS.store(ns.min(REAL_CLOCK - 1), Relaxed);
 }
 
 /// Stands still, `ns` later than now.
@@ -92,7 +92,7 @@ pub(crate) fn real() {
 
 /// Runs with the real clock, from `ns` on.
 pub(crate) fn run_from(ns: u64) {
-    ORIGIN.store(read(libc::CLOCK_MONOTONIC).wrapping_sub(ns), Relaxed);
+    ORIGIN_NS.store(read(libc::CLOCK_MONOTONIC).wrapping_sub(ns), Relaxed);
     EPOCH_US.store((read(libc::CLOCK_REALTIME) / 1000).saturating_sub(ns / 1000), Relaxed);
-    STEPPED.store(REAL, Relaxed);
+    STEPPED_NS.store(REAL_CLOCK, Relaxed);
 }

@@ -3,10 +3,10 @@
 use crate::functions;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-static CALLS: [AtomicU64; functions::COUNT] = [const { AtomicU64::new(0) }; functions::COUNT];
+static CALL_COUNTS: [AtomicU64; functions::COUNT] = [const { AtomicU64::new(0) }; functions::COUNT];
 static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 static MAX_IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
-static AFTER_SHUTDOWN: AtomicU64 = AtomicU64::new(0);
+static CALLS_AFTER_SHUTDOWN: AtomicU64 = AtomicU64::new(0);
 static SHUTDOWNS_DURING_CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// A call under way; it ends when this goes.
@@ -15,7 +15,7 @@ pub(crate) struct InFlight(());
 impl InFlight {
     #[inline]
     pub(crate) fn begin(function: usize) -> Self {
-        CALLS[function].fetch_add(1, Relaxed);
+        CALL_COUNTS[function].fetch_add(1, Relaxed);
         let now = IN_FLIGHT.fetch_add(1, Relaxed) + 1;
         if now > MAX_IN_FLIGHT.load(Relaxed) {
             MAX_IN_FLIGHT.fetch_max(now, Relaxed);
@@ -32,7 +32,7 @@ impl Drop for InFlight {
 }
 
 pub(crate) fn after_shutdown() {
-    AFTER_SHUTDOWN.fetch_add(1, Relaxed);
+    CALLS_AFTER_SHUTDOWN.fetch_add(1, Relaxed);
 }
 
 /// The last shutdown happens now; the call of it is one of those in flight.
@@ -43,11 +43,11 @@ pub(crate) fn shutdown() {
 }
 
 pub(crate) fn calls(function: usize) -> u64 {
-    CALLS[function].load(Relaxed)
+    CALL_COUNTS[function].load(Relaxed)
 }
 
 pub(crate) fn total() -> u64 {
-    CALLS.iter().map(|calls| calls.load(Relaxed)).sum()
+    CALL_COUNTS.iter().map(|calls| calls.load(Relaxed)).sum()
 }
 
 pub(crate) fn max_in_flight() -> u32 {
@@ -55,7 +55,7 @@ pub(crate) fn max_in_flight() -> u32 {
 }
 
 pub(crate) fn calls_after_shutdown() -> u64 {
-    AFTER_SHUTDOWN.load(Relaxed)
+    CALLS_AFTER_SHUTDOWN.load(Relaxed)
 }
 
 pub(crate) fn shutdowns_during_calls() -> u64 {
@@ -64,8 +64,8 @@ pub(crate) fn shutdowns_during_calls() -> u64 {
 
 /// All to zero, but for the calls that are under way: those end on their own.
 pub(crate) fn reset() {
-    CALLS.iter().for_each(|calls| calls.store(0, Relaxed));
+    CALL_COUNTS.iter().for_each(|calls| calls.store(0, Relaxed));
     MAX_IN_FLIGHT.store(IN_FLIGHT.load(Relaxed), Relaxed);
-    AFTER_SHUTDOWN.store(0, Relaxed);
+    CALLS_AFTER_SHUTDOWN.store(0, Relaxed);
     SHUTDOWNS_DURING_CALLS.store(0, Relaxed);
 }

@@ -16,10 +16,10 @@ pub(crate) struct ActiveFault {
 type FaultSet = Vec<&'static ActiveFault>;
 
 /// Sets that were once in force stay for ever: a call may still read one, and tests make few.
-static CURRENT: AtomicPtr<FaultSet> = AtomicPtr::new(std::ptr::null_mut());
+static ACTIVE: AtomicPtr<FaultSet> = AtomicPtr::new(std::ptr::null_mut());
 static HAS_FAULTS: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
 /// How many times the active faults have changed.
-static CHANGES: AtomicU64 = AtomicU64::new(0);
+static CHANGE_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Writers alone take it.
 static WRITER_LOCK: Mutex<()> = Mutex::new(());
 
@@ -52,9 +52,9 @@ pub(crate) fn has_faults(function: usize) -> bool {
 pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> FaultEffects {
     let mut effects = FaultEffects::default();
     // Read before the set: otherwise a call that finds an old set would miss the next change.
-    let changes = CHANGES.load(Ordering::SeqCst);
+    let changes = CHANGE_COUNT.load(Ordering::SeqCst);
     // SAFETY: a set is written once before its pointer is published, and never freed.
-    let Some(set) = (unsafe { CURRENT.load(Ordering::Acquire).as_ref() }) else { return effects };
+    let Some(set) = (unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }) else { return effects };
     let t = ns as f64 / 1e9;
     for armed in set.iter().filter(|armed| armed.functions[function]) {
         let fault = &armed.fault;
@@ -95,7 +95,7 @@ impl FaultEffects {
 
 /// Waits until the number of changes differs from `changes`.
 pub(crate) fn wait_for_change(changes: u64) {
-    while CHANGES.load(Ordering::SeqCst) == changes {
+    while CHANGE_COUNT.load(Ordering::SeqCst) == changes {
         std::thread::sleep(Duration::from_micros(200));
     }
 }
@@ -106,7 +106,7 @@ pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
     let mut set: FaultSet = Vec::new();
     if keep {
         // SAFETY: as in `effects`.
-        set.extend(unsafe { CURRENT.load(Ordering::Acquire).as_ref() }.into_iter().flatten());
+        set.extend(unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }.into_iter().flatten());
     }
     for fault in faults {
         let functions = std::array::from_fn(|number| fault.applies_to(functions::name(number)));
@@ -114,16 +114,16 @@ pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
     }
     let flags: [bool; functions::COUNT] =
         std::array::from_fn(|number| set.iter().any(|armed| armed.functions[number] && !armed.fault.missing));
-    CURRENT.store(Box::into_raw(Box::new(set)), Ordering::Release);
+    ACTIVE.store(Box::into_raw(Box::new(set)), Ordering::Release);
     for (flag, value) in HAS_FAULTS.iter().zip(flags) {
         flag.store(value, Ordering::Release);
     }
-    CHANGES.fetch_add(1, Ordering::SeqCst);
+    CHANGE_COUNT.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Whether a fault in force takes this symbol away.
 pub(crate) fn is_missing(function: usize) -> bool {
     // SAFETY: as in `effects`.
-    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+    unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
         .is_some_and(|set| set.iter().any(|armed| armed.fault.missing && armed.functions[function]))
 }

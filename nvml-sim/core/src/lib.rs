@@ -53,6 +53,6 @@ pub fn resolve(name: &CStr) -> *const c_void {
 
 /// The names of the functions that are modeled; the others of `nvml_sys::NAMES` answer NOT_SUPPORTED.
 #[must_use]
-pub fn modeled() -> Vec<&'static str> {
+pub fn modeled_functions() -> Vec<&'static str> {
     api::MODELED.iter().copied().flatten().map(|function| functions::name(function.number)).collect()
 }

@@ -31,7 +31,7 @@ pub(crate) struct SimulatedGpu {
     pub power_cache: AtomicU64,
 }
 
-static CURRENT: AtomicPtr<Simulation> = AtomicPtr::new(std::ptr::null_mut());
+static ACTIVE: AtomicPtr<Simulation> = AtomicPtr::new(std::ptr::null_mut());
 static INIT_COUNT: AtomicU32 = AtomicU32::new(0);
 static WAS_INITIALIZED: AtomicBool = AtomicBool::new(false);
 
@@ -39,7 +39,7 @@ static WAS_INITIALIZED: AtomicBool = AtomicBool::new(false);
 #[inline]
 pub(crate) fn active() -> Option<&'static Simulation> {
     // SAFETY: a Simulation is complete before its pointer is published, and never freed.
-    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+    unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
 }
 
 /// Puts a scenario in force in this process: nothing initialised, counters at zero, the clock at the scenario's start,
@@ -64,7 +64,7 @@ pub fn start(scenario: &Scenario) {
         ClockMode::Real => clock::run_from(0),
         ClockMode::Frozen(at) | ClockMode::AutoAdvance(at) => clock::set((at * 1e9) as u64),
     }
-    CURRENT.store(Box::into_raw(simulation), Ordering::Release);
+    ACTIVE.store(Box::into_raw(simulation), Ordering::Release);
     counters::reset();
 }
 

@@ -7,12 +7,12 @@ use nvml_sys::*;
 use std::time::Duration;
 
 /// A driver whose clock stands at 0, initialised.
-pub(crate) struct Sim {
+pub(crate) struct TestDriver {
     pub driver: SharedDriver,
     pub nvml: Functions,
 }
 
-impl std::ops::Deref for Sim {
+impl std::ops::Deref for TestDriver {
     type Target = SharedDriver;
 
     fn deref(&self) -> &SharedDriver {
@@ -21,18 +21,18 @@ impl std::ops::Deref for Sim {
 }
 
 /// A driver of this scenario, or of this TOML if it has a line break.
-pub(crate) fn sim(scenario: &str) -> Sim {
+pub(crate) fn sim(scenario: &str) -> TestDriver {
     let driver =
         if scenario.contains('\n') { SharedDriver::from_toml(scenario) } else { SharedDriver::from_name(scenario) };
     let driver = driver.unwrap();
     driver.set_time(Duration::ZERO);
-    let sim = Sim { nvml: driver.functions(), driver };
+    let sim = TestDriver { nvml: driver.functions(), driver };
     // SAFETY: init takes nothing.
     assert_eq!(unsafe { sim.nvml.nvmlInit_v2.unwrap()() }, NVML_SUCCESS);
     sim
 }
 
-impl Sim {
+impl TestDriver {
     pub(crate) fn gpu(&self, index: u32) -> nvmlDevice_t {
         let mut device = std::ptr::null_mut();
         // SAFETY: a place for the handle.
@@ -56,7 +56,7 @@ impl Sim {
         device: nvmlDevice_t,
         stride: usize,
         room: u32,
-    ) -> (nvmlReturn_t, u32, Vec<Row>) {
+    ) -> (nvmlReturn_t, u32, Vec<ProcessEntry>) {
         let mut bytes = vec![0xAAu8; 32 * room as usize + 32];
         let mut count = room;
         // SAFETY: room for `room` of the largest entries.
@@ -67,7 +67,7 @@ impl Sim {
                 let word = |from: usize| u32::from_ne_bytes(bytes[at + from..at + from + 4].try_into().unwrap());
                 let memory = u64::from_ne_bytes(bytes[at + 8..at + 16].try_into().unwrap());
                 let (gi, ci) = if stride > 16 { (word(16), word(20)) } else { (0, 0) };
-                rows.push(Row { pid: word(0), memory, gi, ci });
+                rows.push(ProcessEntry { pid: word(0), memory, gi, ci });
             }
             // Nothing behind the last entry was touched.
             assert!(bytes[count as usize * stride..].iter().all(|byte| *byte == 0xAA));
@@ -123,7 +123,7 @@ impl Sim {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct ProcessEntry {
     pub pid: u32,
     pub memory: u64,
     pub gi: u32,

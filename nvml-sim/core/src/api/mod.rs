@@ -109,7 +109,7 @@ mod tests {
         // SAFETY: nvmlInit_v2 takes no arguments.
         assert_eq!(unsafe { super::lifecycle::nvmlInit_v2() }, NVML_SUCCESS);
         let stubs = super::stubs::call_all();
-        assert_eq!(stubs.len() + crate::modeled().len(), nvml_sys::NAMES.len());
+        assert_eq!(stubs.len() + crate::modeled_functions().len(), nvml_sys::NAMES.len());
         for (name, code) in stubs {
             assert_eq!((code, control::calls(name)), (NVML_ERROR_NOT_SUPPORTED, 1), "{name}");
         }

@@ -4,7 +4,7 @@ use super::memory::mib_to_bytes;
 use crate::clock;
 use crate::dispatch::{CallContext, CallTarget, NvmlResult};
 use crate::procfs_lite::PidList;
-use crate::scenario::model::{Pid, ProcessListKind, ProcessMemory, ProcessModel};
+use crate::scenario::model::{Pid, ProcessListKind, ProcessMemoryModel, ProcessModel};
 use nvml_sys::{
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH, NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT,
     NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlProcessDetail_v1_t, nvmlProcessDetailList_t, nvmlProcessInfo_t,
@@ -177,8 +177,8 @@ unsafe fn write_entries(
     for entry in entries.take((needed - extra_processes) as usize) {
         written += 1;
         let memory = match entry.process.memory_mib {
-            ProcessMemory::Mib(mib) => mib_to_bytes(mib),
-            ProcessMemory::Unavailable => u64::MAX,
+            ProcessMemoryModel::Mib(mib) => mib_to_bytes(mib),
+            ProcessMemoryModel::Unavailable => u64::MAX,
         };
         one(entry.pid, memory, entry.process.gpu_instance_id, entry.process.compute_instance_id);
     }

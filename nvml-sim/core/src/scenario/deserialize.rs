@@ -1,6 +1,6 @@
 //! The two values of TOML that are a number or a word.
 
-use super::model::{Pid, ProcessMemory};
+use super::model::{Pid, ProcessMemoryModel};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 
@@ -32,27 +32,27 @@ impl<'de> Deserialize<'de> for Pid {
     }
 }
 
-impl<'de> Deserialize<'de> for ProcessMemory {
+impl<'de> Deserialize<'de> for ProcessMemoryModel {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MemoryVisitor;
         impl Visitor<'_> for MemoryVisitor {
-            type Value = ProcessMemory;
+            type Value = ProcessMemoryModel;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("MiB as a number, or \"unavailable\"")
             }
 
-            fn visit_i64<E: Error>(self, value: i64) -> Result<ProcessMemory, E> {
-                Ok(ProcessMemory::Mib(value as f64))
+            fn visit_i64<E: Error>(self, value: i64) -> Result<ProcessMemoryModel, E> {
+                Ok(ProcessMemoryModel::Mib(value as f64))
             }
 
-            fn visit_f64<E: Error>(self, value: f64) -> Result<ProcessMemory, E> {
-                Ok(ProcessMemory::Mib(value))
+            fn visit_f64<E: Error>(self, value: f64) -> Result<ProcessMemoryModel, E> {
+                Ok(ProcessMemoryModel::Mib(value))
             }
 
-            fn visit_str<E: Error>(self, value: &str) -> Result<ProcessMemory, E> {
+            fn visit_str<E: Error>(self, value: &str) -> Result<ProcessMemoryModel, E> {
                 match value {
-                    "unavailable" => Ok(ProcessMemory::Unavailable),
+                    "unavailable" => Ok(ProcessMemoryModel::Unavailable),
                     _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
                 }
             }

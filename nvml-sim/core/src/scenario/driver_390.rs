@@ -5,7 +5,7 @@
 //! `nvmlDeviceGetTotalEnergyConsumption`. `nvmlDeviceGetFieldValues` stays, with the fields up to memory temperature.
 
 /// Sorted. Names of today's header only: what that driver had and the header lost is not here.
-const KEPT: [&str; 174] = [
+const R390_SYMBOLS: [&str; 174] = [
     "nvmlDeviceClearAccountingPids",
     "nvmlDeviceClearCpuAffinity",
     "nvmlDeviceClearEccErrorCounts",
@@ -184,5 +184,5 @@ const KEPT: [&str; 174] = [
 
 /// Whether such a driver exports the symbol.
 pub(crate) fn has(name: &str) -> bool {
-    KEPT.binary_search(&name).is_ok()
+    R390_SYMBOLS.binary_search(&name).is_ok()
 }

@@ -105,7 +105,7 @@ impl Scenario {
     ///
     /// # Errors
     /// The two together are not a scenario.
-    pub fn with(&self, more: &str) -> Result<Self, ScenarioError> {
+    pub fn with_toml(&self, more: &str) -> Result<Self, ScenarioError> {
         Self::from_toml(&format!("{}\n{more}", self.text))
     }
 

@@ -131,7 +131,7 @@ pub(crate) struct GpuModel {
 
 impl Default for GpuModel {
     fn default() -> Self {
-        let caller = |pid| ProcessModel { pid, memory_mib: ProcessMemory::Mib(256.0), ..ProcessModel::default() };
+        let caller = |pid| ProcessModel { pid, memory_mib: ProcessMemoryModel::Mib(256.0), ..ProcessModel::default() };
         Self {
             count: 1,
             phase_offset_s: 0.0,
@@ -500,7 +500,7 @@ pub(crate) struct ProcessModel {
     pub count: u32,
     pub kind: ProcessListKind,
     /// MiB, or `"unavailable"`.
-    pub memory_mib: ProcessMemory,
+    pub memory_mib: ProcessMemoryModel,
     /// All ones without MIG.
     pub gpu_instance_id: u32,
     pub compute_instance_id: u32,
@@ -519,7 +519,7 @@ impl Default for ProcessModel {
             pid: Pid::Caller,
             count: 1,
             kind: ProcessListKind::Compute,
-            memory_mib: ProcessMemory::Unavailable,
+            memory_mib: ProcessMemoryModel::Unavailable,
             gpu_instance_id: u32::MAX,
             compute_instance_id: u32::MAX,
             from_s: f64::NEG_INFINITY,
@@ -550,7 +550,7 @@ pub(crate) enum ProcessListKind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum ProcessMemory {
+pub(crate) enum ProcessMemoryModel {
     Mib(f64),
     Unavailable,
 }
