@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_four_digits() {
+    fn numbers_have_four_significant_digits() {
         for (number, text) in [
             (0.0, "0"),
             (-0.0004, "0"),
@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn times_are_as_people_say_them() {
+    fn times_use_readable_units() {
         let told = [0.0, 0.004, 3.25, 59.4, 59.96, 61.0, 3599.9, 90_000.0].map(time);
         let wanted = ["0.0 s", "4.0 ms", "3.2 s", "59.4 s", "1 min 0 s", "1 min 1 s", "1 h 0 min", "25 h 0 min"];
         assert_eq!(told, wanted);
     }
 
     #[test]
-    fn durations_have_a_unit_that_suits_them() {
+    fn durations_use_a_suitable_unit() {
         for (ns, text) in [
             (0, "0 ns"),
             (999, "999 ns"),

@@ -13,7 +13,7 @@ use igpu::sampler::monotonic;
 use crate::notifier::Notifier;
 
 /// How long a call of this program may take before it is reported.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the watchdog checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -62,7 +62,7 @@ pub(crate) struct CallWatchdog(Arc<Mutex<PendingCalls<PendingCall>>>);
 impl CallWatchdog {
     /// Starts the watchdog thread.
     pub(crate) fn start(notifier: Notifier) -> Self {
-        let calls = Arc::new(Mutex::new(PendingCalls::<PendingCall>::new(TIMEOUT)));
+        let calls = Arc::new(Mutex::new(PendingCalls::<PendingCall>::new(CALL_TIMEOUT)));
         let watched = Arc::downgrade(&calls);
         let watch = move || {
             while let Some(calls) = watched.upgrade() {
@@ -70,7 +70,7 @@ impl CallWatchdog {
                 let overdue = lock(&calls).take_overdue(monotonic());
                 for (function, gpu) in overdue {
                     let gpu = gpu.map_or(String::new(), |gpu| format!(" of GPU {gpu}"));
-                    let text = overdue_text(&format!("{function}{gpu}"), TIMEOUT);
+                    let text = overdue_text(&format!("{function}{gpu}"), CALL_TIMEOUT);
                     notifier.report(&format!("{text}; wait for it, or end this with Ctrl-C"));
                 }
                 drop(calls);

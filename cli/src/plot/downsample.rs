@@ -197,7 +197,7 @@ mod tests {
         Item::value((second * 1e9) as u64, 0, Series::for_metric(Metric::POWER_USAGE), value)
     }
 
-    fn of_gpu(second: u64, name: &'static str) -> Item {
+    fn gpu_event(second: u64, name: &'static str) -> Item {
         Item { gpu: Some(0), ..Item::event(second * 1_000_000_000, name) }
     }
 
@@ -205,35 +205,36 @@ mod tests {
         Some((value, value, value))
     }
 
-    const END: u64 = 10;
+    const END_S: u64 = 10;
 
     #[test]
-    fn a_value_holds_until_the_next_and_to_the_end() {
-        let columns = downsampled(&[power(0.0, 100.0), power(4.0, 200.0), of_gpu(END, event::END)]);
+    fn value_holds_until_the_next() {
+        let columns = downsampled(&[power(0.0, 100.0), power(4.0, 200.0), gpu_event(END_S, event::END)]);
         assert_eq!(columns, [[constant(100.0); 4].as_slice(), &[constant(200.0); 6]].concat());
     }
 
     #[test]
-    fn within_a_column_least_mean_by_time_and_most_are_kept() {
-        let items = [power(0.0, 100.0), power(2.25, 900.0), power(2.5, 100.0), of_gpu(END, event::END)];
+    fn column_keeps_min_mean_max() {
+        let items = [power(0.0, 100.0), power(2.25, 900.0), power(2.5, 100.0), gpu_event(END_S, event::END)];
         let columns = downsampled(&items);
         assert_eq!(columns[2], Some((100.0, 300.0, 900.0)));
         assert_eq!((columns[1], columns[3]), (constant(100.0), constant(100.0)));
     }
 
     #[test]
-    fn there_is_a_gap_while_the_gpu_is_gone_or_the_metric_rests() {
+    fn interruption_leaves_a_gap() {
         let rests = Item {
             kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::POWER_USAGE))),
-            ..of_gpu(2, event::METRIC_SUSPENDED)
+            ..gpu_event(2, event::METRIC_SUSPENDED)
         };
         let other = Item {
             kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
             ..rests.clone()
         };
-        for (gone, from) in [(of_gpu(2, event::GPU_LOST), 2), (of_gpu(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]
+        for (gone, from) in
+            [(gpu_event(2, event::GPU_LOST), 2), (gpu_event(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]
         {
-            let columns = downsampled(&[power(0.0, 5.0), gone.clone(), power(6.0, 5.0), of_gpu(END, event::END)]);
+            let columns = downsampled(&[power(0.0, 5.0), gone.clone(), power(6.0, 5.0), gpu_event(END_S, event::END)]);
             for (index, column) in columns.iter().enumerate() {
                 let expected = if (from..6).contains(&index) { None } else { constant(5.0) };
                 assert_eq!(*column, expected, "column {index} of {gone:?}");
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn values_at_one_instant_and_backwards_in_time_are_drawn_somewhere() {
+    fn simultaneous_and_unordered_values_are_drawn() {
         assert_eq!(downsampled(&[power(0.0, 7.0)])[0], constant(7.0));
         let columns = downsampled(&[power(9.0, 1.0), power(3.0, 2.0), power(10.0, 3.0), power(10.0, f64::NAN)]);
         assert!(columns.iter().flatten().all(|(min, mean, max)| min <= mean && mean <= max), "{columns:?}");

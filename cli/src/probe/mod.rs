@@ -1,6 +1,6 @@
 //! `igpu probe`: what this driver and these GPUs really do.
 
-mod draw;
+mod text;
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// How long to take, `--quick` and otherwise: a little less than is promised, for what comes before and after.
-const QUICK: Duration = Duration::from_millis(4700);
-const WHOLE: Duration = Duration::from_secs(45);
+const QUICK_DURATION: Duration = Duration::from_millis(4700);
+const FULL_DURATION: Duration = Duration::from_secs(45);
 /// How often each call is timed at the most by `--quick`.
-const QUICK_CALLS: u32 = 200;
+const QUICK_MAX_CALLS: u32 = 200;
 /// Steps of the progress bar.
-const STEPS: u64 = 1000;
+const PROGRESS_STEPS: u64 = 1000;
 
 #[derive(Args)]
 pub(crate) struct ProbeArgs {
@@ -42,7 +42,7 @@ pub(crate) struct ProbeArgs {
 }
 
 pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<CommandOutput, CliError> {
-    let (begin, time) = (Instant::now(), if args.quick { QUICK } else { WHOLE });
+    let (begin, time) = (Instant::now(), if args.quick { QUICK_DURATION } else { FULL_DURATION });
     let bar = bar(time);
     let watchdog = CallWatchdog::start(Notifier::new(bar.clone()));
     watchdog.begin("a driver call", None);
@@ -61,18 +61,18 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
             doing = progress.doing;
             bar.set_message(doing);
         }
-        bar.set_position((progress.part * STEPS as f64) as u64);
+        bar.set_position((progress.part * PROGRESS_STEPS as f64) as u64);
     });
     watchdog.end();
     bar.finish_and_clear();
     let probed = probed?;
     let written = file.map_or(Ok(()), |file| write(file, &probed.plan));
     let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
-    let document = draw::Document { driver_version, report: &probed };
+    let document = text::Document { driver_version, report: &probed };
     let mut output = if options.json {
         CommandOutput::json(&[document])?
     } else {
-        CommandOutput::text(draw::text(&document, most_calls(args.quick)))
+        CommandOutput::text(text::text(&document, most_calls(args.quick)))
     };
     let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     output.problems =
@@ -86,7 +86,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
 
 /// A bar on stderr; nothing where that is no terminal.
 fn bar(time: Duration) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
+    let bar = ProgressBar::with_draw_target(Some(PROGRESS_STEPS), ProgressDrawTarget::stderr_with_hz(10));
     match ProgressStyle::with_template("probing {msg:12} [{bar:30}] {percent:>3} %, {elapsed} of {prefix}") {
         Ok(style) => bar.with_style(style).with_prefix(format!("{:.0}s", time.as_secs_f64())),
         Err(_) => bar,
@@ -110,5 +110,5 @@ fn write(mut file: File, plan: &Plan) -> std::io::Result<()> {
 }
 
 fn most_calls(quick: bool) -> u32 {
-    if quick { QUICK_CALLS } else { MOST_CALLS }
+    if quick { QUICK_MAX_CALLS } else { MOST_CALLS }
 }

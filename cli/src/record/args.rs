@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_a_unit_or_is_seconds() {
+    fn duration_accepts_seconds_and_units() {
         for (text, seconds) in
             [("90", 90.0), ("90s", 90.0), ("5m", 300.0), ("1h", 3600.0), ("0.25", 0.25), ("1.5h", 5400.0)]
         {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_number_or_the_sensors() {
+    fn rate_accepts_number_or_sensor() {
         assert_eq!("sensor".parse(), Ok(SampleRate::Sensor));
         assert_eq!("2.5".parse(), Ok(SampleRate::Hz(2.5)));
         for text in ["", "0", "-1", "nan", "inf", "10001", "fast"] {

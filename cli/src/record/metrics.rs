@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_has_two_names_and_comes_once() {
+    fn metric_names_are_deduplicated() {
         let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
         let words: Vec<MetricArg> = words.iter().map(|word| word.parse().unwrap()).collect();
         let mut wanted = default_metrics();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn who_mistypes_is_shown_what_may_be_meant() {
+    fn unknown_metric_suggests_similar_names() {
         let said = "gpu.enregy".parse::<MetricArg>().unwrap_err();
         assert!(said.contains("gpu.energy"), "{said}");
         assert!("hw.gpu.memory.limit".parse::<MetricArg>().is_err(), "it is not sampled");

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn gpus_are_matched_by_uuid_and_the_others_by_index() {
+    fn gpus_are_matched_by_uuid_then_index() {
         let a = [gpu(0, Some("x")), gpu(1, Some("y")), gpu(2, None)];
         assert_eq!(matched(&a, &[gpu(0, Some("y")), gpu(1, Some("x"))]), [(0, 1), (1, 0)]);
         assert_eq!(matched(&a, &[gpu(0, Some("other")), gpu(2, Some("z"))]), [(0, 0), (2, 2)]);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn utilization_and_heat_differ_by_so_much_and_not_in_percent() {
+    fn utilization_and_temperature_have_no_percent() {
         let of = |ratio, cel| {
             summary_of(&[(0, Metric::UTILIZATION_GPU, ratio), (0, Metric::TEMPERATURE, cel), (9, Metric::ENERGY, 0.0)])
         };
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_is_compared_where_it_is_known_alike() {
+    fn throttling_needs_the_same_source() {
         let counted = |seconds: u64| {
             let power = Metric::THROTTLED_POWER;
             let items = [(0, power, 0.0), (0, Metric::THROTTLED_THERMAL, 0.0), (9, power, seconds as f64 * 1e9)];

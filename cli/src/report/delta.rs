@@ -59,7 +59,7 @@ mod tests {
     use crate::units::energy;
 
     #[test]
-    fn a_difference_is_b_less_a() {
+    fn difference_is_b_minus_a() {
         let delta = |a, b| Delta::new("energy_j", "energy", energy, [a, b]);
         let of = |delta: Delta| delta.cells().join("|");
         assert_eq!(of(delta(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");

@@ -1,7 +1,7 @@
 //! The command as its user has it: the built binary, what it prints, and how it ends.
 
+mod conventions;
 mod failures;
-mod manners;
 mod output;
 #[cfg(feature = "plot")]
 mod plot;
@@ -21,7 +21,7 @@ use nvml_sim::{Scenario, built_library, install};
 use serde_json::Value;
 
 /// A pid that no Linux gives out by default.
-const FOREIGN: u32 = 4_199_998;
+const UNUSED_PID: u32 = 4_199_998;
 
 /// Returns the built-in scenarios and how many GPUs each has.
 fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
@@ -39,33 +39,33 @@ fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<
 
 /// How a command ended.
 #[derive(Debug, PartialEq)]
-struct End {
+struct CommandResult {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-fn end(mut command: Command) -> End {
+fn run(mut command: Command) -> CommandResult {
     let output = command.output().expect("the command");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    End { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    CommandResult { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-fn igpu(args: &[&str]) -> End {
-    end(command(env!("CARGO_BIN_EXE_igpu"), args))
+fn igpu(args: &[&str]) -> CommandResult {
+    run(command(env!("CARGO_BIN_EXE_igpu"), args))
 }
 
-fn igpu_visible(value: &str, args: &[&str]) -> End {
+fn igpu_visible(value: &str, args: &[&str]) -> CommandResult {
     let mut command = command(env!("CARGO_BIN_EXE_igpu"), args);
     command.env("CUDA_VISIBLE_DEVICES", value);
-    end(command)
+    run(command)
 }
 
 /// What was printed by a command that had nothing to complain of.
-fn done(args: &[&str]) -> String {
-    let end = igpu(args);
-    assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""), "{args:?}");
-    end.stdout
+fn stdout_of(args: &[&str]) -> String {
+    let result = igpu(args);
+    assert_eq!((result.code, result.stderr.as_str()), (Some(0), ""), "{args:?}");
+    result.stdout
 }
 
 fn json(text: &str) -> Vec<Value> {
@@ -80,27 +80,27 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 /// What a failure says: one line for each, after the command's name.
-fn sentences(stderr: &str) -> Vec<&str> {
-    let said: Vec<_> = stderr.lines().map(|line| line.strip_prefix("igpu: ").expect(stderr)).collect();
+fn errors(stderr: &str) -> Vec<&str> {
+    let message: Vec<_> = stderr.lines().map(|line| line.strip_prefix("igpu: ").expect(stderr)).collect();
     assert!(!stderr.contains("panicked"), "{stderr}");
-    said
+    message
 }
 
 /// A scenario in a file, as an argument.
-struct Simulated {
+struct ScenarioArg {
     _directory: tempfile::TempDir,
     argument: String,
 }
 
-fn simulated(toml: &str) -> Simulated {
+fn simulated(toml: &str) -> ScenarioArg {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("scenario.toml");
     fs::write(&path, toml).unwrap();
     let argument = format!("--simulate={}", path.display());
-    Simulated { _directory: directory, argument }
+    ScenarioArg { _directory: directory, argument }
 }
 
-fn workstation(more: &str) -> Simulated {
+fn workstation(more: &str) -> ScenarioArg {
     simulated(&format!("{}\n{more}", Scenario::from_name("workstation").unwrap().text()))
 }
 
@@ -113,8 +113,8 @@ fn installed(toml: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 /// The indices that are shown.
-fn shown(end: &End) -> Vec<&str> {
-    end.stdout.lines().filter_map(|line| line.strip_prefix("INDEX        : ")).collect()
+fn shown(result: &CommandResult) -> Vec<&str> {
+    result.stdout.lines().filter_map(|line| line.strip_prefix("INDEX        : ")).collect()
 }
 
 /// Copies a program by a process of its own: a descriptor of this one that is open for writing would be inherited by

@@ -3,10 +3,10 @@
 use super::*;
 
 #[test]
-fn every_subcommand_works_on_every_scenario() {
+fn subcommands_work_on_every_scenario() {
     for (scenario, count) in scenarios() {
         let simulate = format!("--simulate={scenario}");
-        let text = |args: &[&str]| done(&[&[simulate.as_str()], args].concat());
+        let text = |args: &[&str]| stdout_of(&[&[simulate.as_str()], args].concat());
         let array = |args: &[&str]| json(&text(&[args, &["--json"]].concat()));
         let all = text(&[]);
         assert_eq!(all.matches("INDEX        : ").count(), count, "{scenario}");
@@ -25,17 +25,17 @@ fn every_subcommand_works_on_every_scenario() {
         assert_eq!(versions.len(), 1);
         assert_eq!(keys(&versions[0]), ["cuda_version", "driver_version", "library", "nvml_version"]);
         if count == 0 {
-            for said in [all, text(&["list"]), table] {
-                assert_eq!(said, "There is no NVIDIA GPU on this machine.\n");
+            for message in [all, text(&["list"]), table] {
+                assert_eq!(message, "There is no NVIDIA GPU on this machine.\n");
             }
         }
     }
 }
 
 #[test]
-fn json_has_the_seeds_attributes() {
+fn json_has_every_documented_key() {
     for (scenario, _) in scenarios() {
-        for gpu in json(&done(&["--json", &format!("--simulate={scenario}")])) {
+        for gpu in json(&stdout_of(&["--json", &format!("--simulate={scenario}")])) {
             assert_eq!(
                 keys(&gpu),
                 [
@@ -78,7 +78,7 @@ fn json_has_the_seeds_attributes() {
             }
         }
     }
-    let gpus = json(&done(&["--json", "--simulate"]));
+    let gpus = json(&stdout_of(&["--json", "--simulate"]));
     let gpu = &gpus[0];
     assert_eq!((&gpu["index"], &gpu["serial"]), (&Value::from(0), &Value::Null));
     assert_eq!(
@@ -96,14 +96,14 @@ fn json_has_the_seeds_attributes() {
     assert_eq!((&parent["pid"], &parent["parent_pid"]), (&Value::from(std::process::id()), &Value::from(parent_id())));
     assert_eq!((&own["kind"], &own["gpu_memory"]), (&Value::from("compute"), &Value::from(4284)));
     // N/A is null: the laptop has no fan and no limits, and tells no memory of graphics processes.
-    let gpus = json(&done(&["--json", "--simulate=laptop"]));
+    let gpus = json(&stdout_of(&["--json", "--simulate=laptop"]));
     let gpu = &gpus[0];
     for missing in [&gpu["serial"], &gpu["utilization"]["fan"], &gpu["power"]["limit"], &gpu["power"]["management"]] {
         assert_eq!(*missing, Value::Null);
     }
     let graphics = gpu["processes"].as_array().unwrap().iter().filter(|process| process["kind"] == "graphics");
     assert!(graphics.map(|process| &process["gpu_memory"]).eq([&Value::Null, &Value::Null]));
-    let gpus = json(&done(&["--json", "--simulate=mig"]));
+    let gpus = json(&stdout_of(&["--json", "--simulate=mig"]));
     let parts = gpus[0]["processes"].as_array().unwrap().iter().map(|process| process["gpu_instance_id"].as_u64());
     assert!(parts.eq([Some(1), Some(5)]));
 }
@@ -122,9 +122,9 @@ const PROCESS_KEYS: [&str; 10] = [
 ];
 
 #[test]
-fn list_is_a_line_a_gpu() {
+fn list_prints_one_line_per_gpu() {
     assert_eq!(
-        done(&["list", "--simulate"]),
+        stdout_of(&["list", "--simulate"]),
         "\
 0  GPU-115dafb8-26db-32ba-d729-f21b29fc001f GeForce GTX 1080 Ti
 1  GPU-d9bf777c-e49e-e609-f873-d05b3208970b GeForce GTX 1080 Ti
@@ -132,7 +132,7 @@ fn list_is_a_line_a_gpu() {
 3  GPU-e2c9b6d4-15a7-4c83-8f0d-63a1f7b09e52 GeForce GTX 1080 Ti
 "
     );
-    let lines = json(&done(&["list", "--json", "--simulate=laptop"]));
+    let lines = json(&stdout_of(&["list", "--json", "--simulate=laptop"]));
     let expected = serde_json::json!({
         "index": 0, "uuid": "GPU-3c5e7a90-1b2d-4e6f-8a0c-2d4f6a8c0e1b", "name": "NVIDIA GeForce RTX 4060 Laptop GPU"
     });
@@ -140,27 +140,27 @@ fn list_is_a_line_a_gpu() {
 }
 
 #[test]
-fn driver_tells_the_versions() {
-    let said =
+fn driver_prints_versions_and_library() {
+    let message =
         "DRIVER VERSION : 390.157\nNVML VERSION   : 9.390.157\nCUDA VERSION   : 9.1\nLIBRARY        : simulated\n";
-    assert_eq!(done(&["driver", "--simulate=old-driver"]), said);
+    assert_eq!(stdout_of(&["driver", "--simulate=old-driver"]), message);
     let (_directory, library) = installed(Scenario::from_name("hgx-h100").unwrap().text());
     let path = library.to_str().unwrap();
-    let versions = json(&done(&["driver", "--json", "--library", path]));
+    let versions = json(&stdout_of(&["driver", "--json", "--library", path]));
     assert_eq!((&versions[0]["driver_version"], &versions[0]["cuda_version"]), (&"580.95.05".into(), &"13.0".into()));
     assert_eq!(versions[0]["library"], path);
     // What the driver does not tell is N/A, said so, and a failure.
     let silent = workstation("[[fault]]\nfunction = 'nvmlSystemGetNVMLVersion'\nreturn = 'NO_PERMISSION'");
-    let end = igpu(&["driver", &silent.argument]);
-    assert_eq!((end.code, sentences(&end.stderr).len()), (Some(1), 1));
-    assert!(end.stdout.contains("NVML VERSION   : N/A\nCUDA VERSION   : 13.0\n"), "{}", end.stdout);
-    let end = igpu(&["driver", "--json", &silent.argument]);
-    assert_eq!((end.code, &json(&end.stdout)[0]["nvml_version"]), (Some(1), &Value::Null));
+    let result = igpu(&["driver", &silent.argument]);
+    assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1));
+    assert!(result.stdout.contains("NVML VERSION   : N/A\nCUDA VERSION   : 13.0\n"), "{}", result.stdout);
+    let result = igpu(&["driver", "--json", &silent.argument]);
+    assert_eq!((result.code, &json(&result.stdout)[0]["nvml_version"]), (Some(1), &Value::Null));
 }
 
 #[test]
-fn ps_is_one_table_of_all_gpus() {
-    let table = done(&["ps", "--simulate=mig"]);
+fn ps_prints_one_table() {
+    let table = stdout_of(&["ps", "--simulate=mig"]);
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0].join(" "), "GPU PID TYPE NAME USER PARENT PARENT NAME CREATION TIME GPU MEM");
     assert_eq!(rows.len(), 5);
@@ -171,19 +171,19 @@ fn ps_is_one_table_of_all_gpus() {
     assert_eq!((rows[2][1], rows[2][5]), (own.as_str(), parent_id().to_string().as_str()));
     assert!(table.lines().nth(1).unwrap().ends_with("  18000 MiB"), "{table}");
     assert!(table.lines().all(|line| line == line.trim_end()));
-    let rows = json(&done(&["ps", "--json", "--simulate=laptop"]));
+    let rows = json(&stdout_of(&["ps", "--json", "--simulate=laptop"]));
     let kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["compute", "graphics", "graphics"]);
     let mut expected = [&PROCESS_KEYS[..], &["gpu"]].concat();
     expected.sort_unstable();
     assert_eq!(keys(&rows[0]), expected);
     let none = simulated("[[gpu]]\nprocess = []");
-    assert_eq!(done(&["ps", &none.argument]).lines().count(), 1);
-    assert_eq!(done(&["ps", "--json", &none.argument]), "[]\n");
+    assert_eq!(stdout_of(&["ps", &none.argument]).lines().count(), 1);
+    assert_eq!(stdout_of(&["ps", "--json", &none.argument]), "[]\n");
 }
 
 #[test]
-fn gpus_are_chosen_by_index_and_by_uuid() {
+fn gpu_arguments_select_by_index_or_uuid() {
     for (names, expected) in [
         (&["2"][..], &["2"][..]),
         (&["3", "1"], &["3", "1"]),
@@ -193,10 +193,14 @@ fn gpus_are_chosen_by_index_and_by_uuid() {
         (&["GPU-4", "0"], &["2", "0"]),
         (&["e"], &["3"]),
     ] {
-        let end = igpu(&[&["--simulate", "show"], names].concat());
-        assert_eq!((end.code, end.stderr.as_str(), shown(&end)), (Some(0), "", expected.to_vec()), "{names:?}");
+        let result = igpu(&[&["--simulate", "show"], names].concat());
+        assert_eq!(
+            (result.code, result.stderr.as_str(), shown(&result)),
+            (Some(0), "", expected.to_vec()),
+            "{names:?}"
+        );
     }
-    for (name, told) in [
+    for (name, expected) in [
         ("4", "no GPU has index 4; valid are 0 to 3"),
         ("99999999999999", "no GPU has index 99999999999999; there are 4, counted from 0"),
         ("GPU-", "4 GPUs have a UUID that starts with \"GPU-\"; give more of it (`igpu list` shows them)"),
@@ -205,18 +209,18 @@ fn gpus_are_chosen_by_index_and_by_uuid() {
         ("\u{1b}[31m", "no GPU has a UUID that starts with \"\\u{1b}[31m\"; `igpu list` shows them"),
         ("é", "no GPU has a UUID that starts with \"é\"; `igpu list` shows them"),
     ] {
-        let end = igpu(&["show", "0", name, "--simulate"]);
-        assert_eq!((end.code, end.stdout.as_str(), sentences(&end.stderr)), (Some(1), "", vec![told]));
+        let result = igpu(&["show", "0", name, "--simulate"]);
+        assert_eq!((result.code, result.stdout.as_str(), errors(&result.stderr)), (Some(1), "", vec![expected]));
     }
-    let end = igpu(&["show", "0", "--simulate=empty"]);
+    let result = igpu(&["show", "0", "--simulate=empty"]);
     assert_eq!(
-        (end.code, sentences(&end.stderr)),
+        (result.code, errors(&result.stderr)),
         (Some(1), vec!["no GPU has index 0; there are no GPUs on this machine"])
     );
 }
 
 #[test]
-fn visible_keeps_to_cuda_visible_devices() {
+fn visible_option_applies_cuda_visible_devices() {
     for (value, expected) in [
         ("1,3", &["1", "3"][..]),
         ("3,0,9,1", &["3", "0"]),
@@ -224,8 +228,8 @@ fn visible_keeps_to_cuda_visible_devices() {
         ("0,0", &[]),
         ("", &[]),
     ] {
-        let end = igpu_visible(value, &["--visible", "--simulate"]);
-        assert_eq!((end.code, shown(&end)), (Some(0), expected.to_vec()), "{value:?}");
+        let result = igpu_visible(value, &["--visible", "--simulate"]);
+        assert_eq!((result.code, shown(&result)), (Some(0), expected.to_vec()), "{value:?}");
         let list = igpu_visible(value, &["list", "--visible", "--json", "--simulate"]);
         let indices: Vec<_> = json(&list.stdout).iter().map(|line| line["index"].to_string()).collect();
         assert_eq!(indices, expected);
@@ -240,10 +244,10 @@ fn visible_keeps_to_cuda_visible_devices() {
     // A GPU that is there, but hidden.
     let hidden = igpu_visible("1,3", &["show", "0", "--visible", "--simulate"]);
     assert_eq!(hidden.code, Some(1));
-    assert_eq!(sentences(&hidden.stderr), ["GPU 0 is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"]);
+    assert_eq!(errors(&hidden.stderr), ["GPU 0 is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"]);
     let hidden = igpu_visible("1,3", &["show", "GPU-115d", "--visible", "--simulate"]);
     assert_eq!(hidden.code, Some(1));
-    assert_eq!(sentences(&hidden.stderr), ["GPU 0 is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"]);
+    assert_eq!(errors(&hidden.stderr), ["GPU 0 is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"]);
     // What is ambiguous among all may be clear among those that are visible.
     assert_eq!(shown(&igpu_visible("1", &["show", "GPU-", "--visible", "--simulate"])), ["1"]);
     // On a machine without a GPU it is not the variable's doing.

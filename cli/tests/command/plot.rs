@@ -69,7 +69,7 @@ fn written(name: &str, items: &[Item]) -> (tempfile::TempDir, String) {
 }
 
 /// Draws a file beside it, and gives how the command ended and where the picture is.
-fn plot(recording: &str, ending: &str, more: &[&str]) -> (End, String) {
+fn plot(recording: &str, ending: &str, more: &[&str]) -> (CommandResult, String) {
     let picture = format!("{recording}.{ending}");
     (igpu(&[&["plot", recording, "-o", &picture], more].concat()), picture)
 }
@@ -77,8 +77,8 @@ fn plot(recording: &str, ending: &str, more: &[&str]) -> (End, String) {
 /// The SVG of a recording that there is nothing to complain of.
 fn svg(items: &[Item]) -> String {
     let (_directory, file) = written("recording.jsonl", items);
-    let (end, picture) = plot(&file, "svg", &[]);
-    assert_eq!(end, End { code: Some(0), stdout: String::new(), stderr: String::new() });
+    let (result, picture) = plot(&file, "svg", &[]);
+    assert_eq!(result, CommandResult { code: Some(0), stdout: String::new(), stderr: String::new() });
     fs::read_to_string(picture).unwrap()
 }
 
@@ -103,7 +103,7 @@ fn lines(svg: &str, color: &str) -> Vec<(f64, f64, f64)> {
 }
 
 #[test]
-fn four_panels_show_each_gpu_and_what_happened() {
+fn plot_shows_gpus_panels_and_events() {
     let svg = svg(&recording());
     let texts = texts(&svg);
     for text in
@@ -119,7 +119,7 @@ fn four_panels_show_each_gpu_and_what_happened() {
 }
 
 #[test]
-fn a_curve_is_as_high_as_its_values_and_broken_while_the_gpu_is_lost() {
+fn curve_has_gap_while_gpu_lost() {
     let svg = svg(&recording());
     let whole = lines(&svg, COLORS[0]);
     let broken = lines(&svg, COLORS[1]);
@@ -147,7 +147,7 @@ fn a_curve_is_as_high_as_its_values_and_broken_while_the_gpu_is_lost() {
 }
 
 #[test]
-fn texts_of_others_leave_it_well_formed() {
+fn hostile_names_leave_svg_well_formed() {
     let evil = "</text><script>&amp;\"']]>\u{1b}[31m\u{0}\u{202e}\u{fffe}";
     let texts = texts(&svg(&[header(&[evil]), Item::event(at(1.0), event::END)]));
     let shown = "</text><script>&amp;\"']]>\\u{1b}[31m\\u{0}\\u{202e}\u{fffd}";
@@ -156,11 +156,11 @@ fn texts_of_others_leave_it_well_formed() {
 }
 
 #[test]
-fn a_png_has_the_size_that_was_asked_for_and_shows_text_and_curves() {
+fn png_has_requested_size_and_content() {
     let (_directory, file) = written("recording.csv", &recording());
     for (size, expected) in [(&[][..], (1400, 1200)), (&["--size", "640x600"], (640, 600))] {
-        let (end, picture) = plot(&file, "png", size);
-        assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+        let (result, picture) = plot(&file, "png", size);
+        assert_eq!((result.code, result.stderr.as_str()), (Some(0), ""));
         let mut reader = png::Decoder::new(BufReader::new(File::open(picture).unwrap())).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
@@ -177,7 +177,7 @@ fn a_png_has_the_size_that_was_asked_for_and_shows_text_and_curves() {
 }
 
 #[test]
-fn what_a_recording_lacks_is_said_where_it_would_be() {
+fn panels_without_values_are_labeled() {
     let power = Item::value(at(0.0), 0, Series::for_metric(Metric::POWER_INSTANT), 70.0);
     let svg_of_power = svg(&[header(&["a"]), power.clone(), Item::event(at(9.0), event::END)]);
     let missing =
@@ -193,14 +193,14 @@ fn what_a_recording_lacks_is_said_where_it_would_be() {
 }
 
 #[test]
-fn records_that_were_lost_are_said() {
+fn dropped_records_are_noted_in_plot() {
     let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::HEARTBEAT) };
     let texts = texts(&svg(&[recording(), vec![lost]].concat()));
     assert!(texts.iter().any(|text| text == "12 records were dropped while it was recorded."), "{texts:?}");
 }
 
 #[test]
-fn sixteen_gpus_each_have_a_colour() {
+fn sixteen_gpus_have_distinct_colors() {
     let items = (0..16).flat_map(|gpu| values(0.0, gpu, [f64::from(gpu) * 10.0, 0.5, 1e9, 40.0 + f64::from(gpu)]));
     let svg = svg(&items.chain([Item::event(at(1.0), event::END)]).collect::<Vec<_>>());
     let document = roxmltree::Document::parse(&svg).unwrap();
@@ -216,12 +216,12 @@ fn sixteen_gpus_each_have_a_colour() {
 }
 
 #[test]
-fn numbers_on_low_axes_do_not_stand_in_each_other() {
+fn labels_of_small_axes_do_not_overlap() {
     let items =
         (0..16).flat_map(|gpu| values(0.0, gpu, [230.0, 0.5, 1e9, 40.0])).chain([Item::event(at(1.0), event::END)]);
     let (_directory, file) = written("recording.csv", &items.collect::<Vec<_>>());
-    let (end, picture) = plot(&file, "svg", &["--size", "600x600"]);
-    assert_eq!(end.code, Some(0), "{end:?}");
+    let (result, picture) = plot(&file, "svg", &["--size", "600x600"]);
+    assert_eq!(result.code, Some(0), "{result:?}");
     let svg = fs::read_to_string(picture).unwrap();
     let document = roxmltree::Document::parse(&svg).unwrap();
     let numbers =
@@ -232,19 +232,19 @@ fn numbers_on_low_axes_do_not_stand_in_each_other() {
 }
 
 #[test]
-fn only_the_gpus_that_are_named_are_drawn() {
+fn gpus_option_selects_curves() {
     let (_directory, file) = written("recording.csv", &recording());
-    let (end, picture) = plot(&file, "svg", &["--gpus", "0"]);
-    assert_eq!(end.code, Some(0), "{end:?}");
+    let (result, picture) = plot(&file, "svg", &["--gpus", "0"]);
+    assert_eq!(result.code, Some(0), "{result:?}");
     let svg = fs::read_to_string(picture).unwrap();
     assert_eq!((lines(&svg, COLORS[0]).len(), lines(&svg, COLORS[1]).len()), (4, 0));
     assert!(!texts(&svg).iter().any(|text| text.starts_with("GPU 1")), "{:?}", texts(&svg));
-    let (end, _) = plot(&file, "svg", &["--gpus", "0,7"]);
-    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec!["GPU 7 is not in the recording; there are 0, 1"]));
+    let (result, _) = plot(&file, "svg", &["--gpus", "0,7"]);
+    assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec!["GPU 7 is not in the recording; there are 0, 1"]));
 }
 
 #[test]
-fn values_and_times_that_no_gpu_has_are_no_panic() {
+fn absurd_values_and_times_are_drawn() {
     let values = [f64::MAX, -1e300, f64::MIN_POSITIVE, f64::NAN, -5.0, 1e14, f64::INFINITY, 3.0];
     let mut items = vec![header(&["a very long name of a GPU that takes a lot of room"; 70])];
     for (second, value) in values.into_iter().enumerate() {
@@ -255,34 +255,38 @@ fn values_and_times_that_no_gpu_has_are_no_panic() {
     items.push(Item::event(0, event::END));
     let (_directory, file) = written("recording.jsonl", &items);
     for (ending, size) in [("png", "600x600"), ("svg", "600x600"), ("png", "1400x1200"), ("svg", "601x777")] {
-        let (end, _) = plot(&file, ending, &["--size", size]);
-        assert_eq!(end, End { code: Some(0), stdout: String::new(), stderr: String::new() }, "{ending} {size}");
+        let (result, _) = plot(&file, ending, &["--size", size]);
+        assert_eq!(
+            result,
+            CommandResult { code: Some(0), stdout: String::new(), stderr: String::new() },
+            "{ending} {size}"
+        );
     }
     let texts = texts(&fs::read_to_string(format!("{file}.svg")).unwrap());
     assert!(texts.iter().any(|text| text.starts_with("and ") && text.ends_with(" more")), "{texts:?}");
 }
 
 #[test]
-fn one_that_is_cut_off_is_drawn_as_far_as_it_goes() {
+fn truncated_recording_is_drawn() {
     let (_directory, file) = written("recording.jsonl", &recording());
     let whole = fs::read_to_string(&file).unwrap();
-    for (content, code, said) in [
+    for (content, code, message) in [
         (whole.trim_end_matches("}\n").to_owned(), 0, "the last item is truncated"),
         (whole.clone() + "{\"time_unix_nano\":5}\n", 1, "the file is damaged"),
     ] {
         fs::write(&file, content).unwrap();
-        let (end, picture) = plot(&file, "svg", &[]);
-        assert_eq!(end.code, Some(code), "{end:?}");
-        let told = if code == 0 { &end.stdout } else { &end.stderr };
-        assert!(told.contains(said) && told.contains(&file) && told.lines().count() == 1, "{told}");
+        let (result, picture) = plot(&file, "svg", &[]);
+        assert_eq!(result.code, Some(code), "{result:?}");
+        let expected = if code == 0 { &result.stdout } else { &result.stderr };
+        assert!(expected.contains(message) && expected.contains(&file) && expected.lines().count() == 1, "{expected}");
         let svg = fs::read_to_string(picture).unwrap();
         assert_eq!(lines(&svg, COLORS[0]).len(), 4);
-        assert!(texts(&svg).iter().any(|text| text.contains(said)), "{:?}", texts(&svg));
+        assert!(texts(&svg).iter().any(|text| text.contains(message)), "{:?}", texts(&svg));
     }
 }
 
 #[test]
-fn what_is_no_recording_is_told_and_leaves_no_picture() {
+fn invalid_recording_leaves_no_picture() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     fs::write(path("text"), "dear diary").unwrap();
@@ -291,61 +295,61 @@ fn what_is_no_recording_is_told_and_leaves_no_picture() {
     for (name, part) in
         [("text", "not a recording"), ("empty", "not a recording"), ("half", "truncated"), ("none", "os error 2")]
     {
-        let (end, picture) = plot(&path(name), "svg", &[]);
-        let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-        assert_eq!((end.code, end.stdout.as_str()), (Some(1), ""));
-        assert!(said.contains(part) && said.contains(&path(name)), "{said}");
+        let (result, picture) = plot(&path(name), "svg", &[]);
+        let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+        assert_eq!((result.code, result.stdout.as_str()), (Some(1), ""));
+        assert!(message.contains(part) && message.contains(&path(name)), "{message}");
         assert!(!Path::new(&picture).exists());
     }
-    let (end, _) = plot(&directory.path().display().to_string(), "svg", &[]);
-    assert_eq!((end.code, sentences(&end.stderr).len()), (Some(1), 1), "a folder is no recording");
+    let (result, _) = plot(&directory.path().display().to_string(), "svg", &[]);
+    assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1), "a folder is no recording");
 }
 
 #[test]
-fn a_wrong_ending_or_size_is_wrong_usage() {
+fn invalid_plot_options_are_wrong_usage() {
     let (_directory, file) = written("recording.csv", &recording());
     for (ending, more) in [("jpg", &[][..]), ("", &[]), ("svg", &["--size", "9x9"]), ("svg", &["--size", "1400"])] {
-        let (end, picture) = plot(&file, ending, more);
-        assert_eq!((end.code, Path::new(&picture).exists()), (Some(2), false), "{end:?}");
+        let (result, picture) = plot(&file, ending, more);
+        assert_eq!((result.code, Path::new(&picture).exists()), (Some(2), false), "{result:?}");
     }
-    let (end, _) = plot(&file, "jpg", &[]);
-    assert!(end.stderr.contains("its name has to end in .svg or .png"), "{}", end.stderr);
+    let (result, _) = plot(&file, "jpg", &[]);
+    assert!(result.stderr.contains("its name has to end in .svg or .png"), "{}", result.stderr);
 }
 
 #[test]
-fn a_picture_does_not_take_the_recordings_place() {
+fn plot_does_not_overwrite_the_recording() {
     let (directory, file) = written("recording.csv", &recording());
     let before = fs::read(&file).unwrap();
     let link = directory.path().join("link.png").display().to_string();
     symlink(&file, &link).unwrap();
-    let end = igpu(&["plot", &file, "-o", &link]);
-    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-    assert!(end.code == Some(1) && said.contains("is the recording; name another file"), "{said}");
+    let result = igpu(&["plot", &file, "-o", &link]);
+    let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+    assert!(result.code == Some(1) && message.contains("is the recording; name another file"), "{message}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
 #[test]
-fn a_pipe_is_told_to_be_none_that_can_be_drawn() {
+fn plot_of_pipe_fails() {
     let (directory, file) = written("recording.csv", &recording());
     let picture = directory.path().join("picture.svg");
     let script = "cat \"$1\" | \"$0\" plot /dev/stdin -o \"$2\"";
     let picture_path = picture.to_str().unwrap();
-    let end = end(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, picture_path]));
-    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-    assert!(end.code == Some(1) && said.contains("read twice; name a file"), "{said}");
+    let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, picture_path]));
+    let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+    assert!(result.code == Some(1) && message.contains("read twice; name a file"), "{message}");
     assert!(!picture.exists());
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_leaves_the_old_one_and_nothing_else() {
+fn failed_write_keeps_old_picture() {
     let (directory, file) = written("recording.csv", &recording());
     let picture = format!("{file}.png");
     fs::write(&picture, "the old one").unwrap();
     // The limit counts blocks of 512 or 1024 bytes, and stands for a disk that is full.
     let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" plot \"$1\" -o \"$2\"";
-    let end = end(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &picture]));
-    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-    assert_eq!((end.code, said.contains(&picture)), (Some(1), true), "{said}");
+    let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &picture]));
+    let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+    assert_eq!((result.code, message.contains(&picture)), (Some(1), true), "{message}");
     assert_eq!(fs::read_to_string(&picture).unwrap(), "the old one");
     let names = || fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names().len(), 2, "{:?}", names());
@@ -353,13 +357,16 @@ fn a_picture_that_cannot_be_written_leaves_the_old_one_and_nothing_else() {
     fs::set_permissions(&picture, Permissions::from_mode(0o600)).unwrap();
     symlink(&picture, directory.path().join("link.png")).unwrap();
     let link = directory.path().join("link.png").display().to_string();
-    assert_eq!(done(&["plot", &file, "-o", &link]), "");
+    assert_eq!(stdout_of(&["plot", &file, "-o", &link]), "");
     assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
     assert_eq!(fs::metadata(&picture).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     for nowhere in ["/nowhere/picture.svg", "/dev/null/picture.svg"] {
-        let end = igpu(&["plot", &file, "--output", nowhere]);
-        let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-        assert!(end.code == Some(1) && said.contains(nowhere) && said.contains("name another file"), "{said}");
+        let result = igpu(&["plot", &file, "--output", nowhere]);
+        let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+        assert!(
+            result.code == Some(1) && message.contains(nowhere) && message.contains("name another file"),
+            "{message}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Two GPUs, of which calls cost, sleep, and are refused.
-const TOML: &str = r#"
+const PROBE_SCENARIO: &str = r#"
 [driver]
 cpu_time_us = { nvmlDeviceGetPowerUsage = 300 }
 
@@ -36,14 +36,14 @@ fn ns(value: &Value) -> u64 {
 }
 
 #[test]
-fn quick_takes_five_seconds_and_tells_all_as_json() {
-    let simulated = simulated(TOML);
+fn quick_probe_writes_json_and_plan() {
+    let simulated = simulated(PROBE_SCENARIO);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("plan.json");
     fs::write(&file, "x".repeat(100_000)).unwrap();
     let begin = Instant::now();
     let args = ["probe", "--quick", "--json", "--plan", file.to_str().unwrap(), &simulated.argument];
-    let document = json(&done(&args)).remove(0);
+    let document = json(&stdout_of(&args)).remove(0);
     assert!(begin.elapsed() >= Duration::from_millis(4500), "{:?}", begin.elapsed());
 
     assert_eq!(keys(&document), ["driver_version", "duration_s", "gpus", "plan", "version"]);
@@ -85,9 +85,9 @@ fn quick_takes_five_seconds_and_tells_all_as_json() {
 }
 
 #[test]
-fn text_has_a_table_of_each_thing_for_each_gpu_named() {
-    let simulated = simulated(TOML);
-    let text = done(&["probe", "1", "--quick", &simulated.argument]);
+fn probe_text_has_four_tables() {
+    let simulated = simulated(PROBE_SCENARIO);
+    let text = stdout_of(&["probe", "1", "--quick", &simulated.argument]);
     assert!(!text.contains("GPU 0:") && !text.contains('\u{1b}'), "{text}");
     let head = text.lines().find(|line| line.starts_with("GPU 1: Card \\u{1b}[31m (GPU-")).expect(&text);
     assert!(head.ends_with(" % busy"), "{head}");
@@ -101,40 +101,40 @@ fn text_has_a_table_of_each_thing_for_each_gpu_named() {
     assert_eq!(row("fan_speed"), ["fan_speed", "NOT_SUPPORTED", "0", "-", "-", "-", "nvmlDeviceGetFanSpeed"]);
     assert_eq!(row("gpu.temperature")[1..3], ["unknown:", "constant"]);
     let instant = &row("gpu.power.instant")[1..7];
-    let is_known = instant[1..] == ["ms", "its", "period", "at", "most"];
+    let is_known = instant[1..] == ["ms", "at", "most", "the", "period"];
     assert!(is_known || instant[0] == "unknown:", "{instant:?}");
     assert_eq!(row("TOTAL_POWER"), ["TOTAL_POWER", "120", "20", "ms", "2.4", "s"]);
-    assert!(text.contains("PLAN ") && text.contains("(budget 1 % for all)"), "{text}");
+    assert!(text.contains("PLANNED METRIC ") && text.contains("(budget for all GPUs: 1 %)"), "{text}");
 }
 
 #[test]
-fn what_cannot_be_probed_is_said_at_once() {
-    assert_eq!(done(&["probe", "--simulate=empty"]), "There is no NVIDIA GPU on this machine.\n");
-    assert_eq!(done(&["probe", "--json", "--simulate=empty"]), "[]\n");
-    for (args, code, said) in [
+fn probe_errors_precede_the_measurement() {
+    assert_eq!(stdout_of(&["probe", "--simulate=empty"]), "There is no NVIDIA GPU on this machine.\n");
+    assert_eq!(stdout_of(&["probe", "--json", "--simulate=empty"]), "[]\n");
+    for (args, code, message) in [
         (&["probe", "9", "--simulate"][..], 1, "no GPU has index 9"),
         (&["probe", "GPU-none", "--simulate"], 1, "no GPU has a UUID that starts with \"GPU-none\""),
         (&["probe", "--plan", "/nowhere/plan.json", "--simulate"], 1, "/nowhere/plan.json could not be written ("),
         (&["probe", "--plan"], 2, "--plan"),
         (&["probe", "--quick=5", "--simulate"], 2, "--quick"),
     ] {
-        let end = igpu(args);
-        assert_eq!((end.code, end.stdout.as_str()), (Some(code), ""), "{args:?}");
-        assert!(end.stderr.contains(said) && !end.stderr.contains("panicked"), "{}", end.stderr);
+        let result = igpu(args);
+        assert_eq!((result.code, result.stdout.as_str()), (Some(code), ""), "{args:?}");
+        assert!(result.stderr.contains(message) && !result.stderr.contains("panicked"), "{}", result.stderr);
     }
 }
 
 #[test]
-fn a_plan_that_cannot_be_written_costs_no_report() {
-    let end = igpu(&["probe", "0", "--quick", "--plan", "/dev/full", "--simulate"]);
-    assert_eq!(end.code, Some(1));
-    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-    assert!(said.starts_with("/dev/full could not be written ("), "{said}");
-    assert!(end.stdout.contains("\nGPU 0: "), "{}", end.stdout);
+fn failed_plan_write_keeps_the_report() {
+    let result = igpu(&["probe", "0", "--quick", "--plan", "/dev/full", "--simulate"]);
+    assert_eq!(result.code, Some(1));
+    let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+    assert!(message.starts_with("/dev/full could not be written ("), "{message}");
+    assert!(result.stdout.contains("\nGPU 0: "), "{}", result.stdout);
 }
 
 #[test]
-fn a_call_that_hangs_is_told() {
+fn hanging_call_is_reported() {
     let hangs = [
         (
             "function = \"nvmlDeviceGetFanSpeed\"\ngpu = 1",
@@ -144,27 +144,27 @@ fn a_call_that_hangs_is_told() {
         ("function = \"nvmlDeviceGetCount_v2\"", &["probe"], "a driver call has not returned for 5 s"),
         ("function = \"nvmlInit_v2\"", &["list"], "nvmlInit_v2 has not returned for 5 s"),
     ];
-    let started = hangs.map(|(fault, args, said)| {
+    let started = hangs.map(|(fault, args, message)| {
         let simulated = workstation(&format!("[[fault]]\n{fault}\nhang = true\n"));
         let args = args.iter().copied().chain([simulated.argument.as_str()]);
         let mut command = command(env!("CARGO_BIN_EXE_igpu"), args);
-        (command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap(), simulated, said)
+        (command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap(), simulated, message)
     });
-    for (mut child, _simulated, said) in started {
+    for (mut child, _simulated, message) in started {
         let mut line = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with(&format!("igpu: {said}; ")) && line.contains("Ctrl-C"), "{line}");
+        assert!(line.starts_with(&format!("igpu: {message}; ")) && line.contains("Ctrl-C"), "{line}");
         child.kill().unwrap();
         child.wait().unwrap();
     }
 }
 
 #[test]
-fn a_lost_gpu_is_told_and_the_others_are_shown() {
+fn probe_of_lost_gpu_shows_others() {
     let simulated = workstation("[[gpu_lost]]\ngpu = 1\nfrom_s = 2.5\n");
-    let end = igpu(&["probe", "0", "1", "--quick", &simulated.argument]);
-    assert_eq!(end.code, Some(1));
-    let [said] = sentences(&end.stderr)[..] else { panic!("{}", end.stderr) };
-    assert!(said.starts_with("GPU 1 (GPU-") && said.contains("NVML_ERROR_GPU_IS_LOST (15)"), "{said}");
-    assert!(end.stdout.contains("\nGPU 0: ") && !end.stdout.contains("\nGPU 1: "), "{}", end.stdout);
+    let result = igpu(&["probe", "0", "1", "--quick", &simulated.argument]);
+    assert_eq!(result.code, Some(1));
+    let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+    assert!(message.starts_with("GPU 1 (GPU-") && message.contains("NVML_ERROR_GPU_IS_LOST (15)"), "{message}");
+    assert!(result.stdout.contains("\nGPU 0: ") && !result.stdout.contains("\nGPU 1: "), "{}", result.stdout);
 }

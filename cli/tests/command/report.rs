@@ -17,7 +17,7 @@ fn value(seconds: f64, gpu: u32, metric: Metric, value: f64) -> Item {
     Item::value(at(seconds), gpu, Series::for_metric(metric), value)
 }
 
-fn of_gpu(seconds: f64, gpu: u32, name: &'static str) -> Item {
+fn gpu_event(seconds: f64, gpu: u32, name: &'static str) -> Item {
     Item { gpu: Some(gpu), ..Item::event(at(seconds), name) }
 }
 
@@ -25,7 +25,7 @@ fn process(seconds: f64, gpu: u32, pid: u32, name: &str, owned_by_command: bool)
     let process =
         RecordedProcess { name: Some(name.into()), user: Some("ada".into()), create_time: Some(1.0), owned_by_command };
     let text = serde_json::to_string(&process).ok();
-    Item { pid: Some(pid), text, ..of_gpu(seconds, gpu, event::PROCESS_START) }
+    Item { pid: Some(pid), text, ..gpu_event(seconds, gpu, event::PROCESS_START) }
 }
 
 fn header(gpus: u32) -> Header {
@@ -99,22 +99,22 @@ impl Recordings {
     }
 }
 
-fn summed_up(items: &[Item]) -> Summary {
+fn summary_of_items(items: &[Item]) -> Summary {
     let mut builder = SummaryBuilder::default();
     items.iter().for_each(|item| builder.observe(item));
     builder.summary()
 }
 
 #[test]
-fn the_text_has_the_whole_bill() {
+fn report_text_has_every_table() {
     let recordings = Recordings::new();
     let path = recordings.write("a.csv", &training(1, 500.0));
     let mut igpu = command(env!("CARGO_BIN_EXE_igpu"), ["report", &path]);
     igpu.env("TZ", "UTC");
-    let end = end(igpu);
-    assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+    let result = run(igpu);
+    assert_eq!((result.code, result.stderr.as_str()), (Some(0), ""));
     assert_eq!(
-        end.stdout,
+        result.stdout,
         "\
 python train.py  (pid 42)
 ran 1 min 0 s, exit status 0
@@ -129,7 +129,7 @@ GPU  NAME                   UUID                                      POWER LIMI
 GPU  ENERGY              MEAN POWER  PEAK     MEMORY PEAK             MAX TEMP
 0    26.00 kJ  7.222 Wh  433.3 W     500.0 W  16.00 GiB of 80.00 GiB  71 °C
 
-GPU  BUSY MEAN  P5   P50   P95   P99   MAX
+GPU  CHANGING_SCENARIO MEAN  P5   P50   P95   P99   MAX
 0    75 %       0 %  90 %  90 %  90 %  90 %
 
 GPU  THROTTLED BY  REPORTED BY
@@ -139,14 +139,14 @@ GPU  PID  NAME             USER  OWNED  TIME    MEMORY PEAK  SM MEAN
 0    42   python\\u{1b}[2J  ada   yes    50.0 s  6.00 GiB     -
 
 The command's part; energy, power and busy are of the time in which it was alone on the GPU:
-GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  BUSY
+GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  CHANGING_SCENARIO
 0    50.0 s   6.00 GiB     50.0 s     25.00 kJ  6.944 Wh  500.0 W     90 %
 "
     );
 }
 
 #[test]
-fn eight_gpus_fit_a_hundred_columns() {
+fn eight_gpus_fit_in_100_columns() {
     let recordings = Recordings::new();
     let mut items = training(8, 612.5);
     // Each has something to tell.
@@ -158,7 +158,7 @@ fn eight_gpus_fit_a_hundred_columns() {
         });
         let long = Item { text: text.ok(), ..process(10.0, gpu, 4_194_300, "", false) };
         let place = items.len() - 2;
-        items.splice(place..place, [long, of_gpu(60.0, gpu, event::GPU_LOST)]);
+        items.splice(place..place, [long, gpu_event(60.0, gpu, event::GPU_LOST)]);
         let rest = [
             (Metric::UTILIZATION_MEMORY, 33.3),
             (Metric::UTILIZATION_ENCODER, 0.333),
@@ -180,60 +180,60 @@ fn eight_gpus_fit_a_hundred_columns() {
         items.splice(place..place, counters.map(|metric| value(59.0, gpu, metric, 55.5e9)));
     }
     items.sort_by_key(|item| item.at);
-    let text = done(&["report", &recordings.write("a.jsonl", &items)]);
+    let text = stdout_of(&["report", &recordings.write("a.jsonl", &items)]);
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
     }
     assert!(text.contains("\nall  253.0 kJ  70.28 Wh  4216.7 W\n"), "{text}");
     // What is the same of all is told once.
-    let note = "\nAll GPUs: what the command used cannot be told: others were there all the time.\n";
+    let note = "\nAll GPUs: what the command used cannot be expected: others were there all the time.\n";
     assert!(text.contains(note) && text.contains("\nAll GPUs: it was lost once.\n"), "{text}");
     assert_eq!(text.matches(", 2 more  the driver's counters\n").count(), 8);
     assert!(text.lines().count() < 90, "{text}");
 }
 
 #[test]
-fn what_holds_for_all_gpus_is_said_once() {
+fn same_finding_is_reported_once() {
     let recordings = Recordings::new();
     let mut items = training(2, 500.0);
     let is_of =
         |item: &Item, metrics: &[Metric]| metrics.iter().any(|of| item.series() == Some(Series::for_metric(*of)));
     items.retain(|item| !is_of(item, &[Metric::THROTTLED_POWER]));
     items.retain(|item| item.gpu != Some(1) || !is_of(item, &[Metric::ENERGY, Metric::POWER_USAGE]));
-    let text = done(&["report", &recordings.write("a.csv", &items)]);
+    let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
     assert!(text.contains("\nNothing throttled the 2 GPUs, as reported by the driver's counters.\n"), "{text}");
     assert!(text.contains("\n1 of 2 GPUs used 26.00 kJ (7.222 Wh), 433.3 W on average\n"), "{text}");
 }
 
 #[test]
-fn a_command_that_did_nothing_there_is_told_so() {
+fn command_without_gpu_process_is_reported() {
     let recordings = Recordings::new();
     let items = training(2, 500.0);
     let without = items.iter().filter(|item| item.pid.is_none() || item.gpu.is_none()).cloned();
-    let text = done(&["report", &recordings.write("a.csv", &without.collect::<Vec<_>>())]);
+    let text = stdout_of(&["report", &recordings.write("a.csv", &without.collect::<Vec<_>>())]);
     assert!(text.contains("\nNo process was seen on the GPUs.\n\nThe command had no process on the GPUs.\n"), "{text}");
 }
 
 #[test]
-fn what_went_wrong_is_told() {
+fn recording_problems_are_reported() {
     let recordings = Recordings::new();
     let mut items = training(1, 500.0);
     let with = |item: Item, value| Item { value: Some(value), ..item };
     let wrong = [
         with(Item::event(at(20.0), event::HEARTBEAT), 7.0),
-        with(of_gpu(20.0, 0, event::RECORDS_DROPPED), 3.0),
+        with(gpu_event(20.0, 0, event::RECORDS_DROPPED), 3.0),
         with(Item::event(at(20.0), event::CLOCK_STEPPED), -3600.0),
-        of_gpu(21.0, 0, event::GPU_HUNG),
-        of_gpu(22.0, 0, event::GPU_RECOVERED),
-        of_gpu(23.0, 0, event::GPU_HUNG),
-        of_gpu(24.0, 0, event::GPU_RECOVERED),
-        with(of_gpu(25.0, 0, event::SAMPLES_DROPPED), 40.0),
-        of_gpu(26.0, 0, event::ENERGY_INTEGRATED),
-        with(of_gpu(26.0, 0, event::ENERGY_GAP), 12.0),
+        gpu_event(21.0, 0, event::GPU_HUNG),
+        gpu_event(22.0, 0, event::GPU_RECOVERED),
+        gpu_event(23.0, 0, event::GPU_HUNG),
+        gpu_event(24.0, 0, event::GPU_RECOVERED),
+        with(gpu_event(25.0, 0, event::SAMPLES_DROPPED), 40.0),
+        gpu_event(26.0, 0, event::ENERGY_INTEGRATED),
+        with(gpu_event(26.0, 0, event::ENERGY_GAP), 12.0),
     ];
     let place = items.len() - 2;
     items.splice(place..place, wrong);
-    let text = done(&["report", &recordings.write("a.csv", &items)]);
+    let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
     for line in [
         "7 records were lost: the disk was too slow or full.",
         "3 records did not fit into a reading of the sampler.",
@@ -244,16 +244,16 @@ fn what_went_wrong_is_told() {
         "GPU 0: a driver call about it did not return 2 times.",
         "GPU 0: 40 samples of the driver's rings were lost.",
     ] {
-        assert!(text.lines().any(|said| said == line), "{line:?} is not in\n{text}");
+        assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
 }
 
 #[test]
-fn what_was_not_recorded_is_not_zero() {
+fn unrecorded_values_are_not_zero() {
     let recordings = Recordings::new();
     let header = Header { gpus: vec![RecordedGpu::default()], ..Header::default() };
     let items = [Item::start(at(0.0), &header), Item::event(at(9.0), event::END)];
-    let text = done(&["report", &recordings.write("a.csv", &items)]);
+    let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
     assert!(text.contains("Processes were not recorded: `igpu record --processes` does.\n"), "{text}");
     assert!(text.contains("its energy is not known"), "{text}");
     assert!(text.contains("What is - was not recorded"), "{text}");
@@ -263,22 +263,22 @@ fn what_was_not_recorded_is_not_zero() {
 }
 
 #[test]
-fn json_is_the_summary_of_the_items_to_the_last_digit() {
+fn json_equals_summary_exactly() {
     let recordings = Recordings::new();
     let items = training(2, 333.333_333_333_333_3);
-    let wanted = serde_json::to_value(summed_up(&items)).unwrap();
+    let wanted = serde_json::to_value(summary_of_items(&items)).unwrap();
     for format in Format::ALL.iter().filter(|format| format.encoder().is_some()) {
         let name = format.name();
         let path = recordings.write(&format!("a.{}", format.extensions()[0]), &items);
-        let mut documents = json(&done(&["report", "--json", &path]));
+        let mut documents = json(&stdout_of(&["report", "--json", &path]));
         assert_eq!(documents.len(), 1);
         assert_eq!(documents[0]["file"], path.as_str());
         documents[0].as_object_mut().unwrap().remove("file");
         assert_eq!(documents[0], wanted, "{name}");
-        let bare: Value = serde_json::from_str(&done(&["report", "--summary-json", &path])).unwrap();
+        let bare: Value = serde_json::from_str(&stdout_of(&["report", "--summary-json", &path])).unwrap();
         assert_eq!(bare, wanted);
         let to = recordings.path("summary.json");
-        let text = done(&["report", &format!("--summary-json={to}"), &path]);
+        let text = stdout_of(&["report", &format!("--summary-json={to}"), &path]);
         assert!(text.starts_with("python train.py"), "{text}");
         let written: Value = serde_json::from_str(&fs::read_to_string(to).unwrap()).unwrap();
         assert_eq!(written, wanted);
@@ -291,7 +291,7 @@ fn two_recordings_are_compared() {
     let recordings = Recordings::new();
     let a = recordings.write("a.csv", &training(2, 500.0));
     let b = recordings.write("b.jsonl", &training(3, 400.0));
-    let text = done(&["report", &a, &b]);
+    let text = stdout_of(&["report", &a, &b]);
     for line in [
         "  energy            52.00 kJ   63.00 kJ   +11.00 kJ  +21.2 %",
         "GPU 0",
@@ -302,9 +302,9 @@ fn two_recordings_are_compared() {
         "GPU 1",
         "GPU 2 is only in B.",
     ] {
-        assert!(text.lines().any(|said| said == line), "{line:?} is not in\n{text}");
+        assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
-    let documents = json(&done(&["report", "--json", &a, &b]));
+    let documents = json(&stdout_of(&["report", "--json", &a, &b]));
     assert_eq!((documents.len(), documents[0].get("comparison")), (2, None));
     let comparison = &documents[1]["comparison"];
     assert_eq!((&comparison["only_in_a"], &comparison["only_in_b"]), (&serde_json::json!([]), &serde_json::json!([2])));
@@ -318,35 +318,35 @@ fn two_recordings_are_compared() {
     other.gpus.iter_mut().for_each(|gpu| gpu.uuid = Some(format!("GPU-another{}", gpu.index)));
     let mut items = training(2, 400.0);
     items[0] = Item::start(at(0.0), &other);
-    let text = done(&["report", &a, &recordings.write("c.csv", &items)]);
+    let text = stdout_of(&["report", &a, &recordings.write("c.csv", &items)]);
     assert!(text.contains("\nGPU 1 (another one)\n"), "{text}");
     let wrong = igpu(&["report", "--summary-json", &a, &b]);
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
 }
 
 #[test]
-fn a_recording_that_was_cut_off_is_summed_up() {
+fn truncated_recording_is_summarized() {
     let recordings = Recordings::new();
     let items = training(1, 500.0);
     let path = recordings.write("a.jsonl", &items[..items.len() - 2]);
     // Ended between two flushes: the file is whole, and nothing is wrong with it.
-    let text = done(&["report", &path]);
+    let text = stdout_of(&["report", &path]);
     assert!(text.contains("The recording has no end: it was cut off, or goes on.\n"), "{text}");
     assert!(text.contains("its end is not in the recording\n"), "{text}");
     // Before the first flush but one.
-    let text = done(&["report", &recordings.write("b.jsonl", &items[..1])]);
+    let text = stdout_of(&["report", &recordings.write("b.jsonl", &items[..1])]);
     assert!(text.contains("its start is not in the recording\n"), "{text}");
     // In the midst of an item.
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
-    let end = igpu(&["report", &path]);
-    let told = format!("{path}: the last item is truncated; the items before it were read");
-    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![told.as_str()]));
-    assert!(end.stdout.contains("\nrecorded 55.0 s"), "{}", end.stdout);
+    let result = igpu(&["report", &path]);
+    let expected = format!("{path}: the last item is truncated; the items before it were read");
+    assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![expected.as_str()]));
+    assert!(result.stdout.contains("\nrecorded 55.0 s"), "{}", result.stdout);
 }
 
 #[test]
-fn what_is_no_recording_is_told_in_a_sentence() {
+fn invalid_recording_is_an_error() {
     let recordings = Recordings::new();
     let (missing, directory) = (recordings.path("missing.csv"), recordings.path("."));
     let [text, empty, head] = [
@@ -359,7 +359,7 @@ fn what_is_no_recording_is_told_in_a_sentence() {
         recordings.path(name)
     });
     let none = "not a recording of igpu";
-    for (path, told) in [
+    for (path, expected) in [
         (&missing, "No such file or directory (os error 2)"),
         (&directory, "Is a directory (os error 21)"),
         (&text, none),
@@ -367,22 +367,25 @@ fn what_is_no_recording_is_told_in_a_sentence() {
         (&head, none),
     ] {
         for args in [&["report", path][..], &["report", "--json", path], &["report", path, path]] {
-            let end = igpu(args);
-            let told = format!("{path}: {told}");
-            assert_eq!((end.code, end.stdout.as_str(), sentences(&end.stderr)), (Some(1), "", vec![told.as_str()]));
+            let result = igpu(args);
+            let expected = format!("{path}: {expected}");
+            assert_eq!(
+                (result.code, result.stdout.as_str(), errors(&result.stderr)),
+                (Some(1), "", vec![expected.as_str()])
+            );
         }
     }
     // A driver is not needed for it, nor looked for.
-    let end = igpu(&["report", "--library", "/nowhere.so", &empty]);
-    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![format!("{empty}: {none}").as_str()]));
+    let result = igpu(&["report", "--library", "/nowhere.so", &empty]);
+    assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![format!("{empty}: {none}").as_str()]));
 }
 
 #[test]
-fn a_summary_that_cannot_be_written_is_told() {
+fn failed_summary_write_is_reported() {
     let recordings = Recordings::new();
     let path = recordings.write("a.csv", &training(1, 500.0));
     let to = recordings.path("nowhere/summary.json");
-    let end = igpu(&["report", &format!("--summary-json={to}"), &path]);
-    let told = format!("{to} could not be written (No such file or directory (os error 2)); name another file");
-    assert_eq!((end.code, sentences(&end.stderr)), (Some(1), vec![told.as_str()]));
+    let result = igpu(&["report", &format!("--summary-json={to}"), &path]);
+    let expected = format!("{to} could not be written (No such file or directory (os error 2)); name another file");
+    assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![expected.as_str()]));
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 
 #[test]
-fn the_status_is_the_commands() {
-    let place = Place::new(STEADY);
+fn exit_status_is_the_commands() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     for (script, code) in [
         ("exit 0", 0),
         ("exit 3", 3),
@@ -16,24 +16,24 @@ fn the_status_is_the_commands() {
         // A real-time signal.
         ("kill -40 $$", 168),
     ] {
-        let end = end(place.record_script("-o x.csv", script));
-        assert_eq!((end.code(), end.stdout.as_str()), (Some(code), ""), "{script}");
-        let items = place.items("x.csv");
-        assert!(ended_in_order(&items));
-        assert_eq!(the(&items, event::COMMAND_END).value, Some(f64::from(code)), "{script}");
-        let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| the(&items, name));
+        let result = run(workdir.record_script("-o x.csv", script));
+        assert_eq!((result.code(), result.stdout.as_str()), (Some(code), ""), "{script}");
+        let items = workdir.items("x.csv");
+        assert!(has_end(&items));
+        assert_eq!(single_event(&items, event::COMMAND_END).value, Some(f64::from(code)), "{script}");
+        let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| single_event(&items, name));
         assert!(start.pid.is_some() && start.pid == end.pid && start.at < end.at);
         assert_eq!(header(&items).command, Some(["sh", "-c", script].map(str::to_owned).to_vec()));
     }
 }
 
 #[test]
-fn its_streams_are_its_own() {
-    let place = Place::new(STEADY);
+fn command_keeps_its_streams() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let bytes: Vec<u8> = (0..=255u8).cycle().take(200_000).collect();
-    fs::write(place.path("in"), &bytes).unwrap();
-    let mut command = place.record_script("-o x.csv", "cat; echo on stderr >&2");
-    let output = command.stdin(File::open(place.path("in")).unwrap()).output().unwrap();
+    fs::write(workdir.path("in"), &bytes).unwrap();
+    let mut command = workdir.record_script("-o x.csv", "cat; echo on stderr >&2");
+    let output = command.stdin(File::open(workdir.path("in")).unwrap()).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stdout == bytes, "{} bytes of {}", output.stdout.len(), bytes.len());
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -43,82 +43,82 @@ fn its_streams_are_its_own() {
 }
 
 #[test]
-fn its_arguments_and_surroundings_reach_it_as_they_are() {
-    let place = Place::new(STEADY);
+fn command_inherits_arguments_environment_and_signals() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let script = r#"printf '%s|' "$@" "$VARIABLE"; grep -E 'SigBlk|SigIgn' /proc/self/status"#;
     let words = ["sh", "-c", script, "0", "", "a b", "-x", "--", "--json"];
     let with_variable = |mut command: Command| {
         command.env("VARIABLE", "a value");
-        end(command)
+        run(command)
     };
     let mut without = Command::new(words[0]);
     without.args(&words[1..]);
-    let recorded = with_variable(place.record_and("-o x.csv", ["--"].iter().chain(&words)));
-    let (told, plain) = (recorded.stdout, with_variable(without).stdout);
+    let recorded = with_variable(workdir.record_and("-o x.csv", ["--"].iter().chain(&words)));
+    let (expected, plain) = (recorded.stdout, with_variable(without).stdout);
     assert!(plain.starts_with("|a b|-x|--|--json|a value|SigBlk:\t0000000000000000\n"), "{plain}");
-    assert_eq!(told, plain, "as without igpu");
+    assert_eq!(expected, plain, "as without igpu");
 }
 
 #[test]
-fn what_cannot_be_run_leaves_nothing_behind() {
-    let place = Place::new(STEADY);
-    fs::write(place.path("text"), "no program").unwrap();
-    fs::write(place.path("damaged"), [0x7f, b'E', b'L', b'F', 0, 0]).unwrap();
-    fs::set_permissions(place.path("damaged"), fs::Permissions::from_mode(0o755)).unwrap();
-    for (program, code, said) in [
+fn failed_start_leaves_no_file() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    fs::write(workdir.path("text"), "no program").unwrap();
+    fs::write(workdir.path("damaged"), [0x7f, b'E', b'L', b'F', 0, 0]).unwrap();
+    fs::set_permissions(workdir.path("damaged"), fs::Permissions::from_mode(0o755)).unwrap();
+    for (program, code, message) in [
         ("igpu-nosuch", 127, "there is no program igpu-nosuch in PATH"),
         ("./nosuch", 127, "there is no program ./nosuch;"),
         ("./text", 126, "./text may not be executed"),
         ("./damaged", 126, "./damaged is no program for this machine"),
         (".", 126, ". may not be executed"),
     ] {
-        let end = end(place.record_and("-o x.csv", ["--", program]));
-        assert_eq!((end.code(), end.stdout.as_str()), (Some(code), ""), "{program}");
-        let lines: Vec<&str> = end.stderr.lines().collect();
-        assert!(lines.len() == 1 && lines[0].starts_with("igpu: ") && lines[0].contains(said), "{}", end.stderr);
-        assert!(!place.path("x.csv").exists(), "{program}");
+        let result = run(workdir.record_and("-o x.csv", ["--", program]));
+        assert_eq!((result.code(), result.stdout.as_str()), (Some(code), ""), "{program}");
+        let lines: Vec<&str> = result.stderr.lines().collect();
+        assert!(lines.len() == 1 && lines[0].starts_with("igpu: ") && lines[0].contains(message), "{}", result.stderr);
+        assert!(!workdir.path("x.csv").exists(), "{program}");
     }
     // What was there stays.
-    fs::write(place.path("x.csv"), "precious").unwrap();
-    assert_eq!(end(place.record_and("-o x.csv", ["--", "./nosuch"])).code(), Some(127));
-    assert_eq!(fs::read_to_string(place.path("x.csv")).unwrap(), "precious");
+    fs::write(workdir.path("x.csv"), "precious").unwrap();
+    assert_eq!(run(workdir.record_and("-o x.csv", ["--", "./nosuch"])).code(), Some(127));
+    assert_eq!(fs::read_to_string(workdir.path("x.csv")).unwrap(), "precious");
 }
 
 #[test]
-fn a_command_that_leaves_a_child_behind_is_not_waited_for_longer() {
-    let place = Place::new(STEADY);
+fn background_child_does_not_delay_exit() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let script = "sleep 1000 > /dev/null 2>&1 & echo $! > left; exit 5";
-    let end = end(place.record_script("-o x.csv", script));
-    assert_eq!(end.code(), Some(5));
-    let left: i32 = fs::read_to_string(place.path("left")).unwrap().trim().parse().unwrap();
+    let result = run(workdir.record_script("-o x.csv", script));
+    assert_eq!(result.code(), Some(5));
+    let left: i32 = fs::read_to_string(workdir.path("left")).unwrap().trim().parse().unwrap();
     assert!(kill(Pid::from_raw(left), None).is_ok(), "it was not ended either");
     kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
 }
 
 #[test]
-fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
+fn descendants_are_attributed_to_command() {
     // The processes of the tree under igpu; igpu itself; one that is no process here.
-    let place = Place::new(&STEADY.replace(
+    let workdir = Workdir::new(&CONSTANT_SCENARIO.replace(
         "process = []",
         r#"process = [
             { pid = "descendants", memory_mib = 100, sm_percent = 10 }, { pid = "self", memory_mib = 7 }, { pid = 4199998, memory_mib = 9 },
         ]"#,
     ));
     // A daemon: its parent ends, so that it is igpu's child then, in a session of its own.
-    let script = format!("(setsid sleep 1000 & echo $! > daemon); {WAIT}; kill $(cat daemon)");
-    let igpu = place.start(place.record_script("-o x.csv --processes", &script));
-    place.wait_for("x.csv", "all of them are seen", |items| {
-        let daemon = fs::read_to_string(place.path("daemon")).ok().and_then(|pid| pid.trim().parse().ok());
-        let is_seen = daemon.is_some() && named(items, event::PROCESS_START).any(|item| item.pid == daemon);
+    let script = format!("(setsid sleep 1000 & echo $! > daemon); {WAIT_SCRIPT}; kill $(cat daemon)");
+    let igpu = workdir.start(workdir.record_script("-o x.csv --processes", &script));
+    workdir.wait_for("x.csv", "all of them are seen", |items| {
+        let daemon = fs::read_to_string(workdir.path("daemon")).ok().and_then(|pid| pid.trim().parse().ok());
+        let is_seen = daemon.is_some() && events_named(items, event::PROCESS_START).any(|item| item.pid == daemon);
         is_seen && values(items, "gpu.process.sm.utilization").iter().any(|(_, percent)| *percent == 10.0)
     });
-    place.let_go();
-    let end = place.end(igpu);
-    assert_eq!(end.code(), Some(0), "{}", end.stderr);
-    let items = place.items("x.csv");
-    let command = the(&items, event::COMMAND_START).pid.unwrap();
+    workdir.release_script();
+    let result = workdir.wait(igpu);
+    assert_eq!(result.code(), Some(0), "{}", result.stderr);
+    let items = workdir.items("x.csv");
+    let command = single_event(&items, event::COMMAND_START).pid.unwrap();
     let started: Vec<(u32, igpu_recording::RecordedProcess)> =
-        named(&items, event::PROCESS_START).map(|item| (item.pid.unwrap(), item.process().unwrap())).collect();
+        events_named(&items, event::PROCESS_START).map(|item| (item.pid.unwrap(), item.process().unwrap())).collect();
     let with =
         |pid: u32| &started.iter().find(|(its, _)| *its == pid).unwrap_or_else(|| panic!("{pid}: {started:?}")).1;
     let user = Command::new("id").arg("-un").output().unwrap().stdout;
@@ -130,10 +130,10 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
         (Some("sh"), Some(user.as_str()), true)
     );
     // The kernel counts from the boot, which is known to a second.
-    let [begin, over] = [items[0].at, the(&items, event::COMMAND_END).at].map(|at| at as f64 / 1e9);
+    let [begin, over] = [items[0].at, single_event(&items, event::COMMAND_END).at].map(|at| at as f64 / 1e9);
     let created = shell.create_time.unwrap();
     assert!(created > begin - 1.5 && created < over + 1.5, "{shell:?} between {begin} and {over}");
-    let daemon: u32 = fs::read_to_string(place.path("daemon")).unwrap().trim().parse().unwrap();
+    let daemon: u32 = fs::read_to_string(workdir.path("daemon")).unwrap().trim().parse().unwrap();
     assert_eq!((with(daemon).name.as_deref(), with(daemon).owned_by_command), (Some("sleep"), true));
     let own = started.iter().find(|(_, process)| process.name.as_deref() == Some("igpu")).expect("igpu itself");
     assert!(!own.1.owned_by_command);
@@ -152,16 +152,17 @@ fn processes_have_owners_and_those_of_the_commands_tree_are_known() {
 }
 
 #[test]
-fn a_process_that_is_gone_has_an_end() {
-    let place =
-        Place::new(&STEADY.replace("process = []", r#"process = [{ pid = 4199998, memory_mib = 9, until_s = 1.5 }]"#));
-    let igpu = place.start(place.record("-o x.jsonl --processes --duration 600"));
-    place.wait_for("x.jsonl", "its end", |items| named(items, event::PROCESS_END).next().is_some());
+fn ended_process_has_end_event() {
+    let workdir = Workdir::new(
+        &CONSTANT_SCENARIO.replace("process = []", r#"process = [{ pid = 4199998, memory_mib = 9, until_s = 1.5 }]"#),
+    );
+    let igpu = workdir.start(workdir.record("-o x.jsonl --processes --duration 600"));
+    workdir.wait_for("x.jsonl", "its end", |items| events_named(items, event::PROCESS_END).next().is_some());
     send(Signal::SIGINT, &igpu);
-    let end = place.end(igpu);
-    assert_eq!(end.code(), Some(0), "{}", end.stderr);
-    let items = place.items("x.jsonl");
-    let [start, end] = [event::PROCESS_START, event::PROCESS_END].map(|name| the(&items, name));
+    let result = workdir.wait(igpu);
+    assert_eq!(result.code(), Some(0), "{}", result.stderr);
+    let items = workdir.items("x.jsonl");
+    let [start, end] = [event::PROCESS_START, event::PROCESS_END].map(|name| single_event(&items, name));
     assert_eq!((start.pid, start.gpu, end.pid, end.gpu), (Some(4_199_998), Some(0), Some(4_199_998), Some(0)));
     // The end is when it was last seen.
     let seen_for = (end.at - start.at) as f64 / 1e9;

@@ -26,7 +26,7 @@ use nix::{
 };
 
 /// One GPU that draws 200 W, with an energy counter that refreshes each 100 ms, and calls that cost nothing.
-const STEADY: &str = r#"
+const CONSTANT_SCENARIO: &str = r#"
 [[gpu]]
 name = "Steady"
 memory = { total_mib = 8192, used_mib = 1000 }
@@ -35,16 +35,16 @@ utilization = { gpu_percent = 40, memory_percent = 10 }
 process = []
 "#;
 
-/// A script that waits for [`Place::let_go`].
-const WAIT: &str = "until [ -e go ]; do sleep 0.05; done";
+/// A script that waits for [`Workdir::release_script`].
+const WAIT_SCRIPT: &str = "until [ -e go ]; do sleep 0.05; stdout_of";
 
 /// A directory with a scenario, for one test.
-struct Place {
+struct Workdir {
     directory: tempfile::TempDir,
 }
 
 /// Whoever runs the tests may ignore some, under `nohup` or in the background of a script, and their programs inherit it.
-fn hear_all_signals() {
+fn reset_signal_handlers() {
     use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
     for each in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
         // SAFETY: it is no handler that is set.
@@ -52,9 +52,9 @@ fn hear_all_signals() {
     }
 }
 
-impl Place {
+impl Workdir {
     fn new(scenario: &str) -> Self {
-        hear_all_signals();
+        reset_signal_handlers();
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("scenario.toml"), scenario).unwrap();
         Self { directory }
@@ -85,45 +85,45 @@ impl Place {
     }
 
     /// Lets a script that waits go on.
-    fn let_go(&self) {
+    fn release_script(&self) {
         fs::write(self.path("go"), "").unwrap();
     }
 
     /// What was written of a recording so far.
-    fn so_far(&self, name: &str) -> Vec<Item> {
+    fn items_so_far(&self, name: &str) -> Vec<Item> {
         read(&self.path(name)).map_or(Vec::new(), |items| items.map_while(Result::ok).collect())
     }
 
     /// Waits until this is so of what was written of a recording.
     #[track_caller]
-    fn wait_for(&self, name: &str, what: &str, is_so: impl Fn(&[Item]) -> bool) {
-        wait_until(what, || is_so(&self.so_far(name)));
+    fn wait_for(&self, name: &str, what: &str, condition: impl Fn(&[Item]) -> bool) {
+        wait_until(what, || condition(&self.items_so_far(name)));
     }
 
-    /// Starts it with its output in files, for [`Self::said`] and [`Self::end`].
+    /// Starts it with its output in files, for [`Self::output`] and [`Self::wait`].
     fn start(&self, mut command: Command) -> Child {
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| File::create(self.path(name)).unwrap());
         command.stdout(stdout).stderr(stderr).spawn().expect("igpu")
     }
 
     /// What was written into this stream so far.
-    fn said(&self, stream: &str) -> String {
+    fn output(&self, stream: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.path(stream)).unwrap()).into_owned()
     }
 
     /// Waits until it has said this on stderr.
     #[track_caller]
-    fn wait_to_hear(&self, what: &str) {
-        wait_until(what, || self.said("stderr").contains(what));
+    fn wait_for_stderr(&self, what: &str) {
+        wait_until(what, || self.output("stderr").contains(what));
     }
 
     /// How what was started ended.
     #[track_caller]
-    fn end(&self, mut child: Child) -> End {
+    fn wait(&self, mut child: Child) -> CommandResult {
         let status = child.wait().unwrap();
-        let end = End { status, stdout: self.said("stdout"), stderr: self.said("stderr") };
-        assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
-        end
+        let result = CommandResult { status, stdout: self.output("stdout"), stderr: self.output("stderr") };
+        assert!(!result.stderr.contains("panicked"), "{}", result.stderr);
+        result
     }
 
     /// The items of a recording that is whole, though it may not have ended in order.
@@ -136,30 +136,30 @@ impl Place {
 
 /// How a command ended.
 #[derive(Debug)]
-struct End {
+struct CommandResult {
     status: ExitStatus,
     stdout: String,
     stderr: String,
 }
 
-impl End {
+impl CommandResult {
     fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
 #[track_caller]
-fn end(mut command: Command) -> End {
+fn run(mut command: Command) -> CommandResult {
     finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("igpu"))
 }
 
 #[track_caller]
-fn finished(child: Child) -> End {
+fn finished(child: Child) -> CommandResult {
     let output = child.wait_with_output().expect("igpu");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let end = End { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) };
-    assert!(!end.stderr.contains("panicked"), "{}", end.stderr);
-    end
+    let result = CommandResult { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) };
+    assert!(!result.stderr.contains("panicked"), "{}", result.stderr);
+    result
 }
 
 /// Starts it with pipes, and waits for the line that its command prints when it is ready.
@@ -177,9 +177,9 @@ fn send(signal: Signal, to: &Child) {
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
-    while !is_so() {
+    while !condition() {
         // However busy the machine is.
         assert!(begin.elapsed() < Duration::from_secs(600), "it never was so: {what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -194,13 +194,13 @@ fn header(items: &[Item]) -> Header {
     items[0].header().expect("the first item says what is recorded")
 }
 
-fn named<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<Item = &'a Item> {
+fn events_named<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<Item = &'a Item> {
     items.iter().filter(move |item| item.event_name() == Some(name))
 }
 
 #[track_caller]
-fn the<'a>(items: &'a [Item], name: &'a str) -> &'a Item {
-    let found: Vec<&Item> = named(items, name).collect();
+fn single_event<'a>(items: &'a [Item], name: &'a str) -> &'a Item {
+    let found: Vec<&Item> = events_named(items, name).collect();
     assert_eq!(found.len(), 1, "{name}: {found:?}");
     found[0]
 }
@@ -211,11 +211,11 @@ fn values(items: &[Item], key: &str) -> Vec<(u64, f64)> {
     of_series.map(|item| (item.at, item.value.unwrap())).collect()
 }
 
-fn ended_in_order(items: &[Item]) -> bool {
+fn has_end(items: &[Item]) -> bool {
     items.last().and_then(Item::event_name) == Some(event::END)
 }
 
 /// The last number of records lost that was told.
-fn lost(items: &[Item]) -> f64 {
-    named(items, event::HEARTBEAT).last().expect("a heartbeat").value.unwrap()
+fn dropped_count(items: &[Item]) -> f64 {
+    events_named(items, event::HEARTBEAT).last().expect("a heartbeat").value.unwrap()
 }

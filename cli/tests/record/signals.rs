@@ -3,14 +3,14 @@
 use super::*;
 
 /// Says each signal that it hears on a line; ends a while after it has heard five.
-const COUNTS: &str = "n=0; hear() { echo $1; n=$((n+1)); }
+const COUNT_SIGNALS_SCRIPT: &str = "n=0; hear() { echo $1; n=$((n+1)); }
     trap 'hear term' TERM; trap 'hear int' INT; trap 'hear hup' HUP; trap 'hear usr1' USR1; trap 'hear alrm' ALRM
-    echo ready; while [ $n -lt 5 ]; do sleep 0.05; done; sleep 0.3; exit 7";
+    echo ready; while [ $n -lt 5 ]; do sleep 0.05; stdout_of; sleep 0.3; exit 7";
 
 #[test]
-fn signals_to_igpu_alone_are_passed_on_once() {
-    let place = Place::new(STEADY);
-    let (igpu, mut stdout) = started(place.record_script("-o x.csv", COUNTS));
+fn signals_are_forwarded_once() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let (igpu, mut stdout) = started(workdir.record_script("-o x.csv", COUNT_SIGNALS_SCRIPT));
     for (signal, says) in [
         (Signal::SIGTERM, "term\n"),
         (Signal::SIGINT, "int\n"),
@@ -25,109 +25,113 @@ fn signals_to_igpu_alone_are_passed_on_once() {
     }
     let mut more = String::new();
     stdout.read_to_string(&mut more).unwrap();
-    let end = finished(igpu);
-    assert_eq!((more.as_str(), end.code()), ("", Some(7)), "{}", end.stderr);
-    let items = place.items("x.csv");
-    assert!(ended_in_order(&items));
-    assert_eq!(the(&items, event::COMMAND_END).value, Some(7.0));
+    let result = finished(igpu);
+    assert_eq!((more.as_str(), result.code()), ("", Some(7)), "{}", result.stderr);
+    let items = workdir.items("x.csv");
+    assert!(has_end(&items));
+    assert_eq!(single_event(&items, event::COMMAND_END).value, Some(7.0));
 }
 
 #[test]
-fn a_command_that_signals_its_group_is_not_told_again() {
-    let place = Place::new(STEADY);
+fn group_signal_is_not_forwarded_again() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let script = "trap 'echo term' TERM; echo ready; sleep 0.3; kill -TERM 0; sleep 0.5; exit 7";
-    let mut command = place.record_script("-o x.csv", script);
+    let mut command = workdir.record_script("-o x.csv", script);
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let (igpu, mut stdout) = started(command);
     let mut heard = String::new();
     stdout.read_to_string(&mut heard).unwrap();
-    let end = finished(igpu);
-    assert_eq!((heard.as_str(), end.code()), ("term\n", Some(7)), "{}", end.stderr);
-    assert!(ended_in_order(&place.items("x.csv")));
+    let result = finished(igpu);
+    assert_eq!((heard.as_str(), result.code()), ("term\n", Some(7)), "{}", result.stderr);
+    assert!(has_end(&workdir.items("x.csv")));
 }
 
 #[test]
-fn a_command_that_a_signal_ends_ends_the_recording() {
-    let place = Place::new(STEADY);
-    let (igpu, _stdout) = started(place.record_script("-o x.csv", "echo ready; exec sleep 30"));
+fn command_killed_by_signal_ends_recording() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let (igpu, _stdout) = started(workdir.record_script("-o x.csv", "echo ready; exec sleep 30"));
     send(Signal::SIGTERM, &igpu);
     assert_eq!(finished(igpu).code(), Some(143));
-    let items = place.items("x.csv");
-    assert!(ended_in_order(&items));
-    assert_eq!(the(&items, event::COMMAND_END).value, Some(143.0));
+    let items = workdir.items("x.csv");
+    assert!(has_end(&items));
+    assert_eq!(single_event(&items, event::COMMAND_END).value, Some(143.0));
 }
 
 #[test]
-fn without_a_command_signals_end_it_in_order() {
+fn signal_without_command_ends_recording() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let place = Place::new(STEADY);
+        let workdir = Workdir::new(CONSTANT_SCENARIO);
         let igpu =
-            place.record("-o x.csv --duration 600").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_until("something is written", || size(&place.path("x.csv")) > 0);
+            workdir.record("-o x.csv --duration 600").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("something is written", || size(&workdir.path("x.csv")) > 0);
         send(signal, &igpu);
-        let end = finished(igpu);
-        assert_eq!(end.code(), Some(0), "{signal}: {}", end.stderr);
-        let items = place.items("x.csv");
-        assert!(ended_in_order(&items));
-        assert_eq!((header(&items).command, lost(&items)), (None, 0.0));
+        let result = finished(igpu);
+        assert_eq!(result.code(), Some(0), "{signal}: {}", result.stderr);
+        let items = workdir.items("x.csv");
+        assert!(has_end(&items));
+        assert_eq!((header(&items).command, dropped_count(&items)), (None, 0.0));
     }
 }
 
 #[test]
-fn what_was_ignored_before_stays_ignored() {
-    let place = Place::new(STEADY);
+fn ignored_signals_stay_ignored() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let mut nohup = Command::new("nohup");
-    let record = place.record("-o x.csv --duration 2");
-    nohup.arg(record.get_program()).args(record.get_args()).current_dir(place.directory.path());
+    let record = workdir.record("-o x.csv --duration 2");
+    nohup.arg(record.get_program()).args(record.get_args()).current_dir(workdir.directory.path());
     let igpu = nohup.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("something is written", || size(&place.path("x.csv")) > 0);
+    wait_until("something is written", || size(&workdir.path("x.csv")) > 0);
     send(Signal::SIGHUP, &igpu);
     assert_eq!(finished(igpu).code(), Some(0));
-    let items = place.items("x.csv");
+    let items = workdir.items("x.csv");
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
     assert!(seconds > 1.9, "it was ended after {seconds} s");
 }
 
 /// Ends a recording as a script does that has it in the background: shells have SIGINT ignored there.
 #[test]
-fn an_interrupt_that_somebody_sends_ends_it_also_where_the_keyboards_was_to_be_ignored() {
-    let place = Place::new(STEADY);
-    let record = place.record("-o x.csv --duration 600");
+fn sent_sigint_ends_background_recording() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let record = workdir.record("-o x.csv --duration 600");
     let mut shell = Command::new("sh");
-    let script = "\"$0\" \"$@\" & until [ -s x.csv ]; do sleep 0.05; done; kill -INT $!; wait $!";
+    let script = "\"$0\" \"$@\" & until [ -s x.csv ]; do sleep 0.05; stdout_of; kill -INT $!; wait $!";
     shell.args(["-c", script]).arg(record.get_program());
-    shell.args(record.get_args()).current_dir(place.directory.path()).stdin(Stdio::null());
-    assert_eq!(end(shell).code(), Some(0));
-    let items = place.items("x.csv");
+    shell.args(record.get_args()).current_dir(workdir.directory.path()).stdin(Stdio::null());
+    assert_eq!(run(shell).code(), Some(0));
+    let items = workdir.items("x.csv");
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
-    assert!(ended_in_order(&items) && seconds < 600.0, "it was not ended: {seconds} s");
+    assert!(has_end(&items) && seconds < 600.0, "it was not ended: {seconds} s");
 }
 
 #[test]
-fn a_driver_that_hangs_at_the_start_is_told_and_does_not_hold_signals_up() {
-    let place = Place::new(&format!("{STEADY}\n[[fault]]\nfunction = \"nvmlDeviceGetCount_v2\"\nhang = true\n"));
-    let mut command = place.record_script("-o x.csv", "echo never");
+fn hang_at_startup_does_not_block_signals() {
+    let workdir =
+        Workdir::new(&format!("{CONSTANT_SCENARIO}\n[[fault]]\nfunction = \"nvmlDeviceGetCount_v2\"\nhang = true\n"));
+    let mut command = workdir.record_script("-o x.csv", "echo never");
     let mut igpu = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(igpu.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.starts_with("igpu: a driver call has not returned for 5 s; ") && said.contains("Ctrl-C"), "{said}");
+    let mut message = String::new();
+    BufReader::new(igpu.stderr.as_mut().unwrap()).read_line(&mut message).unwrap();
+    assert!(
+        message.starts_with("igpu: a driver call has not returned for 5 s; ") && message.contains("Ctrl-C"),
+        "{message}"
+    );
     send(Signal::SIGINT, &igpu);
-    let end = finished(igpu);
-    assert_eq!((end.status.code(), end.status.signal(), end.stdout.as_str()), (Some(130), None, ""));
-    assert!(!place.path("x.csv").exists());
+    let result = finished(igpu);
+    assert_eq!((result.status.code(), result.status.signal(), result.stdout.as_str()), (Some(130), None, ""));
+    assert!(!workdir.path("x.csv").exists());
 }
 
 #[test]
-fn a_duration_ends_the_recording_but_not_the_command() {
-    let place = Place::new(STEADY);
-    let script = format!("{WAIT}; echo done; exit 4");
-    let igpu = place.start(place.record_script("-o x.csv --duration 0.5s", &script));
-    place.wait_for("x.csv", "the recording has ended", ended_in_order);
-    place.let_go();
-    let end = place.end(igpu);
-    assert_eq!((end.code(), end.stdout.as_str()), (Some(4), "done\n"), "{}", end.stderr);
-    let items = place.items("x.csv");
-    assert!(ended_in_order(&items) && named(&items, event::COMMAND_END).next().is_none());
+fn duration_ends_recording_not_command() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let script = format!("{WAIT_SCRIPT}; echo stdout_of; exit 4");
+    let igpu = workdir.start(workdir.record_script("-o x.csv --duration 0.5s", &script));
+    workdir.wait_for("x.csv", "the recording has ended", has_end);
+    workdir.release_script();
+    let result = workdir.wait(igpu);
+    assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "stdout_of\n"), "{}", result.stderr);
+    let items = workdir.items("x.csv");
+    assert!(has_end(&items) && events_named(&items, event::COMMAND_END).next().is_none());
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
     assert!(seconds >= 0.5, "{seconds}");
 }

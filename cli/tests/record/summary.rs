@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 
 /// Things that happen to values, so that there is something to sum up.
-const VARIED: &str = r#"
+const VARIED_SCENARIO: &str = r#"
 [[gpu]]
 count = 2
 phase_offset_s = 0.3
@@ -17,22 +17,22 @@ throttle_fraction = { power = 0.25 }
 process = [{ pid = "child", memory_mib = 700, sm_percent = 30 }, { pid = 4199998, memory_mib = 9, sm_percent = 10 }]
 "#;
 
-fn report(place: &Place, args: &[&str]) -> String {
+fn report(workdir: &Workdir, args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_igpu"));
-    let end = end({
-        command.arg("report").args(args).current_dir(place.directory.path());
+    let result = run({
+        command.arg("report").args(args).current_dir(workdir.directory.path());
         command
     });
-    assert_eq!((end.code(), end.stderr.as_str()), (Some(0), ""), "{args:?}");
-    end.stdout
+    assert_eq!((result.code(), result.stderr.as_str()), (Some(0), ""), "{args:?}");
+    result.stdout
 }
 
-fn summary(place: &Place) -> Value {
-    serde_json::from_str(&fs::read_to_string(place.path("s.json")).unwrap()).unwrap()
+fn summary(workdir: &Workdir) -> Value {
+    serde_json::from_str(&fs::read_to_string(workdir.path("s.json")).unwrap()).unwrap()
 }
 
 #[test]
-fn a_report_of_the_file_is_the_summary_to_the_last_digit() {
+fn report_equals_recorded_summary() {
     let names = ["igpu.perfetto-trace", "x.json", "x.csv", "x.jsonl", "x.parquet"];
     let names = names.into_iter().filter(|name| cfg!(feature = "parquet") || *name != "x.parquet");
     let tests = names.map(|name| std::thread::spawn(move || check(name))).collect::<Vec<_>>();
@@ -40,17 +40,21 @@ fn a_report_of_the_file_is_the_summary_to_the_last_digit() {
 }
 
 fn check(name: &str) {
-    let place = Place::new(VARIED);
+    let workdir = Workdir::new(VARIED_SCENARIO);
     // The first is what there is when no file is named.
     let output = if name.starts_with("igpu") { String::new() } else { format!("-o {name}") };
     let recorded =
-        end(place.record_script(&format!("{output} --processes --summary-json=s.json"), "sleep 2.2; exit 3"));
+        run(workdir.record_script(&format!("{output} --processes --summary-json=s.json"), "sleep 2.2; exit 3"));
     assert_eq!((recorded.code(), recorded.stdout.as_str()), (Some(3), ""), "{}", recorded.stderr);
-    assert_eq!(report(&place, &[name, "--summary-json"]), fs::read_to_string(place.path("s.json")).unwrap(), "{name}");
+    assert_eq!(
+        report(&workdir, &[name, "--summary-json"]),
+        fs::read_to_string(workdir.path("s.json")).unwrap(),
+        "{name}"
+    );
     let (text, place_line) = recorded.stderr.trim_end().rsplit_once('\n').unwrap();
-    assert_eq!(report(&place, &[name]).trim_end(), text, "{name}");
+    assert_eq!(report(&workdir, &[name]).trim_end(), text, "{name}");
     assert!(place_line.starts_with(&format!("{name}: ")) && place_line.contains("`igpu report`"), "{place_line}");
-    let summary = summary(&place);
+    let summary = summary(&workdir);
     assert_eq!((&summary["complete"], &summary["command"]["status"]), (&true.into(), &3.into()), "{name}");
     assert_eq!(summary["gpus"].as_array().unwrap().len(), 2);
     // A quarter of the time each.
@@ -59,16 +63,16 @@ fn check(name: &str) {
 }
 
 #[test]
-fn energy_is_right_within_a_refresh() {
-    let place = Place::new(STEADY);
-    let recorded = end(place.record("-o x.csv --duration 3 --summary-json=s.json"));
+fn energy_is_exact_within_one_refresh() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let recorded = run(workdir.record("-o x.csv --duration 3 --summary-json=s.json"));
     assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
     // No program has the standard output.
     assert!(recorded.stdout.contains("Steady") && !recorded.stderr.contains("Steady"), "{}", recorded.stdout);
-    let summary = summary(&place);
+    let summary = summary(&workdir);
     assert!(summary["duration_s"].as_f64().unwrap() >= 3.0);
     // What the counter grew by between its first reading and its last, which is right by the time between them.
-    let energy = values(&place.items("x.csv"), "hw.energy");
+    let energy = values(&workdir.items("x.csv"), "hw.energy");
     let ((begin, first), (end, last)) = (energy[0], energy[energy.len() - 1]);
     let joules = summary["total"]["energy_j"].as_f64().unwrap();
     assert!((joules - (last - first)).abs() < 1e-6, "{joules} J, where the counter has {first} to {last}");
@@ -77,24 +81,24 @@ fn energy_is_right_within_a_refresh() {
 }
 
 #[test]
-fn a_recording_ends_with_its_last_reading() {
-    let place = Place::new("[[gpu]]\nprocess = []\npower = { draw_w = 200, energy_refresh_ms = 1 }\n");
+fn recording_ends_with_a_final_reading() {
+    let workdir = Workdir::new("[[gpu]]\nprocess = []\npower = { draw_w = 200, energy_refresh_ms = 1 }\n");
     // Of readings each 100 s, there would be the first alone.
     let args = "-o x.csv --duration 0.3 --rate 0.01 --metrics gpu.energy --summary-json=s.json";
-    let recorded = end(place.record(args));
+    let recorded = run(workdir.record(args));
     assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
-    let items = place.items("x.csv");
+    let items = workdir.items("x.csv");
     let [(_, first), (at, last)] = values(&items, "hw.energy")[..] else { panic!("{items:?}") };
     assert!(last > first && items.last().unwrap().at >= at);
-    assert!((summary(&place)["total"]["energy_j"].as_f64().unwrap() - (last - first)).abs() < 1e-6);
+    assert!((summary(&workdir)["total"]["energy_j"].as_f64().unwrap() - (last - first)).abs() < 1e-6);
 }
 
 #[test]
-fn what_a_full_disk_did_not_take_is_counted() {
-    let place = Place::new(STEADY);
-    let full = end(place.record_script("-o /dev/full --format csv --summary-json=s.json", "sleep 1.5"));
+fn unwritten_records_are_counted() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let full = run(workdir.record_script("-o /dev/full --format csv --summary-json=s.json", "sleep 1.5"));
     assert_eq!(full.code(), Some(0), "{}", full.stderr);
-    let summary = summary(&place);
+    let summary = summary(&workdir);
     assert!(summary["dropped_records"].as_u64().unwrap() > 10, "{}", summary["dropped_records"]);
     assert!(summary["total"]["energy_j"].as_f64().unwrap() > 0.0, "the sum is made all the same");
     assert!(full.stderr.contains("/dev/full: 0 B, 0 records"), "{}", full.stderr);

@@ -65,7 +65,7 @@ impl Terminal {
     }
 
     /// How it ended, and all that was on the terminal.
-    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         drop(self.keys);
         self.pieces.iter().for_each(|piece| self.text += &String::from_utf8_lossy(&piece));
@@ -73,75 +73,76 @@ impl Terminal {
     }
 }
 
-const CTRL_C: u8 = 3;
+const CTRL_C_BYTE: u8 = 3;
 
 #[test]
-fn the_command_gets_ctrl_c_once_and_judges_it_itself() {
-    let place = Place::new(STEADY);
+fn ctrl_c_reaches_command_once() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let script =
-        "n=0; trap 'n=1; echo heard' INT; echo ready; while [ $n = 0 ]; do sleep 0.05; done; sleep 0.7; exit 0";
-    let mut terminal = Terminal::new(place.record_script("-o x.csv", script));
+        "n=0; trap 'n=1; echo heard' INT; echo ready; while [ $n = 0 ]; do sleep 0.05; stdout_of; sleep 0.7; exit 0";
+    let mut terminal = Terminal::new(workdir.record_script("-o x.csv", script));
     terminal.wait_for("ready");
-    terminal.press(CTRL_C);
-    let (status, text) = terminal.end();
+    terminal.press(CTRL_C_BYTE);
+    let (status, text) = terminal.wait();
     assert_eq!((status.code(), text.matches("heard\r\n").count()), (Some(0), 1), "{text:?}");
-    let items = place.items("x.csv");
-    assert!(ended_in_order(&items));
-    let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| the(&items, name));
+    let items = workdir.items("x.csv");
+    assert!(has_end(&items));
+    let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| single_event(&items, name));
     // The last sleep was not ended too.
     let seconds = (end.at - start.at) as f64 / 1e9;
     assert!(seconds >= 0.7 && end.value == Some(0.0), "{seconds} {end:?}");
 }
 
 #[test]
-fn the_command_is_told_that_the_terminal_is_gone() {
-    let place = Place::new(STEADY);
+fn terminal_hangup_reaches_command() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     // The leader of the terminal's session is igpu: the kernel tells nobody else.
-    let script = "trap 'echo hup >> heard' HUP; echo ready; until [ -e heard ]; do sleep 0.05; done; sleep 0.3; exit 4";
-    let mut terminal = Terminal::new(place.record_script("-o x.csv", script));
+    let script =
+        "trap 'echo hup >> heard' HUP; echo ready; until [ -e heard ]; do sleep 0.05; stdout_of; sleep 0.3; exit 4";
+    let mut terminal = Terminal::new(workdir.record_script("-o x.csv", script));
     terminal.wait_for("ready");
     let Terminal { keys, mut child, pieces, .. } = terminal;
     drop((keys, pieces));
     assert_eq!(child.wait().unwrap().code(), Some(4));
-    assert_eq!(fs::read_to_string(place.path("heard")).unwrap(), "hup\n");
-    assert!(ended_in_order(&place.items("x.csv")));
+    assert_eq!(fs::read_to_string(workdir.path("heard")).unwrap(), "hup\n");
+    assert!(has_end(&workdir.items("x.csv")));
 }
 
 #[test]
-fn without_a_command_ctrl_c_ends_it_and_a_line_shows_how_it_goes() {
-    let place = Place::new(STEADY);
-    let mut terminal = Terminal::new(place.record("-o x.csv --duration 600"));
+fn ctrl_c_ends_recording_with_status_line() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let mut terminal = Terminal::new(workdir.record("-o x.csv --duration 600"));
     terminal.wait_for("200 W, 40 % busy, ");
-    terminal.press(CTRL_C);
-    let (status, text) = terminal.end();
+    terminal.press(CTRL_C_BYTE);
+    let (status, text) = terminal.wait();
     assert_eq!(status.code(), Some(0), "{text:?}");
     assert!(text.contains("recording 0:00:0") && text.contains(" records, "), "{text:?}");
     // It is wiped off, before where the recording is stands there.
     let after = text.rsplit("recording 0:00:0").next().unwrap();
     assert!(after.contains("\u{1b}[2K") && after.contains("x.csv: "), "{text:?}");
-    assert!(ended_in_order(&place.items("x.csv")));
+    assert!(has_end(&workdir.items("x.csv")));
 }
 
 #[test]
-fn it_stops_and_goes_on_as_a_job() {
-    let place = Place::new(STEADY);
+fn job_control_suspends_and_resumes() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
     let igpu = env!("CARGO_BIN_EXE_igpu");
     // A shell with job control, as users have it. The job is stopped, with its command, and goes on.
-    let command = format!("sh -c 'echo started; {WAIT}; echo slept; exit 6'");
+    let command = format!("sh -c 'echo started; {WAIT_SCRIPT}; echo slept; exit 6'");
     let script = format!(
         "set -m; {igpu} record --simulate=./scenario.toml -o x.csv -- {command}; echo first $?; fg; echo then $?"
     );
     let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).current_dir(place.directory.path());
+    shell.args(["-c", &script]).current_dir(workdir.directory.path());
     let mut terminal = Terminal::new(shell);
     terminal.wait_for("started");
     // Ctrl-Z.
     terminal.press(26);
     terminal.wait_for("first 148");
-    place.let_go();
-    let (_, text) = terminal.end();
+    workdir.release_script();
+    let (_, text) = terminal.wait();
     // 128 and SIGTSTP.
     let [first, slept, then] = ["first 148", "slept", "then 6"].map(|word| text.find(word));
     assert!(first.is_some() && first < slept && slept < then, "{text:?}");
-    assert!(ended_in_order(&place.items("x.csv")));
+    assert!(has_end(&workdir.items("x.csv")));
 }

@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn wrong_usage_ends_with_two_and_runs_nothing() {
-    let place = Place::new(STEADY);
-    for (args, said) in [
+fn wrong_usage_does_not_start_command() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    for (args, message) in [
         ("-o x.txt", "end it with .perfetto-trace, .json, .csv, .jsonl or .parquet"),
         ("--format xml", "use one of perfetto, chrome, csv, jsonl, parquet"),
         ("-o x.csv --metrics gpu.enregy", "is gpu.energy"),
@@ -16,31 +16,31 @@ fn wrong_usage_ends_with_two_and_runs_nothing() {
         ("-o - --format csv", "the standard output is the program's"),
         ("-o x.csv --nonsense", "--nonsense"),
     ] {
-        let end = end(place.record_script(args, "touch ran"));
-        assert_eq!((end.code(), end.stdout.as_str()), (Some(2), ""), "{args}");
-        assert!(end.stderr.contains(said), "{args}: {}", end.stderr);
+        let result = run(workdir.record_script(args, "touch ran"));
+        assert_eq!((result.code(), result.stdout.as_str()), (Some(2), ""), "{args}");
+        assert!(result.stderr.contains(message), "{args}: {}", result.stderr);
     }
     if !cfg!(feature = "parquet") {
-        let end = end(place.record_script("-o x.parquet", "touch ran"));
-        assert!(end.code() == Some(2) && end.stderr.contains("built without Parquet"), "{}", end.stderr);
+        let result = run(workdir.record_script("-o x.parquet", "touch ran"));
+        assert!(result.code() == Some(2) && result.stderr.contains("built without Parquet"), "{}", result.stderr);
     }
-    assert!(!place.path("ran").exists() && !place.path("x.csv").exists());
+    assert!(!workdir.path("ran").exists() && !workdir.path("x.csv").exists());
 }
 
 #[test]
-fn gpus_are_chosen_by_index_and_uuid() {
-    let place = Place::new(&format!("{STEADY}count = 3\n"));
-    end(place.record_script("-o all.csv", "true"));
-    let uuid = header(&place.items("all.csv")).gpus[2].uuid.clone().unwrap();
-    let end_of = |gpus: &str| end(place.record_script(&format!("-o x.csv --gpus {gpus}"), "true"));
+fn gpus_option_selects_by_index_or_uuid() {
+    let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}count = 3\n"));
+    run(workdir.record_script("-o all.csv", "true"));
+    let uuid = header(&workdir.items("all.csv")).gpus[2].uuid.clone().unwrap();
+    let end_of = |gpus: &str| run(workdir.record_script(&format!("-o x.csv --gpus {gpus}"), "true"));
     assert_eq!(end_of(&format!("{uuid},0")).code(), Some(0));
-    let items = place.items("x.csv");
+    let items = workdir.items("x.csv");
     assert_eq!(header(&items).gpus.iter().map(|gpu| gpu.index).collect::<Vec<_>>(), [0, 2]);
     assert!(items.iter().all(|item| item.gpu != Some(1)) && items.iter().any(|item| item.gpu == Some(2)));
     let wrong = end_of("7");
     assert!(wrong.code() == Some(1) && wrong.stderr.contains("index 7"), "{}", wrong.stderr);
-    let mut hidden = place.record("-o x.csv --visible");
-    let none = end({
+    let mut hidden = workdir.record("-o x.csv --visible");
+    let none = run({
         hidden.env("CUDA_VISIBLE_DEVICES", "");
         hidden
     });
@@ -52,33 +52,34 @@ fn gpus_are_chosen_by_index_and_uuid() {
 }
 
 #[test]
-fn a_recording_can_go_to_the_standard_output() {
-    let place = Place::new(STEADY);
-    let end = end(place.record("-o - --format jsonl --duration 0.5"));
-    assert_eq!(end.code(), Some(0), "{}", end.stderr);
-    fs::write(place.path("x.jsonl"), &end.stdout).unwrap();
-    assert!(ended_in_order(&place.items("x.jsonl")));
+fn recording_can_go_to_stdout() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let result = run(workdir.record("-o - --format jsonl --duration 0.5"));
+    assert_eq!(result.code(), Some(0), "{}", result.stderr);
+    fs::write(workdir.path("x.jsonl"), &result.stdout).unwrap();
+    assert!(has_end(&workdir.items("x.jsonl")));
 }
 
 #[test]
-fn the_summary_can_be_had_as_json() {
-    let place = Place::new(STEADY);
-    let bare = end(place.record("-o x.csv --duration 0.5 --summary-json"));
+fn summary_json_goes_to_file_or_stdout() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let bare = run(workdir.record("-o x.csv --duration 0.5 --summary-json"));
     let summary: serde_json::Value = serde_json::from_str(&bare.stdout).expect(&bare.stdout);
     assert!(summary["gpus"].is_array(), "{summary}");
-    let to_file = end(place.record_script("-o x.csv --summary-json=s.json", "echo its own"));
+    let to_file = run(workdir.record_script("-o x.csv --summary-json=s.json", "echo its own"));
     assert_eq!((to_file.code(), to_file.stdout.as_str()), (Some(0), "its own\n"));
-    let summary: serde_json::Value = serde_json::from_str(&fs::read_to_string(place.path("s.json")).unwrap()).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(workdir.path("s.json")).unwrap()).unwrap();
     assert!(summary["gpus"].is_array(), "{summary}");
-    let lost = end(place.record("-o x.csv --duration 0.3 --summary-json /nowhere/s.json"));
+    let lost = run(workdir.record("-o x.csv --duration 0.3 --summary-json /nowhere/s.json"));
     assert!(lost.code() == Some(1) && lost.stderr.contains("/nowhere/s.json could not be written"), "{}", lost.stderr);
 }
 
 #[test]
-fn a_name_without_an_ending_is_a_perfetto_trace() {
-    let place = Place::new(STEADY);
-    let end = end(place.record_script("-o trace", "exit 3"));
-    assert_eq!(end.code(), Some(3), "{}", end.stderr);
-    assert_eq!(fs::read(place.path("trace")).unwrap()[0], 0x0a, "the first packet");
-    assert!(ended_in_order(&place.items("trace")));
+fn name_without_extension_is_perfetto() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let result = run(workdir.record_script("-o trace", "exit 3"));
+    assert_eq!(result.code(), Some(3), "{}", result.stderr);
+    assert_eq!(fs::read(workdir.path("trace")).unwrap()[0], 0x0a, "the first packet");
+    assert!(has_end(&workdir.items("trace")));
 }

@@ -11,7 +11,10 @@ use crate::{
     units::{duration, or_unknown},
 };
 
-/// What `--json` shows.
+const CALL_COLUMNS: [&str; 7] = ["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"];
+const SENSOR_COLUMNS: [&str; 4] = ["SENSOR", "REFRESH PERIOD", "AVERAGING WINDOW", "POLL INTERVAL"];
+
+/// The report that `--json` prints.
 #[derive(Serialize)]
 pub(super) struct Document<'a> {
     pub driver_version: Option<String>,
@@ -41,9 +44,9 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
         gpu.index,
         or_na(gpu.name.as_deref()),
         or_na(gpu.uuid.as_deref()),
-        with_header(&["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"], gpu.calls.iter().map(call)),
-        with_header(&["SENSOR", "REFRESH", "AVERAGES OVER", "POLLED EACH"], gpu.sensors.iter().map(sensor)),
-        with_header(&["RING", "ENTRIES", "EACH", "HOLDS"], gpu.rings.iter().map(ring)),
+        with_header(&CALL_COLUMNS, gpu.calls.iter().map(call)),
+        with_header(&SENSOR_COLUMNS, gpu.sensors.iter().map(sensor)),
+        with_header(&["SAMPLE BUFFER", "ENTRIES", "INTERVAL", "SPAN"], gpu.rings.iter().map(ring)),
         planned(plan, budget)
     )
 }
@@ -71,7 +74,7 @@ fn unsupported(reason: Option<&Error>) -> String {
             None => code.to_string(),
         },
         Some(error) => error.to_string(),
-        None => "not asked".to_owned(),
+        None => "not called".to_owned(),
     }
 }
 
@@ -84,8 +87,8 @@ fn sensor(sensor: &SensorReport) -> Vec<String> {
     };
     let averages = match sensor.averaging {
         Averaging::Window { window_ms } => format!("{window_ms} ms"),
-        Averaging::WithinPeriod => "its period at most".to_owned(),
-        // Of what is no power, nothing is asked.
+        Averaging::WithinPeriod => "at most the period".to_owned(),
+        // The probe measures the averaging window of power sensors only.
         _ if sensor.metric.starts_with("gpu.power") => "unknown".to_owned(),
         _ => "-".to_owned(),
     };
@@ -102,19 +105,19 @@ fn ring(ring: &RingReport) -> Vec<String> {
 
 fn planned(plan: &GpuPlan, budget: f64) -> String {
     let rows = plan.metrics.iter().map(|planned| {
-        let because = match planned.reason {
-            IntervalReason::Sensor => "half the sensor's period",
-            IntervalReason::SampleBuffer => "before the ring wraps",
-            IntervalReason::Budget => "the call is dear",
-            _ => "nothing better is known",
+        let reason = match planned.reason {
+            IntervalReason::Sensor => "half the refresh period",
+            IntervalReason::SampleBuffer => "before the sample buffer wraps",
+            IntervalReason::Budget => "expensive call",
+            _ => "default",
         };
         let times = [planned.interval_us * 1000, planned.cost_ns].map(duration);
-        [planned.metric.clone()].into_iter().chain(times).chain([because.to_owned()]).collect()
+        [planned.metric.clone()].into_iter().chain(times).chain([reason.to_owned()]).collect()
     });
-    let table = with_header(&["PLAN", "EACH", "CALL TAKES", "BECAUSE"], rows);
+    let table = with_header(&["PLANNED METRIC", "INTERVAL", "CALL TIME", "REASON"], rows);
     let share = 100.0 * plan.call_time_share;
     format!(
-        "{table}So planned, {share:.3} % of the time goes into driver calls for it (budget {} % for all).\n",
+        "{table}Driver calls for this GPU take {share:.3} % of the time if sampled as planned (budget for all GPUs: {} %).\n",
         100.0 * budget
     )
 }
@@ -126,7 +129,7 @@ mod tests {
     use super::unsupported;
 
     #[test]
-    fn a_refusal_is_a_word_and_a_code_without_a_name_its_number() {
+    fn unsupported_call_shows_code_name() {
         let refused = |code| unsupported(Some(&Error::Nvml { call: "nvmlDeviceGetFanSpeed", code }));
         assert_eq!(refused(ReturnCode::NOT_SUPPORTED), "NOT_SUPPORTED");
         assert_eq!(refused(ReturnCode(998)), "code 998");

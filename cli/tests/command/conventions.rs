@@ -5,8 +5,8 @@ use igpu_recording::Format;
 use super::*;
 
 #[test]
-fn wrong_usage_ends_with_two() {
-    let unreadable = simulated("this is no TOML");
+fn wrong_usage_exits_with_two() {
+    let unreadable = simulated("this is no PROBE_SCENARIO");
     let unknown_key = simulated("[[gpu]]\nnaem = 'x'");
     for args in [
         &["--simulate=nonsense"][..],
@@ -25,9 +25,9 @@ fn wrong_usage_ends_with_two() {
         &["--library", ""],
         &["--simulate", "--json=yes"],
     ] {
-        let end = igpu(args);
-        assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{args:?}");
-        assert!(end.stderr.starts_with("error: ") && !end.stderr.contains("panicked"), "{}", end.stderr);
+        let result = igpu(args);
+        assert_eq!((result.code, result.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(result.stderr.starts_with("error: ") && !result.stderr.contains("panicked"), "{}", result.stderr);
     }
     // What would have been right.
     assert!(igpu(&["--simulate=nonsense"]).stderr.contains(&Scenario::names().join(", ")));
@@ -36,8 +36,8 @@ fn wrong_usage_ends_with_two() {
 }
 
 #[test]
-fn help_teaches_by_example() {
-    let help = done(&["--help"]);
+fn help_examples_succeed() {
+    let help = stdout_of(&["--help"]);
     for part in [
         "Examples:",
         "igpu --simulate",
@@ -51,7 +51,7 @@ fn help_teaches_by_example() {
     }
     for subcommand in ["show", "list", "ps", "probe", "record", "report", "plot", "driver", "completions", "man"] {
         assert!(help.contains(&format!("\n  {subcommand} ")), "{subcommand}");
-        let own = done(&[subcommand, "--help"]);
+        let own = stdout_of(&[subcommand, "--help"]);
         assert!(own.contains("Usage: igpu") && own.contains(subcommand), "{own}");
     }
     // What the help shows, works: each example line that needs no shell and no program of the reader's.
@@ -62,16 +62,16 @@ fn help_teaches_by_example() {
         if !example.contains("--simulate") {
             args.push("--simulate");
         }
-        done(&args);
+        stdout_of(&args);
     }
-    let version = done(&["--version"]);
+    let version = stdout_of(&["--version"]);
     assert!(version.starts_with(&format!("igpu {} (nvml.h ", env!("CARGO_PKG_VERSION"))), "{version}");
 }
 
 #[test]
-fn completions_and_manual_are_made() {
+fn completions_and_man_pages_are_generated() {
     for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef igpu"), ("fish", "complete -c igpu")] {
-        let script = done(&["completions", shell]);
+        let script = stdout_of(&["completions", shell]);
         for part in [mark, "list", "driver", "simulate", "visible"] {
             assert!(script.contains(part), "{part} is not in the completions of {shell}");
         }
@@ -83,7 +83,7 @@ fn completions_and_manual_are_made() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     }
-    let page = done(&["man"]);
+    let page = stdout_of(&["man"]);
     for part in [
         ".TH igpu 1",
         ".SH NAME",
@@ -99,7 +99,7 @@ fn completions_and_manual_are_made() {
 }
 
 #[test]
-fn a_copy_needs_no_file_beside_it() {
+fn copied_program_needs_no_other_file() {
     let directory = tempfile::tempdir().unwrap();
     let (bin, empty) = (directory.path().join("bin"), directory.path().join("empty"));
     fs::create_dir(&bin).unwrap();
@@ -109,23 +109,27 @@ fn a_copy_needs_no_file_beside_it() {
     for (scenario, count) in scenarios() {
         let mut command = command(&program, [format!("--simulate={scenario}"), "--json".to_owned()]);
         command.current_dir(&empty).env_clear();
-        let end = end(command);
-        assert_eq!((end.code, end.stderr.as_str(), json(&end.stdout).len()), (Some(0), "", count), "{scenario}");
+        let result = run(command);
+        assert_eq!(
+            (result.code, result.stderr.as_str(), json(&result.stdout).len()),
+            (Some(0), "", count),
+            "{scenario}"
+        );
     }
     let linked = directory.path().join("linked");
     symlink(&program, &linked).unwrap();
-    assert_eq!(end(command(&linked, ["list", "--simulate"])).stdout.lines().count(), 4);
+    assert_eq!(run(command(&linked, ["list", "--simulate"])).stdout.lines().count(), 4);
 }
 
 #[test]
-fn a_library_shows_what_the_simulation_shows() {
+fn library_and_simulation_print_the_same() {
     for (scenario, count) in scenarios() {
         let (_directory, library) = installed(Scenario::from_name(scenario).unwrap().text());
         let path = library.to_str().unwrap();
         let simulate = format!("--simulate={scenario}");
-        assert_eq!(done(&["list", "--library", path]), done(&["list", &simulate]));
-        let by_library = json(&done(&["--json", "--library", path]));
-        let in_process = json(&done(&["--json", &simulate]));
+        assert_eq!(stdout_of(&["list", "--library", path]), stdout_of(&["list", &simulate]));
+        let by_library = json(&stdout_of(&["--json", "--library", path]));
+        let in_process = json(&stdout_of(&["--json", &simulate]));
         for (one, other) in by_library.iter().zip(&in_process) {
             assert_eq!((&one["pci"], &one["memory"]["total"]), (&other["pci"], &other["memory"]["total"]));
             assert_eq!(one["power"]["limit"], other["power"]["limit"]);
@@ -134,7 +138,7 @@ fn a_library_shows_what_the_simulation_shows() {
         // The variable names it as well.
         let mut command = command(env!("CARGO_BIN_EXE_igpu"), ["list"]);
         command.env("IGPU_NVML_LIBRARY", path);
-        assert_eq!(end(command).stdout, done(&["list", &simulate]));
+        assert_eq!(run(command).stdout, stdout_of(&["list", &simulate]));
     }
 }
 
