@@ -1,4 +1,4 @@
-//! The parts of a recording format.
+//! The definition of a recording format.
 
 use std::{
     fs::File,
@@ -8,28 +8,29 @@ use std::{
 use super::encoder::Encoder;
 use crate::{error::RecordingError, read::Items};
 
-/// The maximum length of a packet, event or line, in bytes: it bounds the memory of readers, even for a damaged file.
+/// The maximum length of a packet, event, or line, in bytes. It bounds the memory use of readers for damaged files.
 pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 /// The definition of a format. Each format's module has one.
 pub(super) struct Codec {
     /// The name on the command line.
     pub(super) name: &'static str,
-    /// The file extensions, most common first.
+    /// The file extensions without the dot, most common first.
     pub(super) extensions: &'static [&'static str],
-    /// Whether trace viewers open it.
+    /// Whether trace viewers can open the format.
     pub(super) is_trace: bool,
-    /// Returns whether a file that begins with these bytes is of this format. Earlier formats of the list are tried
-    /// first.
+    /// Returns `true` if the first bytes of a file match this format. Formats are tried in the order of
+    /// [`Format::ALL`](super::Format::ALL), and the first match is used.
     pub(super) matches: fn(&[u8]) -> bool,
-    /// Creates an encoder for a new file; `None` if this build lacks the format.
+    /// Creates an encoder for a new file; returns `None` if this build does not support the format.
     pub(super) new_encoder: fn() -> Option<Box<dyn Encoder>>,
-    /// Reads a file back.
+    /// Returns the items of a file.
     pub(super) decode: fn(Input) -> Result<Items, RecordingError>,
 }
 
-/// A file to read, of which the beginning was read to detect its format.
+/// An open file, and the first bytes of it that were read to detect its format.
 pub(crate) struct Input {
+    /// The first bytes of the file.
     head: Vec<u8>,
     /// The file, positioned after the head.
     pub(super) file: File,
@@ -40,7 +41,7 @@ impl Input {
         Self { head, file }
     }
 
-    /// Returns all bytes of the file in order. Does not seek, because a pipe cannot be read again from its beginning.
+    /// Returns a reader of the whole file. It does not seek, because pipes do not support seeking.
     pub(super) fn stream(self) -> Box<dyn BufRead> {
         Box::new(BufReader::with_capacity(1 << 16, Cursor::new(self.head).chain(self.file)))
     }

@@ -1,4 +1,4 @@
-//! CSV: a line for each item, under a line with the names of the columns.
+//! CSV, with a header line and a line for each item.
 
 use std::{
     cell::Cell,
@@ -17,17 +17,18 @@ pub(super) const CODEC: Codec = Codec {
     name: "csv",
     extensions: &["csv"],
     is_trace: false,
-    matches: |head| head.starts_with(HEADER.as_bytes()),
+    matches: |head| head.starts_with(HEADER_LINE.as_bytes()),
     new_encoder: || Some(Box::new(CsvEncoder::default())),
     decode: |input| Ok(decode(input.stream())),
 };
 
-/// How such a file begins.
-const HEADER: &str = "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text";
+/// The names of the columns, which are the first line of a file.
+const HEADER_LINE: &str = "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text";
 
-/// Writes the head before the first line.
+/// The encoder of CSV files.
 #[derive(Default)]
 struct CsvEncoder {
+    /// Whether the header line has been written.
     has_header: bool,
 }
 
@@ -38,14 +39,14 @@ impl Encoder for CsvEncoder {
             self.has_header = true;
         }
         let mut writer = csv::WriterBuilder::new().has_headers(false).buffer_capacity(1 << 9).from_writer(out);
-        // Into memory, and flat: this cannot fail.
-        let _ = writer.serialize(ItemRow::of(item).cells());
+        // Serializing a flat tuple to memory cannot fail.
+        let _ = writer.serialize(ItemRow::from_item(item).cells());
         let _ = writer.flush();
     }
 
     fn encode_tail(&mut self, out: &mut Vec<u8>) {
         if !self.has_header {
-            out.extend_from_slice(HEADER.as_bytes());
+            out.extend_from_slice(HEADER_LINE.as_bytes());
             out.push(b'\n');
         }
     }
@@ -62,7 +63,7 @@ fn decode(lines: Box<dyn BufRead>) -> Items {
             let item = match row {
                 Err(error) if is_complete || matches!(error.kind(), csv::ErrorKind::Io(_)) => Err(error.into()),
                 Ok(row) if is_complete => row.into_item(),
-                // The last line, without its end: what it says may be half of a number.
+                // A line without a line feed can end within a number, and is not used even if it can be parsed.
                 _ => Err(RecordingError::Truncated),
             };
             if let Some(item) = item.transpose() {
@@ -72,13 +73,13 @@ fn decode(lines: Box<dyn BufRead>) -> Items {
     }))
 }
 
-/// Knows up to where the text consists of whole lines. In quotes, the end of a line is text.
+/// A reader that tracks the end of the last complete line. A line feed in quotes does not end a line.
 struct LineTracker {
     inner: Box<dyn BufRead>,
-    /// How much was read.
+    /// The number of bytes read.
     bytes_read: u64,
     in_quotes: bool,
-    /// Where the last whole line ended.
+    /// The offset of the end of the last complete line, in bytes.
     complete_end: Rc<Cell<u64>>,
 }
 

@@ -1,21 +1,37 @@
-//! Writing items, in any format.
+//! The interface of encoders.
 
 use crate::item::Item;
 
-/// Turns items into bytes. What it keeps of them is bounded: recordings last for hours.
+/// An encoder of items in a [`Format`](super::Format), created by [`Format::encoder`](super::Format::encoder).
 ///
-/// What not every format can hold is left out by all: a value that is no finite number (of an event; an item of a series
-/// without a value is left out as a whole), a text that is empty or of no event, and events without a name.
+/// Its memory use does not grow with the length of the recording, except in Parquet, where the footer grows slowly.
+///
+/// All encoders omit data that some format cannot represent:
+/// - values of a series that are missing or not finite, as whole items
+/// - values of an event that are not finite
+/// - texts that are empty or belong to a value
+/// - events whose name is empty
+///
+/// ```
+/// use igpu_recording::{Format, Header, Item};
+///
+/// let mut encoder = Format::Csv.encoder().expect("a format of every build");
+/// let mut file = Vec::new();
+/// encoder.encode(&Item::start(1_700_000_000_000_000_000, &Header::default()), &mut file);
+/// encoder.encode_tail(&mut file);
+/// assert!(file.starts_with(b"time_unix_nano,gpu,metric,"));
+/// ```
 pub trait Encoder: Send {
-    /// Appends what stands for this item, which has to come after all that was appended before.
+    /// Encodes an item and appends the bytes to `out`. The bytes of all items, in the order of the calls, are the body of
+    /// the file.
     fn encode(&mut self, item: &Item, out: &mut Vec<u8>);
 
-    /// Appends what makes a whole file of all that was appended by [`encode`](Self::encode). It is not of the file's body: the
-    /// next item's bytes come in its place.
+    /// Appends the bytes that make a complete file of the body so far. They are not part of the body, and the bytes of the
+    /// next item overwrite them.
     fn encode_tail(&mut self, _out: &mut Vec<u8>) {}
 }
 
-/// Passes on only what every format can represent.
+/// An encoder that removes data that some format cannot represent before it calls another encoder.
 pub(super) struct SanitizingEncoder(pub(super) Box<dyn Encoder>);
 
 impl Encoder for SanitizingEncoder {

@@ -1,4 +1,4 @@
-//! An item as a row of a table: what CSV, JSON Lines and Parquet have in common.
+//! The columns that CSV, JSON Lines, and Parquet have in common.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,39 +8,40 @@ use crate::{
     series::Series,
 };
 
-/// The columns, in their order; as an object, with those that hold something.
+/// An item as a row of a table. The order of the fields is that of the columns. As a JSON object, a row has only the keys
+/// of columns that are not empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct ItemRow {
-    /// Nanoseconds since the epoch.
+    /// The time, in nanoseconds since the Unix epoch.
     pub time_unix_nano: u64,
-    /// The GPU's index.
+    /// The NVML index of the GPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<u32>,
-    /// The name of the metric, of a value and of an event about one.
+    /// The name of the series of a value, or of the series that an event concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// The attribute that tells metrics of one name apart: `hw.gpu.task=general`.
+    /// The attribute that distinguishes series with the same name, such as `hw.gpu.task=general`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
-    /// The value, or what an event counts.
+    /// The value of the series or event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// The unit of a metric's value.
+    /// The unit of the value of a series, in UCUM notation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// The process.
+    /// The process ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// The name of an event; none of a value.
+    /// The name of the event; `None` for a value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// What an event tells besides.
+    /// The additional data of an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
 impl ItemRow {
-    pub(super) fn of(item: &Item) -> Self {
+    pub(super) fn from_item(item: &Item) -> Self {
         let info = item.series().map(Series::info);
         Self {
             time_unix_nano: item.at,
@@ -55,13 +56,13 @@ impl ItemRow {
         }
     }
 
-    /// All its cells, also the empty ones, in the order of the columns.
+    /// Returns all cells, including empty ones, in the order of the columns.
     pub(super) fn cells(&self) -> impl Serialize + use<'_> {
         let Self { time_unix_nano, gpu, metric, attribute, value, unit, pid, event, text } = self;
         (time_unix_nano, gpu, metric, attribute, value, unit, pid, event, text)
     }
 
-    /// The item again; none of a metric that this version does not know.
+    /// Converts the row to an item. Returns `None` for a value of a series that is unknown to this version.
     pub(super) fn into_item(self) -> Result<Option<Item>, RecordingError> {
         let key = match (self.metric, &self.attribute) {
             (Some(metric), Some(attribute)) => Some(format!("{metric}{{{attribute}}}")),

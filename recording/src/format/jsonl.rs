@@ -1,4 +1,4 @@
-//! JSON Lines: a JSON object in each line, with those columns of a row that it has.
+//! JSON Lines, with a JSON object for each item. Its keys are the columns of [`ItemRow`] that are not empty.
 
 use std::io::{BufRead, Read as _};
 
@@ -22,8 +22,8 @@ struct JsonLinesEncoder;
 
 impl Encoder for JsonLinesEncoder {
     fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
-        // Into memory, and all keys are text: this cannot fail.
-        let _ = serde_json::to_writer(&mut *out, &ItemRow::of(item));
+        // Serializing a struct to memory cannot fail.
+        let _ = serde_json::to_writer(&mut *out, &ItemRow::from_item(item));
         out.push(b'\n');
     }
 }
@@ -44,7 +44,7 @@ fn decode(mut lines: Box<dyn BufRead>) -> Items {
     }))
 }
 
-/// Reads the next line, with its end where it has one; gives whether there was one.
+/// Reads the next line, including its line feed, if any. Returns `false` at the end of the file.
 fn read_line(lines: &mut Box<dyn BufRead>, line: &mut Vec<u8>) -> Result<bool, RecordingError> {
     line.clear();
     if lines.take(MAX_RECORD_BYTES).read_until(b'\n', line)? as u64 == MAX_RECORD_BYTES {

@@ -1,6 +1,7 @@
-//! The formats, each a file or folder with its writer and its reader.
+//! The file formats of recordings. Each has a module with an encoder and a decoder.
 //!
-//! To add a format, write a module with a `CODEC`, add a variant of [`Format`], and add its lines in `ALL` and `codec`.
+//! To add a format, write a module with a `CODEC`, add a variant to [`Format`], and add the variant to [`Format::ALL`] and
+//! to `Format::codec`.
 
 mod chrome;
 mod codec;
@@ -20,24 +21,32 @@ use crate::{error::RecordingError, read::Items};
 pub(crate) use self::codec::Input;
 pub use self::encoder::Encoder;
 
-/// A format of recordings.
+/// A file format of recordings.
+///
+/// ```
+/// use igpu_recording::Format;
+///
+/// assert_eq!(Format::from_path("run.perfetto-trace".as_ref()), Some(Format::Perfetto));
+/// assert_eq!(Format::from_name("csv"), Some(Format::Csv));
+/// assert_eq!(Format::from_path("run.txt".as_ref()), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// Perfetto's protobuf: opens at ui.perfetto.dev.
+    /// A Perfetto trace in protobuf encoding, for <https://ui.perfetto.dev>.
     Perfetto,
-    /// Chrome's trace events, as JSON.
+    /// Chrome trace events in JSON.
     Chrome,
-    /// A table with a line for each item.
+    /// CSV, with a line for each item.
     Csv,
-    /// A JSON object in each line.
+    /// JSON Lines, with an object for each item.
     JsonLines,
-    /// A table in Apache Parquet; feature `parquet`.
+    /// Apache Parquet, with a row for each item. Requires the feature `parquet`.
     Parquet,
 }
 
 impl Format {
-    /// All formats, in the order in which they are listed to users.
+    /// All formats, including those that this build does not support, in the order of help texts.
     pub const ALL: &[Self] = &[Self::Perfetto, Self::Chrome, Self::Csv, Self::JsonLines, Self::Parquet];
 
     const fn codec(self) -> &'static Codec {
@@ -50,7 +59,7 @@ impl Format {
         }
     }
 
-    /// Its name on the command line.
+    /// Returns the name of the format on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.codec().name
@@ -62,7 +71,7 @@ impl Format {
         self.codec().extensions
     }
 
-    /// Returns whether trace viewers, such as ui.perfetto.dev, open its files.
+    /// Returns `true` if trace viewers such as <https://ui.perfetto.dev> can open the format.
     #[must_use]
     pub fn is_trace(self) -> bool {
         self.codec().is_trace
@@ -77,24 +86,25 @@ impl Format {
         Self::ALL.iter().copied().find(is_named)
     }
 
-    /// The format that a file's name asks for by its ending; `None` of an ending that says nothing.
+    /// Returns the format with the file extension of this path, ignoring case; `None` if the extension is missing or
+    /// unknown.
     #[must_use]
     pub fn from_path(path: &Path) -> Option<Self> {
         Self::from_name(path.extension()?.to_str()?)
     }
 
-    /// Writes this format from a recording's start on; `None` where this build has no Parquet.
+    /// Creates an encoder for a new recording; returns `None` for [`Format::Parquet`] without the feature `parquet`.
     #[must_use]
     pub fn encoder(self) -> Option<Box<dyn Encoder>> {
         Some(Box::new(SanitizingEncoder((self.codec().new_encoder)()?)))
     }
 
-    /// Detects the format of a file from its beginning.
+    /// Detects the format of a file from its first bytes.
     pub(crate) fn detect(head: &[u8]) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| (format.codec().matches)(head))
     }
 
-    /// Reads a file of this format.
+    /// Returns the items of a file in this format.
     pub(crate) fn decode(self, input: Input) -> Result<Items, RecordingError> {
         (self.codec().decode)(input)
     }
@@ -105,15 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_has_its_name_and_is_what_its_files_endings_say() {
+    fn format_is_found_by_name_and_extension() {
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(*format));
             assert!(format.extensions().iter().all(|extension| Format::from_name(extension) == Some(*format)));
         }
-        let of = |path: &str| Format::from_path(Path::new(path));
-        assert_eq!(of("igpu.perfetto-trace"), Some(Format::Perfetto));
-        assert_eq!(of("a.b/c.JSON"), Some(Format::Chrome));
-        assert_eq!(of("x.ndjson"), Some(Format::JsonLines));
-        assert_eq!([of("csv"), of("/dev/stdout"), of("x.txt"), of("x.")], [None; 4]);
+        let detect = |path: &str| Format::from_path(Path::new(path));
+        assert_eq!(detect("igpu.perfetto-trace"), Some(Format::Perfetto));
+        assert_eq!(detect("a.b/c.JSON"), Some(Format::Chrome));
+        assert_eq!(detect("x.ndjson"), Some(Format::JsonLines));
+        assert_eq!([detect("csv"), detect("/dev/stdout"), detect("x.txt"), detect("x.")], [None; 4]);
     }
 }

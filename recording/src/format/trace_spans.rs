@@ -1,4 +1,4 @@
-//! What the formats for traces have in common: processes and the command are spans, with names for people.
+//! The time spans of processes and the command in trace formats, and their labels.
 
 use std::collections::HashSet;
 
@@ -8,48 +8,51 @@ use crate::{
     item::{Item, ItemKind},
 };
 
-/// So many processes can be open at a time; those beyond are plain events. Memory is bounded whatever is recorded.
-const MOST_OPEN: usize = 1 << 14;
+/// The maximum number of processes with an open span, which bounds memory use. The start and end of further processes are
+/// written as instant events.
+const MAX_OPEN_SPANS: usize = 1 << 14;
 
-/// How an item stands in a trace.
+/// The representation of an item in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SpanEdge {
-    /// A process or the command begins.
+    /// The start of a span.
     Begin(TraceSpan),
-    /// It ends.
+    /// The end of a span.
     End(TraceSpan),
-    /// Anything else: an event of no duration.
+    /// Neither. An event is written as an instant.
     Instant,
 }
 
-/// What has a beginning and an end.
+/// A time span in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum TraceSpan {
-    /// A process on a GPU.
+    /// A process on a GPU, by GPU index and process ID.
     Process(u32, u32),
-    /// The command.
+    /// The recorded command.
     Command,
 }
 
-/// The spans that are open: a trace shows only those that begin before they end, and once at a time.
+/// The spans that have started and not ended. In a trace, a span cannot end before it starts, and cannot start again before
+/// it ends.
 #[derive(Default)]
 pub(super) struct OpenSpans {
     open: HashSet<TraceSpan>,
 }
 
 impl OpenSpans {
-    pub(super) fn part(&mut self, item: &Item) -> SpanEdge {
+    /// Classifies the next item, and opens or closes its span.
+    pub(super) fn observe(&mut self, item: &Item) -> SpanEdge {
         let ItemKind::Event(name, None) = &item.kind else { return SpanEdge::Instant };
-        let (span, begins) = match (name.as_ref(), item.gpu, item.pid) {
+        let (span, is_begin) = match (name.as_ref(), item.gpu, item.pid) {
             (event::PROCESS_START, Some(gpu), Some(pid)) => (TraceSpan::Process(gpu, pid), true),
             (event::PROCESS_END, Some(gpu), Some(pid)) => (TraceSpan::Process(gpu, pid), false),
             (event::COMMAND_START, None, _) => (TraceSpan::Command, true),
             (event::COMMAND_END, None, _) => (TraceSpan::Command, false),
             _ => return SpanEdge::Instant,
         };
-        if begins && self.open.len() < MOST_OPEN && self.open.insert(span) {
+        if is_begin && self.open.len() < MAX_OPEN_SPANS && self.open.insert(span) {
             SpanEdge::Begin(span)
-        } else if !begins && self.open.remove(&span) {
+        } else if !is_begin && self.open.remove(&span) {
             SpanEdge::End(span)
         } else {
             SpanEdge::Instant
@@ -58,9 +61,9 @@ impl OpenSpans {
 }
 
 impl TraceSpan {
-    /// The event that its beginning or its end is.
-    pub(super) fn event(self, begins: bool) -> &'static str {
-        match (self, begins) {
+    /// Returns the name of the event at the start or end of the span.
+    pub(super) fn event_name(self, is_begin: bool) -> &'static str {
+        match (self, is_begin) {
             (Self::Process(..), true) => event::PROCESS_START,
             (Self::Process(..), false) => event::PROCESS_END,
             (Self::Command, true) => event::COMMAND_START,
@@ -69,27 +72,30 @@ impl TraceSpan {
     }
 }
 
-/// What the GPUs are called: by the recording's first item.
+/// The labels of the GPUs, from the header of the recording.
 #[derive(Default)]
 pub(super) struct GpuLabels(Vec<RecordedGpu>);
 
 impl GpuLabels {
-    pub(super) fn learn(&mut self, item: &Item) {
+    /// Stores the GPUs if the item has the header.
+    pub(super) fn observe(&mut self, item: &Item) {
         if let Some(header) = item.header() {
             self.0 = header.gpus;
         }
     }
 
-    /// "GPU 0 NVIDIA H100 80GB HBM3"; of more than ten GPUs "GPU 00 …": Perfetto puts them in the order of their names.
+    /// Returns a label such as "GPU 0 NVIDIA H100 80GB HBM3". The index is padded with zeros to the length of the greatest
+    /// one, because Perfetto sorts tracks by name.
     pub(super) fn label(&self, index: u32) -> String {
-        let most = self.0.iter().map(|gpu| gpu.index).max().unwrap_or_default();
-        let digits = most.to_string().len();
+        let max_index = self.0.iter().map(|gpu| gpu.index).max().unwrap_or_default();
+        let digits = max_index.to_string().len();
         match self.get(index).and_then(|gpu| gpu.name.as_deref()) {
             Some(name) => format!("GPU {index:0digits$} {name}"),
             None => format!("GPU {index:0digits$}"),
         }
     }
 
+    /// Returns the UUID of the GPU; `None` if it is unknown.
     pub(super) fn uuid(&self, index: u32) -> Option<String> {
         self.get(index)?.uuid.clone()
     }
@@ -99,7 +105,7 @@ impl GpuLabels {
     }
 }
 
-/// "python (4711) ann", of what is known of a process.
+/// Returns the label of a process, such as "python (4711) ann". Unknown parts are omitted.
 pub(super) fn process_label(pid: u32, process: Option<RecordedProcess>) -> String {
     let RecordedProcess { name, user, .. } = process.unwrap_or_default();
     let name = name.as_deref().unwrap_or("process");
@@ -109,7 +115,7 @@ pub(super) fn process_label(pid: u32, process: Option<RecordedProcess>) -> Strin
     }
 }
 
-/// What a span is called: the process's name or the command line.
+/// Returns the label of a span, which is that of the process or the command line.
 pub(super) fn span_label(span: TraceSpan, item: &Item) -> String {
     match span {
         TraceSpan::Process(_, pid) => process_label(pid, item.process()),
@@ -121,30 +127,30 @@ pub(super) fn span_label(span: TraceSpan, item: &Item) -> String {
 mod tests {
     use super::*;
 
-    fn process(name: &'static str, pid: u32) -> Item {
+    fn process_event(name: &'static str, pid: u32) -> Item {
         Item { gpu: Some(0), pid: Some(pid), ..Item::event(1, name) }
     }
 
     #[test]
-    fn a_span_begins_once_and_ends_once() {
+    fn span_begins_and_ends_once() {
         let mut spans = OpenSpans::default();
-        let seven = TraceSpan::Process(0, 7);
-        let parts: Vec<SpanEdge> = [event::PROCESS_END, event::PROCESS_START, event::PROCESS_START, event::PROCESS_END]
-            .map(|name| spans.part(&process(name, 7)))
-            .to_vec();
-        assert_eq!(parts, [SpanEdge::Instant, SpanEdge::Begin(seven), SpanEdge::Instant, SpanEdge::End(seven)]);
+        let span = TraceSpan::Process(0, 7);
+        let edges = [event::PROCESS_END, event::PROCESS_START, event::PROCESS_START, event::PROCESS_END]
+            .map(|name| spans.observe(&process_event(name, 7)));
+        assert_eq!(edges, [SpanEdge::Instant, SpanEdge::Begin(span), SpanEdge::Instant, SpanEdge::End(span)]);
     }
 
     #[test]
     fn open_spans_are_bounded() {
         let mut spans = OpenSpans::default();
-        let begun = (0..2 * MOST_OPEN as u32)
-            .filter(|pid| spans.part(&process(event::PROCESS_START, *pid)) != SpanEdge::Instant);
-        assert_eq!(begun.count(), MOST_OPEN);
+        let pids = 0..2 * MAX_OPEN_SPANS as u32;
+        let opened =
+            pids.filter(|pid| spans.observe(&process_event(event::PROCESS_START, *pid)) != SpanEdge::Instant).count();
+        assert_eq!(opened, MAX_OPEN_SPANS);
     }
 
     #[test]
-    fn labels_say_what_is_known() {
+    fn labels_omit_unknown_parts() {
         let known =
             RecordedProcess { name: Some("python".into()), user: Some("ann".into()), ..RecordedProcess::default() };
         assert_eq!(process_label(4711, Some(known)), "python (4711) ann");

@@ -1,10 +1,10 @@
-//! Reads our traces back, event by event, also where another program laid them out anew.
+//! Decoding of Chrome traces that igpu wrote, event by event. Other programs may have reformatted the JSON.
 
 use std::io::BufRead;
 
 use serde::Deserialize;
 
-use super::event::{GPU_0, IGPU, OtherData, TraceEvent, phase};
+use super::event::{FIRST_GPU_PID, NO_GPU_PID, OtherData, TraceEvent, phase};
 use crate::{
     error::RecordingError,
     format::{codec::MAX_RECORD_BYTES, trace_spans::TraceSpan},
@@ -20,14 +20,15 @@ pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
 
 struct ChromeDecoder {
     file: Box<dyn BufRead>,
+    /// The text of the current event.
     buffer: Vec<u8>,
-    /// When the first item was; known once the head is read.
+    /// The time of the first item, in nanoseconds since the Unix epoch; `None` until the header has been read.
     start: Option<u64>,
 }
 
-/// What comes before the events.
+/// The header of the file, up to the first event.
 #[derive(Deserialize)]
-struct TraceHead<'a> {
+struct TraceHeader<'a> {
     #[serde(rename = "otherData")]
     other_data: OtherData<'a>,
     #[serde(rename = "traceEvents")]
@@ -38,12 +39,12 @@ impl ChromeDecoder {
     fn next(&mut self) -> Result<Option<Item>, RecordingError> {
         let start = match self.start {
             Some(start) => start,
-            None => match self.head()? {
+            None => match self.read_header()? {
                 Some(start) => *self.start.insert(start),
                 None => return Ok(None),
             },
         };
-        while self.event()? {
+        while self.read_event()? {
             let event: TraceEvent =
                 serde_json::from_slice(&self.buffer).map_err(|error| damaged(&error.to_string()))?;
             if let Some(item) = item(&event, start)? {
@@ -53,39 +54,40 @@ impl ChromeDecoder {
         Ok(None)
     }
 
-    /// Reads up to the first event, and gives when the recording began; `None` of one that has not.
-    fn head(&mut self) -> Result<Option<u64>, RecordingError> {
-        self.take_until(|depth, byte| depth == 0 || (depth == 2 && byte == b'['))?;
+    /// Reads the header and returns the time of the first item; returns `None` for a recording without items.
+    fn read_header(&mut self) -> Result<Option<u64>, RecordingError> {
+        self.read_until(|depth, byte| depth == 0 || (depth == 2 && byte == b'['))?;
         self.buffer.extend_from_slice(b"]}");
-        let head: TraceHead = serde_json::from_slice(&self.buffer).map_err(|_| RecordingError::Format)?;
-        if head.other_data.recorder.is_empty() && head.other_data.start_unix_nano.is_empty() {
-            return if self.event()? { Err(RecordingError::Format) } else { Ok(None) };
+        let header: TraceHeader = serde_json::from_slice(&self.buffer).map_err(|_| RecordingError::Format)?;
+        if header.other_data.recorder.is_empty() && header.other_data.start_unix_nano.is_empty() {
+            return if self.read_event()? { Err(RecordingError::Format) } else { Ok(None) };
         }
-        head.other_data.start_unix_nano.parse().map(Some).map_err(|_| RecordingError::Format)
+        header.other_data.start_unix_nano.parse().map(Some).map_err(|_| RecordingError::Format)
     }
 
-    /// Reads the next event; gives whether there was one before the end.
-    fn event(&mut self) -> Result<bool, RecordingError> {
+    /// Reads the next event into the buffer. Returns `false` after the last event.
+    fn read_event(&mut self) -> Result<bool, RecordingError> {
         loop {
             let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::Truncated)?;
             match byte {
                 b',' | b' ' | b'\t' | b'\r' | b'\n' => self.file.consume(1),
                 b'{' => break,
-                b']' => return self.end().map(|()| false),
-                _ => return Err(damaged("something else stands where an event has to begin")),
+                b']' => return self.read_end().map(|()| false),
+                _ => return Err(damaged("an event does not start with a brace")),
             }
         }
-        self.take_until(|depth, _| depth == 0)?;
+        self.read_until(|depth, _| depth == 0)?;
         Ok(true)
     }
 
-    /// Takes bytes into the buffer up to the one that `ends` knows by itself and by how many brackets are open after it.
-    fn take_until(&mut self, ends: fn(usize, u8) -> bool) -> Result<(), RecordingError> {
+    /// Reads into the buffer up to and including the first bracket for which `is_end` returns `true`. Its arguments are the
+    /// number of brackets that are open after the bracket, and the bracket.
+    fn read_until(&mut self, is_end: fn(usize, u8) -> bool) -> Result<(), RecordingError> {
         self.buffer.clear();
-        let mut place = JsonScanner::default();
+        let mut scanner = JsonScanner::default();
         loop {
             let chunk = self.file.fill_buf()?;
-            let end = chunk.iter().position(|byte| place.step(*byte) && ends(place.depth, *byte));
+            let end = chunk.iter().position(|byte| scanner.step(*byte) && is_end(scanner.depth, *byte));
             let length = end.map_or(chunk.len(), |end| end + 1);
             self.buffer.extend_from_slice(&chunk[..length]);
             self.file.consume(length);
@@ -101,13 +103,13 @@ impl ChromeDecoder {
         }
     }
 
-    /// What follows the last event: other members of the object, where another program wrote some, and its end.
-    fn end(&mut self) -> Result<(), RecordingError> {
+    /// Reads the end of the trace after the last event. Another program may have written other keys there.
+    fn read_end(&mut self) -> Result<(), RecordingError> {
         loop {
             let chunk = self.file.fill_buf()?;
             let length = chunk.len();
-            let ends = chunk.contains(&b'}');
-            match (length, ends) {
+            let has_end = chunk.contains(&b'}');
+            match (length, has_end) {
                 (0, _) => return Err(RecordingError::Truncated),
                 (_, true) => return Ok(()),
                 _ => self.file.consume(length),
@@ -116,25 +118,26 @@ impl ChromeDecoder {
     }
 }
 
-/// A place in JSON text.
+/// A scanner of JSON text that distinguishes brackets from the contents of strings.
 #[derive(Default)]
 struct JsonScanner {
-    /// How many brackets are open.
+    /// The number of open brackets.
     depth: usize,
-    in_text: bool,
+    in_string: bool,
+    /// Whether the last byte was a backslash that escapes the next one.
     is_escaped: bool,
 }
 
 impl JsonScanner {
-    /// Goes over a byte; gives whether it is a bracket.
+    /// Scans a byte. Returns `true` if it is a bracket outside of a string.
     fn step(&mut self, byte: u8) -> bool {
-        if self.in_text {
-            self.in_text = self.is_escaped || byte != b'"';
+        if self.in_string {
+            self.in_string = self.is_escaped || byte != b'"';
             self.is_escaped = !self.is_escaped && byte == b'\\';
             return false;
         }
         match byte {
-            b'"' => self.in_text = true,
+            b'"' => self.in_string = true,
             b'{' | b'[' => self.depth += 1,
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
@@ -143,15 +146,15 @@ impl JsonScanner {
     }
 }
 
-/// The item that an event stands for; none of names of things, and of series that this version does not know.
+/// Converts an event to an item. Returns `None` for metadata and for series that are unknown to this version.
 fn item(event: &TraceEvent, start: u64) -> Result<Option<Item>, RecordingError> {
     let args = &event.args;
     let gpu = match event.pid {
-        IGPU => None,
+        NO_GPU_PID => None,
         pid => Some(
-            pid.checked_sub(GPU_0)
+            pid.checked_sub(FIRST_GPU_PID)
                 .and_then(|index| u32::try_from(index).ok())
-                .ok_or_else(|| damaged("an event is of no GPU"))?,
+                .ok_or_else(|| damaged("the process ID of an event is not that of a GPU"))?,
         ),
     };
     let kind = match (event.ph.as_ref(), gpu) {
@@ -165,14 +168,14 @@ fn item(event: &TraceEvent, start: u64) -> Result<Option<Item>, RecordingError> 
         }
         (phase::BEGIN | phase::END, gpu) => {
             let span = gpu.map_or(TraceSpan::Command, |gpu| TraceSpan::Process(gpu, event.tid.unwrap_or_default()));
-            ItemKind::Event(span.event(event.ph == phase::BEGIN).into(), None)
+            ItemKind::Event(span.event_name(event.ph == phase::BEGIN).into(), None)
         }
-        (other, _) => return Err(damaged(&format!("events of the kind {other:?} are none of ours"))),
+        (other, _) => return Err(damaged(&format!("unexpected event phase {other:?}"))),
     };
     let ts = event.ts.as_ref().and_then(|ts| nanos(ts.get()));
     let at = ts.and_then(|nanos| u64::try_from(nanos.checked_add(start.into())?).ok());
     Ok(Some(Item {
-        at: at.ok_or_else(|| damaged("an event has no time"))?,
+        at: at.ok_or_else(|| damaged("an event has no valid time"))?,
         gpu,
         pid: event.id.as_ref().and_then(|id| id.parse().ok()).or(args.pid),
         kind,
@@ -181,20 +184,20 @@ fn item(event: &TraceEvent, start: u64) -> Result<Option<Item>, RecordingError> 
     }))
 }
 
-/// Nanoseconds, of microseconds in text: exact as we write them, and as good as a double where another program wrote
-/// more places than there are nanoseconds.
+/// Converts the text of a number of microseconds to nanoseconds. The result is exact for up to three decimal places, which
+/// igpu writes. For other numbers, it has the precision of an `f64`.
 fn nanos(micros: &str) -> Option<i128> {
     let (sign, digits) = micros.strip_prefix('-').map_or((1, micros), |digits| (-1, digits));
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    if part.len() <= 3 && (whole.bytes().chain(part.bytes())).all(|byte| byte.is_ascii_digit()) {
-        return Some(sign * format!("{whole}{part:0<3}").parse::<i128>().ok()?);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if fraction.len() <= 3 && (whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit()) {
+        return Some(sign * format!("{whole}{fraction:0<3}").parse::<i128>().ok()?);
     }
     let nanos = (micros.parse::<f64>().ok()? * 1e3).round();
     nanos.is_finite().then_some(nanos as i128)
 }
 
-fn damaged(what: &str) -> RecordingError {
-    RecordingError::Damaged(what.to_owned())
+fn damaged(message: &str) -> RecordingError {
+    RecordingError::Damaged(message.to_owned())
 }
 
 #[cfg(test)]
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_to_the_nanosecond_however_they_are_written() {
+    fn timestamp_is_parsed_exactly() {
         assert_eq!(nanos("18446744073709551.615"), Some(i128::from(u64::MAX)));
         assert_eq!(nanos("-0.001"), Some(-1));
         assert_eq!([nanos("12"), nanos("12.5")], [Some(12_000), Some(12_500)]);

@@ -1,10 +1,10 @@
-//! Writes an event a line.
+//! Encoding of Chrome traces, with an event per line.
 
 use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::value::RawValue;
 
-use super::event::{EventArgs, GPU_0, IGPU, OtherData, TraceEvent, phase};
+use super::event::{EventArgs, FIRST_GPU_PID, NO_GPU_PID, OtherData, TraceEvent, phase};
 use crate::{
     format::{
         encoder::Encoder,
@@ -14,12 +14,14 @@ use crate::{
     series::Series,
 };
 
+/// The encoder of Chrome traces.
 #[derive(Default)]
 pub(super) struct ChromeEncoder {
+    /// The time of the first item, in nanoseconds since the Unix epoch.
     start: Option<u64>,
     has_events: bool,
-    /// The GPUs that have their names.
-    named: HashSet<u64>,
+    /// The trace's process IDs whose labels have been written.
+    labeled: HashSet<u64>,
     gpus: GpuLabels,
     spans: OpenSpans,
 }
@@ -37,15 +39,16 @@ impl Encoder for ChromeEncoder {
 
     fn encode_tail(&mut self, out: &mut Vec<u8>) {
         if self.start.is_none() {
-            head(&OtherData::default(), out);
+            write_header(&OtherData::default(), out);
         }
         out.extend_from_slice(b"\n]}\n");
     }
 }
 
 impl ChromeEncoder {
+    /// Writes the header before the first item, and returns the time of the first item.
     fn begin(&mut self, item: &Item, out: &mut Vec<u8>) -> u64 {
-        self.gpus.learn(item);
+        self.gpus.observe(item);
         if let Some(start) = self.start {
             return start;
         }
@@ -56,18 +59,28 @@ impl ChromeEncoder {
             host: header.host.map(Cow::Owned),
             driver_version: header.driver_version.map(Cow::Owned),
         };
-        head(&other, out);
+        write_header(&other, out);
         self.start = Some(item.at);
         item.at
     }
 
-    /// The number that stands for a GPU, or for none; it has a name from then on.
+    /// Returns the trace's process ID for a GPU, or for events that concern no GPU. Writes its label on the first call.
     fn process(&mut self, gpu: Option<u32>, out: &mut Vec<u8>) -> u64 {
-        let pid = gpu.map_or(IGPU, |index| u64::from(index) + GPU_0);
-        if self.named.insert(pid) {
+        let pid = gpu.map_or(NO_GPU_PID, |index| u64::from(index) + FIRST_GPU_PID);
+        if self.labeled.insert(pid) {
             let label = gpu.map_or("igpu".to_owned(), |index| self.gpus.label(index));
-            self.metadata(pid, "process_name", EventArgs { name: Some(label.into()), ..EventArgs::default() }, out);
-            self.metadata(pid, "process_sort_index", EventArgs { sort_index: Some(pid), ..EventArgs::default() }, out);
+            self.write_metadata(
+                pid,
+                "process_name",
+                EventArgs { name: Some(label.into()), ..EventArgs::default() },
+                out,
+            );
+            self.write_metadata(
+                pid,
+                "process_sort_index",
+                EventArgs { sort_index: Some(pid), ..EventArgs::default() },
+                out,
+            );
         }
         pid
     }
@@ -86,7 +99,7 @@ impl ChromeEncoder {
             text: item.text.as_deref().map(Cow::Borrowed),
             ..EventArgs::default()
         };
-        let (ph, span) = match self.spans.part(item) {
+        let (ph, span) = match self.spans.observe(item) {
             SpanEdge::Instant => {
                 return TraceEvent {
                     ph: phase::INSTANT.into(),
@@ -100,11 +113,11 @@ impl ChromeEncoder {
             SpanEdge::Begin(span) => (phase::BEGIN, span),
             SpanEdge::End(span) => (phase::END, span),
         };
-        // An end closes the last beginning of its thread.
+        // The end of a span has no name. It ends the last span that began on its thread.
         let mut label = String::new();
         if ph == phase::BEGIN {
             label = span_label(span, item);
-            self.thread(item, span, &label, out);
+            self.write_thread_name(item, span, &label, out);
         }
         let args = match (ph, span) {
             (phase::END, TraceSpan::Command) => EventArgs { exit_status: args.value, value: None, ..args },
@@ -113,12 +126,12 @@ impl ChromeEncoder {
         TraceEvent { ph: ph.into(), tid: Some(thread_of(span)), name: label.into(), args, ..TraceEvent::default() }
     }
 
-    /// Says what a span's thread is called.
-    fn thread(&mut self, item: &Item, span: TraceSpan, label: &str, out: &mut Vec<u8>) {
+    /// Writes the label of the thread of a span.
+    fn write_thread_name(&mut self, item: &Item, span: TraceSpan, label: &str, out: &mut Vec<u8>) {
         let name = if span == TraceSpan::Command { "command" } else { label };
         let event = TraceEvent {
             ph: phase::METADATA.into(),
-            pid: item.gpu.map_or(IGPU, |index| u64::from(index) + GPU_0),
+            pid: item.gpu.map_or(NO_GPU_PID, |index| u64::from(index) + FIRST_GPU_PID),
             tid: Some(thread_of(span)),
             name: "thread_name".into(),
             args: EventArgs { name: Some(name.into()), ..EventArgs::default() },
@@ -127,7 +140,7 @@ impl ChromeEncoder {
         self.write(&event, out);
     }
 
-    fn metadata(&mut self, pid: u64, name: &str, args: EventArgs<'_>, out: &mut Vec<u8>) {
+    fn write_metadata(&mut self, pid: u64, name: &str, args: EventArgs<'_>, out: &mut Vec<u8>) {
         self.write(
             &TraceEvent { ph: phase::METADATA.into(), pid, name: name.into(), args, ..TraceEvent::default() },
             out,
@@ -137,7 +150,7 @@ impl ChromeEncoder {
     fn write(&mut self, event: &TraceEvent<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(if self.has_events { b",\n" } else { b"\n" });
         self.has_events = true;
-        // Into memory, and all keys are text: this cannot fail.
+        // Serializing a struct to memory cannot fail.
         let _ = serde_json::to_writer(out, event);
     }
 }
@@ -152,7 +165,7 @@ fn counter(item: &Item, series: Series) -> TraceEvent<'static> {
     }
 }
 
-/// The command has the thread after that of plain events; processes have their pids.
+/// Returns the trace's thread ID of a span: the process ID of a process, and 1 for the command. Instant events use 0.
 fn thread_of(span: TraceSpan) -> u32 {
     match span {
         TraceSpan::Process(_, pid) => pid,
@@ -160,13 +173,13 @@ fn thread_of(span: TraceSpan) -> u32 {
     }
 }
 
-fn head(other: &OtherData<'_>, out: &mut Vec<u8>) {
+fn write_header(other: &OtherData<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"displayTimeUnit\":\"ms\",\"otherData\":");
     let _ = serde_json::to_writer(&mut *out, other);
     out.extend_from_slice(b",\"traceEvents\":[");
 }
 
-/// Microseconds since the start, to the nanosecond.
+/// Formats the time since the start in microseconds with three decimal places, which is exact.
 fn micros(at: u64, start: u64) -> Option<Box<RawValue>> {
     let sign = if at < start { "-" } else { "" };
     let nanos = at.abs_diff(start);
@@ -178,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_exact() {
+    fn timestamp_is_formatted_exactly() {
         let text = |at, start| micros(at, start).unwrap().get().to_owned();
         assert_eq!(text(1_500, 1_000), "0.500");
         assert_eq!(text(1_000, 1_001), "-0.001");

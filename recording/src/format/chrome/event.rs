@@ -1,16 +1,17 @@
-//! The parts of a Chrome trace as JSON values.
+//! The JSON objects of a Chrome trace.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// What stands for "the process" of what concerns no GPU. That of a GPU is its index and [`GPU_0`]: tools take 0 for the
-/// idle process.
-pub(super) const IGPU: u64 = 1;
-pub(super) const GPU_0: u64 = 2;
+/// The trace's process ID for events that concern no GPU.
+pub(super) const NO_GPU_PID: u64 = 1;
+/// The trace's process ID of GPU 0. That of another GPU is greater by its index. ID 0 is not used, because tools interpret
+/// it as the idle process.
+pub(super) const FIRST_GPU_PID: u64 = 2;
 
-/// What an event is, as this format has it.
+/// The values of the key `ph`.
 pub(super) mod phase {
     pub(in super::super) const BEGIN: &str = "B";
     pub(in super::super) const END: &str = "E";
@@ -19,12 +20,13 @@ pub(super) mod phase {
     pub(in super::super) const METADATA: &str = "M";
 }
 
-/// The head of the file.
+/// The metadata in the header of the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct OtherData<'a> {
     pub(super) recorder: Cow<'a, str>,
-    /// In text: programs that know no whole numbers of this size leave it as it is.
+    /// The time of the first item, in nanoseconds since the Unix epoch. It is a string, because JavaScript programs round
+    /// integers of this size.
     pub(super) start_unix_nano: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<Cow<'a, str>>,
@@ -32,33 +34,36 @@ pub(super) struct OtherData<'a> {
     pub(super) driver_version: Option<Cow<'a, str>>,
 }
 
+/// An event of the trace.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct TraceEvent<'a> {
     pub(super) ph: Cow<'a, str>,
     pub(super) pid: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tid: Option<u32>,
-    /// Its text, so that it is exact.
+    /// The time in microseconds since the first item. It is kept as text, because a `f64` cannot represent all times
+    /// exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ts: Option<Box<RawValue>>,
-    /// An instant's scope: the process, which is the GPU.
+    /// The scope of an instant event, which is `p` for the trace's process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) s: Option<Cow<'a, str>>,
-    /// Of a counter for a process: its pid.
+    /// The process ID of a per-process counter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Cow<'a, str>>,
-    /// None of an end: Perfetto takes one that has a name for the end of what has that name only.
+    /// The name. It is empty for the end of a span, because Perfetto would otherwise end only a span with the same name.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub(super) name: Cow<'a, str>,
     pub(super) args: EventArgs<'a>,
 }
 
+/// The arguments of an event.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct EventArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<f64>,
-    /// The value of the event that the command's end is.
+    /// The value of the end of the command, which is its exit status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exit_status: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,10 +72,10 @@ pub(super) struct EventArgs<'a> {
     pub(super) series: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<Cow<'a, str>>,
-    /// What a process or thread is called.
+    /// The label of a process or thread of the trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<Cow<'a, str>>,
-    /// Where a process stands among the others.
+    /// The position of a process among the others in a trace viewer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sort_index: Option<u64>,
 }

@@ -1,7 +1,7 @@
-//! Chrome's trace events as JSON: opens at ui.perfetto.dev and in chrome://tracing, and can be read back.
+//! Chrome trace events in JSON, for <https://ui.perfetto.dev> and `chrome://tracing`.
 //!
-//! Each GPU is what this format calls a process, with its counters and events; the processes on it are its threads. Times
-//! are in microseconds since the first item, whose time stands at the head of the file.
+//! Each GPU is a process of the trace with its counters and events, and each process on the GPU is a thread. Times are in
+//! microseconds since the first item. The time of the first item is in the header of the file.
 
 mod decode;
 mod encode;
@@ -18,7 +18,7 @@ pub(super) const CODEC: Codec = Codec {
     decode: |input| Ok(decode::decode(input.stream())),
 };
 
-/// Whether a file begins so: a JSON object with a trace's member first, however it is laid out.
+/// Returns `true` if the text starts with a JSON object whose first key is one of a Chrome trace, with any whitespace.
 fn matches(text: &[u8]) -> bool {
     let Some(text) = text.trim_ascii_start().strip_prefix(b"{") else { return false };
     let text = text.trim_ascii_start();

@@ -1,4 +1,4 @@
-//! Parquet as items: some thousand rows at a time.
+//! Decoding of Parquet files in batches of rows.
 
 use std::{
     fs::File,
@@ -18,15 +18,13 @@ use parquet::{
 };
 
 use super::schema::schema;
-use crate::{error::RecordingError, format::item_row::ItemRow, item::Item, read::Items};
+use crate::{error::RecordingError, format::item_row::ItemRow, read::Items};
 
-type Result<T> = std::result::Result<T, RecordingError>;
+/// The number of rows that are in memory at a time.
+const BATCH_ROWS: usize = 4096;
 
-/// So many rows are in memory at once.
-const BATCH: usize = 4096;
-
-pub(super) fn decode(file: File) -> Result<Items> {
-    let reader = guarded(|| Ok(SerializedFileReader::new(file)?))?;
+pub(super) fn decode(file: File) -> Result<Items, RecordingError> {
+    let reader = catch_panic(|| Ok(SerializedFileReader::new(file)?))?;
     if !has_columns(reader.metadata().file_metadata().schema_descr())? {
         return Err(RecordingError::Format);
     }
@@ -35,15 +33,18 @@ pub(super) fn decode(file: File) -> Result<Items> {
         Ok(rows) => rows.into_iter().map(ItemRow::into_item).collect(),
         Err(error) => vec![Err(error)],
     });
-    Ok(Items::new(rows.filter_map(Result::<Option<Item>>::transpose)))
+    Ok(Items::new(rows.filter_map(Result::transpose)))
 }
 
-/// The rows of a group, in batches. Nobody asks for more after an error.
-fn batches(reader: &SerializedFileReader<File>, index: usize) -> impl Iterator<Item = Result<Vec<ItemRow>>> + use<> {
-    let mut group = Some(guarded(|| Group::new(&*reader.get_row_group(index)?)));
+/// Returns the rows of a row group in batches. The iterator must not be used after an error.
+fn batches(
+    reader: &SerializedFileReader<File>,
+    index: usize,
+) -> impl Iterator<Item = Result<Vec<ItemRow>, RecordingError>> + use<> {
+    let mut group = Some(catch_panic(|| RowGroupCursor::new(&*reader.get_row_group(index)?)));
     iter::from_fn(move || match group.take()? {
         Ok(mut columns) => {
-            let rows = guarded(|| columns.read());
+            let rows = catch_panic(|| columns.read());
             group = Some(Ok(columns));
             rows.transpose()
         }
@@ -51,65 +52,67 @@ fn batches(reader: &SerializedFileReader<File>, index: usize) -> impl Iterator<I
     })
 }
 
-/// What a damaged file makes the crate `parquet` panic of is an error as any other. Nothing that was in work when it
-/// panicked is used again: there are no items after an error.
-fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Calls a function of the `parquet` crate and converts a panic to an error, because damaged files can cause panics in that
+/// crate. The state that the panic left behind is not used, because a decoder returns no items after an error.
+fn catch_panic<T>(read: impl FnOnce() -> Result<T, RecordingError>) -> Result<T, RecordingError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(RecordingError::Damaged(what.unwrap_or("it cannot be decoded").to_owned()))
+        let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(RecordingError::Damaged(message.unwrap_or("the data cannot be decoded").to_owned()))
     })
 }
 
-/// Whether a file has our columns, in any order and perhaps with others.
-fn has_columns(its: &SchemaDescriptor) -> Result<bool> {
-    let ours = schema()?;
-    Ok(ours.columns().iter().all(|our| {
-        its.columns().iter().any(|its| {
-            its.path() == our.path() && its.physical_type() == our.physical_type() && its.max_rep_level() == 0
+/// Returns `true` if a file has all columns of a recording, in any order. It may have others.
+fn has_columns(file_schema: &SchemaDescriptor) -> Result<bool, RecordingError> {
+    let schema = schema()?;
+    Ok(schema.columns().iter().all(|column| {
+        file_schema.columns().iter().any(|found| {
+            found.path() == column.path()
+                && found.physical_type() == column.physical_type()
+                && found.max_rep_level() == 0
         })
     }))
 }
 
-/// A row group, as far as it was not read yet.
-struct Group {
-    time_unix_nano: Column<Int64Type>,
-    gpu: Column<Int32Type>,
-    metric: Column<ByteArrayType>,
-    attribute: Column<ByteArrayType>,
-    value: Column<DoubleType>,
-    unit: Column<ByteArrayType>,
-    pid: Column<Int32Type>,
-    event: Column<ByteArrayType>,
-    text: Column<ByteArrayType>,
+/// The unread rows of a row group.
+struct RowGroupCursor {
+    time_unix_nano: ColumnCursor<Int64Type>,
+    gpu: ColumnCursor<Int32Type>,
+    metric: ColumnCursor<ByteArrayType>,
+    attribute: ColumnCursor<ByteArrayType>,
+    value: ColumnCursor<DoubleType>,
+    unit: ColumnCursor<ByteArrayType>,
+    pid: ColumnCursor<Int32Type>,
+    event: ColumnCursor<ByteArrayType>,
+    text: ColumnCursor<ByteArrayType>,
 }
 
-impl Group {
-    fn new(group: &dyn RowGroupReader) -> Result<Self> {
+impl RowGroupCursor {
+    fn new(group: &dyn RowGroupReader) -> Result<Self, RecordingError> {
         Ok(Self {
-            time_unix_nano: Column::new(group, "time_unix_nano")?,
-            gpu: Column::new(group, "gpu")?,
-            metric: Column::new(group, "metric")?,
-            attribute: Column::new(group, "attribute")?,
-            value: Column::new(group, "value")?,
-            unit: Column::new(group, "unit")?,
-            pid: Column::new(group, "pid")?,
-            event: Column::new(group, "event")?,
-            text: Column::new(group, "text")?,
+            time_unix_nano: ColumnCursor::new(group, "time_unix_nano")?,
+            gpu: ColumnCursor::new(group, "gpu")?,
+            metric: ColumnCursor::new(group, "metric")?,
+            attribute: ColumnCursor::new(group, "attribute")?,
+            value: ColumnCursor::new(group, "value")?,
+            unit: ColumnCursor::new(group, "unit")?,
+            pid: ColumnCursor::new(group, "pid")?,
+            event: ColumnCursor::new(group, "event")?,
+            text: ColumnCursor::new(group, "text")?,
         })
     }
 
-    /// The next rows; none when all were read.
-    fn read(&mut self) -> Result<Option<Vec<ItemRow>>> {
+    /// Reads the next batch of rows. Returns `None` at the end of the row group.
+    fn read(&mut self) -> Result<Option<Vec<ItemRow>>, RecordingError> {
         let times = self.time_unix_nano.read()?;
         let rows = times.len();
-        let mut gpu = self.gpu.read_as_many(rows)?;
-        let mut metric = self.metric.read_as_many(rows)?;
-        let mut attribute = self.attribute.read_as_many(rows)?;
-        let mut value = self.value.read_as_many(rows)?;
-        let mut unit = self.unit.read_as_many(rows)?;
-        let mut pid = self.pid.read_as_many(rows)?;
-        let mut event = self.event.read_as_many(rows)?;
-        let mut text = self.text.read_as_many(rows)?;
+        let mut gpu = self.gpu.read_exact(rows)?;
+        let mut metric = self.metric.read_exact(rows)?;
+        let mut attribute = self.attribute.read_exact(rows)?;
+        let mut value = self.value.read_exact(rows)?;
+        let mut unit = self.unit.read_exact(rows)?;
+        let mut pid = self.pid.read_exact(rows)?;
+        let mut event = self.event.read_exact(rows)?;
+        let mut text = self.text.read_exact(rows)?;
         let rows = times.into_iter().map(|time| {
             let time = time.ok_or_else(|| RecordingError::Damaged("a row has no time".to_owned()))?;
             Ok(ItemRow {
@@ -124,39 +127,39 @@ impl Group {
                 text: text.next().flatten().map(utf8).transpose()?,
             })
         });
-        let rows: Vec<ItemRow> = rows.collect::<Result<_>>()?;
+        let rows: Vec<ItemRow> = rows.collect::<Result<_, RecordingError>>()?;
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 }
 
-fn utf8(bytes: ByteArray) -> Result<String> {
+fn utf8(bytes: ByteArray) -> Result<String, RecordingError> {
     Ok(bytes.as_utf8()?.to_owned())
 }
 
-/// A column of a row group.
-struct Column<T: DataType> {
+/// The unread values of a column of a row group.
+struct ColumnCursor<T: DataType> {
     reader: ColumnReaderImpl<T>,
     is_optional: bool,
 }
 
-impl<T: DataType> Column<T> {
-    fn new(group: &dyn RowGroupReader, name: &str) -> Result<Self> {
-        let lacks = || RecordingError::Damaged(format!("it lacks the column {name}"));
+impl<T: DataType> ColumnCursor<T> {
+    fn new(group: &dyn RowGroupReader, name: &str) -> Result<Self, RecordingError> {
+        let missing = || RecordingError::Damaged(format!("the column {name} is missing"));
         let columns = group.metadata().columns();
-        let index = columns.iter().position(|column| column.column_path().string() == name).ok_or_else(lacks)?;
+        let index = columns.iter().position(|column| column.column_path().string() == name).ok_or_else(missing)?;
         let is_optional = group.metadata().column(index).column_descr().max_def_level() > 0;
-        let reader = T::get_column_reader(group.get_column_reader(index)?).ok_or_else(lacks)?;
+        let reader = T::get_column_reader(group.get_column_reader(index)?).ok_or_else(missing)?;
         Ok(Self { reader, is_optional })
     }
 
-    /// The next values; none when all were read.
-    fn read(&mut self) -> Result<Vec<Option<T::T>>> {
+    /// Reads the next batch of values. Returns an empty vector at the end of the row group.
+    fn read(&mut self) -> Result<Vec<Option<T::T>>, RecordingError> {
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        while levels.len() < BATCH {
+        while levels.len() < BATCH_ROWS {
             let before = levels.len();
-            let most = BATCH - before;
+            let max_rows = BATCH_ROWS - before;
             let levels_to = self.is_optional.then_some(&mut levels);
-            let (records, ..) = self.reader.read_records(most, levels_to, None, &mut values)?;
+            let (records, ..) = self.reader.read_records(max_rows, levels_to, None, &mut values)?;
             if !self.is_optional {
                 levels.resize(before + records, 1);
             }
@@ -168,11 +171,12 @@ impl<T: DataType> Column<T> {
         Ok(levels.into_iter().map(|level| if level > 0 { values.next() } else { None }).collect())
     }
 
-    fn read_as_many(&mut self, rows: usize) -> Result<std::vec::IntoIter<Option<T::T>>> {
+    /// Reads the next batch of values, which must have as many rows as the batch of the first column.
+    fn read_exact(&mut self, rows: usize) -> Result<std::vec::IntoIter<Option<T::T>>, RecordingError> {
         let values = self.read()?;
         match values.len() == rows {
             true => Ok(values.into_iter()),
-            false => Err(RecordingError::Damaged("its columns differ in length".to_owned())),
+            false => Err(RecordingError::Damaged("the columns differ in length".to_owned())),
         }
     }
 }
@@ -184,7 +188,7 @@ impl From<ParquetError> for RecordingError {
                 Ok(error) => Self::File(*error),
                 Err(error) => Self::Damaged(error.to_string()),
             },
-            ParquetError::General(what) | ParquetError::EOF(what) => Self::Damaged(what),
+            ParquetError::General(message) | ParquetError::EOF(message) => Self::Damaged(message),
             error => Self::Damaged(error.to_string()),
         }
     }

@@ -1,9 +1,11 @@
-//! Apache Parquet: the same columns as CSV's, in row groups.
+//! Apache Parquet, with the same columns as CSV.
 //!
-//! A Parquet file ends in a footer that says where everything is. So the rows of the open group are kept, and each tail
-//! is that group and a footer: the file is whole after every flush. A group of 32768 rows goes into the body for
-//! good. What the footer has to say of it takes some 600 bytes in each tail, and 4 KiB in memory: with 1000 items a second
-//! these are 110 groups, 64 KiB and 450 KiB more with every hour.
+//! A Parquet file ends in a footer that describes the row groups before it. The encoder therefore buffers the rows of an
+//! open row group, and each tail consists of that group and the footer. The file is complete after every flush. A row group
+//! of 32768 rows is closed and becomes part of the body.
+//!
+//! The footer entry of a closed group takes about 600 bytes in each tail, and 4 KiB of memory. At 1000 items per second, a
+//! recording closes 110 groups per hour. Each hour adds 64 KiB to the tail and 450 KiB to the memory use.
 
 #[cfg(feature = "parquet")]
 mod columns;

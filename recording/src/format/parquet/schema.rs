@@ -1,4 +1,4 @@
-//! The layout of a file's rows.
+//! The schema of Parquet files.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use parquet::{
     schema::{parser::parse_message_type, types::SchemaDescriptor},
 };
 
-/// So many rows are kept, and written again with each tail, until they go into the body as a group.
-pub(super) const GROUP_ROWS: usize = 1 << 15;
+/// The number of rows in a row group. Up to this many rows are buffered and rewritten with every tail.
+pub(super) const ROW_GROUP_ROWS: usize = 1 << 15;
 
-/// How a file begins and ends.
-pub(super) const MAGIC: &[u8; 4] = b"PAR1";
+/// The first and last bytes of a Parquet file.
+pub(super) const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 
-/// The columns of a row, in the order that `columns` writes them in.
-const SCHEMA: &str = "message recording {
+/// The columns, in the order in which the module `columns` writes them.
+const ROW_SCHEMA: &str = "message recording {
     REQUIRED INT64 time_unix_nano (TIMESTAMP(NANOS,true));
     OPTIONAL INT32 gpu (INTEGER(32,false));
     OPTIONAL BINARY metric (STRING);
@@ -26,6 +26,7 @@ const SCHEMA: &str = "message recording {
     OPTIONAL BINARY text (STRING);
 }";
 
+/// Returns the schema of a recording.
 pub(super) fn schema() -> Result<Arc<SchemaDescriptor>, ParquetError> {
-    Ok(Arc::new(SchemaDescriptor::new(Arc::new(parse_message_type(SCHEMA)?))))
+    Ok(Arc::new(SchemaDescriptor::new(Arc::new(parse_message_type(ROW_SCHEMA)?))))
 }

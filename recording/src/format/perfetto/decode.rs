@@ -1,4 +1,4 @@
-//! Reads our traces back, packet by packet.
+//! Decoding of Perfetto traces that igpu wrote, packet by packet.
 
 use std::{
     collections::HashMap,
@@ -8,8 +8,11 @@ use std::{
 use prost::Message as _;
 
 use super::{
-    proto::{self, ClockSnapshot, DebugAnnotation, PACKET, SEQUENCE, TracePacket, TrackDescriptor, TrackEvent, kind},
-    track::{COMMAND, EXIT_STATUS, IGPU, PID, TraceTrack, VALUE},
+    proto::{
+        self, ClockSnapshot, DebugAnnotation, PACKET_TAG, SEQUENCE_ID, TracePacket, TrackDescriptor, TrackEvent,
+        event_type,
+    },
+    track::{COMMAND_TRACK_NAME, EXIT_STATUS_ANNOTATION, IGPU_TRACK_NAME, PID_PREFIX, TraceTrack, VALUE_ANNOTATION},
 };
 use crate::{
     error::RecordingError,
@@ -20,8 +23,8 @@ use crate::{
     series::Series,
 };
 
-/// So many tracks are known at a time: more than a recording has, and few enough that no file takes all memory.
-const MOST_TRACKS: usize = 1 << 20;
+/// The maximum number of tracks. It is greater than that of any recording, and bounds the memory use for damaged files.
+const MAX_TRACKS: usize = 1 << 20;
 
 pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
     let mut decoder = PerfettoDecoder { file, buffer: Vec::new(), offset: None, tracks: HashMap::new() };
@@ -30,30 +33,30 @@ pub(super) fn decode(file: Box<dyn BufRead>) -> Items {
 
 struct PerfettoDecoder {
     file: Box<dyn BufRead>,
-    /// The packet that is read.
+    /// The bytes of the current packet.
     buffer: Vec<u8>,
-    /// What to add to the trace's clock to have nanoseconds since the epoch; known from the first packet on.
+    /// The difference of Unix time and the clock of the packet sequence, in nanoseconds; `None` before the first packet.
     offset: Option<i128>,
-    /// What each track is that was described; `None` of what a later version writes.
+    /// The tracks by UUID; `None` for a track that is unknown to this version.
     tracks: HashMap<u64, Option<TraceTrack>>,
 }
 
 impl PerfettoDecoder {
     fn next(&mut self) -> Result<Option<Item>, RecordingError> {
-        while let Some(packet) = self.packet()? {
+        while let Some(packet) = self.read_packet()? {
             let Some(offset) = self.offset else {
                 self.offset = Some(first_offset(&packet).ok_or(RecordingError::Format)?);
                 continue;
             };
-            if packet.trusted_packet_sequence_id != Some(SEQUENCE) {
+            if packet.trusted_packet_sequence_id != Some(SEQUENCE_ID) {
                 continue;
             }
             if let Some(descriptor) = packet.track_descriptor {
                 self.describe(descriptor)?;
             } else if let Some(event) = &packet.track_event {
-                let at = unix_nano(&packet, offset).ok_or_else(|| damaged("a packet's time is none"))?;
+                let at = unix_nano(&packet, offset).ok_or_else(|| damaged("a packet has no valid time"))?;
                 if let Some(item) = self.item(at, event)? {
-                    self.forget(&item);
+                    self.remove_ended(&item);
                     return Ok(Some(item));
                 }
             }
@@ -61,116 +64,118 @@ impl PerfettoDecoder {
         Ok(None)
     }
 
-    /// The next packet of the file; `None` at its end.
-    fn packet(&mut self) -> Result<Option<TracePacket>, RecordingError> {
+    /// Reads the next packet. Returns `None` at the end of the file.
+    fn read_packet(&mut self) -> Result<Option<TracePacket>, RecordingError> {
         if self.file.fill_buf()?.is_empty() {
             return Ok(None);
         }
-        if self.byte()? != PACKET {
-            return Err(self.bad("something else stands where a packet has to begin"));
+        if self.read_byte()? != PACKET_TAG {
+            return Err(self.invalid("a packet does not start with its tag"));
         }
-        let length = self.length()?;
+        let length = self.read_length()?;
         if length > MAX_RECORD_BYTES {
-            return Err(self.bad("a packet is too long"));
+            return Err(self.invalid("a packet is too long"));
         }
         self.buffer.clear();
-        // Memory is taken as the file fills it, so that a wrong length costs none.
+        // The buffer grows with the bytes that are read, so that a wrong length does not allocate memory.
         if (&mut self.file).take(length).read_to_end(&mut self.buffer)? as u64 != length {
             return Err(RecordingError::Truncated);
         }
-        TracePacket::decode(&self.buffer[..]).map(Some).map_err(|error| self.bad(&error.to_string()))
+        TracePacket::decode(&self.buffer[..]).map(Some).map_err(|error| self.invalid(&error.to_string()))
     }
 
-    /// A variable length number.
-    fn length(&mut self) -> Result<u64, RecordingError> {
+    /// Reads a length in variable-length encoding.
+    fn read_length(&mut self) -> Result<u64, RecordingError> {
         let mut length = 0;
         for shift in (0..35).step_by(7) {
-            let byte = self.byte()?;
+            let byte = self.read_byte()?;
             length |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Ok(length);
             }
         }
-        Err(self.bad("a packet's length is none"))
+        Err(self.invalid("a packet has no valid length"))
     }
 
-    fn byte(&mut self) -> Result<u8, RecordingError> {
+    fn read_byte(&mut self) -> Result<u8, RecordingError> {
         let byte = *self.file.fill_buf()?.first().ok_or(RecordingError::Truncated)?;
         self.file.consume(1);
         Ok(byte)
     }
 
-    /// Before our first packet the file is just another's; after it, it is damaged.
-    fn bad(&self, what: &str) -> RecordingError {
-        if self.offset.is_none() { RecordingError::Format } else { damaged(what) }
+    /// Returns the error for invalid data. Before the first packet, the file is not a recording. After it, the file is damaged.
+    fn invalid(&self, message: &str) -> RecordingError {
+        if self.offset.is_none() { RecordingError::Format } else { damaged(message) }
     }
 
     fn describe(&mut self, descriptor: TrackDescriptor) -> Result<(), RecordingError> {
-        let uuid = descriptor.uuid.ok_or_else(|| damaged("a track has no number"))?;
+        let uuid = descriptor.uuid.ok_or_else(|| damaged("a track has no UUID"))?;
         let track = match descriptor.parent_uuid {
             None => root(&descriptor),
             parent => self.track(parent)?.and_then(|parent| child(&descriptor, parent)),
         };
-        if self.tracks.len() >= MOST_TRACKS && !self.tracks.contains_key(&uuid) {
-            return Err(damaged("it has too many tracks"));
+        if self.tracks.len() >= MAX_TRACKS && !self.tracks.contains_key(&uuid) {
+            return Err(damaged("there are too many tracks"));
         }
         self.tracks.insert(uuid, track);
         Ok(())
     }
 
-    /// The track of this number; `Ok(None)` where it is one of a later version.
+    /// Returns the track with this UUID; `Ok(None)` if the track is unknown to this version.
     fn track(&self, uuid: Option<u64>) -> Result<Option<TraceTrack>, RecordingError> {
         let track = uuid.and_then(|uuid| self.tracks.get(&uuid));
-        track.copied().ok_or_else(|| damaged("a packet is of a track that is not described"))
+        track.copied().ok_or_else(|| damaged("a packet belongs to a track without a descriptor"))
     }
 
     fn item(&self, at: u64, event: &TrackEvent) -> Result<Option<Item>, RecordingError> {
         let Some(track) = self.track(event.track_uuid)? else { return Ok(None) };
-        let kind = event.r#type.unwrap_or_default();
-        let begins = kind == kind::SLICE_BEGIN;
-        let span = match (kind, track) {
-            (kind::COUNTER, TraceTrack::Counter(gpu, pid, series)) => {
+        let event_type = event.r#type.unwrap_or_default();
+        let is_begin = event_type == event_type::SLICE_BEGIN;
+        let span = match (event_type, track) {
+            (event_type::COUNTER, TraceTrack::Counter(gpu, pid, series)) => {
                 return value(at, gpu, pid, series, event).map(Some);
             }
-            (kind::INSTANT, TraceTrack::Igpu) => return instant(at, None, event).map(Some),
-            (kind::INSTANT, TraceTrack::Gpu(index)) => return instant(at, Some(index), event).map(Some),
-            (kind::SLICE_BEGIN | kind::SLICE_END, TraceTrack::Process(Some(gpu), pid)) => TraceSpan::Process(gpu, pid),
-            (kind::SLICE_BEGIN | kind::SLICE_END, TraceTrack::Command) => TraceSpan::Command,
-            _ => return Err(damaged("an event is on a track that is not for such")),
+            (event_type::INSTANT, TraceTrack::Igpu) => return instant(at, None, event).map(Some),
+            (event_type::INSTANT, TraceTrack::Gpu(index)) => return instant(at, Some(index), event).map(Some),
+            (event_type::SLICE_BEGIN | event_type::SLICE_END, TraceTrack::Process(Some(gpu), pid)) => {
+                TraceSpan::Process(gpu, pid)
+            }
+            (event_type::SLICE_BEGIN | event_type::SLICE_END, TraceTrack::Command) => TraceSpan::Command,
+            _ => return Err(damaged("an event is on a track of another type")),
         };
         let gpu = if let TraceSpan::Process(gpu, _) = span { Some(gpu) } else { None };
-        Ok(Some(event_item(at, gpu, ItemKind::Event(span.event(begins).into(), None), event)))
+        Ok(Some(event_item(at, gpu, ItemKind::Event(span.event_name(is_begin).into(), None), event)))
     }
 
-    /// As the encoder does: what it describes again after this gets new numbers.
-    fn forget(&mut self, item: &Item) {
+    /// Removes the tracks of a process after its last item. The encoder does the same, and assigns new UUIDs afterwards.
+    fn remove_ended(&mut self, item: &Item) {
         if let (Some(event::PROCESS_END), Some(pid)) = (item.event_name(), item.pid) {
-            self.tracks.retain(|_, track| !track.is_some_and(|track| track.is_of(item.gpu, pid)));
+            self.tracks.retain(|_, track| !track.is_some_and(|track| track.belongs_to(item.gpu, pid)));
         }
     }
 }
 
-/// What the first packet of ours says of the clocks; `None` of another program's.
+/// Returns the offset in the clock snapshot of the first packet; `None` if another program wrote the packet.
 fn first_offset(packet: &TracePacket) -> Option<i128> {
     let ClockSnapshot { clocks } = packet.clock_snapshot.as_ref()?;
-    let shows = |id| clocks.iter().find(|clock| clock.clock_id == Some(id))?.timestamp;
-    let offset = i128::from(shows(proto::REALTIME)?) - i128::from(shows(proto::OWN_CLOCK)?);
-    (packet.trusted_packet_sequence_id == Some(SEQUENCE)).then_some(offset)
+    let clock = |id| clocks.iter().find(|clock| clock.clock_id == Some(id))?.timestamp;
+    let offset = i128::from(clock(proto::REALTIME_CLOCK)?) - i128::from(clock(proto::SEQUENCE_CLOCK)?);
+    (packet.trusted_packet_sequence_id == Some(SEQUENCE_ID)).then_some(offset)
 }
 
 fn unix_nano(packet: &TracePacket, offset: i128) -> Option<u64> {
     let timestamp = packet.timestamp?;
-    match packet.timestamp_clock_id.unwrap_or(proto::OWN_CLOCK) {
-        proto::OWN_CLOCK => u64::try_from(i128::from(timestamp) + offset).ok(),
-        proto::REALTIME => Some(timestamp),
+    match packet.timestamp_clock_id.unwrap_or(proto::SEQUENCE_CLOCK) {
+        proto::SEQUENCE_CLOCK => u64::try_from(i128::from(timestamp) + offset).ok(),
+        proto::REALTIME_CLOCK => Some(timestamp),
         _ => None,
     }
 }
 
 fn root(descriptor: &TrackDescriptor) -> Option<TraceTrack> {
     match descriptor.name.as_deref()? {
-        IGPU => Some(TraceTrack::Igpu),
-        COMMAND => Some(TraceTrack::Command),
+        IGPU_TRACK_NAME => Some(TraceTrack::Igpu),
+        COMMAND_TRACK_NAME => Some(TraceTrack::Command),
         name => Some(TraceTrack::Gpu(name.strip_prefix("GPU ")?.split(' ').next()?.parse().ok()?)),
     }
 }
@@ -185,7 +190,7 @@ fn child(descriptor: &TrackDescriptor, parent: TraceTrack) -> Option<TraceTrack>
     if descriptor.counter.is_some() {
         return Some(TraceTrack::Counter(gpu, pid, Series::from_key(descriptor.name.as_deref()?)?));
     }
-    Some(TraceTrack::Process(gpu, descriptor.description.as_deref()?.strip_prefix(PID)?.parse().ok()?))
+    Some(TraceTrack::Process(gpu, descriptor.description.as_deref()?.strip_prefix(PID_PREFIX)?.parse().ok()?))
 }
 
 fn value(
@@ -207,7 +212,7 @@ fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, Record
 }
 
 fn event_item(at: u64, gpu: Option<u32>, kind: ItemKind, event: &TrackEvent) -> Item {
-    let value = annotation(event, VALUE).or_else(|| annotation(event, EXIT_STATUS));
+    let value = annotation(event, VALUE_ANNOTATION).or_else(|| annotation(event, EXIT_STATUS_ANNOTATION));
     Item {
         at,
         gpu,
@@ -222,6 +227,6 @@ fn annotation<'a>(event: &'a TrackEvent, name: &str) -> Option<&'a DebugAnnotati
     event.debug_annotations.iter().find(|annotation| annotation.name.as_deref() == Some(name))
 }
 
-fn damaged(what: &str) -> RecordingError {
-    RecordingError::Damaged(what.to_owned())
+fn damaged(message: &str) -> RecordingError {
+    RecordingError::Damaged(message.to_owned())
 }

@@ -1,8 +1,10 @@
-//! Writes a trace: a packet for each item, and one before it for each track that is new.
+//! Encoding of Perfetto traces. Each item is a packet. A new track has a packet with its descriptor before its first item.
 
 use super::{
-    proto::{self, ClockSnapshot, DebugAnnotation, SnapshotClock, TracePacket, TracePacketDefaults, TrackEvent, kind},
-    track::{COMMAND, EXIT_STATUS, TraceTrack, VALUE},
+    proto::{
+        self, ClockSnapshot, DebugAnnotation, SnapshotClock, TracePacket, TracePacketDefaults, TrackEvent, event_type,
+    },
+    track::{COMMAND_TRACK_NAME, EXIT_STATUS_ANNOTATION, TraceTrack, VALUE_ANNOTATION},
     track_registry::TrackRegistry,
 };
 use crate::{
@@ -14,13 +16,17 @@ use crate::{
     series::Series,
 };
 
-/// Packets have times by a clock of the trace's own, whose zero is a minute before the first item: so they are short, and
-/// what was a little earlier has one too. The first packet says what the machine's clocks showed then, which puts the trace
-/// beside others of that machine.
-const FIRST_AT: u64 = 60_000_000_000;
+/// The time of the first item on the clock of the packet sequence, in nanoseconds.
+///
+/// The clock starts one minute before the first item. Timestamps therefore have a short encoding, and items that are up to
+/// a minute earlier than the first one have a timestamp too. The first packet relates the clock to the clocks of the
+/// machine, which allows trace viewers to align the recording with other traces.
+const FIRST_TIMESTAMP_NS: u64 = 60_000_000_000;
 
+/// The encoder of Perfetto traces.
 #[derive(Default)]
 pub(super) struct PerfettoEncoder {
+    /// The time of the first item, in nanoseconds since the Unix epoch.
     start: Option<u64>,
     tracks: TrackRegistry,
     spans: OpenSpans,
@@ -43,31 +49,31 @@ impl Encoder for PerfettoEncoder {
             },
             out,
         );
-        self.tracks.forget(item);
+        self.tracks.remove_ended(item);
     }
 }
 
 impl PerfettoEncoder {
-    /// The first packets, before the first item: what the clocks show, and the track that marks a trace as ours.
+    /// Writes the clock snapshot and the track of igpu before the first item, and returns the time of the first item.
     fn begin(&mut self, item: &Item, out: &mut Vec<u8>) -> u64 {
-        self.tracks.gpus.learn(item);
+        self.tracks.gpus.observe(item);
         if let Some(start) = self.start {
             return start;
         }
-        let booted = item.header().and_then(|header| header.boot_unix_nano);
-        let since_boot = booted.and_then(|booted| item.at.checked_sub(booted)).unwrap_or(FIRST_AT);
+        let boot_unix_nano = item.header().and_then(|header| header.boot_unix_nano);
+        let since_boot = boot_unix_nano.and_then(|boot| item.at.checked_sub(boot)).unwrap_or(FIRST_TIMESTAMP_NS);
         let clock = |id, timestamp| SnapshotClock { clock_id: Some(id), timestamp: Some(timestamp) };
         let clocks = vec![
-            clock(proto::OWN_CLOCK, FIRST_AT),
-            clock(proto::BOOTTIME, since_boot),
-            clock(proto::REALTIME, item.at),
+            clock(proto::SEQUENCE_CLOCK, FIRST_TIMESTAMP_NS),
+            clock(proto::BOOTTIME_CLOCK, since_boot),
+            clock(proto::REALTIME_CLOCK, item.at),
         ];
-        let defaults = TracePacketDefaults { timestamp_clock_id: Some(proto::OWN_CLOCK) };
+        let defaults = TracePacketDefaults { timestamp_clock_id: Some(proto::SEQUENCE_CLOCK) };
         proto::write(
             TracePacket {
                 clock_snapshot: Some(ClockSnapshot { clocks }),
                 trace_packet_defaults: Some(defaults),
-                sequence_flags: Some(proto::STATE_CLEARED),
+                sequence_flags: Some(proto::STATE_CLEARED_FLAG),
                 ..TracePacket::default()
             },
             out,
@@ -79,33 +85,33 @@ impl PerfettoEncoder {
 
     fn counter(&mut self, item: &Item, series: Series, out: &mut Vec<u8>) -> TrackEvent {
         let value = item.value.unwrap_or_default();
-        let whole = short(value);
+        let integer = as_short_integer(value);
         TrackEvent {
-            r#type: Some(kind::COUNTER),
+            r#type: Some(event_type::COUNTER),
             track_uuid: Some(self.tracks.uuid(TraceTrack::Counter(item.gpu, item.pid, series), out)),
-            counter_value: whole,
-            double_counter_value: whole.is_none().then_some(value),
+            counter_value: integer,
+            double_counter_value: integer.is_none().then_some(value),
             ..TrackEvent::default()
         }
     }
 
     fn event(&mut self, item: &Item, name: &str, series: Option<Series>, out: &mut Vec<u8>) -> TrackEvent {
-        let part = self.spans.part(item);
-        let (kind, track_uuid, name) = match part {
+        let edge = self.spans.observe(item);
+        let (event_type, track_uuid, name) = match edge {
             SpanEdge::Begin(span) => {
                 let label = span_label(span, item);
-                // The command's line is the slice's name, and too long for a track's.
-                let track_name = if span == TraceSpan::Command { COMMAND } else { &label };
-                (kind::SLICE_BEGIN, self.tracks.describe(track_of(span), track_name, out), Some(label))
+                // The command line is the name of the slice, and too long for the name of a track.
+                let track_name = if span == TraceSpan::Command { COMMAND_TRACK_NAME } else { &label };
+                (event_type::SLICE_BEGIN, self.tracks.describe(track_of(span), track_name, out), Some(label))
             }
-            SpanEdge::End(span) => (kind::SLICE_END, self.tracks.uuid(track_of(span), out), None),
+            SpanEdge::End(span) => (event_type::SLICE_END, self.tracks.uuid(track_of(span), out), None),
             SpanEdge::Instant => {
-                (kind::INSTANT, self.tracks.uuid(TraceTrack::group(item.gpu), out), Some(name.to_owned()))
+                (event_type::INSTANT, self.tracks.uuid(TraceTrack::for_gpu(item.gpu), out), Some(name.to_owned()))
             }
         };
         TrackEvent {
-            debug_annotations: annotations(item, series, part),
-            r#type: Some(kind),
+            debug_annotations: annotations(item, series, edge),
+            r#type: Some(event_type),
             track_uuid: Some(track_uuid),
             name,
             ..TrackEvent::default()
@@ -113,16 +119,17 @@ impl PerfettoEncoder {
     }
 }
 
-/// When this is by the trace's clock. What is too long before the start has a time by the wall clock, and says so.
+/// Returns the timestamp of an item and its clock ID; `None` selects the default clock, which is that of the packet sequence.
+/// An item that is too early for that clock has a timestamp of the wall clock.
 fn timestamp(at: u64, start: u64) -> (u64, Option<u32>) {
-    match u64::try_from(i128::from(at) - i128::from(start) + i128::from(FIRST_AT)) {
+    match u64::try_from(i128::from(at) - i128::from(start) + i128::from(FIRST_TIMESTAMP_NS)) {
         Ok(timestamp) => (timestamp, None),
-        Err(_) => (at, Some(proto::REALTIME)),
+        Err(_) => (at, Some(proto::REALTIME_CLOCK)),
     }
 }
 
-/// The same value as a whole number, where it is one that takes fewer bytes so.
-fn short(value: f64) -> Option<i64> {
+/// Converts a value to an integer if that is exact and its encoding is shorter than the 8 bytes of an `f64`.
+fn as_short_integer(value: f64) -> Option<i64> {
     let is_short = value.is_sign_positive() && value < (1_u64 << 49) as f64 && value.fract() == 0.0;
     is_short.then_some(value as i64)
 }
@@ -134,15 +141,15 @@ fn track_of(span: TraceSpan) -> TraceTrack {
     }
 }
 
-/// What the track and the name do not say.
-fn annotations(item: &Item, series: Option<Series>, part: SpanEdge) -> Vec<DebugAnnotation> {
+/// Returns the fields of an item that the track and the name of the event do not contain.
+fn annotations(item: &Item, series: Option<Series>, edge: SpanEdge) -> Vec<DebugAnnotation> {
     let named = |name: &str| DebugAnnotation { name: Some(name.to_owned()), ..DebugAnnotation::default() };
     let text = |name, text: &str| DebugAnnotation { string_value: Some(text.to_owned()), ..named(name) };
-    let value_name = if part == SpanEdge::End(TraceSpan::Command) { EXIT_STATUS } else { VALUE };
+    let value_name = if edge == SpanEdge::End(TraceSpan::Command) { EXIT_STATUS_ANNOTATION } else { VALUE_ANNOTATION };
     let value = item.value.map(|value| DebugAnnotation { double_value: Some(value), ..named(value_name) });
     let pid = item.pid.map(|pid| DebugAnnotation { uint_value: Some(pid.into()), ..named("pid") });
     let series = series.map(|series| text("series", series.key()));
-    [value, pid, series, item.text.as_deref().map(|told| text("text", told))].into_iter().flatten().collect()
+    [value, pid, series, item.text.as_deref().map(|content| text("text", content))].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -150,13 +157,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_numbers_are_short_and_come_back_to_the_bit() {
+    fn only_exact_short_integers_are_converted() {
         assert_eq!(
-            [short(0.0), short(3.0), short((1_u64 << 49) as f64 - 1.0)],
+            [as_short_integer(0.0), as_short_integer(3.0), as_short_integer((1_u64 << 49) as f64 - 1.0)],
             [Some(0), Some(3), Some((1 << 49) - 1)]
         );
         for value in [-0.0, -1.0, 0.5, (1_u64 << 49) as f64, 1e300, f64::NAN, f64::INFINITY] {
-            assert_eq!(short(value), None, "{value}");
+            assert_eq!(as_short_integer(value), None, "{value}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Perfetto's protobuf: a trace that opens at ui.perfetto.dev, and a recording that can be read back.
+//! Perfetto traces in protobuf encoding, for <https://ui.perfetto.dev>.
 //!
-//! Each GPU is a group of tracks: its events, a counter for each series, and its processes, each a slice with counters
-//! of its own. Each packet stands for itself: its time is in nanoseconds and absolute, and nothing is packed, so that the
-//! simplest of readers sees every value.
+//! Each GPU is a group of tracks, which consists of a track of events, a counter track for each series, and a track for
+//! each process. A process is a slice with its own counter tracks. Timestamps are absolute, in nanoseconds. Packets do not
+//! use delta encoding or interned strings, and can be decoded independently of each other once their track is known.
 
 mod decode;
 mod encode;
@@ -16,8 +16,8 @@ pub(super) const CODEC: Codec = Codec {
     name: "perfetto",
     extensions: &["perfetto-trace", "pftrace"],
     is_trace: true,
-    // JSON that begins with a line feed has the same first byte.
-    matches: |head| head.starts_with(&[proto::PACKET]) && !head.trim_ascii_start().starts_with(b"{"),
+    // JSON text that starts with a line feed has the same first byte.
+    matches: |head| head.starts_with(&[proto::PACKET_TAG]) && !head.trim_ascii_start().starts_with(b"{"),
     new_encoder: || Some(Box::new(encode::PerfettoEncoder::default())),
     decode: |input| Ok(decode::decode(input.stream())),
 };

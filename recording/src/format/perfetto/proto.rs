@@ -1,36 +1,36 @@
-//! The part of Perfetto's messages that a recording needs, under their own names and numbers.
+//! The Perfetto messages that a recording uses. Messages and fields have the names and numbers of Perfetto's `.proto` files.
 
 use prost::Message;
 
-/// The first byte of such a file: a packet of the trace.
-pub(super) const PACKET: u8 = 0x0a;
+/// The tag of `Trace.packet`, which is the first byte of a trace.
+pub(super) const PACKET_TAG: u8 = 0x0a;
 
-/// Marks our packets, should someone put several traces into one file.
-pub(super) const SEQUENCE: u32 = 71;
+/// The ID of igpu's packet sequence. Packets with other IDs come from traces that were concatenated with the recording.
+pub(super) const SEQUENCE_ID: u32 = 71;
 
-/// Wall clock, in Perfetto's numbering of clocks.
-pub(super) const REALTIME: u32 = 1;
-/// The clock that a trace is shown by.
-pub(super) const BOOTTIME: u32 = 6;
-/// A clock of our own: 64 and up are those of a sequence of packets.
-pub(super) const OWN_CLOCK: u32 = 64;
-/// What is known of the sequence's state begins anew with this packet.
-pub(super) const STATE_CLEARED: u32 = 1;
-/// Children of a track stand as their ranks say.
-pub(super) const BY_RANK: i32 = 3;
-/// A track stands for itself, also where another has its name. Else one that has others below it can be drawn apart from
-/// them, and a second description does not name it anew.
-pub(super) const UNMERGED: i32 = 2;
+/// The clock ID of `CLOCK_REALTIME`, from `BuiltinClock`.
+pub(super) const REALTIME_CLOCK: u32 = 1;
+/// The clock ID of `CLOCK_BOOTTIME`, from `BuiltinClock`. Trace viewers convert all timestamps to this clock.
+pub(super) const BOOTTIME_CLOCK: u32 = 6;
+/// The clock ID of the recording's own clock. IDs from 64 to 127 are reserved for clocks of a packet sequence.
+pub(super) const SEQUENCE_CLOCK: u32 = 64;
+/// `SEQ_INCREMENTAL_STATE_CLEARED`, the flag of the first packet of a sequence.
+pub(super) const STATE_CLEARED_FLAG: u32 = 1;
+/// `ChildTracksOrdering.EXPLICIT`: the children of a track are sorted by `sibling_order_rank`.
+pub(super) const EXPLICIT_ORDERING: i32 = 3;
+/// `SiblingMergeBehavior.SIBLING_MERGE_BEHAVIOR_NONE`: a track is not merged with another one of the same name. Perfetto can
+/// otherwise separate a track from its children, and ignores the name in a second descriptor of the track.
+pub(super) const MERGE_NONE: i32 = 2;
 
-/// What a track event is.
-pub(super) mod kind {
+/// The values of `TrackEvent.Type`.
+pub(super) mod event_type {
     pub(in super::super) const SLICE_BEGIN: i32 = 1;
     pub(in super::super) const SLICE_END: i32 = 2;
     pub(in super::super) const INSTANT: i32 = 3;
     pub(in super::super) const COUNTER: i32 = 4;
 }
 
-/// What a counter counts, where Perfetto has a number for it.
+/// The values of `CounterDescriptor.Unit`.
 pub(super) mod unit {
     pub(in super::super) const TIME_NS: i32 = 1;
     pub(in super::super) const COUNT: i32 = 2;
@@ -135,8 +135,8 @@ pub(super) struct DebugAnnotation {
 
 /// Appends a packet to a trace.
 pub(super) fn write(packet: TracePacket, out: &mut Vec<u8>) {
-    out.push(PACKET);
-    let packet = TracePacket { trusted_packet_sequence_id: Some(SEQUENCE), ..packet };
-    // Memory grows as it has to: this cannot fail.
+    out.push(PACKET_TAG);
+    let packet = TracePacket { trusted_packet_sequence_id: Some(SEQUENCE_ID), ..packet };
+    // Encoding to a vector cannot fail, because the vector grows as needed.
     let _ = packet.encode_length_delimited(out);
 }

@@ -1,50 +1,52 @@
-//! Tracks of a trace, and names used in it.
+//! The tracks of a trace, and the names in it.
 
 use crate::series::Series;
 
-/// The names of the tracks that each recording may have once.
-pub(super) const IGPU: &str = "igpu";
-pub(super) const COMMAND: &str = "command";
+/// The name of the track for events that concern no GPU.
+pub(super) const IGPU_TRACK_NAME: &str = "igpu";
+/// The name of the track of the command.
+pub(super) const COMMAND_TRACK_NAME: &str = "command";
 
-/// What a process's track has in its description before the pid: its name is for people.
-pub(super) const PID: &str = "pid ";
+/// The text before the process ID in the description of a process track. The name of the track is a label that is not parsed.
+pub(super) const PID_PREFIX: &str = "pid ";
 
-/// What the value of an event is called.
-pub(super) const VALUE: &str = "value";
-pub(super) const EXIT_STATUS: &str = "exit_status";
+/// The name of the annotation with the value of an event.
+pub(super) const VALUE_ANNOTATION: &str = "value";
+/// The name of the annotation with the value of the end of the command.
+pub(super) const EXIT_STATUS_ANNOTATION: &str = "exit_status";
 
-/// A track, and what it stands for.
+/// The identity of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum TraceTrack {
-    /// What concerns no GPU.
+    /// The events that concern no GPU.
     Igpu,
-    /// The command, as a slice.
+    /// The slice of the command.
     Command,
-    /// A GPU, and its events.
+    /// The events of a GPU, by index. The tracks of its series and processes are children of this track.
     Gpu(u32),
-    /// A process on a GPU, as a slice.
+    /// The slice of a process, by GPU index and process ID.
     Process(Option<u32>, u32),
-    /// The values of a series, of a GPU or of a process on it.
+    /// The values of a series, by GPU index and, for a per-process series, process ID.
     Counter(Option<u32>, Option<u32>, Series),
 }
 
 impl TraceTrack {
-    /// The track for what concerns this GPU, or none.
-    pub(super) fn group(gpu: Option<u32>) -> Self {
+    /// Returns the track of events for a GPU, or for events that concern no GPU.
+    pub(super) fn for_gpu(gpu: Option<u32>) -> Self {
         gpu.map_or(Self::Igpu, Self::Gpu)
     }
 
-    /// The track that it stands under.
+    /// Returns the parent track.
     pub(super) fn parent(self) -> Option<Self> {
         match self {
             Self::Igpu | Self::Command | Self::Gpu(_) => None,
-            Self::Process(gpu, _) | Self::Counter(gpu, None, _) => Some(Self::group(gpu)),
+            Self::Process(gpu, _) | Self::Counter(gpu, None, _) => Some(Self::for_gpu(gpu)),
             Self::Counter(gpu, Some(pid), _) => Some(Self::Process(gpu, pid)),
         }
     }
 
-    /// Whether it is of this process on this GPU.
-    pub(super) fn is_of(self, gpu: Option<u32>, pid: u32) -> bool {
+    /// Returns `true` if the track belongs to this process on this GPU.
+    pub(super) fn belongs_to(self, gpu: Option<u32>, pid: u32) -> bool {
         match self {
             Self::Process(its_gpu, its_pid) | Self::Counter(its_gpu, Some(its_pid), _) => {
                 (its_gpu, its_pid) == (gpu, pid)

@@ -1,10 +1,10 @@
-//! Which tracks a trace has so far.
+//! The tracks that a trace contains so far.
 
 use std::collections::HashMap;
 
 use super::{
     proto::{self, CounterDescriptor, TracePacket, TrackDescriptor, unit},
-    track::{COMMAND, IGPU, PID, TraceTrack},
+    track::{COMMAND_TRACK_NAME, IGPU_TRACK_NAME, PID_PREFIX, TraceTrack},
 };
 use crate::{
     event,
@@ -13,14 +13,15 @@ use crate::{
     series::Series,
 };
 
-/// So many tracks are known at a time. When processes come without going, those of all processes are forgotten, and
-/// described again when they are needed.
-const MOST_TRACKS: usize = 1 << 15;
+/// The maximum number of registered tracks. If it is exceeded because processes start and never end, the tracks of all
+/// processes are removed, and described again on their next use.
+const MAX_TRACKS: usize = 1 << 15;
 
-/// Processes stand below a GPU's counters.
-const BELOW_COUNTERS: i32 = 1_000;
+/// The rank added to the process ID of a process track, which sorts processes after the counters of the GPU.
+const PROCESS_RANK_OFFSET: i32 = 1_000;
 
-/// The tracks that are described in the trace, by their numbers there. These are small: each event has one.
+/// The tracks that have a descriptor in the trace, and their UUIDs. The UUIDs are small numbers, because every event
+/// contains one.
 #[derive(Default)]
 pub(super) struct TrackRegistry {
     uuids: HashMap<TraceTrack, u64>,
@@ -29,14 +30,14 @@ pub(super) struct TrackRegistry {
 }
 
 impl TrackRegistry {
-    /// The track's number; it is described when it is new.
+    /// Returns the UUID of a track. Writes a descriptor if the track is new.
     pub(super) fn uuid(&mut self, track: TraceTrack, out: &mut Vec<u8>) -> u64 {
         if let Some(uuid) = self.uuids.get(&track) {
             return *uuid;
         }
         let name = match track {
-            TraceTrack::Igpu => IGPU.to_owned(),
-            TraceTrack::Command => COMMAND.to_owned(),
+            TraceTrack::Igpu => IGPU_TRACK_NAME.to_owned(),
+            TraceTrack::Command => COMMAND_TRACK_NAME.to_owned(),
             TraceTrack::Gpu(index) => self.gpus.label(index),
             TraceTrack::Process(_, pid) => process_label(pid, None),
             TraceTrack::Counter(.., series) => series.key().to_owned(),
@@ -44,7 +45,7 @@ impl TrackRegistry {
         self.describe(track, &name, out)
     }
 
-    /// Writes what a track is; once more when more is known of it.
+    /// Writes the descriptor of a track, and returns its UUID. A later descriptor replaces an earlier one.
     pub(super) fn describe(&mut self, track: TraceTrack, name: &str, out: &mut Vec<u8>) -> u64 {
         let parent_uuid = track.parent().map(|parent| self.uuid(parent, out));
         let uuid = *self.uuids.entry(track).or_insert_with(|| {
@@ -57,9 +58,9 @@ impl TrackRegistry {
             uuid: Some(uuid),
             name: Some(name.to_owned()),
             parent_uuid,
-            sibling_merge_behavior: counter.is_none().then_some(proto::UNMERGED),
+            sibling_merge_behavior: counter.is_none().then_some(proto::MERGE_NONE),
             counter,
-            child_ordering: has_children.then_some(proto::BY_RANK),
+            child_ordering: has_children.then_some(proto::EXPLICIT_ORDERING),
             sibling_order_rank: rank(track),
             description: self.description(track),
         };
@@ -70,17 +71,17 @@ impl TrackRegistry {
     fn description(&self, track: TraceTrack) -> Option<String> {
         match track {
             TraceTrack::Gpu(index) => self.gpus.uuid(index),
-            TraceTrack::Process(_, pid) => Some(format!("{PID}{pid}")),
+            TraceTrack::Process(_, pid) => Some(format!("{PID_PREFIX}{pid}")),
             _ => None,
         }
     }
 
-    /// A process that ended needs its tracks no more.
-    pub(super) fn forget(&mut self, item: &Item) {
+    /// Removes the tracks of a process after its last item.
+    pub(super) fn remove_ended(&mut self, item: &Item) {
         if let (Some(event::PROCESS_END), Some(pid)) = (item.event_name(), item.pid) {
-            self.uuids.retain(|track, _| !track.is_of(item.gpu, pid));
+            self.uuids.retain(|track, _| !track.belongs_to(item.gpu, pid));
         }
-        if self.uuids.len() > MOST_TRACKS {
+        if self.uuids.len() > MAX_TRACKS {
             self.uuids
                 .retain(|track, _| !matches!(track, TraceTrack::Process(..) | TraceTrack::Counter(_, Some(_), _)));
         }
@@ -93,18 +94,19 @@ fn counter_of(track: TraceTrack) -> Option<CounterDescriptor> {
         "By" => (Some(unit::SIZE_BYTES), None),
         "ns" => (Some(unit::TIME_NS), None),
         count if count.starts_with('{') => (Some(unit::COUNT), None),
-        // Units are drawn behind the number: "0.97 1" would be no help.
+        // Trace viewers append the unit to the value, and "0.97 1" would be confusing.
         "1" => (None, None),
         name => (None, Some(name.to_owned())),
     };
     Some(CounterDescriptor { unit, unit_name })
 }
 
-/// Counters stand as their series do in the table, processes below them, in the order of their pids.
+/// Returns the rank of a track among its siblings. Counters have the order of [`Series::all`], and are followed by processes
+/// in the order of their process IDs.
 fn rank(track: TraceTrack) -> Option<i32> {
     match track {
-        TraceTrack::Counter(.., series) => Series::all().position(|other| other == series).map(|place| place as i32),
-        TraceTrack::Process(_, pid) => Some(i32::try_from(pid).unwrap_or(i32::MAX).saturating_add(BELOW_COUNTERS)),
+        TraceTrack::Counter(.., series) => Series::all().position(|other| other == series).map(|rank| rank as i32),
+        TraceTrack::Process(_, pid) => Some(i32::try_from(pid).unwrap_or(i32::MAX).saturating_add(PROCESS_RANK_OFFSET)),
         _ => None,
     }
 }
@@ -114,32 +116,33 @@ mod tests {
     use igpu::metric::Metric;
     use prost::Message as _;
 
-    use super::{super::proto::PACKET, *};
+    use super::{super::proto::PACKET_TAG, *};
 
-    /// The last track that is described when this one is needed.
-    fn described(track: TraceTrack) -> TrackDescriptor {
+    /// Returns the descriptor that is written on the first use of a track.
+    fn first_descriptor(track: TraceTrack) -> TrackDescriptor {
         let (mut out, mut last) = (Vec::new(), None);
         TrackRegistry::default().uuid(track, &mut out);
-        let mut rest = &out[..];
-        while let Some(packet) = rest.strip_prefix(&[PACKET]) {
-            rest = packet;
-            last = TracePacket::decode_length_delimited(&mut rest).unwrap().track_descriptor;
+        let mut bytes = &out[..];
+        while let Some(packet) = bytes.strip_prefix(&[PACKET_TAG]) {
+            bytes = packet;
+            last = TracePacket::decode_length_delimited(&mut bytes).unwrap().track_descriptor;
         }
         last.unwrap()
     }
 
     #[test]
-    fn tracks_with_others_below_them_stand_for_themselves() {
+    fn parent_tracks_are_not_merged() {
         for track in [TraceTrack::Igpu, TraceTrack::Command, TraceTrack::Gpu(0), TraceTrack::Process(Some(0), 7)] {
-            let descriptor = described(track);
-            assert_eq!((descriptor.sibling_merge_behavior, descriptor.counter), (Some(proto::UNMERGED), None));
+            let descriptor = first_descriptor(track);
+            assert_eq!((descriptor.sibling_merge_behavior, descriptor.counter), (Some(proto::MERGE_NONE), None));
         }
     }
 
     #[test]
-    fn counters_have_a_unit_unless_they_are_bare_numbers() {
+    fn counter_unit_is_omitted_for_ratios() {
         let unit = |metric| {
-            let counter = described(TraceTrack::Counter(Some(0), None, Series::for_metric(metric))).counter.unwrap();
+            let counter =
+                first_descriptor(TraceTrack::Counter(Some(0), None, Series::for_metric(metric))).counter.unwrap();
             (counter.unit, counter.unit_name)
         };
         assert_eq!(unit(Metric::MEMORY_USED), (Some(unit::SIZE_BYTES), None));
@@ -149,30 +152,30 @@ mod tests {
         assert_eq!(unit(Metric::UTILIZATION_GPU), (None, None));
     }
 
-    fn use_memory(tracks: &mut TrackRegistry, pid: u32) {
+    fn add_process(tracks: &mut TrackRegistry, pid: u32) {
         tracks
             .uuid(TraceTrack::Counter(Some(0), Some(pid), Series::for_metric(Metric::PROCESS_MEMORY)), &mut Vec::new());
     }
 
     #[test]
-    fn processes_that_ended_are_forgotten() {
+    fn ended_process_tracks_are_removed() {
         let mut tracks = TrackRegistry::default();
-        use_memory(&mut tracks, 1);
+        add_process(&mut tracks, 1);
         for pid in 2..1_000 {
-            use_memory(&mut tracks, pid);
-            assert_eq!(tracks.uuids.len(), 5, "GPU 0, and the two of each process");
-            tracks.forget(&Item { gpu: Some(0), pid: Some(pid), ..Item::event(3, event::PROCESS_END) });
+            add_process(&mut tracks, pid);
+            assert_eq!(tracks.uuids.len(), 5, "GPU 0 and two tracks per process");
+            tracks.remove_ended(&Item { gpu: Some(0), pid: Some(pid), ..Item::event(3, event::PROCESS_END) });
             assert_eq!(tracks.uuids.len(), 3);
         }
     }
 
     #[test]
-    fn processes_that_never_end_are_forgotten_when_they_are_too_many() {
+    fn process_tracks_are_bounded() {
         let mut tracks = TrackRegistry::default();
-        for pid in 0..MOST_TRACKS as u32 {
-            use_memory(&mut tracks, pid);
-            tracks.forget(&Item::event(2, event::HEARTBEAT));
-            assert!(tracks.uuids.len() <= MOST_TRACKS);
+        for pid in 0..MAX_TRACKS as u32 {
+            add_process(&mut tracks, pid);
+            tracks.remove_ended(&Item::event(2, event::HEARTBEAT));
+            assert!(tracks.uuids.len() <= MAX_TRACKS);
         }
     }
 }
