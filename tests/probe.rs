@@ -9,7 +9,9 @@ use std::time::Duration;
 use igpu::{
     Error, ReturnCode,
     metric::Metric,
-    probe::{Averaging, Behaviour, CallReport, GpuReport, IntervalReason, Plan, Probe, RingReport, SensorReport},
+    probe::{
+        Averaging, CallReport, ChangePattern, GpuReport, IntervalReason, Plan, Probe, SampleBufferReport, SensorReport,
+    },
 };
 use nvml_sim::control;
 use sim::{CLOCKS, InProcessSim, run, sim, sim_from_scenario};
@@ -57,8 +59,8 @@ fn sensor(gpu: &GpuReport, metric: Metric) -> &SensorReport {
     gpu.sensors.iter().find(|sensor| sensor.metric == metric.name()).unwrap_or_else(|| panic!("no {metric}"))
 }
 
-fn ring<'a>(gpu: &'a GpuReport, kind: &str) -> &'a RingReport {
-    gpu.rings.iter().find(|ring| ring.kind == kind).expect(kind)
+fn ring<'a>(gpu: &'a GpuReport, kind: &str) -> &'a SampleBufferReport {
+    gpu.sample_buffers.iter().find(|ring| ring.kind == kind).expect(kind)
 }
 
 fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, IntervalReason) {
@@ -74,8 +76,8 @@ fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, IntervalReason) 
 fn probe_finds_scenario_values() {
     let sim = sim(DECLARED);
     let mut told = Vec::new();
-    let probe = probe(&sim).duration(Duration::from_secs(7)).most_calls(200);
-    let report = probe.run(|progress| told.push(progress.part)).unwrap();
+    let probe = probe(&sim).duration(Duration::from_secs(7)).max_calls(200);
+    let report = probe.run(|progress| told.push(progress.fraction)).unwrap();
     let took = report.duration_s;
     assert!((7.0..7.1).contains(&took), "{took} s");
     assert!(told.is_sorted() && told.iter().all(|part| (0.0..=1.0).contains(part)) && told.len() > 100);
@@ -93,7 +95,7 @@ fn probe_finds_scenario_values() {
             let found = sensor(gpu, metric);
             let error = found.period_ms.map_or(f64::INFINITY, |found| (found / period - 1.0).abs());
             assert!(error < 0.1, "{metric} refreshes each {period} ms: {found:?}");
-            assert_eq!(found.behaviour, Behaviour::Periodic);
+            assert_eq!(found.change_pattern, ChangePattern::Periodic);
         }
         for metric in [Metric::POWER_USAGE, Metric::POWER_AVERAGE] {
             let Averaging::Window { window_ms } = sensor(gpu, metric).averaging else {
@@ -104,8 +106,8 @@ fn probe_finds_scenario_values() {
         assert_eq!(sensor(gpu, Metric::POWER_INSTANT).averaging, Averaging::WithinPeriod);
         // What stands is unknown, whatever period it has; a memory that never changes too.
         let still = sensor(gpu, Metric::TEMPERATURE);
-        assert_eq!((still.period_ms, still.behaviour, still.changes), (None, Behaviour::Constant, 0));
-        assert!(gpu.utilization.is_some_and(|utilization| (40.0..60.0).contains(&utilization)));
+        assert_eq!((still.period_ms, still.change_pattern, still.changes), (None, ChangePattern::Constant, 0));
+        assert!(gpu.utilization_percent.is_some_and(|utilization| (40.0..60.0).contains(&utilization)));
 
         for call in gpu.calls.iter().filter(|call| call.supported) {
             let times = [call.p50_ns, call.p99_ns, call.max_ns].map(Option::unwrap);
@@ -113,21 +115,21 @@ fn probe_finds_scenario_values() {
         }
         let missing = call(gpu, "decoder_utilization");
         assert_eq!((missing.supported, missing.calls, missing.p50_ns), (false, 0, None));
-        assert_eq!(missing.reason, Some(Error::MissingSymbol { symbol: "nvmlDeviceGetDecoderUtilization" }));
+        assert_eq!(missing.error, Some(Error::MissingSymbol { symbol: "nvmlDeviceGetDecoderUtilization" }));
         let refused = call(gpu, "total_ecc_errors");
-        assert_eq!(refused.reason.as_ref().and_then(Error::code), Some(ReturnCode::NOT_SUPPORTED));
-        assert_eq!((refused.calls, refused.refused), (0, 3), "asked three times, then left alone");
+        assert_eq!(refused.error.as_ref().and_then(Error::code), Some(ReturnCode::NOT_SUPPORTED));
+        assert_eq!((refused.calls, refused.failed_calls), (0, 3), "asked three times, then left alone");
 
         for (kind, length, period) in
             [("TOTAL_POWER", 120, 20.0), ("GPU_UTILIZATION", 72, 167.0), ("MEMORY_UTILIZATION", 72, 167.0)]
         {
             let found = ring(gpu, kind);
-            assert_eq!((found.supported, found.capacity, found.length), (true, Some(length), length), "{kind}");
+            assert_eq!((found.supported, found.capacity, found.entry_count), (true, Some(length), length), "{kind}");
             assert_eq!(found.period_ms, Some(period), "{kind}");
             assert_eq!(found.span_ms, Some(period * f64::from(length)), "{kind}");
         }
         let none = ring(gpu, "PROCESSOR_CLOCK");
-        assert_eq!((none.supported, none.length), (false, 0));
+        assert_eq!((none.supported, none.entry_count), (false, 0));
     }
     the_plan_follows(&report.plan);
     a_sampler_takes_the_plan(&sim, &report.plan);
@@ -213,9 +215,9 @@ fn lost_gpu_keeps_other_reports() {
     let report = probe(&sim).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
     let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
     assert_eq!((lost.index, lost.error.as_ref().and_then(Error::code)), (1, Some(ReturnCode::GPU_IS_LOST)));
-    assert!(lost.uuid.is_some() && call(lost, "power_usage").supported && lost.rings.is_empty());
+    assert!(lost.uuid.is_some() && call(lost, "power_usage").supported && lost.sample_buffers.is_empty());
     assert_eq!((other.index, &other.error), (2, &None));
-    assert!(other.sensors.len() > 10 && ring(other, "TOTAL_POWER").length == 120);
+    assert!(other.sensors.len() > 10 && ring(other, "TOTAL_POWER").entry_count == 120);
     assert!(report.plan.gpus[0].metrics.is_empty() && report.plan.gpus[1].metrics.len() > 10);
     // Gone before it could be opened.
     drop(sim);

@@ -13,20 +13,20 @@ pub(super) struct ProbedCall {
     pub name: &'static str,
     /// The function of NVML behind it; the newest version where there are several.
     pub function: &'static str,
-    call: Probed,
+    call: CallMethod,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Probed {
+enum CallMethod {
     /// A call that reads metrics.
     Metrics(Call),
     /// Another method of [`Device`].
-    Method(fn(&Device, &mut Room) -> Result<()>),
+    Method(fn(&Device, &mut CallBuffers) -> Result<()>),
 }
 
 /// The memory that the calls fill, made once for each GPU.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct CallBuffers {
     processes: ProcessList,
     usage: Vec<ProcessUtilization>,
     samples: Vec<Sample>,
@@ -34,8 +34,8 @@ pub(super) struct Room {
     gpm: Result<GpmSample>,
 }
 
-impl Room {
-    /// Room for the answers of a GPU of this driver.
+impl CallBuffers {
+    /// CallBuffers for the answers of a GPU of this driver.
     pub(super) fn new(nvml: &Nvml) -> Self {
         let power = [FieldId::POWER_AVERAGE, FieldId::POWER_INSTANT, FieldId::TOTAL_ENERGY];
         Self {
@@ -53,20 +53,24 @@ impl ProbedCall {
     ///
     /// # Errors
     /// The driver's own answer.
-    pub(super) fn make(&self, device: &Device, room: &mut Room) -> Result<()> {
+    pub(super) fn make(&self, device: &Device, room: &mut CallBuffers) -> Result<()> {
         match self.call {
-            Probed::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_CALL_VALUES]),
-            Probed::Method(method) => method(device, room),
+            CallMethod::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_CALL_VALUES]),
+            CallMethod::Method(method) => method(device, room),
         }
     }
 }
 
 const fn metrics(name: &'static str, call: Call) -> ProbedCall {
-    ProbedCall { name, function: call.function(), call: Probed::Metrics(call) }
+    ProbedCall { name, function: call.function(), call: CallMethod::Metrics(call) }
 }
 
-const fn call(name: &'static str, function: &'static str, method: fn(&Device, &mut Room) -> Result<()>) -> ProbedCall {
-    ProbedCall { name, function, call: Probed::Method(method) }
+const fn call(
+    name: &'static str,
+    function: &'static str,
+    method: fn(&Device, &mut CallBuffers) -> Result<()>,
+) -> ProbedCall {
+    ProbedCall { name, function, call: CallMethod::Method(method) }
 }
 
 pub(super) const FIELDS: &str = "nvmlDeviceGetFieldValues";
@@ -129,7 +133,7 @@ pub(super) static CALLS: &[ProbedCall] = &[
     call("uuid", "nvmlDeviceGetUUID", |gpu, _| gpu.uuid().map(drop)),
 ];
 
-fn samples(gpu: &Device, kind: SampleKind, room: &mut Room) -> Result<()> {
+fn samples(gpu: &Device, kind: SampleKind, room: &mut CallBuffers) -> Result<()> {
     gpu.samples(kind, 0, &mut room.samples).map(drop)
 }
 
@@ -141,7 +145,7 @@ mod tests {
     #[test]
     fn probe_covers_every_metric_call() {
         let probed =
-            |call: Call| CALLS.iter().any(|entry| matches!(entry.call, Probed::Metrics(known) if known == call));
+            |call: Call| CALLS.iter().any(|entry| matches!(entry.call, CallMethod::Metrics(known) if known == call));
         for metric in Metric::all() {
             if let MetricSource::Call(call, _) = metric.info().source {
                 assert!(probed(call), "{metric} is read by {call:?}, which no entry of CALLS makes");

@@ -1,8 +1,8 @@
 //! Makes every call to every GPU, and records its durations.
 
 use super::{
-    calls::{CALLS, ProbedCall, Room},
-    target::Target,
+    calls::{CALLS, CallBuffers, ProbedCall},
+    probed_gpu::ProbedGpu,
 };
 use crate::sampler::Clocks;
 
@@ -13,7 +13,7 @@ const LONGEST: u64 = 300_000_000;
 
 /// The limits of the measurement.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct MeasureLimits {
     /// The maximum number of times to make each call.
     pub calls: u32,
     /// When to end, by the monotonic clock. Each call is made at least once, even after that.
@@ -23,8 +23,8 @@ pub(super) struct Limits {
 /// Makes all calls to all GPUs in rounds, so that load of any duration affects all calls alike. Calls `on_call` with
 /// the GPU and the function before each call.
 pub(super) fn measure(
-    targets: &mut [Target],
-    limits: Limits,
+    targets: &mut [ProbedGpu],
+    limits: MeasureLimits,
     clocks: Clocks,
     mut on_call: impl FnMut(u32, &'static str),
 ) {
@@ -32,7 +32,8 @@ pub(super) fn measure(
     let begin = monotonic();
     let whole = limits.until.saturating_sub(begin).max(1);
     let each = (whole / PART / targets.len().max(1) as u64).min(LONGEST);
-    let mut rooms: Vec<Room> = targets.iter().filter_map(Target::device).map(|gpu| Room::new(gpu.nvml())).collect();
+    let mut rooms: Vec<CallBuffers> =
+        targets.iter().filter_map(ProbedGpu::device).map(|gpu| CallBuffers::new(gpu.nvml())).collect();
     for round in 0..limits.calls {
         let mut made = 0;
         for (target, room) in targets.iter_mut().filter(|target| target.device.is_some()).zip(&mut rooms) {
@@ -50,10 +51,10 @@ pub(super) fn measure(
     }
 }
 
-impl Target {
+impl ProbedGpu {
     /// Makes one call and records its duration. Returns false if the GPU is gone. Repeats the call immediately after
     /// the first refusal, because a driver that refuses every nth call may refuse the same one in each round.
-    fn make(&mut self, place: usize, call: &ProbedCall, room: &mut Room, clocks: Clocks) -> bool {
+    fn make(&mut self, place: usize, call: &ProbedCall, room: &mut CallBuffers, clocks: Clocks) -> bool {
         let (Some(device), Some(cost), None) = (&self.device, self.costs.get_mut(place), &self.error) else {
             return false;
         };

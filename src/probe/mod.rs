@@ -1,4 +1,4 @@
-//! What this driver and these GPUs really do: what each call costs, how often each sensor refreshes and over how long it
+//! PolledCall this driver and these GPUs really do: what each call costs, how often each sensor refreshes and over how long it
 //! averages, how much the sample rings hold, and the sampling plan that follows.
 //!
 //! [`Probe::run`] only reads: no setting is changed, and no privilege is needed. A workload may feel it: while costs are
@@ -20,20 +20,20 @@
 //! # Ok::<(), igpu::Error>(())
 //! ```
 
+mod averaging;
 mod calls;
-mod cost;
+mod latency;
 mod measure;
 mod planning;
 mod poll;
+mod probed_gpu;
 mod report;
-mod ring;
 mod run;
+mod sample_buffer;
 mod sensor;
-mod target;
-mod window;
 
 pub use self::{
-    report::{Averaging, Behaviour, CallReport, GpuReport, Report, RingReport, SensorReport},
-    run::{DURATION, MOST_CALLS, Probe, Progress},
+    report::{Averaging, CallReport, ChangePattern, GpuReport, Report, SampleBufferReport, SensorReport},
+    run::{DEFAULT_DURATION, DEFAULT_MAX_CALLS, Probe, Progress},
 };
 pub use crate::plan::{GpuPlan, IntervalReason, Plan, PlannedMetric};

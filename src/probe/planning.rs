@@ -19,29 +19,29 @@ const MS: u64 = 1_000_000;
 
 /// Metrics read by one call.
 #[derive(Clone, Debug)]
-pub(super) struct Lane {
+pub(super) struct PlannedCall {
     metrics: Vec<Metric>,
     cadence: u64,
     cost: u64,
     because: IntervalReason,
 }
 
-/// Returns the lanes that the sensors of one GPU call for.
-pub(super) fn lanes(device: &Device, report: &GpuReport, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
-    let mut lanes: Vec<Lane> =
+/// Returns the planned_calls that the sensors of one GPU call for.
+pub(super) fn planned_calls(device: &Device, report: &GpuReport, polls: &[&Poll], clocks: Clocks) -> Vec<PlannedCall> {
+    let mut planned_calls: Vec<PlannedCall> =
         polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| of_call(poll)).collect();
-    lanes.extend(of_fields(device, polls, clocks));
-    lanes.extend(report.rings.iter().filter_map(of_ring));
-    lanes.extend(of_gpm(device, report, clocks));
-    lanes.extend(integrated(&lanes));
-    lanes
+    planned_calls.extend(of_fields(device, polls, clocks));
+    planned_calls.extend(report.sample_buffers.iter().filter_map(of_ring));
+    planned_calls.extend(of_gpm(device, report, clocks));
+    planned_calls.extend(integrated(&planned_calls));
+    planned_calls
 }
 
-fn of_call(poll: &Poll) -> Option<Lane> {
+fn of_call(poll: &Poll) -> Option<PlannedCall> {
     let answered: Vec<_> = poll.sensors.iter().filter(|sensor| sensor.polls > 0).collect();
     let metrics: Vec<Metric> = answered.iter().map(|sensor| sensor.metric).collect();
     let (cadence, because) = wanted(answered.iter().filter_map(|sensor| sensor.period()).min(), &metrics)?;
-    Some(Lane { metrics, cadence, cost: poll.cost(), because })
+    Some(PlannedCall { metrics, cadence, cost: poll.cost(), because })
 }
 
 /// Half of the period in whole ms, or the catalog's cadence.
@@ -54,7 +54,7 @@ fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, IntervalReaso
 }
 
 /// Fields with nearly the same cadence make one batch, whose cost is measured.
-fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
+fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<PlannedCall> {
     let sensors = polls.iter().filter(|poll| poll.call().is_none()).flat_map(|poll| &poll.sensors);
     let mut wants: Vec<(u64, IntervalReason, Metric)> = sensors
         .filter(|sensor| sensor.polls > 0)
@@ -64,21 +64,21 @@ fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Lane> {
         })
         .collect();
     wants.sort_by_key(|want| want.0);
-    let mut lanes: Vec<Lane> = Vec::new();
+    let mut planned_calls: Vec<PlannedCall> = Vec::new();
     for (cadence, because, metric) in wants {
-        match lanes.last_mut() {
-            Some(lane) if cadence * TOGETHER_OF <= lane.cadence * TOGETHER => {
-                lane.metrics.push(metric);
-                // What a sensor showed says more than what is usual.
-                lane.because = if because == IntervalReason::Sensor { because } else { lane.because };
+        match planned_calls.last_mut() {
+            Some(call) if cadence * TOGETHER_OF <= call.cadence * TOGETHER => {
+                call.metrics.push(metric);
+                // PolledCall a sensor showed says more than what is usual.
+                call.because = if because == IntervalReason::Sensor { because } else { call.because };
             }
-            _ => lanes.push(Lane { metrics: vec![metric], cadence, cost: 0, because }),
+            _ => planned_calls.push(PlannedCall { metrics: vec![metric], cadence, cost: 0, because }),
         }
     }
-    for lane in &mut lanes {
-        lane.cost = cost_of_fields(device, &lane.metrics, clocks);
+    for call in &mut planned_calls {
+        call.cost = cost_of_fields(device, &call.metrics, clocks);
     }
-    lanes
+    planned_calls
 }
 
 /// Returns the median duration of a few calls, ns.
@@ -97,28 +97,33 @@ fn cost_of_fields(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
 }
 
 /// A ring is drained twice before it wraps, and no less often than usual.
-fn of_ring(ring: &super::RingReport) -> Option<Lane> {
+fn of_ring(ring: &super::SampleBufferReport) -> Option<PlannedCall> {
     let metric = ring.metric.and_then(Metric::from_name).filter(|_| ring.supported)?;
     let usual = metric.info().poll_interval.as_nanos() as u64;
     let half = ring.span_ms.map_or(usual, |span| ((span / 2.0) as u64).max(1) * MS);
     let because = if half < usual { IntervalReason::SampleBuffer } else { IntervalReason::Default };
-    Some(Lane { metrics: vec![metric], cadence: half.min(usual), cost: ring.read_ns.unwrap_or(0), because })
+    Some(PlannedCall {
+        metrics: vec![metric],
+        cadence: half.min(usual),
+        cost: ring.read_duration_ns.unwrap_or(0),
+        because,
+    })
 }
 
 /// A GPU that does not count its energy: a sampler integrates the entries of its power ring, or polls of its power.
-fn integrated(lanes: &[Lane]) -> Option<Lane> {
-    let reads = |metric: Metric| lanes.iter().find(|lane| lane.metrics.contains(&metric));
+fn integrated(planned_calls: &[PlannedCall]) -> Option<PlannedCall> {
+    let reads = |metric: Metric| planned_calls.iter().find(|call| call.metrics.contains(&metric));
     let power = reads(Metric::POWER_SAMPLES).or_else(|| reads(Metric::POWER_USAGE))?;
     let counted = reads(Metric::ENERGY).is_some();
-    (!counted).then(|| Lane { metrics: vec![Metric::ENERGY], ..power.clone() })
+    (!counted).then(|| PlannedCall { metrics: vec![Metric::ENERGY], ..power.clone() })
 }
 
-fn of_gpm(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<Lane> {
+fn of_gpm(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<PlannedCall> {
     let sample = report.calls.iter().find(|call| call.name == super::calls::GPM && call.supported)?;
     let metrics: Vec<Metric> = Metric::all().filter(|metric| metric.info().source.gpm().is_some()).collect();
     let (cadence, because) = wanted(None, &metrics)?;
     let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics, clocks).unwrap_or(0);
-    Some(Lane { metrics, cadence, cost, because })
+    Some(PlannedCall { metrics, cadence, cost, because })
 }
 
 /// Returns the time that comparing two samples takes, ns. The samples are too close together for valid numbers.
@@ -132,27 +137,30 @@ fn cost_of_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Re
     Ok((clocks.monotonic)() - before)
 }
 
-/// Puts the lanes of all GPUs within the budget, and makes the plan of them.
-pub(super) fn plan(reports: &[GpuReport], lanes: &mut [Vec<Lane>]) -> Plan {
-    let lane =
-        |lane: &Lane| schedule::CallLoad { target_interval: lane.cadence, cost: lane.cost, interval: lane.cadence };
-    let mut shares: Vec<schedule::CallLoad> = lanes.iter().flatten().map(lane).collect();
+/// Puts the planned_calls of all GPUs within the budget, and makes the plan of them.
+pub(super) fn plan(reports: &[GpuReport], planned_calls: &mut [Vec<PlannedCall>]) -> Plan {
+    let call = |call: &PlannedCall| schedule::CallLoad {
+        target_interval: call.cadence,
+        cost: call.cost,
+        interval: call.cadence,
+    };
+    let mut shares: Vec<schedule::CallLoad> = planned_calls.iter().flatten().map(call).collect();
     schedule::balance(&mut shares, PLANNED * BUDGET);
-    for (lane, share) in lanes.iter_mut().flatten().zip(&shares) {
+    for (call, share) in planned_calls.iter_mut().flatten().zip(&shares) {
         if share.is_stretched() {
-            (lane.cadence, lane.because) = (share.interval.div_ceil(MS) * MS, IntervalReason::Budget);
+            (call.cadence, call.because) = (share.interval.div_ceil(MS) * MS, IntervalReason::Budget);
         }
     }
-    let gpu = |(report, lanes): (&GpuReport, &Vec<Lane>)| GpuPlan {
+    let gpu = |(report, planned_calls): (&GpuReport, &Vec<PlannedCall>)| GpuPlan {
         index: report.index,
         uuid: report.uuid.clone(),
-        call_time_share: lanes.iter().fold(0.0, |share, lane| share + lane.cost as f64 / lane.cadence as f64),
-        metrics: lanes.iter().flat_map(Lane::planned).collect(),
+        call_time_share: planned_calls.iter().fold(0.0, |share, call| share + call.cost as f64 / call.cadence as f64),
+        metrics: planned_calls.iter().flat_map(PlannedCall::planned).collect(),
     };
-    Plan { version: Plan::VERSION, budget: BUDGET, gpus: reports.iter().zip(&*lanes).map(gpu).collect() }
+    Plan { version: Plan::VERSION, budget: BUDGET, gpus: reports.iter().zip(&*planned_calls).map(gpu).collect() }
 }
 
-impl Lane {
+impl PlannedCall {
     fn planned(&self) -> impl Iterator<Item = PlannedMetric> {
         self.metrics.iter().map(|metric| PlannedMetric {
             metric: metric.name().to_owned(),

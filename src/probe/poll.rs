@@ -2,9 +2,9 @@
 
 use super::{
     calls::{FIELDS, SAMPLES},
-    ring::Drain,
+    probed_gpu::ProbedGpu,
+    sample_buffer::PowerBufferReader,
     sensor::Sensor,
-    target::Target,
 };
 use crate::{
     FieldValue, Result,
@@ -29,7 +29,7 @@ const MAX_REFUSALS: u32 = 10;
 pub(super) struct Poll {
     /// Which of the targets.
     pub gpu: usize,
-    what: What,
+    what: PolledCall,
     pub sensors: Vec<Sensor>,
     shortest: u64,
     interval: u64,
@@ -41,7 +41,7 @@ pub(super) struct Poll {
 }
 
 #[derive(Debug)]
-enum What {
+enum PolledCall {
     Call(Call),
     Fields(Vec<FieldValue>),
 }
@@ -51,8 +51,8 @@ pub(super) fn polls(gpu: usize) -> Vec<Poll> {
     let shortest = |metric: Metric| SHORTEST.max((metric.info().poll_interval / OFTEN).as_nanos() as u64);
     let poll = |CallGroup { call, metrics }: CallGroup| {
         let what = match call {
-            DriverCall::Call(call) => What::Call(call),
-            DriverCall::Fields => What::Fields(Vec::new()),
+            DriverCall::Call(call) => PolledCall::Call(call),
+            DriverCall::Fields => PolledCall::Fields(Vec::new()),
             _ => return None,
         };
         let mut poll = Poll::new(gpu, what, metrics.first().copied().map_or(SHORTEST, shortest));
@@ -64,9 +64,9 @@ pub(super) fn polls(gpu: usize) -> Vec<Poll> {
 
 /// The GPUs being polled, their polls, and the drains of their sample buffers.
 pub(super) struct Watched<'a> {
-    pub targets: &'a mut [Target],
+    pub targets: &'a mut [ProbedGpu],
     pub polls: &'a mut [Poll],
-    pub drains: &'a mut [Drain],
+    pub drains: &'a mut [PowerBufferReader],
 }
 
 /// Polls until `until`, and drains the power sample buffers at the same time. Calls `on_call` with the GPU and the
@@ -107,7 +107,7 @@ pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut o
 /// Shares out the time that calls may take.
 fn balance(polls: &mut [Poll]) {
     let share = |poll: &Poll| {
-        // What is not asked for any more takes nothing.
+        // PolledCall is not asked for any more takes nothing.
         let cost = if poll.due == u64::MAX { 0 } else { poll.cost() };
         schedule::CallLoad { target_interval: poll.shortest, cost, interval: poll.shortest }
     };
@@ -117,7 +117,7 @@ fn balance(polls: &mut [Poll]) {
 }
 
 impl Poll {
-    fn new(gpu: usize, what: What, shortest: u64) -> Self {
+    fn new(gpu: usize, what: PolledCall, shortest: u64) -> Self {
         let (sensors, cost) = (Vec::new(), schedule::CostEstimator::new());
         Self { gpu, what, sensors, shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0, cost }
     }
@@ -125,24 +125,24 @@ impl Poll {
     /// Adds a metric to the poll.
     fn add(&mut self, metric: Metric) {
         let place = match (&mut self.what, metric.info().source) {
-            (What::Fields(batch), source) => {
+            (PolledCall::Fields(batch), source) => {
                 batch.extend(source.field().map(|(field, scope)| FieldValue::new(field, scope)));
                 batch.len().saturating_sub(1)
             }
-            (What::Call(_), MetricSource::Call(_, place)) => place,
-            (What::Call(_), _) => return,
+            (PolledCall::Call(_), MetricSource::Call(_, place)) => place,
+            (PolledCall::Call(_), _) => return,
         };
         self.sensors.push(Sensor::new(metric, place));
     }
 
     /// Makes the call, and passes its numbers to the sensors.
-    fn make(&mut self, target: &mut Target, clocks: Clocks) {
+    fn make(&mut self, target: &mut ProbedGpu, clocks: Clocks) {
         let Some(device) = target.device().cloned() else { return };
         let mut numbers = [f64::NAN; MAX_CALL_VALUES];
         let before = (clocks.monotonic)();
         let answer = match &mut self.what {
-            What::Call(call) => call.read(&device, &mut numbers),
-            What::Fields(batch) => device.field_values(batch),
+            PolledCall::Call(call) => call.read(&device, &mut numbers),
+            PolledCall::Fields(batch) => device.field_values(batch),
         };
         let took = (clocks.monotonic)() - before;
         self.spent += took;
@@ -166,8 +166,8 @@ impl Poll {
     fn keep(&mut self, at: u64, numbers: &[f64; MAX_CALL_VALUES]) -> Result<()> {
         for sensor in &mut self.sensors {
             let number = match &self.what {
-                What::Call(_) => numbers.get(sensor.place).copied(),
-                What::Fields(batch) => match batch.get(sensor.place).map(FieldValue::value) {
+                PolledCall::Call(_) => numbers.get(sensor.place).copied(),
+                PolledCall::Fields(batch) => match batch.get(sensor.place).map(FieldValue::value) {
                     Some(Err(error)) if error.is_gpu_unavailable() => return Err(error),
                     answer => answer.and_then(Result::ok).map(crate::Value::as_f64),
                 },
@@ -182,7 +182,7 @@ impl Poll {
 
     /// Fields that were never given are not asked for any more.
     fn leave_out_refused(&mut self) {
-        if let What::Fields(batch) = &mut self.what
+        if let PolledCall::Fields(batch) = &mut self.what
             && self.made == MAX_REFUSALS
         {
             self.sensors.retain(|sensor| sensor.polls > 0);
@@ -197,7 +197,7 @@ impl Poll {
         }
     }
 
-    /// What one call takes, ns.
+    /// PolledCall one call takes, ns.
     pub(super) fn cost(&self) -> u64 {
         match self.cost.mean() {
             // With only a few calls there is no better estimate.
@@ -209,8 +209,8 @@ impl Poll {
     /// Returns the call; `None` for a batch of fields.
     pub(super) fn call(&self) -> Option<Call> {
         match self.what {
-            What::Call(call) => Some(call),
-            What::Fields(_) => None,
+            PolledCall::Call(call) => Some(call),
+            PolledCall::Fields(_) => None,
         }
     }
 

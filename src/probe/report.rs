@@ -1,8 +1,8 @@
-//! What a probe found.
+//! PolledCall a probe found.
 
 use crate::{Error, plan::Plan};
 
-/// What a probe found, with the plan that follows.
+/// PolledCall a probe found, with the plan that follows.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ impl Report {
     pub const VERSION: u32 = 1;
 }
 
-/// What was found of one GPU.
+/// PolledCall was found of one GPU.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -34,7 +34,7 @@ pub struct GpuReport {
     /// Its name, where the driver gives one.
     pub name: Option<String>,
     /// How busy it was while it was probed, %, where the driver tells: calls may cost more under load.
-    pub utilization: Option<f64>,
+    pub utilization_percent: Option<f64>,
     /// Why it could not be read, or no longer; what was found before stands.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
     pub error: Option<Error>,
@@ -43,10 +43,10 @@ pub struct GpuReport {
     /// Each sensor that gave a number, in the catalog's order by call.
     pub sensors: Vec<SensorReport>,
     /// Each sample ring; none of a GPU that was lost.
-    pub rings: Vec<RingReport>,
+    pub sample_buffers: Vec<SampleBufferReport>,
 }
 
-/// What was found of one call.
+/// PolledCall was found of one call.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -59,11 +59,11 @@ pub struct CallReport {
     pub supported: bool,
     /// Why it gave none.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
-    pub reason: Option<Error>,
+    pub error: Option<Error>,
     /// How many calls were answered, which the times are of.
     pub calls: u32,
     /// How many were refused.
-    pub refused: u32,
+    pub failed_calls: u32,
     /// The median of the times, ns of `CLOCK_MONOTONIC`, with some 25 ns for reading that clock.
     pub p50_ns: Option<u64>,
     /// The time that 99 % of the calls did not exceed, ns.
@@ -72,7 +72,7 @@ pub struct CallReport {
     pub max_ns: Option<u64>,
 }
 
-/// What was found of one sensor.
+/// PolledCall was found of one sensor.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -82,7 +82,7 @@ pub struct SensorReport {
     /// How often it refreshes, ms, where its values show that.
     pub period_ms: Option<f64>,
     /// How its values behaved.
-    pub behaviour: Behaviour,
+    pub change_pattern: ChangePattern,
     /// Over how long it averages, which is known of power alone.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub averaging: Averaging,
@@ -98,7 +98,7 @@ pub struct SensorReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Behaviour {
+pub enum ChangePattern {
     /// They changed with a period.
     Periodic,
     /// They never changed, so that nothing can be known.
@@ -125,11 +125,11 @@ pub enum Averaging {
     },
 }
 
-/// What was found of one sample ring.
+/// PolledCall was found of one sample ring.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct RingReport {
+pub struct SampleBufferReport {
     /// The name of its constant of [`SampleKind`](crate::SampleKind).
     pub kind: &'static str,
     /// The metric that is read by it, where the catalog has one.
@@ -138,17 +138,17 @@ pub struct RingReport {
     pub supported: bool,
     /// Why it has not.
     #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
-    pub reason: Option<Error>,
+    pub error: Option<Error>,
     /// How many entries it can hold by the driver's own word, where it gives one.
     pub capacity: Option<u32>,
     /// How many entries it gave.
-    pub length: u32,
+    pub entry_count: u32,
     /// The median time between two entries, ms.
     pub period_ms: Option<f64>,
     /// How much time it holds, ms.
     pub span_ms: Option<f64>,
     /// How long reading it whole took, ns.
-    pub read_ns: Option<u64>,
+    pub read_duration_ns: Option<u64>,
 }
 
 /// An error as its sentence.

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use super::{
+    averaging::{self, PowerIntegral},
     calls::{CALLS, SAMPLES},
     measure,
-    planning::{self, Lane},
+    planning::{self, PlannedCall},
     poll::{self, Poll},
+    probed_gpu::ProbedGpu,
     report::{Averaging, GpuReport, Report},
-    ring::{self, Drain},
+    sample_buffer::{self, PowerBufferReader},
     sensor::Sensor,
-    target::Target,
-    window::{self, Drawn},
 };
 use crate::{Nvml, Result, metric::Metric, sampler::Clocks};
 
 /// How long a probe takes for which no duration is set.
-pub const DURATION: Duration = Duration::from_secs(40);
+pub const DEFAULT_DURATION: Duration = Duration::from_secs(40);
 /// How often each call is timed at the most, where nothing else is set.
-pub const MOST_CALLS: u32 = 1000;
+pub const DEFAULT_MAX_CALLS: u32 = 1000;
 /// The part of the time that the costs may take; the sensors have the rest.
 const COSTS_PART: u64 = 5;
 
@@ -28,7 +28,7 @@ pub struct Probe {
     nvml: Nvml,
     gpus: Option<Vec<u32>>,
     duration: Duration,
-    most_calls: u32,
+    max_calls: u32,
     clocks: Clocks,
 }
 
@@ -37,9 +37,9 @@ pub struct Probe {
 #[non_exhaustive]
 pub struct Progress {
     /// From 0 to 1.
-    pub part: f64,
-    /// What it does: `calls`, `sensors`, `rings`.
-    pub doing: &'static str,
+    pub fraction: f64,
+    /// PolledCall it does: `calls`, `sensors`, `sample buffers`.
+    pub phase: &'static str,
     /// The index of the GPU that is asked next.
     pub gpu: u32,
     /// The function of NVML that is called next: if it hangs, this is the last that is heard.
@@ -50,7 +50,13 @@ impl Probe {
     /// Of all GPUs of this driver.
     #[must_use]
     pub fn new(nvml: &Nvml) -> Self {
-        Self { nvml: nvml.clone(), gpus: None, duration: DURATION, most_calls: MOST_CALLS, clocks: Clocks::default() }
+        Self {
+            nvml: nvml.clone(),
+            gpus: None,
+            duration: DEFAULT_DURATION,
+            max_calls: DEFAULT_MAX_CALLS,
+            clocks: Clocks::default(),
+        }
     }
 
     /// Only of these GPUs, by index.
@@ -60,7 +66,7 @@ impl Probe {
         self
     }
 
-    /// How long to take, [`DURATION`] when this is not called. A sensor's period is found in 20 periods or so. A call
+    /// How long to take, [`DEFAULT_DURATION`] when this is not called. A sensor's period is found in 20 periods or so. A call
     /// under way is waited for, and each call is made once whatever it takes.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
@@ -68,10 +74,10 @@ impl Probe {
         self
     }
 
-    /// How often to time each call at the most, [`MOST_CALLS`] when this is not called.
+    /// How often to time each call at the most, [`DEFAULT_MAX_CALLS`] when this is not called.
     #[must_use]
-    pub fn most_calls(mut self, calls: u32) -> Self {
-        self.most_calls = calls.max(1);
+    pub fn max_calls(mut self, calls: u32) -> Self {
+        self.max_calls = calls.max(1);
         self
     }
 
@@ -95,70 +101,77 @@ impl Probe {
         let begin = monotonic();
         let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
         let mut targets = self.targets()?;
-        let part_so_far = |at: u64| ((at - begin) as f64 / duration.max(1) as f64).min(1.0);
-        let mut tell =
-            |doing, gpu, function| on_progress(Progress { part: part_so_far(monotonic()), doing, gpu, function });
+        let fraction = |at: u64| ((at - begin) as f64 / duration.max(1) as f64).min(1.0);
+        let mut report_progress =
+            |phase, gpu, function| on_progress(Progress { fraction: fraction(monotonic()), phase, gpu, function });
 
-        let limits = measure::Limits { calls: self.most_calls, until: begin.saturating_add(duration / COSTS_PART) };
-        measure::measure(&mut targets, limits, clocks, |gpu, function| tell("calls", gpu, function));
+        let limits =
+            measure::MeasureLimits { calls: self.max_calls, until: begin.saturating_add(duration / COSTS_PART) };
+        measure::measure(&mut targets, limits, clocks, |gpu, function| report_progress("calls", gpu, function));
 
-        let present = |(place, target): (usize, &Target)| target.device().map(|_| place);
+        let present = |(place, target): (usize, &ProbedGpu)| target.device().map(|_| place);
         let gpus: Vec<usize> = targets.iter().enumerate().filter_map(present).collect();
         let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| poll::polls(*gpu)).collect();
-        let mut drains: Vec<Drain> = gpus.iter().map(|gpu| Drain::new(*gpu, clocks)).collect();
+        let mut drains: Vec<PowerBufferReader> = gpus.iter().map(|gpu| PowerBufferReader::new(*gpu, clocks)).collect();
         let until = begin.saturating_add(duration);
         let mut watched = poll::Watched { targets: &mut targets, polls: &mut polls, drains: &mut drains };
-        poll::watch(&mut watched, until, clocks, |gpu, function| tell("sensors", gpu, function));
+        poll::watch(&mut watched, until, clocks, |gpu, function| report_progress("sensors", gpu, function));
 
-        let mut lanes: Vec<Vec<Lane>> = Vec::new();
+        let mut planned_calls: Vec<Vec<PlannedCall>> = Vec::new();
         let mut reports: Vec<GpuReport> = Vec::new();
         for (place, target) in targets.into_iter().enumerate() {
             let polls: Vec<&Poll> = polls.iter().filter(|poll| poll.gpu == place).collect();
-            let drawn = drains.iter().find(|drain| drain.gpu == place).map(|drain| &drain.drawn);
-            tell("rings", target.index, SAMPLES);
-            let (report, wanted) = finish(target, &polls, drawn, clocks);
-            lanes.push(wanted);
+            let power = drains.iter().find(|drain| drain.gpu == place).map(|drain| &drain.power);
+            report_progress("sample buffers", target.index, SAMPLES);
+            let (report, wanted) = finish(target, &polls, power, clocks);
+            planned_calls.push(wanted);
             reports.push(report);
         }
-        let plan = planning::plan(&reports, &mut lanes);
+        let plan = planning::plan(&reports, &mut planned_calls);
         let duration_s = (monotonic() - begin) as f64 * 1e-9;
         Ok(Report { version: Report::VERSION, duration_s, gpus: reports, plan })
     }
 
-    fn targets(&self) -> Result<Vec<Target>> {
+    fn targets(&self) -> Result<Vec<ProbedGpu>> {
         let indices = match &self.gpus {
             Some(indices) => indices.clone(),
             None => self.nvml.devices_index()?,
         };
-        indices.into_iter().map(|index| Target::open(&self.nvml, index)).collect()
+        indices.into_iter().map(|index| ProbedGpu::open(&self.nvml, index)).collect()
     }
 }
 
-/// Returns the report on one GPU, and the lanes that its sensors call for.
-fn finish(target: Target, polls: &[&Poll], drawn: Option<&Drawn>, clocks: Clocks) -> (GpuReport, Vec<Lane>) {
+/// Returns the report on one GPU, and the planned_calls that its sensors call for.
+fn finish(
+    target: ProbedGpu,
+    polls: &[&Poll],
+    power: Option<&PowerIntegral>,
+    clocks: Clocks,
+) -> (GpuReport, Vec<PlannedCall>) {
     let device = target.device().cloned();
     let sensors = || polls.iter().flat_map(|poll| &poll.sensors).filter(|sensor| sensor.polls > 0);
     let of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
-    let ring = drawn.filter(|drawn| drawn.is_of_use());
-    let instant = of(Metric::POWER_INSTANT).and_then(|sensor| Some(Drawn::held(&sensor.shown, sensor.period()?)));
+    let ring = power.filter(|power| power.is_of_use());
+    let instant =
+        of(Metric::POWER_INSTANT).and_then(|sensor| Some(PowerIntegral::held(&sensor.shown, sensor.period()?)));
     let averaging = |sensor: &Sensor| {
         let Some(period) = sensor.period().filter(|_| !sensor.shown.is_empty()) else { return Averaging::Unknown };
         // By itself, a sensor would be found to average nothing.
         let other = instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT);
-        window::averaging(&sensor.shown, period, &ring.into_iter().chain(other).collect::<Vec<&Drawn>>())
+        averaging::averaging(&sensor.shown, period, &ring.into_iter().chain(other).collect::<Vec<&PowerIntegral>>())
     };
     let mut report = GpuReport {
         index: target.index,
         uuid: target.uuid,
         name: target.name,
-        utilization: of(Metric::UTILIZATION_GPU).and_then(Sensor::mean),
+        utilization_percent: of(Metric::UTILIZATION_GPU).and_then(Sensor::mean),
         error: target.error,
         calls: target.costs.into_iter().zip(CALLS).map(|(cost, call)| cost.report(call)).collect(),
         sensors: sensors().map(|sensor| sensor.report(averaging(sensor))).collect(),
-        rings: Vec::new(),
+        sample_buffers: Vec::new(),
     };
     let Some(device) = device else { return (report, Vec::new()) };
-    report.rings = ring::probe(&device, clocks);
-    let lanes = planning::lanes(&device, &report, polls, clocks);
-    (report, lanes)
+    report.sample_buffers = sample_buffer::probe(&device, clocks);
+    let planned_calls = planning::planned_calls(&device, &report, polls, clocks);
+    (report, planned_calls)
 }

@@ -1,6 +1,6 @@
 //! How often a sensor refreshes, from when its polled value changes.
 
-use super::{Behaviour, SensorReport, window::Shown};
+use super::{ChangePattern, SensorReport, averaging::SensorUpdate};
 use crate::{metric::Metric, sampler::refresh::Refresh};
 
 /// Fewer changes than this are no proof of a period.
@@ -22,7 +22,7 @@ pub(super) struct Sensor {
     /// Changes by more than the sensor's smallest step.
     larger: u32,
     /// Of power: what it showed after each refresh that was seen.
-    pub shown: Vec<Shown>,
+    pub shown: Vec<SensorUpdate>,
 }
 
 impl Sensor {
@@ -49,7 +49,7 @@ impl Sensor {
             self.changes += 1;
             self.larger += u32::from((number - self.value).abs() > 1.5 * smallest_step(self.metric));
             if let Some(scale) = watts(self.metric) {
-                self.shown.push(Shown { after: self.polled, at, watts: number * scale });
+                self.shown.push(SensorUpdate { after: self.polled, at, watts: number * scale });
             }
         }
         if first {
@@ -77,17 +77,17 @@ impl Sensor {
 
     pub(super) fn report(&self, averaging: super::Averaging) -> SensorReport {
         let period = self.period();
-        let behaviour = match self.changes {
-            _ if period.is_some() => Behaviour::Periodic,
-            0 => Behaviour::Constant,
-            changes if changes >= ENOUGH && changes + 1 >= self.polls / 10 * 9 => Behaviour::EveryPoll,
-            _ => Behaviour::Irregular,
+        let change_pattern = match self.changes {
+            _ if period.is_some() => ChangePattern::Periodic,
+            0 => ChangePattern::Constant,
+            changes if changes >= ENOUGH && changes + 1 >= self.polls / 10 * 9 => ChangePattern::EveryPoll,
+            _ => ChangePattern::Irregular,
         };
         let interval = (self.polled - self.since) as f64 / f64::from(self.polls.saturating_sub(1).max(1));
         SensorReport {
             metric: self.metric.name(),
             period_ms: period.map(|period| (period as f64 / 1e4).round() / 1e2),
-            behaviour,
+            change_pattern,
             averaging,
             polls: self.polls,
             changes: self.changes,
@@ -133,27 +133,27 @@ mod tests {
             let sensor = watched(Metric::UTILIZATION_GPU, period, |t| 50.0 + 40.0 * (t * 3.3).sin());
             let found = sensor.period().expect("a period") as f64 / (period * MS) as f64;
             assert!((found - 1.0).abs() < 0.1, "{period} ms: {found}");
-            assert_eq!(sensor.report(super::super::Averaging::Unknown).behaviour, Behaviour::Periodic);
+            assert_eq!(sensor.report(super::super::Averaging::Unknown).change_pattern, ChangePattern::Periodic);
         }
     }
 
     #[test]
     fn regular_workload_has_no_period() {
-        let behaviour = |sensor: &Sensor| sensor.report(super::super::Averaging::Unknown).behaviour;
+        let change_pattern = |sensor: &Sensor| sensor.report(super::super::Averaging::Unknown).change_pattern;
         // To and fro between two values, evenly and not.
         let even = |t: f64| if t % 2.0 < 1.0 { 1755.0 } else { 1980.0 };
         let uneven = |t: f64| if t % 4.0 < 3.4 { 1755.0 } else { 1980.0 };
         for signal in [even, uneven] {
             let sensor = watched(Metric::CLOCK_SM, 100, signal);
-            assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::Irregular));
+            assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::Irregular));
         }
         // Creeping by ones.
         let sensor = watched(Metric::TEMPERATURE, 100, |t| 40.0 + 2.5 * t);
-        assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::Irregular));
+        assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::Irregular));
         // Quicker than the polls; constant.
         let sensor = watched(Metric::ENERGY, 4, |t| t * 2e5);
-        assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::EveryPoll));
+        assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::EveryPoll));
         let sensor = watched(Metric::TEMPERATURE, 100, |_| 41.0);
-        assert_eq!((sensor.period(), behaviour(&sensor)), (None, Behaviour::Constant));
+        assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::Constant));
     }
 }

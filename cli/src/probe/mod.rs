@@ -12,7 +12,7 @@ use std::{
 use clap::Args;
 use igpu::{
     Nvml,
-    probe::{MOST_CALLS, Plan, Probe},
+    probe::{DEFAULT_MAX_CALLS, Plan, Probe},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -53,15 +53,15 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
     // Before the work, so that nobody waits a minute to hear of it.
     let file = args.plan.as_deref().map(open).transpose()?;
     watchdog.end();
-    let probe = Probe::new(nvml).gpus(&indices).most_calls(most_calls(args.quick));
+    let probe = Probe::new(nvml).gpus(&indices).max_calls(max_calls(args.quick));
     let mut doing = "";
     let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
         watchdog.begin(progress.function, Some(progress.gpu));
-        if doing != progress.doing {
-            doing = progress.doing;
+        if doing != progress.phase {
+            doing = progress.phase;
             bar.set_message(doing);
         }
-        bar.set_position((progress.part * PROGRESS_STEPS as f64) as u64);
+        bar.set_position((progress.fraction * PROGRESS_STEPS as f64) as u64);
     });
     watchdog.end();
     bar.finish_and_clear();
@@ -72,7 +72,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
     let mut output = if options.json {
         CommandOutput::json(&[document])?
     } else {
-        CommandOutput::text(text::text(&document, most_calls(args.quick)))
+        CommandOutput::text(text::text(&document, max_calls(args.quick)))
     };
     let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     output.problems =
@@ -109,6 +109,6 @@ fn write(mut file: File, plan: &Plan) -> std::io::Result<()> {
     file.flush()
 }
 
-fn most_calls(quick: bool) -> u32 {
-    if quick { QUICK_MAX_CALLS } else { MOST_CALLS }
+fn max_calls(quick: bool) -> u32 {
+    if quick { QUICK_MAX_CALLS } else { DEFAULT_MAX_CALLS }
 }

@@ -2,7 +2,9 @@
 
 use igpu::{
     Error,
-    probe::{Averaging, Behaviour, CallReport, GpuPlan, GpuReport, IntervalReason, RingReport, SensorReport},
+    probe::{
+        Averaging, CallReport, ChangePattern, GpuPlan, GpuReport, IntervalReason, SampleBufferReport, SensorReport,
+    },
 };
 use serde::Serialize;
 
@@ -23,13 +25,13 @@ pub(super) struct Document<'a> {
 }
 
 /// All GPUs, one after the other.
-pub(super) fn text(document: &Document<'_>, most_calls: u32) -> String {
+pub(super) fn text(document: &Document<'_>, max_calls: u32) -> String {
     let report = document.report;
     let mut text = format!(
         "Driver {}, probed for {:.1} s. Times are of at most {} calls of each, under whatever load there was.\n",
         or_na(document.driver_version.as_deref()),
         report.duration_s,
-        most_calls
+        max_calls
     );
     for (gpu, plan) in report.gpus.iter().zip(&report.plan.gpus).filter(|(gpu, _)| gpu.error.is_none()) {
         text += &of_gpu(gpu, plan, report.plan.budget);
@@ -38,7 +40,7 @@ pub(super) fn text(document: &Document<'_>, most_calls: u32) -> String {
 }
 
 fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
-    let busy = gpu.utilization.map_or(String::new(), |percent| format!(", {percent:.0} % busy"));
+    let busy = gpu.utilization_percent.map_or(String::new(), |percent| format!(", {percent:.0} % busy"));
     format!(
         "\nGPU {}: {} ({}){busy}\n\n{}\n{}\n{}\n{}",
         gpu.index,
@@ -46,13 +48,13 @@ fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
         or_na(gpu.uuid.as_deref()),
         with_header(&CALL_COLUMNS, gpu.calls.iter().map(call)),
         with_header(&SENSOR_COLUMNS, gpu.sensors.iter().map(sensor)),
-        with_header(&["SAMPLE BUFFER", "ENTRIES", "INTERVAL", "SPAN"], gpu.rings.iter().map(ring)),
+        with_header(&["SAMPLE BUFFER", "ENTRIES", "INTERVAL", "SPAN"], gpu.sample_buffers.iter().map(ring)),
         planned(plan, budget)
     )
 }
 
 fn call(call: &CallReport) -> Vec<String> {
-    let supported = if call.supported { "yes".to_owned() } else { unsupported(call.reason.as_ref()) };
+    let supported = if call.supported { "yes".to_owned() } else { unsupported(call.error.as_ref()) };
     let time = |ns: Option<u64>| or_unknown(ns, duration);
     vec![
         call.name.to_owned(),
@@ -79,10 +81,10 @@ fn unsupported(reason: Option<&Error>) -> String {
 }
 
 fn sensor(sensor: &SensorReport) -> Vec<String> {
-    let period = match (sensor.period_ms, sensor.behaviour) {
+    let period = match (sensor.period_ms, sensor.change_pattern) {
         (Some(period), _) => format!("{period:.0} ms"),
-        (None, Behaviour::Constant) => "unknown: constant".to_owned(),
-        (None, Behaviour::EveryPoll) => "new at every poll".to_owned(),
+        (None, ChangePattern::Constant) => "unknown: constant".to_owned(),
+        (None, ChangePattern::EveryPoll) => "new at every poll".to_owned(),
         (None, _) => format!("unknown: {} changes", sensor.changes),
     };
     let averages = match sensor.averaging {
@@ -95,12 +97,12 @@ fn sensor(sensor: &SensorReport) -> Vec<String> {
     vec![sensor.metric.to_owned(), period, averages, format!("{:.1} ms", sensor.poll_interval_ms)]
 }
 
-fn ring(ring: &RingReport) -> Vec<String> {
+fn ring(ring: &SampleBufferReport) -> Vec<String> {
     if !ring.supported {
-        return vec![ring.kind.to_owned(), unsupported(ring.reason.as_ref())];
+        return vec![ring.kind.to_owned(), unsupported(ring.error.as_ref())];
     }
     let time = |ms: Option<f64>| ms.map_or("unknown".to_owned(), |ms| duration((ms * 1e6) as u64));
-    vec![ring.kind.to_owned(), ring.length.to_string(), time(ring.period_ms), time(ring.span_ms)]
+    vec![ring.kind.to_owned(), ring.entry_count.to_string(), time(ring.period_ms), time(ring.span_ms)]
 }
 
 fn planned(plan: &GpuPlan, budget: f64) -> String {

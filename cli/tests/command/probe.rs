@@ -56,22 +56,22 @@ fn quick_probe_writes_json_and_plan() {
         assert!(ns(&power["calls"]) <= 200 && ns(&power["max_ns"]) >= ns(&power["p99_ns"]));
         let fan = call(gpu, "fan_speed");
         assert_eq!((&fan["supported"], &fan["p50_ns"]), (&false.into(), &Value::Null));
-        assert!(fan["reason"].as_str().unwrap().contains("NVML_ERROR_NOT_SUPPORTED (3)"), "{fan}");
+        assert!(fan["error"].as_str().unwrap().contains("NVML_ERROR_NOT_SUPPORTED (3)"), "{fan}");
         for metric in ["gpu.power.instant", "gpu.utilization"] {
             let period = sensor(gpu, metric)["period_ms"].as_f64();
             // On a machine that is too busy it is not known, never wrong.
             assert!(period.is_none_or(|period| (90.0..110.0).contains(&period)), "{}", sensor(gpu, metric));
         }
         let still = sensor(gpu, "gpu.temperature");
-        assert_eq!((&still["period_ms"], &still["behaviour"]), (&Value::Null, &"constant".into()));
+        assert_eq!((&still["period_ms"], &still["change_pattern"]), (&Value::Null, &"constant".into()));
         let instant = &sensor(gpu, "gpu.power.instant")["averaging"];
         assert!(instant == "within_period" || instant == "unknown", "{instant}");
         let average = sensor(gpu, "gpu.power.average");
         let is_right = average["averaging"] == "window" && (900..1100).contains(&ns(&average["window_ms"]));
         assert!(is_right || average["averaging"] == "unknown", "{average}");
-        let ring = &gpu["rings"][0];
+        let ring = &gpu["sample_buffers"][0];
         assert_eq!(
-            (&ring["kind"], &ring["length"], &ring["period_ms"]),
+            (&ring["kind"], &ring["entry_count"], &ring["period_ms"]),
             (&"TOTAL_POWER".into(), &120.into(), &20.0.into())
         );
     }

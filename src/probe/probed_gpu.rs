@@ -1,24 +1,24 @@
 //! A GPU being probed.
 
-use super::{calls::CALLS, cost::Cost};
+use super::{calls::CALLS, latency::LatencyRecorder};
 use crate::{Device, Error, Nvml, Result};
 
 /// A GPU being probed.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct ProbedGpu {
     pub index: u32,
     pub device: Option<Device>,
     pub uuid: Option<String>,
     pub name: Option<String>,
-    pub costs: Vec<Cost>,
+    pub costs: Vec<LatencyRecorder>,
     /// Why the GPU can no longer be read.
     pub error: Option<Error>,
 }
 
-impl Target {
+impl ProbedGpu {
     /// Opens the GPU with this index. If it exists but cannot be opened, `error` has the reason.
     pub(super) fn open(nvml: &Nvml, index: u32) -> Result<Self> {
-        let costs = vec![Cost::default(); CALLS.len()];
+        let costs = vec![LatencyRecorder::default(); CALLS.len()];
         let text = |text: Result<crate::Text>| text.ok().map(|text| text.to_string());
         match nvml.device(index) {
             Ok(device) => {

@@ -5,26 +5,26 @@ use crate::{Error, sampler::Clocks};
 
 /// The results of making one call to one GPU repeatedly.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cost {
+pub(super) struct LatencyRecorder {
     /// Nanoseconds of each call that was answered.
     times: Vec<u64>,
     spent: u64,
-    refused: u32,
-    why: Option<Error>,
+    failures: u32,
+    last_error: Option<Error>,
 }
 
 /// A call that was refused this often and never answered is skipped; a single refusal proves nothing.
 const MAX_REFUSALS: u32 = 3;
-impl Cost {
+impl LatencyRecorder {
     /// Returns whether to make the call again, within a budget of `each` nanoseconds.
     pub(super) fn wants_more(&self, each: u64) -> bool {
-        let refused = self.times.is_empty() && self.refused >= MAX_REFUSALS;
-        !refused && (self.spent < each || (self.times.is_empty() && self.refused == 0))
+        let refused = self.times.is_empty() && self.failures >= MAX_REFUSALS;
+        !refused && (self.spent < each || (self.times.is_empty() && self.failures == 0))
     }
 
     /// Returns whether the call was made once and refused.
     pub(super) fn is_refused_once(&self) -> bool {
-        self.times.is_empty() && self.refused == 1
+        self.times.is_empty() && self.failures == 1
     }
 
     /// Makes the call, and records its duration.
@@ -40,8 +40,8 @@ impl Cost {
         match answer {
             Ok(()) => self.times.push(time),
             Err(error) => {
-                self.refused += 1;
-                self.why = Some(error.clone());
+                self.failures += 1;
+                self.last_error = Some(error.clone());
             }
         }
     }
@@ -54,9 +54,9 @@ impl Cost {
             name: call.name,
             function: call.function,
             supported,
-            reason: self.why.take().filter(|_| !supported),
+            error: self.last_error.take().filter(|_| !supported),
             calls: self.times.len() as u32,
-            refused: self.refused,
+            failed_calls: self.failures,
             p50_ns: quantile(&self.times, 0.5),
             p99_ns: quantile(&self.times, 0.99),
             max_ns: self.times.last().copied(),
@@ -86,10 +86,10 @@ mod tests {
     #[test]
     fn expensive_or_refused_call_stops_early() {
         let refusal = || Err(Error::MissingSymbol { symbol: "nvmlX" });
-        let mut cost = Cost::default();
+        let mut cost = LatencyRecorder::default();
         cost.saw(20_000_000, &Ok(()));
         assert!(!cost.wants_more(20_000_000) && cost.wants_more(20_000_001));
-        let mut refused = Cost::default();
+        let mut refused = LatencyRecorder::default();
         for _ in 0..MAX_REFUSALS {
             assert!(refused.wants_more(1000));
             refused.saw(1, &refusal());
@@ -99,6 +99,6 @@ mod tests {
         cost.saw(1, &refusal());
         assert!(cost.wants_more(30_000_000));
         let report = cost.report(&CALLS[0]);
-        assert_eq!((report.supported, report.reason, report.calls, report.refused), (true, None, 1, 1));
+        assert_eq!((report.supported, report.error, report.calls, report.failed_calls), (true, None, 1, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! The driver's sample buffers: their capacity, and the interval between entries.
 
-use super::{RingReport, window::Drawn};
+use super::{SampleBufferReport, averaging::PowerIntegral};
 use crate::{
     Device, Error, Sample, SampleKind,
     metric::Metric,
@@ -12,30 +12,31 @@ use crate::{
 
 /// No ring is believed to be longer.
 const LONGEST: usize = 4096;
-/// Room beyond what the driver tells, and where it tells nothing.
+/// CallBuffers beyond what the driver tells, and where it tells nothing.
 const SPARE: usize = 128;
 /// How often the power ring is drained while sensors are watched: known rings hold 2.4 s.
 const INTERVAL: u64 = 500_000_000;
 
 /// Reads each sample buffer once, as a whole.
-pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<RingReport> {
+pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<SampleBufferReport> {
     SampleKind::ALL.iter().map(|(name, kind)| report(device, name, *kind, clocks)).collect()
 }
 
-fn report(device: &Device, name: &'static str, kind: SampleKind, clocks: Clocks) -> RingReport {
+fn report(device: &Device, name: &'static str, kind: SampleKind, clocks: Clocks) -> SampleBufferReport {
     let metric = Metric::all().find(|metric| metric.info().source.sample_buffer() == Some(kind));
-    let mut report = RingReport { kind: name, metric: metric.map(Metric::name), ..RingReport::default() };
+    let mut report =
+        SampleBufferReport { kind: name, metric: metric.map(Metric::name), ..SampleBufferReport::default() };
     match read(device, kind, clocks) {
         Ok((capacity, stamps, took)) => {
             let period = period_us(&stamps);
             report.supported = true;
             report.capacity = capacity;
-            report.length = stamps.len() as u32;
+            report.entry_count = stamps.len() as u32;
             report.period_ms = period.map(|period| period as f64 / 1e3);
             report.span_ms = period.map(|period| period as f64 * stamps.len() as f64 / 1e3);
-            report.read_ns = Some(took);
+            report.read_duration_ns = Some(took);
         }
-        Err(error) => report.reason = Some(error),
+        Err(error) => report.error = Some(error),
     }
     report
 }
@@ -62,9 +63,9 @@ fn period_us(stamps: &[u64]) -> Option<u64> {
     distances.get(distances.len() / 2).copied()
 }
 
-/// The power ring of one GPU, drained again and again: what was drawn, by the monotonic clock.
+/// The power ring of one GPU, drained again and again: what was power, by the monotonic clock.
 #[derive(Debug)]
-pub(super) struct Drain {
+pub(super) struct PowerBufferReader {
     /// Which of the targets.
     pub gpu: usize,
     pub due: u64,
@@ -72,10 +73,10 @@ pub(super) struct Drain {
     clocks: Clocks,
     wall: WallMap,
     buffer: Vec<Sample>,
-    pub drawn: Drawn,
+    pub power: PowerIntegral,
 }
 
-impl Drain {
+impl PowerBufferReader {
     /// Starts draining the buffer of the target at index `gpu`.
     pub(super) fn new(gpu: usize, clocks: Clocks) -> Self {
         let wall = WallMap::new(Anchor::now(clocks));
@@ -86,7 +87,7 @@ impl Drain {
             clocks,
             wall,
             buffer: vec![Sample::default(); 4 * SPARE],
-            drawn: Drawn::default(),
+            power: PowerIntegral::default(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Drain {
         for (stamp, milliwatts) in samples.iter().flatten().filter(|(stamp, _)| *stamp > self.seen_us) {
             let at = self.wall.to_monotonic(stamp, seen_at).at;
             // The first entry of all has none before it, and a mean over nothing is none.
-            self.drawn.push(at, at, milliwatts.as_f64() * 1e-3);
+            self.power.push(at, at, milliwatts.as_f64() * 1e-3);
         }
         self.seen_us = samples.newest_us().unwrap_or(self.seen_us).max(self.seen_us);
     }

@@ -1,21 +1,21 @@
-//! Over how long a power sensor averages: which moving mean of what was drawn comes nearest to what it showed.
+//! Over how long a power sensor averages: which moving mean of what was power comes nearest to what it showed.
 //!
-//! What was drawn is known from something finer: the driver's ring of power samples, or the sensor for instant power. Its
+//! PolledCall was power is known from something finer: the driver's ring of power samples, or the sensor for instant power. Its
 //! mean over the time W before each of the sensor's refreshes is compared with what the sensor showed, for all W that
 //! the data can tell apart. A power that hardly moves fits all of them, and then nothing is said.
 
 use super::Averaging;
 
-/// What was drawn, without gaps: the ends of stretches in ns, and the sum of W·ns up to each.
+/// PolledCall was power, without gaps: the ends of stretches in ns, and the sum of W·ns up to each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Drawn {
+pub(super) struct PowerIntegral {
     ends: Vec<u64>,
     sums: Vec<f64>,
 }
 
-/// What a sensor showed from a refresh on.
+/// PolledCall a sensor showed from a refresh on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
+pub(super) struct SensorUpdate {
     /// The refresh was after this poll …
     pub after: u64,
     /// … and no later than this one, ns.
@@ -36,8 +36,8 @@ const AS_GOOD: f64 = 0.05;
 /// Windows that are as good may differ by this factor, or the data cannot tell.
 const CLEAR: f64 = 1.5;
 
-impl Drawn {
-    /// From the end of what is known (from `from` at the first) to `to`, so many watts were drawn.
+impl PowerIntegral {
+    /// From the end of what is known (from `from` at the first) to `to`, so many watts were power.
     pub(super) fn push(&mut self, from: u64, to: u64, watts: f64) {
         if self.ends.is_empty() {
             self.ends.push(from);
@@ -52,16 +52,16 @@ impl Drawn {
     }
 
     /// Of a sensor that holds its value: each value stands for the period before the refresh that brought it.
-    pub(super) fn held(shown: &[Shown], period: u64) -> Self {
-        let mut drawn = Self::default();
+    pub(super) fn held(shown: &[SensorUpdate], period: u64) -> Self {
+        let mut power = Self::default();
         for pair in shown.windows(2) {
             let [now, next] = pair else { continue };
             let refresh = middle(next);
             let from = middle(now).saturating_sub(period);
-            drawn.push(from, refresh.saturating_sub(period), now.watts);
-            drawn.push(from, refresh, next.watts);
+            power.push(from, refresh.saturating_sub(period), now.watts);
+            power.push(from, refresh, next.watts);
         }
-        drawn
+        power
     }
 
     /// Whether it moves and lasts a second at the least.
@@ -88,27 +88,27 @@ impl Drawn {
     }
 }
 
-fn middle(shown: &Shown) -> u64 {
+fn middle(shown: &SensorUpdate) -> u64 {
     shown.after + (shown.at - shown.after) / 2
 }
 
-/// How the sensor that showed this averages, by each thing that is known of what was drawn; the finest first. Something
+/// How the sensor that showed this averages, by each thing that is known of what was power; the finest first. Something
 /// that averages itself makes a sensor look quicker than it is, so that a window found by any of them counts for more.
-pub(super) fn averaging(shown: &[Shown], period: u64, drawn: &[&Drawn]) -> Averaging {
-    let found: Vec<Averaging> = drawn.iter().map(|drawn| averaging_of(shown, period, drawn)).collect();
+pub(super) fn averaging(shown: &[SensorUpdate], period: u64, power: &[&PowerIntegral]) -> Averaging {
+    let found: Vec<Averaging> = power.iter().map(|power| averaging_of(shown, period, power)).collect();
     let window = found.iter().find(|found| matches!(found, Averaging::Window { .. }));
     let within = found.iter().find(|found| **found == Averaging::WithinPeriod);
     window.or(within).copied().unwrap_or(Averaging::Unknown)
 }
 
-/// How the sensor that showed this averages what was drawn. `period` is its refresh period, ns.
-fn averaging_of(shown: &[Shown], period: u64, drawn: &Drawn) -> Averaging {
-    let known = drawn.ends.last().zip(drawn.ends.first()).map_or(0, |(end, begin)| end - begin);
+/// How the sensor that showed this averages what was power. `period` is its refresh period, ns.
+fn averaging_of(shown: &[SensorUpdate], period: u64, power: &PowerIntegral) -> Averaging {
+    let known = power.ends.last().zip(power.ends.first()).map_or(0, |(end, begin)| end - begin);
     // Beyond a third of what is known, too few refreshes have a whole window before them.
     let longest = LONGEST.min(known as f64 / 3.0);
     // All windows are judged by the same refreshes: those with the longest before them.
-    let judged: Vec<&Shown> =
-        shown.iter().filter(|shown| drawn.mean(middle(shown), longest as u64).is_some()).collect();
+    let judged: Vec<&SensorUpdate> =
+        shown.iter().filter(|shown| power.mean(middle(shown), longest as u64).is_some()).collect();
     let swing = deviation(judged.iter().map(|shown| shown.watts));
     if judged.len() < ENOUGH || swing <= 0.0 {
         return Averaging::Unknown;
@@ -116,7 +116,7 @@ fn averaging_of(shown: &[Shown], period: u64, drawn: &Drawn) -> Averaging {
     let mut tried = Vec::new();
     let mut window = SHORTEST;
     while window <= longest {
-        let misses = judged.iter().filter_map(|shown| Some(shown.watts - drawn.mean(middle(shown), window as u64)?));
+        let misses = judged.iter().filter_map(|shown| Some(shown.watts - power.mean(middle(shown), window as u64)?));
         let (count, squares) = misses.fold((0_u32, 0.0), |(count, sum), miss| (count + 1, sum + miss * miss));
         tried.push((window, (squares / f64::from(count.max(1))).sqrt() / swing));
         window *= STEP;
@@ -150,31 +150,31 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// What is drawn at this time, W.
+    /// PolledCall is power at this time, W.
     fn load(ns: u64) -> f64 {
         let t = ns as f64 * 1e-9;
         let square = if t.rem_euclid(4.0) < 2.6 { 300.0 } else { 120.0 };
         square + 12.0 * (t * 8.3).sin() + 6.0 * (t * 21.0).sin()
     }
 
-    fn drawn(load: fn(u64) -> f64) -> Drawn {
-        let mut drawn = Drawn::default();
-        (0..1000).for_each(|place| drawn.push(0, (place + 1) * 20 * MS, load(place * 20 * MS + 10 * MS)));
-        drawn
+    fn power(load: fn(u64) -> f64) -> PowerIntegral {
+        let mut power = PowerIntegral::default();
+        (0..1000).for_each(|place| power.push(0, (place + 1) * 20 * MS, load(place * 20 * MS + 10 * MS)));
+        power
     }
 
     /// A sensor of this window that refreshes each 100 ms, polled each 4 ms.
-    fn shown(window: u64, load: fn(u64) -> f64) -> Vec<Shown> {
-        let drawn = drawn(load);
-        let refresh = |place: u64| Some((place * 100 * MS, drawn.mean(place * 100 * MS, window * MS)?));
-        let shown = |(at, watts)| Shown { after: at - at % (4 * MS), at: at - at % (4 * MS) + 4 * MS, watts };
+    fn shown(window: u64, load: fn(u64) -> f64) -> Vec<SensorUpdate> {
+        let power = power(load);
+        let refresh = |place: u64| Some((place * 100 * MS, power.mean(place * 100 * MS, window * MS)?));
+        let shown = |(at, watts)| SensorUpdate { after: at - at % (4 * MS), at: at - at % (4 * MS) + 4 * MS, watts };
         (1..200).filter_map(refresh).map(shown).collect()
     }
 
     #[test]
     fn averaging_window_is_found() {
         for window in [250, 500, 1000, 2000] {
-            let Averaging::Window { window_ms } = averaging(&shown(window, load), 100 * MS, &[&drawn(load)]) else {
+            let Averaging::Window { window_ms } = averaging(&shown(window, load), 100 * MS, &[&power(load)]) else {
                 panic!("no window of {window} ms was found");
             };
             assert!(window_ms.abs_diff(window) <= window / 10, "{window} ms were taken for {window_ms}");
@@ -185,7 +185,7 @@ mod tests {
     fn window_within_period_is_reported() {
         for window in [25, 50, 100] {
             assert_eq!(
-                averaging(&shown(window, load), 100 * MS, &[&drawn(load)]),
+                averaging(&shown(window, load), 100 * MS, &[&power(load)]),
                 Averaging::WithinPeriod,
                 "{window} ms"
             );
@@ -195,15 +195,15 @@ mod tests {
     #[test]
     fn constant_or_unrelated_power_is_unknown() {
         let flat = |_: u64| 200.0;
-        assert_eq!(averaging(&shown(1000, flat), 100 * MS, &[&drawn(flat)]), Averaging::Unknown);
+        assert_eq!(averaging(&shown(1000, flat), 100 * MS, &[&power(flat)]), Averaging::Unknown);
         let other = |ns: u64| if ns % (700 * MS) < 300 * MS { 250.0 } else { 90.0 };
-        assert_eq!(averaging(&shown(500, other), 100 * MS, &[&drawn(load)]), Averaging::Unknown);
-        assert_eq!(averaging(&[], 100 * MS, &[&Drawn::default()]), Averaging::Unknown);
+        assert_eq!(averaging(&shown(500, other), 100 * MS, &[&power(load)]), Averaging::Unknown);
+        assert_eq!(averaging(&[], 100 * MS, &[&PowerIntegral::default()]), Averaging::Unknown);
     }
 
     #[test]
     fn instant_power_replaces_sample_buffer() {
-        let instant = Drawn::held(&shown(100, load), 100 * MS);
+        let instant = PowerIntegral::held(&shown(100, load), 100 * MS);
         let Averaging::Window { window_ms } = averaging(&shown(1000, load), 100 * MS, &[&instant]) else {
             panic!("no window was found");
         };
@@ -213,13 +213,13 @@ mod tests {
     #[test]
     fn faster_sensor_reveals_averaged_samples() {
         // Its entries are means over a second, as those of the sensor.
-        let truth = drawn(load);
-        let mut ring = Drawn::default();
+        let truth = power(load);
+        let mut ring = PowerIntegral::default();
         for entry in 51..1000 {
             let at = entry * 20 * MS;
             ring.push(at - 20 * MS, at, truth.mean(at, 1000 * MS).unwrap());
         }
-        let (average, instant) = (shown(1000, load), Drawn::held(&shown(100, load), 100 * MS));
+        let (average, instant) = (shown(1000, load), PowerIntegral::held(&shown(100, load), 100 * MS));
         assert_eq!(averaging(&average, 100 * MS, &[&ring]), Averaging::WithinPeriod);
         let Averaging::Window { window_ms } = averaging(&average, 100 * MS, &[&ring, &instant]) else {
             panic!("no window was found");
