@@ -6,7 +6,7 @@ use crate::{
     metric::Metric,
     sampler::{
         Clocks,
-        wall::{Anchor, WallMap},
+        clock_map::{Anchor, ClockMap},
     },
 };
 
@@ -71,7 +71,7 @@ pub(super) struct PowerBufferReader {
     pub due: u64,
     seen_us: u64,
     clocks: Clocks,
-    wall: WallMap,
+    wall: ClockMap,
     buffer: Vec<Sample>,
     pub power: PowerIntegral,
 }
@@ -79,7 +79,7 @@ pub(super) struct PowerBufferReader {
 impl PowerBufferReader {
     /// Starts draining the buffer of the target at index `gpu`.
     pub(super) fn new(gpu: usize, clocks: Clocks) -> Self {
-        let wall = WallMap::new(Anchor::now(clocks));
+        let wall = ClockMap::new(Anchor::now(clocks));
         Self {
             gpu,
             due: 0,

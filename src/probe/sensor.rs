@@ -1,7 +1,7 @@
 //! How often a sensor refreshes, from when its polled value changes.
 
 use super::{ChangePattern, SensorReport, averaging::SensorUpdate};
-use crate::{metric::Metric, sampler::refresh::Refresh};
+use crate::{metric::Metric, sampler::period_estimator::PeriodEstimator};
 
 /// Fewer changes than this are no proof of a period.
 const ENOUGH: u32 = 6;
@@ -12,7 +12,7 @@ pub(super) struct Sensor {
     pub metric: Metric,
     /// Where it stands among the numbers of the call or the batch.
     pub place: usize,
-    refresh: Refresh,
+    estimator: PeriodEstimator,
     value: f64,
     sum: f64,
     polled: u64,
@@ -30,7 +30,7 @@ impl Sensor {
         Self {
             metric,
             place,
-            refresh: Refresh::new(),
+            estimator: PeriodEstimator::new(),
             value: f64::NAN,
             sum: 0.0,
             polled: 0,
@@ -45,7 +45,7 @@ impl Sensor {
     /// A poll at `at` gave this number.
     pub(super) fn saw(&mut self, at: u64, number: f64) {
         let first = self.polls == 0;
-        if self.refresh.saw(at, number) && !first {
+        if self.estimator.observe(at, number) && !first {
             self.changes += 1;
             self.larger += u32::from((number - self.value).abs() > 1.5 * smallest_step(self.metric));
             if let Some(scale) = watts(self.metric) {
@@ -71,8 +71,8 @@ impl Sensor {
     /// however regular: where most changes are by the smallest step there is, or back to where it was, no period is
     /// believed.
     pub(super) fn period(&self) -> Option<u64> {
-        let moves_freely = self.larger * 4 >= self.changes && !self.refresh.goes_to_and_fro();
-        self.refresh.period().filter(|_| self.changes >= ENOUGH && moves_freely)
+        let moves_freely = self.larger * 4 >= self.changes && !self.estimator.alternates();
+        self.estimator.period().filter(|_| self.changes >= ENOUGH && moves_freely)
     }
 
     pub(super) fn report(&self, averaging: super::Averaging) -> SensorReport {

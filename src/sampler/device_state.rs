@@ -3,7 +3,7 @@
 use super::{
     Clocks,
     record::{Event, Record, Records},
-    sleep::RuntimeStatus,
+    runtime_pm::RuntimeStatus,
     time::Stopwatch,
 };
 use crate::{Device, Error, GpuPciInfo, Nvml, Result};
@@ -40,7 +40,7 @@ impl DeviceState {
         let status = skip_suspended.then(|| {
             let mut pci = GpuPciInfo::default();
             pci.bus_id = device.as_ref().and_then(|device| device.pci_info().ok()).map(|info| info.bus_id);
-            RuntimeStatus::of(&pci)
+            RuntimeStatus::for_gpu(&pci)
         });
         let (nvml, untold) = (nvml.clone(), gone.is_some());
         Ok(Self { nvml, index, device, gone, untold, status, asleep: false, asked_sysfs: 0, clocks })
@@ -132,7 +132,7 @@ impl DeviceState {
         let Some(status) = &self.status else { return false };
         if now >= self.asked_sysfs.saturating_add(SLEEP_CHECK) || self.asked_sysfs == 0 {
             self.asked_sysfs = now.max(1);
-            let asleep = status.is_asleep();
+            let asleep = status.is_suspended();
             if asleep != self.asleep {
                 let event = if asleep { Event::GPU_SUSPENDED } else { Event::GPU_RESUMED };
                 records.push(Record::for_event(now, self.index(), None, event, 0.0));

@@ -15,8 +15,8 @@ pub(super) enum CounterStep {
     Advanced(u64),
     /// It went back, or further ahead than any card can draw. Either the counter began anew, or the reading is nonsense;
     /// the next one tells, and nothing is counted until then.
-    Doubtful,
-    /// The counter began anew between the reading before the doubtful one and that. As many millijoules are counted, of
+    Suspect,
+    /// The counter began anew between the reading before the suspect one and that. As many millijoules are counted, of
     /// what it showed since; what was drawn before is lost.
     Reset(u64),
 }
@@ -28,8 +28,8 @@ pub(super) enum CounterStep {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CounterEnergy {
     /// The last reading believed.
-    good: Option<Reading>,
-    doubtful: Option<Reading>,
+    last_valid: Option<CounterReading>,
+    suspect: Option<CounterReading>,
     /// An integer, so that weeks of small steps lose nothing.
     millijoules: u64,
     resets: u32,
@@ -37,14 +37,14 @@ pub(super) struct CounterEnergy {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+struct CounterReading {
     at: u64,
     millijoules: u64,
 }
 
-impl Reading {
+impl CounterReading {
     /// What a card can have drawn from this reading to `at`, mJ, at the most.
-    fn most_until(self, at: u64) -> u64 {
+    fn max_energy_until(self, at: u64) -> u64 {
         // W · ns / 10^6 = mJ.
         let time = at.saturating_sub(self.at).saturating_add(LUMP);
         u64::try_from(u128::from(time) * u128::from(MOST_WATTS) / 1_000_000).unwrap_or(u64::MAX)
@@ -53,7 +53,7 @@ impl Reading {
     /// What the counter gained since this reading, if it only counted.
     fn gain(self, later: Self) -> Option<u64> {
         let gain = later.millijoules.checked_sub(self.millijoules)?;
-        (gain <= self.most_until(later.at)).then_some(gain)
+        (gain <= self.max_energy_until(later.at)).then_some(gain)
     }
 }
 
@@ -61,38 +61,38 @@ impl CounterEnergy {
     /// Nothing counted yet.
     #[must_use]
     pub(super) const fn new() -> Self {
-        Self { good: None, doubtful: None, millijoules: 0, resets: 0, glitches: 0 }
+        Self { last_valid: None, suspect: None, millijoules: 0, resets: 0, glitches: 0 }
     }
 
     /// The counter showed `millijoules` at `at` (ns).
-    pub(super) fn saw(&mut self, at: u64, millijoules: u64) -> CounterStep {
-        let now = Reading { at, millijoules };
-        let Some(good) = self.good else {
-            self.good = Some(now);
+    pub(super) fn observe(&mut self, at: u64, millijoules: u64) -> CounterStep {
+        let now = CounterReading { at, millijoules };
+        let Some(good) = self.last_valid else {
+            self.last_valid = Some(now);
             return CounterStep::First;
         };
         if let Some(gain) = good.gain(now) {
-            // Also after a doubtful reading: the counter goes on where it was, so that was nonsense.
-            self.glitches = self.glitches.saturating_add(u32::from(self.doubtful.is_some()));
-            return self.believe(now, gain, CounterStep::Advanced);
+            // Also after a suspect reading: the counter goes on where it was, so that was nonsense.
+            self.glitches = self.glitches.saturating_add(u32::from(self.suspect.is_some()));
+            return self.accept(now, gain, CounterStep::Advanced);
         }
-        if let Some(doubtful) = self.doubtful
-            && let Some(gain) = doubtful.gain(now)
+        if let Some(suspect) = self.suspect
+            && let Some(gain) = suspect.gain(now)
         {
-            // A counter that began at zero shows at the doubtful reading what was drawn since. One that shows more than
+            // A counter that began at zero shows at the suspect reading what was drawn since. One that shows more than
             // a card can draw began elsewhere, and only counts from there.
-            let shown = if doubtful.millijoules <= good.most_until(doubtful.at) { doubtful.millijoules } else { 0 };
+            let shown = if suspect.millijoules <= good.max_energy_until(suspect.at) { suspect.millijoules } else { 0 };
             self.resets = self.resets.saturating_add(1);
-            return self.believe(now, shown.saturating_add(gain), CounterStep::Reset);
+            return self.accept(now, shown.saturating_add(gain), CounterStep::Reset);
         }
-        self.glitches = self.glitches.saturating_add(u32::from(self.doubtful.is_some()));
-        self.doubtful = Some(now);
-        CounterStep::Doubtful
+        self.glitches = self.glitches.saturating_add(u32::from(self.suspect.is_some()));
+        self.suspect = Some(now);
+        CounterStep::Suspect
     }
 
-    fn believe(&mut self, reading: Reading, gain: u64, step: fn(u64) -> CounterStep) -> CounterStep {
-        self.good = Some(reading);
-        self.doubtful = None;
+    fn accept(&mut self, reading: CounterReading, gain: u64, step: fn(u64) -> CounterStep) -> CounterStep {
+        self.last_valid = Some(reading);
+        self.suspect = None;
         self.millijoules = self.millijoules.saturating_add(gain);
         step(gain)
     }
@@ -137,13 +137,13 @@ pub(super) struct IntegratedEnergy {
     excess: f64,
     longest: u64,
     /// The last sample, and to when its energy is settled.
-    last: Option<Power>,
+    last: Option<PowerReading>,
     gaps: u32,
     gap_time: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Power {
+struct PowerReading {
     at: u64,
     settled: u64,
     watts: f64,
@@ -163,7 +163,7 @@ impl IntegratedEnergy {
     /// so the errors are random by half their distance and do not add up.
     ///
     /// What is no power (NaN, infinite, negative) counts as no poll, as does one that is not later than the last.
-    pub(super) fn polled(&mut self, at: u64, watts: f64, period: Option<u64>) {
+    pub(super) fn observe_poll(&mut self, at: u64, watts: f64, period: Option<u64>) {
         let Some(last) = self.admit(at, watts) else {
             return;
         };
@@ -171,7 +171,7 @@ impl IntegratedEnergy {
         if at - last.at > self.longest {
             // What the last value described before the gap is known.
             self.add(last.watts, last.settled, last.at);
-            return self.gap(last.at, Power { at, settled: at, watts });
+            return self.gap(last.at, PowerReading { at, settled: at, watts });
         }
         let settled = if watts == last.watts {
             // The last refresh was within one period before this poll: earlier time is described by this value.
@@ -186,15 +186,15 @@ impl IntegratedEnergy {
             self.add(watts, window, refreshed);
             refreshed.max(last.settled)
         };
-        self.last = Some(Power { at, settled, watts });
+        self.last = Some(PowerReading { at, settled, watts });
     }
 
     /// An entry of a sample ring: the sensor refreshed at `at` (ns) and showed `watts`, the mean since the entry before.
-    pub(super) fn stamped(&mut self, at: u64, watts: f64) {
+    pub(super) fn observe_sample(&mut self, at: u64, watts: f64) {
         let Some(last) = self.admit(at, watts) else {
             return;
         };
-        let sample = Power { at, settled: at, watts };
+        let sample = PowerReading { at, settled: at, watts };
         if at - last.at > self.longest {
             return self.gap(last.at, sample);
         }
@@ -203,18 +203,18 @@ impl IntegratedEnergy {
     }
 
     /// The sample before, if this one can be used with it.
-    fn admit(&mut self, at: u64, watts: f64) -> Option<Power> {
+    fn admit(&mut self, at: u64, watts: f64) -> Option<PowerReading> {
         if !(watts.is_finite() && watts >= 0.0) {
             return None;
         }
         if self.last.is_none() {
-            self.last = Some(Power { at, settled: at, watts });
+            self.last = Some(PowerReading { at, settled: at, watts });
             return None;
         }
         self.last.filter(|last| at > last.at)
     }
 
-    fn gap(&mut self, from: u64, to: Power) {
+    fn gap(&mut self, from: u64, to: PowerReading) {
         self.gaps = self.gaps.saturating_add(1);
         self.gap_time = self.gap_time.saturating_add(to.at - from);
         self.last = Some(to);
@@ -260,11 +260,11 @@ mod tests {
     #[test]
     fn energy_counter_is_exact_over_weeks() {
         let mut energy = CounterEnergy::new();
-        assert_eq!(energy.saw(0, 987_654_321), CounterStep::First);
+        assert_eq!(energy.observe(0, 987_654_321), CounterStep::First);
         // 2^20 steps of 0.7 kW and a bit, one each 2 s: 24 days.
         let steps = 1_u64 << 20;
         for step in 1..=steps {
-            assert_eq!(energy.saw(step * 2 * S, 987_654_321 + step * 1_400_001), CounterStep::Advanced(1_400_001));
+            assert_eq!(energy.observe(step * 2 * S, 987_654_321 + step * 1_400_001), CounterStep::Advanced(1_400_001));
         }
         assert_eq!(energy.joules(), (steps * 1_400_001) as f64 / 1e3);
         assert_eq!((energy.resets(), energy.glitches()), (0, 0));
@@ -273,36 +273,36 @@ mod tests {
     #[test]
     fn constant_energy_counter_adds_nothing() {
         let mut energy = CounterEnergy::new();
-        energy.saw(0, 500);
-        assert_eq!(energy.saw(10 * MS, 500), CounterStep::Advanced(0));
+        energy.observe(0, 500);
+        assert_eq!(energy.observe(10 * MS, 500), CounterStep::Advanced(0));
         assert_eq!(energy.joules(), 0.0);
     }
 
     #[test]
     fn energy_counter_reset_is_reported() {
         let mut energy = CounterEnergy::new();
-        energy.saw(0, 80_000_000);
-        energy.saw(S, 80_300_000);
+        energy.observe(0, 80_000_000);
+        energy.observe(S, 80_300_000);
         // The driver was loaded again; 40 J since.
-        assert_eq!(energy.saw(2 * S, 40_000), CounterStep::Doubtful);
+        assert_eq!(energy.observe(2 * S, 40_000), CounterStep::Suspect);
         assert_eq!(energy.joules(), 300.0);
-        assert_eq!(energy.saw(3 * S, 340_000), CounterStep::Reset(340_000));
+        assert_eq!(energy.observe(3 * S, 340_000), CounterStep::Reset(340_000));
         assert_eq!(energy.joules(), 640.0);
-        assert_eq!(energy.saw(4 * S, 640_000), CounterStep::Advanced(300_000));
+        assert_eq!(energy.observe(4 * S, 640_000), CounterStep::Advanced(300_000));
         assert_eq!((energy.joules(), energy.resets(), energy.glitches()), (940.0, 1, 0));
     }
 
     #[test]
     fn energy_counter_reset_skips_offset() {
         let mut energy = CounterEnergy::new();
-        energy.saw(0, 900_000_000);
+        energy.observe(0, 900_000_000);
         // A step back to what no card can have drawn since.
-        assert_eq!(energy.saw(S, 700_000_000), CounterStep::Doubtful);
-        assert_eq!(energy.saw(2 * S, 700_300_000), CounterStep::Reset(300_000));
+        assert_eq!(energy.observe(S, 700_000_000), CounterStep::Suspect);
+        assert_eq!(energy.observe(2 * S, 700_300_000), CounterStep::Reset(300_000));
         assert_eq!(energy.joules(), 300.0);
         // A leap ahead likewise.
-        assert_eq!(energy.saw(3 * S, 1 << 60), CounterStep::Doubtful);
-        assert_eq!(energy.saw(4 * S, (1 << 60) + 5), CounterStep::Reset(5));
+        assert_eq!(energy.observe(3 * S, 1 << 60), CounterStep::Suspect);
+        assert_eq!(energy.observe(4 * S, (1 << 60) + 5), CounterStep::Reset(5));
         assert_eq!((energy.joules(), energy.resets()), (300.005, 2));
     }
 
@@ -310,26 +310,26 @@ mod tests {
     fn energy_counter_glitch_is_ignored() {
         for nonsense in [0, 5, u64::MAX] {
             let mut energy = CounterEnergy::new();
-            energy.saw(0, 80_000_000);
-            assert_eq!(energy.saw(S, nonsense), CounterStep::Doubtful);
-            assert_eq!(energy.saw(2 * S, 80_600_000), CounterStep::Advanced(600_000));
+            energy.observe(0, 80_000_000);
+            assert_eq!(energy.observe(S, nonsense), CounterStep::Suspect);
+            assert_eq!(energy.observe(2 * S, 80_600_000), CounterStep::Advanced(600_000));
             assert_eq!((energy.joules(), energy.resets(), energy.glitches()), (600.0, 0, 1));
         }
         // Twice in a row, with nothing in common.
         let mut energy = CounterEnergy::new();
-        energy.saw(0, 80_000_000);
-        assert_eq!(energy.saw(S, u64::MAX), CounterStep::Doubtful);
-        assert_eq!(energy.saw(2 * S, 7), CounterStep::Doubtful);
-        assert_eq!(energy.saw(3 * S, 80_900_000), CounterStep::Advanced(900_000));
+        energy.observe(0, 80_000_000);
+        assert_eq!(energy.observe(S, u64::MAX), CounterStep::Suspect);
+        assert_eq!(energy.observe(2 * S, 7), CounterStep::Suspect);
+        assert_eq!(energy.observe(3 * S, 80_900_000), CounterStep::Advanced(900_000));
         assert_eq!((energy.joules(), energy.resets(), energy.glitches()), (900.0, 0, 2));
     }
 
     #[test]
     fn coarse_energy_counter_step_is_accepted() {
         let mut energy = CounterEnergy::new();
-        energy.saw(0, 1_000_000);
+        energy.observe(0, 1_000_000);
         // 100 ms of 700 W, seen a millisecond after the last poll.
-        assert_eq!(energy.saw(MS, 1_070_000), CounterStep::Advanced(70_000));
+        assert_eq!(energy.observe(MS, 1_070_000), CounterStep::Advanced(70_000));
     }
 
     /// A power signal with a closed form of its integral, W and J at seconds.
@@ -389,7 +389,7 @@ mod tests {
             let start = 10 * S;
             for refresh in 0..3_000 {
                 let at = start + refresh * period;
-                energy.stamped(at, signal.mean(at, period));
+                energy.observe_sample(at, signal.mean(at, period));
                 let truth = signal.energy(start, at);
                 assert!((energy.joules() - truth).abs() <= 1e-9 * truth, "{} is not {truth}", energy.joules());
             }
@@ -406,7 +406,7 @@ mod tests {
             let start = 10 * S;
             let mut at = start;
             while at <= start + 600 * S {
-                energy.stamped(at, signal.mean(at, window));
+                energy.observe_sample(at, signal.mean(at, window));
                 at += period;
             }
             let truth = signal.energy(start, at - period);
@@ -422,7 +422,7 @@ mod tests {
         let (mut at, mut random, mut before, mut worst) = (start, 1_u64, 0.0, 0.0_f64);
         while at <= start + time {
             let refresh = at / period * period;
-            energy.polled(at, signal.mean(refresh, period), known.then_some(period));
+            energy.observe_poll(at, signal.mean(refresh, period), known.then_some(period));
             assert!(energy.joules() >= before, "went back");
             before = energy.joules();
             worst = worst.max((before - signal.energy(start, at)).abs());
@@ -478,8 +478,8 @@ mod tests {
         let mut energy = IntegratedEnergy::new(S);
         for tenth in 90..=110_u64 {
             let watts = if tenth <= 100 { 100.0 } else { 300.0 };
-            energy.polled(tenth * 100 * MS + 10 * MS, watts, Some(100 * MS));
-            energy.polled(tenth * 100 * MS + 60 * MS, watts, Some(100 * MS));
+            energy.observe_poll(tenth * 100 * MS + 10 * MS, watts, Some(100 * MS));
+            energy.observe_poll(tenth * 100 * MS + 60 * MS, watts, Some(100 * MS));
         }
         // Settled from 9.01 s to 10.96 s; the refresh of 10.1 s is put between 10.06 and 10.11, at 10.085, so its
         // window begins at 9.985.
@@ -492,8 +492,8 @@ mod tests {
         let mut polled = IntegratedEnergy::new(S);
         let mut stamped = IntegratedEnergy::new(S);
         for at in [0, S / 2, S, 5 * S, 5 * S + S / 2] {
-            polled.polled(at, 100.0, None);
-            stamped.stamped(at, 100.0);
+            polled.observe_poll(at, 100.0, None);
+            stamped.observe_sample(at, 100.0);
         }
         for energy in [polled, stamped] {
             assert_eq!((energy.joules(), energy.gaps(), energy.gap_time()), (150.0, 1, 4 * S));
@@ -503,13 +503,13 @@ mod tests {
     #[test]
     fn invalid_power_is_ignored() {
         let mut energy = IntegratedEnergy::new(S);
-        energy.polled(0, f64::NAN, None);
-        energy.polled(S, 100.0, None);
+        energy.observe_poll(0, f64::NAN, None);
+        energy.observe_poll(S, 100.0, None);
         for (at, watts) in [(S + 1, f64::NAN), (S + 2, f64::INFINITY), (S + 3, -5.0), (S, 7.0), (0, 7.0)] {
-            energy.polled(at, watts, Some(MS));
-            energy.stamped(at, watts);
+            energy.observe_poll(at, watts, Some(MS));
+            energy.observe_sample(at, watts);
         }
-        energy.polled(2 * S, 100.0, None);
+        energy.observe_poll(2 * S, 100.0, None);
         assert_eq!(energy.joules(), 100.0);
     }
 
@@ -517,11 +517,11 @@ mod tests {
     fn small_energy_steps_are_kept() {
         let mut energy = IntegratedEnergy::new(u64::MAX);
         // 31 years of 1 kW in one step: 10^12 J, where an `f64` moves by 10^-4.
-        energy.stamped(0, 0.0);
-        energy.stamped(1_000_000_000 * S, 1_000.0);
+        energy.observe_sample(0, 0.0);
+        energy.observe_sample(1_000_000_000 * S, 1_000.0);
         // 10^6 times 10 µJ.
         for step in 1..=1_000_000 {
-            energy.stamped(1_000_000_000 * S + step * MS, 0.01);
+            energy.observe_sample(1_000_000_000 * S + step * MS, 0.01);
         }
         assert!((energy.joules() - 1e12 - 10.0).abs() < 2e-4, "{}", energy.joules() - 1e12);
     }

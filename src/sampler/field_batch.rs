@@ -80,7 +80,7 @@ impl Ask {
         match self {
             Self::Scaled(scale) => series.record_value(stamp, raw, raw * *scale, Flags::default(), records),
             Self::Energy(energy) => {
-                let step = energy.saw(stamp.at, raw as u64);
+                let step = energy.observe(stamp.at, raw as u64);
                 let flags = Flags::default().with_if(matches!(step, CounterStep::Reset(_)), Flags::RESET);
                 series.record_value(stamp, raw, energy.joules(), flags, records);
             }

@@ -4,11 +4,11 @@ use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags};
 use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 
 /// Samples nearer to each other than this are not valid.
-const FLOOR: u64 = 100_000_000;
+const MIN_SAMPLE_DISTANCE_NS: u64 = 100_000_000;
 
 /// The two samples of one GPU, and the report between them.
 #[derive(Debug)]
-pub(super) struct Gpm {
+pub(super) struct GpmReader {
     earlier: GpmSample,
     later: GpmSample,
     /// When the earlier one was taken; `None` before the first.
@@ -16,7 +16,7 @@ pub(super) struct Gpm {
     report: GpmReport,
 }
 
-impl Gpm {
+impl GpmReader {
     /// The driver's memory for the samples, and room for the report.
     pub(super) fn new(nvml: &Nvml, metrics: &[Metric]) -> Result<Self> {
         let asked: Vec<GpmMetric> =
@@ -26,7 +26,7 @@ impl Gpm {
 
     /// Takes a sample, and gives what happened since the one before, stamped with the later one.
     pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
-        if self.taken.is_some_and(|taken| context.stopwatch.last().saturating_sub(taken.at) < FLOOR) {
+        if self.taken.is_some_and(|taken| context.stopwatch.last().saturating_sub(taken.at) < MIN_SAMPLE_DISTANCE_NS) {
             return Ok(());
         }
         let (answer, stamp) = context.stopwatch.time(|| context.device.try_gpm_sample_get(&mut self.later));
@@ -41,7 +41,7 @@ impl Gpm {
         if self.taken.is_some() {
             let (answer, _) = context.stopwatch.time(|| self.report.between(&self.earlier, &self.later));
             match answer {
-                Ok(()) => self.give(stamp, context),
+                Ok(()) => self.emit(stamp, context),
                 Err(error) => context.record_error(error, stamp)?,
             }
         }
@@ -50,7 +50,7 @@ impl Gpm {
         Ok(())
     }
 
-    fn give(&self, stamp: Timestamp, context: &mut ReadContext<'_>) {
+    fn emit(&self, stamp: Timestamp, context: &mut ReadContext<'_>) {
         for (place, series) in context.states.iter_mut().enumerate() {
             let scale = series.metric.info().source.gpm().map_or(1.0, |(_, scale)| scale);
             match self.report.value(place) {

@@ -2,6 +2,7 @@
 
 use super::{
     Clocks,
+    clock_map::{Anchor, ClockMap},
     device_state::DeviceState,
     grouping,
     metric_state::MetricState,
@@ -10,7 +11,6 @@ use super::{
     record::{Event, Record, Records},
     settings::Settings,
     time::Stopwatch,
-    wall::{Anchor, WallMap},
 };
 use crate::{Result, metric::Metric};
 
@@ -23,7 +23,7 @@ pub(super) struct GpuSampler {
     gpu: DeviceState,
     pub groups: Vec<PollGroup>,
     pub states: Vec<MetricState>,
-    clock_map: WallMap,
+    clock_map: ClockMap,
     clocks: Clocks,
     /// When the first of its groups is due; 0 before the first context.
     next_due: u64,
@@ -39,7 +39,7 @@ impl GpuSampler {
     pub(super) fn open(settings: &Settings, index: u32) -> Result<Self> {
         let gpu = DeviceState::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
         let (groups, states) = grouping::poll_groups(settings, gpu.device(), gpu.index());
-        let clock_map = WallMap::new(Anchor::now(settings.clocks));
+        let clock_map = ClockMap::new(Anchor::now(settings.clocks));
         let clocks = settings.clocks;
         let mut opened =
             Self { gpu, groups, states, clock_map, clocks, next_due: 0, next_anchor: 0, grid: 0, begin: 0 };
@@ -77,7 +77,7 @@ impl GpuSampler {
     /// The most records that one context can make, events included.
     pub(super) fn max_records(&self, processes: usize) -> usize {
         let values = |group: &PollGroup| match &group.method {
-            PollMethod::SampleBuffer(ring) | PollMethod::IntegratedPower(_, Some(ring)) => ring.most_records(),
+            PollMethod::SampleBuffer(ring) | PollMethod::IntegratedPower(_, Some(ring)) => ring.max_records(),
             PollMethod::ProcessMemory(_) | PollMethod::ProcessUtilization(_) => processes * group.states.len() + 3,
             _ => group.states.len(),
         };
@@ -185,9 +185,9 @@ impl GpuSampler {
                 continue;
             };
             if by >= 0 {
-                ring.set_ahead();
+                ring.handle_forward_step();
             } else if let (Some(lost), Some(states)) =
-                (ring.set_back(by.unsigned_abs()), self.states.get(group.states.start))
+                (ring.handle_backward_step(by.unsigned_abs()), self.states.get(group.states.start))
             {
                 let event = Event::SAMPLES_DROPPED;
                 records.push(Record::for_event(now, states.gpu, Some(states.metric), event, lost));

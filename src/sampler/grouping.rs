@@ -3,11 +3,11 @@
 use super::{
     energy::IntegratedEnergy,
     field_batch::FieldBatch,
-    gpm::Gpm,
+    gpm::GpmReader,
     metric_state::MetricState,
     poll_group::{IntervalSetting, PollGroup, PollMethod},
-    processes::{ProcessMemory, ProcessUse},
-    ring::Ring,
+    processes::{ProcessMemoryReader, ProcessUtilizationReader},
+    sample_buffer::SampleBuffer,
     schedule::CostEstimator,
     settings::Settings,
 };
@@ -68,14 +68,18 @@ fn poll_method(
         DriverCall::IntegratedPower => {
             let kind = SampleKind::TOTAL_POWER;
             let has_buffer = device.is_some_and(|device| device.sample_capacity(kind).is_ok());
-            let buffer = has_buffer.then(|| Ring::new(device, kind, 1e-3, now_us));
+            let buffer = has_buffer.then(|| SampleBuffer::new(device, kind, 1e-3, now_us));
             PollMethod::IntegratedPower(IntegratedEnergy::new(MAX_INTEGRATION_GAP_NS), buffer)
         }
-        DriverCall::SampleBuffer(kind, scale) => PollMethod::SampleBuffer(Ring::new(device, kind, scale, now_us)),
-        DriverCall::Gpm => PollMethod::Gpm(Gpm::new(&settings.nvml, metrics)?),
-        DriverCall::ProcessLists => PollMethod::ProcessMemory(ProcessMemory::with_capacity(settings.process_capacity)),
+        DriverCall::SampleBuffer(kind, scale) => {
+            PollMethod::SampleBuffer(SampleBuffer::new(device, kind, scale, now_us))
+        }
+        DriverCall::Gpm => PollMethod::Gpm(GpmReader::new(&settings.nvml, metrics)?),
+        DriverCall::ProcessLists => {
+            PollMethod::ProcessMemory(ProcessMemoryReader::with_capacity(settings.process_capacity))
+        }
         DriverCall::ProcessUtilization => {
-            PollMethod::ProcessUtilization(ProcessUse::with_capacity(settings.process_capacity, now_us))
+            PollMethod::ProcessUtilization(ProcessUtilizationReader::with_capacity(settings.process_capacity, now_us))
         }
     })
 }

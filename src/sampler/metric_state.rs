@@ -1,8 +1,8 @@
 //! The state of one metric of one GPU: its latest value, its sensor's estimated period, and its errors.
 
 use super::{
+    period_estimator::PeriodEstimator,
     record::{Event, Flags, Record, Records},
-    refresh::Refresh,
 };
 use crate::{
     Error,
@@ -35,7 +35,7 @@ pub(super) struct MetricState {
     pub value_index: usize,
     pub latest: Option<Record>,
     pub last_error: Option<Error>,
-    pub estimator: Refresh,
+    pub estimator: PeriodEstimator,
     /// Whether the sensor's period is estimated. It is not for metrics with a set interval, because an observation takes
     /// about 1 µs.
     estimates_period: bool,
@@ -54,7 +54,7 @@ impl MetricState {
             value_index,
             latest: None,
             last_error: None,
-            estimator: Refresh::new(),
+            estimator: PeriodEstimator::new(),
             estimates_period,
             last_raw: f64::NAN,
             failures: 0,
@@ -67,7 +67,7 @@ impl MetricState {
     #[inline]
     pub(super) fn observe(&mut self, at: u64, raw: f64) -> bool {
         if self.estimates_period {
-            return self.estimator.saw(at, raw);
+            return self.estimator.observe(at, raw);
         }
         raw != std::mem::replace(&mut self.last_raw, raw)
     }

@@ -28,6 +28,7 @@
 mod background;
 mod budget;
 mod builder;
+pub(crate) mod clock_map;
 mod device_state;
 mod energy;
 mod field_batch;
@@ -36,19 +37,18 @@ mod frame;
 mod gpm;
 mod gpu_sampler;
 mod grouping;
-mod latest;
+mod latest_values;
 mod metric_state;
+pub(crate) mod period_estimator;
 mod poll_group;
 mod processes;
 mod read_context;
 mod record;
-pub(crate) mod refresh;
-mod ring;
+mod runtime_pm;
+mod sample_buffer;
 pub(crate) mod schedule;
 mod settings;
-mod sleep;
 mod time;
-pub(crate) mod wall;
 
 #[doc(hidden)]
 pub use self::time::Clocks;

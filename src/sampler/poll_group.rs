@@ -5,12 +5,12 @@ use std::{ops::Range, time::Duration};
 use super::{
     energy::IntegratedEnergy,
     field_batch::FieldBatch,
-    gpm::Gpm,
+    gpm::GpmReader,
     metric_state::MetricState,
-    processes::{ProcessMemory, ProcessUse},
+    processes::{ProcessMemoryReader, ProcessUtilizationReader},
     read_context::ReadContext,
     record::{Event, Flags, Record},
-    ring::Ring,
+    sample_buffer::SampleBuffer,
     schedule::CostEstimator,
 };
 use crate::{
@@ -53,15 +53,15 @@ pub(super) enum PollMethod {
     FieldBatch(FieldBatch),
     /// Energy that is integrated from power, for a GPU without an energy counter. The power comes from the power sample
     /// buffer if the GPU has one, and otherwise from polls.
-    IntegratedPower(IntegratedEnergy, Option<Ring>),
+    IntegratedPower(IntegratedEnergy, Option<SampleBuffer>),
     /// A drain of a sample buffer.
-    SampleBuffer(Ring),
+    SampleBuffer(SampleBuffer),
     /// Two GPM samples, and the metrics between them.
-    Gpm(Gpm),
+    Gpm(GpmReader),
     /// The process lists.
-    ProcessMemory(ProcessMemory),
+    ProcessMemory(ProcessMemoryReader),
     /// The utilization of each process.
-    ProcessUtilization(ProcessUse),
+    ProcessUtilization(ProcessUtilizationReader),
 }
 
 /// Metrics of one GPU that are read together, and their schedule.
@@ -110,7 +110,7 @@ impl PollGroup {
             PollMethod::Call(call) => read_call(*call, context),
             PollMethod::FieldBatch(batch) => batch.read(context),
             PollMethod::IntegratedPower(energy, buffer) => integrate(energy, buffer.as_mut(), context),
-            PollMethod::SampleBuffer(buffer) => buffer.drain(context, |sink, value| sink.give(value, Flags::default())),
+            PollMethod::SampleBuffer(buffer) => buffer.drain(context, |sink, value| sink.emit(value, Flags::default())),
             PollMethod::Gpm(gpm) => gpm.read(context),
             PollMethod::ProcessMemory(memory) => memory.read(context),
             PollMethod::ProcessUtilization(utilization) => utilization.read(context),
@@ -140,7 +140,7 @@ impl PollGroup {
                     states.iter().map(|state| state.estimator.poll_interval(search, default)).min().unwrap_or(default)
                 }
                 PollMethod::SampleBuffer(buffer) | PollMethod::IntegratedPower(_, Some(buffer)) => {
-                    buffer.longest_interval().map_or(default, |longest| longest.min(default))
+                    buffer.max_interval().map_or(default, |longest| longest.min(default))
                 }
                 PollMethod::Gpm(_) | PollMethod::ProcessMemory(_) | PollMethod::ProcessUtilization(_) => default,
             },
@@ -216,12 +216,16 @@ fn missing_value(call: Call) -> Error {
 }
 
 /// Adds the energy that the GPU used since the last read, and reports the time over which it is unknown.
-fn integrate(energy: &mut IntegratedEnergy, buffer: Option<&mut Ring>, context: &mut ReadContext<'_>) -> Result<()> {
+fn integrate(
+    energy: &mut IntegratedEnergy,
+    buffer: Option<&mut SampleBuffer>,
+    context: &mut ReadContext<'_>,
+) -> Result<()> {
     let gap_time = energy.gap_time();
     let result = match buffer {
         Some(buffer) => buffer.drain(context, |sink, watts| {
-            energy.stamped(sink.stamp.at, watts);
-            sink.give(energy.joules(), Flags::INTEGRATED);
+            energy.observe_sample(sink.stamp.at, watts);
+            sink.emit(energy.joules(), Flags::INTEGRATED);
         }),
         None => integrate_polls(energy, context),
     };
@@ -242,7 +246,7 @@ fn integrate_polls(energy: &mut IntegratedEnergy, context: &mut ReadContext<'_>)
     for state in context.states.iter_mut() {
         let watts = f64::from(milliwatts) * 1e-3;
         let fresh = state.observe(stamp.at, watts);
-        energy.polled(stamp.at, watts, state.estimator.period());
+        energy.observe_poll(stamp.at, watts, state.estimator.period());
         let flags = Flags::INTEGRATED.with_if(fresh, Flags::FRESH);
         state.emit(stamp, energy.joules(), flags, 0, context.records);
     }

@@ -1,17 +1,17 @@
 //! Metrics for each process: the memory that it holds, and how much of the GPU it uses.
 
-use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags, ring::Cursor};
+use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags, sample_buffer::SampleCursor};
 use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::MetricSource};
 
 /// The process lists of one GPU. They take the driver's locks: the dearest of all calls.
 #[derive(Debug)]
-pub(super) struct ProcessMemory {
+pub(super) struct ProcessMemoryReader {
     list: ProcessList,
     /// The processes of this reading: one that both computes and draws stands in two lists with the same memory.
     pids: Vec<u32>,
 }
 
-impl ProcessMemory {
+impl ProcessMemoryReader {
     pub(super) fn with_capacity(processes: usize) -> Self {
         Self { list: ProcessList::with_capacity(processes), pids: Vec::with_capacity(processes) }
     }
@@ -26,7 +26,7 @@ impl ProcessMemory {
         for kind in [ProcessKind::Compute, ProcessKind::Graphics, ProcessKind::Mps] {
             let (answer, stamp) = context.stopwatch.time(|| context.device.processes(kind, &mut self.list));
             match answer {
-                Ok(()) => self.give(stamp, context),
+                Ok(()) => self.emit(stamp, context),
                 // Drivers without MPS, and GPUs without graphics, refuse those lists; the compute list is the measure.
                 Err(error) if kind == ProcessKind::Compute || error.is_gpu_unavailable() => {
                     return context.record_error(error, stamp);
@@ -40,7 +40,7 @@ impl ProcessMemory {
         Ok(())
     }
 
-    fn give(&mut self, stamp: Timestamp, context: &mut ReadContext<'_>) {
+    fn emit(&mut self, stamp: Timestamp, context: &mut ReadContext<'_>) {
         let Some(series) = context.states.first_mut() else { return };
         let mut cut = self.list.total() - self.list.len();
         for process in self.list.iter() {
@@ -67,21 +67,21 @@ const KEPT_FOR: u64 = 5_000_000;
 
 /// What each process used since the last reading (`nvmlDeviceGetProcessUtilization`).
 #[derive(Debug)]
-pub(super) struct ProcessUse {
+pub(super) struct ProcessUtilizationReader {
     buffer: Vec<ProcessUtilization>,
     /// The greatest stamp that the driver returned: stamps differ between processes.
-    cursor: Cursor,
+    cursor: SampleCursor,
 }
 
-impl ProcessUse {
+impl ProcessUtilizationReader {
     pub(super) fn with_capacity(processes: usize, now_us: u64) -> Self {
-        Self { buffer: vec![ProcessUtilization::default(); processes], cursor: Cursor::new(now_us) }
+        Self { buffer: vec![ProcessUtilization::default(); processes], cursor: SampleCursor::new(now_us) }
     }
 
     /// The wall clock was set by so many µs.
     pub(super) fn follow_step(&mut self, by: i64) {
         if by >= 0 {
-            self.cursor = Cursor::new(self.cursor.newest);
+            self.cursor = SampleCursor::new(self.cursor.newest);
         } else {
             self.cursor.set_back(by.unsigned_abs(), KEPT_FOR);
         }
@@ -104,7 +104,7 @@ impl ProcessUse {
         };
         let mut seen = cursor;
         for entry in entries.iter().filter(|entry| cursor.is_new(entry.timestamp_us())) {
-            seen.saw(entry.timestamp_us());
+            seen.observe(entry.timestamp_us());
             let when = context.clock_map.to_monotonic(entry.timestamp_us(), context.stopwatch.last());
             let uncertainty = u32::try_from(when.uncertainty).unwrap_or(u32::MAX);
             let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(when.ambiguous, Flags::AMBIGUOUS);

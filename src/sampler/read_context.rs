@@ -1,10 +1,10 @@
 //! What a poll group needs while it is read.
 
 use super::{
+    clock_map::ClockMap,
     metric_state::{MetricState, Timestamp},
     record::{Event, Record, Records},
     time::Stopwatch,
-    wall::WallMap,
 };
 use crate::{Device, Error, Result};
 
@@ -15,7 +15,7 @@ pub(super) struct ReadContext<'a> {
     pub states: &'a mut [MetricState],
     pub records: &'a mut Records,
     pub stopwatch: &'a mut Stopwatch,
-    pub clock_map: &'a WallMap,
+    pub clock_map: &'a ClockMap,
 }
 
 impl ReadContext<'_> {

@@ -17,14 +17,16 @@ use rtrb::{Consumer, RingBuffer};
 
 use super::{
     LatestReader,
-    output::Output,
-    shared::{Call, GpuState, Shared},
+    publisher::Publisher,
+    shared::{CallInProgress, GpuState, Shared},
     watchdog::Watchdog,
-    work::{Limits, Slot, Threads, Work},
+    worker::{Slot, ThreadSet, Worker, WorkerLimits},
 };
 use crate::{
     Error, Result, fork_generation,
-    sampler::{Clocks, Record, Sampler, gpu_sampler::GpuSampler, latest::Latest, record::Records, time::Stopwatch},
+    sampler::{
+        Clocks, Record, Sampler, gpu_sampler::GpuSampler, latest_values::LatestValues, record::Records, time::Stopwatch,
+    },
 };
 
 /// How long a driver call may take, as measured by [`Watchdog`], while `stop` or `sample` waits for its thread, ns.
@@ -50,8 +52,8 @@ const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 pub struct Background {
     shared: Arc<Shared>,
     records: Consumer<Record>,
-    threads: Arc<Threads>,
-    work: Weak<Work>,
+    threads: Arc<ThreadSet>,
+    work: Weak<Worker>,
     stop_outcome: Option<StopOutcome>,
 }
 
@@ -78,9 +80,14 @@ impl Sampler {
             gpus.into_iter().map(|gpu| slot(gpu.on_grid(min_wake_interval), clocks, process_capacity)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
-        let output = Output::new(shared.clone(), producer, budget);
-        let work =
-            Arc::new(Work::new(slots, output, shared.clone(), clocks, Limits { hang_timeout, min_wake_interval }));
+        let output = Publisher::new(shared.clone(), producer, budget);
+        let work = Arc::new(Worker::new(
+            slots,
+            output,
+            shared.clone(),
+            clocks,
+            WorkerLimits { hang_timeout, min_wake_interval },
+        ));
         let (threads, kept_by_threads) = (work.threads(), Arc::downgrade(&work));
         let background = Background { shared, records: consumer, threads, work: kept_by_threads, stop_outcome: None };
         work.start().map(|()| background)
@@ -97,12 +104,12 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
     for Slot { gpu, watch, .. } in slots {
         let first_key = keys.len();
         keys.extend(gpu.states.iter().map(|series| (u32::from(series.gpu), series.metric)));
-        let call = Call { since: watch.call_start(), thread: AtomicU32::new(0) };
+        let call = CallInProgress { since: watch.call_start(), thread: AtomicU32::new(0) };
         gpus.push(GpuState { index: gpu.index(), call, hung: watch.hang_flag(), first_key, end_key: keys.len() });
     }
     let [dropped, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
-    let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), Latest::new(keys.len()));
-    let (closing, forks) = (Call::default(), fork_generation());
+    let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), LatestValues::new(keys.len()));
+    let (closing, forks) = (CallInProgress::default(), fork_generation());
     Shared { dropped, beat, ticks, wanted, given, gpus, closing, latest, keys, clocks, forks }
 }
 
@@ -175,7 +182,7 @@ impl Background {
         let mut watchdog = Watchdog::default();
         while shared.given.load(Acquire) < wanted {
             // The leader is in one call at most.
-            let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.under_way());
+            let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.in_progress());
             let hangs = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
             if hangs || self.stop_outcome.is_some() {
                 return Ok(false);
@@ -197,12 +204,12 @@ impl Background {
     /// afterwards, and so can those of the hung call once it returns. A second call returns the same result. In a forked
     /// child, the result is [`StopOutcome::Abandoned`], immediately: the threads run in the parent, and are not affected.
     pub fn stop(&mut self) -> StopOutcome {
-        let stopped = self.stop_outcome.unwrap_or_else(|| self.wait_for_the_end());
+        let stopped = self.stop_outcome.unwrap_or_else(|| self.join_with_timeout());
         self.stop_outcome = Some(stopped);
         stopped
     }
 
-    fn wait_for_the_end(&self) -> StopOutcome {
+    fn join_with_timeout(&self) -> StopOutcome {
         let shared = &self.shared;
         if shared.is_forked() {
             // The threads do not exist in this process. Their handles, and the driver's, belong to the parent.
@@ -215,8 +222,8 @@ impl Background {
             if running == Some(0) {
                 break;
             }
-            let hangs = |(call, watchdog): (&Call, &mut Watchdog)| {
-                call.under_way().is_some_and(|call| takes_too_long(watchdog, call, shared.clocks))
+            let hangs = |(call, watchdog): (&CallInProgress, &mut Watchdog)| {
+                call.in_progress().is_some_and(|call| takes_too_long(watchdog, call, shared.clocks))
             };
             // A thread is in one call at the most.
             let hanging = calls().zip(&mut watchdogs).map(hangs).filter(|hangs| *hangs).count();

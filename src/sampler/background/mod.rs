@@ -1,12 +1,12 @@
 //! The sampler on a thread of its own: one for all GPUs, and one that watches it.
 
 mod handle;
-mod output;
+mod publisher;
 mod reader;
 mod shared;
 mod task;
 mod watchdog;
-mod work;
+mod worker;
 
 pub use self::{
     handle::{Background, StopOutcome},

@@ -8,7 +8,7 @@ use crate::{
     metric::Metric,
     sampler::{
         Flags, Record,
-        latest::{Entry, Missing},
+        latest_values::{Entry, LatestError},
     },
 };
 
@@ -64,7 +64,7 @@ impl LatestReader {
                 metric: metric.index(),
                 flags: Flags(flags),
             }),
-            Err(Missing::NeverWritten | Missing::Busy | Missing::NoSuchIndex) => None,
+            Err(LatestError::NeverWritten | LatestError::Busy | LatestError::NoSuchIndex) => None,
         })
     }
 

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     fork_generation,
     metric::Metric,
-    sampler::{Clocks, latest::Latest},
+    sampler::{Clocks, latest_values::LatestValues},
 };
 
 /// The state shared by the threads, the owner, and the readers.
@@ -29,8 +29,8 @@ pub(super) struct Shared {
     pub given: AtomicU64,
     pub gpus: Vec<GpuState>,
     /// The last thread's final step, which frees the driver's memory and shuts NVML down.
-    pub closing: Call,
-    pub latest: Latest,
+    pub closing: CallInProgress,
+    pub latest: LatestValues,
     /// The GPU and metric of each value in `latest`.
     pub keys: Vec<(u32, Metric)>,
     pub clocks: Clocks,
@@ -40,16 +40,16 @@ pub(super) struct Shared {
 
 /// A driver call in progress, or several calls that read one GPU.
 #[derive(Default)]
-pub(super) struct Call {
+pub(super) struct CallInProgress {
     /// When it began; 0 if none is in progress.
     pub since: Arc<AtomicU64>,
     /// The kernel's ID of the thread that makes it.
     pub thread: AtomicU32,
 }
 
-impl Call {
+impl CallInProgress {
     /// Returns the thread that is in the call and when the call began, if one is in progress.
-    pub(super) fn under_way(&self) -> Option<(u32, u64)> {
+    pub(super) fn in_progress(&self) -> Option<(u32, u64)> {
         let since = self.since.load(Acquire);
         (since > 0).then(|| (self.thread.load(Relaxed), since))
     }
@@ -58,7 +58,7 @@ impl Call {
 /// The externally visible state of a GPU.
 pub(super) struct GpuState {
     pub index: u16,
-    pub call: Call,
+    pub call: CallInProgress,
     /// When the call in progress was found to hang; 0 if it is not hung.
     pub hung: Arc<AtomicU64>,
     /// The range of its values in `Shared::latest`.
@@ -80,7 +80,7 @@ impl Shared {
     /// Returns the index into `gpus` of the GPU with the oldest call in progress, and when that call began.
     pub(super) fn oldest_call(&self, of: impl Fn(&GpuState) -> bool) -> Option<(usize, u64)> {
         let calls = self.gpus.iter().enumerate().filter(|(_, gpu)| of(gpu));
-        let calls = calls.filter_map(|(place, gpu)| gpu.call.under_way().map(|(_, since)| (place, since)));
+        let calls = calls.filter_map(|(place, gpu)| gpu.call.in_progress().map(|(_, since)| (place, since)));
         calls.min_by_key(|(_, since)| *since)
     }
 

@@ -13,12 +13,12 @@ pub(super) struct Watchdog {
     thread: u32,
     /// `None` if the kernel keeps no statistics of it: all of the time then counts as the call's.
     task: Option<Task>,
-    account: Account,
+    timer: CallTimer,
 }
 
 /// The time of a call, added up from the observations of its thread.
 #[derive(Debug, Default)]
-struct Account {
+struct CallTimer {
     /// When the call in progress at the last observation began; 0 if there was none.
     call: u64,
     /// The last observation before the call began.
@@ -44,24 +44,24 @@ impl Watchdog {
     /// last one.
     pub(super) fn observe(&mut self, thread: u32, since: Option<u64>, now: u64) -> u64 {
         if self.thread != thread {
-            *self = Self { thread, task: Task::open(thread), account: Account::default() };
+            *self = Self { thread, task: Task::open(thread), timer: CallTimer::default() };
         }
         let call = since.unwrap_or(0);
-        if call == self.account.call && now < self.account.next_due {
-            return self.account.taken;
+        if call == self.timer.call && now < self.timer.next_due {
+            return self.timer.taken;
         }
         let usage = self.task.as_ref().and_then(Task::usage);
-        self.account.observe(call, Observation { at: now, usage })
+        self.timer.observe(call, Observation { at: now, usage })
     }
 
     /// Schedules the next observation `nanoseconds` after the last. If it is late, the delay does not count as the
     /// call's time.
     pub(super) fn schedule_next(&mut self, nanoseconds: u64) {
-        self.account.next_due = self.account.last.at.saturating_add(nanoseconds);
+        self.timer.next_due = self.timer.last.at.saturating_add(nanoseconds);
     }
 }
 
-impl Account {
+impl CallTimer {
     fn observe(&mut self, call: u64, observation: Observation) -> u64 {
         if self.last.at == 0 {
             // The first observation: nothing before it is known, so nothing is counted.
@@ -114,7 +114,7 @@ mod tests {
 
     /// A simulated thread and its observations.
     struct SimulatedThread {
-        account: Account,
+        timer: CallTimer,
         now: u64,
         usage: Usage,
         /// The current wait for a processor, which `queued` does not include yet.
@@ -125,7 +125,7 @@ mod tests {
         /// Returns a thread that was observed once, asleep and in no call.
         fn new() -> Self {
             let usage = Usage { state: State::Blocked, on_cpu: 7 * MS, queued: 13 * MS };
-            let mut thread = Self { account: Account::default(), now: START, usage, waiting: 0 };
+            let mut thread = Self { timer: CallTimer::default(), now: START, usage, waiting: 0 };
             assert_eq!(thread.observe(0), 0);
             thread
         }
@@ -145,8 +145,8 @@ mod tests {
         }
 
         fn observe(&mut self, call: u64) -> u64 {
-            let taken = self.account.observe(call, Observation { at: self.now, usage: Some(self.usage) });
-            self.account.next_due = self.now + INTERVAL;
+            let taken = self.timer.observe(call, Observation { at: self.now, usage: Some(self.usage) });
+            self.timer.next_due = self.now + INTERVAL;
             taken
         }
     }
@@ -235,17 +235,17 @@ mod tests {
     #[test]
     fn call_counts_from_first_observation() {
         let mut thread = SimulatedThread::new();
-        thread.account = Account::default();
+        thread.timer = CallTimer::default();
         assert_eq!(thread.observe(START - 500 * MS), 0);
         assert_eq!(thread.spend(State::Blocked, 50 * MS).observe(START - 500 * MS), 50 * MS);
     }
 
     #[test]
     fn missing_schedstat_counts_all_time() {
-        let mut account = Account::default();
+        let mut timer = CallTimer::default();
         let mut observe = |call, at| {
-            account.next_due = at;
-            account.observe(call, Observation { at, usage: None })
+            timer.next_due = at;
+            timer.observe(call, Observation { at, usage: None })
         };
         assert_eq!(observe(0, START), 0);
         assert_eq!(observe(START + MS, START + 50 * MS), 49 * MS);

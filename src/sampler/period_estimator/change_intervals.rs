@@ -1,8 +1,8 @@
-//! Windows of time with a refresh in each, folded by candidates for the period between refreshes.
+//! ChangeIntervals of time with a refresh in each, folded by candidates for the period between refreshes.
 
-/// Windows kept.
+/// ChangeIntervals kept.
 pub(super) const KEPT: usize = 24;
-/// Windows that a period must be seen in before it is believed.
+/// ChangeIntervals that a period must be seen in before it is believed.
 const ENOUGH: usize = 7;
 /// How likely windows at random may be to share a phase by one candidate, before their sharing it is believed. Each
 /// change tries some hundred candidates, so it is well below the share of wrong answers one would bear.
@@ -19,8 +19,8 @@ pub(super) const COHERENT: f64 = 48.0;
 /// Candidates that differ by more are different answers.
 const AGREED: f64 = 1.12;
 
-/// Windows with a refresh in each, oldest first. Ages are those of their ends, from the newest's.
-pub(super) struct Windows {
+/// ChangeIntervals with a refresh in each, oldest first. Ages are those of their ends, from the newest's.
+pub(super) struct ChangeIntervals {
     ages: [f64; KEPT],
     lengths: [f64; KEPT],
     first: usize,
@@ -36,7 +36,7 @@ pub(super) enum Candidates {
     Between(f64, f64),
 }
 
-impl Windows {
+impl ChangeIntervals {
     /// The first `count` of these.
     pub(super) fn new(ages: [f64; KEPT], lengths: [f64; KEPT], count: usize) -> Self {
         Self { ages, lengths, first: 0, count: count.min(KEPT) }
@@ -122,7 +122,7 @@ impl Windows {
             return Candidates::None;
         }
         // From one candidate to the next, the oldest window moves by a bin and a half: less than it is widened by.
-        // Windows do not overlap, so that no caller's span is four times what is coherent; the bound is for the loop.
+        // ChangeIntervals do not overlap, so that no caller's span is four times what is coherent; the bound is for the loop.
         let step = 1.0 - 1.5 / (BINS * (oldest / low).clamp(1.0, 4.0 * COHERENT));
         let (mut shortest, mut longest, mut undecided) = (f64::INFINITY, 0.0, false);
         let mut period = high;

@@ -35,7 +35,7 @@ pub struct Entry {
 
 /// Why there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum LatestError {
     /// There is no such index.
     NoSuchIndex,
     /// It was never written.
@@ -79,14 +79,14 @@ impl Cell {
         self.version.store(version.wrapping_add(2), Release);
     }
 
-    fn try_read(&self) -> Result<Entry, Missing> {
+    fn try_read(&self) -> Result<Entry, LatestError> {
         // Acquires the words of the write that stored this version.
         let before = self.version.load(Acquire);
         if before == 0 {
-            return Err(Missing::NeverWritten);
+            return Err(LatestError::NeverWritten);
         }
         if before % 2 == 1 {
-            return Err(Missing::Busy);
+            return Err(LatestError::Busy);
         }
         let at = self.at.load(Relaxed);
         let value = self.value.load(Relaxed);
@@ -95,18 +95,18 @@ impl Cell {
         // seen below. (An acquire load would only order what follows it.)
         fence(Acquire);
         if self.version.load(Relaxed) != before {
-            return Err(Missing::Busy);
+            return Err(LatestError::Busy);
         }
         Ok(Entry { at, value: f64::from_bits(value), flags: rest as u32, uncertainty: (rest >> 32) as u32 })
     }
 }
 
 /// The latest values: an array of cells for one writer and any number of readers.
-pub struct Latest {
+pub struct LatestValues {
     cells: Box<[Cell]>,
 }
 
-impl Latest {
+impl LatestValues {
     /// Room for `len` values, none written. The only allocation.
     #[must_use]
     pub fn new(len: usize) -> Self {
@@ -124,12 +124,12 @@ impl Latest {
     /// Reads a value; async-signal-safe.
     ///
     /// # Errors
-    /// There is none: [`Missing`] says why.
-    pub fn read(&self, index: usize) -> Result<Entry, Missing> {
-        let cell = self.cells.get(index).ok_or(Missing::NoSuchIndex)?;
+    /// There is none: [`LatestError`] says why.
+    pub fn read(&self, index: usize) -> Result<Entry, LatestError> {
+        let cell = self.cells.get(index).ok_or(LatestError::NoSuchIndex)?;
         for _ in 1..TRIES {
             match cell.try_read() {
-                Err(Missing::Busy) => std::hint::spin_loop(),
+                Err(LatestError::Busy) => std::hint::spin_loop(),
                 done => return done,
             }
         }
@@ -164,12 +164,12 @@ mod tests {
 
         #[test]
         fn written_value_is_read() {
-            let latest = Latest::new(3);
-            assert_eq!(latest.read(1), Err(Missing::NeverWritten));
+            let latest = LatestValues::new(3);
+            assert_eq!(latest.read(1), Err(LatestError::NeverWritten));
             let entry = Entry { at: u64::MAX, value: -0.5, flags: u32::MAX, uncertainty: 1 << 31 };
             assert!(latest.write(1, entry));
             assert_eq!(latest.read(1), Ok(entry));
-            assert_eq!(latest.read(0), Err(Missing::NeverWritten));
+            assert_eq!(latest.read(0), Err(LatestError::NeverWritten));
             assert!(latest.write(1, Entry::default()));
             assert_eq!(latest.read(1), Ok(Entry::default()));
             let not_a_number = f64::from_bits(0x7ff8_0000_dead_beef);
@@ -179,27 +179,27 @@ mod tests {
 
         #[test]
         fn out_of_range_index_is_error() {
-            let latest = Latest::new(0);
+            let latest = LatestValues::new(0);
             assert!(!latest.write(0, entry(1)));
-            assert_eq!(latest.read(0), Err(Missing::NoSuchIndex));
-            assert_eq!(Latest::new(5).read(usize::MAX), Err(Missing::NoSuchIndex));
+            assert_eq!(latest.read(0), Err(LatestError::NoSuchIndex));
+            assert_eq!(LatestValues::new(5).read(usize::MAX), Err(LatestError::NoSuchIndex));
         }
 
         #[test]
         fn unfinished_write_reads_as_busy() {
-            let latest = Latest::new(1);
+            let latest = LatestValues::new(1);
             latest.write(0, entry(1));
             latest.cells[0].version.store(3, Relaxed);
-            assert_eq!(latest.read(0), Err(Missing::Busy));
+            assert_eq!(latest.read(0), Err(LatestError::Busy));
             // Nor is it never written when it is the first.
             latest.cells[0].version.store(1, Relaxed);
-            assert_eq!(latest.read(0), Err(Missing::Busy));
+            assert_eq!(latest.read(0), Err(LatestError::Busy));
         }
 
         #[test]
         fn concurrent_reads_are_whole_and_ordered() {
             const WRITES: u32 = 300_000;
-            let latest = Latest::new(2);
+            let latest = LatestValues::new(2);
             let (done, reads) = (AtomicBool::new(false), AtomicU32::new(0));
             thread::scope(|scope| {
                 for _ in 0..3 {
@@ -241,7 +241,7 @@ mod tests {
         #[test]
         fn reader_sees_whole_entries_in_order() {
             loom::model(|| {
-                let latest = Arc::new(Latest::new(1));
+                let latest = Arc::new(LatestValues::new(1));
                 let writer = thread::spawn({
                     let latest = Arc::clone(&latest);
                     move || {
@@ -255,7 +255,7 @@ mod tests {
                     (Ok(first), Ok(second)) => assert!(number(first) <= number(second)),
                     (Ok(one), Err(why)) => {
                         number(one);
-                        assert_eq!(why, Missing::Busy, "written before");
+                        assert_eq!(why, LatestError::Busy, "written before");
                     }
                     (Err(_), Ok(one)) => {
                         number(one);
@@ -273,13 +273,13 @@ mod tests {
             // All orders of three threads are too many; nearly all faults need no more switches than this.
             model.preemption_bound = Some(3);
             model.check(|| {
-                let latest = Arc::new(Latest::new(1));
+                let latest = Arc::new(LatestValues::new(1));
                 latest.write(0, entry(1));
                 let readers = [(); 2].map(|()| {
                     let latest = Arc::clone(&latest);
                     thread::spawn(move || match latest.read(0) {
                         Ok(entry) => assert!((1..=2).contains(&number(entry))),
-                        Err(why) => assert_eq!(why, Missing::Busy),
+                        Err(why) => assert_eq!(why, LatestError::Busy),
                     })
                 });
                 latest.write(0, entry(2));
@@ -292,7 +292,7 @@ mod tests {
         #[test]
         fn announced_write_is_visible() {
             loom::model(|| {
-                let latest = Arc::new(Latest::new(1));
+                let latest = Arc::new(LatestValues::new(1));
                 let written = Arc::new(loom::sync::atomic::AtomicBool::new(false));
                 let writer = thread::spawn({
                     let (latest, written) = (Arc::clone(&latest), Arc::clone(&written));
@@ -305,7 +305,7 @@ mod tests {
                 if written.load(Acquire) {
                     match latest.read(0) {
                         Ok(entry) => assert!(number(entry) >= 1),
-                        Err(why) => assert_eq!(why, Missing::Busy),
+                        Err(why) => assert_eq!(why, LatestError::Busy),
                     }
                 }
                 writer.join().unwrap();

@@ -27,7 +27,7 @@ pub(crate) struct Anchor {
 
 /// An instant on the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct MappedTime {
     /// Nanoseconds of the monotonic clock.
     pub at: u64,
     /// The truth lies within ± as many nanoseconds, unless `ambiguous`.
@@ -39,7 +39,7 @@ pub(crate) struct Stamp {
 
 /// The wall clock was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct ClockStep {
     /// By how much, ns; negative is back. A suspend counts as forward.
     pub by: i64,
     /// It happened after this instant of the monotonic clock, ns, …
@@ -50,7 +50,7 @@ pub(crate) struct Step {
 
 /// Where an anchor puts the wall clock.
 #[derive(Clone, Copy, Debug)]
-struct Fix {
+struct ClockOffset {
     at: u64,
     /// Monotonic less wall, ns.
     offset: i64,
@@ -59,22 +59,22 @@ struct Fix {
 
 /// A time without a step.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct ClockSegment {
     /// It began no earlier, and ended no later, ns. The steps' moments are known only to lie between two anchors, so
     /// that neighbours overlap.
     from: u64,
     to: u64,
-    first: Fix,
-    last: Fix,
+    first: ClockOffset,
+    last: ClockOffset,
 }
 
 /// The map; give it an [`Anchor`] each second.
 ///
 /// A step is known once an anchor has shown it: re-anchor before mapping what a drain gave.
 #[derive(Clone, Debug)]
-pub(crate) struct WallMap {
+pub(crate) struct ClockMap {
     /// Newest first.
-    stretches: [Stretch; KEPT],
+    segments: [ClockSegment; KEPT],
     count: usize,
     /// The last anchor that agreed was begun here: a step comes later.
     agreed: u64,
@@ -90,7 +90,7 @@ impl Anchor {
     }
 }
 
-impl Fix {
+impl ClockOffset {
     fn of(anchor: Anchor) -> Self {
         // Readings in the wrong order are the caller's mistake; they make a poor anchor, not a panic.
         let length = anchor.after.saturating_sub(anchor.before);
@@ -112,8 +112,8 @@ impl Fix {
     }
 }
 
-impl Stretch {
-    /// Where the stretch puts a wall time, if it can have been in it; not later than `now`.
+impl ClockSegment {
+    /// Where the segment puts a wall time, if it can have been in it; not later than `now`.
     fn place(&self, wall_ns: i64, now: u64) -> Option<(u64, u64)> {
         // Which of the two anchors is nearer is a matter of the instant, and that differs between them by little.
         let by_first = self.first.place(wall_ns);
@@ -125,25 +125,25 @@ impl Stretch {
         (starts && ends).then_some((at, uncertainty))
     }
 
-    fn nearer(&self, at: i64) -> &Fix {
+    fn nearer(&self, at: i64) -> &ClockOffset {
         let at = u64::try_from(at).unwrap_or(0);
         if self.last.uncertainty_at(at) <= self.first.uncertainty_at(at) { &self.last } else { &self.first }
     }
 }
 
-impl WallMap {
+impl ClockMap {
     /// A map from a first anchor. Stamps from before it map as well: no step is known of.
     #[must_use]
     pub(crate) fn new(anchor: Anchor) -> Self {
-        let fix = Fix::of(anchor);
-        let stretch = Stretch { from: 0, to: u64::MAX, first: fix, last: fix };
-        Self { stretches: [stretch; KEPT], count: 1, agreed: anchor.before, steps: 0 }
+        let fix = ClockOffset::of(anchor);
+        let segment = ClockSegment { from: 0, to: u64::MAX, first: fix, last: fix };
+        Self { segments: [segment; KEPT], count: 1, agreed: anchor.before, steps: 0 }
     }
 
     /// Looks at the clocks anew. Returns the step of the wall clock that this showed, if it did.
-    pub(crate) fn re_anchor(&mut self, anchor: Anchor) -> Option<Step> {
-        let fix = Fix::of(anchor);
-        let present = &mut self.stretches[0];
+    pub(crate) fn re_anchor(&mut self, anchor: Anchor) -> Option<ClockStep> {
+        let fix = ClockOffset::of(anchor);
+        let present = &mut self.segments[0];
         let by = present.last.offset.saturating_sub(fix.offset);
         let slack = present.last.uncertainty_at(fix.at).saturating_add(fix.uncertainty);
         if by.unsigned_abs() <= slack {
@@ -155,10 +155,10 @@ impl WallMap {
             return None;
         }
         present.to = anchor.after;
-        self.stretches.copy_within(..KEPT - 1, 1);
-        self.stretches[0] = Stretch { from: self.agreed, to: u64::MAX, first: fix, last: fix };
+        self.segments.copy_within(..KEPT - 1, 1);
+        self.segments[0] = ClockSegment { from: self.agreed, to: u64::MAX, first: fix, last: fix };
         self.count = (self.count + 1).min(KEPT);
-        let step = Step { by, after: self.agreed, before: anchor.after };
+        let step = ClockStep { by, after: self.agreed, before: anchor.after };
         self.agreed = anchor.before;
         self.steps = self.steps.saturating_add(1);
         Some(step)
@@ -175,11 +175,11 @@ impl WallMap {
     /// the future. A time that no instant had is put at `now` if it is ahead (the clock was set since the last anchor),
     /// else at the start of what is known.
     #[must_use]
-    pub(crate) fn to_monotonic(&self, wall_us: u64, now: u64) -> Stamp {
+    pub(crate) fn to_monotonic(&self, wall_us: u64, now: u64) -> MappedTime {
         // The driver cut its stamp down, as the anchors' reading was; the middle of the microsecond serves both.
         let wall_ns = signed(wall_us).saturating_mul(1_000).saturating_add(signed(STAMP_GRAIN / 2));
-        let known = &self.stretches[..self.count];
-        let mut places = known.iter().filter_map(|stretch| stretch.place(wall_ns, now));
+        let known = &self.segments[..self.count];
+        let mut places = known.iter().filter_map(|segment| segment.place(wall_ns, now));
         let latest = places.next();
         if let Some((mut at, mut uncertainty)) = latest {
             let mut ambiguous = false;
@@ -190,20 +190,20 @@ impl WallMap {
                     (at, uncertainty) = (other, other_uncertainty);
                 }
             }
-            return Stamp { at, uncertainty, ambiguous };
+            return MappedTime { at, uncertainty, ambiguous };
         }
-        let by_present = self.stretches[0].last.place(wall_ns);
+        let by_present = self.segments[0].last.place(wall_ns);
         if by_present > signed(now) {
-            return Stamp { at: now, uncertainty: now.saturating_sub(self.agreed), ambiguous: true };
+            return MappedTime { at: now, uncertainty: now.saturating_sub(self.agreed), ambiguous: true };
         }
         // A forward step skipped it, or it is older than the monotonic clock: the step's moment, or the beginning.
-        for stretch in known {
-            if stretch.last.place(wall_ns) > signed(stretch.from) {
-                let to = stretch.to.min(now);
-                return Stamp { at: to, uncertainty: to.saturating_sub(stretch.last.at), ambiguous: true };
+        for segment in known {
+            if segment.last.place(wall_ns) > signed(segment.from) {
+                let to = segment.to.min(now);
+                return MappedTime { at: to, uncertainty: to.saturating_sub(segment.last.at), ambiguous: true };
             }
         }
-        Stamp { at: 0, uncertainty: u64::MAX, ambiguous: true }
+        MappedTime { at: 0, uncertainty: u64::MAX, ambiguous: true }
     }
 }
 
@@ -225,14 +225,14 @@ mod tests {
 
     /// Two clocks of known truth: the wall clock's steps and its rate.
     #[derive(Default)]
-    struct Clocks {
+    struct SimulatedClocks {
         /// At which instant by how much.
         steps: Vec<(u64, i64)>,
         /// How much faster the wall clock runs.
         rate: f64,
     }
 
-    impl Clocks {
+    impl SimulatedClocks {
         fn wall_us(&self, at: u64) -> u64 {
             let stepped: i64 = self.steps.iter().filter(|step| step.0 <= at).map(|step| step.1).sum();
             let slewed = ((at as f64 - START as f64) * self.rate) as i64;
@@ -245,8 +245,8 @@ mod tests {
         }
 
         /// Anchored each second from `START` to `until`.
-        fn map(&self, until: u64) -> (WallMap, Vec<Step>) {
-            let mut map = WallMap::new(self.anchor(START, 400, 0.3));
+        fn map(&self, until: u64) -> (ClockMap, Vec<ClockStep>) {
+            let mut map = ClockMap::new(self.anchor(START, 400, 0.3));
             let mut steps = Vec::new();
             let mut at = START + SECOND;
             while at <= until {
@@ -259,13 +259,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_right(stamp: Stamp, truth: u64) {
+    fn assert_right(stamp: MappedTime, truth: u64) {
         assert!(stamp.at.abs_diff(truth) <= stamp.uncertainty, "{stamp:?} is not {truth}");
     }
 
     #[test]
     fn timestamps_map_within_uncertainty() {
-        let clocks = Clocks::default();
+        let clocks = SimulatedClocks::default();
         let until = START + 10 * SECOND;
         let (map, steps) = clocks.map(until);
         assert!(steps.is_empty());
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn slewed_clock_stays_within_uncertainty() {
         for rate in [-500e-6, -100e-6, 100e-6, 499e-6] {
-            let clocks = Clocks { rate, ..Clocks::default() };
+            let clocks = SimulatedClocks { rate, ..SimulatedClocks::default() };
             for seconds in [1, 60, 3_600] {
                 let until = START + seconds * SECOND;
                 let (map, steps) = clocks.map(until);
@@ -309,7 +309,7 @@ mod tests {
     fn forward_step_maps_both_sides() {
         for by in [HOUR, 20 * SECOND, 100 * MS] {
             let stepped = START + 5 * SECOND + 300 * MS;
-            let clocks = Clocks { steps: vec![(stepped, signed(by))], ..Clocks::default() };
+            let clocks = SimulatedClocks { steps: vec![(stepped, signed(by))], ..SimulatedClocks::default() };
             let until = START + 8 * SECOND;
             let (map, steps) = clocks.map(until);
             let [step] = steps[..] else { panic!("{steps:?}") };
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn backward_step_maps_both_sides() {
         let stepped = START + 5 * SECOND + 300 * MS;
-        let clocks = Clocks { steps: vec![(stepped, -signed(HOUR))], ..Clocks::default() };
+        let clocks = SimulatedClocks { steps: vec![(stepped, -signed(HOUR))], ..SimulatedClocks::default() };
         let until = START + 8 * SECOND;
         let (map, steps) = clocks.map(until);
         let [step] = steps[..] else { panic!("{steps:?}") };
@@ -354,7 +354,7 @@ mod tests {
     fn repeated_wall_time_maps_to_latest() {
         let stepped = START + 60 * SECOND + 500 * MS;
         let back = 30 * SECOND;
-        let clocks = Clocks { steps: vec![(stepped, -signed(back))], ..Clocks::default() };
+        let clocks = SimulatedClocks { steps: vec![(stepped, -signed(back))], ..SimulatedClocks::default() };
         let first = START + 50 * SECOND + 77;
         let second = first + back;
         let wall = clocks.wall_us(first);
@@ -383,7 +383,7 @@ mod tests {
             (START + 12 * SECOND + 500 * MS, signed(8 * HOUR)),
             (START + 20 * SECOND + 999 * MS, signed(2 * SECOND)),
         ];
-        let clocks = Clocks { steps, ..Clocks::default() };
+        let clocks = SimulatedClocks { steps, ..SimulatedClocks::default() };
         let until = START + 30 * SECOND;
         let (map, seen) = clocks.map(until);
         assert_eq!(seen.len(), 3);
@@ -393,9 +393,9 @@ mod tests {
             assert!(!stamp.ambiguous, "{truth} {stamp:?}");
             assert_right(stamp, truth);
         }
-        // More steps than are kept: the oldest stretch is forgotten, nothing else.
+        // More steps than are kept: the oldest segment is forgotten, nothing else.
         let steps: Vec<_> = (1..=10).map(|number| (START + number * 10 * SECOND + 5, signed(HOUR))).collect();
-        let clocks = Clocks { steps, ..Clocks::default() };
+        let clocks = SimulatedClocks { steps, ..SimulatedClocks::default() };
         let until = START + 110 * SECOND;
         let (map, seen) = clocks.map(until);
         assert_eq!((seen.len(), map.steps()), (10, 10));
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn unanchored_step_maps_to_past() {
         let stepped = START + 5 * SECOND + 300 * MS;
-        let clocks = Clocks { steps: vec![(stepped, signed(HOUR))], ..Clocks::default() };
+        let clocks = SimulatedClocks { steps: vec![(stepped, signed(HOUR))], ..SimulatedClocks::default() };
         let (map, steps) = clocks.map(START + 5 * SECOND);
         assert!(steps.is_empty());
         let truth = stepped + 200 * MS;
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn skipped_wall_time_maps_to_step() {
         let stepped = START + 5 * SECOND + 300 * MS;
-        let clocks = Clocks { steps: vec![(stepped, signed(HOUR))], ..Clocks::default() };
+        let clocks = SimulatedClocks { steps: vec![(stepped, signed(HOUR))], ..SimulatedClocks::default() };
         let (map, _) = clocks.map(START + 8 * SECOND);
         let skipped = clocks.wall_us(stepped - 1) + 1_000_000_000;
         let stamp = map.to_monotonic(skipped, START + 8 * SECOND);
@@ -430,8 +430,8 @@ mod tests {
 
     #[test]
     fn slow_anchor_keeps_better_one() {
-        let clocks = Clocks::default();
-        let mut map = WallMap::new(clocks.anchor(START, 400, 0.5));
+        let clocks = SimulatedClocks::default();
+        let mut map = ClockMap::new(clocks.anchor(START, 400, 0.5));
         assert_eq!(map.re_anchor(clocks.anchor(START + SECOND, 20 * MS, 0.99)), None);
         let truth = START + SECOND + 500 * MS;
         let stamp = map.to_monotonic(clocks.wall_us(truth), truth);
@@ -441,7 +441,7 @@ mod tests {
 
     #[test]
     fn invalid_wall_time_does_not_panic() {
-        let mut map = WallMap::new(Anchor { before: u64::MAX, wall_us: u64::MAX, after: 0 });
+        let mut map = ClockMap::new(Anchor { before: u64::MAX, wall_us: u64::MAX, after: 0 });
         let _ = map.re_anchor(Anchor { before: 0, wall_us: 0, after: u64::MAX });
         let _ = map.re_anchor(Anchor { before: 5, wall_us: u64::MAX, after: 3 });
         for wall in [0, 1, u64::MAX / 1_000, u64::MAX] {
@@ -449,9 +449,9 @@ mod tests {
                 let _ = map.to_monotonic(wall, now);
             }
         }
-        let clocks = Clocks::default();
+        let clocks = SimulatedClocks::default();
         let (map, _) = clocks.map(START + SECOND);
         // Before the monotonic clock began.
-        assert_eq!(map.to_monotonic(1, START + SECOND), Stamp { at: 0, uncertainty: u64::MAX, ambiguous: true });
+        assert_eq!(map.to_monotonic(1, START + SECOND), MappedTime { at: 0, uncertainty: u64::MAX, ambiguous: true });
     }
 }

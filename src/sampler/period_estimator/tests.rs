@@ -1,4 +1,4 @@
-//! A scripted sensor, and whoever polls it as `Refresh` asks.
+//! A scripted sensor, and whoever polls it as `PeriodEstimator` asks.
 
 use super::*;
 
@@ -20,9 +20,9 @@ impl Random {
     }
 }
 
-/// A sensor with a script, and whoever polls it at the interval that `Refresh` asks for.
+/// A sensor with a script, and whoever polls it at the interval that `PeriodEstimator` asks for.
 struct Bench {
-    refresh: Refresh,
+    estimator: PeriodEstimator,
     random: Random,
     now: u64,
     period: u64,
@@ -45,7 +45,7 @@ impl Bench {
         let now = 1_000 * SECOND;
         let next_refresh = now + (random.next() * period as f64) as u64;
         Self {
-            refresh: Refresh::new(),
+            estimator: PeriodEstimator::new(),
             random,
             now,
             period,
@@ -69,8 +69,8 @@ impl Bench {
                 self.value += 1.0;
             }
         }
-        let fresh = self.refresh.saw(self.now, self.value);
-        let interval = self.refresh.poll_interval(self.learning, self.unknown) as f64;
+        let fresh = self.estimator.observe(self.now, self.value);
+        let interval = self.estimator.poll_interval(self.learning, self.unknown) as f64;
         self.now += (interval * (1.0 + self.jitter * (2.0 * self.random.next() - 1.0))) as u64;
         self.polls += 1;
         fresh
@@ -89,7 +89,7 @@ impl Bench {
 
     /// How far off the period is, as a share of the truth.
     fn error(&self) -> Option<f64> {
-        self.refresh.period().map(|period| (period as f64 / self.period as f64 - 1.0).abs())
+        self.estimator.period().map(|period| (period as f64 / self.period as f64 - 1.0).abs())
     }
 }
 
@@ -98,7 +98,7 @@ const PERIODS: [u64; 9] = [10, 16, 20, 50, 100, 167, 250, 500, 1_000];
 
 #[test]
 fn estimator_size_is_small() {
-    assert!(size_of::<Refresh>() <= 256, "{}", size_of::<Refresh>());
+    assert!(size_of::<PeriodEstimator>() <= 256, "{}", size_of::<PeriodEstimator>());
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn period_change_is_detected() {
             while bench.error().is_none_or(|error| error > 0.1) {
                 bench.run(1);
                 periods += 1;
-                assert!(periods <= 60, "{from} to {to} ms, seed {seed}: {:?}", bench.refresh.period());
+                assert!(periods <= 60, "{from} to {to} ms, seed {seed}: {:?}", bench.estimator.period());
             }
             sum += periods;
             for _ in 0..100 {
@@ -254,7 +254,7 @@ fn constant_signal_is_polled_rarely() {
     bench.polls = 0;
     for _ in 0..1_000 {
         bench.run_for(SECOND);
-        assert_eq!(bench.refresh.period(), None);
+        assert_eq!(bench.estimator.period(), None);
     }
     assert!(bench.polls < 10_600, "{}", bench.polls);
     // It wakes up: learnt like any other.
@@ -274,13 +274,13 @@ fn constant_signal_is_polled_rarely() {
 /// the polls each second.
 fn poll_without_a_period(seed: u64, mut changes: impl FnMut(u64, &mut Random) -> bool) -> (f64, f64) {
     let mut random = Random::new(seed);
-    let mut refresh = Refresh::new();
+    let mut estimator = PeriodEstimator::new();
     let (mut now, mut value, mut believed, polls) = (SECOND, 0.0, 0, 5_000);
     for _ in 0..polls {
         value += f64::from(u8::from(changes(now, &mut random)));
-        refresh.saw(now, value);
-        believed += i32::from(refresh.period().is_some());
-        now += (refresh.poll_interval(2 * MS, 100 * MS) as f64 * (0.9 + 0.2 * random.next())) as u64;
+        estimator.observe(now, value);
+        believed += i32::from(estimator.period().is_some());
+        now += (estimator.poll_interval(2 * MS, 100 * MS) as f64 * (0.9 + 0.2 * random.next())) as u64;
     }
     (f64::from(believed) / f64::from(polls), f64::from(polls) * 1e9 / now as f64)
 }
@@ -298,11 +298,11 @@ fn change_every_poll_has_no_period() {
 #[test]
 fn slow_signal_is_polled_slowly() {
     // Busy for 3.4 of 4 s, as a training loop is; through a sensor that refreshes each 100 ms.
-    let (mut refresh, mut now, mut polls) = (Refresh::new(), SECOND, 0);
+    let (mut estimator, mut now, mut polls) = (PeriodEstimator::new(), SECOND, 0);
     while now < 3_600 * SECOND {
         polls += 1;
-        refresh.saw(now, if now % (4 * SECOND) < 3_400 * MS { 100.0 } else { 0.0 });
-        now += refresh.poll_interval(12 * MS, 100 * MS);
+        estimator.observe(now, if now % (4 * SECOND) < 3_400 * MS { 100.0 } else { 0.0 });
+        now += estimator.poll_interval(12 * MS, 100 * MS);
     }
     // 10 a second are the usual, and 83 those while it is learnt.
     assert!((36_000..50_000).contains(&polls), "{polls} in an hour");
@@ -334,22 +334,22 @@ fn random_changes_have_no_period() {
 }
 
 /// Polls a signal of known times through a sensor that refreshes each 100 ms, for 5 minutes.
-fn polled(signal: impl Fn(u64) -> f64) -> Refresh {
-    let (mut refresh, mut random) = (Refresh::new(), Random::new(7));
+fn polled(signal: impl Fn(u64) -> f64) -> PeriodEstimator {
+    let (mut estimator, mut random) = (PeriodEstimator::new(), Random::new(7));
     let (begin, mut now) = (1_000 * SECOND, 1_000 * SECOND);
     while now < begin + 300 * SECOND {
-        refresh.saw(now, signal((now - begin) / (100 * MS) * 100));
-        let interval = refresh.poll_interval(5 * MS, 50 * MS) as f64;
+        estimator.observe(now, signal((now - begin) / (100 * MS) * 100));
+        let interval = estimator.poll_interval(5 * MS, 50 * MS) as f64;
         now += (interval * (0.95 + 0.1 * random.next())) as u64;
     }
-    refresh
+    estimator
 }
 
 #[test]
 fn workload_repetition_is_no_period() {
     for (cycle, high) in [(4_000, 3_400), (2_000, 1_700), (1_500, 400), (3_000, 600)] {
-        let refresh = polled(|ms| if ms % cycle < high { 690.0 } else { 180.0 });
-        assert_eq!(refresh.period(), None, "{high} of {cycle} ms");
+        let estimator = polled(|ms| if ms % cycle < high { 690.0 } else { 180.0 });
+        assert_eq!(estimator.period(), None, "{high} of {cycle} ms");
     }
     // Two values that change at each refresh are as good as many.
     let period = polled(|ms| if ms % 200 == 0 { 61.0 } else { 62.0 }).period().unwrap();
@@ -358,7 +358,7 @@ fn workload_repetition_is_no_period() {
 
 #[test]
 fn freshness_follows_value_changes() {
-    let mut refresh = Refresh::new();
+    let mut estimator = PeriodEstimator::new();
     let not_a_number = f64::NAN;
     let seen = [
         (1, not_a_number, false),
@@ -377,9 +377,9 @@ fn freshness_follows_value_changes() {
         (u64::MAX, 8.0, true),
     ];
     for (at, value, fresh) in seen {
-        assert_eq!(refresh.saw(at, value), fresh, "{at} {value}");
+        assert_eq!(estimator.observe(at, value), fresh, "{at} {value}");
     }
-    assert_eq!(refresh.period(), None);
+    assert_eq!(estimator.period(), None);
 }
 
 #[test]
@@ -388,7 +388,7 @@ fn nan_keeps_period_estimate() {
     for poll in 0..1_200 {
         bench.poll();
         if poll % 3 == 0 {
-            assert!(!bench.refresh.saw(bench.now, f64::NAN));
+            assert!(!bench.estimator.observe(bench.now, f64::NAN));
         }
     }
     assert!(bench.error().expect("known") < 0.03);
@@ -396,12 +396,12 @@ fn nan_keeps_period_estimate() {
 
 #[test]
 fn poll_interval_grows_for_constant_signal() {
-    let mut refresh = Refresh::new();
-    assert_eq!(refresh.poll_interval(2, 100), 2);
-    refresh.saw(SECOND, 1.0);
-    assert_eq!(refresh.poll_interval(2, 100), 2);
-    refresh.saw(SECOND + QUIET, 1.0);
-    assert_eq!(refresh.poll_interval(2, 100), 100);
-    refresh.saw(SECOND + QUIET + 1, 2.0);
-    assert_eq!(refresh.poll_interval(2, 100), 2);
+    let mut estimator = PeriodEstimator::new();
+    assert_eq!(estimator.poll_interval(2, 100), 2);
+    estimator.observe(SECOND, 1.0);
+    assert_eq!(estimator.poll_interval(2, 100), 2);
+    estimator.observe(SECOND + QUIET, 1.0);
+    assert_eq!(estimator.poll_interval(2, 100), 100);
+    estimator.observe(SECOND + QUIET + 1, 2.0);
+    assert_eq!(estimator.poll_interval(2, 100), 2);
 }

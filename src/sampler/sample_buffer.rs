@@ -1,35 +1,35 @@
 //! A sample ring of the driver, drained before it wraps: each entry becomes a record, none twice, none lost unseen.
 
 use super::{
+    clock_map,
     metric_state::{MetricState, Timestamp},
     read_context::ReadContext,
     record::{Event, Flags, Record, Records},
-    wall,
 };
 use crate::{Device, Result, Sample, SampleKind, Samples};
 
 /// The ring of one kind of one GPU.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct SampleBuffer {
     kind: SampleKind,
     scale: f64,
     buffer: Vec<Sample>,
-    seen: Seen,
+    seen: SampleHistory,
 }
 
 /// What was seen of the ring so far.
 #[derive(Debug)]
-struct Seen {
+struct SampleHistory {
     /// How many entries the driver's ring holds.
     length: usize,
-    cursor: Cursor,
+    cursor: SampleCursor,
     /// The mean time between two entries in µs, once two were seen together.
     period: Option<f64>,
 }
 
 /// How far the driver's samples were read, by their stamps.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor {
+pub(super) struct SampleCursor {
     /// The newest stamp that the driver returned, in its µs.
     pub newest: u64,
     /// By how much the wall clock was set back, and the newest stamp from before that, µs.
@@ -39,7 +39,7 @@ pub(super) struct Cursor {
     span: u64,
 }
 
-impl Cursor {
+impl SampleCursor {
     pub(super) fn new(newest: u64) -> Self {
         Self { newest, back: 0, before: 0, span: 0 }
     }
@@ -60,7 +60,7 @@ impl Cursor {
     }
 
     /// An entry with this stamp is seen.
-    pub(super) fn saw(&mut self, stamp: u64) {
+    pub(super) fn observe(&mut self, stamp: u64) {
         let mark = if self.is_from_before(stamp) { &mut self.before } else { &mut self.newest };
         *mark = stamp.max(*mark);
     }
@@ -80,41 +80,41 @@ const SPARE: usize = 16;
 /// How often a ring that gives a full buffer is asked again in one drain.
 const ROUNDS: usize = 4;
 
-impl Ring {
+impl SampleBuffer {
     /// Room for all that the ring holds. `now_us` is the wall clock's: what is older is not asked for.
     pub(super) fn new(device: Option<&Device>, kind: SampleKind, scale: f64, now_us: u64) -> Self {
         let capacity = device.and_then(|device| device.sample_capacity(kind).ok());
         let length = capacity.map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
         let buffer = vec![Sample::default(); length + SPARE];
-        Self { kind, scale, buffer, seen: Seen { length, cursor: Cursor::new(now_us), period: None } }
+        Self { kind, scale, buffer, seen: SampleHistory { length, cursor: SampleCursor::new(now_us), period: None } }
     }
 
     /// The most records that one drain makes, with an event for each round.
-    pub(super) fn most_records(&self) -> usize {
+    pub(super) fn max_records(&self) -> usize {
         ROUNDS * (self.buffer.len() + 1)
     }
 
     /// Half the time that the ring takes to wrap, in ns, once its period is known: drained more seldom it loses entries.
-    pub(super) fn longest_interval(&self) -> Option<u64> {
+    pub(super) fn max_interval(&self) -> Option<u64> {
         self.seen.period.map(|period| (period * 1e3 * self.seen.length as f64 / 2.0) as u64)
     }
 
     /// The wall clock was set back by so many µs, so that the driver's stamps are lower than those seen. Gives how many
     /// entries will be lost by it, if any.
-    pub(super) fn set_back(&mut self, by: u64) -> Option<f64> {
-        self.seen.set_back(by)
+    pub(super) fn handle_backward_step(&mut self, by: u64) -> Option<f64> {
+        self.seen.handle_backward_step(by)
     }
 
     /// The wall clock was set ahead.
-    pub(super) fn set_ahead(&mut self) {
-        self.seen.cursor = Cursor::new(self.seen.cursor.newest);
+    pub(super) fn handle_forward_step(&mut self) {
+        self.seen.cursor = SampleCursor::new(self.seen.cursor.newest);
     }
 
     /// Gives `each` entry that came since the last time: when it was, and its value in the metric's unit.
     pub(super) fn drain(
         &mut self,
         context: &mut ReadContext<'_>,
-        mut each: impl FnMut(&mut Sink<'_>, f64),
+        mut each: impl FnMut(&mut EntrySink<'_>, f64),
     ) -> Result<()> {
         for _ in 0..ROUNDS {
             let room = self.buffer.len();
@@ -139,12 +139,12 @@ impl Ring {
     }
 }
 
-impl Seen {
+impl SampleHistory {
     /// The wall clock was set back by so many µs. Gives how many entries will be lost by it, if any.
-    fn set_back(&mut self, by: u64) -> Option<f64> {
+    fn handle_backward_step(&mut self, by: u64) -> Option<f64> {
         let Some(period) = self.period else {
             // Nothing to take for new by mistake.
-            self.cursor = Cursor::new(self.cursor.newest.saturating_sub(by));
+            self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(by));
             return None;
         };
         let span = (period * self.length as f64) as u64;
@@ -181,16 +181,16 @@ impl Seen {
 }
 
 /// An entry on its way: when it was, and where its record goes.
-pub(super) struct Sink<'a> {
+pub(super) struct EntrySink<'a> {
     pub stamp: Timestamp,
     pub flags: Flags,
     pub series: &'a mut MetricState,
     pub records: &'a mut Records,
 }
 
-impl Sink<'_> {
+impl EntrySink<'_> {
     /// Makes a record of the entry.
-    pub(super) fn give(&mut self, value: f64, flags: Flags) {
+    pub(super) fn emit(&mut self, value: f64, flags: Flags) {
         self.series.emit(self.stamp, value, self.flags.with(flags), 0, self.records);
     }
 }
@@ -198,11 +198,11 @@ impl Sink<'_> {
 /// Each entry that was not seen before, by the driver's own stamp.
 fn give(
     samples: &Samples<'_>,
-    cursor: Cursor,
+    cursor: SampleCursor,
     scale: f64,
     asked: Timestamp,
     context: &mut ReadContext<'_>,
-    each: &mut impl FnMut(&mut Sink<'_>, f64),
+    each: &mut impl FnMut(&mut EntrySink<'_>, f64),
 ) {
     // Entries may have come while the call was under way: none is later than its end.
     let seen_at = context.stopwatch.last();
@@ -213,9 +213,9 @@ fn give(
             Ok(entry) => entry,
             Err(error) => return series.record_error(&error, asked.at, context.records),
         };
-        let wall::Stamp { at, uncertainty, ambiguous } = context.clock_map.to_monotonic(stamp, seen_at);
+        let clock_map::MappedTime { at, uncertainty, ambiguous } = context.clock_map.to_monotonic(stamp, seen_at);
         let stamp = Timestamp { at, uncertainty: u32::try_from(uncertainty).unwrap_or(u32::MAX) };
         let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(ambiguous, Flags::AMBIGUOUS);
-        each(&mut Sink { stamp, flags, series: &mut *series, records: context.records }, value.as_f64() * scale);
+        each(&mut EntrySink { stamp, flags, series: &mut *series, records: context.records }, value.as_f64() * scale);
     }
 }

@@ -7,7 +7,7 @@ use rtrb::Producer;
 use super::{reader::entry, shared::Shared};
 use crate::sampler::{Event, Record, budget::Budget, gpu_sampler::GpuSampler, record::Records};
 
-pub(super) struct Output {
+pub(super) struct Publisher {
     shared: Arc<Shared>,
     ring: Producer<Record>,
     /// Records dropped that no event has told of yet.
@@ -19,7 +19,7 @@ pub(super) struct Output {
     pub leader: u32,
 }
 
-impl Output {
+impl Publisher {
     pub(super) fn new(shared: Arc<Shared>, ring: Producer<Record>, budget: Budget) -> Self {
         let written = vec![None; shared.keys.len()];
         Self { shared, ring, untold: 0, written, budget, leader: 0 }

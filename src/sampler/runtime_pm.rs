@@ -12,7 +12,7 @@ pub(super) struct RuntimeStatus {
 
 impl RuntimeStatus {
     /// The file of the GPU at this PCI address; a GPU without one never sleeps.
-    pub(super) fn of(pci: &GpuPciInfo) -> Self {
+    pub(super) fn for_gpu(pci: &GpuPciInfo) -> Self {
         let path = pci.bus_id.as_deref().map(|bus_id| {
             // sysfs has four digits of the domain, NVML eight; both are lower case there.
             let bus_id = bus_id.to_ascii_lowercase();
@@ -23,7 +23,7 @@ impl RuntimeStatus {
     }
 
     /// Whether the GPU is suspended now: one `pread`, no allocation.
-    pub(super) fn is_asleep(&self) -> bool {
+    pub(super) fn is_suspended(&self) -> bool {
         let mut text = [0; 16];
         let read = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
         text.get(..read).is_some_and(|text| text.starts_with(b"suspended"))

@@ -2,7 +2,7 @@
 //!
 //! The leader holds the lock of the GPU that it reads. When a driver call does not return, the watcher takes the lead,
 //! goes on with the other GPUs, whose locks are free, and starts another watcher. The overtaken thread ends once its
-//! call returns, and makes no further call. The only lock that a thread waits for is that of [`Output`], which is never
+//! call returns, and makes no further call. The only lock that a thread waits for is that of [`Publisher`], which is never
 //! held during a driver call.
 
 use std::{
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use super::{output::Output, shared::Shared, task::this_thread, watchdog::Watchdog};
+use super::{publisher::Publisher, shared::Shared, task::this_thread, watchdog::Watchdog};
 use crate::{
     Error, Result,
     sampler::{
@@ -43,14 +43,14 @@ pub(super) struct Slot {
 
 /// The requested limits, in nanoseconds.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct WorkerLimits {
     /// A call that takes longer, as measured by [`Watchdog`], is hung.
     pub hang_timeout: u64,
     /// The minimum time between two wakes; 0 for no minimum.
     pub min_wake_interval: u64,
 }
 
-impl Limits {
+impl WorkerLimits {
     /// When to wake for what is due then.
     fn wake(&self, due: u64) -> u64 {
         due.checked_next_multiple_of(self.min_wake_interval).unwrap_or(due)
@@ -58,13 +58,13 @@ impl Limits {
 }
 
 /// What the threads work on.
-pub(super) struct Work {
+pub(super) struct Worker {
     shared: Arc<Shared>,
     slots: Vec<Mutex<Slot>>,
-    output: Mutex<Output>,
+    output: Mutex<Publisher>,
     clocks: Clocks,
-    limits: Limits,
-    threads: Arc<Threads>,
+    limits: WorkerLimits,
+    threads: Arc<ThreadSet>,
     /// The leading thread's kernel ID; 0 before the first leads.
     leader: AtomicU32,
 }
@@ -76,16 +76,22 @@ struct Leader {
     thread: u32,
 }
 
-/// The threads and their stop flag. Only the threads own [`Work`], so the last of them shuts the driver down, and
+/// The threads and their stop flag. Only the threads own [`Worker`], so the last of them shuts the driver down, and
 /// nothing else waits if the shutdown hangs.
 #[derive(Default)]
-pub(super) struct Threads {
+pub(super) struct ThreadSet {
     stop: AtomicBool,
     handles: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Work {
-    pub(super) fn new(slots: Vec<Slot>, output: Output, shared: Arc<Shared>, clocks: Clocks, limits: Limits) -> Self {
+impl Worker {
+    pub(super) fn new(
+        slots: Vec<Slot>,
+        output: Publisher,
+        shared: Arc<Shared>,
+        clocks: Clocks,
+        limits: WorkerLimits,
+    ) -> Self {
         Self {
             shared,
             slots: slots.into_iter().map(Mutex::new).collect(),
@@ -108,7 +114,7 @@ impl Work {
         self.spawn_watcher(1)
     }
 
-    pub(super) fn threads(&self) -> Arc<Threads> {
+    pub(super) fn threads(&self) -> Arc<ThreadSet> {
         self.threads.clone()
     }
 
@@ -116,7 +122,7 @@ impl Work {
         self.threads.stop.load(Acquire)
     }
 
-    fn output(&self) -> MutexGuard<'_, Output> {
+    fn output(&self) -> MutexGuard<'_, Publisher> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -163,7 +169,7 @@ impl Work {
             self.shared.given.store(wanted, Release);
         }
         if self.is_to_stop() {
-            self.hand_on();
+            self.flush_pending();
         }
     }
 
@@ -215,7 +221,7 @@ impl Work {
     }
 
     /// Hands on what overtaken threads have left: the last thing that is done.
-    fn hand_on(&self) {
+    fn flush_pending(&self) {
         let now = (self.clocks.monotonic)();
         let mut output = self.output();
         for (place, slot) in self.slots.iter().enumerate() {
@@ -277,7 +283,7 @@ impl Work {
     }
 }
 
-impl Threads {
+impl ThreadSet {
     /// Has the threads end: those that are not in a call do so soon. Returns how many have not yet; `None` where another
     /// thread is changing their list.
     pub(super) fn stop(&self) -> Option<usize> {

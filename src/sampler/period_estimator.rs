@@ -7,17 +7,17 @@
 //! the value, which nobody can see, only leaves a window out. Two rules keep multiples and fractions away: two changes
 //! are at least one period apart, and some of them are neighbours.
 
-mod windows;
+mod change_intervals;
 
 #[cfg(test)]
 mod tests;
 
-use windows::{COHERENT, Candidates, KEPT, Windows};
+use change_intervals::{COHERENT, Candidates, ChangeIntervals, KEPT};
 
 const US: u64 = 1_000;
 const SECOND: u64 = 1_000_000_000;
 
-/// Windows in which a known period is compared with a longer one.
+/// ChangeIntervals in which a known period is compared with a longer one.
 const RECENT: usize = 16;
 /// How likely windows at random may be to share a phase, before their disagreement is held against a known period.
 const BY_CHANCE_KNOWN: f64 = 1.0 / 8.0;
@@ -47,8 +47,8 @@ const RETURNED: u32 = 1 << 31;
 /// `None`, it is never guessed. The last is a signal that is finer than the polls (or noise of the measurement itself);
 /// the interval of the polls would say nothing of the sensor.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refresh {
-    /// Windows with a refresh in them, oldest first: their ends and lengths. In microseconds, the ends modulo 2^32:
+pub(crate) struct PeriodEstimator {
+    /// ChangeIntervals with a refresh in them, oldest first: their ends and lengths. In microseconds, the ends modulo 2^32:
     /// half the memory, and more than [`TOGETHER`] asks for. A length has a bit of its own: [`RETURNED`].
     ends: [u32; KEPT],
     lengths: [u32; KEPT],
@@ -73,13 +73,13 @@ pub(crate) struct Refresh {
     unproven: u8,
 }
 
-impl Default for Refresh {
+impl Default for PeriodEstimator {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Refresh {
+impl PeriodEstimator {
     /// Nothing known.
     #[must_use]
     pub(crate) const fn new() -> Self {
@@ -104,7 +104,7 @@ impl Refresh {
     ///
     /// NaN is no value: never fresh, and as if the poll had not been. A poll that is no later than the last one teaches
     /// nothing of time.
-    pub(crate) fn saw(&mut self, at: u64, value: f64) -> bool {
+    pub(crate) fn observe(&mut self, at: u64, value: f64) -> bool {
         if value.is_nan() {
             return false;
         }
@@ -153,7 +153,7 @@ impl Refresh {
         if since_last > TOGETHER {
             self.windows = 0;
         }
-        self.keep(at, length, returns);
+        self.store(at, length, returns);
         self.changes = self.changes.saturating_add(1);
         if self.period > 0.0 {
             self.check(at);
@@ -181,18 +181,18 @@ impl Refresh {
 
     /// Whether a period that fits is the sensor's. A signal that goes to and fro between two levels has times of its own,
     /// and what fits may be a fraction of them: it is believed only where nearly every refresh brought a change.
-    fn is_the_sensors(&self, period: f64, windows: &Windows) -> bool {
-        !self.goes_to_and_fro() || windows.mean_gap() <= APART * period
+    fn is_the_sensors(&self, period: f64, windows: &ChangeIntervals) -> bool {
+        !self.alternates() || windows.mean_gap() <= APART * period
     }
 
     /// Whether most of the latest changes went back to the value before last.
-    pub(crate) fn goes_to_and_fro(&self) -> bool {
+    pub(crate) fn alternates(&self) -> bool {
         let kept = usize::from(self.windows);
         let returned = self.lengths.iter().take(kept).filter(|length| **length & RETURNED != 0).count();
         returned * 2 > kept
     }
 
-    fn keep(&mut self, end: u64, length: u64, returns: bool) {
+    fn store(&mut self, end: u64, length: u64, returns: bool) {
         let mut windows = usize::from(self.windows);
         if windows == KEPT {
             self.ends.copy_within(1.., 0);
@@ -268,11 +268,11 @@ impl Refresh {
         }
     }
 
-    fn windows(&self) -> Windows {
+    fn windows(&self) -> ChangeIntervals {
         let count = usize::from(self.windows);
         let newest = count.checked_sub(1).map_or(0, |last| self.ends[last]);
         let ages = self.ends.map(|end| f64::from(u32::wrapping_sub(newest, end)) * US as f64);
         let lengths = self.lengths.map(|length| f64::from(length & !RETURNED) * US as f64);
-        Windows::new(ages, lengths, count)
+        ChangeIntervals::new(ages, lengths, count)
     }
 }
