@@ -1,4 +1,4 @@
-//! Field values: many readings in one call of the driver.
+//! Field values: many values in one NVML call.
 
 use nvml_sys as sys;
 
@@ -10,57 +10,58 @@ use crate::{
 
 const CALL: &str = "nvmlDeviceGetFieldValues";
 
-/// Which field: a number of the header's `NVML_FI_DEV_*`. Fields 251 to 273 were renumbered at driver 580.82: do not
-/// use those without looking at the driver's version.
+/// The number of a field (`NVML_FI_DEV_*` of the header).
+///
+/// Driver 580.82 renumbered the fields 251 to 273. Check the driver's version before using them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FieldId(pub u32);
 
 impl FieldId {
-    /// Temperature of the memory, °C.
+    /// The memory temperature in °C.
     pub const MEMORY_TEMP: Self = Self(sys::NVML_FI_DEV_MEMORY_TEMP);
-    /// Energy since the driver was loaded, mJ.
+    /// The energy in millijoules that the GPU has consumed since the driver was loaded.
     pub const TOTAL_ENERGY: Self = Self(sys::NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION);
-    /// Average power, mW; scope: the GPU, its module or its memory.
+    /// The average power in milliwatts. The scope is the GPU, the module, or the memory.
     pub const POWER_AVERAGE: Self = Self(sys::NVML_FI_DEV_POWER_AVERAGE);
-    /// Instant power, mW; scope: the GPU, its module or its memory.
+    /// The instantaneous power in milliwatts. The scope is the GPU, the module, or the memory.
     pub const POWER_INSTANT: Self = Self(sys::NVML_FI_DEV_POWER_INSTANT);
-    /// Bytes sent over PCIe since the driver was loaded.
+    /// The number of bytes sent over PCIe since the driver was loaded. Wraps around at 2^32.
     pub const PCIE_TX_BYTES: Self = Self(sys::NVML_FI_DEV_PCIE_COUNT_TX_BYTES);
-    /// Bytes received over PCIe since the driver was loaded.
+    /// The number of bytes received over PCIe since the driver was loaded. Wraps around at 2^32.
     pub const PCIE_RX_BYTES: Self = Self(sys::NVML_FI_DEV_PCIE_COUNT_RX_BYTES);
 
-    /// The scope "GPU" of the power fields.
+    /// The scope of the power fields that selects the GPU.
     pub const SCOPE_GPU: u32 = sys::NVML_POWER_SCOPE_GPU;
-    /// The scope "module" of the power fields.
+    /// The scope of the power fields that selects the module.
     pub const SCOPE_MODULE: u32 = sys::NVML_POWER_SCOPE_MODULE;
-    /// The scope "memory" of the power fields.
+    /// The scope of the power fields that selects the memory.
     pub const SCOPE_MEMORY: u32 = sys::NVML_POWER_SCOPE_MEMORY;
-    /// The scope that sums all links, of the NVLink fields.
+    /// The scope of the NVLink fields that selects the sum of all links.
     pub const SCOPE_ALL_LINKS: u32 = u32::MAX;
 }
 
-/// A number of the driver, in the type that it came in (`nvmlValueType_t`).
+/// A number in the type that the driver returned it in (`nvmlValueType_t`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// `double`
+    /// A C `double`.
     Double(f64),
-    /// `unsigned int`
+    /// A C `unsigned int`.
     UnsignedInt(u32),
-    /// `unsigned long`
+    /// A C `unsigned long`.
     UnsignedLong(u64),
-    /// `unsigned long long`
+    /// A C `unsigned long long`.
     UnsignedLongLong(u64),
-    /// `signed long long`
+    /// A C `signed long long`.
     SignedLongLong(i64),
-    /// `signed int`
+    /// A C `signed int`.
     SignedInt(i32),
-    /// `unsigned short`
+    /// A C `unsigned short`.
     UnsignedShort(u16),
 }
 
 impl Value {
-    /// The number as a float. Integers above 2^53 are rounded.
+    /// Returns the number as a float. Integers above 2^53 are rounded.
     #[must_use]
     pub fn as_f64(self) -> f64 {
         match self {
@@ -71,7 +72,7 @@ impl Value {
         }
     }
 
-    /// The number as an unsigned integer: a fraction is cut off, a negative number becomes 0.
+    /// Returns the number as an unsigned integer. Fractions are truncated, and negative numbers become 0.
     #[must_use]
     #[inline]
     pub fn as_u64(self) -> u64 {
@@ -85,7 +86,8 @@ impl Value {
         }
     }
 
-    /// The number as a signed integer of 64 bits: a fraction is cut off, what is too large becomes the largest.
+    /// Returns the number as a signed 64-bit integer. Fractions are truncated, and numbers that are too large become
+    /// [`i64::MAX`].
     fn as_i64(self) -> i64 {
         match self {
             Self::Double(value) => value as i64,
@@ -95,23 +97,23 @@ impl Value {
         }
     }
 
-    /// The number, if it is one that the reading can be.
+    /// Returns the number if it fits into the result, and [`Error::OutOfRange`] otherwise.
     #[inline]
     pub(super) fn as_u32(self, field: &'static str) -> Result<u32> {
         u32::try_from(self.as_i64()).map_err(|_| Error::OutOfRange { call: field })
     }
 
-    /// The number, if it is one that the reading can be.
+    /// As [`as_u32`](Self::as_u32), for signed numbers.
     #[inline]
     pub(super) fn as_i32(self, field: &'static str) -> Result<i32> {
         i32::try_from(self.as_i64()).map_err(|_| Error::OutOfRange { call: field })
     }
 
-    /// Reads the union by the type that the driver gave for it.
+    /// Reads the member of the union that the value type selects.
     #[inline]
     pub(super) fn read(call: &'static str, value_type: sys::nvmlValueType_t, value: sys::nvmlValue_t) -> Result<Self> {
-        // SAFETY: all members of the union are plain numbers, at most its 8 bytes wide, for which every bit pattern is
-        // a value; the union was zeroed before the call, so that no byte is uninitialised.
+        // SAFETY: all members of the union are plain numbers, for which every bit pattern is valid. The caller zeroed
+        // the union before the call, so no byte is uninitialized.
         unsafe {
             Ok(match value_type {
                 sys::NVML_VALUE_TYPE_DOUBLE => Self::Double(value.dVal),
@@ -127,7 +129,28 @@ impl Value {
     }
 }
 
-/// A question to [`Device::field_values`] and, after the call, its answer.
+/// A field to read with [`Device::field_values`], and its value after the call.
+///
+/// # Examples
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::{FieldId, FieldValue};
+///
+/// let mut values = [
+///     FieldValue::new(FieldId::POWER_INSTANT, FieldId::SCOPE_GPU),
+///     FieldValue::new(FieldId::MEMORY_TEMP, 0),
+/// ];
+/// nvml.device(0)?.field_values(&mut values)?;
+/// for field in &values {
+///     match field.value() {
+///         Ok(value) => println!("field {}: {}", field.field().0, value.as_f64()),
+///         Err(error) => println!("field {}: {error}", field.field().0),
+///     }
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct FieldValue {
@@ -135,48 +158,50 @@ pub struct FieldValue {
 }
 
 impl FieldValue {
-    /// Asks for a field in a scope; 0 where the field has none.
+    /// Creates a request for a field in a scope. The scope is 0 for fields that have no scopes.
     #[must_use]
     #[inline]
     pub fn new(field: FieldId, scope: u32) -> Self {
         let mut value = Self { raw: sys::nvmlFieldValue_t::default() };
         value.raw.fieldId = field.0;
         value.raw.scopeId = scope;
-        // What the driver does not touch must not look like an answer.
+        // An entry that the driver does not write must not look like a value.
         value.raw.nvmlReturn = sys::NVML_ERROR_UNINITIALIZED;
         value
     }
 
-    /// Which field was asked for.
+    /// Returns the requested field.
     #[must_use]
     pub fn field(&self) -> FieldId {
         FieldId(self.raw.fieldId)
     }
 
-    /// In which scope.
+    /// Returns the requested scope.
     #[must_use]
     pub fn scope(&self) -> u32 {
         self.raw.scopeId
     }
 
-    /// The answer.
+    /// Returns the value that the driver wrote.
     ///
     /// # Errors
-    /// The driver's answer for this field alone: others of the batch may have one. [`Error::UnknownValueType`] for a
-    /// type that the header lacks.
+    /// Returns the driver's error code for this field, which is independent of the other fields of the batch, and
+    /// [`Error::UnknownValueType`] if the value has a type that the header does not define.
     #[inline]
     pub fn value(&self) -> Result<Value> {
         check(CALL, self.raw.nvmlReturn)?;
         Value::read(CALL, self.raw.valueType, self.raw.value)
     }
 
-    /// When the driver took the value: µs since the epoch by the wall clock, 0 where the driver does not say.
+    /// Returns the time at which the driver read the value, in microseconds since the epoch on the wall clock, or 0 if
+    /// the driver does not report the time.
     #[must_use]
     pub fn timestamp_us(&self) -> i64 {
         self.raw.timestamp
     }
 
-    /// How long the driver took for this field, in µs; 0 where it does not say.
+    /// Returns the time that the driver took to read this field, in microseconds, or 0 if the driver does not report
+    /// it.
     #[must_use]
     pub fn latency_us(&self) -> i64 {
         self.raw.latencyUsec
@@ -194,10 +219,11 @@ impl std::fmt::Debug for FieldValue {
 }
 
 impl Device {
-    /// Asks for all of `values` in one call. `Ok` says that the driver took the batch; each entry has its own answer.
+    /// Reads all fields of `values` in one call. [`FieldValue::value`] then returns the result of each field: `Ok` from
+    /// this method only means that the driver processed the batch.
     ///
     /// # Errors
-    /// The driver's answer for the batch as a whole.
+    /// Returns the driver's error code for the whole batch.
     #[doc(alias = "nvmlDeviceGetFieldValues")]
     pub fn field_values(&self, values: &mut [FieldValue]) -> Result<()> {
         let function = require(CALL, self.functions().nvmlDeviceGetFieldValues)?;
@@ -207,20 +233,22 @@ impl Device {
         let count =
             i32::try_from(values.len()).map_err(|_| Error::Nvml { call: CALL, code: ReturnCode::INVALID_ARGUMENT })?;
         let first = values.as_mut_ptr().cast::<sys::nvmlFieldValue_t>();
-        // SAFETY: `call` vouches for NVML and the handle; `FieldValue` has the layout of nvmlFieldValue_t, and `count`
-        // of them are live behind the pointer.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; `FieldValue` has the layout of nvmlFieldValue_t,
+        // and the pointer is to `count` live entries.
         self.call(CALL, |device| unsafe { function(device, count, first) })
     }
 
-    /// One field by itself.
+    /// Reads a single field.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code for this field, and [`Error::UnknownValueType`] if the value has a type that the
+    /// header does not define.
+    #[doc(alias = "nvmlDeviceGetFieldValues")]
     #[inline]
     pub fn field(&self, field: FieldId, scope: u32) -> Result<Value> {
         let function = require(CALL, self.functions().nvmlDeviceGetFieldValues)?;
         let mut value = FieldValue::new(field, scope);
-        // SAFETY: `call` vouches for NVML and the handle; one live value of the call's type is behind the pointer.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to one live entry.
         self.call(CALL, |device| unsafe { function(device, 1, &mut value.raw) })?;
         value.value()
     }

@@ -1,4 +1,4 @@
-//! GPM, the performance monitor of Hopper and later: two samples, and what the GPU did between them.
+//! GPM, the GPU performance monitor of Hopper and later GPUs. A GPM metric is computed from two samples.
 
 use nvml_sys as sys;
 
@@ -9,70 +9,93 @@ use crate::{
 };
 
 const SAMPLE_GET: &str = "nvmlGpmSampleGet";
+const METRICS_GET: &str = "nvmlGpmMetricsGet";
 
-/// Which GPM metric: a number of the header's `NVML_GPM_METRIC_*`.
+/// The number of a GPM metric (`NVML_GPM_METRIC_*` of the header).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GpmMetric(pub u32);
 
 impl GpmMetric {
-    /// Part of the time in which an SM was busy, %.
+    /// The percentage of the time in which an SM was busy.
     pub const SM_UTIL: Self = Self(sys::NVML_GPM_METRIC_SM_UTIL.0);
-    /// Warps resident on the SMs, % of the most that could be.
+    /// The warps resident on the SMs, as a percentage of the maximum.
     pub const SM_OCCUPANCY: Self = Self(sys::NVML_GPM_METRIC_SM_OCCUPANCY.0);
-    /// Part of the time in which the tensor cores were busy, %.
+    /// The percentage of the time in which the tensor cores were busy.
     pub const TENSOR_UTIL: Self = Self(sys::NVML_GPM_METRIC_ANY_TENSOR_UTIL.0);
-    /// Part of the memory's bandwidth that was used, %.
+    /// The percentage of the memory bandwidth that was used.
     pub const DRAM_BW_UTIL: Self = Self(sys::NVML_GPM_METRIC_DRAM_BW_UTIL.0);
-    /// Sent over PCIe, MiB/s.
+    /// The data sent over PCIe, in MiB/s.
     pub const PCIE_TX: Self = Self(sys::NVML_GPM_METRIC_PCIE_TX_PER_SEC.0);
-    /// Received over PCIe, MiB/s.
+    /// The data received over PCIe, in MiB/s.
     pub const PCIE_RX: Self = Self(sys::NVML_GPM_METRIC_PCIE_RX_PER_SEC.0);
-    /// Sent over all NVLinks, MiB/s.
+    /// The data sent over all NVLinks, in MiB/s.
     pub const NVLINK_TX: Self = Self(sys::NVML_GPM_METRIC_NVLINK_TOTAL_TX_PER_SEC.0);
-    /// Received over all NVLinks, MiB/s.
+    /// The data received over all NVLinks, in MiB/s.
     pub const NVLINK_RX: Self = Self(sys::NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC.0);
 }
 
-/// Memory of the driver for one GPM sample. Freed when dropped.
+/// Driver memory for one GPM sample, freed on drop.
+///
+/// A [`GpmReport`] computes metrics from two samples of the same GPU.
+///
+/// # Examples
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::{GpmMetric, GpmReport, GpmSample};
+///
+/// let gpu = nvml.device(0)?;
+/// let mut first = GpmSample::new(&nvml)?;
+/// let mut second = GpmSample::new(&nvml)?;
+/// let mut report = GpmReport::new(&[GpmMetric::SM_UTIL, GpmMetric::DRAM_BW_UTIL]);
+/// gpu.gpm_sample_get(&mut first)?;
+/// std::thread::sleep(std::time::Duration::from_millis(110));
+/// gpu.gpm_sample_get(&mut second)?;
+/// report.between(&first, &second)?;
+/// println!("SM utilization {} %, memory bandwidth {} %", report.value(0)?, report.value(1)?);
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct GpmSample {
     nvml: Nvml,
     sample: sys::nvmlGpmSample_t,
 }
 
-// SAFETY: the sample is a handle that NVML gives out for the whole process; it is used by one thread at a time, because
+// SAFETY: NVML's sample handles are valid in the whole process. Only one thread at a time uses a sample, because
 // filling it takes `&mut`.
 unsafe impl Send for GpmSample {}
 
 impl Drop for GpmSample {
     fn drop(&mut self) {
         if let (Ok(()), Some(free)) = (self.nvml.check_forked(), self.nvml.functions().nvmlGpmSampleFree) {
-            // SAFETY: NVML is initialised while `self` lives, gave the sample, and gets it back once.
+            // SAFETY: NVML stays initialized while `self` lives and returned the sample, which is freed only here.
             let _ = unsafe { free(self.sample) };
         }
     }
 }
 
-// Defined here because `Nvml` must not import `GpmSample`, which holds an `Nvml`.
-impl Nvml {
-    /// Memory for a GPM sample. Since driver R520.
+impl GpmSample {
+    /// Allocates driver memory for a sample. Requires driver R520 or later.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlGpmSampleAlloc")]
-    pub fn gpm_sample(&self) -> Result<GpmSample> {
+    pub fn new(nvml: &Nvml) -> Result<Self> {
         const CALL: &str = "nvmlGpmSampleAlloc";
-        self.check_forked()?;
-        let function = require(CALL, self.functions().nvmlGpmSampleAlloc)?;
+        nvml.check_forked()?;
+        let function = require(CALL, nvml.functions().nvmlGpmSampleAlloc)?;
         let mut sample: sys::nvmlGpmSample_t = std::ptr::null_mut();
-        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live handle.
+        // SAFETY: NVML stays initialized while `nvml` lives; the pointer is to a live handle.
         check(CALL, unsafe { function(&mut sample) })?;
-        Ok(GpmSample { nvml: self.clone(), sample })
+        Ok(Self { nvml: nvml.clone(), sample })
     }
 }
 
-/// What the GPU did between two samples, for a fixed list of metrics. Made once (19 KB), filled by
-/// [`between`](Self::between).
+/// The values of a fixed list of GPM metrics between two samples.
+///
+/// A report is allocated once (19 KB) and can be filled many times by [`between`](Self::between). See [`GpmSample`] for
+/// an example.
 pub struct GpmReport {
     raw: Box<sys::nvmlGpmMetricsGet_t>,
 }
@@ -83,83 +106,87 @@ impl std::fmt::Debug for GpmReport {
     }
 }
 
-// SAFETY: the pointers in it are the driver's names of metrics, which nothing here reads.
+// SAFETY: the pointers in the struct are to the driver's names of metrics, which this crate never reads.
 unsafe impl Send for GpmReport {}
 
 impl GpmReport {
-    /// Room for these metrics; what is beyond the header's 477 is left out.
+    /// Allocates a report for the given metrics. Metrics beyond the header's maximum of 477 are ignored.
     #[must_use]
     pub fn new(metrics: &[GpmMetric]) -> Self {
         let mut raw = Box::<sys::nvmlGpmMetricsGet_t>::default();
         raw.version = sys::NVML_GPM_METRICS_GET_VERSION;
-        for (place, metric) in raw.metrics.iter_mut().zip(metrics) {
-            place.metricId = metric.0;
+        for (entry, metric) in raw.metrics.iter_mut().zip(metrics) {
+            entry.metricId = metric.0;
         }
         raw.numMetrics = metrics.len().min(raw.metrics.len()) as u32;
         Self { raw }
     }
 
-    /// Fills the report with what the GPU did from `first` to `second`, at least 100 ms apart.
+    /// Fills the report with the values between two samples of one GPU, which must be at least 100 ms apart.
     ///
     /// # Errors
-    /// The driver's own answer: samples of two GPUs, or too near to each other; `INVALID_ARGUMENT` for samples of two
-    /// [`Nvml`].
+    /// Returns the driver's error code, for example if the samples are from different GPUs or less than 100 ms apart,
+    /// and `INVALID_ARGUMENT` if the samples belong to different [`Nvml`] instances.
     #[doc(alias = "nvmlGpmMetricsGet")]
     pub fn between(&mut self, first: &GpmSample, second: &GpmSample) -> Result<()> {
-        const CALL: &str = "nvmlGpmMetricsGet";
         first.nvml.check_forked()?;
-        let function = require(CALL, first.nvml.functions().nvmlGpmMetricsGet)?;
-        first.nvml.check_same_handle(&second.nvml, CALL)?;
+        let function = require(METRICS_GET, first.nvml.functions().nvmlGpmMetricsGet)?;
+        first.nvml.check_same_handle(&second.nvml, METRICS_GET)?;
         for metric in &mut self.raw.metrics {
             metric.nvmlReturn = sys::NVML_ERROR_UNINITIALIZED;
         }
         (self.raw.sample1, self.raw.sample2) = (first.sample, second.sample);
-        // SAFETY: NVML is initialised while the samples live, and gave both (`check_same_handle`); the struct is live and says its version.
-        check(CALL, unsafe { function(&mut *self.raw) })
+        // SAFETY: NVML stays initialized while the samples live, and returned both (`check_same_handle`). The struct is
+        // live and states its version.
+        check(METRICS_GET, unsafe { function(&mut *self.raw) })
     }
 
-    /// The value of the metric that was asked for at this place.
+    /// Returns the value of the metric at this index of the list that was passed to [`new`](Self::new).
     ///
     /// # Errors
-    /// The driver's answer for this metric alone.
-    pub fn value(&self, place: usize) -> Result<f64> {
-        const CALL: &str = "nvmlGpmMetricsGet";
-        let asked = self.raw.metrics.get(..self.raw.numMetrics as usize).unwrap_or_default();
-        let metric = asked.get(place).ok_or(Error::Nvml { call: CALL, code: ReturnCode::INVALID_ARGUMENT })?;
-        check(CALL, metric.nvmlReturn)?;
+    /// Returns the driver's error code for this metric, and `INVALID_ARGUMENT` if the index is out of range.
+    pub fn value(&self, index: usize) -> Result<f64> {
+        let requested = self.raw.metrics.get(..self.raw.numMetrics as usize).unwrap_or_default();
+        let metric =
+            requested.get(index).ok_or(Error::Nvml { call: METRICS_GET, code: ReturnCode::INVALID_ARGUMENT })?;
+        check(METRICS_GET, metric.nvmlReturn)?;
         Ok(metric.value)
     }
 }
 
 impl Device {
-    /// Whether the GPU has GPM. Hopper and later, since driver R520.
+    /// Returns `true` if the GPU supports GPM. Requires Hopper or later and driver R520 or later.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlGpmQueryDeviceSupport")]
     pub fn is_gpm_supported(&self) -> Result<bool> {
         const CALL: &str = "nvmlGpmQueryDeviceSupport";
         let function = require(CALL, self.functions().nvmlGpmQueryDeviceSupport)?;
         let mut support = sys::nvmlGpmSupport_t { version: sys::NVML_GPM_SUPPORT_VERSION, ..Default::default() };
-        // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and states its version.
         self.call(CALL, |device| unsafe { function(device, &mut support) })?;
         Ok(support.isSupportedDevice != 0)
     }
 
-    /// Takes a sample. One at a time over all GPUs, for which it takes a lock: some drivers crash otherwise.
+    /// Takes a GPM sample of this GPU.
+    ///
+    /// The method holds a lock during the call, because drivers crash if several threads take samples at the same time,
+    /// even of different GPUs.
     ///
     /// # Errors
-    /// The driver's own answer; `INVALID_ARGUMENT` for a sample of another [`Nvml`].
+    /// Returns the driver's error code, and `INVALID_ARGUMENT` if the sample belongs to another [`Nvml`] instance.
     #[doc(alias = "nvmlGpmSampleGet")]
     pub fn gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
-        let _one_at_a_time = self.nvml.lock_gpm();
+        let _guard = self.nvml.lock_gpm();
         self.gpm_sample_get_locked(into)
     }
 
-    /// Likewise, but never waits for the lock: `IN_USE` while another takes a sample, which may be a call that hangs.
+    /// As [`gpm_sample_get`](Self::gpm_sample_get), but fails with `IN_USE` instead of waiting for the lock. The call
+    /// of the thread that holds the lock may hang.
     pub(crate) fn try_gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
         match self.nvml.try_lock_gpm() {
-            Some(_one_at_a_time) => self.gpm_sample_get_locked(into),
+            Some(_guard) => self.gpm_sample_get_locked(into),
             None => Err(Error::Nvml { call: SAMPLE_GET, code: ReturnCode::IN_USE }),
         }
     }
@@ -167,7 +194,8 @@ impl Device {
     fn gpm_sample_get_locked(&self, into: &mut GpmSample) -> Result<()> {
         let function = require(SAMPLE_GET, self.functions().nvmlGpmSampleGet)?;
         self.nvml.check_same_handle(&into.nvml, SAMPLE_GET)?;
-        // SAFETY: `call` vouches for NVML and the handle; the same NVML gave the sample (`check_same_handle`).
+        // SAFETY: `call` passes a valid handle of an initialized NVML, which also returned the sample
+        // (`check_same_handle`).
         self.call(SAMPLE_GET, |device| unsafe { function(device, into.sample) })
     }
 }

@@ -1,8 +1,8 @@
-//! Finding a GPU by index, UUID or PCI address.
+//! Lookup of a GPU by index, UUID, or PCI address.
 
 use std::ffi::c_char;
 
-use nvml_sys::nvmlDevice_t;
+use nvml_sys::{nvmlDevice_t, nvmlReturn_t};
 
 use super::Device;
 use crate::{
@@ -10,13 +10,20 @@ use crate::{
     symbols::{check, require},
 };
 
-// Defined here because `Nvml` must not import `Device`, which holds an `Nvml`.
+type HandleByTextFn = unsafe extern "C" fn(*const c_char, *mut nvmlDevice_t) -> nvmlReturn_t;
+
+/// The size of the buffer for a UUID or a PCI address with its NUL. NVML's own buffers have at most 96 bytes.
+const MAX_LOOKUP_TEXT_BYTES: usize = 128;
+
+// Defined here because the module `nvml` must not import `Device`, which holds an `Nvml`.
 impl Nvml {
-    /// The GPU of this index: 0 to `device_count() - 1`, in the order of PCI addresses.
+    /// Returns the GPU with this index. Indices run from 0 to `device_count() - 1`, in the order of PCI addresses.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`] names the valid ones; else the driver's own answer (`GPU_IS_LOST`, `NO_PERMISSION`).
+    /// Returns [`Error::InvalidIndex`] with the number of GPUs if the index is too large, and otherwise the driver's
+    /// error code, for example `GPU_IS_LOST` or `NO_PERMISSION`.
     #[doc(alias = "nvmlDeviceGetHandleByIndex_v2")]
+    #[doc(alias = "nvmlDeviceGetHandleByIndex")]
     pub fn device(&self, index: u32) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetHandleByIndex_v2";
         self.check_forked()?;
@@ -24,7 +31,7 @@ impl Nvml {
         let function = functions.nvmlDeviceGetHandleByIndex_v2.or(functions.nvmlDeviceGetHandleByIndex);
         let function = require(CALL, function)?;
         let mut handle: nvmlDevice_t = nvmlDevice_t::default();
-        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live handle.
+        // SAFETY: NVML stays initialized while `self` lives; the pointer is to a live handle.
         match check(CALL, unsafe { function(index, &mut handle) }) {
             Ok(()) => Ok(Device::new(self.clone(), handle)),
             Err(error) => match self.device_count() {
@@ -34,41 +41,41 @@ impl Nvml {
         }
     }
 
-    /// The GPU, or MIG device, of this whole UUID (`GPU-…`, `MIG-…`).
+    /// Returns the GPU or MIG device with this UUID (`GPU-…` or `MIG-…`). The UUID must be complete; a prefix is not
+    /// accepted.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_FOUND` when there is none.
+    /// Returns the driver's error code: `NOT_FOUND` if there is no device with this UUID.
     #[doc(alias = "nvmlDeviceGetHandleByUUID")]
     pub fn device_by_uuid(&self, uuid: &str) -> Result<Device> {
         self.device_by_text("nvmlDeviceGetHandleByUUID", self.functions().nvmlDeviceGetHandleByUUID, uuid)
     }
 
-    /// The GPU of this PCI address, `0000:88:00.0`.
+    /// Returns the GPU with this PCI address, for example `0000:88:00.0`.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_FOUND` when there is none.
+    /// Returns the driver's error code: `NOT_FOUND` if there is no GPU with this address.
     #[doc(alias = "nvmlDeviceGetHandleByPciBusId_v2")]
+    #[doc(alias = "nvmlDeviceGetHandleByPciBusId")]
     pub fn device_by_pci_bus_id(&self, bus_id: &str) -> Result<Device> {
         let functions = self.functions();
         let function = functions.nvmlDeviceGetHandleByPciBusId_v2.or(functions.nvmlDeviceGetHandleByPciBusId);
         self.device_by_text("nvmlDeviceGetHandleByPciBusId_v2", function, bus_id)
     }
 
-    fn device_by_text(
-        &self,
-        call: &'static str,
-        function: Option<unsafe extern "C" fn(*const c_char, *mut nvmlDevice_t) -> nvml_sys::nvmlReturn_t>,
-        text: &str,
-    ) -> Result<Device> {
+    fn device_by_text(&self, call: &'static str, function: Option<HandleByTextFn>, text: &str) -> Result<Device> {
         self.check_forked()?;
         let function = require(call, function)?;
-        // One byte is kept for the NUL; a longer text, or one with a NUL in it, names no GPU, and its prefix must not
-        // either.
-        let mut bytes = [0u8; 128];
-        let room = bytes.get_mut(..text.len()).filter(|room| room.len() < 128 && !text.contains('\0'));
-        room.ok_or(Error::Nvml { call, code: ReturnCode::NOT_FOUND })?.copy_from_slice(text.as_bytes());
+        // The last byte stays NUL. A longer text, or a text that contains a NUL, identifies no GPU, and its prefix must
+        // not select one either.
+        if text.len() >= MAX_LOOKUP_TEXT_BYTES || text.contains('\0') {
+            return Err(Error::Nvml { call, code: ReturnCode::NOT_FOUND });
+        }
+        let mut bytes = [0u8; MAX_LOOKUP_TEXT_BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
         let mut handle = nvmlDevice_t::default();
-        // SAFETY: NVML is initialised while `self` lives; `bytes` ends in NUL and the handle is live.
+        // SAFETY: NVML stays initialized while `self` lives; `bytes` ends with NUL, and the pointer is to a live
+        // handle.
         check(call, unsafe { function(bytes.as_ptr().cast(), &mut handle) })?;
         Ok(Device::new(self.clone(), handle))
     }

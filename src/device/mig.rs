@@ -1,4 +1,4 @@
-//! MIG: a GPU divided into instances, each a device of its own.
+//! MIG: GPU instances that are devices themselves.
 
 use nvml_sys::nvmlDevice_t;
 
@@ -6,17 +6,17 @@ use super::{Device, MigMode};
 use crate::{Result, symbols::require};
 
 impl Device {
-    /// Whether the GPU is divided. GA100 and later, since driver R450.
+    /// Returns the current and the pending MIG mode. Requires GA100 or later and driver R450 or later.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_SUPPORTED` on GPUs that cannot be divided.
+    /// Returns the driver's error code: `NOT_SUPPORTED` on GPUs without MIG.
     #[doc(alias = "nvmlDeviceGetMigMode")]
     #[inline]
     pub fn mig_mode(&self) -> Result<MigMode> {
         const CALL: &str = "nvmlDeviceGetMigMode";
         let function = require(CALL, self.functions().nvmlDeviceGetMigMode)?;
         let (mut current, mut pending) = (0, 0);
-        // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; both pointers are to live unsigned ints.
         self.call(CALL, |device| unsafe { function(device, &mut current, &mut pending) })?;
         Ok(MigMode {
             current: current == nvml_sys::NVML_DEVICE_MIG_ENABLE,
@@ -24,71 +24,74 @@ impl Device {
         })
     }
 
-    /// How many MIG devices the GPU can have at the most: indices for [`mig_device`](Self::mig_device) are below it.
+    /// Returns the maximum number of MIG devices of this GPU. The indices for [`mig_device`](Self::mig_device) are less
+    /// than this number.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetMaxMigDeviceCount")]
     #[inline]
     pub fn max_mig_device_count(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetMaxMigDeviceCount", self.functions().nvmlDeviceGetMaxMigDeviceCount)
     }
 
-    /// The MIG device of this index. Indices may have gaps, and change when instances are made or destroyed.
+    /// Returns the MIG device with this index. The indices in use may have gaps, and they change when instances are
+    /// created or destroyed.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_FOUND` when there is none of that index.
+    /// Returns the driver's error code: `NOT_FOUND` if there is no MIG device with this index, and `NOT_SUPPORTED` on
+    /// GPUs without MIG.
     #[doc(alias = "nvmlDeviceGetMigDeviceHandleByIndex")]
     #[inline]
     pub fn mig_device(&self, index: u32) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetMigDeviceHandleByIndex";
         let function = require(CALL, self.functions().nvmlDeviceGetMigDeviceHandleByIndex)?;
         let mut handle = nvmlDevice_t::default();
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live handle.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live handle.
         self.call(CALL, |device| unsafe { function(device, index, &mut handle) })?;
         Ok(Device::new(self.nvml.clone(), handle))
     }
 
-    /// The GPU that this MIG device is part of.
+    /// Returns the GPU that this MIG device is part of.
     ///
     /// # Errors
-    /// The driver's own answer: `INVALID_ARGUMENT` when this is no MIG device.
+    /// Returns the driver's error code: `INVALID_ARGUMENT` if this is not a MIG device.
     #[doc(alias = "nvmlDeviceGetDeviceHandleFromMigDeviceHandle")]
     #[inline]
     pub fn mig_parent(&self) -> Result<Device> {
         const CALL: &str = "nvmlDeviceGetDeviceHandleFromMigDeviceHandle";
         let function = require(CALL, self.functions().nvmlDeviceGetDeviceHandleFromMigDeviceHandle)?;
         let mut handle = nvmlDevice_t::default();
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live handle.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live handle.
         self.call(CALL, |device| unsafe { function(device, &mut handle) })?;
         Ok(Device::new(self.nvml.clone(), handle))
     }
 
-    /// Whether this is a MIG device.
+    /// Returns `true` if this is a MIG device.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceIsMigDeviceHandle")]
     #[inline]
     pub fn is_mig_device(&self) -> Result<bool> {
-        let answer = self.get_u32("nvmlDeviceIsMigDeviceHandle", self.functions().nvmlDeviceIsMigDeviceHandle);
-        answer.map(|answer| answer != 0)
+        let flag = self.get_u32("nvmlDeviceIsMigDeviceHandle", self.functions().nvmlDeviceIsMigDeviceHandle);
+        flag.map(|flag| flag != 0)
     }
 
-    /// The id of this MIG device's GPU instance.
+    /// Returns the id of the GPU instance that this MIG device belongs to.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetGpuInstanceId")]
     #[inline]
     pub fn gpu_instance_id(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetGpuInstanceId", self.functions().nvmlDeviceGetGpuInstanceId)
     }
 
-    /// The id of this MIG device's compute instance.
+    /// Returns the id of the compute instance of this MIG device.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetComputeInstanceId")]
     #[inline]
     pub fn compute_instance_id(&self) -> Result<u32> {

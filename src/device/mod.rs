@@ -1,7 +1,7 @@
-//! A GPU: one method for one call of NVML, filling the caller's memory.
+//! The handle of a GPU, with one method for each NVML call.
 //!
-//! No method here allocates. Each error is the driver's answer to that one call, or the name of the function that the
-//! driver lacks; nothing is remembered, because one refusal does not prove that a reading is unsupported.
+//! No method here allocates. Each error is the return code of a single call, or the name of a function that the driver
+//! lacks. Errors are not cached, because a single refusal does not prove that the GPU lacks a value.
 
 mod fields;
 mod gpm;

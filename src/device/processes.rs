@@ -1,5 +1,8 @@
-//! The lists of processes that use a GPU: three lists, three versions of each call, and entries that have had two
-//! sizes under one name.
+//! The lists of the processes that use a GPU.
+//!
+//! NVML has three lists and three versions of the call for each list. Version 3 has written entries of 24 bytes with
+//! some drivers and of 32 bytes with others. The entry size (stride) is detected from the words that the driver has
+//! written.
 
 use std::{ffi::c_void, fmt};
 
@@ -10,16 +13,16 @@ use crate::{
     symbols::{self, check, require},
 };
 
-/// What a process does on the GPU, by the list that it stands in.
+/// The kind of context that a process has on the GPU, which is the list that contains the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum ProcessKind {
-    /// It has a compute context (CUDA, OpenCL).
+    /// A compute context (CUDA, OpenCL).
     #[default]
     Compute,
-    /// It has a graphics context (OpenGL, Vulkan, a display server).
+    /// A graphics context (OpenGL, Vulkan, a display server).
     Graphics,
-    /// It computes through the Multi-Process Service.
+    /// A compute context through the Multi-Process Service (MPS).
     Mps,
 }
 
@@ -36,40 +39,68 @@ impl fmt::Display for ProcessKind {
 /// An entry of a process list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunningProcess {
-    /// The process, by the driver's count: the host's, or on newer drivers that of the caller's pid namespace.
+    /// The pid of the process. Older drivers report the pid of the host's namespace; newer drivers report the pid of
+    /// the caller's pid namespace.
     pub pid: u32,
-    /// Device memory that it holds, in bytes; `None` where the driver does not say (WDDM, some containers).
+    /// The device memory that the process has allocated, in bytes, or `None` if the driver does not report it (WDDM,
+    /// some containers).
     pub used_gpu_memory_bytes: Option<u64>,
-    /// The MIG GPU instance that it runs in; `None` without MIG, and from drivers before R450.
+    /// The id of the MIG GPU instance that the process runs in, or `None` without MIG and with drivers before R450.
     pub gpu_instance_id: Option<u32>,
-    /// The MIG compute instance that it runs in; `None` likewise.
+    /// The id of the MIG compute instance that the process runs in, or `None` without MIG and with drivers before R450.
     pub compute_instance_id: Option<u32>,
 }
 
-/// What a word holds that the driver did not write. No pid and no size in bytes has this value.
+/// The size of an entry of version 1: a pid with padding, and the used memory.
+const V1_ENTRY_WORDS: usize = 2;
+
+/// The mark of a word that the driver has not written. No pid and no size in bytes has this value.
 const UNWRITTEN_WORD: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 
-/// Memory for a process list, made once and filled by [`Device::compute_processes`] and its siblings.
+/// A fixed-capacity list of GPU processes.
+///
+/// [`Device::compute_processes`], [`Device::graphics_processes`] and [`Device::mps_processes`] fill a list without
+/// allocating.
+///
+/// # Examples
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::ProcessList;
+///
+/// let mut list = ProcessList::with_capacity(ProcessList::RECOMMENDED_CAPACITY);
+/// nvml.device(0)?.compute_processes(&mut list)?;
+/// for process in list.iter() {
+///     println!("{}: {:?} bytes", process.pid, process.used_gpu_memory_bytes);
+/// }
+/// if list.total() > list.len() {
+///     println!("{} processes did not fit", list.total() - list.len());
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ProcessList {
     words: Vec<u64>,
     capacity: usize,
     len: usize,
-    /// How many the driver said that there are.
+    /// The number of processes that the driver reported.
     total: usize,
-    /// Words an entry.
+    /// The size of an entry in words.
     stride: usize,
-    /// Whether all words but those of the first entry are marked as untouched.
+    /// `true` if all words except those of the first entry have the value [`UNWRITTEN_WORD`].
     marked: bool,
 }
 
 impl ProcessList {
-    /// As many entries as a driver can have: the open kernel modules bound a GPU's list at 950 processes.
+    /// A capacity that is sufficient for every known driver. The open kernel modules limit the list of a GPU to 950
+    /// processes.
     pub const RECOMMENDED_CAPACITY: usize = 1024;
-    /// No list has room for more: as many processes as Linux can have at a time are four times as many.
+    /// The maximum capacity. Linux limits the number of processes of a machine to four times as many (2^22).
     pub const MAX_CAPACITY: usize = 1 << 20;
 
-    /// Memory for `capacity` entries, 32 bytes each; for [`MAX_CAPACITY`](Self::MAX_CAPACITY) where more are asked for.
+    /// Allocates a list for `capacity` entries of 32 bytes, but for no more than [`MAX_CAPACITY`](Self::MAX_CAPACITY)
+    /// entries.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.min(Self::MAX_CAPACITY);
@@ -83,31 +114,32 @@ impl ProcessList {
         }
     }
 
-    /// How many entries there is memory for.
+    /// Returns the number of entries that the list has memory for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// How many entries the last call filled.
+    /// Returns the number of entries that the last call filled.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the last call filled none.
+    /// Returns `true` if the last call filled no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many processes there were by the driver's count: more than [`len`](Self::len) when the list was cut.
+    /// Returns the number of processes that the driver reported, which is more than [`len`](Self::len) if the list was
+    /// truncated.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// The entries, as the driver ordered them.
+    /// Returns an iterator over the entries in the driver's order.
     pub fn iter(&self) -> impl Iterator<Item = RunningProcess> + '_ {
         self.words.chunks_exact(self.stride).take(self.len).map(parse_entry)
     }
@@ -116,39 +148,42 @@ impl ProcessList {
         (self.len, self.total) = (0, 0);
     }
 
-    /// Marks all words. While the driver lists one process at the most, only its entry has to be marked again.
+    /// Marks all words as unwritten. If only the first entry was written since the last call, only that entry is
+    /// marked.
     fn mark_all(&mut self) {
-        let written = if self.marked { self.words.len().min(WIDE_ENTRY_WORDS) } else { self.words.len() };
-        self.words.iter_mut().take(written).for_each(|word| *word = UNWRITTEN_WORD);
+        let dirty_words = if self.marked { self.words.len().min(WIDE_ENTRY_WORDS) } else { self.words.len() };
+        self.words.iter_mut().take(dirty_words).for_each(|word| *word = UNWRITTEN_WORD);
         self.marked = true;
     }
 
-    /// Whether the words beyond the first entry still bear their marks: a driver may clear all the room first.
+    /// Returns `true` if the words after the first entry are still marked. A driver may clear the whole buffer first.
     fn is_marked(&self) -> bool {
         [self.words.get(WIDE_ENTRY_WORDS), self.words.last()].into_iter().flatten().all(|word| *word == UNWRITTEN_WORD)
     }
 
-    /// The leading words that the driver wrote, as far as the marks show.
-    fn touched(&self) -> &[u64] {
+    /// Returns the words from the first word to the last word that the driver has written.
+    fn written_words(&self) -> &[u64] {
         let count = self.words.iter().rposition(|word| *word != UNWRITTEN_WORD).map_or(0, |last| last + 1);
         self.words.get(..count).unwrap_or_default()
     }
 
-    /// Marks the first and the last entry, to see whether a driver that refuses the size has filled them all the same.
+    /// Marks the first and the last entry as unwritten. They show later if a driver that fails with `INSUFFICIENT_SIZE`
+    /// has nevertheless filled the list.
     fn mark_ends(&mut self, stride: usize) {
         let last = self.capacity.saturating_sub(1) * stride;
-        for place in [0, last] {
-            if let Some(word) = self.words.get_mut(place) {
+        for index in [0, last] {
+            if let Some(word) = self.words.get_mut(index) {
                 *word = UNWRITTEN_WORD;
             }
         }
     }
 
+    /// Returns `true` if the driver has written the first and the last entry.
     fn ends_written(&self, stride: usize) -> bool {
         let last = self.capacity.saturating_sub(1) * stride;
-        // A driver that only cleared the room has written no pid.
+        // The pid is 0 if the driver has only cleared the buffer.
         let is_entry = |word: &u64| *word != UNWRITTEN_WORD && split_word(*word)[0] != 0;
-        [0, last].iter().all(|place| self.words.get(*place).is_some_and(is_entry))
+        [0, last].iter().all(|index| self.words.get(*index).is_some_and(is_entry))
     }
 }
 
@@ -158,65 +193,80 @@ impl fmt::Debug for ProcessList {
     }
 }
 
-/// An entry from its words: pid; memory; GPU and compute instance (not in version 1); memory under confidential
-/// computing (only in the wide form, and not kept).
+/// Reads an entry from its words, which contain the pid, the used memory, the ids of the GPU and the compute instance
+/// (not in version 1), and the protected memory under confidential computing (only in entries of 32 bytes; ignored
+/// here).
 fn parse_entry(words: &[u64]) -> RunningProcess {
     let [pid, _] = split_word(words.first().copied().unwrap_or_default());
     let memory = words.get(1).copied().unwrap_or(u64::MAX);
     let [gpu_instance, compute_instance] = split_word(words.get(2).copied().unwrap_or(u64::MAX));
-    let unless_all_ones = |id: u32| (id != u32::MAX).then_some(id);
+    let instance_id = |id: u32| (id != u32::MAX).then_some(id);
     RunningProcess {
         pid,
         used_gpu_memory_bytes: (memory != u64::MAX).then_some(memory),
-        gpu_instance_id: unless_all_ones(gpu_instance),
-        compute_instance_id: unless_all_ones(compute_instance),
+        gpu_instance_id: instance_id(gpu_instance),
+        compute_instance_id: instance_id(compute_instance),
     }
 }
 
-/// The two unsigned ints that lie in a word of memory.
+/// Splits a word of memory into the two unsigned ints that it contains.
 fn split_word(word: u64) -> [u32; 2] {
     let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
 
 impl Device {
-    /// The processes with a compute context on the GPU.
+    /// Fills `into` with the processes that have a compute context on the GPU.
     ///
-    /// The call takes the driver's locks and walks every client: it is the dearest of all readings (4.5 ms measured on
-    /// a laptop), and disturbs other programs. Ask once a second, not more.
+    /// The driver takes its locks and visits each of its clients during the call. This makes the process lists the most
+    /// expensive calls (4.5 ms for the graphics list on a laptop), and they delay other programs that use the GPU. Call
+    /// them at most once per second.
     ///
-    /// A list longer than `into` is cut, and [`ProcessList::total`] says how long it is. Many drivers fill nothing then;
-    /// [`ProcessList::RECOMMENDED_CAPACITY`] entries are enough for every real driver.
+    /// If the driver has more processes than `into` has capacity for, the list is truncated, and [`ProcessList::total`]
+    /// returns the driver's number. Many drivers fill no entries in this case. A capacity of
+    /// [`ProcessList::RECOMMENDED_CAPACITY`] prevents this.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code. A truncated list is not an error.
     #[doc(alias = "nvmlDeviceGetComputeRunningProcesses_v3")]
+    #[doc(alias = "nvmlDeviceGetComputeRunningProcesses_v2")]
+    #[doc(alias = "nvmlDeviceGetComputeRunningProcesses")]
     pub fn compute_processes(&self, into: &mut ProcessList) -> Result<()> {
         self.processes(ProcessKind::Compute, into)
     }
 
-    /// The processes with a graphics context on the GPU; otherwise as [`compute_processes`](Self::compute_processes).
+    /// Fills `into` with the processes that have a graphics context on the GPU. See
+    /// [`compute_processes`](Self::compute_processes) for the cost and for truncated lists.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetGraphicsRunningProcesses_v3")]
+    #[doc(alias = "nvmlDeviceGetGraphicsRunningProcesses_v2")]
+    #[doc(alias = "nvmlDeviceGetGraphicsRunningProcesses")]
     pub fn graphics_processes(&self, into: &mut ProcessList) -> Result<()> {
         self.processes(ProcessKind::Graphics, into)
     }
 
-    /// The processes that compute through MPS; otherwise as [`compute_processes`](Self::compute_processes).
+    /// Fills `into` with the processes that have a compute context through MPS. See
+    /// [`compute_processes`](Self::compute_processes) for the cost and for truncated lists.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetMPSComputeRunningProcesses_v3")]
+    #[doc(alias = "nvmlDeviceGetMPSComputeRunningProcesses_v2")]
+    #[doc(alias = "nvmlDeviceGetMPSComputeRunningProcesses")]
     pub fn mps_processes(&self, into: &mut ProcessList) -> Result<()> {
         self.processes(ProcessKind::Mps, into)
     }
 
-    /// The processes of a kind, by the newest version of the call that the driver has.
+    /// Fills `into` with the processes of a kind, from the newest version of the call that the driver has. See
+    /// [`compute_processes`](Self::compute_processes) for the cost and for truncated lists.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
+    #[doc(alias = "nvmlDeviceGetComputeRunningProcesses_v3")]
+    #[doc(alias = "nvmlDeviceGetGraphicsRunningProcesses_v3")]
+    #[doc(alias = "nvmlDeviceGetMPSComputeRunningProcesses_v3")]
     pub fn processes(&self, kind: ProcessKind, into: &mut ProcessList) -> Result<()> {
         let symbols = self.nvml.symbols();
         let (lists, call) = match kind {
@@ -235,34 +285,36 @@ impl Device {
         fill(symbols::ProcessListFn::V1(require(call, lists.v1)?))
     }
 
-    /// Fills the list by one version of the call.
+    /// Fills the list with one version of the call.
     fn fill(&self, list: symbols::ProcessListFn, call: &'static str, into: &mut ProcessList) -> Result<()> {
         self.nvml.check_forked()?;
-        let known = match list {
+        let known_stride = match list {
             symbols::ProcessListFn::V3(_) => self.nvml.stride().get(),
             symbols::ProcessListFn::V2(_) => Some(NARROW_ENTRY_WORDS),
-            symbols::ProcessListFn::V1(_) => Some(2),
+            symbols::ProcessListFn::V1(_) => Some(V1_ENTRY_WORDS),
         };
-        match known {
+        match known_stride {
             Some(stride) => into.mark_ends(stride),
             None => into.mark_all(),
         }
         let mut count = u32::try_from(into.capacity).unwrap_or(u32::MAX);
-        let room: *mut c_void = into.words.as_mut_ptr().cast();
-        // SAFETY: NVML is initialised while `self` lives and gave the handle. The driver writes at most `count` entries,
-        // and there is room for `count` of the widest that any driver is known to write (32 bytes), aligned to 8.
+        let buffer: *mut c_void = into.words.as_mut_ptr().cast();
+        // SAFETY: NVML stays initialized while `self` lives and returned the handle. The driver writes at most `count`
+        // entries. The buffer is aligned to 8 bytes and has 32 bytes for each entry, the largest size of any known
+        // driver.
         let code = unsafe {
             match list {
-                symbols::ProcessListFn::V3(function) => function(self.handle, &mut count, room.cast()),
-                symbols::ProcessListFn::V2(function) => function(self.handle, &mut count, room.cast()),
-                symbols::ProcessListFn::V1(function) => function(self.handle, &mut count, room.cast()),
+                symbols::ProcessListFn::V3(function) => function(self.handle, &mut count, buffer.cast()),
+                symbols::ProcessListFn::V2(function) => function(self.handle, &mut count, buffer.cast()),
+                symbols::ProcessListFn::V1(function) => function(self.handle, &mut count, buffer.cast()),
             }
         };
         let total = count as usize;
         let filled = match ReturnCode::from(code) {
             ReturnCode::INSUFFICIENT_SIZE => {
-                let filled = known.map_or(
-                    into.touched().len() >= into.capacity * NARROW_ENTRY_WORDS && into.ends_written(NARROW_ENTRY_WORDS),
+                let filled = known_stride.map_or(
+                    into.written_words().len() >= into.capacity * NARROW_ENTRY_WORDS
+                        && into.ends_written(NARROW_ENTRY_WORDS),
                     |stride| into.ends_written(stride),
                 );
                 if filled { into.capacity.min(total) } else { 0 }
@@ -272,13 +324,13 @@ impl Device {
                 total.min(into.capacity)
             }
         };
-        // One entry begins at the same place and has the same fields in either width.
-        into.stride = match known {
+        // The stride of a single entry does not matter: both sizes have the same fields at the same offsets.
+        into.stride = match known_stride {
             Some(stride) => stride,
             None if filled <= 1 => WIDE_ENTRY_WORDS,
-            None => self.nvml.stride().detect(filled, into.capacity, into.touched()),
+            None => self.nvml.stride().detect(filled, into.capacity, into.written_words()),
         };
-        into.marked = known.is_none() && filled <= 1 && into.is_marked();
+        into.marked = known_stride.is_none() && filled <= 1 && into.is_marked();
         (into.len, into.total) = (filled, total);
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! The driver's sample rings: what its sensors gave since one last asked.
+//! The driver's sample buffers, which hold the recent samples of a sensor or of each process.
 
 use nvml_sys as sys;
 
 use super::{Device, Value};
 use crate::{Error, Result, ReturnCode, symbols::require};
 
-/// Which ring.
+/// One of the driver's sample buffers (`nvmlSamplingType_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SampleKind(pub u32);
 
@@ -22,23 +22,23 @@ macro_rules! sample_kinds {
 }
 
 sample_kinds! {
-    /// Power of the board, mW.
+    /// The power of the board in milliwatts.
     TOTAL_POWER = sys::NVML_TOTAL_POWER_SAMPLES;
-    /// How busy the GPU was, %.
+    /// The utilization of the GPU in percent.
     GPU_UTILIZATION = sys::NVML_GPU_UTILIZATION_SAMPLES;
-    /// How busy the memory was, %.
+    /// The utilization of the memory in percent.
     MEMORY_UTILIZATION = sys::NVML_MEMORY_UTILIZATION_SAMPLES;
-    /// How busy the encoder was, %.
+    /// The utilization of the video encoder in percent.
     ENCODER_UTILIZATION = sys::NVML_ENC_UTILIZATION_SAMPLES;
-    /// How busy the decoder was, %.
+    /// The utilization of the video decoder in percent.
     DECODER_UTILIZATION = sys::NVML_DEC_UTILIZATION_SAMPLES;
-    /// The SMs' clock, MHz.
+    /// The clock of the streaming multiprocessors in MHz.
     PROCESSOR_CLOCK = sys::NVML_PROCESSOR_CLK_SAMPLES;
-    /// The memory's clock, MHz.
+    /// The memory clock in MHz.
     MEMORY_CLOCK = sys::NVML_MEMORY_CLK_SAMPLES;
 }
 
-/// An entry of a ring, as the driver wrote it.
+/// An entry of a sample buffer. [`Samples::iter`] returns its value.
 #[derive(Clone, Copy, Default)]
 #[repr(transparent)]
 pub struct Sample {
@@ -46,7 +46,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// When the sensor was read: µs since the epoch by the wall clock.
+    /// Returns the time at which the sensor was read, in microseconds. Most drivers count from the epoch on the wall
+    /// clock, and some count from the boot of the machine.
     #[must_use]
     pub fn timestamp_us(&self) -> u64 {
         self.raw.timeStamp
@@ -54,13 +55,34 @@ impl Sample {
 }
 
 impl std::fmt::Debug for Sample {
-    /// The stamp alone: the value's type stands beside the entries, not in them.
+    /// Prints only the timestamp, because the entry does not contain the type of its value.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sample").field("timestamp_us", &self.timestamp_us()).finish_non_exhaustive()
     }
 }
 
-/// What [`Device::samples`] gave.
+/// The samples that [`Device::samples`] returned.
+///
+/// # Examples
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::{Sample, SampleKind};
+///
+/// let gpu = nvml.device(0)?;
+/// let mut buffer = [Sample::default(); 120];
+/// let mut last_seen_us = 0;
+/// for _ in 0..2 {
+///     let samples = gpu.samples(SampleKind::TOTAL_POWER, last_seen_us, &mut buffer)?;
+///     for sample in samples.iter() {
+///         let (timestamp_us, value) = sample?;
+///         println!("{timestamp_us}: {} mW", value.as_u64());
+///     }
+///     last_seen_us = samples.newest_timestamp_us().unwrap_or(last_seen_us);
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Samples<'a> {
     entries: &'a [Sample],
@@ -68,13 +90,14 @@ pub struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    /// The entries, oldest first as the driver gives them.
+    /// Returns the entries in the order of the driver, oldest first.
     #[must_use]
     pub fn entries(&self) -> &'a [Sample] {
         self.entries
     }
 
-    /// Each entry's stamp (µs since the epoch) and value. An entry of a type that the header lacks is an error.
+    /// Returns an iterator over the timestamp in microseconds and the value of each entry. The items are
+    /// [`Error::UnknownValueType`] if the values have a type that the header does not define.
     pub fn iter(&self) -> impl Iterator<Item = Result<(u64, Value)>> + use<'a> {
         let value_type = self.value_type;
         self.entries.iter().map(move |entry| {
@@ -83,14 +106,15 @@ impl<'a> Samples<'a> {
         })
     }
 
-    /// The newest stamp: what to pass as `last_seen_us` next time. `None` when there was nothing new.
+    /// Returns the newest timestamp in microseconds, which the next call of [`Device::samples`] takes as
+    /// `last_seen_us`. Returns `None` if there are no entries.
     #[must_use]
-    pub fn newest_us(&self) -> Option<u64> {
+    pub fn newest_timestamp_us(&self) -> Option<u64> {
         self.entries.iter().map(Sample::timestamp_us).max()
     }
 }
 
-/// What one process did on the GPU since one last asked (`nvmlProcessUtilizationSample_t`).
+/// A sample of the utilization of a GPU by one process (`nvmlProcessUtilizationSample_t`).
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(transparent)]
 pub struct ProcessUtilization {
@@ -98,38 +122,40 @@ pub struct ProcessUtilization {
 }
 
 impl ProcessUtilization {
-    /// The process.
+    /// Returns the pid of the process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.raw.pid
     }
-    /// When it was sampled: µs since the epoch by the wall clock. Differs between processes.
+    /// Returns the time of the sample in microseconds. The times of different processes differ. Most drivers count from
+    /// the epoch on the wall clock, and some count from the boot of the machine.
     #[must_use]
     pub fn timestamp_us(&self) -> u64 {
         self.raw.timeStamp
     }
-    /// Use of the SMs, %.
+    /// Returns the utilization of the streaming multiprocessors in percent.
     #[must_use]
     pub fn sm(&self) -> u32 {
         self.raw.smUtil
     }
-    /// Use of the memory, %.
+    /// Returns the utilization of the memory in percent.
     #[must_use]
     pub fn memory(&self) -> u32 {
         self.raw.memUtil
     }
-    /// Use of the encoder, %.
+    /// Returns the utilization of the video encoder in percent.
     #[must_use]
     pub fn encoder(&self) -> u32 {
         self.raw.encUtil
     }
-    /// Use of the decoder, %.
+    /// Returns the utilization of the video decoder in percent.
     #[must_use]
     pub fn decoder(&self) -> u32 {
         self.raw.decUtil
     }
 
-    /// Drivers return entries of no process, and numbers beyond 100 %, for what they have no data of.
+    /// Returns `false` for entries without a process, and for entries above 100 %. Drivers return them for processes
+    /// that they have no data for.
     fn is_plausible(&self) -> bool {
         let raw = &self.raw;
         raw.pid != 0 && [raw.smUtil, raw.memUtil, raw.encUtil, raw.decUtil].iter().all(|percent| *percent <= 100)
@@ -137,11 +163,14 @@ impl ProcessUtilization {
 }
 
 impl Device {
-    /// What the ring got after `last_seen_us` (0 for all that it holds), written into `into`. A ring that got nothing
-    /// gives no entries. Give room for the whole ring (120 entries serve all known ones): a driver may refuse less.
+    /// Returns the samples that are newer than `last_seen_us`, stored in `into`. 0 selects all samples of the buffer.
+    /// If the buffer has no newer samples, the result is empty.
+    ///
+    /// `into` should have the capacity of the whole sample buffer, because drivers may fail with less. The largest
+    /// known buffer has 120 entries.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetSamples")]
     pub fn samples<'a>(&self, kind: SampleKind, last_seen_us: u64, into: &'a mut [Sample]) -> Result<Samples<'a>> {
         const CALL: &str = "nvmlDeviceGetSamples";
@@ -151,17 +180,17 @@ impl Device {
         let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
         into.fill(Sample::default());
         let first = into.as_mut_ptr().cast::<sys::nvmlSample_t>();
-        // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
-        let answer = self
+        // SAFETY: `call` passes a valid handle of an initialized NVML; `first` points to `count` live entries.
+        let result = self
             .call(CALL, |device| unsafe { function(device, kind, last_seen_us, &mut value_type, &mut count, first) });
-        let count = not_found_as_empty(answer, count)?;
+        let count = not_found_as_empty(result, count)?;
         Ok(Samples { entries: &into[..count.min(into.len())], value_type })
     }
 
-    /// How many entries the ring can hold, by the driver's own word.
+    /// Returns the number of entries that the driver reports for a sample buffer.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetSamples")]
     pub fn sample_capacity(&self, kind: SampleKind) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetSamples";
@@ -169,17 +198,19 @@ impl Device {
         let kind = sys::nvmlSamplingType_enum(kind.0);
         let (mut value_type, mut count) = (sys::nvmlValueType_enum(0), 0);
         let none = std::ptr::null_mut();
-        // SAFETY: `call` vouches for NVML and the handle; without a buffer the call fills the count alone.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; without a buffer the function writes only the
+        // count and the type.
         self.call(CALL, |device| unsafe { function(device, kind, 0, &mut value_type, &mut count, none) })?;
         Ok(count)
     }
 
-    /// What processes did on the GPU after `last_seen_us`, written into `into`: nothing when the GPU was idle. Entries
-    /// without a process or beyond 100 % are left out. Carry the greatest stamp for the next call. Maxwell and later;
-    /// not with MIG.
+    /// Returns samples of the utilization by each process that are newer than `last_seen_us`, stored in `into`.
+    ///
+    /// The result is empty if the GPU was idle. Entries without a process or above 100 % are removed. Pass the greatest
+    /// timestamp of the result as `last_seen_us` to the next call. Requires Maxwell or later; MIG is not supported.
     ///
     /// # Errors
-    /// The driver's own answer: `INSUFFICIENT_SIZE` when `into` is too short for all processes.
+    /// Returns the driver's error code: `INSUFFICIENT_SIZE` if `into` is too short for all processes.
     #[doc(alias = "nvmlDeviceGetProcessUtilization")]
     pub fn process_utilization<'a>(
         &self,
@@ -189,7 +220,8 @@ impl Device {
         self.process_utilization_with_total(last_seen_us, into, &mut 0)
     }
 
-    /// Likewise, and says how many entries the driver has, also when there is no room for them.
+    /// As [`process_utilization`](Self::process_utilization), and stores the number of entries that the driver has in
+    /// `total`, even if `into` is too short for them.
     pub(crate) fn process_utilization_with_total<'a>(
         &self,
         last_seen_us: u64,
@@ -200,10 +232,10 @@ impl Device {
         let function = require(CALL, self.functions().nvmlDeviceGetProcessUtilization)?;
         let mut count = u32::try_from(into.len()).unwrap_or(u32::MAX);
         let first = into.as_mut_ptr().cast::<sys::nvmlProcessUtilizationSample_t>();
-        // SAFETY: `call` vouches for NVML and the handle; `count` entries of the call's type are live behind `first`.
-        let answer = self.call(CALL, |device| unsafe { function(device, first, &mut count, last_seen_us) });
+        // SAFETY: `call` passes a valid handle of an initialized NVML; `first` points to `count` live entries.
+        let result = self.call(CALL, |device| unsafe { function(device, first, &mut count, last_seen_us) });
         *total = count;
-        let filled = not_found_as_empty(answer, count)?.min(into.len());
+        let filled = not_found_as_empty(result, count)?.min(into.len());
         let mut kept = 0;
         for read in 0..filled {
             if into[read].is_plausible() {
@@ -215,9 +247,9 @@ impl Device {
     }
 }
 
-/// NOT_FOUND is the driver's word for "nothing since then".
-fn not_found_as_empty(answer: Result<()>, count: u32) -> Result<usize> {
-    match answer {
+/// Returns the number of entries of a call, which is 0 if the driver returned `NOT_FOUND` (no newer entries).
+fn not_found_as_empty(result: Result<()>, count: u32) -> Result<usize> {
+    match result {
         Ok(()) => Ok(count as usize),
         Err(Error::Nvml { code: ReturnCode::NOT_FOUND, .. }) => Ok(0),
         Err(error) => Err(error),

@@ -1,4 +1,5 @@
-//! What changes by the moment: utilisation, memory, clocks, temperature, fan, link, states, error counts.
+//! Values that change while the driver is loaded: utilization, memory, clocks, temperatures, fans, the PCIe link,
+//! states, and error counts.
 
 use nvml_sys as sys;
 
@@ -11,16 +12,17 @@ use crate::{
     symbols::{self, require},
 };
 
-/// How busy the GPU was over the driver's last sample period (1/6 s to 1 s, by product).
+/// The utilization of the GPU and its memory over the driver's last sample period, which is 1/6 s to 1 s long depending
+/// on the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utilization {
-    /// Percent of the time in which one kernel or more was running.
+    /// The percentage of the time in which at least one kernel was running.
     pub gpu: u32,
-    /// Percent of the time in which device memory was being read or written.
+    /// The percentage of the time in which device memory was being read or written.
     pub memory: u32,
 }
 
-/// The load of the video encoder or decoder over the driver's last sample period.
+/// The utilization of the video encoder or decoder over the driver's last sample period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineUtilization {
     /// The percentage of the time in which the engine was busy.
@@ -32,46 +34,49 @@ pub struct EngineUtilization {
 /// The GPU's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryInfo {
-    /// All of it.
+    /// The total memory. It is a few percent less than the installed memory if ECC is enabled.
     pub total_bytes: u64,
-    /// In use by processes. From a driver without `nvmlDeviceGetMemoryInfo_v2` it includes what is reserved.
+    /// The memory that processes have allocated. It includes the reserved memory if the driver lacks
+    /// `nvmlDeviceGetMemoryInfo_v2` (before R510).
     pub used_bytes: u64,
-    /// Free.
+    /// The free memory.
     pub free_bytes: u64,
-    /// Kept by the driver and the firmware; `None` from a driver without `nvmlDeviceGetMemoryInfo_v2` (before R510).
+    /// The memory that the driver and the firmware reserve, or `None` if the driver lacks `nvmlDeviceGetMemoryInfo_v2`
+    /// (before R510).
     pub reserved_bytes: Option<u64>,
 }
 
 impl Device {
-    /// How busy the GPU is.
+    /// Returns the utilization of the GPU and its memory in percent.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_SUPPORTED` when the GPU is divided by MIG.
+    /// Returns the driver's error code: `NOT_SUPPORTED` if MIG is enabled.
     #[doc(alias = "nvmlDeviceGetUtilizationRates")]
     #[inline]
     pub fn utilization_rates(&self) -> Result<Utilization> {
         const CALL: &str = "nvmlDeviceGetUtilizationRates";
         let function = require(CALL, self.functions().nvmlDeviceGetUtilizationRates)?;
         let mut raw = sys::nvmlUtilization_t::default();
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live struct of the call's
+        // type.
         self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
         Ok(Utilization { gpu: raw.gpu, memory: raw.memory })
     }
 
-    /// How busy the video encoder is, in percent, and the driver's sample period in µs.
+    /// Returns the utilization of the video encoder in percent, and the driver's sample period.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetEncoderUtilization")]
     #[inline]
     pub fn encoder_utilization(&self) -> Result<EngineUtilization> {
         self.engine_utilization("nvmlDeviceGetEncoderUtilization", self.functions().nvmlDeviceGetEncoderUtilization)
     }
 
-    /// How busy the video decoder is, in percent, and the driver's sample period in µs.
+    /// Returns the utilization of the video decoder in percent, and the driver's sample period.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetDecoderUtilization")]
     #[inline]
     pub fn decoder_utilization(&self) -> Result<EngineUtilization> {
@@ -86,15 +91,15 @@ impl Device {
     ) -> Result<EngineUtilization> {
         let function = require(call, function)?;
         let (mut percent, mut sample_period_us) = (0, 0);
-        // SAFETY: `call` vouches for NVML and the handle; both pointers are to live unsigned ints.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; both pointers are to live unsigned ints.
         self.call(call, |device| unsafe { function(device, &mut percent, &mut sample_period_us) })?;
         Ok(EngineUtilization { percent, sample_period_us })
     }
 
-    /// The GPU's memory, by version 2 of the call where the driver has it.
+    /// Returns the total, used, free, and reserved memory in bytes, from version 2 of the call if the driver has it.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_SUPPORTED` on parts whose memory is the system's (GB10).
+    /// Returns the driver's error code: `NOT_SUPPORTED` on GPUs that share the system's memory (GB10).
     #[doc(alias = "nvmlDeviceGetMemoryInfo_v2")]
     #[doc(alias = "nvmlDeviceGetMemoryInfo")]
     #[inline]
@@ -102,7 +107,8 @@ impl Device {
         let mut raw = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
         let v2 = self.functions().nvmlDeviceGetMemoryInfo_v2;
         let has_reserved = self.nvml.symbols().memory_info_v2.try_newer(v2, |function| {
-            // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
+            // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and states its version
+            // and size.
             self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) })
         })?;
         if !has_reserved {
@@ -116,38 +122,42 @@ impl Device {
         })
     }
 
-    /// By version 1, into the fields that it shares with version 2: so the usual path has one place to read from.
+    /// Makes version 1 of the call, and copies its values into the struct of version 2. The caller can then read both
+    /// versions from the same struct.
     #[cold]
     fn memory_info_v1(&self, into: &mut sys::nvmlMemory_v2_t) -> Result<()> {
         const CALL: &str = "nvmlDeviceGetMemoryInfo";
         let function = require(CALL, self.functions().nvmlDeviceGetMemoryInfo)?;
         let mut raw = sys::nvmlMemory_t::default();
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live struct of the call's type.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live struct of the call's
+        // type.
         self.call(CALL, |device| unsafe { function(device, &mut raw) })?;
         (into.total, into.used, into.free) = (raw.total, raw.used, raw.free);
         Ok(())
     }
 
-    /// The current frequency of a clock, in MHz.
+    /// Returns the current frequency of a clock in MHz.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetClockInfo")]
     #[inline]
     pub fn clock(&self, clock: Clock) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetClockInfo";
         let function = require(CALL, self.functions().nvmlDeviceGetClockInfo)?;
         let mut mhz = 0;
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned int.
         self.call(CALL, |device| unsafe { function(device, sys::nvmlClockType_enum(clock.0), &mut mhz) })?;
         Ok(mhz)
     }
 
-    /// The temperature at a sensor, in °C; by `nvmlDeviceGetTemperatureV` where the driver has it (R570), which knows
+    /// Returns the temperature of a sensor in °C.
+    ///
+    /// Uses `nvmlDeviceGetTemperatureV` if the driver has it (R570 or later), because that function can return
     /// temperatures below zero.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetTemperatureV")]
     #[doc(alias = "nvmlDeviceGetTemperature")]
     #[inline]
@@ -158,11 +168,12 @@ impl Device {
             temperature: 0,
         };
         let newer = self.functions().nvmlDeviceGetTemperatureV;
-        let answered = self.nvml.symbols().temperature_v.try_newer(newer, |function| {
-            // SAFETY: `call` vouches for NVML and the handle; the struct is live and says its version and size.
+        let is_read = self.nvml.symbols().temperature_v.try_newer(newer, |function| {
+            // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and states its version
+            // and size.
             self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) })
         })?;
-        if answered {
+        if is_read {
             return Ok(raw.temperature);
         }
         self.temperature_v1(sensor)
@@ -174,25 +185,27 @@ impl Device {
         let function = require(CALL, self.functions().nvmlDeviceGetTemperature)?;
         let mut celsius = 0u32;
         let sensor = sys::nvmlTemperatureSensors_enum(sensor.0);
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned int.
         self.call(CALL, |device| unsafe { function(device, sensor, &mut celsius) })?;
         Ok(celsius as i32)
     }
 
-    /// The memory's temperature in °C, from field 82. HBM boards and some others; since driver R418 or so.
+    /// Returns the memory temperature in °C, from field 82. Requires HBM or one of a few other boards, and a driver of
+    /// about R418 or later.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code, or [`Error::OutOfRange`] if the value does not fit into the result.
+    #[doc(alias = "nvmlDeviceGetFieldValues")]
     #[doc(alias = "NVML_FI_DEV_MEMORY_TEMP")]
     #[inline]
     pub fn memory_temperature(&self) -> Result<i32> {
         self.field(FieldId::MEMORY_TEMP, 0)?.as_i32("NVML_FI_DEV_MEMORY_TEMP")
     }
 
-    /// The intended speed of the fans, in percent of the maximum; more than 100 is possible.
+    /// Returns the intended speed of the fans in percent of the maximum speed. Values above 100 are possible.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_SUPPORTED` on boards without a fan.
+    /// Returns the driver's error code: `NOT_SUPPORTED` on boards without a fan.
     #[doc(alias = "nvmlDeviceGetFanSpeed")]
     #[doc(alias = "nvmlDeviceGetFanSpeed_v2")]
     #[inline]
@@ -201,7 +214,7 @@ impl Device {
             symbols::FanSpeedFn::V1(function) => self.get_u32("nvmlDeviceGetFanSpeed", Some(function)),
             symbols::FanSpeedFn::V2(function) => {
                 let mut percent = 0;
-                // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
+                // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned int.
                 self.call("nvmlDeviceGetFanSpeed_v2", |device| unsafe { function(device, 0, &mut percent) })?;
                 Ok(percent)
             }
@@ -209,63 +222,68 @@ impl Device {
         }
     }
 
-    /// The performance state.
+    /// Returns the performance state.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetPerformanceState")]
     #[inline]
     pub fn performance_state(&self) -> Result<PerformanceState> {
         const CALL: &str = "nvmlDeviceGetPerformanceState";
         let function = require(CALL, self.functions().nvmlDeviceGetPerformanceState)?;
         let mut state = sys::nvmlPStates_enum(0);
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live value of the call's
+        // type.
         self.call(CALL, |device| unsafe { function(device, &mut state) })?;
         Ok(PerformanceState(state.0))
     }
 
-    /// The PCIe generation now; lower while the GPU is idle.
+    /// Returns the current PCIe generation, which is lower while the GPU is idle.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetCurrPcieLinkGeneration")]
     #[inline]
     pub fn pcie_link_generation(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetCurrPcieLinkGeneration", self.functions().nvmlDeviceGetCurrPcieLinkGeneration)
     }
 
-    /// The number of PCIe lanes now.
+    /// Returns the number of PCIe lanes that are currently in use.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetCurrPcieLinkWidth")]
     #[inline]
     pub fn pcie_link_width(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetCurrPcieLinkWidth", self.functions().nvmlDeviceGetCurrPcieLinkWidth)
     }
 
-    /// What went over the PCIe link in one direction, in KB/s over the last 20 ms. **The call blocks for those 20 ms**;
-    /// the byte counters of fields 197 and 198 ([`FieldId::PCIE_TX_BYTES`]) do not.
+    /// Returns the PCIe throughput in one direction in KB/s, measured over 20 ms.
+    ///
+    /// **The call blocks for these 20 ms.** [`pcie_bytes`](Self::pcie_bytes) reads a byte counter without blocking.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetPcieThroughput")]
     #[inline]
     pub fn pcie_throughput_kb_per_s(&self, counter: PcieCounter) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetPcieThroughput";
         let function = require(CALL, self.functions().nvmlDeviceGetPcieThroughput)?;
-        let mut kilobytes = 0;
+        let mut kb_per_s = 0;
         let counter = sys::nvmlPcieUtilCounter_enum(counter.0);
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned int.
-        self.call(CALL, |device| unsafe { function(device, counter, &mut kilobytes) })?;
-        Ok(kilobytes)
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned int.
+        self.call(CALL, |device| unsafe { function(device, counter, &mut kb_per_s) })?;
+        Ok(kb_per_s)
     }
 
-    /// How many bytes went over the PCIe link in one direction since the driver was loaded, from fields 197 and 198:
-    /// does not block. Since driver R525 or so.
+    /// Returns the number of bytes that were transferred over the PCIe link in one direction since the driver was
+    /// loaded, from field 197 or 198. The call does not block. Requires a driver of about R525 or later.
+    ///
+    /// The driver counts with 32 bits: the number wraps around at 2^32 bytes (4 GiB).
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
+    #[doc(alias = "nvmlDeviceGetFieldValues")]
     #[doc(alias = "NVML_FI_DEV_PCIE_COUNT_TX_BYTES")]
     #[doc(alias = "NVML_FI_DEV_PCIE_COUNT_RX_BYTES")]
     #[inline]
@@ -274,20 +292,21 @@ impl Device {
         self.field(field, 0).map(|value| value.as_u64())
     }
 
-    /// How many PCIe packets had to be sent again.
+    /// Returns the number of PCIe packets that were retransmitted.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetPcieReplayCounter")]
     #[inline]
     pub fn pcie_replay_counter(&self) -> Result<u32> {
         self.get_u32("nvmlDeviceGetPcieReplayCounter", self.functions().nvmlDeviceGetPcieReplayCounter)
     }
 
-    /// Why the clocks are not higher. Drivers before R535 have the call under its former name, which is used there.
+    /// Returns the reasons why the clocks are not higher. Drivers before R535 have this call under its former name,
+    /// `nvmlDeviceGetCurrentClocksThrottleReasons`.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetCurrentClocksEventReasons")]
     #[doc(alias = "nvmlDeviceGetCurrentClocksThrottleReasons")]
     #[inline]
@@ -297,15 +316,15 @@ impl Device {
         let function = functions.nvmlDeviceGetCurrentClocksEventReasons;
         let function = require(CALL, function.or(functions.nvmlDeviceGetCurrentClocksThrottleReasons))?;
         let mut bits = 0;
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned long long.
         self.call(CALL, |device| unsafe { function(device, &mut bits) })?;
         Ok(ClocksEventReasons(bits))
     }
 
-    /// How many memory errors ECC has seen.
+    /// Returns the number of memory errors that ECC has detected.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_SUPPORTED` on boards without ECC, or while it is off.
+    /// Returns the driver's error code: `NOT_SUPPORTED` on boards without ECC, and while ECC is disabled.
     #[doc(alias = "nvmlDeviceGetTotalEccErrors")]
     #[inline]
     pub fn total_ecc_errors(&self, error: EccErrorType, counter: EccCounterType) -> Result<u64> {
@@ -313,30 +332,32 @@ impl Device {
         let function = require(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
         let mut count = 0;
         let (error, counter) = (sys::nvmlMemoryErrorType_enum(error.0), sys::nvmlEccCounterType_enum(counter.0));
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live unsigned long long.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned long long.
         self.call(CALL, |device| unsafe { function(device, error, counter, &mut count) })?;
         Ok(count)
     }
 
-    /// Who may compute on the GPU.
+    /// Returns the compute mode, which determines how many processes may use the GPU for computing.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetComputeMode")]
     #[inline]
     pub fn compute_mode(&self) -> Result<ComputeMode> {
         const CALL: &str = "nvmlDeviceGetComputeMode";
         let function = require(CALL, self.functions().nvmlDeviceGetComputeMode)?;
         let mut mode = sys::nvmlComputeMode_enum(0);
-        // SAFETY: `call` vouches for NVML and the handle; the pointer is to a live value of the call's type.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live value of the call's
+        // type.
         self.call(CALL, |device| unsafe { function(device, &mut mode) })?;
         Ok(ComputeMode(mode.0))
     }
 
-    /// Whether the driver stays loaded when nobody uses the GPU.
+    /// Returns `true` if persistence mode is enabled. In this mode the driver stays loaded while no process uses the
+    /// GPU.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the driver's error code.
     #[doc(alias = "nvmlDeviceGetPersistenceMode")]
     #[inline]
     pub fn persistence_mode(&self) -> Result<bool> {

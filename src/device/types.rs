@@ -1,40 +1,39 @@
-//! The words of NVML's calls: which clock, which counter, which state. Newtypes, so that a value newer than the header
-//! is still a value.
+//! NVML's enumerations, as newtypes with constants. A value that is newer than the header can still be represented.
 
 use std::fmt;
 
 use nvml_sys as sys;
 
-/// Which clock of the GPU.
+/// A clock of the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Clock(pub u32);
 
 impl Clock {
-    /// The shaders' clock.
+    /// The graphics (shader) clock.
     pub const GRAPHICS: Self = Self(sys::NVML_CLOCK_GRAPHICS.0);
-    /// The streaming multiprocessors' clock.
+    /// The clock of the streaming multiprocessors.
     pub const SM: Self = Self(sys::NVML_CLOCK_SM.0);
-    /// The memory's clock.
+    /// The memory clock.
     pub const MEMORY: Self = Self(sys::NVML_CLOCK_MEM.0);
-    /// The video encoder's and decoder's clock.
+    /// The clock of the video encoder and decoder.
     pub const VIDEO: Self = Self(sys::NVML_CLOCK_VIDEO.0);
 }
 
-/// Which temperature sensor.
+/// A temperature sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TemperatureSensor(pub u32);
 
 impl TemperatureSensor {
-    /// The sensor on the GPU's die.
+    /// The sensor on the GPU die.
     pub const GPU: Self = Self(sys::NVML_TEMPERATURE_GPU.0);
 }
 
-/// The GPU's performance state: 0 is the fastest, 15 the slowest, 32 unknown.
+/// A performance state, from 0 (fastest) to 15 (slowest), or 32 if the state is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PerformanceState(pub u32);
 
 impl PerformanceState {
-    /// The driver does not know the state.
+    /// An unknown state.
     pub const UNKNOWN: Self = Self(sys::NVML_PSTATE_UNKNOWN.0);
 }
 
@@ -44,68 +43,69 @@ impl fmt::Display for PerformanceState {
     }
 }
 
-/// Who may compute on the GPU.
+/// A compute mode, which determines how many processes may have a compute context on the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ComputeMode(pub u32);
 
 impl ComputeMode {
-    /// Any number of processes.
+    /// Any number of processes may compute.
     pub const DEFAULT: Self = Self(sys::NVML_COMPUTEMODE_DEFAULT.0);
-    /// One thread of one process; given up since CUDA 8.
+    /// One thread of one process may compute. No longer supported since CUDA 8.
     pub const EXCLUSIVE_THREAD: Self = Self(sys::NVML_COMPUTEMODE_EXCLUSIVE_THREAD.0);
-    /// Nobody.
+    /// No process may compute.
     pub const PROHIBITED: Self = Self(sys::NVML_COMPUTEMODE_PROHIBITED.0);
-    /// One process.
+    /// One process may compute.
     pub const EXCLUSIVE_PROCESS: Self = Self(sys::NVML_COMPUTEMODE_EXCLUSIVE_PROCESS.0);
 }
 
-/// A direction of the PCIe link.
+/// A direction of transfer over the PCIe link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PcieCounter(pub u32);
 
 impl PcieCounter {
-    /// From the GPU.
+    /// Data sent by the GPU.
     pub const TX: Self = Self(sys::NVML_PCIE_UTIL_TX_BYTES.0);
-    /// To the GPU.
+    /// Data received by the GPU.
     pub const RX: Self = Self(sys::NVML_PCIE_UTIL_RX_BYTES.0);
 }
 
-/// Which memory errors are counted.
+/// The type of memory errors that an ECC counter counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EccErrorType(pub u32);
 
 impl EccErrorType {
-    /// Those that were corrected (single bit).
+    /// Corrected errors (single-bit errors).
     pub const CORRECTED: Self = Self(sys::NVML_MEMORY_ERROR_TYPE_CORRECTED.0);
-    /// Those that could not be (double bit).
+    /// Uncorrected errors (double-bit errors).
     pub const UNCORRECTED: Self = Self(sys::NVML_MEMORY_ERROR_TYPE_UNCORRECTED.0);
 }
 
-/// Since when memory errors are counted.
+/// The period over which an ECC counter counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EccCounterType(pub u32);
 
 impl EccCounterType {
-    /// Since the driver was last loaded.
+    /// The time since the driver was last loaded.
     pub const VOLATILE: Self = Self(sys::NVML_VOLATILE_ECC.0);
-    /// In the board's life.
+    /// The lifetime of the board.
     pub const AGGREGATE: Self = Self(sys::NVML_AGGREGATE_ECC.0);
 }
 
-/// Whether the GPU is divided into MIG instances.
+/// The MIG mode of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MigMode {
-    /// Divided now.
+    /// `true` if MIG is enabled now.
     pub current: bool,
-    /// Divided after the next reset.
+    /// `true` if MIG will be enabled after the next reset.
     pub pending: bool,
 }
 
-/// Why the clocks are not higher than they are (`nvmlClocksEventReasons`, formerly "throttle reasons"): a set of bits.
-/// Bits that the header lacks are kept.
+/// A bit set of reasons why the clocks are not higher (`nvmlClocksEventReasons`, formerly "throttle reasons"). Bits
+/// that the header does not define are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClocksEventReasons(pub u64);
 
+/// The known reasons in the order of their bits, with their names.
 const REASON_NAMES: [(ClocksEventReasons, &str); 11] = [
     (ClocksEventReasons::GPU_IDLE, "gpu_idle"),
     (ClocksEventReasons::APPLICATIONS_CLOCKS_SETTING, "applications_clocks_setting"),
@@ -121,36 +121,37 @@ const REASON_NAMES: [(ClocksEventReasons, &str); 11] = [
 ];
 
 impl ClocksEventReasons {
-    /// Nothing runs on the GPU.
+    /// The GPU is idle.
     pub const GPU_IDLE: Self = Self(sys::nvmlClocksEventReasonGpuIdle as u64);
-    /// The clocks were set by the user.
+    /// The clocks are limited by the application clocks, which the user can set.
     pub const APPLICATIONS_CLOCKS_SETTING: Self = Self(sys::nvmlClocksEventReasonApplicationsClocksSetting as u64);
-    /// The software power limit.
+    /// The clocks are reduced to stay below the software power limit.
     pub const SW_POWER_CAP: Self = Self(sys::nvmlClocksEventReasonSwPowerCap as u64);
-    /// The hardware slows the clocks by half or more: heat, an external power brake, or a fast trigger.
+    /// The hardware reduces the clocks to half or less, because of a high temperature, an external power brake signal,
+    /// or a fast trigger for high power draw.
     pub const HW_SLOWDOWN: Self = Self(sys::nvmlClocksThrottleReasonHwSlowdown as u64);
-    /// The GPU is in a sync boost group.
+    /// The GPU belongs to a sync boost group, whose GPUs run at the same clocks.
     pub const SYNC_BOOST: Self = Self(sys::nvmlClocksEventReasonSyncBoost as u64);
-    /// The software slows the clocks for heat.
+    /// The software reduces the clocks because of a high temperature.
     pub const SW_THERMAL_SLOWDOWN: Self = Self(sys::nvmlClocksEventReasonSwThermalSlowdown as u64);
-    /// The hardware slows the clocks for heat.
+    /// The hardware reduces the clocks because of a high temperature.
     pub const HW_THERMAL_SLOWDOWN: Self = Self(sys::nvmlClocksThrottleReasonHwThermalSlowdown as u64);
-    /// The hardware slows the clocks because the power supply asks for it.
+    /// The hardware reduces the clocks because of a power brake signal, for example from the power supply.
     pub const HW_POWER_BRAKE_SLOWDOWN: Self = Self(sys::nvmlClocksThrottleReasonHwPowerBrakeSlowdown as u64);
-    /// The display's clocks.
+    /// The clocks are limited by the display clock setting.
     pub const DISPLAY_CLOCK_SETTING: Self = Self(sys::nvmlClocksEventReasonDisplayClockSetting as u64);
-    /// A limit of the board.
+    /// The clocks are reduced by a limit of the board.
     pub const BOARD_LIMIT: Self = Self(sys::nvmlClocksEventReasonBoardLimit as u64);
-    /// A limit for the sake of reliability.
+    /// The clocks are reduced by a reliability limit.
     pub const RELIABILITY: Self = Self(sys::nvmlClocksEventReasonReliability as u64);
 
-    /// Whether all bits of `reason` are set.
+    /// Returns `true` if all bits of `reason` are set.
     #[must_use]
     pub fn contains(self, reason: Self) -> bool {
         self.0 & reason.0 == reason.0
     }
 
-    /// The names of the reasons that are set and known, in the order of their bits.
+    /// Returns the names of the known reasons that are set, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         REASON_NAMES.iter().filter(move |(reason, _)| self.contains(*reason)).map(|(_, name)| *name)
     }

@@ -43,7 +43,7 @@ impl CallBuffers {
             usage: vec![ProcessUtilization::default(); ProcessList::RECOMMENDED_CAPACITY],
             samples: vec![Sample::default(); 256],
             power: power.map(|field| FieldValue::new(field, FieldId::SCOPE_GPU)),
-            gpm: nvml.gpm_sample(),
+            gpm: GpmSample::new(nvml),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{GpuReport, poll::Poll};
 use crate::{
-    Device, FieldValue, GpmReport, Result,
+    Device, FieldValue, GpmReport, GpmSample, Result,
     metric::Metric,
     plan::{GpuPlan, IntervalReason, Plan, PlannedMetric},
     sampler::{Clocks, schedule},
@@ -129,7 +129,7 @@ fn of_gpm(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<Planned
 /// Returns the time that comparing two samples takes, ns. The samples are too close together for valid numbers.
 fn cost_of_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Result<u64> {
     let asked: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
-    let (mut earlier, mut later) = (device.nvml().gpm_sample()?, device.nvml().gpm_sample()?);
+    let (mut earlier, mut later) = (GpmSample::new(device.nvml())?, GpmSample::new(device.nvml())?);
     device.gpm_sample_get(&mut earlier)?;
     device.gpm_sample_get(&mut later)?;
     let before = (clocks.monotonic)();

@@ -103,7 +103,7 @@ impl PowerBufferReader {
             // The first entry of all has none before it, and a mean over nothing is none.
             self.power.push(at, at, milliwatts.as_f64() * 1e-3);
         }
-        self.seen_us = samples.newest_us().unwrap_or(self.seen_us).max(self.seen_us);
+        self.seen_us = samples.newest_timestamp_us().unwrap_or(self.seen_us).max(self.seen_us);
     }
 }
 

@@ -21,7 +21,12 @@ impl GpmReader {
     pub(super) fn new(nvml: &Nvml, metrics: &[Metric]) -> Result<Self> {
         let asked: Vec<GpmMetric> =
             metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
-        Ok(Self { earlier: nvml.gpm_sample()?, later: nvml.gpm_sample()?, taken: None, report: GpmReport::new(&asked) })
+        Ok(Self {
+            earlier: GpmSample::new(nvml)?,
+            later: GpmSample::new(nvml)?,
+            taken: None,
+            report: GpmReport::new(&asked),
+        })
     }
 
     /// Takes a sample, and gives what happened since the one before, stamped with the later one.

@@ -127,7 +127,7 @@ fn samples_drain_without_loss_or_duplicate() {
                     assert!((value.as_f64() / 1e3 - truth).abs() < 0.002, "{value:?} is not {truth}");
                 }
             }
-            last = samples.newest_us().unwrap_or(last);
+            last = samples.newest_timestamp_us().unwrap_or(last);
         }
         let count = driver.now().as_millis() as usize / period_ms;
         let expected: Vec<u64> =
@@ -138,12 +138,12 @@ fn samples_drain_without_loss_or_duplicate() {
         let samples = gpu.samples(kind, last, &mut room).unwrap();
         assert_eq!(samples.entries().len(), length);
         let newest = driver.now().as_millis() as usize / period_ms * period_ms;
-        assert_eq!(samples.newest_us(), Some(1_700_000_000_000_000 + newest as u64 * 1000));
+        assert_eq!(samples.newest_timestamp_us(), Some(1_700_000_000_000_000 + newest as u64 * 1000));
     }
     // Room for fewer: the oldest come first, and none is skipped.
     let mut room = [Sample::default(); 50];
     let first = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut room).unwrap();
-    let (count, newest) = (first.entries().len(), first.newest_us().unwrap());
+    let (count, newest) = (first.entries().len(), first.newest_timestamp_us().unwrap());
     assert_eq!(count, 50);
     let second = gpu.samples(SampleKind::TOTAL_POWER, newest, &mut room).unwrap();
     assert_eq!(second.entries()[0].timestamp_us(), newest + 20_000);
