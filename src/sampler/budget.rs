@@ -1,77 +1,80 @@
-//! The share of wall time that driver calls may take, shared out among the groups of all GPUs.
+//! The share of wall-clock time that driver calls may take, distributed among the poll groups of all GPUs.
 
 use super::{
     gpu_sampler::GpuSampler,
-    poll_group::IntervalSetting,
     record::{Event, Record, Records},
-    schedule,
+    schedule::{self, CallLoad},
 };
 
-/// How often the budget is shared out anew.
-const INTERVAL: u64 = 100_000_000;
+/// The time between two distributions of the budget, ns. It is short compared with the time in which costs change, and long
+/// enough for the distribution itself to take no measurable time.
+const REBALANCE_INTERVAL_NS: u64 = 100_000_000;
 
-/// What the budget leaves each group. A turn is [`see`](Self::see) for each GPU, [`balance`](Self::balance), and
-/// [`apply`](Self::apply) for each; a GPU that cannot be had meanwhile is left out, and keeps its share.
+/// The budget and the interval that it permits each poll group.
+///
+/// One distribution consists of [`observe`](Self::observe) for each GPU, [`balance`](Self::balance), and
+/// [`apply`](Self::apply) for each GPU. A GPU that another thread has locked is left out and keeps its intervals.
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// The permitted share of time, between 0 and 1.
     share: f64,
-    groups: Vec<schedule::CallLoad>,
-    /// Where the groups of each GPU begin.
-    first: Vec<usize>,
-    next: u64,
+    /// The loads of all poll groups of all GPUs.
+    loads: Vec<CallLoad>,
+    /// The index in `loads` of the first load of each GPU.
+    first_loads: Vec<usize>,
+    next_balance: u64,
 }
 
 impl Budget {
     pub(super) fn new(share: f64, gpus: &[GpuSampler]) -> Self {
         let mut count = 0;
-        let mut begin = |gpu: &GpuSampler| {
+        let mut first_load = |gpu: &GpuSampler| {
             count += gpu.groups.len();
             count - gpu.groups.len()
         };
-        let first = gpus.iter().map(&mut begin).collect();
-        Self { share, groups: vec![schedule::CallLoad::default(); count], first, next: 0 }
+        let first_loads = gpus.iter().map(&mut first_load).collect();
+        Self { share, loads: vec![CallLoad::default(); count], first_loads, next_balance: 0 }
     }
 
-    /// Whether it is time for a turn.
+    /// Returns `true` if the next distribution is due.
     #[inline]
     pub(super) fn is_due(&self, now: u64) -> bool {
-        now >= self.next
+        now >= self.next_balance
     }
 
-    /// Takes note of what the groups of the GPU at this place want and cost.
-    pub(super) fn see(&mut self, place: usize, gpu: &GpuSampler) {
-        let shares = self.first.get(place).and_then(|first| self.groups.get_mut(*first..));
-        for (share, group) in shares.unwrap_or_default().iter_mut().zip(&gpu.groups) {
-            let series = gpu.states.get(group.states.clone()).unwrap_or_default();
-            let stretched = share.is_stretched();
-            share.target_interval = group.target_interval(series);
-            // What is to be read at every tick is not held back, and takes nothing from the others.
-            share.cost = if group.interval == IntervalSetting::EveryTick { 0 } else { group.cost.mean() };
-            if !stretched {
-                share.interval = share.target_interval;
+    /// Stores the target intervals and costs of the poll groups of the GPU with this index.
+    pub(super) fn observe(&mut self, index: usize, gpu: &GpuSampler) {
+        let loads = self.first_loads.get(index).and_then(|first| self.loads.get_mut(*first..));
+        for (load, group) in loads.unwrap_or_default().iter_mut().zip(&gpu.groups) {
+            let states = gpu.states.get(group.states.clone()).unwrap_or_default();
+            let is_stretched = load.is_stretched();
+            load.target_interval = group.target_interval(states);
+            // Groups that the budget does not limit count as free, so that they take nothing from the others.
+            load.cost = if group.interval.is_limited_by_budget() { group.cost.mean() } else { 0 };
+            if !is_stretched {
+                load.interval = load.target_interval;
             }
         }
     }
 
-    /// Shares the budget out.
+    /// Distributes the budget.
     pub(super) fn balance(&mut self, now: u64) {
-        self.next = now.saturating_add(INTERVAL);
-        schedule::balance(&mut self.groups, self.share);
+        self.next_balance = now.saturating_add(REBALANCE_INTERVAL_NS);
+        schedule::balance(&mut self.loads, self.share);
     }
 
-    /// Holds the groups of the GPU at this place to their shares, and tells of those that are read more or less often
-    /// for it.
-    pub(super) fn apply(&self, place: usize, gpu: &mut GpuSampler, now: u64, records: &mut Records) {
-        let shares = self.first.get(place).and_then(|first| self.groups.get(*first..));
+    /// Limits the poll groups of the GPU with this index, and reports changed intervals.
+    pub(super) fn apply(&self, index: usize, gpu: &mut GpuSampler, now: u64, records: &mut Records) {
+        let loads = self.first_loads.get(index).and_then(|first| self.loads.get(*first..));
         let GpuSampler { groups, states, .. } = gpu;
-        for (share, group) in shares.unwrap_or_default().iter().zip(groups) {
-            let budget_interval = if share.is_stretched() { share.interval } else { 0 };
+        for (load, group) in loads.unwrap_or_default().iter().zip(groups) {
+            let budget_interval = if load.is_stretched() { load.interval } else { 0 };
             if budget_interval == group.budget_interval {
                 continue;
             }
             group.budget_interval = budget_interval;
             if let Some(state) = states.get(group.states.start) {
-                let seconds = share.interval as f64 * 1e-9;
+                let seconds = load.interval as f64 * 1e-9;
                 let event = Event::POLL_INTERVAL_CHANGED;
                 records.push(Record::for_event(now, state.gpu, Some(state.metric), event, seconds));
             }

@@ -1,11 +1,30 @@
-//! Chooses what a sampler samples; all of its memory is made here.
+//! The builder of a sampler.
 
 use std::time::Duration;
 
 use super::{Clocks, Sampler, poll_group::IntervalSetting, settings::Settings};
 use crate::{Nvml, Result, metric::Metric, plan::Plan};
 
-/// What to sample, how often, at what cost; from [`Sampler::builder`].
+/// Selects the GPUs and metrics of a [`Sampler`], the intervals, and the budget; from [`Sampler::builder`].
+///
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use std::time::Duration;
+///
+/// use igpu::{metric::Metric, sampler::Sampler};
+///
+/// let sampler = Sampler::builder(&nvml)
+///     .gpus(&[0, 1])
+///     .metrics(&[Metric::POWER_INSTANT, Metric::TEMPERATURE, Metric::PROCESS_MEMORY])
+///     .exact_interval(Metric::POWER_INSTANT, Duration::from_millis(20))
+///     .interval(Metric::TEMPERATURE, Duration::from_secs(1))
+///     .budget(0.005)
+///     .build()?;
+/// assert_eq!(sampler.gpus().collect::<Vec<_>>(), [0, 1]);
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SamplerBuilder {
     settings: Settings,
@@ -13,7 +32,8 @@ pub struct SamplerBuilder {
 
 // Defined here because `Sampler` must not import the builder, which creates it.
 impl Sampler {
-    /// To choose GPUs, metrics, intervals and the budget.
+    /// Returns a builder with the default settings: all GPUs, [`DEFAULT_METRICS`](super::DEFAULT_METRICS), adaptive
+    /// intervals, and a budget of 1 %.
     #[must_use]
     pub fn builder(nvml: &Nvml) -> SamplerBuilder {
         SamplerBuilder { settings: Settings::new(nvml) }
@@ -21,16 +41,17 @@ impl Sampler {
 }
 
 impl SamplerBuilder {
-    /// The GPUs to sample, by index; all when this is not called.
+    /// Selects GPUs by their NVML indices. The default is all GPUs.
     #[must_use]
     pub fn gpus(mut self, indices: &[u32]) -> Self {
         self.settings.gpus = Some(indices.to_vec());
         self
     }
 
-    /// The metrics to sample, in place of the usual ones. Metrics for each process, which take the driver's locks and
-    /// disturb other programs, are sampled only when they are named here, and once a second unless another cadence is
-    /// set.
+    /// Selects the metrics. The default is [`DEFAULT_METRICS`](super::DEFAULT_METRICS).
+    ///
+    /// Metrics that have a value for each process are not among the defaults, because their calls take the driver's locks
+    /// and can delay other programs. Unless another interval is set, they are read once a second.
     #[must_use]
     pub fn metrics(mut self, metrics: &[Metric]) -> Self {
         self.settings.metrics.clear();
@@ -42,41 +63,59 @@ impl SamplerBuilder {
         self
     }
 
-    /// Reads a metric, and those that share its call, at this cadence, whatever its sensor does. The shortest of those
-    /// that share a call holds for all of them.
+    /// Reads a metric at this interval instead of an adaptive one.
+    ///
+    /// The [budget](Self::budget) may stretch the interval; [`Frame::poll_interval`](super::Frame::poll_interval) returns
+    /// the actual one. Metrics that one driver call returns together are read at the shortest of their intervals.
     #[must_use]
     pub fn interval(mut self, metric: Metric, interval: Duration) -> Self {
         self.set_interval(metric, IntervalSetting::fixed(interval));
         self
     }
 
-    /// Reads a metric at every tick. The budget does not hold it back.
+    /// Reads a metric at exactly this interval, which the [budget](Self::budget) does not stretch. The calls do not count
+    /// towards the budget.
+    ///
+    /// Metrics that one driver call returns together are read at the shortest of their intervals, which is exact if one of
+    /// them is.
+    #[must_use]
+    pub fn exact_interval(mut self, metric: Metric, interval: Duration) -> Self {
+        self.set_interval(metric, IntervalSetting::exact(interval));
+        self
+    }
+
+    /// Reads a metric at every tick. The calls do not count towards the [budget](Self::budget).
     #[must_use]
     pub fn every_tick(mut self, metric: Metric) -> Self {
         self.set_interval(metric, IntervalSetting::EveryTick);
         self
     }
 
-    fn set_interval(&mut self, metric: Metric, cadence: IntervalSetting) {
+    fn set_interval(&mut self, metric: Metric, interval: IntervalSetting) {
         self.settings.intervals.retain(|(known, _)| *known != metric);
-        self.settings.intervals.push((metric, cadence));
+        self.settings.intervals.push((metric, interval));
     }
 
-    /// The share of wall time that may be spent in driver calls, over all GPUs: 0.01 when this is not called. Calls that
-    /// would take more are made less often, the dearest first.
+    /// Sets the share of wall-clock time that driver calls may take, for all GPUs together. The default is 0.01, which is
+    /// 1 %.
+    ///
+    /// If the calls would take more, the intervals of the most expensive ones are stretched, to one hour at most. With a
+    /// budget of 0, every call has an interval of one hour. NaN and infinity remove the limit.
     #[must_use]
     pub fn budget(mut self, share: f64) -> Self {
         self.settings.budget = if share.is_finite() { share.max(0.0) } else { f64::INFINITY };
         self
     }
 
-    /// Samples what the plan of a [probe](crate::probe) says, at its intervals and within its budget; what is set after
-    /// this replaces it. Each GPU has the intervals that the plan has for it, by UUID, or by index where there is none; a
-    /// GPU or metric of a GPU that was not probed has the shortest of all. Metrics that this version of igpu does not
-    /// know are left out, and [`Plan::unknown_metrics`] names them. Which GPUs are sampled is not the plan's matter.
+    /// Samples the metrics of a plan, which a [probe](crate::probe) creates, at its intervals and within its budget.
+    ///
+    /// The plan replaces metrics, intervals, and the budget that were set before, and later settings replace the plan's.
+    /// The plan's intervals for a GPU are found by its UUID, or by its index if the plan or the GPU has no UUID. For a GPU
+    /// or a metric that was not probed, the shortest interval of all GPUs is used. Metrics that this version of igpu does
+    /// not define are left out; [`Plan::unknown_metrics`] returns them. The plan does not select GPUs.
     ///
     /// # Errors
-    /// [`Error::Plan`](crate::Error::Plan) for a plan of another version, or one with numbers that cannot be.
+    /// [`Error::Plan`](crate::Error::Plan) if the plan has another version or invalid numbers; see [`Plan::validate`].
     pub fn plan(mut self, plan: &Plan) -> Result<Self> {
         plan.validate()?;
         self.settings.metrics = plan.intervals().into_iter().map(|(metric, _)| metric).collect();
@@ -85,56 +124,63 @@ impl SamplerBuilder {
         Ok(self.budget(plan.budget))
     }
 
-    /// Room for so many processes a GPU, 256 when this is not called. What does not fit is left out and told by an event.
+    /// Sets the number of processes for which memory is allocated, for each GPU. The default is 256. Further processes are
+    /// left out, and an [`Event::PROCESS_LIST_TRUNCATED`](super::Event::PROCESS_LIST_TRUNCATED) reports their number.
     #[must_use]
-    pub fn process_capacity(mut self, process_capacity: usize) -> Self {
-        self.settings.process_capacity = process_capacity.max(1);
+    pub fn process_capacity(mut self, processes: usize) -> Self {
+        self.settings.process_capacity = processes.max(1);
         self
     }
 
-    /// Also keeps a [`GpuInfo`](crate::GpuInfo) of each GPU, which `sample()` refills.
+    /// Also keeps a [`GpuInfo`](crate::GpuInfo) for each GPU, which [`Sampler::sample`] refills.
     #[must_use]
-    pub fn gpu_info(mut self, target_interval: bool) -> Self {
-        self.settings.gpu_info = target_interval;
+    pub fn gpu_info(mut self, enabled: bool) -> Self {
+        self.settings.gpu_info = enabled;
         self
     }
 
-    /// Leaves a GPU alone while the kernel says that it sleeps (sysfs `power/runtime_status`): laptops' GPUs do, and any
-    /// driver call would wake them.
+    /// Skips a GPU while the kernel has suspended it, as reported by `power/runtime_status` in sysfs. Laptops suspend idle
+    /// GPUs, and any driver call would resume them.
     #[must_use]
-    pub fn skip_suspended(mut self, target_interval: bool) -> Self {
-        self.settings.skip_suspended = target_interval;
+    pub fn skip_suspended(mut self, enabled: bool) -> Self {
+        self.settings.skip_suspended = enabled;
         self
     }
 
-    /// In the background, a driver call that takes longer than this is taken for one that hangs: that GPU is left alone
-    /// until it returns, which an event tells, and the others are read on. 50 ms when this is not called, which is the
-    /// shortest usual cadence, so that the others miss no deadline by it; the driver's slow calls take a few ms. In the
-    /// caller's own loop it is of no effect.
+    /// Sets the time after which a [`Background`](super::Background) sampler considers a driver call hung. The default is
+    /// 50 ms, and the minimum is 1 ms. [`Sampler::tick`] ignores this setting.
     ///
-    /// Only time of the call itself counts, asleep or on a processor. While its thread is ready to run but gets no
-    /// processor because the machine is busy, no time is counted, and while the whole process stands still, half of this
-    /// at most; so a hung call is found at about this time on an idle machine, and later on a busy one. If the kernel
-    /// keeps no scheduler statistics, or `/proc/self/task/*/schedstat` cannot be opened, all of the time is counted.
+    /// A GPU with a hung call is skipped until the call returns, which
+    /// [`Event::GPU_HUNG`](super::Event::GPU_HUNG) and [`Event::GPU_RECOVERED`](super::Event::GPU_RECOVERED) report. The
+    /// other GPUs are still read. The default is above the duration of the driver's slow calls, which is a few
+    /// milliseconds, and no longer than the common intervals, so that the other GPUs miss no deadline.
+    ///
+    /// Only the time of the call itself counts, whether it sleeps or runs. Time in which the thread waits for a processor
+    /// does not count, and time in which the whole process is stopped counts by half at most. A hung call is therefore
+    /// detected after about this time on an idle machine, and later on a busy one. If the kernel keeps no scheduler
+    /// statistics, or `/proc/self/task/*/schedstat` cannot be opened, all of the time counts.
     #[must_use]
-    pub fn hang_timeout(mut self, patience: Duration) -> Self {
-        self.settings.hang_timeout = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
+    pub fn hang_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.hang_timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1_000_000);
         self
     }
 
-    /// In the background, wakes up no more often than this, and reads what has come due since all at once: a reading may
-    /// be so much late, which its stamp tells, and later ones are not shifted by it. Metrics that are read as their
-    /// sensors refresh have intervals of multiples of this, no longer than they would be without (a learnt one by 1 %),
-    /// and come due together, those of all GPUs. Else each would be due at its own time, so that a sampler of many wakes a
-    /// thousand times a second, and waking takes more of the processor than the calls do. Nothing is waited for when this
-    /// is not called. In the caller's own loop it is of no effect.
+    /// Sets the shortest time between two wakes of a [`Background`](super::Background) sampler. The default is zero, which
+    /// means no limit. [`Sampler::tick`] ignores this setting.
+    ///
+    /// At each wake, all metrics that have become due are read. A read can be late by this much, which its timestamp shows,
+    /// but later reads are not shifted. Adaptive intervals are rounded down to multiples of this time (up, if they are
+    /// shorter by 1 % or less), and the metrics of all GPUs are due at the same moments.
+    ///
+    /// Without this setting, each metric is due at its own time, so a sampler with many metrics wakes a thousand times a
+    /// second, which takes more processor time than the driver calls.
     #[must_use]
     pub fn min_wake_interval(mut self, interval: Duration) -> Self {
         self.settings.min_wake_interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         self
     }
 
-    /// Takes the time from other clocks: a test's stepped ones.
+    /// Replaces the system's clocks, for tests with a stepped clock.
     #[doc(hidden)]
     #[must_use]
     pub fn clocks(mut self, clocks: Clocks) -> Self {
@@ -142,12 +188,15 @@ impl SamplerBuilder {
         self
     }
 
-    /// Makes the sampler. From here on nothing is allocated.
+    /// Creates the sampler, and allocates all of its memory.
+    ///
+    /// A GPU that is lost or cannot be opened is not an error: an [`Event::GPU_LOST`](super::Event::GPU_LOST) reports it,
+    /// and it is tried again every second.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when there is no such GPU; the driver's own answer when it does not
-    /// tell how many there are. That a GPU is lost or cannot be opened is no error: an event tells of it, and it is tried
-    /// again.
+    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) if no GPU has a selected index,
+    /// [`Error::Forked`](crate::Error::Forked) in a forked child, and the driver's error if the number of GPUs cannot be
+    /// read.
     pub fn build(self) -> Result<Sampler> {
         Sampler::new(&self.settings)
     }

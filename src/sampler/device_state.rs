@@ -1,4 +1,4 @@
-//! A GPU that is sampled: its handle, and whether it is there, lost or asleep.
+//! The availability of a sampled GPU: its handle, and whether it is lost or suspended by the kernel.
 
 use super::{
     Clocks,
@@ -8,86 +8,110 @@ use super::{
 };
 use crate::{Device, Error, GpuPciInfo, Nvml, Result};
 
-/// How long a lost GPU is left alone before it is tried again.
-const RETRY: u64 = 1_000_000_000;
-/// How long the answer of sysfs is taken for true.
-const SLEEP_CHECK: u64 = 100_000_000;
+/// The time after which a lost GPU is tried again, ns. A retry may take long, and a reset takes seconds.
+const RETRY_INTERVAL_NS: u64 = 1_000_000_000;
+/// The time for which a runtime status that was read from sysfs is used, ns. It limits the delay after which a resumed GPU
+/// is sampled again.
+const STATUS_CHECK_INTERVAL_NS: u64 = 100_000_000;
 
+/// The handle of a GPU, and why it cannot be used at the moment.
 #[derive(Debug)]
 pub(super) struct DeviceState {
     nvml: Nvml,
     index: u32,
-    /// `None` only while it could never be opened.
+    /// `None` until the GPU is opened for the first time.
     device: Option<Device>,
-    /// Why it does not answer, and when it is tried again.
-    gone: Option<(Error, u64)>,
-    /// It is gone from the start, which no event has told yet.
-    untold: bool,
+    loss: Option<Loss>,
+    /// Whether the GPU was lost before the first tick, which no event has reported yet.
+    is_loss_unreported: bool,
+    /// `None` if suspended GPUs are not skipped.
     status: Option<RuntimeStatus>,
-    asleep: bool,
-    asked_sysfs: u64,
+    is_suspended: bool,
+    /// The time of the last read of `status`; 0 before the first.
+    status_checked_at: u64,
     clocks: Clocks,
 }
 
+/// Why a GPU is lost, and the time of the next attempt to open it.
+#[derive(Debug)]
+struct Loss {
+    error: Error,
+    retry_at: u64,
+}
+
 impl DeviceState {
-    /// Only that there is no such GPU is an error, or no driver in this process: one that cannot be opened is lost.
+    /// Opens the GPU with this index. A GPU that cannot be opened is lost, and is tried again later.
+    ///
+    /// # Errors
+    /// [`Error::InvalidIndex`] if no GPU has this index, and [`Error::Forked`] in a forked child.
     pub(super) fn open(nvml: &Nvml, index: u32, skip_suspended: bool, clocks: Clocks) -> Result<Self> {
-        let (device, gone) = match nvml.device(index) {
+        let (device, loss) = match nvml.device(index) {
             Ok(device) => (Some(device), None),
             Err(error @ (Error::InvalidIndex { .. } | Error::Forked)) => return Err(error),
-            Err(why) => (None, Some((why, 0))),
+            Err(error) => (None, Some(Loss { error, retry_at: 0 })),
         };
         let status = skip_suspended.then(|| {
             let mut pci = GpuPciInfo::default();
             pci.bus_id = device.as_ref().and_then(|device| device.pci_info().ok()).map(|info| info.bus_id);
             RuntimeStatus::for_gpu(&pci)
         });
-        let (nvml, untold) = (nvml.clone(), gone.is_some());
-        Ok(Self { nvml, index, device, gone, untold, status, asleep: false, asked_sysfs: 0, clocks })
+        Ok(Self {
+            nvml: nvml.clone(),
+            index,
+            device,
+            is_loss_unreported: loss.is_some(),
+            loss,
+            status,
+            is_suspended: false,
+            status_checked_at: 0,
+            clocks,
+        })
     }
 
-    /// The index, as NVML counts.
+    /// Returns the NVML index.
     pub(super) fn index(&self) -> u16 {
         u16::try_from(self.index).unwrap_or(u16::MAX)
     }
 
+    /// Returns the handle, even if the GPU is lost or suspended; `None` if it was never opened.
     pub(super) fn device(&self) -> Option<&Device> {
         self.device.as_ref()
     }
 
-    /// Whether [`ready`](Self::ready) may take time: it looks for a GPU that is lost, or asks whether it sleeps.
+    /// Returns `true` if [`available_device`](Self::available_device) may take time, because it opens a lost GPU or reads
+    /// sysfs.
     #[inline]
-    pub(super) fn looks_first(&self) -> bool {
-        self.gone.is_some() || self.status.is_some()
+    pub(super) fn needs_check(&self) -> bool {
+        self.loss.is_some() || self.status.is_some()
     }
 
-    /// The handle, if the GPU may be asked now: it is awake, and not lost, or it is time to try again.
+    /// Returns the handle if the GPU may be called now: it is neither suspended nor lost, or it is lost and a retry is due.
     #[inline]
-    pub(super) fn ready(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
-        if self.status.is_none() && self.gone.is_none() {
+    pub(super) fn available_device(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
+        if self.status.is_none() && self.loss.is_none() {
             return self.device.as_ref();
         }
-        self.ready_again(now, records)
+        self.check_device(now, records)
     }
 
-    /// Likewise, of a GPU that may sleep or was lost.
-    fn ready_again(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
-        if self.sleeps(now, records) {
+    /// Returns the same as [`available_device`](Self::available_device), for a GPU that is lost or may be suspended.
+    fn check_device(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
+        if self.check_suspended(now, records) {
             return None;
         }
-        if let Some((why, retry)) = &self.gone {
-            if std::mem::take(&mut self.untold) {
-                self.tell(why, now, records);
+        if let Some(Loss { error, retry_at }) = &self.loss {
+            if std::mem::take(&mut self.is_loss_unreported) {
+                self.report_loss(error, now, records);
             }
-            if now < *retry {
+            if now < *retry_at {
                 return None;
             }
-            // A GPU that comes back may have another handle.
+            // A GPU that recovers may have a new handle.
             match self.nvml.device(self.index) {
                 Ok(device) => self.device = Some(device),
-                Err(why) => {
-                    // To find that out may have taken long.
-                    self.gone = Some((why, (self.clocks.monotonic)() + RETRY));
+                Err(error) => {
+                    // The attempt may have taken long, so the time is read again.
+                    self.loss = Some(Loss { error, retry_at: (self.clocks.monotonic)() + RETRY_INTERVAL_NS });
                     return None;
                 }
             }
@@ -95,50 +119,58 @@ impl DeviceState {
         self.device.as_ref()
     }
 
-    /// It answered: whether that is news.
+    /// Records that a call returned. Reports the recovery if the GPU was lost.
     #[inline]
-    pub(super) fn answered(&mut self, stopwatch: &Stopwatch, records: &mut Records) {
-        if self.gone.is_some() {
-            self.gone = None;
+    pub(super) fn mark_available(&mut self, stopwatch: &Stopwatch, records: &mut Records) {
+        if self.loss.is_some() {
+            self.loss = None;
             records.push(Record::for_event(stopwatch.last(), self.index(), None, Event::GPU_RECOVERED, 0.0));
         }
     }
 
-    /// It is lost, must be reset, or NVML is gone.
-    pub(super) fn lost(&mut self, why: &Error, now: u64, records: &mut Records) {
-        if self.gone.is_none() {
-            self.tell(why, now, records);
+    /// Records that a call failed because the GPU is lost, must be reset, or NVML was shut down. Reports the first such
+    /// error.
+    pub(super) fn mark_lost(&mut self, error: &Error, now: u64, records: &mut Records) {
+        if self.loss.is_none() {
+            self.report_loss(error, now, records);
         }
-        self.gone = Some((why.clone(), now + RETRY));
+        self.loss = Some(Loss { error: error.clone(), retry_at: now + RETRY_INTERVAL_NS });
     }
 
-    fn tell(&self, why: &Error, now: u64, records: &mut Records) {
-        let code = why.code().map_or(f64::NAN, |code| f64::from(code.0));
+    fn report_loss(&self, error: &Error, now: u64, records: &mut Records) {
+        let code = error.code().map_or(f64::NAN, |code| f64::from(code.0));
         records.push(Record::for_event(now, self.index(), None, Event::GPU_LOST, code));
     }
 
-    pub(super) fn why_gone(&self) -> Option<&Error> {
-        self.gone.as_ref().map(|(why, _)| why)
+    /// Returns the error for which the GPU is lost; `None` if it is not lost.
+    pub(super) fn loss_error(&self) -> Option<&Error> {
+        self.loss.as_ref().map(|loss| &loss.error)
     }
 
-    /// Before when its groups need not be looked at.
+    /// Returns `true` if the kernel had suspended the GPU when its status was last read.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.is_suspended
+    }
+
+    /// Returns the time before which the GPU need not be checked, because it is lost or suspended; 0 if it is neither.
     #[inline]
-    pub(super) fn not_before(&self) -> u64 {
-        let retry = self.gone.as_ref().map_or(0, |(_, retry)| *retry);
-        if self.asleep { retry.max(self.asked_sysfs + SLEEP_CHECK) } else { retry }
+    pub(super) fn unavailable_until(&self) -> u64 {
+        let retry_at = self.loss.as_ref().map_or(0, |loss| loss.retry_at);
+        if self.is_suspended { retry_at.max(self.status_checked_at + STATUS_CHECK_INTERVAL_NS) } else { retry_at }
     }
 
-    fn sleeps(&mut self, now: u64, records: &mut Records) -> bool {
+    /// Returns `true` if the kernel has suspended the GPU, and reports a change.
+    fn check_suspended(&mut self, now: u64, records: &mut Records) -> bool {
         let Some(status) = &self.status else { return false };
-        if now >= self.asked_sysfs.saturating_add(SLEEP_CHECK) || self.asked_sysfs == 0 {
-            self.asked_sysfs = now.max(1);
-            let asleep = status.is_suspended();
-            if asleep != self.asleep {
-                let event = if asleep { Event::GPU_SUSPENDED } else { Event::GPU_RESUMED };
+        if now >= self.status_checked_at.saturating_add(STATUS_CHECK_INTERVAL_NS) || self.status_checked_at == 0 {
+            self.status_checked_at = now.max(1);
+            let is_suspended = status.is_suspended();
+            if is_suspended != self.is_suspended {
+                let event = if is_suspended { Event::GPU_SUSPENDED } else { Event::GPU_RESUMED };
                 records.push(Record::for_event(now, self.index(), None, event, 0.0));
             }
-            self.asleep = asleep;
+            self.is_suspended = is_suspended;
         }
-        self.asleep
+        self.is_suspended
     }
 }

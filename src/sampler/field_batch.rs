@@ -1,88 +1,97 @@
-//! The batch of fields: many metrics in one call (`nvmlDeviceGetFieldValues`).
+//! The field batch: many metrics in one `nvmlDeviceGetFieldValues` call.
 
 use super::{
     energy::{CounterEnergy, CounterStep},
     metric_state::{MetricState, Timestamp},
     read_context::ReadContext,
-    record::Flags,
+    record::{Flags, Records},
 };
 use crate::{
     FieldValue, Result,
     metric::{Metric, MetricSource},
 };
 
-/// What a metric asks the batch for.
+/// The conversion of a field's value to the metric's value.
 #[derive(Debug)]
-enum Ask {
-    /// The field's number times this.
-    Scaled(f64),
-    /// Joules since the sampler was made, by the differences of the field.
+enum FieldConversion {
+    /// The field's value times this factor.
+    Scale(f64),
+    /// The energy in joules since the sampler was created, from the differences of the field's values.
     Energy(CounterEnergy),
 }
 
-/// The batch of one group. All of its memory is made once; a metric that rests is left out of the call.
+/// The fields of one poll group. All memory is allocated at creation. Suspended metrics are left out of the call.
 #[derive(Debug)]
 pub(super) struct FieldBatch {
-    asks: Vec<Ask>,
-    /// The entries of one call, and which series each is for.
-    batch: Vec<FieldValue>,
-    places: Vec<usize>,
+    /// The conversion of each metric of the group.
+    conversions: Vec<FieldConversion>,
+    /// The entries of one call.
+    entries: Vec<FieldValue>,
+    /// The index of each entry's metric in the group.
+    indices: Vec<usize>,
 }
 
 impl FieldBatch {
-    /// The batch for these metrics, in this order.
+    /// Returns the batch for these metrics, in this order.
     pub(super) fn new(metrics: &[Metric]) -> Self {
-        let ask = |metric: &Metric| match metric.info().source {
-            MetricSource::Field(_, _, scale) => Ask::Scaled(scale),
-            _ => Ask::Energy(CounterEnergy::new()),
+        let conversion = |metric: &Metric| match metric.info().source {
+            MetricSource::Field(_, _, scale) => FieldConversion::Scale(scale),
+            _ => FieldConversion::Energy(CounterEnergy::new()),
         };
         Self {
-            asks: metrics.iter().map(ask).collect(),
-            batch: Vec::with_capacity(metrics.len()),
-            places: Vec::with_capacity(metrics.len()),
+            conversions: metrics.iter().map(conversion).collect(),
+            entries: Vec::with_capacity(metrics.len()),
+            indices: Vec::with_capacity(metrics.len()),
         }
     }
 
+    /// Reads the fields of all metrics that are not suspended.
+    ///
+    /// # Errors
+    /// Returns an error only if the whole GPU is unavailable.
     pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
         self.fill(context.states, context.stopwatch.last());
-        let (answer, stamp) = context.stopwatch.time(|| context.device.field_values(&mut self.batch));
-        if let Err(error) = answer {
+        let (result, stamp) = context.stopwatch.time(|| context.device.field_values(&mut self.entries));
+        if let Err(error) = result {
             return context.record_error(error, stamp);
         }
-        for (entry, place) in self.batch.iter().zip(&self.places) {
-            let (Some(series), Some(ask)) = (context.states.get_mut(*place), self.asks.get_mut(*place)) else {
+        for (entry, index) in self.entries.iter().zip(&self.indices) {
+            let (Some(state), Some(conversion)) = (context.states.get_mut(*index), self.conversions.get_mut(*index))
+            else {
                 continue;
             };
             match entry.value() {
-                Ok(value) => ask.emit(series, stamp, value.as_f64(), context.records),
+                Ok(value) => conversion.record(state, stamp, value.as_f64(), context.records),
                 Err(error) if error.is_gpu_unavailable() => return Err(error),
-                Err(error) => series.record_error(&error, stamp.at, context.records),
+                Err(error) => state.record_error(&error, stamp.at, context.records),
             }
         }
         Ok(())
     }
 
-    /// Puts the fields of all metrics that do not rest into the batch: within its capacity, so nothing is allocated.
-    fn fill(&mut self, series: &[MetricState], now: u64) {
-        self.batch.clear();
-        self.places.clear();
-        for (place, series) in series.iter().enumerate() {
-            if let Some((field, scope)) = series.metric.info().source.field().filter(|_| !series.is_suspended(now)) {
-                self.batch.push(FieldValue::new(field, scope));
-                self.places.push(place);
+    /// Adds an entry for each metric that is not suspended. The capacity suffices for all metrics, so nothing is
+    /// allocated.
+    fn fill(&mut self, states: &[MetricState], now: u64) {
+        self.entries.clear();
+        self.indices.clear();
+        for (index, state) in states.iter().enumerate() {
+            if let Some((field, scope)) = state.metric.info().source.field().filter(|_| !state.is_suspended(now)) {
+                self.entries.push(FieldValue::new(field, scope));
+                self.indices.push(index);
             }
         }
     }
 }
 
-impl Ask {
-    fn emit(&mut self, series: &mut MetricState, stamp: Timestamp, raw: f64, records: &mut super::record::Records) {
+impl FieldConversion {
+    /// Records the value of a metric whose field has the value `raw`.
+    fn record(&mut self, state: &mut MetricState, stamp: Timestamp, raw: f64, records: &mut Records) {
         match self {
-            Self::Scaled(scale) => series.record_value(stamp, raw, raw * *scale, Flags::default(), records),
+            Self::Scale(scale) => state.record_value(stamp, raw, raw * *scale, Flags::default(), records),
             Self::Energy(energy) => {
                 let step = energy.observe(stamp.at, raw as u64);
                 let flags = Flags::default().with_if(matches!(step, CounterStep::Reset(_)), Flags::RESET);
-                series.record_value(stamp, raw, energy.joules(), flags, records);
+                state.record_value(stamp, raw, energy.joules(), flags, records);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a tick hands back.
+//! The result of a tick.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::{
     process::{ProcessInfo, ProcessInfoCache},
 };
 
-/// What a sampler knows after a tick: borrowed from it until the next.
+/// The records of the last tick and the latest values. It borrows from the sampler until the next tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     records: &'a [Record],
     gpus: &'a [GpuSampler],
     process_infos: &'a ProcessInfoCache,
-    infos: &'a [GpuInfo],
+    gpu_infos: &'a [GpuInfo],
 }
 
 impl<'a> Frame<'a> {
@@ -23,57 +23,60 @@ impl<'a> Frame<'a> {
         records: &'a [Record],
         gpus: &'a [GpuSampler],
         process_infos: &'a ProcessInfoCache,
-        infos: &'a [GpuInfo],
+        gpu_infos: &'a [GpuInfo],
     ) -> Self {
-        Self { records, gpus, process_infos, infos }
+        Self { records, gpus, process_infos, gpu_infos }
     }
 
-    /// The records of this tick: a value for each metric that was read, each entry of a ring, and events.
+    /// Returns the records of this tick: one for each value that was read, for each sample of a drained sample buffer, and
+    /// for each event.
     #[must_use]
     pub fn records(&self) -> &'a [Record] {
         self.records
     }
 
-    /// The latest value of a metric of a GPU, by the GPU's index; `None` while there is none, and
-    /// [`last_error`](Self::last_error) tells why.
+    /// Returns the latest value of a metric of the GPU with this index; `None` before the first successful read and while
+    /// the GPU is lost.
     #[must_use]
     pub fn latest(&self, gpu: u32, metric: Metric) -> Option<&'a Record> {
         self.state(gpu, metric)?.latest.as_ref()
     }
 
-    /// Why a metric of a GPU was not read when it was last tried; `None` when it was.
+    /// Returns the error of the last attempt to read a metric of the GPU with this index; `None` if it succeeded.
     #[must_use]
     pub fn last_error(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
         self.state(gpu, metric)?.last_error.as_ref()
     }
 
-    /// How often the sensor behind a metric refreshes, as far as its values have shown; `None` while that is unknown, as
-    /// it stays for a signal that does not change.
+    /// Returns the estimated refresh period of the sensor behind a metric. `None` while the period is unknown, which it
+    /// remains for a constant signal and for a metric with a set interval.
     #[must_use]
     pub fn refresh_period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         self.state(gpu, metric)?.estimator.period().map(Duration::from_nanos)
     }
 
-    /// How often a metric is read now: as its sensor and the budget want it.
+    /// Returns the interval at which a metric is read now, which depends on its setting, its sensor, and the budget. Zero
+    /// for a metric that is read at every tick; `None` if the metric is not selected or can never be read from this GPU.
     #[must_use]
     pub fn poll_interval(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         let sampler = self.gpu(gpu)?;
         let group = sampler.group(metric)?;
-        let series = sampler.states.get(group.states.clone())?;
-        Some(Duration::from_nanos(group.target_interval(series).max(group.budget_interval)))
+        let states = sampler.states.get(group.states.clone())?;
+        Some(Duration::from_nanos(group.poll_interval(states)))
     }
 
-    /// Who owns a process of the process lists, looked up when it first appeared.
+    /// Returns the `/proc` information of a process in the process lists, which was read when the process first appeared
+    /// there. `None` unless [`Metric::PROCESS_MEMORY`] is sampled.
     #[must_use]
     pub fn process_info(&self, pid: u32) -> Option<&'a ProcessInfo> {
         self.process_infos.get(pid)
     }
 
-    /// Returns the [`GpuInfo`] buffers as last filled by [`Sampler::sample`](super::Sampler::sample); empty unless
-    /// requested from the builder.
+    /// Returns the [`GpuInfo`] buffers as last filled by [`Sampler::sample`](super::Sampler::sample). The slice is empty
+    /// unless [`SamplerBuilder::gpu_info`](super::SamplerBuilder::gpu_info) was requested.
     #[must_use]
     pub fn gpu_infos(&self) -> &'a [GpuInfo] {
-        self.infos
+        self.gpu_infos
     }
 
     fn state(&self, gpu: u32, metric: Metric) -> Option<&'a MetricState> {

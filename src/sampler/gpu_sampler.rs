@@ -1,7 +1,7 @@
-//! The sampling of one GPU, complete in itself: so that a GPU whose call hangs leaves the others alone.
+//! The sampling of one GPU. It shares no state with other GPUs, so that a hung driver call affects only its own GPU.
 
 use super::{
-    Clocks,
+    Clocks, UnsampledReason,
     clock_map::{Anchor, ClockMap},
     device_state::DeviceState,
     grouping,
@@ -14,153 +14,201 @@ use super::{
 };
 use crate::{Result, metric::Metric};
 
-/// How often the wall clock is compared with the monotonic one.
-const ANCHOR_INTERVAL: u64 = 1_000_000_000;
+/// The time between two comparisons of the wall clock with the monotonic clock, ns. It is the longest delay after which a
+/// step of the wall clock is noticed.
+const ANCHOR_INTERVAL_NS: u64 = 1_000_000_000;
 
-/// The groups of one GPU, what they read, and the driver's clock as seen from here.
+/// The poll groups of one GPU, the states of their metrics, and the map of the driver's timestamps.
 #[derive(Debug)]
 pub(super) struct GpuSampler {
-    gpu: DeviceState,
+    device: DeviceState,
     pub groups: Vec<PollGroup>,
     pub states: Vec<MetricState>,
     clock_map: ClockMap,
     clocks: Clocks,
-    /// When the first of its groups is due; 0 before the first context.
+    /// The time at which the first poll group is due; 0 before the first read.
     next_due: u64,
     next_anchor: u64,
-    /// Deadlines of sensors are multiples of this, where it is not 0: so that many are read at one wake.
-    grid: u64,
-    /// The group where the next context begins: where the last one was ended by a call that took too long, so that the
-    /// groups after it have their turn too.
-    begin: usize,
+    /// If not 0, the deadlines of adaptive groups are multiples of this, so that many groups are read at one wake, ns.
+    wake_grid: u64,
+    /// The index of the group at which the next read begins. If a hung call ends a read, the next one begins with the group
+    /// after it, so that later groups are read too.
+    resume_index: usize,
+    /// The number of missed deadlines since the last [`take_missed_deadlines`](Self::take_missed_deadlines).
+    missed_deadlines: u64,
 }
 
 impl GpuSampler {
     pub(super) fn open(settings: &Settings, index: u32) -> Result<Self> {
-        let gpu = DeviceState::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
-        let (groups, states) = grouping::poll_groups(settings, gpu.device(), gpu.index());
-        let clock_map = ClockMap::new(Anchor::now(settings.clocks));
-        let clocks = settings.clocks;
-        let mut opened =
-            Self { gpu, groups, states, clock_map, clocks, next_due: 0, next_anchor: 0, grid: 0, begin: 0 };
-        // It may be lost already.
-        opened.forget();
-        Ok(opened)
+        let device = DeviceState::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
+        let (groups, states) = grouping::poll_groups(settings, device.device(), device.index());
+        let mut sampler = Self {
+            device,
+            groups,
+            states,
+            clock_map: ClockMap::new(Anchor::now(settings.clocks)),
+            clocks: settings.clocks,
+            next_due: 0,
+            next_anchor: 0,
+            wake_grid: 0,
+            resume_index: 0,
+            missed_deadlines: 0,
+        };
+        // The GPU may be lost already.
+        sampler.clear_lost_values();
+        Ok(sampler)
     }
 
-    /// With deadlines at multiples of this.
-    pub(super) fn on_grid(mut self, grid: u64) -> Self {
-        self.grid = grid;
+    /// Sets the grid of the deadlines of adaptive groups, ns.
+    pub(super) fn with_wake_grid(mut self, wake_grid: u64) -> Self {
+        self.wake_grid = wake_grid;
         self
     }
 
-    /// The index, as NVML counts.
+    /// Returns the NVML index of the GPU.
     pub(super) fn index(&self) -> u16 {
-        self.gpu.index()
+        self.device.index()
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.gpu.why_gone().is_some()
+        self.device.loss_error().is_some()
     }
 
+    /// Returns the time at which the first poll group is due; 0 before the first read.
     #[inline]
     pub(super) fn next_due(&self) -> u64 {
         self.next_due
     }
 
-    /// Whether there is anything to do: a group is due, or the clocks are to be compared.
+    /// Returns `true` if a poll group or the comparison of the clocks is due.
     #[inline]
     pub(super) fn is_due(&self, now: u64) -> bool {
         now >= self.next_due.min(self.next_anchor)
     }
 
-    /// The most records that one context can make, events included.
+    /// Returns the number of deadlines missed since the last call.
+    #[inline]
+    pub(super) fn take_missed_deadlines(&mut self) -> u64 {
+        std::mem::take(&mut self.missed_deadlines)
+    }
+
+    /// Returns the largest number of records that one read can emit, events included.
     pub(super) fn max_records(&self, processes: usize) -> usize {
         let values = |group: &PollGroup| match &group.method {
-            PollMethod::SampleBuffer(ring) | PollMethod::IntegratedPower(_, Some(ring)) => ring.max_records(),
+            PollMethod::SampleBuffer(buffer) | PollMethod::IntegratedPower(_, Some(buffer)) => buffer.max_records(),
             PollMethod::ProcessMemory(_) | PollMethod::ProcessUtilization(_) => processes * group.states.len() + 3,
             _ => group.states.len(),
         };
-        // A group can have an event for each of its metrics and two of its cadence, and one of the clock's step; a GPU is
-        // lost, back, asleep, awake, and told of a step.
+        // A group can emit one event for each of its metrics, two for changes of its interval, and one for samples that a
+        // clock step drops. A GPU can be lost, recovered, suspended, and resumed, and two clock steps can be reported.
         self.groups.iter().map(|group| values(group) + group.states.len() + 3).sum::<usize>() + 6
     }
 
-    /// What is known of a metric.
+    /// Returns the state of a metric; `None` if the metric is not selected.
     pub(super) fn state(&self, metric: Metric) -> Option<&MetricState> {
-        self.states.iter().find(|states| states.metric == metric)
+        self.states.iter().find(|state| state.metric == metric)
     }
 
-    /// The group that reads a metric; none where this GPU can never be asked for it.
+    /// Returns the poll group of a metric; `None` if the metric is not selected or can never be read from this GPU.
     pub(super) fn group(&self, metric: Metric) -> Option<&PollGroup> {
-        let place = self.states.iter().position(|states| states.metric == metric)?;
-        self.groups.iter().find(|group| group.states.contains(&place))
+        let index = self.states.iter().position(|state| state.metric == metric)?;
+        self.groups.iter().find(|group| group.states.contains(&index))
     }
 
-    /// Reads what is due at `now`, or all. Gives whether process lists were read.
-    pub(super) fn read(&mut self, now: u64, all: bool, stopwatch: &mut Stopwatch, records: &mut Records) -> bool {
-        self.keep_up(now, records);
-        if !all && self.next_due > now {
+    /// Returns the reason for which a metric is not sampled; `None` if it is sampled.
+    pub(super) fn reason(&self, metric: Metric) -> Option<UnsampledReason> {
+        let Some(state) = self.state(metric) else { return Some(UnsampledReason::NotSelected) };
+        if self.group(metric).is_none() {
+            return state.last_error.clone().map(UnsampledReason::NotSupported);
+        }
+        if let Some(error) = self.device.loss_error() {
+            return Some(UnsampledReason::GpuLost(error.clone()));
+        }
+        if self.device.is_suspended() {
+            return Some(UnsampledReason::GpuSuspended);
+        }
+        state.suspension_error().map(UnsampledReason::for_error)
+    }
+
+    /// Reads the groups that are due at `now`, or all groups. Returns `true` if process lists were read.
+    ///
+    /// `tick_gap` is the time since the caller's last tick. A group whose deadline is closer to this tick than to the next
+    /// one is read now, if it may be read early. With 0, no group is read early.
+    pub(super) fn read(
+        &mut self,
+        now: u64,
+        all: bool,
+        tick_gap: u64,
+        stopwatch: &mut Stopwatch,
+        records: &mut Records,
+    ) -> bool {
+        self.update_clock_map(now, records);
+        let horizon = now.saturating_add(tick_gap / 2);
+        if !all && self.next_due > horizon {
             return false;
         }
-        let begin = std::mem::take(&mut self.begin);
-        let (mut next_due, mut lists, mut lost) = (if begin > 0 { now } else { u64::MAX }, false, false);
-        // How many are left of them tells the place, which counting along would cost at each group.
+        let available_from = self.device.unavailable_until();
+        let begin = std::mem::take(&mut self.resume_index);
+        let (mut next_due, mut has_lists, mut lost) = (if begin > 0 { now } else { u64::MAX }, false, false);
+        // The index of a group follows from the number of groups left, which is cheaper than counting.
         let count = self.groups.len();
         let mut groups = self.groups.get_mut(begin..).unwrap_or_default().iter_mut();
         while let Some(group) = groups.next() {
             let Some(states) = self.states.get_mut(group.states.clone()) else { continue };
-            if group.due <= now || (all && !group.is_suspended(states, now)) {
-                let looked = self.gpu.looks_first();
-                let ready = self.gpu.ready(now, records);
-                if looked {
-                    // What that took is not the next call's.
+            if group.is_due(now, horizon) || (all && !group.is_suspended(states, now)) {
+                let checks = self.device.needs_check();
+                let device = self.device.available_device(now, records);
+                if checks {
+                    // The time of the check does not count as the next call's.
                     stopwatch.lap();
                     if stopwatch.is_hung {
-                        (self.begin, next_due) = (count - groups.len() - 1, now);
+                        (self.resume_index, next_due) = (count - groups.len() - 1, now);
                         break;
                     }
                 }
                 let before = stopwatch.spent;
-                if let Some(device) = ready {
+                if let Some(device) = device {
+                    self.missed_deadlines += group.missed_deadlines(now, available_from, states);
                     let clock_map = &self.clock_map;
                     match group.read(&mut ReadContext { device, states: &mut *states, records, stopwatch, clock_map }) {
-                        Ok(()) => self.gpu.answered(stopwatch, records),
-                        Err(why) => {
-                            self.gpu.lost(&why, stopwatch.last(), records);
+                        Ok(()) => self.device.mark_available(stopwatch, records),
+                        Err(error) => {
+                            self.device.mark_lost(&error, stopwatch.last(), records);
                             lost = true;
                         }
                     }
                     group.record_cost(stopwatch.spent - before, stopwatch.is_hung);
-                    lists |= matches!(group.method, PollMethod::ProcessMemory(_));
+                    has_lists |= matches!(group.method, PollMethod::ProcessMemory(_));
                 }
-                group.schedule(now, states, self.grid);
+                group.schedule(now, states, self.wake_grid);
                 if stopwatch.is_hung {
-                    (self.begin, next_due) = (count - groups.len(), now);
+                    (self.resume_index, next_due) = (count - groups.len(), now);
                     break;
                 }
             }
-            next_due = next_due.min(group.due.max(self.gpu.not_before()));
+            next_due = next_due.min(group.due.max(self.device.unavailable_until()));
         }
         self.next_due = next_due;
         if lost {
-            self.forget();
+            self.clear_lost_values();
         }
-        lists
+        has_lists
     }
 
-    /// What was read of a GPU that is lost is no value any more.
-    fn forget(&mut self) {
-        if let Some(why) = self.gpu.why_gone() {
-            self.states.iter_mut().for_each(|states| states.mark_lost(why));
+    /// Discards the latest values if the GPU is lost. Metrics that can never be read from this GPU keep their error.
+    fn clear_lost_values(&mut self) {
+        let Some(error) = self.device.loss_error() else { return };
+        for group in &self.groups {
+            let states = self.states.get_mut(group.states.clone()).unwrap_or_default();
+            states.iter_mut().for_each(|state| state.mark_lost(error));
         }
     }
 
-    /// Anchors the wall clock anew, as often as is of use.
+    /// Compares the wall clock with the monotonic clock if that is due.
     #[inline]
-    fn keep_up(&mut self, now: u64, records: &mut Records) {
+    fn update_clock_map(&mut self, now: u64, records: &mut Records) {
         if now >= self.next_anchor {
-            self.next_anchor = now.saturating_add(ANCHOR_INTERVAL);
+            self.next_anchor = now.saturating_add(ANCHOR_INTERVAL_NS);
             self.re_anchor(now, records);
         }
     }
@@ -174,23 +222,24 @@ impl GpuSampler {
         }
     }
 
-    /// The wall clock was set by so many µs: the stamps of the driver's rings go on from there.
-    fn follow_step(&mut self, now: u64, by: i64, records: &mut Records) {
+    /// Adjusts the positions in the driver's sample buffers to a step of the wall clock by `step_us`, and reports the
+    /// samples that it drops.
+    fn follow_step(&mut self, now: u64, step_us: i64, records: &mut Records) {
         for group in &mut self.groups {
-            if let PollMethod::ProcessUtilization(usage) = &mut group.method {
-                usage.follow_step(by);
+            if let PollMethod::ProcessUtilization(utilization) = &mut group.method {
+                utilization.follow_step(step_us);
             }
-            let (PollMethod::SampleBuffer(ring) | PollMethod::IntegratedPower(_, Some(ring))) = &mut group.method
+            let (PollMethod::SampleBuffer(buffer) | PollMethod::IntegratedPower(_, Some(buffer))) = &mut group.method
             else {
                 continue;
             };
-            if by >= 0 {
-                ring.handle_forward_step();
-            } else if let (Some(lost), Some(states)) =
-                (ring.handle_backward_step(by.unsigned_abs()), self.states.get(group.states.start))
+            if step_us >= 0 {
+                buffer.handle_forward_step();
+            } else if let (Some(dropped), Some(state)) =
+                (buffer.handle_backward_step(step_us.unsigned_abs()), self.states.get(group.states.start))
             {
                 let event = Event::SAMPLES_DROPPED;
-                records.push(Record::for_event(now, states.gpu, Some(states.metric), event, lost));
+                records.push(Record::for_event(now, state.gpu, Some(state.metric), event, dropped));
             }
         }
     }

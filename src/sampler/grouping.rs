@@ -36,7 +36,8 @@ pub(super) fn poll_groups(
     let calls = group_by_call(settings.metrics.iter().copied(), counts_energy, |metric| interval_of(&metric));
     for CallGroup { call, metrics } in calls {
         let first = states.len();
-        let interval = shortest(metrics.iter().map(interval_of));
+        let interval = metrics.iter().map(interval_of).reduce(IntervalSetting::combine);
+        let interval = interval.unwrap_or(IntervalSetting::EveryTick);
         let is_adaptive = matches!(interval, IntervalSetting::Adaptive(_));
         states.extend(metrics.iter().map(|metric| MetricState::new(*metric, index, is_adaptive)));
         match poll_method(call, &metrics, device, settings) {
@@ -45,6 +46,7 @@ pub(super) fn poll_groups(
                 method,
                 interval,
                 due: 0,
+                early_from: 0,
                 cost: CostEstimator::new(),
                 budget_interval: 0,
             }),
@@ -82,11 +84,6 @@ fn poll_method(
             PollMethod::ProcessUtilization(ProcessUtilizationReader::with_capacity(settings.process_capacity, now_us))
         }
     })
-}
-
-/// Returns the shortest of the settings, which satisfies all metrics of a call.
-fn shortest(settings: impl Iterator<Item = IntervalSetting>) -> IntervalSetting {
-    settings.min_by_key(IntervalSetting::nanoseconds).unwrap_or(IntervalSetting::EveryTick)
 }
 
 /// Returns `true` if the GPU has an energy counter. Makes a second call if the first one fails, because drivers

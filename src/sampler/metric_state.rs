@@ -114,9 +114,16 @@ impl MetricState {
         now < self.suspended_until
     }
 
-    /// Discards the latest value, because the GPU is lost.
+    /// Returns the error for which the metric is suspended; `None` if it is not suspended.
+    pub(super) fn suspension_error(&self) -> Option<&Error> {
+        self.last_error.as_ref().filter(|_| self.failures >= FAILURES_BEFORE_SUSPENSION)
+    }
+
+    /// Discards the latest value, because the GPU is lost. A suspended metric keeps the error for which it is suspended.
     pub(super) fn mark_lost(&mut self, error: &Error) {
         self.latest = None;
-        self.last_error = Some(error.clone());
+        if self.failures < FAILURES_BEFORE_SUSPENSION {
+            self.last_error = Some(error.clone());
+        }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) mod period_estimator;
 mod poll_group;
 mod processes;
 mod read_context;
+mod reason;
 mod record;
 mod runtime_pm;
 mod sample_buffer;
@@ -57,6 +58,7 @@ pub use self::{
     builder::SamplerBuilder,
     foreground::Sampler,
     frame::Frame,
+    reason::UnsampledReason,
     record::{Event, Flags, Record},
     settings::DEFAULT_METRICS,
     time::monotonic,

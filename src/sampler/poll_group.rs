@@ -21,27 +21,53 @@ use crate::{
 /// The requested interval of a metric or of a poll group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IntervalSetting {
-    /// This many nanoseconds.
+    /// This many nanoseconds, or more if the budget requires it.
     Fixed(u64),
+    /// This many nanoseconds, without regard to the budget.
+    Exact(u64),
     /// Half of the sensor's estimated refresh period, or this many nanoseconds while no period is known.
     Adaptive(u64),
-    /// Every tick.
+    /// Every tick, without regard to the budget.
     EveryTick,
 }
 
 impl IntervalSetting {
     /// Returns a fixed interval of at least 1 ns.
     pub(super) fn fixed(interval: Duration) -> Self {
-        Self::Fixed(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1))
+        Self::Fixed(at_least_1_ns(interval))
+    }
+
+    /// Returns an exact interval of at least 1 ns.
+    pub(super) fn exact(interval: Duration) -> Self {
+        Self::Exact(at_least_1_ns(interval))
+    }
+
+    /// Returns the setting that satisfies both: the shorter interval, which is exact if one of the two is.
+    pub(super) fn combine(self, other: Self) -> Self {
+        let shorter = if other.nanoseconds() < self.nanoseconds() { other } else { self };
+        match (self, other, shorter) {
+            (Self::EveryTick, ..) | (_, Self::EveryTick, _) => Self::EveryTick,
+            (Self::Exact(_), ..) | (_, Self::Exact(_), _) => Self::Exact(shorter.nanoseconds()),
+            _ => shorter,
+        }
+    }
+
+    /// Returns `true` if the budget may stretch the interval.
+    pub(super) fn is_limited_by_budget(self) -> bool {
+        matches!(self, Self::Fixed(_) | Self::Adaptive(_))
     }
 
     /// Returns the interval in nanoseconds; for an adaptive one, the interval while no period is known.
-    pub(super) fn nanoseconds(&self) -> u64 {
+    fn nanoseconds(self) -> u64 {
         match self {
             Self::EveryTick => 0,
-            Self::Fixed(nanoseconds) | Self::Adaptive(nanoseconds) => *nanoseconds,
+            Self::Fixed(nanoseconds) | Self::Exact(nanoseconds) | Self::Adaptive(nanoseconds) => nanoseconds,
         }
     }
+}
+
+fn at_least_1_ns(interval: Duration) -> u64 {
+    u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The driver calls that read a poll group, with their buffers and state.
@@ -71,19 +97,23 @@ pub(super) struct PollGroup {
     pub states: Range<usize>,
     pub method: PollMethod,
     pub interval: IntervalSetting,
-    /// The time of the next read, in nanoseconds of the monotonic clock; 0 before the first read.
+    /// The deadline of the next read, in nanoseconds of the monotonic clock; 0 before the first read.
     pub due: u64,
+    /// The time from which a tick may read the group ahead of its deadline.
+    pub early_from: u64,
     /// The time that one read takes in the driver.
     pub cost: CostEstimator,
     /// The shortest interval that the budget permits, ns; 0 if the budget does not limit the group.
     pub budget_interval: u64,
 }
 
+/// A tick reads a group ahead of its deadline by at most this fraction of its interval. The fraction exceeds the jitter of a
+/// caller that ticks at a fixed rate, and is small enough that the distance of two reads stays close to the interval.
+const EARLY_DIVISOR: u64 = 8;
 /// While a sensor's period is not known, the group is polled at this fraction of the catalog's interval, so that a sensor
 /// that refreshes faster than the catalog assumes is recognized.
 const SEARCH_DIVISOR: u64 = 8;
-/// The shortest interval at which a period is searched, ns. No known sensor refreshes faster than every 10 ms, except
-/// clocks, whose catalog interval is short already.
+/// The shortest interval at which a period is searched, ns: half of 10 ms, the shortest interval in the catalog.
 const MIN_SEARCH_INTERVAL_NS: u64 = 5_000_000;
 /// An estimated period is accurate to this fraction of itself (1 %).
 const PERIOD_ERROR_DIVISOR: u64 = 100;
@@ -117,13 +147,20 @@ impl PollGroup {
         }
     }
 
+    /// Returns `true` if a tick at `now` reads the group: the deadline has passed, or it is before `horizon` and the group
+    /// may be read early.
+    #[inline]
+    pub(super) fn is_due(&self, now: u64, horizon: u64) -> bool {
+        self.due <= now || (self.due < horizon && self.early_from <= now)
+    }
+
     /// Records the time that a read spent in the driver.
     ///
-    /// Groups that are read at every tick are ignored, because the budget does not limit them. One of the first reads is
-    /// ignored if it hung, because its duration does not predict that of the next one.
+    /// Groups that the budget does not limit are ignored. One of the first reads is ignored if it hung, because its
+    /// duration does not predict that of the next one.
     #[inline]
     pub(super) fn record_cost(&mut self, nanoseconds: u64, is_hung: bool) {
-        if self.interval != IntervalSetting::EveryTick && !(is_hung && self.cost.mean() == 0) {
+        if self.interval.is_limited_by_budget() && !(is_hung && self.cost.mean() == 0) {
             self.cost.observe(nanoseconds);
         }
     }
@@ -133,7 +170,7 @@ impl PollGroup {
     pub(super) fn target_interval(&self, states: &[MetricState]) -> u64 {
         match self.interval {
             IntervalSetting::EveryTick => 0,
-            IntervalSetting::Fixed(nanoseconds) => nanoseconds,
+            IntervalSetting::Fixed(nanoseconds) | IntervalSetting::Exact(nanoseconds) => nanoseconds,
             IntervalSetting::Adaptive(default) => match &self.method {
                 PollMethod::Call(_) | PollMethod::FieldBatch(_) | PollMethod::IntegratedPower(_, None) => {
                     let search = (default / SEARCH_DIVISOR).max(MIN_SEARCH_INTERVAL_NS);
@@ -147,41 +184,59 @@ impl PollGroup {
         }
     }
 
+    /// Returns the interval at which the group is polled now, in nanoseconds; 0 if it is read at every tick.
+    #[inline]
+    pub(super) fn poll_interval(&self, states: &[MetricState]) -> u64 {
+        self.target_interval(states).max(self.budget_interval)
+    }
+
     /// Returns `true` if all metrics of the group are suspended, so that a read would return nothing.
     pub(super) fn is_suspended(&self, states: &[MetricState], now: u64) -> bool {
         !states.is_empty() && states.iter().all(|state| state.is_suspended(now))
     }
 
-    /// Returns the first deadline after `now`. With a `wake_grid`, groups whose sensors have the same period have the same
-    /// deadlines.
-    fn next(&self, now: u64, states: &[MetricState], wake_grid: u64) -> u64 {
-        let target = self.target_interval(states);
-        let interval = target.max(self.budget_interval);
-        if wake_grid > 0 && matches!(self.interval, IntervalSetting::Adaptive(_)) && interval == target {
+    /// Returns the number of deadlines that a read at `now` has missed: the number of whole intervals by which it is later
+    /// than its own deadline. The time before `available_from`, at which the GPU could not be read, does not count.
+    #[inline]
+    pub(super) fn missed_deadlines(&self, now: u64, available_from: u64, states: &[MetricState]) -> u64 {
+        let late = now.saturating_sub(self.due.max(available_from));
+        // The division is needed only if the read is late, and is slow enough to be worth avoiding.
+        if late == 0 || self.due == 0 { 0 } else { late.checked_div(self.poll_interval(states)).unwrap_or(0) }
+    }
+
+    /// Sets the next deadline after a read at `now`.
+    ///
+    /// Deadlines are absolute: a read that is early or late does not shift the later ones, deadlines that have passed are
+    /// skipped, and a read that is not due, by [`Sampler::sample`](super::Sampler::sample), leaves the deadline in place.
+    #[inline]
+    pub(super) fn schedule(&mut self, now: u64, states: &[MetricState], wake_grid: u64) {
+        let interval = self.poll_interval(states);
+        self.due = if interval == 0 { now } else { self.next_deadline(now, interval, states, wake_grid) };
+        self.early_from = self.due.saturating_sub(interval / EARLY_DIVISOR);
+        // A group whose metrics are all suspended is not read before the first suspension ends.
+        if self.is_suspended(states, now) {
+            let end = states.iter().map(MetricState::suspended_until).min().unwrap_or(0);
+            self.due = self.due.max(end);
+            self.early_from = self.due;
+        }
+    }
+
+    /// Returns the next deadline. With a `wake_grid`, groups whose sensors have the same period have the same deadlines.
+    fn next_deadline(&self, now: u64, interval: u64, states: &[MetricState], wake_grid: u64) -> u64 {
+        let is_adaptive = matches!(self.interval, IntervalSetting::Adaptive(_));
+        if wake_grid > 0 && is_adaptive && interval == self.target_interval(states) {
             let interval = align(interval, wake_grid);
             return (now - now % interval).saturating_add(interval);
+        }
+        if now < self.early_from {
+            // The pending deadline remains, unless the interval has become shorter.
+            return self.due.min(now.saturating_add(interval));
         }
         // Groups that the budget limits are expensive, and would delay the others if they were all due at the same
         // moment. Their intervals count from the first read rather than from the clock's zero, so the second read is a
         // whole interval later.
         let next = if self.due == 0 { now } else { self.due }.saturating_add(interval);
-        match interval {
-            0 => now,
-            _ if next > now => next,
-            _ => next + (now - next) / interval * interval + interval,
-        }
-    }
-
-    /// Sets the next deadline. Deadlines are absolute: a late read does not shift the later ones, and deadlines that have
-    /// passed are skipped.
-    #[inline]
-    pub(super) fn schedule(&mut self, now: u64, states: &[MetricState], wake_grid: u64) {
-        self.due = if self.interval == IntervalSetting::EveryTick { now } else { self.next(now, states, wake_grid) };
-        // A group whose metrics are all suspended is not read before the first suspension ends.
-        if self.is_suspended(states, now) {
-            let end = states.iter().map(MetricState::suspended_until).min().unwrap_or(0);
-            self.due = self.due.max(end);
-        }
+        if next > now { next } else { next.saturating_add((now - next) / interval * interval + interval) }
     }
 }
 
@@ -273,7 +328,15 @@ mod tests {
 
     fn due(interval: IntervalSetting, budget_interval: u64, due: u64, now: u64, wake_grid: u64) -> u64 {
         let method = PollMethod::Call(Call::UtilizationRates);
-        let mut group = PollGroup { states: 0..1, method, interval, due, cost: CostEstimator::new(), budget_interval };
+        let mut group = PollGroup {
+            states: 0..1,
+            method,
+            interval,
+            due,
+            early_from: 0,
+            cost: CostEstimator::new(),
+            budget_interval,
+        };
         group.schedule(now, &[MetricState::new(Metric::UTILIZATION_GPU, 0, false)], wake_grid);
         group.due
     }
@@ -293,5 +356,21 @@ mod tests {
         assert_eq!(due(adaptive, 0, 897 * MS, 930 * MS, 0), 934_500_000);
         assert_eq!(due(IntervalSetting::Fixed(33 * MS), 0, 897 * MS, 900 * MS, 10 * MS), 930 * MS);
         assert_eq!(due(adaptive, 333 * MS, 897 * MS, 900 * MS, 10 * MS), 1230 * MS);
+    }
+
+    #[test]
+    fn combined_interval_is_shortest_and_exact() {
+        use IntervalSetting::{Adaptive, EveryTick, Exact, Fixed};
+        for (one, other, both) in [
+            (Fixed(3), Fixed(2), Fixed(2)),
+            (Adaptive(3), Fixed(2), Fixed(2)),
+            (Adaptive(2), Fixed(3), Adaptive(2)),
+            (Exact(3), Fixed(2), Exact(2)),
+            (Exact(3), Adaptive(2), Exact(2)),
+            (Exact(2), Fixed(3), Exact(2)),
+            (Exact(2), EveryTick, EveryTick),
+        ] {
+            assert_eq!((one.combine(other), other.combine(one)), (both, both));
+        }
     }
 }

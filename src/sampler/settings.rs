@@ -1,4 +1,4 @@
-//! The settings of a sampler: what to sample, how often, and at what cost.
+//! The settings of a sampler.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::{Device, Nvml, metric::Metric, plan::Plan};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) nvml: Nvml,
+    /// `None` selects all GPUs.
     pub(super) gpus: Option<Vec<u32>>,
     pub(super) metrics: Vec<Metric>,
     pub(super) intervals: Vec<(Metric, IntervalSetting)>,
@@ -18,11 +19,13 @@ pub(super) struct Settings {
     pub(super) gpu_info: bool,
     pub(super) skip_suspended: bool,
     pub(super) clocks: Clocks,
+    /// In nanoseconds.
     pub(super) hang_timeout: u64,
+    /// In nanoseconds; 0 for no minimum.
     pub(super) min_wake_interval: u64,
 }
 
-/// What is sampled when nothing is chosen: what every profiler shows, without the calls that take the driver's locks.
+/// The metrics that are sampled by default: the common ones, without those whose calls take the driver's locks.
 pub const DEFAULT_METRICS: [Metric; 12] = [
     Metric::UTILIZATION_GPU,
     Metric::UTILIZATION_MEMORY,
@@ -57,18 +60,18 @@ impl Settings {
         }
     }
 
-    /// What the plan has for this GPU.
+    /// Returns the plan's intervals for a GPU; none without a plan.
     pub(super) fn planned(&self, device: Option<&Device>, index: u32) -> Vec<(Metric, Duration)> {
         let uuid = || device.and_then(|device| device.uuid().ok()).map(|uuid| uuid.to_string());
         self.plan.as_ref().map(|plan| plan.intervals_for(index, uuid().as_deref())).unwrap_or_default()
     }
 
-    /// At what cadence a metric is read of a GPU for which this is planned.
+    /// Returns the interval of a metric: the one that was set, or else the planned one, or else an adaptive interval.
     pub(super) fn interval_setting(&self, metric: Metric, planned: &[(Metric, Duration)]) -> IntervalSetting {
-        let set = self.intervals.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| *cadence);
-        let planned =
-            planned.iter().find(|(known, _)| *known == metric).map(|(_, cadence)| IntervalSetting::fixed(*cadence));
-        let usual = u64::try_from(metric.info().poll_interval.as_nanos()).unwrap_or(u64::MAX);
-        set.or(planned).unwrap_or(IntervalSetting::Adaptive(usual))
+        let set = self.intervals.iter().find(|(known, _)| *known == metric).map(|(_, interval)| *interval);
+        let planned = || planned.iter().find(|(known, _)| *known == metric);
+        let planned = || planned().map(|(_, interval)| IntervalSetting::fixed(*interval));
+        let default = u64::try_from(metric.info().poll_interval.as_nanos()).unwrap_or(u64::MAX);
+        set.or_else(planned).unwrap_or(IntervalSetting::Adaptive(default))
     }
 }

@@ -1,4 +1,4 @@
-//! The clocks that the sampler and the probe use. They are functions, so that a test can replace them with a stepped
+//! The clocks of the sampler and the probe. They are function pointers, so that tests can replace them with a stepped
 //! clock.
 
 use std::{
@@ -21,9 +21,9 @@ use super::metric_state::Timestamp;
 pub struct Clocks {
     /// Returns `CLOCK_MONOTONIC`, in nanoseconds.
     pub monotonic: fn() -> u64,
-    /// Returns `CLOCK_REALTIME`, which the driver stamps samples with, in microseconds since the epoch.
+    /// Returns `CLOCK_REALTIME`, in microseconds since the Unix epoch. The driver's timestamps use this clock.
     pub wall_us: fn() -> u64,
-    /// Sleeps until about this time of `monotonic`.
+    /// Sleeps until `monotonic` returns about this time, in nanoseconds.
     pub sleep_until: fn(u64),
 }
 
@@ -33,7 +33,16 @@ impl Default for Clocks {
     }
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`: what [`Record::at`](super::Record::at) counts in. About 20 ns, no system call.
+/// Returns the time of `CLOCK_MONOTONIC` in nanoseconds, the time base of [`Record::at`](super::Record::at).
+///
+/// The call takes about 20 ns and makes no system call.
+///
+/// ```
+/// use igpu::sampler::monotonic;
+///
+/// let begin = monotonic();
+/// assert!(monotonic() >= begin);
+/// ```
 #[must_use]
 pub fn monotonic() -> u64 {
     read(ClockId::Monotonic)
@@ -48,82 +57,84 @@ fn read(clock: ClockId) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Sleeps until the monotonic clock shows `deadline`, or a little later.
+/// Sleeps until the monotonic clock has reached `deadline`, in nanoseconds. A signal ends the sleep early; callers check
+/// the time themselves.
 fn sleep_until(deadline: u64) {
     let seconds = (deadline / 1_000_000_000) as i64;
     let time = Timespec { tv_sec: seconds, tv_nsec: (deadline % 1_000_000_000) as _ };
-    // A signal ends the sleep early; callers check the time themselves.
     let _ = clock_nanosleep_absolute(ClockId::Monotonic, &time);
 }
 
-/// Reduces this thread's timer slack, 50 µs by default, so that the kernel wakes it on time.
+/// Reduces the calling thread's timer slack from the default of 50 µs to 1 ns, so that the kernel wakes it on time.
 pub(super) fn minimize_timer_slack() {
-    // Affects only this thread; harmless if it fails.
+    // A failure only makes the thread wake later.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
 
-/// Times driver calls: one reading of the clock between each two, because the end of one is the beginning of the next.
+/// Measures driver calls. Consecutive calls share a clock read: the end of one is the beginning of the next.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     clocks: Clocks,
+    /// The time of the last clock read, which is when the call in progress began; 0 if no call is in progress.
     last: Arc<AtomicU64>,
-    /// Nanoseconds spent in the driver.
+    /// The total time spent in the driver, ns.
     pub spent: u64,
-    /// Set by the watchdog once it finds that the call in progress hangs and another thread reads the other GPUs;
+    /// The time at which the watchdog found the call in progress to hang, after which another thread reads the other GPUs;
     /// otherwise 0.
-    hung: Arc<AtomicU64>,
-    /// Whether a call since the start was found to hang. No further call may be made then.
+    hang_detected_at: Arc<AtomicU64>,
+    /// Whether a call since [`start`](Self::start) was found to hang. No further call may be made then.
     pub is_hung: bool,
 }
 
 impl Stopwatch {
     pub(super) fn new(clocks: Clocks) -> Self {
-        Self { clocks, last: Arc::default(), spent: 0, hung: Arc::default(), is_hung: false }
+        Self { clocks, last: Arc::default(), spent: 0, hang_detected_at: Arc::default(), is_hung: false }
     }
 
-    /// Returns when the call in progress began, for other threads to observe; 0 if there is none.
+    /// Returns the time at which the call in progress began, for other threads to observe; 0 if there is none.
     pub(super) fn call_start(&self) -> Arc<AtomicU64> {
         self.last.clone()
     }
 
-    /// Returns the value that the watchdog sets to the time at which it found the call in progress to hang.
+    /// Returns the variable that the watchdog sets to the time at which it found the call in progress to hang.
     pub(super) fn hang_flag(&self) -> Arc<AtomicU64> {
-        self.hung.clone()
+        self.hang_detected_at.clone()
     }
 
-    /// Reads the clock again, so that the time since the last call does not count as the driver's.
+    /// Starts measuring now, so that the time since the last call is not counted.
     pub(super) fn start(&mut self) {
         self.is_hung = false;
         self.last.store((self.clocks.monotonic)(), Relaxed);
     }
 
-    /// No call is under way until it is started again.
+    /// Records that no call is in progress.
     pub(super) fn stop(&mut self) {
         self.last.store(0, Relaxed);
     }
 
-    /// When the clock was read last.
+    /// Returns the time of the last clock read.
     pub(super) fn last(&self) -> u64 {
         self.last.load(Relaxed)
     }
 
-    /// Makes a call and gives when it was: the middle, and half its length as uncertainty.
+    /// Makes a call, and returns its result and its time.
     #[inline]
     pub(super) fn time<T>(&mut self, call: impl FnOnce() -> T) -> (T, Timestamp) {
-        let answer = call();
-        (answer, self.lap())
+        let result = call();
+        (result, self.lap())
     }
 
-    /// When the call was that was made since the clock was read last.
+    /// Returns the time of the call that was made since the last clock read: its middle, with half of its duration as the
+    /// uncertainty.
     #[inline]
     pub(super) fn lap(&mut self) -> Timestamp {
         let before = self.last.load(Relaxed);
         let after = (self.clocks.monotonic)();
         self.last.store(after, Relaxed);
-        let length = after.saturating_sub(before);
-        self.spent += length;
-        self.is_hung |= self.hung.load(Relaxed) > 0;
-        let uncertainty = u32::try_from(length.div_ceil(2)).unwrap_or(u32::MAX);
-        Timestamp { at: before + length / 2, uncertainty }
+        let duration = after.saturating_sub(before);
+        self.spent += duration;
+        self.is_hung |= self.hang_detected_at.load(Relaxed) > 0;
+        let uncertainty = u32::try_from(duration.div_ceil(2)).unwrap_or(u32::MAX);
+        Timestamp { at: before + duration / 2, uncertainty }
     }
 }

@@ -77,7 +77,7 @@ impl Sampler {
     pub fn spawn(self, records: usize) -> Result<Background> {
         let Self { gpus, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
         let slots: Vec<Slot> =
-            gpus.into_iter().map(|gpu| slot(gpu.on_grid(min_wake_interval), clocks, process_capacity)).collect();
+            gpus.into_iter().map(|gpu| slot(gpu.with_wake_grid(min_wake_interval), clocks, process_capacity)).collect();
         let shared = Arc::new(shared(&slots, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Publisher::new(shared.clone(), producer, budget);

@@ -197,7 +197,7 @@ impl Worker {
             due |= all || gpu.next_due() <= now;
             self.mark(place, leader);
             watch.start();
-            gpu.read(now, all, watch, records);
+            gpu.read(now, all, 0, watch, records);
             watch.stop();
             records.report_dropped(now);
             let mut output = self.output();
@@ -239,7 +239,7 @@ impl Worker {
             return;
         }
         let slots = || self.slots.iter().enumerate().filter_map(|(place, slot)| Some((place, try_lock(slot)?)));
-        slots().for_each(|(place, slot)| budget.see(place, &slot.gpu));
+        slots().for_each(|(place, slot)| budget.observe(place, &slot.gpu));
         budget.balance(now);
         for (place, mut slot) in slots() {
             let Slot { gpu, records, .. } = &mut *slot;

@@ -1,0 +1,54 @@
+//! The reasons for which a metric is not sampled.
+
+use std::fmt;
+
+use crate::{Error, ReturnCode};
+
+/// Why a metric of a GPU is not sampled; from [`Sampler::reason`](super::Sampler::reason).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnsampledReason {
+    /// The GPU or the metric was not selected.
+    NotSelected,
+    /// The GPU is lost, needs a reset, or cannot be opened. It is tried again every second.
+    GpuLost(Error),
+    /// The kernel has suspended the GPU, and
+    /// [`skip_suspended`](super::SamplerBuilder::skip_suspended) was requested.
+    GpuSuspended,
+    /// The driver or the GPU does not support the metric.
+    NotSupported(Error),
+    /// At least two consecutive reads failed with an error other than "not supported". The metric is suspended, and is
+    /// tried again every 30 s.
+    Suspended(Error),
+}
+
+impl UnsampledReason {
+    /// Returns the reason for a metric whose reads fail with this error.
+    pub(super) fn for_error(error: &Error) -> Self {
+        match error.code() {
+            Some(ReturnCode::NOT_SUPPORTED | ReturnCode::FUNCTION_NOT_FOUND) => Self::NotSupported(error.clone()),
+            _ => Self::Suspended(error.clone()),
+        }
+    }
+
+    /// Returns the error of the driver call, if the reason is an error.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::GpuLost(error) | Self::NotSupported(error) | Self::Suspended(error) => Some(error),
+            Self::NotSelected | Self::GpuSuspended => None,
+        }
+    }
+}
+
+impl fmt::Display for UnsampledReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSelected => f.write_str("not selected"),
+            Self::GpuLost(error) => write!(f, "the GPU is lost: {error}"),
+            Self::GpuSuspended => f.write_str("the GPU is suspended"),
+            Self::NotSupported(error) => write!(f, "not supported: {error}"),
+            Self::Suspended(error) => write!(f, "suspended after repeated errors: {error}"),
+        }
+    }
+}
