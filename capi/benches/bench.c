@@ -80,7 +80,7 @@ static volatile double result;
 static double by_igpu(void) {
     const igpu_record *records;
     size_t count;
-    if (igpu_sampler_tick(sampler, igpu_monotonic(), &records, &count)) fail("a tick");
+    if (igpu_sampler_tick(sampler, igpu_monotonic_ns(), &records, &count)) fail("a tick");
     double sum = 0;
     for (size_t i = 0; i < count; i++) sum += records[i].value;
     return sum;
@@ -158,7 +158,7 @@ static void compare(const char *name, int how_many, int slow, int test) {
     igpu_driver_options where = {.size = sizeof where, .resolver = resolve};
     igpu_sampler_options options = {.size = sizeof options, .gpus = indices, .gpu_count = (size_t)how_many,
                                     .metrics = names, .metric_count = METRICS, .intervals_ns = intervals_ns};
-    if (igpu_driver_open(&where, &driver) || igpu_sampler_create(driver, &options, &sampler)) fail(name);
+    if (igpu_driver_open(&where, &driver) || igpu_sampler_open(driver, &options, &sampler)) fail(name);
     for (int i = 0; i < gpus; i++)
         if (nvmlDeviceGetHandleByIndex_v2((unsigned)i, &handles[i])) abort();
     double ours = by_igpu(), theirs = by_hand();
@@ -186,7 +186,7 @@ static igpu_latest *latest;
 static uint32_t key;
 static double next_due(void) {
     uint64_t due;
-    if (igpu_sampler_next_due(sampler, &due)) fail("next_due");
+    if (igpu_sampler_get_next_due(sampler, &due)) fail("next_due");
     return (double)due;
 }
 static double read_latest(void) {
@@ -209,13 +209,13 @@ static void single_calls(int test) {
     igpu_background *background;
     uint32_t power;
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .intervals_ns = hour};
-    if (igpu_driver_open(NULL, &driver) || igpu_sampler_create(driver, &options, &sampler)) fail("a sampler");
-    alone("igpu_sampler_next_due: the border alone", next_due, test);
-    if (igpu_metric_find(names[0], &power) || igpu_sampler_spawn(sampler, 64, &background) ||
-        igpu_background_latest(background, &latest) || igpu_latest_key(latest, 0, power, &key))
+    if (igpu_driver_open(NULL, &driver) || igpu_sampler_open(driver, &options, &sampler)) fail("a sampler");
+    alone("igpu_sampler_get_next_due: the border alone", next_due, test);
+    if (igpu_metric_find(names[0], &power) || igpu_background_start(sampler, 64, &background) ||
+        igpu_latest_open(background, &latest) || igpu_latest_get_key(latest, 0, power, &key))
         fail("a background sampler");
     igpu_record record;
-    while (igpu_latest_read(latest, key, &record) == IGPU_STATUS_NO_VALUE) {}
+    while (igpu_latest_read(latest, key, &record) == IGPU_STATUS_NO_DATA) {}
     if (igpu_background_stop(background)) fail("the thread");
     alone("igpu_latest_read", read_latest, test);
     if (igpu_latest_close(latest) || igpu_background_close(background) || igpu_driver_close(driver)) fail("closing");

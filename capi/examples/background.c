@@ -19,13 +19,13 @@ int main(int argc, char **argv) {
     igpu_driver *driver;
     if (igpu_driver_open(NULL, &driver)) return failed("no driver");
     uint32_t gpus;
-    if (igpu_driver_count_gpus(driver, &gpus)) return failed("no GPU");
+    if (igpu_driver_get_gpu_count(driver, &gpus)) return failed("no GPU");
     if (gpus == 0) return puts("there is no GPU"), 0;
     igpu_sampler *sampler;
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = METRICS};
-    if (igpu_sampler_create(driver, &options, &sampler)) return failed("no sampler");
+    if (igpu_sampler_open(driver, &options, &sampler)) return failed("no sampler");
     igpu_background *background;
-    if (igpu_sampler_spawn(sampler, ROOM, &background)) return failed("no thread");
+    if (igpu_background_start(sampler, ROOM, &background)) return failed("no thread");
 
     uint32_t metrics[METRICS];
     for (int i = 0; i < METRICS; i++) igpu_metric_find(names[i], &metrics[i]);
@@ -56,7 +56,7 @@ int main(int argc, char **argv) {
         igpu_metric_get_info(metrics[i], &info);
         printf("%s: %lu values, on average %.2f %s\n", info.name, counts[i], counts[i] ? sums[i] / counts[i] : 0.0, info.unit);
     }
-    printf("%llu ticks, %llu records lost\n", (unsigned long long)state.ticks, (unsigned long long)state.dropped);
+    printf("%llu ticks, %llu records lost\n", (unsigned long long)state.ticks, (unsigned long long)state.dropped_records);
     if (igpu_background_close(background)) return failed("the thread");
     igpu_driver_close(driver);
     return 0;

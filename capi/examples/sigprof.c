@@ -99,9 +99,9 @@ int main(int argc, char **argv) {
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 2};
     uint32_t metrics[2];
     if (igpu_metric_find(names[0], &metrics[0]) || igpu_metric_find(names[1], &metrics[1]) ||
-        igpu_driver_open(NULL, &driver) || igpu_sampler_create(driver, &options, &sampler) ||
-        igpu_sampler_spawn(sampler, 4096, &background) || igpu_background_latest(background, &latest) ||
-        igpu_latest_key(latest, 0, metrics[0], &power) || igpu_latest_key(latest, 0, metrics[1], &utilization))
+        igpu_driver_open(NULL, &driver) || igpu_sampler_open(driver, &options, &sampler) ||
+        igpu_background_start(sampler, 4096, &background) || igpu_latest_open(background, &latest) ||
+        igpu_latest_get_key(latest, 0, metrics[0], &power) || igpu_latest_get_key(latest, 0, metrics[1], &utilization))
         return fprintf(stderr, "%s\n", igpu_last_error()), 1;
 
     // The sampler's thread has its first values within milliseconds.

@@ -3,7 +3,7 @@
  * Generated from igpu's sources. Not edited by hand. Licence: MIT or Apache-2.0, at your choice.
  *
  * Functions answer a status, IGPU_STATUS_OK (0) when all went well; what they give goes to where their last pointers say,
- * which are left as they are on failure (but IGPU_STATUS_TOO_SMALL). igpu_last_error has the sentence of a failure.
+ * which are left as they are on failure (but IGPU_STATUS_BUFFER_TOO_SMALL). igpu_last_error has the sentence of a failure.
  *
  * Handles are opaque and never dereferenced. One that was closed, is of another kind, or belongs to the parent process is
  * told by a status. A handle is used by one thread at a time; a second one gets IGPU_STATUS_BUSY and changes nothing. Any
@@ -78,9 +78,9 @@ typedef enum {
     // The handle was closed, was never one, or is one of another kind.
     IGPU_STATUS_INVALID_HANDLE = 2,
     // The `size` at the start of a struct is not that of any version of it.
-    IGPU_STATUS_WRONG_SIZE = 3,
+    IGPU_STATUS_INVALID_STRUCT_SIZE = 3,
     // The array is too small; what fits was written, and the count says how much there is.
-    IGPU_STATUS_TOO_SMALL = 4,
+    IGPU_STATUS_BUFFER_TOO_SMALL = 4,
     // A number or text is not among those allowed.
     IGPU_STATUS_INVALID_ARGUMENT = 5,
     // Another thread is using the handle at this moment, or the interrupted program is.
@@ -88,23 +88,23 @@ typedef enum {
     // The handle was made before a `fork` and is used in the child. Open the driver again there.
     IGPU_STATUS_FORKED = 7,
     // No driver library could be loaded, or it is not NVML.
-    IGPU_STATUS_NO_DRIVER = 8,
-    // The driver refused; `igpu_last_driver_code` has its code.
-    IGPU_STATUS_DRIVER = 9,
+    IGPU_STATUS_DRIVER_NOT_FOUND = 8,
+    // The driver refused; `igpu_last_nvml_code` has its code.
+    IGPU_STATUS_DRIVER_ERROR = 9,
     // There is no GPU of this index, or none at this place.
     IGPU_STATUS_NO_SUCH_GPU = 10,
     // There is no metric of this name or number, or it is not sampled.
     IGPU_STATUS_NO_SUCH_METRIC = 11,
     // There is no value, no record, or no process to give: not yet, or not any more.
-    IGPU_STATUS_NO_VALUE = 12,
+    IGPU_STATUS_NO_DATA = 12,
     // The system gave no thread.
-    IGPU_STATUS_NO_THREAD = 13,
+    IGPU_STATUS_THREAD_START_FAILED = 13,
     // A thread hangs in the driver and was given up; it and its memory stay until the program ends.
     IGPU_STATUS_ABANDONED = 14,
     // There are too many open handles: 1024 at once are possible.
     IGPU_STATUS_TOO_MANY_HANDLES = 15,
     // igpu has a fault of its own; it told of it on stderr. Close the handle, and report it.
-    IGPU_STATUS_PANIC = 16,
+    IGPU_STATUS_INTERNAL_ERROR = 16,
 } igpu_status;
 
 // Whether a metric goes up and down, or only up.
@@ -163,47 +163,47 @@ typedef enum {
     IGPU_READING_SERIAL = 1,
     // `uuid`
     IGPU_READING_UUID = 2,
-    // `bios`
+    // `vbios_version`
     IGPU_READING_BIOS = 3,
     // The four of `memory`.
     IGPU_READING_MEMORY = 4,
-    // `utilization_gpu` and `utilization_memory`
+    // `utilization_gpu_percent` and `utilization_memory_percent`
     IGPU_READING_UTILIZATION = 5,
-    // `fan`
+    // `fan_speed_percent`
     IGPU_READING_FAN = 6,
-    // `temperature`
+    // `temperature_c`
     IGPU_READING_TEMPERATURE = 7,
-    // `performance`
+    // `performance_state`
     IGPU_READING_PERFORMANCE = 8,
     // The texts of `pci`.
     IGPU_READING_PCI = 9,
-    // `pcie_generation`
+    // `pcie_link_generation`
     IGPU_READING_PCIE_GENERATION = 10,
-    // `pcie_width`
+    // `pcie_link_width`
     IGPU_READING_PCIE_WIDTH = 11,
-    // `pcie_max_generation`
+    // `pcie_max_link_generation`
     IGPU_READING_PCIE_MAX_GENERATION = 12,
-    // `pcie_max_width`
+    // `pcie_max_link_width`
     IGPU_READING_PCIE_MAX_WIDTH = 13,
-    // `clock_graphics`
+    // `clock_graphics_mhz`
     IGPU_READING_CLOCK_GRAPHICS = 14,
-    // `clock_sm`
+    // `clock_sm_mhz`
     IGPU_READING_CLOCK_SM = 15,
-    // `clock_memory`
+    // `clock_memory_mhz`
     IGPU_READING_CLOCK_MEMORY = 16,
-    // `clock_max_graphics`
+    // `clock_max_graphics_mhz`
     IGPU_READING_CLOCK_MAX_GRAPHICS = 17,
-    // `clock_max_sm`
+    // `clock_max_sm_mhz`
     IGPU_READING_CLOCK_MAX_SM = 18,
-    // `clock_max_memory`
+    // `clock_max_memory_mhz`
     IGPU_READING_CLOCK_MAX_MEMORY = 19,
     // `power_management`
     IGPU_READING_POWER_MANAGEMENT = 20,
-    // `power`
+    // `power_w`
     IGPU_READING_POWER = 21,
-    // `power_limit`
+    // `power_limit_w`
     IGPU_READING_POWER_LIMIT = 22,
-    // `power_min_limit` and `power_max_limit`
+    // `power_min_limit_w` and `power_max_limit_w`
     IGPU_READING_POWER_LIMIT_CONSTRAINTS = 23,
     // The processes that compute.
     IGPU_READING_COMPUTE_PROCESSES = 24,
@@ -308,7 +308,7 @@ typedef struct {
     // The parent's pid.
     uint32_t parent_pid;
     // When it was started: seconds since the epoch, UTC.
-    double create_time;
+    double create_time_s;
     // Its name.
     char name[72];
     // The name of its user, or the uid as text.
@@ -338,7 +338,7 @@ typedef struct {
     size_t size;
     // The index of the GPU, in the order of PCI addresses.
     uint32_t index;
-    // How the last update went: `IGPU_STATUS_DRIVER` when the GPU is lost or cannot be opened, and readings are missing.
+    // How the last update went: `IGPU_STATUS_DRIVER_ERROR` when the GPU is lost or cannot be opened, and readings are missing.
     igpu_status status;
     // The product's name.
     char name[104];
@@ -347,65 +347,65 @@ typedef struct {
     // The UUID, `GPU-` and hex digits.
     char uuid[104];
     // The version of the VBIOS.
-    char bios[40];
+    char vbios_version[40];
     // PCI address, `00000000:88:00.0`.
     char pci_bus_id[40];
     // PCI device and vendor id, eight hex digits.
     char pci_device_id[16];
     // PCI subsystem's device and vendor id, eight hex digits.
-    char pci_sub_system_id[16];
+    char pci_subsystem_id[16];
     // All memory, MiB.
-    double memory_total;
+    double memory_total_mib;
     // Memory used by processes, MiB; on drivers before R510 with what is reserved.
-    double memory_used;
+    double memory_used_mib;
     // Memory that is free, MiB.
-    double memory_free;
+    double memory_free_mib;
     // Memory kept by driver and firmware, MiB; missing on drivers before R510.
-    double memory_reserved;
+    double memory_reserved_mib;
     // Percent of the last sample period in which a kernel was running.
-    double utilization_gpu;
+    double utilization_gpu_percent;
     // Percent of the same period in which device memory was being read or written.
-    double utilization_memory;
+    double utilization_memory_percent;
     // Intended fan speed, percent of the maximum.
-    double fan;
+    double fan_speed_percent;
     // Temperature of the die, degrees Celsius.
-    double temperature;
+    double temperature_c;
     // Performance state, 0 (fastest) to 15.
-    double performance;
+    double performance_state;
     // Power of the board, W.
-    double power;
+    double power_w;
     // The power limit that was set, W.
-    double power_limit;
+    double power_limit_w;
     // The least limit that can be set, W.
-    double power_min_limit;
+    double power_min_limit_w;
     // The greatest limit that can be set, W.
-    double power_max_limit;
+    double power_max_limit_w;
     // Clock of the shaders, MHz.
-    double clock_graphics;
+    double clock_graphics_mhz;
     // Clock of the streaming multiprocessors, MHz.
-    double clock_sm;
+    double clock_sm_mhz;
     // Clock of the memory, MHz.
-    double clock_memory;
+    double clock_memory_mhz;
     // Clock of the shaders at the most, MHz.
-    double clock_max_graphics;
+    double clock_max_graphics_mhz;
     // Clock of the streaming multiprocessors at the most, MHz.
-    double clock_max_sm;
+    double clock_max_sm_mhz;
     // Clock of the memory at the most, MHz.
-    double clock_max_memory;
+    double clock_max_memory_mhz;
     // PCIe generation now.
-    uint32_t pcie_generation;
+    uint32_t pcie_link_generation;
     // PCIe generation at the most.
-    uint32_t pcie_max_generation;
+    uint32_t pcie_max_link_generation;
     // PCIe lanes now.
-    uint32_t pcie_width;
+    uint32_t pcie_link_width;
     // PCIe lanes at the most.
-    uint32_t pcie_max_width;
+    uint32_t pcie_max_link_width;
     // 1 where power management is on, 0 where it is off.
     uint32_t power_management;
-    // How many processes `igpu_snapshot_process` has.
+    // How many processes `igpu_snapshot_get_gpu_process_info` has.
     uint32_t process_count;
     // How many processes the driver counted; more than `process_count` where there was no room for all.
-    uint32_t process_total;
+    uint32_t process_total_count;
     // 0.
     uint32_t reserved;
 } igpu_gpu_info;
@@ -419,9 +419,9 @@ typedef struct {
     // What it does.
     igpu_process_kind kind;
     // Device memory that it holds, whole MiB.
-    double memory;
+    double memory_mib;
     // When it was started: seconds since the epoch, UTC.
-    double create_time;
+    double create_time_s;
     // The parent's pid.
     uint32_t parent_pid;
     // The MIG GPU instance that it runs in.
@@ -470,11 +470,11 @@ typedef struct {
 // it is the one struct without a size: it never grows within a soname.
 typedef struct {
     // When it was so: nanoseconds of `CLOCK_MONOTONIC`. The middle of the driver call, or the driver's own stamp.
-    uint64_t at;
+    uint64_t timestamp_ns;
     // The value, in the metric's unit; of an event see `igpu_event`. Whole numbers are exact up to 2^53.
     double value;
     // `at` is right to plus or minus this many nanoseconds.
-    uint32_t uncertainty;
+    uint32_t uncertainty_ns;
     // The process, of a metric for each process; the `igpu_event`, of an event; else 0.
     uint32_t detail;
     // The index of the GPU, as NVML counts.
@@ -492,7 +492,7 @@ typedef struct {
     // How many ticks there were in which something was due.
     uint64_t ticks;
     // How many records were lost since the start, because they were not taken out in time.
-    uint64_t dropped;
+    uint64_t dropped_records;
     // For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
     // came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
     uint64_t time_since_heartbeat_ns;
@@ -519,7 +519,7 @@ const char *igpu_last_error(void);
 // driver's.
 //
 // As `igpu_last_error`.
-uint32_t igpu_last_driver_code(void);
+uint32_t igpu_last_nvml_code(void);
 
 // Loads the driver's library and initialises it. `options` may be NULL.
 //
@@ -540,13 +540,13 @@ igpu_status igpu_driver_get_info(igpu_driver *driver, igpu_driver_info *info);
 // The number of GPUs.
 //
 // Blocks: asks the driver. Allocates nothing. Not for signal handlers.
-igpu_status igpu_driver_count_gpus(igpu_driver *driver, uint32_t *count);
+igpu_status igpu_driver_get_gpu_count(igpu_driver *driver, uint32_t *count);
 
 // The indices of the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order, and how many they are. With a
-// `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+// `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
 //
 // Blocks: asks the driver. Allocates. Reads the environment, which no other thread may be changing. Not for signal handlers.
-igpu_status igpu_driver_visible_gpus(igpu_driver *driver, uint32_t *indices, size_t capacity, size_t *count);
+igpu_status igpu_driver_get_visible_gpus(igpu_driver *driver, uint32_t *indices, size_t capacity, size_t *count);
 
 // The version of this library: `0.2.0 (nvml.h 13.5.37, commit ...)`. The text stays for ever.
 //
@@ -568,7 +568,7 @@ igpu_status igpu_metric_find(const char *name, uint32_t *metric);
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_metric_get_info(uint32_t metric, igpu_metric_info *info);
 
-// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_VALUE`
+// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_DATA`
 // where there is no such process. A user whom only a server knows is a number until a snapshot was made.
 //
 // Blocks: reads `/proc`. Allocates. Not for signal handlers.
@@ -578,7 +578,7 @@ igpu_status igpu_process_get_info(uint32_t pid, igpu_process_info *info);
 //
 // Blocks: asks the driver, reads `/proc`, and where the names of users come from a server, asks that. Allocates. Not for
 // signal handlers.
-igpu_status igpu_snapshot_create(igpu_driver *driver, const igpu_snapshot_options *options, igpu_snapshot **snapshot);
+igpu_status igpu_snapshot_open(igpu_driver *driver, const igpu_snapshot_options *options, igpu_snapshot **snapshot);
 
 // Closes a snapshot.
 //
@@ -591,28 +591,28 @@ igpu_status igpu_snapshot_close(igpu_snapshot *snapshot);
 // for signal handlers.
 igpu_status igpu_snapshot_update(igpu_snapshot *snapshot);
 
-// Makes room for the processes that there was none for (`process_count` is less than `process_total`), and reads them.
+// Makes room for the processes that there was none for (`process_count` is less than `process_total_count`), and reads them.
 //
 // Blocks: asks the driver and reads `/proc`. Allocates. Not for signal handlers.
-igpu_status igpu_snapshot_grow(igpu_snapshot *snapshot);
+igpu_status igpu_snapshot_grow_process_lists(igpu_snapshot *snapshot);
 
 // How many GPUs the snapshot has: their places are below this.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_snapshot_count(igpu_snapshot *snapshot, uint32_t *count);
+igpu_status igpu_snapshot_get_gpu_count(igpu_snapshot *snapshot, uint32_t *count);
 
 // The GPU at a place of the snapshot, which is its index only where the snapshot has all GPUs.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_snapshot_gpu(igpu_snapshot *snapshot, uint32_t position, igpu_gpu_info *gpu);
+igpu_status igpu_snapshot_get_gpu_info(igpu_snapshot *snapshot, uint32_t position, igpu_gpu_info *gpu);
 
-// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_VALUE`.
+// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_DATA`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_snapshot_process(igpu_snapshot *snapshot,
-                                  uint32_t position,
-                                  uint32_t process_index,
-                                  igpu_gpu_process_info *process);
+igpu_status igpu_snapshot_get_gpu_process_info(igpu_snapshot *snapshot,
+                                               uint32_t position,
+                                               uint32_t process_index,
+                                               igpu_gpu_process_info *process);
 
 // Why a reading (`igpu_reading`) of the GPU at a place is missing: the answer is the reason, and `igpu_last_error` its
 // sentence. `IGPU_STATUS_OK` where the reading is there.
@@ -628,20 +628,20 @@ const char *igpu_event_name(uint32_t event);
 // Nanoseconds of `CLOCK_MONOTONIC`: what the sampler and its records count in.
 //
 // Never blocks; allocates nothing; may be called in a signal handler.
-uint64_t igpu_monotonic(void);
+uint64_t igpu_monotonic_ns(void);
 
 // Makes a sampler with all of its memory. `options` may be NULL. A GPU that is lost takes no other away:
 // `IGPU_EVENT_GPU_LOST` tells, and it is tried again.
 //
 // Blocks: asks the driver. Allocates. Not for signal handlers.
-igpu_status igpu_sampler_create(igpu_driver *driver, const igpu_sampler_options *options, igpu_sampler **sampler);
+igpu_status igpu_sampler_open(igpu_driver *driver, const igpu_sampler_options *options, igpu_sampler **sampler);
 
 // Closes a sampler.
 //
 // Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_close(igpu_sampler *sampler);
 
-// Reads what is due at `now_ns`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
+// Reads what is due at `now_ns`, which is the time by `igpu_monotonic_ns`. `records` and `count` are set to what was read; both
 // may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
 // lost is no failure of this call: events tell of it.
 //
@@ -654,23 +654,23 @@ igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now_ns, const igpu
 // Blocks: asks the driver. Allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **records, size_t *count);
 
-// When something is due next, by `igpu_monotonic`; 0 before the first tick.
+// When something is due next, by `igpu_monotonic_ns`; 0 before the first tick.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_next_due(igpu_sampler *sampler, uint64_t *due_ns);
+igpu_status igpu_sampler_get_next_due(igpu_sampler *sampler, uint64_t *due_ns);
 
 // Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
 // 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 //
 // Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
 // driver hangs. Not for signal handlers.
-igpu_status igpu_sampler_spawn(igpu_sampler *sampler, size_t capacity, igpu_background **background);
+igpu_status igpu_background_start(igpu_sampler *sampler, size_t capacity, igpu_background **background);
 
-// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
+// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_DATA` while there is
 // none, and `igpu_sampler_metric_error` tells why.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
+igpu_status igpu_sampler_get_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
 
 // Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
 // `IGPU_STATUS_OK` where it was read.
@@ -678,44 +678,44 @@ igpu_status igpu_sampler_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t me
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_metric_error(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
 
-// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_VALUE`
+// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_DATA`
 // while that is unknown, as it stays for a signal that does not change.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_refresh_period(igpu_sampler *sampler,
-                                        uint32_t gpu,
-                                        uint32_t metric,
-                                        uint64_t *refresh_period_ns);
+igpu_status igpu_sampler_get_refresh_period(igpu_sampler *sampler,
+                                            uint32_t gpu,
+                                            uint32_t metric,
+                                            uint64_t *refresh_period_ns);
 
 // How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_poll_interval(igpu_sampler *sampler,
-                                       uint32_t gpu,
-                                       uint32_t metric,
-                                       uint64_t *poll_interval_ns);
+igpu_status igpu_sampler_get_poll_interval(igpu_sampler *sampler,
+                                           uint32_t gpu,
+                                           uint32_t metric,
+                                           uint64_t *poll_interval_ns);
 
 // Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
 // With a background sampler see `igpu_process_get_info`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_process_info(igpu_sampler *sampler, uint32_t pid, igpu_process_info *info);
+igpu_status igpu_sampler_get_process_info(igpu_sampler *sampler, uint32_t pid, igpu_process_info *info);
 
 // The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
 // `IGPU_SAMPLER_GPU_INFO`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_gpu(igpu_sampler *sampler, uint32_t position, igpu_gpu_info *gpu);
+igpu_status igpu_sampler_get_gpu_info(igpu_sampler *sampler, uint32_t position, igpu_gpu_info *gpu);
 
-// A process of the GPU at a place, as `igpu_snapshot_process`.
+// A process of the GPU at a place, as `igpu_snapshot_get_gpu_process_info`.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_sampler_process(igpu_sampler *sampler,
-                                 uint32_t position,
-                                 uint32_t process_index,
-                                 igpu_gpu_process_info *process);
+igpu_status igpu_sampler_get_gpu_process_info(igpu_sampler *sampler,
+                                              uint32_t position,
+                                              uint32_t process_index,
+                                              igpu_gpu_process_info *process);
 
-// Takes the oldest record out; `IGPU_STATUS_NO_VALUE` where there is none.
+// Takes the oldest record out; `IGPU_STATUS_NO_DATA` where there is none.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_background_pop(igpu_background *background, igpu_record *record);
@@ -732,16 +732,16 @@ igpu_status igpu_background_drain(igpu_background *background, igpu_record *reco
 igpu_status igpu_background_get_info(igpu_background *background, igpu_background_info *info);
 
 // The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
-// NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+// NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_background_hung_gpus(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
+igpu_status igpu_background_get_hung_gpus(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
 
 // Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
 // closed by itself, before or after the sampler.
 //
 // Never blocks; allocates. Not for signal handlers.
-igpu_status igpu_background_latest(igpu_background *background, igpu_latest **latest);
+igpu_status igpu_latest_open(igpu_background *background, igpu_latest **latest);
 
 // Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
 // `IGPU_STATUS_ABANDONED`. What was recorded can still be taken out after.
@@ -758,9 +758,9 @@ igpu_status igpu_background_close(igpu_background *background);
 // signal handler. The key is good as long as the reader is open.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_latest_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, uint32_t *key);
+igpu_status igpu_latest_get_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, uint32_t *key);
 
-// The latest value; `IGPU_STATUS_NO_VALUE` while nothing was read, while the GPU is lost or a call about it hangs, and in the
+// The latest value; `IGPU_STATUS_NO_DATA` while nothing was read, while the GPU is lost or a call about it hangs, and in the
 // rare case that each of a few tries met a write. Once the sampler is stopped it stays: `at` tells how old it is.
 //
 // Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
@@ -771,10 +771,10 @@ igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *rec
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_latest_get_info(igpu_latest *latest, igpu_background_info *info);
 
-// As `igpu_background_hung_gpus`, from any thread: also while another one takes records out.
+// As `igpu_background_get_hung_gpus`, from any thread: also while another one takes records out.
 //
 // Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_latest_hung_gpus(igpu_latest *latest, uint32_t *gpus, size_t capacity, size_t *count);
+igpu_status igpu_latest_get_hung_gpus(igpu_latest *latest, uint32_t *gpus, size_t capacity, size_t *count);
 
 // Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
 //

@@ -4,7 +4,7 @@ use crate::{
     background_info::{self, igpu_background_info},
     error::{Failure, Outcome, not_null},
     guard::guarded,
-    handle_table::{self, Kind},
+    handle_table::{self, HandleType},
     latest::igpu_latest,
     record::igpu_record,
     status::igpu_status,
@@ -19,27 +19,27 @@ pub struct igpu_background {
     /// The indices of its GPUs.
     gpus: Vec<u32>,
     /// Whether its thread hung when it was stopped.
-    given_up: bool,
+    abandoned: bool,
 }
 
 // SAFETY: no other type has this number.
-unsafe impl Kind for igpu_background {
-    const KIND: u8 = 4;
+unsafe impl HandleType for igpu_background {
+    const TYPE: u8 = 4;
 }
 
 impl igpu_background {
     pub(crate) fn new(background: Background, gpus: Vec<u32>) -> Self {
-        Self { background, gpus, given_up: false }
+        Self { background, gpus, abandoned: false }
     }
 
     fn stop(&mut self) -> Outcome {
-        self.given_up |= self.background.stop() == StopOutcome::Abandoned;
+        self.abandoned |= self.background.stop() == StopOutcome::Abandoned;
         let words = "the thread hangs in a call of the driver and was given up; look for Xid messages in dmesg";
-        if self.given_up { Err(Failure::Told(igpu_status::Abandoned, words)) } else { Ok(()) }
+        if self.abandoned { Err(Failure::Status(igpu_status::Abandoned, words)) } else { Ok(()) }
     }
 }
 
-/// Takes the oldest record out; `IGPU_STATUS_NO_VALUE` where there is none.
+/// Takes the oldest record out; `IGPU_STATUS_NO_DATA` where there is none.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
@@ -49,8 +49,8 @@ pub unsafe extern "C" fn igpu_background_pop(
 ) -> igpu_status {
     guarded(|| {
         let record = not_null(record)?;
-        let none = Failure::Told(igpu_status::NoValue, "there is no record at this moment");
-        let oldest = handle_table::change(background, |own| own.background.pop().ok_or(none))?;
+        let none = Failure::Status(igpu_status::NoData, "there is no record at this moment");
+        let oldest = handle_table::with_mut(background, |own| own.background.pop().ok_or(none))?;
         // SAFETY: the caller's pointer is to a record.
         unsafe { record.write(oldest.into()) };
         Ok(())
@@ -72,9 +72,9 @@ pub unsafe extern "C" fn igpu_background_drain(
         let count = not_null(count)?;
         let records = not_null(records)?;
         if capacity == 0 {
-            return Err(Failure::Told(igpu_status::TooSmall, "the array has no room for a single record"));
+            return Err(Failure::Status(igpu_status::BufferTooSmall, "the array has no room for a single record"));
         }
-        let taken = handle_table::change(background, |own| {
+        let taken = handle_table::with_mut(background, |own| {
             let mut taken = 0;
             for record in own.background.take(capacity) {
                 // SAFETY: the caller's array has room for `capacity` records, and need not hold any yet.
@@ -99,25 +99,25 @@ pub unsafe extern "C" fn igpu_background_get_info(
 ) -> igpu_status {
     guarded(|| {
         let filled =
-            handle_table::change(background, |own| Ok(igpu_background_info::of(&own.background.latest_reader())))?;
+            handle_table::with_mut(background, |own| Ok(igpu_background_info::of(&own.background.latest_reader())))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
 /// The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
-/// NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+/// NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_background_hung_gpus(
+pub unsafe extern "C" fn igpu_background_get_hung_gpus(
     background: *mut igpu_background,
     gpus: *mut u32,
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let sampler = handle_table::change(background, |own| Ok(own.background.latest_reader()))?;
+        let sampler = handle_table::with_mut(background, |own| Ok(own.background.latest_reader()))?;
         // SAFETY: the caller's pointers are to a number, and to as many as it says.
         unsafe { background_info::hung(&sampler, gpus, capacity, count) }
     })
@@ -128,14 +128,14 @@ pub unsafe extern "C" fn igpu_background_hung_gpus(
 ///
 /// Never blocks; allocates. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_background_latest(
+pub unsafe extern "C" fn igpu_latest_open(
     background: *mut igpu_background,
     latest: *mut *mut igpu_latest,
 ) -> igpu_status {
     guarded(|| {
         let latest = not_null(latest)?;
         let reader =
-            handle_table::change(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
+            handle_table::with_mut(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
         // SAFETY: the caller's pointer is to a place for a handle.
         unsafe { latest.write(handle_table::open(reader)?) };
         Ok(())
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn igpu_background_latest(
 /// Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_stop(background: *mut igpu_background) -> igpu_status {
-    guarded(|| handle_table::change(background, igpu_background::stop))
+    guarded(|| handle_table::with_mut(background, igpu_background::stop))
 }
 
 /// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_ABANDONED`.

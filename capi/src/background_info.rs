@@ -11,7 +11,7 @@ pub struct igpu_background_info {
     /// How many ticks there were in which something was due.
     pub ticks: u64,
     /// How many records were lost since the start, because they were not taken out in time.
-    pub dropped: u64,
+    pub dropped_records: u64,
     /// For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
     /// came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
     pub time_since_heartbeat_ns: u64,
@@ -20,7 +20,7 @@ pub struct igpu_background_info {
 impl igpu_background_info {
     pub(crate) fn of(sampler: &LatestReader) -> Self {
         let time_since_heartbeat_ns = u64::try_from(sampler.time_since_heartbeat().as_nanos()).unwrap_or(u64::MAX);
-        Self { size: 0, ticks: sampler.ticks(), dropped: sampler.dropped(), time_since_heartbeat_ns }
+        Self { size: 0, ticks: sampler.ticks(), dropped_records: sampler.dropped(), time_since_heartbeat_ns }
     }
 }
 

@@ -6,7 +6,7 @@ use igpu::{InitFlags, Nvml, VERSION};
 use crate::{
     error::{Failure, Outcome, not_null},
     guard::guarded,
-    handle_table::{self, Kind},
+    handle_table::{self, HandleType},
     last_error,
     status::igpu_status,
     text::{ended, text},
@@ -17,8 +17,8 @@ use crate::{
 pub struct igpu_driver(pub(crate) Nvml);
 
 // SAFETY: no other type has this number.
-unsafe impl Kind for igpu_driver {
-    const KIND: u8 = 1;
+unsafe impl HandleType for igpu_driver {
+    const TYPE: u8 = 1;
 }
 
 /// Gives the address of a function of NVML by its name, NULL where there is none: for a profiler that interposes. Addresses
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn igpu_driver_open(
     driver: *mut *mut igpu_driver,
 ) -> igpu_status {
     guarded(|| {
-        last_error::make();
+        last_error::allocate();
         let driver = not_null(driver)?;
         // SAFETY: the caller's pointers are to what their types say.
         let nvml = unsafe { load(versioned_struct::read(options)?)? };
@@ -103,7 +103,10 @@ unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
     let mut builder = Nvml::builder();
     let Some(options) = options else { return Ok(builder.load()?) };
     if options.flags & !(IGPU_DRIVER_NO_GPUS | IGPU_DRIVER_NO_ATTACH) != 0 {
-        return Err(Failure::Told(igpu_status::InvalidArgument, "flags of the driver that this version does not know"));
+        return Err(Failure::Status(
+            igpu_status::InvalidArgument,
+            "flags of the driver that this version does not know",
+        ));
     }
     builder = builder.init_flags(InitFlags(options.flags));
     if !options.library.is_null() {
@@ -134,7 +137,7 @@ pub unsafe extern "C" fn igpu_driver_close(driver: *mut igpu_driver) -> igpu_sta
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *mut igpu_driver_info) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::share(driver, |driver| {
+        let filled = handle_table::with(driver, |driver| {
             let nvml = &driver.0;
             let cuda = nvml.cuda_version().ok();
             let version = nvml.nvidia_driver_version().ok();
@@ -159,10 +162,10 @@ pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *m
 ///
 /// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_driver_count_gpus(driver: *mut igpu_driver, count: *mut u32) -> igpu_status {
+pub unsafe extern "C" fn igpu_driver_get_gpu_count(driver: *mut igpu_driver, count: *mut u32) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
-        let gpus = handle_table::share(driver, |driver| Ok(driver.0.device_count()?))?;
+        let gpus = handle_table::with(driver, |driver| Ok(driver.0.device_count()?))?;
         // SAFETY: the caller's pointer is to a number.
         unsafe { count.write(gpus) };
         Ok(())
@@ -170,18 +173,18 @@ pub unsafe extern "C" fn igpu_driver_count_gpus(driver: *mut igpu_driver, count:
 }
 
 /// The indices of the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order, and how many they are. With a
-/// `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_TOO_SMALL` where they do not fit.
+/// `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
 ///
 /// Blocks: asks the driver. Allocates. Reads the environment, which no other thread may be changing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_driver_visible_gpus(
+pub unsafe extern "C" fn igpu_driver_get_visible_gpus(
     driver: *mut igpu_driver,
     indices: *mut u32,
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let visible = handle_table::share(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
+        let visible = handle_table::with(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
         // SAFETY: the caller's pointers are to a number, and to as many as it says.
         unsafe { list(visible, indices, capacity, count, "more GPUs are visible than the array has room for") }
     })
@@ -212,7 +215,7 @@ pub(crate) unsafe fn list(
     }
     // SAFETY: as the caller vouches.
     unsafe { count.write(listed) };
-    if capacity > 0 && capacity < listed { Err(Failure::Told(igpu_status::TooSmall, no_room)) } else { Ok(()) }
+    if capacity > 0 && capacity < listed { Err(Failure::Status(igpu_status::BufferTooSmall, no_room)) } else { Ok(()) }
 }
 
 /// The version of this library: `0.2.0 (nvml.h 13.5.37, commit ...)`. The text stays for ever.

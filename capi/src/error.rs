@@ -11,9 +11,9 @@ use crate::status::igpu_status;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// What the caller, or this library, did wrong.
-    Told(igpu_status, &'static str),
+    Status(igpu_status, &'static str),
     /// A name that no metric has.
-    NoMetricNamed(ArrayString<64>),
+    UnknownMetric(ArrayString<64>),
     /// What the driver or the system said.
     Igpu(Error),
 }
@@ -29,8 +29,8 @@ impl From<Error> for Failure {
 impl Failure {
     pub(crate) fn status(&self) -> igpu_status {
         match self {
-            Self::Told(status, _) => *status,
-            Self::NoMetricNamed(_) => igpu_status::NoSuchMetric,
+            Self::Status(status, _) => *status,
+            Self::UnknownMetric(_) => igpu_status::NoSuchMetric,
             Self::Igpu(error) => status_of(error),
         }
     }
@@ -40,14 +40,14 @@ impl Failure {
 pub(crate) fn status_of(error: &Error) -> igpu_status {
     match error {
         Error::Forked => igpu_status::Forked,
-        Error::LibraryNotFound { .. } | Error::NotNvml { .. } => igpu_status::NoDriver,
+        Error::LibraryNotFound { .. } | Error::NotNvml { .. } => igpu_status::DriverNotFound,
         Error::InvalidIndex { .. } => igpu_status::NoSuchGpu,
-        Error::Thread { .. } => igpu_status::NoThread,
-        _ => igpu_status::Driver,
+        Error::Thread { .. } => igpu_status::ThreadStartFailed,
+        _ => igpu_status::DriverError,
     }
 }
 
 /// The place that a result goes to.
 pub(crate) fn not_null<T>(pointer: *mut T) -> Outcome<NonNull<T>> {
-    NonNull::new(pointer).ok_or(Failure::Told(igpu_status::NullPointer, "a required pointer is NULL"))
+    NonNull::new(pointer).ok_or(Failure::Status(igpu_status::NullPointer, "a required pointer is NULL"))
 }

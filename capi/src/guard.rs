@@ -11,12 +11,12 @@ use crate::{
 /// Runs what a function is to do, and keeps a failure's sentence for the caller to read.
 pub(crate) fn guarded(body: impl FnOnce() -> Outcome) -> igpu_status {
     let Err(failure) = caught(body) else { return igpu_status::Ok };
-    last_error::keep(&failure);
+    last_error::store(&failure);
     failure.status()
 }
 
 /// As `guarded` for functions that signal handlers call: no sentence is kept, as that memory is the interrupted program's.
-pub(crate) fn quietly(body: impl FnOnce() -> Outcome) -> igpu_status {
+pub(crate) fn guarded_without_last_error(body: impl FnOnce() -> Outcome) -> igpu_status {
     caught(body).map_or_else(|failure| failure.status(), |()| igpu_status::Ok)
 }
 
@@ -25,7 +25,10 @@ fn caught(body: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         // To drop it could panic again.
         std::mem::forget(payload);
-        Err(Failure::Told(igpu_status::Panic, "igpu has a fault of its own, which stderr tells of; please report it"))
+        Err(Failure::Status(
+            igpu_status::InternalError,
+            "igpu has a fault of its own, which stderr tells of; please report it",
+        ))
     })
 }
 
@@ -35,8 +38,8 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_status() {
-        assert_eq!(guarded(|| panic!("on purpose")), igpu_status::Panic);
-        assert_eq!(quietly(|| panic!("on purpose")), igpu_status::Panic);
+        assert_eq!(guarded(|| panic!("on purpose")), igpu_status::InternalError);
+        assert_eq!(guarded_without_last_error(|| panic!("on purpose")), igpu_status::InternalError);
         // Also one whose payload panics when it is dropped.
         struct Bomb;
         impl Drop for Bomb {
@@ -44,6 +47,6 @@ mod tests {
                 panic!("dropped");
             }
         }
-        assert_eq!(guarded(|| std::panic::panic_any(Bomb)), igpu_status::Panic);
+        assert_eq!(guarded(|| std::panic::panic_any(Bomb)), igpu_status::InternalError);
     }
 }

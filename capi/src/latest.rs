@@ -6,8 +6,8 @@ use igpu::{
 use crate::{
     background_info::{self, igpu_background_info},
     error::{Failure, not_null},
-    guard::{guarded, quietly},
-    handle_table::{self, Kind},
+    guard::{guarded, guarded_without_last_error},
+    handle_table::{self, HandleType},
     metric,
     record::igpu_record,
     status::igpu_status,
@@ -23,8 +23,8 @@ pub struct igpu_latest {
 }
 
 // SAFETY: no other type has this number.
-unsafe impl Kind for igpu_latest {
-    const KIND: u8 = 5;
+unsafe impl HandleType for igpu_latest {
+    const TYPE: u8 = 5;
 }
 
 impl igpu_latest {
@@ -42,7 +42,7 @@ impl igpu_latest {
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_latest_key(
+pub unsafe extern "C" fn igpu_latest_get_key(
     latest: *mut igpu_latest,
     gpu: u32,
     metric: u32,
@@ -51,12 +51,12 @@ pub unsafe extern "C" fn igpu_latest_key(
     guarded(|| {
         let key = not_null(key)?;
         let metric = metric::at(metric)?;
-        let place = handle_table::share(latest, |latest| {
+        let place = handle_table::with(latest, |latest| {
             if !latest.values.iter().any(|value| value.0 == gpu) {
-                return Err(Failure::Told(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
+                return Err(Failure::Status(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
             }
             let not_sampled =
-                Failure::Told(igpu_status::NoSuchMetric, "the metric is not sampled, or is one of processes");
+                Failure::Status(igpu_status::NoSuchMetric, "the metric is not sampled, or is one of processes");
             latest.values.iter().position(|value| (value.0, value.1) == (gpu, metric)).ok_or(not_sampled)
         })?;
         // SAFETY: the caller's pointer is to a number.
@@ -65,18 +65,18 @@ pub unsafe extern "C" fn igpu_latest_key(
     })
 }
 
-/// The latest value; `IGPU_STATUS_NO_VALUE` while nothing was read, while the GPU is lost or a call about it hangs, and in the
+/// The latest value; `IGPU_STATUS_NO_DATA` while nothing was read, while the GPU is lost or a call about it hangs, and in the
 /// rare case that each of a few tries met a write. Once the sampler is stopped it stays: `at` tells how old it is.
 ///
 /// Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, record: *mut igpu_record) -> igpu_status {
-    quietly(|| {
+    guarded_without_last_error(|| {
         let record = not_null(record)?;
-        let value = handle_table::share(latest, |latest| {
-            let no_key = Failure::Told(igpu_status::InvalidArgument, "");
+        let value = handle_table::with(latest, |latest| {
+            let no_key = Failure::Status(igpu_status::InvalidArgument, "");
             let (_, _, key) = latest.values.get(key as usize).ok_or(no_key)?;
-            latest.reader.read(*key)?.ok_or(Failure::Told(igpu_status::NoValue, ""))
+            latest.reader.read(*key)?.ok_or(Failure::Status(igpu_status::NoData, ""))
         })?;
         // SAFETY: the caller's pointer is to a record.
         unsafe { record.write(value.into()) };
@@ -93,17 +93,17 @@ pub unsafe extern "C" fn igpu_latest_get_info(
     info: *mut igpu_background_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::share(latest, |latest| Ok(igpu_background_info::of(&latest.reader)))?;
+        let filled = handle_table::with(latest, |latest| Ok(igpu_background_info::of(&latest.reader)))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// As `igpu_background_hung_gpus`, from any thread: also while another one takes records out.
+/// As `igpu_background_get_hung_gpus`, from any thread: also while another one takes records out.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_latest_hung_gpus(
+pub unsafe extern "C" fn igpu_latest_get_hung_gpus(
     latest: *mut igpu_latest,
     gpus: *mut u32,
     capacity: usize,
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn igpu_latest_hung_gpus(
 ) -> igpu_status {
     // SAFETY: the caller's pointers are to a number, and to as many as it says.
     guarded(|| {
-        handle_table::share(latest, |latest| unsafe { background_info::hung(&latest.reader, gpus, capacity, count) })
+        handle_table::with(latest, |latest| unsafe { background_info::hung(&latest.reader, gpus, capacity, count) })
     })
 }
 

@@ -67,7 +67,7 @@ static TEXTS: [Texts; CATALOG.len()] = {
 };
 
 pub(crate) fn at(number: u32) -> Outcome<Metric> {
-    u16::try_from(number).ok().and_then(Metric::from_index).ok_or(Failure::Told(
+    u16::try_from(number).ok().and_then(Metric::from_index).ok_or(Failure::Status(
         igpu_status::NoSuchMetric,
         "no metric has this number; igpu_metric_count says how many there are",
     ))
@@ -80,7 +80,7 @@ pub(crate) unsafe fn named(name: *const c_char) -> Outcome<Metric> {
     // SAFETY: as the caller vouches.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_bytes();
     let name = std::str::from_utf8(name).unwrap_or("\u{fffd}");
-    Metric::from_name(name).ok_or_else(|| Failure::NoMetricNamed(fitting(name, 64).try_into().unwrap_or_default()))
+    Metric::from_name(name).ok_or_else(|| Failure::UnknownMetric(fitting(name, 64).try_into().unwrap_or_default()))
 }
 
 /// How many metrics there are: their numbers are below this.

@@ -53,7 +53,7 @@ pub struct igpu_sampler_options {
 }
 
 /// The most processes that room is made for.
-const MOST_PROCESSES: u32 = 1 << 20;
+const MAX_PROCESS_CAPACITY: u32 = 1 << 20;
 
 /// All but the GPUs, which the caller chooses by [`gpus`].
 ///
@@ -63,7 +63,10 @@ pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
     let mut builder = Sampler::builder(nvml);
     let Some(options) = options else { return Ok(builder) };
     if options.flags & !(IGPU_SAMPLER_SKIP_SUSPENDED | IGPU_SAMPLER_GPU_INFO) != 0 {
-        return Err(Failure::Told(igpu_status::InvalidArgument, "flags of a sampler that this version does not know"));
+        return Err(Failure::Status(
+            igpu_status::InvalidArgument,
+            "flags of a sampler that this version does not know",
+        ));
     }
     builder = builder
         .skip_suspended(options.flags & IGPU_SAMPLER_SKIP_SUSPENDED != 0)
@@ -71,7 +74,10 @@ pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>)
     // SAFETY: as the caller vouches.
     builder = unsafe { with_metrics(builder, &options)? };
     if options.budget.is_nan() || options.budget < 0.0 {
-        return Err(Failure::Told(igpu_status::InvalidArgument, "the budget is a share of time: 0.01 is one percent"));
+        return Err(Failure::Status(
+            igpu_status::InvalidArgument,
+            "the budget is a share of time: 0.01 is one percent",
+        ));
     }
     if options.budget > 0.0 {
         builder = builder.budget(options.budget);
@@ -93,7 +99,7 @@ unsafe fn with_metrics(mut builder: SamplerBuilder, options: &igpu_sampler_optio
         return if options.intervals_ns.is_null() {
             Ok(builder)
         } else {
-            Err(Failure::Told(igpu_status::InvalidArgument, "intervals_ns go with metrics: name the metrics too"))
+            Err(Failure::Status(igpu_status::InvalidArgument, "intervals_ns go with metrics: name the metrics too"))
         };
     };
     // SAFETY: as the caller vouches.
@@ -121,7 +127,7 @@ pub(crate) unsafe fn gpus(indices: *const u32, count: usize) -> Outcome<Option<V
     let Some(indices) = (unsafe { array(indices, count)? }) else { return Ok(None) };
     let twice = |(place, index)| indices[..place].contains(index);
     if indices.iter().enumerate().any(twice) {
-        return Err(Failure::Told(igpu_status::InvalidArgument, "a GPU stands in the list twice; name it once"));
+        return Err(Failure::Status(igpu_status::InvalidArgument, "a GPU stands in the list twice; name it once"));
     }
     Ok(Some(indices.to_vec()))
 }
@@ -130,8 +136,8 @@ pub(crate) unsafe fn gpus(indices: *const u32, count: usize) -> Outcome<Option<V
 pub(crate) fn processes(capacity: u32) -> Outcome<Option<usize>> {
     match capacity {
         0 => Ok(None),
-        1..=MOST_PROCESSES => Ok(Some(capacity as usize)),
-        _ => Err(Failure::Told(igpu_status::InvalidArgument, "room for at most 1048576 processes can be made")),
+        1..=MAX_PROCESS_CAPACITY => Ok(Some(capacity as usize)),
+        _ => Err(Failure::Status(igpu_status::InvalidArgument, "room for at most 1048576 processes can be made")),
     }
 }
 
@@ -144,7 +150,7 @@ unsafe fn array<'a, T>(first: *const T, count: usize) -> Outcome<Option<&'a [T]>
         return Ok(None);
     }
     if count > 1 << 16 {
-        return Err(Failure::Told(igpu_status::InvalidArgument, "an array has more than 65536 entries"));
+        return Err(Failure::Status(igpu_status::InvalidArgument, "an array has more than 65536 entries"));
     }
     let first = not_null(first.cast_mut())?;
     // SAFETY: as the caller vouches.

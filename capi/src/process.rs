@@ -33,9 +33,9 @@ pub struct igpu_gpu_process_info {
     /// What it does.
     pub kind: igpu_process_kind,
     /// Device memory that it holds, whole MiB.
-    pub memory: f64,
+    pub memory_mib: f64,
     /// When it was started: seconds since the epoch, UTC.
-    pub create_time: f64,
+    pub create_time_s: f64,
     /// The parent's pid.
     pub parent_pid: u32,
     /// The MIG GPU instance that it runs in.
@@ -63,7 +63,7 @@ pub struct igpu_process_info {
     /// The parent's pid.
     pub parent_pid: u32,
     /// When it was started: seconds since the epoch, UTC.
-    pub create_time: f64,
+    pub create_time_s: f64,
     /// Its name.
     pub name: [c_char; 72],
     /// The name of its user, or the uid as text.
@@ -72,7 +72,7 @@ pub struct igpu_process_info {
     pub parent_name: [c_char; 72],
 }
 
-/// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_VALUE`
+/// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_DATA`
 /// where there is no such process. A user whom only a server knows is a number until a snapshot was made.
 ///
 /// Blocks: reads `/proc`. Allocates. Not for signal handlers.
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn igpu_process_get_info(pid: u32, info: *mut igpu_process
         let mut found = ProcessInfo::default();
         ProcReader::new().read_process(pid, &mut found);
         if found == ProcessInfo::default() {
-            return Err(Failure::Told(igpu_status::NoValue, "there is no such process, or /proc does not tell of it"));
+            return Err(Failure::Status(igpu_status::NoData, "there is no such process, or /proc does not tell of it"));
         }
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { versioned_struct::write(info, &igpu_process_info::new(&found)) }
@@ -99,8 +99,8 @@ impl igpu_gpu_process_info {
                 ProcessKind::Graphics => igpu_process_kind::Graphics,
                 ProcessKind::Mps => igpu_process_kind::Mps,
             },
-            memory: number(process.gpu_memory.map(|mib| mib as f64)),
-            create_time: number(process.create_time),
+            memory_mib: number(process.gpu_memory.map(|mib| mib as f64)),
+            create_time_s: number(process.create_time),
             parent_pid: process.parent_pid.unwrap_or(IGPU_UNKNOWN_U32),
             gpu_instance: process.gpu_instance_id.unwrap_or(IGPU_UNKNOWN_U32),
             compute_instance: process.compute_instance_id.unwrap_or(IGPU_UNKNOWN_U32),
@@ -118,7 +118,7 @@ impl igpu_process_info {
             size: 0,
             uid: owner.uid.unwrap_or(IGPU_UNKNOWN_U32),
             parent_pid: owner.parent_pid.unwrap_or(IGPU_UNKNOWN_U32),
-            create_time: number(owner.create_time),
+            create_time_s: number(owner.create_time),
             name: text(owner.name.as_deref()),
             user: text(owner.user.as_deref()),
             parent_name: text(owner.parent_name.as_deref()),

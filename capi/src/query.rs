@@ -9,18 +9,18 @@ use crate::{
     handle_table, metric,
     process::{igpu_gpu_process_info, igpu_process_info},
     record::igpu_record,
-    sampler::{igpu_sampler, told},
+    sampler::{igpu_sampler, write_value},
     snapshot,
     status::igpu_status,
     versioned_struct,
 };
 
-/// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_VALUE` while there is
+/// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_DATA` while there is
 /// none, and `igpu_sampler_metric_error` tells why.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_latest(
+pub unsafe extern "C" fn igpu_sampler_get_latest(
     sampler: *mut igpu_sampler,
     gpu: u32,
     metric: u32,
@@ -28,11 +28,11 @@ pub unsafe extern "C" fn igpu_sampler_latest(
 ) -> igpu_status {
     let latest = |own: &igpu_sampler| {
         let metric = own.sampled(gpu, metric)?;
-        let none = Failure::Told(igpu_status::NoValue, "the metric has no value; igpu_sampler_metric_error tells why");
+        let none = Failure::Status(igpu_status::NoData, "the metric has no value; igpu_sampler_metric_error tells why");
         own.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
     };
     // SAFETY: the caller's pointer is to a record.
-    guarded(|| unsafe { told(sampler, record, latest) })
+    guarded(|| unsafe { write_value(sampler, record, latest) })
 }
 
 /// Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
@@ -42,19 +42,19 @@ pub unsafe extern "C" fn igpu_sampler_latest(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_metric_error(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
     guarded(|| {
-        handle_table::change(sampler, |own| {
+        handle_table::with_mut(sampler, |own| {
             let metric = own.sampled(gpu, metric)?;
             own.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
         })
     })
 }
 
-/// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_VALUE`
+/// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_DATA`
 /// while that is unknown, as it stays for a signal that does not change.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_refresh_period(
+pub unsafe extern "C" fn igpu_sampler_get_refresh_period(
     sampler: *mut igpu_sampler,
     gpu: u32,
     metric: u32,
@@ -65,14 +65,14 @@ pub unsafe extern "C" fn igpu_sampler_refresh_period(
         nanoseconds(period, "the values have not yet shown how often the sensor refreshes")
     };
     // SAFETY: the caller's pointer is to a number.
-    guarded(|| unsafe { told(sampler, refresh_period_ns, of) })
+    guarded(|| unsafe { write_value(sampler, refresh_period_ns, of) })
 }
 
 /// How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_poll_interval(
+pub unsafe extern "C" fn igpu_sampler_get_poll_interval(
     sampler: *mut igpu_sampler,
     gpu: u32,
     metric: u32,
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn igpu_sampler_poll_interval(
         nanoseconds(own.sampler.frame().poll_interval(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
     };
     // SAFETY: the caller's pointer is to a number.
-    guarded(|| unsafe { told(sampler, poll_interval_ns, of) })
+    guarded(|| unsafe { write_value(sampler, poll_interval_ns, of) })
 }
 
 /// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
@@ -90,14 +90,14 @@ pub unsafe extern "C" fn igpu_sampler_poll_interval(
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_process_info(
+pub unsafe extern "C" fn igpu_sampler_get_process_info(
     sampler: *mut igpu_sampler,
     pid: u32,
     info: *mut igpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::change(sampler, |own| {
-            let unknown = Failure::Told(igpu_status::NoValue, "the process is in no process list that was read");
+        let filled = handle_table::with_mut(sampler, |own| {
+            let unknown = Failure::Status(igpu_status::NoData, "the process is in no process list that was read");
             own.sampler.frame().process_info(pid).map(igpu_process_info::new).ok_or(unknown)
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
@@ -110,13 +110,13 @@ pub unsafe extern "C" fn igpu_sampler_process_info(
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_gpu(
+pub unsafe extern "C" fn igpu_sampler_get_gpu_info(
     sampler: *mut igpu_sampler,
     position: u32,
     gpu: *mut igpu_gpu_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::change(sampler, |own| {
+        let filled = handle_table::with_mut(sampler, |own| {
             Ok(igpu_gpu_info::new(snapshot::at(own.sampler.frame().gpu_infos(), position)?))
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
@@ -124,18 +124,18 @@ pub unsafe extern "C" fn igpu_sampler_gpu(
     })
 }
 
-/// A process of the GPU at a place, as `igpu_snapshot_process`.
+/// A process of the GPU at a place, as `igpu_snapshot_get_gpu_process_info`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_process(
+pub unsafe extern "C" fn igpu_sampler_get_gpu_process_info(
     sampler: *mut igpu_sampler,
     position: u32,
     process_index: u32,
     process: *mut igpu_gpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::change(sampler, |own| {
+        let filled = handle_table::with_mut(sampler, |own| {
             snapshot::process_of(snapshot::at(own.sampler.frame().gpu_infos(), position)?, process_index)
         })?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
@@ -148,15 +148,15 @@ impl igpu_sampler {
     fn sampled(&self, gpu: u32, number: u32) -> Outcome<Metric> {
         let metric = metric::at(number)?;
         if !self.gpus.contains(&gpu) {
-            return Err(Failure::Told(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
+            return Err(Failure::Status(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
         }
         let not_sampled = "the metric is not sampled; name it in the options of the sampler";
         let sampled = self.sampler.frame().poll_interval(gpu, metric).map(|_| metric);
-        sampled.ok_or(Failure::Told(igpu_status::NoSuchMetric, not_sampled))
+        sampled.ok_or(Failure::Status(igpu_status::NoSuchMetric, not_sampled))
     }
 }
 
 fn nanoseconds(time: Option<Duration>, missing: &'static str) -> Outcome<u64> {
-    let time = time.ok_or(Failure::Told(igpu_status::NoValue, missing))?;
+    let time = time.ok_or(Failure::Status(igpu_status::NoData, missing))?;
     Ok(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }

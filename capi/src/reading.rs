@@ -10,47 +10,47 @@ pub enum igpu_reading {
     Serial = 1,
     /// `uuid`
     Uuid = 2,
-    /// `bios`
+    /// `vbios_version`
     Bios = 3,
     /// The four of `memory`.
     Memory = 4,
-    /// `utilization_gpu` and `utilization_memory`
+    /// `utilization_gpu_percent` and `utilization_memory_percent`
     Utilization = 5,
-    /// `fan`
+    /// `fan_speed_percent`
     Fan = 6,
-    /// `temperature`
+    /// `temperature_c`
     Temperature = 7,
-    /// `performance`
+    /// `performance_state`
     Performance = 8,
     /// The texts of `pci`.
     Pci = 9,
-    /// `pcie_generation`
+    /// `pcie_link_generation`
     PcieGeneration = 10,
-    /// `pcie_width`
+    /// `pcie_link_width`
     PcieWidth = 11,
-    /// `pcie_max_generation`
+    /// `pcie_max_link_generation`
     PcieMaxGeneration = 12,
-    /// `pcie_max_width`
+    /// `pcie_max_link_width`
     PcieMaxWidth = 13,
-    /// `clock_graphics`
+    /// `clock_graphics_mhz`
     ClockGraphics = 14,
-    /// `clock_sm`
+    /// `clock_sm_mhz`
     ClockSm = 15,
-    /// `clock_memory`
+    /// `clock_memory_mhz`
     ClockMemory = 16,
-    /// `clock_max_graphics`
+    /// `clock_max_graphics_mhz`
     ClockMaxGraphics = 17,
-    /// `clock_max_sm`
+    /// `clock_max_sm_mhz`
     ClockMaxSm = 18,
-    /// `clock_max_memory`
+    /// `clock_max_memory_mhz`
     ClockMaxMemory = 19,
     /// `power_management`
     PowerManagement = 20,
-    /// `power`
+    /// `power_w`
     Power = 21,
-    /// `power_limit`
+    /// `power_limit_w`
     PowerLimit = 22,
-    /// `power_min_limit` and `power_max_limit`
+    /// `power_min_limit_w` and `power_max_limit_w`
     PowerLimitConstraints = 23,
     /// The processes that compute.
     ComputeProcesses = 24,

@@ -14,11 +14,11 @@ use igpu::{
 #[repr(C)]
 pub struct igpu_record {
     /// When it was so: nanoseconds of `CLOCK_MONOTONIC`. The middle of the driver call, or the driver's own stamp.
-    pub at: u64,
+    pub timestamp_ns: u64,
     /// The value, in the metric's unit; of an event see `igpu_event`. Whole numbers are exact up to 2^53.
     pub value: f64,
     /// `at` is right to plus or minus this many nanoseconds.
-    pub uncertainty: u32,
+    pub uncertainty_ns: u32,
     /// The process, of a metric for each process; the `igpu_event`, of an event; else 0.
     pub detail: u32,
     /// The index of the GPU, as NVML counts.
@@ -97,9 +97,9 @@ const EVENTS: [(Event, igpu_event, &CStr); 12] = [
 const _: () = assert!(
     size_of::<igpu_record>() == size_of::<Record>()
         && align_of::<igpu_record>() == align_of::<Record>()
-        && offset_of!(igpu_record, at) == offset_of!(Record, at)
+        && offset_of!(igpu_record, timestamp_ns) == offset_of!(Record, at)
         && offset_of!(igpu_record, value) == offset_of!(Record, value)
-        && offset_of!(igpu_record, uncertainty) == offset_of!(Record, uncertainty)
+        && offset_of!(igpu_record, uncertainty_ns) == offset_of!(Record, uncertainty)
         && offset_of!(igpu_record, detail) == offset_of!(Record, detail)
         && offset_of!(igpu_record, gpu) == offset_of!(Record, gpu)
         && offset_of!(igpu_record, metric) == offset_of!(Record, metric)
@@ -136,14 +136,15 @@ pub extern "C" fn igpu_event_name(event: u32) -> *const c_char {
 ///
 /// Never blocks; allocates nothing; may be called in a signal handler.
 #[unsafe(no_mangle)]
-pub extern "C" fn igpu_monotonic() -> u64 {
+pub extern "C" fn igpu_monotonic_ns() -> u64 {
     sampler::monotonic()
 }
 
 impl From<Record> for igpu_record {
     fn from(record: Record) -> Self {
-        let Record { at, value, uncertainty, detail, gpu, metric, flags: Flags(flags) } = record;
-        Self { at, value, uncertainty, detail, gpu, metric, flags }
+        let Record { at: timestamp_ns, value, uncertainty: uncertainty_ns, detail, gpu, metric, flags: Flags(flags) } =
+            record;
+        Self { timestamp_ns, value, uncertainty_ns, detail, gpu, metric, flags }
     }
 }
 
@@ -156,7 +157,7 @@ mod tests {
         let source = include_str!("../../src/sampler/record.rs");
         let (_, events) = source.split_once("impl Event {").unwrap();
         let (events, _) = events.split_once("\n}").unwrap();
-        let count = events.matches("pub const ").count();
+        let count = events.matches(": Self = Self(").count();
         assert_eq!(
             EVENTS.len(),
             count,

@@ -7,7 +7,7 @@ use crate::{
     driver::igpu_driver,
     error::{Failure, Outcome, not_null},
     guard::guarded,
-    handle_table::{self, Kind},
+    handle_table::{self, HandleType},
     last_error,
     options::{self, igpu_sampler_options},
     record::igpu_record,
@@ -23,8 +23,8 @@ pub struct igpu_sampler {
 }
 
 // SAFETY: no other type has this number.
-unsafe impl Kind for igpu_sampler {
-    const KIND: u8 = 3;
+unsafe impl HandleType for igpu_sampler {
+    const TYPE: u8 = 3;
 }
 
 /// Makes a sampler with all of its memory. `options` may be NULL. A GPU that is lost takes no other away:
@@ -32,17 +32,17 @@ unsafe impl Kind for igpu_sampler {
 ///
 /// Blocks: asks the driver. Allocates. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_create(
+pub unsafe extern "C" fn igpu_sampler_open(
     driver: *mut igpu_driver,
     options: *const igpu_sampler_options,
     sampler: *mut *mut igpu_sampler,
 ) -> igpu_status {
     guarded(|| {
-        last_error::make();
+        last_error::allocate();
         let sampler = not_null(sampler)?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         let options: Option<igpu_sampler_options> = unsafe { versioned_struct::read(options)? };
-        let made = handle_table::share(driver, |driver| {
+        let made = handle_table::with(driver, |driver| {
             let nvml = &driver.0;
             // SAFETY: the pointers in the options are to what their types say.
             let chosen = options.map(|options| unsafe { options::gpus(options.gpus, options.gpu_count) });
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn igpu_sampler_close(sampler: *mut igpu_sampler) -> igpu_
     guarded(|| handle_table::close(sampler).map(drop))
 }
 
-/// Reads what is due at `now_ns`, which is the time by `igpu_monotonic`. `records` and `count` are set to what was read; both
+/// Reads what is due at `now_ns`, which is the time by `igpu_monotonic_ns`. `records` and `count` are set to what was read; both
 /// may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
 /// lost is no failure of this call: events tell of it.
 ///
@@ -78,7 +78,9 @@ pub unsafe extern "C" fn igpu_sampler_tick(
     count: *mut usize,
 ) -> igpu_status {
     // SAFETY: the caller's pointers are to places, or NULL.
-    guarded(|| handle_table::change(sampler, |own| unsafe { hand_out(own.sampler.tick(now_ns), records, count) }))
+    guarded(|| {
+        handle_table::with_mut(sampler, |own| unsafe { write_records(own.sampler.tick(now_ns), records, count) })
+    })
 }
 
 /// Reads everything now, whatever is due, and refills the `igpu_gpu_info` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
@@ -92,12 +94,12 @@ pub unsafe extern "C" fn igpu_sampler_sample(
     count: *mut usize,
 ) -> igpu_status {
     // SAFETY: the caller's pointers are to places, or NULL.
-    guarded(|| handle_table::change(sampler, |own| unsafe { hand_out(own.sampler.sample(), records, count) }))
+    guarded(|| handle_table::with_mut(sampler, |own| unsafe { write_records(own.sampler.sample(), records, count) }))
 }
 
 /// # Safety
 /// The places must be NULL or writable.
-unsafe fn hand_out(frame: Frame<'_>, records: *mut *const igpu_record, count: *mut usize) -> Outcome {
+unsafe fn write_records(frame: Frame<'_>, records: *mut *const igpu_record, count: *mut usize) -> Outcome {
     let read = frame.records();
     if let Some(records) = NonNull::new(records) {
         // SAFETY: as the caller vouches. A record of C is laid out as one of the library.
@@ -110,13 +112,13 @@ unsafe fn hand_out(frame: Frame<'_>, records: *mut *const igpu_record, count: *m
     Ok(())
 }
 
-/// When something is due next, by `igpu_monotonic`; 0 before the first tick.
+/// When something is due next, by `igpu_monotonic_ns`; 0 before the first tick.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due_ns: *mut u64) -> igpu_status {
+pub unsafe extern "C" fn igpu_sampler_get_next_due(sampler: *mut igpu_sampler, due_ns: *mut u64) -> igpu_status {
     // SAFETY: the caller's pointer is to a number.
-    guarded(|| unsafe { told(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
+    guarded(|| unsafe { write_value(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
 }
 
 /// Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
@@ -125,20 +127,20 @@ pub unsafe extern "C" fn igpu_sampler_next_due(sampler: *mut igpu_sampler, due_n
 /// Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
 /// driver hangs. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_sampler_spawn(
+pub unsafe extern "C" fn igpu_background_start(
     sampler: *mut igpu_sampler,
     capacity: usize,
     background: *mut *mut igpu_background,
 ) -> igpu_status {
-    const MOST: usize = 1 << 24;
+    const MAX_CAPACITY: usize = 1 << 24;
     guarded(|| {
         let background = not_null(background)?;
-        if !(1..=MOST).contains(&capacity) {
-            return Err(Failure::Told(igpu_status::InvalidArgument, "room is for 1 to 16777216 records"));
+        if !(1..=MAX_CAPACITY).contains(&capacity) {
+            return Err(Failure::Status(igpu_status::InvalidArgument, "room is for 1 to 16777216 records"));
         }
         // So that a forked child is told, and not merely loses the handle.
-        handle_table::change(sampler, |_| Ok(()))?;
-        let no_handle = Failure::Told(igpu_status::Forked, "the sampler is the parent process's");
+        handle_table::with_mut(sampler, |_| Ok(()))?;
+        let no_handle = Failure::Status(igpu_status::Forked, "the sampler is the parent process's");
         let own = *handle_table::close(sampler)?.ok_or(no_handle)?;
         let spawned = igpu_background::new(own.sampler.spawn(capacity)?, own.gpus);
         // SAFETY: the caller's pointer is to a place for a handle.
@@ -151,13 +153,13 @@ pub unsafe extern "C" fn igpu_sampler_spawn(
 ///
 /// # Safety
 /// `to` must be NULL or writable.
-pub(crate) unsafe fn told<T>(
+pub(crate) unsafe fn write_value<T>(
     sampler: *mut igpu_sampler,
     to: *mut T,
     tell: impl FnOnce(&igpu_sampler) -> Outcome<T>,
 ) -> Outcome {
     let to = not_null(to)?;
-    let value = handle_table::change(sampler, |sampler| tell(sampler))?;
+    let value = handle_table::with_mut(sampler, |sampler| tell(sampler))?;
     // SAFETY: as the caller vouches.
     unsafe { to.write(value) };
     Ok(())

@@ -5,7 +5,7 @@ use crate::{
     error::{Failure, Outcome, not_null},
     gpu::igpu_gpu_info,
     guard::guarded,
-    handle_table::{self, Kind},
+    handle_table::{self, HandleType},
     options,
     process::igpu_gpu_process_info,
     reading::READINGS,
@@ -17,8 +17,8 @@ use crate::{
 pub struct igpu_snapshot(Vec<GpuInfo>);
 
 // SAFETY: no other type has this number.
-unsafe impl Kind for igpu_snapshot {
-    const KIND: u8 = 2;
+unsafe impl HandleType for igpu_snapshot {
+    const TYPE: u8 = 2;
 }
 
 /// Only the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
@@ -45,7 +45,7 @@ pub struct igpu_snapshot_options {
 /// Blocks: asks the driver, reads `/proc`, and where the names of users come from a server, asks that. Allocates. Not for
 /// signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_create(
+pub unsafe extern "C" fn igpu_snapshot_open(
     driver: *mut igpu_driver,
     options: *const igpu_snapshot_options,
     snapshot: *mut *mut igpu_snapshot,
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn igpu_snapshot_create(
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         let options = unsafe { versioned_struct::read(options)? };
         // SAFETY: the pointers in it are to what their types say.
-        let gpus = handle_table::share(driver, |driver| unsafe { fill(driver, options) })?;
+        let gpus = handle_table::with(driver, |driver| unsafe { fill(driver, options) })?;
         // SAFETY: the caller's pointer is to a place for a handle.
         unsafe { snapshot.write(handle_table::open(igpu_snapshot(gpus))?) };
         Ok(())
@@ -68,14 +68,17 @@ unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> 
     let nvml = &driver.0;
     let Some(options) = options else { return Ok(nvml.devices()?) };
     if options.flags & !IGPU_SNAPSHOT_VISIBLE != 0 {
-        return Err(Failure::Told(igpu_status::InvalidArgument, "flags of a snapshot that this version does not know"));
+        return Err(Failure::Status(
+            igpu_status::InvalidArgument,
+            "flags of a snapshot that this version does not know",
+        ));
     }
     // SAFETY: as the caller vouches.
     let chosen = unsafe { options::gpus(options.gpus, options.gpu_count)? };
     let indices = match chosen {
         Some(_) if options.flags != 0 => {
             let words = "either the visible GPUs or those of a list: leave one of them out";
-            return Err(Failure::Told(igpu_status::InvalidArgument, words));
+            return Err(Failure::Status(igpu_status::InvalidArgument, words));
         }
         Some(indices) => indices,
         None if options.flags != 0 => nvml.visible_devices_index()?,
@@ -102,7 +105,7 @@ pub unsafe extern "C" fn igpu_snapshot_close(snapshot: *mut igpu_snapshot) -> ig
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
-        handle_table::change(snapshot, |snapshot| {
+        handle_table::with_mut(snapshot, |snapshot| {
             // Their errors stay in them.
             snapshot.0.iter_mut().for_each(|gpu| drop(gpu.update()));
             Ok(())
@@ -110,13 +113,13 @@ pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> i
     })
 }
 
-/// Makes room for the processes that there was none for (`process_count` is less than `process_total`), and reads them.
+/// Makes room for the processes that there was none for (`process_count` is less than `process_total_count`), and reads them.
 ///
 /// Blocks: asks the driver and reads `/proc`. Allocates. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_grow(snapshot: *mut igpu_snapshot) -> igpu_status {
+pub unsafe extern "C" fn igpu_snapshot_grow_process_lists(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
-        handle_table::change(snapshot, |snapshot| {
+        handle_table::with_mut(snapshot, |snapshot| {
             snapshot.0.iter_mut().for_each(|gpu| drop(gpu.grow_process_list()));
             Ok(())
         })
@@ -127,10 +130,10 @@ pub unsafe extern "C" fn igpu_snapshot_grow(snapshot: *mut igpu_snapshot) -> igp
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_count(snapshot: *mut igpu_snapshot, count: *mut u32) -> igpu_status {
+pub unsafe extern "C" fn igpu_snapshot_get_gpu_count(snapshot: *mut igpu_snapshot, count: *mut u32) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
-        let gpus = handle_table::change(snapshot, |snapshot| Ok(snapshot.0.len()))?;
+        let gpus = handle_table::with_mut(snapshot, |snapshot| Ok(snapshot.0.len()))?;
         // SAFETY: the caller's pointer is to a number.
         unsafe { count.write(gpus as u32) };
         Ok(())
@@ -141,30 +144,31 @@ pub unsafe extern "C" fn igpu_snapshot_count(snapshot: *mut igpu_snapshot, count
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_gpu(
+pub unsafe extern "C" fn igpu_snapshot_get_gpu_info(
     snapshot: *mut igpu_snapshot,
     position: u32,
     gpu: *mut igpu_gpu_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::change(snapshot, |snapshot| Ok(igpu_gpu_info::new(at(&snapshot.0, position)?)))?;
+        let filled = handle_table::with_mut(snapshot, |snapshot| Ok(igpu_gpu_info::new(at(&snapshot.0, position)?)))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { versioned_struct::write(gpu, &filled) }
     })
 }
 
-/// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_VALUE`.
+/// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_DATA`.
 ///
 /// Never blocks; allocates nothing. Not for signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_snapshot_process(
+pub unsafe extern "C" fn igpu_snapshot_get_gpu_process_info(
     snapshot: *mut igpu_snapshot,
     position: u32,
     process_index: u32,
     process: *mut igpu_gpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::change(snapshot, |snapshot| process_of(at(&snapshot.0, position)?, process_index))?;
+        let filled =
+            handle_table::with_mut(snapshot, |snapshot| process_of(at(&snapshot.0, position)?, process_index))?;
         // SAFETY: the caller's pointer is to a struct that starts with its size.
         unsafe { versioned_struct::write(process, &filled) }
     })
@@ -182,9 +186,9 @@ pub unsafe extern "C" fn igpu_snapshot_reading_error(
 ) -> igpu_status {
     guarded(|| {
         let known = READINGS.iter().find(|(number, _)| *number as u32 == reading);
-        let no_reading = Failure::Told(igpu_status::InvalidArgument, "no reading has this number; see igpu_reading");
+        let no_reading = Failure::Status(igpu_status::InvalidArgument, "no reading has this number; see igpu_reading");
         let (_, reading) = known.ok_or(no_reading)?;
-        handle_table::change(snapshot, |snapshot| match at(&snapshot.0, position)?.reason(*reading) {
+        handle_table::with_mut(snapshot, |snapshot| match at(&snapshot.0, position)?.reason(*reading) {
             Some(error) => Err(error.clone().into()),
             None => Ok(()),
         })
@@ -192,11 +196,11 @@ pub unsafe extern "C" fn igpu_snapshot_reading_error(
 }
 
 pub(crate) fn at(gpus: &[GpuInfo], position: u32) -> Outcome<&GpuInfo> {
-    let no_gpu = Failure::Told(igpu_status::NoSuchGpu, "there is no GPU at this place; places are below the count");
+    let no_gpu = Failure::Status(igpu_status::NoSuchGpu, "there is no GPU at this place; places are below the count");
     gpus.get(position as usize).ok_or(no_gpu)
 }
 
 pub(crate) fn process_of(gpu: &GpuInfo, index: u32) -> Outcome<igpu_gpu_process_info> {
-    let past = Failure::Told(igpu_status::NoValue, "the GPU has no more processes; their number is in process_count");
+    let past = Failure::Status(igpu_status::NoData, "the GPU has no more processes; their number is in process_count");
     gpu.processes.get(index as usize).map(igpu_gpu_process_info::new).ok_or(past)
 }

@@ -12,9 +12,9 @@ pub enum igpu_status {
     /// The handle was closed, was never one, or is one of another kind.
     InvalidHandle = 2,
     /// The `size` at the start of a struct is not that of any version of it.
-    WrongSize = 3,
+    InvalidStructSize = 3,
     /// The array is too small; what fits was written, and the count says how much there is.
-    TooSmall = 4,
+    BufferTooSmall = 4,
     /// A number or text is not among those allowed.
     InvalidArgument = 5,
     /// Another thread is using the handle at this moment, or the interrupted program is.
@@ -22,23 +22,23 @@ pub enum igpu_status {
     /// The handle was made before a `fork` and is used in the child. Open the driver again there.
     Forked = 7,
     /// No driver library could be loaded, or it is not NVML.
-    NoDriver = 8,
-    /// The driver refused; `igpu_last_driver_code` has its code.
-    Driver = 9,
+    DriverNotFound = 8,
+    /// The driver refused; `igpu_last_nvml_code` has its code.
+    DriverError = 9,
     /// There is no GPU of this index, or none at this place.
     NoSuchGpu = 10,
     /// There is no metric of this name or number, or it is not sampled.
     NoSuchMetric = 11,
     /// There is no value, no record, or no process to give: not yet, or not any more.
-    NoValue = 12,
+    NoData = 12,
     /// The system gave no thread.
-    NoThread = 13,
+    ThreadStartFailed = 13,
     /// A thread hangs in the driver and was given up; it and its memory stay until the program ends.
     Abandoned = 14,
     /// There are too many open handles: 1024 at once are possible.
     TooManyHandles = 15,
     /// igpu has a fault of its own; it told of it on stderr. Close the handle, and report it.
-    Panic = 16,
+    InternalError = 16,
 }
 
 impl igpu_status {
@@ -46,20 +46,20 @@ impl igpu_status {
         (Self::Ok, c"done"),
         (Self::NullPointer, c"a pointer is NULL"),
         (Self::InvalidHandle, c"not an open handle"),
-        (Self::WrongSize, c"wrong size of a struct"),
-        (Self::TooSmall, c"the array is too small"),
+        (Self::InvalidStructSize, c"wrong size of a struct"),
+        (Self::BufferTooSmall, c"the array is too small"),
         (Self::InvalidArgument, c"invalid argument"),
         (Self::Busy, c"the handle is in use"),
         (Self::Forked, c"the handle is the parent process's"),
-        (Self::NoDriver, c"no NVIDIA driver library"),
-        (Self::Driver, c"the driver refused"),
+        (Self::DriverNotFound, c"no NVIDIA driver library"),
+        (Self::DriverError, c"the driver refused"),
         (Self::NoSuchGpu, c"no such GPU"),
         (Self::NoSuchMetric, c"no such metric"),
-        (Self::NoValue, c"no value"),
-        (Self::NoThread, c"no thread"),
+        (Self::NoData, c"no value"),
+        (Self::ThreadStartFailed, c"no thread"),
         (Self::Abandoned, c"a hung thread was abandoned"),
         (Self::TooManyHandles, c"too many handles"),
-        (Self::Panic, c"a fault of igpu"),
+        (Self::InternalError, c"a fault of igpu"),
     ];
 }
 

@@ -7,9 +7,9 @@ use crate::{
 };
 
 /// No struct is so large: what a caller left uninitialised mostly is.
-const LARGEST: usize = 1 << 16;
+const MAX_SIZE: usize = 1 << 16;
 /// The size itself and the first field after it.
-const SMALLEST: usize = 16;
+const MIN_SIZE: usize = 16;
 
 /// Reads options: `None` for NULL. What the caller's older version lacks is zero, which stands for the usual; what its newer
 /// version has more must be zero, as it asks for something that is not known here.
@@ -27,7 +27,7 @@ pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Outcome<Option<T>> {
     let unknown = bytes.get(size_of::<T>()..).unwrap_or_default();
     if unknown.iter().any(|byte| *byte != 0) {
         let words = "the options ask for something that this older version of igpu does not know; set it to zero";
-        return Err(Failure::Told(igpu_status::WrongSize, words));
+        return Err(Failure::Status(igpu_status::InvalidStructSize, words));
     }
     let mut options = std::mem::MaybeUninit::<T>::zeroed();
     // SAFETY: both are as long as that, and are not the same memory.
@@ -56,9 +56,9 @@ pub(crate) unsafe fn write<T: Copy>(to: *mut T, value: &T) -> Outcome {
 }
 
 fn checked<T>(size: usize) -> Outcome<usize> {
-    if (SMALLEST..=LARGEST).contains(&size) && size.is_multiple_of(align_of::<T>()) {
+    if (MIN_SIZE..=MAX_SIZE).contains(&size) && size.is_multiple_of(align_of::<T>()) {
         return Ok(size);
     }
     let words = "the size at the start of a struct is wrong; set it to sizeof of the struct before the call";
-    Err(Failure::Told(igpu_status::WrongSize, words))
+    Err(Failure::Status(igpu_status::InvalidStructSize, words))
 }

@@ -12,13 +12,13 @@
 
 #define FUNCTIONS(EACH)                                                                                             \
     EACH(igpu_driver_open) EACH(igpu_driver_close) EACH(igpu_metric_find) EACH(igpu_last_error)                     \
-    EACH(igpu_snapshot_create) EACH(igpu_snapshot_update) EACH(igpu_snapshot_gpu) EACH(igpu_snapshot_process)       \
-    EACH(igpu_snapshot_reading_error) EACH(igpu_snapshot_close) EACH(igpu_sampler_create) EACH(igpu_sampler_tick)          \
-    EACH(igpu_sampler_sample) EACH(igpu_sampler_latest) EACH(igpu_sampler_metric_error) EACH(igpu_sampler_refresh_period)         \
-    EACH(igpu_sampler_poll_interval) EACH(igpu_sampler_process_info) EACH(igpu_sampler_gpu) EACH(igpu_sampler_close)             \
-    EACH(igpu_sampler_spawn) EACH(igpu_background_pop) EACH(igpu_background_drain) EACH(igpu_background_get_info)   \
-    EACH(igpu_background_latest) EACH(igpu_background_close) EACH(igpu_latest_key) EACH(igpu_latest_read)           \
-    EACH(igpu_latest_get_info) EACH(igpu_latest_hung_gpus) EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic)
+    EACH(igpu_snapshot_open) EACH(igpu_snapshot_update) EACH(igpu_snapshot_get_gpu_info) EACH(igpu_snapshot_get_gpu_process_info)       \
+    EACH(igpu_snapshot_reading_error) EACH(igpu_snapshot_close) EACH(igpu_sampler_open) EACH(igpu_sampler_tick)          \
+    EACH(igpu_sampler_sample) EACH(igpu_sampler_get_latest) EACH(igpu_sampler_metric_error) EACH(igpu_sampler_get_refresh_period)         \
+    EACH(igpu_sampler_get_poll_interval) EACH(igpu_sampler_get_process_info) EACH(igpu_sampler_get_gpu_info) EACH(igpu_sampler_close)             \
+    EACH(igpu_background_start) EACH(igpu_background_pop) EACH(igpu_background_drain) EACH(igpu_background_get_info)   \
+    EACH(igpu_latest_open) EACH(igpu_background_close) EACH(igpu_latest_get_key) EACH(igpu_latest_read)           \
+    EACH(igpu_latest_get_info) EACH(igpu_latest_get_hung_gpus) EACH(igpu_latest_close) EACH(igpu_status_string) EACH(igpu_event_name) EACH(igpu_monotonic_ns)
 
 static struct {
 #define FIELD(name) __typeof__(name) *name;
@@ -59,27 +59,27 @@ static void one_round(void) {
     igpu_process_info info = {.size = sizeof info};
     igpu_gpu_info gpu = {.size = sizeof gpu};
     igpu_gpu_process_info process = {.size = sizeof process};
-    CHECK(lib.igpu_sampler_tick(sampler, lib.igpu_monotonic(), &records, &count) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_sampler_tick(sampler, lib.igpu_monotonic_ns(), &records, &count) == IGPU_STATUS_OK);
     CHECK(lib.igpu_sampler_sample(sampler, &records, &count) == IGPU_STATUS_OK && count > 0);
-    lib.igpu_sampler_latest(sampler, 0, power, &record);
+    lib.igpu_sampler_get_latest(sampler, 0, power, &record);
     lib.igpu_sampler_metric_error(sampler, 0, power);
-    lib.igpu_sampler_refresh_period(sampler, 0, power, &number);
-    lib.igpu_sampler_poll_interval(sampler, 0, power, &number);
-    lib.igpu_sampler_process_info(sampler, (uint32_t)getpid(), &info);
-    CHECK(lib.igpu_sampler_gpu(sampler, 0, &gpu) == IGPU_STATUS_OK);
+    lib.igpu_sampler_get_refresh_period(sampler, 0, power, &number);
+    lib.igpu_sampler_get_poll_interval(sampler, 0, power, &number);
+    lib.igpu_sampler_get_process_info(sampler, (uint32_t)getpid(), &info);
+    CHECK(lib.igpu_sampler_get_gpu_info(sampler, 0, &gpu) == IGPU_STATUS_OK);
     CHECK(lib.igpu_snapshot_update(snapshot) == IGPU_STATUS_OK);
-    lib.igpu_snapshot_gpu(snapshot, 0, &gpu);
-    lib.igpu_snapshot_process(snapshot, 0, 0, &process);
+    lib.igpu_snapshot_get_gpu_info(snapshot, 0, &gpu);
+    lib.igpu_snapshot_get_gpu_process_info(snapshot, 0, 0, &process);
     lib.igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL);
     // Failures of all kinds, with their sentences.
-    CHECK(lib.igpu_sampler_latest(sampler, 99, power, &record) == IGPU_STATUS_NO_SUCH_GPU);
-    CHECK(lib.igpu_sampler_latest(sampler, 0, 9999, &record) == IGPU_STATUS_NO_SUCH_METRIC);
+    CHECK(lib.igpu_sampler_get_latest(sampler, 99, power, &record) == IGPU_STATUS_NO_SUCH_GPU);
+    CHECK(lib.igpu_sampler_get_latest(sampler, 0, 9999, &record) == IGPU_STATUS_NO_SUCH_METRIC);
     CHECK(lib.igpu_metric_find("no such metric", &power) == IGPU_STATUS_NO_SUCH_METRIC);
     CHECK(strstr(lib.igpu_last_error(), "\"no such metric\""));
     CHECK(lib.igpu_sampler_tick(NULL, 0, NULL, NULL) == IGPU_STATUS_NULL_POINTER);
     CHECK(lib.igpu_sampler_tick((igpu_sampler *)&record, 0, NULL, NULL) == IGPU_STATUS_INVALID_HANDLE);
     gpu.size = 3;
-    CHECK(lib.igpu_snapshot_gpu(snapshot, 0, &gpu) == IGPU_STATUS_WRONG_SIZE);
+    CHECK(lib.igpu_snapshot_get_gpu_info(snapshot, 0, &gpu) == IGPU_STATUS_INVALID_STRUCT_SIZE);
     CHECK(*lib.igpu_status_string(5) && *lib.igpu_event_name(5));
 }
 
@@ -120,8 +120,8 @@ int main(int argc, char **argv) {
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 5, .budget = 1,
                                     .flags = IGPU_SAMPLER_GPU_INFO};
     CHECK(lib.igpu_driver_open(NULL, &driver) == IGPU_STATUS_OK);
-    CHECK(lib.igpu_sampler_create(driver, &options, &sampler) == IGPU_STATUS_OK);
-    CHECK(lib.igpu_snapshot_create(driver, NULL, &snapshot) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_sampler_open(driver, &options, &sampler) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_snapshot_open(driver, NULL, &snapshot) == IGPU_STATUS_OK);
     CHECK(lib.igpu_metric_find("gpu.power", &power) == IGPU_STATUS_OK);
     // From the first call on.
     CHECK(rounds(1000) == 0);
@@ -137,10 +137,10 @@ int main(int argc, char **argv) {
     igpu_background *background;
     igpu_latest *latest;
     uint32_t key;
-    CHECK(lib.igpu_sampler_spawn(sampler, 64, &background) == IGPU_STATUS_OK);
-    CHECK(lib.igpu_background_latest(background, &latest) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_background_start(sampler, 64, &background) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_latest_open(background, &latest) == IGPU_STATUS_OK);
     before = malloc_calls();
-    CHECK(lib.igpu_latest_key(latest, 0, power, &key) == IGPU_STATUS_OK);
+    CHECK(lib.igpu_latest_get_key(latest, 0, power, &key) == IGPU_STATUS_OK);
     igpu_background_info state = {.size = sizeof state};
     do {
         igpu_record records[16];
@@ -151,7 +151,7 @@ int main(int argc, char **argv) {
         lib.igpu_latest_read(latest, 9999, records);
         CHECK(lib.igpu_background_get_info(background, &state) == IGPU_STATUS_OK);
         CHECK(lib.igpu_latest_get_info(latest, &state) == IGPU_STATUS_OK);
-        CHECK(lib.igpu_latest_hung_gpus(latest, NULL, 0, &count) == IGPU_STATUS_OK);
+        CHECK(lib.igpu_latest_get_hung_gpus(latest, NULL, 0, &count) == IGPU_STATUS_OK);
     } while (state.ticks < 20);
     CHECK(malloc_calls() == before);
     CHECK(lib.igpu_background_close(background) == IGPU_STATUS_OK && lib.igpu_latest_close(latest) == IGPU_STATUS_OK);

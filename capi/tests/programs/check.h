@@ -58,6 +58,6 @@ static inline igpu_sampler *make_sampler(igpu_driver *driver, const char *const 
     options.metric_count = count;
     options.intervals_ns = intervals_ns;
     igpu_sampler *sampler;
-    DONE(igpu_sampler_create(driver, &options, &sampler));
+    DONE(igpu_sampler_open(driver, &options, &sampler));
     return sampler;
 }

@@ -25,9 +25,9 @@ int main() {
     options.metrics = names;
     options.metric_count = 1;
     igpu_sampler *sampler = nullptr;
-    check(igpu_sampler_create(driver.get(), &options, &sampler));
+    check(igpu_sampler_open(driver.get(), &options, &sampler));
     igpu_background *spawned = nullptr;
-    check(igpu_sampler_spawn(sampler, 1024, &spawned));
+    check(igpu_background_start(sampler, 1024, &spawned));
     std::unique_ptr<igpu_background, Close> background(spawned);
     std::vector<igpu_record> records(1024);
     size_t count = 0;

@@ -23,18 +23,18 @@ static void in_the_child(void) {
     igpu_gpu_info gpu = {.size = sizeof gpu};
     igpu_sampler *other;
     igpu_background *more;
-    ANSWERS(forked, igpu_driver_count_gpus(driver, &count));
-    ANSWERS(forked, igpu_sampler_create(driver, NULL, &other));
+    ANSWERS(forked, igpu_driver_get_gpu_count(driver, &count));
+    ANSWERS(forked, igpu_sampler_open(driver, NULL, &other));
     ANSWERS(forked, igpu_snapshot_update(snapshot));
-    ANSWERS(forked, igpu_snapshot_gpu(snapshot, 0, &gpu));
-    ANSWERS(forked, igpu_sampler_tick(sampler, igpu_monotonic(), NULL, NULL));
+    ANSWERS(forked, igpu_snapshot_get_gpu_info(snapshot, 0, &gpu));
+    ANSWERS(forked, igpu_sampler_tick(sampler, igpu_monotonic_ns(), NULL, NULL));
     ANSWERS(forked, igpu_sampler_sample(sampler, NULL, NULL));
-    ANSWERS(forked, igpu_sampler_next_due(sampler, &due));
-    ANSWERS(forked, igpu_sampler_spawn(sampler, 64, &more));
+    ANSWERS(forked, igpu_sampler_get_next_due(sampler, &due));
+    ANSWERS(forked, igpu_background_start(sampler, 64, &more));
     ANSWERS(forked, igpu_background_pop(background, &record));
     ANSWERS(forked, igpu_background_drain(background, &record, 1, &size));
     ANSWERS(forked, igpu_background_get_info(background, &state));
-    ANSWERS(forked, igpu_background_hung_gpus(background, NULL, 0, &size));
+    ANSWERS(forked, igpu_background_get_hung_gpus(background, NULL, 0, &size));
     ANSWERS(forked, igpu_background_stop(background));
     CHECK(igpu_latest_read(latest, key, &record) == forked);
     CHECK(strstr(igpu_last_error(), "igpu_driver_open"));
@@ -52,8 +52,8 @@ static void in_the_child(void) {
     driver = open_driver();
     static const char *const names[] = {"gpu.power"};
     sampler = make_sampler(driver, names, 1);
-    DONE(igpu_sampler_spawn(sampler, 64, &background));
-    while (igpu_background_pop(background, &record) == IGPU_STATUS_NO_VALUE) usleep(1000);
+    DONE(igpu_background_start(sampler, 64, &background));
+    while (igpu_background_pop(background, &record) == IGPU_STATUS_NO_DATA) usleep(1000);
     DONE(igpu_background_close(background));
     DONE(igpu_driver_close(driver));
 }
@@ -63,12 +63,12 @@ int main(void) {
     driver = open_driver();
     sampler = make_sampler(driver, names, 1);
     igpu_sampler *spawned = make_sampler(driver, names, 1);
-    DONE(igpu_snapshot_create(driver, NULL, &snapshot));
-    DONE(igpu_sampler_spawn(spawned, 4096, &background));
-    DONE(igpu_background_latest(background, &latest));
-    DONE(igpu_latest_key(latest, 0, metric("gpu.power"), &key));
+    DONE(igpu_snapshot_open(driver, NULL, &snapshot));
+    DONE(igpu_background_start(spawned, 4096, &background));
+    DONE(igpu_latest_open(background, &latest));
+    DONE(igpu_latest_get_key(latest, 0, metric("gpu.power"), &key));
     igpu_record record;
-    while (igpu_latest_read(latest, key, &record) == IGPU_STATUS_NO_VALUE) usleep(1000);
+    while (igpu_latest_read(latest, key, &record) == IGPU_STATUS_NO_DATA) usleep(1000);
 
     pid_t child = fork();
     CHECK(child >= 0);
@@ -84,7 +84,7 @@ int main(void) {
     DONE(igpu_sampler_sample(sampler, NULL, NULL));
     // There is no value for a moment if the writer was interrupted in a write, or if its call waited for the fork.
     igpu_status read;
-    while ((read = igpu_latest_read(latest, key, &record)) == IGPU_STATUS_NO_VALUE) usleep(1000);
+    while ((read = igpu_latest_read(latest, key, &record)) == IGPU_STATUS_NO_DATA) usleep(1000);
     CHECK(read == IGPU_STATUS_OK && record.value == 122.23);
     DONE(igpu_background_stop(background));
     DONE(igpu_background_close(background));

@@ -36,16 +36,16 @@ static void *watch(void *reader) {
     uint32_t hung[2] = {77, 77};
     size_t count;
     do {
-        DONE(igpu_latest_hung_gpus(latest, hung, 2, &count));
+        DONE(igpu_latest_get_hung_gpus(latest, hung, 2, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
     DONE(igpu_latest_get_info(latest, &state));
-    CHECK(state.ticks > 0 && state.dropped == 0 && state.time_since_heartbeat_ns > 30 * 1000 * 1000);
+    CHECK(state.ticks > 0 && state.dropped_records == 0 && state.time_since_heartbeat_ns > 30 * 1000 * 1000);
     sem_post(&watched);
     do {
-        DONE(igpu_latest_hung_gpus(latest, NULL, 0, &count));
+        DONE(igpu_latest_get_hung_gpus(latest, NULL, 0, &count));
     } while (count > 0);
-    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_hung_gpus(latest, NULL, 1, &count));
+    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_hung_gpus(latest, NULL, 1, &count));
     ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_info(latest, NULL));
     return NULL;
 }
@@ -67,22 +67,22 @@ static void one_gpu(void) {
     pthread_t watcher;
     DONE(igpu_driver_open(&where, &driver));
     CHECK(nvmlDeviceGetHandleByIndex_v2(1, &gpu_1) == 0 && sem_init(&released, 0, 0) == 0 && sem_init(&watched, 0, 0) == 0);
-    DONE(igpu_sampler_create(driver, &options, &sampler));
-    DONE(igpu_sampler_spawn(sampler, 1 << 16, &background));
-    DONE(igpu_background_latest(background, &latest));
-    for (uint32_t gpu = 0; gpu < 2; gpu++) DONE(igpu_latest_key(latest, gpu, metric(names[0]), &keys[gpu]));
+    DONE(igpu_sampler_open(driver, &options, &sampler));
+    DONE(igpu_background_start(sampler, 1 << 16, &background));
+    DONE(igpu_latest_open(background, &latest));
+    for (uint32_t gpu = 0; gpu < 2; gpu++) DONE(igpu_latest_get_key(latest, gpu, metric(names[0]), &keys[gpu]));
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
-    DONE(igpu_background_hung_gpus(background, NULL, 0, &count));
+    DONE(igpu_background_get_hung_gpus(background, NULL, 0, &count));
     CHECK(count == 0);
 
     hangs = 1;
     do {
         usleep(1000);
-        DONE(igpu_background_hung_gpus(background, hung, 4, &count));
+        DONE(igpu_background_get_hung_gpus(background, hung, 4, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
     CHECK(pthread_create(&watcher, NULL, watch, latest) == 0);
-    uint64_t since = igpu_monotonic();
+    uint64_t since = igpu_monotonic_ns();
     int told = 0, others = 0;
     while (!told || others < 10) {
         if (igpu_background_pop(background, &record)) {
@@ -92,20 +92,20 @@ static void one_gpu(void) {
         if (record.flags & IGPU_RECORD_EVENT && record.detail == IGPU_EVENT_GPU_HUNG) {
             CHECK(record.gpu == 1 && record.value >= 0.03 && !strcmp(igpu_event_name(record.detail), "gpu hung"));
             told++;
-        } else if (!(record.flags & IGPU_RECORD_EVENT) && record.at > since) {
+        } else if (!(record.flags & IGPU_RECORD_EVENT) && record.timestamp_ns > since) {
             CHECK(record.gpu != 1 && (record.gpu != 0 || record.value == 61));
             others++;
         }
     }
     CHECK(told == 1);
     CHECK(igpu_latest_read(latest, keys[0], &record) == IGPU_STATUS_OK && record.value == 61);
-    CHECK(igpu_latest_read(latest, keys[1], &record) == IGPU_STATUS_NO_VALUE);
+    CHECK(igpu_latest_read(latest, keys[1], &record) == IGPU_STATUS_NO_DATA);
     while (sem_wait(&watched)) {}
     hangs = 0;
     sem_post(&released);
     do {
         usleep(1000);
-        DONE(igpu_background_hung_gpus(background, hung, 4, &count));
+        DONE(igpu_background_get_hung_gpus(background, hung, 4, &count));
     } while (count > 0);
     CHECK(pthread_join(watcher, NULL) == 0);
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
@@ -122,14 +122,14 @@ int main(void) {
         igpu_driver *driver = open_driver();
         igpu_sampler *sampler = make_sampler(driver, names, 2);
         igpu_background *background;
-        DONE(igpu_sampler_spawn(sampler, 1 << 16, &background));
+        DONE(igpu_background_start(sampler, 1 << 16, &background));
         igpu_record record;
-        while (igpu_background_pop(background, &record) == IGPU_STATUS_NO_VALUE) usleep(1000);
+        while (igpu_background_pop(background, &record) == IGPU_STATUS_NO_DATA) usleep(1000);
         nvml_sim_add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nhang = true\n", NULL, 0);
         size_t count;
         do {
             usleep(5000);
-            DONE(igpu_background_hung_gpus(background, NULL, 0, &count));
+            DONE(igpu_background_get_hung_gpus(background, NULL, 0, &count));
         } while (count == 0);
         igpu_status answer = round == 0 ? igpu_background_stop(background) : igpu_background_close(background);
         CHECK(answer == IGPU_STATUS_ABANDONED && strstr(igpu_last_error(), "given up"));

@@ -31,7 +31,7 @@ static const void *nothing(const char *name, void *data) {
 int main(void) {
     igpu_driver *driver;
     igpu_driver_options options = {.size = sizeof options, .resolver = nothing};
-    ANSWERS(IGPU_STATUS_NO_DRIVER, igpu_driver_open(&options, &driver));
+    ANSWERS(IGPU_STATUS_DRIVER_NOT_FOUND, igpu_driver_open(&options, &driver));
     options.resolver = resolve;
     options.resolver_data = dlopen(getenv("IGPU_NVML_LIBRARY"), RTLD_NOW);
     CHECK(options.resolver_data);
@@ -40,12 +40,12 @@ int main(void) {
     igpu_sampler *sampler = make_sampler(driver, names, 2);
     DONE(igpu_sampler_sample(sampler, NULL, NULL));
     igpu_record record;
-    DONE(igpu_sampler_latest(sampler, 0, metric("gpu.power"), &record));
+    DONE(igpu_sampler_get_latest(sampler, 0, metric("gpu.power"), &record));
     CHECK(record.value == 123.23 && calls == 4);
     // What the resolver does not have is missing, and told.
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_latest(sampler, 0, metric("gpu.temperature"), &record));
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(sampler, 0, metric("gpu.temperature")));
-    CHECK(igpu_last_driver_code() == 13 && strstr(igpu_last_error(), "nvmlDeviceGetTemperature"));
+    ANSWERS(IGPU_STATUS_NO_DATA, igpu_sampler_get_latest(sampler, 0, metric("gpu.temperature"), &record));
+    ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_sampler_metric_error(sampler, 0, metric("gpu.temperature")));
+    CHECK(igpu_last_nvml_code() == 13 && strstr(igpu_last_error(), "nvmlDeviceGetTemperature"));
     DONE(igpu_sampler_close(sampler));
     DONE(igpu_driver_close(driver));
     dlclose(options.resolver_data);

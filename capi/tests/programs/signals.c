@@ -21,7 +21,7 @@ static void on_signal(int signal) {
         if (record.value != 122.23 || record.gpu != 0) wrong = 1;
         done = done + 1;
         break;
-    case IGPU_STATUS_NO_VALUE: missing = missing + 1; break;
+    case IGPU_STATUS_NO_DATA: missing = missing + 1; break;
     case IGPU_STATUS_BUSY: // It interrupted the closing.
     case IGPU_STATUS_INVALID_HANDLE: closed = closed + 1; break;
     default: wrong = 1;
@@ -34,7 +34,7 @@ static void *read_on(void *end) {
     while (!*(volatile int *)end) {
         igpu_record record;
         igpu_status status = igpu_latest_read(latest, key, &record);
-        CHECK(status == IGPU_STATUS_OK || status == IGPU_STATUS_NO_VALUE || status == IGPU_STATUS_INVALID_HANDLE ||
+        CHECK(status == IGPU_STATUS_OK || status == IGPU_STATUS_NO_DATA || status == IGPU_STATUS_INVALID_HANDLE ||
               status == IGPU_STATUS_BUSY);
         CHECK(status != IGPU_STATUS_OK || record.value == 122.23);
         // Under valgrind, threads run in turns. Yield here, so that most turns end outside a read and the reader can be closed.
@@ -49,10 +49,10 @@ int main(void) {
     igpu_sampler *sampler = make_sampler(driver, names, 1);
     igpu_background *background;
     igpu_latest *first;
-    DONE(igpu_sampler_spawn(sampler, 256, &background));
-    DONE(igpu_background_latest(background, &first));
+    DONE(igpu_background_start(sampler, 256, &background));
+    DONE(igpu_latest_open(background, &first));
     latest = first;
-    DONE(igpu_latest_key(first, 0, metric("gpu.power"), &key));
+    DONE(igpu_latest_get_key(first, 0, metric("gpu.power"), &key));
     volatile int end = 0;
     pthread_t reader;
     sigset_t set, old;
@@ -77,7 +77,7 @@ int main(void) {
     // Readers opened and closed under the handler. The one that it knows is always the last.
     for (int i = 0; i < 500; i++) {
         igpu_latest *next, *before = latest;
-        DONE(igpu_background_latest(background, &next));
+        DONE(igpu_latest_open(background, &next));
         igpu_status status;
         while ((status = igpu_latest_close(before)) == IGPU_STATUS_BUSY) sched_yield();
         CHECK(status == IGPU_STATUS_OK);

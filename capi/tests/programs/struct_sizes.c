@@ -17,11 +17,11 @@ static uint32_t own_pid;
 
 static igpu_status driver_info(void *to) { return igpu_driver_get_info(driver, to); }
 static igpu_status metric_info(void *to) { return igpu_metric_get_info(9, to); }
-static igpu_status gpu(void *to) { return igpu_snapshot_gpu(snapshot, 0, to); }
-static igpu_status process(void *to) { return igpu_snapshot_process(snapshot, 0, 0, to); }
-static igpu_status owner(void *to) { return igpu_sampler_process_info(sampler, own_pid, to); }
-static igpu_status sampler_gpu(void *to) { return igpu_sampler_gpu(sampler, 0, to); }
-static igpu_status sampler_process(void *to) { return igpu_sampler_process(sampler, 0, 0, to); }
+static igpu_status gpu(void *to) { return igpu_snapshot_get_gpu_info(snapshot, 0, to); }
+static igpu_status process(void *to) { return igpu_snapshot_get_gpu_process_info(snapshot, 0, 0, to); }
+static igpu_status owner(void *to) { return igpu_sampler_get_process_info(sampler, own_pid, to); }
+static igpu_status sampler_gpu(void *to) { return igpu_sampler_get_gpu_info(sampler, 0, to); }
+static igpu_status sampler_process(void *to) { return igpu_sampler_get_gpu_process_info(sampler, 0, 0, to); }
 static igpu_status state(void *to) { return igpu_background_get_info(background, to); }
 
 static void results(const char *what, size_t size, igpu_status (*fill)(void *)) {
@@ -52,7 +52,7 @@ static void results(const char *what, size_t size, igpu_status (*fill)(void *)) 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         memset(&cut, CANARY, sizeof cut);
         cut.size = wrong[i];
-        ANSWERS(IGPU_STATUS_WRONG_SIZE, fill(&cut));
+        ANSWERS(IGPU_STATUS_INVALID_STRUCT_SIZE, fill(&cut));
         CHECK(cut.size == wrong[i] && cut.bytes[8] == CANARY);
     }
     printf("%s is %zu\n", what, size);
@@ -66,13 +66,13 @@ static igpu_status create_driver(const void *from) {
 }
 static igpu_status create_snapshot(const void *from) {
     igpu_snapshot *made;
-    igpu_status status = igpu_snapshot_create(driver, from, &made);
+    igpu_status status = igpu_snapshot_open(driver, from, &made);
     if (status == IGPU_STATUS_OK) DONE(igpu_snapshot_close(made));
     return status;
 }
 static igpu_status create_sampler(const void *from) {
     igpu_sampler *made;
-    igpu_status status = igpu_sampler_create(driver, from, &made);
+    igpu_status status = igpu_sampler_open(driver, from, &made);
     if (status == IGPU_STATUS_OK) DONE(igpu_sampler_close(made));
     return status;
 }
@@ -89,11 +89,11 @@ static void usual(size_t size, igpu_status (*create)(const void *)) {
     }
     options.size = size + 64;
     options.bytes[size] = 1;
-    ANSWERS(IGPU_STATUS_WRONG_SIZE, create(&options));
+    ANSWERS(IGPU_STATUS_INVALID_STRUCT_SIZE, create(&options));
     const size_t wrong[] = {0, 1, 8, size - 1, size + 4, 1 << 20, SIZE_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         options.size = wrong[i];
-        ANSWERS(IGPU_STATUS_WRONG_SIZE, create(&options));
+        ANSWERS(IGPU_STATUS_INVALID_STRUCT_SIZE, create(&options));
     }
 }
 
@@ -103,15 +103,15 @@ int main(void) {
     usual(sizeof(igpu_snapshot_options), create_snapshot);
     usual(sizeof(igpu_sampler_options), create_sampler);
 
-    DONE(igpu_snapshot_create(driver, NULL, &snapshot));
+    DONE(igpu_snapshot_open(driver, NULL, &snapshot));
     static const char *const names[] = {"gpu.process.memory"};
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .flags = IGPU_SAMPLER_GPU_INFO};
-    DONE(igpu_sampler_create(driver, &options, &sampler));
+    DONE(igpu_sampler_open(driver, &options, &sampler));
     DONE(igpu_sampler_sample(sampler, NULL, NULL));
     igpu_sampler *other = make_sampler(driver, names, 1);
-    DONE(igpu_sampler_spawn(other, 64, &background));
+    DONE(igpu_background_start(other, 64, &background));
     igpu_gpu_process_info first = {.size = sizeof first};
-    DONE(igpu_snapshot_process(snapshot, 0, 0, &first));
+    DONE(igpu_snapshot_get_gpu_process_info(snapshot, 0, 0, &first));
     own_pid = first.pid;
 
     results("igpu_driver_info", sizeof(igpu_driver_info), driver_info);

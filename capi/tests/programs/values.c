@@ -12,13 +12,13 @@ static void driver_and_catalog(igpu_driver *driver) {
     CHECK(info.cuda_major == 13 && info.cuda_minor == 0);
     CHECK(!strcmp(info.driver_version, "580.95.05") && !strcmp(info.nvml_version, "13.580.95.05"));
     uint32_t gpus = 0;
-    DONE(igpu_driver_count_gpus(driver, &gpus));
+    DONE(igpu_driver_get_gpu_count(driver, &gpus));
     CHECK(gpus == 4);
     size_t visible = 9;
-    DONE(igpu_driver_visible_gpus(driver, NULL, 0, &visible));
+    DONE(igpu_driver_get_visible_gpus(driver, NULL, 0, &visible));
     CHECK(visible == 4);
     setenv("CUDA_VISIBLE_DEVICES", "", 1);
-    DONE(igpu_driver_visible_gpus(driver, NULL, 0, &visible));
+    DONE(igpu_driver_get_visible_gpus(driver, NULL, 0, &visible));
     CHECK(visible == 0);
     unsetenv("CUDA_VISIBLE_DEVICES");
 
@@ -40,77 +40,77 @@ static void driver_and_catalog(igpu_driver *driver) {
 static void gpu_0(const igpu_gpu_info *gpu) {
     CHECK(gpu->index == 0 && gpu->status == IGPU_STATUS_OK);
     CHECK(!strcmp(gpu->name, "GeForce GTX 1080 Ti") && gpu->serial[0] == 0);
-    CHECK(!strcmp(gpu->uuid, "GPU-115dafb8-26db-32ba-d729-f21b29fc001f") && !strcmp(gpu->bios, "86.02.39.00.01"));
+    CHECK(!strcmp(gpu->uuid, "GPU-115dafb8-26db-32ba-d729-f21b29fc001f") && !strcmp(gpu->vbios_version, "86.02.39.00.01"));
     CHECK(!strcmp(gpu->pci_bus_id, "00000000:88:00.0") && !strcmp(gpu->pci_device_id, "1B0610DE"));
-    CHECK(!strcmp(gpu->pci_sub_system_id, "1210196E"));
-    CHECK(gpu->memory_total == 11178.5 && gpu->memory_used == 10799 && gpu->memory_free == 379.5);
-    CHECK(gpu->memory_reserved == 0);
-    CHECK(gpu->utilization_gpu == 44 && gpu->utilization_memory == 35 && gpu->fan == 36 && gpu->temperature == 61);
-    CHECK(gpu->performance == 2 && gpu->power == 122.23 && gpu->power_limit == 250);
-    CHECK(gpu->power_min_limit == 125 && gpu->power_max_limit == 300 && gpu->power_management == 1);
-    CHECK(gpu->clock_graphics == 1911 && gpu->clock_sm == 1911 && gpu->clock_memory == 5005);
-    CHECK(gpu->clock_max_graphics == 1911 && gpu->clock_max_sm == 1911 && gpu->clock_max_memory == 5505);
-    CHECK(gpu->pcie_generation == 3 && gpu->pcie_max_generation == 3);
-    CHECK(gpu->pcie_width == 16 && gpu->pcie_max_width == 16);
-    CHECK(gpu->process_count == 2 && gpu->process_total == 2);
+    CHECK(!strcmp(gpu->pci_subsystem_id, "1210196E"));
+    CHECK(gpu->memory_total_mib == 11178.5 && gpu->memory_used_mib == 10799 && gpu->memory_free_mib == 379.5);
+    CHECK(gpu->memory_reserved_mib == 0);
+    CHECK(gpu->utilization_gpu_percent == 44 && gpu->utilization_memory_percent == 35 && gpu->fan_speed_percent == 36 && gpu->temperature_c == 61);
+    CHECK(gpu->performance_state == 2 && gpu->power_w == 122.23 && gpu->power_limit_w == 250);
+    CHECK(gpu->power_min_limit_w == 125 && gpu->power_max_limit_w == 300 && gpu->power_management == 1);
+    CHECK(gpu->clock_graphics_mhz == 1911 && gpu->clock_sm_mhz == 1911 && gpu->clock_memory_mhz == 5005);
+    CHECK(gpu->clock_max_graphics_mhz == 1911 && gpu->clock_max_sm_mhz == 1911 && gpu->clock_max_memory_mhz == 5505);
+    CHECK(gpu->pcie_link_generation == 3 && gpu->pcie_max_link_generation == 3);
+    CHECK(gpu->pcie_link_width == 16 && gpu->pcie_max_link_width == 16);
+    CHECK(gpu->process_count == 2 && gpu->process_total_count == 2);
 }
 
 // The first process of GPU 0 is this one, the second its parent.
 static void process_0(const igpu_gpu_process_info *process) {
     CHECK(process->pid == (uint32_t)getpid() && process->kind == IGPU_PROCESS_KIND_COMPUTE);
-    CHECK(process->memory == 4284 && process->parent_pid == (uint32_t)getppid());
+    CHECK(process->memory_mib == 4284 && process->parent_pid == (uint32_t)getppid());
     CHECK(process->gpu_instance == IGPU_UNKNOWN_U32 && process->compute_instance == IGPU_UNKNOWN_U32);
-    CHECK(*process->name && *process->user && *process->parent_name && process->create_time > 1e9);
+    CHECK(*process->name && *process->user && *process->parent_name && process->create_time_s > 1e9);
 }
 
 static void snapshots(igpu_driver *driver) {
     igpu_snapshot *snapshot;
-    DONE(igpu_snapshot_create(driver, NULL, &snapshot));
+    DONE(igpu_snapshot_open(driver, NULL, &snapshot));
     uint32_t count;
-    DONE(igpu_snapshot_count(snapshot, &count));
+    DONE(igpu_snapshot_get_gpu_count(snapshot, &count));
     CHECK(count == 4);
     igpu_gpu_info gpu = {.size = sizeof gpu};
     igpu_gpu_process_info process = {.size = sizeof process};
-    DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
+    DONE(igpu_snapshot_get_gpu_info(snapshot, 0, &gpu));
     gpu_0(&gpu);
-    DONE(igpu_snapshot_process(snapshot, 0, 0, &process));
+    DONE(igpu_snapshot_get_gpu_process_info(snapshot, 0, 0, &process));
     process_0(&process);
-    DONE(igpu_snapshot_process(snapshot, 0, 1, &process));
-    CHECK(process.pid == (uint32_t)getppid() && process.memory == 6515);
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_snapshot_process(snapshot, 0, 2, &process));
-    ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_snapshot_gpu(snapshot, 4, &gpu));
+    DONE(igpu_snapshot_get_gpu_process_info(snapshot, 0, 1, &process));
+    CHECK(process.pid == (uint32_t)getppid() && process.memory_mib == 6515);
+    ANSWERS(IGPU_STATUS_NO_DATA, igpu_snapshot_get_gpu_process_info(snapshot, 0, 2, &process));
+    ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_snapshot_get_gpu_info(snapshot, 4, &gpu));
     // Why there is no serial number; there is a name.
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL));
-    CHECK(igpu_last_driver_code() == 3 && strstr(igpu_last_error(), "NVML_ERROR_NOT_SUPPORTED"));
+    ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL));
+    CHECK(igpu_last_nvml_code() == 3 && strstr(igpu_last_error(), "NVML_ERROR_NOT_SUPPORTED"));
     DONE(igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_NAME));
     ANSWERS(IGPU_STATUS_INVALID_ARGUMENT, igpu_snapshot_reading_error(snapshot, 0, 1000));
 
     // A lost GPU takes no other away, and comes back.
     nvml_sim_add_faults("[[fault]]\ngpu = 0\nreturn = 'GPU_IS_LOST'\n", NULL, 0);
     DONE(igpu_snapshot_update(snapshot));
-    DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
-    CHECK(gpu.status == IGPU_STATUS_DRIVER && isnan(gpu.power) && isnan(gpu.memory_used) && isnan(gpu.clock_sm));
-    CHECK(gpu.pcie_width == IGPU_UNKNOWN_U32 && gpu.process_count == 0 && !strcmp(gpu.name, "GeForce GTX 1080 Ti"));
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_POWER));
-    CHECK(igpu_last_driver_code() == 15);
-    DONE(igpu_snapshot_gpu(snapshot, 3, &gpu));
-    CHECK(gpu.status == IGPU_STATUS_OK && !isnan(gpu.power));
+    DONE(igpu_snapshot_get_gpu_info(snapshot, 0, &gpu));
+    CHECK(gpu.status == IGPU_STATUS_DRIVER_ERROR && isnan(gpu.power_w) && isnan(gpu.memory_used_mib) && isnan(gpu.clock_sm_mhz));
+    CHECK(gpu.pcie_link_width == IGPU_UNKNOWN_U32 && gpu.process_count == 0 && !strcmp(gpu.name, "GeForce GTX 1080 Ti"));
+    ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_POWER));
+    CHECK(igpu_last_nvml_code() == 15);
+    DONE(igpu_snapshot_get_gpu_info(snapshot, 3, &gpu));
+    CHECK(gpu.status == IGPU_STATUS_OK && !isnan(gpu.power_w));
     nvml_sim_clear_faults();
     DONE(igpu_snapshot_update(snapshot));
-    DONE(igpu_snapshot_gpu(snapshot, 0, &gpu));
+    DONE(igpu_snapshot_get_gpu_info(snapshot, 0, &gpu));
     gpu_0(&gpu);
     DONE(igpu_snapshot_close(snapshot));
 
     // Some GPUs, in the order asked for, with too little room for processes until some is made.
     setenv("CUDA_VISIBLE_DEVICES", "2,0", 1);
     igpu_snapshot_options options = {.size = sizeof options, .process_capacity = 1, .flags = IGPU_SNAPSHOT_VISIBLE};
-    DONE(igpu_snapshot_create(driver, &options, &snapshot));
+    DONE(igpu_snapshot_open(driver, &options, &snapshot));
     unsetenv("CUDA_VISIBLE_DEVICES");
-    DONE(igpu_snapshot_count(snapshot, &count));
-    DONE(igpu_snapshot_gpu(snapshot, 1, &gpu));
-    CHECK(count == 2 && gpu.index == 0 && gpu.process_count < 2 && gpu.process_total == 2);
-    DONE(igpu_snapshot_grow(snapshot));
-    DONE(igpu_snapshot_gpu(snapshot, 1, &gpu));
+    DONE(igpu_snapshot_get_gpu_count(snapshot, &count));
+    DONE(igpu_snapshot_get_gpu_info(snapshot, 1, &gpu));
+    CHECK(count == 2 && gpu.index == 0 && gpu.process_count < 2 && gpu.process_total_count == 2);
+    DONE(igpu_snapshot_grow_process_lists(snapshot));
+    DONE(igpu_snapshot_get_gpu_info(snapshot, 1, &gpu));
     gpu_0(&gpu);
     DONE(igpu_snapshot_close(snapshot));
 }
@@ -122,10 +122,10 @@ static void samplers(igpu_driver *driver) {
     igpu_sampler_options options = {.size = sizeof options, .gpus = gpus, .gpu_count = 2, .metrics = names,
                                     .metric_count = 4, .intervals_ns = intervals_ns, .budget = 1, .flags = IGPU_SAMPLER_GPU_INFO};
     igpu_sampler *sampler;
-    DONE(igpu_sampler_create(driver, &options, &sampler));
+    DONE(igpu_sampler_open(driver, &options, &sampler));
     const uint32_t power = metric(names[0]), busy = metric(names[1]), memory = metric(names[2]), sm = metric(names[3]);
-    uint64_t due = 1, before = igpu_monotonic();
-    DONE(igpu_sampler_next_due(sampler, &due));
+    uint64_t due = 1, before = igpu_monotonic_ns();
+    DONE(igpu_sampler_get_next_due(sampler, &due));
     CHECK(due == 0);
     const igpu_record *records;
     size_t count;
@@ -134,7 +134,7 @@ static void samplers(igpu_driver *driver) {
     for (size_t i = 0; i < count; i++) {
         CHECK(records[i].gpu == 0 || records[i].gpu == 2);
         if (records[i].flags & IGPU_RECORD_EVENT) continue;
-        CHECK(records[i].at > before && records[i].at < igpu_monotonic());
+        CHECK(records[i].timestamp_ns > before && records[i].timestamp_ns < igpu_monotonic_ns());
         if (records[i].gpu == 0 && records[i].metric == power) {
             CHECK(records[i].value == 122.23 && records[i].flags & IGPU_RECORD_FRESH);
             powers++;
@@ -146,31 +146,31 @@ static void samplers(igpu_driver *driver) {
     }
     CHECK(powers == 1 && own == 1);
     igpu_record record;
-    DONE(igpu_sampler_latest(sampler, 0, busy, &record));
+    DONE(igpu_sampler_get_latest(sampler, 0, busy, &record));
     CHECK(record.value == 44 && record.gpu == 0 && record.metric == busy);
     DONE(igpu_sampler_metric_error(sampler, 0, busy));
     uint64_t interval_ns;
-    DONE(igpu_sampler_poll_interval(sampler, 2, power, &interval_ns));
+    DONE(igpu_sampler_get_poll_interval(sampler, 2, power, &interval_ns));
     CHECK(interval_ns == 5 * 1000 * 1000);
-    ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_latest(sampler, 1, power, &record));
+    ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_get_latest(sampler, 1, power, &record));
     // A Pascal has no GPM.
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_sampler_latest(sampler, 0, sm, &record));
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(sampler, 0, sm));
+    ANSWERS(IGPU_STATUS_NO_DATA, igpu_sampler_get_latest(sampler, 0, sm, &record));
+    ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_sampler_metric_error(sampler, 0, sm));
     igpu_process_info info = {.size = sizeof info};
-    DONE(igpu_sampler_process_info(sampler, (uint32_t)getpid(), &info));
+    DONE(igpu_sampler_get_process_info(sampler, (uint32_t)getpid(), &info));
     CHECK(info.uid == getuid() && info.parent_pid == (uint32_t)getppid() && *info.name && *info.user);
     igpu_gpu_info gpu = {.size = sizeof gpu};
-    DONE(igpu_sampler_gpu(sampler, 0, &gpu));
+    DONE(igpu_sampler_get_gpu_info(sampler, 0, &gpu));
     gpu_0(&gpu);
     igpu_gpu_process_info process = {.size = sizeof process};
-    DONE(igpu_sampler_process(sampler, 0, 0, &process));
+    DONE(igpu_sampler_get_gpu_process_info(sampler, 0, 0, &process));
     process_0(&process);
 
     // In a loop: the power of GPU 2 changes every 20 ms, which is learnt.
-    uint64_t end = igpu_monotonic() + 600 * 1000 * 1000;
-    for (uint64_t now; (now = igpu_monotonic()) < end;) {
+    uint64_t end = igpu_monotonic_ns() + 600 * 1000 * 1000;
+    for (uint64_t now; (now = igpu_monotonic_ns()) < end;) {
         DONE(igpu_sampler_tick(sampler, now, &records, &count));
-        DONE(igpu_sampler_next_due(sampler, &due));
+        DONE(igpu_sampler_get_next_due(sampler, &due));
         if (due > now) usleep((useconds_t)((due - now) / 1000 + 1));
     }
     DONE(igpu_sampler_close(sampler));
@@ -180,8 +180,8 @@ static void owners(void) {
     igpu_process_info info = {.size = sizeof info};
     DONE(igpu_process_get_info((uint32_t)getpid(), &info));
     CHECK(info.uid == getuid() && info.parent_pid == (uint32_t)getppid() && *info.name && *info.parent_name);
-    CHECK(*info.user && fabs(info.create_time - (double)time(NULL)) < 100);
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_process_get_info(UINT32_MAX, &info));
+    CHECK(*info.user && fabs(info.create_time_s - (double)time(NULL)) < 100);
+    ANSWERS(IGPU_STATUS_NO_DATA, igpu_process_get_info(UINT32_MAX, &info));
     CHECK(info.uid == getuid());
     ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_process_get_info((uint32_t)getpid(), NULL));
 }
@@ -200,18 +200,18 @@ static void lost(igpu_driver *driver) {
         events++;
     }
     CHECK(events == 1 && count == 4);
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(sampler, 1, metric("gpu.power")));
-    CHECK(igpu_last_driver_code() == 15);
+    ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_sampler_metric_error(sampler, 1, metric("gpu.power")));
+    CHECK(igpu_last_nvml_code() == 15);
     // One that is lost before the sampler is made takes no other away either, and comes back.
     igpu_sampler *later = make_sampler(driver, names, 1);
-    ANSWERS(IGPU_STATUS_DRIVER, igpu_sampler_metric_error(later, 1, metric("gpu.power")));
+    ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_sampler_metric_error(later, 1, metric("gpu.power")));
     DONE(igpu_sampler_sample(later, &records, &count));
     CHECK(count == 4);
     nvml_sim_clear_faults();
     igpu_record record;
-    while (igpu_sampler_latest(later, 1, metric("gpu.power"), &record) == IGPU_STATUS_NO_VALUE) {
+    while (igpu_sampler_get_latest(later, 1, metric("gpu.power"), &record) == IGPU_STATUS_NO_DATA) {
         usleep(10 * 1000);
-        DONE(igpu_sampler_tick(later, igpu_monotonic(), NULL, NULL));
+        DONE(igpu_sampler_tick(later, igpu_monotonic_ns(), NULL, NULL));
     }
     CHECK(record.value > 0);
     DONE(igpu_sampler_close(later));
@@ -223,10 +223,10 @@ static void background(igpu_driver *driver) {
     static const char *const names[] = {"gpu.temperature"};
     igpu_sampler *sampler = make_sampler(driver, names, 1);
     igpu_background *background;
-    DONE(igpu_sampler_spawn(sampler, 10, &background));
+    DONE(igpu_background_start(sampler, 10, &background));
     igpu_background_info state = {.size = sizeof state};
     do DONE(igpu_background_get_info(background, &state));
-    while (state.dropped < 100);
+    while (state.dropped_records < 100);
     CHECK(state.ticks > 20);
     DONE(igpu_background_stop(background));
     DONE(igpu_background_stop(background));
@@ -238,7 +238,7 @@ static void background(igpu_driver *driver) {
     CHECK(count == 6);
     DONE(igpu_background_drain(background, records, 16, &count));
     CHECK(count == 0);
-    ANSWERS(IGPU_STATUS_NO_VALUE, igpu_background_pop(background, records));
+    ANSWERS(IGPU_STATUS_NO_DATA, igpu_background_pop(background, records));
     DONE(igpu_background_close(background));
 }
 
