@@ -246,7 +246,7 @@ fn old_driver() {
         ("mig_mode", "nvmlDeviceGetMigMode"),
         ("mig_parent", "nvmlDeviceGetDeviceHandleFromMigDeviceHandle"),
         ("mps_processes", "nvmlDeviceGetMPSComputeRunningProcesses"),
-        ("total_energy", "nvmlDeviceGetTotalEnergyConsumption"),
+        ("total_energy_mj", "nvmlDeviceGetTotalEnergyConsumption"),
     ];
     assert_eq!(missing, BTreeMap::from(expected));
     assert_eq!(gpu.pci_info().unwrap().bus_id.as_str(), "0000:89:00.0", "the short form of version 2");
