@@ -98,7 +98,7 @@ fn command_warning(command: &CommandSummary) -> Option<String> {
             return Some("the command's part is told until its list of processes was cut".to_owned());
         }
         AttributionError::ProcessListTruncated => "the list of processes was cut",
-        AttributionError::GpuUnresponsive => "the GPU did not answer while it was there",
+        AttributionError::ProcessListUnavailable => "the GPU did not answer while it was there",
         _ => "the reason is not known",
     };
     Some(format!("what the command used cannot be told: {why}"))

@@ -1,170 +1,202 @@
-//! The command's part in what happens on a GPU.
+//! The share of the command in the use of a GPU.
 
 use std::collections::VecDeque;
 
 use super::model::{AttributionError, CommandSummary, ExclusiveUse};
 use crate::time_weighted::{TimeWeightedSum, seconds};
 
-/// That a process is gone is known when it was not seen for some time: until then nothing is summed up, ns.
-const LATE: u64 = 20_000_000_000;
-/// More changes are not kept waiting.
-const MOST: usize = 4096;
-/// Processes of one reading are told one after the other: what they hold together counts once it stood for so long, ns.
-const SETTLED: u64 = 10_000_000;
+/// The time after which no changes of the past are expected, in nanoseconds. The end of a process is recorded several
+/// seconds after its last sighting, with the time of the last sighting.
+pub(super) const SETTLE_DELAY_NS: u64 = 20_000_000_000;
+/// The maximum number of pending changes. If it is exceeded, the oldest ones are applied early.
+const MAX_PENDING_CHANGES: usize = 4096;
+/// The time for which a total of device memory must hold to count for the peak, in nanoseconds. The processes of one reading
+/// are recorded one after the other, and the totals in between never existed.
+const MEMORY_SETTLE_NS: u64 = 10_000_000;
 
-/// The series of which the command's part is told: power, instant power, utilisation, energy.
-pub(super) type Sums = [TimeWeightedSum; 4];
+/// The cumulative sums that are attributed: power, instant power, utilization, and energy.
+pub(super) type AttributedSums = [TimeWeightedSum; 4];
 
-/// What can change.
+/// A change of the state of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Change {
-    /// The command has so many processes more, or fewer.
-    Own(i64),
-    /// Others have.
-    Others(i64),
-    /// The command's processes hold so many bytes more, or fewer.
-    Memory(i64),
-    /// One of them that held so many bytes was seen for the last time.
-    Freed(i64),
-    /// The GPU does not answer, so that nobody knows who is there; or it answers again.
-    Silent(bool),
-    /// The list of processes was cut: there may be others.
-    Cut,
+    /// The number of the command's processes changes by this number.
+    OwnProcesses(i64),
+    /// The number of other processes changes by this number.
+    OtherProcesses(i64),
+    /// The device memory of the command's processes changes by this number of bytes.
+    OwnMemory(i64),
+    /// A process of the command with this number of bytes of device memory is seen for the last time.
+    OwnMemoryFreed(i64),
+    /// The process list becomes available (`true`) or unavailable (`false`).
+    ListAvailable(bool),
+    /// A process list was truncated, and other processes may exist from now on.
+    ListTruncated,
 }
 
-#[derive(Clone, Debug, Default)]
+/// The attribution of the use of a GPU to the command.
+///
+/// Changes can be recorded late and out of order. They are pending until [`SETTLE_DELAY_NS`] later, and are applied in the
+/// order of their times.
+#[derive(Clone, Debug)]
 pub(super) struct Attribution {
-    /// What came so late that it may not be all, by time.
-    waiting: VecDeque<(u64, Change)>,
-    /// Until when all is summed up, and what the series were by then.
-    until: u64,
-    sums: Sums,
-    own: i64,
-    others: i64,
-    is_silent: bool,
-    is_cut: bool,
-    was_there: bool,
+    /// The changes that have not been applied, sorted by time.
+    pending: VecDeque<(u64, Change)>,
+    /// The time up to which the state and the sums below are final.
+    settled_until: u64,
+    /// The cumulative sums of the GPU at `settled_until`.
+    sums: AttributedSums,
+    own_processes: i64,
+    other_processes: i64,
+    is_list_available: bool,
+    is_list_truncated: bool,
+    was_present: bool,
     was_shared: bool,
     present_ns: u64,
-    alone_ns: u64,
-    exclusive: Sums,
-    memory: Memory,
+    exclusive_ns: u64,
+    /// The sums over the time of exclusive use.
+    exclusive: AttributedSums,
+    memory: OwnMemory,
 }
 
-/// The memory of the command's processes together.
+impl Default for Attribution {
+    fn default() -> Self {
+        Self {
+            pending: VecDeque::new(),
+            settled_until: 0,
+            sums: AttributedSums::default(),
+            own_processes: 0,
+            other_processes: 0,
+            is_list_available: true,
+            is_list_truncated: false,
+            was_present: false,
+            was_shared: false,
+            present_ns: 0,
+            exclusive_ns: 0,
+            exclusive: AttributedSums::default(),
+            memory: OwnMemory::default(),
+        }
+    }
+}
+
+/// The total device memory of the command's processes, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Memory {
-    sum: i64,
+struct OwnMemory {
+    total: i64,
     since: u64,
     is_known: bool,
     peak: Option<u64>,
 }
 
-impl Memory {
-    fn change(&mut self, at: u64, by: i64) {
-        self.stood(at);
-        self.sum = self.sum.saturating_add(by);
+impl OwnMemory {
+    fn change(&mut self, at: u64, bytes: i64) {
+        self.commit(at);
+        self.total = self.total.saturating_add(bytes);
         self.is_known = true;
     }
 
-    fn stood(&mut self, until: u64) {
-        if self.is_known && until.saturating_sub(self.since) >= SETTLED {
-            self.peak = self.peak.max(u64::try_from(self.sum).ok());
+    /// Includes the current total in the peak if it held for long enough.
+    fn commit(&mut self, until: u64) {
+        if self.is_known && until.saturating_sub(self.since) >= MEMORY_SETTLE_NS {
+            self.peak = self.peak.max(u64::try_from(self.total).ok());
         }
         self.since = until;
     }
 }
 
 impl Attribution {
-    /// From `at` on it is otherwise. What comes too late counts from where all is summed up to.
-    pub(super) fn change(&mut self, at: u64, change: Change) {
-        let at = at.max(self.until);
-        // Who was in a reading held what it held while that was made.
-        let at = if matches!(change, Change::Freed(_)) { at.saturating_add(2 * SETTLED) } else { at };
-        let place = self.waiting.partition_point(|(other, _)| *other <= at);
-        self.waiting.insert(place, (at, change));
+    /// Records a change at a time. If the time is already settled, the change takes effect at the end of the settled time.
+    pub(super) fn record(&mut self, at: u64, change: Change) {
+        let at = at.max(self.settled_until);
+        // The process still had its memory during the reading in which it was last seen.
+        let is_freed = matches!(change, Change::OwnMemoryFreed(_));
+        let at = if is_freed { at.saturating_add(2 * MEMORY_SETTLE_NS) } else { at };
+        let index = self.pending.partition_point(|(other, _)| *other <= at);
+        self.pending.insert(index, (at, change));
     }
 
-    /// Whether it is time to sum up what nothing new can come of. `now`: the latest item's time.
+    /// Returns `true` if changes are due to be applied. `now` is the time of the latest item.
     pub(super) fn is_due(&self, now: u64) -> bool {
-        now > self.until.saturating_add(2 * LATE) || self.waiting.len() > MOST
+        now > self.settled_until.saturating_add(2 * SETTLE_DELAY_NS) || self.pending.len() > MAX_PENDING_CHANGES
     }
 
-    /// Sums up what nothing new can come of.
-    pub(super) fn settle(&mut self, now: u64, sums: impl Fn(u64) -> Sums) {
-        while self.waiting.len() > MOST {
-            self.apply_first(&sums);
+    /// Applies the changes that are older than the settle delay. `sums_at` returns the cumulative sums at a time.
+    pub(super) fn settle(&mut self, now: u64, sums_at: impl Fn(u64) -> AttributedSums) {
+        while self.pending.len() > MAX_PENDING_CHANGES {
+            self.apply_first(&sums_at);
         }
-        self.settle_until(now.saturating_sub(LATE), sums);
+        self.settle_until(now.saturating_sub(SETTLE_DELAY_NS), sums_at);
     }
 
-    /// The recording ends: sums up all.
-    pub(super) fn finish(&mut self, end: u64, sums: impl Fn(u64) -> Sums) {
-        self.settle_until(end, sums);
-        self.memory.stood(end);
-        // Its processes were there in the last reading only.
-        self.memory.peak = self.memory.peak.or_else(|| u64::try_from(self.memory.sum).ok().filter(|sum| *sum > 0));
+    /// Applies all changes at the end of the recording.
+    pub(super) fn finish(&mut self, end: u64, sums_at: impl Fn(u64) -> AttributedSums) {
+        self.settle_until(end, sums_at);
+        self.memory.commit(end);
+        // If the processes were seen only in the last reading, their total did not hold for long enough.
+        self.memory.peak =
+            self.memory.peak.or_else(|| u64::try_from(self.memory.total).ok().filter(|total| *total > 0));
     }
 
-    fn settle_until(&mut self, until: u64, sums: impl Fn(u64) -> Sums) {
-        while self.waiting.front().is_some_and(|(at, _)| *at <= until) {
-            self.apply_first(&sums);
+    fn settle_until(&mut self, until: u64, sums_at: impl Fn(u64) -> AttributedSums) {
+        while self.pending.front().is_some_and(|(at, _)| *at <= until) {
+            self.apply_first(&sums_at);
         }
-        self.advance(until, &sums);
+        self.advance(until, &sums_at);
     }
 
-    fn apply_first(&mut self, sums: &impl Fn(u64) -> Sums) {
-        let Some((at, change)) = self.waiting.pop_front() else { return };
-        self.advance(at, sums);
+    fn apply_first(&mut self, sums_at: &impl Fn(u64) -> AttributedSums) {
+        let Some((at, change)) = self.pending.pop_front() else { return };
+        self.advance(at, sums_at);
         match change {
-            Change::Own(by) => self.own += by,
-            Change::Others(by) => self.others += by,
-            Change::Memory(by) => self.memory.change(at, by),
-            Change::Freed(bytes) => self.memory.change(at, bytes.saturating_neg()),
-            Change::Silent(is_silent) => self.is_silent = is_silent,
-            Change::Cut => self.is_cut = true,
+            Change::OwnProcesses(count) => self.own_processes += count,
+            Change::OtherProcesses(count) => self.other_processes += count,
+            Change::OwnMemory(bytes) => self.memory.change(at, bytes),
+            Change::OwnMemoryFreed(bytes) => self.memory.change(at, bytes.saturating_neg()),
+            Change::ListAvailable(is_available) => self.is_list_available = is_available,
+            Change::ListTruncated => self.is_list_truncated = true,
         }
     }
 
-    fn is_alone(&self) -> bool {
-        self.own > 0 && self.others == 0 && !self.is_cut && !self.is_silent
+    fn is_exclusive(&self) -> bool {
+        self.own_processes > 0 && self.other_processes == 0 && !self.is_list_truncated && self.is_list_available
     }
 
-    fn advance(&mut self, to: u64, sums: &impl Fn(u64) -> Sums) {
-        let Some(ns) = to.checked_sub(self.until).filter(|ns| *ns > 0) else { return };
-        let now = sums(to);
-        if self.own > 0 {
-            self.was_there = true;
+    /// Attributes the time up to `to`, in which the current state held.
+    fn advance(&mut self, to: u64, sums_at: &impl Fn(u64) -> AttributedSums) {
+        let Some(ns) = to.checked_sub(self.settled_until).filter(|ns| *ns > 0) else { return };
+        let sums = sums_at(to);
+        if self.own_processes > 0 {
+            self.was_present = true;
             self.present_ns += ns;
-            self.was_shared |= self.others > 0;
+            self.was_shared |= self.other_processes > 0;
         }
-        if self.is_alone() {
-            self.alone_ns += ns;
-            for (exclusive, (now, before)) in self.exclusive.iter_mut().zip(now.iter().zip(&self.sums)) {
+        if self.is_exclusive() {
+            self.exclusive_ns += ns;
+            for (exclusive, (now, before)) in self.exclusive.iter_mut().zip(sums.iter().zip(&self.sums)) {
                 exclusive.sum += now.sum - before.sum;
                 exclusive.ns += now.ns.saturating_sub(before.ns);
             }
         }
-        (self.until, self.sums) = (to, now);
+        (self.settled_until, self.sums) = (to, sums);
     }
 
-    /// The sums over the time in which only the command's processes were on the GPU.
-    pub(super) fn exclusive(&self) -> &Sums {
+    /// Returns the sums over the time of exclusive use.
+    pub(super) fn exclusive(&self) -> &AttributedSums {
         &self.exclusive
     }
 
-    /// The command's part but for what the GPU did, once the recording ended.
+    /// Returns the share of the command after [`finish`](Self::finish). The caller fills in the figures of the sums.
     pub(super) fn summary(&self) -> CommandSummary {
         let attribution_error = match () {
-            // It may have been among those that were cut off.
-            () if self.is_cut => Some(AttributionError::ProcessListTruncated),
-            () if !self.was_there => Some(AttributionError::NoProcess),
-            () if self.alone_ns > 0 => None,
+            // Without a process of its own in the list, the command may still be among the omitted ones.
+            () if self.is_list_truncated => Some(AttributionError::ProcessListTruncated),
+            () if !self.was_present => Some(AttributionError::NoProcess),
+            () if self.exclusive_ns > 0 => None,
             () if self.was_shared => Some(AttributionError::NeverExclusive),
-            () => Some(AttributionError::GpuUnresponsive),
+            () => Some(AttributionError::ProcessListUnavailable),
         };
-        let exclusive =
-            (self.alone_ns > 0).then(|| ExclusiveUse { duration_s: seconds(self.alone_ns), ..ExclusiveUse::default() });
+        let exclusive = (self.exclusive_ns > 0)
+            .then(|| ExclusiveUse { duration_s: seconds(self.exclusive_ns), ..ExclusiveUse::default() });
         CommandSummary {
             present_s: seconds(self.present_ns),
             memory_peak_bytes: self.memory.peak,
@@ -178,64 +210,67 @@ impl Attribution {
 mod tests {
     use super::*;
 
-    const S: u64 = 1_000_000_000;
+    const SECOND_NS: u64 = 1_000_000_000;
 
-    /// A series that is always 100.
-    fn steady(at: u64) -> Sums {
+    /// Returns the sums of series that are always 100.
+    fn constant_sums(at: u64) -> AttributedSums {
         [TimeWeightedSum { sum: 100.0 * at as f64, ns: at }; 4]
     }
 
     #[test]
-    fn who_was_gone_is_told_late() {
-        let mut part = Attribution::default();
-        for (at, change) in [(S, Change::Others(1)), (5 * S, Change::Own(1)), (9 * S, Change::Own(1))] {
-            part.change(at, change);
+    fn late_process_ends_are_attributed() {
+        let mut attribution = Attribution::default();
+        for (seconds, change) in
+            [(1, Change::OtherProcesses(1)), (5, Change::OwnProcesses(1)), (9, Change::OwnProcesses(1))]
+        {
+            attribution.record(seconds * SECOND_NS, change);
         }
-        part.settle(10 * S, steady);
-        // The other was gone before the command came, and the command's first process was too before the second came.
-        for (at, change) in [(3 * S, Change::Others(-1)), (6 * S, Change::Own(-1))] {
-            part.change(at, change);
+        attribution.settle(10 * SECOND_NS, constant_sums);
+        // The other process ended before the command started, and the command's first process before its second started.
+        for (seconds, change) in [(3, Change::OtherProcesses(-1)), (6, Change::OwnProcesses(-1))] {
+            attribution.record(seconds * SECOND_NS, change);
         }
-        part.finish(12 * S, steady);
-        assert_eq!((part.present_ns, part.alone_ns), (4 * S, 4 * S));
-        assert_eq!((part.exclusive[0].mean(), part.exclusive[0].ns), (Some(100.0), 4 * S));
+        attribution.finish(12 * SECOND_NS, constant_sums);
+        assert_eq!((attribution.present_ns, attribution.exclusive_ns), (4 * SECOND_NS, 4 * SECOND_NS));
+        let power = attribution.exclusive[0];
+        assert_eq!((power.mean(), power.ns), (Some(100.0), 4 * SECOND_NS));
     }
 
     #[test]
-    fn what_is_summed_up_stays() {
-        let mut part = Attribution::default();
-        part.change(S, Change::Own(1));
-        assert!(!part.is_due(2 * LATE));
-        assert!(part.is_due(100 * S));
-        part.settle(100 * S, steady);
-        assert!(!part.is_due(100 * S));
-        // By a minute too late.
-        part.change(40 * S, Change::Own(-1));
-        part.finish(100 * S, steady);
-        assert_eq!(part.alone_ns, 79 * S);
+    fn settled_time_is_not_revised() {
+        let mut attribution = Attribution::default();
+        attribution.record(SECOND_NS, Change::OwnProcesses(1));
+        assert!(!attribution.is_due(2 * SETTLE_DELAY_NS));
+        assert!(attribution.is_due(100 * SECOND_NS));
+        attribution.settle(100 * SECOND_NS, constant_sums);
+        assert!(!attribution.is_due(100 * SECOND_NS));
+        // Recorded one minute late.
+        attribution.record(40 * SECOND_NS, Change::OwnProcesses(-1));
+        attribution.finish(100 * SECOND_NS, constant_sums);
+        assert_eq!(attribution.exclusive_ns, 79 * SECOND_NS);
     }
 
     #[test]
-    fn who_is_not_in_a_list_that_was_cut_may_have_been_there() {
-        let mut part = Attribution::default();
-        part.finish(S, steady);
-        assert_eq!(part.summary().attribution_error, Some(AttributionError::NoProcess));
-        part.change(S, Change::Cut);
-        part.finish(2 * S, steady);
-        assert_eq!(part.summary().attribution_error, Some(AttributionError::ProcessListTruncated));
+    fn truncated_list_overrides_no_process() {
+        let mut attribution = Attribution::default();
+        attribution.finish(SECOND_NS, constant_sums);
+        assert_eq!(attribution.summary().attribution_error, Some(AttributionError::NoProcess));
+        attribution.record(SECOND_NS, Change::ListTruncated);
+        attribution.finish(2 * SECOND_NS, constant_sums);
+        assert_eq!(attribution.summary().attribution_error, Some(AttributionError::ProcessListTruncated));
     }
 
     #[test]
-    fn few_changes_wait() {
-        let mut part = Attribution::default();
+    fn pending_changes_are_bounded() {
+        let mut attribution = Attribution::default();
         for at in 0..10_000 {
-            part.change(at, Change::Own(if at % 2 == 0 { 1 } else { -1 }));
-            if part.is_due(at) {
-                part.settle(at, steady);
+            attribution.record(at, Change::OwnProcesses(if at % 2 == 0 { 1 } else { -1 }));
+            if attribution.is_due(at) {
+                attribution.settle(at, constant_sums);
             }
         }
-        assert!(part.waiting.len() <= MOST);
-        part.finish(10_000, steady);
-        assert_eq!(part.present_ns, 5_000);
+        assert!(attribution.pending.len() <= MAX_PENDING_CHANGES);
+        attribution.finish(10_000, constant_sums);
+        assert_eq!(attribution.present_ns, 5_000);
     }
 }

@@ -1,4 +1,4 @@
-//! Makes a summary of items.
+//! The computation of a summary from items.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,40 @@ use super::{
     gpu::GpuAccumulator,
     model::{ExclusiveUse, GpuSummary, Summary, Total, wh},
 };
-use crate::time_weighted::seconds;
 use crate::{
     event,
     header::{Header, RecordedCommand},
     item::{Item, ItemKind},
+    time_weighted::seconds,
 };
 
-/// No machine has more GPUs: an item of another is damaged.
-const MOST_GPUS: usize = 1024;
+/// The maximum number of GPUs, which bounds memory use for damaged files. It is greater than that of any machine.
+const MAX_GPUS: usize = 1024;
 
-/// Makes a summary of items, as they come from a sampler or from a file. Its memory does not grow with the recording's
-/// length: of each GPU at most 4096 processes are kept.
+/// Computes a [`Summary`] from the items of a recording, in order.
+///
+/// Memory use does not grow with the length of the recording. At most 4096 processes are listed per GPU.
+///
+/// ```
+/// use igpu::metric::Metric;
+/// use igpu_recording::{Item, Series, SummaryBuilder, event};
+///
+/// const SECOND: u64 = 1_000_000_000;
+/// let power = Series::for_metric(Metric::POWER_USAGE);
+/// let mut builder = SummaryBuilder::default();
+/// builder.observe(&Item::value(0, 0, power, 100.0));
+/// builder.observe(&Item::value(6 * SECOND, 0, power, 400.0));
+/// builder.observe(&Item::event(10 * SECOND, event::END));
+/// let summary = builder.summary();
+/// assert_eq!(summary.total.energy_j, Some(6.0 * 100.0 + 4.0 * 400.0));
+/// assert_eq!(summary.gpus[0].power_mean_w, Some(220.0));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SummaryBuilder {
     header: Header,
-    /// The times of the first item and of the latest.
+    /// The time of the first item.
     first: Option<u64>,
+    /// The greatest time of an item.
     latest: u64,
     complete: bool,
     command: Option<RecordedCommand>,
@@ -34,52 +51,55 @@ pub struct SummaryBuilder {
 }
 
 impl SummaryBuilder {
-    /// Takes the next item.
+    /// Adds the next item of the recording.
     pub fn observe(&mut self, item: &Item) {
         self.first.get_or_insert(item.at);
         self.latest = self.latest.max(item.at);
         match &item.kind {
             ItemKind::Value(series) => {
                 let Some(value) = item.value.filter(|value| value.is_finite()) else { return };
-                if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
-                    tally.observe_value(item, *series, value);
+                if let Some(accumulator) = item.gpu.and_then(|gpu| self.accumulator(gpu)) {
+                    accumulator.observe_value(item, *series, value);
                 }
             }
             ItemKind::Event(name, _) => self.observe_event(item, name),
         }
     }
 
-    fn tally(&mut self, index: u32) -> Option<&mut GpuAccumulator> {
-        if self.gpus.len() >= MOST_GPUS && !self.gpus.contains_key(&index) {
+    /// Returns the accumulator of a GPU; `None` if there are too many GPUs.
+    fn accumulator(&mut self, index: u32) -> Option<&mut GpuAccumulator> {
+        if self.gpus.len() >= MAX_GPUS && !self.gpus.contains_key(&index) {
             return None;
         }
-        let tally = self.gpus.entry(index).or_default();
-        tally.about.index = index;
-        Some(tally)
+        let accumulator = self.gpus.entry(index).or_default();
+        accumulator.gpu.index = index;
+        Some(accumulator)
     }
 
     fn observe_event(&mut self, item: &Item, name: &str) {
         let count = item.value.map_or(0, |value| value as u64);
         match name {
-            event::START => self.begin(item.header().unwrap_or_default()),
+            event::START => self.observe_header(item.header().unwrap_or_default()),
             event::END => self.complete = true,
             event::HEARTBEAT => self.dropped_records = count,
-            event::COMMAND_START => self.command_started(item),
-            event::COMMAND_END => self.command_ended(item),
-            event::RECORDS_DROPPED => self.sampler_dropped_records = self.sampler_dropped_records.saturating_add(count),
+            event::COMMAND_START => self.observe_command_start(item),
+            event::COMMAND_END => self.observe_command_end(item),
+            event::RECORDS_DROPPED => {
+                self.sampler_dropped_records = self.sampler_dropped_records.saturating_add(count);
+            }
             event::CLOCK_STEPPED => self.clock_steps += 1,
             _ => {
-                if let Some(tally) = item.gpu.and_then(|gpu| self.tally(gpu)) {
-                    tally.observe_event(item, name);
+                if let Some(accumulator) = item.gpu.and_then(|gpu| self.accumulator(gpu)) {
+                    accumulator.observe_event(item, name);
                 }
             }
         }
     }
 
-    fn begin(&mut self, header: Header) {
+    fn observe_header(&mut self, header: Header) {
         for gpu in &header.gpus {
-            if let Some(tally) = self.tally(gpu.index) {
-                tally.about = gpu.clone();
+            if let Some(accumulator) = self.accumulator(gpu.index) {
+                accumulator.gpu = gpu.clone();
             }
         }
         self.command =
@@ -87,7 +107,7 @@ impl SummaryBuilder {
         self.header = header;
     }
 
-    fn command_started(&mut self, item: &Item) {
+    fn observe_command_start(&mut self, item: &Item) {
         let command = self.command.get_or_insert_default();
         if command.arguments.is_empty() {
             command.arguments.extend(item.text.clone());
@@ -96,21 +116,21 @@ impl SummaryBuilder {
         self.command_start = item.at;
     }
 
-    fn command_ended(&mut self, item: &Item) {
+    fn observe_command_end(&mut self, item: &Item) {
         let start = self.command_start;
         let command = self.command.get_or_insert_default();
         command.duration_s = command.pid.map(|_| seconds(item.at.saturating_sub(start)));
         command.status = item.value.map(|status| status as i32);
     }
 
-    /// The summary of all items so far.
+    /// Returns the summary of all items so far. It can be called repeatedly, and between calls of
+    /// [`observe`](Self::observe).
     #[must_use]
     pub fn summary(&self) -> Summary {
         let header = &self.header;
-        let of_gpu = |tally: &GpuAccumulator| {
-            tally.summary(self.latest, self.complete, header.processes, self.command.is_some())
-        };
-        let gpus: Vec<GpuSummary> = self.gpus.values().map(of_gpu).collect();
+        let summarize =
+            |gpu: &GpuAccumulator| gpu.summary(self.latest, self.complete, header.processes, self.command.is_some());
+        let gpus: Vec<GpuSummary> = self.gpus.values().map(summarize).collect();
         Summary {
             igpu_version: Some(header.igpu_version.clone()).filter(|version| !version.is_empty()),
             host: header.host.clone(),
@@ -129,14 +149,14 @@ impl SummaryBuilder {
     }
 }
 
-/// What is known of each, together; `None` where it is known of none.
+/// Returns the totals. A total is `None` if the figure is unknown for all GPUs.
 fn total(gpus: &[GpuSummary]) -> Total {
     let energies = || gpus.iter().filter_map(|gpu| Some(gpu.energy.as_ref()?.energy_j));
-    let exclusive = |gpu: &GpuSummary| {
+    let exclusive_energy = |gpu: &GpuSummary| {
         gpu.command.as_ref()?.exclusive.as_ref().and_then(|exclusive: &ExclusiveUse| exclusive.energy_j)
     };
     let energy_j = sum(energies());
-    let command_exclusive_energy_j = sum(gpus.iter().filter_map(exclusive));
+    let command_exclusive_energy_j = sum(gpus.iter().filter_map(exclusive_energy));
     Total {
         energy_j,
         energy_wh: energy_j.map(wh),
@@ -144,10 +164,11 @@ fn total(gpus: &[GpuSummary]) -> Total {
         energy_gpus: energies().count() as u32,
         command_exclusive_energy_j,
         command_exclusive_energy_wh: command_exclusive_energy_j.map(wh),
-        command_exclusive_gpus: gpus.iter().filter_map(exclusive).count() as u32,
+        command_exclusive_gpus: gpus.iter().filter_map(exclusive_energy).count() as u32,
     }
 }
 
+/// Returns the sum of the values; `None` if there are no values.
 fn sum(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }

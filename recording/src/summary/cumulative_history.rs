@@ -1,49 +1,52 @@
-//! What a series summed up to, also some time ago: that a process is gone is known only seconds later.
+//! The recent history of a cumulative sum. The end of a process is recorded seconds later, and the sums of energy and power
+//! up to that time are then looked up.
 
 use std::collections::VecDeque;
 
 use crate::time_weighted::TimeWeightedSum;
 
-/// Points nearer to each other than this are one, ns …
-const APART: u64 = 50_000_000;
-/// … and so many are kept: of 50 s and more.
-const MOST: usize = 1024;
+/// The minimum distance of two points, in nanoseconds. Points that are closer are merged.
+const MIN_POINT_DISTANCE_NS: u64 = 50_000_000;
+/// The maximum number of points. With the minimum distance, they cover at least 50 s, which is more than
+/// [`SETTLE_DELAY_NS`](super::attribution::SETTLE_DELAY_NS).
+const MAX_POINTS: usize = 1024;
 
-/// The last of the points at which a sum began to grow at another pace.
+/// The most recent values of a cumulative sum, which is linear between two points.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CumulativeHistory {
     points: VecDeque<(u64, TimeWeightedSum)>,
 }
 
 impl CumulativeHistory {
-    /// At `at` it was so much; between two points it grows evenly.
-    pub(super) fn mark(&mut self, at: u64, sum: TimeWeightedSum) {
+    /// Appends the value of the sum at a time. A time before the last point is replaced by that of the last point.
+    pub(super) fn push(&mut self, at: u64, sum: TimeWeightedSum) {
         let count = self.points.len();
         let Some((latest, _)) = self.points.back().copied() else { return self.points.push_back((at, sum)) };
         let at = at.max(latest);
-        if count > 1 && at - self.points[count - 2].0 < APART {
+        if count > 1 && at - self.points[count - 2].0 < MIN_POINT_DISTANCE_NS {
             self.points[count - 1] = (at, sum);
         } else if latest == at {
             self.points[count - 1].1 = sum;
         } else {
             self.points.push_back((at, sum));
         }
-        if self.points.len() > MOST {
+        if self.points.len() > MAX_POINTS {
             self.points.pop_front();
         }
     }
 
-    /// How much it was at `at`: before all points as much as at the first, after all as at the last.
-    pub(super) fn until(&self, at: u64) -> TimeWeightedSum {
-        let later = self.points.partition_point(|(point, _)| *point <= at);
-        let next = self.points.get(later).copied();
-        let Some((start, sum)) = later.checked_sub(1).map(|before| self.points[before]) else {
+    /// Returns the value of the sum at a time. Before the first point, it is that of the first point, and after the last
+    /// point, it is that of the last point.
+    pub(super) fn sum_at(&self, at: u64) -> TimeWeightedSum {
+        let next_index = self.points.partition_point(|(point, _)| *point <= at);
+        let next = self.points.get(next_index).copied();
+        let Some((start, sum)) = next_index.checked_sub(1).map(|index| self.points[index]) else {
             return next.map(|(_, sum)| sum).unwrap_or_default();
         };
-        let Some((end, most)) = next else { return sum };
-        let part = (at - start) as f64 / (end - start) as f64;
-        let ns = sum.ns + ((most.ns - sum.ns) as f64 * part) as u64;
-        TimeWeightedSum { sum: sum.sum + (most.sum - sum.sum) * part, ns }
+        let Some((end, next_sum)) = next else { return sum };
+        let fraction = (at - start) as f64 / (end - start) as f64;
+        let ns = sum.ns + ((next_sum.ns - sum.ns) as f64 * fraction) as u64;
+        TimeWeightedSum { sum: sum.sum + (next_sum.sum - sum.sum) * fraction, ns }
     }
 }
 
@@ -51,35 +54,35 @@ impl CumulativeHistory {
 mod tests {
     use super::*;
 
-    const S: u64 = 1_000_000_000;
+    const SECOND_NS: u64 = 1_000_000_000;
 
     fn sum(joules: u64, seconds: u64) -> TimeWeightedSum {
-        TimeWeightedSum { sum: (joules * S) as f64, ns: seconds * S }
+        TimeWeightedSum { sum: (joules * SECOND_NS) as f64, ns: seconds * SECOND_NS }
     }
 
     #[test]
-    fn between_two_points_it_grows_evenly() {
-        let mut track = CumulativeHistory::default();
-        assert_eq!(track.until(S), TimeWeightedSum::default());
-        // 100 W for 4 s, nothing known for 2 s, 300 W for 2 s.
+    fn sum_is_interpolated_between_points() {
+        let mut history = CumulativeHistory::default();
+        assert_eq!(history.sum_at(SECOND_NS), TimeWeightedSum::default());
+        // 100 W for 4 s, unknown for 2 s, 300 W for 2 s.
         for (at, joules, seconds) in [(10, 0, 0), (14, 400, 4), (16, 400, 4), (18, 1000, 6)] {
-            track.mark(at * S, sum(joules, seconds));
+            history.push(at * SECOND_NS, sum(joules, seconds));
         }
         for (at, joules, seconds) in [(9, 0, 0), (10, 0, 0), (11, 100, 1), (15, 400, 4), (17, 700, 5), (30, 1000, 6)] {
-            assert_eq!(track.until(at * S), sum(joules, seconds), "at {at} s");
+            assert_eq!(history.sum_at(at * SECOND_NS), sum(joules, seconds), "at {at} s");
         }
     }
 
     #[test]
-    fn points_are_few_and_the_last_is_always_kept() {
-        let mut track = CumulativeHistory::default();
+    fn points_are_bounded_and_last_is_kept() {
+        let mut history = CumulativeHistory::default();
         for ms in 0..200_000 {
-            track.mark(ms * 1_000_000, TimeWeightedSum { sum: ms as f64, ns: ms });
+            history.push(ms * 1_000_000, TimeWeightedSum { sum: ms as f64, ns: ms });
         }
-        assert_eq!(track.points.len(), MOST);
-        assert_eq!(track.until(u64::MAX).sum, 199_999.0);
+        assert_eq!(history.points.len(), MAX_POINTS);
+        assert_eq!(history.sum_at(u64::MAX).sum, 199_999.0);
         for ms in [150_000, 160_001, 199_998] {
-            assert!((track.until(ms * 1_000_000).sum - ms as f64).abs() < 1e-6);
+            assert!((history.sum_at(ms * 1_000_000).sum - ms as f64).abs() < 1e-6);
         }
     }
 }

@@ -1,87 +1,94 @@
-//! Energy, by the recording's counter.
+//! The energy of a GPU, from the series `hw.energy`.
 
 use super::{cumulative_history::CumulativeHistory, model::EnergySource};
 use crate::time_weighted::{TimeWeightedSum, seconds};
 
-/// What `hw.energy` counted.
+/// The accumulated values of `hw.energy`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EnergyCounter {
+    /// The time and value of the first reading, in joules.
     first: Option<(u64, f64)>,
-    last: (u64, f64),
-    /// The time and energy of steps over an interruption: how they belong together is not known.
-    skipped: (u64, f64),
+    /// The time and value of the last reading that differed from the one before it, in joules.
+    last_change: (u64, f64),
+    /// The time in nanoseconds and the energy in joules of increases across an interruption. The distribution of the energy
+    /// over that time is unknown.
+    interrupted: (u64, f64),
     is_interrupted: bool,
-    /// From when on the next step's energy was used.
-    base: u64,
-    steps: u64,
-    /// The energy of all other steps, and the time that it was used in.
-    all: TimeWeightedSum,
-    track: CumulativeHistory,
+    /// The time from which the energy of the next increase is counted.
+    increase_start: u64,
+    increase_count: u64,
+    /// The energy of all other increases, and the time in which it was used.
+    sum: TimeWeightedSum,
+    history: CumulativeHistory,
+    /// Whether the sampler integrates the energy from power, because the GPU has no counter.
     pub is_integrated: bool,
-    /// Seconds in which nothing was counted.
+    /// The time in which integrated energy was not counted, in seconds.
     pub gap_s: f64,
 }
 
 impl EnergyCounter {
-    /// It showed so many joules.
-    pub(super) fn saw(&mut self, at: u64, joules: f64) {
+    /// Adds a reading, in joules.
+    pub(super) fn observe(&mut self, at: u64, joules: f64) {
         if self.first.is_none() {
             self.first = Some((at, joules));
-            (self.last, self.base) = ((at, joules), at);
-        } else if joules != self.last.1 && at > self.last.0 {
-            self.step(at, joules);
+            (self.last_change, self.increase_start) = ((at, joules), at);
+        } else if joules != self.last_change.1 && at > self.last_change.0 {
+            self.observe_increase(at, joules);
         }
-        self.base = self.base.max(at);
+        self.increase_start = self.increase_start.max(at);
         self.is_interrupted = false;
-        self.track.mark(self.base, self.all);
+        self.history.push(self.increase_start, self.sum);
     }
 
-    fn step(&mut self, at: u64, joules: f64) {
-        let used = joules - self.last.1;
-        // Of integrated energy the gaps are told, and nothing is counted in them; a counter goes on by itself.
+    fn observe_increase(&mut self, at: u64, joules: f64) {
+        let increase = joules - self.last_change.1;
+        // A counter continues during an interruption. Integrated energy does not, and its gaps are recorded as events.
         if self.is_interrupted && !self.is_integrated {
-            self.skipped.0 += at - self.last.0;
-            self.skipped.1 += used;
+            self.interrupted.0 += at - self.last_change.0;
+            self.interrupted.1 += increase;
         } else {
-            self.all.sum += used * 1e9;
-            self.all.ns += at.saturating_sub(self.base);
+            self.sum.sum += increase * 1e9;
+            self.sum.ns += at.saturating_sub(self.increase_start);
         }
-        self.last = (at, joules);
-        self.steps += 1;
+        self.last_change = (at, joules);
+        self.increase_count += 1;
     }
 
-    /// The energy until `at`, which may be some time ago, and the time that it was used in.
-    pub(super) fn until(&self, at: u64) -> TimeWeightedSum {
-        self.track.until(at)
+    /// Returns the energy up to a time that can be up to 50 s in the past, and the time in which it was used.
+    pub(super) fn sum_at(&self, at: u64) -> TimeWeightedSum {
+        self.history.sum_at(at)
     }
 
-    /// The GPU does not answer from here on.
+    /// Marks an interruption, which lasts until the next reading.
     pub(super) fn interrupt(&mut self) {
         self.is_interrupted = true;
     }
 
+    /// Returns the origin of the figures.
     pub(super) fn source(&self) -> EnergySource {
         if self.is_integrated { EnergySource::Integrated } else { EnergySource::Counter }
     }
 
-    /// Joules from the first value to the last; `None` when there are not two.
+    /// Returns the difference of the last and the first value, in joules; `None` if the value never changed.
     pub(super) fn joules(&self) -> Option<f64> {
-        let (_, first) = self.first.filter(|_| self.steps > 0)?;
-        Some(self.last.1 - first)
+        let (_, first) = self.first.filter(|_| self.increase_count > 0)?;
+        Some(self.last_change.1 - first)
     }
 
-    /// The mean power, and the seconds that it is over. `end`: when everything was read once more, where it was.
+    /// Returns the mean power, in watts, and the time that it is computed over, in seconds. `end` is the time of the final
+    /// reading of all metrics, which only a complete recording has.
     ///
-    /// The first reading falls somewhere within a refresh, and so does the one at the end: on average the energy is that
-    /// of the time between them. Up to the last change it would be too much: that comes right after a refresh.
+    /// The first and the final reading occur at arbitrary times within a refresh period of the counter. The expected energy
+    /// is therefore that of the time between the two readings. The time up to the last change would overestimate the power,
+    /// because a change is seen directly after a refresh.
     pub(super) fn mean(&self, end: Option<u64>) -> Option<(f64, f64)> {
         let (start, _) = self.first?;
-        // Integrated energy has no refresh of its own: it is right to the reading that it is of.
+        // Integrated energy has no refresh period. Its value belongs to the time of the reading.
         let end = end.filter(|_| !self.is_integrated && !self.is_interrupted);
-        let until = end.map_or(self.last.0, |end| end.max(self.last.0));
-        let covered = seconds(until - start - self.skipped.0);
-        let covered = if self.is_integrated { covered - self.gap_s } else { covered };
-        (covered > 0.0).then_some(((self.joules()? - self.skipped.1) / covered, covered))
+        let until = end.map_or(self.last_change.0, |end| end.max(self.last_change.0));
+        let covered_s = seconds(until - start - self.interrupted.0);
+        let covered_s = if self.is_integrated { covered_s - self.gap_s } else { covered_s };
+        (covered_s > 0.0).then_some(((self.joules()? - self.interrupted.1) / covered_s, covered_s))
     }
 }
 
@@ -89,53 +96,53 @@ impl EnergyCounter {
 mod tests {
     use super::*;
 
-    const S: u64 = 1_000_000_000;
+    const SECOND_NS: u64 = 1_000_000_000;
 
-    fn counted(values: &[(u64, f64)]) -> EnergyCounter {
+    fn counter(readings: &[(u64, f64)]) -> EnergyCounter {
         let mut counter = EnergyCounter::default();
-        values.iter().for_each(|(at, joules)| counter.saw(at * S, *joules));
+        readings.iter().for_each(|(at, joules)| counter.observe(at * SECOND_NS, *joules));
         counter
     }
 
     #[test]
-    fn energy_is_the_last_value_less_the_first() {
-        let counter = counted(&[(10, 5.0), (11, 105.0), (14, 405.0)]);
-        assert_eq!((counter.joules(), counter.mean(None)), (Some(400.0), Some((100.0, 4.0))));
-        let one = counted(&[(10, 5.0)]);
-        assert_eq!((one.joules(), one.mean(None)), (None, None), "one value is no difference");
+    fn energy_is_last_minus_first() {
+        let several = counter(&[(10, 5.0), (11, 105.0), (14, 405.0)]);
+        assert_eq!((several.joules(), several.mean(None)), (Some(400.0), Some((100.0, 4.0))));
+        let single = counter(&[(10, 5.0)]);
+        assert_eq!((single.joules(), single.mean(None)), (None, None), "a single reading");
     }
 
     #[test]
-    fn the_mean_is_over_the_time_between_readings_not_refreshes() {
-        // 100 W, counted each 4 s: at 2, 6, 10 … Read from 5 s to 13 s.
-        let mut counter = counted(&[(5, 200.0), (6, 600.0), (10, 1000.0)]);
-        assert_eq!(counter.mean(None), Some((160.0, 5.0)), "cut off: nobody knows what was read after");
-        assert_eq!(counter.mean(Some(13 * S)), Some((100.0, 8.0)));
-        counter.interrupt();
-        assert_eq!(counter.mean(Some(13 * S)), Some((160.0, 5.0)), "lost, and not read at the end");
-        let counter = EnergyCounter { is_integrated: true, ..counted(&[(5, 0.0), (6, 100.0), (10, 500.0)]) };
-        assert_eq!(counter.mean(Some(13 * S)), Some((100.0, 5.0)));
+    fn mean_covers_first_to_final_reading() {
+        // 100 W, with a refresh every 4 s, at 2 s, 6 s, 10 s, and so on. The counter is read from 5 s to 13 s.
+        let mut read = counter(&[(5, 200.0), (6, 600.0), (10, 1000.0)]);
+        assert_eq!(read.mean(None), Some((160.0, 5.0)), "an incomplete recording");
+        assert_eq!(read.mean(Some(13 * SECOND_NS)), Some((100.0, 8.0)));
+        read.interrupt();
+        assert_eq!(read.mean(Some(13 * SECOND_NS)), Some((160.0, 5.0)), "no final reading of a lost GPU");
+        let integrated = EnergyCounter { is_integrated: true, ..counter(&[(5, 0.0), (6, 100.0), (10, 500.0)]) };
+        assert_eq!(integrated.mean(Some(13 * SECOND_NS)), Some((100.0, 5.0)));
     }
 
     #[test]
-    fn an_interruption_counts_as_energy_but_not_for_the_mean() {
-        let mut counter = counted(&[(0, 0.0), (10, 1000.0)]);
+    fn interruption_counts_for_energy_not_mean() {
+        let mut counter = counter(&[(0, 0.0), (10, 1000.0)]);
         counter.interrupt();
-        counter.saw(110 * S, 1600.0);
-        counter.saw(120 * S, 2600.0);
+        counter.observe(110 * SECOND_NS, 1600.0);
+        counter.observe(120 * SECOND_NS, 2600.0);
         assert_eq!((counter.joules(), counter.mean(None)), (Some(2600.0), Some((100.0, 20.0))));
-        assert_eq!(counter.until(60 * S), counter.until(10 * S), "nobody knows when");
-        assert_eq!(counter.until(115 * S), TimeWeightedSum { sum: 1500e9, ns: 15 * S });
+        assert_eq!(counter.sum_at(60 * SECOND_NS), counter.sum_at(10 * SECOND_NS), "not part of the sum");
+        assert_eq!(counter.sum_at(115 * SECOND_NS), TimeWeightedSum { sum: 1500e9, ns: 15 * SECOND_NS });
     }
 
     #[test]
-    fn gaps_are_taken_from_the_time_of_integrated_energy() {
+    fn integrated_energy_mean_excludes_gaps() {
         let mut counter = EnergyCounter { is_integrated: true, gap_s: 90.0, ..EnergyCounter::default() };
         for (at, joules) in [(0, 0.0), (10, 1000.0), (100, 1000.0), (110, 2000.0)] {
             counter.interrupt();
-            counter.saw(at * S, joules);
+            counter.observe(at * SECOND_NS, joules);
         }
         assert_eq!(counter.mean(None), Some((100.0, 20.0)));
-        assert_eq!(counter.until(100 * S).sum, 1000e9, "none is of the gap");
+        assert_eq!(counter.sum_at(100 * SECOND_NS).sum, 1000e9, "no energy in the gap");
     }
 }

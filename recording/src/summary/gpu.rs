@@ -1,16 +1,16 @@
-//! One GPU, as it adds up.
+//! The accumulated figures of a GPU.
 
 mod finalize;
 
 use igpu::metric::Metric;
 
 use super::{
-    attribution::Sums,
+    attribution::AttributedSums,
     energy::EnergyCounter,
-    gauge::{Gauge, Histogram},
+    gauge::{Gauge, RatioHistogram},
     model::{EventCounts, GpuSummary},
-    processes::Processes,
-    throttle::Throttle,
+    processes::ProcessTracker,
+    throttle::ThrottleAccumulator,
 };
 use crate::{
     event,
@@ -19,8 +19,8 @@ use crate::{
     series::Series,
 };
 
-/// The series whose means are told, by their places in [`GpuAccumulator::gauges`].
-const GAUGES: [Metric; 6] = [
+/// The metrics whose mean is computed. Their indices are those of [`GpuAccumulator::gauges`].
+const GAUGE_METRICS: [Metric; 6] = [
     Metric::POWER_USAGE,
     Metric::POWER_INSTANT,
     Metric::UTILIZATION_GPU,
@@ -28,53 +28,58 @@ const GAUGES: [Metric; 6] = [
     Metric::UTILIZATION_ENCODER,
     Metric::UTILIZATION_DECODER,
 ];
-const POWER: usize = 0;
-const POWER_INSTANT: usize = 1;
-const UTILIZATION: usize = 2;
-const MEMORY_UTILIZATION: usize = 3;
-const ENCODER: usize = 4;
-const DECODER: usize = 5;
+const POWER_INDEX: usize = 0;
+const INSTANT_POWER_INDEX: usize = 1;
+const UTILIZATION_INDEX: usize = 2;
+const MEMORY_UTILIZATION_INDEX: usize = 3;
+const ENCODER_INDEX: usize = 4;
+const DECODER_INDEX: usize = 5;
 
+/// The figures of a GPU over the items so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GpuAccumulator {
-    pub about: RecordedGpu,
+    pub gpu: RecordedGpu,
     energy: EnergyCounter,
     gauges: [Gauge; 6],
-    utilization: Histogram,
+    utilization: RatioHistogram,
+    /// The maximum power, in watts, and the key of its series.
     power_peak: Option<(f64, &'static str)>,
     memory_peak: Option<u64>,
     memory_limit: Option<u64>,
-    temperature: Option<f64>,
-    memory_temperature: Option<f64>,
-    throttle: Throttle,
-    processes: Processes,
+    max_temperature: Option<f64>,
+    max_memory_temperature: Option<f64>,
+    throttle: ThrottleAccumulator,
+    processes: ProcessTracker,
     events: EventCounts,
 }
 
 impl GpuAccumulator {
+    /// Adds a finite value of a series.
     pub(super) fn observe_value(&mut self, item: &Item, series: Series, value: f64) {
         let at = item.at;
         self.settle(at);
-        // What is a percentage in the catalog is one in a recording too, where OpenTelemetry has no name for it.
+        // Series without an OpenTelemetry name have the unit of the catalog, which is percent for some ratios.
         let ratio = if series.info().unit == "%" { value / 100.0 } else { value };
         let Some(metric) = series.info().metric else {
             self.memory_limit = self.memory_limit.max(Some(value as u64));
             return;
         };
-        if let Some(place) = GAUGES.iter().position(|gauge| *gauge == metric) {
-            let span = self.gauges[place].set(at, ratio);
-            if place == UTILIZATION {
+        if let Some(index) = GAUGE_METRICS.iter().position(|gauge| *gauge == metric) {
+            let span = self.gauges[index].set(at, ratio);
+            if index == UTILIZATION_INDEX {
                 span.into_iter().for_each(|span| self.utilization.add(span));
             }
         }
         match metric {
             Metric::POWER_USAGE | Metric::POWER_INSTANT | Metric::POWER_SAMPLES => self.observe_power(series, value),
-            Metric::ENERGY => self.energy.saw(at, value),
+            Metric::ENERGY => self.energy.observe(at, value),
             Metric::MEMORY_USED => self.memory_peak = self.memory_peak.max(Some(value as u64)),
-            Metric::TEMPERATURE => self.temperature = Some(hotter(self.temperature, value)),
-            Metric::TEMPERATURE_MEMORY => self.memory_temperature = Some(hotter(self.memory_temperature, value)),
-            Metric::PROCESS_MEMORY | Metric::PROCESS_SM => self.observe_process(item, metric, ratio),
-            _ => self.throttle.saw(at, metric, value),
+            Metric::TEMPERATURE => self.max_temperature = Some(maximum(self.max_temperature, value)),
+            Metric::TEMPERATURE_MEMORY => {
+                self.max_memory_temperature = Some(maximum(self.max_memory_temperature, value));
+            }
+            Metric::PROCESS_MEMORY | Metric::PROCESS_SM => self.observe_process_value(item, metric, ratio),
+            _ => self.throttle.observe(at, metric, value),
         }
     }
 
@@ -84,16 +89,41 @@ impl GpuAccumulator {
         }
     }
 
-    fn observe_process(&mut self, item: &Item, metric: Metric, value: f64) {
+    fn observe_process_value(&mut self, item: &Item, metric: Metric, value: f64) {
         let Some(pid) = item.pid else { return };
         match metric {
-            Metric::PROCESS_MEMORY => self.processes.memory(item.at, pid, value as u64),
-            _ => self.processes.sm(item.at, pid, value),
+            Metric::PROCESS_MEMORY => self.processes.set_memory(item.at, pid, value as u64),
+            _ => self.processes.set_sm_utilization(item.at, pid, value),
         }
     }
 
+    /// Adds an event that concerns the GPU.
     pub(super) fn observe_event(&mut self, item: &Item, name: &str) {
         let at = item.at;
+        self.count_event(item, name);
+        match item.interruption() {
+            Some(Interruption::Gpu) => self.interrupt(at),
+            Some(Interruption::Series(series)) => self.interrupt_metric(at, series.info().metric),
+            None => {}
+        }
+        match name {
+            event::GPU_RECOVERED | event::GPU_RESUMED => self.processes.set_list_available(at, true),
+            event::PROCESS_LIST_TRUNCATED
+                if item.series().is_none_or(|series| series == Series::for_metric(Metric::PROCESS_MEMORY)) =>
+            {
+                self.processes.observe_truncated_list(at);
+            }
+            event::PROCESS_START => {
+                let process = item.process().unwrap_or_default();
+                item.pid.into_iter().for_each(|pid| self.processes.observe_start(at, pid, Some(process.clone())));
+            }
+            event::PROCESS_END => item.pid.into_iter().for_each(|pid| self.processes.observe_end(at, pid)),
+            _ => {}
+        }
+        self.settle(at);
+    }
+
+    fn count_event(&mut self, item: &Item, name: &str) {
         let events = &mut self.events;
         match name {
             event::GPU_LOST => events.gpu_lost += 1,
@@ -113,87 +143,68 @@ impl GpuAccumulator {
             event::PROCESS_START | event::PROCESS_END => {}
             _ => events.other += 1,
         }
-        match item.interruption() {
-            Some(Interruption::Gpu) => self.silent(at),
-            Some(Interruption::Series(series)) => self.rests(at, series.info().metric),
-            None => {}
-        }
-        match name {
-            event::GPU_RECOVERED | event::GPU_RESUMED => self.processes.silent(at, false),
-            event::PROCESS_LIST_TRUNCATED
-                if item.series().is_none_or(|series| series == Series::for_metric(Metric::PROCESS_MEMORY)) =>
-            {
-                self.processes.cut(at);
-            }
-            event::PROCESS_START => {
-                let process = item.process().unwrap_or_default();
-                item.pid.into_iter().for_each(|pid| self.processes.start(at, pid, Some(process.clone())));
-            }
-            event::PROCESS_END => item.pid.into_iter().for_each(|pid| self.processes.end(at, pid)),
-            _ => {}
-        }
-        self.settle(at);
     }
 
-    /// The GPU does not answer: no value holds any longer.
-    fn silent(&mut self, at: u64) {
+    /// Ends all values of the GPU.
+    fn interrupt(&mut self, at: u64) {
         self.stop(at);
         self.energy.interrupt();
-        self.processes.silent(at, true);
+        self.processes.set_list_available(at, false);
     }
 
-    fn rests(&mut self, at: u64, metric: Option<Metric>) {
+    /// Ends the value of a metric.
+    fn interrupt_metric(&mut self, at: u64, metric: Option<Metric>) {
         let Some(metric) = metric else { return };
-        if let Some(place) = GAUGES.iter().position(|gauge| *gauge == metric) {
-            self.stop_gauge(at, place);
+        if let Some(index) = GAUGE_METRICS.iter().position(|gauge| *gauge == metric) {
+            self.stop_gauge(at, index);
         }
         match metric {
             Metric::ENERGY => self.energy.interrupt(),
             Metric::CLOCKS_EVENT_REASONS => self.throttle.stop(at),
-            Metric::PROCESS_MEMORY => self.processes.silent(at, true),
+            Metric::PROCESS_MEMORY => self.processes.set_list_available(at, false),
             _ => {}
         }
     }
 
     fn stop(&mut self, at: u64) {
-        (0..GAUGES.len()).for_each(|place| self.stop_gauge(at, place));
+        (0..GAUGE_METRICS.len()).for_each(|index| self.stop_gauge(at, index));
         self.throttle.stop(at);
     }
 
-    fn stop_gauge(&mut self, at: u64, place: usize) {
-        let span = self.gauges[place].stop(at);
-        if place == UTILIZATION {
+    fn stop_gauge(&mut self, at: u64, index: usize) {
+        let span = self.gauges[index].stop(at);
+        if index == UTILIZATION_INDEX {
             span.into_iter().for_each(|span| self.utilization.add(span));
         }
     }
 
-    /// Sums up the command's part of what is long enough ago.
+    /// Attributes the time in which no further changes are expected.
     fn settle(&mut self, now: u64) {
-        if self.processes.part.is_due(now) {
+        if self.processes.attribution.is_due(now) {
             let (energy, gauges) = (&self.energy, &self.gauges);
-            self.processes.part.settle(now, |at| sums(energy, gauges, at));
+            self.processes.attribution.settle(now, |at| sums_at(energy, gauges, at));
         }
     }
 
-    /// The summary of a recording that ends at `end`. `complete`: whether in order, with a last reading; `processes`:
-    /// whether they were recorded; `command`: whether there was one.
-    pub(super) fn summary(&self, end: u64, complete: bool, processes: bool, command: bool) -> GpuSummary {
-        let mut tally = self.clone();
-        tally.stop(end);
-        tally.processes.finish(end);
-        let (energy, gauges) = (&tally.energy, &tally.gauges);
-        tally.processes.part.finish(end, |at| sums(energy, gauges, at));
-        let energy = tally.energy(complete.then_some(end));
-        tally.ended(energy, processes, command)
+    /// Returns the summary of a recording that ends at `end`. `is_complete` is whether the recording has a final reading,
+    /// `has_processes` whether processes were recorded, and `has_command` whether a command was recorded.
+    pub(super) fn summary(&self, end: u64, is_complete: bool, has_processes: bool, has_command: bool) -> GpuSummary {
+        let mut accumulator = self.clone();
+        accumulator.stop(end);
+        accumulator.processes.finish(end);
+        let (energy, gauges) = (&accumulator.energy, &accumulator.gauges);
+        accumulator.processes.attribution.finish(end, |at| sums_at(energy, gauges, at));
+        let energy = accumulator.energy(is_complete.then_some(end));
+        accumulator.finalize(energy, has_processes, has_command)
     }
 }
 
-/// What the series of which the command's part is told summed up to until `at`.
-fn sums(energy: &EnergyCounter, gauges: &[Gauge; 6], at: u64) -> Sums {
-    let until = |place: usize| gauges[place].until(at);
-    [until(POWER), until(POWER_INSTANT), until(UTILIZATION), energy.until(at)]
+/// Returns the cumulative sums that are attributed to the command, up to a time.
+fn sums_at(energy: &EnergyCounter, gauges: &[Gauge; 6], at: u64) -> AttributedSums {
+    let gauge = |index: usize| gauges[index].sum_at(at);
+    [gauge(POWER_INDEX), gauge(INSTANT_POWER_INDEX), gauge(UTILIZATION_INDEX), energy.sum_at(at)]
 }
 
-fn hotter(hottest: Option<f64>, now: f64) -> f64 {
-    hottest.map_or(now, |hottest| hottest.max(now))
+fn maximum(max: Option<f64>, value: f64) -> f64 {
+    max.map_or(value, |max| max.max(value))
 }

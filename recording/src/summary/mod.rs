@@ -1,31 +1,35 @@
-//! What a recording sums up to: the bill.
+//! The summary of a recording.
 //!
-//! A value counts from its item until the next of its series, until the driver refuses the series (`metric.suspended`), until
-//! the GPU does not answer (`gpu.lost`, `gpu.hung`, `gpu.suspended`), or until the recording's last item. Means and quantiles
-//! are over that time, not over items.
+//! A value holds until one of the following:
+//! - the next value of its series
+//! - the event `metric.suspended` for its series
+//! - an event `gpu.lost`, `gpu.hung`, or `gpu.suspended` for its GPU
+//! - the last item of the recording
 //!
-//! A [`Summary`] as JSON has its fields as keys, and the unit at a key's end: `_j` joules, `_wh` watt-hours, `_w` watts,
-//! `_s` seconds, `_bytes`, `_cel` °C; utilisation is a ratio, 0 to 1. What was not recorded is `null`.
+//! Means and percentiles are weighted by the time in which the values held, and not by the number of items.
 //!
-//! | keys | what they hold |
+//! In JSON, the keys of a [`Summary`] are the names of its fields. They end in the unit: `_j` (joules), `_wh` (watt-hours),
+//! `_w` (watts), `_s` (seconds), `_bytes`, or `_cel` (°C). Utilizations are ratios from 0 to 1. Unknown values are `null`.
+//!
+//! | keys | description |
 //! | --- | --- |
-//! | `igpu_version`, `host`, `driver_version`, `start_unix_nano`, `duration_s`, `complete` | what was recorded, when, and whether to its end |
-//! | `command`: `arguments`, `pid`, `duration_s`, `status` | the program that was run |
-//! | `dropped_records`, `sampler_dropped_records`, `clock_steps`, `processes_recorded` | how the recording went |
-//! | `total`: `energy_j`, `energy_wh`, `power_mean_w`, `energy_gpus` | all GPUs together |
-//! | `total`: `command_exclusive_energy_j`, `command_exclusive_energy_wh`, `command_exclusive_gpus` | the command's part, where it can be told |
-//! | `gpus[]`: `index`, `uuid`, `name`, `power_limit_w` | which GPU |
-//! | `gpus[].energy`: `energy_j`, `energy_wh`, `source`, `covered_s`, `gap_s` | `source`: `counter`, `integrated`, `power`, `power_instant` |
-//! | `gpus[]`: `power_mean_w`, `power_peak_w`, `power_peak_series` | power |
-//! | `gpus[].utilization`: `mean`, `p5`, `p50`, `p95`, `p99`, `max`, `covered_s` | how busy it was |
-//! | `gpus[]`: `memory_utilization_mean`, `encoder_utilization_mean`, `decoder_utilization_mean` | how busy its parts were |
-//! | `gpus[]`: `memory_peak_bytes`, `memory_limit_bytes`, `temperature_max_cel`, `memory_temperature_max_cel` | memory and heat |
-//! | `gpus[].throttling`: `source`, `causes_s`, `any_s`, `low_utilization_s` | `source`: `counters`, `reasons` |
-//! | `gpus[].processes[]`: `pid`, `name`, `user`, `owned_by_command`, `duration_s`, `memory_peak_bytes`, `sm_utilization_mean` | who was there |
-//! | `gpus[]`: `processes_omitted` | how many more there were than these |
-//! | `gpus[].command`: `present_s`, `memory_peak_bytes`, `attribution_error` | the command's part; `attribution_error`: `no_process`, `never_exclusive`, `process_list_truncated`, `gpu_unresponsive` |
-//! | `gpus[].command.exclusive`: `duration_s`, `energy_j`, `energy_wh`, `power_mean_w`, `utilization_mean` | while nobody else was there |
-//! | `gpus[].events`: `gpu_lost`, `gpu_recovered`, `gpu_hung`, `gpu_suspended`, `gpu_resumed`, `metric_suspended`, `poll_interval_changed`, `samples_dropped`, `process_list_truncated`, `other` | what happened |
+//! | `igpu_version`, `host`, `driver_version`, `start_unix_nano`, `duration_s`, `complete` | the recording |
+//! | `command`: `arguments`, `pid`, `duration_s`, `status` | the recorded command |
+//! | `dropped_records`, `sampler_dropped_records`, `clock_steps`, `processes_recorded` | the quality of the recording |
+//! | `total`: `energy_j`, `energy_wh`, `power_mean_w`, `energy_gpus` | the totals of all GPUs |
+//! | `total`: `command_exclusive_energy_j`, `command_exclusive_energy_wh`, `command_exclusive_gpus` | the totals during exclusive use by the command |
+//! | `gpus[]`: `index`, `uuid`, `name`, `power_limit_w` | the GPU |
+//! | `gpus[].energy`: `energy_j`, `energy_wh`, `source`, `covered_s`, `gap_s` | the energy; `source`: `counter`, `integrated`, `power`, `power_instant` |
+//! | `gpus[]`: `power_mean_w`, `power_peak_w`, `power_peak_series` | the power |
+//! | `gpus[].utilization`: `mean`, `p5`, `p50`, `p95`, `p99`, `max`, `covered_s` | the distribution of the GPU utilization |
+//! | `gpus[]`: `memory_utilization_mean`, `encoder_utilization_mean`, `decoder_utilization_mean` | the utilization of other units |
+//! | `gpus[]`: `memory_peak_bytes`, `memory_limit_bytes`, `temperature_max_cel`, `memory_temperature_max_cel` | memory and temperature |
+//! | `gpus[].throttling`: `source`, `causes_s`, `any_s`, `low_utilization_s` | the throttled time; `source`: `counters`, `reasons` |
+//! | `gpus[].processes[]`: `pid`, `name`, `user`, `owned_by_command`, `duration_s`, `memory_peak_bytes`, `sm_utilization_mean` | the processes on the GPU |
+//! | `gpus[]`: `processes_omitted` | the number of processes that are not listed |
+//! | `gpus[].command`: `present_s`, `memory_peak_bytes`, `attribution_error` | the share of the command; `attribution_error`: `no_process`, `never_exclusive`, `process_list_truncated`, `process_list_unavailable` |
+//! | `gpus[].command.exclusive`: `duration_s`, `energy_j`, `energy_wh`, `power_mean_w`, `utilization_mean` | the use of the GPU while only processes of the command were on it |
+//! | `gpus[].events`: `gpu_lost`, `gpu_recovered`, `gpu_hung`, `gpu_suspended`, `gpu_resumed`, `metric_suspended`, `poll_interval_changed`, `samples_dropped`, `process_list_truncated`, `other` | the numbers of events |
 
 mod attribution;
 mod builder;

@@ -1,4 +1,4 @@
-//! What a summary holds.
+//! The data of a summary.
 
 mod processes;
 
@@ -9,212 +9,219 @@ use serde::Serialize;
 pub use self::processes::{AttributionError, CommandSummary, ExclusiveUse, ProcessSummary};
 use crate::header::RecordedCommand;
 
-/// A recording, summed up.
+/// The summary of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The version of igpu that recorded.
+    /// The version of igpu that made the recording.
     pub igpu_version: Option<String>,
-    /// The name of the machine.
+    /// The host name of the machine.
     pub host: Option<String>,
-    /// The version of the driver.
+    /// The version of the NVIDIA driver.
     pub driver_version: Option<String>,
-    /// When the recording began, in nanoseconds since the epoch; `None` of one without items.
+    /// The time of the first item, in nanoseconds since the Unix epoch; `None` for a recording without items.
     pub start_unix_nano: Option<u64>,
-    /// From the first item to the last, in seconds.
+    /// The time from the first to the last item, in seconds.
     pub duration_s: f64,
-    /// Whether the recording ended in order; else whoever wrote it was ended, or still writes.
+    /// Whether the recording is complete. If not, its writer was killed or is still writing.
     pub complete: bool,
-    /// The program that was run, and how it ended.
+    /// The recorded command; `None` for a recording without a command.
     pub command: Option<RecordedCommand>,
-    /// Records that were lost because the disk was too slow or full.
+    /// The number of records dropped because the disk was slow or full.
     pub dropped_records: u64,
-    /// Records that did not fit into one reading of the sampler.
+    /// The number of records dropped by the sampler because they exceeded the capacity of a tick.
     pub sampler_dropped_records: u64,
-    /// Times that the wall clock was stepped.
+    /// The number of steps of the wall clock.
     pub clock_steps: u64,
     /// Whether processes were recorded.
     pub processes_recorded: bool,
-    /// All GPUs together.
+    /// The totals of all GPUs.
     pub total: Total,
-    /// Each GPU, by index.
+    /// The GPUs, sorted by index.
     pub gpus: Vec<GpuSummary>,
 }
 
-/// All GPUs together.
+/// The totals of all GPUs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Total {
-    /// The energy of the GPUs whose energy is known, in joules; `None` where it is of none.
+    /// The energy of the GPUs whose energy is known, in joules; `None` if it is unknown for all GPUs.
     pub energy_j: Option<f64>,
-    /// The same, in watt-hours.
+    /// The energy of the GPUs whose energy is known, in watt-hours.
     pub energy_wh: Option<f64>,
-    /// The sum of their mean powers, in watts.
+    /// The sum of the mean power of the GPUs whose energy is known, in watts.
     pub power_mean_w: Option<f64>,
-    /// Of how many GPUs that is.
+    /// The number of GPUs whose energy is known.
     pub energy_gpus: u32,
-    /// The energy of the GPUs while only the command's processes were on them, in joules; `None` where that cannot be
-    /// told of any GPU.
+    /// The energy of the GPUs during exclusive use by the command, in joules; `None` if it is unknown for all GPUs.
     pub command_exclusive_energy_j: Option<f64>,
-    /// The same, in watt-hours.
+    /// The energy of the GPUs during exclusive use by the command, in watt-hours.
     pub command_exclusive_energy_wh: Option<f64>,
-    /// Of how many GPUs that is.
+    /// The number of GPUs whose energy during exclusive use is known.
     pub command_exclusive_gpus: u32,
 }
 
-/// A GPU, summed up. What was not recorded, or the GPU does not give, is `None`, never 0.
+/// The summary of a GPU. A figure is `None`, and never 0, if it was not recorded or the GPU does not support it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct GpuSummary {
-    /// As NVML counts.
+    /// The NVML index.
     pub index: u32,
-    /// Its UUID.
+    /// The UUID.
     pub uuid: Option<String>,
-    /// Its name.
+    /// The product name.
     pub name: Option<String>,
-    /// The power that it may draw, in watts.
+    /// The power limit, in watts.
     pub power_limit_w: Option<f64>,
-    /// What it used.
+    /// The energy.
     pub energy: Option<Energy>,
-    /// The energy divided by the time that it was counted in, in watts.
+    /// The mean power over [`Energy::covered_s`], in watts.
     pub power_mean_w: Option<f64>,
-    /// The greatest power that any power series has, in watts.
+    /// The maximum of all power series, in watts.
     pub power_peak_w: Option<f64>,
-    /// The key of that series.
+    /// The key of the series that `power_peak_w` is from.
     pub power_peak_series: Option<&'static str>,
-    /// Attribution of the time in which a kernel was running.
+    /// The GPU utilization, which is the fraction of time in which a kernel ran, from 0 to 1.
     pub utilization: Option<Distribution>,
-    /// Attribution of the time in which device memory was read or written, 0 to 1, on average over the time.
+    /// The mean memory utilization, which is the fraction of time in which device memory was accessed, from 0 to 1.
     pub memory_utilization_mean: Option<f64>,
-    /// How busy the video encoder was, 0 to 1, on average.
+    /// The mean utilization of the video encoder, from 0 to 1.
     pub encoder_utilization_mean: Option<f64>,
-    /// How busy the video decoder was, 0 to 1, on average.
+    /// The mean utilization of the video decoder, from 0 to 1.
     pub decoder_utilization_mean: Option<f64>,
-    /// The most memory that was used, in bytes.
+    /// The maximum of the device memory in use, in bytes.
     pub memory_peak_bytes: Option<u64>,
-    /// All its memory, in bytes.
+    /// The total device memory, in bytes.
     pub memory_limit_bytes: Option<u64>,
-    /// The hottest that the die was, in °C.
+    /// The maximum temperature of the GPU die, in °C.
     pub temperature_max_cel: Option<f64>,
-    /// The hottest that the memory was, in °C.
+    /// The maximum temperature of the device memory, in °C.
     pub memory_temperature_max_cel: Option<f64>,
-    /// For how long what held the clocks down.
+    /// The throttled time.
     pub throttling: Option<Throttling>,
-    /// The processes seen on it, in the order in which they came.
+    /// The processes on the GPU, in the order in which they were first seen; `None` if processes were not recorded.
     pub processes: Option<Vec<ProcessSummary>>,
-    /// How many more there were than are kept.
+    /// The number of processes that are omitted from `processes`, which has at most 4096.
     pub processes_omitted: u64,
-    /// The command's part; `None` without a command, or where processes were not recorded.
+    /// The share of the command; `None` without a command, or if processes were not recorded.
     pub command: Option<CommandSummary>,
-    /// What happened to it and to its sampling.
+    /// The numbers of events.
     pub events: EventCounts,
 }
 
-/// Energy used.
+/// The energy of a GPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Energy {
-    /// In joules.
+    /// The energy, in joules.
     pub energy_j: f64,
-    /// In watt-hours.
+    /// The energy, in watt-hours.
     pub energy_wh: f64,
-    /// How it is known.
+    /// The origin of the figure.
     pub source: EnergySource,
-    /// For how many seconds it was counted and is told apart from interruptions: the mean power is over these. They are
-    /// those from the first reading to the last, in recordings that were cut off to the last that showed more.
+    /// The time that the mean power is computed over, in seconds.
+    ///
+    /// For a counter, it lasts from the first to the last reading, without interruptions such as a lost GPU. In an incomplete
+    /// recording, it ends with the last change of the counter. For integrated energy, it lasts from the first value to the
+    /// last change, without gaps. For power, it is the time in which a value held.
     pub covered_s: f64,
-    /// For how many seconds nothing was counted, because power was not read.
+    /// The time in which integrated energy was not counted because power was not read, in seconds.
     pub gap_s: f64,
 }
 
-/// How energy is known.
+/// The origin of an energy figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EnergySource {
-    /// By the GPU's own counter: `hw.energy`, last less first.
+    /// The energy counter of the GPU. The figure is the difference of the last and the first value of `hw.energy`.
     Counter,
-    /// The sampler integrated it from power, because the GPU has no counter: `hw.energy`, last less first.
+    /// Power that the sampler integrated because the GPU has no energy counter. The figure is the difference of the last and
+    /// the first value of `hw.energy`.
     Integrated,
-    /// There is no `hw.energy` in the recording: each value of `hw.power` counts until the next.
+    /// The integral of `hw.power`, because `hw.energy` was not recorded. A value holds until the next one.
     Power,
-    /// As `Power`, from `gpu.power.instant`.
+    /// The integral of `gpu.power.instant`, because neither `hw.energy` nor `hw.power` was recorded. A value holds until the
+    /// next one.
     PowerInstant,
 }
 
-/// How a ratio was spread over time. Quantiles are right to 0.001.
+/// The time-weighted distribution of a ratio. The resolution of percentiles is 0.001.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Distribution {
-    /// On average over the time.
+    /// The mean.
     pub mean: f64,
-    /// No more than this for a twentieth of the time.
+    /// The 5th percentile. The ratio was not greater for 5 % of the time.
     pub p5: f64,
-    /// No more than this for half of the time.
+    /// The median.
     pub p50: f64,
-    /// No more than this for 95 % of the time.
+    /// The 95th percentile.
     pub p95: f64,
-    /// No more than this for 99 % of the time.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The greatest value.
+    /// The maximum.
     pub max: f64,
-    /// For how many seconds it is known.
+    /// The time in which the ratio is known, in seconds.
     pub covered_s: f64,
 }
 
-/// For how long what held the clocks down. Causes can be at work at once, so that their times do not add up.
+/// The time in which the clocks of a GPU were reduced. Causes can overlap, and their times do not add up to the total.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Throttling {
-    /// How it is known.
+    /// The origin of the figures.
     pub source: ThrottlingSource,
-    /// Seconds by cause. By counters, those that were recorded: `power`, `thermal`, `sync_boost`, `board_limit`,
-    /// `reliability`; by reasons, all of `igpu::ClocksEventReasons` that hold a busy GPU back, by their names.
+    /// The throttled time by cause, in seconds.
+    ///
+    /// From counters, the causes are `power`, `thermal`, `sync_boost`, `board_limit`, and `reliability`, without those that
+    /// were not recorded. From reasons, they are the names of the `igpu::ClocksEventReasons` that limit a busy GPU.
     pub causes_s: BTreeMap<&'static str, f64>,
-    /// Seconds in which any of the causes was at work; by reasons only.
+    /// The time with at least one cause, in seconds; `None` from counters, which do not reveal overlaps.
     pub any_s: Option<f64>,
-    /// Seconds in which the clocks were low for want of work, which is no throttling that matters; by counters only.
+    /// The time in which the clocks were low because of low utilization, in seconds; `None` from reasons. This is not
+    /// throttling, because it does not limit a busy GPU.
     pub low_utilization_s: Option<f64>,
 }
 
-/// How throttling is known.
+/// The origin of throttling figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ThrottlingSource {
-    /// By the driver's counters, `gpu.throttled.*`: exact.
+    /// The driver's counters `gpu.throttled.*`, which are exact.
     Counters,
-    /// By `gpu.clocks.event_reasons`, each value of which counts until the next.
+    /// The values of `gpu.clocks.event_reasons`. A value holds until the next one.
     Reasons,
 }
 
-/// What happened to a GPU and to its sampling: how many times, and how much.
+/// The numbers of events of a GPU and of its sampling.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EventCounts {
-    /// Times that it was lost.
+    /// The number of times that the GPU was lost.
     pub gpu_lost: u64,
-    /// Times that it answered again.
+    /// The number of times that the GPU recovered.
     pub gpu_recovered: u64,
-    /// Times that a driver call about it did not return.
+    /// The number of times that a driver call for the GPU hung.
     pub gpu_hung: u64,
-    /// Times that it was asleep and left so.
+    /// The number of times that the GPU entered runtime suspend.
     pub gpu_suspended: u64,
-    /// Times that it woke up.
+    /// The number of times that the GPU resumed.
     pub gpu_resumed: u64,
-    /// Times that the driver refused a series.
+    /// The number of times that a metric was suspended because the driver rejected it.
     pub metric_suspended: u64,
-    /// Times that a series was read at another cadence from then on.
+    /// The number of reported changes of the poll interval of a metric.
     pub poll_interval_changed: u64,
-    /// Samples of the driver's rings that were lost.
+    /// The number of entries of the driver's sample buffers that were dropped.
     pub samples_dropped: u64,
-    /// Times that a list of its processes was cut.
+    /// The number of times that a process list was truncated.
     pub process_list_truncated: u64,
-    /// Events that this version does not know.
+    /// The number of events that are unknown to this version.
     pub other: u64,
 }
 
-/// Watt-hours of joules.
+/// Converts joules to watt-hours.
 pub(super) fn wh(joules: f64) -> f64 {
     joules / 3600.0
 }

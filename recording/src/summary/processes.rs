@@ -1,4 +1,4 @@
-//! The processes on a GPU, and the command's among them.
+//! The processes on a GPU.
 
 use std::collections::HashMap;
 
@@ -6,192 +6,205 @@ use super::{
     attribution::{Attribution, Change},
     model::ProcessSummary,
 };
-use crate::header::RecordedProcess;
-use crate::time_weighted::{StepSignal, TimeWeightedSum, seconds};
+use crate::{
+    header::RecordedProcess,
+    time_weighted::{StepSignal, TimeWeightedSum, seconds},
+};
 
-/// So many processes of a GPU are kept; the others are counted.
-const MOST: usize = 4096;
+/// The maximum number of processes that are listed per GPU. Others are only counted.
+const MAX_PROCESSES: usize = 4096;
 
-/// A process that is there.
+/// A process that is on the GPU.
 #[derive(Clone, Debug)]
-struct Present {
+struct PresentProcess {
+    /// The position of the process in the order of first sightings.
     number: u64,
     since: u64,
     process: RecordedProcess,
-    /// Whether its start was told.
-    told: bool,
+    /// Whether the recording contains the start event of the process.
+    has_start: bool,
     memory: Option<u64>,
     memory_peak: Option<u64>,
     sm: StepSignal,
-    sm_mean: TimeWeightedSum,
+    sm_sum: TimeWeightedSum,
 }
 
-impl Present {
+impl PresentProcess {
     fn is_own(&self) -> bool {
-        self.told && self.process.owned_by_command
+        self.has_start && self.process.owned_by_command
     }
 
-    /// Whether it is known whose it is: of one that ended before it was looked at, or of another pid namespace, `/proc`
-    /// tells nothing.
-    fn is_known(&self) -> bool {
-        self.told && (self.process.owned_by_command || self.process.create_time.is_some())
+    /// Returns `true` if the owner of the process is known. `/proc` has no data for a process that ended before it was read,
+    /// or that is in another PID namespace.
+    fn is_owner_known(&self) -> bool {
+        self.has_start && (self.process.owned_by_command || self.process.create_time.is_some())
     }
 
-    /// That it comes (1) or goes (-1). What is not known to be the command's is somebody else's.
-    fn change(&self, by: i64) -> Change {
-        if self.is_own() { Change::Own(by) } else { Change::Others(by) }
+    /// Returns the change for the arrival (1) or departure (-1) of the process. A process with an unknown owner counts as a
+    /// process of others.
+    fn count_change(&self, count: i64) -> Change {
+        if self.is_own() { Change::OwnProcesses(count) } else { Change::OtherProcesses(count) }
     }
 
     fn summary(mut self, pid: u32, at: u64) -> ProcessSummary {
-        self.sm.stop(at).into_iter().for_each(|span| self.sm_mean.add(span));
+        self.sm.stop(at).into_iter().for_each(|span| self.sm_sum.add(span));
         ProcessSummary {
             pid,
-            owned_by_command: self.is_known().then_some(self.process.owned_by_command),
+            owned_by_command: self.is_owner_known().then_some(self.process.owned_by_command),
             name: self.process.name,
             user: self.process.user,
             duration_s: seconds(at.saturating_sub(self.since)),
             memory_peak_bytes: self.memory_peak,
-            sm_utilization_mean: self.sm_mean.mean(),
+            sm_utilization_mean: self.sm_sum.mean(),
         }
     }
 }
 
+/// The processes on a GPU, and the attribution of its use to the command.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Processes {
-    present: HashMap<u32, Present>,
-    gone: Vec<(u64, ProcessSummary)>,
+pub(super) struct ProcessTracker {
+    present: HashMap<u32, PresentProcess>,
+    /// The processes that have ended, with their numbers.
+    ended: Vec<(u64, ProcessSummary)>,
+    /// The number of processes seen so far.
     seen: u64,
-    pub left_out: u64,
-    is_silent: bool,
-    pub part: Attribution,
+    /// The number of processes that are not listed.
+    pub omitted: u64,
+    is_list_unavailable: bool,
+    pub attribution: Attribution,
 }
 
-impl Processes {
-    /// A process was seen; `None` of one that nothing was told of.
-    pub(super) fn start(&mut self, at: u64, pid: u32, process: Option<RecordedProcess>) {
-        let told = process.is_some();
+impl ProcessTracker {
+    /// Records that a process was seen. `process` is the content of its start event; `None` if it was seen without one.
+    pub(super) fn observe_start(&mut self, at: u64, pid: u32, process: Option<RecordedProcess>) {
+        let has_start = process.is_some();
         let process = process.unwrap_or_default();
         match self.present.get_mut(&pid) {
-            Some(present) if !present.told && told => {
-                (present.told, present.process) = (true, process);
+            Some(present) if !present.has_start && has_start => {
+                (present.has_start, present.process) = (true, process);
                 if present.is_own() {
-                    self.part.change(at, Change::Others(-1));
-                    self.part.change(at, Change::Own(1));
+                    self.attribution.record(at, Change::OtherProcesses(-1));
+                    self.attribution.record(at, Change::OwnProcesses(1));
                     let memory = present.memory.unwrap_or(0);
-                    self.part.change(at, Change::Memory(signed(memory)));
+                    self.attribution.record(at, Change::OwnMemory(saturating_i64(memory)));
                 }
             }
-            Some(present) if !told || is_same(&present.process, &process) => {}
+            Some(present) if !has_start || is_same_process(&present.process, &process) => {}
             Some(_) => {
-                self.end(at, pid);
-                self.insert(at, pid, process, told);
+                self.observe_end(at, pid);
+                self.insert(at, pid, process, has_start);
             }
-            None => self.insert(at, pid, process, told),
+            None => self.insert(at, pid, process, has_start),
         }
-        if self.is_silent {
-            self.silent(at, false);
+        if self.is_list_unavailable {
+            self.set_list_available(at, true);
         }
     }
 
-    fn insert(&mut self, at: u64, pid: u32, process: RecordedProcess, told: bool) {
-        if self.present.len() >= MOST {
-            self.left_out += 1;
-            return self.cut(at);
+    fn insert(&mut self, at: u64, pid: u32, process: RecordedProcess, has_start: bool) {
+        if self.present.len() >= MAX_PROCESSES {
+            self.omitted += 1;
+            return self.observe_truncated_list(at);
         }
         self.seen += 1;
-        let (sm, sm_mean) = (StepSignal::default(), TimeWeightedSum::default());
-        let number = self.seen;
-        let present = Present { number, since: at, process, told, memory: None, memory_peak: None, sm, sm_mean };
-        self.part.change(at, present.change(1));
+        let present = PresentProcess {
+            number: self.seen,
+            since: at,
+            process,
+            has_start,
+            memory: None,
+            memory_peak: None,
+            sm: StepSignal::default(),
+            sm_sum: TimeWeightedSum::default(),
+        };
+        self.attribution.record(at, present.count_change(1));
         self.present.insert(pid, present);
     }
 
-    /// A process is there no longer.
-    pub(super) fn end(&mut self, at: u64, pid: u32) {
+    /// Records that a process was last seen at this time.
+    pub(super) fn observe_end(&mut self, at: u64, pid: u32) {
         let Some(present) = self.present.remove(&pid) else { return };
-        self.part.change(at, present.change(-1));
+        self.attribution.record(at, present.count_change(-1));
         if let Some(bytes) = present.memory.filter(|_| present.is_own()) {
-            self.part.change(at, Change::Freed(signed(bytes)));
+            self.attribution.record(at, Change::OwnMemoryFreed(saturating_i64(bytes)));
         }
-        if self.gone.len() < MOST {
-            self.gone.push((present.number, present.summary(pid, at)));
+        if self.ended.len() < MAX_PROCESSES {
+            self.ended.push((present.number, present.summary(pid, at)));
         } else {
-            self.left_out += 1;
+            self.omitted += 1;
         }
     }
 
-    /// A process holds so many bytes. The driver's lists tell it, so that it is there, whether its start was told or not.
-    pub(super) fn memory(&mut self, at: u64, pid: u32, bytes: u64) {
-        if self.is_silent || !self.present.contains_key(&pid) {
-            self.start(at, pid, None);
+    /// Sets the device memory of a process, in bytes. The value comes from the driver's process list, so that the process
+    /// exists even if its start event is missing.
+    pub(super) fn set_memory(&mut self, at: u64, pid: u32, bytes: u64) {
+        if self.is_list_unavailable || !self.present.contains_key(&pid) {
+            self.observe_start(at, pid, None);
         }
         let Some(present) = self.present.get_mut(&pid) else { return };
-        let before = present.memory.replace(bytes);
+        let previous = present.memory.replace(bytes);
         present.memory_peak = present.memory_peak.max(Some(bytes));
         if present.is_own() {
-            self.own_memory(at, before, bytes);
-        }
-    }
-
-    fn own_memory(&mut self, at: u64, before: Option<u64>, now: u64) {
-        let by = signed(now).saturating_sub(signed(before.unwrap_or(0)));
-        if by != 0 {
-            self.part.change(at, Change::Memory(by));
-        }
-    }
-
-    /// A process uses this part of the SMs. What comes late, of one that is gone, is left out.
-    pub(super) fn sm(&mut self, at: u64, pid: u32, ratio: f64) {
-        if let Some(present) = self.present.get_mut(&pid)
-            && let Some(span) = present.sm.set(at, ratio)
-        {
-            present.sm_mean.add(span);
-        }
-    }
-
-    /// The list of processes was cut.
-    pub(super) fn cut(&mut self, at: u64) {
-        self.part.change(at, Change::Cut);
-    }
-
-    /// The GPU does not answer, or answers again.
-    pub(super) fn silent(&mut self, at: u64, is_silent: bool) {
-        self.is_silent = is_silent;
-        self.part.change(at, Change::Silent(is_silent));
-        if is_silent {
-            for present in self.present.values_mut() {
-                present.sm.stop(at).into_iter().for_each(|span| present.sm_mean.add(span));
+            let difference = saturating_i64(bytes).saturating_sub(saturating_i64(previous.unwrap_or(0)));
+            if difference != 0 {
+                self.attribution.record(at, Change::OwnMemory(difference));
             }
         }
     }
 
-    /// The recording ends: those that are still there were there until then.
+    /// Sets the SM utilization of a process, from 0 to 1. Late values of a process that has ended are ignored.
+    pub(super) fn set_sm_utilization(&mut self, at: u64, pid: u32, ratio: f64) {
+        if let Some(present) = self.present.get_mut(&pid)
+            && let Some(span) = present.sm.set(at, ratio)
+        {
+            present.sm_sum.add(span);
+        }
+    }
+
+    /// Records that a process list was truncated.
+    pub(super) fn observe_truncated_list(&mut self, at: u64) {
+        self.attribution.record(at, Change::ListTruncated);
+    }
+
+    /// Records that the process list becomes available or unavailable.
+    pub(super) fn set_list_available(&mut self, at: u64, is_available: bool) {
+        self.is_list_unavailable = !is_available;
+        self.attribution.record(at, Change::ListAvailable(is_available));
+        if !is_available {
+            for present in self.present.values_mut() {
+                present.sm.stop(at).into_iter().for_each(|span| present.sm_sum.add(span));
+            }
+        }
+    }
+
+    /// Ends all processes that are still present at the end of the recording.
     pub(super) fn finish(&mut self, at: u64) {
-        let gone = self.present.drain().map(|(pid, present)| (present.number, present.summary(pid, at)));
-        self.gone.extend(gone);
-        self.gone.sort_by_key(|(number, _)| *number);
-        self.left_out += self.gone.len().saturating_sub(MOST) as u64;
-        self.gone.truncate(MOST);
+        let present = self.present.drain().map(|(pid, present)| (present.number, present.summary(pid, at)));
+        self.ended.extend(present);
+        self.ended.sort_by_key(|(number, _)| *number);
+        self.omitted += self.ended.len().saturating_sub(MAX_PROCESSES) as u64;
+        self.ended.truncate(MAX_PROCESSES);
     }
 
-    /// All that were seen, once the recording ended.
+    /// Returns the processes in the order in which they were first seen, after [`finish`](Self::finish).
     pub(super) fn summaries(&self) -> Vec<ProcessSummary> {
-        self.gone.iter().map(|(_, process)| process.clone()).collect()
+        self.ended.iter().map(|(_, process)| process.clone()).collect()
     }
 
+    /// Returns `true` if a process was seen.
     pub(super) fn has_any(&self) -> bool {
         self.seen > 0
     }
 }
 
-fn signed(bytes: u64) -> i64 {
+fn saturating_i64(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Whether what is told of a pid that is there already is about the same process.
-fn is_same(one: &RecordedProcess, other: &RecordedProcess) -> bool {
-    match (one.create_time, other.create_time) {
-        (Some(one), Some(other)) => one == other,
-        _ => one == other,
+/// Returns `true` if two start events with the same process ID are for the same process.
+fn is_same_process(a: &RecordedProcess, b: &RecordedProcess) -> bool {
+    match (a.create_time, b.create_time) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
     }
 }

@@ -1,69 +1,72 @@
-//! The processes on a GPU, and the command's part among them.
+//! The processes on a GPU, and the share of the command.
 
 use serde::Serialize;
 
-/// A process that was seen on a GPU.
+/// The summary of a process on a GPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ProcessSummary {
-    /// Its pid; two processes can have had the same.
+    /// The process ID. Several processes of a recording can have the same ID, one after the other.
     pub pid: u32,
-    /// Its name, where it was known.
+    /// The process name; `None` if it is unknown.
     pub name: Option<String>,
-    /// Who owns it, where that was known.
+    /// The name of the user who owned the process; `None` if it is unknown.
     pub user: Option<String>,
-    /// Whether it is the recorded command, or was started by that; `None` where that is not known: it had ended before
-    /// it was looked at, is of another pid namespace, or its start is not in the recording. Then it counts as another's.
+    /// Whether the process was the recorded command or one of its descendants.
+    ///
+    /// `None` if this is unknown, because the process ended before `/proc` was read, was in another PID namespace, or its
+    /// start is not in the recording. An unknown process is treated as a process of others.
     pub owned_by_command: Option<bool>,
-    /// From when it was first seen on the GPU until it was not any more, or to the recording's end, in seconds.
+    /// The time from when the process was first seen on the GPU until it was last seen or the recording ended, in seconds.
     pub duration_s: f64,
-    /// The most device memory that it held, in bytes.
+    /// The maximum device memory of the process, in bytes.
     pub memory_peak_bytes: Option<u64>,
-    /// How much of the SMs it used, 0 to 1, on average over the time for which that is known.
+    /// The mean SM utilization of the process over the time in which it is known, from 0 to 1.
     pub sm_utilization_mean: Option<f64>,
 }
 
-/// The command's part in a GPU.
+/// The share of the command in the use of a GPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CommandSummary {
-    /// For how many seconds it had processes on the GPU.
+    /// The time in which the command had a process on the GPU, in seconds.
     pub present_s: f64,
-    /// The most device memory that its processes held together, in bytes.
+    /// The maximum of the total device memory of the command's processes, in bytes.
     pub memory_peak_bytes: Option<u64>,
-    /// What the GPU did while only the command's processes were on it.
+    /// The use of the GPU while only processes of the command were on it; `None` if that was never known to be the case.
     pub exclusive: Option<ExclusiveUse>,
-    /// Why that cannot be told.
+    /// The reason why the share of the command is unknown or incomplete.
     pub attribution_error: Option<AttributionError>,
 }
 
-/// What a GPU did while only the command's processes were on it.
+/// The use of a GPU while only processes of the command were on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExclusiveUse {
-    /// For how many seconds that was so.
+    /// The time of exclusive use, in seconds.
     pub duration_s: f64,
-    /// The energy that the GPU used then, in joules.
+    /// The energy of the GPU in this time, in joules.
     pub energy_j: Option<f64>,
-    /// The same, in watt-hours.
+    /// The energy of the GPU in this time, in watt-hours.
     pub energy_wh: Option<f64>,
-    /// The mean power then, in watts.
+    /// The mean power of the GPU in this time, in watts.
     pub power_mean_w: Option<f64>,
-    /// The mean utilisation then, 0 to 1.
+    /// The mean utilization of the GPU in this time, from 0 to 1.
     pub utilization_mean: Option<f64>,
 }
 
-/// Why the command's part cannot be told from others'.
+/// The reason why the share of the command in the use of a GPU is unknown or incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AttributionError {
-    /// It had no process on the GPU.
+    /// The command had no process on the GPU.
     NoProcess,
-    /// Whenever it had one there, others had too.
+    /// Other processes were on the GPU whenever the command had one there.
     NeverExclusive,
-    /// The list of the GPU's processes was cut: there may have been others.
+    /// A process list was truncated. Other processes may have been on the GPU from then on.
     ProcessListTruncated,
-    /// Its processes were there only while the GPU did not answer.
-    GpuUnresponsive,
+    /// The process list was unavailable whenever the command had a process on the GPU, because the GPU was lost, hung, or
+    /// suspended, or the driver rejected the list.
+    ProcessListUnavailable,
 }

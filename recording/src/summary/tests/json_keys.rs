@@ -80,7 +80,7 @@ fn the_table_has_each_word_that_a_key_can_have() {
         AttributionError::NoProcess,
         AttributionError::NeverExclusive,
         AttributionError::ProcessListTruncated,
-        AttributionError::GpuUnresponsive,
+        AttributionError::ProcessListUnavailable,
     ];
     let throttling = [ThrottlingSource::Counters, ThrottlingSource::Reasons];
     let sources = sources.map(word).map(|word| ("gpus[].energy`", word));

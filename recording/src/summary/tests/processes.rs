@@ -211,7 +211,7 @@ fn why_the_command_cannot_be_told_apart() {
     let cut = of(&[happens(0.5, event::PROCESS_LIST_TRUNCATED), seen(1.0, 7, "train", true)]);
     assert_eq!((cut.attribution_error, cut.exclusive), (Some(AttributionError::ProcessListTruncated), None));
     let silent = of(&[happens(0.5, event::GPU_HUNG), seen(1.0, 7, "train", true), happens(1.0, event::GPU_HUNG)]);
-    assert_eq!((silent.attribution_error, silent.exclusive), (Some(AttributionError::GpuUnresponsive), None));
+    assert_eq!((silent.attribution_error, silent.exclusive), (Some(AttributionError::ProcessListUnavailable), None));
     // A list of use that was cut says nothing of who is there.
     let series = Some(Series::for_metric(Metric::PROCESS_SM));
     let kind = crate::ItemKind::Event(event::PROCESS_LIST_TRUNCATED.into(), series);
