@@ -235,3 +235,18 @@ fn lost_gpu_has_no_latest_value() {
     driver.clear_faults();
     wait_for("the return", || latest.read(lost).unwrap().is_some());
 }
+
+#[test]
+fn background_counts_missed_deadlines() {
+    let driver = workstation();
+    let nvml = common::load(driver.path()).unwrap();
+    let (metric, interval) = (Metric::TEMPERATURE, Duration::from_millis(5));
+    let builder = Sampler::builder(&nvml).metrics(&[metric]).gpus(&[1, 3]).exact_interval(metric, interval);
+    // Nine of ten deadlines pass between two wakes.
+    let background = builder.min_wake_interval(Duration::from_millis(50)).build().unwrap().spawn(10_000).unwrap();
+    assert_eq!(background.gpus().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(background.metrics(), [metric]);
+    let reader = background.latest_reader();
+    wait_for("missed deadlines", || reader.missed_deadlines() >= 50);
+    assert!(background.missed_deadlines() >= 50);
+}

@@ -62,6 +62,9 @@
 // Also keeps an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` refills.
 #define IGPU_SAMPLER_GPU_INFO 2
 
+// The budget does not stretch the intervals in `intervals_ns`, and their calls do not count towards it.
+#define IGPU_SAMPLER_EXACT_INTERVALS 4
+
 // Reads the metric when its sensor is likely to have refreshed, as is learnt from its values.
 #define IGPU_INTERVAL_ADAPTIVE 0
 
@@ -459,7 +462,7 @@ typedef struct {
     double budget;
     // Room for so many processes a GPU, at most 1048576; 0: 256.
     uint32_t process_capacity;
-    // `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, or 0.
+    // A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or 0.
     uint32_t flags;
     // After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
     // and goes on with the others, at least 1 ms; 0: 50 ms.
@@ -496,6 +499,8 @@ typedef struct {
     // For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
     // came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
     uint64_t time_since_heartbeat_ns;
+    // The number of deadlines at which nothing was read, because a read was late by one interval of its metric or more.
+    uint64_t missed_deadlines;
 } igpu_background_info;
 
 #ifdef __cplusplus
@@ -658,6 +663,12 @@ igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **recor
 //
 // Never blocks; allocates nothing. Not for signal handlers.
 igpu_status igpu_sampler_get_next_due(igpu_sampler *sampler, uint64_t *due_ns);
+
+// Returns the number of deadlines at which nothing was read, because ticks came too late: a read that takes place *n* whole
+// intervals after its own deadline misses *n* deadlines.
+//
+// Never blocks; allocates nothing. Not for signal handlers.
+igpu_status igpu_sampler_get_missed_deadlines(igpu_sampler *sampler, uint64_t *count);
 
 // Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
 // 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.

@@ -16,6 +16,8 @@ use crate::{
 pub const IGPU_SAMPLER_SKIP_SUSPENDED: u32 = 1;
 /// Also keeps an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` refills.
 pub const IGPU_SAMPLER_GPU_INFO: u32 = 2;
+/// The budget does not stretch the intervals in `intervals_ns`, and their calls do not count towards it.
+pub const IGPU_SAMPLER_EXACT_INTERVALS: u32 = 4;
 
 /// Reads the metric when its sensor is likely to have refreshed, as is learnt from its values.
 pub const IGPU_INTERVAL_ADAPTIVE: u64 = 0;
@@ -45,7 +47,7 @@ pub struct igpu_sampler_options {
     pub budget: f64,
     /// Room for so many processes a GPU, at most 1048576; 0: 256.
     pub process_capacity: u32,
-    /// `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, or 0.
+    /// A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or 0.
     pub flags: u32,
     /// After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
     /// and goes on with the others, at least 1 ms; 0: 50 ms.
@@ -62,7 +64,7 @@ const MAX_PROCESS_CAPACITY: u32 = 1 << 20;
 pub(crate) unsafe fn builder(nvml: &Nvml, options: Option<igpu_sampler_options>) -> Outcome<SamplerBuilder> {
     let mut builder = Sampler::builder(nvml);
     let Some(options) = options else { return Ok(builder) };
-    if options.flags & !(IGPU_SAMPLER_SKIP_SUSPENDED | IGPU_SAMPLER_GPU_INFO) != 0 {
+    if options.flags & !(IGPU_SAMPLER_SKIP_SUSPENDED | IGPU_SAMPLER_GPU_INFO | IGPU_SAMPLER_EXACT_INTERVALS) != 0 {
         return Err(Failure::Status(
             igpu_status::InvalidArgument,
             "flags of a sampler that this version does not know",
@@ -112,6 +114,9 @@ unsafe fn with_metrics(mut builder: SamplerBuilder, options: &igpu_sampler_optio
         builder = match *cadence {
             IGPU_INTERVAL_ADAPTIVE => builder,
             IGPU_INTERVAL_EVERY_TICK => builder.every_tick(metric),
+            nanoseconds if options.flags & IGPU_SAMPLER_EXACT_INTERVALS != 0 => {
+                builder.exact_interval(metric, Duration::from_nanos(nanoseconds))
+            }
             nanoseconds => builder.interval(metric, Duration::from_nanos(nanoseconds)),
         };
     }

@@ -121,6 +121,16 @@ pub unsafe extern "C" fn igpu_sampler_get_next_due(sampler: *mut igpu_sampler, d
     guarded(|| unsafe { write_value(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
 }
 
+/// Returns the number of deadlines at which nothing was read, because ticks came too late: a read that takes place *n* whole
+/// intervals after its own deadline misses *n* deadlines.
+///
+/// Never blocks; allocates nothing. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_sampler_get_missed_deadlines(sampler: *mut igpu_sampler, count: *mut u64) -> igpu_status {
+    // SAFETY: the caller's pointer is to a number.
+    guarded(|| unsafe { write_value(sampler, count, |own| Ok(own.sampler.missed_deadlines())) })
+}
+
 /// Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
 /// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
 ///

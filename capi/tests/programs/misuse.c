@@ -182,7 +182,7 @@ static void options(void) {
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .budget = -0.1);
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .budget = NAN);
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .process_capacity = UINT32_MAX);
-    REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .flags = 4);
+    REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .flags = 8);
     igpu_snapshot *snapshot;
     igpu_snapshot_options both = {.size = sizeof both, .gpus = gpus, .gpu_count = 1, .flags = IGPU_SNAPSHOT_VISIBLE};
     ANSWERS(IGPU_STATUS_INVALID_ARGUMENT, igpu_snapshot_open(driver, &both, &snapshot));

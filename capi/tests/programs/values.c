@@ -153,6 +153,20 @@ static void samplers(igpu_driver *driver) {
     DONE(igpu_sampler_get_poll_interval(sampler, 2, power, &interval_ns));
     CHECK(interval_ns == 5 * 1000 * 1000);
     ANSWERS(IGPU_STATUS_NO_SUCH_GPU, igpu_sampler_get_latest(sampler, 1, power, &record));
+    uint64_t missed = 1;
+    DONE(igpu_sampler_get_missed_deadlines(sampler, &missed));
+    CHECK(missed == 0);
+    // The power of each of the two GPUs is due every 5 ms.
+    igpu_sampler *exact;
+    igpu_sampler_options exactly = options;
+    exactly.flags = IGPU_SAMPLER_EXACT_INTERVALS;
+    exactly.metric_count = 1;
+    DONE(igpu_sampler_open(driver, &exactly, &exact));
+    DONE(igpu_sampler_tick(exact, before, NULL, NULL));
+    DONE(igpu_sampler_tick(exact, before + 16 * 1000 * 1000, NULL, NULL));
+    DONE(igpu_sampler_get_missed_deadlines(exact, &missed));
+    CHECK(missed == 2 * 2);
+    DONE(igpu_sampler_close(exact));
     // A Pascal has no GPM.
     ANSWERS(IGPU_STATUS_NO_DATA, igpu_sampler_get_latest(sampler, 0, sm, &record));
     ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_sampler_metric_error(sampler, 0, sm));

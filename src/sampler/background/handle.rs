@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     Error, Result, fork_generation,
+    metric::Metric,
     sampler::{
         Clocks, Record, Sampler, gpu_sampler::GpuSampler, latest_values::LatestValues, record::Records, time::Stopwatch,
     },
@@ -49,6 +50,23 @@ const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 /// allocated.
 ///
 /// Dropping it stops it.
+///
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::{metric::Metric, sampler::{Sampler, StopOutcome}};
+///
+/// let sampler = Sampler::builder(&nvml).metrics(&[Metric::POWER_INSTANT, Metric::TEMPERATURE]).build()?;
+/// let mut background = sampler.spawn(10_000)?;
+/// // The program's work runs here.
+/// background.sample()?;
+/// assert_eq!(background.stop(), StopOutcome::Joined);
+/// while let Some(record) = background.pop() {
+///     println!("{} GPU {} {:?} = {}", record.at, record.gpu, record.metric(), record.value);
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 pub struct Background {
     shared: Arc<Shared>,
     records: Consumer<Record>,
@@ -75,10 +93,10 @@ impl Sampler {
     /// # Errors
     /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
     pub fn spawn(self, records: usize) -> Result<Background> {
-        let Self { gpus, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
+        let Self { gpus, metrics, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
         let slots: Vec<Slot> =
             gpus.into_iter().map(|gpu| slot(gpu.with_wake_grid(min_wake_interval), clocks, process_capacity)).collect();
-        let shared = Arc::new(shared(&slots, clocks));
+        let shared = Arc::new(shared(&slots, metrics, self.missed_deadlines, clocks));
         let (producer, consumer) = RingBuffer::new(records);
         let output = Publisher::new(shared.clone(), producer, budget);
         let work = Arc::new(Worker::new(
@@ -99,7 +117,7 @@ fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> Slot {
     Slot { gpu, records, watch: Stopwatch::new(clocks) }
 }
 
-fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
+fn shared(slots: &[Slot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: Clocks) -> Shared {
     let (mut gpus, mut keys) = (Vec::new(), Vec::new());
     for Slot { gpu, watch, .. } in slots {
         let first_key = keys.len();
@@ -110,7 +128,22 @@ fn shared(slots: &[Slot], clocks: Clocks) -> Shared {
     let [dropped, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
     let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), LatestValues::new(keys.len()));
     let (closing, forks) = (CallInProgress::default(), fork_generation());
-    Shared { dropped, beat, ticks, wanted, given, gpus, closing, latest, keys, clocks, forks }
+    let missed_deadlines = AtomicU64::new(missed_deadlines);
+    Shared {
+        dropped,
+        beat,
+        ticks,
+        missed_deadlines,
+        wanted,
+        given,
+        gpus,
+        closing,
+        latest,
+        keys,
+        metrics,
+        clocks,
+        forks,
+    }
 }
 
 impl Background {
@@ -147,6 +180,25 @@ impl Background {
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.shared.ticks()
+    }
+
+    /// Returns the number of deadlines at which nothing was read, because the thread was late: it had no processor, a driver
+    /// call took long or hung, or [`min_wake_interval`](crate::sampler::SamplerBuilder::min_wake_interval) exceeds a
+    /// metric's interval. The deadlines are counted as by [`Sampler::missed_deadlines`].
+    #[must_use]
+    pub fn missed_deadlines(&self) -> u64 {
+        self.shared.missed_deadlines()
+    }
+
+    /// Returns the indices of the selected GPUs, as [`Sampler::gpus`] does.
+    pub fn gpus(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shared.gpus.iter().map(|gpu| u32::from(gpu.index))
+    }
+
+    /// Returns the selected metrics, as [`Sampler::metrics`] does.
+    #[must_use]
+    pub fn metrics(&self) -> &[Metric] {
+        &self.shared.metrics
     }
 
     /// How long nothing was heard: since the oldest driver call under way began, or, where there is none, since the

@@ -17,6 +17,24 @@ const ABSENT: u32 = 1 << 31;
 
 /// Reads the latest values of a background sampler, and how it does; cheap to clone, and usable in a signal handler. So one
 /// thread can watch the sampler while another, which owns it, takes its records out.
+///
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::{metric::Metric, sampler::Sampler};
+///
+/// let background = Sampler::builder(&nvml).metrics(&[Metric::TEMPERATURE]).build()?.spawn(1_000)?;
+/// let reader = background.latest_reader();
+/// let key = reader.key(0, Metric::TEMPERATURE).expect("the metric is selected");
+/// background.sample()?;
+/// std::thread::spawn(move || match reader.read(key) {
+///     Ok(Some(record)) => println!("{} °C", record.value),
+///     Ok(None) => println!("no value"),
+///     Err(error) => println!("{error}"),
+/// });
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct LatestReader {
     pub(super) shared: Arc<Shared>,
@@ -78,6 +96,12 @@ impl LatestReader {
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.shared.ticks()
+    }
+
+    /// Returns the same number as [`Background::missed_deadlines`](super::Background::missed_deadlines).
+    #[must_use]
+    pub fn missed_deadlines(&self) -> u64 {
+        self.shared.missed_deadlines()
     }
 
     /// As [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).

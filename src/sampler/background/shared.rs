@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// When the leading thread last made progress, in nanoseconds of the monotonic clock.
     pub beat: AtomicU64,
     pub ticks: AtomicU64,
+    /// See [`Sampler::missed_deadlines`](crate::sampler::Sampler::missed_deadlines).
+    pub missed_deadlines: AtomicU64,
     /// Number of readings of everything requested so far, and the number of the last one that was made.
     pub wanted: AtomicU64,
     pub given: AtomicU64,
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     pub latest: LatestValues,
     /// The GPU and metric of each value in `latest`.
     pub keys: Vec<(u32, Metric)>,
+    /// The selected metrics.
+    pub metrics: Vec<Metric>,
     pub clocks: Clocks,
     /// The fork count at creation. A child process has a higher count, and none of the threads.
     pub forks: u32,
@@ -95,6 +99,10 @@ impl Shared {
 
     pub(super) fn ticks(&self) -> u64 {
         self.ticks.load(Acquire)
+    }
+
+    pub(super) fn missed_deadlines(&self) -> u64 {
+        self.missed_deadlines.load(Relaxed)
     }
 
     pub(super) fn time_since_heartbeat(&self) -> Duration {

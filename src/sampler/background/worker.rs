@@ -199,6 +199,7 @@ impl Worker {
             watch.start();
             gpu.read(now, all, 0, watch, records);
             watch.stop();
+            self.shared.missed_deadlines.fetch_add(gpu.take_missed_deadlines(), Relaxed);
             records.report_dropped(now);
             let mut output = self.output();
             if output.leader != leader.number {
