@@ -1,76 +1,89 @@
-//! Learns how often a sensor refreshes, from when its polled value changes.
+//! Estimates the refresh period of a sensor from the times at which its polled value changes.
 //!
-//! A poll that finds a new value says: the sensor refreshed at some moment after the poll before and no later than this
-//! one. Such *windows* of a sensor of period P all hold the same phase when time is folded by P; folded by anything else
-//! they disagree after a few. So a period is a candidate while the folded windows share a phase, and it is known once
-//! all candidates lie within a few percent of each other. Folding needs no regular polls, and a refresh that repeated
-//! the value, which nobody can see, only leaves a window out. Two rules keep multiples and fractions away: two changes
-//! are at least one period apart, and some of them are neighbours.
+//! If a poll returns a new value, the sensor was refreshed at some time after the previous poll and not after this one.
+//! This module calls that span a *change interval*. If time is folded by the sensor's refresh period, all change
+//! intervals contain the same phase. If time is folded by any other period, a few intervals suffice for a contradiction.
+//! A period is therefore a candidate if the folded intervals share a phase, and the period is known if all candidates lie
+//! within a few percent of each other.
+//!
+//! Folding does not require regular polls. A refresh that repeats the previous value cannot be observed and only means
+//! that one interval is missing. Two rules exclude multiples and fractions of the true period: consecutive changes are at
+//! least one period apart, and some of them are exactly one period apart.
 
 mod change_intervals;
 
 #[cfg(test)]
 mod tests;
 
-use change_intervals::{COHERENT, Candidates, ChangeIntervals, KEPT};
+use change_intervals::{CandidateRange, ChangeIntervals, MAX_AGE_PERIODS, MAX_INTERVALS};
 
-const US: u64 = 1_000;
+/// One microsecond, in nanoseconds.
+const MICROSECOND: u64 = 1_000;
+/// One second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// ChangeIntervals in which a known period is compared with a longer one.
-const RECENT: usize = 16;
-/// How likely windows at random may be to share a phase, before their disagreement is held against a known period.
-const BY_CHANCE_KNOWN: f64 = 1.0 / 8.0;
-/// Changes that are no neighbours are further apart than this many periods, whatever the polls' jitter.
-const APART: f64 = 1.25;
-/// A period that did not last for as many changes was no period.
-const PROVEN: u32 = 64;
-/// Changes between two checks of a known period; a check costs some microseconds.
-const CHECK_EVERY: u32 = 4;
-/// Without a change for so long, the signal is taken as constant. Three times the slowest sensor's period.
-const QUIET: u64 = 3 * SECOND;
-/// Changes further apart are not looked at together; so [`KEPT`] of them span less than the 71 minutes of 2^32 µs.
-const TOGETHER: u64 = 128 * SECOND;
-/// Learning is given up for a while after as many changes without a period, …
-const LEARNING_CHANGES: u32 = 64;
-/// … or after so long with changes.
-const LEARNING_TIME: u64 = 30 * SECOND;
-/// How long learning rests the first time; doubled each time, but not oftener than [`MOST_DOUBLINGS`].
-const FIRST_REST: u64 = 60 * SECOND;
-const MOST_DOUBLINGS: u8 = 4;
-/// The bit of a window's length that says that its change went back to the value before last.
-const RETURNED: u32 = 1 << 31;
+/// The number of recent changes from which a jump to about twice the period or more is detected, before the older changes
+/// have been replaced.
+const RECENT_CHANGES: usize = 16;
+/// The maximum probability of a coincidental match when a known period is verified. It is much larger than the limit for a
+/// new period, because the period is known and a match only has to be plausible.
+const MAX_COINCIDENCE_OF_KNOWN: f64 = 1.0 / 8.0;
+/// If the lower quartile of the gaps between changes is larger than this many periods, no changes are one period apart.
+/// The excess over 1 allows for the jitter of the polls.
+const MAX_ADJACENT_GAP_PERIODS: f64 = 1.25;
+/// The number of changes after which an estimate is confirmed. An estimate that is rejected earlier counts as wrong.
+const CHANGES_TO_CONFIRM: u32 = 64;
+/// The number of changes between two verifications of a known period. A verification takes some microseconds.
+const CHANGES_PER_CHECK: u32 = 4;
+/// The time without a change after which a signal counts as constant, ns: three times the period of the slowest known
+/// sensor.
+const CONSTANT_AFTER_NS: u64 = 3 * SECOND;
+/// The maximum gap between changes that are analyzed together, ns. [`MAX_INTERVALS`] of these gaps take less than 71
+/// minutes, after which a 32-bit counter of microseconds wraps.
+const MAX_CHANGE_GAP_NS: u64 = 128 * SECOND;
+/// The number of changes after which an unsuccessful search is paused: more than twice [`MAX_INTERVALS`].
+const MAX_SEARCH_CHANGES: u32 = 64;
+/// The time after which an unsuccessful search is paused, ns: 30 periods of the slowest known sensor.
+const MAX_SEARCH_NS: u64 = 30 * SECOND;
+/// The length of the first pause of the search, ns: twice as long as the longest search. Each further pause is twice as
+/// long as the last, up to 16 minutes.
+const FIRST_PAUSE_NS: u64 = 60 * SECOND;
+/// The number of times that the length of the pause is doubled.
+const MAX_PAUSE_DOUBLINGS: u8 = 4;
+/// The bit of a stored interval length that is set if the change returned to the value before the last change.
+const RETURNED_FLAG: u32 = 1 << 31;
 
-/// What is known of one sensor's refresh period. Times are nanoseconds of one monotonic clock.
+/// The estimator of one sensor's refresh period. All times are nanoseconds of one monotonic clock.
 ///
-/// A signal that is constant, changes too rarely, or changes at every poll has no period here: [`Self::period`] stays
-/// `None`, it is never guessed. The last is a signal that is finer than the polls (or noise of the measurement itself);
-/// the interval of the polls would say nothing of the sensor.
+/// The period is never guessed: [`period`](Self::period) returns `None` for a signal that is constant, changes too rarely,
+/// or changes at every poll. A signal that changes at every poll is refreshed faster than it is polled, or is dominated by
+/// noise. The poll interval would then be mistaken for the sensor's period.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeriodEstimator {
-    /// ChangeIntervals with a refresh in them, oldest first: their ends and lengths. In microseconds, the ends modulo 2^32:
-    /// half the memory, and more than [`TOGETHER`] asks for. A length has a bit of its own: [`RETURNED`].
-    ends: [u32; KEPT],
-    lengths: [u32; KEPT],
-    /// The last poll that gave a number; 0 before the first.
-    polled: u64,
-    value: f64,
-    /// The value before that.
-    before: f64,
-    changed: u64,
-    /// 0 while unknown.
+    /// The ends of the change intervals, oldest first, in microseconds modulo 2^32. This halves the memory, and
+    /// [`MAX_CHANGE_GAP_NS`] keeps differences unambiguous.
+    ends: [u32; MAX_INTERVALS],
+    /// The lengths of the change intervals in microseconds, combined with [`RETURNED_FLAG`].
+    lengths: [u32; MAX_INTERVALS],
+    /// The time of the last poll that returned a number; 0 before the first.
+    last_poll: u64,
+    last_value: f64,
+    /// The value before the last change; NaN before the first change.
+    previous_value: f64,
+    last_change: u64,
+    /// The estimated period, ns; 0 while it is unknown.
     period: f64,
-    /// When learning began.
-    since: u64,
-    /// No learning before.
-    rest_until: u64,
-    /// Changes since learning began, or since the period became known.
+    /// The time at which the current search began.
+    search_start: u64,
+    /// The time before which no period is searched for.
+    paused_until: u64,
+    /// The number of changes since the search began, or since the period became known.
     changes: u32,
-    windows: u8,
-    /// How often the next rest is twice as long as the first.
-    doublings: u8,
-    /// Periods learnt in a row that turned out to be none.
-    unproven: u8,
+    interval_count: u8,
+    /// The number of times that the next pause is doubled.
+    pause_doublings: u8,
+    /// The number of consecutive estimates that were rejected before they were confirmed.
+    wrong_estimates: u8,
 }
 
 impl Default for PeriodEstimator {
@@ -80,199 +93,209 @@ impl Default for PeriodEstimator {
 }
 
 impl PeriodEstimator {
-    /// Nothing known.
+    /// Returns an estimator without observations.
     #[must_use]
     pub(crate) const fn new() -> Self {
         Self {
-            ends: [0; KEPT],
-            lengths: [0; KEPT],
-            polled: 0,
-            value: f64::NAN,
-            before: f64::NAN,
-            changed: 0,
+            ends: [0; MAX_INTERVALS],
+            lengths: [0; MAX_INTERVALS],
+            last_poll: 0,
+            last_value: f64::NAN,
+            previous_value: f64::NAN,
+            last_change: 0,
             period: 0.0,
-            since: 0,
-            rest_until: 0,
+            search_start: 0,
+            paused_until: 0,
             changes: 0,
-            windows: 0,
-            doublings: 0,
-            unproven: 0,
+            interval_count: 0,
+            pause_doublings: 0,
+            wrong_estimates: 0,
         }
     }
 
-    /// A poll at `at` gave `value`. Returns whether the value is fresh: the first, or another than the last.
+    /// Adds a poll that returned `value` at the time `at`. Returns `true` if the value is fresh: the first value, or
+    /// different from the last one.
     ///
-    /// NaN is no value: never fresh, and as if the poll had not been. A poll that is no later than the last one teaches
-    /// nothing of time.
+    /// NaN is ignored and is never fresh. A poll that is not later than the last one does not affect the estimate.
     pub(crate) fn observe(&mut self, at: u64, value: f64) -> bool {
         if value.is_nan() {
             return false;
         }
-        let first = self.value.is_nan();
-        let fresh = first || value != self.value;
-        let returns = value == self.before;
+        let first = self.last_value.is_nan();
+        let fresh = first || value != self.last_value;
+        let returned = value == self.previous_value;
         if fresh {
-            self.before = self.value;
+            self.previous_value = self.last_value;
         }
-        self.value = value;
+        self.last_value = value;
         if first {
-            (self.polled, self.changed, self.since) = (at, at, at);
+            (self.last_poll, self.last_change, self.search_start) = (at, at, at);
             return true;
         }
-        if at <= self.polled {
+        if at <= self.last_poll {
             return fresh;
         }
-        let length = at - self.polled;
-        self.polled = at;
+        let length = at - self.last_poll;
+        self.last_poll = at;
         if fresh {
-            self.change(at, length, returns);
+            self.observe_change(at, length, returned);
         }
         fresh
     }
 
-    /// The sensor's refresh period, ns. `None` while it is not known.
+    /// Returns the sensor's refresh period in nanoseconds, or `None` while it is unknown.
     #[must_use]
     pub(crate) fn period(&self) -> Option<u64> {
         (self.period > 0.0).then_some(self.period as u64)
     }
 
-    /// How long to wait for the next poll: half the period where it is known, else `learning` while it is being learnt,
-    /// else `unknown` (the signal is constant, or learning rests because it led nowhere).
+    /// Returns the time to wait before the next poll: half the period if it is known, otherwise `search` during a search
+    /// for the period, and `default` if the signal is constant or the search is paused.
     #[must_use]
-    pub(crate) fn poll_interval(&self, learning: u64, unknown: u64) -> u64 {
+    pub(crate) fn poll_interval(&self, search: u64, default: u64) -> u64 {
         if self.period > 0.0 {
             return ((self.period / 2.0) as u64).max(1);
         }
-        let quiet = self.polled.saturating_sub(self.changed) >= QUIET;
-        if quiet || self.polled < self.rest_until { unknown } else { learning }
+        let is_constant = self.last_poll.saturating_sub(self.last_change) >= CONSTANT_AFTER_NS;
+        if is_constant || self.last_poll < self.paused_until { default } else { search }
     }
 
-    fn change(&mut self, at: u64, length: u64, returns: bool) {
-        let since_last = at - self.changed;
-        self.changed = at;
-        if since_last > TOGETHER {
-            self.windows = 0;
+    /// Adds a change that was found at the time `at`, `length` after the previous poll.
+    fn observe_change(&mut self, at: u64, length: u64, returned: bool) {
+        let gap = at - self.last_change;
+        self.last_change = at;
+        if gap > MAX_CHANGE_GAP_NS {
+            self.interval_count = 0;
         }
-        self.store(at, length, returns);
+        self.store(at, length, returned);
         self.changes = self.changes.saturating_add(1);
         if self.period > 0.0 {
-            self.check(at);
+            self.verify(at);
             return;
         }
-        if at < self.rest_until {
+        if at < self.paused_until {
             return;
         }
-        if since_last >= FIRST_REST {
-            // The constant stretch was no part of the attempt.
-            (self.since, self.changes) = (at, 1);
-        } else if since_last >= QUIET {
-            // Nor was this; but a signal that changes each few seconds is not to be learnt anew each time: it would be
-            // polled fast for ever.
-            self.since = self.since.saturating_add(since_last - QUIET).min(at);
+        if gap >= FIRST_PAUSE_NS {
+            // The signal was constant for so long that this change begins a new search.
+            (self.search_start, self.changes) = (at, 1);
+        } else if gap >= CONSTANT_AFTER_NS {
+            // The constant time does not count toward the search, but the search continues. A signal that changes every
+            // few seconds would otherwise begin a new search at each change and would always be polled fast.
+            self.search_start = self.search_start.saturating_add(gap - CONSTANT_AFTER_NS).min(at);
         }
-        let windows = self.windows();
-        if let Some(period) = windows.fit().filter(|period| self.is_the_sensors(*period, &windows)) {
+        let intervals = self.intervals();
+        if let Some(period) = intervals.fit().filter(|period| self.is_sensor_period(*period, &intervals)) {
             self.period = period;
             self.changes = 0;
-        } else if self.changes >= LEARNING_CHANGES || at.saturating_sub(self.since) >= LEARNING_TIME {
-            self.rest(at);
+        } else if self.changes >= MAX_SEARCH_CHANGES || at.saturating_sub(self.search_start) >= MAX_SEARCH_NS {
+            self.pause(at);
         }
     }
 
-    /// Whether a period that fits is the sensor's. A signal that goes to and fro between two levels has times of its own,
-    /// and what fits may be a fraction of them: it is believed only where nearly every refresh brought a change.
-    fn is_the_sensors(&self, period: f64, windows: &ChangeIntervals) -> bool {
-        !self.alternates() || windows.mean_gap() <= APART * period
+    /// Returns `true` if a period that fits is the sensor's and not the signal's. A signal that alternates between two
+    /// levels has a period of its own, and the fit may be a fraction of it. The fit is therefore accepted for an
+    /// alternating signal only if nearly every refresh changed the value.
+    fn is_sensor_period(&self, period: f64, intervals: &ChangeIntervals) -> bool {
+        !self.alternates() || intervals.mean_gap() <= MAX_ADJACENT_GAP_PERIODS * period
     }
 
-    /// Whether most of the latest changes went back to the value before last.
+    /// Returns `true` if most of the stored changes returned to the value before the last change.
     pub(crate) fn alternates(&self) -> bool {
-        let kept = usize::from(self.windows);
-        let returned = self.lengths.iter().take(kept).filter(|length| **length & RETURNED != 0).count();
-        returned * 2 > kept
+        let count = usize::from(self.interval_count);
+        let returned = self.lengths.iter().take(count).filter(|length| **length & RETURNED_FLAG != 0).count();
+        returned * 2 > count
     }
 
-    fn store(&mut self, end: u64, length: u64, returns: bool) {
-        let mut windows = usize::from(self.windows);
-        if windows == KEPT {
+    /// Stores a change interval. The oldest one is dropped if the memory is full.
+    fn store(&mut self, end: u64, length: u64, returned: bool) {
+        let mut count = usize::from(self.interval_count);
+        if count == MAX_INTERVALS {
             self.ends.copy_within(1.., 0);
             self.lengths.copy_within(1.., 0);
-            windows -= 1;
+            count -= 1;
         }
-        self.ends[windows] = (end / US) as u32;
-        // Nobody polled for more than half an hour: longer than any window of use either way.
-        let length = u32::try_from(length / US).unwrap_or(u32::MAX).min(!RETURNED);
-        self.lengths[windows] = if returns { length | RETURNED } else { length };
-        self.windows = windows as u8 + 1;
+        self.ends[count] = (end / MICROSECOND) as u32;
+        // An interval that does not fit into 31 bits took more than half an hour and is too long to be useful anyway.
+        let length = u32::try_from(length / MICROSECOND).unwrap_or(u32::MAX).min(!RETURNED_FLAG);
+        self.lengths[count] = if returned { length | RETURNED_FLAG } else { length };
+        self.interval_count = count as u8 + 1;
     }
 
-    /// Learning led nowhere: no more of it for a while.
-    fn rest(&mut self, at: u64) {
-        self.rest_until = at.saturating_add(FIRST_REST << self.doublings);
-        self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
-        self.windows = 0;
-        (self.since, self.changes) = (self.rest_until, 0);
+    /// Pauses the search, because it was unsuccessful.
+    fn pause(&mut self, at: u64) {
+        self.paused_until = at.saturating_add(FIRST_PAUSE_NS << self.pause_doublings);
+        self.pause_doublings = (self.pause_doublings + 1).min(MAX_PAUSE_DOUBLINGS);
+        self.interval_count = 0;
+        (self.search_start, self.changes) = (self.paused_until, 0);
     }
 
-    /// Learns anew: the sensor is not what it was, or never was. Twice the latter makes it rest, or a signal without
-    /// any period would be polled fast for ever.
-    fn forget(&mut self, at: u64) {
+    /// Discards the period and begins a new search, because the sensor has changed or the estimate was wrong. After two
+    /// consecutive wrong estimates, the search is paused, because a signal without a period would otherwise always be
+    /// polled fast.
+    fn reject_period(&mut self, at: u64) {
         self.period = 0.0;
-        self.windows = 0;
-        self.unproven = if self.changes < PROVEN { self.unproven + 1 } else { 0 };
-        (self.since, self.changes) = (at, 0);
-        if self.unproven >= 2 {
-            self.unproven = 0;
-            self.rest(at);
+        self.interval_count = 0;
+        self.wrong_estimates = if self.changes < CHANGES_TO_CONFIRM { self.wrong_estimates + 1 } else { 0 };
+        (self.search_start, self.changes) = (at, 0);
+        if self.wrong_estimates >= 2 {
+            self.wrong_estimates = 0;
+            self.pause(at);
         }
     }
 
-    /// Whether the known period still fits, and a little better knowledge of it.
-    fn check(&mut self, at: u64) {
-        let all = self.windows();
-        let near = all.within(COHERENT * self.period);
-        // Faster: more changes than the period has refreshes. This is looked for each time, since it costs values.
-        if near.shortest_mean_gap() < 0.93 * self.period {
-            return self.forget(at);
+    /// Verifies that the known period still fits, and refines it.
+    fn verify(&mut self, at: u64) {
+        let all = self.intervals();
+        let coherent = all.newer_than(MAX_AGE_PERIODS * self.period);
+        // If the changes are closer together than the known period, the sensor has become faster. This is checked at every
+        // change, because values are missed until the period is corrected.
+        if coherent.max_period() < 0.93 * self.period {
+            return self.reject_period(at);
         }
-        if !self.changes.is_multiple_of(CHECK_EVERY) {
+        if !self.changes.is_multiple_of(CHANGES_PER_CHECK) {
             return;
         }
-        match near.candidates(0.95 * self.period, 1.05 * self.period, BY_CHANCE_KNOWN) {
-            Candidates::TooFew => {}
-            Candidates::None => return self.forget(at),
-            // The truth lies between them, so their middle cannot drift away. A quarter of the way smooths what the
-            // polls' jitter does to it. Candidates at both ends say nothing.
-            Candidates::Between(low, high) if high / low < 1.06 => {
+        match coherent.candidates(0.95 * self.period, 1.05 * self.period, MAX_COINCIDENCE_OF_KNOWN) {
+            CandidateRange::Inconclusive => {}
+            CandidateRange::Empty => return self.reject_period(at),
+            // The true period lies within the range, so moving toward the middle cannot make the estimate drift away. A
+            // quarter of the distance per verification averages out the jitter of the polls. A range that spans nearly the
+            // whole search range carries no information.
+            CandidateRange::Between(low, high) if high / low < 1.06 => {
                 self.period += (f64::midpoint(low, high) - self.period) / 4.0;
             }
-            Candidates::Between(..) => {}
+            CandidateRange::Between(..) => {}
         }
-        // Slower: a longer period fits, and no two changes are neighbours by the one believed. Twice as long or more
-        // is told by the latest changes, before the sensor's past is forgotten; less needs all windows, or fails above.
-        let recent = all.latest(RECENT);
-        if recent.len() == RECENT
-            && recent.neighbours() > APART * self.period
+        // If no changes are one period apart and a longer period fits, the sensor has become slower. A jump to about twice
+        // the period or more is found from the recent changes, while older ones still have the former period. A smaller
+        // increase is found once all stored changes have the new period, or by the candidates above.
+        let recent = all.newest(RECENT_CHANGES);
+        if recent.len() == RECENT_CHANGES
+            && recent.lower_quartile_gap() > MAX_ADJACENT_GAP_PERIODS * self.period
             && let Some(longer) = recent.fit()
             && longer > 1.8 * self.period
         {
-            (self.period, self.changes, self.windows) = (longer, 0, 0);
+            (self.period, self.changes, self.interval_count) = (longer, 0, 0);
             return;
         }
-        if all.neighbours() > APART * self.period && all.fit().is_some_and(|longer| longer > 1.1 * self.period) {
-            return self.forget(at);
+        if all.lower_quartile_gap() > MAX_ADJACENT_GAP_PERIODS * self.period
+            && all.fit().is_some_and(|longer| longer > 1.1 * self.period)
+        {
+            return self.reject_period(at);
         }
-        if self.changes >= PROVEN {
-            self.unproven = 0;
-            self.doublings = 0;
+        if self.changes >= CHANGES_TO_CONFIRM {
+            self.wrong_estimates = 0;
+            self.pause_doublings = 0;
         }
     }
 
-    fn windows(&self) -> ChangeIntervals {
-        let count = usize::from(self.windows);
+    /// Returns the stored change intervals.
+    fn intervals(&self) -> ChangeIntervals {
+        let count = usize::from(self.interval_count);
         let newest = count.checked_sub(1).map_or(0, |last| self.ends[last]);
-        let ages = self.ends.map(|end| f64::from(u32::wrapping_sub(newest, end)) * US as f64);
-        let lengths = self.lengths.map(|length| f64::from(length & !RETURNED) * US as f64);
+        let ages = self.ends.map(|end| f64::from(u32::wrapping_sub(newest, end)) * MICROSECOND as f64);
+        let lengths = self.lengths.map(|length| f64::from(length & !RETURNED_FLAG) * MICROSECOND as f64);
         ChangeIntervals::new(ages, lengths, count)
     }
 }

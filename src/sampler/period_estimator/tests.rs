@@ -1,17 +1,17 @@
-//! A scripted sensor, and whoever polls it as `PeriodEstimator` asks.
+//! Tests with simulated sensors that are polled at the intervals that the estimator requests.
 
 use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// xorshift64*: the same numbers at every run.
+/// A xorshift64* generator. It returns the same numbers in every run.
 struct Random(u64);
 
 impl Random {
     fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
-    /// Between 0 and 1.
+    /// Returns a number between 0 and 1.
     fn next(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -20,26 +20,29 @@ impl Random {
     }
 }
 
-/// A sensor with a script, and whoever polls it at the interval that `PeriodEstimator` asks for.
-struct Bench {
+/// A simulated sensor that is polled at the intervals that the estimator requests.
+struct PolledSensor {
     estimator: PeriodEstimator,
     random: Random,
     now: u64,
     period: u64,
     next_refresh: u64,
-    lateness: u64,
+    refresh_delay: u64,
     value: f64,
-    repeats: f64,
-    /// A refresh comes late by up to as much, as a share of the period; the next is due as if it had not.
-    late: f64,
-    /// Polls come early or late by up to as much, as a share of the interval.
-    jitter: f64,
-    learning: u64,
-    unknown: u64,
+    /// The probability that a refresh repeats the value.
+    repeat_share: f64,
+    /// The maximum delay of a refresh, as a fraction of the period. The delay does not affect the next refresh.
+    sensor_jitter: f64,
+    /// The maximum deviation of a poll in either direction, as a fraction of the interval.
+    poll_jitter: f64,
+    /// The poll interval during a search for the period, ns.
+    search_interval: u64,
+    /// The poll interval without a search, ns.
+    default_interval: u64,
     polls: u64,
 }
 
-impl Bench {
+impl PolledSensor {
     fn new(period: u64, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let now = 1_000 * SECOND;
@@ -50,28 +53,28 @@ impl Bench {
             now,
             period,
             next_refresh,
-            lateness: 0,
+            refresh_delay: 0,
             value: 0.0,
-            repeats: 0.3,
-            late: 0.0,
-            jitter: 0.1,
-            learning: 2 * MS,
-            unknown: 100 * MS,
+            repeat_share: 0.3,
+            sensor_jitter: 0.0,
+            poll_jitter: 0.1,
+            search_interval: 2 * MS,
+            default_interval: 100 * MS,
             polls: 0,
         }
     }
 
     fn poll(&mut self) -> bool {
-        while self.next_refresh + self.lateness <= self.now {
+        while self.next_refresh + self.refresh_delay <= self.now {
             self.next_refresh += self.period;
-            self.lateness = (self.late * self.period as f64 * self.random.next()) as u64;
-            if self.random.next() >= self.repeats {
+            self.refresh_delay = (self.sensor_jitter * self.period as f64 * self.random.next()) as u64;
+            if self.random.next() >= self.repeat_share {
                 self.value += 1.0;
             }
         }
         let fresh = self.estimator.observe(self.now, self.value);
-        let interval = self.estimator.poll_interval(self.learning, self.unknown) as f64;
-        self.now += (interval * (1.0 + self.jitter * (2.0 * self.random.next() - 1.0))) as u64;
+        let interval = self.estimator.poll_interval(self.search_interval, self.default_interval) as f64;
+        self.now += (interval * (1.0 + self.poll_jitter * (2.0 * self.random.next() - 1.0))) as u64;
         self.polls += 1;
         fresh
     }
@@ -87,13 +90,13 @@ impl Bench {
         }
     }
 
-    /// How far off the period is, as a share of the truth.
+    /// Returns the error of the estimate as a fraction of the true period, or `None` if there is no estimate.
     fn error(&self) -> Option<f64> {
         self.estimator.period().map(|period| (period as f64 / self.period as f64 - 1.0).abs())
     }
 }
 
-/// Periods from 10 ms to 1 s, ms, beside the three that every card has.
+/// The simulated periods in milliseconds: those of the sensors of known cards, and others from 10 ms to 1 s.
 const PERIODS: [u64; 9] = [10, 16, 20, 50, 100, 167, 250, 500, 1_000];
 
 #[test]
@@ -102,13 +105,13 @@ fn estimator_size_is_small() {
 }
 
 #[test]
-fn period_is_estimated_after_twenty() {
+fn period_is_estimated_within_20_refreshes() {
     for period in PERIODS {
         for seed in 0..10 {
-            let mut bench = Bench::new(period * MS, seed);
-            bench.repeats = 0.0;
-            bench.run(20);
-            let error = bench.error().expect("known");
+            let mut sensor = PolledSensor::new(period * MS, seed);
+            sensor.repeat_share = 0.0;
+            sensor.run(20);
+            let error = sensor.error().expect("a period");
             assert!(error < 0.03, "{period} ms, seed {seed}: off by {error}");
         }
     }
@@ -119,18 +122,18 @@ fn repeated_values_keep_estimate() {
     let (mut known, mut wrong, mut all) = (0, 0, 0);
     for period in PERIODS {
         for seed in 0..30 {
-            let mut bench = Bench::new(period * MS, seed);
-            bench.run(20);
+            let mut sensor = PolledSensor::new(period * MS, seed);
+            sensor.run(20);
             all += 1;
-            known += i32::from(bench.error().is_some());
-            // All of seven visible refreshes an even number of periods apart look like twice the period.
-            wrong += i32::from(bench.error().is_some_and(|error| error > 0.1));
-            bench.run(25);
-            let error = bench.error().expect("known");
+            known += i32::from(sensor.error().is_some());
+            // If seven visible refreshes are all an even number of periods apart, the estimate is twice the period.
+            wrong += i32::from(sensor.error().is_some_and(|error| error > 0.1));
+            sensor.run(25);
+            let error = sensor.error().expect("a period");
             assert!(error < 0.03, "{period} ms, seed {seed}: off by {error}");
         }
     }
-    // In one of a hundred runs, fewer than seven or eight of twenty refreshes gave a new value.
+    // In one of a hundred runs, fewer than seven or eight of the twenty refreshes change the value.
     assert!(known * 100 >= all * 98, "{known} of {all}");
     assert!(wrong * 200 <= all, "{wrong} of {all}");
 }
@@ -139,12 +142,12 @@ fn repeated_values_keep_estimate() {
 fn slow_polls_estimate_long_periods() {
     for period in PERIODS {
         for seed in 0..8 {
-            let mut bench = Bench::new(period * MS, seed);
-            bench.learning = 5 * MS;
-            bench.run(40);
-            match bench.error() {
+            let mut sensor = PolledSensor::new(period * MS, seed);
+            sensor.search_interval = 5 * MS;
+            sensor.run(40);
+            match sensor.error() {
                 Some(error) => assert!(error < 0.05, "{period} ms, seed {seed}: off by {error}"),
-                // Two polls a period leave hardly a trace: it takes longer.
+                // With only two polls per period, the estimate takes longer.
                 None => assert_eq!(period, 10),
             }
         }
@@ -155,34 +158,34 @@ fn slow_polls_estimate_long_periods() {
 fn half_period_polls_keep_estimate() {
     for period in [10, 20, 100, 500] {
         for (seed, repeats) in [(1, 0.3), (2, 0.0), (3, 0.6), (4, 0.3)] {
-            let mut bench = Bench::new(period * MS, seed);
-            bench.repeats = repeats;
-            bench.run(60);
+            let mut sensor = PolledSensor::new(period * MS, seed);
+            sensor.repeat_share = repeats;
+            sensor.run(60);
             for _ in 0..250 {
-                bench.run(2);
-                let error = bench.error().expect("stays known");
+                sensor.run(2);
+                let error = sensor.error().expect("a period");
                 assert!(error < 0.05, "{period} ms: off by {error}");
             }
-            // And it was half the period: some two polls each.
-            let (polls, from) = (bench.polls, bench.now);
-            bench.run(500);
-            let each = (bench.polls - polls) as f64 / ((bench.now - from) as f64 / bench.period as f64);
-            assert!((each - 2.0).abs() < 0.1, "{each}");
+            // Polls at half the period are about two polls per period.
+            let (polls, start) = (sensor.polls, sensor.now);
+            sensor.run(500);
+            let polls_per_period = (sensor.polls - polls) as f64 / ((sensor.now - start) as f64 / sensor.period as f64);
+            assert!((polls_per_period - 2.0).abs() < 0.1, "{polls_per_period}");
         }
     }
 }
 
 #[test]
 fn regular_polls_estimate_period() {
-    // Without jitter, polls at half the period keep one phase for long, and a period of 1.5 looks like both.
+    // Without jitter, polls at half the period stay at one phase for a long time, and 1.5 times the period fits too.
     for period in [20, 100, 500] {
         for seed in 0..5 {
-            let mut bench = Bench::new(period * MS, seed);
-            bench.jitter = 0.0;
-            bench.run(50);
+            let mut sensor = PolledSensor::new(period * MS, seed);
+            sensor.poll_jitter = 0.0;
+            sensor.run(50);
             for _ in 0..300 {
-                bench.run(2);
-                let error = bench.error().expect("stays known");
+                sensor.run(2);
+                let error = sensor.error().expect("a period");
                 assert!(error < 0.05, "{period} ms: off by {error}");
             }
         }
@@ -193,15 +196,15 @@ fn regular_polls_estimate_period() {
 fn jittering_sensor_period_is_estimated() {
     for period in [20, 100, 500] {
         for seed in 0..5 {
-            let mut bench = Bench::new(period * MS, seed);
-            bench.late = 0.05;
-            bench.run(60);
-            let mut doubts = 0;
+            let mut sensor = PolledSensor::new(period * MS, seed);
+            sensor.sensor_jitter = 0.05;
+            sensor.run(60);
+            let mut wrong = 0;
             for _ in 0..300 {
-                bench.run(2);
-                doubts += i32::from(bench.error().is_none_or(|error| error > 0.1));
+                sensor.run(2);
+                wrong += i32::from(sensor.error().is_none_or(|error| error > 0.1));
             }
-            assert!(doubts == 0, "{period} ms, seed {seed}: {doubts}");
+            assert!(wrong == 0, "{period} ms, seed {seed}: {wrong} of 300 wrong");
         }
     }
 }
@@ -226,19 +229,19 @@ fn period_change_is_detected() {
     for (from, to) in changes {
         let (mut sum, seeds) = (0, 8);
         for seed in 0..seeds {
-            let mut bench = Bench::new(from * MS, seed);
-            bench.run(100);
-            bench.period = to * MS;
+            let mut sensor = PolledSensor::new(from * MS, seed);
+            sensor.run(100);
+            sensor.period = to * MS;
             let mut periods = 0;
-            while bench.error().is_none_or(|error| error > 0.1) {
-                bench.run(1);
+            while sensor.error().is_none_or(|error| error > 0.1) {
+                sensor.run(1);
                 periods += 1;
-                assert!(periods <= 60, "{from} to {to} ms, seed {seed}: {:?}", bench.estimator.period());
+                assert!(periods <= 60, "{from} to {to} ms, seed {seed}: {:?}", sensor.estimator.period());
             }
             sum += periods;
             for _ in 0..100 {
-                bench.run(1);
-                let error = bench.error().expect("stays known");
+                sensor.run(1);
+                let error = sensor.error().expect("a period");
                 assert!(error < 0.1, "{from} to {to} ms, seed {seed}: off by {error}");
             }
         }
@@ -248,63 +251,63 @@ fn period_change_is_detected() {
 
 #[test]
 fn constant_signal_is_polled_rarely() {
-    let mut bench = Bench::new(100 * MS, 1);
-    bench.repeats = 1.0;
-    bench.run_for(4 * SECOND);
-    bench.polls = 0;
+    let mut sensor = PolledSensor::new(100 * MS, 1);
+    sensor.repeat_share = 1.0;
+    sensor.run_for(4 * SECOND);
+    sensor.polls = 0;
     for _ in 0..1_000 {
-        bench.run_for(SECOND);
-        assert_eq!(bench.estimator.period(), None);
+        sensor.run_for(SECOND);
+        assert_eq!(sensor.estimator.period(), None);
     }
-    assert!(bench.polls < 10_600, "{}", bench.polls);
-    // It wakes up: learnt like any other.
-    bench.repeats = 0.3;
-    bench.run(40);
-    assert!(bench.error().expect("known") < 0.03);
-    // And sleeps again: the sensor is the same.
-    bench.repeats = 1.0;
-    bench.run_for(1_000 * SECOND);
-    assert!(bench.error().expect("still known") < 0.03);
-    bench.repeats = 0.3;
-    bench.run(200);
-    assert!(bench.error().expect("still known") < 0.05);
+    assert!(sensor.polls < 10_600, "{}", sensor.polls);
+    // The period is estimated as soon as the signal changes.
+    sensor.repeat_share = 0.3;
+    sensor.run(40);
+    assert!(sensor.error().expect("a period") < 0.03);
+    // A constant signal does not change the estimate, because the sensor is still the same.
+    sensor.repeat_share = 1.0;
+    sensor.run_for(1_000 * SECOND);
+    assert!(sensor.error().expect("a period") < 0.03);
+    sensor.repeat_share = 0.3;
+    sensor.run(200);
+    assert!(sensor.error().expect("a period") < 0.05);
 }
 
-/// Polls a signal that changes by `changes(now)`; returns the share of polls at which a period was believed, and
-/// the polls each second.
-fn poll_without_a_period(seed: u64, mut changes: impl FnMut(u64, &mut Random) -> bool) -> (f64, f64) {
+/// Polls a signal that changes whenever `changes` returns `true`. Returns the fraction of polls at which the estimator had a
+/// period, and the number of polls per second.
+fn poll_aperiodic(seed: u64, mut changes: impl FnMut(u64, &mut Random) -> bool) -> (f64, f64) {
     let mut random = Random::new(seed);
     let mut estimator = PeriodEstimator::new();
-    let (mut now, mut value, mut believed, polls) = (SECOND, 0.0, 0, 5_000);
+    let (mut now, mut value, mut estimated, polls) = (SECOND, 0.0, 0, 5_000);
     for _ in 0..polls {
         value += f64::from(u8::from(changes(now, &mut random)));
         estimator.observe(now, value);
-        believed += i32::from(estimator.period().is_some());
+        estimated += i32::from(estimator.period().is_some());
         now += (estimator.poll_interval(2 * MS, 100 * MS) as f64 * (0.9 + 0.2 * random.next())) as u64;
     }
-    (f64::from(believed) / f64::from(polls), f64::from(polls) * 1e9 / now as f64)
+    (f64::from(estimated) / f64::from(polls), f64::from(polls) * 1e9 / now as f64)
 }
 
 #[test]
 fn change_every_poll_has_no_period() {
     for seed in 0..8 {
-        let (believed, rate) = poll_without_a_period(seed, |_, _| true);
-        assert_eq!(believed, 0.0);
-        // It is not polled fast for ever either.
+        let (estimated, rate) = poll_aperiodic(seed, |_, _| true);
+        assert_eq!(estimated, 0.0);
+        // The search is paused, so the signal is not polled fast all the time.
         assert!(rate < 13.0, "{rate}");
     }
 }
 
 #[test]
 fn slow_signal_is_polled_slowly() {
-    // Busy for 3.4 of 4 s, as a training loop is; through a sensor that refreshes each 100 ms.
+    // The GPU is busy for 3.4 s of every 4 s, as in a training loop. The sensor is refreshed every 100 ms.
     let (mut estimator, mut now, mut polls) = (PeriodEstimator::new(), SECOND, 0);
     while now < 3_600 * SECOND {
         polls += 1;
         estimator.observe(now, if now % (4 * SECOND) < 3_400 * MS { 100.0 } else { 0.0 });
         now += estimator.poll_interval(12 * MS, 100 * MS);
     }
-    // 10 a second are the usual, and 83 those while it is learnt.
+    // Without a search, the signal is polled 10 times a second; during a search, 83 times.
     assert!((36_000..50_000).contains(&polls), "{polls} in an hour");
 }
 
@@ -313,12 +316,12 @@ fn random_changes_have_no_period() {
     let (mut sum, mut runs) = (0.0, 0.0);
     for seed in 0..8 {
         for share in [0.9, 0.7, 0.5, 0.3, 0.1] {
-            sum += poll_without_a_period(seed, |_, random| random.next() < share).0;
+            sum += poll_aperiodic(seed, |_, random| random.next() < share).0;
             runs += 1.0;
         }
         for mean in [5.0, 20.0, 100.0, 500.0] {
             let mut next = 1e9;
-            sum += poll_without_a_period(seed, |now, random| {
+            sum += poll_aperiodic(seed, |now, random| {
                 let due = next <= now as f64;
                 while next <= now as f64 {
                     next += -mean * 1e6 * (1.0 - random.next()).ln();
@@ -329,12 +332,12 @@ fn random_changes_have_no_period() {
             runs += 1.0;
         }
     }
-    // Chance now and then looks like a period, for a few changes.
+    // A few random changes look periodic now and then.
     assert!(sum / runs < 0.002, "{}", sum / runs);
 }
 
-/// Polls a signal of known times through a sensor that refreshes each 100 ms, for 5 minutes.
-fn polled(signal: impl Fn(u64) -> f64) -> PeriodEstimator {
+/// Polls `signal`, a function of the time in ms, for 5 minutes through a sensor that is refreshed every 100 ms.
+fn poll_for_5_minutes(signal: impl Fn(u64) -> f64) -> PeriodEstimator {
     let (mut estimator, mut random) = (PeriodEstimator::new(), Random::new(7));
     let (begin, mut now) = (1_000 * SECOND, 1_000 * SECOND);
     while now < begin + 300 * SECOND {
@@ -348,11 +351,11 @@ fn polled(signal: impl Fn(u64) -> f64) -> PeriodEstimator {
 #[test]
 fn workload_repetition_is_no_period() {
     for (cycle, high) in [(4_000, 3_400), (2_000, 1_700), (1_500, 400), (3_000, 600)] {
-        let estimator = polled(|ms| if ms % cycle < high { 690.0 } else { 180.0 });
+        let estimator = poll_for_5_minutes(|ms| if ms % cycle < high { 690.0 } else { 180.0 });
         assert_eq!(estimator.period(), None, "{high} of {cycle} ms");
     }
-    // Two values that change at each refresh are as good as many.
-    let period = polled(|ms| if ms % 200 == 0 { 61.0 } else { 62.0 }).period().unwrap();
+    // Two values that alternate at every refresh do reveal the period.
+    let period = poll_for_5_minutes(|ms| if ms % 200 == 0 { 61.0 } else { 62.0 }).period().unwrap();
     assert!(period.abs_diff(100 * MS) < 5 * MS, "{period}");
 }
 
@@ -360,7 +363,7 @@ fn workload_repetition_is_no_period() {
 fn freshness_follows_value_changes() {
     let mut estimator = PeriodEstimator::new();
     let not_a_number = f64::NAN;
-    let seen = [
+    let polls = [
         (1, not_a_number, false),
         (2, 5.0, true),
         (3, 5.0, false),
@@ -371,12 +374,12 @@ fn freshness_follows_value_changes() {
         (8, f64::INFINITY, false),
         (9, 0.0, true),
         (10, -0.0, false),
-        // Clocks do not run backwards; a caller that says so gets an answer nevertheless.
+        // The clock never goes back, but freshness does not depend on it.
         (3, 7.0, true),
         (3, 7.0, false),
         (u64::MAX, 8.0, true),
     ];
-    for (at, value, fresh) in seen {
+    for (at, value, fresh) in polls {
         assert_eq!(estimator.observe(at, value), fresh, "{at} {value}");
     }
     assert_eq!(estimator.period(), None);
@@ -384,14 +387,14 @@ fn freshness_follows_value_changes() {
 
 #[test]
 fn nan_keeps_period_estimate() {
-    let mut bench = Bench::new(100 * MS, 3);
+    let mut sensor = PolledSensor::new(100 * MS, 3);
     for poll in 0..1_200 {
-        bench.poll();
+        sensor.poll();
         if poll % 3 == 0 {
-            assert!(!bench.estimator.observe(bench.now, f64::NAN));
+            assert!(!sensor.estimator.observe(sensor.now, f64::NAN));
         }
     }
-    assert!(bench.error().expect("known") < 0.03);
+    assert!(sensor.error().expect("a period") < 0.03);
 }
 
 #[test]
@@ -400,8 +403,8 @@ fn poll_interval_grows_for_constant_signal() {
     assert_eq!(estimator.poll_interval(2, 100), 2);
     estimator.observe(SECOND, 1.0);
     assert_eq!(estimator.poll_interval(2, 100), 2);
-    estimator.observe(SECOND + QUIET, 1.0);
+    estimator.observe(SECOND + CONSTANT_AFTER_NS, 1.0);
     assert_eq!(estimator.poll_interval(2, 100), 100);
-    estimator.observe(SECOND + QUIET + 1, 2.0);
+    estimator.observe(SECOND + CONSTANT_AFTER_NS + 1, 2.0);
     assert_eq!(estimator.poll_interval(2, 100), 2);
 }
