@@ -1,4 +1,4 @@
-//! [`control`] with a C ABI, for programs that load the shared library. Times are in nanoseconds.
+//! The functions of [`control`] with a C ABI, for programs that load the shared library. Times are in nanoseconds.
 
 #![allow(unreachable_pub, reason = "public items are exported to C")]
 
@@ -79,11 +79,13 @@ pub extern "C" fn nvml_sim_reset_counters() {
     control::reset_counters();
 }
 
-/// `int nvml_sim_start(const char *name_or_toml, char *error, size_t length)`: 0, or -1 with a sentence in `error`.
-/// What has a line break in it is TOML.
+/// `int nvml_sim_start(const char *scenario, char *error, size_t length)`
+///
+/// Starts a scenario. The argument is TOML if it contains a line break, and otherwise the name of a built-in scenario or
+/// the path of a TOML file. Returns 0, or -1 on failure, with a message in `error` that is truncated to `length`.
 ///
 /// # Safety
-/// `scenario` must be null or a C string, `error` null or writable for `length` bytes.
+/// `scenario` must be null or a C string, and `error` must be null or writable for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_char, length: usize) -> c_int {
     // SAFETY: as the caller vouches.
@@ -97,10 +99,12 @@ pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_c
     unsafe { write_error(result, error, length) }
 }
 
-/// `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`: 0, or -1 with a sentence in `error`.
+/// `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`
+///
+/// Returns 0, or -1 on failure, with a message in `error` that is truncated to `length`.
 ///
 /// # Safety
-/// As [`nvml_sim_start`].
+/// `toml` must be null or a C string, and `error` must be null or writable for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_add_faults(toml: *const c_char, error: *mut c_char, length: usize) -> c_int {
     // SAFETY: as the caller vouches.
@@ -122,7 +126,9 @@ pub extern "C" fn nvml_sim_clear_faults() {
     });
 }
 
-/// `double nvml_sim_truth(uint32_t gpu, uint32_t quantity, uint64_t at_ns)`: quantities as in [`Quantity`], from 0.
+/// `double nvml_sim_truth(uint32_t gpu, uint32_t quantity, uint64_t at_ns)`
+///
+/// The quantities have the numbers of [`Quantity`]. Returns NaN for an unknown GPU or quantity.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_truth(gpu: u32, quantity: u32, at_ns: u64) -> f64 {
     match Quantity::ALL.get(quantity as usize) {
@@ -131,13 +137,15 @@ pub extern "C" fn nvml_sim_truth(gpu: u32, quantity: u32, at_ns: u64) -> f64 {
     }
 }
 
-/// A panic must not cross the C ABI.
+/// Runs `change` and converts a panic to an error, because a panic must not cross the C ABI.
 fn catch_panic(change: impl FnOnce() -> Result<(), ScenarioError> + UnwindSafe) -> Result<(), ScenarioError> {
-    catch_unwind(change).unwrap_or_else(|_| Err(ScenarioError::new("the simulator failed")))
+    catch_unwind(change).unwrap_or_else(|_| Err(ScenarioError::new("the simulator panicked")))
 }
 
+/// Converts a string argument. Returns `None` if it is null or not UTF-8.
+///
 /// # Safety
-/// `text` must be null or a C string that lives as long as the returned text is used.
+/// `text` must be null or a C string that outlives the returned reference.
 unsafe fn c_str<'a>(text: *const c_char) -> Option<&'a str> {
     if text.is_null() {
         return None;
@@ -146,13 +154,15 @@ unsafe fn c_str<'a>(text: *const c_char) -> Option<&'a str> {
     unsafe { CStr::from_ptr(text) }.to_str().ok()
 }
 
+/// Writes the message of an error to the caller's buffer. Returns 0 if there is no error, and -1 otherwise.
+///
 /// # Safety
 /// `error` must be null or writable for `length` bytes.
 unsafe fn write_error(result: Result<(), ScenarioError>, error: *mut c_char, length: usize) -> c_int {
     let Err(message) = result.map_err(|error| error.to_string()) else { return 0 };
     if !error.is_null() && length > 0 {
         let length = message.len().min(length - 1);
-        // SAFETY: `used` and the NUL fit in `length`.
+        // SAFETY: the message was truncated so that it and the NUL fit in the buffer.
         unsafe {
             error.copy_from_nonoverlapping(message.as_ptr().cast(), length);
             error.add(length).write(0);

@@ -1,4 +1,4 @@
-//! Copies of the shared library for tests. Each copy has its own statics, and so is a separate driver.
+//! Copies of the shared library for tests. Each copy has its own statics and is therefore a separate driver.
 
 use crate::install::{built_library, install};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
@@ -9,11 +9,13 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A driver of a test's own: a copy of the shared library in a fresh directory, loaded, its scenario in force.
+/// A simulated driver for one test: a loaded copy of the shared library in a temporary directory.
 ///
-/// Many live side by side in one process and know nothing of each other. The client under test loads
-/// [`SharedDriver::path`]: the same file, so the same driver. Its methods are those of [`crate::control`]. The library
-/// stays loaded after this is dropped, as threads may be in calls that never return; the directory goes.
+/// A process can use several drivers, which are independent of each other. The client under test loads
+/// [`SharedDriver::path`], which gives it the same driver, because it is the same file. The methods correspond to the
+/// functions in [`crate::control`].
+///
+/// Dropping the value removes the directory. The library stays loaded, because threads may be in calls that never return.
 #[derive(Debug)]
 pub struct SharedDriver {
     library: ManuallyDrop<Library>,
@@ -22,151 +24,151 @@ pub struct SharedDriver {
 }
 
 impl SharedDriver {
-    /// Loads a copy of [`built_library`] with this scenario.
+    /// Loads a copy of [`built_library`] and starts a scenario in it.
     ///
     /// # Errors
-    /// The library is not built, or cannot be copied or loaded.
+    /// Fails if the library has not been built, or cannot be copied or loaded.
     pub fn new(scenario: &Scenario) -> Result<Self, ScenarioError> {
         let directory = tempfile::tempdir()
             .map_err(|error| ScenarioError::new(format!("cannot make a temporary directory: {error}")))?;
         let path = install(directory.path(), scenario, &built_library()?)?;
-        // SAFETY: the library is this package's own; what it does on loading is sound.
+        // SAFETY: the library is that of this package, whose startup function is sound.
         let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|error| ScenarioError::new(format!("cannot load {}: {error}", path.display())))?;
         let driver = Self { library: ManuallyDrop::new(library), path, _directory: directory };
-        // Again and by hand: the environment of the test's caller may have named another.
+        // When the library was loaded, NVML_SIM_SCENARIO may have selected another scenario.
         driver.start(scenario)?;
         Ok(driver)
     }
 
-    /// As [`SharedDriver::new`] for a built-in scenario.
+    /// Loads a driver with a built-in scenario.
     ///
     /// # Errors
-    /// As [`SharedDriver::new`] and [`Scenario::from_name`].
+    /// Fails under the conditions of [`SharedDriver::new`] and [`Scenario::from_name`].
     pub fn from_name(name: &str) -> Result<Self, ScenarioError> {
         Self::new(&Scenario::from_name(name)?)
     }
 
-    /// As [`SharedDriver::new`] for a scenario in TOML.
+    /// Loads a driver with a scenario in TOML.
     ///
     /// # Errors
-    /// As [`SharedDriver::new`] and [`Scenario::from_toml`].
+    /// Fails under the conditions of [`SharedDriver::new`] and [`Scenario::from_toml`].
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         Self::new(&Scenario::from_toml(text)?)
     }
 
-    /// The library for the client under test.
+    /// Returns the path of the library, which the client under test loads.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// NVML's functions of this driver, straight.
+    /// Returns this driver's NVML functions.
     #[must_use]
     pub fn functions(&self) -> nvml_sys::Functions {
         let address = |name: &std::ffi::CStr| {
-            // SAFETY: only the address is taken.
+            // SAFETY: only the address of the symbol is read.
             unsafe { self.library.get::<*const std::ffi::c_void>(name.to_bytes_with_nul()) }
                 .map_or(std::ptr::null(), |symbol: Symbol<_>| symbol.as_raw_ptr().cast_const())
         };
-        // SAFETY: the library has these names with the types of nvml.h, and stays loaded for ever.
+        // SAFETY: the functions of the library have the signatures in nvml.h, and the library is never unloaded.
         unsafe { nvml_sys::Functions::from_resolver(address) }
     }
 
-    /// See [`crate::start`].
+    /// Starts another scenario in this driver, as [`crate::start`] does.
     ///
     /// # Errors
-    /// Never for a scenario that exists; it travels as text.
+    /// Fails if symbols of the library cannot be hidden.
     pub fn start(&self, scenario: &Scenario) -> Result<(), ScenarioError> {
-        // The line break tells the text from a name.
+        // A line break distinguishes TOML from a name.
         self.call_fallible("nvml_sim_start", &format!("\n{}", scenario.text()))
     }
 
-    /// See [`crate::control::step`].
+    /// Advances the clock by `by` and stops it there. See [`crate::control::step`].
     pub fn step(&self, by: Duration) {
         let step: extern "C" fn(u64) = self.function("nvml_sim_step");
         step(by.as_nanos() as u64);
     }
 
-    /// See [`crate::control::set_time`].
+    /// Stops the clock at a time since the start of the scenario. See [`crate::control::set_time`].
     pub fn set_time(&self, since_start: Duration) {
         let set: extern "C" fn(u64) = self.function("nvml_sim_set_time");
         set(since_start.as_nanos() as u64);
     }
 
-    /// See [`crate::control::use_real_clock`].
+    /// Lets the clock follow the real clock. See [`crate::control::use_real_clock`].
     pub fn use_real_clock(&self) {
         let real: extern "C" fn() = self.function("nvml_sim_use_real_clock");
         real();
     }
 
-    /// See [`crate::control::now`].
+    /// Returns the simulated time since the start of the scenario. See [`crate::control::now`].
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.call_for_u64("nvml_sim_now"))
     }
 
-    /// See [`crate::control::wall_clock_us`].
+    /// Returns the simulated wall clock in microseconds since 1970. See [`crate::control::wall_clock_us`].
     #[must_use]
     pub fn wall_clock_us(&self) -> u64 {
         self.call_for_u64("nvml_sim_wall_clock_us")
     }
 
-    /// See [`crate::control::calls`].
+    /// Returns the number of calls of an NVML function. See [`crate::control::calls`].
     #[must_use]
     pub fn calls(&self, function: &str) -> u64 {
         let Ok(function) = CString::new(function) else { return 0 };
         let calls: unsafe extern "C" fn(*const c_char) -> u64 = self.function("nvml_sim_calls");
-        // SAFETY: a C string.
+        // SAFETY: the argument is a C string.
         unsafe { calls(function.as_ptr()) }
     }
 
-    /// See [`crate::control::total_calls`].
+    /// Returns the number of calls of all NVML functions. See [`crate::control::total_calls`].
     #[must_use]
     pub fn total_calls(&self) -> u64 {
         self.call_for_u64("nvml_sim_total_calls")
     }
 
-    /// See [`crate::control::max_in_flight`].
+    /// Returns the largest number of calls that were in flight at the same time. See [`crate::control::max_in_flight`].
     #[must_use]
     pub fn max_in_flight(&self) -> u32 {
         let max: extern "C" fn() -> u32 = self.function("nvml_sim_max_in_flight");
         max()
     }
 
-    /// See [`crate::control::calls_after_shutdown`].
+    /// Returns the number of calls made after the final shutdown. See [`crate::control::calls_after_shutdown`].
     #[must_use]
     pub fn calls_after_shutdown(&self) -> u64 {
         self.call_for_u64("nvml_sim_calls_after_shutdown")
     }
 
-    /// See [`crate::control::shutdowns_during_calls`].
+    /// Returns the number of shutdowns during other calls. See [`crate::control::shutdowns_during_calls`].
     #[must_use]
     pub fn shutdowns_during_calls(&self) -> u64 {
         self.call_for_u64("nvml_sim_shutdowns_during_calls")
     }
 
-    /// See [`crate::control::reset_counters`].
+    /// Sets all call counters to zero. See [`crate::control::reset_counters`].
     pub fn reset_counters(&self) {
         let reset: extern "C" fn() = self.function("nvml_sim_reset_counters");
         reset();
     }
 
-    /// See [`crate::control::add_faults`].
+    /// Adds faults to the active ones. See [`crate::control::add_faults`].
     ///
     /// # Errors
-    /// The text is no TOML of faults.
+    /// Fails under the conditions of [`crate::control::add_faults`], or if symbols of the library cannot be hidden.
     pub fn add_faults(&self, toml: &str) -> Result<(), ScenarioError> {
         self.call_fallible("nvml_sim_add_faults", toml)
     }
 
-    /// See [`crate::control::clear_faults`].
+    /// Removes all faults. See [`crate::control::clear_faults`].
     pub fn clear_faults(&self) {
         let clear: extern "C" fn() = self.function("nvml_sim_clear_faults");
         clear();
     }
 
-    /// See [`crate::control::truth`].
+    /// Returns the true value of a quantity. See [`crate::control::truth`].
     #[must_use]
     pub fn truth(&self, gpu: u32, quantity: Quantity, at: Duration) -> f64 {
         let truth: extern "C" fn(u32, u32, u64) -> f64 = self.function("nvml_sim_truth");
@@ -178,12 +180,12 @@ impl SharedDriver {
         number()
     }
 
-    /// Calls a function that takes a text and gives a sentence where it fails.
+    /// Calls a control function that takes a string and reports a message on failure.
     fn call_fallible(&self, name: &str, text: &str) -> Result<(), ScenarioError> {
-        let text = CString::new(text).map_err(|_| ScenarioError::new("the text has a NUL in it"))?;
+        let text = CString::new(text).map_err(|_| ScenarioError::new("the text contains a NUL"))?;
         let function: unsafe extern "C" fn(*const c_char, *mut c_char, usize) -> c_int = self.function(name);
         let mut error = [0u8; 1024];
-        // SAFETY: a C string, and a buffer with its length.
+        // SAFETY: the arguments are a C string, and a buffer with its length.
         if unsafe { function(text.as_ptr(), error.as_mut_ptr().cast(), error.len()) } == 0 {
             return Ok(());
         }
@@ -191,13 +193,13 @@ impl SharedDriver {
         Err(ScenarioError::new(String::from_utf8_lossy(&error[..end])))
     }
 
-    /// A control function of the library.
+    /// Returns a control function of the library.
     ///
     /// # Panics
-    /// The library lacks it: it was built from other sources than this.
+    /// Panics if the library lacks the function, which means that it was built from other sources.
     fn function<F: Copy>(&self, name: &str) -> F {
-        // SAFETY: the callers give each name the type that `c_control` declares it with.
+        // SAFETY: the callers use the signature that `c_control` declares for the name.
         let symbol = unsafe { self.library.get::<F>(name.as_bytes()) };
-        *symbol.unwrap_or_else(|error| panic!("{} is of another build: {error}", self.path.display()))
+        *symbol.unwrap_or_else(|error| panic!("{} is from another build: {error}", self.path.display()))
     }
 }

@@ -1,4 +1,4 @@
-//! Startup of the shared library: starts the scenario when the library is loaded.
+//! The startup function of the shared library, which starts a scenario when the library is loaded.
 
 use crate::install::SCENARIO_FILE_NAME;
 use crate::symbol_hiding::{self, own_library};
@@ -6,31 +6,31 @@ use nvml_sim_core::{Scenario, ScenarioError, start};
 use std::panic::catch_unwind;
 use std::path::Path;
 
-/// Selects the scenario: the name of a built-in one, or the path of a TOML file.
+/// The environment variable that selects a scenario: the name of a built-in one, or the path of a TOML file.
 const SCENARIO_VARIABLE: &str = "NVML_SIM_SCENARIO";
 
-/// Called by the dynamic linker (see `build.rs`) before a client can look up a symbol. Not called when linked into a
-/// program, which starts a scenario itself.
+/// Starts the scenario. The dynamic linker calls this function (see `build.rs`) before a client can look up a symbol. It
+/// is not called in a program that links the package and starts a scenario itself.
 #[unsafe(no_mangle)]
 extern "C" fn nvml_sim_at_load() {
-    // A panic must not cross into the linker. Its message is on stderr, and nvmlInit* will fail.
+    // A panic must not unwind into the linker. If there is one, its message is on stderr, and nvmlInit* fails.
     let _ = catch_unwind(|| {
-        // Before the program changes its directory.
+        // Resolves the path of the library before the program changes its working directory.
         let _ = own_library();
         let started = choose_scenario().and_then(|scenario| {
             start(&scenario);
             symbol_hiding::apply()
         });
         if let Err(error) = started {
-            eprintln!("nvml-sim: {error}.");
+            eprintln!("nvml-sim: {error}");
         }
     });
 }
 
 fn choose_scenario() -> Result<Scenario, ScenarioError> {
-    if let Some(wanted) = std::env::var_os(SCENARIO_VARIABLE).filter(|wanted| !wanted.is_empty()) {
-        let wanted = wanted.to_str().ok_or_else(|| ScenarioError::new(format!("{SCENARIO_VARIABLE} is not UTF-8")))?;
-        return Scenario::load(wanted).map_err(|error| ScenarioError::new(format!("{SCENARIO_VARIABLE}: {error}")));
+    if let Some(value) = std::env::var_os(SCENARIO_VARIABLE).filter(|value| !value.is_empty()) {
+        let value = value.to_str().ok_or_else(|| ScenarioError::new(format!("{SCENARIO_VARIABLE} is not UTF-8")))?;
+        return Scenario::load(value).map_err(|error| ScenarioError::new(format!("{SCENARIO_VARIABLE}: {error}")));
     }
     match own_library().map(|library| library.path.with_file_name(SCENARIO_FILE_NAME)).filter(|path| path.is_file()) {
         Some(path) => load_file(&path),

@@ -1,4 +1,4 @@
-//! Hides symbols from clients by changing names in the library's own symbol table.
+//! Hiding of symbols from clients, by changes to names in the symbol table of this library.
 //!
 //! To find a symbol, the dynamic linker compares the requested name with the text in `.dynstr`. If the first byte of a
 //! name is changed there, the symbol is not found. The change is made in memory rather than in the installed file,
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// The first byte of a hidden name, instead of `n`.
+/// The first byte of a hidden name, which replaces `n`.
 const HIDDEN_FIRST_BYTE: u8 = 1;
 
 /// This library as loaded by the dynamic linker.
@@ -25,12 +25,13 @@ pub(crate) struct OwnLibrary {
     base: usize,
 }
 
-/// The names of NVML's functions in this library's memory.
+/// The addresses of the names of NVML's functions in the memory of this library.
 struct NameTable {
     /// Each function, and the address of its name.
     names: Vec<(&'static CStr, usize)>,
-    /// The pages that contain the names, and their protection.
+    /// The first and last address of the pages that contain the names.
     pages: (usize, usize),
+    /// The protection of these pages.
     protection: c_int,
 }
 
@@ -40,7 +41,7 @@ struct NameTable {
 /// The library's file cannot be read, or its names cannot be written.
 pub(crate) fn apply() -> Result<(), ScenarioError> {
     static NAMES: OnceLock<NameTable> = OnceLock::new();
-    // One thread at a time: the `mprotect` of another would make the pages read-only while this one writes.
+    // The lock prevents one thread from making the pages read-only while another thread writes to them.
     static APPLY_LOCK: Mutex<()> = Mutex::new(());
     let _lock = APPLY_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let is_hidden = |name: &CStr| resolve(name).is_null();
@@ -57,8 +58,8 @@ pub(crate) fn apply() -> Result<(), ScenarioError> {
     names.protect(names.protection | PROT_WRITE)?;
     for (name, address) in &names.names {
         let first = if is_hidden(name) { HIDDEN_FIRST_BYTE } else { b'n' };
-        // SAFETY: the address is that of a byte in a page of this library, which was made writable above. Rust has no
-        // reference to it, and the dynamic linker only reads it.
+        // SAFETY: the address is that of a byte in a page of this library, which was made writable above. There is no Rust
+        // reference to the byte, and the dynamic linker only reads it.
         unsafe { AtomicU8::from_ptr(*address as *mut u8) }.store(first, Relaxed);
     }
     names.protect(names.protection)
@@ -90,11 +91,11 @@ fn find_names() -> Result<NameTable, String> {
     for symbol in table.iter() {
         let name = table.symbol_name(elf.endian(), symbol).map_err(|error| error.to_string())?;
         if let Some(known) = nvml_sys::NAMES.iter().find(|known| known.to_bytes() == name) {
-            let place = strings.address() + u64::from(symbol.st_name.get(elf.endian()));
-            names.push((*known, library.base + place as usize));
+            let address = strings.address() + u64::from(symbol.st_name.get(elf.endian()));
+            names.push((*known, library.base + address as usize));
         }
     }
-    // SAFETY: sysconf takes a number that exists.
+    // SAFETY: sysconf takes a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let start = library.base + strings.address() as usize;
     let end = start + strings.size() as usize;
@@ -108,8 +109,8 @@ fn protection(flags: SegmentFlags) -> c_int {
     bit(elf::PF_R, PROT_READ) | bit(elf::PF_W, PROT_WRITE) | bit(elf::PF_X, PROT_EXEC)
 }
 
-/// Returns this library's path and load address. A relative path is made absolute by the first call, when the library is
-/// loaded.
+/// Returns the path and load address of this library. The first call, when the library is loaded, makes a relative path
+/// absolute.
 pub(crate) fn own_library() -> Option<&'static OwnLibrary> {
     static OWN: OnceLock<Option<OwnLibrary>> = OnceLock::new();
     OWN.get_or_init(find_own_library).as_ref()
@@ -122,12 +123,12 @@ fn find_own_library() -> Option<OwnLibrary> {
         dli_sname: std::ptr::null(),
         dli_saddr: std::ptr::null_mut(),
     };
-    // SAFETY: the address is of a function of this library, `info` is ours to write.
+    // SAFETY: the address is that of a function in this library, and `info` is a live Dl_info.
     let found = unsafe { libc::dladdr(own_library as *const c_void, &raw mut info) };
     if found == 0 || info.dli_fname.is_null() {
         return None;
     }
-    // SAFETY: the linker's C string, which lives as long as the library.
+    // SAFETY: the name is a C string of the dynamic linker, which stays valid while the library is loaded.
     let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(info.dli_fname) }.to_bytes()));
     Some(OwnLibrary { path: std::path::absolute(path).ok()?, base: info.dli_fbase as usize })
 }

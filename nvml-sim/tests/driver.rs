@@ -1,4 +1,4 @@
-//! The shared library through `dlopen`: symbols, every scenario, process lists, lifecycle, isolation.
+//! Tests of the shared library, loaded with `dlopen`: symbols, scenarios, process lists, initialization, isolation.
 
 mod common;
 
@@ -12,19 +12,19 @@ use std::fs::DirEntry;
 
 const MIB: u64 = 1 << 20;
 
-/// Whether the loaded library gives out the symbol.
+/// Returns `true` if `dlsym` finds the symbol in the library.
 fn exports(library: &Library, name: &std::ffi::CStr) -> bool {
-    // SAFETY: only whether there is an address.
+    // SAFETY: the address is not used.
     unsafe { library.get::<*const c_void>(name.to_bytes_with_nul()) }.is_ok()
 }
 
 fn open(driver: &SharedDriver) -> Library {
-    // SAFETY: the driver is loaded already.
+    // SAFETY: the driver is already loaded.
     unsafe { Library::new(driver.path()) }.unwrap()
 }
 
 #[test]
-fn every_name_of_the_header_is_exported() {
+fn all_header_functions_are_exported() {
     let driver = SharedDriver::from_name("workstation").unwrap();
     let library = open(&driver);
     let missing: Vec<_> = NAMES.iter().filter(|name| !exports(&library, name)).collect();
@@ -33,7 +33,7 @@ fn every_name_of_the_header_is_exported() {
 }
 
 #[test]
-fn hidden_symbols_are_really_missing() {
+fn hidden_symbols_are_not_found() {
     let driver = SharedDriver::from_name("old-driver").unwrap();
     let library = open(&driver);
     for name in [
@@ -52,7 +52,7 @@ fn hidden_symbols_are_really_missing() {
     for name in [c"nvmlInit_v2", c"nvmlDeviceGetComputeRunningProcesses", c"nvmlDeviceGetPciInfo_v2"] {
         assert!(exports(&library, name), "{name:?}");
     }
-    // The next scenario brings them back, and a fault takes one away at any time.
+    // The next scenario restores the symbols, and a fault hides one.
     driver.start(&Scenario::from_name("workstation").unwrap()).unwrap();
     assert!(NAMES.iter().all(|name| exports(&library, name)));
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetMemoryInfo_v2\"\nmissing = true").unwrap();
@@ -63,10 +63,10 @@ fn hidden_symbols_are_really_missing() {
 }
 
 #[test]
-fn threads_hide_symbols_at_a_time() {
+fn concurrent_symbol_hiding_is_consistent() {
     let driver = SharedDriver::from_name("workstation").unwrap();
     let library = open(&driver);
-    let is_seen = || exports(&library, c"nvmlDeviceGetMemoryInfo_v2");
+    let is_exported = || exports(&library, c"nvmlDeviceGetMemoryInfo_v2");
     let hide_and_show = || {
         for _ in 0..50 {
             driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGet*\"\nmissing = true").unwrap();
@@ -74,13 +74,13 @@ fn threads_hide_symbols_at_a_time() {
         }
     };
     std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(hide_and_show))));
-    assert!(is_seen());
+    assert!(is_exported());
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGet*\"\nmissing = true").unwrap();
-    assert!(!is_seen());
+    assert!(!is_exported());
 }
 
 #[test]
-fn the_workstation_has_the_numbers_of_the_readme() {
+fn workstation_has_values_of_igpu_readme() {
     let sim = sim("workstation");
     let gpu = sim.gpu(0);
     assert_eq!(number_of_gpus(&sim), 4);
@@ -91,10 +91,10 @@ fn the_workstation_has_the_numbers_of_the_readme() {
     assert_eq!(sim.power(0), Ok(122_230));
     assert_eq!(number(sim.nvml.nvmlDeviceGetPowerManagementLimit, gpu), Ok(250_000));
     assert_eq!(number(sim.nvml.nvmlDeviceGetFanSpeed, gpu), Ok(36));
-    // SAFETY: plain numbers, written by the calls below.
+    // SAFETY: the structs consist of numbers, for which zero is valid.
     let (mut memory, mut second, mut rates): (nvmlMemory_t, nvmlMemory_v2_t, nvmlUtilization_t) =
         unsafe { std::mem::zeroed() };
-    // SAFETY: places for the answers.
+    // SAFETY: the pointers are to live structs.
     unsafe {
         assert_eq!(sim.nvml.nvmlDeviceGetMemoryInfo.unwrap()(gpu, &raw mut memory), NVML_SUCCESS);
         let v2 = sim.nvml.nvmlDeviceGetMemoryInfo_v2.unwrap();
@@ -121,22 +121,22 @@ fn the_workstation_has_the_numbers_of_the_readme() {
 
 fn number_of_gpus(sim: &common::TestDriver) -> u32 {
     let mut count = 0;
-    // SAFETY: a place for the count.
+    // SAFETY: the pointer is to a live number.
     assert_eq!(unsafe { sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count) }, NVML_SUCCESS);
     count
 }
 
 #[test]
-fn each_version_of_pci_info_writes_what_it_knew() {
+fn pci_info_versions_write_their_size() {
     let sim = sim("workstation");
     let nvml = &sim.nvml;
     for (call, known) in
         [(nvml.nvmlDeviceGetPciInfo, 32), (nvml.nvmlDeviceGetPciInfo_v2, 52), (nvml.nvmlDeviceGetPciInfo_v3, 68)]
     {
         let mut bytes = [0xAA_u8; 68];
-        // SAFETY: as long as the struct, whose fields are at most 4 bytes wide; read back as bytes.
+        // SAFETY: the array and the struct have the same size, and any bytes are valid for the struct.
         let mut pci: nvmlPciInfo_t = unsafe { std::mem::transmute(bytes) };
-        // SAFETY: a place for the answer.
+        // SAFETY: the pointer is to a live struct.
         assert_eq!(unsafe { call.unwrap()(sim.gpu(0), &raw mut pci) }, NVML_SUCCESS);
         // SAFETY: the struct has no padding.
         bytes = unsafe { std::mem::transmute::<nvmlPciInfo_t, [u8; 68]>(pci) };
@@ -148,7 +148,7 @@ fn each_version_of_pci_info_writes_what_it_knew() {
 }
 
 #[test]
-fn the_other_scenarios_are_what_they_say() {
+fn other_scenarios_match_their_descriptions() {
     assert_eq!(number_of_gpus(&sim("empty")), 0);
 
     let hgx = sim("hgx-h100");
@@ -174,19 +174,19 @@ fn the_other_scenarios_are_what_they_say() {
 }
 
 #[test]
-fn instances_of_a_mig_gpu_have_handles_memory_and_processes_of_their_own() {
+fn mig_instances_have_own_handles_and_processes() {
     let sim = sim("mig");
     let gpu = sim.gpu(0);
     let by_index = sim.nvml.nvmlDeviceGetMigDeviceHandleByIndex.unwrap();
     let mut instance = std::ptr::null_mut();
     let mut parent = std::ptr::null_mut();
-    // SAFETY: places for handles.
+    // SAFETY: the pointers are to live handles.
     unsafe {
         assert_eq!(by_index(gpu, 4, &raw mut instance), NVML_ERROR_NOT_FOUND);
         assert_eq!(by_index(sim.gpu(1), 0, &raw mut instance), NVML_ERROR_NOT_FOUND);
         assert_eq!(by_index(gpu, 1, &raw mut instance), NVML_SUCCESS);
-        let up = sim.nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle.unwrap();
-        assert_eq!(up(instance, &raw mut parent), NVML_SUCCESS);
+        let get_parent = sim.nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle.unwrap();
+        assert_eq!(get_parent(instance, &raw mut parent), NVML_SUCCESS);
     }
     assert_eq!(parent, gpu);
     assert_eq!(number(sim.nvml.nvmlDeviceGetGpuInstanceId, instance), Ok(5));
@@ -195,15 +195,14 @@ fn instances_of_a_mig_gpu_have_handles_memory_and_processes_of_their_own() {
     let (_, _, rows) = sim.list(call, instance, 24, 8);
     assert_eq!(rows.iter().map(|row| (row.gi, row.ci)).collect::<Vec<_>>(), [(5, 0)]);
     assert_eq!(sim.list(call, gpu, 24, 8).1, 2);
-    // SAFETY: plain numbers.
-    let mut rates: nvmlUtilization_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a place for the answer.
+    let mut rates = nvmlUtilization_t { gpu: 0, memory: 0 };
+    // SAFETY: the pointer is to a live struct.
     let code = unsafe { sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(gpu, &raw mut rates) };
     assert_eq!(code, NVML_ERROR_NOT_SUPPORTED);
 }
 
 #[test]
-fn the_numbering_of_instances_may_have_a_hole() {
+fn mig_instance_indices_may_have_gaps() {
     let instance = |index, gi| {
         format!(
             "[[gpu.mig.instance]]\nindex = {index}\ngpu_instance_id = {gi}\ncompute_instance_id = 0\nuuid = \"MIG-{gi}\"\nmemory_mib = 10\n"
@@ -213,7 +212,7 @@ fn the_numbering_of_instances_may_have_a_hole() {
     let codes: Vec<_> = (0..4)
         .map(|index| {
             let mut instance = std::ptr::null_mut();
-            // SAFETY: a place for the handle.
+            // SAFETY: the pointer is to a live handle.
             unsafe { sim.nvml.nvmlDeviceGetMigDeviceHandleByIndex.unwrap()(sim.gpu(0), index, &raw mut instance) }
         })
         .collect();
@@ -221,7 +220,7 @@ fn the_numbering_of_instances_may_have_a_hole() {
 }
 
 #[test]
-fn processes_come_and_go_and_a_short_buffer_gets_the_count_alone() {
+fn short_process_buffer_returns_only_count() {
     let sim = sim("[[gpu]]\nprocess = [{ pid = 1000, count = 300, memory_mib = 2, from_s = 1, until_s = 3 }]");
     let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
     assert_eq!(sim.list(call, sim.gpu(0), 24, 8), (NVML_SUCCESS, 0, vec![]));
@@ -235,7 +234,7 @@ fn processes_come_and_go_and_a_short_buffer_gets_the_count_alone() {
 }
 
 #[test]
-fn v3_lists_have_each_historical_stride() {
+fn v3_lists_have_configured_entry_size() {
     for stride in [16, 24, 32] {
         let sim =
             sim(&format!("[driver]\nprocess_info_bytes = {stride}\n[[gpu]]\nprocess = [{{ pid = 7, count = 3 }}]"));
@@ -247,7 +246,7 @@ fn v3_lists_have_each_historical_stride() {
 #[test]
 fn init_and_shutdown_are_counted() {
     let sim = sim("workstation");
-    // SAFETY: these take nothing, or a place for the count.
+    // SAFETY: the functions take no arguments, or a pointer to a live number.
     unsafe {
         let (init, shutdown) = (sim.nvml.nvmlInit_v2.unwrap(), sim.nvml.nvmlShutdown.unwrap());
         assert_eq!(init(), NVML_SUCCESS);
@@ -266,18 +265,18 @@ fn init_and_shutdown_are_counted() {
 }
 
 #[test]
-fn wild_handles_and_null_places_are_refused() {
+fn invalid_handles_and_null_pointers_are_rejected() {
     let sim = sim("workstation");
     let usage = sim.nvml.nvmlDeviceGetPowerUsage.unwrap();
-    for wild in [0usize, 1, 0x7FFF_1234_5678, 0x4E56_0000 | 200 << 8, 0x4E56_0001] {
-        assert_eq!(number(Some(usage), wild as nvmlDevice_t), Err(NVML_ERROR_INVALID_ARGUMENT));
+    for handle in [0usize, 1, 0x7FFF_1234_5678, 0x4E56_0000 | 200 << 8, 0x4E56_0001] {
+        assert_eq!(number(Some(usage), handle as nvmlDevice_t), Err(NVML_ERROR_INVALID_ARGUMENT));
     }
-    // SAFETY: null is what is asked about.
+    // SAFETY: the simulator checks for null.
     assert_eq!(unsafe { usage(sim.gpu(0), std::ptr::null_mut()) }, NVML_ERROR_INVALID_ARGUMENT);
 }
 
 #[test]
-fn copies_know_nothing_of_each_other() {
+fn shared_drivers_are_independent() {
     let threads: Vec<_> = (1..=4u32)
         .map(|watts| {
             std::thread::spawn(move || {
@@ -294,14 +293,14 @@ fn copies_know_nothing_of_each_other() {
 }
 
 #[test]
-fn the_toml_of_the_readme_is_a_scenario() {
+fn readme_toml_is_valid_scenario() {
     let readme = include_str!("../README.md");
     let toml = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     Scenario::from_toml(toml).unwrap();
 }
 
 #[test]
-fn every_scenario_is_a_file_and_in_the_readme() {
+fn scenarios_are_files_and_in_readme() {
     let names: BTreeSet<String> = Scenario::names().iter().map(|name| (*name).to_owned()).collect();
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/core/scenarios")).unwrap();
     let stem = |file: DirEntry| file.path().file_stem().unwrap().to_str().unwrap().to_owned();
@@ -314,7 +313,7 @@ fn every_scenario_is_a_file_and_in_the_readme() {
 }
 
 #[test]
-fn errors_say_what_to_do() {
+fn scenario_errors_name_line_and_cause() {
     let named = Scenario::from_name("nope").unwrap_err().to_string();
     assert!(named.contains("workstation") && named.contains("old-driver"), "{named}");
     let typo = Scenario::from_toml("[[gpu]]\nname = \"x\"\nfan = 3\n").unwrap_err().to_string();

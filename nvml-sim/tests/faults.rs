@@ -1,4 +1,4 @@
-//! Each kind of fault, when it strikes and whom; and that a call costs next to nothing.
+//! Tests of all kinds of faults and of the calls that they select, and a measurement of the duration of calls.
 
 mod common;
 
@@ -11,7 +11,7 @@ fn power_fault(more: &str) -> String {
 }
 
 #[test]
-fn a_code_known_or_not_at_the_nth_call_of_one_gpu() {
+fn return_code_applies_to_selected_calls() {
     let sim = sim("workstation");
     sim.add_faults(&power_fault("gpu = 1\nnth_call = 2\nreturn = \"NO_PERMISSION\"")).unwrap();
     assert!(sim.power(0).is_ok() && sim.power(1).is_ok());
@@ -30,7 +30,7 @@ fn a_code_known_or_not_at_the_nth_call_of_one_gpu() {
 }
 
 #[test]
-fn a_prefix_and_a_time() {
+fn fault_selects_by_prefix_and_time() {
     let sim = sim("workstation");
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFan*\"\nfrom_s = 1\nuntil_s = 2\nreturn = 999").unwrap();
     let fan = || number(sim.nvml.nvmlDeviceGetFanSpeed, sim.gpu(0));
@@ -42,7 +42,7 @@ fn a_prefix_and_a_time() {
 }
 
 #[test]
-fn a_lost_gpu_touches_no_other() {
+fn lost_gpu_does_not_affect_others() {
     let sim = sim("workstation");
     sim.add_faults("gpu_lost = { gpu = 1, from_s = 5 }").unwrap();
     assert!(sim.power(1).is_ok());
@@ -50,42 +50,42 @@ fn a_lost_gpu_touches_no_other() {
     sim.at(5.0);
     assert_eq!(number(sim.nvml.nvmlDeviceGetPowerUsage, device), Err(NVML_ERROR_GPU_IS_LOST));
     let mut handle = std::ptr::null_mut();
-    // SAFETY: a place for the handle.
+    // SAFETY: the pointer is to a live handle.
     let code = unsafe { sim.nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(1, &raw mut handle) };
     assert_eq!(code, NVML_ERROR_GPU_IS_LOST);
     assert_eq!(text(sim.nvml.nvmlDeviceGetName, device), Err(NVML_ERROR_GPU_IS_LOST));
     assert!(sim.power(0).is_ok() && sim.power(2).is_ok());
 }
 
-/// A GPU with a stepped clock that calls advance by their cost.
+/// A GPU with a stepped clock that calls advance by their duration.
 const STEPPED_TOML: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\ncpu_time_us = { \"nvmlDeviceGet*\" = 300, \
     \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfan_speed_percent = [40]\npower.draw_w = 100\n";
 
 #[test]
-fn latency_is_fixed_or_drawn_the_same_each_time() {
+fn latency_is_fixed_or_repeatable() {
     let sim = sim(STEPPED_TOML);
-    let took = || {
+    let duration_us = || {
         let begin = sim.now();
         sim.power(0).unwrap();
         (sim.now() - begin).as_micros()
     };
     sim.add_faults(&power_fault("latency_us = 20_000_000")).unwrap();
-    assert_eq!(took(), 20_000_300);
+    assert_eq!(duration_us(), 20_000_300);
     let drawn = || {
         sim.clear_faults();
         sim.add_faults(&power_fault("latency_us = { min = 1000, max = 3000, seed = 9 }")).unwrap();
-        [(); 5].map(|()| took())
+        [(); 5].map(|()| duration_us())
     };
     let (first, again) = (drawn(), drawn());
     assert!(first.iter().all(|us| (1300..=3300).contains(us)), "{first:?}");
     assert_eq!(first, again);
-    // On the real clock, the latency takes real time.
+    // With the real clock, the call sleeps.
     sim.use_real_clock();
-    assert!(took() >= 1300);
+    assert!(duration_us() >= 1300);
 }
 
 #[test]
-fn held_calls_return_when_faults_change() {
+fn blocked_calls_return_when_faults_change() {
     let sim = std::sync::Arc::new(sim("workstation"));
     sim.add_faults(&power_fault("block_until_faults_change = true")).unwrap();
     sim.reset_counters();
@@ -104,11 +104,11 @@ fn held_calls_return_when_faults_change() {
 }
 
 #[test]
-fn a_call_that_never_returns_stops_no_other_and_stays_in_flight() {
+fn hung_call_does_not_block_others() {
     let sim = std::sync::Arc::new(sim("workstation"));
     sim.add_faults(&power_fault("gpu = 2\nhang = true")).unwrap();
     sim.reset_counters();
-    let stuck = std::thread::spawn({
+    let hung = std::thread::spawn({
         let sim = sim.clone();
         move || sim.power(2)
     });
@@ -117,21 +117,21 @@ fn a_call_that_never_returns_stops_no_other_and_stays_in_flight() {
     }
     assert!(sim.power(0).is_ok());
     assert_eq!(sim.max_in_flight(), 2);
-    // SAFETY: takes nothing.
+    // SAFETY: nvmlShutdown takes no arguments.
     assert_eq!(unsafe { sim.nvml.nvmlShutdown.unwrap()() }, NVML_SUCCESS);
     assert_eq!(sim.shutdowns_during_calls(), 1);
-    assert!(!stuck.is_finished());
+    assert!(!hung.is_finished());
 }
 
 #[test]
-fn lists_grow_between_calls_and_have_other_strides() {
+fn process_lists_grow_and_change_entry_size() {
     let sim = sim("[[gpu]]\nprocess = [{ pid = 50, count = 2 }]");
     let gpu = sim.gpu(0);
     let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses*\"\nextra_processes_per_call = 1")
         .unwrap();
     assert_eq!(sim.list(call, gpu, 24, 0).1, 2);
-    // As many as were asked for a moment ago: too few again.
+    // The capacity is the count of the previous call, which is too small by now.
     let (code, count, _) = sim.list(call, gpu, 24, 2);
     assert_eq!((code, count), (NVML_ERROR_INSUFFICIENT_SIZE, 3));
     let (code, count, rows) = sim.list(call, gpu, 24, 8);
@@ -144,12 +144,12 @@ fn lists_grow_between_calls_and_have_other_strides() {
 }
 
 #[test]
-fn texts_without_nul_with_broken_utf8_with_escapes() {
+fn string_faults_replace_name() {
     let sim = sim("workstation");
     let name = || text(sim.nvml.nvmlDeviceGetName, sim.gpu(0)).unwrap();
-    let fault = |what: &str| {
+    let fault = |effect: &str| {
         sim.clear_faults();
-        sim.add_faults(&format!("[[fault]]\nfunction = \"nvmlDeviceGetName\"\n{what}")).unwrap();
+        sim.add_faults(&format!("[[fault]]\nfunction = \"nvmlDeviceGetName\"\n{effect}")).unwrap();
     };
     fault("no_nul = true");
     assert!(name().starts_with(b"GeForce GTX 1080 TiGeForce") && !name().contains(&0) && !name().contains(&0xAA));
@@ -160,74 +160,73 @@ fn texts_without_nul_with_broken_utf8_with_escapes() {
 }
 
 #[test]
-fn values_out_of_range() {
+fn value_fault_replaces_numbers() {
     let sim = sim("workstation");
     sim.add_faults(&power_fault("value = 4294967295")).unwrap();
     assert_eq!(sim.power(0), Ok(u32::MAX));
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetUtilizationRates\"\nvalue = 250").unwrap();
-    // SAFETY: numbers alone.
-    let mut rates: nvmlUtilization_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a place for the answer.
+    let mut rates = nvmlUtilization_t { gpu: 0, memory: 0 };
+    // SAFETY: the pointer is to a live struct.
     let code = unsafe { sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(sim.gpu(0), &raw mut rates) };
     assert_eq!((code, rates.gpu, rates.memory), (NVML_SUCCESS, 250, 250));
 }
 
 #[test]
-fn one_field_value_alone_can_fail() {
+fn single_field_value_can_fail() {
     let sim = sim("hgx-h100");
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nfield_id = 186\nreturn = 3\ncall_count = 2")
         .unwrap();
     let code = |id| sim.field(sim.gpu(0), id, 0).nvmlReturn;
     assert_eq!([code(185), code(186), code(186)], [NVML_SUCCESS, NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS]);
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetFieldValues\"\nvalue = -1").unwrap();
-    // SAFETY: every bit is set.
+    // SAFETY: the fault sets all bytes of the union.
     assert_eq!(unsafe { sim.field(sim.gpu(0), 185, 0).value.uiVal }, u32::MAX);
 }
 
 #[test]
 fn init_can_fail() {
     let driver = nvml_sim::SharedDriver::from_toml("[driver]\ninit_return = \"LIB_RM_VERSION_MISMATCH\"\n").unwrap();
-    // SAFETY: takes nothing.
+    // SAFETY: nvmlInit_v2 takes no arguments.
     let code = unsafe { driver.functions().nvmlInit_v2.unwrap()() };
     assert_eq!(code, NVML_ERROR_LIB_RM_VERSION_MISMATCH);
     driver.start(&nvml_sim::Scenario::from_name("empty").unwrap()).unwrap();
     driver.add_faults("[[fault]]\nfunction = \"nvmlInit*\"\nnth_call = 1\nreturn = 9").unwrap();
-    // SAFETY: takes nothing.
+    // SAFETY: nvmlInit_v2 takes no arguments.
     let codes = unsafe { [driver.functions().nvmlInit_v2.unwrap()(), driver.functions().nvmlInit_v2.unwrap()()] };
     assert_eq!(codes, [NVML_ERROR_DRIVER_NOT_LOADED, NVML_SUCCESS]);
 }
 
 #[test]
-fn calls_cost_what_the_scenario_says_by_the_longest_name_that_fits() {
+fn cpu_time_uses_longest_matching_name() {
     let stepped = sim(STEPPED_TOML);
-    let cost = |call| {
+    let duration = |call| {
         let device = stepped.gpu(0);
         let begin = stepped.now();
         number(call, device).unwrap();
         stepped.now() - begin
     };
-    let costs = || [stepped.nvml.nvmlDeviceGetPowerUsage, stepped.nvml.nvmlDeviceGetFanSpeed].map(cost);
-    assert_eq!(costs(), [300, 2000].map(Duration::from_micros));
+    let durations = || [stepped.nvml.nvmlDeviceGetPowerUsage, stepped.nvml.nvmlDeviceGetFanSpeed].map(duration);
+    assert_eq!(durations(), [300, 2000].map(Duration::from_micros));
     stepped.clear_faults();
-    assert_eq!(costs(), [300, 2000].map(Duration::from_micros), "faults do not change the costs");
+    assert_eq!(durations(), [300, 2000].map(Duration::from_micros), "after the faults were cleared");
     // Calls do not advance a frozen clock.
     let frozen = sim(&STEPPED_TOML.replace("auto_advance_from_s", "frozen_at_s"));
     let begin = Instant::now();
     number(frozen.nvml.nvmlDeviceGetFanSpeed, frozen.gpu(0)).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(2));
     assert_eq!(frozen.now(), Duration::ZERO);
-    for wrong in
+    for invalid in
         ["cpu_time_us = { nvmlNope = 1 }", "cpu_time_us = { nvmlInit_v2 = -1 }", "cpu_time_us = { nvmlInit_v2 = nan }"]
     {
-        let error = nvml_sim::Scenario::from_toml(&format!("[driver]\n{wrong}\n")).unwrap_err().to_string();
+        let error = nvml_sim::Scenario::from_toml(&format!("[driver]\n{invalid}\n")).unwrap_err().to_string();
         assert!(error.starts_with("driver.cpu_time_us: "), "{error}");
     }
 }
 
-/// `cargo test --release -p nvml-sim --test faults -- --ignored --nocapture`
+/// Prints the durations of calls: `cargo test --release -p nvml-sim --test faults -- --ignored --nocapture`.
 #[test]
-#[ignore = "a measurement: prints, asserts nothing about time"]
-fn what_a_call_costs() {
+#[ignore = "is a measurement, which asserts nothing"]
+fn call_duration() {
     for clock in ["stepped", "real"] {
         let sim = sim("workstation");
         if clock == "real" {
@@ -239,7 +238,7 @@ fn what_a_call_costs() {
             for _ in 0..1_000_000 {
                 number(call, gpu).unwrap();
             }
-            println!("{name}, {clock} clock: {:.1} ns a call", begin.elapsed().as_secs_f64() * 1e3);
+            println!("{name}, {clock} clock: {:.1} ns per call", begin.elapsed().as_secs_f64() * 1e3);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Linked in: the same driver by `start` and `resolve`, and no heap on any call's path.
+//! Tests of the in-process driver: `start` and `resolve`, and the absence of heap allocations in calls.
 
 use nvml_sim::{Scenario, control, resolve, start};
 use nvml_sys::*;
@@ -6,33 +6,34 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+/// The system's allocator, which counts the allocations of each thread.
 struct AllocationCounter;
 
 thread_local! {
-    /// This thread's alone: the test harness has a thread of its own.
+    /// The number of allocations of this thread. The test harness allocates in its own thread.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: all is passed on to the system's allocator.
+// SAFETY: all calls are forwarded to the system's allocator.
 unsafe impl GlobalAlloc for AllocationCounter {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller upholds the requirements of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: as the caller vouches.
-        unsafe { System.dealloc(place, layout) }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller upholds the requirements of `GlobalAlloc::dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
     }
 }
 
 #[global_allocator]
 static ALLOCATOR: AllocationCounter = AllocationCounter;
 
-// One test, as the driver of a process is one.
+// This is a single test, because a process has a single in-process driver.
 #[test]
-fn linked_in() {
+fn in_process_driver_does_not_allocate() {
     start(&Scenario::from_name("old-driver").unwrap());
     assert!(resolve(c"nvmlDeviceGetMemoryInfo_v2").is_null());
     assert!(resolve(c"nvmlNope").is_null());
@@ -40,12 +41,12 @@ fn linked_in() {
 
     start(&Scenario::from_name("workstation").unwrap());
     assert!(NAMES.iter().all(|name| !resolve(name).is_null()));
-    // SAFETY: the simulator's functions have the types of nvml.h.
+    // SAFETY: the simulator's functions have the signatures in nvml.h.
     let nvml = unsafe { Functions::from_resolver(resolve) };
     control::set_time(Duration::from_secs(1));
     assert_eq!(control::now(), Duration::from_secs(1));
     let mut gpu = std::ptr::null_mut();
-    // SAFETY: places for all answers, with their lengths.
+    // SAFETY: the pointer is to a live handle.
     unsafe {
         assert_eq!(nvml.nvmlInit_v2.unwrap()(), NVML_SUCCESS);
         assert_eq!(nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(0, &raw mut gpu), NVML_SUCCESS);
@@ -56,7 +57,7 @@ fn linked_in() {
     let mut milliwatts = 0;
     for round in 0..1000u64 {
         control::step(Duration::from_millis(7));
-        // SAFETY: places for all answers, with their lengths.
+        // SAFETY: the pointers are to live values and buffers, with the lengths of the buffers.
         unsafe {
             let mut infos: [nvmlProcessInfo_t; 16] = std::mem::zeroed();
             let mut samples: [nvmlSample_t; 120] = std::mem::zeroed();
@@ -75,8 +76,9 @@ fn linked_in() {
             let pid = std::process::id();
             assert_eq!(nvml.nvmlSystemGetProcessName.unwrap()(pid, text.as_mut_ptr(), 96), NVML_SUCCESS);
             count = 120;
-            let ring = nvml.nvmlDeviceGetSamples.unwrap();
-            let code = ring(gpu, NVML_TOTAL_POWER_SAMPLES, 0, &raw mut kind, &raw mut count, samples.as_mut_ptr());
+            let get_samples = nvml.nvmlDeviceGetSamples.unwrap();
+            let code =
+                get_samples(gpu, NVML_TOTAL_POWER_SAMPLES, 0, &raw mut kind, &raw mut count, samples.as_mut_ptr());
             assert_eq!(code, NVML_SUCCESS);
         }
     }
@@ -87,8 +89,8 @@ fn linked_in() {
     control::clear_faults();
     start(&Scenario::from_name("empty").unwrap());
     assert_eq!(control::total_calls(), 0);
-    // The handle of a GPU that is no more.
-    // SAFETY: a place for the number.
+    // The handle refers to a GPU that no longer exists.
+    // SAFETY: the pointer is to a live number.
     let code = unsafe {
         assert_eq!(nvml.nvmlInit_v2.unwrap()(), NVML_SUCCESS);
         nvml.nvmlDeviceGetPowerUsage.unwrap()(gpu, &raw mut milliwatts)

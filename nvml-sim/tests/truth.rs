@@ -1,4 +1,4 @@
-//! What the sensors show against what is true: integrals, power windows, energy, rings, field values, GPM.
+//! Comparisons of reported values with the true ones: integrals, power windows, energy, sample buffers, fields, GPM.
 
 mod common;
 
@@ -9,7 +9,7 @@ use nvml_sys::*;
 use std::time::Duration;
 
 #[test]
-fn integrals_are_those_that_numbers_give() {
+fn integral_matches_numerical_integration() {
     let waveforms = [
         Waveform::Constant(3.5),
         Waveform::Sine { mean: 10.0, amplitude: 4.0, period_s: 3.0 },
@@ -33,7 +33,7 @@ fn integrals_are_those_that_numbers_give() {
 }
 
 #[test]
-fn sensors_with_a_period_stay_until_their_next_refresh() {
+fn sensor_keeps_value_between_refreshes() {
     let sim = sim("
 [[gpu]]
 phase_offset_s = 0
@@ -47,7 +47,7 @@ clocks = { refresh_ms = 100, sm_mhz = { ramp = { from = 0, to = 10000, period_s 
     {
         sim.at(t);
         let (mut rates, mut degrees, mut mhz) = (nvmlUtilization_t { gpu: 0, memory: 0 }, 0, 0);
-        // SAFETY: places for the answers.
+        // SAFETY: the pointers are to live values.
         let codes = unsafe {
             [
                 sim.nvml.nvmlDeviceGetUtilizationRates.unwrap()(gpu, &raw mut rates),
@@ -66,16 +66,16 @@ power = { draw_w = { square = { low = 100, high = 300, period_s = 2, duty_cycle 
 ";
 
 #[test]
-fn the_power_sensors_show_the_mean_of_their_window_at_the_last_refresh() {
+fn power_sensors_average_over_windows() {
     let sim = sim(SQUARE_WAVE_TOML);
     let gpu = sim.gpu(0);
     let instant = |scope| {
         let value = sim.field(gpu, NVML_FI_DEV_POWER_INSTANT, scope);
         assert_eq!((value.nvmlReturn, value.valueType), (NVML_SUCCESS, NVML_VALUE_TYPE_UNSIGNED_INT));
-        // SAFETY: of that type.
+        // SAFETY: the type was checked above.
         unsafe { value.value.uiVal }
     };
-    // Time, mean of the second before the last refresh, mean of the 25 ms before it.
+    // The time, and the means over 1 s and over 25 ms before the last refresh.
     for (t, average, now) in [
         (1.0, 300.0, 300.0),
         (1.099, 300.0, 300.0),
@@ -91,36 +91,36 @@ fn the_power_sensors_show_the_mean_of_their_window_at_the_last_refresh() {
         assert_eq!(instant(1), (now * 1e3) as u32 + 15_000);
         assert_eq!(instant(2), 40_000);
     }
-    // And back, though the last answer is kept.
+    // The cached value is not used for an earlier time.
     sim.at(1.1);
     assert_eq!(sim.power(0), Ok(280_000));
 }
 
 #[test]
-fn energy_is_the_exact_integral_up_to_its_refresh() {
+fn energy_is_exact_integral_to_refresh() {
     let sim = sim("hgx-h100");
     for (gpu, t) in [(0, 0.0), (0, 7.25), (3, 7.25), (7, 1000.05)] {
         sim.at(t);
         let mut energy = 0;
-        // SAFETY: a place for the number.
+        // SAFETY: the pointer is to a live number.
         let code = unsafe { sim.nvml.nvmlDeviceGetTotalEnergyConsumption.unwrap()(sim.gpu(gpu), &raw mut energy) };
         let refresh = Duration::from_millis((t * 10.0).floor() as u64 * 100);
         let truth = 1e3 * sim.truth(gpu, Quantity::Energy, refresh);
         assert_eq!(code, NVML_SUCCESS);
         assert!((energy as f64 - truth).abs() <= 0.5, "{energy} mJ, {truth} mJ");
-        // SAFETY: an integer of 64 bits, as its type says.
+        // SAFETY: the value of this field is a 64-bit integer.
         assert_eq!(unsafe { sim.field(sim.gpu(gpu), 83, 0).value.ullVal }, energy);
     }
 }
 
 #[test]
-fn scalars_are_the_rounded_truth() {
+fn scalars_are_rounded_true_values() {
     let sim = sim("workstation");
     for t in [0.0, 3.21, 17.9] {
         sim.at(t);
         let truth = |quantity| sim.truth(1, quantity, Duration::from_secs_f64(t));
         let mut degrees = 0;
-        // SAFETY: a place for the number.
+        // SAFETY: the pointer is to a live number.
         unsafe {
             sim.nvml.nvmlDeviceGetTemperature.unwrap()(sim.gpu(1), NVML_TEMPERATURE_GPU, &raw mut degrees);
         }
@@ -132,19 +132,19 @@ fn scalars_are_the_rounded_truth() {
 }
 
 #[test]
-fn the_rings_keep_the_newest_and_give_none_twice() {
+fn sample_buffers_return_each_sample_once() {
     let sim = sim("[[gpu]]\npower = { draw_w = { ramp = { from = 0, to = 1000, period_s = 1000 } } }");
     let gpu = sim.gpu(0);
     let power = NVML_TOTAL_POWER_SAMPLES;
     let mut count = 0;
     let mut kind = NVML_VALUE_TYPE_DOUBLE;
-    // SAFETY: places for the answers; a null list asks for the capacity.
+    // SAFETY: the pointers are to live values. A null list requests the capacity.
     let code = unsafe {
         let call = sim.nvml.nvmlDeviceGetSamples.unwrap();
         call(gpu, power, 0, &raw mut kind, &raw mut count, std::ptr::null_mut())
     };
     assert_eq!((code, count), (NVML_SUCCESS, 120));
-    // The ring is full at the start, as that of a driver in use.
+    // The buffer is full at the start, as that of a driver in use.
     let start = 1_700_000_000_000_000;
     let before = sim.samples(gpu, power, 0, 200).unwrap();
     assert_eq!((before.len(), before[0].0, before[119].0), (120, start - 119 * 20_000, start));
@@ -162,35 +162,36 @@ fn the_rings_keep_the_newest_and_give_none_twice() {
     sim.step(Duration::from_millis(1));
     assert_eq!(sim.samples(gpu, power, last, 120).unwrap(), [(last + 20_000, 1010)]);
 
-    // Five seconds later only 2.4 s are left; a short buffer gets the oldest, and the rest on the next call.
+    // Five seconds later the buffer contains the last 2.4 s. A short list receives the oldest samples, and the next call
+    // returns the others.
     sim.at(6.0);
     let all = sim.samples(gpu, power, last, 500).unwrap();
     assert_eq!((all.len(), all[0].0), (120, 1_700_000_003_620_000));
-    let part = sim.samples(gpu, power, last, 100).unwrap();
-    let rest = sim.samples(gpu, power, part[99].0, 100).unwrap();
-    assert_eq!([part, rest].concat(), all);
+    let oldest = sim.samples(gpu, power, last, 100).unwrap();
+    let others = sim.samples(gpu, power, oldest[99].0, 100).unwrap();
+    assert_eq!([oldest, others].concat(), all);
 
-    let shares = sim.samples(gpu, NVML_GPU_UTILIZATION_SAMPLES, start, 200).unwrap();
-    assert_eq!(shares.len(), 35);
+    let utilization = sim.samples(gpu, NVML_GPU_UTILIZATION_SAMPLES, start, 200).unwrap();
+    assert_eq!(utilization.len(), 35);
     sim.at(60.0);
     assert_eq!(sim.samples(gpu, NVML_GPU_UTILIZATION_SAMPLES, 0, 200).unwrap().len(), 100);
 }
 
 #[test]
-fn all_seven_types_of_field_values_occur() {
+fn field_values_have_all_types() {
     let types = ["double", "uint", "ulong", "ulonglong", "slonglong", "sint", "ushort"];
     let fields: String = types
         .iter()
         .enumerate()
-        .map(|(place, name)| format!("[[gpu.field]]\nid = {}\nvalue = 42\ntype = \"{name}\"\n", 500 + place))
+        .map(|(number, name)| format!("[[gpu.field]]\nid = {}\nvalue = 42\ntype = \"{name}\"\n", 500 + number))
         .collect();
     let sim = sim(&format!("[[gpu]]\n{fields}[[gpu.field]]\nid = 600\nreturn = \"NO_PERMISSION\"\n"));
     let gpu = sim.gpu(0);
-    for place in 0..7u32 {
-        let value = sim.field(gpu, 500 + place, 0);
-        assert_eq!((value.nvmlReturn, value.valueType), (NVML_SUCCESS, nvmlValueType_enum(place)));
-        // SAFETY: every bit of the union is written.
-        let as_number = unsafe { if place == 0 { value.value.dVal as u64 } else { value.value.ullVal & 0xFFFF } };
+    for number in 0..7u32 {
+        let value = sim.field(gpu, 500 + number, 0);
+        assert_eq!((value.nvmlReturn, value.valueType), (NVML_SUCCESS, nvmlValueType_enum(number)));
+        // SAFETY: all bytes of the union are initialized.
+        let as_number = unsafe { if number == 0 { value.value.dVal as u64 } else { value.value.ullVal & 0xFFFF } };
         assert_eq!(as_number, 42);
     }
     assert_eq!(sim.field(gpu, 600, 0).nvmlReturn, NVML_ERROR_NO_PERMISSION);
@@ -199,11 +200,11 @@ fn all_seven_types_of_field_values_occur() {
 }
 
 #[test]
-fn counters_of_links_and_of_throttling_are_integrals() {
+fn link_and_throttle_counters_are_integrals() {
     let sim = sim("hgx-h100");
     let gpu = sim.gpu(0);
     sim.at(4.0);
-    // SAFETY: these fields are integers of 64 bits.
+    // SAFETY: the values of these fields are 64-bit integers.
     let value = |id, scope| unsafe { sim.field(gpu, id, scope).value.ullVal };
     assert_eq!(value(NVML_FI_DEV_PCIE_COUNT_RX_BYTES, 0), 4 * 4_194_304 * 1024);
     let all = value(NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, u32::MAX);
@@ -212,23 +213,23 @@ fn counters_of_links_and_of_throttling_are_integrals() {
     assert_eq!(sim.field(gpu, NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, 18).nvmlReturn, NVML_ERROR_INVALID_ARGUMENT);
     assert_eq!(value(NVML_FI_DEV_PERF_POLICY_POWER, 0), 850_000_000);
     let precise = sim.field(gpu, NVML_FI_DEV_GPU_TEMP, 0);
-    // SAFETY: a double, as its type says.
+    // SAFETY: the value of this field is a double, which is checked below.
     let degrees = unsafe { precise.value.dVal };
     assert_eq!(precise.valueType, NVML_VALUE_TYPE_DOUBLE);
     assert_eq!(degrees, sim.truth(0, Quantity::Temperature, Duration::from_secs(4)));
 }
 
 #[test]
-fn gpm_gives_means_between_samples_a_tenth_of_a_second_apart() {
+fn gpm_metrics_are_means_between_samples() {
     let sim = sim("hgx-h100");
     let gpu = sim.gpu(0);
-    // SAFETY: numbers and pointers, all of which may be zero.
+    // SAFETY: the struct consists of numbers and pointers, for which zero is valid.
     let mut get: Box<nvmlGpmMetricsGet_t> = Box::new(unsafe { std::mem::zeroed() });
     get.version = NVML_GPM_METRICS_GET_VERSION;
     get.numMetrics = 2;
     get.metrics[0].metricId = 2;
     get.metrics[1].metricId = 400;
-    // SAFETY: samples that were allocated, places for the answers.
+    // SAFETY: the pointers are to live values, and the samples are allocated.
     unsafe {
         let (alloc, take) = (sim.nvml.nvmlGpmSampleAlloc.unwrap(), sim.nvml.nvmlGpmSampleGet.unwrap());
         let metrics = sim.nvml.nvmlGpmMetricsGet.unwrap();
@@ -249,13 +250,13 @@ fn gpm_gives_means_between_samples_a_tenth_of_a_second_apart() {
 }
 
 #[test]
-fn process_utilization_is_not_found_when_idle_or_seen() {
+fn idle_process_utilization_is_not_found() {
     let sim = sim("workstation");
     let call = |gpu: u32, last_seen| {
-        // SAFETY: numbers alone.
+        // SAFETY: the struct consists of numbers, for which zero is valid.
         let mut samples: [nvmlProcessUtilizationSample_t; 8] = unsafe { std::mem::zeroed() };
         let mut count = 8;
-        // SAFETY: room for eight.
+        // SAFETY: the buffer has room for eight samples.
         let code = unsafe {
             let call = sim.nvml.nvmlDeviceGetProcessUtilization.unwrap();
             call(sim.gpu(gpu), samples.as_mut_ptr(), &raw mut count, last_seen)

@@ -1,113 +1,115 @@
-//! What a test does to the driver, and knows of it: the clock, the counters, faults, the truth.
+//! Functions with which a test controls and observes the driver: clock, call counters, faults, and true values.
 
 use crate::scenario::{self, ScenarioError};
 use crate::{clock, counters, faults, functions, simulation};
 use std::ffi::CString;
 use std::time::Duration;
 
-/// Stops the clock, so much later than it showed.
+/// Advances the clock by `by` and stops it there.
 pub fn step(by: Duration) {
     clock::step(nanoseconds(by));
 }
 
-/// Stops the clock at this time since the scenario's start.
+/// Stops the clock at a time since the start of the scenario. The time may be earlier than the current one.
 pub fn set_time(since_start: Duration) {
     clock::set(nanoseconds(since_start));
 }
 
-/// Lets the clock run on with the real one from where it stands.
+/// Lets the clock follow the real clock, starting from the current simulated time.
 pub fn use_real_clock() {
-    clock::real();
+    clock::use_real_clock();
 }
 
-/// The simulated time since the scenario's start.
+/// Returns the simulated time since the start of the scenario.
 #[must_use]
 pub fn now() -> Duration {
     Duration::from_nanos(clock::now_ns())
 }
 
-/// The simulated wall clock in microseconds since 1970, as the stamps of samples and field values have it: while the
-/// clock is stepped, 1,700,000,000 s at the scenario's start; else the real one.
+/// Returns the simulated wall clock in microseconds since 1970, on which samples and field values are timestamped.
+///
+/// While the clock is stepped, the wall clock starts at 1,700,000,000 s. Otherwise it is the real wall clock.
 #[must_use]
 pub fn wall_clock_us() -> u64 {
     clock::wall_us(clock::now_ns())
 }
 
-/// How often the function was called; 0 for a name that NVML does not have.
+/// Returns the number of calls of the NVML function `name`, or 0 if NVML has no function of this name.
 #[must_use]
 pub fn calls(name: &str) -> u64 {
     CString::new(name).ok().and_then(|name| functions::find(&name)).map_or(0, counters::calls)
 }
 
-/// How often any function was called.
+/// Returns the number of calls of all NVML functions.
 #[must_use]
 pub fn total_calls() -> u64 {
     counters::total()
 }
 
-/// The most calls that were under way at once. A call that never returns stays under way.
+/// Returns the largest number of calls that were in flight at the same time. A call that never returns remains in flight.
 #[must_use]
 pub fn max_in_flight() -> u32 {
     counters::max_in_flight()
 }
 
-/// Calls after the last shutdown that need an init before them.
+/// Returns the number of calls made after the final shutdown to functions that require initialization.
 #[must_use]
 pub fn calls_after_shutdown() -> u64 {
     counters::calls_after_shutdown()
 }
 
-/// How often the last shutdown came while another call was under way: a real driver crashes on that.
+/// Returns the number of final shutdowns during which another call was in flight. A real driver crashes in this case.
 #[must_use]
 pub fn shutdowns_during_calls() -> u64 {
     counters::shutdowns_during_calls()
 }
 
-/// All counters to zero.
+/// Sets all call counters to zero.
 pub fn reset_counters() {
     counters::reset();
 }
 
-/// Adds faults to those in force: TOML with `[[fault]]` and `[[gpu_lost]]` tables. Each counts its calls from now.
+/// Adds faults to the active ones. `toml` contains `[[fault]]` and `[[gpu_lost]]` tables. Each new fault starts counting
+/// its calls at 1.
 ///
 /// # Errors
-/// The text is no such TOML.
+/// Fails if the text is not TOML, contains other tables, or describes an invalid fault.
 pub fn add_faults(toml: &str) -> Result<(), ScenarioError> {
     faults::install(scenario::faults(toml)?, true);
     Ok(())
 }
 
-/// Takes every fault away, also the scenario's own; a missing symbol of the scenario stays missing.
+/// Removes all faults, including those of the scenario. Symbols that the scenario removes stay missing.
 pub fn clear_faults() {
     faults::install([], false);
 }
 
-/// What the truth is known of.
+/// A quantity whose true value is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Quantity {
-    /// Utilisation of the GPU in percent.
+    /// The GPU utilization in percent.
     UtilizationGpu = 0,
-    /// Utilisation of its memory in percent.
+    /// The memory utilization in percent.
     UtilizationMemory = 1,
-    /// Memory used in bytes, without what is reserved.
+    /// The used memory in bytes, without reserved memory.
     MemoryUsed = 2,
-    /// The true power in W, before any sensor.
+    /// The power draw in watts, before a sensor averages it.
     Power = 3,
-    /// The exact integral of the true power since the start in J.
+    /// The exact integral of the power draw since the start of the scenario, in joules.
     Energy = 4,
-    /// Temperature of the GPU in °C.
+    /// The GPU temperature in degrees Celsius.
     Temperature = 5,
-    /// Graphics clock in MHz.
+    /// The graphics clock in MHz.
     ClockGraphics = 6,
-    /// SM clock in MHz.
+    /// The SM clock in MHz.
     ClockSm = 7,
-    /// Memory clock in MHz.
+    /// The memory clock in MHz.
     ClockMemory = 8,
 }
 
 impl Quantity {
-    /// All of them.
+    /// All quantities, in the order of their numbers in C.
     pub const ALL: [Self; 9] = [
         Self::UtilizationGpu,
         Self::UtilizationMemory,
@@ -121,7 +123,8 @@ impl Quantity {
     ];
 }
 
-/// The true, unrounded value of a quantity at a time since the start; not a number for a GPU that there is not.
+/// Returns the true, unrounded value of a quantity at a time since the start of the scenario, or NaN if there is no GPU
+/// of this index.
 #[must_use]
 pub fn truth(gpu: u32, quantity: Quantity, at: Duration) -> f64 {
     let Some(device) = simulation::active().and_then(|simulation| simulation.gpus.get(gpu as usize)) else {

@@ -1,4 +1,4 @@
-//! What a test may want to know about how the driver was called. Atomics alone: no call waits for another.
+//! Counters of calls. All are atomics, so that calls never wait for each other.
 
 use crate::functions;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -9,7 +9,7 @@ static MAX_IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 static CALLS_AFTER_SHUTDOWN: AtomicU64 = AtomicU64::new(0);
 static SHUTDOWNS_DURING_CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// A call under way; it ends when this goes.
+/// A call in flight, which ends when this value is dropped.
 pub(crate) struct InFlight(());
 
 impl InFlight {
@@ -35,7 +35,7 @@ pub(crate) fn after_shutdown() {
     CALLS_AFTER_SHUTDOWN.fetch_add(1, Relaxed);
 }
 
-/// The last shutdown happens now; the call of it is one of those in flight.
+/// Counts the final shutdown if another call is in flight. The shutdown itself is one call in flight.
 pub(crate) fn shutdown() {
     if IN_FLIGHT.load(Relaxed) > 1 {
         SHUTDOWNS_DURING_CALLS.fetch_add(1, Relaxed);
@@ -62,7 +62,7 @@ pub(crate) fn shutdowns_during_calls() -> u64 {
     SHUTDOWNS_DURING_CALLS.load(Relaxed)
 }
 
-/// All to zero, but for the calls that are under way: those end on their own.
+/// Sets all counters to zero, except the number of calls in flight, which decreases as they return.
 pub(crate) fn reset() {
     CALL_COUNTS.iter().for_each(|calls| calls.store(0, Relaxed));
     MAX_IN_FLIGHT.store(IN_FLIGHT.load(Relaxed), Relaxed);

@@ -1,4 +1,4 @@
-//! The path of every call: counted, refused before init, struck by its faults, and only then answered.
+//! The steps that every call takes: counting, the check for initialization, faults, and then the function itself.
 
 use crate::counters::InFlight;
 use crate::faults::{self, FaultEffects};
@@ -12,25 +12,25 @@ use nvml_sys::{
 use std::ffi::{c_char, c_uint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a function answers.
+/// The result of an NVML function.
 pub(crate) type NvmlResult<T = ()> = Result<T, nvmlReturn_t>;
 
-/// One call on its way.
+/// The state of one call.
 pub(crate) struct CallContext {
     pub simulation: &'static Simulation,
     pub effects: FaultEffects,
     function: usize,
 }
 
-/// What a handle stands for.
+/// The GPU or MIG instance that a handle refers to.
 #[derive(Clone, Copy)]
 pub(crate) struct CallTarget {
     pub gpu: &'static SimulatedGpu,
-    /// The MIG instance, where the handle is one's.
+    /// The MIG instance, or `None` if the handle refers to a GPU.
     pub instance: Option<&'static MigInstanceModel>,
 }
 
-/// Runs a function that is not about one GPU.
+/// Runs a function that does not take a GPU handle.
 #[inline]
 pub(crate) fn run(function: usize, body: impl FnOnce(&CallContext) -> NvmlResult) -> nvmlReturn_t {
     let _in_flight = InFlight::begin(function);
@@ -41,7 +41,7 @@ pub(crate) fn run(function: usize, body: impl FnOnce(&CallContext) -> NvmlResult
     })
 }
 
-/// Runs a function about the GPU or instance of `handle`.
+/// Runs a function that takes the handle of a GPU or MIG instance.
 #[inline]
 pub(crate) fn run_on_device(
     function: usize,
@@ -57,7 +57,7 @@ pub(crate) fn run_on_device(
     })
 }
 
-/// Runs a function that may be called before init: `body` gets the scenario, if one is in force.
+/// Runs a function that may be called before initialization. `body` takes the active scenario, if there is one.
 pub(crate) fn run_before_init(
     function: usize,
     body: impl FnOnce(Option<&'static Simulation>) -> NvmlResult,
@@ -74,7 +74,8 @@ pub(crate) fn not_supported(function: usize) -> nvmlReturn_t {
     run(function, |_| Err(NVML_ERROR_NOT_SUPPORTED))
 }
 
-/// The code of an answer. A panic would be a bug of the simulator; it must not cross the C ABI.
+/// Converts the result of `body` to a return code. A panic is a bug in the simulator; it is caught here because it must
+/// not cross the C ABI.
 #[inline]
 fn return_code_of(body: impl FnOnce() -> NvmlResult) -> nvmlReturn_t {
     match catch_unwind(AssertUnwindSafe(body)) {
@@ -105,7 +106,7 @@ fn uninitialized_error() -> nvmlReturn_t {
     NVML_ERROR_UNINITIALIZED
 }
 
-/// The effects of faults on this call, after those that are over before it is answered.
+/// Applies the faults that delay, block, or fail this call, and returns the effects on its results.
 #[inline]
 fn apply_faults(function: usize, gpu: Option<u32>) -> NvmlResult<FaultEffects> {
     if !faults::has_faults(function) {
@@ -121,7 +122,7 @@ fn apply_effects(effects: FaultEffects) -> NvmlResult<FaultEffects> {
     }
     if effects.hang {
         loop {
-            // SAFETY: pause takes nothing; it returns after a signal handler ran, so again.
+            // SAFETY: pause takes no arguments. It returns after a signal handler has run, hence the loop.
             unsafe { libc::pause() };
         }
     }
@@ -134,20 +135,21 @@ fn apply_effects(effects: FaultEffects) -> NvmlResult<FaultEffects> {
     }
 }
 
-/// A code by its number, whether the header knows it or not.
+/// Returns the return code of this number, which the header need not define.
 pub(crate) const fn return_code(number: u32) -> nvmlReturn_t {
     nvml_sys::nvmlReturn_enum(number)
 }
 
-/// Takes this much time.
+/// Waits for `us` microseconds, as [`clock::sleep`] does.
 pub(crate) fn sleep_us(us: u64) {
     clock::sleep(us.saturating_mul(1000));
 }
 
-/// Handles are numbers, not addresses, so that a wild one is refused instead of read: mark, GPU, instance.
+/// The upper bits of every handle. A handle is a number (tag, GPU, instance) rather than an address, so that an invalid
+/// handle is rejected instead of dereferenced.
 const HANDLE_TAG: usize = 0x4E56_0000;
 
-/// The handle of a GPU (`instance` 0) or of its nth MIG instance, from 1.
+/// Returns the handle of a GPU (`instance` 0) or of its nth MIG instance, counted from 1.
 pub(crate) fn handle(gpu: u32, instance: usize) -> nvmlDevice_t {
     (HANDLE_TAG | (gpu as usize) << 8 | instance) as nvmlDevice_t
 }
@@ -162,7 +164,7 @@ impl Simulation {
         if number & !0xFFFF != HANDLE_TAG {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        // SAFETY: a Simulation is never freed once it is in force, and a call only ever gets one in force.
+        // SAFETY: an active `Simulation` is never freed, and calls are only given active ones.
         let simulation: &'static Self = unsafe { &*std::ptr::from_ref(self) };
         let gpu = simulation.gpus.get(number >> 8 & 0xFF).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
         let instance = match number & 0xFF {
@@ -174,7 +176,7 @@ impl Simulation {
 }
 
 impl CallContext {
-    /// The call turns out to be about this GPU, as one for its handle does: the faults of that GPU alone strike too.
+    /// Applies the faults that select this GPU, for a call that has no handle as an argument but looks one up.
     pub(crate) fn apply_gpu_faults(&self, gpu: u32) -> NvmlResult {
         if faults::has_faults(self.function) {
             apply_effects(faults::effects(self.function, Some(gpu), false, clock::now_ns()))?;
@@ -182,69 +184,69 @@ impl CallContext {
         Ok(())
     }
 
-    /// A number for the caller, or the one that a fault puts in its place.
+    /// Returns `value`, or the value of a fault that replaces it.
     #[inline]
     pub(crate) fn value_or_fault<T: Scalar>(&self, value: T) -> T {
         self.effects.value.map_or(value, T::from_i64)
     }
 
-    /// Writes a number where the caller wants it.
+    /// Writes a number, or the value of a fault that replaces it, through the caller's pointer.
     ///
     /// # Safety
-    /// `place` must be null or writable for a `T`.
+    /// `pointer` must be null or writable for a `T`.
     #[inline]
-    pub(crate) unsafe fn put<T: Scalar>(&self, place: *mut T, value: T) -> NvmlResult {
-        // SAFETY: as the caller vouches.
-        unsafe { put(place, self.value_or_fault(value)) }
+    pub(crate) unsafe fn put<T: Scalar>(&self, pointer: *mut T, value: T) -> NvmlResult {
+        // SAFETY: the caller upholds the same requirement.
+        unsafe { put(pointer, self.value_or_fault(value)) }
     }
 
-    /// Writes a text and its NUL into the caller's buffer of `length` bytes, or what a fault wants there.
+    /// Writes a string and its NUL, or the string of a fault that replaces it, into the caller's buffer of `length` bytes.
     ///
     /// # Safety
-    /// `place` must be null or writable for `length` bytes.
-    pub(crate) unsafe fn put_text(&self, place: *mut c_char, length: c_uint, text: &str) -> NvmlResult {
+    /// `pointer` must be null or writable for `length` bytes.
+    pub(crate) unsafe fn put_text(&self, pointer: *mut c_char, length: c_uint, text: &str) -> NvmlResult {
         let length = length as usize;
-        if place.is_null() {
+        if pointer.is_null() {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
         let bytes = self.effects.bytes.unwrap_or(text.as_bytes());
         if self.effects.no_nul {
             for at in 0..length {
                 let byte = if bytes.is_empty() { b'x' } else { bytes[at % bytes.len()] };
-                // SAFETY: `at` is below the length that the caller vouches for.
-                unsafe { place.add(at).write(byte as c_char) };
+                // SAFETY: `at` is less than `length`, for which the caller guarantees that `pointer` is writable.
+                unsafe { pointer.add(at).write(byte as c_char) };
             }
             return Ok(());
         }
         if bytes.len() >= length {
             return Err(NVML_ERROR_INSUFFICIENT_SIZE);
         }
-        // SAFETY: the text and its NUL fit, as was just asked.
+        // SAFETY: the string and its NUL fit in `length`, which was checked above.
         unsafe {
-            place.copy_from_nonoverlapping(bytes.as_ptr().cast(), bytes.len());
-            place.add(bytes.len()).write(0);
+            pointer.copy_from_nonoverlapping(bytes.as_ptr().cast(), bytes.len());
+            pointer.add(bytes.len()).write(0);
         }
         Ok(())
     }
 }
 
-/// Writes a value where the caller wants it.
+/// Writes a value through the caller's pointer. Returns NVML_ERROR_INVALID_ARGUMENT if the pointer is null.
 ///
 /// # Safety
-/// `place` must be null or writable for a `T`.
+/// `pointer` must be null or writable for a `T`.
 #[inline]
-pub(crate) unsafe fn put<T>(place: *mut T, value: T) -> NvmlResult {
-    if place.is_null() {
+pub(crate) unsafe fn put<T>(pointer: *mut T, value: T) -> NvmlResult {
+    if pointer.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    // SAFETY: not null, so writable as the caller vouches; NVML asks no alignment that C would not give.
-    unsafe { place.write(value) };
+    // SAFETY: the pointer is not null, so the caller guarantees that it is writable. A pointer of this type is aligned in C.
+    unsafe { pointer.write(value) };
     Ok(())
 }
 
-/// A number that a fault can put another in the place of.
+/// A number that a fault can replace.
 pub(crate) trait Scalar: Copy {
-    /// The number's lower bits, as C would convert it.
+    /// Returns the lower bits of `value`, as a conversion in C does.
     fn from_i64(value: i64) -> Self;
 }
 

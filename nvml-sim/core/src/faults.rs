@@ -1,4 +1,4 @@
-//! The faults in force: found without a lock, and not looked at for a function that has none.
+//! The active faults. Calls read them without a lock, and skip the search for a function that has no fault.
 
 use crate::functions;
 use crate::scenario::fault::{Fault, Latency};
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A fault and how many calls it was for.
+/// A fault and the number of calls that it has selected.
 pub(crate) struct ActiveFault {
     fault: Fault,
     hits: AtomicU64,
@@ -15,22 +15,22 @@ pub(crate) struct ActiveFault {
 
 type FaultSet = Vec<&'static ActiveFault>;
 
-/// Sets that were once in force stay for ever: a call may still read one, and tests make few.
+/// The active faults. Earlier sets are never freed, because a call may still read one, and because tests make few sets.
 static ACTIVE: AtomicPtr<FaultSet> = AtomicPtr::new(std::ptr::null_mut());
 static HAS_FAULTS: [AtomicBool; functions::COUNT] = [const { AtomicBool::new(false) }; functions::COUNT];
-/// How many times the active faults have changed.
+/// The number of times that the active faults have changed.
 static CHANGE_COUNT: AtomicU64 = AtomicU64::new(0);
-/// Writers alone take it.
+/// Serializes changes. Calls do not take this lock.
 static WRITER_LOCK: Mutex<()> = Mutex::new(());
 
-/// What faults do to one call.
+/// The effects of all active faults on one call.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FaultEffects {
     pub code: Option<u32>,
-    /// Id and code of a field value.
+    /// The id of a field value, and the code that its entry returns.
     pub field_code: Option<(u32, u32)>,
     pub hang: bool,
-    /// The number of changes before the call, which waits for the next one.
+    /// The number of changes before the call, if the call waits for the next change.
     pub block: Option<u64>,
     pub latency_us: u64,
     pub process_info_bytes: Option<usize>,
@@ -40,35 +40,36 @@ pub(crate) struct FaultEffects {
     pub value: Option<i64>,
 }
 
-/// Whether any fault is for this function.
+/// Returns `true` if an active fault selects this function.
 #[inline]
 pub(crate) fn has_faults(function: usize) -> bool {
     HAS_FAULTS[function].load(Ordering::Acquire)
 }
 
-/// The effects on this call, about the GPU of that index if about any, at that time; without `any_gpu` those alone of
-/// faults that are for that GPU.
+/// Returns the effects of the active faults on a call at the simulated time `ns`. `gpu` is the index of the GPU that the
+/// call is about, if any. If `any_gpu` is `false`, faults that do not select a GPU are ignored.
 #[cold]
 pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> FaultEffects {
     let mut effects = FaultEffects::default();
-    // Read before the set: otherwise a call that finds an old set would miss the next change.
+    // The count is read before the set. In the opposite order, a call that reads an old set could miss the change that
+    // replaced it.
     let changes = CHANGE_COUNT.load(Ordering::SeqCst);
-    // SAFETY: a set is written once before its pointer is published, and never freed.
+    // SAFETY: `install` completes a set before it publishes the pointer, and never frees it.
     let Some(set) = (unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }) else { return effects };
     let t = ns as f64 / 1e9;
-    for armed in set.iter().filter(|armed| armed.functions[function]) {
-        let fault = &armed.fault;
-        let here = if fault.gpu.is_none() { any_gpu } else { fault.gpu == gpu };
-        if !here || fault.from_s.is_some_and(|at| t < at) || fault.until_s.is_some_and(|until| t >= until) {
+    for active in set.iter().filter(|active| active.functions[function]) {
+        let fault = &active.fault;
+        let selects_gpu = if fault.gpu.is_none() { any_gpu } else { fault.gpu == gpu };
+        if !selects_gpu || fault.from_s.is_some_and(|at| t < at) || fault.until_s.is_some_and(|until| t >= until) {
             continue;
         }
-        let nth = armed.hits.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = active.hits.fetch_add(1, Ordering::Relaxed) + 1;
         let from = fault.from_call.unwrap_or(1);
-        let chosen = fault.nth_call.is_none_or(|wanted| wanted == nth)
+        let is_selected = fault.nth_call.is_none_or(|wanted| wanted == nth)
             && nth >= from
             && fault.call_count.is_none_or(|count| nth - from < count)
             && fault.every_nth_call.is_none_or(|every| nth % every == 0);
-        if chosen {
+        if is_selected {
             effects.add(fault, nth);
             effects.block = effects.block.or(fault.block_until_faults_change.then_some(changes));
         }
@@ -77,7 +78,7 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
 }
 
 impl FaultEffects {
-    /// Of two faults for one call the later one decides.
+    /// Adds the effects of a fault on its nth call. Where two faults set the same effect, the later fault takes precedence.
     fn add(&mut self, fault: &'static Fault, nth: u64) {
         match (fault.field_id, fault.code) {
             (Some(id), Some(code)) => self.field_code = Some((id, code)),
@@ -100,12 +101,12 @@ pub(crate) fn wait_for_change(changes: u64) {
     }
 }
 
-/// Puts these in force, instead of or after those that are.
+/// Makes `faults` active. They are added to the active faults if `keep` is `true`, and replace them otherwise.
 pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
     let _writer = WRITER_LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut set: FaultSet = Vec::new();
     if keep {
-        // SAFETY: as in `effects`.
+        // SAFETY: the same invariant as in `effects`.
         set.extend(unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }.into_iter().flatten());
     }
     for fault in faults {
@@ -113,7 +114,7 @@ pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
         set.push(Box::leak(Box::new(ActiveFault { fault, hits: AtomicU64::new(0), functions })));
     }
     let flags: [bool; functions::COUNT] =
-        std::array::from_fn(|number| set.iter().any(|armed| armed.functions[number] && !armed.fault.missing));
+        std::array::from_fn(|number| set.iter().any(|active| active.functions[number] && !active.fault.missing));
     ACTIVE.store(Box::into_raw(Box::new(set)), Ordering::Release);
     for (flag, value) in HAS_FAULTS.iter().zip(flags) {
         flag.store(value, Ordering::Release);
@@ -121,9 +122,9 @@ pub(crate) fn install(faults: impl IntoIterator<Item = Fault>, keep: bool) {
     CHANGE_COUNT.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Whether a fault in force takes this symbol away.
+/// Returns `true` if an active fault removes this symbol.
 pub(crate) fn is_missing(function: usize) -> bool {
-    // SAFETY: as in `effects`.
+    // SAFETY: the same invariant as in `effects`.
     unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
-        .is_some_and(|set| set.iter().any(|armed| armed.fault.missing && armed.functions[function]))
+        .is_some_and(|set| set.iter().any(|active| active.fault.missing && active.functions[function]))
 }

@@ -1,12 +1,13 @@
-//! Numbers of NVML's functions: their indices in `nvml_sys::NAMES`. They are compile-time constants, so that a call
-//! indexes a table instead of searching it.
+//! The numbers of NVML's functions. A number is the index of the function's name in `nvml_sys::NAMES`. Calls use numbers
+//! that are compile-time constants, so that they index tables instead of searching for a name.
 
 use std::ffi::{CStr, c_void};
 
 /// The number of functions.
 pub(crate) const COUNT: usize = nvml_sys::NAMES.len();
 
-// The table has one pointer per name, in the order of the names, so a field's position is the function's number.
+// The table has one pointer per name, in the order of the names. The position of a field is therefore its function's
+// number.
 const _: () = assert!(size_of::<nvml_sys::Functions>() == COUNT * size_of::<Option<extern "C" fn()>>());
 
 /// Evaluates to a function's number at compile time. An unknown name does not compile.
@@ -26,7 +27,7 @@ pub(crate) struct Function {
 // SAFETY: the address points to code, which any thread may read and call.
 unsafe impl Sync for Function {}
 
-/// Lists functions, and makes the compiler check each signature against the header's.
+/// Creates a list of functions. The compiler checks each signature against the one in the header.
 macro_rules! list {
     ($($name:ident)*) => {{
         const _: fn(&mut nvml_sys::Functions) = |table| {
@@ -40,13 +41,13 @@ macro_rules! list {
 }
 pub(crate) use list;
 
-/// The number of a function at run time.
+/// Returns the number of the function `name`, or `None` if NVML has no function of this name.
 pub(crate) fn find(name: &CStr) -> Option<usize> {
     nvml_sys::NAMES.iter().position(|known| *known == name)
 }
 
-/// The name of a function.
+/// Returns the name of a function.
 pub(crate) fn name(number: usize) -> &'static str {
-    // The names of C identifiers are ASCII.
+    // C identifiers are ASCII, so the conversion always succeeds.
     nvml_sys::NAMES.get(number).and_then(|name| name.to_str().ok()).unwrap_or_default()
 }

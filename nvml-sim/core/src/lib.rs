@@ -1,8 +1,8 @@
-//! A simulated NVML driver with scripted GPUs, a known truth, and faults on demand.
+//! A simulated NVML driver with scripted GPUs, known true values, and injected faults.
 //!
-//! A program links it and runs it in its own process: [`start`] a scenario, and pass [`resolve`] to the code that looks
-//! up NVML's functions by name. [`control`] steps the clock, reads call counters, adds faults, and knows the truth. The
-//! package `nvml-sim` provides it as a shared library.
+//! The driver runs in the process of the program that links this package: [`start`] a scenario, and pass [`resolve`] to
+//! the code that looks up NVML's functions by name. The functions in [`control`] step the clock, read call counters, add
+//! faults, and return true values. The package `nvml-sim` provides the driver as a shared library.
 //!
 //! ```
 //! use nvml_sim_core::{Scenario, control, resolve, start};
@@ -16,10 +16,11 @@
 //! ```
 //!
 //! # Numbers
-//! Whole numbers are rounded to the nearest, halves up, none below 0. A sensor refreshes at whole multiples of its
-//! period since the start of the scenario; between, it shows what it showed. The average power sensor shows the exact
-//! mean of the true power over its window before the refresh, which for the first ones reaches to before the start:
-//! waveforms are defined there too. The energy counter shows the exact integral from the start to its last refresh.
+//! Integers are rounded to the nearest, halves up; negative values become 0. A sensor refreshes at integer multiples of
+//! its period since the start of the scenario, and keeps its value between refreshes. The average power sensor returns
+//! the exact mean of the true power over the window that ends at its last refresh. The first windows begin before the
+//! start of the scenario; waveforms are also defined there. The energy counter returns the exact integral of the true
+//! power from the start of the scenario to its last refresh.
 
 #![allow(non_snake_case, reason = "NVML's functions keep their names")]
 
@@ -43,15 +44,18 @@ pub use waveform::Waveform;
 
 use std::ffi::{CStr, c_void};
 
-/// The function of that name, to be called as `nvml.h` declares it; null for a symbol that the scenario's driver lacks
-/// and for a name that NVML does not have. What `nvml_sys::Functions::from_resolver` wants.
+/// Returns the address of the NVML function `name`, which has the signature in `nvml.h`. Returns null if the driver of
+/// the active scenario lacks the symbol, or if NVML has no function of this name.
+///
+/// This function can be passed to `nvml_sys::Functions::from_resolver`.
 #[must_use]
 pub fn resolve(name: &CStr) -> *const c_void {
     let number = functions::find(name).filter(|number| !simulation::is_missing(*number));
     number.and_then(api::address).unwrap_or(std::ptr::null())
 }
 
-/// The names of the functions that are modeled; the others of `nvml_sys::NAMES` answer NOT_SUPPORTED.
+/// Returns the names of the functions that the simulator models. The other functions in `nvml_sys::NAMES` return
+/// NVML_ERROR_NOT_SUPPORTED.
 #[must_use]
 pub fn modeled_functions() -> Vec<&'static str> {
     api::MODELED.iter().copied().flatten().map(|function| functions::name(function.number)).collect()

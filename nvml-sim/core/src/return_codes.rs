@@ -1,10 +1,10 @@
-//! NVML's return codes: their names in TOML, and their texts in English.
+//! NVML's return codes: the names that TOML accepts, and the texts that nvmlErrorString returns.
 
 use serde::de::{Deserializer, Visitor};
 use std::ffi::CStr;
 use std::fmt;
 
-/// Code, name without the prefix, text.
+/// The codes, each with its name without the prefix `NVML_ERROR_`, and its text.
 const RETURN_CODES: [(u32, &str, &CStr); 32] = [
     (0, "SUCCESS", c"Success"),
     (1, "UNINITIALIZED", c"Uninitialized"),
@@ -40,12 +40,12 @@ const RETURN_CODES: [(u32, &str, &CStr); 32] = [
     (999, "UNKNOWN", c"Unknown Error"),
 ];
 
-/// The text of a code, that of UNKNOWN for a code without one.
+/// Returns the text of a code. An unknown code has the text of NVML_ERROR_UNKNOWN.
 pub(crate) fn description(code: u32) -> &'static CStr {
     RETURN_CODES.iter().find(|row| row.0 == code).map_or(c"Unknown Error", |row| row.2)
 }
 
-/// A code by its number, known or not, or by its name with or without `NVML_ERROR_`.
+/// Deserializes a return code from a number, which may be unknown, or from a name with or without `NVML_ERROR_`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     struct ReturnCodeVisitor;
     impl Visitor<'_> for ReturnCodeVisitor {

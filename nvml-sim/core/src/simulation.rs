@@ -1,4 +1,4 @@
-//! The driver as it stands: the scenario in force, made ready for calls, and whether a client initialised it.
+//! The active scenario in the form that calls read, and the count of initializations.
 
 use crate::scenario::Scenario;
 use crate::scenario::fault::Fault;
@@ -6,28 +6,29 @@ use crate::scenario::model::{ClockMode, DriverModel, GpuModel, MigInstanceModel}
 use crate::{clock, counters, faults, functions};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-/// A driver with its GPUs, not changed after it was made.
+/// A driver and its GPUs. Immutable after its creation.
 pub(crate) struct Simulation {
     pub driver: DriverModel,
     pub gpus: Vec<SimulatedGpu>,
     missing: [bool; functions::COUNT],
-    /// What each function costs its caller, by number; `None` where all are free.
+    /// The processor time that each function takes, by function number. `None` if no function takes any.
     pub cpu_time_ns: Option<Vec<u64>>,
 }
 
-/// One GPU, with what its answers need ready.
+/// A simulated GPU, with values that calls need in their final form.
 pub(crate) struct SimulatedGpu {
     pub model: GpuModel,
     pub index: u32,
     pub uuid: String,
     pub minor_number: u32,
-    /// Seconds that this GPU's waveforms run ahead.
+    /// The time in seconds by which this GPU's waveforms run ahead.
     pub phase_offset_s: f64,
-    /// "0000:88:00.0" and "00000000:88:00.0".
+    /// The PCI bus id with a four-digit domain, as in `0000:88:00.0`.
     pub bus_id_legacy: String,
+    /// The PCI bus id with an eight-digit domain, as in `00000000:88:00.0`.
     pub bus_id: String,
-    /// The last answer of the average power sensor: refresh number and milliwatts, packed, as one read in a row of
-    /// many costs no arithmetic then. All ones: none yet.
+    /// The last value of the average power sensor: the refresh number in the upper 32 bits, milliwatts in the lower.
+    /// Repeated reads between two refreshes then need no floating-point arithmetic. Initially all bits are set.
     pub power_cache: AtomicU64,
 }
 
@@ -35,15 +36,18 @@ static ACTIVE: AtomicPtr<Simulation> = AtomicPtr::new(std::ptr::null_mut());
 static INIT_COUNT: AtomicU32 = AtomicU32::new(0);
 static WAS_INITIALIZED: AtomicBool = AtomicBool::new(false);
 
-/// The scenario in force. Old ones are never freed: handles and calls may still refer to them.
+/// Returns the active scenario. Earlier scenarios are never freed, because calls may still refer to them.
 #[inline]
 pub(crate) fn active() -> Option<&'static Simulation> {
-    // SAFETY: a Simulation is complete before its pointer is published, and never freed.
+    // SAFETY: `start` completes a `Simulation` before it publishes the pointer, and never frees it.
     unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
 }
 
-/// Puts a scenario in force in this process: nothing initialised, counters at zero, the clock at the scenario's start,
-/// no GPU lost, no faults but its own. Handles of an earlier scenario stay harmless.
+/// Makes a scenario the active one in this process, and resets the driver: it is not initialized, its counters are zero,
+/// its clock is at the start of the scenario, and its only faults are those of the scenario.
+///
+/// Handles from an earlier scenario may still be passed to NVML functions. They refer to the GPUs of the new scenario, or
+/// are invalid.
 pub fn start(scenario: &Scenario) {
     let file = scenario.file();
     let mut gpus = Vec::new();
@@ -68,7 +72,7 @@ pub fn start(scenario: &Scenario) {
     counters::reset();
 }
 
-/// Whether a client must not find this symbol.
+/// Returns `true` if the scenario or an active fault removes this symbol.
 pub(crate) fn is_missing(function: usize) -> bool {
     active().is_some_and(|simulation| simulation.missing[function]) || faults::is_missing(function)
 }
@@ -87,7 +91,7 @@ pub(crate) fn initialize() {
     INIT_COUNT.fetch_add(1, Ordering::AcqRel);
 }
 
-/// False if nothing was initialised.
+/// Undoes one initialization. Returns `false` if the driver was not initialized.
 pub(crate) fn shut_down() -> bool {
     let before = INIT_COUNT.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1));
     if before == Ok(1) {
@@ -118,13 +122,13 @@ impl SimulatedGpu {
         }
     }
 
-    /// The time in seconds that this GPU's waveforms take for `ns`.
+    /// Returns the time in seconds at which this GPU's waveforms are evaluated for the simulated time `ns`.
     #[inline]
     pub(crate) fn waveform_time_s(&self, ns: u64) -> f64 {
         ns as f64 / 1e9 + self.phase_offset_s
     }
 
-    /// The MIG instances, if MIG is on.
+    /// Returns the MIG instances, or an empty slice if MIG is disabled.
     pub(crate) fn mig_instances(&self) -> &[MigInstanceModel] {
         match &self.model.mig {
             Some(mig) if mig.enabled => &mig.instance,

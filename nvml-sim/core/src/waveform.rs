@@ -1,4 +1,4 @@
-//! A quantity as a function of time, with its exact integral: what makes the truth known.
+//! Waveforms: functions of time whose integrals are known exactly.
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -6,53 +6,53 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use std::f64::consts::TAU;
 use std::fmt;
 
-/// A deterministic function of time in seconds, defined for every time, also before the scenario's start.
+/// A deterministic function of time in seconds. It is defined at all times, including times before the scenario starts.
 ///
-/// In TOML a number is a constant; the others are tables of one key:
-/// `{ sine = { mean, amplitude, period_s } }`, `{ square = { low, high, period_s, duty_cycle } }` (high first),
-/// `{ ramp = { from, to, period_s } }` (a sawtooth), `{ steps = [[0, 10], [5.5, 80]] }` (time and value; before the
-/// first time, the first value), `{ sum = [waveform, waveform] }`.
+/// In TOML a number is a constant. Every other waveform is a table with one key:
+/// `{ sine = { mean, amplitude, period_s } }`, `{ square = { low, high, period_s, duty_cycle } }` (starts high),
+/// `{ ramp = { from, to, period_s } }` (a sawtooth), `{ steps = [[0, 10], [5.5, 80]] }` (pairs of time and value; the
+/// first value also holds before the first time), `{ sum = [waveform, waveform] }`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Waveform {
-    /// The same at all times.
+    /// The same value at all times.
     Constant(f64),
     /// `mean + amplitude · sin(2π t / period)`.
     Sine {
-        /// The value around which it swings.
+        /// The mean value.
         mean: f64,
-        /// How far it swings to each side.
+        /// The largest deviation from the mean.
         amplitude: f64,
-        /// Seconds of one swing.
+        /// The length of a period in seconds.
         period_s: f64,
     },
-    /// `high` for the first `duty_cycle` (0 to 1) of each period, then `low`.
+    /// `high` during the first part of each period, then `low`.
     Square {
-        /// The value in the rest of the period.
+        /// The value during the second part of the period.
         low: f64,
-        /// The value at the beginning of the period.
+        /// The value during the first part of the period.
         high: f64,
-        /// Seconds of one period.
+        /// The length of a period in seconds.
         period_s: f64,
-        /// The part of the period, 0 to 1, that is high.
+        /// The fraction of the period, 0 to 1, during which the value is `high`.
         duty_cycle: f64,
     },
-    /// From `from` linearly to `to`, then at once back.
+    /// A linear change from `from` to `to` in each period.
     Ramp {
         /// The value at the beginning of each period.
         from: f64,
         /// The value that the end of each period approaches.
         to: f64,
-        /// Seconds of one period.
+        /// The length of a period in seconds.
         period_s: f64,
     },
-    /// Constant between points of (time in seconds, value), in rising order of time.
+    /// A step function, as pairs of a time in seconds and the value from that time on. The times increase.
     Steps(Vec<(f64, f64)>),
-    /// All of them together: a load with the ripple that real power has, say.
+    /// The sum of waveforms, such as a load and the ripple of a real power supply.
     Sum(Vec<Waveform>),
 }
 
 impl Waveform {
-    /// The value at time `t` in seconds.
+    /// Returns the value at the time `t` in seconds.
     #[must_use]
     pub fn value(&self, t: f64) -> f64 {
         match *self {
@@ -73,7 +73,7 @@ impl Waveform {
         }
     }
 
-    /// The exact integral from `a` to `b` in seconds.
+    /// Returns the exact integral from `a` to `b`, both in seconds.
     #[must_use]
     pub fn integral(&self, a: f64, b: f64) -> f64 {
         match *self {
@@ -82,13 +82,13 @@ impl Waveform {
         }
     }
 
-    /// The exact mean over the time from `a` to `b`; the value at `b` where that is no time at all.
+    /// Returns the exact mean from `a` to `b`, both in seconds, or the value at `b` if the interval is empty.
     #[must_use]
     pub fn mean(&self, a: f64, b: f64) -> f64 {
         if b > a { self.integral(a, b) / (b - a) } else { self.value(b) }
     }
 
-    /// The integral from 0 to `t`, up to a constant of the waveform's own.
+    /// Returns an antiderivative at `t`: the integral from 0 to `t` plus a constant that depends only on the waveform.
     fn antiderivative(&self, t: f64) -> f64 {
         match *self {
             Self::Constant(value) => value * t,
@@ -96,21 +96,25 @@ impl Waveform {
                 mean * t - amplitude * period_s / TAU * (TAU * t / period_s).cos()
             }
             Self::Square { low, high, period_s, duty_cycle } => {
-                let rest = t.rem_euclid(period_s);
-                let up = rest.min(duty_cycle * period_s);
-                let periods = ((t - rest) / period_s).round();
-                periods * period_s * (duty_cycle * high + (1.0 - duty_cycle) * low) + up * high + (rest - up) * low
+                let phase_s = t.rem_euclid(period_s);
+                let high_s = phase_s.min(duty_cycle * period_s);
+                let periods = ((t - phase_s) / period_s).round();
+                periods * period_s * (duty_cycle * high + (1.0 - duty_cycle) * low)
+                    + high_s * high
+                    + (phase_s - high_s) * low
             }
             Self::Ramp { from, to, period_s } => {
-                let rest = t.rem_euclid(period_s);
-                let periods = ((t - rest) / period_s).round();
-                periods * period_s * (from + to) / 2.0 + from * rest + (to - from) * rest * rest / (2.0 * period_s)
+                let phase_s = t.rem_euclid(period_s);
+                let periods = ((t - phase_s) / period_s).round();
+                periods * period_s * (from + to) / 2.0
+                    + from * phase_s
+                    + (to - from) * phase_s * phase_s / (2.0 * period_s)
             }
             Self::Steps(ref points) => {
                 let Some(&(first, value)) = points.first() else { return 0.0 };
                 let mut sum = value * (t.min(first) - first);
-                for (place, &(begin, value)) in points.iter().enumerate() {
-                    let end = points.get(place + 1).map_or(t, |next| next.0.min(t));
+                for (index, &(begin, value)) in points.iter().enumerate() {
+                    let end = points.get(index + 1).map_or(t, |next| next.0.min(t));
                     if end > begin {
                         sum += value * (end - begin);
                     }
@@ -121,20 +125,20 @@ impl Waveform {
         }
     }
 
-    /// What makes the waveform unusable, if anything does.
+    /// Returns the reason why the waveform is invalid, or `None` if it is valid.
     fn problem(&self) -> Option<&'static str> {
         match *self {
             Self::Sine { period_s, .. } | Self::Square { period_s, .. } | Self::Ramp { period_s, .. }
                 if period_s.is_nan() || period_s <= 0.0 =>
             {
-                Some("period_s must be above 0")
+                Some("period_s must be greater than 0")
             }
             Self::Square { duty_cycle, .. } if !(0.0..=1.0).contains(&duty_cycle) => {
                 Some("duty_cycle must be between 0 and 1")
             }
             Self::Steps(ref points) if points.is_empty() => Some("steps needs at least one [time, value]"),
             Self::Steps(ref points) if points.windows(2).any(|pair| pair[0].0 >= pair[1].0) => {
-                Some("the times of steps must rise")
+                Some("the times of steps must increase")
             }
             Self::Sum(ref terms) => terms.iter().find_map(Self::problem),
             _ => None,
@@ -148,18 +152,18 @@ impl Default for Waveform {
     }
 }
 
-/// How the answers round: to the nearest whole number, halves up, nothing below zero.
+/// Rounds to the nearest integer, halves up. Negative values become 0.
 pub(crate) fn round_u64(value: f64) -> u64 {
-    // `as` saturates, and takes what is not a number for 0.
+    // `as` saturates, and converts NaN to 0.
     (value + 0.5) as u64
 }
 
-/// As [`round_u64`], in 32 bits.
+/// Rounds as [`round_u64`] does, to 32 bits.
 pub(crate) fn round_u32(value: f64) -> u32 {
     (value + 0.5) as u32
 }
 
-/// The tables of TOML, as serde's externally tagged enum.
+/// The tables of TOML as an externally tagged enum, for which serde derives the deserializer.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum WaveformTable {

@@ -1,12 +1,12 @@
-//! What the tests share: a driver of their own, initialised, and short forms of calls.
+//! Shared helpers of the tests: an initialized driver, and short forms of NVML calls.
 
-#![allow(dead_code, reason = "each binary uses a part")]
+#![allow(dead_code, reason = "each test binary uses some of the helpers")]
 
 use nvml_sim::SharedDriver;
 use nvml_sys::*;
 use std::time::Duration;
 
-/// A driver whose clock stands at 0, initialised.
+/// An initialized driver whose clock is stopped at 0.
 pub(crate) struct TestDriver {
     pub driver: SharedDriver,
     pub nvml: Functions,
@@ -20,14 +20,14 @@ impl std::ops::Deref for TestDriver {
     }
 }
 
-/// A driver of this scenario, or of this TOML if it has a line break.
+/// Creates a driver. The argument is TOML if it contains a line break, and otherwise the name of a built-in scenario.
 pub(crate) fn sim(scenario: &str) -> TestDriver {
     let driver =
         if scenario.contains('\n') { SharedDriver::from_toml(scenario) } else { SharedDriver::from_name(scenario) };
     let driver = driver.unwrap();
     driver.set_time(Duration::ZERO);
     let sim = TestDriver { nvml: driver.functions(), driver };
-    // SAFETY: init takes nothing.
+    // SAFETY: nvmlInit_v2 takes no arguments.
     assert_eq!(unsafe { sim.nvml.nvmlInit_v2.unwrap()() }, NVML_SUCCESS);
     sim
 }
@@ -35,7 +35,7 @@ pub(crate) fn sim(scenario: &str) -> TestDriver {
 impl TestDriver {
     pub(crate) fn gpu(&self, index: u32) -> nvmlDevice_t {
         let mut device = std::ptr::null_mut();
-        // SAFETY: a place for the handle.
+        // SAFETY: the pointer is to a live handle.
         let code = unsafe { self.nvml.nvmlDeviceGetHandleByIndex_v2.unwrap()(index, &raw mut device) };
         assert_eq!(code, NVML_SUCCESS);
         device
@@ -49,17 +49,18 @@ impl TestDriver {
         number(self.nvml.nvmlDeviceGetPowerUsage, self.gpu(index))
     }
 
-    /// The pids and memories of a list with 16, 24 or 32 bytes an entry, of at most `room`.
+    /// Calls a process list whose entries have `stride` bytes (16, 24, or 32), with a buffer for `capacity` entries.
+    /// Returns the return code, the count that the call writes, and the entries.
     pub(crate) fn list(
         &self,
         call: ListCall,
         device: nvmlDevice_t,
         stride: usize,
-        room: u32,
+        capacity: u32,
     ) -> (nvmlReturn_t, u32, Vec<ProcessEntry>) {
-        let mut bytes = vec![0xAAu8; 32 * room as usize + 32];
-        let mut count = room;
-        // SAFETY: room for `room` of the largest entries.
+        let mut bytes = vec![0xAAu8; 32 * capacity as usize + 32];
+        let mut count = capacity;
+        // SAFETY: the buffer is large enough for `capacity` entries of the largest size.
         let code = unsafe { call(device, &raw mut count, bytes.as_mut_ptr().cast()) };
         let mut rows = Vec::new();
         if code == NVML_SUCCESS {
@@ -69,7 +70,7 @@ impl TestDriver {
                 let (gi, ci) = if stride > 16 { (word(16), word(20)) } else { (0, 0) };
                 rows.push(ProcessEntry { pid: word(0), memory, gi, ci });
             }
-            // Nothing behind the last entry was touched.
+            // The call has written nothing after the last entry.
             assert!(bytes[count as usize * stride..].iter().all(|byte| *byte == 0xAA));
         }
         (code, count, rows)
@@ -85,24 +86,25 @@ impl TestDriver {
             nvmlReturn: nvmlReturn_enum(77),
             value: nvmlValue_t { ullVal: 0 },
         };
-        // SAFETY: one entry.
+        // SAFETY: the pointer is to one live entry.
         let code = unsafe { self.nvml.nvmlDeviceGetFieldValues.unwrap()(device, 1, &raw mut value) };
         assert_eq!(code, NVML_SUCCESS);
         value
     }
 
-    /// Stamps and values of a ring; or the code.
+    /// Returns the timestamps and values in a sample buffer, or the error code.
     pub(crate) fn samples(
         &self,
         device: nvmlDevice_t,
         kind: nvmlSamplingType_t,
         last_seen: u64,
-        room: u32,
+        capacity: u32,
     ) -> Result<Vec<(u64, u32)>, nvmlReturn_t> {
-        let mut samples = vec![nvmlSample_t { timeStamp: 0, sampleValue: nvmlValue_t { ullVal: 0 } }; room as usize];
-        let mut count = room;
+        let mut samples =
+            vec![nvmlSample_t { timeStamp: 0, sampleValue: nvmlValue_t { ullVal: 0 } }; capacity as usize];
+        let mut count = capacity;
         let mut value_type = nvmlValueType_enum(77);
-        // SAFETY: room for `room` samples.
+        // SAFETY: the buffer has room for `count` samples.
         let code = unsafe {
             self.nvml.nvmlDeviceGetSamples.unwrap()(
                 device,
@@ -117,8 +119,9 @@ impl TestDriver {
             return Err(code);
         }
         assert_eq!(value_type, NVML_VALUE_TYPE_UNSIGNED_INT);
-        // SAFETY: of that type, as was just asked.
-        Ok(samples[..count as usize].iter().map(|one| (one.timeStamp, unsafe { one.sampleValue.uiVal })).collect())
+        // SAFETY: the type of the values was checked above.
+        let value = |sample: &nvmlSample_t| (sample.timeStamp, unsafe { sample.sampleValue.uiVal });
+        Ok(samples[..count as usize].iter().map(value).collect())
     }
 }
 
@@ -132,11 +135,11 @@ pub(crate) struct ProcessEntry {
 
 pub(crate) type ListCall = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
 
-/// The first layout's function as one of the later type.
+/// Converts the type of a function that returns the first layout.
 pub(crate) fn v1(
     call: Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t>,
 ) -> ListCall {
-    // SAFETY: the two differ in what a pointer points to.
+    // SAFETY: the two types differ only in the type to which a pointer points.
     unsafe { std::mem::transmute(call.unwrap()) }
 }
 
@@ -144,7 +147,7 @@ pub(crate) type NumberCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32)
 
 pub(crate) fn number(call: NumberCall, device: nvmlDevice_t) -> Result<u32, nvmlReturn_t> {
     let mut value = 0;
-    // SAFETY: a place for the number.
+    // SAFETY: the pointer is to a live number.
     match unsafe { call.unwrap()(device, &raw mut value) } {
         NVML_SUCCESS => Ok(value),
         code => Err(code),
@@ -153,10 +156,10 @@ pub(crate) fn number(call: NumberCall, device: nvmlDevice_t) -> Result<u32, nvml
 
 pub(crate) type TextCall = Option<unsafe extern "C" fn(nvmlDevice_t, *mut std::ffi::c_char, u32) -> nvmlReturn_t>;
 
-/// The whole buffer of 96 bytes.
+/// Calls a function that returns a string, and returns the whole buffer of 96 bytes, or the error code.
 pub(crate) fn text(call: TextCall, device: nvmlDevice_t) -> Result<[u8; 96], nvmlReturn_t> {
     let mut buffer = [0xAAu8; 96];
-    // SAFETY: a buffer with its length.
+    // SAFETY: the arguments are a buffer and its length.
     match unsafe { call.unwrap()(device, buffer.as_mut_ptr().cast(), 96) } {
         NVML_SUCCESS => Ok(buffer),
         code => Err(code),

@@ -1,4 +1,4 @@
-//! Clocks, performance state, and what holds them back.
+//! Clocks, performance states, and the reasons that limit them.
 
 use crate::clock;
 use crate::dispatch::{CallTarget, NvmlResult, put};
@@ -53,7 +53,7 @@ export! {
         if ![clocks.max_memory_mhz, 810, 405].contains(&memory_mhz) {
             return Err(NVML_ERROR_NOT_FOUND);
         }
-        // Steps of 15 MHz, as the boards have; sixteen of them are enough to look like a list.
+        // Real boards have steps of 15 MHz and many more of them than 16.
         put_list(count, list, (0..16).map_while(|step| clocks.max_graphics_mhz.checked_sub(step * 15)))
     }
     nvmlDeviceGetPerformanceState(device: nvmlDevice_t, state: *mut nvmlPstates_t) on device => |call, target| {
@@ -85,7 +85,8 @@ export! {
     }
 }
 
-/// Idle, application clocks, power cap, hardware slowdown, sync boost, the two thermal ones, power brake, display.
+/// The event reasons: idle, application clocks, power cap, hardware slowdown, sync boost, software and hardware thermal
+/// slowdown, power brake, display.
 const SUPPORTED_EVENT_REASONS: u64 = 0x1FF;
 
 fn current_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32> {
@@ -121,21 +122,21 @@ fn application_mhz(target: CallTarget, kind: nvmlClockType_t) -> NvmlResult<u32>
     }
 }
 
-/// A list in the caller's memory; too short a place gets the count alone.
+/// Writes a list to the caller's memory. If the list does not fit, writes only its length.
 ///
 /// # Safety
-/// `count` must be null or good for reading and writing, `list` null or writable for `*count` numbers.
+/// `count` must be null or valid for reads and writes, and `list` must be null or writable for `*count` numbers.
 unsafe fn put_list(count: *mut c_uint, list: *mut c_uint, values: impl Iterator<Item = u32> + Clone) -> NvmlResult {
     let needed = values.clone().count() as u32;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
     let capacity = std::mem::replace(count, needed);
     if list.is_null() || capacity < needed {
         return Err(NVML_ERROR_INSUFFICIENT_SIZE);
     }
-    for (place, value) in values.enumerate() {
-        // SAFETY: there is room for all of them.
-        unsafe { list.add(place).write(value) };
+    for (index, value) in values.enumerate() {
+        // SAFETY: `list` is writable for `capacity` numbers, which is at least `needed`.
+        unsafe { list.add(index).write(value) };
     }
     Ok(())
 }

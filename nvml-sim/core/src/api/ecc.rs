@@ -1,4 +1,4 @@
-//! Memory errors. The scenario's counts are those of the device memory; other places count none.
+//! Memory errors. The scenario's counts are those of the device memory; all other locations count 0 errors.
 
 use crate::dispatch::{CallTarget, NvmlResult, put};
 use crate::scenario::model::EccModel;
@@ -78,7 +78,7 @@ export! {
     }
 }
 
-/// The counts, where errors are counted.
+/// Returns the error counts, or an error if ECC is not supported or not enabled.
 pub(crate) fn enabled(target: CallTarget) -> NvmlResult<EccModel> {
     target.gpu.model.ecc.filter(|ecc| ecc.enabled).ok_or(NVML_ERROR_NOT_SUPPORTED)
 }

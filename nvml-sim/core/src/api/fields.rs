@@ -1,4 +1,4 @@
-//! Field values: many readings in one call, each with its own type and return code.
+//! Field values: several values in one call, each with its own type and return code.
 
 use super::{ecc, power, settings, thermal};
 use crate::clock;
@@ -15,8 +15,8 @@ export! {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
         let ns = clock::now_ns();
-        for place in 0..count as usize {
-            let entry = &mut *values.add(place);
+        for index in 0..count as usize {
+            let entry = &mut *values.add(index);
             let latency = call.simulation.driver.field_latency_us;
             entry.timestamp = clock::wall_us(ns) as i64 - latency;
             entry.latencyUsec = latency;
@@ -42,7 +42,7 @@ export! {
     }
 }
 
-/// A value with its type.
+/// A value and its type.
 struct TypedValue {
     kind: nvmlValueType_t,
     value: nvmlValue_t,
@@ -132,12 +132,13 @@ fn check_power_supported(target: CallTarget) -> NvmlResult {
     if target.gpu.model.power.supported { Ok(()) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
 }
 
-/// The bytes that went over a link since the start; `unit` is the bytes of one of the waveform's.
-fn transferred(target: CallTarget, waveform: &crate::waveform::Waveform, ns: u64, unit: f64) -> u64 {
-    round_u64(unit * waveform.integral(target.gpu.waveform_time_s(0), target.gpu.waveform_time_s(ns)))
+/// Returns the amount of data transferred since the start of the scenario: the integral of `waveform`, multiplied by
+/// `factor`.
+fn transferred(target: CallTarget, waveform: &crate::waveform::Waveform, ns: u64, factor: f64) -> u64 {
+    round_u64(factor * waveform.integral(target.gpu.waveform_time_s(0), target.gpu.waveform_time_s(ns)))
 }
 
-/// The power sensors, for the GPU, its module or its memory.
+/// Returns the power field `id` in milliwatts. The scope is the GPU, its module, or its memory.
 fn power_draw(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<TypedValue> {
     check_power_supported(target)?;
     let power = &target.gpu.model.power;
@@ -156,7 +157,8 @@ fn power_draw(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<Ty
     }
 }
 
-/// NVLink's counters in KiB, of one link or (scope all ones) of all. Raw counts the protocol's own eighth too.
+/// Returns an NVLink counter in KiB, of the link `scope`, or of all links if `scope` is 0xFFFFFFFF. The raw counters
+/// include the protocol overhead, which is one eighth of the data.
 fn nvlink_throughput(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<TypedValue> {
     let nvlink = target.gpu.model.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     let sends = id == NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX || id == NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_TX;
@@ -172,7 +174,7 @@ fn nvlink_throughput(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlRe
     Ok(ulonglong(transferred(target, waveform, ns, part * if raw { 1.125 } else { 1.0 })))
 }
 
-/// What the scenario itself says of a field.
+/// Returns a field value that the scenario sets.
 fn scenario_value(field: &FieldModel, t: f64) -> NvmlResult<TypedValue> {
     if let Some(number) = field.code.filter(|number| *number != 0) {
         return Err(dispatch::return_code(number));

@@ -1,4 +1,4 @@
-//! The GPU performance monitor of Hopper and later: two samples, and what happened between them.
+//! The GPU performance monitor (GPM) of Hopper and later, whose metrics are means between two samples.
 
 use crate::clock;
 use crate::dispatch::{CallTarget, NvmlResult, put};
@@ -39,12 +39,12 @@ export! {
     }
     nvmlGpmMetricsGet(get: *mut nvmlGpmMetricsGet_t) => |call| {
         let get = get.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        // The header has the version alone here, without the size.
+        // In the header, this version is a plain number that does not contain the size of the struct.
         if get.version != NVML_GPM_METRICS_GET_VERSION {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
         let (from, to) = (read_sample(get.sample1)?, read_sample(get.sample2)?);
-        // Samples of two GPUs, in the wrong order, or nearer than the monitor's window of 100 ms.
+        // The samples must be of one GPU, in order, and at least 100 ms apart, which is the window of the monitor.
         if from.0 != to.0 || to.1 < from.1 + 100_000 || get.numMetrics as usize > get.metrics.len() {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
@@ -66,16 +66,17 @@ export! {
     }
 }
 
-/// Samples live in slots of ours, so that a call allocates nothing: GPU in the upper 8 bits, microseconds below.
+/// The samples of the client, in static memory so that no call allocates. A sample is the index of its GPU in the upper 8
+/// bits, and its time in microseconds in the lower 56.
 static SAMPLE_SLOTS: [AtomicU64; 1024] = [const { AtomicU64::new(FREE_SLOT) }; 1024];
 const FREE_SLOT: u64 = u64::MAX;
 const EMPTY_SLOT: u64 = u64::MAX - 1;
-/// Handles of samples are numbers from here.
+/// The handle of the first slot. Handles of samples are numbers rather than addresses.
 const SAMPLE_HANDLE_BASE: usize = 0x4750_0000;
 
 fn slot(sample: nvmlGpmSample_t) -> NvmlResult<&'static AtomicU64> {
-    let place = (sample as usize).checked_sub(SAMPLE_HANDLE_BASE).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-    let slot = SAMPLE_SLOTS.get(place).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    let index = (sample as usize).checked_sub(SAMPLE_HANDLE_BASE).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    let slot = SAMPLE_SLOTS.get(index).ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
     if slot.load(Ordering::Acquire) == FREE_SLOT { Err(NVML_ERROR_INVALID_ARGUMENT) } else { Ok(slot) }
 }
 
@@ -86,7 +87,7 @@ fn take_sample(target: CallTarget, sample: nvmlGpmSample_t) -> NvmlResult {
     Ok(())
 }
 
-/// GPU and microseconds of a sample that was taken.
+/// Returns the index of the GPU and the time in microseconds of a sample, or an error if the sample has not been taken.
 fn read_sample(sample: nvmlGpmSample_t) -> NvmlResult<(u64, u64)> {
     match slot(sample)?.load(Ordering::Acquire) {
         EMPTY_SLOT | FREE_SLOT => Err(NVML_ERROR_INVALID_ARGUMENT),
@@ -96,7 +97,8 @@ fn read_sample(sample: nvmlGpmSample_t) -> NvmlResult<(u64, u64)> {
 
 type NameAndUnit = (&'static std::ffi::CStr, &'static std::ffi::CStr);
 
-/// The exact mean of a metric from `a` to `b`; traffic in MiB/s, the rest in percent.
+/// Returns the exact mean of a metric from `a` to `b`, both in seconds. Throughput is in MiB/s, all other metrics are in
+/// percent.
 fn metric_mean(device: &SimulatedGpu, metric: nvmlGpmMetricId_t, a: f64, b: f64) -> NvmlResult<(f64, NameAndUnit)> {
     let gpm = device.model.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     let percent = |waveform: &Waveform, name| Ok((waveform.mean(a, b), (name, c"%")));

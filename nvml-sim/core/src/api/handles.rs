@@ -1,4 +1,4 @@
-//! How many GPUs there are, and how to get at one.
+//! The number of GPUs and their handles.
 
 use crate::dispatch::{CallContext, NvmlResult, handle, put};
 use nvml_sys::{NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, nvmlDevice_t, nvmlUUID_t};
@@ -24,7 +24,7 @@ export! {
     }
     nvmlDeviceGetHandleByUUIDV(uuid: *const nvmlUUID_t, device: *mut nvmlDevice_t) => |call| {
         let uuid = uuid.as_ref().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
-        // Type 1 is the text; the binary form is not modeled.
+        // Type 1 is a string. The binary type is not modeled.
         if uuid.type_ != 1 {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
@@ -38,16 +38,20 @@ export! {
     }
 }
 
+/// Converts a string argument.
+///
 /// # Safety
 /// `text` must be null or a C string.
 unsafe fn text<'a>(text: *const c_char) -> NvmlResult<&'a str> {
     if text.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    // SAFETY: not null, so a C string as the caller vouches.
+    // SAFETY: the pointer is not null, so the caller guarantees that it is a C string.
     unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| NVML_ERROR_INVALID_ARGUMENT)
 }
 
+/// Writes the handle of a GPU found by its index.
+///
 /// # Safety
 /// `device` must be null or writable.
 unsafe fn by_index(call: &CallContext, index: u32, device: *mut nvmlDevice_t) -> NvmlResult {
@@ -55,11 +59,11 @@ unsafe fn by_index(call: &CallContext, index: u32, device: *mut nvmlDevice_t) ->
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
     call.apply_gpu_faults(index)?;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { put(device, handle(index, 0)) }
 }
 
-/// A GPU by its UUID or an instance by its own.
+/// Writes the handle of a GPU or MIG instance found by its UUID.
 ///
 /// # Safety
 /// `device` must be null or writable.
@@ -68,14 +72,15 @@ unsafe fn by_uuid(call: &CallContext, wanted: &str, device: *mut nvmlDevice_t) -
         let instance = candidate.mig_instances().iter().position(|instance| instance.uuid == wanted);
         if candidate.uuid == wanted || instance.is_some() {
             call.apply_gpu_faults(candidate.index)?;
-            // SAFETY: as the caller vouches.
-            return unsafe { put(device, handle(candidate.index, instance.map_or(0, |place| place + 1))) };
+            // SAFETY: the caller upholds the same requirement.
+            return unsafe { put(device, handle(candidate.index, instance.map_or(0, |index| index + 1))) };
         }
     }
     Err(NVML_ERROR_NOT_FOUND)
 }
 
-/// As the driver, takes four or eight digits of the domain, in either case.
+/// Writes the handle of a GPU found by its PCI bus id. As in a real driver, the domain may have four or eight digits, and
+/// the case does not matter.
 ///
 /// # Safety
 /// `device` must be null or writable.
@@ -85,6 +90,6 @@ unsafe fn by_bus_id(call: &CallContext, wanted: &str, device: *mut nvmlDevice_t)
     });
     let index = found.ok_or(NVML_ERROR_NOT_FOUND)?.index;
     call.apply_gpu_faults(index)?;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { put(device, handle(index, 0)) }
 }

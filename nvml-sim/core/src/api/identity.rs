@@ -1,4 +1,4 @@
-//! Who a GPU is: names, numbers, what it is built of.
+//! The identity of a GPU: name, serial number, UUID, architecture, and topology.
 
 use crate::dispatch::{CallTarget, put};
 use crate::procfs_lite;
@@ -17,7 +17,7 @@ export! {
         put(brand, nvmlBrandType_enum(call.value_or_fault(target.gpu.model.brand)))
     }
     nvmlDeviceGetIndex(device: nvmlDevice_t, index: *mut c_uint) on device => |call, target| {
-        call.put(index, instance_place(target).unwrap_or(target.gpu.index))
+        call.put(index, instance_index(target).unwrap_or(target.gpu.index))
     }
     nvmlDeviceGetSerial(device: nvmlDevice_t, serial: *mut c_char, length: c_uint) on device => |call, target| {
         match &target.gpu.model.serial {
@@ -92,7 +92,7 @@ export! {
         device1: nvmlDevice_t, device2: nvmlDevice_t, level: *mut nvmlGpuTopologyLevel_t,
     ) on device1 => |call, target| {
         let other = call.simulation.target(device2)?;
-        // Two GPUs of one NVLink board hang at their own switches under one CPU; others at one host bridge.
+        // GPUs with NVLink are modeled with a PCIe switch each under one CPU, all other GPUs under one host bridge.
         let path = if other.gpu.index == target.gpu.index {
             nvml_sys::NVML_TOPOLOGY_INTERNAL
         } else if target.gpu.model.nvlink.is_some() {
@@ -120,10 +120,10 @@ export! {
     }
 }
 
-/// The place of a MIG instance among its GPU's.
-fn instance_place(target: CallTarget) -> Option<u32> {
-    let wanted = target.instance?;
+/// Returns the index of the MIG instance among those of its GPU, or `None` if the target is a GPU.
+fn instance_index(target: CallTarget) -> Option<u32> {
+    let instance = target.instance?;
     let instances = target.gpu.mig_instances();
-    let place = instances.iter().position(|instance| std::ptr::eq(instance, wanted))?;
-    Some(wanted.index.unwrap_or(place as u32))
+    let position = instances.iter().position(|other| std::ptr::eq(other, instance))?;
+    Some(instance.index.unwrap_or(position as u32))
 }

@@ -1,4 +1,4 @@
-//! Init and shutdown, counted as the driver does, and the texts of the codes.
+//! Initialization and shutdown, which are counted as in a real driver, and the texts of return codes.
 
 use crate::dispatch::{self, NvmlResult, return_code};
 use crate::{counters, functions, return_codes, simulation};
@@ -6,7 +6,7 @@ use nvml_sys::{NVML_ERROR_UNINITIALIZED, NVML_ERROR_UNKNOWN, nvmlReturn_t};
 use std::ffi::{c_char, c_uint};
 
 fn initialize() -> NvmlResult {
-    // No scenario: it was bad, and that was said when it was loaded.
+    // There is no active scenario if loading it failed. The error was reported at that time.
     let simulation = simulation::active().ok_or(NVML_ERROR_UNKNOWN)?;
     match simulation.driver.init_return {
         Some(number) if number != 0 => Err(return_code(number)),
@@ -51,6 +51,6 @@ pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const 
     return_codes::description(result.0).as_ptr()
 }
 
-/// The functions in this file.
+/// The functions in this module.
 pub(crate) static FUNCTIONS: &[functions::Function] =
     functions::list!(nvmlInit_v2 nvmlInit nvmlInitWithFlags nvmlShutdown nvmlErrorString);

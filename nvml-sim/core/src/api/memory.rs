@@ -1,4 +1,4 @@
-//! Memory of the GPU, of a MIG instance, and of the PCI window.
+//! Memory of a GPU, of a MIG instance, and of BAR1.
 
 use crate::clock;
 use crate::dispatch::{CallTarget, NvmlResult, put};
@@ -33,7 +33,7 @@ export! {
     }
 }
 
-/// In bytes; `total` = `reserved` + `used` + `free`.
+/// Memory sizes in bytes, where `total` = `reserved` + `used` + `free`.
 struct MemorySizes {
     total: u64,
     reserved: u64,
@@ -41,7 +41,7 @@ struct MemorySizes {
     free: u64,
 }
 
-/// Whole bytes of so many MiB.
+/// Converts MiB to bytes, rounded.
 pub(crate) fn mib_to_bytes(mib: f64) -> u64 {
     round_u64(mib * 1_048_576.0)
 }

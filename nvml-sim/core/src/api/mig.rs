@@ -1,4 +1,4 @@
-//! Multi-instance GPUs.
+//! Multi-Instance GPU (MIG).
 
 use crate::dispatch::{CallTarget, handle, put};
 use nvml_sys::{
@@ -16,7 +16,7 @@ export! {
         put(pending, u32::from(mig.pending))
     }
     nvmlDeviceGetMaxMigDeviceCount(device: nvmlDevice_t, count: *mut c_uint) on device => |call, target| {
-        // GPUs without MIG have none of it, and say so without an error.
+        // For a GPU without MIG, this function returns 0 rather than an error.
         call.put(count, target.gpu.model.mig.as_ref().map_or(0, |mig| mig.max_device_count))
     }
     nvmlDeviceGetMigDeviceHandleByIndex(device: nvmlDevice_t, index: c_uint, mig: *mut nvmlDevice_t)
@@ -25,8 +25,8 @@ export! {
         if target.instance.is_some() || index >= model.max_device_count {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        let mut places = target.gpu.mig_instances().iter().enumerate();
-        let found = places.find(|(place, instance)| instance.index.unwrap_or(*place as u32) == index);
+        let mut instances = target.gpu.mig_instances().iter().enumerate();
+        let found = instances.find(|(position, instance)| instance.index.unwrap_or(*position as u32) == index);
         put(mig, handle(target.gpu.index, found.ok_or(NVML_ERROR_NOT_FOUND)?.0 + 1))
     }
     nvmlDeviceGetDeviceHandleFromMigDeviceHandle(mig: nvmlDevice_t, device: *mut nvmlDevice_t) on mig => |_, target| {
@@ -55,7 +55,7 @@ fn mig_instance(target: CallTarget) -> crate::dispatch::NvmlResult<&'static crat
     target.instance.ok_or(NVML_ERROR_INVALID_ARGUMENT)
 }
 
-/// Of an instance its share; of a whole GPU nothing, as the driver.
+/// Returns the attributes of a MIG instance. As in a real driver, a GPU has none.
 fn mig_attributes(target: CallTarget) -> crate::dispatch::NvmlResult<nvmlDeviceAttributes_t> {
     let instance = target.instance.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     let max_instances = target.gpu.model.mig.as_ref().map_or(7, |mig| mig.max_device_count).max(1);

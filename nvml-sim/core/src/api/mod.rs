@@ -1,8 +1,8 @@
-//! NVML's functions, by subject. Each is exported under its own name with the type that `nvml-sys` gives it.
+//! NVML's functions, grouped by subject. Each is exported under its own name and has the type that `nvml-sys` declares.
 
 use crate::functions::Function;
 
-/// Defines and lists exported NVML functions: `name(arguments) [on device] => |call[, target]| { answer }`.
+/// Defines and lists exported NVML functions: `name(arguments) [on device] => |call[, target]| { body }`.
 macro_rules! export {
     ($(
         $name:ident($($arg:ident: $type:ty),* $(,)?) $(on $device:ident)? => |$($bound:pat_param),*| $body:block
@@ -11,14 +11,14 @@ macro_rules! export {
             #[unsafe(no_mangle)]
             pub(crate) unsafe extern "C" fn $name($($arg: $type),*) -> nvml_sys::nvmlReturn_t {
                 let number = $crate::functions::number!($name);
-                // SAFETY: the client vouches, as nvml.h asks, that each pointer is null or good for what the
-                // function reads or writes through it; the answers check for null.
-                #[allow(unused_unsafe, reason = "not every function has a pointer")]
+                // SAFETY: the client guarantees, as nvml.h requires, that each pointer is null or valid for what the
+                // function reads or writes through it. The bodies check for null.
+                #[allow(unused_unsafe, reason = "some functions take no pointer")]
                 unsafe { export!(@run number [$($device)?] (|$($bound),*| $body)) }
             }
         )*
 
-        /// The functions in this file.
+        /// The functions in this module.
         pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
     };
     (@run $number:ident [] ($body:expr)) => { $crate::dispatch::run($number, $body) };
@@ -35,14 +35,14 @@ macro_rules! stubs {
             }
         )*
 
-        /// The functions in this file.
+        /// The functions in this module.
         pub(crate) static FUNCTIONS: &[$crate::functions::Function] = $crate::functions::list!($($name)*);
 
         /// Calls each function with zeros and null pointers as arguments.
         #[cfg(test)]
         pub(crate) fn call_all() -> Vec<(&'static str, nvml_sys::nvmlReturn_t)> {
-            // SAFETY: each type is an integer, an NVML enum, which accepts any number, a pointer, or a struct of these;
-            // and the functions ignore their arguments.
+            // SAFETY: each type is an integer, an NVML enum (which accepts any number), a pointer, or a struct of these,
+            // for all of which zero is valid. The functions ignore their arguments.
             unsafe { vec![$( (stringify!($name), $name($(std::mem::zeroed::<$type>()),*)) ),*] }
         }
     };
@@ -69,7 +69,7 @@ pub(crate) mod system;
 pub(crate) mod thermal;
 pub(crate) mod utilization;
 
-/// The modeled functions, by file.
+/// The modeled functions, by module.
 pub(crate) static MODELED: [&[Function]; 19] = [
     clocks::FUNCTIONS,
     ecc::FUNCTIONS,
@@ -92,7 +92,7 @@ pub(crate) static MODELED: [&[Function]; 19] = [
     utilization::FUNCTIONS,
 ];
 
-/// Returns the address of a function.
+/// Returns the address of the function with this number.
 pub(crate) fn address(number: usize) -> Option<*const std::ffi::c_void> {
     let mut all = MODELED.iter().copied().flatten().chain(stubs::FUNCTIONS);
     all.find(|function| function.number == number).map(|function| function.address)
@@ -104,7 +104,7 @@ mod tests {
     use nvml_sys::{NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS};
 
     #[test]
-    fn stubs_count_and_answer_not_supported() {
+    fn stubs_count_calls_and_return_not_supported() {
         start(&Scenario::from_name("workstation").unwrap());
         // SAFETY: nvmlInit_v2 takes no arguments.
         assert_eq!(unsafe { super::lifecycle::nvmlInit_v2() }, NVML_SUCCESS);

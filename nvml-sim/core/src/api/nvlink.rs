@@ -1,4 +1,4 @@
-//! NVLink, as far as monitors ask.
+//! The functions for NVLink that monitoring programs call.
 
 use crate::dispatch::{CallTarget, NvmlResult, put};
 use crate::scenario::model::NvLinkModel;
@@ -34,7 +34,7 @@ export! {
         device: nvmlDevice_t, link: c_uint, kind: *mut nvmlIntNvLinkDeviceType_t,
     ) on device => |_, target| {
         check_link(target, link)?;
-        // Every link of such a board ends at a switch.
+        // The other end of every link is a switch, as on HGX boards.
         put(kind.cast::<c_uint>(), 2)
     }
     nvmlDeviceGetP2PStatus(

@@ -1,4 +1,4 @@
-//! Where a GPU sits on the bus, and what goes over it.
+//! PCI addresses, links, and throughput.
 
 use crate::clock;
 use crate::dispatch::{self, CallContext, CallTarget, NvmlResult};
@@ -49,7 +49,7 @@ export! {
         call.put(mbps, lane_mbps(target.gpu.model.pci.link_generation))
     }
     nvmlDeviceGetPcieLinkMaxSpeed(device: nvmlDevice_t, speed: *mut c_uint) on device => |call, target| {
-        // The header numbers the speeds as the generations.
+        // In the header, the numbers of the speeds are those of the generations.
         call.put(speed, target.gpu.model.pci.gpu_max_link_generation)
     }
     nvmlDeviceGetPcieReplayCounter(device: nvmlDevice_t, value: *mut c_uint) on device => |call, target| {
@@ -63,14 +63,14 @@ export! {
             nvml_sys::NVML_PCIE_UTIL_RX_BYTES => &pci.rx_kib_per_s,
             _ => return Err(NVML_ERROR_INVALID_ARGUMENT),
         };
-        // The driver measures over a window and keeps its caller for so long.
+        // A real driver blocks the caller while it measures.
         dispatch::sleep_us(call.simulation.driver.pcie_throughput_latency_ms * 1000);
         let end = target.gpu.waveform_time_s(clock::now_ns());
         call.put(kib_per_s, round_u32(waveform.mean(end - 0.02, end)))
     }
 }
 
-/// MB/s of one lane.
+/// Returns the throughput of one PCIe lane in MB/s.
 fn lane_mbps(generation: u32) -> u32 {
     match generation {
         1 => 250,
@@ -82,20 +82,22 @@ fn lane_mbps(generation: u32) -> u32 {
     }
 }
 
-/// Bytes of the struct that the first version knew: up to the device id …
+/// The size of nvmlPciInfo_t in the first version of nvmlDeviceGetPciInfo, which ended with the device id.
 const PCI_INFO_V1_BYTES: usize = 32;
-/// … and the second: the subsystem id, and four reserved words where today's long bus id begins. A client of these two
-/// finds the bus id in `busIdLegacy`; `busId` is not theirs to write.
+/// The size of nvmlPciInfo_t in the second version, which added the subsystem id and four reserved words where `busId`
+/// begins now. Clients of the first two versions find the bus id in `busIdLegacy`.
 const PCI_INFO_V2_BYTES: usize = 52;
 
+/// Writes the first `size` bytes of nvmlPciInfo_t.
+///
 /// # Safety
-/// `pci` must be null or writable.
-unsafe fn write_pci_info(call: &CallContext, target: CallTarget, pci: *mut nvmlPciInfo_t, known: usize) -> NvmlResult {
+/// `pci` must be null or writable for `size` bytes.
+unsafe fn write_pci_info(call: &CallContext, target: CallTarget, pci: *mut nvmlPciInfo_t, size: usize) -> NvmlResult {
     if pci.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
     let model = &target.gpu.model.pci;
-    let mut answer = nvmlPciInfo_t {
+    let mut info = nvmlPciInfo_t {
         busIdLegacy: [0; 16],
         domain: model.domain,
         bus: model.bus,
@@ -104,14 +106,14 @@ unsafe fn write_pci_info(call: &CallContext, target: CallTarget, pci: *mut nvmlP
         pciSubSystemId: model.subsystem_id,
         busId: [0; 32],
     };
-    let legacy: *mut c_char = answer.busIdLegacy.as_mut_ptr();
-    // SAFETY: both are arrays of that length on this stack; `pci` is writable for more than `known`.
+    let legacy: *mut c_char = info.busIdLegacy.as_mut_ptr();
+    // SAFETY: both arrays have these lengths. The client's struct is writable for the `size` bytes of its version.
     unsafe {
         call.put_text(legacy, 16, &target.gpu.bus_id_legacy)?;
-        if known > PCI_INFO_V2_BYTES {
-            call.put_text(answer.busId.as_mut_ptr(), 32, &target.gpu.bus_id)?;
+        if size > PCI_INFO_V2_BYTES {
+            call.put_text(info.busId.as_mut_ptr(), 32, &target.gpu.bus_id)?;
         }
-        pci.cast::<u8>().copy_from_nonoverlapping((&raw const answer).cast(), known);
+        pci.cast::<u8>().copy_from_nonoverlapping((&raw const info).cast(), size);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Power, its limits, energy.
+//! Power, power limits, and energy.
 
 use crate::clock;
 use crate::dispatch::{CallTarget, NvmlResult, put};

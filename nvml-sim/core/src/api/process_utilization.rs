@@ -1,4 +1,4 @@
-//! How much of the GPU each process used.
+//! The utilization of a GPU by each process.
 
 use super::processes::{ListedProcess, running_processes};
 use super::utilization::percent;
@@ -26,8 +26,8 @@ export! {
         if samples.is_null() || capacity < needed {
             return Err(NVML_ERROR_INSUFFICIENT_SIZE);
         }
-        for (place, sample) in latest.enumerate() {
-            samples.add(place).write(nvmlProcessUtilizationSample_t {
+        for (index, sample) in latest.enumerate() {
+            samples.add(index).write(nvmlProcessUtilizationSample_t {
                 pid: sample.pid,
                 timeStamp: sample.stamp_us,
                 smUtil: call.value_or_fault(sample.sm_util),
@@ -53,8 +53,8 @@ export! {
         if info.procUtilArray.is_null() || capacity < needed {
             return Err(NVML_ERROR_INSUFFICIENT_SIZE);
         }
-        for (place, sample) in latest.enumerate() {
-            info.procUtilArray.add(place).write(nvmlProcessUtilizationInfo_v1_t {
+        for (index, sample) in latest.enumerate() {
+            info.procUtilArray.add(index).write(nvmlProcessUtilizationInfo_v1_t {
                 timeStamp: sample.stamp_us,
                 pid: sample.pid,
                 smUtil: call.value_or_fault(sample.sm_util),
@@ -78,8 +78,10 @@ struct UtilizationSample {
     dec_util: u32,
 }
 
-/// The latest sample of each process that used anything, if it is newer than `last_seen`. The driver stamps each
-/// process at another time: here each a millisecond before the one ahead of it in the list.
+/// Returns the latest sample of each process with a nonzero utilization, if the sample is newer than `last_seen`.
+///
+/// A real driver samples each process at a different time. Here, each timestamp is a millisecond earlier than that of the
+/// previous process in the list.
 fn utilization_samples(
     target: CallTarget,
     last_seen: u64,
@@ -91,11 +93,11 @@ fn utilization_samples(
     let period_ns = target.gpu.model.sample_buffers.utilization.period_ms * 1_000_000;
     let last_ns = ns / period_ns * period_ns;
     let t = target.gpu.waveform_time_s(last_ns);
-    let sample = move |(place, entry): (usize, ListedProcess<'static>)| {
+    let sample = move |(index, entry): (usize, ListedProcess<'static>)| {
         let process = entry.process;
         UtilizationSample {
             pid: entry.pid,
-            stamp_us: clock::wall_us(last_ns).saturating_sub(1000 * (place as u64 % 100)),
+            stamp_us: clock::wall_us(last_ns).saturating_sub(1000 * (index as u64 % 100)),
             sm_util: percent(&process.sm_percent, t),
             mem_util: percent(&process.memory_percent, t),
             enc_util: percent(&process.encoder_percent, t),

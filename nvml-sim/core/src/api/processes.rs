@@ -1,4 +1,4 @@
-//! The process lists, in every layout that drivers have had.
+//! Process lists, in all layouts that drivers have used.
 
 use super::memory::mib_to_bytes;
 use crate::clock;
@@ -64,7 +64,7 @@ export! {
         if list.version != struct_version::<nvmlProcessDetailList_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        // The header's modes: compute, graphics, MPS.
+        // The modes of the header: compute, graphics, MPS.
         let kind = match list.mode {
             0 => ProcessListKind::Compute,
             1 => ProcessListKind::Graphics,
@@ -76,27 +76,28 @@ export! {
     }
 }
 
-/// One process as a list has it.
+/// A process in a list.
 #[derive(Clone, Copy)]
 pub(crate) struct ListedProcess<'a> {
     pub pid: u32,
     pub process: &'a ProcessModel,
 }
 
-/// The processes on a GPU or instance at that time, in the scenario's order.
+/// Returns the processes on a GPU or MIG instance at the simulated time `ns`, in the order of the scenario.
 pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<Item = ListedProcess<'static>> + Clone {
     let t = ns as f64 / 1e9;
     let gpu = &target.gpu.model;
-    let here = move |process: &&ProcessModel| {
-        let in_time = process.from_s <= t && t < process.until_s;
-        in_time
+    let is_running = move |process: &&ProcessModel| {
+        let is_in_time = process.from_s <= t && t < process.until_s;
+        is_in_time
             && target.instance.is_none_or(|instance| {
                 (process.gpu_instance_id, process.compute_instance_id)
                     == (instance.gpu_instance_id, instance.compute_instance_id)
             })
     };
-    gpu.process.iter().filter(here).flat_map(|process| {
-        // SAFETY: getpid and getppid take nothing and cannot fail. Asked anew, as a client may have forked.
+    gpu.process.iter().filter(is_running).flat_map(|process| {
+        // The ids are read at each call because the client may have forked.
+        // SAFETY: getpid and getppid take no arguments and cannot fail.
         let (caller, parent) = unsafe { (libc::getpid() as u32, libc::getppid() as u32) };
         let pids = match process.pid {
             Pid::Number(number) => PidList::from_pid(number),
@@ -112,11 +113,14 @@ pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<It
     })
 }
 
-/// The pids of processes that a fault makes a list grow by: no Linux has pids so high by default.
+/// The first pid of the processes that a fault adds. It is greater than 4,194,304, the largest possible limit of pids on
+/// Linux.
 const FIRST_EXTRA_PID: u32 = 4_200_000;
 
+/// Writes a process list, whose entries have `entry_bytes` bytes unless a fault sets another size.
+///
 /// # Safety
-/// As [`write_entries`].
+/// The requirements are those of [`write_entries`].
 unsafe fn write_list(
     call: &CallContext,
     target: CallTarget,
@@ -125,15 +129,16 @@ unsafe fn write_list(
     count: *mut c_uint,
     infos: *mut u8,
 ) -> NvmlResult {
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirements.
     unsafe { write_entries(call, target, kind, call.effects.process_info_bytes.unwrap_or(entry_bytes), count, infos) }
 }
 
-/// Writes the list with `entry_bytes` bytes an entry: pid, padding, memory; from 24 the instance ids; from 32 the
-/// protected memory. Where it does not fit, the needed count alone.
+/// Writes a process list with `entry_bytes` bytes per entry. An entry consists of pid, padding, and memory; with 24 bytes
+/// or more also the instance ids, with 32 bytes also the protected memory. If the list does not fit, writes only its
+/// length.
 ///
 /// # Safety
-/// `count` must be null or good for reading and writing; `infos` null or writable for `*count` entries.
+/// `count` must be null or valid for reads and writes, and `infos` must be null or writable for `*count` entries.
 unsafe fn write_entries(
     call: &CallContext,
     target: CallTarget,
@@ -142,7 +147,7 @@ unsafe fn write_entries(
     count: *mut c_uint,
     infos: *mut u8,
 ) -> NvmlResult {
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
     if target.instance.is_some() && kind == ProcessListKind::Mps {
         return Err(NVML_ERROR_NOT_SUPPORTED);
@@ -158,21 +163,21 @@ unsafe fn write_entries(
     if capacity < needed {
         return Err(NVML_ERROR_INSUFFICIENT_SIZE);
     }
-    let mut place = infos;
-    let mut one = |pid: u32, memory: u64, gi: u32, ci: u32| {
+    let mut next = infos;
+    let mut write_entry = |pid: u32, memory: u64, gi: u32, ci: u32| {
         let mut bytes = [0u8; 32];
         bytes[0..4].copy_from_slice(&pid.to_ne_bytes());
         bytes[8..16].copy_from_slice(&memory.to_ne_bytes());
         bytes[16..20].copy_from_slice(&gi.to_ne_bytes());
         bytes[20..24].copy_from_slice(&ci.to_ne_bytes());
         let entry_bytes = entry_bytes.min(bytes.len());
-        // SAFETY: there is room for `needed` entries, and no more are written.
+        // SAFETY: the buffer has room for `needed` entries, and the loops below write at most this number.
         unsafe {
-            place.copy_from_nonoverlapping(bytes.as_ptr(), entry_bytes);
-            place = place.add(entry_bytes);
+            next.copy_from_nonoverlapping(bytes.as_ptr(), entry_bytes);
+            next = next.add(entry_bytes);
         }
     };
-    // Children may have come or gone since they were counted.
+    // Children may have started or exited since they were counted.
     let mut written = extra_processes;
     for entry in entries.take((needed - extra_processes) as usize) {
         written += 1;
@@ -180,10 +185,10 @@ unsafe fn write_entries(
             ProcessMemoryModel::Mib(mib) => mib_to_bytes(mib),
             ProcessMemoryModel::Unavailable => u64::MAX,
         };
-        one(entry.pid, memory, entry.process.gpu_instance_id, entry.process.compute_instance_id);
+        write_entry(entry.pid, memory, entry.process.gpu_instance_id, entry.process.compute_instance_id);
     }
     for nth in 0..extra_processes {
-        one(FIRST_EXTRA_PID + nth, mib_to_bytes(1.0), u32::MAX, u32::MAX);
+        write_entry(FIRST_EXTRA_PID + nth, mib_to_bytes(1.0), u32::MAX, u32::MAX);
     }
     *count = written;
     Ok(())

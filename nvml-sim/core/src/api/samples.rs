@@ -1,4 +1,4 @@
-//! The driver's rings of samples.
+//! The driver's sample buffers.
 
 use super::utilization::percent;
 use crate::clock;
@@ -19,7 +19,7 @@ export! {
         let count = count.as_mut().ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
         let buffer = sample_buffer(target, kind)?;
         if let Some(value_type) = value_type.as_mut() {
-            // The header: power, utilisation and clocks are all of this type.
+            // According to the header, power, utilization, and clocks all have this type.
             *value_type = nvml_sys::NVML_VALUE_TYPE_UNSIGNED_INT;
         }
         if samples.is_null() {
@@ -29,11 +29,13 @@ export! {
         if *count == 0 {
             return Err(NVML_ERROR_INVALID_ARGUMENT);
         }
-        // Samples are taken at whole multiples of the period, also before the start: a driver in use has a full ring.
+        // Samples are taken at integer multiples of the period. They include times before the start of the scenario,
+        // because the buffers of a driver in use are full.
         let period_ns = buffer.period_ms as i64 * 1_000_000;
         let newest = clock::now_ns() as i64 / period_ns;
         let capacity = std::mem::replace(count, 0);
-        // Oldest first and as many as fit, so that a client that goes on from the last stamp misses none.
+        // The oldest samples are written first, so that a client with a short buffer that continues from the last
+        // timestamp misses none.
         for number in newest - buffer.capacity as i64 + 1..=newest {
             let ns = number * period_ns;
             let stamp = clock::wall_us(0).saturating_add_signed(ns / 1000);
@@ -78,7 +80,8 @@ fn sample_buffer(target: CallTarget, kind: nvmlSamplingType_t) -> NvmlResult<Sam
     if has && buffer.capacity > 0 { Ok(buffer) } else { Err(NVML_ERROR_NOT_SUPPORTED) }
 }
 
-/// Power in mW is the mean since the sample before; a share or a clock is the value of that moment.
+/// Returns the value of a sample. Power in milliwatts is the mean since the previous sample. Utilization and clocks are
+/// the values at the time of the sample.
 fn sample_value(target: CallTarget, kind: nvmlSamplingType_t, t: f64, buffer: SampleBufferModel) -> u32 {
     let gpu = &target.gpu.model;
     let since = t - buffer.period_ms as f64 / 1e3;

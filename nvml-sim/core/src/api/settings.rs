@@ -1,4 +1,4 @@
-//! Modes of a GPU, and how long it was held back.
+//! Modes of a GPU, and the time for which policies limited its clocks.
 
 use crate::clock;
 use crate::dispatch::{CallTarget, NvmlResult, put};
@@ -46,12 +46,13 @@ export! {
         device: nvmlDevice_t, policy: nvmlPerfPolicyType_t, time: *mut nvmlViolationTime_t,
     ) on device => |call, target| {
         let ns = clock::now_ns();
-        let held = throttled_ns(target, policy, ns)?;
-        put(time, nvmlViolationTime_t { referenceTime: clock::wall_us(ns), violationTime: call.value_or_fault(held) })
+        let throttled = throttled_ns(target, policy, ns)?;
+        let violation = call.value_or_fault(throttled);
+        put(time, nvmlViolationTime_t { referenceTime: clock::wall_us(ns), violationTime: violation })
     }
 }
 
-/// How long, in ns since the start, the policy held the GPU back.
+/// Returns the time in nanoseconds since the start of the scenario for which a policy limited the clocks.
 pub(crate) fn throttled_ns(target: CallTarget, policy: nvmlPerfPolicyType_t, ns: u64) -> NvmlResult<u64> {
     let throttle = &target.gpu.model.throttle_fraction;
     let waveform: &Waveform = match policy {

@@ -1,4 +1,4 @@
-//! What is asked of the driver as a whole.
+//! Functions that are not about a GPU: versions, process names, units.
 
 use crate::dispatch::{NvmlResult, put};
 use crate::procfs_lite;
@@ -35,9 +35,9 @@ export! {
     nvmlSystemGetProcessName(pid: c_uint, name: *mut c_char, length: c_uint) => |call| {
         let mut buffer = [0u8; 1024];
         let found = procfs_lite::command_name(pid, &mut buffer).ok_or(NVML_ERROR_NOT_FOUND)?;
-        // The driver cuts a name to the buffer.
-        let room = (length as usize).saturating_sub(1);
-        let found = found.get(..room.min(found.len())).unwrap_or(found);
+        // A real driver truncates the name to the buffer.
+        let capacity = (length as usize).saturating_sub(1);
+        let found = found.get(..capacity.min(found.len())).unwrap_or(found);
         put_bytes(name, length, call.effects.bytes, call.effects.no_nul, found)
     }
     nvmlSystemGetHicVersion(count: *mut c_uint, _entries: *mut nvmlHwbcEntry_t) => |call| {
@@ -51,23 +51,23 @@ export! {
     }
 }
 
-/// A process's name as the kernel has it, which need not be UTF-8.
+/// Writes the name of a process, which need not be UTF-8, or the bytes of a fault that replace it.
 ///
 /// # Safety
-/// `place` must be null or writable for `length` bytes.
+/// `pointer` must be null or writable for `length` bytes.
 unsafe fn put_bytes(
-    place: *mut c_char,
+    pointer: *mut c_char,
     length: c_uint,
-    instead: Option<&[u8]>,
+    replacement: Option<&[u8]>,
     no_nul: bool,
     bytes: &[u8],
 ) -> NvmlResult {
-    if place.is_null() || length == 0 {
+    if pointer.is_null() || length == 0 {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    let bytes = instead.unwrap_or(bytes);
-    let room = length as usize - usize::from(!no_nul);
-    for at in 0..room {
+    let bytes = replacement.unwrap_or(bytes);
+    let capacity = length as usize - usize::from(!no_nul);
+    for at in 0..capacity {
         let byte = if at < bytes.len() {
             bytes[at]
         } else if no_nul {
@@ -75,12 +75,12 @@ unsafe fn put_bytes(
         } else {
             0
         };
-        // SAFETY: below `length`, as the caller vouches.
-        unsafe { place.add(at).write(byte as c_char) };
+        // SAFETY: `at` is less than `length`, for which the caller guarantees that `pointer` is writable.
+        unsafe { pointer.add(at).write(byte as c_char) };
     }
     if !no_nul {
-        // SAFETY: the last byte of the buffer.
-        unsafe { place.add(room).write(0) };
+        // SAFETY: `capacity` is the index of the buffer's last byte.
+        unsafe { pointer.add(capacity).write(0) };
     }
     Ok(())
 }

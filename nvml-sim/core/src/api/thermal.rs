@@ -79,13 +79,13 @@ export! {
         if info.version != struct_version::<nvmlFanSpeedInfo_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        // 48 turns a minute for each percent: 4800 at full speed.
+        // Full speed is modeled as 4800 revolutions per minute.
         info.speed = call.value_or_fault(round_u32(fan_percent(target, info.fan)? * 48.0));
         Ok(())
     }
 }
 
-/// The temperature of the GPU in °C at the sensor's last refresh.
+/// Returns the temperature of the GPU in degrees Celsius at the sensor's last refresh.
 pub(crate) fn gpu_celsius(target: CallTarget) -> f64 {
     let model = &target.gpu.model.temperature;
     model.gpu_c.value(target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms))
@@ -100,10 +100,12 @@ fn fan_percent(target: CallTarget, which: u32) -> NvmlResult<f64> {
     Ok(waveform.value(target.gpu.waveform_time_s(clock::now_ns())))
 }
 
+/// Writes the speed of a fan in percent.
+///
 /// # Safety
 /// `speed` must be null or writable.
 unsafe fn write_fan_speed(call: &CallContext, target: CallTarget, which: u32, speed: *mut c_uint) -> NvmlResult {
     let percent = round_u32(fan_percent(target, which)?);
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { call.put(speed, percent) }
 }

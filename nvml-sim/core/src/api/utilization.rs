@@ -1,4 +1,4 @@
-//! How busy a GPU and its engines are.
+//! The utilization of a GPU and its engines.
 
 use crate::clock;
 use crate::dispatch::{CallContext, CallTarget, NvmlResult, put};
@@ -11,7 +11,7 @@ use std::ffi::c_uint;
 
 export! {
     nvmlDeviceGetUtilizationRates(device: nvmlDevice_t, rates: *mut nvmlUtilization_t) on device => |call, target| {
-        // As the driver with MIG on: the whole GPU's use is not told.
+        // A real driver does not report the utilization of a GPU while MIG is enabled.
         if target.gpu.mig_enabled() {
             return Err(NVML_ERROR_NOT_SUPPORTED);
         }
@@ -59,21 +59,23 @@ export! {
         let model = &target.gpu.model.utilization;
         let t = target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms);
         info.flags = 1;
-        // The domains in the header's order: GPU, frame buffer, video, bus.
+        // The domains are in the order of the header: GPU, frame buffer, video, bus.
         let values = [percent(&model.gpu_percent, t), percent(&model.memory_percent, t), percent(&model.decoder_percent, t), 0];
-        for (place, domain) in info.utilization.iter_mut().enumerate() {
-            domain.bIsPresent = u32::from(place < values.len());
-            domain.percentage = values.get(place).copied().unwrap_or(0);
+        for (index, domain) in info.utilization.iter_mut().enumerate() {
+            domain.bIsPresent = u32::from(index < values.len());
+            domain.percentage = values.get(index).copied().unwrap_or(0);
         }
         Ok(())
     }
 }
 
-/// A share of 0 to 100.
+/// Returns the value of a waveform at `t` seconds as an integer percentage from 0 to 100.
 pub(crate) fn percent(waveform: &Waveform, t: f64) -> u32 {
     round_u32(waveform.value(t)).min(100)
 }
 
+/// Writes the utilization of an engine and its sampling period.
+///
 /// # Safety
 /// The pointers must be null or writable.
 unsafe fn write_engine_utilization(
@@ -90,7 +92,7 @@ unsafe fn write_engine_utilization(
     let refresh_ms = target.gpu.model.utilization.refresh_ms;
     let now = percent(waveform, target.gpu.last_refresh_s(clock::now_ns(), refresh_ms));
     let period_ms = target.gpu.model.sample_buffers.utilization.period_ms;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe {
         call.put(percent_out, now)?;
         put(period_us, (period_ms * 1000) as u32)

@@ -1,4 +1,4 @@
-//! The two values of TOML that are a number or a word.
+//! Deserializers of the TOML values that are either a number or a keyword: process ids and process memory.
 
 use super::model::{Pid, ProcessMemoryModel};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
@@ -11,7 +11,7 @@ impl<'de> Deserialize<'de> for Pid {
             type Value = Pid;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a pid, \"self\", \"parent\", \"child\" or \"descendants\"")
+                f.write_str("a pid, \"self\", \"parent\", \"child\", or \"descendants\"")
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Pid, E> {
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for ProcessMemoryModel {
             type Value = ProcessMemoryModel;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("MiB as a number, or \"unavailable\"")
+                f.write_str("a number of MiB, or \"unavailable\"")
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<ProcessMemoryModel, E> {

@@ -1,10 +1,10 @@
-//! The symbols of a 390-series driver (2018, CUDA 9.1).
+//! The symbols of a driver of the 390 series (2018, CUDA 9.1).
 //!
-//! From public knowledge of that time's headers and bindings. Where it is not known for sure whether a release of the
-//! series had a name, the choice is to hide it, so that a client's older way is walked: `nvmlDeviceGetPciInfo_v3`,
-//! `nvmlDeviceGetTotalEnergyConsumption`. `nvmlDeviceGetFieldValues` stays, with the fields up to memory temperature.
+//! The list is based on public headers and bindings of the time. A symbol that may not have been in every release of the
+//! series is hidden, so that clients use their older fallback: `nvmlDeviceGetPciInfo_v3`,
+//! `nvmlDeviceGetTotalEnergyConsumption`. `nvmlDeviceGetFieldValues` is included, with fields up to the memory temperature.
 
-/// Sorted. Names of today's header only: what that driver had and the header lost is not here.
+/// The symbols, sorted. Functions of the driver that the current header no longer declares are not included.
 const R390_SYMBOLS: [&str; 174] = [
     "nvmlDeviceClearAccountingPids",
     "nvmlDeviceClearCpuAffinity",
@@ -182,7 +182,7 @@ const R390_SYMBOLS: [&str; 174] = [
     "nvmlVgpuTypeGetResolution",
 ];
 
-/// Whether such a driver exports the symbol.
+/// Returns `true` if a 390-series driver exports the symbol.
 pub(crate) fn has(name: &str) -> bool {
     R390_SYMBOLS.binary_search(&name).is_ok()
 }

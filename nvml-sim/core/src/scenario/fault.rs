@@ -1,68 +1,70 @@
-//! What goes wrong: which calls a fault is for, and what it does to them.
+//! Faults: the calls that they select, and their effects.
 
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use std::fmt;
 
-/// One `[[fault]]`: the calls it is for (all conditions must hold), then its effects.
+/// A `[[fault]]` table. The first fields select calls, and all of them must match. The other fields are the effects.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// A function by name, or by prefix and `*`; without one, every function but nvmlInit*, nvmlShutdown,
+    /// The function's name, or a prefix followed by `*`. By default, every function except nvmlInit*, nvmlShutdown, and
     /// nvmlErrorString.
     pub function: Option<String>,
-    /// Only calls about this GPU (or an instance of it).
+    /// The index of the GPU that the call is about, directly or through one of its MIG instances.
     pub gpu: Option<u32>,
-    /// Only the nth such call, from 1.
+    /// The number of the only call to select, counted from 1.
     pub nth_call: Option<u64>,
-    /// From the nth such call on …
+    /// The number of the first call to select, counted from 1.
     pub from_call: Option<u64>,
-    /// … so many of them.
+    /// The number of calls to select, starting with `from_call`.
     pub call_count: Option<u64>,
-    /// Only every so-many-eth such call.
+    /// The interval of selected calls: 3 selects every third call.
     pub every_nth_call: Option<u64>,
+    /// The start of the fault in seconds since the start of the scenario.
     pub from_s: Option<f64>,
+    /// The end of the fault in seconds since the start of the scenario.
     pub until_s: Option<f64>,
 
-    /// For field values: `return` is the code of entries with this id alone, the call itself succeeds.
+    /// The id of a field value. `return` then applies only to entries with this id, and the call itself succeeds.
     pub field_id: Option<u32>,
-    /// The code to answer, and nothing else happens.
+    /// The return code. The function then has no other effect.
     #[serde(rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
-    /// Sleep before answering.
+    /// The time for which the call waits before it returns.
     pub latency_us: Option<Latency>,
-    /// Never answer.
+    /// Whether the call never returns.
     pub hang: bool,
-    /// Do not answer until faults are added or cleared.
+    /// Whether the call blocks until faults are added or cleared.
     pub block_until_faults_change: bool,
-    /// The driver lacks the symbol. Counts and times do not matter to this one.
+    /// Whether the driver lacks the symbol. Conditions on calls and times do not apply to this effect.
     pub missing: bool,
-    /// Bytes of an entry of a process list.
+    /// The size of an entry of a process list in bytes.
     pub process_info_bytes: Option<usize>,
-    /// Each such call of a process list finds so many processes more than the call before.
+    /// The number of processes by which a process list grows with each selected call.
     pub extra_processes_per_call: u64,
-    /// The text to give instead, as TOML's string …
+    /// The string that replaces the result.
     pub text: Option<String>,
-    /// … or as bytes, which need not be UTF-8.
+    /// The bytes that replace the result, if it is a string. They need not be UTF-8.
     pub bytes: Option<Vec<u8>>,
-    /// Fill the whole buffer with the text, over and over, and leave out the NUL.
+    /// Whether the string is repeated until it fills the whole buffer, without a NUL.
     pub no_nul: bool,
-    /// The number to give instead.
+    /// The number that replaces the result.
     pub value: Option<i64>,
 }
 
 impl Fault {
-    /// Whether the fault's function is this one.
+    /// Returns `true` if the fault selects this function.
     pub(crate) fn applies_to(&self, function: &str) -> bool {
         match self.function.as_deref() {
             None => !function.starts_with("nvmlInit") && function != "nvmlShutdown" && function != "nvmlErrorString",
-            Some(wanted) => matches_pattern(wanted, function),
+            Some(pattern) => matches_pattern(pattern, function),
         }
     }
 }
 
-/// Whether `pattern`, a name or a prefix and `*`, is for `name`.
+/// Returns `true` if `name` matches `pattern`, which is a name, or a prefix followed by `*`.
 pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
@@ -70,7 +72,8 @@ pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// `[[gpu_lost]]`: every call about a GPU answers GPU_IS_LOST (or `return`) for a while.
+/// A `[[gpu_lost]]` table. Every call about the GPU fails with NVML_ERROR_GPU_IS_LOST, or with `return`, between the two
+/// times in seconds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GpuLostFault {
@@ -96,7 +99,8 @@ impl From<GpuLostFault> for Fault {
     }
 }
 
-/// Microseconds: a number, or `{ min, max, seed }` to draw each one in between, the same in every run.
+/// A latency in microseconds: a number, or `{ min, max, seed }`, from which each call draws a pseudorandom number. Equal
+/// seeds give equal sequences.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Latency {
     pub min: u64,
@@ -105,12 +109,12 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// The latency of the nth call.
+    /// Returns the latency of the nth call.
     pub(crate) fn draw(&self, nth: u64) -> u64 {
         if self.max <= self.min {
             return self.min;
         }
-        // splitmix64: even in its lower bits, and without state, so that concurrent calls need no lock.
+        // This is splitmix64. Its lower bits are uniform, and it has no state for which concurrent calls would need a lock.
         let mut z = self.seed.wrapping_add(nth.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -133,7 +137,7 @@ impl<'de> Deserialize<'de> for Latency {
             type Value = Latency;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("microseconds, or { min, max, seed }")
+                f.write_str("a number of microseconds, or { min, max, seed }")
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Latency, E> {
@@ -150,7 +154,7 @@ impl<'de> Deserialize<'de> for Latency {
     }
 }
 
-/// The faults of a text that holds nothing else: what can be added at run time.
+/// A TOML text that contains only faults, as can be added at run time.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FaultFile {
@@ -159,14 +163,14 @@ pub(crate) struct FaultFile {
     pub gpu_lost: Vec<GpuLostFault>,
 }
 
-/// `gpu_lost = { gpu = 1 }`, or several of it.
+/// Deserializes `gpu_lost`, which is one table, as in `gpu_lost = { gpu = 1 }`, or an array of tables.
 pub(crate) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GpuLostFault>, D::Error> {
     struct GpuLostVisitor;
     impl<'de> Visitor<'de> for GpuLostVisitor {
         type Value = Vec<GpuLostFault>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("{ gpu, from_s, until_s, return }, or a list of them")
+            f.write_str("a table { gpu, from_s, until_s, return }, or an array of such tables")
         }
 
         fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Vec<GpuLostFault>, M::Error> {
@@ -185,7 +189,7 @@ mod tests {
     use super::Latency;
 
     #[test]
-    fn drawn_latencies_are_in_their_range_and_the_same_for_the_same_seed() {
+    fn latency_draw_is_in_range_and_repeatable() {
         let draw = |seed| (1..200).map(|nth| Latency { min: 10, max: 20, seed }.draw(nth)).collect::<Vec<_>>();
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

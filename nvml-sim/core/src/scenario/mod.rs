@@ -1,4 +1,4 @@
-//! Scenarios: the built-in ones, and those read from TOML.
+//! Scenarios, which are built in or read from TOML.
 
 mod deserialize;
 mod driver_390;
@@ -10,7 +10,7 @@ use fault::{Fault, FaultFile};
 use model::ScenarioFile;
 use std::fmt;
 
-/// The built-in scenarios and their text.
+/// The built-in scenarios: names and TOML texts.
 const BUILT_IN: [(&str, &str); 7] = [
     ("workstation", include_str!("../../scenarios/workstation.toml")),
     ("hgx-h100", include_str!("../../scenarios/hgx-h100.toml")),
@@ -21,7 +21,7 @@ const BUILT_IN: [(&str, &str); 7] = [
     ("empty", include_str!("../../scenarios/empty.toml")),
 ];
 
-/// What a simulated driver and its GPUs are, and what goes wrong with them.
+/// A description of a simulated driver, its GPUs, and their faults.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     file: ScenarioFile,
@@ -29,39 +29,40 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A built-in scenario.
+    /// Returns a built-in scenario.
     ///
     /// # Errors
-    /// There is none of that name; the error names those there are.
+    /// Fails if there is no built-in scenario of this name. The message lists the names.
     pub fn from_name(name: &str) -> Result<Self, ScenarioError> {
         match BUILT_IN.iter().find(|scenario| scenario.0 == name) {
             Some(scenario) => Self::from_toml(scenario.1),
             None => Err(ScenarioError(format!(
-                "there is no scenario {name:?}; use one of {}, or the path of a TOML file",
+                "there is no scenario {name:?}; expected one of {}, or the path of a TOML file",
                 Self::names().join(", ")
             ))),
         }
     }
 
-    /// The names of the built-in scenarios.
+    /// Returns the names of the built-in scenarios.
     #[must_use]
     pub fn names() -> &'static [&'static str] {
         const NAMES: [&str; BUILT_IN.len()] = {
             let mut names = [""; BUILT_IN.len()];
-            let mut place = 0;
-            while place < names.len() {
-                names[place] = BUILT_IN[place].0;
-                place += 1;
+            let mut index = 0;
+            while index < names.len() {
+                names[index] = BUILT_IN[index].0;
+                index += 1;
             }
             names
         };
         &NAMES
     }
 
-    /// A scenario from the text of a TOML file.
+    /// Parses a scenario from TOML.
     ///
     /// # Errors
-    /// The text is not TOML or not a scenario; the error names the line.
+    /// Fails if the text is not valid TOML or not a valid scenario. The message of a syntax error or an unknown key
+    /// contains the line number.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         let file: ScenarioFile = spanned_toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
         let scenario = Self { file, text: text.to_owned() };
@@ -69,10 +70,12 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// A built-in scenario by name, or else the scenario in the TOML file at that path.
+    /// Returns a built-in scenario, or reads a scenario from a TOML file.
+    ///
+    /// The argument is a path if it contains a slash or ends in `.toml`.
     ///
     /// # Errors
-    /// As [`Scenario::from_name`] and [`Scenario::from_toml`], or the file cannot be read.
+    /// Fails under the conditions of [`Scenario::from_name`] and [`Scenario::from_toml`], or if the file cannot be read.
     pub fn load(name_or_path: &str) -> Result<Self, ScenarioError> {
         if Self::names().contains(&name_or_path) {
             return Self::from_name(name_or_path);
@@ -82,14 +85,14 @@ impl Scenario {
         }
         let text = std::fs::read_to_string(name_or_path).map_err(|error| {
             ScenarioError(format!(
-                "cannot read the scenario file {name_or_path}: {error}; use a readable TOML file or one of {}",
+                "cannot read the scenario file {name_or_path}: {error}; expected a TOML file or one of {}",
                 Self::names().join(", ")
             ))
         })?;
         Self::from_toml(&text).map_err(|error| ScenarioError(format!("{name_or_path}: {error}")))
     }
 
-    /// The TOML that the scenario was made from.
+    /// Returns the TOML text from which the scenario was parsed.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -101,10 +104,10 @@ impl Scenario {
         self.file.gpu.iter().map(|gpu| gpu.count as usize).sum()
     }
 
-    /// The same scenario with more TOML after it: further `[[gpu]]`, `[[fault]]` or `[[gpu_lost]]` tables.
+    /// Returns the scenario with more TOML appended: further `[[gpu]]`, `[[fault]]`, or `[[gpu_lost]]` tables.
     ///
     /// # Errors
-    /// The two together are not a scenario.
+    /// Fails if the concatenated text is not a valid scenario.
     pub fn with_toml(&self, more: &str) -> Result<Self, ScenarioError> {
         Self::from_toml(&format!("{}\n{more}", self.text))
     }
@@ -113,19 +116,19 @@ impl Scenario {
         &self.file
     }
 
-    /// Whether a driver of this scenario lacks the symbol.
+    /// Returns `true` if a driver of this scenario lacks the symbol.
     pub(crate) fn is_missing(&self, name: &str) -> bool {
         self.file.driver.branch.is_some() && !driver_390::has(name)
             || self.file.driver.missing_functions.iter().any(|pattern| fault::matches_pattern(pattern, name))
             || self.file.fault.iter().any(|fault| fault.missing && fault.applies_to(name))
     }
 
-    /// What each function of NVML costs its caller, by number; `None` where all are free.
+    /// Returns the processor time that each function takes, by function number, or `None` if the scenario sets none.
     pub(crate) fn cpu_time_ns(&self) -> Option<Vec<u64>> {
         let costs = &self.file.driver.cpu_time_us;
         let cost = |name: &str| {
-            let fitting = costs.iter().filter(|(pattern, _)| fault::matches_pattern(pattern, name));
-            fitting.max_by_key(|(pattern, _)| pattern.len()).map_or(0, |(_, us)| (us * 1e3) as u64)
+            let matching = costs.iter().filter(|(pattern, _)| fault::matches_pattern(pattern, name));
+            matching.max_by_key(|(pattern, _)| pattern.len()).map_or(0, |(_, us)| (us * 1e3) as u64)
         };
         (!costs.is_empty()).then(|| nvml_sys::NAMES.iter().map(|name| cost(&name.to_string_lossy())).collect())
     }
@@ -134,11 +137,11 @@ impl Scenario {
         let driver = &self.file.driver;
         if driver.branch.is_some_and(|branch| branch != 390) {
             return Err(ScenarioError(
-                "driver.branch: 390 is the only branch known; leave it out or hide symbols".into(),
+                "driver.branch: the only known branch is 390; use missing_functions to hide other symbols".into(),
             ));
         }
         if ![16, 24, 32].contains(&driver.process_info_bytes) {
-            return Err(ScenarioError("driver.process_info_bytes must be 16, 24 or 32".into()));
+            return Err(ScenarioError("driver.process_info_bytes must be 16, 24, or 32".into()));
         }
         if let model::ClockMode::Frozen(at) | model::ClockMode::AutoAdvance(at) = driver.clock
             && !(0.0..1e9).contains(&at)
@@ -148,7 +151,7 @@ impl Scenario {
         for (pattern, us) in &driver.cpu_time_us {
             check_function("driver.cpu_time_us", pattern)?;
             if !(0.0..=1e6).contains(us) {
-                return Err(ScenarioError(format!("driver.cpu_time_us: {pattern} must be 0 to 1000000 µs")));
+                return Err(ScenarioError(format!("driver.cpu_time_us: {pattern} must be between 0 and 1000000 µs")));
             }
         }
         check_faults(&self.file.fault)?;
@@ -156,19 +159,17 @@ impl Scenario {
             let buffers = [gpu.sample_buffers.power, gpu.sample_buffers.utilization, gpu.sample_buffers.clocks];
             if buffers.iter().any(|buffer| buffer.period_ms == 0) {
                 return Err(ScenarioError(
-                    "sample_buffers: period_ms must be above 0; capacity = 0 takes a buffer away".into(),
+                    "sample_buffers: period_ms must be greater than 0; use capacity = 0 to remove a buffer".into(),
                 ));
             }
             let power = &gpu.power;
             if power.refresh_ms == 0 {
                 return Err(ScenarioError(
-                    "power: refresh_ms must be above 0; supported = false takes power away".into(),
+                    "power: refresh_ms must be greater than 0; use supported = false to remove power".into(),
                 ));
             }
             if gpu.count > 1 && gpu.uuid.is_some() {
-                return Err(ScenarioError(
-                    "a gpu with a count above 1 gets its UUIDs by itself: leave out uuid".into(),
-                ));
+                return Err(ScenarioError("gpu: uuid cannot be set if count is greater than 1".into()));
             }
         }
         if self.gpu_count() > 255 {
@@ -178,7 +179,7 @@ impl Scenario {
     }
 }
 
-/// The faults in a text of `[[fault]]` and `[[gpu_lost]]` tables.
+/// Parses `[[fault]]` and `[[gpu_lost]]` tables.
 pub(crate) fn faults(text: &str) -> Result<Vec<Fault>, ScenarioError> {
     let FaultFile { mut fault, gpu_lost } =
         spanned_toml::from_str(text).map_err(|error| ScenarioError::parse(text, &error))?;
@@ -193,26 +194,26 @@ fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
             check_function("fault", function)?;
         }
         if fault.process_info_bytes.is_some_and(|bytes| ![16, 24, 32].contains(&bytes)) {
-            return Err(ScenarioError("fault: process_info_bytes must be 16, 24 or 32".into()));
+            return Err(ScenarioError("fault: process_info_bytes must be 16, 24, or 32".into()));
         }
         if fault.every_nth_call == Some(0) || fault.nth_call == Some(0) || fault.from_call == Some(0) {
-            return Err(ScenarioError("fault: nth_call, from_call and every_nth_call count from 1".into()));
+            return Err(ScenarioError("fault: nth_call, from_call, and every_nth_call must be at least 1".into()));
         }
     }
     Ok(())
 }
 
-/// Whether a name, or a prefix and `*`, is of any function.
-fn check_function(place: &str, pattern: &str) -> Result<(), ScenarioError> {
+/// Checks that a name, or a prefix followed by `*`, matches a function of NVML.
+fn check_function(key: &str, pattern: &str) -> Result<(), ScenarioError> {
     if nvml_sys::NAMES.iter().any(|name| fault::matches_pattern(pattern, &name.to_string_lossy())) {
         return Ok(());
     }
     Err(ScenarioError(format!(
-        "{place}: no function of NVML is named {pattern:?}; use a name of nvml.h, or a prefix and *"
+        "{key}: no function of NVML matches {pattern:?}; expected a name from nvml.h, or a prefix followed by *"
     )))
 }
 
-/// Why a scenario cannot be had: a sentence that says what to do.
+/// An error in a scenario, or from loading or installing one.
 #[derive(Clone, Debug)]
 pub struct ScenarioError(String);
 
@@ -221,8 +222,8 @@ impl ScenarioError {
         let line = error.span.as_ref().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         let message = error.message.trim_end().replace('\n', "; ");
         Self(match line {
-            Some(line) => format!("the scenario is wrong at line {line}: {message}"),
-            None => format!("the scenario is wrong: {message}"),
+            Some(line) => format!("invalid scenario at line {line}: {message}"),
+            None => format!("invalid scenario: {message}"),
         })
     }
 

@@ -1,20 +1,22 @@
-//! What a scenario says: the shapes of its TOML, with their defaults.
+//! The TOML tables of a scenario and their defaults.
 //!
-//! Every field has a default, so that `[[gpu]]` alone is a GPU. Times are seconds since the scenario's start.
+//! Every field has a default, so that `[[gpu]]` alone is a GPU. Times are in seconds since the start of the scenario.
+//! If an optional property of a GPU is absent, NVML's function returns NVML_ERROR_NOT_SUPPORTED, unless the comment of
+//! the field describes a default.
 
 use super::fault::{Fault, GpuLostFault};
 use crate::waveform::Waveform;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A whole file.
+/// A scenario file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ScenarioFile {
     pub driver: DriverModel,
     pub gpu: Vec<GpuModel>,
     pub fault: Vec<Fault>,
-    /// Shortcut: from a time on, every call about this GPU answers GPU_IS_LOST.
+    /// GPUs that are lost for a time: a shorthand for faults that fail with NVML_ERROR_GPU_IS_LOST.
     #[serde(deserialize_with = "super::fault::one_or_more")]
     pub gpu_lost: Vec<GpuLostFault>,
 }
@@ -24,26 +26,26 @@ pub(crate) struct ScenarioFile {
 pub(crate) struct DriverModel {
     pub version: String,
     pub nvml_version: String,
-    /// 1000 × major + 10 × minor.
+    /// The CUDA version as 1000 × major + 10 × minor.
     pub cuda_version: i32,
-    /// Keep only the symbols of this series; 390 is the one known.
+    /// The driver series whose symbols are exported, while all others are hidden. The only known series is 390.
     pub branch: Option<u32>,
-    /// Symbols that this driver lacks, by name or by prefix and `*`.
+    /// The symbols that the driver lacks, as names or prefixes followed by `*`.
     pub missing_functions: Vec<String>,
-    /// Bytes of an entry of the `_v3` process lists: 16, 24 or 32.
+    /// The size of an entry of the `_v3` process lists in bytes: 16, 24, or 32.
     pub process_info_bytes: usize,
-    /// What nvmlInit* answers.
+    /// The return code of nvmlInit*.
     #[serde(deserialize_with = "crate::return_codes::deserialize")]
     pub init_return: Option<u32>,
-    /// How long nvmlDeviceGetPcieThroughput blocks.
+    /// The time for which nvmlDeviceGetPcieThroughput blocks.
     pub pcie_throughput_latency_ms: u64,
-    /// Field ids above this one are unknown to this driver.
+    /// The largest field id that the driver supports.
     pub max_field_id: u32,
-    /// What calls cost, in µs of the caller's processor time: by function, or by prefix and `*`, of which the longest
-    /// that fits counts. Functions without one answer at once. Calls that fail cost as much; nvmlInit* and
-    /// nvmlShutdown nothing.
+    /// The processor time of calls in microseconds, by function name or prefix followed by `*`. The longest matching key
+    /// takes precedence; functions without one take no time. Calls that fail take the same time. The times of nvmlInit*
+    /// and nvmlShutdown are ignored.
     pub cpu_time_us: BTreeMap<String, f64>,
-    /// How far the sensors of the driver lag: `latencyUsec` of field values.
+    /// The `latencyUsec` of field values, by which their timestamps are earlier than the call.
     pub field_latency_us: i64,
     pub clock: ClockMode,
 }
@@ -67,8 +69,10 @@ impl Default for DriverModel {
     }
 }
 
-/// `"real"`; `{ frozen_at_s = 0 }`: stands still until a test steps it; or `{ auto_advance_from_s = 0 }`: likewise, but
-/// calls advance it by their cost instead of waiting.
+/// The clock at the start of the scenario.
+///
+/// `"real"` follows the real clock. `{ frozen_at_s = 0 }` stands still until a test steps it. With
+/// `{ auto_advance_from_s = 0 }`, calls also advance the clock by their duration instead of waiting.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ClockMode {
@@ -82,25 +86,27 @@ pub(crate) enum ClockMode {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpuModel {
-    /// So many alike: bus, minor number, UUID and serial count up, the waveforms of each run `phase_offset_s` ahead.
+    /// The number of GPUs that this table describes. Bus, minor number, UUID, and serial number are incremented for each.
     pub count: u32,
+    /// The time by which the waveforms of each GPU run ahead of those of the previous one.
     pub phase_offset_s: f64,
     pub name: String,
+    /// NVML's number of the brand (5 GeForce, 14 NVIDIA …).
     pub brand: u32,
-    /// Without one, made from the index.
+    /// The UUID, by default derived from the index.
     pub uuid: Option<String>,
-    /// Without one, NOT_SUPPORTED.
     pub serial: Option<String>,
     pub vbios_version: Option<String>,
     pub board_part_number: Option<String>,
     /// NVML's number of the architecture (4 Pascal, 7 Ampere, 8 Ada, 9 Hopper …).
     pub architecture: u32,
+    /// Major and minor number.
     pub compute_capability: (i32, i32),
     pub cores: u32,
     pub multiprocessors: u32,
-    /// Without one, the index.
+    /// The minor number of the device file, by default the index.
     pub minor_number: Option<u32>,
-    /// 0 to 15, or 32 for unknown.
+    /// The performance state, 0 to 15, or 32 for unknown.
     pub performance_state: u32,
     pub compute_mode: u32,
     pub persistence_mode: bool,
@@ -112,7 +118,7 @@ pub(crate) struct GpuModel {
     pub pci: PciModel,
     pub memory: MemoryModel,
     pub utilization: UtilizationModel,
-    /// Speed of each fan in percent.
+    /// The speed of each fan in percent.
     pub fan_speed_percent: Vec<Waveform>,
     pub temperature: TemperatureModel,
     pub clocks: ClocksModel,
@@ -123,9 +129,9 @@ pub(crate) struct GpuModel {
     pub gpm: Option<GpmModel>,
     pub mig: Option<MigModel>,
     pub sample_buffers: SampleBuffersModel,
-    /// By default the calling process and its parent.
+    /// The processes, by default the calling process and its parent.
     pub process: Vec<ProcessModel>,
-    /// Answers to field ids that this file decides itself.
+    /// Field values that replace those of the simulator.
     pub field: Vec<FieldModel>,
 }
 
@@ -178,7 +184,7 @@ pub(crate) struct PciModel {
     pub domain: u32,
     pub bus: u32,
     pub device: u32,
-    /// Device in the upper 16 bits, vendor in the lower.
+    /// The device id in the upper 16 bits, the vendor id in the lower.
     pub device_id: u32,
     pub subsystem_id: u32,
     pub link_generation: u32,
@@ -214,11 +220,11 @@ impl Default for PciModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct MemoryModel {
-    /// Unified-memory parts answer NOT_SUPPORTED.
+    /// Whether the driver reports memory sizes. It does not for GPUs with unified memory.
     pub supported: bool,
     pub total_mib: f64,
     pub reserved_mib: f64,
-    /// Without what is reserved: `used` of Memory v2. Memory v1 reports this plus what is reserved.
+    /// The used memory without reserved memory, as in nvmlMemory_v2_t. nvmlMemory_t reports the sum of both.
     pub used_mib: Waveform,
     pub bar1_total_mib: f64,
     pub bar1_used_mib: f64,
@@ -239,11 +245,11 @@ impl Default for MemoryModel {
     }
 }
 
-/// All in percent.
+/// The utilization of the GPU, its memory, and its engines in percent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct UtilizationModel {
-    /// The driver looks at them every so many ms; 0: at each call. The rings have a period of their own.
+    /// The refresh period. If 0, the values refresh at each call. The sample buffers have their own period.
     pub refresh_ms: u64,
     pub gpu_percent: Waveform,
     pub memory_percent: Waveform,
@@ -253,11 +259,11 @@ pub(crate) struct UtilizationModel {
     pub ofa_percent: Option<Waveform>,
 }
 
-/// All in degrees Celsius.
+/// Temperatures and their thresholds in degrees Celsius.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TemperatureModel {
-    /// The sensors refresh every so many ms; 0: at each call.
+    /// The refresh period of the sensors. If 0, they refresh at each call.
     pub refresh_ms: u64,
     pub gpu_c: Waveform,
     pub memory_c: Option<Waveform>,
@@ -281,11 +287,11 @@ impl Default for TemperatureModel {
     }
 }
 
-/// All in MHz.
+/// Clocks and their maxima in MHz.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ClocksModel {
-    /// The driver looks at them every so many ms; 0: at each call.
+    /// The refresh period. If 0, the values refresh at each call.
     pub refresh_ms: u64,
     pub graphics_mhz: Waveform,
     pub sm_mhz: Waveform,
@@ -295,7 +301,7 @@ pub(crate) struct ClocksModel {
     pub max_sm_mhz: u32,
     pub max_memory_mhz: u32,
     pub max_video_mhz: u32,
-    /// Graphics and memory; without them NOT_SUPPORTED.
+    /// The application clocks: graphics and memory.
     pub applications_mhz: Option<(u32, u32)>,
 }
 
@@ -319,24 +325,24 @@ impl Default for ClocksModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PowerModel {
-    /// Without it power usage and the power fields are NOT_SUPPORTED; energy too.
+    /// Whether the driver reports power usage, the power fields, and energy.
     pub supported: bool,
-    /// The true power in W, before any sensor.
+    /// The true power draw in watts, before a sensor averages it.
     pub draw_w: Waveform,
-    /// What scope 2 (memory) of the power fields adds up to; without it NOT_SUPPORTED.
+    /// The power of scope 2 (memory) of the power fields in watts.
     pub memory_w: Option<Waveform>,
-    /// What scope 1 (module) adds to the GPU's own draw; without it NOT_SUPPORTED.
+    /// The power in watts that scope 1 (module) of the power fields adds to the draw of the GPU.
     pub module_extra_w: Option<Waveform>,
-    /// The average sensor refreshes every so many ms …
+    /// The refresh period of the average power sensor.
     pub refresh_ms: u64,
-    /// … to the mean of the true power over so many ms before.
+    /// The length of the window over which the average power sensor averages.
     pub window_ms: u64,
-    /// The instant sensor; with 0 field 186 is NOT_SUPPORTED.
+    /// The refresh period of the instant power sensor. If 0, field 186 is not supported.
     pub instant_refresh_ms: u64,
+    /// The length of the window over which the instant power sensor averages.
     pub instant_window_ms: u64,
-    /// The energy counter; with 0 NOT_SUPPORTED.
+    /// The refresh period of the energy counter. If 0, the counter is not supported.
     pub energy_refresh_ms: u64,
-    /// Current, minimum, maximum, default in W.
     pub limits_w: Option<PowerLimitsModel>,
 }
 
@@ -357,6 +363,7 @@ impl Default for PowerModel {
     }
 }
 
+/// Power limits in watts.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PowerLimitsModel {
@@ -366,7 +373,7 @@ pub(crate) struct PowerLimitsModel {
     pub default: f64,
 }
 
-/// The part of the time, 0 to 1, that the GPU is held back; the driver's counters are its integral.
+/// The fraction of the time, 0 to 1, for which each policy limits the clocks. The driver's counters are its integrals.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ThrottleModel {
@@ -378,7 +385,7 @@ pub(crate) struct ThrottleModel {
     pub reliability: Waveform,
 }
 
-/// Error counts: of the device memory alone, the other places count 0.
+/// The mode of ECC, and error counts of the device memory. All other locations count 0 errors.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct EccModel {
@@ -396,7 +403,7 @@ pub(crate) struct NvLinkModel {
     pub link_count: u32,
     pub version: u32,
     pub speed_mbps: u32,
-    /// Of all links together; each carries the same part.
+    /// The throughput of all links together. Each link carries the same share.
     pub tx_kib_per_s: Waveform,
     pub rx_kib_per_s: Waveform,
 }
@@ -413,7 +420,8 @@ impl Default for NvLinkModel {
     }
 }
 
-/// Percentages of the GPU performance monitor; what it says of PCIe and NVLink comes from those waveforms.
+/// The percentages of the GPU performance monitor (GPM). Its PCIe and NVLink throughput is that of [`PciModel`] and
+/// [`NvLinkModel`].
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpmModel {
@@ -445,7 +453,8 @@ impl Default for MigModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MigInstanceModel {
-    /// The place in nvmlDeviceGetMigDeviceHandleByIndex; by default the place in the list. Gaps answer NOT_FOUND.
+    /// The index of the instance in nvmlDeviceGetMigDeviceHandleByIndex, by default its position in the list. For an index
+    /// without an instance the function returns NVML_ERROR_NOT_FOUND.
     pub index: Option<u32>,
     pub gpu_instance_id: u32,
     pub compute_instance_id: u32,
@@ -463,7 +472,7 @@ fn one_slice() -> u32 {
     1
 }
 
-/// The driver's rings of samples.
+/// The driver's sample buffers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SampleBuffersModel {
@@ -475,7 +484,7 @@ pub(crate) struct SampleBuffersModel {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SampleBufferModel {
-    /// 0: the GPU has no such ring.
+    /// The number of samples that the buffer keeps. If 0, the GPU has no buffer of this kind.
     pub capacity: u64,
     pub period_ms: u64,
 }
@@ -493,20 +502,21 @@ impl Default for SampleBuffersModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ProcessModel {
-    /// A number, or a word for what is looked up at each call: `"self"`, `"parent"`, `"child"` (the oldest that the
-    /// caller's main thread started or adopted; none while there is none), `"descendants"` (all these, with theirs).
+    /// A number, or a keyword that is resolved at each call: `"self"`, `"parent"`, `"child"` (the oldest child of the
+    /// caller's main thread, if there is one), `"descendants"` (all children of that thread and their descendants).
     pub pid: Pid,
-    /// So many processes, with pids counting up.
+    /// The number of processes that this table describes. Their pids are consecutive.
     pub count: u32,
     pub kind: ProcessListKind,
-    /// MiB, or `"unavailable"`.
+    /// A number of MiB, or `"unavailable"`.
     pub memory_mib: ProcessMemoryModel,
-    /// All ones without MIG.
+    /// The GPU instance, or 0xFFFFFFFF for a process that does not run in a MIG instance.
     pub gpu_instance_id: u32,
+    /// The compute instance, or 0xFFFFFFFF for a process that does not run in a MIG instance.
     pub compute_instance_id: u32,
     pub from_s: f64,
     pub until_s: f64,
-    /// Percent of the GPU that is this process's.
+    /// The utilization of the GPU by this process in percent.
     pub sm_percent: Waveform,
     pub memory_percent: Waveform,
     pub encoder_percent: Waveform,
@@ -555,23 +565,23 @@ pub(crate) enum ProcessMemoryModel {
     Unavailable,
 }
 
-/// A field value that the scenario decides itself: its value, type and return code.
+/// A field value that replaces that of the simulator: its value, type, and return code.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FieldModel {
     pub id: u32,
-    /// Only for this scope; without one, for every scope.
+    /// The scope to which the value applies, by default all.
     pub scope: Option<u32>,
     #[serde(default)]
     pub value: Waveform,
-    /// One of double, uint, ulong, ulonglong, slonglong, sint, ushort.
+    /// One of `double`, `uint`, `ulong`, `ulonglong`, `slonglong`, `sint`, `ushort`.
     #[serde(default, rename = "type")]
     pub kind: FieldValueType,
     #[serde(default, rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
 }
 
-/// NVML's value types; `Raw` is a number that no header has yet.
+/// The type of a field value. `Raw` is a number that the header does not define.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FieldValueType {

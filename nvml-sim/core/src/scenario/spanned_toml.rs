@@ -1,8 +1,8 @@
 //! A deserializer for TOML whose errors have a position in the text.
 //!
-//! For every way in which a deserializer can pass the fields of a struct, the compiler instantiates the code that reads
-//! the struct. The deserializer of `toml` has several ways, which took half of this package's compile time; this one
-//! has one.
+//! The compiler instantiates the code that reads a struct once for every type through which a deserializer passes fields.
+//! The deserializer of the package `toml` uses several such types, which took half of this package's compile time. This
+//! deserializer uses one.
 
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
@@ -28,7 +28,7 @@ pub(crate) struct SpannedError {
 }
 
 impl SpannedError {
-    /// Sets the position, unless a value further inside has set it already.
+    /// Sets the position, unless a nested value has already set it.
     fn at(self, span: Range<usize>) -> Self {
         Self { span: self.span.or(Some(span)), ..self }
     }
@@ -93,7 +93,7 @@ fn integer<'de, V: Visitor<'de>>(number: &DeInteger<'_>, visitor: V) -> Result<V
     }
     match u64::from_str_radix(number.as_str(), number.radix()) {
         Ok(number) => visitor.visit_u64(number),
-        Err(_) => Err(SpannedError::custom("the number is too large")),
+        Err(_) => Err(SpannedError::custom("the number is out of range")),
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_of_value_is_read() {
+    fn all_value_types_are_read() {
         let text = "text = 'a'\nnumbers = [1, 0xFF, 18446744073709551615]\nreal = -1.5e1\nflag = true\n\
                     choice = { pair = [1, -2] }\n[[nested]]\nvalue = 3\n[[nested]]\nvalue = inf";
         let nested = vec![Nested { value: 3.0 }, Nested { value: f64::INFINITY }];
@@ -240,7 +240,8 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_the_place_of_the_innermost_value() {
+    fn errors_have_innermost_position() {
+        // Each text, a part of the error's message, and the text at its position.
         for (text, message, span) in [
             ("text = 'a'\ntxt = 1", "unknown field `txt`", "txt"),
             ("numbers = [1, -2]", "invalid value: integer `-2`, expected u64", "-2"),
@@ -250,7 +251,7 @@ mod tests {
             ("[[nested]]", "missing field `value`", "[[nested]]"),
             ("choice = 'none'", "unknown variant `none`", "'none'"),
             ("choice = { plain = 1, pair = 2 }", "expected exactly 1 element", "{ plain = 1, pair = 2 }"),
-            ("numbers = [99999999999999999999]", "the number is too large", "99999999999999999999"),
+            ("numbers = [99999999999999999999]", "the number is out of range", "99999999999999999999"),
         ] {
             let error = from_str::<EveryType>(text).unwrap_err();
             assert!(error.message.contains(message), "{text}: {}", error.message);
