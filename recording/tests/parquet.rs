@@ -1,4 +1,4 @@
-//! Recordings in Parquet: whole after every flush, the same items back, and a sentence of what is damaged.
+//! Writing and reading of Parquet files, including damaged ones.
 #![cfg(feature = "parquet")]
 
 use std::{
@@ -16,11 +16,11 @@ use parquet::{
 };
 use tempfile::NamedTempFile;
 
-/// So many rows make a group.
-const GROUP: usize = 1 << 15;
+/// The number of rows in a row group.
+const ROW_GROUP_ROWS: usize = 1 << 15;
 const START: u64 = 1_790_000_000_123_456_789;
 
-/// Items of all kinds, as a recording of two GPUs has them.
+/// Returns items of all kinds, for two GPUs.
 fn items(count: usize) -> Vec<Item> {
     let header = Header { host: Some("here".to_owned()), ..Header::default() };
     let mut items = vec![Item::start(START, &header)];
@@ -58,9 +58,9 @@ fn read_all(path: &Path) -> Vec<Item> {
     read(path).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// The sentence of what is wrong with a file of these bytes; none when it can be read. The file is made once: thousands
-/// of new ones would take a disk long.
-fn complaint(file: &NamedTempFile, bytes: &[u8]) -> Option<String> {
+/// Returns the error message for a file with these bytes; `None` if the file can be read. The caller passes the file,
+/// because creating thousands of files is slow.
+fn read_error(file: &NamedTempFile, bytes: &[u8]) -> Option<String> {
     file.as_file().write_all_at(bytes, 0).unwrap();
     file.as_file().set_len(bytes.len() as u64).unwrap();
     match read(file.path()) {
@@ -70,27 +70,38 @@ fn complaint(file: &NamedTempFile, bytes: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn every_flush_leaves_a_whole_file_of_all_items_so_far_over_the_borders_of_row_groups() {
-    let items = items(2 * GROUP + 3000);
+fn flushed_file_is_complete_across_groups() {
+    let items = items(2 * ROW_GROUP_ROWS + 3000);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("recording.parquet");
     let mut writer = writer(&path);
-    let flushes = [0, 1, 2, 1000, GROUP - 1, GROUP, GROUP + 1, 2 * GROUP - 1, 2 * GROUP + 1, items.len()];
+    let flushes = [
+        0,
+        1,
+        2,
+        1000,
+        ROW_GROUP_ROWS - 1,
+        ROW_GROUP_ROWS,
+        ROW_GROUP_ROWS + 1,
+        2 * ROW_GROUP_ROWS - 1,
+        2 * ROW_GROUP_ROWS + 1,
+        items.len(),
+    ];
     let mut done = 0;
     for until in flushes {
         assert!(items[done..until].iter().all(|item| writer.push(item)));
         done = until;
         writer.flush().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), writer.len());
-        // Not by assert_eq: nobody could read what it would print.
+        // `assert_eq!` would print all items.
         assert!(read_all(&path) == items[..until], "after {until} items");
         let groups = SerializedFileReader::new(File::open(&path).unwrap()).unwrap().num_row_groups();
-        assert_eq!(groups, until.div_ceil(GROUP), "after {until} items");
+        assert_eq!(groups, until.div_ceil(ROW_GROUP_ROWS), "after {until} items");
     }
 }
 
 #[test]
-fn an_item_comes_back_to_the_last_bit() {
+fn items_round_trip_bit_for_bit() {
     let odd = |text: &str, value: f64| Item {
         gpu: Some(u32::MAX),
         pid: Some(u32::MAX),
@@ -111,7 +122,7 @@ fn an_item_comes_back_to_the_last_bit() {
 }
 
 #[test]
-fn a_recording_without_items_is_a_whole_file() {
+fn empty_recording_is_valid_parquet() {
     let (_directory, path) = written(&[]);
     assert_eq!(read_all(&path), []);
     let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
@@ -119,11 +130,11 @@ fn a_recording_without_items_is_a_whole_file() {
     assert_eq!((metadata.num_rows(), metadata.schema_descr().num_columns()), (0, 9));
 }
 
-/// Also what is kept in memory grows by no more than this: the footer is made of it.
+/// The growth of the footer is also that of the encoder's memory use.
 #[test]
-fn the_footer_grows_by_a_kibibyte_with_each_closed_group() {
+fn footer_grows_slowly_with_groups() {
     let mut encoder = Format::Parquet.encoder().unwrap();
-    let items = items(GROUP);
+    let items = items(ROW_GROUP_ROWS);
     let mut tails = Vec::new();
     for _ in 0..4 {
         items.iter().for_each(|item| encoder.encode(item, &mut Vec::new()));
@@ -136,35 +147,36 @@ fn the_footer_grows_by_a_kibibyte_with_each_closed_group() {
 }
 
 #[test]
-fn a_file_cut_off_anywhere_is_told_to_be_damaged() {
+fn truncated_file_is_damaged() {
     let (_directory, path) = written(&items(300));
     let whole = fs::read(path).unwrap();
     let file = NamedTempFile::new().unwrap();
-    assert_eq!(complaint(&file, &whole), None);
+    assert_eq!(read_error(&file, &whole), None);
     for length in (0..whole.len()).rev() {
-        let complaint = complaint(&file, &whole[..length]).unwrap_or_else(|| panic!("of {length} bytes it was read"));
+        let error = read_error(&file, &whole[..length])
+            .unwrap_or_else(|| panic!("a file truncated to {length} bytes was read"));
         let expected = if length < 4 { "not a recording of igpu" } else { "the file is damaged (" };
-        assert!(complaint.starts_with(expected), "{length} bytes: {complaint}");
+        assert!(error.starts_with(expected), "{length} bytes: {error}");
     }
 }
 
 #[test]
-fn no_damage_is_a_panic_of_whoever_reads() {
+fn damaged_file_does_not_panic() {
     let (_directory, path) = written(&items(100));
     let whole = fs::read(path).unwrap();
     let file = NamedTempFile::new().unwrap();
-    let mut refused = 0;
-    for place in 0..whole.len() {
+    let mut error_count = 0;
+    for index in 0..whole.len() {
         let mut damaged = whole.clone();
-        damaged[place] ^= 1 << (place % 8);
-        refused += usize::from(complaint(&file, &damaged).is_some());
+        damaged[index] ^= 1 << (index % 8);
+        error_count += usize::from(read_error(&file, &damaged).is_some());
     }
-    // A value can be another one without being impossible: in Parquet as in CSV.
-    assert!(refused > whole.len() / 3, "{refused} of {} were refused", whole.len());
+    // A flipped bit can result in another valid value.
+    assert!(error_count > whole.len() / 3, "{error_count} of {} damaged files caused an error", whole.len());
 }
 
 #[test]
-fn a_table_of_somebody_else_is_no_recording() {
+fn foreign_parquet_is_not_recording() {
     let file = NamedTempFile::new().unwrap();
     let schema = parse_message_type("message other { REQUIRED INT64 time_unix_nano; OPTIONAL DOUBLE gpu; }").unwrap();
     let properties = Arc::new(WriterProperties::builder().build());

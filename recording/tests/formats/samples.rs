@@ -1,12 +1,13 @@
-//! Items: a recording as they are, and any at all.
+//! A sample recording, and a generator of arbitrary items.
 
 use igpu::metric::Metric;
 use igpu_recording::{Header, Item, ItemKind, RecordedGpu, RecordedProcess, Series, event};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
+/// The time of the first item, in nanoseconds since the Unix epoch.
 pub(crate) const START: u64 = 1_790_000_000_123_456_789;
 
-/// A short recording with everything in it.
+/// Returns a short recording with every kind of item.
 pub(crate) fn recording() -> Vec<Item> {
     let header = Header {
         igpu_version: "0.2.0".to_owned(),
@@ -29,31 +30,31 @@ pub(crate) fn recording() -> Vec<Item> {
         RecordedProcess { name: Some("python".into()), user: Some("ann".into()), ..RecordedProcess::default() };
     let value = |at, gpu, metric, value| Item::value(START + at, gpu, Series::for_metric(metric), value);
     let event = |at, name| Item::event(START + at, name);
-    let of_pid = |item: Item| Item { pid: Some(4711), ..item };
-    let of_gpu = |item: Item| Item { gpu: Some(0), ..item };
+    let with_pid = |item: Item| Item { pid: Some(4711), ..item };
+    let on_gpu = |item: Item| Item { gpu: Some(0), ..item };
     vec![
         Item::start(START, &header),
         Item::value(START, 0, Series::MEMORY_LIMIT, 85_899_345_920.0),
-        of_pid(Item { text: Some("python 'train \"x\".py'".into()), ..event(1_000, event::COMMAND_START) }),
+        with_pid(Item { text: Some("python 'train \"x\".py'".into()), ..event(1_000, event::COMMAND_START) }),
         value(2_000, 0, Metric::POWER_USAGE, 312.456),
         value(1_500, 1, Metric::UTILIZATION_GPU, 0.44),
-        of_gpu(of_pid(Item { text: serde_json::to_string(&process).ok(), ..event(3_000, event::PROCESS_START) })),
-        of_pid(value(4_000, 0, Metric::PROCESS_MEMORY, 1_073_741_824.0)),
-        of_pid(value(4_000, 0, Metric::PROCESS_SM, 38.5)),
-        of_gpu(Item {
+        on_gpu(with_pid(Item { text: serde_json::to_string(&process).ok(), ..event(3_000, event::PROCESS_START) })),
+        with_pid(value(4_000, 0, Metric::PROCESS_MEMORY, 1_073_741_824.0)),
+        with_pid(value(4_000, 0, Metric::PROCESS_SM, 38.5)),
+        on_gpu(Item {
             kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
             value: Some(3.0),
             ..event(5_000, "")
         }),
         Item { value: Some(0.0), ..event(1_000_000_000, event::HEARTBEAT) },
-        of_gpu(Item { value: Some(15.0), ..event(1_000_000_001, event::GPU_LOST) }),
-        of_gpu(of_pid(event(1_000_000_002, event::PROCESS_END))),
-        of_pid(Item { value: Some(137.0), ..event(1_000_000_003, event::COMMAND_END) }),
+        on_gpu(Item { value: Some(15.0), ..event(1_000_000_001, event::GPU_LOST) }),
+        on_gpu(with_pid(event(1_000_000_002, event::PROCESS_END))),
+        with_pid(Item { value: Some(137.0), ..event(1_000_000_003, event::COMMAND_END) }),
         event(1_000_000_004, event::END),
     ]
 }
 
-/// Any items at all: also such as no recorder makes, in an order that none has.
+/// Generates arbitrary items in arbitrary order, including ones that no recorder writes.
 pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
     let item = prop_oneof![
         (at(), gpu(), pid(), series(), number()).prop_map(|(at, gpu, pid, series, value)| Item {
@@ -77,7 +78,7 @@ pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
     vec(item, 1..60).prop_map(with_one_start)
 }
 
-/// What a second start means is another test's.
+/// Removes all start events but the first. Another test covers files with two starts.
 fn with_one_start(mut items: Vec<Item>) -> Vec<Item> {
     let mut starts = 0;
     items.retain(|item| {
@@ -87,7 +88,7 @@ fn with_one_start(mut items: Vec<Item>) -> Vec<Item> {
     items
 }
 
-/// A second before the start to hours after it; now and then another time altogether.
+/// Generates times from one second before the start to hours after it, and occasionally arbitrary times.
 fn at() -> impl Strategy<Value = u64> {
     prop_oneof![
         20 => (0..20_000_000_000_000_u64).prop_map(|after| START - 1_000_000_000 + after),
@@ -130,8 +131,8 @@ fn number() -> impl Strategy<Value = f64> {
 
 fn text() -> impl Strategy<Value = String> {
     let hard: Vec<char> = "\"\\'\n\r\t\0\u{1b}\u{7f},;={}[]()#é€😀\u{2028}\u{feff} null".chars().collect();
-    let one = prop_oneof![select(hard), any::<char>()];
-    vec(one, 1..20).prop_map(|chars| chars.into_iter().collect())
+    let character = prop_oneof![select(hard), any::<char>()];
+    vec(character, 1..20).prop_map(|chars| chars.into_iter().collect())
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -145,7 +146,7 @@ fn name() -> impl Strategy<Value = String> {
         event::PROCESS_END,
         event::GPU_LOST,
         event::METRIC_SUSPENDED,
-        "of.a.later.version",
+        "unknown.event",
     ];
     prop_oneof![4 => select(KNOWN.to_vec()).prop_map(str::to_owned), 1 => text()]
 }

@@ -1,12 +1,13 @@
-//! How long a Perfetto trace is.
+//! The size of Perfetto traces.
 
 use igpu::metric::Metric;
 use igpu_recording::{Format, Header, Item, RecordedGpu, Series};
 
-use crate::{Disk, samples::START};
+use crate::{ScratchFile, samples::START};
 
-/// Eight busy GPUs for a second, at the sensors' own rates: so many values of each metric, as they come.
+/// Returns the values of eight busy GPUs in a second. Each metric has the rate of its sensor.
 fn second(second: u64) -> Vec<Item> {
+    /// The metrics with their rate in Hz, first value, and increment.
     const RATES: [(Metric, u64, f64, f64); 12] = [
         (Metric::POWER_USAGE, 20, 312.456, 0.137),
         (Metric::ENERGY, 20, 4_000.123, 15.622),
@@ -22,10 +23,10 @@ fn second(second: u64) -> Vec<Item> {
         (Metric::TEMPERATURE_MEMORY, 1, 71.0, 1.0),
     ];
     let mut items = Vec::new();
-    for (metric, rate, from, step) in RATES {
+    for (metric, rate, first, increment) in RATES {
         for (gpu, nth) in (0..8).flat_map(|gpu| (0..rate).map(move |nth| (gpu, nth))) {
             let at = START + second * 1_000_000_000 + nth * 1_000_000_000 / rate + u64::from(gpu) * 123_457;
-            let value = from + step * (second * rate + nth) as f64;
+            let value = first + increment * (second * rate + nth) as f64;
             items.push(Item::value(at, gpu, Series::for_metric(metric), (value * 1e3).round() / 1e3));
         }
     }
@@ -34,20 +35,20 @@ fn second(second: u64) -> Vec<Item> {
 }
 
 #[test]
-fn a_minute_of_eight_gpus_takes_less_than_a_mebibyte() {
+fn minute_of_eight_gpus_is_below_mebibyte() {
     let gpus =
         (0..8).map(|index| RecordedGpu { index, name: Some("NVIDIA H100".into()), ..RecordedGpu::default() }).collect();
-    // A machine that has been up for a month: its clock is long.
+    // After an uptime of a month, timestamps of `CLOCK_BOOTTIME` have a long encoding.
     let header = Header { gpus, boot_unix_nano: Some(START - 30 * 86_400_000_000_000), ..Header::default() };
     let mut encoder = Format::Perfetto.encoder().unwrap();
     let mut file = Vec::new();
     encoder.encode(&Item::start(START, &header), &mut file);
-    // An hour in: times grow.
+    // Timestamps at the end of an hour have a longer encoding than those at the start.
     let items: Vec<Item> = (3_540..3_600).flat_map(second).collect();
     items.iter().for_each(|item| encoder.encode(item, &mut file));
     let mean = file.len() as f64 / items.len() as f64;
     assert_eq!(items.len(), 8 * 80 * 60);
-    assert!(mean < 26.0, "{mean} bytes an item");
+    assert!(mean < 26.0, "{mean} bytes per item");
     assert!(file.len() < 1 << 20, "{} bytes", file.len());
-    assert_eq!(Disk::new().items(&file)[1..], items);
+    assert_eq!(ScratchFile::new().items(&file)[1..], items);
 }

@@ -1,4 +1,4 @@
-//! The table of keys in the documentation is the JSON's.
+//! The table of JSON keys in the documentation of the module `summary`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// A summary in which there is everything.
+/// Returns a summary in which every optional object is present.
 fn full() -> Summary {
     let energy = Energy { energy_j: 1.0, energy_wh: 1.0, source: EnergySource::Counter, covered_s: 1.0, gap_s: 1.0 };
     let throttling = Throttling {
@@ -41,7 +41,7 @@ fn full() -> Summary {
     }
 }
 
-/// The paths of all values but of what has no keys of its own to tell of.
+/// Collects the paths of all values. The keys of `causes_s` are not collected, because they are data.
 fn walk(path: &str, value: &Value, paths: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) if !path.ends_with(".causes_s") => {
@@ -54,45 +54,46 @@ fn walk(path: &str, value: &Value, paths: &mut BTreeSet<String>) {
     }
 }
 
-/// The lines of the table, without those of its head.
+/// Returns the keys and descriptions in the rows of the table.
 fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = include_str!("../mod.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
     lines.map(|line| line.split_once(" | ").expect("two columns"))
 }
 
 #[test]
-fn the_table_has_each_key_and_no_other() {
+fn table_has_every_key_once() {
     let mut paths = BTreeSet::new();
     walk("", &serde_json::to_value(full()).unwrap(), &mut paths);
-    let told = rows().flat_map(|(keys, _)| {
-        let (of, keys) = keys.split_once("`: `").unwrap_or(("", keys));
-        keys.split(", ").map(move |key| format!("{of}.{}", key.replace('`', "")).trim_start_matches('.').to_owned())
+    let documented = rows().flat_map(|(keys, _)| {
+        let (parent, keys) = keys.split_once("`: `").unwrap_or(("", keys));
+        keys.split(", ").map(move |key| format!("{parent}.{}", key.replace('`', "")).trim_start_matches('.').to_owned())
     });
-    let told: Vec<String> = told.collect();
-    assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), paths);
-    assert_eq!(told.len(), paths.len(), "each once");
+    let documented: Vec<String> = documented.collect();
+    assert_eq!(documented.iter().cloned().collect::<BTreeSet<_>>(), paths);
+    assert_eq!(documented.len(), paths.len(), "duplicate keys");
 }
 
 #[test]
-fn the_table_has_each_word_that_a_key_can_have() {
+fn table_has_every_enum_value() {
     let sources = [EnergySource::Counter, EnergySource::Integrated, EnergySource::Power, EnergySource::PowerInstant];
-    let why = [
+    let errors = [
         AttributionError::NoProcess,
         AttributionError::NeverExclusive,
         AttributionError::ProcessListTruncated,
         AttributionError::ProcessListUnavailable,
     ];
     let throttling = [ThrottlingSource::Counters, ThrottlingSource::Reasons];
-    let sources = sources.map(word).map(|word| ("gpus[].energy`", word));
-    let throttling = throttling.map(word).map(|word| ("gpus[].throttling`", word));
-    let why = why.map(word).map(|word| ("gpus[].command`", word));
-    for (of, word) in sources.into_iter().chain(throttling).chain(why) {
-        let (_, told) = rows().find(|(keys, _)| keys.starts_with(of)).expect("a line");
-        assert!(told.contains(&word), "{word} is not in {told:?}");
+    let sources = sources.map(enum_value).map(|word| ("gpus[].energy`", word));
+    let throttling = throttling.map(enum_value).map(|word| ("gpus[].throttling`", word));
+    let errors = errors.map(enum_value).map(|word| ("gpus[].command`", word));
+    for (keys_prefix, word) in sources.into_iter().chain(throttling).chain(errors) {
+        let (_, description) = rows().find(|(keys, _)| keys.starts_with(keys_prefix)).expect("a row of the table");
+        assert!(description.contains(&word), "{word} is missing in {description:?}");
     }
 }
 
-fn word(value: impl serde::Serialize) -> String {
+/// Returns the JSON string of an enum value, as Markdown code.
+fn enum_value(value: impl serde::Serialize) -> String {
     let json = serde_json::to_value(value).unwrap();
-    format!("`{}`", json.as_str().expect("a word"))
+    format!("`{}`", json.as_str().expect("a string"))
 }

@@ -1,4 +1,4 @@
-//! Power, energy, utilisation, memory, heat, throttling: each value counts for as long as it holds.
+//! Power, energy, utilization, memory, temperature, and throttling.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 #[test]
-fn a_step_counts_by_time_not_by_items() {
+fn means_are_weighted_by_time() {
     let gpu = gpu(&[
         value(0.0, Metric::POWER_USAGE, 100.0),
         value(0.5, Metric::POWER_USAGE, 100.0),
@@ -26,19 +26,19 @@ fn a_step_counts_by_time_not_by_items() {
     assert_eq!(gpu.power_peak_series, Some("hw.power"));
     let busy = gpu.utilization.unwrap();
     assert_eq!((busy.mean, busy.p5, busy.p50, busy.max, busy.covered_s), (0.8, 0.2, 1.0, 1.0, 4.0));
-    // In the recording it is a percentage, as in the catalog.
+    // This series is recorded in percent.
     assert_eq!(gpu.memory_utilization_mean, Some(0.3));
 }
 
 #[test]
-fn a_value_ends_when_the_gpu_does_not_answer_and_when_its_metric_rests() {
+fn interruption_ends_values() {
     for name in [event::GPU_LOST, event::GPU_HUNG, event::GPU_SUSPENDED] {
         let gpu = gpu(&[
             value(0.0, Metric::POWER_USAGE, 100.0),
             value(0.0, Metric::UTILIZATION_GPU, 0.5),
             value(0.0, Metric::CLOCKS_EVENT_REASONS, 4.0),
-            happens(2.0, name),
-            happens(50.0, event::GPU_RECOVERED),
+            gpu_event(2.0, name),
+            gpu_event(50.0, event::GPU_RECOVERED),
             value(60.0, Metric::POWER_USAGE, 300.0),
             value(60.0, Metric::UTILIZATION_GPU, 1.0),
             value(60.0, Metric::CLOCKS_EVENT_REASONS, 4.0),
@@ -53,7 +53,7 @@ fn a_value_ends_when_the_gpu_does_not_answer_and_when_its_metric_rests() {
     let gpu = gpu(&[
         value(0.0, Metric::POWER_USAGE, 100.0),
         value(0.0, Metric::UTILIZATION_GPU, 0.5),
-        rests(1.0, Metric::POWER_USAGE),
+        metric_suspended(1.0, Metric::POWER_USAGE),
         end(10.0),
     ]);
     assert_eq!((gpu.energy.unwrap().covered_s, gpu.utilization.unwrap().covered_s), (1.0, 10.0));
@@ -61,7 +61,7 @@ fn a_value_ends_when_the_gpu_does_not_answer_and_when_its_metric_rests() {
 }
 
 #[test]
-fn the_counter_of_energy_comes_before_power() {
+fn energy_counter_precedes_power() {
     let counted = gpu(&[
         value(0.0, Metric::ENERGY, 0.0),
         value(0.0, Metric::POWER_USAGE, 999.0),
@@ -74,17 +74,17 @@ fn the_counter_of_energy_comes_before_power() {
     assert_eq!((energy.energy_j, energy.source, energy.covered_s), (1485.0, EnergySource::Counter, 10.0));
     assert_eq!(counted.power_mean_w, Some(148.5));
     assert_eq!((counted.power_peak_w, counted.power_peak_series), (Some(1001.5), Some("gpu.power.samples")));
-    // One value of a counter says nothing.
+    // A single value of a counter is not sufficient.
     let short = [value(0.0, Metric::ENERGY, 0.0), value(0.0, Metric::POWER_INSTANT, 50.0), end(2.0)];
     let energy = gpu(&short).energy.unwrap();
     assert_eq!((energy.energy_j, energy.source), (100.0, EnergySource::PowerInstant));
 }
 
 #[test]
-fn integrated_energy_tells_what_it_did_not_count() {
-    let gap = Item { value: Some(30.0), ..happens(40.1, event::ENERGY_GAP) };
+fn integrated_energy_reports_gap() {
+    let gap = Item { value: Some(30.0), ..gpu_event(40.1, event::ENERGY_GAP) };
     let gpu = gpu(&[
-        happens(0.0, event::ENERGY_INTEGRATED),
+        gpu_event(0.0, event::ENERGY_INTEGRATED),
         value(0.0, Metric::ENERGY, 0.0),
         value(10.0, Metric::ENERGY, 1000.0),
         value(40.0, Metric::ENERGY, 1000.0),
@@ -98,7 +98,7 @@ fn integrated_energy_tells_what_it_did_not_count() {
 }
 
 #[test]
-fn what_was_not_recorded_is_none() {
+fn unrecorded_figures_are_none() {
     let gpu = gpu(&[value(0.0, Metric::CLOCK_SM, 1980.0), end(5.0)]);
     let nothing = GpuSummary::default();
     assert_eq!(gpu, nothing);
@@ -108,7 +108,7 @@ fn what_was_not_recorded_is_none() {
 }
 
 #[test]
-fn what_is_no_number_is_no_value() {
+fn non_finite_values_are_ignored() {
     let gpu = gpu(&[
         value(0.0, Metric::TEMPERATURE, 50.0),
         value(1.0, Metric::TEMPERATURE, f64::NAN),
@@ -127,20 +127,23 @@ fn what_is_no_number_is_no_value() {
 }
 
 #[test]
-fn throttling_by_counters_comes_before_reasons() {
+fn throttling_counters_precede_reasons() {
     let reasons = [value(0.0, Metric::CLOCKS_EVENT_REASONS, 64.0), value(8.0, Metric::CLOCKS_EVENT_REASONS, 1.0)];
     let both = [reasons.to_vec(), vec![value(0.0, Metric::THROTTLED_POWER, 3e9)]].concat();
-    let of = |items: &[Item]| gpu(&[items, &[end(9.0)]].concat()).throttling.unwrap();
-    let told = of(&reasons);
-    assert_eq!((told.source, told.causes_s["hw_thermal_slowdown"]), (ThrottlingSource::Reasons, 8.0));
-    let told = of(&both);
-    assert_eq!((told.source, told.causes_s.len(), told.causes_s["power"]), (ThrottlingSource::Counters, 1, 0.0));
+    let throttling = |items: &[Item]| gpu(&[items, &[end(9.0)]].concat()).throttling.unwrap();
+    let by_reasons = throttling(&reasons);
+    assert_eq!((by_reasons.source, by_reasons.causes_s["hw_thermal_slowdown"]), (ThrottlingSource::Reasons, 8.0));
+    let by_counters = throttling(&both);
+    assert_eq!(
+        (by_counters.source, by_counters.causes_s.len(), by_counters.causes_s["power"]),
+        (ThrottlingSource::Counters, 1, 0.0)
+    );
 }
 
 proptest! {
-    /// An item that says again what holds changes no digit of the sums.
+    /// An item with the same value as the last one of its series does not change the summary.
     #[test]
-    fn an_equal_item_changes_nothing(
+    fn repeated_value_changes_nothing(
         steps in proptest::collection::vec((1_u64..5_000, 0_u32..=100, 0_usize..5), 1..60),
         split in any::<prop::sample::Index>(),
     ) {
@@ -157,9 +160,9 @@ proptest! {
         }
         items.push(end(now + 1.0));
         let plain = summary(&items);
-        let place = split.index(items.len() - 1);
-        let again = Item { at: items[place].at.midpoint(items[place + 1].at), ..items[place].clone() };
-        items.insert(place + 1, again);
+        let index = split.index(items.len() - 1);
+        let repeated = Item { at: items[index].at.midpoint(items[index + 1].at), ..items[index].clone() };
+        items.insert(index + 1, repeated);
         prop_assert_eq!(plain, summary(&items));
     }
 }

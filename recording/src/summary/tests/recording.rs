@@ -1,4 +1,4 @@
-//! The recording as a whole.
+//! The figures of the whole recording.
 
 use proptest::prelude::*;
 
@@ -22,17 +22,17 @@ fn header() -> Header {
 }
 
 #[test]
-fn a_recording_tells_of_its_command_and_its_gpus() {
-    let of_one = |seconds, joules| Item { gpu: Some(1), ..value(seconds, Metric::ENERGY, joules) };
+fn summary_has_command_and_gpus() {
+    let gpu_1_energy = |seconds, joules| Item { gpu: Some(1), ..value(seconds, Metric::ENERGY, joules) };
     let summary = summary(&[
         Item::start(at(0.0), &header()),
         Item { pid: Some(42), ..Item::event(at(1.0), event::COMMAND_START) },
         value(1.0, Metric::ENERGY, 0.0),
-        of_one(1.0, 0.0),
+        gpu_1_energy(1.0, 0.0),
         value(3.0, Metric::ENERGY, 600.0),
-        of_one(3.0, 200.0),
+        gpu_1_energy(3.0, 200.0),
         Item { value: Some(2.0), ..Item::event(at(4.0), event::HEARTBEAT) },
-        Item { value: Some(9.0), ..happens(4.5, event::RECORDS_DROPPED) },
+        Item { value: Some(9.0), ..gpu_event(4.5, event::RECORDS_DROPPED) },
         Item { pid: Some(42), value: Some(130.0), ..Item::event(at(6.0), event::COMMAND_END) },
         Item { value: Some(5.0), ..Item::event(at(7.0), event::HEARTBEAT) },
         end(8.0),
@@ -46,11 +46,11 @@ fn a_recording_tells_of_its_command_and_its_gpus() {
     assert_eq!((summary.total.energy_wh, summary.total.energy_gpus), (Some(800.0 / 3600.0), 2));
     let names: Vec<_> = summary.gpus.iter().map(|gpu| (gpu.index, gpu.name.clone().unwrap())).collect();
     assert_eq!(names, [(0, "Zero".to_owned()), (1, "One".to_owned())]);
-    assert_eq!(summary.gpus[1].memory_limit_bytes, Some(8), "from the header where no series has it");
+    assert_eq!(summary.gpus[1].memory_limit_bytes, Some(8), "from the header, without a series");
 }
 
 #[test]
-fn a_recording_that_was_cut_off_is_summed_up_to_there() {
+fn incomplete_recording_ends_at_last_item() {
     let summary = summary(&[
         Item::start(at(0.0), &header()),
         Item { pid: Some(42), ..Item::event(at(0.0), event::COMMAND_START) },
@@ -58,13 +58,13 @@ fn a_recording_that_was_cut_off_is_summed_up_to_there() {
         Item { value: Some(0.0), ..Item::event(at(5.0), event::HEARTBEAT) },
     ]);
     assert_eq!((summary.complete, summary.duration_s, summary.total.energy_j), (false, 5.0, Some(500.0)));
-    assert_eq!(summary.total.energy_gpus, 1, "the other one's is not known");
+    assert_eq!(summary.total.energy_gpus, 1, "the energy of GPU 1 is unknown");
     let command = summary.command.unwrap();
     assert_eq!((command.duration_s, command.status), (None, None));
 }
 
 #[test]
-fn the_summary_can_be_asked_for_at_any_time() {
+fn summary_is_available_at_any_time() {
     let mut builder = SummaryBuilder::default();
     builder.observe(&value(0.0, Metric::POWER_USAGE, 100.0));
     for seconds in [3.0, 7.0] {
@@ -74,11 +74,16 @@ fn the_summary_can_be_asked_for_at_any_time() {
 }
 
 #[test]
-fn what_happens_is_counted() {
-    let cut = Item { value: Some(40.0), ..happens(2.0, event::SAMPLES_DROPPED) };
-    let of_no_gpu = Item::event(at(1.0), event::CLOCK_STEPPED);
-    let items =
-        [cut.clone(), cut, happens(3.0, event::PROCESS_LIST_TRUNCATED), happens(3.0, "gpu.of_tomorrow"), of_no_gpu];
+fn events_are_counted() {
+    let dropped = Item { value: Some(40.0), ..gpu_event(2.0, event::SAMPLES_DROPPED) };
+    let clock_stepped = Item::event(at(1.0), event::CLOCK_STEPPED);
+    let items = [
+        dropped.clone(),
+        dropped,
+        gpu_event(3.0, event::PROCESS_LIST_TRUNCATED),
+        gpu_event(3.0, "gpu.unknown"),
+        clock_stepped,
+    ];
     let summary = summary(&items);
     let events = &summary.gpus[0].events;
     assert_eq!(
@@ -88,7 +93,7 @@ fn what_happens_is_counted() {
 }
 
 #[test]
-fn no_damage_makes_gpus_without_end() {
+fn gpu_count_is_bounded() {
     let mut builder = SummaryBuilder::default();
     for gpu in 0..100_000 {
         builder.observe(&Item { gpu: Some(gpu), ..value(0.0, Metric::TEMPERATURE, 30.0) });
@@ -97,7 +102,7 @@ fn no_damage_makes_gpus_without_end() {
 }
 
 #[test]
-fn json_has_null_for_what_is_not_known() {
+fn json_has_null_for_unknown() {
     let json = serde_json::to_value(summary(&[value(0.0, Metric::UTILIZATION_GPU, 0.5), end(2.0)])).unwrap();
     let gpu = &json["gpus"][0];
     assert_eq!(gpu["utilization"]["p50"], 0.5);
@@ -125,15 +130,15 @@ const EVENTS: [&str; 14] = [
     event::HEARTBEAT,
 ];
 
-/// Any item that a damaged file may hold.
-fn anything() -> impl Strategy<Value = Item> {
-    let series = (0..Series::all().len()).prop_map(|place| Series::all().nth(place));
-    let at = prop_oneof![any::<u64>(), 0..100 * S, Just(u64::MAX)];
+/// Generates items that a damaged file can contain.
+fn any_item() -> impl Strategy<Value = Item> {
+    let series = (0..Series::all().len()).prop_map(|index| Series::all().nth(index));
+    let at = prop_oneof![any::<u64>(), 0..100 * SECOND_NS, Just(u64::MAX)];
     let text =
         prop_oneof![Just(None), Just(Some(r#"{"owned_by_command":true}"#.to_owned())), any::<String>().prop_map(Some)];
     let kind = (series, 0..2 * EVENTS.len());
-    let rest = (proptest::option::of(0..3_u32), proptest::option::of(0..4_u32), proptest::option::of(any::<f64>()));
-    (at, kind, rest, text).prop_map(|(at, (series, event), (gpu, pid, value), text)| {
+    let numbers = (proptest::option::of(0..3_u32), proptest::option::of(0..4_u32), proptest::option::of(any::<f64>()));
+    (at, kind, numbers, text).prop_map(|(at, (series, event), (gpu, pid, value), text)| {
         let kind = match (series, EVENTS.get(event)) {
             (Some(series), None) => ItemKind::Value(series),
             (series, event) => ItemKind::Event((*event.unwrap_or(&event::END)).into(), series),
@@ -144,7 +149,7 @@ fn anything() -> impl Strategy<Value = Item> {
 
 proptest! {
     #[test]
-    fn nothing_that_a_damaged_file_holds_is_a_panic(items in proptest::collection::vec(anything(), 0..200)) {
+    fn arbitrary_items_do_not_panic(items in proptest::collection::vec(any_item(), 0..200)) {
         let summary = summary(&items);
         prop_assert!(summary.gpus.len() <= 3);
         prop_assert!(summary.duration_s >= 0.0);
