@@ -6,8 +6,8 @@ use super::{
     schedule::{self, CallLoad},
 };
 
-/// The time between two distributions of the budget, ns. It is short compared with the time in which costs change, and long
-/// enough for the distribution itself to take no measurable time.
+/// The time between two distributions of the budget, ns. It is chosen so that the distribution itself takes a negligible
+/// time, and that a call which has become slow exceeds the budget for a tenth of a second only.
 const REBALANCE_INTERVAL_NS: u64 = 100_000_000;
 
 /// The budget and the interval that it permits each poll group.

@@ -1,52 +1,55 @@
-//! What calls cost, and how often they may be made for it.
+//! The costs of driver calls, and the intervals that a time budget permits them.
 //!
-//! A *load* is what one driver call gives, read at one interval. Its load is the call's cost divided by the interval. While
-//! all loads together keep within the budget, every load has the interval that was asked for. Beyond, loads are cut off at
-//! one level, as water finds it, so that their sum is the budget: a load below the level is not touched, and the level
-//! is never below an equal share of the budget. So a call that turns out slow only slows its own load, as long as the
-//! others are content with an equal share.
+//! The load of a driver call is its duration divided by its interval: the share of time that it takes. While the sum of all
+//! loads is within the budget, every call has its target interval. Otherwise, all loads above a cutoff are reduced to it by
+//! longer intervals, and the cutoff is chosen so that the sum equals the budget (max-min fairness). Calls with a load below
+//! the cutoff keep their intervals, and the cutoff is never below an equal share of the budget. A call that becomes slow
+//! therefore only stretches its own interval, as long as no other call uses more than an equal share.
 
-/// What a call costs: a running mean, ns, that a single slow call hardly moves.
+/// A running mean of the duration of a driver call, in nanoseconds, on which a single slow call has little influence.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CostEstimator {
     mean: f64,
-    /// Which of the last 16 calls were slow, the latest in the lowest bit.
+    /// One bit for each of the last 16 calls, the latest in the lowest bit. It is set if the call was slow.
     slow: u16,
-    /// Calls in a row that were slow (positive) or quick (negative), and the mildest of them.
+    /// The number of consecutive slow (positive) or quick (negative) calls up to now.
     run: i8,
-    mildest: f64,
-    /// Number of calls seen, up to [`MIN_CALLS`].
-    seen: u8,
+    /// The duration of the run's call that is nearest to the mean, ns.
+    nearest: f64,
+    /// The number of observed calls, up to [`MIN_CALLS`].
+    calls: u8,
 }
 
-/// Calls further from the mean than this are slow or quick.
+/// A call is slow if it takes more than this many times the mean, and quick if it takes less than the reciprocal. The ratio is
+/// chosen to be above the fluctuation of calls that are not preempted.
 const OUTLIER_RATIO: f64 = 2.0;
-/// As many of them in a row are no accident.
+/// The number of consecutive slow or quick calls that changes the mean at once. It is improbable for so many consecutive
+/// calls to be preempted.
 const PERSISTENT_RUN: i8 = 3;
-/// The cost is unknown before this many calls: a busy machine may have preempted any of them.
+/// The number of calls before which the cost is unknown, because a busy machine may have preempted any of them.
 const MIN_CALLS: u8 = 3;
-/// How much of a call enters the mean.
+/// The weight of a call in the running mean: large enough for the mean to follow a change within ten calls.
 const MEAN_WEIGHT: f64 = 0.25;
 
 impl CostEstimator {
-    /// Nothing measured.
+    /// Returns an estimator without observations.
     #[must_use]
     pub(crate) const fn new() -> Self {
-        Self { mean: 0.0, slow: 0, run: 0, mildest: 0.0, seen: 0 }
+        Self { mean: 0.0, slow: 0, run: 0, nearest: 0.0, calls: 0 }
     }
 
-    /// Records a call that took `ns`.
+    /// Records a call that took `ns` nanoseconds.
     ///
-    /// A single slow call among the last 16 counts as twice the mean: it was preempted, or waited for a lock that
-    /// another process held. If any of the 15 before was slow too, it counts in full, because such calls are what this
-    /// one costs. After three slow calls in a row, or three quick ones after at most one slow one, the mean becomes the
-    /// one of them nearest to it. It starts as the quickest of the first three calls, because the first one is often
-    /// slow.
+    /// A single slow call among the last 16 counts as twice the mean, because it was preempted or waited for a lock that
+    /// another process held. If one of the 15 calls before was slow too, it counts in full, because slow calls are then a
+    /// part of the call's cost. After three consecutive slow calls, and after three consecutive quick ones with at most one
+    /// slow call before them, the mean becomes the duration of the one nearest to it. The mean starts as the shortest
+    /// duration of the first three calls, because the first call is often slow.
     pub(crate) fn observe(&mut self, ns: u64) {
         let ns = ns as f64;
-        if self.seen < MIN_CALLS {
-            self.mean = if self.seen == 0 { ns } else { self.mean.min(ns) };
-            self.seen += 1;
+        if self.calls < MIN_CALLS {
+            self.mean = if self.calls == 0 { ns } else { self.mean.min(ns) };
+            self.calls += 1;
             return;
         }
         let slow = ns > OUTLIER_RATIO * self.mean;
@@ -57,90 +60,90 @@ impl CostEstimator {
             (_, true) => self.run.clamp(1 - PERSISTENT_RUN, 0) - 1,
             _ => 0,
         };
-        self.mildest = match self.run {
+        self.nearest = match self.run {
             1 | -1 => ns,
-            2.. => self.mildest.min(ns),
-            _ => self.mildest.max(ns),
+            2.. => self.nearest.min(ns),
+            _ => self.nearest.max(ns),
         };
-        let alone = self.slow.count_ones() <= 1;
-        if self.run == PERSISTENT_RUN || (self.run == -PERSISTENT_RUN && alone) {
-            self.mean = self.mildest;
+        let is_isolated = self.slow.count_ones() <= 1;
+        if self.run == PERSISTENT_RUN || (self.run == -PERSISTENT_RUN && is_isolated) {
+            self.mean = self.nearest;
             self.run = 0;
             return;
         }
-        let counted = if slow && alone { OUTLIER_RATIO * self.mean } else { ns };
+        let counted = if slow && is_isolated { OUTLIER_RATIO * self.mean } else { ns };
         self.mean += MEAN_WEIGHT * (counted - self.mean);
     }
 
-    /// Returns the mean, ns; 0 before the third call.
+    /// Returns the mean duration in nanoseconds; 0 before the third call.
     #[must_use]
     pub(crate) fn mean(&self) -> u64 {
-        if self.seen < MIN_CALLS { 0 } else { self.mean as u64 }
+        if self.calls < MIN_CALLS { 0 } else { self.mean as u64 }
     }
 }
 
-/// CostEstimator and interval of one load, ns.
+/// The cost and the interval of one driver call, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallLoad {
-    /// The interval asked for. 0 is as fast as possible: one call after the other.
+    /// The requested interval. With 0, calls follow each other without a pause.
     pub target_interval: u64,
-    /// What a call costs; 0 is unknown, and then free.
+    /// The duration of the call. 0 means unknown, and counts as free.
     pub cost: u64,
-    /// The interval it has: `target_interval`, or longer. Written by [`balance`].
+    /// The permitted interval, which is `target_interval` or longer. [`balance`] sets it.
     pub interval: u64,
 }
 
 impl CallLoad {
-    /// A load that has what it wants.
+    /// Returns a load whose interval is its target interval.
     #[cfg(test)]
     #[must_use]
     pub(crate) const fn new(target_interval: u64, cost: u64) -> Self {
         Self { target_interval, cost, interval: target_interval }
     }
 
-    /// Whether its interval is longer than the one asked for.
+    /// Returns `true` if the interval is longer than the target interval.
     #[must_use]
     pub(crate) const fn is_stretched(&self) -> bool {
         self.interval > self.target_interval
     }
 
-    /// The share of time that its calls would take at the interval asked for. Calls one after the other take all.
+    /// Returns the share of time that the call takes at its target interval, between 0 and 1.
     fn share(&self) -> f64 {
         self.cost as f64 / self.target_interval.max(self.cost).max(1) as f64
     }
 }
 
-/// The longest interval that a load is stretched to: none dies in silence. Even a call of 10 s takes 0.3 % of it.
+/// The longest interval to which a call is stretched, ns: one hour. It ensures that every metric is read now and then. At this
+/// interval, even a call of 10 s takes only 0.3 % of the time.
 pub(crate) const MAX_INTERVAL_NS: u64 = 3_600_000_000_000;
-/// A stretched load gets a little more than it needs, …
+/// A stretched interval is longer than needed by this factor, …
 const STRETCH_MARGIN: f64 = 1.2;
-/// … keeps it until that is this much too long, …
+/// … is kept until it is too long by this factor, …
 const SHRINK_RATIO: f64 = 1.5;
-/// … and gets back what it target_interval once that would be right with this share of the budget. So costs that waver by a
-/// seventh or so change nothing.
+/// … and is restored when the target interval would keep within this share of the budget. With these margins, costs that
+/// fluctuate by up to 15 % change no interval.
 const RESTORE_BUDGET_RATIO: f64 = 0.85;
 
-/// Gives each load its interval, so that calls take no more than `budget` of the time (0.01 is 1 %) as far as [`MAX_INTERVAL_NS`]
-/// allows.
+/// Sets the interval of each load so that all calls together take no more than `budget` of the time (0.01 is 1 %), as far
+/// as [`MAX_INTERVAL_NS`] permits.
 ///
-/// A budget that is no positive number leaves nothing: every load that costs anything gets [`MAX_INTERVAL_NS`]. Each round takes
-/// one look at each load; more than a few rounds are rare, and there are no more than loads.
+/// With a budget that is zero, negative, or NaN, every call with a known cost gets an interval of [`MAX_INTERVAL_NS`].
 pub(crate) fn balance(loads: &mut [CallLoad], budget: f64) {
     let budget = if budget > 0.0 { budget } else { 0.0 };
-    let level = cutoff(loads, budget);
-    let easy = self::cutoff(loads, RESTORE_BUDGET_RATIO * budget);
+    let limit = cutoff(loads, budget);
+    let restore_limit = cutoff(loads, RESTORE_BUDGET_RATIO * budget);
     for load in loads {
         let share = load.share();
-        let needed = if share <= level { load.target_interval } else { stretch(load, load.cost as f64 / level) };
-        load.interval = if load.interval < needed
-            || (load.interval > needed && load.interval as f64 > SHRINK_RATIO * needed as f64)
-        {
-            if needed > load.target_interval || share > easy {
-                stretch(load, STRETCH_MARGIN * needed as f64)
+        let needed = if share <= limit { load.target_interval } else { stretched(load, load.cost as f64 / limit) };
+        let is_too_short = load.interval < needed;
+        let is_too_long = load.interval > needed && load.interval as f64 > SHRINK_RATIO * needed as f64;
+        load.interval = if is_too_short || is_too_long {
+            if needed > load.target_interval || share > restore_limit {
+                stretched(load, STRETCH_MARGIN * needed as f64)
             } else {
                 load.target_interval
             }
-        } else if share <= easy {
+        } else if share <= restore_limit {
             load.target_interval
         } else {
             load.interval
@@ -148,20 +151,24 @@ pub(crate) fn balance(loads: &mut [CallLoad], budget: f64) {
     }
 }
 
-/// A interval of this length, if the load's own is not longer.
-fn stretch(load: &CallLoad, ns: f64) -> u64 {
+/// Returns an interval of `ns` nanoseconds, rounded up, but at most [`MAX_INTERVAL_NS`] and at least the target interval.
+fn stretched(load: &CallLoad, ns: f64) -> u64 {
     (ns.ceil() as u64).min(MAX_INTERVAL_NS).max(load.target_interval)
 }
 
-/// The level at which loads are cut off so that they add up to the budget; infinite if they do so as they are.
+/// Returns the share of time to which larger loads must be reduced for the sum to equal the budget; infinity if the sum is
+/// within the budget.
+///
+/// Each round takes one pass over the loads. More than a few rounds are rare, and their number never exceeds that of the
+/// loads.
 fn cutoff(loads: &[CallLoad], budget: f64) -> f64 {
-    let mut level = 0.0;
-    // Loads up to the level keep what they have, the others share the rest equally; that raises the level, and more
-    // loads lie below it.
+    let mut cutoff = 0.0;
+    // Loads up to the cutoff keep their shares, and the others divide the remaining budget equally. This raises the cutoff,
+    // so that more loads are below it in the next round.
     for round in 0..=loads.len() {
         let (mut below, mut above) = (0.0, 0_u32);
         for share in loads.iter().map(CallLoad::share) {
-            if share <= level {
+            if share <= cutoff {
                 below += share;
             } else {
                 above += 1;
@@ -170,14 +177,14 @@ fn cutoff(loads: &[CallLoad], budget: f64) -> f64 {
         if above == 0 {
             return f64::INFINITY;
         }
-        // Rounding may leave it a hair below.
-        let next = ((budget - below) / f64::from(above)).max(level);
-        if round > 0 && next <= level {
+        // Rounding errors must not lower the cutoff.
+        let next = ((budget - below) / f64::from(above)).max(cutoff);
+        if round > 0 && next <= cutoff {
             break;
         }
-        level = next;
+        cutoff = next;
     }
-    level
+    cutoff
 }
 
 #[cfg(test)]
@@ -189,14 +196,15 @@ mod tests {
     const US: u64 = 1_000;
     const MS: u64 = 1_000 * US;
 
-    /// Balances, and returns which loads changed.
+    /// Balances the loads, and returns the indices of those whose intervals changed.
     fn balanced(loads: &mut [CallLoad], budget: f64) -> Vec<usize> {
         let before = loads.to_vec();
         balance(loads, budget);
         assert!(loads.iter().all(|load| load.interval >= load.target_interval));
-        (0..loads.len()).filter(|load| loads[*load].interval != before[*load].interval).collect()
+        (0..loads.len()).filter(|index| loads[*index].interval != before[*index].interval).collect()
     }
 
+    /// Returns the share of time that all calls take together.
     fn spent(loads: &[CallLoad]) -> f64 {
         loads
             .iter()
@@ -220,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn budget_level_is_exact() {
-        // Loads of 0.1 %, 0.2 %, 2 %, 5 %: of 1 %, the small keep theirs, and the others share 0.7 %.
+    fn budget_cutoff_is_exact() {
+        // Loads of 0.1 %, 0.2 %, 2 %, and 5 %. The small ones keep their shares, and the others share 0.7 % of the time.
         let loads = [
             CallLoad::new(100 * MS, 100 * US),
             CallLoad::new(100 * MS, 200 * US),
@@ -231,12 +239,12 @@ mod tests {
         assert!((cutoff(&loads, 0.01) - 0.0035).abs() < 1e-12);
         let mut loads = loads;
         assert_eq!(balanced(&mut loads, 0.01), [2, 3]);
-        // CostEstimator by level, and a fifth of room.
+        // The cost divided by the cutoff, with the margin of a fifth.
         for (load, exact) in loads[2..].iter().zip([2e6 / 0.0035 * 1.2, 1e6 / 0.0035 * 1.2]) {
             assert!((load.interval as f64 - exact).abs() <= 2.0, "{} is not {exact}", load.interval);
             assert!(load.is_stretched());
         }
-        assert!(balanced(&mut loads, 0.01).is_empty(), "settled at once");
+        assert!(balanced(&mut loads, 0.01).is_empty(), "the intervals are stable");
     }
 
     #[test]
@@ -251,7 +259,7 @@ mod tests {
         let mut loads = [CallLoad::new(0, 10 * US), CallLoad::new(100 * MS, 10 * US)];
         assert_eq!(balanced(&mut loads, 0.01), [0]);
         assert!(spent(&loads) <= 0.01);
-        // With all the time there is, nobody waits.
+        // With a budget of all the time, no interval is stretched.
         let mut loads = [CallLoad::new(0, 10 * US)];
         assert!(balanced(&mut loads, 1.0).is_empty());
     }
@@ -291,15 +299,15 @@ mod tests {
         let mut loads =
             [CallLoad::new(10 * MS, 500 * US), CallLoad::new(10 * MS, 30 * US), CallLoad::new(10 * MS, 20 * US)];
         assert_eq!(balanced(&mut loads, 0.01), [0]);
-        let settled = loads.map(|load| load.interval);
+        let stable = loads.map(|load| load.interval);
         for round in 0..1_000_u64 {
             loads[0].cost = 460 * US + round * 37 % 81 * US;
             loads[1].cost = 29 * US + round % 3 * US;
             balanced(&mut loads, 0.01);
-            assert_eq!(loads.map(|load| load.interval), settled);
+            assert_eq!(loads.map(|load| load.interval), stable);
             assert!(spent(&loads) <= 0.01);
         }
-        // Around the budget itself: stretched once, and then left alone.
+        // A sum that fluctuates around the budget stretches the interval once.
         let mut loads = [CallLoad::new(10 * MS, 60 * US), CallLoad::new(10 * MS, 39 * US)];
         let mut changes = 0;
         for round in 0..1_000_u64 {
@@ -337,24 +345,24 @@ mod tests {
             for load in &loads {
                 prop_assert!(load.share() > share * (1.0 - 1e-9) || load.interval == load.target_interval);
             }
-            // Nobody who was cut has more than anybody who was not, beside the room: what is cut is the dearest.
-            let least = loads.iter().filter(|load| load.is_stretched()).map(CallLoad::share).fold(f64::INFINITY, f64::min);
+            // The stretched calls are the most expensive ones.
+            let smallest = loads.iter().filter(|load| load.is_stretched()).map(CallLoad::share).fold(f64::INFINITY, f64::min);
             for load in loads.iter().filter(|load| !load.is_stretched() && load.cost > 0) {
-                prop_assert!(load.share() <= least);
+                prop_assert!(load.share() <= smallest);
             }
-            // Not less than needed is given either.
+            // The budget is used up, except for the margin.
             if !changed.is_empty() {
                 prop_assert!(spent(&loads) >= budget / 1.2 * 0.999);
             }
-            prop_assert!(balanced(&mut loads, budget).is_empty(), "settled at once");
-            // Other costs: kept again, in one go, whatever came before.
+            prop_assert!(balanced(&mut loads, budget).is_empty(), "the intervals are stable");
+            // Other costs are within the budget after one more call, whatever the intervals were before.
             for (load, cost) in loads.iter_mut().zip(later) {
                 load.cost = cost / 40;
             }
             balanced(&mut loads, budget);
             prop_assert!(spent(&loads) <= budget * (1.0 + 1e-9));
             prop_assert!(balanced(&mut loads, budget).is_empty());
-            // All cheap: everybody has what it wants.
+            // Free calls have their target intervals.
             for load in &mut loads {
                 load.cost = 0;
             }
@@ -407,7 +415,7 @@ mod tests {
 
     #[test]
     fn slow_first_calls_are_ignored() {
-        // Every call to an expensive driver takes this long; a preempted one is an exception.
+        // A single preempted call is ignored. Calls that all take long are not.
         for (calls, mean) in [([500 * MS, 100 * US, 90 * US], 90 * US), ([20 * MS, 21 * MS, 25 * MS], 20 * MS)] {
             let mut cost = CostEstimator::new();
             for call in calls {
@@ -429,8 +437,8 @@ mod tests {
                 sum += ns;
                 mean += cost.mean() as f64 / f64::from(calls);
             }
-            let truth = sum as f64 / f64::from(calls);
-            assert!((mean / truth - 1.0).abs() < 0.2, "{every}: {mean} is not {truth}");
+            let expected = sum as f64 / f64::from(calls);
+            assert!((mean / expected - 1.0).abs() < 0.2, "{every}: {mean} is not {expected}");
         }
     }
 }
