@@ -1,28 +1,28 @@
-//! The group `clocks`.
+//! The attribute group `clocks`.
 
 use std::fmt;
 
 use super::reading::{FixedDecimal, Reading, Reasons};
 use crate::{Clock, Device, Error, Result};
 
-/// The frequencies of the GPU's clocks, in MHz, now (`nvmlDeviceGetClockInfo`) and at the most
-/// (`nvmlDeviceGetMaxClockInfo`).
+/// The current frequencies of the GPU's clocks (`nvmlDeviceGetClockInfo`) and their maxima
+/// (`nvmlDeviceGetMaxClockInfo`), in MHz.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuClockInfo {
-    /// Shaders, MHz.
+    /// The current graphics (shader) clock in MHz.
     pub graphics: Option<u32>,
-    /// Streaming multiprocessors, MHz.
+    /// The current clock of the streaming multiprocessors in MHz.
     pub sm: Option<u32>,
-    /// Memory, MHz.
+    /// The current memory clock in MHz.
     pub memory: Option<u32>,
-    /// Shaders at the most, MHz.
+    /// The maximum graphics (shader) clock in MHz.
     pub max_graphics: Option<u32>,
-    /// Streaming multiprocessors at the most, MHz.
+    /// The maximum clock of the streaming multiprocessors in MHz.
     pub max_sm: Option<u32>,
-    /// Memory at the most, MHz.
+    /// The maximum memory clock in MHz.
     pub max_memory: Option<u32>,
-    /// The unit of all of them: `MHz`.
+    /// The unit of all frequencies, `MHz`.
     pub unit: &'static str,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) reasons: Reasons,

@@ -1,4 +1,4 @@
-//! A GPU at one moment: its identity, and the six groups.
+//! A snapshot of a GPU: its identity and six attribute groups.
 
 use std::fmt;
 
@@ -12,49 +12,56 @@ use super::{
 };
 use crate::{Clock, Device, Error, Escaped, Nvml, Result, Text};
 
-/// A GPU at one moment: who it is, and six groups of readings.
+/// A snapshot of a GPU, with its identity and six attribute groups.
 ///
-/// Plain data in memory that is made once. [`update`](Self::update) refills it without allocating: what cannot change
-/// is read once, the rest with 15 calls of the driver, and with one more while a fact that cannot change is still
-/// missing. A reading that the GPU does not give is `None`, and [`reason`](Self::reason) tells why; every update asks
-/// again, because one refusal is no proof.
+/// The attributes have the names and the units of the Python package igpu 0.1.2: MiB for memory, MHz for clocks, W for
+/// power, percent for utilization, and °C for temperatures. [`Device`] has methods for other units and for more values.
 ///
-/// It displays as igpu 0.1.2 prints it.
+/// [`update`](Self::update) reads the attributes again without allocating. Static attributes, for example names and
+/// maxima, are read once. All others take 15 NVML calls per update, and a missing static attribute takes one more call.
+/// An attribute that the GPU does not support is `None`, and [`reason`](Self::reason) returns the error. Each update
+/// tries again, because a single error does not prove that the GPU lacks an attribute.
 ///
+/// The [`Display`](fmt::Display) form is the text that igpu 0.1.2 prints.
+///
+/// # Examples
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
 /// # // SAFETY: the simulator's functions have the signatures of nvml.h.
 /// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
 /// let mut gpu = nvml.get_device(1)?;
-/// println!("{}: {:?} W", gpu.name.unwrap_or_default(), gpu.power.draw);
+/// println!("{}: {:?} MiB used", gpu.name.unwrap_or_default(), gpu.memory.used);
 /// gpu.update()?;
-/// println!("{:?} W", gpu.power.draw);
+/// match gpu.power.draw {
+///     Some(watts) => println!("{watts} W"),
+///     None => println!("power: {:?}", gpu.reason(igpu::Reading::PowerDraw)),
+/// }
 /// # Ok::<(), igpu::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuInfo {
-    /// The index of the GPU, in the order of PCI addresses.
+    /// The index of the GPU. The GPUs are in the order of their PCI addresses.
     pub index: u32,
-    /// The product's name; `nvmlDeviceGetName`.
+    /// The product name (`nvmlDeviceGetName`).
     pub name: Option<Text>,
-    /// The board's serial number; `nvmlDeviceGetSerial`. `None` on most GeForce boards.
+    /// The serial number of the board (`nvmlDeviceGetSerial`). `None` on most GeForce boards.
     pub serial: Option<Text>,
-    /// The UUID, `GPU-…`; `nvmlDeviceGetUUID`.
+    /// The UUID, which starts with `GPU-` (`nvmlDeviceGetUUID`).
     pub uuid: Option<Text>,
-    /// The version of the VBIOS; `nvmlDeviceGetVbiosVersion`.
+    /// The version of the VBIOS (`nvmlDeviceGetVbiosVersion`).
     pub bios: Option<ArrayString<32>>,
-    /// The memory.
+    /// The on-board memory, in MiB.
     pub memory: GpuMemoryInfo,
-    /// How busy, how hot, how fast.
+    /// The utilization, fan speed, temperature, and performance state.
     pub utilization: GpuUtilizationInfo,
-    /// The place on the PCI bus and the link to it.
+    /// The PCI address and the PCIe link.
     pub pci: GpuPciInfo,
-    /// The clocks.
+    /// The clocks, in MHz.
     pub clocks: GpuClockInfo,
-    /// Power and its limits.
+    /// The power draw and the power limits, in watts.
     pub power: GpuPowerInfo,
-    /// The processes.
+    /// The processes on the GPU.
     pub processes: GpuProcessesInfo,
     #[cfg_attr(feature = "serde", serde(skip))]
     reasons: Reasons,
@@ -64,60 +71,71 @@ pub struct GpuInfo {
     nvml: Nvml,
     #[cfg_attr(feature = "serde", serde(skip))]
     device: Option<Device>,
-    /// How many of [`STATIC_READINGS`] were asked for at least once.
+    /// The number of [`STATIC_READINGS`] that were attempted at least once.
     #[cfg_attr(feature = "serde", serde(skip))]
     static_attempted: usize,
-    /// Where in [`STATIC_READINGS`] the next missing fact is looked for.
+    /// The index in [`STATIC_READINGS`] at which the search for the next missing reading starts.
     #[cfg_attr(feature = "serde", serde(skip))]
     next_static_retry: usize,
 }
 
-/// Reads a fact into its place, and keeps the reason when the driver refuses it.
+/// A function that reads a static attribute, or stores the error if the attribute is missing.
 type ReadStatic = fn(&mut GpuInfo, &Device) -> Result<()>;
 
-/// What cannot change while the driver is loaded: each is read until it was read once.
+/// The readings that cannot change while the driver is loaded. Each is attempted until it succeeds.
 const STATIC_READINGS: [(Reading, ReadStatic); 12] = [
-    (Reading::Name, |gpu, device| gpu.reasons.store(Reading::Name, device.name()).map(|it| gpu.name = it)),
-    (Reading::Serial, |gpu, device| gpu.reasons.store(Reading::Serial, device.serial()).map(|it| gpu.serial = it)),
-    (Reading::Uuid, |gpu, device| gpu.reasons.store(Reading::Uuid, device.uuid()).map(|it| gpu.uuid = it)),
-    (Reading::Bios, |gpu, device| gpu.reasons.store(Reading::Bios, device.vbios_version()).map(|it| gpu.bios = it)),
+    (Reading::Name, |gpu, device| gpu.reasons.store(Reading::Name, device.name()).map(|value| gpu.name = value)),
+    (Reading::Serial, |gpu, device| {
+        gpu.reasons.store(Reading::Serial, device.serial()).map(|value| gpu.serial = value)
+    }),
+    (Reading::Uuid, |gpu, device| gpu.reasons.store(Reading::Uuid, device.uuid()).map(|value| gpu.uuid = value)),
+    (Reading::Bios, |gpu, device| {
+        gpu.reasons.store(Reading::Bios, device.vbios_version()).map(|value| gpu.bios = value)
+    }),
     (Reading::Pci, |GpuInfo { pci, .. }, device| {
-        pci.reasons.store(Reading::Pci, device.pci_info()).map(|it| pci.set_address(it))
+        pci.reasons.store(Reading::Pci, device.pci_info()).map(|value| pci.set_address(value))
     }),
     (Reading::MaxLinkGen, |GpuInfo { pci, .. }, device| {
-        pci.reasons.store(Reading::MaxLinkGen, device.max_pcie_link_generation()).map(|it| pci.max_link_gen = it)
+        pci.reasons.store(Reading::MaxLinkGen, device.max_pcie_link_generation()).map(|value| pci.max_link_gen = value)
     }),
     (Reading::MaxLinkWidth, |GpuInfo { pci, .. }, device| {
-        pci.reasons.store(Reading::MaxLinkWidth, device.max_pcie_link_width()).map(|it| pci.max_link_width = it)
+        pci.reasons.store(Reading::MaxLinkWidth, device.max_pcie_link_width()).map(|value| pci.max_link_width = value)
     }),
     (Reading::MaxClockGraphics, |GpuInfo { clocks, .. }, device| {
-        let answer = device.max_clock(Clock::GRAPHICS);
-        clocks.reasons.store(Reading::MaxClockGraphics, answer).map(|it| clocks.max_graphics = it)
+        let result = device.max_clock(Clock::GRAPHICS);
+        clocks.reasons.store(Reading::MaxClockGraphics, result).map(|value| clocks.max_graphics = value)
     }),
     (Reading::MaxClockSm, |GpuInfo { clocks, .. }, device| {
-        clocks.reasons.store(Reading::MaxClockSm, device.max_clock(Clock::SM)).map(|it| clocks.max_sm = it)
+        clocks.reasons.store(Reading::MaxClockSm, device.max_clock(Clock::SM)).map(|value| clocks.max_sm = value)
     }),
     (Reading::MaxClockMemory, |GpuInfo { clocks, .. }, device| {
-        clocks.reasons.store(Reading::MaxClockMemory, device.max_clock(Clock::MEMORY)).map(|it| clocks.max_memory = it)
+        clocks
+            .reasons
+            .store(Reading::MaxClockMemory, device.max_clock(Clock::MEMORY))
+            .map(|value| clocks.max_memory = value)
     }),
     (Reading::PowerManagement, |GpuInfo { power, .. }, device| {
-        power.reasons.store(Reading::PowerManagement, device.power_management_mode()).map(|it| power.management = it)
+        power
+            .reasons
+            .store(Reading::PowerManagement, device.power_management_mode())
+            .map(|value| power.management = value)
     }),
     (Reading::PowerLimitConstraints, |GpuInfo { power, .. }, device| {
-        let answer = device.power_limit_constraints_mw();
-        power.reasons.store(Reading::PowerLimitConstraints, answer).map(|it| power.set_constraints(it))
+        let result = device.power_limit_constraints_mw();
+        power.reasons.store(Reading::PowerLimitConstraints, result).map(|value| power.set_constraints(value))
     }),
 ];
 
 impl GpuInfo {
-    /// Makes the memory for a GPU and fills it. `processes` is how many processes there shall be room for;
-    /// [`Nvml::get_devices`] gives room for all that there are. Users that only a directory server knows (LDAP) are
-    /// shown by their number until [`resolve_users`](crate::process::resolve_users) was called.
+    /// Allocates a snapshot of the GPU with this index, and reads all attributes.
+    ///
+    /// The snapshot has capacity for `process_capacity` processes. Users that are not in `/etc/passwd` appear as uids
+    /// until [`resolve_users`](crate::process::resolve_users) is called.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`] when there is no such GPU. That the GPU is there but cannot answer is no error here:
-    /// [`error`](Self::error) has it, and the next update tries again.
-    pub fn new(nvml: &Nvml, index: u32, processes: usize) -> Result<Self> {
+    /// Returns [`Error::InvalidIndex`] if there is no GPU with this index. If the GPU exists but is lost or cannot be
+    /// opened, the function succeeds, [`error`](Self::error) returns the reason, and the next update tries again.
+    pub fn new(nvml: &Nvml, index: u32, process_capacity: usize) -> Result<Self> {
         let mut gpu = Self {
             index,
             name: None,
@@ -129,7 +147,7 @@ impl GpuInfo {
             pci: GpuPciInfo::default(),
             clocks: GpuClockInfo::default(),
             power: GpuPowerInfo::default(),
-            processes: GpuProcessesInfo::with_capacity(processes),
+            processes: GpuProcessesInfo::with_capacity(process_capacity),
             reasons: Reasons::default(),
             error: None,
             nvml: nvml.clone(),
@@ -137,20 +155,20 @@ impl GpuInfo {
             static_attempted: 0,
             next_static_retry: 0,
         };
-        // Any other error is kept in `gpu.error`.
+        // `update` stores any other error in `gpu.error`.
         if let Err(error @ Error::InvalidIndex { .. }) = gpu.update() {
             return Err(error);
         }
         Ok(gpu)
     }
 
-    /// Why the last update failed, if it did: the GPU was lost, or could not be opened.
+    /// Returns the error of the last update if the GPU was lost or could not be opened.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
 
-    /// Why a reading is missing; `None` when it is there.
+    /// Returns the error of a missing reading, or `None` if the reading is present.
     #[must_use]
     pub fn reason(&self, reading: Reading) -> Option<&Error> {
         let groups = [
@@ -165,17 +183,18 @@ impl GpuInfo {
         groups.into_iter().find_map(|reasons| reasons.get(reading))
     }
 
-    /// The GPU's handle, for readings that `GpuInfo` lacks; `None` while the GPU could not be opened.
+    /// Returns the GPU's handle, for calls that `GpuInfo` has no attribute for. Returns `None` if the GPU could not be
+    /// opened.
     #[must_use]
     pub fn device(&self) -> Option<&Device> {
         self.device.as_ref()
     }
 
-    /// Reads all that can change anew. Without allocating, also when processes come and go and when calls fail.
+    /// Reads all attributes that can change. Never allocates, even if the number of processes changes or calls fail.
     ///
     /// # Errors
-    /// The GPU is lost, must be reset, or cannot be opened. What can change is `None` then, and what cannot is kept;
-    /// other GPUs are not touched. The next update tries again.
+    /// Returns the driver's error code if the GPU is lost, needs a reset, or cannot be opened. All attributes that can
+    /// change are `None` in this case, and static attributes keep their values. The next update tries again.
     pub fn update(&mut self) -> Result<()> {
         self.with_device(|gpu, device| {
             gpu.read_static(device)?;
@@ -188,62 +207,63 @@ impl GpuInfo {
         })
     }
 
-    /// Reads the group `memory` alone: one call of the driver.
+    /// Reads only the group `memory`, with one NVML call.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn update_memory(&mut self) -> Result<()> {
         self.with_device(|gpu, device| gpu.memory.update(device))
     }
 
-    /// Reads the group `utilization` alone: four calls of the driver.
+    /// Reads only the group `utilization`, with four NVML calls.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn update_utilization(&mut self) -> Result<()> {
         self.with_device(|gpu, device| gpu.utilization.update(device))
     }
 
-    /// Reads what changes of the group `pci` alone: two calls of the driver.
+    /// Reads only the attributes of the group `pci` that can change, with two NVML calls.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn update_pci(&mut self) -> Result<()> {
         self.with_device(|gpu, device| gpu.pci.update(device))
     }
 
-    /// Reads what changes of the group `clocks` alone: three calls of the driver.
+    /// Reads only the attributes of the group `clocks` that can change, with three NVML calls.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn update_clocks(&mut self) -> Result<()> {
         self.with_device(|gpu, device| gpu.clocks.update(device))
     }
 
-    /// Reads what changes of the group `power` alone: two calls of the driver.
+    /// Reads only the attributes of the group `power` that can change, with two NVML calls.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn update_power(&mut self) -> Result<()> {
         self.with_device(|gpu, device| gpu.power.update(device))
     }
 
-    /// Reads the group `processes` alone: three calls of the driver, and `/proc`. These are the calls that disturb other
-    /// programs: see [`Device::compute_processes`].
+    /// Reads only the group `processes`, with three NVML calls and from `/proc`. These calls can delay other programs
+    /// that use the GPU; see [`Device::compute_processes`].
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn update_processes(&mut self) -> Result<()> {
         self.with_device(|gpu, device| gpu.processes.update(device))
     }
 
-    /// Makes room for the processes that the last update had no room for, and reads them. Allocates: call it beside the
-    /// sampling path, when [`GpuProcessesInfo::omitted_count`] says so.
+    /// Increases the capacity for processes if the last update truncated the list, and reads the list again.
+    ///
+    /// Allocates. Call this method outside the sampling path if [`GpuProcessesInfo::omitted_count`] is not 0.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the same errors as [`update`](Self::update).
     pub fn grow_process_list(&mut self) -> Result<()> {
-        // Twice at the most: lists may grow while this is done.
+        // The list may have become longer in the meantime, so a second attempt can be necessary.
         for _ in 0..2 {
             if self.processes.omitted_count() == 0 {
                 break;
@@ -254,7 +274,7 @@ impl GpuInfo {
         Ok(())
     }
 
-    /// Runs an update with the GPU's handle, which it opens if need be, and keeps how it went.
+    /// Runs an update with the GPU's handle, which is opened if necessary, and stores the error.
     fn with_device(&mut self, update: impl FnOnce(&mut Self, &Device) -> Result<()>) -> Result<()> {
         let device = match self.device.take() {
             Some(device) => Ok(device),
@@ -272,8 +292,8 @@ impl GpuInfo {
         result
     }
 
-    /// All facts at the first update; later one missing fact an update, in turn, so that a GPU which will never have it
-    /// costs one call.
+    /// Reads all static attributes in the first update, and one missing static attribute in each later update. The
+    /// retries are limited to one call per update because many GPUs never support some of these attributes.
     fn read_static(&mut self, device: &Device) -> Result<()> {
         if self.static_attempted < STATIC_READINGS.len() {
             while let Some((_, read)) = STATIC_READINGS.get(self.static_attempted) {
@@ -282,17 +302,18 @@ impl GpuInfo {
             }
             return Ok(());
         }
-        let turns = (0..STATIC_READINGS.len()).map(|turn| (self.next_static_retry + turn) % STATIC_READINGS.len());
-        let missing = turns
-            .map(|place| (place, STATIC_READINGS[place]))
+        let candidates =
+            (0..STATIC_READINGS.len()).map(|offset| (self.next_static_retry + offset) % STATIC_READINGS.len());
+        let missing = candidates
+            .map(|index| (index, STATIC_READINGS[index]))
             .find(|(_, (reading, _))| self.reason(*reading).is_some());
-        let Some((place, (_, read))) = missing else { return Ok(()) };
-        self.next_static_retry = place + 1;
+        let Some((index, (_, read))) = missing else { return Ok(()) };
+        self.next_static_retry = index + 1;
         read(self, device)
     }
 
-    /// What changes is not known any more: old values must not look like new ones. Facts that were never asked for are
-    /// missing for the same reason.
+    /// Clears all attributes that can change, because old values must not look like current values. Static attributes
+    /// that have not been attempted yet are missing because of the same error.
     fn invalidate(&mut self, error: &Error) {
         for (reading, _) in STATIC_READINGS.iter().skip(self.static_attempted) {
             let reasons = match reading {
@@ -318,7 +339,7 @@ impl fmt::Display for GpuInfo {
             self.reasons.text_or_reason(reading, value.map(|value| Escaped(value).to_string())).to_string()
         };
         writeln!(f, "INDEX        : {}", self.index)?;
-        // Without a name igpu 0.1.2 dies, so there are no words of its own to show.
+        // igpu 0.1.2 crashes if the name is missing, so there is no text to imitate.
         writeln!(f, "BOARD NAME   : {}", Escaped(self.name.as_deref().unwrap_or(NOT_AVAILABLE)))?;
         writeln!(f, "SERIAL       : {}", text(Reading::Serial, self.serial.as_deref()))?;
         writeln!(f, "UUID         : {}", text(Reading::Uuid, self.uuid.as_deref()))?;

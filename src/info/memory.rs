@@ -1,25 +1,28 @@
-//! The group `memory`.
+//! The attribute group `memory`.
 
 use std::fmt;
 
 use super::reading::{FixedDecimal, Reading, Reasons};
 use crate::{Device, Error, MemoryInfo, Result};
 
-/// The GPU's on-board memory, in MiB, from `nvmlDeviceGetMemoryInfo_v2` (before driver R510: `nvmlDeviceGetMemoryInfo`).
+/// The GPU's on-board memory in MiB, from `nvmlDeviceGetMemoryInfo_v2`, or from `nvmlDeviceGetMemoryInfo` with drivers
+/// before R510.
 ///
-/// All of it is `None` on parts whose memory is the system's own (GB10, Jetson).
+/// All amounts are `None` on GPUs that share the system's memory (GB10, Jetson).
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuMemoryInfo {
-    /// All memory, MiB. Less than the board has where ECC takes its share.
+    /// The total memory in MiB. It is a few percent less than the installed memory if ECC is enabled.
     pub total: Option<f64>,
-    /// Used by processes, MiB: what nvidia-smi shows. On drivers before R510 it includes `reserved`.
+    /// The memory in MiB that processes have allocated, as nvidia-smi shows it. With drivers before R510 it includes
+    /// the reserved memory.
     pub used: Option<f64>,
-    /// Free, MiB.
+    /// The free memory in MiB.
     pub free: Option<f64>,
-    /// Kept by driver and firmware, MiB; `None` on drivers before R510, which count it as used.
+    /// The memory in MiB that the driver and the firmware reserve. `None` with drivers before R510, which count it as
+    /// used.
     pub reserved: Option<f64>,
-    /// The unit of all of them: `MiB`.
+    /// The unit of all amounts, `MiB`.
     pub unit: &'static str,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) reasons: Reasons,
@@ -31,7 +34,7 @@ impl Default for GpuMemoryInfo {
     }
 }
 
-/// Bytes as MiB. Exact: no memory has 2^53 bytes, and 2^20 divides without rounding.
+/// Converts bytes to MiB. The result is exact, because no memory has 2^53 bytes and a division by 2^20 does not round.
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1 << 20) as f64
 }

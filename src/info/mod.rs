@@ -1,7 +1,7 @@
-//! All there is to know of a GPU, read at once and refilled in place.
+//! `GpuInfo`, a snapshot of a GPU that can be updated in place.
 //!
-//! `GpuInfo` has the attributes of the Python package igpu 0.1.2 under their names, in six groups; each group's data,
-//! reading and text stand together in a file of its own.
+//! `GpuInfo` has the attributes of the Python package igpu 0.1.2, with the same names and units, in six groups. Each
+//! group has a file that contains its data, its update, and its text form.
 
 mod clocks;
 mod gpu_info;

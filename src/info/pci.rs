@@ -1,4 +1,4 @@
-//! The group `pci`.
+//! The attribute group `pci`.
 
 use std::fmt::{self, Write as _};
 
@@ -7,31 +7,32 @@ use arrayvec::ArrayString;
 use super::reading::{NOT_AVAILABLE, Reading, Reasons};
 use crate::{Device, Error, Escaped, PciInfo, Result};
 
-/// Where the GPU sits on the PCI bus, and how fast the link to it is. The address comes from
-/// `nvmlDeviceGetPciInfo_v3`, or `_v2` on drivers before R384.
+/// The PCI address of the GPU, and the generation and width of its PCIe link.
+///
+/// The address comes from `nvmlDeviceGetPciInfo_v3`, or from `nvmlDeviceGetPciInfo_v2` with drivers before R384.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuPciInfo {
-    /// The bus number, two hex digits: `88`.
+    /// The bus number as two hexadecimal digits, for example `88`.
     pub bus: Option<ArrayString<8>>,
-    /// `domain:bus:device.function` in hex: `00000000:88:00.0`.
+    /// The address as `domain:bus:device.function` in hexadecimal, for example `00000000:88:00.0`.
     pub bus_id: Option<ArrayString<32>>,
-    /// The device number, two hex digits: `00`.
+    /// The device number as two hexadecimal digits, for example `00`.
     pub device: Option<ArrayString<8>>,
-    /// Device and vendor id, eight hex digits: `1B0610DE`.
+    /// The device id and the vendor id as eight hexadecimal digits, for example `1B0610DE`.
     pub device_id: Option<ArrayString<8>>,
-    /// Subsystem's device and vendor id, eight hex digits: `1210196E`.
+    /// The device id and the vendor id of the subsystem as eight hexadecimal digits, for example `1210196E`.
     pub sub_system_id: Option<ArrayString<8>>,
-    /// PCIe generation now, lower while the GPU is idle; `nvmlDeviceGetCurrPcieLinkGeneration`.
+    /// The current PCIe generation, which is lower while the GPU is idle (`nvmlDeviceGetCurrPcieLinkGeneration`).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]
     pub current_link_gen: Option<u32>,
-    /// Highest PCIe generation of this GPU in this machine; `nvmlDeviceGetMaxPcieLinkGeneration`.
+    /// The highest PCIe generation that this GPU can use in this machine (`nvmlDeviceGetMaxPcieLinkGeneration`).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]
     pub max_link_gen: Option<u32>,
-    /// PCIe lanes now; `nvmlDeviceGetCurrPcieLinkWidth`.
+    /// The number of PCIe lanes that are currently in use (`nvmlDeviceGetCurrPcieLinkWidth`).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::link_width"))]
     pub current_link_width: Option<u32>,
-    /// Most PCIe lanes of this GPU in this machine; `nvmlDeviceGetMaxPcieLinkWidth`.
+    /// The largest number of PCIe lanes that this GPU can use in this machine (`nvmlDeviceGetMaxPcieLinkWidth`).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::link_width"))]
     pub max_link_width: Option<u32>,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -60,7 +61,7 @@ impl GpuPciInfo {
     }
 }
 
-/// At least `digits` hex digits; a 32-bit number has at most the eight that there is room for.
+/// Formats a number with at least `digits` hexadecimal digits. A 32-bit number has at most eight.
 fn hex(number: u32, digits: usize) -> ArrayString<8> {
     let mut text = ArrayString::new();
     let _ = write!(text, "{number:0digits$X}");
@@ -71,24 +72,24 @@ impl fmt::Display for GpuPciInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = |value: &Option<ArrayString<8>>| value.as_deref().unwrap_or(NOT_AVAILABLE).to_owned();
         let bus_id = self.bus_id.as_deref().unwrap_or(NOT_AVAILABLE);
-        let plain = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value);
-        let lanes = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value.map(LinkWidth));
+        let generation = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value);
+        let link_width = |reading, value: Option<u32>| self.reasons.text_or_reason(reading, value.map(LinkWidth));
         writeln!(f, "PCI INFO:")?;
         writeln!(f, "    Bus           : {}", address(&self.bus))?;
         writeln!(f, "    Bus ID        : {}", Escaped(bus_id))?;
         writeln!(f, "    Device        : {}", address(&self.device))?;
         writeln!(f, "    Device ID     : {}", address(&self.device_id))?;
         writeln!(f, "    Sub-System ID : {}", address(&self.sub_system_id))?;
-        let current = plain(Reading::CurrentLinkGen, self.current_link_gen);
-        let max = plain(Reading::MaxLinkGen, self.max_link_gen);
+        let current = generation(Reading::CurrentLinkGen, self.current_link_gen);
+        let max = generation(Reading::MaxLinkGen, self.max_link_gen);
         writeln!(f, "    Generation    : {current} (Max: {max})")?;
-        let current = lanes(Reading::CurrentLinkWidth, self.current_link_width);
-        let max = lanes(Reading::MaxLinkWidth, self.max_link_width);
+        let current = link_width(Reading::CurrentLinkWidth, self.current_link_width);
+        let max = link_width(Reading::MaxLinkWidth, self.max_link_width);
         write!(f, "    Link Width    : {current} (Max: {max})")
     }
 }
 
-/// A number of lanes as it is written: `16x`.
+/// A number of PCIe lanes, displayed for example as `16x`.
 pub(super) struct LinkWidth(pub u32);
 
 impl fmt::Display for LinkWidth {

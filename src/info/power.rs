@@ -1,27 +1,28 @@
-//! The group `power`.
+//! The attribute group `power`.
 
 use std::fmt;
 
 use super::reading::{FixedDecimal, Reading, Reasons};
 use crate::{Device, Error, Result};
 
-/// The GPU's power and its limits, in watts.
+/// The power draw and the power limits of the GPU, in watts.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuPowerInfo {
-    /// Whether power management is on; `nvmlDeviceGetPowerManagementMode`. As text `Supported`, or `N/A` when it is off.
+    /// `true` if power management is enabled (`nvmlDeviceGetPowerManagementMode`). Displayed as `Supported`, or as
+    /// `N/A` if it is disabled.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::power_management"))]
     pub management: Option<bool>,
-    /// Power of the board, W, ±5 W; `nvmlDeviceGetPowerUsage`, an average on most boards since driver R530 (see
-    /// [`Device::power_usage_mw`]).
+    /// The power draw of the board in watts, accurate to ±5 W (`nvmlDeviceGetPowerUsage`). It is an average on most
+    /// boards since driver R530; see [`Device::power_usage_mw`].
     pub draw: Option<f64>,
-    /// The power limit that was set, W; `nvmlDeviceGetPowerManagementLimit`.
+    /// The power limit in watts that was set by software (`nvmlDeviceGetPowerManagementLimit`).
     pub limit: Option<f64>,
-    /// The least limit that can be set, W; `nvmlDeviceGetPowerManagementLimitConstraints`.
+    /// The lowest power limit in watts that can be set (`nvmlDeviceGetPowerManagementLimitConstraints`).
     pub min_limit: Option<f64>,
-    /// The greatest limit that can be set, W; same call.
+    /// The highest power limit in watts that can be set (`nvmlDeviceGetPowerManagementLimitConstraints`).
     pub max_limit: Option<f64>,
-    /// The unit of all of them: `W`.
+    /// The unit of all values, `W`.
     pub unit: &'static str,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) reasons: Reasons,
@@ -45,7 +46,7 @@ fn watts(milliwatts: u32) -> f64 {
     f64::from(milliwatts) / 1000.0
 }
 
-/// What power management is called when it is on.
+/// The text for enabled power management.
 pub(super) const SUPPORTED: &str = "Supported";
 
 impl GpuPowerInfo {
@@ -61,9 +62,9 @@ impl GpuPowerInfo {
         self.reasons.set(Reading::PowerLimit, error.clone());
     }
 
-    pub(super) fn set_constraints(&mut self, constraints: Option<(u32, u32)>) {
-        self.min_limit = constraints.map(|(min, _)| watts(min));
-        self.max_limit = constraints.map(|(_, max)| watts(max));
+    pub(super) fn set_constraints(&mut self, constraints_mw: Option<(u32, u32)>) {
+        self.min_limit = constraints_mw.map(|(min, _)| watts(min));
+        self.max_limit = constraints_mw.map(|(_, max)| watts(max));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The group `processes`.
+//! The attribute group `processes`.
 
 use std::{fmt, ops::Deref};
 
@@ -13,40 +13,42 @@ use crate::{
     process::{ProcReader, ProcessInfo, format_local_time},
 };
 
-/// The three lists of processes, and the reading that each is.
+/// The three process lists with their readings.
 const PROCESS_LISTS: [(ProcessKind, Reading); 3] = [
     (ProcessKind::Compute, Reading::ComputeProcesses),
     (ProcessKind::Graphics, Reading::GraphicsProcesses),
     (ProcessKind::Mps, Reading::MpsProcesses),
 ];
 
-/// A process on the GPU, and who owns it. A process that both computes and draws has an entry of each kind.
+/// A process on the GPU, with its user and its parent. A process with a compute and a graphics context has two entries.
 ///
-/// The driver gives the pid, the memory and the instances; all else comes from `/proc` and is `None` where that does not
-/// tell: the process is gone, is another pid namespace's, or may not be read.
+/// The driver reports the pid, the memory, and the MIG instances. All other attributes come from `/proc`. They are
+/// `None` if the process has ended, belongs to another pid namespace, or cannot be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct GpuProcessInfo {
-    /// What it does on the GPU, by the list that it stands in.
+    /// The kind of context that the process has on the GPU.
     pub kind: ProcessKind,
-    /// The process id as the driver counts: the host's, or on newer drivers that of this process's pid namespace.
+    /// The pid of the process. Older drivers report the pid of the host's namespace; newer drivers report the pid of
+    /// the caller's pid namespace.
     pub pid: u32,
-    /// Its name as psutil gives it; see [`ProcessInfo::name`](crate::process::ProcessInfo::name).
+    /// The name of the process, as psutil returns it. See [`ProcessInfo::name`](crate::process::ProcessInfo::name).
     pub name: Option<ArrayString<64>>,
-    /// The name of its real user, or the uid as text where no name is known.
+    /// The name of the real user of the process, or the uid as text if no name is known.
     pub user: Option<ArrayString<32>>,
-    /// The parent's pid; `None` for a process without a parent in this pid namespace (pid 1).
+    /// The pid of the parent, or `None` for a process without a parent in this pid namespace (pid 1).
     pub parent_pid: Option<u32>,
-    /// The parent's name.
+    /// The name of the parent.
     pub parent_name: Option<ArrayString<64>>,
-    /// When it was started: seconds since the epoch, UTC.
+    /// The time at which the process was started, in seconds since the epoch (UTC).
     pub create_time: Option<f64>,
-    /// Device memory that it holds, whole MiB; `None` where the driver does not say (WDDM, some containers).
+    /// The device memory that the process has allocated, in whole MiB, or `None` if the driver does not report it
+    /// (WDDM, some containers).
     pub gpu_memory: Option<u64>,
-    /// The MIG GPU instance that it runs in; `None` without MIG.
+    /// The id of the MIG GPU instance that the process runs in, or `None` without MIG.
     pub gpu_instance_id: Option<u32>,
-    /// The MIG compute instance that it runs in; `None` without MIG.
+    /// The id of the MIG compute instance that the process runs in, or `None` without MIG.
     pub compute_instance_id: Option<u32>,
 }
 
@@ -67,8 +69,10 @@ impl GpuProcessInfo {
     }
 }
 
-/// The processes on the GPU: those that compute, then those that draw, then those that compute through MPS. Reads as a
-/// slice of [`GpuProcessInfo`]. Its memory is made once; what does not fit is left out, and [`omitted_count`](Self::omitted_count) says so.
+/// The processes on the GPU, in the order compute, graphics, MPS. Dereferences to a slice of [`GpuProcessInfo`].
+///
+/// The list has a fixed capacity. If there are more processes, the list is truncated, and
+/// [`omitted_count`](Self::omitted_count) returns the number of missing processes.
 #[derive(Debug)]
 pub struct GpuProcessesInfo {
     entries: Vec<GpuProcessInfo>,
@@ -81,7 +85,8 @@ pub struct GpuProcessesInfo {
 }
 
 impl Clone for GpuProcessesInfo {
-    /// With all its room, which a derived clone would drop, and the clone's first update allocate.
+    /// Clones the list with its capacity. A derived clone would have less capacity, and its first update would
+    /// allocate.
     fn clone(&self) -> Self {
         let mut entries = Vec::with_capacity(self.capacity);
         entries.extend_from_slice(&self.entries);
@@ -111,33 +116,35 @@ impl GpuProcessesInfo {
         }
     }
 
-    /// How many entries there is memory for.
+    /// Returns the number of entries that the list has memory for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// How many processes the driver counted, over all three lists.
+    /// Returns the number of processes that the driver reported, as the sum of the three lists.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// How many processes are not in the list because its memory is too small.
+    /// Returns the number of processes that are not in the list because its capacity is too small.
     #[must_use]
     pub fn omitted_count(&self) -> usize {
         self.total - self.entries.len()
     }
 
-    /// Makes room for what the last update had to leave out, and for some that may come. Allocates.
+    /// Increases the capacity to 125 % of the number of processes that the driver reported in the last update.
+    /// Allocates.
     pub(super) fn grow(&mut self) {
-        let wanted = self.total + self.total / 4;
-        self.list = ProcessList::with_capacity(wanted);
+        let capacity = self.total + self.total / 4;
+        self.list = ProcessList::with_capacity(capacity);
         self.capacity = self.list.capacity();
         self.entries.reserve(self.capacity.saturating_sub(self.entries.len()));
     }
 
-    /// Why the list of processes that compute is missing, if it is: then an empty list does not say that there are none.
+    /// Returns the error of the compute list if the list is missing. An empty list then does not mean that no process
+    /// computes.
     fn compute_list_error(&self) -> Option<&Error> {
         self.reasons.get(Reading::ComputeProcesses)
     }
@@ -146,15 +153,15 @@ impl GpuProcessesInfo {
         self.entries.clear();
         self.total = 0;
         for (kind, reading) in PROCESS_LISTS {
-            let answer = device.processes(kind, &mut self.list);
-            if self.reasons.store(reading, answer)?.is_some() {
+            let result = device.processes(kind, &mut self.list);
+            if self.reasons.store(reading, result)?.is_some() {
                 self.append_list(kind);
             }
         }
         Ok(())
     }
 
-    /// Adds the list at hand, as far as there is room.
+    /// Appends the entries of the driver's list, up to the capacity.
     fn append_list(&mut self, kind: ProcessKind) {
         self.total += self.list.total();
         for running in self.list.iter().take(self.capacity - self.entries.len()) {
@@ -197,7 +204,7 @@ impl serde::Serialize for GpuProcessesInfo {
     }
 }
 
-/// One line of igpu 0.1.2's table.
+/// Formats the process as a line of the process table of igpu 0.1.2.
 impl fmt::Display for GpuProcessInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let created = self.create_time.and_then(format_local_time);
@@ -213,7 +220,7 @@ impl fmt::Display for GpuProcessInfo {
     }
 }
 
-/// A name in a column of 20 characters, made harmless.
+/// Shortens a name to the 20 characters of its column, and escapes control characters.
 fn name_column(text: Option<&str>) -> String {
     text.map_or(NOT_AVAILABLE.to_owned(), |text| Escaped(&shorten(text, 20)).to_string())
 }
@@ -222,9 +229,11 @@ fn number_column(value: Option<u64>) -> String {
     value.map_or(NOT_AVAILABLE.to_owned(), |value| value.to_string())
 }
 
-/// igpu 0.1.2's table. It has the processes that compute, which are all that igpu 0.1.2 knows; the command `igpu ps` and
-/// the slice itself have those of every kind. A list that the driver refuses is `N/A`; where there is none by nature
-/// (`NOT_SUPPORTED`), the head stands alone.
+/// Formats the process table of igpu 0.1.2, which contains only processes with a compute context. The command `igpu ps`
+/// and the slice contain the processes of all kinds.
+///
+/// If the driver returns an error for the list, the table contains `N/A`. If the list is not supported, the table
+/// contains only its header.
 impl fmt::Display for GpuProcessesInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "PROCESSES")?;
@@ -237,7 +246,7 @@ impl fmt::Display for GpuProcessesInfo {
             writeln!(f, "    {NOT_AVAILABLE}")?;
         }
         if self.omitted_count() > 0 {
-            writeln!(f, "    and {} more that there was no room for", self.omitted_count())?;
+            writeln!(f, "    {} more processes did not fit into the list", self.omitted_count())?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Which readings there are, and why some are missing.
+//! The readings of a GPU, and the errors of missing readings.
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use arrayvec::ArrayVec;
 
 use crate::{Error, Result, ReturnCode};
 
-/// A reading of a GPU: what one call of the driver gives. [`GpuInfo::reason`](super::GpuInfo::reason) tells why one is
-/// missing.
+/// A value or a group of values that one NVML call returns.
+///
+/// [`GpuInfo::reason`](super::GpuInfo::reason) returns the error if a reading is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each is the attribute of its name in `GpuInfo`, which has the documentation")]
+#[allow(missing_docs, reason = "each variant corresponds to the documented attribute of this name in `GpuInfo`")]
 pub enum Reading {
     Name,
     Serial,
@@ -41,15 +42,16 @@ pub enum Reading {
     MpsProcesses,
 }
 
-/// Why readings of a group are missing: room for as many as any group has.
+/// The errors of the missing readings of a group. The capacity is the number of readings of the largest group.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reasons(ArrayVec<(Reading, Error), 6>);
 
 impl Reasons {
-    /// The value of a reading, or `None` with the reason kept. Only what ends the whole update is an error.
+    /// Returns the value of a reading, or `None` after storing the error. Fails only with errors that end the whole
+    /// update.
     #[inline]
-    pub(super) fn store<T>(&mut self, reading: Reading, answer: Result<T>) -> Result<Option<T>> {
-        match answer {
+    pub(super) fn store<T>(&mut self, reading: Reading, result: Result<T>) -> Result<Option<T>> {
+        match result {
             Ok(value) => {
                 if !self.0.is_empty() {
                     self.0.retain(|(missing, _)| *missing != reading);
@@ -67,7 +69,7 @@ impl Reasons {
     pub(super) fn set(&mut self, reading: Reading, error: Error) {
         match self.0.iter_mut().find(|(missing, _)| *missing == reading) {
             Some((_, reason)) => *reason = error,
-            // There is room: no group has more readings than `Reasons` has places.
+            // Cannot fail: the capacity is sufficient for the largest group.
             None => drop(self.0.try_push((reading, error))),
         }
     }
@@ -76,7 +78,8 @@ impl Reasons {
         self.0.iter().find(|(missing, _)| *missing == reading).map(|(_, reason)| reason)
     }
 
-    /// A text attribute as igpu 0.1.2 shows it: its value; `N/A` when it is not supported; else the reason in few words.
+    /// Returns a text attribute in the form of igpu 0.1.2: the value, `N/A` if the reading is not supported, or a short
+    /// description of the error.
     pub(super) fn text_or_reason<'a, T: fmt::Display>(
         &'a self,
         reading: Reading,
@@ -86,6 +89,7 @@ impl Reasons {
     }
 }
 
+/// See [`Reasons::text_or_reason`].
 pub(super) struct TextOrReason<'a, T> {
     value: Option<T>,
     reason: Option<&'a Error>,
@@ -101,10 +105,10 @@ impl<T: fmt::Display> fmt::Display for TextOrReason<'_, T> {
     }
 }
 
-/// What stands in place of a reading that is missing.
+/// The text for a missing reading.
 pub(super) const NOT_AVAILABLE: &str = "N/A";
 
-/// A number with fixed decimals, right-aligned; `N/A` in its place when it is missing.
+/// A right-aligned number with a fixed number of decimals, or `N/A` if the number is missing.
 pub(super) struct FixedDecimal {
     pub value: Option<f64>,
     pub width: usize,

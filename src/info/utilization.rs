@@ -1,25 +1,27 @@
-//! The group `utilization`.
+//! The attribute group `utilization`.
 
 use std::fmt;
 
 use super::reading::{FixedDecimal, NOT_AVAILABLE, Reading, Reasons};
 use crate::{Device, Error, PerformanceState, Result, TemperatureSensor};
 
-/// How busy, how hot and how fast the GPU is.
+/// The utilization, fan speed, temperature, and performance state of the GPU.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GpuUtilizationInfo {
-    /// Percent of the last sample period (1/6 s to 1 s, by product) in which a kernel was running;
-    /// `nvmlDeviceGetUtilizationRates`. `None` under MIG.
+    /// The percentage of the driver's last sample period in which a kernel was running
+    /// (`nvmlDeviceGetUtilizationRates`). The period is 1/6 s to 1 s long depending on the product. `None` if MIG is
+    /// enabled.
     pub gpu: Option<u32>,
-    /// Percent of the same period in which device memory was being read or written; same call.
+    /// The percentage of the same period in which device memory was being read or written
+    /// (`nvmlDeviceGetUtilizationRates`). `None` if MIG is enabled.
     pub memory: Option<u32>,
-    /// Intended fan speed, percent of the maximum (more than 100 is possible); `nvmlDeviceGetFanSpeed`. `None` on boards
-    /// without a fan.
+    /// The intended fan speed in percent of the maximum speed (`nvmlDeviceGetFanSpeed`). Values above 100 are possible.
+    /// `None` on boards without a fan.
     pub fan: Option<u32>,
-    /// Temperature of the GPU's die, °C; `nvmlDeviceGetTemperatureV` or `nvmlDeviceGetTemperature`.
+    /// The temperature of the GPU die in °C (`nvmlDeviceGetTemperatureV` or `nvmlDeviceGetTemperature`).
     pub temperature: Option<i32>,
-    /// Performance state, `P0` (fastest) to `P15`; `nvmlDeviceGetPerformanceState`.
+    /// The performance state, from `P0` (fastest) to `P15` (slowest) (`nvmlDeviceGetPerformanceState`).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]
     pub performance: Option<PerformanceState>,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -46,15 +48,15 @@ impl GpuUtilizationInfo {
     }
 }
 
-/// A percentage as a bar of 25 places, one for each 4 %.
+/// A percentage, displayed as a bar of 25 characters. Each character stands for 4 %.
 struct PercentBar(Option<u32>);
 
 impl fmt::Display for PercentBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(percent) = self.0 else { return f.write_str(NOT_AVAILABLE) };
-        // A driver that answers nonsense must not fill the screen.
-        let places = (percent as usize / 4).min(250);
-        write!(f, "[{:25}] {:.2}%", "|".repeat(places), f64::from(percent))
+        // Limits the width of the bar, because drivers have returned percentages of billions.
+        let length = (percent as usize / 4).min(250);
+        write!(f, "[{:25}] {:.2}%", "|".repeat(length), f64::from(percent))
     }
 }
 

@@ -97,7 +97,11 @@ fn long_process_list_is_truncated() {
     let mut gpu = list(&nvml, 7);
     assert_eq!((gpu.processes.capacity(), gpu.processes.len(), gpu.processes.total()), (7, 7, 9));
     assert_eq!(gpu.processes.omitted_count(), 2);
-    assert!(gpu.processes.to_string().ends_with("    and 2 more that there was no room for\n"), "{}", gpu.processes);
+    assert!(
+        gpu.processes.to_string().ends_with("    2 more processes did not fit into the list\n"),
+        "{}",
+        gpu.processes
+    );
     // Room for none.
     let none = list(&nvml, 0);
     assert_eq!((none.processes.len(), none.processes.total(), none.processes.omitted_count()), (0, 9, 9));
