@@ -1,4 +1,4 @@
-//! File access with system calls only: no allocation, no buffering, and no error detail beyond "not readable".
+//! File access by system calls, without allocation, without buffering, and without error details.
 
 use std::ffi::{CStr, OsStr};
 use std::io::Write as _;
@@ -9,10 +9,10 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
 
-/// Capacity for `PID` (at most 10 digits), two slashes, `stat`, and the terminator, with some to spare.
-const MAX_TAIL_BYTES: usize = 32;
+/// The capacity for the path after the root. The longest path is a slash, a pid of 10 digits, and the terminator.
+const MAX_SUFFIX_BYTES: usize = 32;
 
-/// The root of a `/proc` tree, with capacity for the rest of a path behind it.
+/// The root path of a `/proc` tree, with capacity for the remainder of a path.
 #[derive(Debug)]
 pub(super) struct ProcRoot {
     path: Vec<u8>,
@@ -20,35 +20,35 @@ pub(super) struct ProcRoot {
 }
 
 impl Clone for ProcRoot {
-    /// Keeps the capacity behind the root, which a derived clone would drop.
+    /// Clones the path with its capacity. A derived clone would have no capacity after the root.
     fn clone(&self) -> Self {
         Self::new(Path::new(OsStr::from_bytes(self.root_path())))
     }
 }
 
 impl ProcRoot {
-    /// Allocates the path, the module's only allocation.
+    /// Allocates the path. This is the only allocation of this module.
     pub(super) fn new(root: &Path) -> Self {
         let root = root.as_os_str().as_bytes();
-        let mut path = Vec::with_capacity(root.len() + MAX_TAIL_BYTES);
+        let mut path = Vec::with_capacity(root.len() + MAX_SUFFIX_BYTES);
         path.extend_from_slice(root);
         Self { root_len: path.len(), path }
     }
 
-    /// Returns the path of the tree.
+    /// Returns the root path.
     pub(super) fn root_path(&self) -> &[u8] {
         self.path.get(..self.root_len).unwrap_or_default()
     }
 
-    /// Opens the directory of one process. The descriptor keeps referring to that process even when its pid is reused.
+    /// Opens the directory of a process. The descriptor refers to this process even if the pid is reused later.
     pub(super) fn open_process(&mut self, pid: u32) -> Option<ProcDir> {
         self.path.truncate(self.root_len);
-        // Within the capacity reserved in `new`, so nothing is allocated.
+        // Does not allocate, because `new` has reserved the capacity.
         write!(self.path, "/{pid}\0").ok()?;
         self.open_path(OFlags::PATH | OFlags::DIRECTORY).map(ProcDir)
     }
 
-    /// Opens a file in the root.
+    /// Opens a file in the root directory.
     pub(super) fn open_file(&mut self, name: &CStr) -> Option<RawFile> {
         self.path.truncate(self.root_len);
         self.path.push(b'/');
@@ -57,13 +57,13 @@ impl ProcRoot {
     }
 
     fn open_path(&self, flags: OFlags) -> Option<RawFile> {
-        // A root that contains a NUL names nothing.
+        // Fails if the root contains a NUL.
         let path = CStr::from_bytes_with_nul(&self.path).ok()?;
         RawFile::open_at(CWD, path, flags)
     }
 }
 
-/// The directory of one process.
+/// The directory of a process.
 #[derive(Debug)]
 pub(super) struct ProcDir(RawFile);
 
@@ -83,21 +83,22 @@ impl RawFile {
     }
 
     fn open_at(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Option<Self> {
-        // NONBLOCK: if a pipe stands in place of the file, opening it must not block the sampling thread.
+        // NONBLOCK: opening a pipe in place of a file must not block the sampling thread.
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         retry_on_intr(|| openat(dir, name, flags, Mode::empty())).ok().map(Self)
     }
 
-    /// Reads the beginning of the file, as much as fits into the buffer. Returns an empty slice if nothing can be read.
+    /// Reads the beginning of the file into the buffer. Returns an empty slice if the file cannot be read.
     ///
-    /// Makes one call: a file of `/proc/PID` comes whole in one read if the buffer holds it, and checking for its end
-    /// would take another call.
+    /// This method makes one system call. A single read returns a whole file of `/proc/PID` if the buffer is large
+    /// enough. A check for the end of the file would take another system call.
     pub(super) fn read<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
         let count = self.read_some(buffer).unwrap_or(0);
         buffer.get(..count).unwrap_or_default()
     }
 
-    /// Calls `chunk` with up to `limit` bytes of the file in chunks. Returns whether that was the whole file.
+    /// Passes the file to `chunk` in chunks, until at least `limit` bytes are read. Returns `true` if the end of the
+    /// file was reached.
     pub(super) fn for_each_chunk(&self, limit: usize, mut chunk: impl FnMut(&[u8])) -> bool {
         let mut buffer = [0; 4096];
         let mut total = 0;
@@ -114,18 +115,18 @@ impl RawFile {
         false
     }
 
-    /// Reads once. Returns the number of bytes, 0 at the end, or `None` on failure.
+    /// Makes one read. Returns the number of bytes, which is 0 at the end of the file, or `None` on error.
     fn read_some(&self, buffer: &mut [u8]) -> Option<usize> {
         retry_on_intr(|| read(&self.0, &mut *buffer)).ok()
     }
 
-    /// Calls `done` with each line of the file, without its newline, until it returns true.
+    /// Calls `done` with each line of the file, without the newline, until `done` returns `true`.
     ///
-    /// Of a line longer than 4096 bytes (none in a sane `/etc/passwd`), passes only the beginning.
+    /// Lines of more than 4096 bytes, which are unusual in `/etc/passwd`, are truncated to 4096 bytes.
     pub(super) fn for_each_line(&self, mut done: impl FnMut(&[u8]) -> bool) {
         let mut buffer = [0_u8; 4096];
         let mut filled = 0;
-        // Inside a line whose beginning was passed already.
+        // `true` inside a long line whose beginning has been passed to `done`.
         let mut skipping = false;
         loop {
             let count = buffer.get_mut(filled..).and_then(|rest| self.read_some(rest)).unwrap_or(0);

@@ -1,24 +1,26 @@
-//! Local time as text.
-#![allow(unsafe_code, reason = "only the C library knows the local time zone")]
+//! Formatting of local times.
+#![allow(unsafe_code, reason = "the C library has the local time zone")]
 
 use std::fmt::Write as _;
 
 use arrayvec::ArrayString;
 
-/// A time in seconds since the epoch as local time, `YYYY-MM-DD HH:MM:SS`, fractions cut off.
+/// Formats a time in seconds since the epoch as local time, `YYYY-MM-DD HH:MM:SS`. Fractions are truncated.
 ///
-/// The same text as Python's `datetime.fromtimestamp(int(seconds)).strftime('%Y-%m-%d %H:%M:%S')` gives for the years
-/// 1000 to 9999. `None` for a time that is not finite or outside the years 1 to 9999. The time zone is the C library's
-/// (`TZ`, `/etc/localtime`), which may read files at first use: for showing, not for sampling.
+/// Returns the same text as Python's `datetime.fromtimestamp(int(seconds)).strftime('%Y-%m-%d %H:%M:%S')` for the years
+/// 1000 to 9999. Returns `None` if the time is not finite or is outside the years 1 to 9999.
+///
+/// The C library determines the time zone (`TZ`, `/etc/localtime`) and may read files at the first use. Do not call
+/// this function on the sampling path.
 pub fn format_local_time(seconds: f64) -> Option<ArrayString<32>> {
-    // The years 1 to 9999 lie well within; the cast is exact there and cuts towards zero, as Python's int().
+    // This range contains the years 1 to 9999. The cast truncates toward zero, as Python's `int()` does.
     (seconds.abs() < 1e12).then_some(())?;
     let seconds = seconds as libc::time_t;
-    // SAFETY: all zero is a value of the plain C struct `tm`.
+    // SAFETY: `tm` is a plain C struct, for which all zero bytes are a valid value.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are valid for the call, and the result lands in `parts`, not in shared memory.
-    let done = unsafe { libc::localtime_r(&seconds, &mut parts) };
-    if done.is_null() {
+    // SAFETY: both pointers are valid during the call, and `localtime_r` writes only to `parts`.
+    let result = unsafe { libc::localtime_r(&seconds, &mut parts) };
+    if result.is_null() {
         return None;
     }
     let year = i64::from(parts.tm_year) + 1900;

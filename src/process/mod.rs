@@ -1,18 +1,37 @@
-//! Who owns a GPU process: name, user, parent and start, read from `/proc` without allocating.
+//! The name, user, parent, and start time of a process, read from `/proc` without allocating.
 //!
-//! The driver identifies GPU processes only by pid. Everything else comes from `/proc/PID/{stat,status,cmdline}`, which
-//! [`ProcReader::read_process`] reads with plain `openat`, `read` and `close` into buffers on the stack: it runs on the
-//! sampling path, where nothing may allocate, block, or fail. A field that cannot be read is `None`: the process is
-//! gone, its pid belongs to another pid namespace, or `/proc` is mounted with `hidepid` or is absent.
+//! The driver identifies GPU processes only by pid. [`ProcReader::read_process`] reads all other attributes from
+//! `/proc/PID/stat`, `/proc/PID/status`, and `/proc/PID/cmdline`. It uses only the system calls `openat`, `read`, and
+//! `close`, and buffers on the stack, because it runs on the sampling path and must not allocate or block. A field that
+//! cannot be read is `None`. This happens if the process has ended, if the pid belongs to another pid namespace, and if
+//! `/proc` is not mounted or is mounted with `hidepid`.
 //!
-//! Names follow the Python package psutil, so that they compare with those of other tools: the kernel's name of the
-//! process (at most 15 bytes), and where that has 15 or more characters the whole basename of `argv[0]`, if it starts
-//! with the kernel's name. Four things differ from psutil on purpose: a byte that is not UTF-8 becomes U+FFFD (psutil
-//! keeps it as an unprintable surrogate), a carriage return stays one (psutil reads the command line as text with
-//! universal newlines), names are cut at the capacity of their field, on a character boundary, and the uid is read from
-//! the line `Uid:` alone (a process that calls itself `Uid:` and three numbers has psutil believe them).
+//! # Process names
+//! The name of a process is the name that the Python package psutil returns, which makes it comparable with the names
+//! in other tools. It is the kernel's name of the process, which has at most 15 bytes. If the kernel's name has 15
+//! characters or more, the name is the basename of `argv[0]`, provided that it starts with the kernel's name.
 //!
-//! User names are the subject of [`resolve_users`].
+//! There are four intended differences from psutil:
+//!
+//! * A byte that is not UTF-8 becomes U+FFFD. psutil keeps it as an unprintable surrogate.
+//! * A carriage return is kept. psutil reads the command line as text with universal newlines.
+//! * A name that is longer than the capacity of its field is truncated on a character boundary.
+//! * The uid is read only from the line that starts with `Uid:`. psutil also matches a process name that consists of
+//!   `Uid:` and three numbers.
+//!
+//! # User names
+//! User names come from `/etc/passwd`. Users of other databases (LDAP, SSSD) have names after a call of
+//! [`resolve_users`].
+//!
+//! # Examples
+//! ```
+//! use igpu::process::{ProcReader, ProcessInfo};
+//!
+//! let mut reader = ProcReader::new();
+//! let mut info = ProcessInfo::default();
+//! reader.read_process(std::process::id(), &mut info);
+//! println!("{:?} of user {:?}, started at {:?}", info.name, info.user, info.create_time);
+//! ```
 
 mod boot_time;
 mod io;

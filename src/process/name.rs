@@ -1,4 +1,4 @@
-//! Names of processes, as psutil gives them.
+//! Process names, as psutil returns them.
 
 use arrayvec::ArrayString;
 
@@ -6,11 +6,12 @@ use super::io::ProcDir;
 use super::parse::Argv0;
 use crate::text::lossy;
 
-/// How much of a command line is read to name a process: the kernel's limit for one argument. See [`Argv0`].
+/// The maximum number of bytes that are read of a command line, which is the kernel's limit for one argument. See
+/// [`Argv0`].
 const MAX_CMDLINE_BYTES: usize = 128 * 1024;
 
-/// Returns the name of a process whose kernel name is `comm`: that name, or the basename of `argv[0]` if the kernel
-/// truncated it.
+/// Returns the name of a process whose kernel name is `comm`. The result is the basename of `argv[0]` if the kernel has
+/// truncated the name, and `comm` otherwise.
 pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
     if may_be_truncated(comm) {
         let mut argv0 = Argv0::default();
@@ -24,19 +25,22 @@ pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
     lossy(comm)
 }
 
-/// The kernel keeps 15 bytes; psutil asks for 15 *characters*, so a name with two-byte letters that was cut stays so.
+/// Returns `true` if psutil would look for a longer name.
+///
+/// The kernel truncates names to 15 bytes, but psutil compares with 15 characters. A truncated name with letters of two
+/// bytes therefore stays truncated.
 fn may_be_truncated(comm: &[u8]) -> bool {
     decoded_units(comm).nth(14).is_some()
 }
 
-/// Whether the decoded `name` starts with the decoded `comm`: a letter that the kernel has cut in the middle differs from
-/// the whole one, for psutil and so for us.
+/// Returns `true` if the decoded `name` starts with the decoded `comm`. As in psutil, a character that the kernel has
+/// truncated differs from the whole character.
 fn starts_with(name: &[u8], comm: &[u8]) -> bool {
     let mut name = decoded_units(name);
     decoded_units(comm).all(|unit| name.next() == Some(unit))
 }
 
-/// One character, or one byte that is not part of any.
+/// A character, or a byte that is not part of a character.
 #[derive(Clone, Copy, PartialEq)]
 enum DecodedUnit {
     Char(char),

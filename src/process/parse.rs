@@ -1,66 +1,71 @@
-//! Parsers of the files under `/proc` and of `/etc/passwd`: bytes in, no path, no allocation, no panic on any input.
+//! Parsers for the files in `/proc` and for `/etc/passwd`. They take bytes, do not allocate, and do not panic on any
+//! input.
 
 use arrayvec::ArrayVec;
 
-/// What is used of `/proc/PID/stat`.
+/// The fields of `/proc/PID/stat` that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat<'a> {
-    /// The kernel's name of the process, field 2 without its parentheses. Any bytes but NUL: spaces, parentheses and
-    /// newlines occur. At most 15 bytes for a user's process, more for some kernel threads.
+    /// Field 2, the kernel's name of the process without the parentheses. It can contain all bytes except NUL,
+    /// including spaces, parentheses, and newlines. It has at most 15 bytes for user processes, and more for some
+    /// kernel threads.
     pub comm: &'a [u8],
-    /// Field 3, one letter: `R` running, `S` sleeping, `Z` zombie and so on.
+    /// Field 3, the state as a letter, for example `R` (running), `S` (sleeping), or `Z` (zombie).
     pub state: u8,
-    /// Pid of the parent, field 4; 0 for none in this pid namespace.
+    /// Field 4, the pid of the parent, or 0 if the process has no parent in this pid namespace.
     pub ppid: u32,
-    /// Start in clock ticks since boot, field 22.
+    /// Field 22, the start time in clock ticks since boot.
     pub start_time: u64,
 }
 
-/// Parses the line of `/proc/PID/stat`; `None` where it is not one.
+/// Parses the contents of `/proc/PID/stat`. Returns `None` if they are malformed.
 ///
-/// The name is what stands between the first `(` and the last `)`: what follows it holds letters and numbers only, while
-/// the name may hold anything.
+/// The name extends from the first `(` to the last `)`, because the name can contain parentheses and the fields after
+/// it cannot.
 pub fn stat(data: &[u8]) -> Option<Stat<'_>> {
     let open = data.iter().position(|&byte| byte == b'(')?;
     let close = data.iter().rposition(|&byte| byte == b')')?;
     let comm = data.get(open + 1..close)?;
-    let mut fields = words(data.get(close + 1..)?);
+    let mut fields = fields_of(data.get(close + 1..)?);
     let state = match fields.next()? {
         &[letter] => letter,
         _ => return None,
     };
-    let ppid = u32::try_from(number(fields.next()?)?).ok()?;
-    // Field 5 is next and field 22 is wanted.
-    let start_time = number(fields.nth(17)?)?;
+    let ppid = u32::try_from(parse_decimal(fields.next()?)?).ok()?;
+    // The next field is field 5, so `nth(17)` is field 22.
+    let start_time = parse_decimal(fields.nth(17)?)?;
     Some(Stat { comm, state, ppid, start_time })
 }
 
-/// The real uid in the beginning of `/proc/PID/status`: the first number of the line `Uid:`; `None` without one.
+/// Returns the real uid from the beginning of `/proc/PID/status`. It is the first number of the line `Uid:`. Returns
+/// `None` if that line is missing.
 pub fn real_uid(data: &[u8]) -> Option<u32> {
-    // The kernel escapes newlines in `Name:`, so a process cannot fake a line of its own.
+    // The kernel escapes newlines in the line `Name:`, so the name of a process cannot forge a line.
     let line = data.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
-    let mut fields = words(line);
-    let uid = u32::try_from(number(fields.next()?)?).ok()?;
-    // A line cut short may hold half of a number: the next field shows that it is whole.
+    let mut fields = fields_of(line);
+    let uid = u32::try_from(parse_decimal(fields.next()?)?).ok()?;
+    // If the line is truncated, the number may be incomplete. The presence of the next field proves that it is
+    // complete.
     fields.next().map(|_| uid)
 }
 
-/// The name and uid in one line of `/etc/passwd`; `None` for comments, NIS markers (`+`, `-`) and broken lines.
+/// Returns the name and the uid from a line of `/etc/passwd`. Returns `None` for comments, NIS markers (`+`, `-`), and
+/// malformed lines.
 pub fn passwd(line: &[u8]) -> Option<(&[u8], u32)> {
     let mut fields = line.trim_ascii_start().split(|&byte| byte == b':');
     let name = fields.next()?;
     (!matches!(name.first()?, b'#' | b'+' | b'-')).then_some(())?;
-    let uid = u32::try_from(number(fields.nth(1)?)?).ok()?;
-    // As for `real_uid`: the group shows that the uid is whole.
+    let uid = u32::try_from(parse_decimal(fields.nth(1)?)?).ok()?;
+    // As in `real_uid`, the next field (the gid) proves that the uid is complete.
     fields.next().map(|_| (name, uid))
 }
 
-/// Finds the basename of `argv[0]` in a command line that arrives in pieces of any size, in constant memory.
+/// An incremental parser that finds the basename of `argv[0]` in a command line, in constant memory.
 ///
-/// The kernel separates arguments by NUL and ends with one. A process may write over its own (`setproctitle` does), and
-/// then what is there is read as psutil reads it: data that do not end with NUL are separated by spaces, and so is a
-/// single argument with spaces in it. Which of these holds shows at the last byte only, so both readings are kept until
-/// then.
+/// The kernel terminates each argument with a NUL. A process can overwrite its command line, for example with
+/// `setproctitle`. The result is then the same as psutil's: arguments are separated by spaces if the data do not end
+/// with a NUL, or if there is a single argument that contains spaces. This is known only at the last byte, so the
+/// parser keeps the basename for both separators.
 #[derive(Clone, Debug, Default)]
 pub struct Argv0 {
     until_nul: Basename,
@@ -70,7 +75,7 @@ pub struct Argv0 {
 }
 
 impl Argv0 {
-    /// Takes the next piece of the command line.
+    /// Processes the next part of the command line.
     pub fn feed(&mut self, data: &[u8]) {
         for &byte in data {
             self.nul_before_last |= self.last == Some(0);
@@ -80,24 +85,25 @@ impl Argv0 {
         }
     }
 
-    /// The basename of `argv[0]` (what follows its last `/`, possibly nothing), cut to its first 80 bytes; `None` for an
-    /// empty command line, which is what kernel threads and zombies have.
+    /// Returns the basename of `argv[0]`, truncated to 80 bytes. The basename is the part after the last `/`, which can
+    /// be empty. Returns `None` if the command line is empty, as for kernel threads and zombies.
     ///
-    /// `whole` says that all of the command line was fed. If not, its end is taken to be the kernel's own.
-    pub fn finish(&self, whole: bool) -> Option<&[u8]> {
-        let ends_with_nul = self.last? == 0 || !whole;
-        let one_argument = !self.nul_before_last && whole;
-        // Without a NUL inside and without a space the two readings are the same.
-        let spaces = !ends_with_nul || (one_argument && self.until_space.ended);
-        let name = if spaces { &self.until_space.name } else { &self.until_nul.name };
-        // The reading by spaces of one argument without spaces would hold the NUL at the end.
+    /// `complete` states whether the whole command line was fed. If it was not, it is assumed to end with a NUL.
+    pub fn finish(&self, complete: bool) -> Option<&[u8]> {
+        let ends_with_nul = self.last? == 0 || !complete;
+        let one_argument = !self.nul_before_last && complete;
+        // A single argument without spaces has the same basename for both separators, but `until_space` would include
+        // the NUL at the end.
+        let separated_by_spaces = !ends_with_nul || (one_argument && self.until_space.ended);
+        let name = if separated_by_spaces { &self.until_space.name } else { &self.until_nul.name };
         Some(name)
     }
 }
 
-/// The part after the last `/` of what was pushed before the first separator.
+/// The bytes before the first separator and after the last `/` before it, truncated to 80 bytes.
 ///
-/// 80 bytes are more than any name to compare with or to show can use, also when its last character is cut.
+/// 80 bytes are sufficient: `ProcessInfo::name` keeps 64 bytes, and the kernel's names, with which the basename is
+/// compared, are shorter. A character that is truncated after 80 bytes affects neither.
 #[derive(Clone, Debug, Default)]
 struct Basename {
     name: ArrayVec<u8, 80>,
@@ -112,18 +118,18 @@ impl Basename {
         } else if byte == b'/' {
             self.name.clear();
         } else {
-            // A full name is cut: what does not fit is not needed.
+            // Bytes that exceed the capacity are not needed.
             let _ = self.name.try_push(byte);
         }
     }
 }
 
-fn words(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn fields_of(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     data.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty())
 }
 
-/// A decimal number without sign, `None` on overflow.
-fn number(digits: &[u8]) -> Option<u64> {
+/// Parses a decimal number without a sign. Returns `None` on overflow.
+fn parse_decimal(digits: &[u8]) -> Option<u64> {
     (!digits.is_empty()).then_some(())?;
     digits.iter().try_fold(0_u64, |value, &byte| {
         byte.is_ascii_digit().then_some(())?;

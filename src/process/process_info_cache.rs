@@ -1,26 +1,43 @@
-//! Infos of processes that stay: looked up once, then found without a system call.
+//! A cache of process attributes.
 
 use super::{process_info::ProcessInfo, reader::ProcReader};
 
-/// Process infos by pid, for lists of processes that are read again and again.
+/// A fixed-capacity cache of [`ProcessInfo`] by pid, for process lists that are read repeatedly.
 ///
-/// The lists of one reading are a *round*: [`begin_round`](Self::begin_round) it, ask for the [`process_info`](Self::process_info) of each pid, and
-/// [`end_round`](Self::end_round) it. A pid that was there in the round before is the same process: it is found in memory, without a
-/// system call. A pid that was not there may have been given to another process since, so it is looked up anew.
+/// Each read of the lists is a *round*. Call [`begin_round`](Self::begin_round), then
+/// [`process_info`](Self::process_info) for each pid, and then [`end_round`](Self::end_round). A pid that was in the
+/// previous round is assumed to be the same process and is returned from the cache, without a system call. Any other
+/// pid is read from `/proc`, because it may have been reused.
 ///
-/// All memory is made at once; when it is full, infos are read each time and not kept.
+/// All memory is allocated when the cache is created. If the cache is full, further processes are read from `/proc` in
+/// each round.
 ///
-/// What is kept does not change: a process that renames itself keeps the name that it had when it first appeared, and one
-/// that ends keeps it as long as the driver lists it.
+/// Cached attributes do not change. A process that renames itself keeps the name that it had in its first round, and a
+/// process that has ended keeps its attributes as long as the driver lists it.
+///
+/// # Examples
+/// ```
+/// use igpu::process::ProcessInfoCache;
+///
+/// let mut cache = ProcessInfoCache::with_capacity(64);
+/// for _ in 0..2 {
+///     cache.begin_round();
+///     // The second round finds the process in the cache.
+///     let info = cache.process_info(std::process::id());
+///     println!("{:?}", info.name);
+///     cache.end_round();
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ProcessInfoCache {
     reader: ProcReader,
-    /// Each pid with its slot in `entries`, in the order of pids.
+    /// The pids in ascending order, with the index of each in `entries`.
     index: Vec<(u32, usize)>,
     entries: Vec<CacheEntry>,
+    /// The indices of unused entries.
     free: Vec<usize>,
     round: u64,
-    /// For a process that there is no room to keep.
+    /// The attributes of a process that does not fit into the cache.
     uncached: ProcessInfo,
 }
 
@@ -31,13 +48,13 @@ struct CacheEntry {
 }
 
 impl ProcessInfoCache {
-    /// Room for so many processes at a time, about 250 bytes each.
+    /// Creates a cache for the given number of processes, with about 250 bytes per process.
     #[must_use]
     pub fn with_capacity(processes: usize) -> Self {
         Self::with_reader(processes, ProcReader::new())
     }
 
-    /// As [`with_capacity`](Self::with_capacity), reading by `reader`.
+    /// Creates a cache that reads with the given reader.
     #[must_use]
     pub fn with_reader(processes: usize, reader: ProcReader) -> Self {
         Self {
@@ -50,34 +67,34 @@ impl ProcessInfoCache {
         }
     }
 
-    /// How many processes are kept.
+    /// Returns the number of cached processes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether none is kept.
+    /// Returns `true` if no process is cached.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
-    /// The info of a process that is kept; `None` of any other.
+    /// Returns the attributes of a process if it is cached. Does not read from `/proc`.
     #[must_use]
     pub fn get(&self, pid: u32) -> Option<&ProcessInfo> {
-        let found = self.index.binary_search_by_key(&pid, |(known, _)| *known).ok()?;
+        let found = self.index.binary_search_by_key(&pid, |(cached_pid, _)| *cached_pid).ok()?;
         self.entries.get(self.index.get(found)?.1).map(|entry| &entry.info)
     }
 
-    /// Begins a round.
+    /// Begins a round. See [`ProcessInfoCache`].
     pub fn begin_round(&mut self) {
         self.round += 1;
     }
 
-    /// The info of a process of this round: from memory where it was there in the last one, else from `/proc`. Never
-    /// allocates.
+    /// Returns the attributes of a process in this round, from the cache if the process was in the previous round, and
+    /// from `/proc` otherwise. Never allocates.
     pub fn process_info(&mut self, pid: u32) -> &ProcessInfo {
-        match self.index.binary_search_by_key(&pid, |(known, _)| *known) {
+        match self.index.binary_search_by_key(&pid, |(cached_pid, _)| *cached_pid) {
             Ok(found) => self.cached(found),
             Err(position) => self.read_new(pid, position),
         }
@@ -101,7 +118,7 @@ impl ProcessInfoCache {
             Some((slot, entry)) => {
                 self.reader.read_process(pid, &mut entry.info);
                 entry.round = self.round;
-                // There are as many slots as there is room in the index, so that it does not grow.
+                // Does not allocate, because the index has the same capacity as `entries`.
                 self.index.insert(position, (pid, slot));
                 &entry.info
             }
@@ -112,15 +129,15 @@ impl ProcessInfoCache {
         }
     }
 
-    /// Ends a round: what was not asked for in it is forgotten.
+    /// Ends a round, and removes the processes that were not requested in this round.
     pub fn end_round(&mut self) {
         let Self { index, entries, free, round, .. } = self;
         index.retain(|(_, slot)| {
-            let stays = entries.get(*slot).is_some_and(|entry| entry.round == *round);
-            if !stays {
+            let is_current = entries.get(*slot).is_some_and(|entry| entry.round == *round);
+            if !is_current {
                 free.push(*slot);
             }
-            stays
+            is_current
         });
     }
 }
@@ -131,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// A tree like `/proc` with one process.
+    /// Writes the files of a process into a tree with the layout of `/proc`.
     fn write_process(root: &Path, pid: u32, name: &str, start: u64) {
         let directory = root.join(pid.to_string());
         fs::create_dir_all(&directory).unwrap();
@@ -153,10 +170,10 @@ mod tests {
         write_process(root.path(), 7, "first", 1);
         let mut cache = ProcessInfoCache::with_reader(4, ProcReader::with_root(root.path()));
         assert_eq!(name(&mut cache, 7).as_deref(), Some("first"));
-        // What /proc says now is not asked while the pid stays.
+        // The pid is in the previous round, so /proc is not read.
         write_process(root.path(), 7, "second", 2);
         assert_eq!(name(&mut cache, 7).as_deref(), Some("first"));
-        // A round without it: the pid may have been given to another.
+        // After a round without the pid, the pid may belong to another process.
         assert_eq!(name(&mut cache, 8), None);
         assert_eq!(name(&mut cache, 7).as_deref(), Some("second"));
     }

@@ -1,4 +1,4 @@
-//! The reader of process infos.
+//! The reader of process attributes.
 
 use std::path::Path;
 
@@ -11,17 +11,32 @@ use super::parse;
 use super::process_info::ProcessInfo;
 use super::user_cache::user_name;
 
-/// The longest `/proc/PID/stat` there is: 52 numbers of at most 20 digits and a name of at most 64 bytes.
+/// The size of the buffer for `/proc/PID/stat`, which contains at most 52 numbers of 20 digits and a name of 64 bytes.
 const MAX_STAT_BYTES: usize = 2048;
-/// `Uid:` is the ninth line of `/proc/PID/status`; before it stand short numbers and the name.
+/// The number of bytes of `/proc/PID/status` that are read. `Uid:` is the ninth line, and only the name and short
+/// numbers precede it.
 const STATUS_HEAD_BYTES: usize = 1024;
 
-/// Reads process infos from `/proc`. Allocates only when created, and keeps no descriptor open.
+/// A reader of process attributes from `/proc`. It allocates only when it is created, and keeps no file descriptor
+/// open.
+///
+/// # Examples
+/// ```
+/// use igpu::process::{ProcReader, ProcessInfo};
+///
+/// let mut reader = ProcReader::new();
+/// let mut info = ProcessInfo::default();
+/// for pid in [1, std::process::id()] {
+///     reader.read_process(pid, &mut info);
+///     println!("{pid}: {:?}", info.name);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ProcReader {
     root: ProcRoot,
     ticks_per_second: f64,
-    boot_time: Option<f64>,
+    /// In seconds since the epoch.
+    boot_time_s: Option<f64>,
 }
 
 impl Default for ProcReader {
@@ -31,20 +46,21 @@ impl Default for ProcReader {
 }
 
 impl ProcReader {
-    /// Creates a reader of `/proc`. The boot time is read once per process; [`ProcReader::refresh_boot_time`] reads it again.
+    /// Creates a reader for `/proc`. Only the first reader in a process reads the boot time;
+    /// [`refresh_boot_time`](Self::refresh_boot_time) reads it again.
     pub fn new() -> Self {
         let mut reader = Self::without_boot_time(boot_time::PROC_ROOT.as_ref());
-        reader.boot_time = boot_time::cached().map(|seconds| seconds as f64);
-        if reader.boot_time.is_none() {
+        reader.boot_time_s = boot_time::cached().map(|seconds| seconds as f64);
+        if reader.boot_time_s.is_none() {
             reader.refresh_boot_time();
         }
         reader
     }
 
-    /// Creates a reader of another tree with the layout of `/proc`: the host's, mounted into a container, or a test's.
-    /// Reads its boot time, as [`ProcReader::refresh_boot_time`] does.
+    /// Creates a reader for another tree with the layout of `/proc`, for example the host's tree that is mounted into a
+    /// container, and reads the boot time of this tree.
     ///
-    /// A tree that does not exist is no error: every field read from it is `None`.
+    /// A missing tree is not an error. All fields that are read from it are `None`.
     pub fn with_root(root: impl AsRef<Path>) -> Self {
         let mut reader = Self::without_boot_time(root.as_ref());
         reader.refresh_boot_time();
@@ -53,35 +69,36 @@ impl ProcReader {
 
     fn without_boot_time(root: &Path) -> Self {
         let ticks_per_second = procfs::ticks_per_second() as f64;
-        Self { root: ProcRoot::new(root), ticks_per_second, boot_time: None }
+        Self { root: ProcRoot::new(root), ticks_per_second, boot_time_s: None }
     }
 
-    /// Reads the boot time (`btime` of `/proc/stat`, whole seconds since the epoch) again, for this reader and for
-    /// those that [`ProcReader::new`] creates later. If the file cannot be read, the last known value stays. Allocates.
+    /// Reads the boot time again (`btime` of `/proc/stat`, in whole seconds since the epoch), for this reader and for
+    /// readers that [`ProcReader::new`] creates later. If the file cannot be read, the last value is kept. Allocates.
     ///
-    /// The kernel derives `btime` from the wall clock, so it shifts when that is stepped or slewed by NTP, and with it
-    /// every `create_time`. It is cached because `/proc/stat` is slow to generate on large machines (it sums all
-    /// interrupt counters of all CPUs, which can take a millisecond). Call this every minute or so, off the sampling
-    /// path.
+    /// The kernel derives `btime` from the wall clock. If NTP or a user changes the clock, `btime` and the
+    /// `create_time` of all processes change, too. The boot time is cached because the kernel can take a millisecond to
+    /// generate `/proc/stat` on large machines, where it sums the interrupt counters of all CPUs. Call this method
+    /// about once per minute, outside the sampling path.
     pub fn refresh_boot_time(&mut self) {
         if let Some(seconds) = boot_time::read(&mut self.root) {
-            // Exact: seconds since the epoch stay far below 2^53.
-            self.boot_time = Some(seconds as f64);
+            // The conversion is exact, because seconds since the epoch are far below 2^53.
+            self.boot_time_s = Some(seconds as f64);
         }
     }
 
-    /// Fills `into` with what `/proc` tells about `pid`; every field is set anew, to `None` where it is not known.
-    ///
-    /// Never fails, never allocates. All files are opened under one descriptor of `/proc/PID`, so the fields cannot mix
-    /// two processes that had the same pid one after the other; a process that ends in between leaves later fields
+    /// Reads the attributes of a process into `into`. Overwrites all fields; attributes that cannot be read become
     /// `None`.
+    ///
+    /// Never fails and never allocates. The files are opened through one descriptor of `/proc/PID`, so the fields never
+    /// belong to different processes that have used the same pid. If the process ends during the call, the remaining
+    /// fields are `None`.
     pub fn read_process(&mut self, pid: u32, into: &mut ProcessInfo) {
         *into = ProcessInfo::default();
         let Some(process) = self.root.open_process(pid) else { return };
         let mut buffer = [0; MAX_STAT_BYTES];
         if let Some(stat) = process.open(c"stat").and_then(|file| parse::stat(file.read(&mut buffer))) {
             into.name = Some(process_name(&process, stat.comm));
-            into.create_time = self.boot_time.map(|boot| stat.start_time as f64 / self.ticks_per_second + boot);
+            into.create_time = self.boot_time_s.map(|boot_s| stat.start_time as f64 / self.ticks_per_second + boot_s);
             if stat.ppid != 0 {
                 into.parent_pid = Some(stat.ppid);
                 into.parent_name = self.parent_name(stat.ppid, stat.start_time);
@@ -94,22 +111,22 @@ impl ProcReader {
         }
     }
 
-    /// When the process was started, in clock ticks since boot (field 22 of `/proc/PID/stat`); `None` where it is gone
-    /// or not readable.
+    /// Returns the start time of a process in clock ticks since boot (field 22 of `/proc/PID/stat`), or `None` if the
+    /// process has ended or cannot be read.
     ///
-    /// The pid and this number together name a process: a pid alone is given again to later ones. Costs a third of
-    /// [`ProcReader::read_process`].
+    /// The pid and the start time together identify a process, even after the pid is reused. This method takes a third
+    /// of the time of [`read_process`](Self::read_process).
     pub fn start_time_ticks(&mut self, pid: u32) -> Option<u64> {
         let process = self.root.open_process(pid)?;
         let mut buffer = [0; MAX_STAT_BYTES];
         parse::stat(process.open(c"stat")?.read(&mut buffer)).map(|stat| stat.start_time)
     }
 
-    fn parent_name(&mut self, ppid: u32, child_start: u64) -> Option<ArrayString<64>> {
+    fn parent_name(&mut self, ppid: u32, child_start_ticks: u64) -> Option<ArrayString<64>> {
         let parent = self.root.open_process(ppid)?;
         let mut buffer = [0; MAX_STAT_BYTES];
         let stat = parse::stat(parent.open(c"stat")?.read(&mut buffer))?;
-        // No parent is younger than its child: this one got the pid after the parent had ended.
-        (stat.start_time <= child_start).then(|| process_name(&parent, stat.comm))
+        // A process that started later than its child is not the parent, but has reused the pid of the parent.
+        (stat.start_time <= child_start_ticks).then(|| process_name(&parent, stat.comm))
     }
 }

@@ -1,4 +1,4 @@
-//! Names of users by uid: one cache for the whole process.
+//! A process-wide cache of user names by uid.
 
 use std::ffi::CStr;
 use std::fmt::Write as _;
@@ -14,21 +14,21 @@ use crate::text::lossy;
 
 type UserName = ArrayString<32>;
 
-/// How many uids are remembered: more than run GPU processes on one machine.
+/// The maximum number of cached uids. Fewer users than this run GPU processes on one machine.
 const MAX_USERS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum UserLookup {
     Known(UserName),
-    /// Not in `/etc/passwd`; [`resolve_users`] has not asked for it yet.
+    /// The uid is not in `/etc/passwd`, and [`resolve_users`] has not looked it up yet.
     Unresolved,
-    /// Nobody knows this uid.
+    /// The uid is not in the user database.
     NotFound,
 }
 
 struct UserCache {
     slots: ArrayVec<(u32, UserLookup), MAX_USERS>,
-    /// The slot to give up next when all are taken.
+    /// The index at which the search for a slot to evict starts.
     next_victim: usize,
 }
 
@@ -47,8 +47,8 @@ impl UserCache {
         }
     }
 
-    /// Gives up the next slot in turn. One with a name only for another name: whoever makes up uids cannot push out the
-    /// names in use.
+    /// Replaces the next slot that may be evicted. A name is replaced only by another name, so uids without a name
+    /// cannot evict names.
     fn evict_for(&mut self, uid: u32, lookup: UserLookup) {
         for _ in 0..MAX_USERS {
             let position = self.next_victim;
@@ -62,8 +62,8 @@ impl UserCache {
     }
 }
 
-/// The cache, unless somebody else is at it. Never waits: the thread that holds the lock may have stayed behind in the
-/// parent of a fork, and then nobody ever gives it back.
+/// Locks the cache without waiting. In the child of a fork, the lock may belong to a thread that exists only in the
+/// parent, and is then never released.
 fn try_lock() -> Option<MutexGuard<'static, UserCache>> {
     match CACHE.try_lock() {
         Ok(guard) => Some(guard),
@@ -72,7 +72,7 @@ fn try_lock() -> Option<MutexGuard<'static, UserCache>> {
     }
 }
 
-/// The name of `uid`, or the number as text while none is known. Does not allocate and does not wait.
+/// Returns the name of `uid`, or the uid as decimal text if no name is known. Does not allocate or block.
 pub(super) fn user_name(uid: u32) -> UserName {
     match try_lock().and_then(|cache| cache.find(uid)) {
         Some(UserLookup::Known(name)) => name,
@@ -87,7 +87,7 @@ pub(super) fn user_name(uid: u32) -> UserName {
     }
 }
 
-/// The first entry with this uid, as the C library takes it.
+/// Returns the name in the first entry with this uid, which is also the entry that the C library returns.
 fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
     let file = RawFile::open(path)?;
     let mut found = None;
@@ -100,42 +100,58 @@ fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
 
 fn decimal(uid: u32) -> UserName {
     let mut text = UserName::new();
-    // Ten digits fit.
+    // Cannot fail, because a uid has at most ten digits.
     let _ = write!(text, "{uid}");
     text
 }
 
-/// Asks the system's user database (NSS: LDAP, SSSD, systemd and so on) for the uids seen so far that are not in
-/// `/etc/passwd`, so that the next update shows names for them.
+/// Looks up the names of users that are not in `/etc/passwd`, in the system's user database (NSS: LDAP, SSSD, systemd,
+/// and others). Returns `true` if at least one name was found.
 ///
-/// Updates themselves never ask it: a lookup there loads libraries, allocates, and waits for the network, seconds when a
-/// server is away. They read `/etc/passwd`, show the number of a uid that is not in it, and note the uid. Call this when
-/// waiting does no harm: once after the first update, and now and then after. It may allocate and block.
+/// Reading a process never queries the user database, because a query loads libraries, allocates, and can block for
+/// seconds if a server is not reachable. Instead, [`ProcReader::read_process`](super::ProcReader::read_process)
+/// searches `/etc/passwd`, and returns the uid as text if the uid is not found there. This function looks up the uids
+/// that were not found since the last call. Call it outside the sampling path, for example after the first update and
+/// then once per minute.
 ///
-/// Answers are kept for the life of the process, for 64 uids, "no such user" too: many uids that nobody knows, made up
-/// by a container or on purpose, cost one look each, and cannot push out the names in use. [`clear_user_cache`] drops all
-/// answers. A lookup that fails for another reason (server away) stays open and is tried at the next call.
+/// Results are cached until the process ends, for at most 64 uids. This includes the result that a user does not exist:
+/// an unknown uid, for example of a container, is looked up once and cannot evict a name from the cache. If a lookup
+/// fails for another reason, for example because a server is not reachable, the next call tries it again.
+/// [`clear_user_cache`] removes all results.
 ///
-/// Gives whether a uid got a name by it.
+/// # Examples
+/// ```
+/// use igpu::process::{ProcReader, ProcessInfo, resolve_users};
+///
+/// let mut reader = ProcReader::new();
+/// let mut info = ProcessInfo::default();
+/// reader.read_process(std::process::id(), &mut info);
+/// if resolve_users() {
+///     // Reads the name that was found.
+///     reader.read_process(std::process::id(), &mut info);
+/// }
+/// println!("{:?}", info.user);
+/// ```
 pub fn resolve_users() -> bool {
-    let mut open: ArrayVec<u32, MAX_USERS> = ArrayVec::new();
-    // Whoever holds the lock does so for nanoseconds; if not (see `try_lock`), the uids stay numbers.
+    let mut unresolved: ArrayVec<u32, MAX_USERS> = ArrayVec::new();
+    // Threads hold the lock only for nanoseconds. If it cannot be locked (see `try_lock`), the users keep their uids.
     let Some(guard) = lock_with_retry() else { return false };
-    open.extend(guard.slots.iter().filter(|slot| slot.1 == UserLookup::Unresolved).map(|slot| slot.0));
-    // Not held while asking: a sampling thread would find it taken for as long as a server takes to answer.
+    unresolved.extend(guard.slots.iter().filter(|slot| slot.1 == UserLookup::Unresolved).map(|slot| slot.0));
+    // The lock must not be held during a query, because a sampling thread could not use the cache in the meantime.
     drop(guard);
-    let mut named = false;
-    for uid in open {
+    let mut any_resolved = false;
+    for uid in unresolved {
         let lookup = query_user_database(uid);
-        named |= matches!(lookup, Some(UserLookup::Known(_)));
+        any_resolved |= matches!(lookup, Some(UserLookup::Known(_)));
         if let (Some(lookup), Some(mut cache)) = (lookup, lock_with_retry()) {
             cache.set(uid, lookup);
         }
     }
-    named
+    any_resolved
 }
 
-/// Drops all remembered names and "no such user" answers, so that users added or renamed since are seen.
+/// Removes all cached user names and all results that a user does not exist. Users that were added or renamed are then
+/// looked up again.
 pub fn clear_user_cache() {
     if let Some(mut cache) = lock_with_retry() {
         cache.slots.clear();
@@ -143,22 +159,28 @@ pub fn clear_user_cache() {
     }
 }
 
+/// The interval and the maximum number of attempts to lock the cache: 10 ms in total, which is far longer than any
+/// thread holds the lock.
+const LOCK_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_micros(10);
+const MAX_LOCK_ATTEMPTS: u32 = 1000;
+
+/// Locks the cache. Returns `None` if the lock is not released in time, as in the child of a fork (see `try_lock`).
 fn lock_with_retry() -> Option<MutexGuard<'static, UserCache>> {
-    for _ in 0..1000 {
+    for _ in 0..MAX_LOCK_ATTEMPTS {
         if let Some(guard) = try_lock() {
             return Some(guard);
         }
-        std::thread::sleep(std::time::Duration::from_micros(10));
+        std::thread::sleep(LOCK_RETRY_INTERVAL);
     }
     None
 }
 
-/// Looks up `uid` with getpwuid_r. `None` if the C library could not determine it.
+/// Looks up `uid` with `getpwuid_r`. Returns `None` if the lookup failed for a reason other than a missing user.
 fn query_user_database(uid: u32) -> Option<UserLookup> {
     loop {
         return match User::from_uid(Uid::from_raw(uid)) {
             Ok(Some(user)) => Some(UserLookup::Known(lossy(user.name.as_bytes()))),
-            // Error codes by which C libraries report "no such user", besides success (see getpwuid_r(3)).
+            // C libraries report a missing user by success or by one of these error codes (see getpwuid_r(3)).
             Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(UserLookup::NotFound),
             Err(Errno::EINTR) => continue,
             Err(_) => None,
@@ -170,7 +192,7 @@ fn query_user_database(uid: u32) -> Option<UserLookup> {
 mod tests {
     use super::*;
 
-    /// Looks `uid` up in a file with this content.
+    /// Looks up `uid` in a file with this content.
     fn find_in(name: &str, content: &[u8], uid: u32) -> Option<UserName> {
         let path = std::env::temp_dir().join(format!("igpu-passwd-{}-{name}", std::process::id()));
         std::fs::write(&path, content).unwrap();
@@ -196,7 +218,7 @@ mod tests {
 
     #[test]
     fn huge_passwd_file_is_read() {
-        // Lines of 1 to 9000 bytes, so that they begin everywhere in the pieces read.
+        // The lines have up to 9000 bytes, so they start at many different offsets of the read buffer.
         let mut content = String::new();
         for uid in 0..1000 {
             content += &format!("u{uid}:x:{uid}:0:{}:/:\n", "c".repeat(uid * 9));
@@ -207,7 +229,7 @@ mod tests {
             assert_eq!(find_in("huge", content.as_bytes(), uid).unwrap().as_str(), format!("u{uid}"));
         }
         assert_eq!(find_in("huge", content.as_bytes(), 70000).unwrap().as_str(), "end");
-        // The continuation of a long line is not a line.
+        // The remainder of a long line must not be treated as a line.
         let tricky = format!("a:x:1:1:{}\nz:x:3:3::/:\n", "c:x:2:2:".repeat(2000));
         assert_eq!(find_in("tricky", tricky.as_bytes(), 2), None);
         assert_eq!(find_in("tricky", tricky.as_bytes(), 3).unwrap().as_str(), "z");
@@ -238,29 +260,29 @@ mod tests {
         assert_eq!(cache.slots.len(), MAX_USERS);
     }
 
-    /// The one test of the cache that the process shares.
+    /// The only test that uses the process-wide cache.
     #[test]
     fn unresolved_uid_is_number() {
-        // No user database hands out this one: it is -3, and -2 and -1 are reserved.
+        // No user has this uid: it is -3, next to the reserved uids -2 and -1.
         let uid = u32::MAX - 2;
         assert_eq!(user_name(uid).as_str(), "4294967293");
         assert_eq!(CACHE.lock().unwrap().find(uid), Some(UserLookup::Unresolved));
         resolve_users();
-        // It may also be that a server could not be asked.
+        // The lookup may also have failed, for example because a server is not reachable.
         assert_ne!(CACHE.lock().unwrap().find(uid), None);
         assert_eq!(user_name(uid).as_str(), "4294967293");
         if let Some(name) = find_in_passwd(c"/etc/passwd", 0) {
             assert_eq!(user_name(0), name);
             assert_eq!(query_user_database(0), Some(UserLookup::Known(name)));
             CACHE.lock().unwrap().set(0, UserLookup::Unresolved);
-            assert_eq!(user_name(0).as_str(), "0", "a known answer saves the look into the file");
+            assert_eq!(user_name(0).as_str(), "0", "cached results take precedence over /etc/passwd");
             resolve_users();
             assert_eq!(user_name(0), name);
         }
-        let held = CACHE.lock().unwrap();
-        assert_eq!(user_name(uid).as_str(), "4294967293", "a lock held by somebody else is not waited for");
+        let guard = CACHE.lock().unwrap();
+        assert_eq!(user_name(uid).as_str(), "4294967293", "a locked cache is not waited for");
         resolve_users();
-        drop(held);
+        drop(guard);
         clear_user_cache();
         assert_eq!(CACHE.lock().unwrap().find(uid), None);
     }
