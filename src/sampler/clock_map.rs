@@ -1,88 +1,94 @@
-//! Maps the driver's wall-clock stamps onto the monotonic clock.
+//! Conversion of the driver's wall-clock timestamps to the monotonic clock.
 //!
-//! The two clocks differ by an offset, found by reading the wall clock between two readings of the monotonic one. On
-//! Linux both run at the same disciplined rate, so that the offset only changes when somebody sets the wall clock, at a
-//! leap second, and over a suspend, in which the monotonic clock stands still: that all looks like a step. A stamp from
-//! before a step still maps by the offset of its time, which is why the offsets of the last few steps are kept.
+//! The offset between the two clocks is measured by reading the wall clock between two reads of the monotonic clock. Linux
+//! runs both clocks at the same disciplined rate, so the offset changes only if the wall clock is set, at a leap second,
+//! and if the system is suspended, because the monotonic clock stops then. Each of these is a *step* of the wall clock. A
+//! timestamp from before a step must be converted with the offset of its time, so the offsets of the last few steps are
+//! kept.
 
 use super::Clocks;
 
-/// Offsets kept: the present one and those before the last steps.
-const KEPT: usize = 4;
-/// How fast the offset may move without a step, as a fraction: what the kernel's clock discipline is held to.
-const SLEW: f64 = 500e-6;
-/// A stamp in microseconds was cut down by as much.
-const STAMP_GRAIN: u64 = 1_000;
+/// The number of segments that are kept: the current one and those before the last three steps.
+const MAX_SEGMENTS: usize = 4;
+/// The maximum rate at which the offset changes without a step, as a fraction. The kernel's clock discipline is limited to
+/// 500 ppm.
+const MAX_SLEW: f64 = 500e-6;
+/// The resolution of a wall-clock time, ns. Times in microseconds are rounded down.
+const WALL_RESOLUTION_NS: u64 = 1_000;
 
-/// One reading of the wall clock between two of the monotonic one.
+/// A read of the wall clock between two reads of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
-    /// The monotonic clock before, ns.
+    /// The monotonic clock before the read of the wall clock, ns.
     pub before: u64,
-    /// The wall clock, µs since the epoch.
+    /// The wall clock, in microseconds since the Unix epoch.
     pub wall_us: u64,
-    /// The monotonic clock after, ns.
+    /// The monotonic clock after the read of the wall clock, ns.
     pub after: u64,
 }
 
-/// An instant on the monotonic clock.
+/// A wall-clock time that was converted to the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MappedTime {
-    /// Nanoseconds of the monotonic clock.
+    /// The time on the monotonic clock, ns.
     pub at: u64,
-    /// The truth lies within ± as many nanoseconds, unless `ambiguous`.
+    /// The maximum error of `at` in either direction, ns, unless `ambiguous`.
     pub uncertainty: u64,
-    /// No single instant had this wall time: either several had, since the clock was set back, and this is the latest;
-    /// or none had, and this is a bound.
+    /// Whether the wall clock did not show this time exactly once. If it showed the time repeatedly, because it was set
+    /// back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
     pub ambiguous: bool,
 }
 
-/// The wall clock was set.
+/// A step of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockStep {
-    /// By how much, ns; negative is back. A suspend counts as forward.
+    /// The size of the step, ns. It is negative if the clock was set back. The duration of a suspend counts as a positive
+    /// step.
     pub by: i64,
-    /// It happened after this instant of the monotonic clock, ns, …
+    /// The monotonic time after which the step took place, ns.
     pub after: u64,
-    /// … and before this one.
+    /// The monotonic time before which the step took place, ns.
     pub before: u64,
 }
 
-/// Where an anchor puts the wall clock.
+/// The offset between the clocks, measured by one anchor.
 #[derive(Clone, Copy, Debug)]
 struct ClockOffset {
+    /// The monotonic time of the measurement, ns.
     at: u64,
-    /// Monotonic less wall, ns.
+    /// The monotonic time minus the wall-clock time, ns.
     offset: i64,
     uncertainty: u64,
 }
 
-/// A time without a step.
+/// A span of time without a step of the wall clock.
 #[derive(Clone, Copy, Debug)]
 struct ClockSegment {
-    /// It began no earlier, and ended no later, ns. The steps' moments are known only to lie between two anchors, so
-    /// that neighbours overlap.
+    /// The earliest monotonic time at which the segment may have begun, ns. The time of a step is known only to lie between
+    /// two anchors, so consecutive segments overlap.
     from: u64,
+    /// The latest monotonic time at which the segment may have ended, ns.
     to: u64,
     first: ClockOffset,
     last: ClockOffset,
 }
 
-/// The map; give it an [`Anchor`] each second.
+/// The conversion from the wall clock to the monotonic clock. It needs a new [`Anchor`] every second.
 ///
-/// A step is known once an anchor has shown it: re-anchor before mapping what a drain gave.
+/// A step is known only after the first anchor that follows it. [`re_anchor`](Self::re_anchor) must therefore be called
+/// before the timestamps of a sample buffer are converted.
 #[derive(Clone, Debug)]
 pub(crate) struct ClockMap {
-    /// Newest first.
-    segments: [ClockSegment; KEPT],
+    /// The segments, newest first.
+    segments: [ClockSegment; MAX_SEGMENTS],
     count: usize,
-    /// The last anchor that agreed was begun here: a step comes later.
-    agreed: u64,
+    /// The time at which the last anchor in the current segment began. The next step is later.
+    no_step_until: u64,
     steps: u32,
 }
 
 impl Anchor {
-    /// Reads the clocks now.
+    /// Reads the clocks.
     pub(crate) fn now(clocks: Clocks) -> Self {
         let before = (clocks.monotonic)();
         let wall_us = (clocks.wall_us)();
@@ -91,100 +97,103 @@ impl Anchor {
 }
 
 impl ClockOffset {
-    fn of(anchor: Anchor) -> Self {
-        // Readings in the wrong order are the caller's mistake; they make a poor anchor, not a panic.
+    fn from_anchor(anchor: Anchor) -> Self {
+        // Reads in the wrong order are a bug of the caller. They result in a useless anchor but must not panic.
         let length = anchor.after.saturating_sub(anchor.before);
         let at = anchor.before + length / 2;
-        // The reading stands for the microsecond after it: its middle halves the error.
-        let wall = signed(anchor.wall_us).saturating_mul(1_000).saturating_add(signed(STAMP_GRAIN / 2));
-        let uncertainty = length.div_ceil(2).saturating_add(STAMP_GRAIN / 2);
+        // The wall clock was rounded down to a microsecond. The middle of that microsecond halves the maximum error.
+        let wall = signed(anchor.wall_us).saturating_mul(1_000).saturating_add(signed(WALL_RESOLUTION_NS / 2));
+        let uncertainty = length.div_ceil(2).saturating_add(WALL_RESOLUTION_NS / 2);
         Self { at, offset: signed(at).saturating_sub(wall), uncertainty }
     }
 
-    /// The offset's uncertainty at another instant.
+    /// Returns the maximum error of the offset at another monotonic time, ns.
     fn uncertainty_at(&self, at: u64) -> u64 {
-        self.uncertainty.saturating_add((at.abs_diff(self.at) as f64 * SLEW).ceil() as u64)
+        self.uncertainty.saturating_add((at.abs_diff(self.at) as f64 * MAX_SLEW).ceil() as u64)
     }
 
-    /// Where this offset puts a wall time; negative is before the monotonic clock began.
-    fn place(&self, wall_ns: i64) -> i64 {
+    /// Converts a wall-clock time. The result is negative for times before the monotonic clock started.
+    fn convert(&self, wall_ns: i64) -> i64 {
         wall_ns.saturating_add(self.offset)
     }
 }
 
 impl ClockSegment {
-    /// Where the segment puts a wall time, if it can have been in it; not later than `now`.
-    fn place(&self, wall_ns: i64, now: u64) -> Option<(u64, u64)> {
-        // Which of the two anchors is nearer is a matter of the instant, and that differs between them by little.
-        let by_first = self.first.place(wall_ns);
-        let fix = if by_first < signed(self.first.at) { &self.first } else { self.nearer(by_first) };
-        let at = u64::try_from(fix.place(wall_ns)).ok()?;
-        let uncertainty = fix.uncertainty_at(at).saturating_add(STAMP_GRAIN / 2);
-        let starts = at.saturating_add(uncertainty) >= self.from;
-        let ends = at.saturating_sub(uncertainty) <= self.to.min(now);
-        (starts && ends).then_some((at, uncertainty))
+    /// Converts a wall-clock time that lies in the segment and not after `now`. Returns the monotonic time and its maximum
+    /// error, or `None` if the time is not in the segment.
+    fn convert(&self, wall_ns: i64, now: u64) -> Option<(u64, u64)> {
+        // The choice of the better offset depends on the monotonic time, which is known precisely enough from either.
+        let by_first = self.first.convert(wall_ns);
+        let offset = if by_first < signed(self.first.at) { &self.first } else { self.more_precise_offset(by_first) };
+        let at = u64::try_from(offset.convert(wall_ns)).ok()?;
+        let uncertainty = offset.uncertainty_at(at).saturating_add(WALL_RESOLUTION_NS / 2);
+        let is_after_start = at.saturating_add(uncertainty) >= self.from;
+        let is_before_end = at.saturating_sub(uncertainty) <= self.to.min(now);
+        (is_after_start && is_before_end).then_some((at, uncertainty))
     }
 
-    fn nearer(&self, at: i64) -> &ClockOffset {
+    fn more_precise_offset(&self, at: i64) -> &ClockOffset {
         let at = u64::try_from(at).unwrap_or(0);
         if self.last.uncertainty_at(at) <= self.first.uncertainty_at(at) { &self.last } else { &self.first }
     }
 }
 
 impl ClockMap {
-    /// A map from a first anchor. Stamps from before it map as well: no step is known of.
+    /// Returns a map with a first anchor. Times before the anchor are converted as if there had been no step.
     #[must_use]
     pub(crate) fn new(anchor: Anchor) -> Self {
-        let fix = ClockOffset::of(anchor);
-        let segment = ClockSegment { from: 0, to: u64::MAX, first: fix, last: fix };
-        Self { segments: [segment; KEPT], count: 1, agreed: anchor.before, steps: 0 }
+        let offset = ClockOffset::from_anchor(anchor);
+        let segment = ClockSegment { from: 0, to: u64::MAX, first: offset, last: offset };
+        Self { segments: [segment; MAX_SEGMENTS], count: 1, no_step_until: anchor.before, steps: 0 }
     }
 
-    /// Looks at the clocks anew. Returns the step of the wall clock that this showed, if it did.
+    /// Adds an anchor. Returns the step of the wall clock since the last anchor, if there was one.
     pub(crate) fn re_anchor(&mut self, anchor: Anchor) -> Option<ClockStep> {
-        let fix = ClockOffset::of(anchor);
-        let present = &mut self.segments[0];
-        let by = present.last.offset.saturating_sub(fix.offset);
-        let slack = present.last.uncertainty_at(fix.at).saturating_add(fix.uncertainty);
-        if by.unsigned_abs() <= slack {
-            // An anchor during which this thread was put aside is worse than an older one.
-            if fix.uncertainty <= present.last.uncertainty_at(fix.at) {
-                present.last = fix;
+        let offset = ClockOffset::from_anchor(anchor);
+        let current = &mut self.segments[0];
+        let by = current.last.offset.saturating_sub(offset.offset);
+        let tolerance = current.last.uncertainty_at(offset.at).saturating_add(offset.uncertainty);
+        if by.unsigned_abs() <= tolerance {
+            // If this thread was preempted between the reads, the new anchor may be less precise than the last.
+            if offset.uncertainty <= current.last.uncertainty_at(offset.at) {
+                current.last = offset;
             }
-            self.agreed = anchor.before;
+            self.no_step_until = anchor.before;
             return None;
         }
-        present.to = anchor.after;
-        self.segments.copy_within(..KEPT - 1, 1);
-        self.segments[0] = ClockSegment { from: self.agreed, to: u64::MAX, first: fix, last: fix };
-        self.count = (self.count + 1).min(KEPT);
-        let step = ClockStep { by, after: self.agreed, before: anchor.after };
-        self.agreed = anchor.before;
+        current.to = anchor.after;
+        self.segments.copy_within(..MAX_SEGMENTS - 1, 1);
+        self.segments[0] = ClockSegment { from: self.no_step_until, to: u64::MAX, first: offset, last: offset };
+        self.count = (self.count + 1).min(MAX_SEGMENTS);
+        let step = ClockStep { by, after: self.no_step_until, before: anchor.after };
+        self.no_step_until = anchor.before;
         self.steps = self.steps.saturating_add(1);
         Some(step)
     }
 
-    /// Steps of the wall clock seen so far.
+    /// Returns the number of steps of the wall clock.
     #[cfg(test)]
     #[must_use]
     pub(crate) fn steps(&self) -> u32 {
         self.steps
     }
 
-    /// The instant of a wall time (µs since the epoch) that was seen at `now` at the latest: the latest that is not in
-    /// the future. A time that no instant had is put at `now` if it is ahead (the clock was set since the last anchor),
-    /// else at the start of what is known.
+    /// Converts a wall-clock time, in microseconds since the Unix epoch, that is not later than the monotonic time `now`.
+    ///
+    /// If the wall clock showed the time repeatedly, the latest occurrence before `now` is returned. If it never showed the
+    /// time, the result depends on the reason: `now` if the time is in the future, which means that the clock was set after
+    /// the last anchor; the time of the step if a forward step skipped the time; and 0 if the time is before the monotonic
+    /// clock started.
     #[must_use]
     pub(crate) fn to_monotonic(&self, wall_us: u64, now: u64) -> MappedTime {
-        // The driver cut its stamp down, as the anchors' reading was; the middle of the microsecond serves both.
-        let wall_ns = signed(wall_us).saturating_mul(1_000).saturating_add(signed(STAMP_GRAIN / 2));
-        let known = &self.segments[..self.count];
-        let mut places = known.iter().filter_map(|segment| segment.place(wall_ns, now));
-        let latest = places.next();
-        if let Some((mut at, mut uncertainty)) = latest {
+        // The driver rounds timestamps down, as `Anchor` does. Both use the middle of the microsecond.
+        let wall_ns = signed(wall_us).saturating_mul(1_000).saturating_add(signed(WALL_RESOLUTION_NS / 2));
+        let segments = &self.segments[..self.count];
+        let mut occurrences = segments.iter().filter_map(|segment| segment.convert(wall_ns, now));
+        if let Some((mut at, mut uncertainty)) = occurrences.next() {
             let mut ambiguous = false;
-            for (other, other_uncertainty) in places {
-                // Two offsets that put it at the same instant do not contradict each other.
+            for (other, other_uncertainty) in occurrences {
+                // Two segments that agree on the monotonic time are not a contradiction.
                 ambiguous |= other.abs_diff(at) > uncertainty.saturating_add(other_uncertainty);
                 if other > at {
                     (at, uncertainty) = (other, other_uncertainty);
@@ -192,13 +201,13 @@ impl ClockMap {
             }
             return MappedTime { at, uncertainty, ambiguous };
         }
-        let by_present = self.segments[0].last.place(wall_ns);
-        if by_present > signed(now) {
-            return MappedTime { at: now, uncertainty: now.saturating_sub(self.agreed), ambiguous: true };
+        let by_current = self.segments[0].last.convert(wall_ns);
+        if by_current > signed(now) {
+            return MappedTime { at: now, uncertainty: now.saturating_sub(self.no_step_until), ambiguous: true };
         }
-        // A forward step skipped it, or it is older than the monotonic clock: the step's moment, or the beginning.
-        for segment in known {
-            if segment.last.place(wall_ns) > signed(segment.from) {
+        // A forward step skipped the time, unless it is before the monotonic clock started.
+        for segment in segments {
+            if segment.last.convert(wall_ns) > signed(segment.from) {
                 let to = segment.to.min(now);
                 return MappedTime { at: to, uncertainty: to.saturating_sub(segment.last.at), ambiguous: true };
             }
@@ -207,7 +216,7 @@ impl ClockMap {
     }
 }
 
-/// Any time that a clock shows lies far within.
+/// Converts a time of a clock to a signed number. Every real time is far below the limit.
 fn signed(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }
@@ -219,16 +228,16 @@ mod tests {
     const MS: u64 = 1_000_000;
     const SECOND: u64 = 1_000 * MS;
     const HOUR: u64 = 3_600 * SECOND;
-    /// The wall clock at the monotonic clock's zero, ns: some day in 2026, and not a whole microsecond.
+    /// The wall-clock time at which the monotonic clock was zero, ns: a day in 2026, and not a whole microsecond.
     const EPOCH: i64 = 1_780_000_000_123_456_789;
     const START: u64 = 10 * HOUR;
 
-    /// Two clocks of known truth: the wall clock's steps and its rate.
+    /// A simulated wall clock, relative to the monotonic clock.
     #[derive(Default)]
     struct SimulatedClocks {
-        /// At which instant by how much.
+        /// The monotonic time and the size of each step, ns.
         steps: Vec<(u64, i64)>,
-        /// How much faster the wall clock runs.
+        /// The excess of the wall clock's rate over that of the monotonic clock, as a fraction.
         rate: f64,
     }
 
@@ -239,12 +248,12 @@ mod tests {
             u64::try_from(EPOCH + signed(at) + stepped + slewed).unwrap() / 1_000
         }
 
-        /// Both clocks at `at`, the wall clock read at a `share` of the `length` between.
-        fn anchor(&self, at: u64, length: u64, share: f64) -> Anchor {
-            Anchor { before: at, wall_us: self.wall_us(at + (length as f64 * share) as u64), after: at + length }
+        /// Returns an anchor that begins at `at` and takes `length`. The wall clock is read after this `fraction` of it.
+        fn anchor(&self, at: u64, length: u64, fraction: f64) -> Anchor {
+            Anchor { before: at, wall_us: self.wall_us(at + (length as f64 * fraction) as u64), after: at + length }
         }
 
-        /// Anchored each second from `START` to `until`.
+        /// Returns a map with an anchor every second from `START` to `until`, and the steps that it found.
         fn map(&self, until: u64) -> (ClockMap, Vec<ClockStep>) {
             let mut map = ClockMap::new(self.anchor(START, 400, 0.3));
             let mut steps = Vec::new();
@@ -259,8 +268,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_right(stamp: MappedTime, truth: u64) {
-        assert!(stamp.at.abs_diff(truth) <= stamp.uncertainty, "{stamp:?} is not {truth}");
+    fn assert_maps_to(mapped: MappedTime, truth: u64) {
+        assert!(mapped.at.abs_diff(truth) <= mapped.uncertainty, "{mapped:?} instead of {truth}");
     }
 
     #[test]
@@ -270,18 +279,18 @@ mod tests {
         let (map, steps) = clocks.map(until);
         assert!(steps.is_empty());
         assert_eq!(map.steps(), 0);
-        // From before the first anchor to the present, at odd instants.
+        // Times from before the first anchor to the present, not aligned with the anchors.
         for number in 0..2_000 {
             let truth = START - 2 * SECOND + number * (6 * MS + 7_919);
             let now = truth.max(until) + MS;
-            let stamp = map.to_monotonic(clocks.wall_us(truth), now);
-            assert_right(stamp, truth);
-            assert!(!stamp.ambiguous);
-            // 500 ppm of the distance to the nearest anchor, and some microseconds.
+            let mapped = map.to_monotonic(clocks.wall_us(truth), now);
+            assert_maps_to(mapped, truth);
+            assert!(!mapped.ambiguous);
+            // The limit is 500 ppm of the distance to the nearest anchor, plus some microseconds.
             let nearest = truth.abs_diff(until).min(truth.abs_diff(START)) as f64;
-            assert!(stamp.uncertainty as f64 <= nearest * 500e-6 + 3_000.0, "{stamp:?}");
-            // With no slew, it is nearly exact.
-            assert!(stamp.at.abs_diff(truth) < 1_500, "{stamp:?} is not {truth}");
+            assert!(mapped.uncertainty as f64 <= nearest * 500e-6 + 3_000.0, "{mapped:?}");
+            // Without slew, the result is nearly exact.
+            assert!(mapped.at.abs_diff(truth) < 1_500, "{mapped:?} instead of {truth}");
         }
     }
 
@@ -295,12 +304,12 @@ mod tests {
                 assert!(steps.is_empty(), "{rate}: {steps:?}");
                 for before in [0, MS, 20 * MS, 999 * MS, 2_400 * MS] {
                     let truth = until - before;
-                    let stamp = map.to_monotonic(clocks.wall_us(truth), until + MS);
-                    assert_right(stamp, truth);
-                    assert!(stamp.uncertainty <= 1_200_000 + 4_000, "{stamp:?}");
+                    let mapped = map.to_monotonic(clocks.wall_us(truth), until + MS);
+                    assert_maps_to(mapped, truth);
+                    assert!(mapped.uncertainty <= 1_200_000 + 4_000, "{mapped:?}");
                 }
                 let truth = until + 900 * MS;
-                assert_right(map.to_monotonic(clocks.wall_us(truth), truth), truth);
+                assert_maps_to(map.to_monotonic(clocks.wall_us(truth), truth), truth);
             }
         }
     }
@@ -319,14 +328,14 @@ mod tests {
             assert_eq!(map.steps(), 1);
             for number in 0..800 {
                 let truth = START + number * 10 * MS + 3_333;
-                let stamp = map.to_monotonic(clocks.wall_us(truth), until);
-                // A small step leaves two readings of stamps near it; they are flagged, and the latest is right or
-                // late by the step.
-                if stamp.ambiguous {
-                    assert!(by < SECOND && truth > step.after && truth < step.before, "{truth} {stamp:?}");
-                    assert!(stamp.at + stamp.uncertainty >= truth && stamp.at <= truth + by + stamp.uncertainty);
+                let mapped = map.to_monotonic(clocks.wall_us(truth), until);
+                // Times near a small step lie in both segments. They are flagged, and the result is either right or late
+                // by the step.
+                if mapped.ambiguous {
+                    assert!(by < SECOND && truth > step.after && truth < step.before, "{truth} {mapped:?}");
+                    assert!(mapped.at + mapped.uncertainty >= truth && mapped.at <= truth + by + mapped.uncertainty);
                 } else {
-                    assert_right(stamp, truth);
+                    assert_maps_to(mapped, truth);
                 }
             }
         }
@@ -342,11 +351,10 @@ mod tests {
         assert!(step.by.abs_diff(-signed(HOUR)) < 510 * 1_000, "{step:?}");
         for number in 0..800 {
             let truth = START + number * 10 * MS + 3_333;
-            // Within an hour of the step, the other instant of this wall time is in the future, or before the start.
-            let stamp = map.to_monotonic(clocks.wall_us(truth), until);
-            assert_right(stamp, truth);
-            let twice = truth > stepped && truth < START;
-            assert_eq!(stamp.ambiguous, twice || truth > stepped, "{truth} {stamp:?}");
+            // A time after the step also occurred one hour earlier. A time before the step occurs again in the future.
+            let mapped = map.to_monotonic(clocks.wall_us(truth), until);
+            assert_maps_to(mapped, truth);
+            assert_eq!(mapped.ambiguous, truth > stepped, "{truth} {mapped:?}");
         }
     }
 
@@ -360,24 +368,24 @@ mod tests {
         let wall = clocks.wall_us(first);
         assert_eq!(wall, clocks.wall_us(second));
         let (map, _) = clocks.map(START + 90 * SECOND);
-        let stamp = map.to_monotonic(wall, START + 90 * SECOND);
-        assert!(stamp.ambiguous);
-        assert_right(stamp, second);
-        // At a time when the second was still to come, it can only be the first.
+        let mapped = map.to_monotonic(wall, START + 90 * SECOND);
+        assert!(mapped.ambiguous);
+        assert_maps_to(mapped, second);
+        // Before the second occurrence, only the first is possible.
         let now = second - 5 * SECOND;
         let (map, _) = clocks.map(now);
-        let stamp = map.to_monotonic(wall, now);
-        assert!(!stamp.ambiguous);
-        assert_right(stamp, first);
-        // A wall time that only came once is never flagged.
-        let once = START + 10 * SECOND;
-        let stamp = map.to_monotonic(clocks.wall_us(once), now);
-        assert!(!stamp.ambiguous);
-        assert_right(stamp, once);
+        let mapped = map.to_monotonic(wall, now);
+        assert!(!mapped.ambiguous);
+        assert_maps_to(mapped, first);
+        // A time that occurred only once is not flagged.
+        let single = START + 10 * SECOND;
+        let mapped = map.to_monotonic(clocks.wall_us(single), now);
+        assert!(!mapped.ambiguous);
+        assert_maps_to(mapped, single);
     }
 
     #[test]
-    fn steps_and_suspend_are_mapped() {
+    fn several_forward_steps_are_mapped() {
         let steps = vec![
             (START + 5 * SECOND + 1, signed(HOUR)),
             (START + 12 * SECOND + 500 * MS, signed(8 * HOUR)),
@@ -385,23 +393,23 @@ mod tests {
         ];
         let clocks = SimulatedClocks { steps, ..SimulatedClocks::default() };
         let until = START + 30 * SECOND;
-        let (map, seen) = clocks.map(until);
-        assert_eq!(seen.len(), 3);
+        let (map, found) = clocks.map(until);
+        assert_eq!(found.len(), 3);
         for number in 0..3_000 {
             let truth = START + number * 10 * MS + 3_333;
-            let stamp = map.to_monotonic(clocks.wall_us(truth), until);
-            assert!(!stamp.ambiguous, "{truth} {stamp:?}");
-            assert_right(stamp, truth);
+            let mapped = map.to_monotonic(clocks.wall_us(truth), until);
+            assert!(!mapped.ambiguous, "{truth} {mapped:?}");
+            assert_maps_to(mapped, truth);
         }
-        // More steps than are kept: the oldest segment is forgotten, nothing else.
+        // After more steps than the map keeps, only the oldest segments are missing.
         let steps: Vec<_> = (1..=10).map(|number| (START + number * 10 * SECOND + 5, signed(HOUR))).collect();
         let clocks = SimulatedClocks { steps, ..SimulatedClocks::default() };
         let until = START + 110 * SECOND;
-        let (map, seen) = clocks.map(until);
-        assert_eq!((seen.len(), map.steps()), (10, 10));
+        let (map, found) = clocks.map(until);
+        assert_eq!((found.len(), map.steps()), (10, 10));
         for number in 0..3_900 {
             let truth = START + 71 * SECOND + number * 10 * MS;
-            assert_right(map.to_monotonic(clocks.wall_us(truth), until), truth);
+            assert_maps_to(map.to_monotonic(clocks.wall_us(truth), until), truth);
         }
     }
 
@@ -412,9 +420,9 @@ mod tests {
         let (map, steps) = clocks.map(START + 5 * SECOND);
         assert!(steps.is_empty());
         let truth = stepped + 200 * MS;
-        let stamp = map.to_monotonic(clocks.wall_us(truth), truth + 10 * MS);
-        assert!(stamp.ambiguous);
-        assert_right(stamp, truth);
+        let mapped = map.to_monotonic(clocks.wall_us(truth), truth + 10 * MS);
+        assert!(mapped.ambiguous);
+        assert_maps_to(mapped, truth);
     }
 
     #[test]
@@ -423,9 +431,9 @@ mod tests {
         let clocks = SimulatedClocks { steps: vec![(stepped, signed(HOUR))], ..SimulatedClocks::default() };
         let (map, _) = clocks.map(START + 8 * SECOND);
         let skipped = clocks.wall_us(stepped - 1) + 1_000_000_000;
-        let stamp = map.to_monotonic(skipped, START + 8 * SECOND);
-        assert!(stamp.ambiguous);
-        assert_right(stamp, stepped);
+        let mapped = map.to_monotonic(skipped, START + 8 * SECOND);
+        assert!(mapped.ambiguous);
+        assert_maps_to(mapped, stepped);
     }
 
     #[test]
@@ -434,9 +442,9 @@ mod tests {
         let mut map = ClockMap::new(clocks.anchor(START, 400, 0.5));
         assert_eq!(map.re_anchor(clocks.anchor(START + SECOND, 20 * MS, 0.99)), None);
         let truth = START + SECOND + 500 * MS;
-        let stamp = map.to_monotonic(clocks.wall_us(truth), truth);
-        assert_right(stamp, truth);
-        assert!(stamp.uncertainty < MS, "{stamp:?}");
+        let mapped = map.to_monotonic(clocks.wall_us(truth), truth);
+        assert_maps_to(mapped, truth);
+        assert!(mapped.uncertainty < MS, "{mapped:?}");
     }
 
     #[test]
@@ -451,7 +459,7 @@ mod tests {
         }
         let clocks = SimulatedClocks::default();
         let (map, _) = clocks.map(START + SECOND);
-        // Before the monotonic clock began.
+        // The time is before the monotonic clock started.
         assert_eq!(map.to_monotonic(1, START + SECOND), MappedTime { at: 0, uncertainty: u64::MAX, ambiguous: true });
     }
 }
