@@ -1,67 +1,77 @@
-//! GPM of Hopper and later: two samples, and what the GPU did between them.
+//! The reader of GPU performance monitoring (GPM) metrics, which Hopper and later GPUs support. Each report covers the time
+//! between two samples.
 
 use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags};
 use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 
-/// Samples nearer to each other than this are not valid.
+/// The minimum time between two samples, ns. NVML requires it for a valid report.
 const MIN_SAMPLE_DISTANCE_NS: u64 = 100_000_000;
 
-/// The two samples of one GPU, and the report between them.
+/// The two latest samples of one GPU, and the report of the time between them.
 #[derive(Debug)]
 pub(super) struct GpmReader {
     earlier: GpmSample,
     later: GpmSample,
-    /// When the earlier one was taken; `None` before the first.
-    taken: Option<Timestamp>,
+    /// The time of the earlier sample; `None` before the first.
+    sampled_at: Option<Timestamp>,
     report: GpmReport,
 }
 
 impl GpmReader {
-    /// The driver's memory for the samples, and room for the report.
+    /// Allocates the samples and a report with these metrics.
+    ///
+    /// # Errors
+    /// Returns the driver's error code if it cannot allocate a sample.
     pub(super) fn new(nvml: &Nvml, metrics: &[Metric]) -> Result<Self> {
-        let asked: Vec<GpmMetric> =
+        let gpm_metrics: Vec<GpmMetric> =
             metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
         Ok(Self {
             earlier: GpmSample::new(nvml)?,
             later: GpmSample::new(nvml)?,
-            taken: None,
-            report: GpmReport::new(&asked),
+            sampled_at: None,
+            report: GpmReport::new(&gpm_metrics),
         })
     }
 
-    /// Takes a sample, and gives what happened since the one before, stamped with the later one.
+    /// Takes a sample, and emits the metrics of the time since the previous sample. The records have the time of the new
+    /// sample. If the previous sample was less than 100 ms ago, this function does nothing.
+    ///
+    /// # Errors
+    /// Returns an error only if the whole GPU is unavailable.
     pub(super) fn read(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
-        if self.taken.is_some_and(|taken| context.stopwatch.last().saturating_sub(taken.at) < MIN_SAMPLE_DISTANCE_NS) {
+        let now = context.stopwatch.last();
+        if self.sampled_at.is_some_and(|sampled| now.saturating_sub(sampled.at) < MIN_SAMPLE_DISTANCE_NS) {
             return Ok(());
         }
-        let (answer, stamp) = context.stopwatch.time(|| context.device.try_gpm_sample_get(&mut self.later));
-        if let Err(error) = answer {
-            self.taken = None;
+        let (result, stamp) = context.stopwatch.time(|| context.device.try_gpm_sample_get(&mut self.later));
+        if let Err(error) = result {
+            self.sampled_at = None;
             return context.record_error(error, stamp);
         }
-        if context.stopwatch.is_hung && self.taken.is_some() {
-            // The report waits for the next sample.
+        if context.stopwatch.is_hung && self.sampled_at.is_some() {
+            // No further call may be made. The earlier sample is kept, so the next report covers this time too.
             return Ok(());
         }
-        if self.taken.is_some() {
-            let (answer, _) = context.stopwatch.time(|| self.report.between(&self.earlier, &self.later));
-            match answer {
+        if self.sampled_at.is_some() {
+            let (result, _) = context.stopwatch.time(|| self.report.between(&self.earlier, &self.later));
+            match result {
                 Ok(()) => self.emit(stamp, context),
                 Err(error) => context.record_error(error, stamp)?,
             }
         }
         std::mem::swap(&mut self.earlier, &mut self.later);
-        self.taken = Some(stamp);
+        self.sampled_at = Some(stamp);
         Ok(())
     }
 
+    /// Emits the metrics of the report.
     fn emit(&self, stamp: Timestamp, context: &mut ReadContext<'_>) {
-        for (place, series) in context.states.iter_mut().enumerate() {
-            let scale = series.metric.info().source.gpm().map_or(1.0, |(_, scale)| scale);
-            match self.report.value(place) {
-                // Each report is of an interval of its own, so it is fresh also when its value is the same.
-                Ok(value) => series.emit(stamp, value * scale, Flags::FRESH, 0, context.records),
-                Err(error) => series.record_error(&error, stamp.at, context.records),
+        for (index, state) in context.states.iter_mut().enumerate() {
+            let scale = state.metric.info().source.gpm().map_or(1.0, |(_, scale)| scale);
+            match self.report.value(index) {
+                // Each report covers a different time, so its values are fresh even if they are equal to the last ones.
+                Ok(value) => state.emit(stamp, value * scale, Flags::FRESH, 0, context.records),
+                Err(error) => state.record_error(&error, stamp.at, context.records),
             }
         }
     }

@@ -218,16 +218,16 @@ impl GpuSampler {
         if let Some(step) = self.clock_map.re_anchor(Anchor::now(self.clocks)) {
             let seconds = step.by as f64 * 1e-9;
             records.push(Record::for_event(now, self.index(), None, Event::CLOCK_STEPPED, seconds));
-            self.follow_step(now, step.by / 1000, records);
+            self.handle_step(now, step.by / 1000, records);
         }
     }
 
     /// Adjusts the positions in the driver's sample buffers to a step of the wall clock by `step_us`, and reports the
     /// samples that it drops.
-    fn follow_step(&mut self, now: u64, step_us: i64, records: &mut Records) {
+    fn handle_step(&mut self, now: u64, step_us: i64, records: &mut Records) {
         for group in &mut self.groups {
             if let PollMethod::ProcessUtilization(utilization) = &mut group.method {
-                utilization.follow_step(step_us);
+                utilization.handle_step(step_us);
             }
             let (PollMethod::SampleBuffer(buffer) | PollMethod::IntegratedPower(_, Some(buffer))) = &mut group.method
             else {

@@ -1,31 +1,31 @@
-//! Whether a GPU sleeps, asked of the kernel and not of the driver, which would wake it.
+//! The runtime power management status of a GPU, read from the kernel. A driver call would resume a suspended GPU.
 
 use std::{fs::File, os::unix::fs::FileExt as _};
 
 use crate::GpuPciInfo;
 
-/// sysfs's `power/runtime_status` of one GPU, kept open.
+/// The open sysfs file `power/runtime_status` of one GPU.
 #[derive(Debug)]
 pub(super) struct RuntimeStatus {
     file: Option<File>,
 }
 
 impl RuntimeStatus {
-    /// The file of the GPU at this PCI address; a GPU without one never sleeps.
+    /// Opens the file of the GPU at this PCI address. A GPU without the file is never reported as suspended.
     pub(super) fn for_gpu(pci: &GpuPciInfo) -> Self {
         let path = pci.bus_id.as_deref().map(|bus_id| {
-            // sysfs has four digits of the domain, NVML eight; both are lower case there.
+            // The PCI domain has four digits in sysfs and eight in NVML. sysfs uses lower case.
             let bus_id = bus_id.to_ascii_lowercase();
-            let short = bus_id.len().checked_sub("0000:00:00.0".len()).and_then(|from| bus_id.get(from..));
-            format!("/sys/bus/pci/devices/{}/power/runtime_status", short.unwrap_or(&bus_id))
+            let sysfs_id = bus_id.len().checked_sub("0000:00:00.0".len()).and_then(|start| bus_id.get(start..));
+            format!("/sys/bus/pci/devices/{}/power/runtime_status", sysfs_id.unwrap_or(&bus_id))
         });
         Self { file: path.and_then(|path| File::open(path).ok()) }
     }
 
-    /// Whether the GPU is suspended now: one `pread`, no allocation.
+    /// Returns `true` if the GPU is suspended. The check takes one `pread` call and does not allocate.
     pub(super) fn is_suspended(&self) -> bool {
         let mut text = [0; 16];
-        let read = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
-        text.get(..read).is_some_and(|text| text.starts_with(b"suspended"))
+        let length = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        text.get(..length).is_some_and(|text| text.starts_with(b"suspended"))
     }
 }

@@ -1,137 +1,156 @@
-//! A sample ring of the driver, drained before it wraps: each entry becomes a record, none twice, none lost unseen.
+//! The reader of a sample buffer of the driver. Each entry becomes one record. Entries that the driver overwrites before
+//! they are read are counted and reported.
 
 use super::{
-    clock_map,
+    clock_map::MappedTime,
     metric_state::{MetricState, Timestamp},
     read_context::ReadContext,
     record::{Event, Flags, Record, Records},
 };
 use crate::{Device, Result, Sample, SampleKind, Samples};
 
-/// The ring of one kind of one GPU.
+/// A sample buffer of one GPU (`nvmlDeviceGetSamples`).
 #[derive(Debug)]
 pub(super) struct SampleBuffer {
     kind: SampleKind,
+    /// The factor that converts a value of the driver to the metric's unit.
     scale: f64,
     buffer: Vec<Sample>,
-    seen: SampleHistory,
+    history: SampleHistory,
 }
 
-/// What was seen of the ring so far.
+/// The entries that have been read from a sample buffer.
 #[derive(Debug)]
 struct SampleHistory {
-    /// How many entries the driver's ring holds.
-    length: usize,
+    /// The number of entries that the driver's buffer holds.
+    capacity: usize,
     cursor: SampleCursor,
-    /// The mean time between two entries in µs, once two were seen together.
+    /// The mean time between two entries, µs; `None` until two entries were read in one call.
     period: Option<f64>,
 }
 
-/// How far the driver's samples were read, by their stamps.
+/// A position in the driver's entries, by their timestamps. All times are in microseconds of the wall clock.
+///
+/// After the wall clock was set back, the buffer contains entries from before and after the step. If the step is larger
+/// than twice the span of the buffer, the two can be distinguished by their timestamps, and the cursor has a position for
+/// each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SampleCursor {
-    /// The newest stamp that the driver returned, in its µs.
+    /// The newest timestamp that was read, by the current time of the wall clock.
     pub newest: u64,
-    /// By how much the wall clock was set back, and the newest stamp from before that, µs.
-    back: u64,
-    before: u64,
-    /// How much time the ring holds, µs: so long it has entries from before.
+    /// The size of the last backward step.
+    step: u64,
+    /// The newest timestamp from before the last backward step; 0 if there was no such step.
+    newest_before_step: u64,
+    /// The time after which the driver's buffer no longer contains an entry.
     span: u64,
 }
 
 impl SampleCursor {
+    /// Returns a cursor after the entry with this timestamp.
     pub(super) fn new(newest: u64) -> Self {
-        Self { newest, back: 0, before: 0, span: 0 }
+        Self { newest, step: 0, newest_before_step: 0, span: 0 }
     }
 
-    /// Whether an entry with this stamp is from before the clock was set back. The ring holds less time than that, so
-    /// that later ones have lower stamps.
-    fn is_from_before(&self, stamp: u64) -> bool {
-        self.before > 0 && stamp + self.span > self.newest + self.back
+    /// Returns `true` if an entry with this timestamp is from before the last backward step. Without the step, the time
+    /// would be `newest + step` now, and the buffer contains no entry that is older than its span. Entries from after the
+    /// step have lower timestamps.
+    fn is_before_step(&self, timestamp: u64) -> bool {
+        self.newest_before_step > 0 && timestamp + self.span > self.newest + self.step
     }
 
-    /// Goes on from where the clock was set back to, if that is far enough for stamps to be told apart.
-    pub(super) fn set_back(&mut self, by: u64, span: u64) -> bool {
-        let far = by > 2 * span;
-        if far {
-            *self = Self { newest: self.newest.saturating_sub(by), back: by, before: self.newest, span };
+    /// Adapts the cursor to a backward step of the wall clock, if the step is larger than twice the span of the buffer.
+    /// Returns `false` and changes nothing if it is smaller.
+    pub(super) fn set_back(&mut self, step: u64, span: u64) -> bool {
+        let is_distinguishable = step > 2 * span;
+        if is_distinguishable {
+            let newest = self.newest.saturating_sub(step);
+            *self = Self { newest, step, newest_before_step: self.newest, span };
         }
-        far
+        is_distinguishable
     }
 
-    /// An entry with this stamp is seen.
-    pub(super) fn observe(&mut self, stamp: u64) {
-        let mark = if self.is_from_before(stamp) { &mut self.before } else { &mut self.newest };
-        *mark = stamp.max(*mark);
+    /// Moves the cursor after an entry with this timestamp.
+    pub(super) fn observe(&mut self, timestamp: u64) {
+        let newest = if self.is_before_step(timestamp) { &mut self.newest_before_step } else { &mut self.newest };
+        *newest = timestamp.max(*newest);
     }
 
-    /// Whether an entry with this stamp was not seen yet. Drivers have returned what they returned before.
-    pub(super) fn is_new(&self, stamp: u64) -> bool {
-        stamp > if self.is_from_before(stamp) { self.before } else { self.newest }
+    /// Returns `true` if an entry with this timestamp has not been read yet. The check is necessary because some drivers
+    /// return entries again.
+    pub(super) fn is_new(&self, timestamp: u64) -> bool {
+        timestamp > if self.is_before_step(timestamp) { self.newest_before_step } else { self.newest }
     }
 }
 
-/// How long known rings are, where the driver does not tell.
-const USUAL_LENGTH: usize = 120;
-/// No ring is believed to be longer.
-const LONGEST: usize = 4096;
-/// Room beyond the ring's own length: a driver may have gained entries since it told that.
-const SPARE: usize = 16;
-/// How often a ring that gives a full buffer is asked again in one drain.
-const ROUNDS: usize = 4;
+/// The assumed capacity of a buffer whose capacity the driver does not report. Known buffers hold 120 entries.
+const DEFAULT_CAPACITY: usize = 120;
+/// The maximum capacity. A larger number from the driver is not plausible and is not allocated.
+const MAX_CAPACITY: usize = 4096;
+/// The number of entries for which memory is allocated in addition to the capacity that the driver reports, because a later
+/// driver call may return more.
+const EXTRA_ENTRIES: usize = 16;
+/// The maximum number of calls in one drain. Another call is made if the last one filled the memory.
+const MAX_CALLS_PER_DRAIN: usize = 4;
 
 impl SampleBuffer {
-    /// Room for all that the ring holds. `now_us` is the wall clock's: what is older is not asked for.
+    /// Allocates memory for all entries of the driver's buffer. `now_us` is the wall-clock time in microseconds; older
+    /// entries are not requested.
     pub(super) fn new(device: Option<&Device>, kind: SampleKind, scale: f64, now_us: u64) -> Self {
         let capacity = device.and_then(|device| device.sample_capacity(kind).ok());
-        let length = capacity.map_or(USUAL_LENGTH, |length| length as usize).clamp(1, LONGEST);
-        let buffer = vec![Sample::default(); length + SPARE];
-        Self { kind, scale, buffer, seen: SampleHistory { length, cursor: SampleCursor::new(now_us), period: None } }
+        let capacity = capacity.map_or(DEFAULT_CAPACITY, |capacity| capacity as usize).clamp(1, MAX_CAPACITY);
+        let buffer = vec![Sample::default(); capacity + EXTRA_ENTRIES];
+        let history = SampleHistory { capacity, cursor: SampleCursor::new(now_us), period: None };
+        Self { kind, scale, buffer, history }
     }
 
-    /// The most records that one drain makes, with an event for each round.
+    /// Returns the maximum number of records of one drain, including one event per call.
     pub(super) fn max_records(&self) -> usize {
-        ROUNDS * (self.buffer.len() + 1)
+        MAX_CALLS_PER_DRAIN * (self.buffer.len() + 1)
     }
 
-    /// Half the time that the ring takes to wrap, in ns, once its period is known: drained more seldom it loses entries.
+    /// Returns the longest interval between drains at which no entries are lost, in nanoseconds: half the time in which the
+    /// driver overwrites the whole buffer. `None` until the time between entries is known.
     pub(super) fn max_interval(&self) -> Option<u64> {
-        self.seen.period.map(|period| (period * 1e3 * self.seen.length as f64 / 2.0) as u64)
+        self.history.period.map(|period| (period * 1e3 * self.history.capacity as f64 / 2.0) as u64)
     }
 
-    /// The wall clock was set back by so many µs, so that the driver's stamps are lower than those seen. Gives how many
-    /// entries will be lost by it, if any.
-    pub(super) fn handle_backward_step(&mut self, by: u64) -> Option<f64> {
-        self.seen.handle_backward_step(by)
+    /// Adapts to a backward step of the wall clock, in microseconds, after which the driver's timestamps are lower than
+    /// those that have been read. Returns the number of entries that will be lost, if any.
+    pub(super) fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
+        self.history.handle_backward_step(step)
     }
 
-    /// The wall clock was set ahead.
+    /// Adapts to a forward step of the wall clock.
     pub(super) fn handle_forward_step(&mut self) {
-        self.seen.cursor = SampleCursor::new(self.seen.cursor.newest);
+        self.history.cursor = SampleCursor::new(self.history.cursor.newest);
     }
 
-    /// Gives `each` entry that came since the last time: when it was, and its value in the metric's unit.
+    /// Reads all new entries, and passes each one to `record` with its value in the metric's unit.
+    ///
+    /// # Errors
+    /// Returns an error only if the whole GPU is unavailable.
     pub(super) fn drain(
         &mut self,
         context: &mut ReadContext<'_>,
-        mut each: impl FnMut(&mut EntrySink<'_>, f64),
+        mut record: impl FnMut(&mut EntrySink<'_>, f64),
     ) -> Result<()> {
-        for _ in 0..ROUNDS {
-            let room = self.buffer.len();
-            let cursor = self.seen.cursor;
+        for _ in 0..MAX_CALLS_PER_DRAIN {
+            let max_entries = self.buffer.len();
+            let cursor = self.history.cursor;
             let (device, kind) = (context.device, self.kind);
-            let (answer, stamp) = context.stopwatch.time(|| device.samples(kind, cursor.newest, &mut self.buffer));
-            let samples = match answer {
+            let (result, stamp) = context.stopwatch.time(|| device.samples(kind, cursor.newest, &mut self.buffer));
+            let samples = match result {
                 Ok(samples) => samples,
                 Err(error) => return context.record_error(error, stamp),
             };
-            if let Some(lost) = self.seen.follow(&samples) {
-                let Some(series) = context.states.first() else { return Ok(()) };
-                let event = Record::for_event(stamp.at, series.gpu, Some(series.metric), Event::SAMPLES_DROPPED, lost);
-                context.records.push(event);
+            if let Some(dropped) = self.history.observe(&samples) {
+                let Some(state) = context.states.first() else { return Ok(()) };
+                let event = Event::SAMPLES_DROPPED;
+                context.records.push(Record::for_event(stamp.at, state.gpu, Some(state.metric), event, dropped));
             }
-            give(&samples, cursor, self.scale, stamp, context, &mut each);
-            if samples.entries().len() < room || context.stopwatch.is_hung {
+            record_entries(&samples, cursor, self.scale, stamp, context, &mut record);
+            if samples.entries().len() < max_entries || context.stopwatch.is_hung {
                 break;
             }
         }
@@ -140,82 +159,86 @@ impl SampleBuffer {
 }
 
 impl SampleHistory {
-    /// The wall clock was set back by so many µs. Gives how many entries will be lost by it, if any.
-    fn handle_backward_step(&mut self, by: u64) -> Option<f64> {
+    /// Adapts to a backward step of the wall clock, in microseconds. Returns the number of entries that will be lost, if
+    /// any.
+    fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
         let Some(period) = self.period else {
-            // Nothing to take for new by mistake.
-            self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(by));
+            // Hardly any entry has been read, so none can be mistaken for a new one.
+            self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(step));
             return None;
         };
-        let span = (period * self.length as f64) as u64;
-        if self.cursor.set_back(by, span) {
+        let span = (period * self.capacity as f64) as u64;
+        if self.cursor.set_back(step, span) {
             return None;
         }
-        // The ring holds stamps of both, which nobody can tell apart: it is taken up where the clock shows again what
-        // it showed.
-        let lost = (by as f64 / period).round();
-        (lost >= 1.0).then_some(lost)
+        // Entries from before and after the step cannot be distinguished. Reading continues when the wall clock has reached
+        // the last timestamp again.
+        let dropped = (step as f64 / period).round();
+        (dropped >= 1.0).then_some(dropped)
     }
 
-    /// Takes note of what the driver returned, and gives how many entries were lost before it, if any.
-    fn follow(&mut self, samples: &Samples<'_>) -> Option<f64> {
+    /// Moves the cursor after the entries that the driver returned. Returns the number of entries that were overwritten
+    /// before this read, if any.
+    fn observe(&mut self, samples: &Samples<'_>) -> Option<f64> {
         let entries = samples.entries().len();
         let cursor = self.cursor;
-        let all = || samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| cursor.is_new(*stamp));
-        let last_of_before = all().filter(|stamp| cursor.is_from_before(*stamp)).max().unwrap_or(0);
-        self.cursor.before = cursor.before.max(last_of_before);
-        // What was seen up to, by the clock as it goes now.
-        let seen = cursor.newest.max(self.cursor.before.saturating_sub(cursor.back));
-        let stamps = || all().filter(|stamp| !cursor.is_from_before(*stamp));
-        let (oldest, newest) = (stamps().min()?, stamps().max()?);
-        let count = stamps().count();
+        let new = || samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| cursor.is_new(*stamp));
+        let last_before_step = new().filter(|stamp| cursor.is_before_step(*stamp)).max().unwrap_or(0);
+        self.cursor.newest_before_step = cursor.newest_before_step.max(last_before_step);
+        // The newest timestamp that was read, by the current time of the wall clock.
+        let last_read = cursor.newest.max(self.cursor.newest_before_step.saturating_sub(cursor.step));
+        let current = || new().filter(|stamp| !cursor.is_before_step(*stamp));
+        let (oldest, newest) = (current().min()?, current().max()?);
+        let count = current().count();
         if count > 1 {
             self.period = Some((newest - oldest) as f64 / (count - 1) as f64);
         }
-        // The ring has wrapped when it was full and begins later than one period after what was seen last.
-        let missed = self.period.map_or(0.0, |period| oldest.saturating_sub(seen) as f64 / period - 1.0).round();
-        let lost = (entries >= self.length && missed >= 1.0).then_some(missed);
+        // Entries were overwritten if the buffer is full and its first entry is more than one period after the last one that
+        // was read.
+        let missed = self.period.map_or(0.0, |period| oldest.saturating_sub(last_read) as f64 / period - 1.0).round();
+        let dropped = (entries >= self.capacity && missed >= 1.0).then_some(missed);
         self.cursor.newest = newest;
-        lost
+        dropped
     }
 }
 
-/// An entry on its way: when it was, and where its record goes.
+/// The destination of one entry's records, with the entry's time and flags.
 pub(super) struct EntrySink<'a> {
     pub stamp: Timestamp,
-    pub flags: Flags,
-    pub series: &'a mut MetricState,
-    pub records: &'a mut Records,
+    flags: Flags,
+    state: &'a mut MetricState,
+    records: &'a mut Records,
 }
 
 impl EntrySink<'_> {
-    /// Makes a record of the entry.
+    /// Emits a record with the entry's time and these additional flags.
     pub(super) fn emit(&mut self, value: f64, flags: Flags) {
-        self.series.emit(self.stamp, value, self.flags.with(flags), 0, self.records);
+        self.state.emit(self.stamp, value, self.flags.with(flags), 0, self.records);
     }
 }
 
-/// Each entry that was not seen before, by the driver's own stamp.
-fn give(
+/// Passes each entry that is new for `cursor` to `record`, with its time on the monotonic clock. `call_time` is the time of
+/// the driver call, for errors.
+fn record_entries(
     samples: &Samples<'_>,
     cursor: SampleCursor,
     scale: f64,
-    asked: Timestamp,
+    call_time: Timestamp,
     context: &mut ReadContext<'_>,
-    each: &mut impl FnMut(&mut EntrySink<'_>, f64),
+    record: &mut impl FnMut(&mut EntrySink<'_>, f64),
 ) {
-    // Entries may have come while the call was under way: none is later than its end.
-    let seen_at = context.stopwatch.last();
-    let Some(series) = context.states.first_mut() else { return };
+    // The driver may add entries during the call, but none after its end.
+    let call_end = context.stopwatch.last();
+    let Some(state) = context.states.first_mut() else { return };
     for entry in samples.iter() {
-        let (stamp, value) = match entry {
-            Ok((stamp, _)) if !cursor.is_new(stamp) => continue,
+        let (timestamp_us, value) = match entry {
+            Ok((timestamp_us, _)) if !cursor.is_new(timestamp_us) => continue,
             Ok(entry) => entry,
-            Err(error) => return series.record_error(&error, asked.at, context.records),
+            Err(error) => return state.record_error(&error, call_time.at, context.records),
         };
-        let clock_map::MappedTime { at, uncertainty, ambiguous } = context.clock_map.to_monotonic(stamp, seen_at);
+        let MappedTime { at, uncertainty, ambiguous } = context.clock_map.to_monotonic(timestamp_us, call_end);
         let stamp = Timestamp { at, uncertainty: u32::try_from(uncertainty).unwrap_or(u32::MAX) };
         let flags = Flags::DRIVER_STAMP.with(Flags::FRESH).with_if(ambiguous, Flags::AMBIGUOUS);
-        each(&mut EntrySink { stamp, flags, series: &mut *series, records: context.records }, value.as_f64() * scale);
+        record(&mut EntrySink { stamp, flags, state: &mut *state, records: context.records }, value.as_f64() * scale);
     }
 }
