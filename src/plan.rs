@@ -1,102 +1,131 @@
-//! A sampling plan: how often to read each metric of each GPU. A probe creates it, and a sampler follows it.
+//! The sampling plan: the interval of each metric of each GPU. A probe creates it, and a sampler follows it.
 
 use std::time::Duration;
 
 use crate::{Error, Result, metric::Metric};
 
-/// How often to read each metric of each GPU. [`SamplerBuilder::plan`](crate::sampler::SamplerBuilder::plan) follows it.
+/// The interval of each metric of each GPU, and the budget; from a [probe](crate::probe), for
+/// [`SamplerBuilder::plan`](crate::sampler::SamplerBuilder::plan).
 ///
-/// With the feature `serde` it is written and read as `igpu probe --plan FILE` does.
+/// With the feature `serde`, a plan is serialized and deserialized in the format of `igpu probe --plan FILE`.
+///
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use std::time::Duration;
+///
+/// use igpu::{metric::Metric, probe::{GpuPlan, IntervalReason, Plan, PlannedMetric}, sampler::Sampler};
+///
+/// let power = PlannedMetric {
+///     metric: Metric::POWER_INSTANT.name().to_owned(),
+///     interval_us: 50_000,
+///     cost_ns: 20_000,
+///     reason: IntervalReason::Sensor,
+/// };
+/// let gpu = GpuPlan { index: 0, uuid: None, call_time_share: 0.0004, metrics: vec![power] };
+/// let plan = Plan { version: Plan::VERSION, budget: 0.01, gpus: vec![gpu] };
+/// assert_eq!(plan.intervals(), [(Metric::POWER_INSTANT, Duration::from_millis(50))]);
+///
+/// let sampler = Sampler::builder(&nvml).plan(&plan)?.build()?;
+/// assert_eq!(sampler.metrics(), [Metric::POWER_INSTANT]);
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Plan {
-    /// The form of the plan: [`Plan::VERSION`].
+    /// The version of the format, which is [`Plan::VERSION`].
     pub version: u32,
-    /// The share of time that calls of all GPUs may take together: 0.01 is 1 %.
+    /// The share of time that driver calls may take, for all GPUs together: 0.01 is 1 %.
     pub budget: f64,
     /// The GPUs that were probed.
     pub gpus: Vec<GpuPlan>,
 }
 
-/// What a [`Plan`] says of one GPU.
+/// The part of a [`Plan`] for one GPU.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GpuPlan {
-    /// Its index when it was probed.
+    /// The NVML index of the GPU when it was probed.
     pub index: u32,
-    /// Its UUID, where the driver gave one.
+    /// The UUID of the GPU, if the driver returned one.
     pub uuid: Option<String>,
-    /// The share of time that would go into driver calls for it: 0.001 is one ms in a second.
+    /// The share of time that the planned driver calls for this GPU take: 0.001 is 1 ms in each second.
     pub call_time_share: f64,
-    /// The metrics that it supports, but for those of processes. Energy too where it must be integrated.
+    /// The metrics that the GPU supports, except those that have a value for each process. Energy is included even if it
+    /// must be integrated from power.
     pub metrics: Vec<PlannedMetric>,
 }
 
-/// How often to read one metric.
+/// The planned interval of one metric.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PlannedMetric {
-    /// Its name in the [catalog](crate::metric).
+    /// The name of the metric in the [catalog](crate::metric).
     pub metric: String,
-    /// The time from one reading to the next, µs.
+    /// The time between two reads, in microseconds.
     pub interval_us: u64,
-    /// What the call takes that reads it, with all that shares the call, ns.
+    /// The duration of the driver call that reads the metric, in nanoseconds. Metrics that share a call have the same cost.
     pub cost_ns: u64,
-    /// Why so often.
+    /// The reason for the interval.
     pub reason: IntervalReason,
 }
 
-/// Why a metric is planned to be read as often as it is.
+/// The reason for the planned interval of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum IntervalReason {
-    /// Half of the sensor's period, or of that of another number of the same call.
+    /// The interval is half of the refresh period of the sensor, or of another sensor that the same call reads.
     Sensor,
-    /// Before its sample buffer wraps.
+    /// The interval is short enough to drain the sample buffer before it overflows.
     SampleBuffer,
-    /// The catalog's interval: nothing better is known.
+    /// The interval is the catalog's, because the refresh period is unknown.
     Default,
-    /// The call is too dear to be made more often within the budget.
+    /// The call is too expensive for a shorter interval within the budget.
     Budget,
 }
 
 impl Plan {
-    /// The form of plan that this version of igpu writes and reads.
+    /// The version of the plan format that this version of igpu writes and reads.
     pub const VERSION: u32 = 1;
 
-    /// Whether a sampler can follow it: it has the right version, a budget, and no interval of nothing.
+    /// Checks that a sampler can follow the plan.
     ///
     /// # Errors
-    /// [`Error::Plan`] with what is wrong.
+    /// [`Error::Plan`] if the plan has another version, a budget that is not a positive number, or an interval of 0.
     pub fn validate(&self) -> Result<()> {
-        let wrong = |reason: String| Err(Error::Plan { reason });
+        let invalid = |reason: String| Err(Error::Plan { reason });
         if self.version != Self::VERSION {
-            return wrong(format!("it is of version {}, and this igpu reads version {}", self.version, Self::VERSION));
+            return invalid(format!(
+                "its version is {}, and this igpu supports version {}",
+                self.version,
+                Self::VERSION
+            ));
         }
         if !(self.budget.is_finite() && self.budget > 0.0) {
-            return wrong(format!("its budget is {}, which is no share of time", self.budget));
+            return invalid(format!("the budget is {}, which is not a positive share of time", self.budget));
         }
         match self.planned().find(|planned| planned.interval_us == 0) {
-            Some(planned) => wrong(format!("{} has an interval of 0 µs", planned.metric)),
+            Some(planned) => invalid(format!("the interval of {} is 0 µs", planned.metric)),
             None => Ok(()),
         }
     }
 
-    /// Each metric with its interval for this GPU, known by its UUID, or by its index where one of them has none; then
-    /// each with the shortest of all GPUs.
+    /// Returns the metrics with their intervals for a GPU, followed by all metrics with their shortest intervals of all
+    /// GPUs. The GPU's part of the plan is found by its UUID, or by its index if the plan or the GPU has no UUID.
     pub(crate) fn intervals_for(&self, index: u32, uuid: Option<&str>) -> Vec<(Metric, Duration)> {
-        let same = |gpu: &&GpuPlan| match (gpu.uuid.as_deref(), uuid) {
-            (Some(one), Some(other)) => one == other,
+        let is_same = |gpu: &&GpuPlan| match (gpu.uuid.as_deref(), uuid) {
+            (Some(planned), Some(actual)) => planned == actual,
             _ => gpu.index == index,
         };
-        let own = self.gpus.iter().find(same).map(|gpu| gpu.metrics.as_slice()).unwrap_or_default();
+        let own = self.gpus.iter().find(is_same).map(|gpu| gpu.metrics.as_slice()).unwrap_or_default();
         let own = own.iter().filter_map(PlannedMetric::interval);
         own.chain(self.intervals()).collect()
     }
 
-    /// Each metric with its interval, the shortest of all GPUs. Metrics that this version of igpu does not know are left
-    /// out; [`unknown_metrics`](Self::unknown_metrics) has them.
+    /// Returns the metrics with their shortest intervals of all GPUs. Metrics that this version of igpu does not define are
+    /// left out; [`unknown_metrics`](Self::unknown_metrics) returns them.
     #[must_use]
     pub fn intervals(&self) -> Vec<(Metric, Duration)> {
         let mut intervals: Vec<(Metric, Duration)> = Vec::new();
@@ -109,7 +138,8 @@ impl Plan {
         intervals
     }
 
-    /// The names of metrics that this version of igpu does not know: a newer one made the plan.
+    /// Returns the names of the metrics that this version of igpu does not define, in a plan of a newer version. A name
+    /// occurs once for each GPU.
     pub fn unknown_metrics(&self) -> impl Iterator<Item = &str> {
         self.planned().map(|planned| planned.metric.as_str()).filter(|name| Metric::from_name(name).is_none())
     }
@@ -120,7 +150,7 @@ impl Plan {
 }
 
 impl PlannedMetric {
-    /// The metric, where this version of igpu knows it, and its interval.
+    /// Returns the metric and its interval; `None` if this version of igpu does not define the metric.
     fn interval(&self) -> Option<(Metric, Duration)> {
         Some((Metric::from_name(&self.metric)?, Duration::from_micros(self.interval_us)))
     }
@@ -175,7 +205,7 @@ mod tests {
     #[test]
     fn zero_interval_is_rejected() {
         let error = plan(&[&[planned("gpu.power", 0)]]).validate().unwrap_err().to_string();
-        assert!(error.contains("gpu.power has an interval of 0 µs"), "{error}");
+        assert!(error.contains("the interval of gpu.power is 0 µs"), "{error}");
     }
 
     #[cfg(feature = "serde")]
@@ -185,9 +215,9 @@ mod tests {
         let text = serde_json::to_string(&plan).unwrap();
         assert!(text.contains(r#""interval_us":50000,"cost_ns":2500,"reason":"sensor""#), "{text}");
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
-        // What a later version adds does not hinder; what is missing does.
-        let more = text.replacen('{', r#"{"made_by":"igpu","#, 1);
-        assert_eq!(serde_json::from_str::<Plan>(&more).unwrap(), plan);
+        // Unknown keys of a later version are ignored, but missing keys are errors.
+        let extended = text.replacen('{', r#"{"made_by":"igpu","#, 1);
+        assert_eq!(serde_json::from_str::<Plan>(&extended).unwrap(), plan);
         assert!(serde_json::from_str::<Plan>(r#"{"version":1,"gpus":[]}"#).is_err());
     }
 }

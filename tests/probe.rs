@@ -262,9 +262,9 @@ fn invalid_plans_are_refused() {
     let plan = Plan { version: 1, budget: 0.02, gpus: Vec::new() };
     assert!(sim.builder().plan(&plan).is_ok());
     for (wrong, said) in [
-        (Plan { version: 2, ..plan.clone() }, "it is of version 2, and this igpu reads version 1"),
-        (Plan { budget: f64::NAN, ..plan.clone() }, "its budget is NaN"),
-        (Plan { budget: 0.0, ..plan.clone() }, "its budget is 0"),
+        (Plan { version: 2, ..plan.clone() }, "its version is 2, and this igpu supports version 1"),
+        (Plan { budget: f64::NAN, ..plan.clone() }, "the budget is NaN"),
+        (Plan { budget: 0.0, ..plan.clone() }, "the budget is 0"),
     ] {
         let error = sim.builder().plan(&wrong).unwrap_err().to_string();
         assert!(error.starts_with("the plan cannot be followed: ") && error.contains(said), "{error}");
