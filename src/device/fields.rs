@@ -17,26 +17,26 @@ const CALL: &str = "nvmlDeviceGetFieldValues";
 pub struct FieldId(pub u32);
 
 impl FieldId {
-    /// The memory temperature in °C.
+    /// The memory temperature in °C (field 82).
     pub const MEMORY_TEMP: Self = Self(sys::NVML_FI_DEV_MEMORY_TEMP);
-    /// The energy in millijoules that the GPU has consumed since the driver was loaded.
+    /// The energy in millijoules that the GPU has consumed since the driver was loaded (field 83).
     pub const TOTAL_ENERGY: Self = Self(sys::NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION);
-    /// The average power in milliwatts. The scope is the GPU, the module, or the memory.
+    /// The average power in milliwatts (field 185). The scope is the GPU, the module, or the memory.
     pub const POWER_AVERAGE: Self = Self(sys::NVML_FI_DEV_POWER_AVERAGE);
-    /// The instantaneous power in milliwatts. The scope is the GPU, the module, or the memory.
+    /// The instantaneous power in milliwatts (field 186). The scope is the GPU, the module, or the memory.
     pub const POWER_INSTANT: Self = Self(sys::NVML_FI_DEV_POWER_INSTANT);
-    /// The number of bytes sent over PCIe since the driver was loaded. Wraps around at 2^32.
+    /// The number of bytes sent over PCIe since the driver was loaded (field 197). It wraps around at 2^32.
     pub const PCIE_TX_BYTES: Self = Self(sys::NVML_FI_DEV_PCIE_COUNT_TX_BYTES);
-    /// The number of bytes received over PCIe since the driver was loaded. Wraps around at 2^32.
+    /// The number of bytes received over PCIe since the driver was loaded (field 198). It wraps around at 2^32.
     pub const PCIE_RX_BYTES: Self = Self(sys::NVML_FI_DEV_PCIE_COUNT_RX_BYTES);
 
-    /// The scope of the power fields that selects the GPU.
+    /// The power of the GPU, as the scope of a power field.
     pub const SCOPE_GPU: u32 = sys::NVML_POWER_SCOPE_GPU;
-    /// The scope of the power fields that selects the module.
+    /// The power of the module, as the scope of a power field.
     pub const SCOPE_MODULE: u32 = sys::NVML_POWER_SCOPE_MODULE;
-    /// The scope of the power fields that selects the memory.
+    /// The power of the memory, as the scope of a power field.
     pub const SCOPE_MEMORY: u32 = sys::NVML_POWER_SCOPE_MEMORY;
-    /// The scope of the NVLink fields that selects the sum of all links.
+    /// The sum over all links, as the scope of an NVLink field.
     pub const SCOPE_ALL_LINKS: u32 = u32::MAX;
 }
 
@@ -97,13 +97,13 @@ impl Value {
         }
     }
 
-    /// Returns the number if it fits into the result, and [`Error::OutOfRange`] otherwise.
+    /// Returns the number as a `u32`, or [`Error::OutOfRange`] if the number does not fit.
     #[inline]
     pub(super) fn as_u32(self, field: &'static str) -> Result<u32> {
         u32::try_from(self.as_i64()).map_err(|_| Error::OutOfRange { call: field })
     }
 
-    /// As [`as_u32`](Self::as_u32), for signed numbers.
+    /// Returns the number as an `i32`, or [`Error::OutOfRange`] if the number does not fit.
     #[inline]
     pub(super) fn as_i32(self, field: &'static str) -> Result<i32> {
         i32::try_from(self.as_i64()).map_err(|_| Error::OutOfRange { call: field })
@@ -158,7 +158,7 @@ pub struct FieldValue {
 }
 
 impl FieldValue {
-    /// Creates a request for a field in a scope. The scope is 0 for fields that have no scopes.
+    /// Creates a request for a field in a scope. The scope is 0 for fields without scopes.
     #[must_use]
     #[inline]
     pub fn new(field: FieldId, scope: u32) -> Self {
@@ -219,8 +219,9 @@ impl std::fmt::Debug for FieldValue {
 }
 
 impl Device {
-    /// Reads all fields of `values` in one call. [`FieldValue::value`] then returns the result of each field: `Ok` from
-    /// this method only means that the driver processed the batch.
+    /// Reads all fields of `values` in one call.
+    ///
+    /// `Ok` means only that the driver processed the batch. [`FieldValue::value`] returns the result of each field.
     ///
     /// # Errors
     /// Returns the driver's error code for the whole batch.

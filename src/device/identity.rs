@@ -21,7 +21,7 @@ pub struct PciInfo {
     pub device: u32,
     /// The device id in the upper 16 bits, and the vendor id (0x10DE) in the lower 16 bits.
     pub device_id: u32,
-    /// The device id and the vendor id of the subsystem, in the same order.
+    /// The device id and the vendor id of the subsystem, in the layout of `device_id`.
     pub sub_system_id: u32,
     /// The address as `domain:bus:device.function` in hexadecimal. The domain has eight digits, or four if the driver
     /// lacks `nvmlDeviceGetPciInfo_v3` (before R384).

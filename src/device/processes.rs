@@ -13,7 +13,7 @@ use crate::{
     symbols::{self, check, require},
 };
 
-/// The kind of context that a process has on the GPU, which is the list that contains the process.
+/// The kind of context that a process has on the GPU. NVML has a process list for each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum ProcessKind {
@@ -39,8 +39,8 @@ impl fmt::Display for ProcessKind {
 /// An entry of a process list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunningProcess {
-    /// The pid of the process. Older drivers report the pid of the host's namespace; newer drivers report the pid of
-    /// the caller's pid namespace.
+    /// The pid of the process. Older drivers report the pid in the host's pid namespace, and newer drivers report the
+    /// pid in the caller's pid namespace.
     pub pid: u32,
     /// The device memory that the process has allocated, in bytes, or `None` if the driver does not report it (WDDM,
     /// some containers).
@@ -54,12 +54,12 @@ pub struct RunningProcess {
 /// The size of an entry of version 1: a pid with padding, and the used memory.
 const V1_ENTRY_WORDS: usize = 2;
 
-/// The mark of a word that the driver has not written. No pid and no size in bytes has this value.
+/// The value of words that the driver has not written. No pid and no size in bytes has this value.
 const UNWRITTEN_WORD: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 
 /// A fixed-capacity list of GPU processes.
 ///
-/// [`Device::compute_processes`], [`Device::graphics_processes`] and [`Device::mps_processes`] fill a list without
+/// [`Device::compute_processes`], [`Device::graphics_processes`], and [`Device::mps_processes`] fill a list without
 /// allocating.
 ///
 /// # Examples
@@ -96,7 +96,7 @@ impl ProcessList {
     /// A capacity that is sufficient for every known driver. The open kernel modules limit the list of a GPU to 950
     /// processes.
     pub const RECOMMENDED_CAPACITY: usize = 1024;
-    /// The maximum capacity. Linux limits the number of processes of a machine to four times as many (2^22).
+    /// The maximum capacity. Linux allows four times as many processes on a machine (2^22).
     pub const MAX_CAPACITY: usize = 1 << 20;
 
     /// Allocates a list for `capacity` entries of 32 bytes, but for no more than [`MAX_CAPACITY`](Self::MAX_CAPACITY)
@@ -156,19 +156,20 @@ impl ProcessList {
         self.marked = true;
     }
 
-    /// Returns `true` if the words after the first entry are still marked. A driver may clear the whole buffer first.
+    /// Returns `true` if the words after the first entry are still marked. The marks are missing if the driver has
+    /// cleared the whole buffer before writing.
     fn is_marked(&self) -> bool {
         [self.words.get(WIDE_ENTRY_WORDS), self.words.last()].into_iter().flatten().all(|word| *word == UNWRITTEN_WORD)
     }
 
-    /// Returns the words from the first word to the last word that the driver has written.
+    /// Returns the words up to and including the last word that the driver has written.
     fn written_words(&self) -> &[u64] {
         let count = self.words.iter().rposition(|word| *word != UNWRITTEN_WORD).map_or(0, |last| last + 1);
         self.words.get(..count).unwrap_or_default()
     }
 
-    /// Marks the first and the last entry as unwritten. They show later if a driver that fails with `INSUFFICIENT_SIZE`
-    /// has nevertheless filled the list.
+    /// Marks the first and the last entry as unwritten. [`ends_written`](Self::ends_written) can then detect a driver
+    /// that fails with `INSUFFICIENT_SIZE` and nevertheless fills the list.
     fn mark_ends(&mut self, stride: usize) {
         let last = self.capacity.saturating_sub(1) * stride;
         for index in [0, last] {

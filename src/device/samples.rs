@@ -5,7 +5,7 @@ use nvml_sys as sys;
 use super::{Device, Value};
 use crate::{Error, Result, ReturnCode, symbols::require};
 
-/// One of the driver's sample buffers (`nvmlSamplingType_t`).
+/// A kind of sample buffer (`nvmlSamplingType_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SampleKind(pub u32);
 
@@ -46,8 +46,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Returns the time at which the sensor was read, in microseconds. Most drivers count from the epoch on the wall
-    /// clock, and some count from the boot of the machine.
+    /// Returns the time at which the sensor was read, in microseconds. Depending on the driver, the time counts from
+    /// the epoch or from the boot of the machine.
     #[must_use]
     pub fn timestamp_us(&self) -> u64 {
         self.raw.timeStamp
@@ -127,8 +127,8 @@ impl ProcessUtilization {
     pub fn pid(&self) -> u32 {
         self.raw.pid
     }
-    /// Returns the time of the sample in microseconds. The times of different processes differ. Most drivers count from
-    /// the epoch on the wall clock, and some count from the boot of the machine.
+    /// Returns the time of the sample in microseconds. The samples of different processes have different times.
+    /// Depending on the driver, the time counts from the epoch or from the boot of the machine.
     #[must_use]
     pub fn timestamp_us(&self) -> u64 {
         self.raw.timeStamp
@@ -154,8 +154,8 @@ impl ProcessUtilization {
         self.raw.decUtil
     }
 
-    /// Returns `false` for entries without a process, and for entries above 100 %. Drivers return them for processes
-    /// that they have no data for.
+    /// Returns `false` for entries without a process and for entries above 100 %. Drivers return them for processes
+    /// without data.
     fn is_plausible(&self) -> bool {
         let raw = &self.raw;
         raw.pid != 0 && [raw.smUtil, raw.memUtil, raw.encUtil, raw.decUtil].iter().all(|percent| *percent <= 100)
@@ -163,8 +163,8 @@ impl ProcessUtilization {
 }
 
 impl Device {
-    /// Returns the samples that are newer than `last_seen_us`, stored in `into`. 0 selects all samples of the buffer.
-    /// If the buffer has no newer samples, the result is empty.
+    /// Stores the samples that are newer than `last_seen_us` in `into`, and returns them. Pass 0 to get all samples of
+    /// the buffer. If the buffer has no newer samples, the result is empty.
     ///
     /// `into` should have the capacity of the whole sample buffer, because drivers may fail with less. The largest
     /// known buffer has 120 entries.
@@ -204,7 +204,7 @@ impl Device {
         Ok(count)
     }
 
-    /// Returns samples of the utilization by each process that are newer than `last_seen_us`, stored in `into`.
+    /// Stores the utilization samples of all processes that are newer than `last_seen_us` in `into`, and returns them.
     ///
     /// The result is empty if the GPU was idle. Entries without a process or above 100 % are removed. Pass the greatest
     /// timestamp of the result as `last_seen_us` to the next call. Requires Maxwell or later; MIG is not supported.

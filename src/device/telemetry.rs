@@ -190,8 +190,8 @@ impl Device {
         Ok(celsius as i32)
     }
 
-    /// Returns the memory temperature in °C, from field 82. Requires HBM or one of a few other boards, and a driver of
-    /// about R418 or later.
+    /// Returns the memory temperature in °C, from field 82. Boards with HBM and a few other boards support it. Requires
+    /// a driver of about R418 or later.
     ///
     /// # Errors
     /// Returns the driver's error code, or [`Error::OutOfRange`] if the value does not fit into the result.
@@ -302,7 +302,7 @@ impl Device {
         self.get_u32("nvmlDeviceGetPcieReplayCounter", self.functions().nvmlDeviceGetPcieReplayCounter)
     }
 
-    /// Returns the reasons why the clocks are not higher. Drivers before R535 have this call under its former name,
+    /// Returns the reasons that currently limit the clocks. Drivers before R535 have this call under its former name,
     /// `nvmlDeviceGetCurrentClocksThrottleReasons`.
     ///
     /// # Errors
@@ -327,13 +327,14 @@ impl Device {
     /// Returns the driver's error code: `NOT_SUPPORTED` on boards without ECC, and while ECC is disabled.
     #[doc(alias = "nvmlDeviceGetTotalEccErrors")]
     #[inline]
-    pub fn total_ecc_errors(&self, error: EccErrorType, counter: EccCounterType) -> Result<u64> {
+    pub fn total_ecc_errors(&self, error_type: EccErrorType, counter_type: EccCounterType) -> Result<u64> {
         const CALL: &str = "nvmlDeviceGetTotalEccErrors";
         let function = require(CALL, self.functions().nvmlDeviceGetTotalEccErrors)?;
         let mut count = 0;
-        let (error, counter) = (sys::nvmlMemoryErrorType_enum(error.0), sys::nvmlEccCounterType_enum(counter.0));
+        let error_type = sys::nvmlMemoryErrorType_enum(error_type.0);
+        let counter_type = sys::nvmlEccCounterType_enum(counter_type.0);
         // SAFETY: `call` passes a valid handle of an initialized NVML; the pointer is to a live unsigned long long.
-        self.call(CALL, |device| unsafe { function(device, error, counter, &mut count) })?;
+        self.call(CALL, |device| unsafe { function(device, error_type, counter_type, &mut count) })?;
         Ok(count)
     }
 

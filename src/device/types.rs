@@ -1,4 +1,4 @@
-//! NVML's enumerations, as newtypes with constants. A value that is newer than the header can still be represented.
+//! NVML's enumerations, as newtypes with constants. They can also represent values that are newer than the header.
 
 use std::fmt;
 
@@ -100,8 +100,8 @@ pub struct MigMode {
     pub pending: bool,
 }
 
-/// A bit set of reasons why the clocks are not higher (`nvmlClocksEventReasons`, formerly "throttle reasons"). Bits
-/// that the header does not define are kept.
+/// A set of reasons that limit the clocks, as bits (`nvmlClocksEventReasons`, formerly "throttle reasons"). Bits that
+/// the header does not define are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClocksEventReasons(pub u64);
 

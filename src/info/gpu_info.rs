@@ -18,9 +18,9 @@ use crate::{Clock, Device, Error, Escaped, Nvml, Result, Text};
 /// power, percent for utilization, and °C for temperatures. [`Device`] has methods for other units and for more values.
 ///
 /// [`update`](Self::update) reads the attributes again without allocating. Static attributes, for example names and
-/// maxima, are read once. All others take 15 NVML calls per update, and a missing static attribute takes one more call.
-/// An attribute that the GPU does not support is `None`, and [`reason`](Self::reason) returns the error. Each update
-/// tries again, because a single error does not prove that the GPU lacks an attribute.
+/// maxima, are read once. An update reads all others with 15 NVML calls, and makes one more call if a static attribute
+/// is missing. An attribute that the GPU does not support is `None`, and [`reason`](Self::reason) returns the error.
+/// Each update tries again, because a single error does not prove that the GPU lacks an attribute.
 ///
 /// The [`Display`](fmt::Display) form is the text that igpu 0.1.2 prints.
 ///
@@ -274,7 +274,7 @@ impl GpuInfo {
         Ok(())
     }
 
-    /// Runs an update with the GPU's handle, which is opened if necessary, and stores the error.
+    /// Opens the GPU if necessary, runs an update with its handle, and stores the error.
     fn with_device(&mut self, update: impl FnOnce(&mut Self, &Device) -> Result<()>) -> Result<()> {
         let device = match self.device.take() {
             Some(device) => Ok(device),
@@ -312,8 +312,8 @@ impl GpuInfo {
         read(self, device)
     }
 
-    /// Clears all attributes that can change, because old values must not look like current values. Static attributes
-    /// that have not been attempted yet are missing because of the same error.
+    /// Clears all attributes that can change, because old values must not look like current values. Stores the same
+    /// error for static attributes that have not been attempted yet.
     fn invalidate(&mut self, error: &Error) {
         for (reading, _) in STATIC_READINGS.iter().skip(self.static_attempted) {
             let reasons = match reading {

@@ -30,8 +30,8 @@ const PROCESS_LISTS: [(ProcessKind, Reading); 3] = [
 pub struct GpuProcessInfo {
     /// The kind of context that the process has on the GPU.
     pub kind: ProcessKind,
-    /// The pid of the process. Older drivers report the pid of the host's namespace; newer drivers report the pid of
-    /// the caller's pid namespace.
+    /// The pid of the process. Older drivers report the pid in the host's pid namespace, and newer drivers report the
+    /// pid in the caller's pid namespace.
     pub pid: u32,
     /// The name of the process, as psutil returns it. See [`ProcessInfo::name`](crate::process::ProcessInfo::name).
     pub name: Option<ArrayString<64>>,

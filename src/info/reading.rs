@@ -11,34 +11,60 @@ use crate::{Error, Result, ReturnCode};
 /// [`GpuInfo::reason`](super::GpuInfo::reason) returns the error if a reading is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each variant corresponds to the documented attribute of this name in `GpuInfo`")]
 pub enum Reading {
+    /// The product name.
     Name,
+    /// The serial number of the board.
     Serial,
+    /// The UUID.
     Uuid,
+    /// The version of the VBIOS.
     Bios,
+    /// All attributes of the group `memory`.
     Memory,
+    /// The utilization of the GPU and its memory.
     Utilization,
+    /// The fan speed.
     Fan,
+    /// The temperature of the GPU die.
     Temperature,
+    /// The performance state.
     Performance,
+    /// The PCI address and the PCI ids.
     Pci,
+    /// The current PCIe generation.
     CurrentLinkGen,
+    /// The number of PCIe lanes that are currently in use.
     CurrentLinkWidth,
+    /// The highest PCIe generation.
     MaxLinkGen,
+    /// The largest number of PCIe lanes.
     MaxLinkWidth,
+    /// The current graphics clock.
     ClockGraphics,
+    /// The current clock of the streaming multiprocessors.
     ClockSm,
+    /// The current memory clock.
     ClockMemory,
+    /// The maximum graphics clock.
     MaxClockGraphics,
+    /// The maximum clock of the streaming multiprocessors.
     MaxClockSm,
+    /// The maximum memory clock.
     MaxClockMemory,
+    /// The power management mode.
     PowerManagement,
+    /// The power draw of the board.
     PowerDraw,
+    /// The power limit that was set by software.
     PowerLimit,
+    /// The lowest and the highest power limit that can be set.
     PowerLimitConstraints,
+    /// The processes with a compute context.
     ComputeProcesses,
+    /// The processes with a graphics context.
     GraphicsProcesses,
+    /// The processes with a compute context through MPS.
     MpsProcesses,
 }
 

@@ -21,7 +21,7 @@ pub struct GpuUtilizationInfo {
     pub fan: Option<u32>,
     /// The temperature of the GPU die in °C (`nvmlDeviceGetTemperatureV` or `nvmlDeviceGetTemperature`).
     pub temperature: Option<i32>,
-    /// The performance state, from `P0` (fastest) to `P15` (slowest) (`nvmlDeviceGetPerformanceState`).
+    /// The performance state (`nvmlDeviceGetPerformanceState`), from `P0` (fastest) to `P15` (slowest).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]
     pub performance: Option<PerformanceState>,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -54,7 +54,7 @@ struct PercentBar(Option<u32>);
 impl fmt::Display for PercentBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(percent) = self.0 else { return f.write_str(NOT_AVAILABLE) };
-        // Limits the width of the bar, because drivers have returned percentages of billions.
+        // Limits the width of the bar, because drivers have returned billions of percent.
         let length = (percent as usize / 4).min(250);
         write!(f, "[{:25}] {:.2}%", "|".repeat(length), f64::from(percent))
     }

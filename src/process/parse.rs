@@ -15,7 +15,7 @@ pub struct Stat<'a> {
     /// Field 4, the pid of the parent, or 0 if the process has no parent in this pid namespace.
     pub ppid: u32,
     /// Field 22, the start time in clock ticks since boot.
-    pub start_time: u64,
+    pub start_time_ticks: u64,
 }
 
 /// Parses the contents of `/proc/PID/stat`. Returns `None` if they are malformed.
@@ -33,8 +33,8 @@ pub fn stat(data: &[u8]) -> Option<Stat<'_>> {
     };
     let ppid = u32::try_from(parse_decimal(fields.next()?)?).ok()?;
     // The next field is field 5, so `nth(17)` is field 22.
-    let start_time = parse_decimal(fields.nth(17)?)?;
-    Some(Stat { comm, state, ppid, start_time })
+    let start_time_ticks = parse_decimal(fields.nth(17)?)?;
+    Some(Stat { comm, state, ppid, start_time_ticks })
 }
 
 /// Returns the real uid from the beginning of `/proc/PID/status`. It is the first number of the line `Uid:`. Returns
@@ -88,7 +88,8 @@ impl Argv0 {
     /// Returns the basename of `argv[0]`, truncated to 80 bytes. The basename is the part after the last `/`, which can
     /// be empty. Returns `None` if the command line is empty, as for kernel threads and zombies.
     ///
-    /// `complete` states whether the whole command line was fed. If it was not, it is assumed to end with a NUL.
+    /// `complete` must be `true` if the whole command line was fed. Otherwise, the command line is assumed to end with
+    /// a NUL.
     pub fn finish(&self, complete: bool) -> Option<&[u8]> {
         let ends_with_nul = self.last? == 0 || !complete;
         let one_argument = !self.nul_before_last && complete;

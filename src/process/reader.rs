@@ -98,10 +98,11 @@ impl ProcReader {
         let mut buffer = [0; MAX_STAT_BYTES];
         if let Some(stat) = process.open(c"stat").and_then(|file| parse::stat(file.read(&mut buffer))) {
             into.name = Some(process_name(&process, stat.comm));
-            into.create_time = self.boot_time_s.map(|boot_s| stat.start_time as f64 / self.ticks_per_second + boot_s);
+            into.create_time =
+                self.boot_time_s.map(|boot_s| stat.start_time_ticks as f64 / self.ticks_per_second + boot_s);
             if stat.ppid != 0 {
                 into.parent_pid = Some(stat.ppid);
-                into.parent_name = self.parent_name(stat.ppid, stat.start_time);
+                into.parent_name = self.parent_name(stat.ppid, stat.start_time_ticks);
             }
         }
         let mut buffer = [0; STATUS_HEAD_BYTES];
@@ -119,7 +120,7 @@ impl ProcReader {
     pub fn start_time_ticks(&mut self, pid: u32) -> Option<u64> {
         let process = self.root.open_process(pid)?;
         let mut buffer = [0; MAX_STAT_BYTES];
-        parse::stat(process.open(c"stat")?.read(&mut buffer)).map(|stat| stat.start_time)
+        parse::stat(process.open(c"stat")?.read(&mut buffer)).map(|stat| stat.start_time_ticks)
     }
 
     fn parent_name(&mut self, ppid: u32, child_start_ticks: u64) -> Option<ArrayString<64>> {
@@ -127,6 +128,6 @@ impl ProcReader {
         let mut buffer = [0; MAX_STAT_BYTES];
         let stat = parse::stat(parent.open(c"stat")?.read(&mut buffer))?;
         // A process that started later than its child is not the parent, but has reused the pid of the parent.
-        (stat.start_time <= child_start_ticks).then(|| process_name(&parent, stat.comm))
+        (stat.start_time_ticks <= child_start_ticks).then(|| process_name(&parent, stat.comm))
     }
 }

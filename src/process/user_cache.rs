@@ -14,7 +14,7 @@ use crate::text::lossy;
 
 type UserName = ArrayString<32>;
 
-/// The maximum number of cached uids. Fewer users than this run GPU processes on one machine.
+/// The maximum number of cached uids. It exceeds the number of users that run GPU processes on one machine.
 const MAX_USERS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,10 +112,10 @@ fn decimal(uid: u32) -> UserName {
 /// seconds if a server is not reachable. Instead, [`ProcReader::read_process`](super::ProcReader::read_process)
 /// searches `/etc/passwd`, and returns the uid as text if the uid is not found there. This function looks up the uids
 /// that were not found since the last call. Call it outside the sampling path, for example after the first update and
-/// then once per minute.
+/// occasionally after that.
 ///
 /// Results are cached until the process ends, for at most 64 uids. This includes the result that a user does not exist:
-/// an unknown uid, for example of a container, is looked up once and cannot evict a name from the cache. If a lookup
+/// an unknown uid, for example from a container, is looked up once and cannot evict a name from the cache. If a lookup
 /// fails for another reason, for example because a server is not reachable, the next call tries it again.
 /// [`clear_user_cache`] removes all results.
 ///
@@ -134,7 +134,7 @@ fn decimal(uid: u32) -> UserName {
 /// ```
 pub fn resolve_users() -> bool {
     let mut unresolved: ArrayVec<u32, MAX_USERS> = ArrayVec::new();
-    // Threads hold the lock only for nanoseconds. If it cannot be locked (see `try_lock`), the users keep their uids.
+    // Threads hold the lock only for nanoseconds. If the lock is not released (see `try_lock`), no names are looked up.
     let Some(guard) = lock_with_retry() else { return false };
     unresolved.extend(guard.slots.iter().filter(|slot| slot.1 == UserLookup::Unresolved).map(|slot| slot.0));
     // The lock must not be held during a query, because a sampling thread could not use the cache in the meantime.
@@ -159,9 +159,10 @@ pub fn clear_user_cache() {
     }
 }
 
-/// The interval and the maximum number of attempts to lock the cache: 10 ms in total, which is far longer than any
-/// thread holds the lock.
+/// The time between two attempts to lock the cache.
 const LOCK_RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_micros(10);
+/// The maximum number of attempts to lock the cache. They take 10 ms, which is far longer than any thread holds the
+/// lock.
 const MAX_LOCK_ATTEMPTS: u32 = 1000;
 
 /// Locks the cache. Returns `None` if the lock is not released in time, as in the child of a fork (see `try_lock`).

@@ -33,7 +33,7 @@ proptest! {
         prop_assert_eq!(ours.comm, theirs.comm.as_bytes());
         prop_assert_eq!(ours.state, theirs.state as u8);
         prop_assert_eq!(ours.ppid, theirs.ppid as u32);
-        prop_assert_eq!(ours.start_time, theirs.starttime);
+        prop_assert_eq!(ours.start_time_ticks, theirs.starttime);
         // Cut anywhere it is refused, or it is long enough to say the same.
         for end in 0..line.len() {
             if let Some(cut) = parse::stat(&line.as_bytes()[..end]) {
