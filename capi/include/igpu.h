@@ -1,20 +1,24 @@
-/* igpu.h: what every NVIDIA GPU on this machine is doing, at any rate, without disturbing it.
+/* igpu.h: metrics of NVIDIA GPUs: snapshots of the current state, and samplers with low overhead.
  *
- * Generated from igpu's sources. Not edited by hand. Licence: MIT or Apache-2.0, at your choice.
+ * Generated from the Rust sources; do not edit. License: MIT or Apache-2.0, at your choice. docs/c-api.md is an introduction.
  *
- * Functions answer a status, IGPU_STATUS_OK (0) when all went well; what they give goes to where their last pointers say,
- * which are left as they are on failure (but IGPU_STATUS_BUFFER_TOO_SMALL). igpu_last_error has the sentence of a failure.
+ * Statuses: most functions return an igpu_status, which is IGPU_STATUS_OK (0) on success. Results are written through the last
+ * pointer arguments. On failure, the results are not changed, except where a comment says otherwise. igpu_last_error returns
+ * the message of a failure, and igpu_last_help returns advice.
  *
- * Handles are opaque and never dereferenced. One that was closed, is of another kind, or belongs to the parent process is
- * told by a status. A handle is used by one thread at a time; a second one gets IGPU_STATUS_BUSY and changes nothing. Any
- * number of threads may use igpu_driver and igpu_latest handles at a time.
+ * Handles: igpu_*_open and igpu_background_start return handles, and igpu_*_close closes them. Handles are opaque and are
+ * checked: a closed handle, a handle of another type, and a handle from before fork result in an error status. Only one thread
+ * at a time can use a handle; other calls fail with IGPU_STATUS_BUSY and have no effect. Any number of threads can use an
+ * igpu_driver or igpu_latest handle at the same time.
  *
- * Structs start with their size, which the caller sets to sizeof of the struct before each call that fills one or reads
- * options. So they can grow: an older program gets what it knows of, and where a newer program runs with an older library,
- * the rest of its struct becomes all ones, which reads as missing (NaN, IGPU_UNKNOWN_U32). In options, zero is the usual.
+ * Structs: the first field of a struct is its size. Set it to sizeof of the struct before you pass the struct to a function.
+ * The size lets later versions add fields: an older program receives only the fields that it was compiled with, and if the
+ * library is older than the program, the fields that the library does not have are filled with one bits, which are NaN or
+ * IGPU_UNKNOWN_U32. In options, fields that are zero select the default.
  *
- * Each function says whether it may block, whether it allocates, and whether signal handlers may call it. Once a sampler was
- * made, sampling allocates nothing, on failure either.
+ * The last paragraph of each function's comment states whether the function may block, whether it allocates memory, and
+ * whether it is async-signal-safe, which means that signal handlers may call it. After a sampler has been opened, sampling
+ * does not allocate, even if driver calls fail.
  */
 
 #ifndef IGPU_H
@@ -23,142 +27,151 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Do not fail when the machine has no GPU.
+// Do not fail if the machine has no GPU (`NVML_INIT_FLAG_NO_GPUS`).
 #define IGPU_DRIVER_NO_GPUS 1
 
-// Do not attach to the GPUs while initialising: they are attached at first use.
+// Do not attach to the GPUs during initialization, but at the first use of each GPU (`NVML_INIT_FLAG_NO_ATTACH`).
 #define IGPU_DRIVER_NO_ATTACH 2
 
-// A number that is missing.
+// The value of an unsigned number that is missing.
 #define IGPU_UNKNOWN_U32 UINT32_MAX
 
-// Only the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
+// Select the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order.
 #define IGPU_SNAPSHOT_VISIBLE 1
 
-// The `metric` of an event that concerns the GPU as a whole.
+// The value of `igpu_record.metric` for an event that concerns the GPU as a whole.
 #define IGPU_RECORD_NO_METRIC UINT16_MAX
 
-// The value differs from the one before it, so that the sensor has refreshed since; or it is the first.
+// The value differs from the previous value, which means that the sensor has refreshed, or it is the first value.
 #define IGPU_RECORD_FRESH 1
 
-// `at` is the driver's stamp, mapped from the wall clock.
+// `timestamp_ns` is a timestamp of the driver, converted from the wall clock.
 #define IGPU_RECORD_DRIVER_STAMP 2
 
-// The energy was integrated from power, because the GPU has no counter.
+// The energy was integrated from power, because the GPU has no energy counter.
 #define IGPU_RECORD_INTEGRATED 4
 
-// The counter started anew before this value.
+// The counter was reset before this value.
 #define IGPU_RECORD_RESET 8
 
-// The wall clock was set back around the driver's stamp: `at` is the latest instant that it can mean.
+// The wall clock was set back near the driver's timestamp, which is therefore ambiguous. `timestamp_ns` is the latest
+// possible time.
 #define IGPU_RECORD_AMBIGUOUS 16
 
-// This is an event, not a value.
+// The record is an event, not a value.
 #define IGPU_RECORD_EVENT 32
 
-// Leaves a GPU alone while the kernel says that it sleeps, as laptops' GPUs do: any driver call would wake it.
+// Skip a GPU while the kernel has suspended it. Laptops suspend idle GPUs, and any driver call would resume them.
 #define IGPU_SAMPLER_SKIP_SUSPENDED 1
 
-// Also keeps an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` refills.
+// Also keep an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` updates.
 #define IGPU_SAMPLER_GPU_INFO 2
 
-// The budget does not stretch the intervals in `intervals_ns`, and their calls do not count towards it.
+// Do not stretch the intervals in `intervals_ns` to meet the budget, and do not count their driver calls towards it.
 #define IGPU_SAMPLER_EXACT_INTERVALS 4
 
-// Reads the metric when its sensor is likely to have refreshed, as is learnt from its values.
+// The adaptive interval: read the metric when its sensor is likely to have refreshed, as estimated from its values.
 #define IGPU_INTERVAL_ADAPTIVE 0
 
-// Reads the metric at every tick; the budget does not hold it back.
+// Read the metric at every tick. Its driver calls do not count towards the budget.
 #define IGPU_INTERVAL_EVERY_TICK UINT64_MAX
 
-// What a function answers. `igpu_status_string` has a word for each, `igpu_last_error` the sentence of a failure. Later
-// versions may add codes.
+// The result of a function. `igpu_status_string` returns a short description of a status, and `igpu_last_error` the full
+// message of a failure. Later versions may add values.
+//
+// ```c
+// igpu_status status = igpu_snapshot_update(snapshot);
+// if (status != IGPU_STATUS_OK) fprintf(stderr, "%s: %s\n", igpu_status_string(status), igpu_last_error());
+// ```
 typedef enum {
-    // Done.
+    // The call succeeded.
     IGPU_STATUS_OK = 0,
-    // A pointer is NULL that may not be.
+    // A required pointer is NULL.
     IGPU_STATUS_NULL_POINTER = 1,
-    // The handle was closed, was never one, or is one of another kind.
+    // The handle is closed, was never open, or is of another type.
     IGPU_STATUS_INVALID_HANDLE = 2,
-    // The `size` at the start of a struct is not that of any version of it.
+    // The `size` field of a struct is not the size of any version of the struct.
     IGPU_STATUS_INVALID_STRUCT_SIZE = 3,
-    // The array is too small; what fits was written, and the count says how much there is.
+    // The array is too small. The elements that fit were written, and the count is the number of all elements.
     IGPU_STATUS_BUFFER_TOO_SMALL = 4,
-    // A number or text is not among those allowed.
+    // A number or a string is not a valid argument.
     IGPU_STATUS_INVALID_ARGUMENT = 5,
-    // Another thread is using the handle at this moment, or the interrupted program is.
+    // Another thread, or the code that a signal interrupted, is using the handle.
     IGPU_STATUS_BUSY = 6,
-    // The handle was made before a `fork` and is used in the child. Open the driver again there.
+    // The handle was opened before `fork`, in the parent process. Open the driver again in the child process.
     IGPU_STATUS_FORKED = 7,
-    // No driver library could be loaded, or it is not NVML.
+    // No NVIDIA driver library was found, or the library is not NVML.
     IGPU_STATUS_DRIVER_NOT_FOUND = 8,
-    // The driver refused; `igpu_last_nvml_code` has its code.
+    // The driver returned an error. `igpu_last_nvml_code` returns its code.
     IGPU_STATUS_DRIVER_ERROR = 9,
-    // There is no GPU of this index, or none at this place.
+    // No GPU has this index or this position.
     IGPU_STATUS_NO_SUCH_GPU = 10,
-    // There is no metric of this name or number, or it is not sampled.
+    // No metric has this name or number, or the sampler does not read the metric.
     IGPU_STATUS_NO_SUCH_METRIC = 11,
-    // There is no value, no record, or no process to give: not yet, or not any more.
+    // There is currently no value, record, or process to return.
     IGPU_STATUS_NO_DATA = 12,
-    // The system gave no thread.
+    // The system could not start a thread.
     IGPU_STATUS_THREAD_START_FAILED = 13,
-    // A thread hangs in the driver and was given up; it and its memory stay until the program ends.
+    // A thread hangs in the driver and was abandoned. The thread and its memory remain until the process exits.
     IGPU_STATUS_ABANDONED = 14,
-    // There are too many open handles: 1024 at once are possible.
+    // 1024 handles are open, which is the maximum.
     IGPU_STATUS_TOO_MANY_HANDLES = 15,
-    // igpu has a fault of its own; it told of it on stderr. Close the handle, and report it.
+    // igpu has a bug, and printed its message to stderr. Close the handle, and report the bug.
     IGPU_STATUS_INTERNAL_ERROR = 16,
 } igpu_status;
 
-// Whether a metric goes up and down, or only up.
+// The kind of a metric.
 typedef enum {
-    // A level: it goes up and down.
+    // A value that can increase and decrease.
     IGPU_METRIC_KIND_GAUGE = 0,
-    // A sum since some start: it only goes up, but for a reset.
+    // A cumulative value that only increases, except when it is reset.
     IGPU_METRIC_KIND_COUNTER = 1,
 } igpu_metric_kind;
 
-// What a process does on a GPU. One that does two of these stands in the list twice.
+// The kind of work that a process does on a GPU. A process that does two kinds of work is in the process list twice.
 typedef enum {
-    // It computes.
+    // Compute work.
     IGPU_PROCESS_KIND_COMPUTE = 0,
-    // It draws.
+    // Graphics work.
     IGPU_PROCESS_KIND_GRAPHICS = 1,
-    // It computes through MPS.
+    // Compute work through the Multi-Process Service (MPS).
     IGPU_PROCESS_KIND_MPS = 2,
 } igpu_process_kind;
 
-// What can happen to the sampling itself: the `detail` of an event. Later versions may add some.
+// The events of a sampler, which `igpu_record.detail` contains. The comments describe `igpu_record.value`. Later versions may
+// add events.
 typedef enum {
-    // The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its metrics stop, those of
-    // other GPUs do not.
+    // The GPU is lost, needs a reset, or cannot be opened. Its metrics stop; other GPUs are not affected. Value: the driver's
+    // return code.
     IGPU_EVENT_GPU_LOST = 1,
-    // The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
+    // The GPU is available again after it was lost or after a driver call hung.
     IGPU_EVENT_GPU_RECOVERED = 2,
-    // The metric was refused twice in a row and rests; value: the driver's return code.
+    // The driver rejected the metric twice in a row, and the metric is suspended. Value: the driver's return code.
     IGPU_EVENT_METRIC_SUSPENDED = 3,
-    // The metric's call has become dear or cheap, and is made less or more often; value: the new cadence in seconds.
+    // The cost of the metric's driver call changed, and with it the poll interval. Value: the new poll interval in seconds.
     IGPU_EVENT_POLL_INTERVAL_CHANGED = 4,
-    // The driver's sample ring wrapped before it was drained; value: how many samples were lost.
+    // The driver's sample buffer overflowed before it was read. Value: the number of dropped samples.
     IGPU_EVENT_SAMPLES_DROPPED = 5,
-    // A process list was longer than the memory for it; value: how many processes were left out.
+    // A process list exceeded its capacity. Value: the number of omitted processes.
     IGPU_EVENT_PROCESS_LIST_TRUNCATED = 6,
-    // The wall clock was stepped; value: by how many seconds.
+    // The wall clock was stepped. Value: the size of the step in seconds.
     IGPU_EVENT_CLOCK_STEPPED = 7,
-    // Records did not fit and were left out; value: how many.
+    // Records did not fit into the memory for them. Value: the number of dropped records.
     IGPU_EVENT_RECORDS_DROPPED = 8,
-    // The GPU sleeps and is left asleep.
+    // The GPU is suspended by runtime power management, and the sampler does not wake it.
     IGPU_EVENT_GPU_SUSPENDED = 9,
-    // The GPU woke up.
+    // The GPU resumed from suspension.
     IGPU_EVENT_GPU_RESUMED = 10,
-    // Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
+    // Power was not read for too long to integrate it to energy. Value: the length of the gap in seconds, in which no energy
+    // was counted.
     IGPU_EVENT_ENERGY_GAP = 11,
-    // A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
-    // does, which `IGPU_EVENT_GPU_RECOVERED` tells; other GPUs are read on. In the background only.
+    // A driver call for the GPU hangs. The GPU is not sampled until the call returns, which `IGPU_EVENT_GPU_RECOVERED`
+    // reports; other GPUs are not affected. Only background samplers report this event. Value: the time since the start of
+    // the call in seconds.
     IGPU_EVENT_GPU_HUNG = 12,
 } igpu_event;
 
-// A reading of a GPU: what one call of the driver gives.
+// A reading of a GPU: the fields of `igpu_gpu_info` that one driver call fills.
 typedef enum {
     // `name`
     IGPU_READING_NAME = 0,
@@ -167,27 +180,27 @@ typedef enum {
     // `uuid`
     IGPU_READING_UUID = 2,
     // `vbios_version`
-    IGPU_READING_BIOS = 3,
-    // The four of `memory`.
+    IGPU_READING_VBIOS_VERSION = 3,
+    // `memory_total_mib`, `memory_used_mib`, `memory_free_mib`, and `memory_reserved_mib`
     IGPU_READING_MEMORY = 4,
     // `utilization_gpu_percent` and `utilization_memory_percent`
     IGPU_READING_UTILIZATION = 5,
     // `fan_speed_percent`
-    IGPU_READING_FAN = 6,
+    IGPU_READING_FAN_SPEED = 6,
     // `temperature_c`
     IGPU_READING_TEMPERATURE = 7,
     // `performance_state`
-    IGPU_READING_PERFORMANCE = 8,
-    // The texts of `pci`.
+    IGPU_READING_PERFORMANCE_STATE = 8,
+    // `pci_bus_id`, `pci_device_id`, and `pci_subsystem_id`
     IGPU_READING_PCI = 9,
     // `pcie_link_generation`
-    IGPU_READING_PCIE_GENERATION = 10,
+    IGPU_READING_PCIE_LINK_GENERATION = 10,
     // `pcie_link_width`
-    IGPU_READING_PCIE_WIDTH = 11,
+    IGPU_READING_PCIE_LINK_WIDTH = 11,
     // `pcie_max_link_generation`
-    IGPU_READING_PCIE_MAX_GENERATION = 12,
+    IGPU_READING_PCIE_MAX_LINK_GENERATION = 12,
     // `pcie_max_link_width`
-    IGPU_READING_PCIE_MAX_WIDTH = 13,
+    IGPU_READING_PCIE_MAX_LINK_WIDTH = 13,
     // `clock_graphics_mhz`
     IGPU_READING_CLOCK_GRAPHICS = 14,
     // `clock_sm_mhz`
@@ -208,298 +221,305 @@ typedef enum {
     IGPU_READING_POWER_LIMIT = 22,
     // `power_min_limit_w` and `power_max_limit_w`
     IGPU_READING_POWER_LIMIT_CONSTRAINTS = 23,
-    // The processes that compute.
+    // The processes with compute work.
     IGPU_READING_COMPUTE_PROCESSES = 24,
-    // The processes that draw.
+    // The processes with graphics work.
     IGPU_READING_GRAPHICS_PROCESSES = 25,
-    // The processes that compute through MPS.
+    // The processes with compute work through MPS.
     IGPU_READING_MPS_PROCESSES = 26,
 } igpu_reading;
 
-// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
-// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told. A
-// second thread watches it: when a call of the driver hangs, it goes on with the other GPUs in its place.
+// A handle to a background sampler, which reads metrics on its own thread. The thread blocks all signals, and writes its
+// records into a ring buffer that is allocated once. The owner of the handle removes them. The thread never waits for the
+// owner: if the buffer is full, records are dropped, counted, and reported. A second thread monitors the first: if a driver
+// call hangs, it takes over the other GPUs.
 typedef struct igpu_background igpu_background;
 
-// The driver, loaded and initialised. The handles made from it stay good when it is closed.
+// A handle to the loaded and initialized driver library. The other handles are opened from it, and remain valid after it is
+// closed.
 typedef struct igpu_driver igpu_driver;
 
-// Reads the latest values of a background sampler, and how it does. Any number of threads and signal handlers may use one
-// at a time.
+// A handle to a reader of a background sampler's latest values and state. Any number of threads and signal handlers can use
+// the same reader at the same time.
 typedef struct igpu_latest igpu_latest;
 
-// Samples GPUs in the caller's loop. There is no thread behind it.
+// A handle to a sampler, which reads metrics of GPUs at intervals. The caller's loop calls `igpu_sampler_tick`; the sampler
+// has no thread. `igpu_background_start` moves a sampler to a thread.
 typedef struct igpu_sampler igpu_sampler;
 
-// What there is to know of some GPUs, with their processes, refilled in place.
+// A handle to a snapshot: the state of a set of GPUs and their processes, in memory that each update reuses.
 typedef struct igpu_snapshot igpu_snapshot;
 
-// Gives the address of a function of NVML by its name, NULL where there is none: for a profiler that interposes. Addresses
-// must have the signatures of nvml.h and stay good as long as anything made from the driver is open. Called by
-// `igpu_driver_open` alone; must not throw.
+// A function that returns the address of an NVML function by its name, or NULL if it does not exist. A profiler that
+// interposes NVML can provide one. The functions must have the signatures of nvml.h, and must remain valid as long as any
+// handle opened from the driver is open. Only `igpu_driver_open` calls the resolver. It must not throw exceptions.
 typedef const void *(*igpu_resolver)(const char *name, void *data);
 
-// Where the driver comes from. Zeros are the usual.
+// The options of `igpu_driver_open`. A field that is zero selects the default.
 typedef struct {
     // `sizeof(igpu_driver_options)`
     size_t size;
-    // The library to load, by path or by a name for the loader's search; it alone is tried. NULL: the one that the
-    // environment variable `IGPU_NVML_LIBRARY` names, else where drivers install it.
+    // The library to load: a path, or a name that the dynamic loader searches for. No other library is tried. NULL selects
+    // the library that the environment variable `IGPU_NVML_LIBRARY` names, or otherwise the driver's installed library.
     const char *library;
-    // Takes the functions from here instead of from a library.
+    // A function that provides the NVML functions, or NULL to load a library.
     igpu_resolver resolver;
-    // Is handed to the resolver.
+    // The second argument of the resolver.
     void *resolver_data;
-    // `IGPU_DRIVER_NO_GPUS`, `IGPU_DRIVER_NO_ATTACH`, or 0.
+    // `IGPU_DRIVER_NO_GPUS`, `IGPU_DRIVER_NO_ATTACH`, both, or 0.
     uint32_t flags;
-    // 0.
+    // Must be 0.
     uint32_t reserved;
 } igpu_driver_options;
 
-// What the driver says of itself. A text that it does not give is empty.
+// The driver's versions and the number of GPUs. A string that the driver does not provide is empty.
 typedef struct {
     // `sizeof(igpu_driver_info)`
     size_t size;
-    // GPUs of the machine; their indices are below this.
+    // The number of GPUs. GPU indices are less than this number.
     uint32_t gpu_count;
-    // The newest CUDA that it supports, 13 of 13.1; `IGPU_UNKNOWN_U32` where it does not say.
+    // The major version of the newest CUDA version that the driver supports, such as 13 for CUDA 13.1, or
+    // `IGPU_UNKNOWN_U32`.
     uint32_t cuda_major;
-    // 1 of 13.1.
+    // The minor version of the newest CUDA version that the driver supports, such as 1 for CUDA 13.1, or
+    // `IGPU_UNKNOWN_U32`.
     uint32_t cuda_minor;
-    // First number of the driver's version, 580 of 580.82.07; `IGPU_UNKNOWN_U32` where it does not say.
+    // The first number of the driver's version, such as 580 for 580.82.07, or `IGPU_UNKNOWN_U32`.
     uint32_t driver_major;
-    // Second number, 82 of 580.82.07.
+    // The second number of the driver's version, such as 82 for 580.82.07, or `IGPU_UNKNOWN_U32`.
     uint32_t driver_minor;
-    // 0.
+    // Always 0.
     uint32_t reserved;
-    // The driver's version, `580.82.07`.
+    // The driver's version, such as `580.82.07`.
     char driver_version[88];
-    // The version of the NVML library, `13.580.82.07`.
+    // The version of the NVML library, such as `13.580.82.07`.
     char nvml_version[88];
 } igpu_driver_info;
 
-// A metric of the catalog. Texts stay for ever.
+// The description of a metric. The strings are static.
 typedef struct {
     // `sizeof(igpu_metric_info)`
     size_t size;
-    // Its number, as in records. Numbers may change from one version of igpu to the next; names do not.
+    // The number of the metric, which records contain. Numbers can differ between versions of igpu; names do not change.
     uint32_t metric;
-    // Whether it goes up and down, or only up.
+    // The kind of the metric.
     igpu_metric_kind kind;
-    // Its name, `gpu.power.average`.
+    // The name, such as `gpu.power.average`.
     const char *name;
-    // Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
+    // The unit in UCUM notation: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, or `1`.
     const char *unit;
-    // What it measures, in one sentence.
+    // What the metric measures, in one sentence.
     const char *help;
-    // Since which driver, and on which GPUs.
+    // The driver version and the GPU architecture that the metric requires.
     const char *since;
-    // How often reading it is of use where nothing better was learnt from the sensor, in nanoseconds.
+    // The default poll interval in nanoseconds, which applies while the sensor's refresh period is unknown.
     uint64_t poll_interval_ns;
-    // 1 where it has a value for each process rather than one for the GPU.
+    // 1 if the metric has a value for each process, 0 if it has one value for the GPU.
     uint32_t per_process;
-    // 0.
+    // Always 0.
     uint32_t reserved;
 } igpu_metric_info;
 
-// Who owns a process, as far as `/proc` tells.
+// The owner and the parent of a process, from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string.
 typedef struct {
     // `sizeof(igpu_process_info)`
     size_t size;
-    // The number of its user.
+    // The ID of the user who owns the process.
     uint32_t uid;
-    // The parent's pid.
+    // The process ID of the parent.
     uint32_t parent_pid;
-    // When it was started: seconds since the epoch, UTC.
+    // The start time of the process, in seconds since the Unix epoch.
     double create_time_s;
-    // Its name.
+    // The name of the process.
     char name[72];
-    // The name of its user, or the uid as text.
+    // The name of the user who owns the process, or the user ID as text.
     char user[40];
-    // The parent's name.
+    // The name of the parent process.
     char parent_name[72];
 } igpu_process_info;
 
-// Which GPUs a snapshot has. Zeros are the usual.
+// The options of `igpu_snapshot_open`. A field that is zero selects the default.
 typedef struct {
     // `sizeof(igpu_snapshot_options)`
     size_t size;
-    // The indices of the GPUs; NULL: all.
+    // The indices of the GPUs, or NULL for all GPUs.
     const uint32_t *gpus;
-    // How many.
+    // The number of elements in `gpus`.
     size_t gpu_count;
-    // Room for so many processes a GPU, at most 1048576; 0: as many as there are now, and some more.
+    // The capacity of the process list of each GPU, at most 1048576. 0 selects a capacity that is somewhat greater than the
+    // current number of processes.
     uint32_t process_capacity;
     // `IGPU_SNAPSHOT_VISIBLE`, or 0.
     uint32_t flags;
 } igpu_snapshot_options;
 
-// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_UNKNOWN_U32`, a text empty; `igpu_snapshot_reading_error` tells
-// why. Texts are UTF-8 and end with a NUL.
+// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type;
+// `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
 typedef struct {
     // `sizeof(igpu_gpu_info)`
     size_t size;
-    // The index of the GPU, in the order of PCI addresses.
+    // The GPU index, in the order of PCI addresses.
     uint32_t index;
-    // How the last update went: `IGPU_STATUS_DRIVER_ERROR` when the GPU is lost or cannot be opened, and readings are missing.
+    // The status of the last update. `IGPU_STATUS_DRIVER_ERROR` if the GPU is lost or cannot be opened; values are then missing.
     igpu_status status;
-    // The product's name.
+    // The product name.
     char name[104];
-    // The board's serial number; missing on most GeForce boards.
+    // The serial number of the board. Most GeForce boards have none.
     char serial[104];
-    // The UUID, `GPU-` and hex digits.
+    // The UUID: `GPU-` and hexadecimal digits.
     char uuid[104];
-    // The version of the VBIOS.
+    // The VBIOS version.
     char vbios_version[40];
-    // PCI address, `00000000:88:00.0`.
+    // The PCI address, such as `00000000:88:00.0`.
     char pci_bus_id[40];
-    // PCI device and vendor id, eight hex digits.
+    // The PCI device ID and vendor ID, as eight hexadecimal digits.
     char pci_device_id[16];
-    // PCI subsystem's device and vendor id, eight hex digits.
+    // The PCI subsystem device ID and vendor ID, as eight hexadecimal digits.
     char pci_subsystem_id[16];
-    // All memory, MiB.
+    // Total device memory in MiB.
     double memory_total_mib;
-    // Memory used by processes, MiB; on drivers before R510 with what is reserved.
+    // Memory used by processes in MiB. Drivers before R510 include the reserved memory.
     double memory_used_mib;
-    // Memory that is free, MiB.
+    // Free memory in MiB.
     double memory_free_mib;
-    // Memory kept by driver and firmware, MiB; missing on drivers before R510.
+    // Memory reserved by the driver and the firmware in MiB. Missing on drivers before R510.
     double memory_reserved_mib;
-    // Percent of the last sample period in which a kernel was running.
+    // The percentage of the last sample period in which a kernel was running.
     double utilization_gpu_percent;
-    // Percent of the same period in which device memory was being read or written.
+    // The percentage of the last sample period in which device memory was being read or written.
     double utilization_memory_percent;
-    // Intended fan speed, percent of the maximum.
+    // The intended fan speed in percent of the maximum.
     double fan_speed_percent;
-    // Temperature of the die, degrees Celsius.
+    // The temperature of the GPU die in degrees Celsius.
     double temperature_c;
-    // Performance state, 0 (fastest) to 15.
+    // The performance state, from 0 (fastest) to 15 (slowest).
     double performance_state;
-    // Power of the board, W.
+    // The power draw of the board in watts.
     double power_w;
-    // The power limit that was set, W.
+    // The current power limit in watts.
     double power_limit_w;
-    // The least limit that can be set, W.
+    // The minimum power limit that can be set, in watts.
     double power_min_limit_w;
-    // The greatest limit that can be set, W.
+    // The maximum power limit that can be set, in watts.
     double power_max_limit_w;
-    // Clock of the shaders, MHz.
+    // The graphics clock in MHz.
     double clock_graphics_mhz;
-    // Clock of the streaming multiprocessors, MHz.
+    // The clock of the streaming multiprocessors in MHz.
     double clock_sm_mhz;
-    // Clock of the memory, MHz.
+    // The memory clock in MHz.
     double clock_memory_mhz;
-    // Clock of the shaders at the most, MHz.
+    // The maximum graphics clock in MHz.
     double clock_max_graphics_mhz;
-    // Clock of the streaming multiprocessors at the most, MHz.
+    // The maximum clock of the streaming multiprocessors in MHz.
     double clock_max_sm_mhz;
-    // Clock of the memory at the most, MHz.
+    // The maximum memory clock in MHz.
     double clock_max_memory_mhz;
-    // PCIe generation now.
+    // The current PCIe generation.
     uint32_t pcie_link_generation;
-    // PCIe generation at the most.
+    // The maximum PCIe generation.
     uint32_t pcie_max_link_generation;
-    // PCIe lanes now.
+    // The current number of PCIe lanes.
     uint32_t pcie_link_width;
-    // PCIe lanes at the most.
+    // The maximum number of PCIe lanes.
     uint32_t pcie_max_link_width;
-    // 1 where power management is on, 0 where it is off.
+    // 1 if power management is enabled, 0 if it is disabled.
     uint32_t power_management;
-    // How many processes `igpu_snapshot_get_gpu_process_info` has.
+    // The number of processes that `igpu_snapshot_get_gpu_process_info` can return.
     uint32_t process_count;
-    // How many processes the driver counted; more than `process_count` where there was no room for all.
+    // The number of processes that the driver reported. Greater than `process_count` if the list was truncated.
     uint32_t process_total_count;
-    // 0.
+    // Always 0.
     uint32_t reserved;
 } igpu_gpu_info;
 
-// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_UNKNOWN_U32`.
+// A process on a GPU, with its owner and parent from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string.
 typedef struct {
     // `sizeof(igpu_gpu_process_info)`
     size_t size;
-    // The process id as the driver counts.
+    // The process ID, as the driver reports it.
     uint32_t pid;
-    // What it does.
+    // The kind of work.
     igpu_process_kind kind;
-    // Device memory that it holds, whole MiB.
+    // The device memory that the process uses, in whole MiB.
     double memory_mib;
-    // When it was started: seconds since the epoch, UTC.
+    // The start time of the process, in seconds since the Unix epoch.
     double create_time_s;
-    // The parent's pid.
+    // The process ID of the parent.
     uint32_t parent_pid;
-    // The MIG GPU instance that it runs in.
+    // The ID of the MIG GPU instance that the process runs in.
     uint32_t gpu_instance;
-    // The MIG compute instance that it runs in.
+    // The ID of the MIG compute instance that the process runs in.
     uint32_t compute_instance;
-    // 0.
+    // Always 0.
     uint32_t reserved;
-    // Its name.
+    // The name of the process.
     char name[72];
-    // The name of its user, or the uid as text.
+    // The name of the user who owns the process, or the user ID as text.
     char user[40];
-    // The parent's name.
+    // The name of the parent process.
     char parent_name[72];
 } igpu_gpu_process_info;
 
-// What to sample, how often, at what cost. Zeros are the usual.
+// The options of `igpu_sampler_open`. A field that is zero selects the default.
 typedef struct {
     // `sizeof(igpu_sampler_options)`
     size_t size;
-    // The indices of the GPUs; NULL: all.
+    // The indices of the GPUs, or NULL for all GPUs.
     const uint32_t *gpus;
-    // How many.
+    // The number of elements in `gpus`.
     size_t gpu_count;
-    // The names of the metrics, `gpu.power`; NULL: what every profiler shows, without metrics for each process, whose calls
-    // take the driver's locks.
+    // The names of the metrics, such as `gpu.power`, or NULL for the default metrics. The default metrics do not include
+    // per-process metrics, because their driver calls take the driver's locks.
     const char *const *metrics;
-    // How many.
+    // The number of elements in `metrics`.
     size_t metric_count;
-    // For each of the metrics how often to read it: a number of nanoseconds, `IGPU_INTERVAL_ADAPTIVE`, or
-    // `IGPU_INTERVAL_EVERY_TICK`; NULL: all learnt.
+    // The interval of each metric in `metrics`: a number of nanoseconds, `IGPU_INTERVAL_ADAPTIVE`, or
+    // `IGPU_INTERVAL_EVERY_TICK`. NULL selects adaptive intervals for all metrics.
     const uint64_t *intervals_ns;
-    // The share of wall time that may be spent in driver calls, over all GPUs; 0: 0.01. Calls that would take more are made
-    // less often, the dearest first.
+    // The fraction of wall-clock time that driver calls may take, for all GPUs together. 0 selects 0.01, which is 1 %. The
+    // intervals of the most expensive calls are stretched to meet the budget.
     double budget;
-    // Room for so many processes a GPU, at most 1048576; 0: 256.
+    // The capacity of the process list of each GPU, at most 1048576. 0 selects 256.
     uint32_t process_capacity;
     // A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or 0.
     uint32_t flags;
-    // After how many nanoseconds in one driver call a background sampler takes it for one that hangs, leaves the GPU alone,
-    // and goes on with the others, at least 1 ms; 0: 50 ms.
+    // The time in nanoseconds after which a background sampler considers a driver call hung, skips its GPU, and continues
+    // with the other GPUs. The minimum is 1 ms. 0 selects 50 ms.
     uint64_t hang_timeout_ns;
 } igpu_sampler_options;
 
-// One value of one metric of one GPU at one moment, or an event. Arrays of it are handed over as they lie in memory, so
-// it is the one struct without a size: it never grows within a soname.
+// A value of a metric of a GPU at one moment, or an event. Records are passed as arrays. This struct is therefore the only
+// one without a `size` field, and does not change as long as the soname is the same.
 typedef struct {
-    // When it was so: nanoseconds of `CLOCK_MONOTONIC`. The middle of the driver call, or the driver's own stamp.
+    // The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the driver's
+    // timestamp.
     uint64_t timestamp_ns;
-    // The value, in the metric's unit; of an event see `igpu_event`. Whole numbers are exact up to 2^53.
+    // The value in the metric's unit, or the value that `igpu_event` describes. Integers are exact up to 2^53.
     double value;
-    // `at` is right to plus or minus this many nanoseconds.
+    // The maximum error of `timestamp_ns` in either direction, in nanoseconds.
     uint32_t uncertainty_ns;
-    // The process, of a metric for each process; the `igpu_event`, of an event; else 0.
+    // The process ID for a per-process metric, the `igpu_event` for an event, and otherwise 0.
     uint32_t detail;
-    // The index of the GPU, as NVML counts.
+    // The NVML index of the GPU.
     uint16_t gpu;
-    // The metric's number; `IGPU_RECORD_NO_METRIC` of an event that concerns the GPU as a whole.
+    // The number of the metric, or `IGPU_RECORD_NO_METRIC` for an event that concerns the GPU as a whole.
     uint16_t metric;
-    // The bits `IGPU_RECORD_*`.
+    // A combination of the `IGPU_RECORD_*` flags.
     uint32_t flags;
 } igpu_record;
 
-// How a background sampler does.
+// The state of a background sampler.
 typedef struct {
     // `sizeof(igpu_background_info)`
     size_t size;
-    // How many ticks there were in which something was due.
+    // The number of ticks that read at least one metric.
     uint64_t ticks;
-    // How many records were lost since the start, because they were not taken out in time.
+    // The number of records dropped since the start because they were not removed in time.
     uint64_t dropped_records;
-    // For how many nanoseconds nothing was heard: since the oldest driver call under way began, or since the thread last
-    // came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as it does.
+    // The time in nanoseconds since the start of the oldest driver call that has not returned, or, if there is none, since
+    // the thread last made progress, which it does at least every 20 ms. A hung call is visible immediately.
     uint64_t time_since_heartbeat_ns;
-    // The number of deadlines at which nothing was read, because a read was late by one interval of its metric or more.
+    // The number of deadlines at which nothing was read, because a read was late by one or more intervals of its metric.
     uint64_t missed_deadlines;
 } igpu_background_info;
 
@@ -507,289 +527,391 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// A few words for a status; "unknown status" for a number that is none. The text stays for ever.
+// Returns a short description of a status, such as "no such GPU", or "unknown status" for any other number. The string is
+// static.
 //
-// Never blocks; allocates nothing; may be called in a signal handler.
+// Does not block or allocate. Async-signal-safe.
 const char *igpu_status_string(int32_t status);
 
-// What went wrong in the last call of this thread that failed, and what to do about it: one sentence in UTF-8, empty
-// before the first failure. It is not to be freed, and stays as it is until another call of this thread fails.
+// Returns the message of the last call that failed in this thread, in UTF-8. It states the cause, starts in lower case, and
+// has no full stop. It is empty before the first failure. Do not free the string; it is valid until the next failure in
+// this thread.
 //
-// Never blocks; allocates nothing, but for this: where the program opened the library by `dlopen`, the C library makes each
-// thread's memory for it at the thread's first failure. A thread that opens a driver or makes a sampler has it made by that,
-// any other by calling this. Not for signal handlers.
+// ```c
+// if (igpu_driver_open(NULL, &driver) != IGPU_STATUS_OK) {
+//     fprintf(stderr, "error: %s\n", igpu_last_error());
+//     if (*igpu_last_help()) fprintf(stderr, "help: %s\n", igpu_last_help());
+// }
+// ```
+//
+// Does not block. Does not allocate, with one exception: if the program loaded the library with `dlopen`, the C library
+// allocates memory for the message at the thread's first failure. `igpu_driver_open`, `igpu_sampler_open`, and this function
+// make this allocation in advance for the calling thread. Not async-signal-safe.
 const char *igpu_last_error(void);
 
-// The driver's return code (`nvmlReturn_t`) of the last call of this thread that failed; 0 when that failure was not the
-// driver's.
+// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not free the
+// string; it is valid until the next failure in this thread.
 //
-// As `igpu_last_error`.
+// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
+const char *igpu_last_help(void);
+
+// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure was not
+// a driver error.
+//
+// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
 uint32_t igpu_last_nvml_code(void);
 
-// Loads the driver's library and initialises it. `options` may be NULL.
+// Loads and initializes the driver library. `options` may be NULL, which selects the defaults.
 //
-// Blocks: loads a library and asks the driver, which takes up to a second where nothing keeps the GPUs initialised.
-// Allocates. Not for signal handlers.
+// ```c
+// igpu_driver *driver;
+// igpu_driver_options options = {.size = sizeof options, .flags = IGPU_DRIVER_NO_ATTACH};
+// if (igpu_driver_open(&options, &driver) != IGPU_STATUS_OK) return 1;
+// igpu_driver_info info = {.size = sizeof info};
+// if (igpu_driver_get_info(driver, &info) == IGPU_STATUS_OK) printf("driver %s\n", info.driver_version);
+// igpu_driver_close(driver);
+// ```
+//
+// Loads a library and makes driver calls. They may block for up to a second if no other process keeps the GPUs initialized.
+// Allocates. Not async-signal-safe.
 igpu_status igpu_driver_open(const igpu_driver_options *options, igpu_driver **driver);
 
-// Closes the driver. It is shut down when nothing made from it is open any more.
+// Closes the driver handle. The library shuts NVML down when all handles opened from it are closed. Does nothing if `driver`
+// is NULL.
 //
-// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_close(igpu_driver *driver);
 
-// What the driver says of itself.
+// Returns the driver's versions and the number of GPUs.
 //
-// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_get_info(igpu_driver *driver, igpu_driver_info *info);
 
-// The number of GPUs.
+// Returns the number of GPUs.
 //
-// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+// Makes a driver call, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_get_gpu_count(igpu_driver *driver, uint32_t *count);
 
-// The indices of the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order, and how many they are. With a
-// `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
+// Returns the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
+// these GPUs, even if it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is
+// 0, only `count` is set, and `indices` may be NULL.
 //
-// Blocks: asks the driver. Allocates. Reads the environment, which no other thread may be changing. Not for signal handlers.
+// Makes driver calls, which may block. Allocates. Reads the environment, which other threads must not change during the call.
+// Not async-signal-safe.
 igpu_status igpu_driver_get_visible_gpus(igpu_driver *driver, uint32_t *indices, size_t capacity, size_t *count);
 
-// The version of this library: `0.2.0 (nvml.h 13.5.37, commit ...)`. The text stays for ever.
+// Returns the version of this library, such as `0.2.0 (nvml.h 13.5.37, commit ...)`. The string is static.
 //
-// Never blocks; allocates nothing; may be called in a signal handler.
+// Does not block or allocate. Async-signal-safe.
 const char *igpu_version(void);
 
-// How many metrics there are: their numbers are below this.
+// Returns the number of metrics in the catalog. Metric numbers are less than this number.
 //
-// Never blocks; allocates nothing; may be called in a signal handler.
+// Does not block or allocate. Async-signal-safe.
 uint32_t igpu_metric_count(void);
 
-// The number of the metric of this name.
+// Returns the number of the metric with this name.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// ```c
+// uint32_t power;
+// igpu_metric_info info = {.size = sizeof info};
+// if (igpu_metric_find("gpu.power", &power) || igpu_metric_get_info(power, &info)) return 1;
+// printf("%s: %s [%s]\n", info.name, info.help, info.unit);
+// ```
+//
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_metric_find(const char *name, uint32_t *metric);
 
-// All there is to know of a metric, by its number.
+// Returns the description of a metric by its number.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_metric_get_info(uint32_t metric, igpu_metric_info *info);
 
-// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_DATA`
-// where there is no such process. A user whom only a server knows is a number until a snapshot was made.
+// Reads the owner and the parent of a process from `/proc`. Use it for the process IDs in the records of a background
+// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. The name of a user that only a directory server knows is
+// the user ID until the first snapshot was opened.
 //
-// Blocks: reads `/proc`. Allocates. Not for signal handlers.
+// Reads `/proc`, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_process_get_info(uint32_t pid, igpu_process_info *info);
 
-// Makes a snapshot and fills it. `options` may be NULL. A GPU that is lost is among the others, and its `status` tells.
+// Opens a snapshot, and reads the state of its GPUs. `options` may be NULL, which selects the defaults. The snapshot also
+// contains GPUs that are lost; see `igpu_gpu_info.status`.
 //
-// Blocks: asks the driver, reads `/proc`, and where the names of users come from a server, asks that. Allocates. Not for
-// signal handlers.
+// ```c
+// igpu_snapshot *snapshot;
+// if (igpu_snapshot_open(driver, NULL, &snapshot) != IGPU_STATUS_OK) return 1;
+// igpu_gpu_info gpu = {.size = sizeof gpu};
+// for (uint32_t i = 0; igpu_snapshot_get_gpu_info(snapshot, i, &gpu) == IGPU_STATUS_OK; i++)
+//     printf("%s: %.1f W\n", gpu.name, gpu.power_w);
+// igpu_snapshot_close(snapshot);
+// ```
+//
+// `capi/examples/snapshot.c` is a complete program.
+//
+// Makes driver calls, reads `/proc`, and may query a directory server for user names, all of which may block. Allocates. Not
+// async-signal-safe.
 igpu_status igpu_snapshot_open(igpu_driver *driver, const igpu_snapshot_options *options, igpu_snapshot **snapshot);
 
-// Closes a snapshot.
+// Closes a snapshot. Does nothing if `snapshot` is NULL.
 //
-// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_close(igpu_snapshot *snapshot);
 
-// Reads all that can change anew. A GPU that is lost takes no other away: its `status` tells.
+// Reads all values that can change. Does not fail if a GPU is lost; see `igpu_gpu_info.status`.
 //
-// Blocks: asks the driver (at most 16 calls a GPU, the process lists among them) and reads `/proc`. Allocates nothing. Not
-// for signal handlers.
+// Makes at most 16 driver calls per GPU and reads `/proc`, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_update(igpu_snapshot *snapshot);
 
-// Makes room for the processes that there was none for (`process_count` is less than `process_total_count`), and reads them.
+// Grows the process lists that were truncated (`process_count` is less than `process_total_count`), and reads the processes
+// again.
 //
-// Blocks: asks the driver and reads `/proc`. Allocates. Not for signal handlers.
+// Makes driver calls and reads `/proc`, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_snapshot_grow_process_lists(igpu_snapshot *snapshot);
 
-// How many GPUs the snapshot has: their places are below this.
+// Returns the number of GPUs in the snapshot. Positions are less than this number.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_count(igpu_snapshot *snapshot, uint32_t *count);
 
-// The GPU at a place of the snapshot, which is its index only where the snapshot has all GPUs.
+// Returns the state of the GPU at a position in the snapshot. The position equals the GPU's index only if the snapshot
+// contains all GPUs.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_info(igpu_snapshot *snapshot, uint32_t position, igpu_gpu_info *gpu);
 
-// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_DATA`.
+// Returns a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
+// returns `IGPU_STATUS_NO_DATA`.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_process_info(igpu_snapshot *snapshot,
                                                uint32_t position,
                                                uint32_t process_index,
                                                igpu_gpu_process_info *process);
 
-// Why a reading (`igpu_reading`) of the GPU at a place is missing: the answer is the reason, and `igpu_last_error` its
-// sentence. `IGPU_STATUS_OK` where the reading is there.
+// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the status
+// of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is present.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_reading_error(igpu_snapshot *snapshot, uint32_t position, uint32_t reading);
 
-// The name of an event, "unknown event" for a number that is none. The text stays for ever.
+// Returns the name of an event, such as "gpu lost", or "unknown event" for any other number. The string is static.
 //
-// Never blocks; allocates nothing; may be called in a signal handler.
+// Does not block or allocate. Async-signal-safe.
 const char *igpu_event_name(uint32_t event);
 
-// Nanoseconds of `CLOCK_MONOTONIC`: what the sampler and its records count in.
+// Returns the time of `CLOCK_MONOTONIC` in nanoseconds, which is the clock of samplers and records.
 //
-// Never blocks; allocates nothing; may be called in a signal handler.
+// Does not block or allocate. Async-signal-safe.
 uint64_t igpu_monotonic_ns(void);
 
-// Makes a sampler with all of its memory. `options` may be NULL. A GPU that is lost takes no other away:
-// `IGPU_EVENT_GPU_LOST` tells, and it is tried again.
+// Opens a sampler, and allocates all of its memory. `options` may be NULL, which selects the defaults. The function does not
+// fail if a GPU is lost: the sampler reports `IGPU_EVENT_GPU_LOST`, and tries the GPU again every second.
 //
-// Blocks: asks the driver. Allocates. Not for signal handlers.
+// ```c
+// static const char *const metrics[] = {"gpu.power", "gpu.utilization"};
+// igpu_sampler *sampler;
+// igpu_sampler_options options = {.size = sizeof options, .metrics = metrics, .metric_count = 2};
+// if (igpu_sampler_open(driver, &options, &sampler) != IGPU_STATUS_OK) return 1;
+// for (int tick = 0; tick < 100; tick++) {
+//     const igpu_record *records;
+//     size_t count;
+//     igpu_sampler_tick(sampler, igpu_monotonic_ns(), &records, &count);
+//     for (size_t i = 0; i < count; i++)
+//         if (!(records[i].flags & IGPU_RECORD_EVENT)) printf("GPU %u: %g\n", records[i].gpu, records[i].value);
+//     uint64_t due_ns;
+//     igpu_sampler_get_next_due(sampler, &due_ns);
+//     struct timespec due = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+//     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+// }
+// igpu_sampler_close(sampler);
+// ```
+//
+// Makes driver calls, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_sampler_open(igpu_driver *driver, const igpu_sampler_options *options, igpu_sampler **sampler);
 
-// Closes a sampler.
+// Closes a sampler. Does nothing if `sampler` is NULL.
 //
-// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_close(igpu_sampler *sampler);
 
-// Reads what is due at `now_ns`, which is the time by `igpu_monotonic_ns`. `records` and `count` are set to what was read; both
-// may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
-// lost is no failure of this call: events tell of it.
+// Reads the metrics that are due at `now_ns`, the current time of `igpu_monotonic_ns`. Sets `records` and `count` to the new
+// records; both may be NULL. The records belong to the sampler, and are valid until its next use. The function does not fail
+// if the driver rejects a metric or a GPU is lost; events report these failures.
 //
-// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now_ns, const igpu_record **records, size_t *count);
 
-// Reads everything now, whatever is due, and refills the `igpu_gpu_info` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
-// for. What rests, or belongs to a GPU that is lost or asleep, is left out. Records as with `igpu_sampler_tick`.
+// Reads all metrics now, due or not, and updates the `igpu_gpu_info` of each GPU if `IGPU_SAMPLER_GPU_INFO` is set. Skips
+// suspended metrics, lost GPUs, and, with `IGPU_SAMPLER_SKIP_SUSPENDED`, suspended GPUs. Returns records like
+// `igpu_sampler_tick`.
 //
-// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **records, size_t *count);
 
-// When something is due next, by `igpu_monotonic_ns`; 0 before the first tick.
+// Returns the time of `igpu_monotonic_ns` at which the next metric is due, or 0 before the first tick.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_next_due(igpu_sampler *sampler, uint64_t *due_ns);
 
-// Returns the number of deadlines at which nothing was read, because ticks came too late: a read that takes place *n* whole
-// intervals after its own deadline misses *n* deadlines.
+// Returns the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
+// after its deadline misses *n* deadlines.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_missed_deadlines(igpu_sampler *sampler, uint64_t *count);
 
-// Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
-// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
+// Returns the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
+// there is none; `igpu_sampler_metric_error` returns the reason.
 //
-// Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
-// driver hangs. Not for signal handlers.
-igpu_status igpu_background_start(igpu_sampler *sampler, size_t capacity, igpu_background **background);
-
-// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_DATA` while there is
-// none, and `igpu_sampler_metric_error` tells why.
-//
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
 
-// Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
-// `IGPU_STATUS_OK` where it was read.
+// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the attempt,
+// and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_metric_error(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
 
-// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_DATA`
-// while that is unknown, as it stays for a signal that does not change.
+// Returns the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
+// not support an estimate; a constant signal never does.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_refresh_period(igpu_sampler *sampler,
                                             uint32_t gpu,
                                             uint32_t metric,
                                             uint64_t *refresh_period_ns);
 
-// How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
+// Returns the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_poll_interval(igpu_sampler *sampler,
                                            uint32_t gpu,
                                            uint32_t metric,
                                            uint64_t *poll_interval_ns);
 
-// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
-// With a background sampler see `igpu_process_get_info`.
+// Returns the owner and the parent of a process in the process lists, which the sampler looked up when the process first
+// appeared. Requires the metric `gpu.process.memory`. For a background sampler, use `igpu_process_get_info`.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_process_info(igpu_sampler *sampler, uint32_t pid, igpu_process_info *info);
 
-// The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
-// `IGPU_SAMPLER_GPU_INFO`.
+// Returns the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
+// `IGPU_SAMPLER_GPU_INFO`; otherwise, no position has a GPU.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_gpu_info(igpu_sampler *sampler, uint32_t position, igpu_gpu_info *gpu);
 
-// A process of the GPU at a place, as `igpu_snapshot_get_gpu_process_info`.
+// Returns a process of the GPU at a position, like `igpu_snapshot_get_gpu_process_info`.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_gpu_process_info(igpu_sampler *sampler,
                                               uint32_t position,
                                               uint32_t process_index,
                                               igpu_gpu_process_info *process);
 
-// Takes the oldest record out; `IGPU_STATUS_NO_DATA` where there is none.
+// Moves a sampler to a thread of its own. `capacity` is the number of records that the buffer holds until they are removed,
+// from 1 to 16777216; a record has 32 bytes. The function closes the sampler's handle, even if no thread can be started, but
+// not if an argument is invalid.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// ```c
+// igpu_background *background;
+// if (igpu_background_start(sampler, 4096, &background) != IGPU_STATUS_OK) return 1;
+// sleep(1);
+// igpu_record record;
+// while (igpu_background_pop(background, &record) == IGPU_STATUS_OK)
+//     if (record.flags & IGPU_RECORD_EVENT) printf("%s\n", igpu_event_name(record.detail));
+// igpu_background_close(background);
+// ```
+//
+// `capi/examples/background.c` is a complete program.
+//
+// Starts two threads, which does not block for long. Allocates. The background sampler does not allocate afterwards, except
+// for a new thread after each hung driver call. Not async-signal-safe.
+igpu_status igpu_background_start(igpu_sampler *sampler, size_t capacity, igpu_background **background);
+
+// Removes the oldest record. Returns `IGPU_STATUS_NO_DATA` if there is none.
+//
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_pop(igpu_background *background, igpu_record *record);
 
-// Takes out as many records as there are, at most `capacity`, oldest first, and sets `count` to how many that were. Where
-// that is as many as `capacity`, there may be more.
+// Removes up to `capacity` records, oldest first, and sets `count` to their number. If `count` equals `capacity`, there may
+// be more records. `capacity` must not be 0.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
 
-// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_get_info`.
+// Returns the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_get_info(igpu_background *background, igpu_background_info *info);
 
-// The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
-// NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
+// Returns the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
+// exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set,
+// and `indices` may be NULL.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_background_get_hung_gpus(igpu_background *background, uint32_t *gpus, size_t capacity, size_t *count);
+// Does not block or allocate. Not async-signal-safe.
+igpu_status igpu_background_get_hung_gpus(igpu_background *background,
+                                          uint32_t *indices,
+                                          size_t capacity,
+                                          size_t *count);
 
-// Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
-// closed by itself, before or after the sampler.
+// Stops the thread. If the thread hangs in a driver call, it is abandoned, and the function returns `IGPU_STATUS_ABANDONED`.
+// The remaining records can still be removed.
 //
-// Never blocks; allocates. Not for signal handlers.
-igpu_status igpu_latest_open(igpu_background *background, igpu_latest **latest);
-
-// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
-// `IGPU_STATUS_ABANDONED`. What was recorded can still be taken out after.
-//
-// Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
+// Blocks for at most 100 ms. Does not allocate. Not async-signal-safe.
 igpu_status igpu_background_stop(igpu_background *background);
 
-// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_ABANDONED`.
+// Stops the thread if it is running, and closes the handle, even if the function returns `IGPU_STATUS_ABANDONED`. Does
+// nothing if `background` is NULL.
 //
-// Blocks: up to 100 ms; may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+// Blocks for at most 100 ms, and may shut NVML down, which may also block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_background_close(igpu_background *background);
 
-// Where the latest value of a metric of a GPU stands, by the GPU's index and the metric's number: ask once, outside the
-// signal handler. The key is good as long as the reader is open.
+// Opens a reader of the latest values of a background sampler, for other threads and for signal handlers. Close it with
+// `igpu_latest_close`, before or after the sampler.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// ```c
+// static igpu_latest *latest;
+// static uint32_t power_key;
+//
+// static void on_signal(int signal) {
+//     igpu_record record;
+//     if (igpu_latest_read(latest, power_key, &record) == IGPU_STATUS_OK) { /* use record.value */ }
+// }
+// ```
+//
+// `capi/examples/sigprof.c` is a complete program.
+//
+// Does not block. Allocates. Not async-signal-safe.
+igpu_status igpu_latest_open(igpu_background *background, igpu_latest **latest);
+
+// Returns the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
+// outside of signal handlers. They are valid as long as the reader is open. Per-process metrics have no key.
+//
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, uint32_t *key);
 
-// The latest value; `IGPU_STATUS_NO_DATA` while nothing was read, while the GPU is lost or a call about it hangs, and in the
-// rare case that each of a few tries met a write. Once the sampler is stopped it stays: `at` tells how old it is.
+// Returns the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
+// its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value remains available
+// after the sampler is stopped; `timestamp_ns` shows its age.
 //
-// Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
+// Does not block or allocate. Does not change `igpu_last_error`. Async-signal-safe.
 igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);
 
-// As `igpu_background_get_info`, from any thread: also while another one takes records out.
+// Returns the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
+// removes records.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_info(igpu_latest *latest, igpu_background_info *info);
 
-// As `igpu_background_get_hung_gpus`, from any thread: also while another one takes records out.
+// Returns the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
+// it, even while another thread removes records.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
-igpu_status igpu_latest_get_hung_gpus(igpu_latest *latest, uint32_t *gpus, size_t capacity, size_t *count);
+// Does not block or allocate. Not async-signal-safe.
+igpu_status igpu_latest_get_hung_gpus(igpu_latest *latest, uint32_t *indices, size_t capacity, size_t *count);
 
-// Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
+// Closes a reader. Signal handlers that use it afterwards get `IGPU_STATUS_INVALID_HANDLE`. Does nothing if `latest` is NULL.
 //
-// Never blocks; allocates nothing. Not for signal handlers.
+// Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_close(igpu_latest *latest);
 
 #ifdef __cplusplus

@@ -2,46 +2,92 @@ use igpu::sampler::{Background, StopOutcome};
 
 use crate::{
     background_info::{self, igpu_background_info},
-    error::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, invalid_argument, no_data, not_null},
     guard::guarded,
     handle_table::{self, HandleType},
-    latest::igpu_latest,
     record::igpu_record,
+    sampler::igpu_sampler,
     status::igpu_status,
     versioned_struct,
 };
 
-/// A sampler on a thread of its own. The thread blocks all signals, and gives its records into a ring that was made once;
-/// whoever owns this takes them out. The thread never waits: when that is too slow, records are lost, counted, and told. A
-/// second thread watches it: when a call of the driver hangs, it goes on with the other GPUs in its place.
+/// A handle to a background sampler, which reads metrics on its own thread. The thread blocks all signals, and writes its
+/// records into a ring buffer that is allocated once. The owner of the handle removes them. The thread never waits for the
+/// owner: if the buffer is full, records are dropped, counted, and reported. A second thread monitors the first: if a driver
+/// call hangs, it takes over the other GPUs.
 pub struct igpu_background {
-    background: Background,
+    pub(crate) background: Background,
     /// The indices of its GPUs.
-    gpus: Vec<u32>,
-    /// Whether its thread hung when it was stopped.
+    pub(crate) gpus: Vec<u32>,
+    /// Whether the thread was abandoned because it hung when it was stopped.
     abandoned: bool,
 }
 
-// SAFETY: no other type has this number.
+// SAFETY: no other type has this `TYPE`.
 unsafe impl HandleType for igpu_background {
     const TYPE: u8 = 4;
 }
 
+/// The maximum capacity of the record buffer, which is 512 MiB. It keeps a wrong number from exhausting the memory.
+const MAX_RECORD_CAPACITY: usize = 1 << 24;
+
 impl igpu_background {
-    pub(crate) fn new(background: Background, gpus: Vec<u32>) -> Self {
+    fn new(background: Background, gpus: Vec<u32>) -> Self {
         Self { background, gpus, abandoned: false }
     }
 
     fn stop(&mut self) -> Outcome {
         self.abandoned |= self.background.stop() == StopOutcome::Abandoned;
-        let words = "the thread hangs in a call of the driver and was given up; look for Xid messages in dmesg";
-        if self.abandoned { Err(Failure::Status(igpu_status::Abandoned, words)) } else { Ok(()) }
+        let cause = "the thread hangs in a driver call and was abandoned";
+        let abandoned = Failure::Status(igpu_status::Abandoned, cause, "look for Xid messages of the driver in dmesg");
+        if self.abandoned { Err(abandoned) } else { Ok(()) }
     }
 }
 
-/// Takes the oldest record out; `IGPU_STATUS_NO_DATA` where there is none.
+/// Moves a sampler to a thread of its own. `capacity` is the number of records that the buffer holds until they are removed,
+/// from 1 to 16777216; a record has 32 bytes. The function closes the sampler's handle, even if no thread can be started, but
+/// not if an argument is invalid.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// ```c
+/// igpu_background *background;
+/// if (igpu_background_start(sampler, 4096, &background) != IGPU_STATUS_OK) return 1;
+/// sleep(1);
+/// igpu_record record;
+/// while (igpu_background_pop(background, &record) == IGPU_STATUS_OK)
+///     if (record.flags & IGPU_RECORD_EVENT) printf("%s\n", igpu_event_name(record.detail));
+/// igpu_background_close(background);
+/// ```
+///
+/// `capi/examples/background.c` is a complete program.
+///
+/// Starts two threads, which does not block for long. Allocates. The background sampler does not allocate afterwards, except
+/// for a new thread after each hung driver call. Not async-signal-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_background_start(
+    sampler: *mut igpu_sampler,
+    capacity: usize,
+    background: *mut *mut igpu_background,
+) -> igpu_status {
+    guarded(|| {
+        let background = not_null(background)?;
+        if !(1..=MAX_RECORD_CAPACITY).contains(&capacity) {
+            return Err(invalid_argument("capacity is 0 or greater than 16777216", "4096 records fit many programs"));
+        }
+        // Reports an invalid handle, and a forked child, before the handle is closed.
+        handle_table::with_mut(sampler, |_| Ok(()))?;
+        let forked =
+            Failure::Status(igpu_status::Forked, "the sampler was opened before fork, in the parent process", "");
+        let own = *handle_table::close(sampler)?.ok_or(forked)?;
+        let started = igpu_background::new(own.sampler.spawn(capacity)?, own.gpus);
+        // SAFETY: the caller's pointer is writable for a handle.
+        unsafe { background.write(handle_table::open(started)?) };
+        Ok(())
+    })
+}
+
+/// Removes the oldest record. Returns `IGPU_STATUS_NO_DATA` if there is none.
+///
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_pop(
     background: *mut igpu_background,
@@ -49,18 +95,18 @@ pub unsafe extern "C" fn igpu_background_pop(
 ) -> igpu_status {
     guarded(|| {
         let record = not_null(record)?;
-        let none = Failure::Status(igpu_status::NoData, "there is no record at this moment");
+        let none = no_data("the sampler has no record at the moment", "");
         let oldest = handle_table::with_mut(background, |own| own.background.pop().ok_or(none))?;
-        // SAFETY: the caller's pointer is to a record.
+        // SAFETY: the caller's pointer is writable for a record.
         unsafe { record.write(oldest.into()) };
         Ok(())
     })
 }
 
-/// Takes out as many records as there are, at most `capacity`, oldest first, and sets `count` to how many that were. Where
-/// that is as many as `capacity`, there may be more.
+/// Removes up to `capacity` records, oldest first, and sets `count` to their number. If `count` equals `capacity`, there may
+/// be more records. `capacity` must not be 0.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_drain(
     background: *mut igpu_background,
@@ -72,26 +118,26 @@ pub unsafe extern "C" fn igpu_background_drain(
         let count = not_null(count)?;
         let records = not_null(records)?;
         if capacity == 0 {
-            return Err(Failure::Status(igpu_status::BufferTooSmall, "the array has no room for a single record"));
+            return Err(Failure::Status(igpu_status::BufferTooSmall, "the array has a capacity of 0 records", ""));
         }
-        let taken = handle_table::with_mut(background, |own| {
-            let mut taken = 0;
+        let removed = handle_table::with_mut(background, |own| {
+            let mut removed = 0;
             for record in own.background.take(capacity) {
-                // SAFETY: the caller's array has room for `capacity` records, and need not hold any yet.
-                unsafe { records.add(taken).write(record.into()) };
-                taken += 1;
+                // SAFETY: the caller's array is writable for `capacity` records, and may be uninitialized.
+                unsafe { records.add(removed).write(record.into()) };
+                removed += 1;
             }
-            Ok(taken)
+            Ok(removed)
         })?;
-        // SAFETY: the caller's pointer is to a number.
-        unsafe { count.write(taken) };
+        // SAFETY: the caller's pointer is writable.
+        unsafe { count.write(removed) };
         Ok(())
     })
 }
 
-/// How the sampler does. Another thread than the one that takes records out asks `igpu_latest_get_info`.
+/// Returns the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_get_info(
     background: *mut igpu_background,
@@ -99,61 +145,44 @@ pub unsafe extern "C" fn igpu_background_get_info(
 ) -> igpu_status {
     guarded(|| {
         let filled =
-            handle_table::with_mut(background, |own| Ok(igpu_background_info::of(&own.background.latest_reader())))?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+            handle_table::with_mut(background, |own| Ok(igpu_background_info::new(&own.background.latest_reader())))?;
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// The indices of the GPUs that a driver call hangs in now, and how many they are. With a `capacity` of 0, `gpus` may be
-/// NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
+/// Returns the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
+/// exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set,
+/// and `indices` may be NULL.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_get_hung_gpus(
     background: *mut igpu_background,
-    gpus: *mut u32,
+    indices: *mut u32,
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let sampler = handle_table::with_mut(background, |own| Ok(own.background.latest_reader()))?;
-        // SAFETY: the caller's pointers are to a number, and to as many as it says.
-        unsafe { background_info::hung(&sampler, gpus, capacity, count) }
+        let reader = handle_table::with_mut(background, |own| Ok(own.background.latest_reader()))?;
+        // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
+        unsafe { background_info::write_hung_gpus(&reader, indices, capacity, count) }
     })
 }
 
-/// Makes a reader of the latest values and of how the sampler does, for other threads and for signal handlers. It is to be
-/// closed by itself, before or after the sampler.
+/// Stops the thread. If the thread hangs in a driver call, it is abandoned, and the function returns `IGPU_STATUS_ABANDONED`.
+/// The remaining records can still be removed.
 ///
-/// Never blocks; allocates. Not for signal handlers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_latest_open(
-    background: *mut igpu_background,
-    latest: *mut *mut igpu_latest,
-) -> igpu_status {
-    guarded(|| {
-        let latest = not_null(latest)?;
-        let reader =
-            handle_table::with_mut(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
-        // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { latest.write(handle_table::open(reader)?) };
-        Ok(())
-    })
-}
-
-/// Stops the thread, within 100 ms also when it hangs in a driver call: then it is given up, and the answer is
-/// `IGPU_STATUS_ABANDONED`. What was recorded can still be taken out after.
-///
-/// Blocks: up to 100 ms. Allocates nothing. Not for signal handlers.
+/// Blocks for at most 100 ms. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_stop(background: *mut igpu_background) -> igpu_status {
     guarded(|| handle_table::with_mut(background, igpu_background::stop))
 }
 
-/// Stops the thread if it was not stopped, and closes the handle, also when the answer is `IGPU_STATUS_ABANDONED`.
+/// Stops the thread if it is running, and closes the handle, even if the function returns `IGPU_STATUS_ABANDONED`. Does
+/// nothing if `background` is NULL.
 ///
-/// Blocks: up to 100 ms; may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+/// Blocks for at most 100 ms, and may shut NVML down, which may also block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_close(background: *mut igpu_background) -> igpu_status {
     guarded(|| handle_table::close(background)?.map_or(Ok(()), |mut own| own.stop()))

@@ -4,83 +4,95 @@ use std::os::unix::ffi::OsStrExt;
 use igpu::{InitFlags, Nvml, VERSION};
 
 use crate::{
-    error::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, invalid_argument, not_null},
     guard::guarded,
     handle_table::{self, HandleType},
     last_error,
     status::igpu_status,
-    text::{ended, text},
+    text::{nul_terminated, text},
     versioned_struct,
 };
 
-/// The driver, loaded and initialised. The handles made from it stay good when it is closed.
+/// A handle to the loaded and initialized driver library. The other handles are opened from it, and remain valid after it is
+/// closed.
 pub struct igpu_driver(pub(crate) Nvml);
 
-// SAFETY: no other type has this number.
+// SAFETY: no other type has this `TYPE`.
 unsafe impl HandleType for igpu_driver {
     const TYPE: u8 = 1;
 }
 
-/// Gives the address of a function of NVML by its name, NULL where there is none: for a profiler that interposes. Addresses
-/// must have the signatures of nvml.h and stay good as long as anything made from the driver is open. Called by
-/// `igpu_driver_open` alone; must not throw.
+/// A function that returns the address of an NVML function by its name, or NULL if it does not exist. A profiler that
+/// interposes NVML can provide one. The functions must have the signatures of nvml.h, and must remain valid as long as any
+/// handle opened from the driver is open. Only `igpu_driver_open` calls the resolver. It must not throw exceptions.
 pub type igpu_resolver = Option<unsafe extern "C" fn(name: *const c_char, data: *mut c_void) -> *const c_void>;
 
-/// Do not fail when the machine has no GPU.
+/// Do not fail if the machine has no GPU (`NVML_INIT_FLAG_NO_GPUS`).
 pub const IGPU_DRIVER_NO_GPUS: u32 = 1;
-/// Do not attach to the GPUs while initialising: they are attached at first use.
+/// Do not attach to the GPUs during initialization, but at the first use of each GPU (`NVML_INIT_FLAG_NO_ATTACH`).
 pub const IGPU_DRIVER_NO_ATTACH: u32 = 2;
 
-/// Where the driver comes from. Zeros are the usual.
+/// The options of `igpu_driver_open`. A field that is zero selects the default.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_driver_options {
     /// `sizeof(igpu_driver_options)`
     pub size: usize,
-    /// The library to load, by path or by a name for the loader's search; it alone is tried. NULL: the one that the
-    /// environment variable `IGPU_NVML_LIBRARY` names, else where drivers install it.
+    /// The library to load: a path, or a name that the dynamic loader searches for. No other library is tried. NULL selects
+    /// the library that the environment variable `IGPU_NVML_LIBRARY` names, or otherwise the driver's installed library.
     pub library: *const c_char,
-    /// Takes the functions from here instead of from a library.
+    /// A function that provides the NVML functions, or NULL to load a library.
     pub resolver: igpu_resolver,
-    /// Is handed to the resolver.
+    /// The second argument of the resolver.
     pub resolver_data: *mut c_void,
-    /// `IGPU_DRIVER_NO_GPUS`, `IGPU_DRIVER_NO_ATTACH`, or 0.
+    /// `IGPU_DRIVER_NO_GPUS`, `IGPU_DRIVER_NO_ATTACH`, both, or 0.
     pub flags: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
 }
 
-/// What the driver says of itself. A text that it does not give is empty.
+/// The driver's versions and the number of GPUs. A string that the driver does not provide is empty.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_driver_info {
     /// `sizeof(igpu_driver_info)`
     pub size: usize,
-    /// GPUs of the machine; their indices are below this.
+    /// The number of GPUs. GPU indices are less than this number.
     pub gpu_count: u32,
-    /// The newest CUDA that it supports, 13 of 13.1; `IGPU_UNKNOWN_U32` where it does not say.
+    /// The major version of the newest CUDA version that the driver supports, such as 13 for CUDA 13.1, or
+    /// `IGPU_UNKNOWN_U32`.
     pub cuda_major: u32,
-    /// 1 of 13.1.
+    /// The minor version of the newest CUDA version that the driver supports, such as 1 for CUDA 13.1, or
+    /// `IGPU_UNKNOWN_U32`.
     pub cuda_minor: u32,
-    /// First number of the driver's version, 580 of 580.82.07; `IGPU_UNKNOWN_U32` where it does not say.
+    /// The first number of the driver's version, such as 580 for 580.82.07, or `IGPU_UNKNOWN_U32`.
     pub driver_major: u32,
-    /// Second number, 82 of 580.82.07.
+    /// The second number of the driver's version, such as 82 for 580.82.07, or `IGPU_UNKNOWN_U32`.
     pub driver_minor: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
-    /// The driver's version, `580.82.07`.
+    /// The driver's version, such as `580.82.07`.
     pub driver_version: [c_char; 88],
-    /// The version of the NVML library, `13.580.82.07`.
+    /// The version of the NVML library, such as `13.580.82.07`.
     pub nvml_version: [c_char; 88],
 }
 
-/// A number that is missing.
+/// The value of an unsigned number that is missing.
 pub const IGPU_UNKNOWN_U32: u32 = u32::MAX;
 
-/// Loads the driver's library and initialises it. `options` may be NULL.
+/// Loads and initializes the driver library. `options` may be NULL, which selects the defaults.
 ///
-/// Blocks: loads a library and asks the driver, which takes up to a second where nothing keeps the GPUs initialised.
-/// Allocates. Not for signal handlers.
+/// ```c
+/// igpu_driver *driver;
+/// igpu_driver_options options = {.size = sizeof options, .flags = IGPU_DRIVER_NO_ATTACH};
+/// if (igpu_driver_open(&options, &driver) != IGPU_STATUS_OK) return 1;
+/// igpu_driver_info info = {.size = sizeof info};
+/// if (igpu_driver_get_info(driver, &info) == IGPU_STATUS_OK) printf("driver %s\n", info.driver_version);
+/// igpu_driver_close(driver);
+/// ```
+///
+/// Loads a library and makes driver calls. They may block for up to a second if no other process keeps the GPUs initialized.
+/// Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_open(
     options: *const igpu_driver_options,
@@ -89,51 +101,50 @@ pub unsafe extern "C" fn igpu_driver_open(
     guarded(|| {
         last_error::allocate();
         let driver = not_null(driver)?;
-        // SAFETY: the caller's pointers are to what their types say.
+        // SAFETY: the caller's options start with their size, and their pointers are valid.
         let nvml = unsafe { load(versioned_struct::read(options)?)? };
-        // SAFETY: as above.
+        // SAFETY: the caller's pointer is writable for a handle.
         unsafe { driver.write(handle_table::open(igpu_driver(nvml))?) };
         Ok(())
     })
 }
 
 /// # Safety
-/// The pointers in the options must be to what their types say.
+/// The pointers in the options must be valid.
 unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
     let mut builder = Nvml::builder();
     let Some(options) = options else { return Ok(builder.load()?) };
     if options.flags & !(IGPU_DRIVER_NO_GPUS | IGPU_DRIVER_NO_ATTACH) != 0 {
-        return Err(Failure::Status(
-            igpu_status::InvalidArgument,
-            "flags of the driver that this version does not know",
-        ));
+        let cause = "the flags of igpu_driver_options have a bit that is not defined";
+        return Err(invalid_argument(cause, "use the IGPU_DRIVER_* flags"));
     }
     builder = builder.init_flags(InitFlags(options.flags));
     if !options.library.is_null() {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller guarantees a C string.
         let path = unsafe { CStr::from_ptr(options.library) };
-        // SAFETY: the caller vouches for the library, as a caller of dlopen does.
+        // SAFETY: the caller is responsible for the library, like a caller of dlopen.
         builder = unsafe { builder.library(OsStr::from_bytes(path.to_bytes())) };
     }
     if let Some(resolver) = options.resolver {
         let data = options.resolver_data;
-        // SAFETY: the caller vouches for the addresses, as the documentation of `igpu_resolver` asks.
+        // SAFETY: the caller guarantees the addresses, as the documentation of `igpu_resolver` requires.
         builder = unsafe { builder.resolver(move |name| resolver(name.as_ptr(), data)) };
     }
     Ok(builder.load()?)
 }
 
-/// Closes the driver. It is shut down when nothing made from it is open any more.
+/// Closes the driver handle. The library shuts NVML down when all handles opened from it are closed. Does nothing if `driver`
+/// is NULL.
 ///
-/// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+/// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_close(driver: *mut igpu_driver) -> igpu_status {
     guarded(|| handle_table::close(driver).map(drop))
 }
 
-/// What the driver says of itself.
+/// Returns the driver's versions and the number of GPUs.
 ///
-/// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+/// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *mut igpu_driver_info) -> igpu_status {
     guarded(|| {
@@ -153,29 +164,31 @@ pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *m
                 nvml_version: text(nvml.nvml_version().ok().as_deref()),
             })
         })?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// The number of GPUs.
+/// Returns the number of GPUs.
 ///
-/// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+/// Makes a driver call, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_get_gpu_count(driver: *mut igpu_driver, count: *mut u32) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
         let gpus = handle_table::with(driver, |driver| Ok(driver.0.device_count()?))?;
-        // SAFETY: the caller's pointer is to a number.
+        // SAFETY: the caller's pointer is writable.
         unsafe { count.write(gpus) };
         Ok(())
     })
 }
 
-/// The indices of the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order, and how many they are. With a
-/// `capacity` of 0, `indices` may be NULL, and only the number is given; else `IGPU_STATUS_BUFFER_TOO_SMALL` where they do not fit.
+/// Returns the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
+/// these GPUs, even if it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is
+/// 0, only `count` is set, and `indices` may be NULL.
 ///
-/// Blocks: asks the driver. Allocates. Reads the environment, which no other thread may be changing. Not for signal handlers.
+/// Makes driver calls, which may block. Allocates. Reads the environment, which other threads must not change during the call.
+/// Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_get_visible_gpus(
     driver: *mut igpu_driver,
@@ -185,44 +198,47 @@ pub unsafe extern "C" fn igpu_driver_get_visible_gpus(
 ) -> igpu_status {
     guarded(|| {
         let visible = handle_table::with(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
-        // SAFETY: the caller's pointers are to a number, and to as many as it says.
-        unsafe { list(visible, indices, capacity, count, "more GPUs are visible than the array has room for") }
+        // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
+        unsafe { write_gpu_indices(visible, indices, capacity, count) }
     })
 }
 
-/// Writes the indices of GPUs into a caller's array, and how many they are; with a capacity of 0 only that.
+/// Writes GPU indices and their number to a caller. If `capacity` is 0, writes only the number.
 ///
 /// # Safety
-/// `count` must be NULL or writable, and `into` NULL or writable for `capacity` numbers.
-pub(crate) unsafe fn list(
+/// `count` must be NULL or writable, and `indices` must be NULL or writable for `capacity` numbers.
+pub(crate) unsafe fn write_gpu_indices(
     gpus: impl IntoIterator<Item = u32>,
-    into: *mut u32,
+    indices: *mut u32,
     capacity: usize,
     count: *mut usize,
-    no_room: &'static str,
 ) -> Outcome {
     let count = not_null(count)?;
     if capacity > 0 {
-        not_null(into)?;
+        not_null(indices)?;
     }
-    let mut listed = 0;
+    let mut total = 0;
     for gpu in gpus {
-        if listed < capacity {
-            // SAFETY: as the caller vouches.
-            unsafe { into.add(listed).write(gpu) };
+        if total < capacity {
+            // SAFETY: the caller guarantees `capacity` writable numbers.
+            unsafe { indices.add(total).write(gpu) };
         }
-        listed += 1;
+        total += 1;
     }
-    // SAFETY: as the caller vouches.
-    unsafe { count.write(listed) };
-    if capacity > 0 && capacity < listed { Err(Failure::Status(igpu_status::BufferTooSmall, no_room)) } else { Ok(()) }
+    // SAFETY: the caller guarantees a writable number.
+    unsafe { count.write(total) };
+    if capacity > 0 && capacity < total {
+        let help = "call again with a capacity of at least the returned count";
+        return Err(Failure::Status(igpu_status::BufferTooSmall, "the array is too small for all GPUs", help));
+    }
+    Ok(())
 }
 
-/// The version of this library: `0.2.0 (nvml.h 13.5.37, commit ...)`. The text stays for ever.
+/// Returns the version of this library, such as `0.2.0 (nvml.h 13.5.37, commit ...)`. The string is static.
 ///
-/// Never blocks; allocates nothing; may be called in a signal handler.
+/// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_version() -> *const c_char {
-    static TEXT: [u8; VERSION.len() + 1] = ended(VERSION);
-    TEXT.as_ptr().cast()
+    static VERSION_STRING: [u8; VERSION.len() + 1] = nul_terminated(VERSION);
+    VERSION_STRING.as_ptr().cast()
 }

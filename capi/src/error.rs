@@ -1,4 +1,4 @@
-//! Failures of the C functions, as the modules behind them return them.
+//! The failures of the C functions, as the modules behind them return them.
 
 use std::ptr::NonNull;
 
@@ -7,14 +7,14 @@ use igpu::Error;
 
 use crate::status::igpu_status;
 
-/// Why a function did not do what it was asked for.
+/// The reason why a function failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What the caller, or this library, did wrong.
-    Status(igpu_status, &'static str),
+    /// A failure that this package detects: its status, its cause, and advice, which may be empty.
+    Status(igpu_status, &'static str, &'static str),
     /// A name that no metric has.
     UnknownMetric(ArrayString<64>),
-    /// What the driver or the system said.
+    /// An error of the Rust library.
     Igpu(Error),
 }
 
@@ -29,14 +29,14 @@ impl From<Error> for Failure {
 impl Failure {
     pub(crate) fn status(&self) -> igpu_status {
         match self {
-            Self::Status(status, _) => *status,
+            Self::Status(status, ..) => *status,
             Self::UnknownMetric(_) => igpu_status::NoSuchMetric,
             Self::Igpu(error) => status_of(error),
         }
     }
 }
 
-/// The status that an error of the library has in C.
+/// Returns the C status of an error of the Rust library.
 pub(crate) fn status_of(error: &Error) -> igpu_status {
     match error {
         Error::Forked => igpu_status::Forked,
@@ -47,7 +47,17 @@ pub(crate) fn status_of(error: &Error) -> igpu_status {
     }
 }
 
-/// The place that a result goes to.
+/// Returns the failure of an argument that is not valid.
+pub(crate) const fn invalid_argument(cause: &'static str, help: &'static str) -> Failure {
+    Failure::Status(igpu_status::InvalidArgument, cause, help)
+}
+
+/// Returns the failure of a call that has nothing to return.
+pub(crate) const fn no_data(cause: &'static str, help: &'static str) -> Failure {
+    Failure::Status(igpu_status::NoData, cause, help)
+}
+
+/// Returns the pointer, or fails if it is NULL.
 pub(crate) fn not_null<T>(pointer: *mut T) -> Outcome<NonNull<T>> {
-    NonNull::new(pointer).ok_or(Failure::Status(igpu_status::NullPointer, "a required pointer is NULL"))
+    NonNull::new(pointer).ok_or(Failure::Status(igpu_status::NullPointer, "a required pointer is NULL", ""))
 }

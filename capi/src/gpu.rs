@@ -4,88 +4,88 @@ use igpu::GpuInfo;
 
 use crate::{driver::IGPU_UNKNOWN_U32, error::status_of, status::igpu_status, text::text};
 
-/// A GPU at one moment. A reading that is missing is NaN, a number `IGPU_UNKNOWN_U32`, a text empty; `igpu_snapshot_reading_error` tells
-/// why. Texts are UTF-8 and end with a NUL.
+/// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type;
+/// `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_gpu_info {
     /// `sizeof(igpu_gpu_info)`
     pub size: usize,
-    /// The index of the GPU, in the order of PCI addresses.
+    /// The GPU index, in the order of PCI addresses.
     pub index: u32,
-    /// How the last update went: `IGPU_STATUS_DRIVER_ERROR` when the GPU is lost or cannot be opened, and readings are missing.
+    /// The status of the last update. `IGPU_STATUS_DRIVER_ERROR` if the GPU is lost or cannot be opened; values are then missing.
     pub status: igpu_status,
-    /// The product's name.
+    /// The product name.
     pub name: [c_char; 104],
-    /// The board's serial number; missing on most GeForce boards.
+    /// The serial number of the board. Most GeForce boards have none.
     pub serial: [c_char; 104],
-    /// The UUID, `GPU-` and hex digits.
+    /// The UUID: `GPU-` and hexadecimal digits.
     pub uuid: [c_char; 104],
-    /// The version of the VBIOS.
+    /// The VBIOS version.
     pub vbios_version: [c_char; 40],
-    /// PCI address, `00000000:88:00.0`.
+    /// The PCI address, such as `00000000:88:00.0`.
     pub pci_bus_id: [c_char; 40],
-    /// PCI device and vendor id, eight hex digits.
+    /// The PCI device ID and vendor ID, as eight hexadecimal digits.
     pub pci_device_id: [c_char; 16],
-    /// PCI subsystem's device and vendor id, eight hex digits.
+    /// The PCI subsystem device ID and vendor ID, as eight hexadecimal digits.
     pub pci_subsystem_id: [c_char; 16],
-    /// All memory, MiB.
+    /// Total device memory in MiB.
     pub memory_total_mib: f64,
-    /// Memory used by processes, MiB; on drivers before R510 with what is reserved.
+    /// Memory used by processes in MiB. Drivers before R510 include the reserved memory.
     pub memory_used_mib: f64,
-    /// Memory that is free, MiB.
+    /// Free memory in MiB.
     pub memory_free_mib: f64,
-    /// Memory kept by driver and firmware, MiB; missing on drivers before R510.
+    /// Memory reserved by the driver and the firmware in MiB. Missing on drivers before R510.
     pub memory_reserved_mib: f64,
-    /// Percent of the last sample period in which a kernel was running.
+    /// The percentage of the last sample period in which a kernel was running.
     pub utilization_gpu_percent: f64,
-    /// Percent of the same period in which device memory was being read or written.
+    /// The percentage of the last sample period in which device memory was being read or written.
     pub utilization_memory_percent: f64,
-    /// Intended fan speed, percent of the maximum.
+    /// The intended fan speed in percent of the maximum.
     pub fan_speed_percent: f64,
-    /// Temperature of the die, degrees Celsius.
+    /// The temperature of the GPU die in degrees Celsius.
     pub temperature_c: f64,
-    /// Performance state, 0 (fastest) to 15.
+    /// The performance state, from 0 (fastest) to 15 (slowest).
     pub performance_state: f64,
-    /// Power of the board, W.
+    /// The power draw of the board in watts.
     pub power_w: f64,
-    /// The power limit that was set, W.
+    /// The current power limit in watts.
     pub power_limit_w: f64,
-    /// The least limit that can be set, W.
+    /// The minimum power limit that can be set, in watts.
     pub power_min_limit_w: f64,
-    /// The greatest limit that can be set, W.
+    /// The maximum power limit that can be set, in watts.
     pub power_max_limit_w: f64,
-    /// Clock of the shaders, MHz.
+    /// The graphics clock in MHz.
     pub clock_graphics_mhz: f64,
-    /// Clock of the streaming multiprocessors, MHz.
+    /// The clock of the streaming multiprocessors in MHz.
     pub clock_sm_mhz: f64,
-    /// Clock of the memory, MHz.
+    /// The memory clock in MHz.
     pub clock_memory_mhz: f64,
-    /// Clock of the shaders at the most, MHz.
+    /// The maximum graphics clock in MHz.
     pub clock_max_graphics_mhz: f64,
-    /// Clock of the streaming multiprocessors at the most, MHz.
+    /// The maximum clock of the streaming multiprocessors in MHz.
     pub clock_max_sm_mhz: f64,
-    /// Clock of the memory at the most, MHz.
+    /// The maximum memory clock in MHz.
     pub clock_max_memory_mhz: f64,
-    /// PCIe generation now.
+    /// The current PCIe generation.
     pub pcie_link_generation: u32,
-    /// PCIe generation at the most.
+    /// The maximum PCIe generation.
     pub pcie_max_link_generation: u32,
-    /// PCIe lanes now.
+    /// The current number of PCIe lanes.
     pub pcie_link_width: u32,
-    /// PCIe lanes at the most.
+    /// The maximum number of PCIe lanes.
     pub pcie_max_link_width: u32,
-    /// 1 where power management is on, 0 where it is off.
+    /// 1 if power management is enabled, 0 if it is disabled.
     pub power_management: u32,
-    /// How many processes `igpu_snapshot_get_gpu_process_info` has.
+    /// The number of processes that `igpu_snapshot_get_gpu_process_info` can return.
     pub process_count: u32,
-    /// How many processes the driver counted; more than `process_count` where there was no room for all.
+    /// The number of processes that the driver reported. Greater than `process_count` if the list was truncated.
     pub process_total_count: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
 }
 
-/// A number, NaN for none.
+/// Returns the value as a number, or NaN if it is missing.
 pub(crate) fn number(value: Option<impl Into<f64>>) -> f64 {
     value.map_or(f64::NAN, Into::into)
 }

@@ -8,27 +8,26 @@ use crate::{
     status::igpu_status,
 };
 
-/// Runs what a function is to do, and keeps a failure's sentence for the caller to read.
+/// Runs the body of a function, and stores the message of a failure for `igpu_last_error`.
 pub(crate) fn guarded(body: impl FnOnce() -> Outcome) -> igpu_status {
-    let Err(failure) = caught(body) else { return igpu_status::Ok };
+    let Err(failure) = catch_panic(body) else { return igpu_status::Ok };
     last_error::store(&failure);
     failure.status()
 }
 
-/// As `guarded` for functions that signal handlers call: no sentence is kept, as that memory is the interrupted program's.
+/// Does what [`guarded`] does, for functions that signal handlers call. Stores no message, because the interrupted code may
+/// be reading the stored one.
 pub(crate) fn guarded_without_last_error(body: impl FnOnce() -> Outcome) -> igpu_status {
-    caught(body).map_or_else(|failure| failure.status(), |()| igpu_status::Ok)
+    catch_panic(body).map_or_else(|failure| failure.status(), |()| igpu_status::Ok)
 }
 
-/// The border that no panic crosses.
-fn caught(body: impl FnOnce() -> Outcome) -> Outcome {
+/// Runs a function, and returns a panic as a failure.
+fn catch_panic(body: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        // To drop it could panic again.
+        // Dropping the payload could panic again.
         std::mem::forget(payload);
-        Err(Failure::Status(
-            igpu_status::InternalError,
-            "igpu has a fault of its own, which stderr tells of; please report it",
-        ))
+        let cause = "igpu has a bug, whose message is on stderr";
+        Err(Failure::Status(igpu_status::InternalError, cause, "close the handle, and report the bug"))
     })
 }
 
@@ -37,16 +36,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_a_status() {
+    fn panic_returns_internal_error() {
         assert_eq!(guarded(|| panic!("on purpose")), igpu_status::InternalError);
         assert_eq!(guarded_without_last_error(|| panic!("on purpose")), igpu_status::InternalError);
-        // Also one whose payload panics when it is dropped.
-        struct Bomb;
-        impl Drop for Bomb {
+        // A payload whose drop panics.
+        struct PanicsOnDrop;
+        impl Drop for PanicsOnDrop {
             fn drop(&mut self) {
                 panic!("dropped");
             }
         }
-        assert_eq!(guarded(|| std::panic::panic_any(Bomb)), igpu_status::InternalError);
+        assert_eq!(guarded(|| std::panic::panic_any(PanicsOnDrop)), igpu_status::InternalError);
     }
 }

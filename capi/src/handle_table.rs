@@ -1,11 +1,11 @@
 //! The table of open handles.
 //!
-//! A handle looks like a pointer to C, and is none: it is a slot in this table, the number of times that the slot was
-//! given out, and what kind of handle it is. So a closed handle, one of another kind and a number that never was one are
-//! told apart from an open one without touching memory that may be freed, as a magic word in the object itself would have
-//! to be read there. One atomic word of each slot is a lock that is only ever tried: many may read, one may change, and
-//! whoever comes in between is told that the handle is busy, and harms nothing. That makes two threads on one sampler, and
-//! closing what is in use, statuses too. A use costs one or two atomic operations of some 5 ns.
+//! To C, a handle is an opaque pointer. Its bits are the number of a slot in this table, the slot's generation, and the type
+//! of the handle; they are not an address. Closed handles, handles of another type, and arbitrary numbers are therefore
+//! detected without an access to memory that may have been freed. One atomic word in each slot is a non-blocking
+//! reader–writer lock: several threads can share an object, or one thread can use it exclusively. All other attempts fail with
+//! `IGPU_STATUS_BUSY`, including an attempt to close a handle that is in use. Each use takes one or two atomic operations of
+//! about 5 ns.
 
 use std::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64,
@@ -21,25 +21,26 @@ use crate::{
 
 const MAX_HANDLES: usize = 1024;
 
-/// A type that the table can hold.
+/// A type that the table can store.
 ///
 /// # Safety
 /// No two types may have the same `TYPE`: the table casts an object's address to the type with the `TYPE` of its slot.
 pub(crate) unsafe trait HandleType: Send {
-    /// From 1 to 15: 0 is a free slot, and a handle has four bits for it.
+    /// The number of the type, from 1 to 15. A handle has four bits for it, and 0 marks a free slot.
     const TYPE: u8;
 }
 
 struct Slot {
-    /// Bits 0 to 15: how many use it, [`EXCLUSIVE`] while one may change it. Bits 16 to 23: its kind, 0 while the slot
-    /// is free. Bits 32 to 63: how often it was given out.
+    /// Bits 0 to 15: the number of users, or [`EXCLUSIVE`]. Bits 16 to 23: the type, 0 while the slot is free. Bits 32 to 63:
+    /// the generation, which is the number of times that the slot was used.
     state: AtomicU64,
     object: AtomicPtr<()>,
-    /// How often the process had forked when it was opened.
+    /// The fork generation of the process that opened the handle.
     forks: AtomicU32,
 }
 
 const USERS_MASK: u64 = 0xffff;
+/// The value of the user bits while one user has exclusive access.
 const EXCLUSIVE: u64 = USERS_MASK;
 const MAX_SHARED_USERS: u64 = USERS_MASK - 1;
 
@@ -47,28 +48,33 @@ static TABLE: [Slot; MAX_HANDLES] = [const {
     Slot { state: AtomicU64::new(0), object: AtomicPtr::new(std::ptr::null_mut()), forks: AtomicU32::new(0) }
 }; MAX_HANDLES];
 
-const fn word(generation: u32, kind: u8) -> u64 {
-    (generation as u64) << 32 | (kind as u64) << 16
+/// Returns the state of a slot that has no users.
+const fn idle_state(generation: u32, handle_type: u8) -> u64 {
+    (generation as u64) << 32 | (handle_type as u64) << 16
 }
 
-/// Bits 0 to 11: the slot. Bits 12 to 15: the kind. Above: how often the slot was given out, as far as there are bits.
-fn handle_of(slot: usize, generation: u32, kind: u8) -> usize {
-    slot | usize::from(kind) << 12 | (generation as usize) << 16
+/// Returns the bits of a handle. Bits 0 to 11: the slot. Bits 12 to 15: the type. Bits from 16: the generation.
+fn handle_bits(slot: usize, generation: u32, handle_type: u8) -> usize {
+    slot | usize::from(handle_type) << 12 | (generation as usize) << 16
 }
 
-/// Numbers of times that fit into a handle.
+/// The bits of a generation that fit into a handle.
 const GENERATION_MASK: u32 = if usize::BITS > 32 { u32::MAX } else { u16::MAX as u32 };
 
 const INVALID_HANDLE: Failure =
-    Failure::Status(igpu_status::InvalidHandle, "this is no open handle of the kind: it was closed, or never was one");
-const BUSY: Failure =
-    Failure::Status(igpu_status::Busy, "the handle is in use by another thread; use it from one thread at a time");
+    Failure::Status(igpu_status::InvalidHandle, "the handle is closed, was never open, or is of another type", "");
+const BUSY: Failure = Failure::Status(
+    igpu_status::Busy,
+    "the handle is in use by another thread",
+    "use a handle from one thread at a time",
+);
 const FORKED: Failure = Failure::Status(
     igpu_status::Forked,
-    "the handle belongs to the parent process; call igpu_driver_open in the child after fork",
+    "the handle was opened before fork, in the parent process",
+    "call igpu_driver_open in the child process",
 );
 
-/// Puts an object into the table.
+/// Adds an object to the table, and returns its handle.
 pub(crate) fn open<T: HandleType>(object: T) -> Outcome<*mut T> {
     const { assert!(T::TYPE >= 1 && T::TYPE <= 15) };
     for (number, slot) in TABLE.iter().enumerate() {
@@ -77,31 +83,31 @@ pub(crate) fn open<T: HandleType>(object: T) -> Outcome<*mut T> {
             continue;
         }
         let generation = ((state >> 32) as u32).wrapping_add(1) & GENERATION_MASK;
-        // Of two who want the slot, one gets it: for it alone the exchange succeeds. Acquires what closing it left.
-        let taken = word(generation, T::TYPE) | EXCLUSIVE;
-        if slot.state.compare_exchange(state, taken, Acquire, Relaxed).is_ok() {
+        // The exchange succeeds in one of several threads that try the same slot. Acquires the writes of the last close.
+        let reserved = idle_state(generation, T::TYPE) | EXCLUSIVE;
+        if slot.state.compare_exchange(state, reserved, Acquire, Relaxed).is_ok() {
             slot.object.store(Box::into_raw(Box::new(object)).cast(), Relaxed);
             slot.forks.store(fork_generation(), Relaxed);
-            slot.state.store(word(generation, T::TYPE), Release);
-            return Ok(std::ptr::without_provenance_mut(handle_of(number, generation, T::TYPE)));
+            slot.state.store(idle_state(generation, T::TYPE), Release);
+            return Ok(std::ptr::without_provenance_mut(handle_bits(number, generation, T::TYPE)));
         }
     }
-    Err(Failure::Status(igpu_status::TooManyHandles, "1024 handles are open; close those that are not used any more"))
+    Err(Failure::Status(igpu_status::TooManyHandles, "1024 handles are open", "close handles that are no longer used"))
 }
 
-/// A slot in use, until it goes.
-struct HandleGuard {
+/// Access to a slot, released on drop.
+struct SlotGuard {
     slot: &'static Slot,
-    /// What it added to the state.
+    /// The number that this access added to the state.
     users: u64,
-    /// The state while nobody uses it.
+    /// The state of the slot without users.
     idle: u64,
 }
 
-impl Drop for HandleGuard {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
         if self.users == EXCLUSIVE {
-            // While it does, nobody else comes in, so that the state need not be read.
+            // The state cannot have changed during exclusive access.
             self.slot.state.store(self.idle, Release);
         } else {
             self.slot.state.fetch_sub(self.users, Release);
@@ -109,72 +115,75 @@ impl Drop for HandleGuard {
     }
 }
 
-/// The slot of a handle, and its state while nobody uses it.
+/// Returns the slot of an open handle, and the slot's state without users.
 fn find<T: HandleType>(handle: *mut T) -> Outcome<(&'static Slot, u64)> {
     if handle.is_null() {
-        return Err(Failure::Status(igpu_status::NullPointer, "the handle is NULL"));
+        return Err(Failure::Status(igpu_status::NullPointer, "the handle is NULL", ""));
     }
     let bits = handle.addr();
     let slot = TABLE.get(bits & 0xfff).ok_or(INVALID_HANDLE)?;
     let generation = (bits >> 16) as u32;
-    if bits >> 12 & 0xf != usize::from(T::TYPE) || handle_of(bits & 0xfff, generation, T::TYPE) != bits {
+    if bits >> 12 & 0xf != usize::from(T::TYPE) || handle_bits(bits & 0xfff, generation, T::TYPE) != bits {
         return Err(INVALID_HANDLE);
     }
-    let idle = word(generation, T::TYPE);
+    let idle = idle_state(generation, T::TYPE);
     if slot.state.load(Acquire) & !USERS_MASK == idle { Ok((slot, idle)) } else { Err(INVALID_HANDLE) }
 }
 
-/// Enters a slot: as one of many readers, or as the one who may change it.
-fn enter<T: HandleType>(handle: *mut T, change: bool) -> Outcome<HandleGuard> {
+/// Acquires shared or exclusive access to the slot of a handle.
+fn acquire<T: HandleType>(handle: *mut T, exclusive: bool) -> Outcome<SlotGuard> {
     let (slot, idle) = find(handle)?;
     if slot.forks.load(Relaxed) != fork_generation() {
         return Err(FORKED);
     }
     let mut state = idle;
     loop {
-        let users = state & USERS_MASK;
-        let more = match (change, users) {
+        let added = match (exclusive, state & USERS_MASK) {
             (true, 0) => EXCLUSIVE,
             (false, 0..MAX_SHARED_USERS) => 1,
             _ => return Err(BUSY),
         };
-        // Acquires what the last to change the object left.
-        match slot.state.compare_exchange_weak(state, state + more, Acquire, Relaxed) {
-            Ok(_) => return Ok(HandleGuard { slot, users: more, idle }),
-            Err(now) if now & !USERS_MASK == idle => state = now,
+        // Acquires the writes of the last exclusive user.
+        match slot.state.compare_exchange_weak(state, state + added, Acquire, Relaxed) {
+            Ok(_) => return Ok(SlotGuard { slot, users: added, idle }),
+            Err(current) if current & !USERS_MASK == idle => state = current,
             Err(_) => return Err(INVALID_HANDLE),
         }
     }
 }
 
-/// Uses what a handle stands for, alone.
+/// Calls `body` with exclusive access to the object of a handle.
 pub(crate) fn with_mut<T: HandleType, R>(handle: *mut T, body: impl FnOnce(&mut T) -> Outcome<R>) -> Outcome<R> {
-    let guard = enter(handle, true)?;
-    // SAFETY: `open` put an object of this kind there, which is a T by the contract of `HandleType`. `guard` gives exclusive
-    // access until it is dropped, and closing requires the same access.
+    let guard = acquire(handle, true)?;
+    // SAFETY: `open` stored an object of this type, by the contract of `HandleType`. `guard` gives exclusive access until it is
+    // dropped, and closing the handle requires the same access.
     body(unsafe { &mut *guard.slot.object.load(Relaxed).cast() })
 }
 
-/// Uses what a handle stands for beside others; async-signal-safe if `body` is.
+/// Calls `body` with shared access to the object of a handle. Async-signal-safe if `body` is.
 pub(crate) fn with<T: HandleType + Sync, R>(handle: *mut T, body: impl FnOnce(&T) -> Outcome<R>) -> Outcome<R> {
-    let guard = enter(handle, false)?;
-    // SAFETY: as above, but that others may read it too.
+    let guard = acquire(handle, false)?;
+    // SAFETY: `open` stored an object of this type, by the contract of `HandleType`. `guard` excludes exclusive access until it
+    // is dropped.
     body(unsafe { &*guard.slot.object.load(Relaxed).cast() })
 }
 
-/// Takes an object out of the table. In the child of a fork the handle is closed and `None` given: what the object is part
-/// of, a thread say, did not come along, so that it is left as it lies.
+/// Closes a handle, and returns its object. Returns `None` for NULL. Also returns `None` in a forked child: the slot is freed,
+/// but the object is leaked, because parts of it, such as threads, do not exist in the child.
 pub(crate) fn close<T: HandleType>(handle: *mut T) -> Outcome<Option<Box<T>>> {
-    match enter(handle, true) {
+    if handle.is_null() {
+        return Ok(None);
+    }
+    match acquire(handle, true) {
         Ok(guard) => {
             let object = guard.slot.object.swap(std::ptr::null_mut(), Relaxed);
             free(guard.slot);
-            // The slot is somebody else's from here on.
+            // Another thread may own the slot from here on.
             std::mem::forget(guard);
-            // SAFETY: `open` made it of a box of this type, and nobody can find it any more.
+            // SAFETY: `open` created the address from a box of this type, and the handle no longer leads to it.
             Ok(Some(unsafe { Box::from_raw(object.cast()) }))
         }
-        Err(Failure::Status(igpu_status::Forked, _)) => {
+        Err(Failure::Status(igpu_status::Forked, ..)) => {
             free(find(handle)?.0);
             Ok(None)
         }
@@ -182,7 +191,7 @@ pub(crate) fn close<T: HandleType>(handle: *mut T) -> Outcome<Option<Box<T>>> {
     }
 }
 
-/// Leaves only how often the slot was given out.
+/// Marks a slot as free, but keeps its generation.
 fn free(slot: &Slot) {
     slot.state.store(slot.state.load(Relaxed) & u64::from(u32::MAX) << 32, Release);
 }
@@ -191,14 +200,14 @@ fn free(slot: &Slot) {
 mod tests {
     use super::*;
 
-    struct One(u32);
-    struct Other;
-    // SAFETY: no other type has this number.
-    unsafe impl HandleType for One {
+    struct Number(u32);
+    struct OtherType;
+    // SAFETY: no other type has this `TYPE`.
+    unsafe impl HandleType for Number {
         const TYPE: u8 = 14;
     }
-    // SAFETY: no other type has this number.
-    unsafe impl HandleType for Other {
+    // SAFETY: no other type has this `TYPE`.
+    unsafe impl HandleType for OtherType {
         const TYPE: u8 = 15;
     }
 
@@ -207,34 +216,35 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_handle_stays_closed() {
-        let first = open(One(1)).unwrap();
-        assert_eq!(with_mut(first, |one| Ok(one.0)).unwrap(), 1);
-        assert_eq!(status(with_mut(first.cast::<Other>(), |_| Ok(()))), igpu_status::InvalidHandle);
-        assert_eq!(close(first).unwrap().map(|one| one.0), Some(1));
+    fn closed_handle_is_invalid() {
+        let first = open(Number(1)).unwrap();
+        assert_eq!(with_mut(first, |number| Ok(number.0)).unwrap(), 1);
+        assert_eq!(status(with_mut(first.cast::<OtherType>(), |_| Ok(()))), igpu_status::InvalidHandle);
+        assert_eq!(close(first).unwrap().map(|number| number.0), Some(1));
         assert_eq!(status(close(first)), igpu_status::InvalidHandle);
-        // Its slot is given out again, under another handle.
-        let second = open(One(2)).unwrap();
+        // The slot is used again, with another handle.
+        let second = open(Number(2)).unwrap();
         assert_ne!(first, second);
         assert_eq!(status(with_mut(first, |_| Ok(()))), igpu_status::InvalidHandle);
-        assert_eq!(with(second, |one| Ok(one.0)).unwrap(), 2);
+        assert_eq!(with(second, |number| Ok(number.0)).unwrap(), 2);
         assert!(close(second).is_ok());
     }
 
     #[test]
-    fn what_never_was_a_handle_is_none() {
+    fn arbitrary_number_is_invalid_handle() {
         for bits in [1, 0xfff, 0xefff, 0x1_e3ff, usize::MAX, 0x7fff_ffff_e000] {
             assert_eq!(
-                status(with_mut::<One, _>(std::ptr::without_provenance_mut(bits), |_| Ok(()))),
+                status(with_mut::<Number, _>(std::ptr::without_provenance_mut(bits), |_| Ok(()))),
                 igpu_status::InvalidHandle
             );
         }
-        assert_eq!(status(with_mut::<One, _>(std::ptr::null_mut(), |_| Ok(()))), igpu_status::NullPointer);
+        assert_eq!(status(with_mut::<Number, _>(std::ptr::null_mut(), |_| Ok(()))), igpu_status::NullPointer);
+        assert!(close::<Number>(std::ptr::null_mut()).unwrap().is_none());
     }
 
     #[test]
-    fn one_changes_or_many_read() {
-        let handle = open(One(1)).unwrap();
+    fn exclusive_use_excludes_other_uses() {
+        let handle = open(Number(1)).unwrap();
         with_mut(handle, |_| {
             assert_eq!(status(with_mut(handle, |_| Ok(()))), igpu_status::Busy);
             assert_eq!(status(with(handle, |_| Ok(()))), igpu_status::Busy);
@@ -249,22 +259,22 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        // A panic within gives it back.
+        // A panic releases the slot.
         let panicked = std::panic::catch_unwind(|| with_mut::<_, ()>(handle, |_| panic!("on purpose")));
         assert!(panicked.is_err());
         assert!(close(handle).is_ok());
     }
 
     #[test]
-    fn threads_that_open_and_close_get_places_of_their_own() {
+    fn concurrent_handles_have_separate_slots() {
         std::thread::scope(|scope| {
-            for number in 0..4 {
+            for thread in 0..4 {
                 scope.spawn(move || {
                     for round in 0..2000 {
-                        let value = number * 10_000 + round;
-                        let handle = open(One(value)).unwrap();
-                        assert_eq!(with_mut(handle, |one| Ok(one.0)).unwrap(), value);
-                        assert_eq!(close(handle).unwrap().map(|one| one.0), Some(value));
+                        let value = thread * 10_000 + round;
+                        let handle = open(Number(value)).unwrap();
+                        assert_eq!(with_mut(handle, |number| Ok(number.0)).unwrap(), value);
+                        assert_eq!(close(handle).unwrap().map(|number| number.0), Some(value));
                         assert_eq!(status(close(handle)), igpu_status::InvalidHandle);
                     }
                 });

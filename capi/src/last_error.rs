@@ -4,99 +4,142 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use crate::{error::Failure, text::fitting};
+use crate::{error::Failure, text::truncate};
 
-/// Room for a sentence; a longer one is cut.
-const CAPACITY: usize = 1024;
+/// The size of the memory for a message, including its NUL. Longer messages are truncated.
+const MESSAGE_SIZE: usize = 1024;
+/// The size of the memory for the advice, including its NUL.
+const HELP_SIZE: usize = 256;
 
-/// What went wrong last in a thread, in memory that is the thread's from its start.
+/// The last failure of a thread, in memory that exists from the thread's start.
 struct LastError {
-    text: UnsafeCell<[u8; CAPACITY]>,
-    code: Cell<u32>,
+    message: UnsafeCell<[u8; MESSAGE_SIZE]>,
+    help: UnsafeCell<[u8; HELP_SIZE]>,
+    nvml_code: Cell<u32>,
 }
 
 thread_local! {
-    // Without a destructor and made at compile time, so that touching it registers and allocates nothing.
-    static LAST: LastError = const { LastError { text: UnsafeCell::new([0; CAPACITY]), code: Cell::new(0) } };
+    // Has no destructor and a constant initializer, so that the first access registers and allocates nothing.
+    static LAST_ERROR: LastError = const {
+        LastError {
+            message: UnsafeCell::new([0; MESSAGE_SIZE]),
+            help: UnsafeCell::new([0; HELP_SIZE]),
+            nvml_code: Cell::new(0),
+        }
+    };
 }
 
-/// What went wrong in the last call of this thread that failed, and what to do about it: one sentence in UTF-8, empty
-/// before the first failure. It is not to be freed, and stays as it is until another call of this thread fails.
+/// Returns the message of the last call that failed in this thread, in UTF-8. It states the cause, starts in lower case, and
+/// has no full stop. It is empty before the first failure. Do not free the string; it is valid until the next failure in
+/// this thread.
 ///
-/// Never blocks; allocates nothing, but for this: where the program opened the library by `dlopen`, the C library makes each
-/// thread's memory for it at the thread's first failure. A thread that opens a driver or makes a sampler has it made by that,
-/// any other by calling this. Not for signal handlers.
+/// ```c
+/// if (igpu_driver_open(NULL, &driver) != IGPU_STATUS_OK) {
+///     fprintf(stderr, "error: %s\n", igpu_last_error());
+///     if (*igpu_last_help()) fprintf(stderr, "help: %s\n", igpu_last_help());
+/// }
+/// ```
+///
+/// Does not block. Does not allocate, with one exception: if the program loaded the library with `dlopen`, the C library
+/// allocates memory for the message at the thread's first failure. `igpu_driver_open`, `igpu_sampler_open`, and this function
+/// make this allocation in advance for the calling thread. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_error() -> *const c_char {
-    LAST.with(|last| last.text.get().cast_const().cast())
+    LAST_ERROR.with(|last| last.message.get().cast_const().cast())
 }
 
-/// The driver's return code (`nvmlReturn_t`) of the last call of this thread that failed; 0 when that failure was not the
-/// driver's.
+/// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not free the
+/// string; it is valid until the next failure in this thread.
 ///
-/// As `igpu_last_error`.
+/// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
+#[unsafe(no_mangle)]
+pub extern "C" fn igpu_last_help() -> *const c_char {
+    LAST_ERROR.with(|last| last.help.get().cast_const().cast())
+}
+
+/// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure was not
+/// a driver error.
+///
+/// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_nvml_code() -> u32 {
-    LAST.with(|last| last.code.get())
+    LAST_ERROR.with(|last| last.nvml_code.get())
 }
 
-/// Has the C library make this thread's memory now.
+/// Makes the C library allocate the memory of this thread now. It allocates at the first access if the library was loaded
+/// with `dlopen`.
 pub(crate) fn allocate() {
     std::hint::black_box(igpu_last_nvml_code());
 }
 
+/// Stores a failure as the last one of this thread.
 pub(crate) fn store(failure: &Failure) {
-    LAST.with(|last| {
-        last.code.set(match failure {
+    LAST_ERROR.with(|last| {
+        last.nvml_code.set(match failure {
             Failure::Igpu(error) => error.code().map_or(0, |code| code.0),
             Failure::Status(..) | Failure::UnknownMetric(_) => 0,
         });
-        // SAFETY: the memory is this thread's, nobody else holds a reference, and no signal handler comes here.
-        let text = unsafe { &mut *last.text.get() };
-        let mut sentence = MessageWriter { text, used: 0 };
-        // What does not fit is cut.
+        // SAFETY: the memory belongs to this thread, no other reference to it exists, and signal handlers never get here.
+        let (message, help) = unsafe { (&mut *last.message.get(), &mut *last.help.get()) };
+        let mut message = MessageWriter { memory: message, length: 0 };
+        // The writer truncates what does not fit.
         let _ = match failure {
-            Failure::Status(_, words) => sentence.write_str(words),
-            Failure::UnknownMetric(name) => {
-                write!(sentence, "there is no metric called {name:?}; igpu_metric_get_info lists those that there are")
-            }
-            Failure::Igpu(error) => write!(sentence, "{error}"),
+            Failure::Status(_, cause, _) => message.write_str(cause),
+            Failure::UnknownMetric(name) => write!(message, "no metric has the name {name:?}"),
+            Failure::Igpu(error) => write!(message, "{error}"),
         };
+        let _ = MessageWriter { memory: help, length: 0 }.write_str(match failure {
+            Failure::Status(_, _, help) => help,
+            Failure::UnknownMetric(_) => "igpu_metric_get_info returns the names of all metrics",
+            Failure::Igpu(_) => "",
+        });
     });
 }
 
-/// Writes into inline memory, always ended by a NUL.
+/// A writer into fixed memory, which always ends with a NUL.
 struct MessageWriter<'a> {
-    text: &'a mut [u8; CAPACITY],
-    used: usize,
+    memory: &'a mut [u8],
+    length: usize,
 }
 
 impl fmt::Write for MessageWriter<'_> {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        let room = CAPACITY - 1 - self.used;
-        let fits = fitting(part, room);
-        self.text[self.used..self.used + fits.len()].copy_from_slice(fits.as_bytes());
-        self.used += fits.len();
-        self.text[self.used] = 0;
-        if fits == part { Ok(()) } else { Err(fmt::Error) }
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let fitting = truncate(text, self.memory.len() - 1 - self.length);
+        self.memory[self.length..self.length + fitting.len()].copy_from_slice(fitting.as_bytes());
+        self.length += fitting.len();
+        self.memory[self.length] = 0;
+        if fitting == text { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
+
     use super::*;
+    use crate::status::igpu_status;
     use igpu::Error;
 
+    fn string(string: *const c_char) -> &'static str {
+        // SAFETY: the functions return C strings of this thread.
+        unsafe { CStr::from_ptr(string) }.to_str().expect("UTF-8")
+    }
+
     #[test]
-    fn a_long_sentence_is_cut_at_a_character() {
-        let place = "é".repeat(CAPACITY);
-        store(&Failure::Igpu(Error::NotNvml { library: place }));
-        // SAFETY: a C string of this thread.
-        let text = unsafe { std::ffi::CStr::from_ptr(igpu_last_error()) }.to_str().expect("UTF-8");
-        assert!(text.ends_with('é') && text.len() >= CAPACITY - 2, "{}", text.len());
+    fn long_message_is_truncated() {
+        store(&Failure::Igpu(Error::NotNvml { library: "é".repeat(MESSAGE_SIZE) }));
+        let message = string(igpu_last_error());
+        assert!(message.ends_with('é') && message.len() >= MESSAGE_SIZE - 2, "{}", message.len());
         store(&Failure::UnknownMetric("x\"y".try_into().unwrap()));
-        // SAFETY: likewise.
-        let text = unsafe { std::ffi::CStr::from_ptr(igpu_last_error()) }.to_str().unwrap();
-        assert!(text.starts_with("there is no metric called \"x\\\"y\";"), "{text}");
+        assert_eq!(string(igpu_last_error()), "no metric has the name \"x\\\"y\"");
+        assert!(string(igpu_last_help()).starts_with("igpu_metric_get_info"));
+    }
+
+    #[test]
+    fn new_failure_replaces_old_help() {
+        store(&Failure::Status(igpu_status::Busy, "cause", "advice"));
+        assert_eq!((string(igpu_last_error()), string(igpu_last_help())), ("cause", "advice"));
+        store(&Failure::Status(igpu_status::NoData, "another cause", ""));
+        assert_eq!((string(igpu_last_error()), string(igpu_last_help())), ("another cause", ""));
     }
 }

@@ -4,8 +4,9 @@ use igpu::{
 };
 
 use crate::{
+    background::igpu_background,
     background_info::{self, igpu_background_info},
-    error::{Failure, not_null},
+    error::{Failure, invalid_argument, no_data, not_null},
     guard::{guarded, guarded_without_last_error},
     handle_table::{self, HandleType},
     metric,
@@ -14,21 +15,21 @@ use crate::{
     versioned_struct,
 };
 
-/// Reads the latest values of a background sampler, and how it does. Any number of threads and signal handlers may use one
-/// at a time.
+/// A handle to a reader of a background sampler's latest values and state. Any number of threads and signal handlers can use
+/// the same reader at the same time.
 pub struct igpu_latest {
     reader: LatestReader,
-    /// Which values there are; a key of C is a place in it.
+    /// The available values. A C key is a position in this list.
     values: Vec<(u32, Metric, LatestKey)>,
 }
 
-// SAFETY: no other type has this number.
+// SAFETY: no other type has this `TYPE`.
 unsafe impl HandleType for igpu_latest {
     const TYPE: u8 = 5;
 }
 
 impl igpu_latest {
-    pub(crate) fn new(reader: LatestReader, gpus: &[u32]) -> Self {
+    fn new(reader: LatestReader, gpus: &[u32]) -> Self {
         let mut values = Vec::new();
         for gpu in gpus {
             values.extend(Metric::all().filter_map(|metric| Some((*gpu, metric, reader.key(*gpu, metric)?))));
@@ -37,10 +38,41 @@ impl igpu_latest {
     }
 }
 
-/// Where the latest value of a metric of a GPU stands, by the GPU's index and the metric's number: ask once, outside the
-/// signal handler. The key is good as long as the reader is open.
+/// Opens a reader of the latest values of a background sampler, for other threads and for signal handlers. Close it with
+/// `igpu_latest_close`, before or after the sampler.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// ```c
+/// static igpu_latest *latest;
+/// static uint32_t power_key;
+///
+/// static void on_signal(int signal) {
+///     igpu_record record;
+///     if (igpu_latest_read(latest, power_key, &record) == IGPU_STATUS_OK) { /* use record.value */ }
+/// }
+/// ```
+///
+/// `capi/examples/sigprof.c` is a complete program.
+///
+/// Does not block. Allocates. Not async-signal-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn igpu_latest_open(
+    background: *mut igpu_background,
+    latest: *mut *mut igpu_latest,
+) -> igpu_status {
+    guarded(|| {
+        let latest = not_null(latest)?;
+        let reader =
+            handle_table::with_mut(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
+        // SAFETY: the caller's pointer is writable for a handle.
+        unsafe { latest.write(handle_table::open(reader)?) };
+        Ok(())
+    })
+}
+
+/// Returns the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
+/// outside of signal handlers. They are valid as long as the reader is open. Per-process metrics have no key.
+///
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_get_key(
     latest: *mut igpu_latest,
@@ -50,74 +82,78 @@ pub unsafe extern "C" fn igpu_latest_get_key(
 ) -> igpu_status {
     guarded(|| {
         let key = not_null(key)?;
-        let metric = metric::at(metric)?;
-        let place = handle_table::with(latest, |latest| {
+        let metric = metric::from_number(metric)?;
+        let position = handle_table::with(latest, |latest| {
             if !latest.values.iter().any(|value| value.0 == gpu) {
-                return Err(Failure::Status(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
+                return Err(Failure::Status(igpu_status::NoSuchGpu, "the sampler does not read this GPU", ""));
             }
-            let not_sampled =
-                Failure::Status(igpu_status::NoSuchMetric, "the metric is not sampled, or is one of processes");
+            let cause = "the sampler does not read this metric, or the metric is per process";
+            let not_sampled = Failure::Status(igpu_status::NoSuchMetric, cause, "");
             latest.values.iter().position(|value| (value.0, value.1) == (gpu, metric)).ok_or(not_sampled)
         })?;
-        // SAFETY: the caller's pointer is to a number.
-        unsafe { key.write(place as u32) };
+        // SAFETY: the caller's pointer is writable.
+        unsafe { key.write(position as u32) };
         Ok(())
     })
 }
 
-/// The latest value; `IGPU_STATUS_NO_DATA` while nothing was read, while the GPU is lost or a call about it hangs, and in the
-/// rare case that each of a few tries met a write. Once the sampler is stopped it stays: `at` tells how old it is.
+/// Returns the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
+/// its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value remains available
+/// after the sampler is stopped; `timestamp_ns` shows its age.
 ///
-/// Never blocks; allocates nothing; may be called in a signal handler. It leaves `igpu_last_error` as it is.
+/// Does not block or allocate. Does not change `igpu_last_error`. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, record: *mut igpu_record) -> igpu_status {
     guarded_without_last_error(|| {
         let record = not_null(record)?;
         let value = handle_table::with(latest, |latest| {
-            let no_key = Failure::Status(igpu_status::InvalidArgument, "");
-            let (_, _, key) = latest.values.get(key as usize).ok_or(no_key)?;
-            latest.reader.read(*key)?.ok_or(Failure::Status(igpu_status::NoData, ""))
+            let (_, _, key) = latest.values.get(key as usize).ok_or(invalid_argument("", ""))?;
+            latest.reader.read(*key)?.ok_or(no_data("", ""))
         })?;
-        // SAFETY: the caller's pointer is to a record.
+        // SAFETY: the caller's pointer is writable for a record.
         unsafe { record.write(value.into()) };
         Ok(())
     })
 }
 
-/// As `igpu_background_get_info`, from any thread: also while another one takes records out.
+/// Returns the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
+/// removes records.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_get_info(
     latest: *mut igpu_latest,
     info: *mut igpu_background_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::with(latest, |latest| Ok(igpu_background_info::of(&latest.reader)))?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        let filled = handle_table::with(latest, |latest| Ok(igpu_background_info::new(&latest.reader)))?;
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// As `igpu_background_get_hung_gpus`, from any thread: also while another one takes records out.
+/// Returns the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
+/// it, even while another thread removes records.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_get_hung_gpus(
     latest: *mut igpu_latest,
-    gpus: *mut u32,
+    indices: *mut u32,
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
-    // SAFETY: the caller's pointers are to a number, and to as many as it says.
+    // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
     guarded(|| {
-        handle_table::with(latest, |latest| unsafe { background_info::hung(&latest.reader, gpus, capacity, count) })
+        handle_table::with(latest, |latest| unsafe {
+            background_info::write_hung_gpus(&latest.reader, indices, capacity, count)
+        })
     })
 }
 
-/// Closes the reader. A signal handler that comes after gets `IGPU_STATUS_INVALID_HANDLE`.
+/// Closes a reader. Signal handlers that use it afterwards get `IGPU_STATUS_INVALID_HANDLE`. Does nothing if `latest` is NULL.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_latest_close(latest: *mut igpu_latest) -> igpu_status {
     guarded(|| handle_table::close(latest).map(drop))

@@ -1,25 +1,25 @@
 //! The C library: header `include/igpu.h`, built and installed by `scripts/install-capi`.
 //!
-//! Types and functions have their C names here. The header is made of this folder by cbindgen, so that what documents
-//! them for C is the documentation in these files.
+//! Types and functions have their C names here. cbindgen generates the header from this folder, including the documentation of
+//! public items.
 //!
-//! | file | what it holds |
+//! | module | contents |
 //! | --- | --- |
-//! | `status`, `error` | what functions return; failures inside the library |
-//! | `guard` | stops panics at the boundary to C |
-//! | `last_error` | the sentence of a thread's last failure |
-//! | `handle_table` | the table that handles are looked up in |
-//! | `versioned_struct`, `text` | structs that start with their size; texts in them |
-//! | `driver`, `snapshot` | the driver, what there is to know of GPUs |
-//! | `gpu`, `process`, `reading` | how that is laid out, and the names of what can be missing |
-//! | `metric`, `record` | the catalog; records and events |
-//! | `options`, `sampler`, `query` | the sampler in the caller's loop, and what can be asked of it |
+//! | `status`, `error` | the statuses that functions return; failures inside the library |
+//! | `guard` | the boundary to C, which stops panics |
+//! | `last_error` | the message of a thread's last failure |
+//! | `handle_table` | the table of open handles |
+//! | `versioned_struct`, `text` | structs that start with their size, and strings in them |
+//! | `driver`, `snapshot` | the driver, and the state of GPUs |
+//! | `gpu`, `process`, `reading` | the structs of a snapshot, and the readings that can be missing |
+//! | `metric`, `record` | the metric catalog; records and events |
+//! | `options`, `sampler`, `query` | the sampler in the caller's loop, and its state |
 //! | `background`, `background_info`, `latest` | the sampler on its own thread, its state, and its latest values |
 
 #![allow(non_camel_case_types, reason = "the names are those of the header")]
 #![allow(unreachable_pub, reason = "public items go into the header")]
 
-// The header has what these declare, in this order.
+// cbindgen writes the items of these modules to the header in this order.
 
 mod status;
 
@@ -51,7 +51,7 @@ mod background_info;
 
 mod latest;
 
-// And nothing of these.
+// The header contains nothing from these modules.
 
 mod error;
 mod guard;
@@ -59,4 +59,4 @@ mod handle_table;
 mod text;
 mod versioned_struct;
 
-const _: () = assert!(cfg!(panic = "unwind"), "the C library catches panics at its border: do not build it to abort");
+const _: () = assert!(cfg!(panic = "unwind"), "the C library catches panics, which requires panic = \"unwind\"");

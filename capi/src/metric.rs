@@ -6,112 +6,127 @@ use crate::{
     error::{Failure, Outcome, not_null},
     guard::guarded,
     status::igpu_status,
-    text::{ended, fitting},
+    text::{nul_terminated, truncate},
     versioned_struct,
 };
 
-/// Whether a metric goes up and down, or only up.
+/// The kind of a metric.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub enum igpu_metric_kind {
-    /// A level: it goes up and down.
+    /// A value that can increase and decrease.
     Gauge = 0,
-    /// A sum since some start: it only goes up, but for a reset.
+    /// A cumulative value that only increases, except when it is reset.
     Counter = 1,
 }
 
-/// A metric of the catalog. Texts stay for ever.
+/// The description of a metric. The strings are static.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_metric_info {
     /// `sizeof(igpu_metric_info)`
     pub size: usize,
-    /// Its number, as in records. Numbers may change from one version of igpu to the next; names do not.
+    /// The number of the metric, which records contain. Numbers can differ between versions of igpu; names do not change.
     pub metric: u32,
-    /// Whether it goes up and down, or only up.
+    /// The kind of the metric.
     pub kind: igpu_metric_kind,
-    /// Its name, `gpu.power.average`.
+    /// The name, such as `gpu.power.average`.
     pub name: *const c_char,
-    /// Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
+    /// The unit in UCUM notation: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, or `1`.
     pub unit: *const c_char,
-    /// What it measures, in one sentence.
+    /// What the metric measures, in one sentence.
     pub help: *const c_char,
-    /// Since which driver, and on which GPUs.
+    /// The driver version and the GPU architecture that the metric requires.
     pub since: *const c_char,
-    /// How often reading it is of use where nothing better was learnt from the sensor, in nanoseconds.
+    /// The default poll interval in nanoseconds, which applies while the sensor's refresh period is unknown.
     pub poll_interval_ns: u64,
-    /// 1 where it has a value for each process rather than one for the GPU.
+    /// 1 if the metric has a value for each process, 0 if it has one value for the GPU.
     pub per_process: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
 }
 
-/// The texts of a metric as C has them, made of the catalog at compile time.
-struct Texts {
+/// The strings of a metric with their NULs, converted from the catalog at compile time.
+struct MetricStrings {
     name: [u8; 48],
     unit: [u8; 8],
     help: [u8; 160],
     since: [u8; 40],
 }
 
-static TEXTS: [Texts; CATALOG.len()] = {
-    let mut texts = [const { Texts { name: [0; 48], unit: [0; 8], help: [0; 160], since: [0; 40] } }; CATALOG.len()];
-    let mut place = 0;
-    while place < texts.len() {
-        let info = &CATALOG[place];
-        texts[place] =
-            Texts { name: ended(info.name), unit: ended(info.unit), help: ended(info.help), since: ended(info.since) };
-        place += 1;
+static STRINGS: [MetricStrings; CATALOG.len()] = {
+    const EMPTY: MetricStrings = MetricStrings { name: [0; 48], unit: [0; 8], help: [0; 160], since: [0; 40] };
+    let (mut strings, mut i) = ([EMPTY; CATALOG.len()], 0);
+    while i < strings.len() {
+        let info = &CATALOG[i];
+        strings[i] = MetricStrings {
+            name: nul_terminated(info.name),
+            unit: nul_terminated(info.unit),
+            help: nul_terminated(info.help),
+            since: nul_terminated(info.since),
+        };
+        i += 1;
     }
-    texts
+    strings
 };
 
-pub(crate) fn at(number: u32) -> Outcome<Metric> {
+/// Returns the metric with this number.
+pub(crate) fn from_number(number: u32) -> Outcome<Metric> {
     u16::try_from(number).ok().and_then(Metric::from_index).ok_or(Failure::Status(
         igpu_status::NoSuchMetric,
-        "no metric has this number; igpu_metric_count says how many there are",
+        "no metric has this number",
+        "metric numbers are less than igpu_metric_count()",
     ))
 }
 
+/// Returns the metric with this name.
+///
 /// # Safety
 /// `name` must be NULL or a C string.
-pub(crate) unsafe fn named(name: *const c_char) -> Outcome<Metric> {
+pub(crate) unsafe fn from_name(name: *const c_char) -> Outcome<Metric> {
     let name = not_null(name.cast_mut())?;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller guarantees a C string.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_bytes();
     let name = std::str::from_utf8(name).unwrap_or("\u{fffd}");
-    Metric::from_name(name).ok_or_else(|| Failure::UnknownMetric(fitting(name, 64).try_into().unwrap_or_default()))
+    Metric::from_name(name).ok_or_else(|| Failure::UnknownMetric(truncate(name, 64).try_into().unwrap_or_default()))
 }
 
-/// How many metrics there are: their numbers are below this.
+/// Returns the number of metrics in the catalog. Metric numbers are less than this number.
 ///
-/// Never blocks; allocates nothing; may be called in a signal handler.
+/// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_metric_count() -> u32 {
     CATALOG.len() as u32
 }
 
-/// The number of the metric of this name.
+/// Returns the number of the metric with this name.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// ```c
+/// uint32_t power;
+/// igpu_metric_info info = {.size = sizeof info};
+/// if (igpu_metric_find("gpu.power", &power) || igpu_metric_get_info(power, &info)) return 1;
+/// printf("%s: %s [%s]\n", info.name, info.help, info.unit);
+/// ```
+///
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_metric_find(name: *const c_char, metric: *mut u32) -> igpu_status {
     guarded(|| {
         let metric = not_null(metric)?;
-        // SAFETY: the caller's pointers are to a C string and to a number.
-        unsafe { metric.write(u32::from(named(name)?.index())) };
+        // SAFETY: the caller's pointers are a C string and a writable number.
+        unsafe { metric.write(u32::from(from_name(name)?.index())) };
         Ok(())
     })
 }
 
-/// All there is to know of a metric, by its number.
+/// Returns the description of a metric by its number.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_metric_get_info(metric: u32, info: *mut igpu_metric_info) -> igpu_status {
     guarded(|| {
-        let known = at(metric)?;
-        let (entry, texts) = (known.info(), &TEXTS[usize::from(known.index())]);
+        let known = from_number(metric)?;
+        let (entry, strings) = (known.info(), &STRINGS[usize::from(known.index())]);
         let filled = igpu_metric_info {
             size: 0,
             metric,
@@ -119,15 +134,15 @@ pub unsafe extern "C" fn igpu_metric_get_info(metric: u32, info: *mut igpu_metri
                 MetricKind::Gauge => igpu_metric_kind::Gauge,
                 MetricKind::Counter => igpu_metric_kind::Counter,
             },
-            name: texts.name.as_ptr().cast(),
-            unit: texts.unit.as_ptr().cast(),
-            help: texts.help.as_ptr().cast(),
-            since: texts.since.as_ptr().cast(),
+            name: strings.name.as_ptr().cast(),
+            unit: strings.unit.as_ptr().cast(),
+            help: strings.help.as_ptr().cast(),
+            since: strings.since.as_ptr().cast(),
             poll_interval_ns: u64::try_from(entry.poll_interval.as_nanos()).unwrap_or(u64::MAX),
             per_process: u32::from(known.is_per_process()),
             reserved: 0,
         };
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }

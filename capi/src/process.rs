@@ -6,85 +6,86 @@ use igpu::{
 };
 
 use crate::{
-    driver::IGPU_UNKNOWN_U32, error::Failure, gpu::number, guard::guarded, status::igpu_status, text::text,
+    driver::IGPU_UNKNOWN_U32, error::no_data, gpu::number, guard::guarded, status::igpu_status, text::text,
     versioned_struct,
 };
 
-/// What a process does on a GPU. One that does two of these stands in the list twice.
+/// The kind of work that a process does on a GPU. A process that does two kinds of work is in the process list twice.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub enum igpu_process_kind {
-    /// It computes.
+    /// Compute work.
     Compute = 0,
-    /// It draws.
+    /// Graphics work.
     Graphics = 1,
-    /// It computes through MPS.
+    /// Compute work through the Multi-Process Service (MPS).
     Mps = 2,
 }
 
-/// A process on a GPU, and who owns it. What `/proc` does not tell is missing: an empty text, NaN, `IGPU_UNKNOWN_U32`.
+/// A process on a GPU, with its owner and parent from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_gpu_process_info {
     /// `sizeof(igpu_gpu_process_info)`
     pub size: usize,
-    /// The process id as the driver counts.
+    /// The process ID, as the driver reports it.
     pub pid: u32,
-    /// What it does.
+    /// The kind of work.
     pub kind: igpu_process_kind,
-    /// Device memory that it holds, whole MiB.
+    /// The device memory that the process uses, in whole MiB.
     pub memory_mib: f64,
-    /// When it was started: seconds since the epoch, UTC.
+    /// The start time of the process, in seconds since the Unix epoch.
     pub create_time_s: f64,
-    /// The parent's pid.
+    /// The process ID of the parent.
     pub parent_pid: u32,
-    /// The MIG GPU instance that it runs in.
+    /// The ID of the MIG GPU instance that the process runs in.
     pub gpu_instance: u32,
-    /// The MIG compute instance that it runs in.
+    /// The ID of the MIG compute instance that the process runs in.
     pub compute_instance: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
-    /// Its name.
+    /// The name of the process.
     pub name: [c_char; 72],
-    /// The name of its user, or the uid as text.
+    /// The name of the user who owns the process, or the user ID as text.
     pub user: [c_char; 40],
-    /// The parent's name.
+    /// The name of the parent process.
     pub parent_name: [c_char; 72],
 }
 
-/// Who owns a process, as far as `/proc` tells.
+/// The owner and the parent of a process, from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_process_info {
     /// `sizeof(igpu_process_info)`
     pub size: usize,
-    /// The number of its user.
+    /// The ID of the user who owns the process.
     pub uid: u32,
-    /// The parent's pid.
+    /// The process ID of the parent.
     pub parent_pid: u32,
-    /// When it was started: seconds since the epoch, UTC.
+    /// The start time of the process, in seconds since the Unix epoch.
     pub create_time_s: f64,
-    /// Its name.
+    /// The name of the process.
     pub name: [c_char; 72],
-    /// The name of its user, or the uid as text.
+    /// The name of the user who owns the process, or the user ID as text.
     pub user: [c_char; 40],
-    /// The parent's name.
+    /// The name of the parent process.
     pub parent_name: [c_char; 72],
 }
 
-/// Who owns a process, as `/proc` tells now: for the pids in the records of a background sampler. `IGPU_STATUS_NO_DATA`
-/// where there is no such process. A user whom only a server knows is a number until a snapshot was made.
+/// Reads the owner and the parent of a process from `/proc`. Use it for the process IDs in the records of a background
+/// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. The name of a user that only a directory server knows is
+/// the user ID until the first snapshot was opened.
 ///
-/// Blocks: reads `/proc`. Allocates. Not for signal handlers.
+/// Reads `/proc`, which may block. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_process_get_info(pid: u32, info: *mut igpu_process_info) -> igpu_status {
     guarded(|| {
         let mut found = ProcessInfo::default();
         ProcReader::new().read_process(pid, &mut found);
         if found == ProcessInfo::default() {
-            return Err(Failure::Status(igpu_status::NoData, "there is no such process, or /proc does not tell of it"));
+            return Err(no_data("no process has this ID, or /proc does not contain the process", ""));
         }
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &igpu_process_info::new(&found)) }
     })
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use igpu::metric::Metric;
 
 use crate::{
-    error::{Failure, Outcome},
+    error::{Failure, Outcome, no_data},
     gpu::igpu_gpu_info,
     guard::guarded,
     handle_table, metric,
@@ -15,10 +15,10 @@ use crate::{
     versioned_struct,
 };
 
-/// The latest value of a metric of a GPU, by the GPU's index and the metric's number; `IGPU_STATUS_NO_DATA` while there is
-/// none, and `igpu_sampler_metric_error` tells why.
+/// Returns the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
+/// there is none; `igpu_sampler_metric_error` returns the reason.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_latest(
     sampler: *mut igpu_sampler,
@@ -28,31 +28,31 @@ pub unsafe extern "C" fn igpu_sampler_get_latest(
 ) -> igpu_status {
     let latest = |own: &igpu_sampler| {
         let metric = own.sampled(gpu, metric)?;
-        let none = Failure::Status(igpu_status::NoData, "the metric has no value; igpu_sampler_metric_error tells why");
+        let none = no_data("the metric has no value", "igpu_sampler_metric_error returns the reason");
         own.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
     };
     // SAFETY: the caller's pointer is to a record.
     guarded(|| unsafe { write_value(sampler, record, latest) })
 }
 
-/// Why a metric of a GPU was not read when it was last tried: the answer is the reason, and `igpu_last_error` its sentence.
-/// `IGPU_STATUS_OK` where it was read.
+/// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the attempt,
+/// and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_metric_error(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
     guarded(|| {
         handle_table::with_mut(sampler, |own| {
             let metric = own.sampled(gpu, metric)?;
-            own.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |why| Err(why.clone().into()))
+            own.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |error| Err(error.clone().into()))
         })
     })
 }
 
-/// How often the sensor behind a metric refreshes, in nanoseconds, as far as its values have shown; `IGPU_STATUS_NO_DATA`
-/// while that is unknown, as it stays for a signal that does not change.
+/// Returns the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
+/// not support an estimate; a constant signal never does.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_refresh_period(
     sampler: *mut igpu_sampler,
@@ -62,15 +62,15 @@ pub unsafe extern "C" fn igpu_sampler_get_refresh_period(
 ) -> igpu_status {
     let of = |own: &igpu_sampler| {
         let period = own.sampler.frame().refresh_period(gpu, own.sampled(gpu, metric)?);
-        nanoseconds(period, "the values have not yet shown how often the sensor refreshes")
+        nanoseconds(period, "the refresh period of the sensor is unknown")
     };
-    // SAFETY: the caller's pointer is to a number.
+    // SAFETY: the caller's pointer is writable.
     guarded(|| unsafe { write_value(sampler, refresh_period_ns, of) })
 }
 
-/// How often a metric is read now, in nanoseconds: as its sensor and the budget want it.
+/// Returns the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_poll_interval(
     sampler: *mut igpu_sampler,
@@ -79,16 +79,19 @@ pub unsafe extern "C" fn igpu_sampler_get_poll_interval(
     poll_interval_ns: *mut u64,
 ) -> igpu_status {
     let of = |own: &igpu_sampler| {
-        nanoseconds(own.sampler.frame().poll_interval(gpu, own.sampled(gpu, metric)?), "the metric has no cadence")
+        nanoseconds(
+            own.sampler.frame().poll_interval(gpu, own.sampled(gpu, metric)?),
+            "the metric has no poll interval",
+        )
     };
-    // SAFETY: the caller's pointer is to a number.
+    // SAFETY: the caller's pointer is writable.
     guarded(|| unsafe { write_value(sampler, poll_interval_ns, of) })
 }
 
-/// Who owns a process of the process lists, looked up when it first appeared; needs `gpu.process.memory` among the metrics.
-/// With a background sampler see `igpu_process_get_info`.
+/// Returns the owner and the parent of a process in the process lists, which the sampler looked up when the process first
+/// appeared. Requires the metric `gpu.process.memory`. For a background sampler, use `igpu_process_get_info`.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_process_info(
     sampler: *mut igpu_sampler,
@@ -97,18 +100,18 @@ pub unsafe extern "C" fn igpu_sampler_get_process_info(
 ) -> igpu_status {
     guarded(|| {
         let filled = handle_table::with_mut(sampler, |own| {
-            let unknown = Failure::Status(igpu_status::NoData, "the process is in no process list that was read");
+            let unknown = no_data("the process is in no process list of the sampler", "");
             own.sampler.frame().process_info(pid).map(igpu_process_info::new).ok_or(unknown)
         })?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// The GPU at a place of the sampler's GPUs, as `igpu_sampler_sample` filled it last; none without
-/// `IGPU_SAMPLER_GPU_INFO`.
+/// Returns the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
+/// `IGPU_SAMPLER_GPU_INFO`; otherwise, no position has a GPU.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_gpu_info(
     sampler: *mut igpu_sampler,
@@ -117,16 +120,16 @@ pub unsafe extern "C" fn igpu_sampler_get_gpu_info(
 ) -> igpu_status {
     guarded(|| {
         let filled = handle_table::with_mut(sampler, |own| {
-            Ok(igpu_gpu_info::new(snapshot::at(own.sampler.frame().gpu_infos(), position)?))
+            Ok(igpu_gpu_info::new(snapshot::gpu_at(own.sampler.frame().gpu_infos(), position)?))
         })?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(gpu, &filled) }
     })
 }
 
-/// A process of the GPU at a place, as `igpu_snapshot_get_gpu_process_info`.
+/// Returns a process of the GPU at a position, like `igpu_snapshot_get_gpu_process_info`.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_gpu_process_info(
     sampler: *mut igpu_sampler,
@@ -136,27 +139,30 @@ pub unsafe extern "C" fn igpu_sampler_get_gpu_process_info(
 ) -> igpu_status {
     guarded(|| {
         let filled = handle_table::with_mut(sampler, |own| {
-            snapshot::process_of(snapshot::at(own.sampler.frame().gpu_infos(), position)?, process_index)
+            snapshot::process_at(snapshot::gpu_at(own.sampler.frame().gpu_infos(), position)?, process_index)
         })?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(process, &filled) }
     })
 }
 
 impl igpu_sampler {
-    /// The metric of this number, if it is sampled of this GPU: a metric that is sampled has a cadence.
+    /// Returns the metric with this number if the sampler reads it from this GPU. A sampled metric has a poll interval.
     fn sampled(&self, gpu: u32, number: u32) -> Outcome<Metric> {
-        let metric = metric::at(number)?;
+        let metric = metric::from_number(number)?;
         if !self.gpus.contains(&gpu) {
-            return Err(Failure::Status(igpu_status::NoSuchGpu, "the sampler has no GPU of this index"));
+            return Err(Failure::Status(igpu_status::NoSuchGpu, "the sampler does not read this GPU", ""));
         }
-        let not_sampled = "the metric is not sampled; name it in the options of the sampler";
+        let cause = "the sampler does not read this metric";
+        let not_sampled =
+            Failure::Status(igpu_status::NoSuchMetric, cause, "add it to metrics in igpu_sampler_options");
         let sampled = self.sampler.frame().poll_interval(gpu, metric).map(|_| metric);
-        sampled.ok_or(Failure::Status(igpu_status::NoSuchMetric, not_sampled))
+        sampled.ok_or(not_sampled)
     }
 }
 
-fn nanoseconds(time: Option<Duration>, missing: &'static str) -> Outcome<u64> {
-    let time = time.ok_or(Failure::Status(igpu_status::NoData, missing))?;
+/// Returns a time in nanoseconds, or fails with this cause if it is missing.
+fn nanoseconds(time: Option<Duration>, cause: &'static str) -> Outcome<u64> {
+    let time = time.ok_or(no_data(cause, ""))?;
     Ok(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }

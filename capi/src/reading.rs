@@ -1,6 +1,6 @@
 use igpu::Reading;
 
-/// A reading of a GPU: what one call of the driver gives.
+/// A reading of a GPU: the fields of `igpu_gpu_info` that one driver call fills.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub enum igpu_reading {
@@ -11,27 +11,27 @@ pub enum igpu_reading {
     /// `uuid`
     Uuid = 2,
     /// `vbios_version`
-    Bios = 3,
-    /// The four of `memory`.
+    VbiosVersion = 3,
+    /// `memory_total_mib`, `memory_used_mib`, `memory_free_mib`, and `memory_reserved_mib`
     Memory = 4,
     /// `utilization_gpu_percent` and `utilization_memory_percent`
     Utilization = 5,
     /// `fan_speed_percent`
-    Fan = 6,
+    FanSpeed = 6,
     /// `temperature_c`
     Temperature = 7,
     /// `performance_state`
-    Performance = 8,
-    /// The texts of `pci`.
+    PerformanceState = 8,
+    /// `pci_bus_id`, `pci_device_id`, and `pci_subsystem_id`
     Pci = 9,
     /// `pcie_link_generation`
-    PcieGeneration = 10,
+    PcieLinkGeneration = 10,
     /// `pcie_link_width`
-    PcieWidth = 11,
+    PcieLinkWidth = 11,
     /// `pcie_max_link_generation`
-    PcieMaxGeneration = 12,
+    PcieMaxLinkGeneration = 12,
     /// `pcie_max_link_width`
-    PcieMaxWidth = 13,
+    PcieMaxLinkWidth = 13,
     /// `clock_graphics_mhz`
     ClockGraphics = 14,
     /// `clock_sm_mhz`
@@ -52,30 +52,30 @@ pub enum igpu_reading {
     PowerLimit = 22,
     /// `power_min_limit_w` and `power_max_limit_w`
     PowerLimitConstraints = 23,
-    /// The processes that compute.
+    /// The processes with compute work.
     ComputeProcesses = 24,
-    /// The processes that draw.
+    /// The processes with graphics work.
     GraphicsProcesses = 25,
-    /// The processes that compute through MPS.
+    /// The processes with compute work through MPS.
     MpsProcesses = 26,
 }
 
-/// The readings in the order of `igpu_reading`.
+/// The Rust reading of each C reading.
 pub(crate) const READINGS: [(igpu_reading, Reading); 27] = [
     (igpu_reading::Name, Reading::Name),
     (igpu_reading::Serial, Reading::Serial),
     (igpu_reading::Uuid, Reading::Uuid),
-    (igpu_reading::Bios, Reading::Bios),
+    (igpu_reading::VbiosVersion, Reading::Bios),
     (igpu_reading::Memory, Reading::Memory),
     (igpu_reading::Utilization, Reading::Utilization),
-    (igpu_reading::Fan, Reading::Fan),
+    (igpu_reading::FanSpeed, Reading::Fan),
     (igpu_reading::Temperature, Reading::Temperature),
-    (igpu_reading::Performance, Reading::Performance),
+    (igpu_reading::PerformanceState, Reading::Performance),
     (igpu_reading::Pci, Reading::Pci),
-    (igpu_reading::PcieGeneration, Reading::CurrentLinkGen),
-    (igpu_reading::PcieWidth, Reading::CurrentLinkWidth),
-    (igpu_reading::PcieMaxGeneration, Reading::MaxLinkGen),
-    (igpu_reading::PcieMaxWidth, Reading::MaxLinkWidth),
+    (igpu_reading::PcieLinkGeneration, Reading::CurrentLinkGen),
+    (igpu_reading::PcieLinkWidth, Reading::CurrentLinkWidth),
+    (igpu_reading::PcieMaxLinkGeneration, Reading::MaxLinkGen),
+    (igpu_reading::PcieMaxLinkWidth, Reading::MaxLinkWidth),
     (igpu_reading::ClockGraphics, Reading::ClockGraphics),
     (igpu_reading::ClockSm, Reading::ClockSm),
     (igpu_reading::ClockMemory, Reading::ClockMemory),

@@ -8,76 +8,81 @@ use igpu::{
     sampler::{self, Event, Flags, Record},
 };
 
-/// One value of one metric of one GPU at one moment, or an event. Arrays of it are handed over as they lie in memory, so
-/// it is the one struct without a size: it never grows within a soname.
+/// A value of a metric of a GPU at one moment, or an event. Records are passed as arrays. This struct is therefore the only
+/// one without a `size` field, and does not change as long as the soname is the same.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_record {
-    /// When it was so: nanoseconds of `CLOCK_MONOTONIC`. The middle of the driver call, or the driver's own stamp.
+    /// The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the driver's
+    /// timestamp.
     pub timestamp_ns: u64,
-    /// The value, in the metric's unit; of an event see `igpu_event`. Whole numbers are exact up to 2^53.
+    /// The value in the metric's unit, or the value that `igpu_event` describes. Integers are exact up to 2^53.
     pub value: f64,
-    /// `at` is right to plus or minus this many nanoseconds.
+    /// The maximum error of `timestamp_ns` in either direction, in nanoseconds.
     pub uncertainty_ns: u32,
-    /// The process, of a metric for each process; the `igpu_event`, of an event; else 0.
+    /// The process ID for a per-process metric, the `igpu_event` for an event, and otherwise 0.
     pub detail: u32,
-    /// The index of the GPU, as NVML counts.
+    /// The NVML index of the GPU.
     pub gpu: u16,
-    /// The metric's number; `IGPU_RECORD_NO_METRIC` of an event that concerns the GPU as a whole.
+    /// The number of the metric, or `IGPU_RECORD_NO_METRIC` for an event that concerns the GPU as a whole.
     pub metric: u16,
-    /// The bits `IGPU_RECORD_*`.
+    /// A combination of the `IGPU_RECORD_*` flags.
     pub flags: u32,
 }
 
-/// The `metric` of an event that concerns the GPU as a whole.
+/// The value of `igpu_record.metric` for an event that concerns the GPU as a whole.
 pub const IGPU_RECORD_NO_METRIC: u16 = u16::MAX;
 
-/// The value differs from the one before it, so that the sensor has refreshed since; or it is the first.
+/// The value differs from the previous value, which means that the sensor has refreshed, or it is the first value.
 pub const IGPU_RECORD_FRESH: u32 = 1;
-/// `at` is the driver's stamp, mapped from the wall clock.
+/// `timestamp_ns` is a timestamp of the driver, converted from the wall clock.
 pub const IGPU_RECORD_DRIVER_STAMP: u32 = 2;
-/// The energy was integrated from power, because the GPU has no counter.
+/// The energy was integrated from power, because the GPU has no energy counter.
 pub const IGPU_RECORD_INTEGRATED: u32 = 4;
-/// The counter started anew before this value.
+/// The counter was reset before this value.
 pub const IGPU_RECORD_RESET: u32 = 8;
-/// The wall clock was set back around the driver's stamp: `at` is the latest instant that it can mean.
+/// The wall clock was set back near the driver's timestamp, which is therefore ambiguous. `timestamp_ns` is the latest
+/// possible time.
 pub const IGPU_RECORD_AMBIGUOUS: u32 = 16;
-/// This is an event, not a value.
+/// The record is an event, not a value.
 pub const IGPU_RECORD_EVENT: u32 = 32;
 
-/// What can happen to the sampling itself: the `detail` of an event. Later versions may add some.
+/// The events of a sampler, which `igpu_record.detail` contains. The comments describe `igpu_record.value`. Later versions may
+/// add events.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub enum igpu_event {
-    /// The GPU was lost, needs a reset, or cannot be opened; value: the driver's return code. Its metrics stop, those of
-    /// other GPUs do not.
+    /// The GPU is lost, needs a reset, or cannot be opened. Its metrics stop; other GPUs are not affected. Value: the driver's
+    /// return code.
     GpuLost = 1,
-    /// The GPU answers again after it was lost, or the call that hung has returned and the GPU is not lost.
+    /// The GPU is available again after it was lost or after a driver call hung.
     GpuRecovered = 2,
-    /// The metric was refused twice in a row and rests; value: the driver's return code.
+    /// The driver rejected the metric twice in a row, and the metric is suspended. Value: the driver's return code.
     MetricSuspended = 3,
-    /// The metric's call has become dear or cheap, and is made less or more often; value: the new cadence in seconds.
+    /// The cost of the metric's driver call changed, and with it the poll interval. Value: the new poll interval in seconds.
     PollIntervalChanged = 4,
-    /// The driver's sample ring wrapped before it was drained; value: how many samples were lost.
+    /// The driver's sample buffer overflowed before it was read. Value: the number of dropped samples.
     SamplesDropped = 5,
-    /// A process list was longer than the memory for it; value: how many processes were left out.
+    /// A process list exceeded its capacity. Value: the number of omitted processes.
     ProcessListTruncated = 6,
-    /// The wall clock was stepped; value: by how many seconds.
+    /// The wall clock was stepped. Value: the size of the step in seconds.
     ClockStepped = 7,
-    /// Records did not fit and were left out; value: how many.
+    /// Records did not fit into the memory for them. Value: the number of dropped records.
     RecordsDropped = 8,
-    /// The GPU sleeps and is left asleep.
+    /// The GPU is suspended by runtime power management, and the sampler does not wake it.
     GpuSuspended = 9,
-    /// The GPU woke up.
+    /// The GPU resumed from suspension.
     GpuResumed = 10,
-    /// Power was not read for too long to integrate it to energy; value: for how many seconds nothing was counted.
+    /// Power was not read for too long to integrate it to energy. Value: the length of the gap in seconds, in which no energy
+    /// was counted.
     EnergyGap = 11,
-    /// A driver call about the GPU does not return; value: for how many seconds by then. The GPU is left alone until it
-    /// does, which `IGPU_EVENT_GPU_RECOVERED` tells; other GPUs are read on. In the background only.
+    /// A driver call for the GPU hangs. The GPU is not sampled until the call returns, which `IGPU_EVENT_GPU_RECOVERED`
+    /// reports; other GPUs are not affected. Only background samplers report this event. Value: the time since the start of
+    /// the call in seconds.
     GpuHung = 12,
 }
 
-/// Each event: the library's, the header's, and its name.
+/// The Rust constant, the C constant, and the name of each event.
 const EVENTS: [(Event, igpu_event, &CStr); 12] = [
     (Event::GPU_LOST, igpu_event::GpuLost, c"gpu lost"),
     (Event::GPU_RECOVERED, igpu_event::GpuRecovered, c"gpu recovered"),
@@ -93,7 +98,7 @@ const EVENTS: [(Event, igpu_event, &CStr); 12] = [
     (Event::GPU_HUNG, igpu_event::GpuHung, c"gpu hung"),
 ];
 
-/// A record of the library is handed to C as it lies.
+/// A slice of Rust records is passed to C without conversion, which requires the same layout.
 const _: () = assert!(
     size_of::<igpu_record>() == size_of::<Record>()
         && align_of::<igpu_record>() == align_of::<Record>()
@@ -107,10 +112,10 @@ const _: () = assert!(
 );
 
 const _: () = {
-    let mut place = 0;
-    while place < EVENTS.len() {
-        assert!(EVENTS[place].0.0 == EVENTS[place].1 as u32);
-        place += 1;
+    let mut i = 0;
+    while i < EVENTS.len() {
+        assert!(EVENTS[i].0.0 == EVENTS[i].1 as u32);
+        i += 1;
     }
     assert!(
         Flags::FRESH.0 == IGPU_RECORD_FRESH
@@ -120,21 +125,21 @@ const _: () = {
             && Flags::AMBIGUOUS.0 == IGPU_RECORD_AMBIGUOUS
             && Flags::EVENT.0 == IGPU_RECORD_EVENT
     );
-    assert!(CATALOG.len() <= IGPU_RECORD_NO_METRIC as usize, "no metric has that number");
+    assert!(CATALOG.len() <= IGPU_RECORD_NO_METRIC as usize, "a metric has the number IGPU_RECORD_NO_METRIC");
 };
 
-/// The name of an event, "unknown event" for a number that is none. The text stays for ever.
+/// Returns the name of an event, such as "gpu lost", or "unknown event" for any other number. The string is static.
 ///
-/// Never blocks; allocates nothing; may be called in a signal handler.
+/// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_event_name(event: u32) -> *const c_char {
     let known = EVENTS.iter().find(|(known, _, _)| known.0 == event);
     known.map_or(c"unknown event", |(_, _, name)| name).as_ptr()
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`: what the sampler and its records count in.
+/// Returns the time of `CLOCK_MONOTONIC` in nanoseconds, which is the clock of samplers and records.
 ///
-/// Never blocks; allocates nothing; may be called in a signal handler.
+/// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_monotonic_ns() -> u64 {
     sampler::monotonic()
@@ -153,15 +158,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_event_is_left_out() {
+    fn events_match_rust_events() {
         let source = include_str!("../../src/sampler/record.rs");
         let (_, events) = source.split_once("impl Event {").unwrap();
         let (events, _) = events.split_once("\n}").unwrap();
         let count = events.matches(": Self = Self(").count();
-        assert_eq!(
-            EVENTS.len(),
-            count,
-            "`EVENTS` and `igpu_event` lack an event of sampler/record.rs, or have one too many"
-        );
+        assert_eq!(EVENTS.len(), count, "`EVENTS` and `igpu_event` differ from the events in sampler/record.rs");
     }
 }

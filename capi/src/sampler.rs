@@ -3,9 +3,8 @@ use std::ptr::NonNull;
 use igpu::sampler::{Frame, Sampler};
 
 use crate::{
-    background::igpu_background,
     driver::igpu_driver,
-    error::{Failure, Outcome, not_null},
+    error::{Outcome, not_null},
     guard::guarded,
     handle_table::{self, HandleType},
     last_error,
@@ -15,22 +14,42 @@ use crate::{
     versioned_struct,
 };
 
-/// Samples GPUs in the caller's loop. There is no thread behind it.
+/// A handle to a sampler, which reads metrics of GPUs at intervals. The caller's loop calls `igpu_sampler_tick`; the sampler
+/// has no thread. `igpu_background_start` moves a sampler to a thread.
 pub struct igpu_sampler {
     pub(crate) sampler: Sampler,
     /// The indices of its GPUs.
     pub(crate) gpus: Vec<u32>,
 }
 
-// SAFETY: no other type has this number.
+// SAFETY: no other type has this `TYPE`.
 unsafe impl HandleType for igpu_sampler {
     const TYPE: u8 = 3;
 }
 
-/// Makes a sampler with all of its memory. `options` may be NULL. A GPU that is lost takes no other away:
-/// `IGPU_EVENT_GPU_LOST` tells, and it is tried again.
+/// Opens a sampler, and allocates all of its memory. `options` may be NULL, which selects the defaults. The function does not
+/// fail if a GPU is lost: the sampler reports `IGPU_EVENT_GPU_LOST`, and tries the GPU again every second.
 ///
-/// Blocks: asks the driver. Allocates. Not for signal handlers.
+/// ```c
+/// static const char *const metrics[] = {"gpu.power", "gpu.utilization"};
+/// igpu_sampler *sampler;
+/// igpu_sampler_options options = {.size = sizeof options, .metrics = metrics, .metric_count = 2};
+/// if (igpu_sampler_open(driver, &options, &sampler) != IGPU_STATUS_OK) return 1;
+/// for (int tick = 0; tick < 100; tick++) {
+///     const igpu_record *records;
+///     size_t count;
+///     igpu_sampler_tick(sampler, igpu_monotonic_ns(), &records, &count);
+///     for (size_t i = 0; i < count; i++)
+///         if (!(records[i].flags & IGPU_RECORD_EVENT)) printf("GPU %u: %g\n", records[i].gpu, records[i].value);
+///     uint64_t due_ns;
+///     igpu_sampler_get_next_due(sampler, &due_ns);
+///     struct timespec due = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+///     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+/// }
+/// igpu_sampler_close(sampler);
+/// ```
+///
+/// Makes driver calls, which may block. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_open(
     driver: *mut igpu_driver,
@@ -40,36 +59,36 @@ pub unsafe extern "C" fn igpu_sampler_open(
     guarded(|| {
         last_error::allocate();
         let sampler = not_null(sampler)?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         let options: Option<igpu_sampler_options> = unsafe { versioned_struct::read(options)? };
-        let made = handle_table::with(driver, |driver| {
+        let opened = handle_table::with(driver, |driver| {
             let nvml = &driver.0;
-            // SAFETY: the pointers in the options are to what their types say.
-            let chosen = options.map(|options| unsafe { options::gpus(options.gpus, options.gpu_count) });
-            let gpus = chosen.transpose()?.flatten().map_or_else(|| nvml.devices_index(), Ok)?;
-            // SAFETY: likewise.
+            // SAFETY: the pointers in the caller's options are valid.
+            let selected = options.map(|options| unsafe { options::gpus(options.gpus, options.gpu_count) });
+            let gpus = selected.transpose()?.flatten().map_or_else(|| nvml.devices_index(), Ok)?;
+            // SAFETY: the pointers in the caller's options are valid.
             let builder = unsafe { options::builder(nvml, options)? }.gpus(&gpus);
             Ok(igpu_sampler { sampler: builder.build()?, gpus })
         })?;
-        // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { sampler.write(handle_table::open(made)?) };
+        // SAFETY: the caller's pointer is writable for a handle.
+        unsafe { sampler.write(handle_table::open(opened)?) };
         Ok(())
     })
 }
 
-/// Closes a sampler.
+/// Closes a sampler. Does nothing if `sampler` is NULL.
 ///
-/// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+/// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_close(sampler: *mut igpu_sampler) -> igpu_status {
     guarded(|| handle_table::close(sampler).map(drop))
 }
 
-/// Reads what is due at `now_ns`, which is the time by `igpu_monotonic_ns`. `records` and `count` are set to what was read; both
-/// may be NULL. The records are the sampler's, and good until it is used again. A metric that is refused or a GPU that is
-/// lost is no failure of this call: events tell of it.
+/// Reads the metrics that are due at `now_ns`, the current time of `igpu_monotonic_ns`. Sets `records` and `count` to the new
+/// records; both may be NULL. The records belong to the sampler, and are valid until its next use. The function does not fail
+/// if the driver rejects a metric or a GPU is lost; events report these failures.
 ///
-/// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+/// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_tick(
     sampler: *mut igpu_sampler,
@@ -77,100 +96,75 @@ pub unsafe extern "C" fn igpu_sampler_tick(
     records: *mut *const igpu_record,
     count: *mut usize,
 ) -> igpu_status {
-    // SAFETY: the caller's pointers are to places, or NULL.
+    // SAFETY: the caller's pointers are NULL or writable.
     guarded(|| {
         handle_table::with_mut(sampler, |own| unsafe { write_records(own.sampler.tick(now_ns), records, count) })
     })
 }
 
-/// Reads everything now, whatever is due, and refills the `igpu_gpu_info` of each GPU where `IGPU_SAMPLER_GPU_INFO` was asked
-/// for. What rests, or belongs to a GPU that is lost or asleep, is left out. Records as with `igpu_sampler_tick`.
+/// Reads all metrics now, due or not, and updates the `igpu_gpu_info` of each GPU if `IGPU_SAMPLER_GPU_INFO` is set. Skips
+/// suspended metrics, lost GPUs, and, with `IGPU_SAMPLER_SKIP_SUSPENDED`, suspended GPUs. Returns records like
+/// `igpu_sampler_tick`.
 ///
-/// Blocks: asks the driver. Allocates nothing. Not for signal handlers.
+/// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_sample(
     sampler: *mut igpu_sampler,
     records: *mut *const igpu_record,
     count: *mut usize,
 ) -> igpu_status {
-    // SAFETY: the caller's pointers are to places, or NULL.
+    // SAFETY: the caller's pointers are NULL or writable.
     guarded(|| handle_table::with_mut(sampler, |own| unsafe { write_records(own.sampler.sample(), records, count) }))
 }
 
+/// Writes the address and the number of a frame's records to a caller.
+///
 /// # Safety
-/// The places must be NULL or writable.
+/// The pointers must be NULL or writable.
 unsafe fn write_records(frame: Frame<'_>, records: *mut *const igpu_record, count: *mut usize) -> Outcome {
-    let read = frame.records();
+    let new = frame.records();
     if let Some(records) = NonNull::new(records) {
-        // SAFETY: as the caller vouches. A record of C is laid out as one of the library.
-        unsafe { records.write(read.as_ptr().cast()) };
+        // SAFETY: the caller guarantees a writable pointer. `igpu_record` has the layout of `Record`.
+        unsafe { records.write(new.as_ptr().cast()) };
     }
     if let Some(count) = NonNull::new(count) {
-        // SAFETY: as the caller vouches.
-        unsafe { count.write(read.len()) };
+        // SAFETY: the caller guarantees a writable pointer.
+        unsafe { count.write(new.len()) };
     }
     Ok(())
 }
 
-/// When something is due next, by `igpu_monotonic_ns`; 0 before the first tick.
+/// Returns the time of `igpu_monotonic_ns` at which the next metric is due, or 0 before the first tick.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_next_due(sampler: *mut igpu_sampler, due_ns: *mut u64) -> igpu_status {
-    // SAFETY: the caller's pointer is to a number.
+    // SAFETY: the caller's pointer is writable.
     guarded(|| unsafe { write_value(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
 }
 
-/// Returns the number of deadlines at which nothing was read, because ticks came too late: a read that takes place *n* whole
-/// intervals after its own deadline misses *n* deadlines.
+/// Returns the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
+/// after its deadline misses *n* deadlines.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_missed_deadlines(sampler: *mut igpu_sampler, count: *mut u64) -> igpu_status {
-    // SAFETY: the caller's pointer is to a number.
+    // SAFETY: the caller's pointer is writable.
     guarded(|| unsafe { write_value(sampler, count, |own| Ok(own.sampler.missed_deadlines())) })
 }
 
-/// Goes on on a thread of its own, with room for `capacity` records that were not taken out yet (at 32 bytes each, at most
-/// 16777216). The sampler's handle is closed by it, also when it fails, but not when an argument is wrong.
-///
-/// Blocks: starts two threads. Allocates, and from then on nothing does, but for a new thread each time that a call of the
-/// driver hangs. Not for signal handlers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn igpu_background_start(
-    sampler: *mut igpu_sampler,
-    capacity: usize,
-    background: *mut *mut igpu_background,
-) -> igpu_status {
-    const MAX_CAPACITY: usize = 1 << 24;
-    guarded(|| {
-        let background = not_null(background)?;
-        if !(1..=MAX_CAPACITY).contains(&capacity) {
-            return Err(Failure::Status(igpu_status::InvalidArgument, "room is for 1 to 16777216 records"));
-        }
-        // So that a forked child is told, and not merely loses the handle.
-        handle_table::with_mut(sampler, |_| Ok(()))?;
-        let no_handle = Failure::Status(igpu_status::Forked, "the sampler is the parent process's");
-        let own = *handle_table::close(sampler)?.ok_or(no_handle)?;
-        let spawned = igpu_background::new(own.sampler.spawn(capacity)?, own.gpus);
-        // SAFETY: the caller's pointer is to a place for a handle.
-        unsafe { background.write(handle_table::open(spawned)?) };
-        Ok(())
-    })
-}
-
-/// Writes what a sampler tells.
+/// Writes a value of a sampler to a caller.
 ///
 /// # Safety
 /// `to` must be NULL or writable.
 pub(crate) unsafe fn write_value<T>(
     sampler: *mut igpu_sampler,
     to: *mut T,
-    tell: impl FnOnce(&igpu_sampler) -> Outcome<T>,
+    value: impl FnOnce(&igpu_sampler) -> Outcome<T>,
 ) -> Outcome {
     let to = not_null(to)?;
-    let value = handle_table::with_mut(sampler, |sampler| tell(sampler))?;
-    // SAFETY: as the caller vouches.
+    let value = handle_table::with_mut(sampler, |sampler| value(sampler))?;
+    // SAFETY: the caller guarantees a writable pointer.
     unsafe { to.write(value) };
     Ok(())
 }

@@ -2,7 +2,7 @@ use igpu::GpuInfo;
 
 use crate::{
     driver::igpu_driver,
-    error::{Failure, Outcome, not_null},
+    error::{Failure, Outcome, invalid_argument, no_data, not_null},
     gpu::igpu_gpu_info,
     guard::guarded,
     handle_table::{self, HandleType},
@@ -13,37 +13,50 @@ use crate::{
     versioned_struct,
 };
 
-/// What there is to know of some GPUs, with their processes, refilled in place.
+/// A handle to a snapshot: the state of a set of GPUs and their processes, in memory that each update reuses.
 pub struct igpu_snapshot(Vec<GpuInfo>);
 
-// SAFETY: no other type has this number.
+// SAFETY: no other type has this `TYPE`.
 unsafe impl HandleType for igpu_snapshot {
     const TYPE: u8 = 2;
 }
 
-/// Only the GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, in its order.
+/// Select the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order.
 pub const IGPU_SNAPSHOT_VISIBLE: u32 = 1;
 
-/// Which GPUs a snapshot has. Zeros are the usual.
+/// The options of `igpu_snapshot_open`. A field that is zero selects the default.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_snapshot_options {
     /// `sizeof(igpu_snapshot_options)`
     pub size: usize,
-    /// The indices of the GPUs; NULL: all.
+    /// The indices of the GPUs, or NULL for all GPUs.
     pub gpus: *const u32,
-    /// How many.
+    /// The number of elements in `gpus`.
     pub gpu_count: usize,
-    /// Room for so many processes a GPU, at most 1048576; 0: as many as there are now, and some more.
+    /// The capacity of the process list of each GPU, at most 1048576. 0 selects a capacity that is somewhat greater than the
+    /// current number of processes.
     pub process_capacity: u32,
     /// `IGPU_SNAPSHOT_VISIBLE`, or 0.
     pub flags: u32,
 }
 
-/// Makes a snapshot and fills it. `options` may be NULL. A GPU that is lost is among the others, and its `status` tells.
+/// Opens a snapshot, and reads the state of its GPUs. `options` may be NULL, which selects the defaults. The snapshot also
+/// contains GPUs that are lost; see `igpu_gpu_info.status`.
 ///
-/// Blocks: asks the driver, reads `/proc`, and where the names of users come from a server, asks that. Allocates. Not for
-/// signal handlers.
+/// ```c
+/// igpu_snapshot *snapshot;
+/// if (igpu_snapshot_open(driver, NULL, &snapshot) != IGPU_STATUS_OK) return 1;
+/// igpu_gpu_info gpu = {.size = sizeof gpu};
+/// for (uint32_t i = 0; igpu_snapshot_get_gpu_info(snapshot, i, &gpu) == IGPU_STATUS_OK; i++)
+///     printf("%s: %.1f W\n", gpu.name, gpu.power_w);
+/// igpu_snapshot_close(snapshot);
+/// ```
+///
+/// `capi/examples/snapshot.c` is a complete program.
+///
+/// Makes driver calls, reads `/proc`, and may query a directory server for user names, all of which may block. Allocates. Not
+/// async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_open(
     driver: *mut igpu_driver,
@@ -52,70 +65,70 @@ pub unsafe extern "C" fn igpu_snapshot_open(
 ) -> igpu_status {
     guarded(|| {
         let snapshot = not_null(snapshot)?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        // SAFETY: the caller's struct starts with its size.
         let options = unsafe { versioned_struct::read(options)? };
-        // SAFETY: the pointers in it are to what their types say.
+        // SAFETY: the pointers in the caller's options are valid.
         let gpus = handle_table::with(driver, |driver| unsafe { fill(driver, options) })?;
-        // SAFETY: the caller's pointer is to a place for a handle.
+        // SAFETY: the caller's pointer is writable for a handle.
         unsafe { snapshot.write(handle_table::open(igpu_snapshot(gpus))?) };
         Ok(())
     })
 }
 
 /// # Safety
-/// The pointers in the options must be to what their types say.
+/// The pointers in the options must be valid.
 unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> Outcome<Vec<GpuInfo>> {
     let nvml = &driver.0;
     let Some(options) = options else { return Ok(nvml.devices()?) };
     if options.flags & !IGPU_SNAPSHOT_VISIBLE != 0 {
-        return Err(Failure::Status(
-            igpu_status::InvalidArgument,
-            "flags of a snapshot that this version does not know",
-        ));
+        let cause = "the flags of igpu_snapshot_options have a bit that is not defined";
+        return Err(invalid_argument(cause, "use IGPU_SNAPSHOT_VISIBLE or 0"));
     }
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller guarantees `gpu_count` readable numbers.
     let chosen = unsafe { options::gpus(options.gpus, options.gpu_count)? };
     let indices = match chosen {
         Some(_) if options.flags != 0 => {
-            let words = "either the visible GPUs or those of a list: leave one of them out";
-            return Err(Failure::Status(igpu_status::InvalidArgument, words));
+            let cause = "the options have both a list of GPUs and IGPU_SNAPSHOT_VISIBLE";
+            return Err(invalid_argument(cause, "use only one of the two"));
         }
         Some(indices) => indices,
         None if options.flags != 0 => nvml.visible_devices_index()?,
         None => nvml.devices_index()?,
     };
-    match options::processes(options.process_capacity)? {
+    match options::process_capacity(options.process_capacity)? {
         None => Ok(nvml.get_devices(&indices)?),
-        Some(room) => Ok(indices.iter().map(|index| GpuInfo::new(nvml, *index, room)).collect::<igpu::Result<_>>()?),
+        Some(capacity) => {
+            Ok(indices.iter().map(|index| GpuInfo::new(nvml, *index, capacity)).collect::<igpu::Result<_>>()?)
+        }
     }
 }
 
-/// Closes a snapshot.
+/// Closes a snapshot. Does nothing if `snapshot` is NULL.
 ///
-/// Blocks: may ask the driver to shut down. Allocates nothing. Not for signal handlers.
+/// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_close(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| handle_table::close(snapshot).map(drop))
 }
 
-/// Reads all that can change anew. A GPU that is lost takes no other away: its `status` tells.
+/// Reads all values that can change. Does not fail if a GPU is lost; see `igpu_gpu_info.status`.
 ///
-/// Blocks: asks the driver (at most 16 calls a GPU, the process lists among them) and reads `/proc`. Allocates nothing. Not
-/// for signal handlers.
+/// Makes at most 16 driver calls per GPU and reads `/proc`, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
         handle_table::with_mut(snapshot, |snapshot| {
-            // Their errors stay in them.
+            // `GpuInfo` stores the error.
             snapshot.0.iter_mut().for_each(|gpu| drop(gpu.update()));
             Ok(())
         })
     })
 }
 
-/// Makes room for the processes that there was none for (`process_count` is less than `process_total_count`), and reads them.
+/// Grows the process lists that were truncated (`process_count` is less than `process_total_count`), and reads the processes
+/// again.
 ///
-/// Blocks: asks the driver and reads `/proc`. Allocates. Not for signal handlers.
+/// Makes driver calls and reads `/proc`, which may block. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_grow_process_lists(snapshot: *mut igpu_snapshot) -> igpu_status {
     guarded(|| {
@@ -126,23 +139,24 @@ pub unsafe extern "C" fn igpu_snapshot_grow_process_lists(snapshot: *mut igpu_sn
     })
 }
 
-/// How many GPUs the snapshot has: their places are below this.
+/// Returns the number of GPUs in the snapshot. Positions are less than this number.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_get_gpu_count(snapshot: *mut igpu_snapshot, count: *mut u32) -> igpu_status {
     guarded(|| {
         let count = not_null(count)?;
         let gpus = handle_table::with_mut(snapshot, |snapshot| Ok(snapshot.0.len()))?;
-        // SAFETY: the caller's pointer is to a number.
+        // SAFETY: the caller's pointer is writable.
         unsafe { count.write(gpus as u32) };
         Ok(())
     })
 }
 
-/// The GPU at a place of the snapshot, which is its index only where the snapshot has all GPUs.
+/// Returns the state of the GPU at a position in the snapshot. The position equals the GPU's index only if the snapshot
+/// contains all GPUs.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_get_gpu_info(
     snapshot: *mut igpu_snapshot,
@@ -150,15 +164,17 @@ pub unsafe extern "C" fn igpu_snapshot_get_gpu_info(
     gpu: *mut igpu_gpu_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::with_mut(snapshot, |snapshot| Ok(igpu_gpu_info::new(at(&snapshot.0, position)?)))?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+        let filled =
+            handle_table::with_mut(snapshot, |snapshot| Ok(igpu_gpu_info::new(gpu_at(&snapshot.0, position)?)))?;
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(gpu, &filled) }
     })
 }
 
-/// A process of the GPU at a place, `process_index` from 0 to `process_count` - 1; past the end `IGPU_STATUS_NO_DATA`.
+/// Returns a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
+/// returns `IGPU_STATUS_NO_DATA`.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_get_gpu_process_info(
     snapshot: *mut igpu_snapshot,
@@ -168,16 +184,16 @@ pub unsafe extern "C" fn igpu_snapshot_get_gpu_process_info(
 ) -> igpu_status {
     guarded(|| {
         let filled =
-            handle_table::with_mut(snapshot, |snapshot| process_of(at(&snapshot.0, position)?, process_index))?;
-        // SAFETY: the caller's pointer is to a struct that starts with its size.
+            handle_table::with_mut(snapshot, |snapshot| process_at(gpu_at(&snapshot.0, position)?, process_index))?;
+        // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(process, &filled) }
     })
 }
 
-/// Why a reading (`igpu_reading`) of the GPU at a place is missing: the answer is the reason, and `igpu_last_error` its
-/// sentence. `IGPU_STATUS_OK` where the reading is there.
+/// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the status
+/// of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is present.
 ///
-/// Never blocks; allocates nothing. Not for signal handlers.
+/// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_reading_error(
     snapshot: *mut igpu_snapshot,
@@ -186,21 +202,23 @@ pub unsafe extern "C" fn igpu_snapshot_reading_error(
 ) -> igpu_status {
     guarded(|| {
         let known = READINGS.iter().find(|(number, _)| *number as u32 == reading);
-        let no_reading = Failure::Status(igpu_status::InvalidArgument, "no reading has this number; see igpu_reading");
+        let no_reading = invalid_argument("no reading has this number", "use a value of igpu_reading");
         let (_, reading) = known.ok_or(no_reading)?;
-        handle_table::with_mut(snapshot, |snapshot| match at(&snapshot.0, position)?.reason(*reading) {
+        handle_table::with_mut(snapshot, |snapshot| match gpu_at(&snapshot.0, position)?.reason(*reading) {
             Some(error) => Err(error.clone().into()),
             None => Ok(()),
         })
     })
 }
 
-pub(crate) fn at(gpus: &[GpuInfo], position: u32) -> Outcome<&GpuInfo> {
-    let no_gpu = Failure::Status(igpu_status::NoSuchGpu, "there is no GPU at this place; places are below the count");
-    gpus.get(position as usize).ok_or(no_gpu)
+/// Returns the GPU at a position.
+pub(crate) fn gpu_at(gpus: &[GpuInfo], position: u32) -> Outcome<&GpuInfo> {
+    let help = "positions are less than the number of GPUs";
+    gpus.get(position as usize).ok_or(Failure::Status(igpu_status::NoSuchGpu, "no GPU has this position", help))
 }
 
-pub(crate) fn process_of(gpu: &GpuInfo, index: u32) -> Outcome<igpu_gpu_process_info> {
-    let past = Failure::Status(igpu_status::NoData, "the GPU has no more processes; their number is in process_count");
-    gpu.processes.get(index as usize).map(igpu_gpu_process_info::new).ok_or(past)
+/// Returns the process at an index in the process list of a GPU.
+pub(crate) fn process_at(gpu: &GpuInfo, index: u32) -> Outcome<igpu_gpu_process_info> {
+    let none = no_data("no process of the GPU has this index", "indices are less than process_count");
+    gpu.processes.get(index as usize).map(igpu_gpu_process_info::new).ok_or(none)
 }

@@ -1,75 +1,81 @@
 use std::ffi::{CStr, c_char};
 
-/// What a function answers. `igpu_status_string` has a word for each, `igpu_last_error` the sentence of a failure. Later
-/// versions may add codes.
+/// The result of a function. `igpu_status_string` returns a short description of a status, and `igpu_last_error` the full
+/// message of a failure. Later versions may add values.
+///
+/// ```c
+/// igpu_status status = igpu_snapshot_update(snapshot);
+/// if (status != IGPU_STATUS_OK) fprintf(stderr, "%s: %s\n", igpu_status_string(status), igpu_last_error());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum igpu_status {
-    /// Done.
+    /// The call succeeded.
     Ok = 0,
-    /// A pointer is NULL that may not be.
+    /// A required pointer is NULL.
     NullPointer = 1,
-    /// The handle was closed, was never one, or is one of another kind.
+    /// The handle is closed, was never open, or is of another type.
     InvalidHandle = 2,
-    /// The `size` at the start of a struct is not that of any version of it.
+    /// The `size` field of a struct is not the size of any version of the struct.
     InvalidStructSize = 3,
-    /// The array is too small; what fits was written, and the count says how much there is.
+    /// The array is too small. The elements that fit were written, and the count is the number of all elements.
     BufferTooSmall = 4,
-    /// A number or text is not among those allowed.
+    /// A number or a string is not a valid argument.
     InvalidArgument = 5,
-    /// Another thread is using the handle at this moment, or the interrupted program is.
+    /// Another thread, or the code that a signal interrupted, is using the handle.
     Busy = 6,
-    /// The handle was made before a `fork` and is used in the child. Open the driver again there.
+    /// The handle was opened before `fork`, in the parent process. Open the driver again in the child process.
     Forked = 7,
-    /// No driver library could be loaded, or it is not NVML.
+    /// No NVIDIA driver library was found, or the library is not NVML.
     DriverNotFound = 8,
-    /// The driver refused; `igpu_last_nvml_code` has its code.
+    /// The driver returned an error. `igpu_last_nvml_code` returns its code.
     DriverError = 9,
-    /// There is no GPU of this index, or none at this place.
+    /// No GPU has this index or this position.
     NoSuchGpu = 10,
-    /// There is no metric of this name or number, or it is not sampled.
+    /// No metric has this name or number, or the sampler does not read the metric.
     NoSuchMetric = 11,
-    /// There is no value, no record, or no process to give: not yet, or not any more.
+    /// There is currently no value, record, or process to return.
     NoData = 12,
-    /// The system gave no thread.
+    /// The system could not start a thread.
     ThreadStartFailed = 13,
-    /// A thread hangs in the driver and was given up; it and its memory stay until the program ends.
+    /// A thread hangs in the driver and was abandoned. The thread and its memory remain until the process exits.
     Abandoned = 14,
-    /// There are too many open handles: 1024 at once are possible.
+    /// 1024 handles are open, which is the maximum.
     TooManyHandles = 15,
-    /// igpu has a fault of its own; it told of it on stderr. Close the handle, and report it.
+    /// igpu has a bug, and printed its message to stderr. Close the handle, and report the bug.
     InternalError = 16,
 }
 
 impl igpu_status {
     const ALL: [(Self, &CStr); 17] = [
-        (Self::Ok, c"done"),
-        (Self::NullPointer, c"a pointer is NULL"),
-        (Self::InvalidHandle, c"not an open handle"),
-        (Self::InvalidStructSize, c"wrong size of a struct"),
-        (Self::BufferTooSmall, c"the array is too small"),
+        (Self::Ok, c"success"),
+        (Self::NullPointer, c"null pointer"),
+        (Self::InvalidHandle, c"invalid handle"),
+        (Self::InvalidStructSize, c"invalid struct size"),
+        (Self::BufferTooSmall, c"buffer too small"),
         (Self::InvalidArgument, c"invalid argument"),
-        (Self::Busy, c"the handle is in use"),
-        (Self::Forked, c"the handle is the parent process's"),
-        (Self::DriverNotFound, c"no NVIDIA driver library"),
-        (Self::DriverError, c"the driver refused"),
+        (Self::Busy, c"handle busy"),
+        (Self::Forked, c"handle opened before fork"),
+        (Self::DriverNotFound, c"driver library not found"),
+        (Self::DriverError, c"driver error"),
         (Self::NoSuchGpu, c"no such GPU"),
         (Self::NoSuchMetric, c"no such metric"),
-        (Self::NoData, c"no value"),
-        (Self::ThreadStartFailed, c"no thread"),
-        (Self::Abandoned, c"a hung thread was abandoned"),
+        (Self::NoData, c"no data"),
+        (Self::ThreadStartFailed, c"thread start failed"),
+        (Self::Abandoned, c"hung thread abandoned"),
         (Self::TooManyHandles, c"too many handles"),
-        (Self::InternalError, c"a fault of igpu"),
+        (Self::InternalError, c"internal error"),
     ];
 }
 
-/// A few words for a status; "unknown status" for a number that is none. The text stays for ever.
+/// Returns a short description of a status, such as "no such GPU", or "unknown status" for any other number. The string is
+/// static.
 ///
-/// Never blocks; allocates nothing; may be called in a signal handler.
+/// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_status_string(status: i32) -> *const c_char {
     let known = igpu_status::ALL.iter().find(|(known, _)| *known as i32 == status);
-    known.map_or(c"unknown status", |(_, words)| words).as_ptr()
+    known.map_or(c"unknown status", |(_, description)| description).as_ptr()
 }
 
 #[cfg(test)]
@@ -77,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_status_has_its_own_words() {
-        for (number, (status, words)) in igpu_status::ALL.iter().enumerate() {
+    fn status_descriptions_are_distinct() {
+        for (number, (status, description)) in igpu_status::ALL.iter().enumerate() {
             assert_eq!(*status as usize, number);
-            assert_eq!(igpu_status_string(number as i32), words.as_ptr());
-            assert!(igpu_status::ALL[..number].iter().all(|(_, other)| other != words), "{words:?}");
+            assert_eq!(igpu_status_string(number as i32), description.as_ptr());
+            assert!(igpu_status::ALL[..number].iter().all(|(_, other)| other != description), "{description:?}");
         }
         for unknown in [-1, 17, i32::MAX, i32::MIN] {
-            // SAFETY: a C string that stays.
+            // SAFETY: the function returns a static C string.
             assert_eq!(unsafe { CStr::from_ptr(igpu_status_string(unknown)) }, c"unknown status");
         }
     }

@@ -1,52 +1,54 @@
-//! Structs that start with their size, so that they can grow: a program and a library of different versions understand
-//! each other, whichever is newer.
+//! Structs whose first field is their size. The size lets structs grow: a program and a library of different versions work
+//! together, whichever is newer.
 
 use crate::{
     error::{Failure, Outcome, not_null},
     status::igpu_status,
 };
 
-/// No struct is so large: what a caller left uninitialised mostly is.
+/// The maximum size of a struct. An uninitialized `size` field is usually larger.
 const MAX_SIZE: usize = 1 << 16;
-/// The size itself and the first field after it.
+/// The minimum size of a struct: the `size` field and one more field.
 const MIN_SIZE: usize = 16;
 
-/// Reads options: `None` for NULL. What the caller's older version lacks is zero, which stands for the usual; what its newer
-/// version has more must be zero, as it asks for something that is not known here.
+/// Reads options from a caller, or returns `None` for NULL. Fields that the caller's older version lacks become zero, which
+/// selects the default. Fields that only the caller's newer version has must be zero, because they request something unknown
+/// to this version.
 ///
 /// # Safety
-/// `from` must be NULL or readable for as many bytes as its first field says, and a T of zeros be a T.
+/// `from` must be NULL or readable for as many bytes as its first field states, and zeros must be a valid `T`.
 pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Outcome<Option<T>> {
     if from.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller vouches; the first field is the size.
-    let size = checked::<T>(unsafe { from.cast::<usize>().read() })?;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller guarantees that the struct is readable; its first field is the size.
+    let size = check_size::<T>(unsafe { from.cast::<usize>().read() })?;
+    // SAFETY: the caller guarantees that this many bytes are readable.
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), size) };
     let unknown = bytes.get(size_of::<T>()..).unwrap_or_default();
     if unknown.iter().any(|byte| *byte != 0) {
-        let words = "the options ask for something that this older version of igpu does not know; set it to zero";
-        return Err(Failure::Status(igpu_status::InvalidStructSize, words));
+        let cause = "the options set a field that this version of igpu does not have";
+        return Err(Failure::Status(igpu_status::InvalidStructSize, cause, "set the field to zero, or update igpu"));
     }
     let mut options = std::mem::MaybeUninit::<T>::zeroed();
-    // SAFETY: both are as long as that, and are not the same memory.
+    // SAFETY: both are at least this long, and they do not overlap.
     unsafe { options.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), size.min(size_of::<T>())) };
-    // SAFETY: zeros are a T, and so are the caller's fields in their places.
+    // SAFETY: zeros are a valid T, and the copied fields are the caller's.
     Ok(Some(unsafe { options.assume_init() }))
 }
 
-/// Writes a result, whose first field is overwritten by the caller's size. What the caller's older version lacks is left
-/// out; what its newer version has more becomes all ones, which as a number says that it is missing.
+/// Writes a result to a caller, but keeps the caller's `size` field. Fields that the caller's older version lacks are not
+/// written. In fields that only the caller's newer version has, all bits become one, which is the representation of a missing
+/// number.
 ///
 /// # Safety
-/// `to` must be NULL or writable for as many bytes as its first field says.
+/// `to` must be NULL or writable for as many bytes as its first field states.
 pub(crate) unsafe fn write<T: Copy>(to: *mut T, value: &T) -> Outcome {
     let to = not_null(to)?.as_ptr();
-    // SAFETY: as the caller vouches; the first field is the size.
-    let size = checked::<T>(unsafe { to.cast::<usize>().read() })?;
+    // SAFETY: the caller guarantees that the struct is readable; its first field is the size.
+    let size = check_size::<T>(unsafe { to.cast::<usize>().read() })?;
     let known = size.min(size_of::<T>());
-    // SAFETY: as the caller vouches; `value` is no memory of the caller's.
+    // SAFETY: the caller guarantees that `size` bytes are writable; `value` does not overlap them.
     unsafe {
         to.cast::<u8>().copy_from_nonoverlapping(std::ptr::from_ref(value).cast(), known);
         to.cast::<u8>().add(known).write_bytes(0xff, size - known);
@@ -55,10 +57,10 @@ pub(crate) unsafe fn write<T: Copy>(to: *mut T, value: &T) -> Outcome {
     Ok(())
 }
 
-fn checked<T>(size: usize) -> Outcome<usize> {
+fn check_size<T>(size: usize) -> Outcome<usize> {
     if (MIN_SIZE..=MAX_SIZE).contains(&size) && size.is_multiple_of(align_of::<T>()) {
         return Ok(size);
     }
-    let words = "the size at the start of a struct is wrong; set it to sizeof of the struct before the call";
-    Err(Failure::Status(igpu_status::InvalidStructSize, words))
+    let cause = "the size field of a struct is invalid";
+    Err(Failure::Status(igpu_status::InvalidStructSize, cause, "set size to sizeof of the struct before the call"))
 }

@@ -63,7 +63,7 @@ fn tags_two_functions(printed: &str) {
 }
 
 fn reports_a_wrong_handle(printed: &str) {
-    assert!(printed.starts_with("not an open handle: this is no open handle of the kind"), "{printed}");
+    assert!(printed.starts_with("invalid handle: the handle is closed"), "{printed}");
     done(printed);
 }
 

@@ -37,7 +37,7 @@ static void in_the_child(void) {
     ANSWERS(forked, igpu_background_get_hung_gpus(background, NULL, 0, &size));
     ANSWERS(forked, igpu_background_stop(background));
     CHECK(igpu_latest_read(latest, key, &record) == forked);
-    CHECK(strstr(igpu_last_error(), "igpu_driver_open"));
+    CHECK(strstr(igpu_last_error(), "before fork") && strstr(igpu_last_help(), "igpu_driver_open"));
     // The handles can be closed like any other, but only once.
     DONE(igpu_latest_close(latest));
     DONE(igpu_background_close(background));

@@ -71,7 +71,7 @@ int main(void) {
         DONE(igpu_background_drain(background, records, 64, &count));
         igpu_background_info state = {.size = sizeof state};
         DONE(igpu_background_get_info(background, &state));
-        CHECK(igpu_sampler_close(NULL) == IGPU_STATUS_NULL_POINTER);
+        CHECK(igpu_sampler_tick(NULL, 0, NULL, NULL) == IGPU_STATUS_NULL_POINTER);
         CHECK(!strcmp(igpu_last_error(), "the handle is NULL"));
     }
     // Readers opened and closed under the handler. The one that it knows is always the last.
