@@ -68,3 +68,8 @@ pub use version::VERSION;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The guide to the simulator, whose example is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/simulator.md")]
+struct SimulatorGuide;
