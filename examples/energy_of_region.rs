@@ -23,7 +23,7 @@ use nvml_sim::control::{self, Quantity};
 
 fn main() -> support::Result {
     let (nvml, seconds) = support::arguments(2.0)?;
-    let gpus = nvml.devices_index()?;
+    let gpus = nvml.devices()?.indices().to_vec();
     let mut sampler = Sampler::builder(&nvml).metrics(&[Metric::ENERGY]).build()?;
     // Until each GPU has taken two power samples: where energy is integrated, it begins there.
     energies(&mut sampler, &gpus);

@@ -45,7 +45,7 @@ pub use compat::{
     visible_devices_index,
 };
 pub use device::{
-    Clock, ClocksEventReasons, ComputeMode, Device, EccCounterType, EccErrorType, EngineUtilization, FieldId,
+    Clock, ClocksEventReasons, ComputeMode, Device, Devices, EccCounterType, EccErrorType, EngineUtilization, FieldId,
     FieldValue, GpmMetric, GpmReport, GpmSample, MemoryInfo, MigMode, PciInfo, PcieCounter, PerformanceState,
     ProcessKind, ProcessList, ProcessUtilization, RunningProcess, Sample, SampleKind, Samples, TemperatureSensor,
     Utilization, Value,

@@ -1,5 +1,4 @@
-//! The API of igpu 0.1.2: free functions over one driver of the process, and the same as methods of `Nvml`. Each test
-//! runs in a process of its own, which has its own environment.
+//! The API of igpu 0.1.2, and `CUDA_VISIBLE_DEVICES`. Each test runs in a separate process with its own environment.
 
 mod common;
 
@@ -51,16 +50,12 @@ fn igpu_0_1_functions_work() {
     assert_eq!(visible.iter().map(|gpu| gpu.index).collect::<Vec<_>>(), [1, 3]);
     // The others do not look at the variable.
     assert_eq!(igpu::count_devices().unwrap(), 4);
-    // The methods give the same.
     let nvml = load(driver.path()).unwrap();
-    assert_eq!(nvml.count_devices(), igpu::count_devices());
-    assert_eq!(nvml.devices_index(), igpu::devices_index());
-    assert_eq!(nvml.count_visible_devices(), igpu::count_visible_devices());
-    assert_eq!(nvml.visible_devices_index(), igpu::visible_devices_index());
-    assert_eq!(nvml.nvidia_driver_version(), igpu::nvidia_driver_version());
-    assert_eq!(nvml.get_device(4).unwrap_err(), wrong);
-    assert_eq!(nvml.devices().unwrap().len(), 4);
-    assert_eq!(nvml.visible_devices().unwrap().len(), 2);
+    assert_eq!(nvml.devices().unwrap().indices(), [0, 1, 2, 3]);
+    assert_eq!(nvml.visible_devices().unwrap().indices(), [1, 3]);
+    assert_eq!(nvml.gpu_info(4).unwrap_err(), wrong);
+    assert_eq!(nvml.gpu_infos().unwrap().len(), 4);
+    assert_eq!(nvml.visible_gpu_infos().unwrap().len(), 2);
     // One handle for all of it, which is never given back.
     drop((gpu, gpus, visible, nvml));
     assert_eq!((driver.calls("nvmlInit_v2"), driver.calls("nvmlShutdown")), (2, 1));
@@ -136,8 +131,9 @@ fn lost_gpu_is_listed() {
 /// What CUDA_VISIBLE_DEVICES leaves of the driver's GPUs.
 fn visible(nvml: &Nvml, value: Option<&[u8]>) -> Vec<u32> {
     set("CUDA_VISIBLE_DEVICES", value.map(OsStr::from_bytes));
-    let indices = nvml.visible_devices_index().unwrap();
-    assert_eq!(nvml.count_visible_devices().unwrap() as usize, indices.len());
+    let devices = nvml.visible_devices().unwrap();
+    let indices = devices.indices().to_vec();
+    assert_eq!(devices.map(|device| device.unwrap().index().unwrap()).collect::<Vec<_>>(), indices);
     indices
 }
 
@@ -212,7 +208,7 @@ fn cuda_visible_devices_select_mig_devices() {
     }
     // The instance stands for its GPU.
     visible(&nvml, Some(part(3).as_bytes()));
-    let gpus = nvml.visible_devices().unwrap();
+    let gpus = nvml.visible_gpu_infos().unwrap();
     assert_eq!(gpus.iter().map(|gpu| gpu.uuid.unwrap().to_string()).collect::<Vec<_>>(), [GPU]);
     println!("child: done");
 }

@@ -208,7 +208,7 @@ fn last_handle_shuts_down() {
     drop((nvml, gpu));
     assert_eq!(part.gpu_instance_id().unwrap(), 5);
     let whole = part.mig_parent().unwrap();
-    let mut info = clone.get_device(1).unwrap();
+    let mut info = clone.gpu_info(1).unwrap();
     drop((clone, part, whole));
     assert_eq!(shutdowns(), 0);
     info.update().unwrap();
@@ -256,7 +256,7 @@ fn threads_share_nvml_handle() {
 fn hung_call_does_not_block_others() {
     let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 0\nhang = true").unwrap();
-    let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.get_device(1).unwrap());
+    let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.gpu_info(1).unwrap());
     // Ends with the process.
     thread::spawn(move || stuck.power_usage_mw());
     while driver.calls("nvmlDeviceGetPowerUsage") < 2 {
@@ -279,7 +279,7 @@ fn latency_keeps_results() {
         for index in 0..4 {
             let nvml = &nvml;
             scope.spawn(move || {
-                let mut gpu = nvml.get_device(index).unwrap();
+                let mut gpu = nvml.gpu_info(index).unwrap();
                 for _ in 0..5 {
                     gpu.update().unwrap();
                     assert_eq!((gpu.index, gpu.power.limit, gpu.processes.len()), (index, Some(250.0), 2));
@@ -318,25 +318,10 @@ fn versions_match_driver() {
         assert_eq!(nvml.cuda_version().unwrap(), cuda);
     }
     let (driver, nvml) = sim_from_name("workstation");
-    assert_eq!(nvml.nvidia_driver_version().unwrap(), (580, 95));
-    for (text, expected) in
-        [("390.157", Some((390, 157))), ("430.34.1-beta", Some((430, 34))), ("580", None), ("", None)]
-    {
-        driver.clear_faults();
-        driver.add_faults(&format!("[[fault]]\nfunction = 'nvmlSystemGetDriverVersion'\ntext = '{text}'")).unwrap();
-        match expected {
-            Some(version) => assert_eq!(nvml.nvidia_driver_version().unwrap(), version),
-            None => assert!(
-                matches!(nvml.nvidia_driver_version(), Err(Error::Malformed { text: told, .. }) if told == text),
-                "{text:?}"
-            ),
-        }
-    }
     driver.add_faults("[[fault]]\nfunction = 'nvmlSystem*'\nreturn = 4711").unwrap();
     assert_eq!(error_code(nvml.driver_version()), code(4711));
     assert_eq!(error_code(nvml.nvml_version()), code(4711));
     assert_eq!(error_code(nvml.cuda_version()), code(4711));
-    assert_eq!(error_code(nvml.nvidia_driver_version()), code(4711));
     let (_driver, nvml) = sim_from_toml("driver = { missing_functions = ['nvmlSystem*'] }");
     assert_eq!(nvml.driver_version(), Err(Error::MissingSymbol { symbol: "nvmlSystemGetDriverVersion" }));
     assert!(matches!(nvml.cuda_version(), Err(Error::MissingSymbol { .. })));
@@ -354,14 +339,14 @@ fn invalid_index_lists_valid_ones() {
         let text = if gpus == 0 { String::new() } else { format!("[[gpu]]\ncount = {gpus}") };
         let (_driver, nvml) = sim_from_toml(&text);
         assert_eq!(nvml.device(index).unwrap_err(), Error::InvalidIndex { index, count: gpus });
-        assert_eq!(nvml.get_device(index).unwrap_err().to_string(), said);
+        assert_eq!(nvml.gpu_info(index).unwrap_err().to_string(), said);
         assert_eq!(GpuInfo::new(&nvml, index, 0).unwrap_err().to_string(), said);
     }
     // An index that is there, and a driver that refuses it all the same.
     let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetHandleByIndex_v2'\nreturn = 'NO_PERMISSION'").unwrap();
     assert_eq!(error_code(nvml.device(1)), ReturnCode::NO_PERMISSION);
-    assert_eq!(error_code(nvml.get_device(1)), ReturnCode::NO_PERMISSION);
+    assert_eq!(error_code(nvml.gpu_info(1)), ReturnCode::NO_PERMISSION);
 }
 
 #[test]
@@ -402,8 +387,8 @@ fn invalid_device_count_is_error() {
     let (driver, nvml) = sim_with_toml("empty", "");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\nvalue = -1").unwrap();
     assert!(matches!(nvml.device_count(), Err(Error::Malformed { .. })));
-    assert!(matches!(nvml.devices_index(), Err(Error::Malformed { .. })));
     assert!(matches!(nvml.devices(), Err(Error::Malformed { .. })));
+    assert!(matches!(nvml.gpu_infos(), Err(Error::Malformed { .. })));
     // The handle's own error, not that of the count that was asked to explain it.
     assert_eq!(error_code(nvml.device(0)), ReturnCode::INVALID_ARGUMENT);
 }

@@ -30,8 +30,9 @@ fn old_handles_answer_forked(driver: &SharedDriver, nvml: &Nvml, gpu: &mut GpuIn
     is_forked(nvml.cuda_version());
     is_forked(nvml.process_name(1));
     is_forked(nvml.devices());
-    is_forked(nvml.get_device(0));
-    is_forked(nvml.visible_devices_index());
+    is_forked(nvml.gpu_infos());
+    is_forked(nvml.gpu_info(0));
+    is_forked(nvml.visible_devices());
     let updates = [
         GpuInfo::update,
         GpuInfo::update_memory,
@@ -56,7 +57,7 @@ fn forked_child_reloads_nvml() {
     let (driver, nvml) = sim_from_name("workstation");
     // SAFETY: no other thread reads the environment.
     unsafe { std::env::set_var("IGPU_NVML_LIBRARY", driver.path()) };
-    let mut gpu = nvml.get_device(1).unwrap();
+    let mut gpu = nvml.gpu_info(1).unwrap();
     assert_eq!(igpu::count_devices().unwrap(), 4);
     let inits = driver.calls("nvmlInit_v2");
     assert_eq!(inits, 2);
@@ -64,7 +65,7 @@ fn forked_child_reloads_nvml() {
     assert!(in_fork(|| old_handles_answer_forked(&driver, &nvml, &mut gpu)));
     assert!(in_fork(|| {
         let again = load(driver.path()).unwrap();
-        let mut fresh = again.get_device(1).unwrap();
+        let mut fresh = again.gpu_info(1).unwrap();
         fresh.update().unwrap();
         assert_eq!(fresh.memory.used, Some(6525.0));
         assert_eq!(fresh.processes[1].pid, std::process::id(), "this child is the caller now");
@@ -85,7 +86,7 @@ fn forked_child_reloads_nvml() {
         assert_eq!(driver.calls("nvmlInit_v2"), inits + 1);
     }));
     // A child that ends with all its handles dropped shuts nothing down.
-    let handles = (load(driver.path()).unwrap(), nvml.devices().unwrap());
+    let handles = (load(driver.path()).unwrap(), nvml.gpu_infos().unwrap());
     let shutdowns = driver.calls("nvmlShutdown");
     assert!(in_fork(|| {
         // SAFETY: the child never returns to where the originals are dropped.

@@ -27,7 +27,7 @@ const PROCESS_CAPACITY: usize = 64;
 fn update_allocates_nothing() {
     let nvml = driver();
     let before = calls();
-    let indices = nvml.devices_index().unwrap();
+    let indices = nvml.devices().unwrap().indices().to_vec();
     let mut gpus: Vec<GpuInfo> =
         indices.iter().map(|index| GpuInfo::new(&nvml, *index, PROCESS_CAPACITY).unwrap()).collect();
     assert!(!gpus.is_empty(), "there is no GPU");

@@ -32,7 +32,7 @@ fn update_without_processes(gpu: &mut GpuInfo) -> igpu::Result<()> {
 }
 
 fn update(clients: &Clients, index: u32, update: fn(&mut GpuInfo) -> igpu::Result<()>) -> Timed {
-    let mut gpu = clients.nvml.get_device(index).unwrap();
+    let mut gpu = clients.nvml.gpu_info(index).unwrap();
     timed(move || {
         update(&mut gpu).unwrap();
         (
@@ -50,7 +50,7 @@ fn update(clients: &Clients, index: u32, update: fn(&mut GpuInfo) -> igpu::Resul
 /// It does not.
 pub(crate) fn check_calls(clients: &Clients) {
     for index in [0, 5] {
-        let mut gpu = clients.nvml.get_device(index).unwrap();
+        let mut gpu = clients.nvml.gpu_info(index).unwrap();
         clients.driver.reset_counters();
         const UPDATES: u64 = 100;
         for _ in 0..UPDATES {

@@ -151,7 +151,8 @@ pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *m
         let filled = handle_table::with(driver, |driver| {
             let nvml = &driver.0;
             let cuda = nvml.cuda_version().ok();
-            let version = nvml.nvidia_driver_version().ok();
+            let driver_version = nvml.driver_version().ok();
+            let version = driver_version.as_deref().and_then(major_and_minor);
             Ok(igpu_driver_info {
                 size: 0,
                 gpu_count: nvml.device_count()?,
@@ -160,13 +161,19 @@ pub unsafe extern "C" fn igpu_driver_get_info(driver: *mut igpu_driver, info: *m
                 driver_major: version.map_or(IGPU_UNKNOWN_U32, |(major, _)| major),
                 driver_minor: version.map_or(IGPU_UNKNOWN_U32, |(_, minor)| minor),
                 reserved: 0,
-                driver_version: text(nvml.driver_version().ok().as_deref()),
+                driver_version: text(driver_version.as_deref()),
                 nvml_version: text(nvml.nvml_version().ok().as_deref()),
             })
         })?;
         // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
+}
+
+/// Returns the first two numbers of a driver version, or `None` if the version does not begin with two numbers.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(|part| part.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 /// Returns the number of GPUs.
@@ -197,9 +204,9 @@ pub unsafe extern "C" fn igpu_driver_get_visible_gpus(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let visible = handle_table::with(driver, |driver| Ok(driver.0.visible_devices_index()?))?;
+        let visible = handle_table::with(driver, |driver| Ok(driver.0.visible_devices()?))?;
         // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
-        unsafe { write_gpu_indices(visible, indices, capacity, count) }
+        unsafe { write_gpu_indices(visible.indices().iter().copied(), indices, capacity, count) }
     })
 }
 

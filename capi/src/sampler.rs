@@ -65,7 +65,10 @@ pub unsafe extern "C" fn igpu_sampler_open(
             let nvml = &driver.0;
             // SAFETY: the pointers in the caller's options are valid.
             let selected = options.map(|options| unsafe { options::gpus(options.gpus, options.gpu_count) });
-            let gpus = selected.transpose()?.flatten().map_or_else(|| nvml.devices_index(), Ok)?;
+            let gpus = selected
+                .transpose()?
+                .flatten()
+                .map_or_else(|| Ok((0..nvml.device_count()?).collect()), Ok::<_, igpu::Error>)?;
             // SAFETY: the pointers in the caller's options are valid.
             let builder = unsafe { options::builder(nvml, options)? }.gpus(&gpus);
             Ok(igpu_sampler { sampler: builder.build()?, gpus })

@@ -79,7 +79,7 @@ pub unsafe extern "C" fn igpu_snapshot_open(
 /// The pointers in the options must be valid.
 unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> Outcome<Vec<GpuInfo>> {
     let nvml = &driver.0;
-    let Some(options) = options else { return Ok(nvml.devices()?) };
+    let Some(options) = options else { return Ok(nvml.gpu_infos()?) };
     if options.flags & !IGPU_SNAPSHOT_VISIBLE != 0 {
         let cause = "the flags of igpu_snapshot_options have a bit that is not defined";
         return Err(invalid_argument(cause, "use IGPU_SNAPSHOT_VISIBLE or 0"));
@@ -92,11 +92,11 @@ unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> 
             return Err(invalid_argument(cause, "use only one of the two"));
         }
         Some(indices) => indices,
-        None if options.flags != 0 => nvml.visible_devices_index()?,
-        None => nvml.devices_index()?,
+        None if options.flags != 0 => nvml.visible_devices()?.indices().to_vec(),
+        None => (0..nvml.device_count()?).collect(),
     };
     match options::process_capacity(options.process_capacity)? {
-        None => Ok(nvml.get_devices(&indices)?),
+        None => Ok(nvml.gpu_infos_at(&indices)?),
         Some(capacity) => {
             Ok(indices.iter().map(|index| GpuInfo::new(nvml, *index, capacity)).collect::<igpu::Result<_>>()?)
         }

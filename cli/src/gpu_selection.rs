@@ -6,7 +6,7 @@ use crate::{error::CliError, options::Options};
 
 /// The indices of the GPUs to show, in the order to show them in.
 pub(crate) fn indices(nvml: &Nvml, options: &Options, names: &[String]) -> Result<Vec<u32>, CliError> {
-    let all = if options.visible { nvml.visible_devices_index()? } else { nvml.devices_index()? };
+    let all = if options.visible { nvml.visible_devices()? } else { nvml.devices()? }.indices().to_vec();
     if names.is_empty() {
         return Ok(all);
     }
@@ -37,7 +37,7 @@ fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError
     let matches = |index: &u32| !name.is_empty() && uuid_starts_with(&uuid(index), name);
     match candidates.iter().copied().filter(matches).collect::<Vec<_>>()[..] {
         [index] => Ok(index),
-        [] => Err(match nvml.devices_index()?.into_iter().find(matches) {
+        [] => Err(match (0..nvml.device_count()?).find(matches) {
             Some(index) => hidden_gpu_error(index),
             None => CliError::Selection(format!("no GPU has a UUID that starts with {name:?}; `igpu list` shows them")),
         }),

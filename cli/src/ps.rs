@@ -26,7 +26,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliEr
     if indices.is_empty() {
         return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
-    let gpus = nvml.get_devices(&indices)?;
+    let gpus = nvml.gpu_infos_at(&indices)?;
     let rows: Vec<PsRow<'_>> =
         gpus.iter().flat_map(|gpu| gpu.processes.iter().map(|process| PsRow { gpu: gpu.index, process })).collect();
     let mut output = if options.json {

@@ -9,7 +9,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Co
     if indices.is_empty() {
         return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
-    let gpus = nvml.get_devices(&indices)?;
+    let gpus = nvml.gpu_infos_at(&indices)?;
     let mut output = if options.json {
         CommandOutput::json(&gpus)?
     } else {

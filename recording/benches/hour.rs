@@ -154,7 +154,7 @@ impl Recording {
 
 fn header(nvml: &Nvml) -> BenchResult<Header> {
     let gpus: igpu::Result<Vec<igpu_recording::RecordedGpu>> =
-        nvml.devices_index()?.into_iter().map(|index| gpu(nvml, index)).collect();
+        (0..nvml.device_count()?).map(|index| gpu(nvml, index)).collect();
     Ok(Header { igpu_version: igpu::VERSION.to_owned(), gpus: gpus?, ..Header::default() })
 }
 

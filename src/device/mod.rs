@@ -3,6 +3,7 @@
 //! No method here allocates. Each error is the return code of a single call, or the name of a function that the driver
 //! lacks. Errors are not cached, because a single refusal does not prove that the GPU lacks a value.
 
+mod devices;
 mod fields;
 mod gpm;
 mod handle;
@@ -15,6 +16,7 @@ mod samples;
 mod telemetry;
 mod types;
 
+pub use devices::Devices;
 pub use fields::{FieldId, FieldValue, Value};
 pub use gpm::{GpmMetric, GpmReport, GpmSample};
 pub use handle::Device;

@@ -29,7 +29,7 @@ use crate::{Clock, Device, Error, Escaped, Nvml, Result, Text};
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
 /// # // SAFETY: the simulator's functions have the signatures of nvml.h.
 /// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
-/// let mut gpu = nvml.get_device(1)?;
+/// let mut gpu = nvml.gpu_info(1)?;
 /// println!("{}: {:?} MiB used", gpu.name.unwrap_or_default(), gpu.memory.used);
 /// gpu.update()?;
 /// match gpu.power.draw {

@@ -7,6 +7,7 @@ mod clocks;
 mod gpu_info;
 #[cfg(feature = "serde")]
 mod json;
+mod lookup;
 mod memory;
 mod pci;
 mod power;

@@ -180,39 +180,6 @@ impl Nvml {
         Ok(count)
     }
 
-    /// Returns the number of GPUs. Same as [`device_count`](Self::device_count), under its name in igpu 0.1.2.
-    ///
-    /// # Errors
-    /// The driver's own answer.
-    pub fn count_devices(&self) -> Result<u32> {
-        self.device_count()
-    }
-
-    /// The indices of all GPUs.
-    ///
-    /// # Errors
-    /// The driver's own answer.
-    pub fn devices_index(&self) -> Result<Vec<u32>> {
-        self.device_count().map(|count| (0..count).collect())
-    }
-
-    /// The driver's version as major and minor: `(580, 82)`.
-    ///
-    /// # Errors
-    /// The driver's own answer; [`Error::Malformed`] when the version has another form.
-    pub fn nvidia_driver_version(&self) -> Result<(u32, u32)> {
-        let version = self.driver_version()?;
-        let mut numbers = version.split('.').map(|part| part.parse().ok());
-        match (numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(major), Some(minor)) => Ok((major, minor)),
-            _ => Err(Error::Malformed {
-                call: "nvmlSystemGetDriverVersion",
-                text: version.to_string(),
-                expected: "version of the form 580.82",
-            }),
-        }
-    }
-
     fn get_text<const N: usize>(
         &self,
         call: &'static str,

@@ -135,7 +135,7 @@ impl Probe {
     fn targets(&self) -> Result<Vec<ProbedGpu>> {
         let indices = match &self.gpus {
             Some(indices) => indices.clone(),
-            None => self.nvml.devices_index()?,
+            None => (0..self.nvml.device_count()?).collect(),
         };
         indices.into_iter().map(|index| ProbedGpu::open(&self.nvml, index)).collect()
     }

@@ -60,7 +60,7 @@ impl Sampler {
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let indices = match &settings.gpus {
             Some(indices) => indices.clone(),
-            None => settings.nvml.devices_index()?,
+            None => (0..settings.nvml.device_count()?).collect(),
         };
         let gpus: Result<Vec<GpuSampler>> = indices.iter().map(|index| GpuSampler::open(settings, *index)).collect();
         let gpus = gpus?;

@@ -92,7 +92,7 @@ fn out_of_range_numbers_never_panic() {
             for (_, method) in METHODS {
                 let _ = method(&gpu);
             }
-            let info = nvml.get_device(0).unwrap();
+            let info = nvml.gpu_info(0).unwrap();
             assert!(info.to_string().lines().count() > 30);
             assert!(info.to_string().lines().all(|line| line.len() < 400));
         }
@@ -109,7 +109,7 @@ fn out_of_range_numbers_never_panic() {
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMaxMigDeviceCount'\nvalue = -1").unwrap();
     assert_eq!(nvml.device(0).unwrap().max_mig_device_count().unwrap(), u32::MAX);
     driver.reset_counters();
-    assert!(nvml.visible_devices_index().is_ok());
+    assert!(nvml.visible_devices().is_ok());
     assert!(driver.calls("nvmlDeviceGetMigDeviceHandleByIndex") <= 64);
 }
 
@@ -119,7 +119,7 @@ fn negative_temperature_is_read() {
         let (driver, nvml) = sim_from_toml(&format!("{hidden}[[gpu]]"));
         driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nvalue = -7").unwrap();
         assert_eq!(nvml.device(0).unwrap().temperature(TemperatureSensor::GPU).unwrap(), -7);
-        assert!(nvml.get_device(0).unwrap().to_string().contains("Temperature : -7.00C\n"));
+        assert!(nvml.gpu_info(0).unwrap().to_string().contains("Temperature : -7.00C\n"));
     }
 }
 

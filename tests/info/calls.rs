@@ -6,7 +6,7 @@ use super::*;
 fn update_makes_few_calls() {
     for (scenario, calls) in [("hgx-h100", 15), ("workstation", 16), ("laptop", 16), ("mig", 15), ("old-driver", 15)] {
         let (driver, nvml) = sim_from_name(scenario);
-        let mut gpus = nvml.devices().unwrap();
+        let mut gpus = nvml.gpu_infos().unwrap();
         for gpu in &mut gpus {
             for _ in 0..20 {
                 driver.reset_counters();
@@ -16,7 +16,7 @@ fn update_makes_few_calls() {
         }
     }
     let (driver, nvml) = sim_from_name("workstation");
-    let mut gpu = nvml.get_device(1).unwrap();
+    let mut gpu = nvml.gpu_info(1).unwrap();
     type Update = fn(&mut GpuInfo) -> Result<()>;
     let groups: [(&str, Update, u64); 6] = [
         ("memory", GpuInfo::update_memory, 1),
@@ -39,7 +39,7 @@ fn update_makes_few_calls() {
 fn single_group_update_keeps_others() {
     let (driver, nvml) = sim_from_name("workstation");
     driver.set_time(Duration::ZERO);
-    let mut gpu = nvml.get_device(1).unwrap();
+    let mut gpu = nvml.gpu_info(1).unwrap();
     driver.set_time(Duration::from_secs(5));
     let draw = gpu.power.draw;
     gpu.update_utilization().unwrap();
@@ -51,7 +51,7 @@ fn single_group_update_keeps_others() {
 #[test]
 fn identity_is_read_once() {
     let (driver, nvml) = sim_from_name("hgx-h100");
-    let mut gpu = nvml.get_device(0).unwrap();
+    let mut gpu = nvml.gpu_info(0).unwrap();
     // All at once, and nothing twice.
     assert!(driver.total_calls() <= 2 + 12 + 15 + 3, "{}", driver.total_calls());
     for _ in 0..30 {
@@ -72,7 +72,7 @@ fn refused_identity_field_is_retried() {
             let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };
             let nvml =
                 run_in_child(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
-            let mut gpu = nvml.get_device(0).unwrap();
+            let mut gpu = nvml.gpu_info(0).unwrap();
             assert_eq!(missing(&gpu).len(), 2, "the fact and the fan: {call}");
             driver.reset_counters();
             gpu.update().unwrap();
@@ -92,7 +92,7 @@ fn missing_identity_costs_one_call() {
         faults.push_str(&format!("[[fault]]\nfunction = '{call}'\nreturn = 'NO_PERMISSION'\n"));
     }
     let (driver, nvml) = sim_with_toml("hgx-h100", &faults);
-    let mut gpu = nvml.get_device(3).unwrap();
+    let mut gpu = nvml.gpu_info(3).unwrap();
     assert_eq!(missing(&gpu).len(), 13);
     assert_eq!(gpu.reason(Reading::Bios).unwrap().code(), Some(ReturnCode::NO_PERMISSION));
     driver.reset_counters();
@@ -111,7 +111,7 @@ fn missing_identity_costs_one_call() {
 #[test]
 fn single_refusal_is_retried() {
     let (driver, nvml) = sim_from_name("workstation");
-    let mut gpu = nvml.get_device(0).unwrap();
+    let mut gpu = nvml.gpu_info(0).unwrap();
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NOT_SUPPORTED'\nnth_call = 2")
         .unwrap();
@@ -146,7 +146,7 @@ fn refused_reading_keeps_others() {
         ("nvmlDeviceGetMemoryInfo_v2", Reading::Memory),
     ];
     let (driver, nvml) = sim_from_name("workstation");
-    let mut gpu = nvml.get_device(0).unwrap();
+    let mut gpu = nvml.gpu_info(0).unwrap();
     for (call, reading) in calls {
         for number in [2, 3, 4, 6, 10, 17, 999, 4711] {
             driver.clear_faults();

@@ -9,7 +9,7 @@ fn lost_gpu_recovers_alone() {
         let lost = format!("[[gpu_lost]]\ngpu = 1\nfrom_s = 10\nuntil_s = 20\n{answer}");
         let (driver, nvml) = sim_with_toml("workstation", &lost);
         driver.set_time(Duration::from_secs(1));
-        let mut gpus = nvml.devices().unwrap();
+        let mut gpus = nvml.gpu_infos().unwrap();
         driver.set_time(Duration::from_secs(10));
         for gpu in &mut gpus {
             let answer = gpu.update();
@@ -48,14 +48,14 @@ fn lost_gpu_recovers_alone() {
 fn gpu_lost_at_start_is_listed() {
     let (driver, nvml) = sim_with_toml("workstation", "[[gpu_lost]]\ngpu = 2\nuntil_s = 5");
     driver.set_time(Duration::ZERO);
-    let mut gpus = nvml.devices().unwrap();
+    let mut gpus = nvml.gpu_infos().unwrap();
     assert_eq!(gpus.iter().map(|gpu| gpu.error().is_some()).collect::<Vec<_>>(), [false, false, true, false]);
     assert_eq!(missing(&gpus[2]).len(), readings(&gpus[2]).len());
     assert!(readings(&gpus[2]).iter().all(|(reading, _)| lost(gpus[2].reason(*reading))));
     assert!(gpus[2].to_string().starts_with("INDEX        : 2\nBOARD NAME   : N/A\nSERIAL       : GPU is lost\n"));
-    assert_eq!(nvml.get_device(2).unwrap_err().code(), Some(ReturnCode::GPU_IS_LOST));
-    assert_eq!((nvml.count_devices().unwrap(), nvml.devices_index().unwrap()), (4, vec![0, 1, 2, 3]));
-    assert_eq!(nvml.visible_devices_index().unwrap().len(), 4);
+    assert_eq!(nvml.gpu_info(2).unwrap_err().code(), Some(ReturnCode::GPU_IS_LOST));
+    assert_eq!(nvml.devices().unwrap().indices(), [0, 1, 2, 3]);
+    assert_eq!(nvml.visible_devices().unwrap().len(), 4);
     for _ in 0..3 {
         assert!(lost(gpus[2].update().err().as_ref()));
     }
@@ -82,7 +82,7 @@ fn gpu_lost_during_update_clears_readings() {
         // … and later.
         drop((gpu, nvml));
         let nvml = run_in_child(&driver, "");
-        let mut gpu = nvml.get_device(0).unwrap();
+        let mut gpu = nvml.gpu_info(0).unwrap();
         driver.add_faults(&fault(1)).unwrap();
         if gpu.update().is_err() {
             assert_eq!(missing(&gpu).len(), CHANGING.len(), "{call}");

@@ -102,7 +102,7 @@ fn every_scenario_is_read() {
     assert!(scenarios.iter().map(|scenario| &scenario.0).eq(Scenario::names()));
     for (scenario, expected) in scenarios {
         let (driver, nvml) = sim_from_name(scenario);
-        let mut gpus = nvml.devices().unwrap();
+        let mut gpus = nvml.gpu_infos().unwrap();
         assert_eq!(gpus.len(), expected.len());
         for (gpu, expected) in gpus.iter_mut().zip(expected) {
             assert_eq!(missing(gpu), expected, "{scenario}");
@@ -117,7 +117,7 @@ fn every_scenario_is_read() {
             assert_eq!(sum, whole(memory.total), "{scenario}");
             assert_eq!(memory.reserved.is_none(), scenario == "old-driver");
             assert_eq!((memory.unit, gpu.clocks.unit, gpu.power.unit), ("MiB", "MHz", "W"));
-            let same = nvml.get_device(gpu.index).unwrap();
+            let same = nvml.gpu_info(gpu.index).unwrap();
             assert_eq!((same.uuid, same.bios, &same.pci.bus_id), (gpu.uuid, gpu.bios, &gpu.pci.bus_id));
         }
     }
@@ -128,7 +128,7 @@ fn every_scenario_is_read() {
 fn workstation_matches_igpu_0_1() {
     let (driver, nvml) = sim_from_name("workstation");
     driver.set_time(Duration::ZERO);
-    let gpu = nvml.get_device(1).unwrap();
+    let gpu = nvml.gpu_info(1).unwrap();
     assert_eq!((gpu.index, gpu.name.as_deref()), (1, Some("GeForce GTX 1080 Ti")));
     assert_eq!(gpu.uuid.as_deref(), Some("GPU-d9bf777c-e49e-e609-f873-d05b3208970b"));
     assert_eq!(gpu.bios.as_deref(), Some("86.02.39.00.01"));
@@ -149,7 +149,7 @@ fn workstation_matches_igpu_0_1() {
     let (own, parent) = (std::process::id(), std::os::unix::process::parent_id());
     assert_eq!(processes, [(ProcessKind::Compute, parent, Some(6515)), (ProcessKind::Compute, own, Some(10))]);
     // What the driver keeps is an attribute of its own.
-    let third = nvml.get_device(2).unwrap();
+    let third = nvml.gpu_info(2).unwrap();
     assert_eq!((third.memory.used, third.memory.reserved), (Some(3712.0), Some(81.5)));
 }
 

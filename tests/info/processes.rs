@@ -112,10 +112,10 @@ fn long_process_list_is_truncated() {
     driver.set_time(Duration::from_secs(25));
     gpu.update().unwrap();
     assert_eq!((gpu.processes.len(), gpu.processes.total()), (7, 9));
-    let all = nvml.get_device(0).unwrap();
+    let all = nvml.gpu_info(0).unwrap();
     assert_eq!((all.processes.len(), all.processes.omitted_count()), (9, 0));
     assert!(!all.processes.to_string().contains("more"));
-    let mut large = nvml.get_device(0).unwrap();
+    let mut large = nvml.gpu_info(0).unwrap();
     driver.set_time(Duration::from_secs(15));
     large.update().unwrap();
     assert_eq!((large.processes.len(), large.processes.omitted_count()), (609, 0));

@@ -62,7 +62,7 @@ fn text_matches_igpu_0_1() {
     let text = text.replacen("\"self\"", &child.pid().to_string(), 1).replacen("\"parent\"", &FOREIGN.to_string(), 1);
     let (driver, nvml) = sim_from_toml(&text);
     driver.set_time(Duration::ZERO);
-    let gpu = nvml.get_device(0).unwrap();
+    let gpu = nvml.gpu_info(0).unwrap();
     let user = std::process::Command::new("id").arg("-un").output().unwrap();
     let created = format_local_time(gpu.processes[0].create_time.unwrap()).unwrap();
     let golden = golden(child.pid(), String::from_utf8(user.stdout).unwrap().trim(), &created);
@@ -154,9 +154,9 @@ PROCESSES
 #[test]
 fn control_characters_are_escaped() {
     let (driver, nvml) = sim_from_name("hgx-h100");
-    let lines = nvml.get_device(0).unwrap().to_string().lines().count();
+    let lines = nvml.gpu_info(0).unwrap().to_string().lines().count();
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGet*'\ntext = \"\\u001b]0;x\\u0007é\\n\\u202e\"").unwrap();
-    let gpu = nvml.get_device(0).unwrap();
+    let gpu = nvml.gpu_info(0).unwrap();
     let text = gpu.to_string();
     assert!(text.contains("BOARD NAME   : \\u{1b}]0;x\\u{7}é\\n\\u{202e}\n"), "{text}");
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
@@ -169,7 +169,7 @@ fn control_characters_are_escaped() {
 fn json_names_match_igpu_0_1() {
     let (driver, nvml) = sim_with_toml("workstation", "[[gpu_lost]]\ngpu = 3\nfrom_s = 5");
     driver.set_time(Duration::ZERO);
-    let mut gpus = nvml.devices().unwrap();
+    let mut gpus = nvml.gpu_infos().unwrap();
     let json = serde_json::to_value(&gpus).unwrap();
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(keys(&json[0]), "bios clocks index memory name pci power processes serial utilization uuid");
