@@ -1,12 +1,12 @@
-//! The latest value of each metric, readable from any thread and from a signal handler.
+//! The latest value of each metric. It can be read from any thread and from a signal handler.
 //!
-//! A seqlock per value: the writer makes the cell's version odd, stores the words, makes it even; a reader that saw the
-//! same even version before and after has words of one write. The writer never waits. The reader tries a bounded number
-//! of times and takes no lock, so it may run in a signal handler that interrupted the writer itself. Words are atomics,
-//! so a reader caught in a write reads a mixture, which it throws away, but never undefined behaviour, and no `unsafe`
-//! is needed.
+//! Each value has a seqlock. The writer sets the version of the cell to an odd number, stores the words, and sets the version
+//! to the next even number. If a reader loads the same even version before and after the words, the words are from one
+//! write. The writer never waits. A reader makes a limited number of attempts and takes no lock, so it may run in a signal
+//! handler that interrupted the writer. The words are atomics. A read that overlaps with a write returns a mixture of two
+//! values, which is discarded, but never causes undefined behavior, and no `unsafe` code is necessary.
 
-#![allow(unreachable_pub, reason = "tests/loom compiles this file as a crate of its own")]
+#![allow(unreachable_pub, reason = "tests/loom compiles this file as a crate")]
 
 #[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicU64, fence};
@@ -16,44 +16,44 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 #[cfg(all(test, loom))]
 use loom::sync::atomic::{AtomicU64, fence};
 
-/// How often a reader tries. A write is a handful of stores, so that a second try all but always succeeds, unless the
-/// writer was interrupted within.
-const TRIES: usize = if cfg!(all(test, loom)) { 2 } else { 16 };
+/// The maximum number of attempts of a reader. A write consists of a few stores, so the second attempt nearly always
+/// succeeds, unless the writer was interrupted during the write.
+const MAX_READ_ATTEMPTS: usize = if cfg!(all(test, loom)) { 2 } else { 16 };
 
-/// A value and when it was so.
+/// A value and its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Entry {
-    /// Nanoseconds of the monotonic clock.
+    /// The time on the monotonic clock, ns.
     pub at: u64,
     /// The value.
     pub value: f64,
-    /// As the record's.
+    /// The flags of the record.
     pub flags: u32,
-    /// ± nanoseconds of `at`.
+    /// The maximum error of `at` in either direction, ns.
     pub uncertainty: u32,
 }
 
-/// Why there is no value.
+/// The reason why a value cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatestError {
-    /// There is no such index.
-    NoSuchIndex,
-    /// It was never written.
+    /// The index is out of range.
+    InvalidIndex,
+    /// The value was never written.
     NeverWritten,
-    /// Each try met a write: ask again later. For ever so when the writer died within one, or is interrupted by the
-    /// asking signal handler.
+    /// Every attempt overlapped with a write. A later read succeeds, unless the writer ended during a write, or the reader
+    /// is a signal handler that interrupted it.
     Busy,
 }
 
-/// One value. A cell fills half a cache line and never straddles two.
+/// One value. The alignment prevents a cell from spanning two cache lines.
 #[repr(align(32))]
 struct Cell {
-    /// 0 never written, odd while being written.
+    /// 0 before the first write; odd during a write.
     version: AtomicU64,
     at: AtomicU64,
     value: AtomicU64,
-    /// Flags low, uncertainty high.
-    rest: AtomicU64,
+    /// The flags in the lower half, and the uncertainty in the upper half.
+    flags_and_uncertainty: AtomicU64,
 }
 
 #[cfg(not(all(test, loom)))]
@@ -61,76 +61,78 @@ const _: () = assert!(size_of::<Cell>() == 32);
 
 impl Cell {
     fn new() -> Self {
-        let [version, at, value, rest] = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { version, at, value, rest }
+        let [version, at, value, flags_and_uncertainty] = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { version, at, value, flags_and_uncertainty }
     }
 
     fn write(&self, entry: Entry) {
-        // Nobody else writes, so this is the version last stored.
+        // There is only one writer, so this is the version that it stored last.
         let version = self.version.load(Relaxed);
         self.version.store(version.wrapping_add(1), Relaxed);
-        // Orders the odd version before the words: a reader that sees any word of this write, and then passes its own
-        // acquire fence, sees the odd version or a later one.
+        // Orders the odd version before the words. If a reader loads a word of this write, and then executes its acquire
+        // fence, its second load of the version returns the odd version or a later one.
         fence(Release);
         self.at.store(entry.at, Relaxed);
         self.value.store(entry.value.to_bits(), Relaxed);
-        self.rest.store(u64::from(entry.flags) | u64::from(entry.uncertainty) << 32, Relaxed);
-        // Orders the words before the even version: a reader that acquires it sees these words or later ones.
+        let flags_and_uncertainty = u64::from(entry.flags) | u64::from(entry.uncertainty) << 32;
+        self.flags_and_uncertainty.store(flags_and_uncertainty, Relaxed);
+        // Orders the words before the even version. A reader that acquires this version loads these words or later ones.
         self.version.store(version.wrapping_add(2), Release);
     }
 
     fn try_read(&self) -> Result<Entry, LatestError> {
         // Acquires the words of the write that stored this version.
-        let before = self.version.load(Acquire);
-        if before == 0 {
+        let version = self.version.load(Acquire);
+        if version == 0 {
             return Err(LatestError::NeverWritten);
         }
-        if before % 2 == 1 {
+        if version % 2 == 1 {
             return Err(LatestError::Busy);
         }
         let at = self.at.load(Relaxed);
         let value = self.value.load(Relaxed);
-        let rest = self.rest.load(Relaxed);
-        // Orders the words before the second look: if one of them came from a later write, that write's odd version is
-        // seen below. (An acquire load would only order what follows it.)
+        let flags_and_uncertainty = self.flags_and_uncertainty.load(Relaxed);
+        // Orders the words before the second load of the version. If a word is from a later write, that load returns the
+        // odd version of that write or a later one. An acquire load would only order what follows it.
         fence(Acquire);
-        if self.version.load(Relaxed) != before {
+        if self.version.load(Relaxed) != version {
             return Err(LatestError::Busy);
         }
-        Ok(Entry { at, value: f64::from_bits(value), flags: rest as u32, uncertainty: (rest >> 32) as u32 })
+        let (flags, uncertainty) = (flags_and_uncertainty as u32, (flags_and_uncertainty >> 32) as u32);
+        Ok(Entry { at, value: f64::from_bits(value), flags, uncertainty })
     }
 }
 
-/// The latest values: an array of cells for one writer and any number of readers.
+/// An array of values for one writer and any number of readers.
 pub struct LatestValues {
     cells: Box<[Cell]>,
 }
 
 impl LatestValues {
-    /// Room for `len` values, none written. The only allocation.
+    /// Returns an array of `len` values, none of which is written. No other function allocates memory.
     #[must_use]
     pub fn new(len: usize) -> Self {
         Self { cells: (0..len).map(|_| Cell::new()).collect() }
     }
 
-    /// Writes a value; wait-free. Returns whether there is such an index.
+    /// Writes a value. Returns `false` if the index is out of range. This function is wait-free.
     ///
-    /// One thread writes, and never from a signal handler. Should two write one value at once, readers may get a mixture
-    /// of both.
+    /// Only one thread may write at a time, and never in a signal handler. If two threads write a value simultaneously,
+    /// readers may get a mixture of both.
     pub fn write(&self, index: usize, entry: Entry) -> bool {
         self.cells.get(index).map(|cell| cell.write(entry)).is_some()
     }
 
-    /// Reads a value; async-signal-safe.
+    /// Reads a value. This function is async-signal-safe.
     ///
     /// # Errors
-    /// There is none: [`LatestError`] says why.
+    /// Returns the reason why there is no value.
     pub fn read(&self, index: usize) -> Result<Entry, LatestError> {
-        let cell = self.cells.get(index).ok_or(LatestError::NoSuchIndex)?;
-        for _ in 1..TRIES {
+        let cell = self.cells.get(index).ok_or(LatestError::InvalidIndex)?;
+        for _ in 1..MAX_READ_ATTEMPTS {
             match cell.try_read() {
                 Err(LatestError::Busy) => std::hint::spin_loop(),
-                done => return done,
+                result => return result,
             }
         }
         cell.try_read()
@@ -141,20 +143,21 @@ impl LatestValues {
 mod tests {
     use super::*;
 
-    /// The entry of the n-th write: each field tells n.
+    /// Returns the entry of write number `n`. Each field contains `n`.
     fn entry(n: u32) -> Entry {
         Entry { at: u64::from(n) << 20, value: f64::from(n), flags: n, uncertainty: !n }
     }
 
+    /// Returns the number of the write, and fails if the fields are from different writes.
     #[track_caller]
-    fn number(entry: Entry) -> u32 {
+    fn write_number(entry: Entry) -> u32 {
         let n = entry.flags;
-        assert_eq!(entry, self::entry(n), "a mixture of writes");
+        assert_eq!(entry, self::entry(n), "the fields are from different writes");
         n
     }
 
     #[cfg(not(loom))]
-    mod ordinary {
+    mod threads {
         use std::{
             sync::atomic::{AtomicBool, AtomicU32},
             thread,
@@ -172,17 +175,17 @@ mod tests {
             assert_eq!(latest.read(0), Err(LatestError::NeverWritten));
             assert!(latest.write(1, Entry::default()));
             assert_eq!(latest.read(1), Ok(Entry::default()));
-            let not_a_number = f64::from_bits(0x7ff8_0000_dead_beef);
-            latest.write(2, Entry { value: not_a_number, ..entry });
-            assert_eq!(latest.read(2).map(|entry| entry.value.to_bits()), Ok(not_a_number.to_bits()));
+            let nan = f64::from_bits(0x7ff8_0000_dead_beef);
+            latest.write(2, Entry { value: nan, ..entry });
+            assert_eq!(latest.read(2).map(|entry| entry.value.to_bits()), Ok(nan.to_bits()));
         }
 
         #[test]
         fn out_of_range_index_is_error() {
             let latest = LatestValues::new(0);
             assert!(!latest.write(0, entry(1)));
-            assert_eq!(latest.read(0), Err(LatestError::NoSuchIndex));
-            assert_eq!(LatestValues::new(5).read(usize::MAX), Err(LatestError::NoSuchIndex));
+            assert_eq!(latest.read(0), Err(LatestError::InvalidIndex));
+            assert_eq!(LatestValues::new(5).read(usize::MAX), Err(LatestError::InvalidIndex));
         }
 
         #[test]
@@ -191,7 +194,7 @@ mod tests {
             latest.write(0, entry(1));
             latest.cells[0].version.store(3, Relaxed);
             assert_eq!(latest.read(0), Err(LatestError::Busy));
-            // Nor is it never written when it is the first.
+            // The first write must not be reported as `NeverWritten` before it is finished.
             latest.cells[0].version.store(1, Relaxed);
             assert_eq!(latest.read(0), Err(LatestError::Busy));
         }
@@ -208,7 +211,7 @@ mod tests {
                         while !done.load(Acquire) {
                             for (index, newest) in newest.iter_mut().enumerate() {
                                 if let Ok(entry) = latest.read(index) {
-                                    let n = number(entry);
+                                    let n = write_number(entry);
                                     assert!(n >= *newest, "{n} after {newest}");
                                     *newest = n;
                                     reads.fetch_add(1, Relaxed);
@@ -220,18 +223,19 @@ mod tests {
                 for n in 1..=WRITES {
                     latest.write((n % 2) as usize, entry(n));
                 }
-                // On one core, the readers may not have run yet.
+                // On a single core, the readers may not have run yet.
                 while reads.load(Relaxed) == 0 {
                     thread::yield_now();
                 }
                 done.store(true, Release);
             });
-            assert_eq!(latest.read(0).map(number), Ok(WRITES));
-            assert_eq!(latest.read(1).map(number), Ok(WRITES - 1));
+            assert_eq!(latest.read(0).map(write_number), Ok(WRITES));
+            assert_eq!(latest.read(1).map(write_number), Ok(WRITES - 1));
         }
     }
 
-    /// Checks every order that the memory model allows: `RUSTFLAGS="--cfg loom" cargo test -p igpu-latest-model`.
+    /// Tests of every execution that the memory model allows. Run them with
+    /// `RUSTFLAGS="--cfg loom" cargo test -p igpu-latest-model`.
     #[cfg(loom)]
     mod model {
         use loom::{sync::Arc, thread};
@@ -252,25 +256,25 @@ mod tests {
                 let first = latest.read(0);
                 let second = latest.read(0);
                 match (first, second) {
-                    (Ok(first), Ok(second)) => assert!(number(first) <= number(second)),
-                    (Ok(one), Err(why)) => {
-                        number(one);
-                        assert_eq!(why, LatestError::Busy, "written before");
+                    (Ok(first), Ok(second)) => assert!(write_number(first) <= write_number(second)),
+                    (Ok(entry), Err(error)) => {
+                        write_number(entry);
+                        assert_eq!(error, LatestError::Busy, "the value was written before");
                     }
-                    (Err(_), Ok(one)) => {
-                        number(one);
+                    (Err(_), Ok(entry)) => {
+                        write_number(entry);
                     }
                     (Err(_), Err(_)) => {}
                 }
                 writer.join().unwrap();
-                assert_eq!(latest.read(0).map(number), Ok(2));
+                assert_eq!(latest.read(0).map(write_number), Ok(2));
             });
         }
 
         #[test]
         fn two_readers_see_whole_entries() {
             let mut model = loom::model::Builder::new();
-            // All orders of three threads are too many; nearly all faults need no more switches than this.
+            // All executions of three threads would take too long. Few bugs need more than three preemptions.
             model.preemption_bound = Some(3);
             model.check(|| {
                 let latest = Arc::new(LatestValues::new(1));
@@ -278,8 +282,8 @@ mod tests {
                 let readers = [(); 2].map(|()| {
                     let latest = Arc::clone(&latest);
                     thread::spawn(move || match latest.read(0) {
-                        Ok(entry) => assert!((1..=2).contains(&number(entry))),
-                        Err(why) => assert_eq!(why, LatestError::Busy),
+                        Ok(entry) => assert!((1..=2).contains(&write_number(entry))),
+                        Err(error) => assert_eq!(error, LatestError::Busy),
                     })
                 });
                 latest.write(0, entry(2));
@@ -304,8 +308,8 @@ mod tests {
                 });
                 if written.load(Acquire) {
                     match latest.read(0) {
-                        Ok(entry) => assert!(number(entry) >= 1),
-                        Err(why) => assert_eq!(why, LatestError::Busy),
+                        Ok(entry) => assert!(write_number(entry) >= 1),
+                        Err(error) => assert_eq!(error, LatestError::Busy),
                     }
                 }
                 writer.join().unwrap();

@@ -82,7 +82,7 @@ impl LatestReader {
                 metric: metric.index(),
                 flags: Flags(flags),
             }),
-            Err(LatestError::NeverWritten | LatestError::Busy | LatestError::NoSuchIndex) => None,
+            Err(LatestError::NeverWritten | LatestError::Busy | LatestError::InvalidIndex) => None,
         })
     }
 
