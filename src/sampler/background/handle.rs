@@ -30,26 +30,28 @@ use crate::{
     },
 };
 
-/// How long a driver call may take, as measured by [`Watchdog`], while `stop` or `sample` waits for its thread, ns.
+/// The time after which `stop` and `sample` do not wait any longer for a thread in a driver call, ns, as measured by
+/// [`Watchdog`]. Together with the sleep of the leader, `stop` takes at most 100 ms.
 const CALL_TIMEOUT_NS: u64 = 80_000_000;
-/// How often `stop` and `sample` check whether they still have to wait.
+/// The time between two checks of the condition that `stop` or `sample` waits for.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
-/// How often they observe a call, ns. The watchdog does not count the time by which an observation is late, so frequent
-/// observations would count too little.
+/// The time between two observations of a call by `stop` or `sample`, ns. The watchdog does not count the delay of an
+/// observation, so it would count too little if observations were as frequent as the checks.
 const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 
-/// A sampler on a thread of its own, from [`Sampler::spawn`].
+/// A sampler that runs on a background thread, from [`Sampler::spawn`].
 ///
-/// The thread reads each lane at absolute deadlines with all signals blocked, and puts its records into a ring buffer
-/// that is allocated once. If the owner takes them out too slowly, records are dropped, counted, and reported; the
-/// thread never waits. The latest value of each metric can be read from any thread and from a signal handler.
+/// The thread reads each poll group at absolute deadlines and puts the records into a ring buffer of fixed size. All signals
+/// are blocked in the thread. If the owner removes records too slowly, new records are dropped, counted, and reported, but
+/// the thread never waits. The latest value of each metric can be read from any thread and from a signal handler, see
+/// [`latest_reader`](Self::latest_reader).
 ///
-/// A second thread checks every [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout) whether the first is in a
-/// driver call that does not return. If so, it takes over the other GPUs, reports
-/// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), and starts another watcher: the only time that memory is
-/// allocated.
+/// A second thread watches the first one. If a driver call has not returned after the
+/// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), the second thread reports
+/// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), continues with the other GPUs, and starts another thread that
+/// watches it. Memory is allocated only in this case.
 ///
-/// Dropping it stops it.
+/// Dropping a `Background` stops it.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -71,126 +73,129 @@ pub struct Background {
     shared: Arc<Shared>,
     records: Consumer<Record>,
     threads: Arc<ThreadSet>,
-    work: Weak<Worker>,
+    worker: Weak<Worker>,
     stop_outcome: Option<StopOutcome>,
 }
 
-/// How a background sampler ended.
+/// The result of stopping a background sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopOutcome {
-    /// Its threads have ended.
+    /// All threads have ended.
     Joined,
-    /// A thread hangs in a driver call, the shutdown included, and was abandoned: its memory and the driver's library stay
-    /// until the process ends, and NVML is not shut down after.
+    /// A thread hangs in a driver call, which may be the shutdown of NVML, and was abandoned. Its memory and the driver's
+    /// library remain until the process ends, and NVML is not shut down.
     Abandoned,
 }
 
-// Defined here because `Sampler` must not import `Background`, which is built from its parts.
+// This is defined here because `Sampler` must not depend on `Background`, which consists of its parts.
 impl Sampler {
-    /// Goes on on a thread of its own, with room for `records` records that were not taken out yet. At 32 bytes each,
-    /// 10 s of 1000 a second are 320 KB.
+    /// Continues sampling on a background thread.
+    ///
+    /// `capacity` is the maximum number of records that the ring buffer holds until they are removed. A record takes 32
+    /// bytes, so 10 s at 1000 records per second take 320 KB.
     ///
     /// # Errors
-    /// [`Error::Thread`](crate::Error::Thread) when the system has no thread to give.
-    pub fn spawn(self, records: usize) -> Result<Background> {
+    /// [`Error::Thread`] if the system cannot create a thread.
+    pub fn spawn(self, capacity: usize) -> Result<Background> {
         let Self { gpus, metrics, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
         let slots: Vec<Slot> =
             gpus.into_iter().map(|gpu| slot(gpu.with_wake_grid(min_wake_interval), clocks, process_capacity)).collect();
         let shared = Arc::new(shared(&slots, metrics, self.missed_deadlines, clocks));
-        let (producer, consumer) = RingBuffer::new(records);
-        let output = Publisher::new(shared.clone(), producer, budget);
-        let work = Arc::new(Worker::new(
+        let (producer, consumer) = RingBuffer::new(capacity);
+        let publisher = Publisher::new(shared.clone(), producer, budget);
+        let worker = Arc::new(Worker::new(
             slots,
-            output,
+            publisher,
             shared.clone(),
             clocks,
             WorkerLimits { hang_timeout, min_wake_interval },
         ));
-        let (threads, kept_by_threads) = (work.threads(), Arc::downgrade(&work));
-        let background = Background { shared, records: consumer, threads, work: kept_by_threads, stop_outcome: None };
-        work.start().map(|()| background)
+        let (threads, weak_worker) = (worker.threads(), Arc::downgrade(&worker));
+        let background = Background { shared, records: consumer, threads, worker: weak_worker, stop_outcome: None };
+        worker.start().map(|()| background)
     }
 }
 
 fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> Slot {
     let records = Records::with_capacity(gpu.max_records(processes) + 1);
-    Slot { gpu, records, watch: Stopwatch::new(clocks) }
+    Slot { gpu, records, stopwatch: Stopwatch::new(clocks) }
 }
 
 fn shared(slots: &[Slot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: Clocks) -> Shared {
     let (mut gpus, mut keys) = (Vec::new(), Vec::new());
-    for Slot { gpu, watch, .. } in slots {
+    for Slot { gpu, stopwatch, .. } in slots {
         let first_key = keys.len();
-        keys.extend(gpu.states.iter().map(|series| (u32::from(series.gpu), series.metric)));
-        let call = CallInProgress { since: watch.call_start(), thread: AtomicU32::new(0) };
-        gpus.push(GpuState { index: gpu.index(), call, hung: watch.hang_flag(), first_key, end_key: keys.len() });
+        keys.extend(gpu.states.iter().map(|state| (u32::from(state.gpu), state.metric)));
+        let call = CallInProgress { since: stopwatch.call_start(), thread: AtomicU32::new(0) };
+        let hang_detected_at = stopwatch.hang_flag();
+        gpus.push(GpuState { index: gpu.index(), call, hang_detected_at, first_key, end_key: keys.len() });
     }
-    let [dropped, ticks, wanted, given] = [const { AtomicU64::new(0) }; 4];
-    let (beat, latest) = (AtomicU64::new((clocks.monotonic)()), LatestValues::new(keys.len()));
-    let (closing, forks) = (CallInProgress::default(), fork_generation());
-    let missed_deadlines = AtomicU64::new(missed_deadlines);
     Shared {
-        dropped,
-        beat,
-        ticks,
-        missed_deadlines,
-        wanted,
-        given,
+        dropped: AtomicU64::new(0),
+        heartbeat: AtomicU64::new((clocks.monotonic)()),
+        ticks: AtomicU64::new(0),
+        missed_deadlines: AtomicU64::new(missed_deadlines),
+        requested_samples: AtomicU64::new(0),
+        completed_samples: AtomicU64::new(0),
         gpus,
-        closing,
-        latest,
+        shutdown: CallInProgress::default(),
+        latest: LatestValues::new(keys.len()),
         keys,
         metrics,
         clocks,
-        forks,
+        fork_generation: fork_generation(),
     }
 }
 
 impl Background {
-    /// Removes the oldest record and returns it; `None` if there is none. In a forked child, all records are left to the
-    /// parent: `pop`, [`drain`](Self::drain), and [`take`](Self::take) return none.
+    /// Removes the oldest record and returns it, or returns `None` if there is no record.
+    ///
+    /// In a forked child, the records belong to the parent, so `pop`, [`drain`](Self::drain), and [`take`](Self::take) return
+    /// none.
     pub fn pop(&mut self) -> Option<Record> {
         if self.shared.is_forked() { None } else { self.records.pop().ok() }
     }
 
-    /// Takes out as many records as there are, up to the length of `into`, oldest first, and gives how many.
+    /// Moves records into `into`, oldest first, until it is full or there are no more records. Returns the number of records
+    /// that were moved.
     pub fn drain(&mut self, into: &mut [Record]) -> usize {
-        let (most, mut taken) = (into.len(), 0);
-        for (place, record) in into.iter_mut().zip(self.take(most)) {
-            *place = record;
-            taken += 1;
+        let (max, mut count) = (into.len(), 0);
+        for (slot, record) in into.iter_mut().zip(self.take(max)) {
+            *slot = record;
+            count += 1;
         }
-        taken
+        count
     }
 
-    /// Removes up to `max` of the records present now and returns them, oldest first. Their places in the ring buffer
-    /// are freed together when the iterator is dropped, including those of records that it did not return.
+    /// Removes up to `max` of the records that exist now, and returns an iterator over them, oldest first. Dropping the
+    /// iterator frees the space of all these records in the ring buffer, including those that it has not returned.
     pub fn take(&mut self, max: usize) -> impl Iterator<Item = Record> + '_ {
         let count = if self.shared.is_forked() { 0 } else { self.records.slots().min(max) };
         self.records.read_chunk(count).into_iter().flatten()
     }
 
-    /// How many records were dropped since the start, because they were not taken out in time.
+    /// Returns the number of records that were dropped since the start because the ring buffer was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped()
     }
 
-    /// How many ticks there were in which something was due.
+    /// Returns the number of ticks in which at least one metric was due.
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.shared.ticks()
     }
 
-    /// Returns the number of deadlines at which nothing was read, because the thread was late: it had no processor, a driver
-    /// call took long or hung, or [`min_wake_interval`](crate::sampler::SamplerBuilder::min_wake_interval) exceeds a
-    /// metric's interval. The deadlines are counted as by [`Sampler::missed_deadlines`].
+    /// Returns the number of deadlines at which nothing was read because the thread was late. It is late if it had no
+    /// processor, if a driver call took long or hung, or if
+    /// [`min_wake_interval`](crate::sampler::SamplerBuilder::min_wake_interval) is longer than a metric's interval. Deadlines
+    /// are counted as by [`Sampler::missed_deadlines`].
     #[must_use]
     pub fn missed_deadlines(&self) -> u64 {
         self.shared.missed_deadlines()
     }
 
-    /// Returns the indices of the selected GPUs, as [`Sampler::gpus`] does.
+    /// Returns the NVML indices of the selected GPUs, as [`Sampler::gpus`] does.
     pub fn gpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.gpus.iter().map(|gpu| u32::from(gpu.index))
     }
@@ -201,27 +206,31 @@ impl Background {
         &self.shared.metrics
     }
 
-    /// How long nothing was heard: since the oldest driver call under way began, or, where there is none, since the
-    /// thread last came by, which it does every 20 ms at the least. So a call that hangs shows at once, and for as long as
-    /// it does.
+    /// Returns the time since the sampling thread last made progress.
+    ///
+    /// If a driver call is in progress, this is the time since the oldest call began. Otherwise, it is the time since the
+    /// thread last woke up, which it does at least every 20 ms. A call that hangs is therefore visible immediately, for as
+    /// long as it hangs.
     #[must_use]
     pub fn time_since_heartbeat(&self) -> Duration {
         self.shared.time_since_heartbeat()
     }
 
-    /// Returns the indices of the GPUs in which a driver call hangs now.
-    /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`Event::GPU_RECOVERED`](crate::sampler::Event::GPU_RECOVERED)
-    /// report the same.
+    /// Returns the NVML indices of the GPUs for which a driver call hangs at the moment. The events
+    /// [`GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`GPU_RECOVERED`](crate::sampler::Event::GPU_RECOVERED) report the
+    /// same.
     pub fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung_gpus()
     }
 
-    /// Reads everything now, due or not, as [`Sampler::sample`] does, and waits for it, so that counters are accurate
-    /// up to the end of a measurement. This takes up to 20 ms until the thread wakes, plus the calls; longer if the
-    /// thread does not get a processor. Suspended metrics and hung GPUs are skipped.
+    /// Reads all metrics now, whether they are due or not, as [`Sampler::sample`] does, and waits for the result. At the end
+    /// of a measurement, this makes counters accurate up to that time.
     ///
-    /// Returns `true` if everything was read. Returns `false` if a driver call takes 80 ms, measured as for
-    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), and after [`stop`](Self::stop).
+    /// The thread wakes within 20 ms and then makes its driver calls. It takes longer if the thread does not get a processor.
+    /// Suspended metrics and hung GPUs are skipped.
+    ///
+    /// Returns `true` if everything was read. Returns `false` after [`stop`](Self::stop), and if a driver call takes longer
+    /// than 80 ms, measured as for [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout).
     ///
     /// # Errors
     /// [`Error::Forked`] in a forked child, immediately.
@@ -230,13 +239,13 @@ impl Background {
         if shared.is_forked() {
             return Err(Error::Forked);
         }
-        let wanted = shared.wanted.fetch_add(1, AcqRel) + 1;
+        let request = shared.requested_samples.fetch_add(1, AcqRel) + 1;
         let mut watchdog = Watchdog::default();
-        while shared.given.load(Acquire) < wanted {
-            // The leader is in one call at most.
-            let call = shared.gpus.iter().filter(|gpu| !gpu.hangs()).find_map(|gpu| gpu.call.in_progress());
-            let hangs = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
-            if hangs || self.stop_outcome.is_some() {
+        while shared.completed_samples.load(Acquire) < request {
+            // The leader makes one call at a time.
+            let call = shared.gpus.iter().filter(|gpu| !gpu.is_hung()).find_map(|gpu| gpu.call.in_progress());
+            let is_hung = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
+            if is_hung || self.stop_outcome.is_some() {
                 return Ok(false);
             }
             thread::sleep(POLL_INTERVAL);
@@ -244,21 +253,24 @@ impl Background {
         Ok(true)
     }
 
-    /// Returns a reader of the latest values and of the sampler's state. It can be cloned and handed to other threads
-    /// and to a signal handler.
+    /// Returns a reader of the latest values and of the sampler's state, which other threads and signal handlers can use.
     #[must_use]
     pub fn latest_reader(&self) -> LatestReader {
         LatestReader { shared: self.shared.clone() }
     }
 
-    /// Stops the threads. Takes at most 100 ms even when one hangs in a driver call; that thread is abandoned. A thread
-    /// that only lacks a processor is waited for, also beside one that hangs. Records made so far can still be taken out
-    /// afterwards, and so can those of the hung call once it returns. A second call returns the same result. In a forked
-    /// child, the result is [`StopOutcome::Abandoned`], immediately: the threads run in the parent, and are not affected.
+    /// Stops the threads. A second call returns the same result.
+    ///
+    /// If a thread hangs in a driver call, the thread is abandoned and this function returns within 100 ms. A thread that is
+    /// only waiting for a processor is waited for, even if another thread hangs. Afterward, the remaining records can still
+    /// be removed. They include those of the hung call as soon as it returns.
+    ///
+    /// In a forked child, this function returns [`StopOutcome::Abandoned`] immediately. The threads run in the parent and are
+    /// not affected.
     pub fn stop(&mut self) -> StopOutcome {
-        let stopped = self.stop_outcome.unwrap_or_else(|| self.join_with_timeout());
-        self.stop_outcome = Some(stopped);
-        stopped
+        let outcome = self.stop_outcome.unwrap_or_else(|| self.join_with_timeout());
+        self.stop_outcome = Some(outcome);
+        outcome
     }
 
     fn join_with_timeout(&self) -> StopOutcome {
@@ -267,21 +279,21 @@ impl Background {
             // The threads do not exist in this process. Their handles, and the driver's, belong to the parent.
             return StopOutcome::Abandoned;
         }
-        let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.closing]);
+        let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.shutdown]);
         let mut watchdogs: Vec<Watchdog> = calls().map(|_| Watchdog::default()).collect();
         loop {
             let running = self.threads.stop();
             if running == Some(0) {
                 break;
             }
-            let hangs = |(call, watchdog): (&CallInProgress, &mut Watchdog)| {
+            let is_hung = |(call, watchdog): (&CallInProgress, &mut Watchdog)| {
                 call.in_progress().is_some_and(|call| takes_too_long(watchdog, call, shared.clocks))
             };
-            // A thread is in one call at the most.
-            let hanging = calls().zip(&mut watchdogs).map(hangs).filter(|hangs| *hangs).count();
-            if running.is_some_and(|running| running <= hanging) {
-                // Kept for ever, and with it the driver's handle: so nothing is shut down under the call, nor after.
-                std::mem::forget(self.work.upgrade());
+            // Each thread makes one call at a time, so the number of hung calls is the number of hung threads.
+            let hung = calls().zip(&mut watchdogs).map(is_hung).filter(|is_hung| *is_hung).count();
+            if running.is_some_and(|running| running <= hung) {
+                // The worker is leaked together with its NVML handle, so that NVML is not shut down during the call or later.
+                std::mem::forget(self.worker.upgrade());
                 return StopOutcome::Abandoned;
             }
             thread::sleep(POLL_INTERVAL);
@@ -291,7 +303,7 @@ impl Background {
     }
 }
 
-/// Returns whether the call that the thread has been in since `since` has taken too long to wait for it.
+/// Returns `true` if the thread's call that began at `since` has taken too long to be waited for.
 fn takes_too_long(watchdog: &mut Watchdog, (thread, since): (u32, u64), clocks: Clocks) -> bool {
     let taken = watchdog.observe(thread, Some(since), (clocks.monotonic)());
     watchdog.schedule_next(OBSERVATION_INTERVAL_NS);

@@ -1,4 +1,4 @@
-//! The sampler on a thread of its own: one for all GPUs, and one that watches it.
+//! The background sampler: a thread that reads all GPUs, and a second thread that watches the first.
 
 mod handle;
 mod publisher;

@@ -1,4 +1,4 @@
-//! Where what was read goes: the ring of records and the latest values. One thread has it at a time.
+//! The output of a background sampler: the ring buffer of records, and the latest values.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -7,73 +7,74 @@ use rtrb::Producer;
 use super::{reader::entry, shared::Shared};
 use crate::sampler::{Event, Record, budget::Budget, gpu_sampler::GpuSampler, record::Records};
 
+/// The writer of records and latest values. A mutex gives it to one thread at a time.
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     ring: Producer<Record>,
-    /// Records dropped that no event has told of yet.
-    untold: u64,
-    /// The stamp of what stands in `Shared::latest`, for each value.
-    written: Vec<Option<u64>>,
+    /// The number of dropped records that no event has reported yet.
+    unreported_drops: u64,
+    /// The time of each value in `Shared::latest`; `None` if there is no value.
+    published_at: Vec<Option<u64>>,
     pub budget: Budget,
-    /// The number of the thread that leads: who finds another number here was overtaken in a call that hung.
+    /// The number of the leader. A thread that finds a different number was replaced while it was in a hung call.
     pub leader: u32,
 }
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>, ring: Producer<Record>, budget: Budget) -> Self {
-        let written = vec![None; shared.keys.len()];
-        Self { shared, ring, untold: 0, written, budget, leader: 0 }
+        let published_at = vec![None; shared.keys.len()];
+        Self { shared, ring, unreported_drops: 0, published_at, budget, leader: 0 }
     }
 
-    /// Hands on what was read of the GPU at this place, and its latest values. When a call about it hung, that has
-    /// returned, which is told unless the GPU is lost, or the records say already that it is back.
-    pub(super) fn deliver(&mut self, place: usize, now: u64, gpu: &GpuSampler, records: &mut Records) {
-        let Some((first, hung)) = self.shared.gpus.get(place).map(|gpu| (gpu.first_key, gpu.hung.swap(0, Relaxed)))
-        else {
-            return;
-        };
-        let mut is_news = hung > 0 && !gpu.is_lost();
+    /// Publishes the records and the latest values of the GPU at this index. If a call to the GPU had been hung, the call has
+    /// returned. This is reported as a recovery, unless the GPU is lost or the records already report its recovery.
+    pub(super) fn publish(&mut self, index: usize, now: u64, gpu: &GpuSampler, records: &mut Records) {
+        let Some(state) = self.shared.gpus.get(index) else { return };
+        let (first_key, hang_detected_at) = (state.first_key, state.hang_detected_at.swap(0, Relaxed));
+        let mut report_recovery = hang_detected_at > 0 && !gpu.is_lost();
         for record in records.as_slice() {
-            is_news &= record.event() != Some(Event::GPU_RECOVERED) || record.at < hung;
+            report_recovery &= record.event() != Some(Event::GPU_RECOVERED) || record.at < hang_detected_at;
             self.push(*record);
         }
         records.clear();
-        if is_news {
+        if report_recovery {
             self.push(Record::for_event(now, gpu.index(), None, Event::GPU_RECOVERED, 0.0));
         }
-        let written = self.written.get_mut(first..).unwrap_or_default();
-        for (key, (series, written)) in (first..).zip(gpu.states.iter().zip(written)) {
-            let at = series.latest.map(|latest| latest.at);
-            if at != *written {
-                *written = at;
-                self.shared.latest.write(key, entry(series.latest));
+        let published_at = self.published_at.get_mut(first_key..).unwrap_or_default();
+        for (key, (state, published_at)) in (first_key..).zip(gpu.states.iter().zip(published_at)) {
+            let at = state.latest.map(|latest| latest.at);
+            if at != *published_at {
+                *published_at = at;
+                self.shared.latest.write(key, entry(state.latest));
             }
         }
     }
 
-    /// A call about the GPU at this place hangs, for so many nanoseconds by now: that is told, and its values are none
-    /// any more.
-    pub(super) fn hangs(&mut self, place: usize, now: u64, nanoseconds: u64) {
-        let Some(gpu) = self.shared.gpus.get(place) else { return };
-        gpu.hung.store(now, Relaxed);
-        let (index, keys) = (gpu.index, gpu.first_key..gpu.end_key);
-        for (key, written) in keys.clone().zip(self.written.get_mut(keys).unwrap_or_default()) {
-            if written.take().is_some() {
+    /// Reports that a call to the GPU at this index has been hung for this number of nanoseconds, and removes the GPU's
+    /// latest values.
+    pub(super) fn report_hang(&mut self, index: usize, now: u64, nanoseconds: u64) {
+        let Some(gpu) = self.shared.gpus.get(index) else { return };
+        gpu.hang_detected_at.store(now, Relaxed);
+        let (nvml_index, keys) = (gpu.index, gpu.first_key..gpu.end_key);
+        for (key, published_at) in keys.clone().zip(self.published_at.get_mut(keys).unwrap_or_default()) {
+            if published_at.take().is_some() {
                 self.shared.latest.write(key, entry(None));
             }
         }
-        self.push(Record::for_event(now, index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
+        self.push(Record::for_event(now, nvml_index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
     }
 
+    /// Puts a record into the ring buffer, or drops it if the buffer is full. Dropped records are reported as soon as there
+    /// is space.
     fn push(&mut self, record: Record) {
-        if self.untold > 0 && !self.ring.is_full() {
-            let event = Record::for_event(record.at, record.gpu, None, Event::RECORDS_DROPPED, self.untold as f64);
-            if self.ring.push(event).is_ok() {
-                self.untold = 0;
+        if self.unreported_drops > 0 && !self.ring.is_full() {
+            let count = self.unreported_drops as f64;
+            if self.ring.push(Record::for_event(record.at, record.gpu, None, Event::RECORDS_DROPPED, count)).is_ok() {
+                self.unreported_drops = 0;
             }
         }
         if self.ring.push(record).is_err() {
-            self.untold += 1;
+            self.unreported_drops += 1;
             self.shared.dropped.fetch_add(1, Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! The latest values of a background sampler and how it does, for any thread and for signal handlers.
+//! Access to the latest values and the state of a background sampler, for any thread and for signal handlers.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,11 +12,14 @@ use crate::{
     },
 };
 
-/// The flag of an entry that stands for "there is no value any more"; no flag of [`Flags`].
+/// The flag of an entry whose value was removed. [`Flags`] does not use this bit.
 const ABSENT: u32 = 1 << 31;
 
-/// Reads the latest values of a background sampler, and how it does; cheap to clone, and usable in a signal handler. So one
-/// thread can watch the sampler while another, which owns it, takes its records out.
+/// A reader of the latest values and the state of a background sampler, from
+/// [`Background::latest_reader`](super::Background::latest_reader).
+///
+/// A reader is cheap to clone and can be used in a signal handler. One thread can therefore monitor the sampler while
+/// another, which owns the [`Background`](super::Background), removes its records.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -40,7 +43,7 @@ pub struct LatestReader {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Where the latest value of a metric of a GPU stands; from [`LatestReader::key`].
+/// The key of a GPU's metric in a [`LatestReader`], from [`LatestReader::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatestKey(usize);
 
@@ -51,21 +54,23 @@ impl fmt::Debug for LatestReader {
 }
 
 impl LatestReader {
-    /// Where the value of a metric of a GPU stands: look it up once, outside the signal handler. `None` of what is not
-    /// sampled, and of a metric for each process, which has no one latest value.
+    /// Returns the key of a metric of the GPU with this NVML index. Look keys up in advance, outside of signal handlers.
+    ///
+    /// Returns `None` if the GPU or the metric is not sampled, and for per-process metrics, which do not have a single latest
+    /// value.
     #[must_use]
     pub fn key(&self, gpu: u32, metric: Metric) -> Option<LatestKey> {
-        let place = self.shared.keys.iter().position(|key| *key == (gpu, metric))?;
-        (!metric.is_per_process()).then_some(LatestKey(place))
+        let index = self.shared.keys.iter().position(|key| *key == (gpu, metric))?;
+        (!metric.is_per_process()).then_some(LatestKey(index))
     }
 
     /// Returns the latest value, or `None` if there is none: before the first read, while the GPU is lost or a driver call
-    /// for it hangs, and in the rare case that every attempt coincides with a write.
+    /// for it hangs, and in the rare case that every attempt overlaps with a write.
     ///
-    /// Takes no lock, does not allocate, and is async-signal-safe.
+    /// This function takes no lock, does not allocate, and is async-signal-safe.
     ///
     /// # Errors
-    /// [`Error::Forked`] in a forked child, in which no thread updates the values.
+    /// [`Error::Forked`] in a forked child, where no thread updates the values.
     pub fn read(&self, key: LatestKey) -> Result<Option<Record>> {
         if self.shared.is_forked() {
             return Err(Error::Forked);
@@ -86,37 +91,38 @@ impl LatestReader {
         })
     }
 
-    /// As [`Background::dropped`](super::Background::dropped).
+    /// Returns the number of dropped records; see [`Background::dropped`](super::Background::dropped).
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped()
     }
 
-    /// As [`Background::ticks`](super::Background::ticks).
+    /// Returns the number of ticks; see [`Background::ticks`](super::Background::ticks).
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.shared.ticks()
     }
 
-    /// Returns the same number as [`Background::missed_deadlines`](super::Background::missed_deadlines).
+    /// Returns the number of missed deadlines; see
+    /// [`Background::missed_deadlines`](super::Background::missed_deadlines).
     #[must_use]
     pub fn missed_deadlines(&self) -> u64 {
         self.shared.missed_deadlines()
     }
 
-    /// As [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).
+    /// Returns the time since the sampling thread last made progress; see [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).
     #[must_use]
     pub fn time_since_heartbeat(&self) -> Duration {
         self.shared.time_since_heartbeat()
     }
 
-    /// As [`Background::hung_gpus`](super::Background::hung_gpus).
+    /// Returns the indices of the hung GPUs; see [`Background::hung_gpus`](super::Background::hung_gpus).
     pub fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung_gpus()
     }
 }
 
-/// What is written for a value, or for one that is none any more because its GPU was lost or hangs.
+/// Returns the entry for a latest value, or for a value that was removed because its GPU is lost or hung.
 pub(super) fn entry(latest: Option<Record>) -> Entry {
     match latest {
         Some(Record { at, value, flags: Flags(flags), uncertainty, .. }) => Entry { at, value, flags, uncertainty },

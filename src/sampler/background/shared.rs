@@ -1,4 +1,4 @@
-//! The state that a background sampler's threads, its owner, and its readers share.
+//! The state that the threads, the owner, and the readers of a background sampler share.
 
 use std::{
     sync::{
@@ -19,78 +19,85 @@ use crate::{
 
 /// The state shared by the threads, the owner, and the readers.
 pub(super) struct Shared {
-    /// Number of records dropped because the ring buffer was full.
+    /// The number of records that were dropped because the ring buffer was full.
     pub dropped: AtomicU64,
-    /// When the leading thread last made progress, in nanoseconds of the monotonic clock.
-    pub beat: AtomicU64,
+    /// The time at which the leader last made progress, in nanoseconds of the monotonic clock.
+    pub heartbeat: AtomicU64,
+    /// The number of ticks in which something was due.
     pub ticks: AtomicU64,
     /// See [`Sampler::missed_deadlines`](crate::sampler::Sampler::missed_deadlines).
     pub missed_deadlines: AtomicU64,
-    /// Number of readings of everything requested so far, and the number of the last one that was made.
-    pub wanted: AtomicU64,
-    pub given: AtomicU64,
+    /// The number of samples that [`Background::sample`](super::Background::sample) has requested.
+    pub requested_samples: AtomicU64,
+    /// The number of the requested samples that are complete.
+    pub completed_samples: AtomicU64,
     pub gpus: Vec<GpuState>,
-    /// The last thread's final step, which frees the driver's memory and shuts NVML down.
-    pub closing: CallInProgress,
+    /// The final step of the last thread, which frees the driver's memory and shuts NVML down.
+    pub shutdown: CallInProgress,
     pub latest: LatestValues,
     /// The GPU and metric of each value in `latest`.
     pub keys: Vec<(u32, Metric)>,
     /// The selected metrics.
     pub metrics: Vec<Metric>,
     pub clocks: Clocks,
-    /// The fork count at creation. A child process has a higher count, and none of the threads.
-    pub forks: u32,
+    /// The fork generation at creation. It is higher in a forked child, which has none of the threads.
+    pub fork_generation: u32,
 }
 
 /// A driver call in progress, or several calls that read one GPU.
 #[derive(Default)]
 pub(super) struct CallInProgress {
-    /// When it began; 0 if none is in progress.
+    /// The time at which the call began, ns; 0 if no call is in progress.
     pub since: Arc<AtomicU64>,
-    /// The kernel's ID of the thread that makes it.
+    /// The kernel's ID of the thread that makes the call.
     pub thread: AtomicU32,
 }
 
 impl CallInProgress {
-    /// Returns the thread that is in the call and when the call began, if one is in progress.
+    /// Returns the thread that makes the call and the time at which the call began, or `None` if no call is in progress.
     pub(super) fn in_progress(&self) -> Option<(u32, u64)> {
         let since = self.since.load(Acquire);
         (since > 0).then(|| (self.thread.load(Relaxed), since))
     }
 }
 
-/// The externally visible state of a GPU.
+/// The state of a GPU that other threads can observe.
 pub(super) struct GpuState {
+    /// The NVML index.
     pub index: u16,
     pub call: CallInProgress,
-    /// When the call in progress was found to hang; 0 if it is not hung.
-    pub hung: Arc<AtomicU64>,
-    /// The range of its values in `Shared::latest`.
+    /// The time at which the call in progress was found to hang, ns; 0 if it is not hung.
+    pub hang_detected_at: Arc<AtomicU64>,
+    /// The first index of the GPU's values in `Shared::latest`.
     pub first_key: usize,
+    /// The index after that of the GPU's last value.
     pub end_key: usize,
 }
 
 impl GpuState {
-    pub(super) fn hangs(&self) -> bool {
-        self.hung.load(Relaxed) > 0
+    /// Returns `true` if a call to the GPU hangs.
+    pub(super) fn is_hung(&self) -> bool {
+        self.hang_detected_at.load(Relaxed) > 0
     }
 }
 
 impl Shared {
-    pub(super) fn hangs(&self, place: usize) -> bool {
-        self.gpus.get(place).is_some_and(|gpu| gpu.hangs())
+    /// Returns `true` if a call to the GPU at this index hangs.
+    pub(super) fn is_hung(&self, index: usize) -> bool {
+        self.gpus.get(index).is_some_and(|gpu| gpu.is_hung())
     }
 
-    /// Returns the index into `gpus` of the GPU with the oldest call in progress, and when that call began.
-    pub(super) fn oldest_call(&self, of: impl Fn(&GpuState) -> bool) -> Option<(usize, u64)> {
-        let calls = self.gpus.iter().enumerate().filter(|(_, gpu)| of(gpu));
-        let calls = calls.filter_map(|(place, gpu)| gpu.call.in_progress().map(|(_, since)| (place, since)));
+    /// Returns the index in `gpus` of the GPU with the oldest call in progress, and the time at which that call began. Only
+    /// GPUs for which `filter` returns `true` are considered.
+    pub(super) fn oldest_call(&self, filter: impl Fn(&GpuState) -> bool) -> Option<(usize, u64)> {
+        let calls = self.gpus.iter().enumerate().filter(|(_, gpu)| filter(gpu));
+        let calls = calls.filter_map(|(index, gpu)| gpu.call.in_progress().map(|(_, since)| (index, since)));
         calls.min_by_key(|(_, since)| *since)
     }
 
-    /// Returns whether this process is a forked child of the one that runs the threads.
+    /// Returns `true` if this process is a forked child of the process that runs the threads.
     pub(super) fn is_forked(&self) -> bool {
-        fork_generation() != self.forks
+        fork_generation() != self.fork_generation
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -106,12 +113,12 @@ impl Shared {
     }
 
     pub(super) fn time_since_heartbeat(&self) -> Duration {
-        let beat = self.beat.load(Acquire);
-        let call = self.oldest_call(|_| true).map_or(beat, |(_, since)| since);
-        Duration::from_nanos((self.clocks.monotonic)().saturating_sub(beat.min(call)))
+        let heartbeat = self.heartbeat.load(Acquire);
+        let call = self.oldest_call(|_| true).map_or(heartbeat, |(_, since)| since);
+        Duration::from_nanos((self.clocks.monotonic)().saturating_sub(heartbeat.min(call)))
     }
 
     pub(super) fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
-        self.gpus.iter().filter(|gpu| gpu.hangs()).map(|gpu| u32::from(gpu.index))
+        self.gpus.iter().filter(|gpu| gpu.is_hung()).map(|gpu| u32::from(gpu.index))
     }
 }

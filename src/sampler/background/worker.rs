@@ -1,9 +1,9 @@
-//! The sampler's threads: a leader, which reads all GPUs, and a watcher, which observes it.
+//! The threads of a background sampler: a leader, which reads all GPUs, and a watcher, which observes the leader.
 //!
-//! The leader holds the lock of the GPU that it reads. When a driver call does not return, the watcher takes the lead,
-//! goes on with the other GPUs, whose locks are free, and starts another watcher. The overtaken thread ends once its
-//! call returns, and makes no further call. The only lock that a thread waits for is that of [`Publisher`], which is never
-//! held during a driver call.
+//! While the leader reads a GPU, it holds the GPU's lock. If a driver call hangs, the watcher becomes the leader, continues
+//! with the other GPUs, whose locks are free, and starts another watcher. The replaced thread makes no further calls and
+//! ends when its call returns. The only lock that a thread waits for is that of the [`Publisher`], which is never held
+//! during a driver call.
 
 use std::{
     sync::{
@@ -28,56 +28,58 @@ use crate::{
     },
 };
 
-/// The longest that the leader sleeps at a time, ns: how soon it sees a stop request, updates its heartbeat, and finds
-/// that a hung call has returned.
+/// The maximum time that the leader sleeps, ns. It limits the delay after which the leader handles a stop request, updates
+/// its heartbeat, and notices that a hung call has returned. 50 wakes per second take a negligible share of a processor.
 const MAX_LEADER_SLEEP_NS: u64 = 20_000_000;
-/// The shortest that the watcher sleeps, ns, when the timeout of a call is about to end.
+/// The minimum time that the watcher sleeps, ns. It limits the number of wakes shortly before the timeout of a call.
 const MIN_WATCH_SLEEP_NS: u64 = 1_000_000;
 
-/// One GPU, and its records that are not delivered yet.
+/// One GPU, and its records that are not published yet.
 pub(super) struct Slot {
     pub gpu: GpuSampler,
     pub records: Records,
-    pub watch: Stopwatch,
+    pub stopwatch: Stopwatch,
 }
 
-/// The requested limits, in nanoseconds.
+/// The time limits of the threads, in nanoseconds.
 #[derive(Clone, Copy)]
 pub(super) struct WorkerLimits {
-    /// A call that takes longer, as measured by [`Watchdog`], is hung.
+    /// The time after which a call counts as hung, as measured by [`Watchdog`].
     pub hang_timeout: u64,
     /// The minimum time between two wakes; 0 for no minimum.
     pub min_wake_interval: u64,
 }
 
 impl WorkerLimits {
-    /// When to wake for what is due then.
-    fn wake(&self, due: u64) -> u64 {
+    /// Returns the time at which to wake for a read that is due at `due`.
+    fn wake_time(&self, due: u64) -> u64 {
         due.checked_next_multiple_of(self.min_wake_interval).unwrap_or(due)
     }
 }
 
-/// What the threads work on.
+/// The state that the threads work on.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     slots: Vec<Mutex<Slot>>,
-    output: Mutex<Publisher>,
+    publisher: Mutex<Publisher>,
     clocks: Clocks,
     limits: WorkerLimits,
     threads: Arc<ThreadSet>,
-    /// The leading thread's kernel ID; 0 before the first leads.
+    /// The kernel's ID of the leader; 0 before the first leader has started.
     leader: AtomicU32,
 }
 
-/// The leading thread: its number in this sampler, and its kernel ID.
+/// The identity of a leader.
 #[derive(Clone, Copy)]
 struct Leader {
+    /// The number of the thread in this sampler.
     number: u32,
+    /// The kernel's ID of the thread.
     thread: u32,
 }
 
-/// The threads and their stop flag. Only the threads own [`Worker`], so the last of them shuts the driver down, and
-/// nothing else waits if the shutdown hangs.
+/// The threads and their stop flag. Only the threads own the [`Worker`], so the last thread shuts NVML down. If the shutdown
+/// hangs, no other thread is affected.
 #[derive(Default)]
 pub(super) struct ThreadSet {
     stop: AtomicBool,
@@ -87,7 +89,7 @@ pub(super) struct ThreadSet {
 impl Worker {
     pub(super) fn new(
         slots: Vec<Slot>,
-        output: Publisher,
+        publisher: Publisher,
         shared: Arc<Shared>,
         clocks: Clocks,
         limits: WorkerLimits,
@@ -95,7 +97,7 @@ impl Worker {
         Self {
             shared,
             slots: slots.into_iter().map(Mutex::new).collect(),
-            output: Mutex::new(output),
+            publisher: Mutex::new(publisher),
             clocks,
             limits,
             threads: Arc::default(),
@@ -105,10 +107,10 @@ impl Worker {
 
     /// Starts the leader and the watcher.
     pub(super) fn start(self: &Arc<Self>) -> Result<()> {
-        let work = self.clone();
+        let worker = self.clone();
         let lead = move || {
-            work.lead(0, true);
-            work.close();
+            worker.lead(0, true);
+            worker.close();
         };
         self.threads.spawn("igpu-sampler", lead)?;
         self.spawn_watcher(1)
@@ -118,187 +120,190 @@ impl Worker {
         self.threads.clone()
     }
 
-    fn is_to_stop(&self) -> bool {
+    fn is_stop_requested(&self) -> bool {
         self.threads.stop.load(Acquire)
     }
 
-    fn output(&self) -> MutexGuard<'_, Publisher> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    fn publisher(&self) -> MutexGuard<'_, Publisher> {
+        self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn spawn_watcher(self: &Arc<Self>, number: u32) -> Result<()> {
-        let work = self.clone();
+        let worker = self.clone();
         let watch = move || {
-            work.watch(number);
-            work.close();
+            worker.watch(number);
+            worker.close();
         };
         self.threads.spawn("igpu-watcher", watch)
     }
 
-    /// Ends a thread. The last one frees the driver's memory and shuts NVML down, which may hang like any driver call.
+    /// Releases a thread's share of the worker. The last thread frees the driver's memory and shuts NVML down, which may hang
+    /// like any driver call.
     fn close(self: Arc<Self>) {
-        let Some(work) = Arc::into_inner(self) else { return };
-        let shared = work.shared.clone();
-        shared.closing.thread.store(this_thread(), Relaxed);
-        shared.closing.since.store((shared.clocks.monotonic)(), Release);
-        drop(work);
-        shared.closing.since.store(0, Release);
+        let Some(worker) = Arc::into_inner(self) else { return };
+        let shared = worker.shared.clone();
+        shared.shutdown.thread.store(this_thread(), Relaxed);
+        shared.shutdown.since.store((shared.clocks.monotonic)(), Release);
+        drop(worker);
+        shared.shutdown.since.store(0, Release);
     }
 
-    /// Reads what is due, until it is to stop or was overtaken. While it is not watched, because there was no thread to
-    /// be had, it tries to have a watcher.
+    /// Runs the leader: reads the metrics that are due, until a stop is requested or another thread has become the leader.
+    /// If the system could not create a thread for the watcher, the leader tries again at every wake.
     fn lead(self: &Arc<Self>, number: u32, mut is_watched: bool) {
         minimize_timer_slack();
         let leader = Leader { number, thread: this_thread() };
         self.leader.store(leader.thread, Release);
         let mut next_due = 0;
-        while !self.is_to_stop() {
+        while !self.is_stop_requested() {
             is_watched = is_watched || self.spawn_watcher(number + 1).is_ok();
             let now = (self.clocks.monotonic)();
-            self.shared.beat.store(now, Release);
-            let wanted = self.shared.wanted.load(Acquire);
-            let all = wanted != self.shared.given.load(Relaxed);
+            self.shared.heartbeat.store(now, Release);
+            let requested = self.shared.requested_samples.load(Acquire);
+            let all = requested != self.shared.completed_samples.load(Relaxed);
             if now < next_due && !all {
                 (self.clocks.sleep_until)(next_due.min(now + MAX_LEADER_SLEEP_NS));
                 continue;
             }
             match self.tick(leader, now, all) {
-                Some(next) => next_due = self.limits.wake(next),
+                Some(next) => next_due = self.limits.wake_time(next),
                 None => break,
             }
-            self.shared.given.store(wanted, Release);
+            self.shared.completed_samples.store(requested, Release);
         }
-        if self.is_to_stop() {
+        if self.is_stop_requested() {
             self.flush_pending();
         }
     }
 
-    /// Reads what is due, or all, of each GPU that no call hangs in, and gives when the next is due; `None` to who was
-    /// overtaken or is to stop.
+    /// Reads the metrics that are due, or all, of every GPU that is not hung. Returns the time at which the next metric is
+    /// due, or `None` if a stop is requested or another thread has become the leader.
     fn tick(&self, leader: Leader, now: u64, all: bool) -> Option<u64> {
         self.balance(now);
         let (mut next_due, mut due) = (u64::MAX, false);
-        for (place, slot) in self.slots.iter().enumerate() {
-            if self.is_to_stop() {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if self.is_stop_requested() {
                 return None;
             }
             let Some(mut slot) = try_lock(slot) else {
                 next_due = next_due.min(now + MAX_LEADER_SLEEP_NS);
                 continue;
             };
-            let Slot { gpu, records, watch } = &mut *slot;
-            if self.shared.hangs(place) {
-                self.output().deliver(place, now, gpu, records);
+            let Slot { gpu, records, stopwatch } = &mut *slot;
+            if self.shared.is_hung(index) {
+                self.publisher().publish(index, now, gpu, records);
             }
             if !all && !gpu.is_due(now) && records.as_slice().is_empty() {
                 next_due = next_due.min(gpu.next_due());
                 continue;
             }
             due |= all || gpu.next_due() <= now;
-            self.mark(place, leader);
-            watch.start();
-            gpu.read(now, all, 0, watch, records);
-            watch.stop();
+            self.set_calling_thread(index, leader);
+            stopwatch.start();
+            gpu.read(now, all, 0, stopwatch, records);
+            stopwatch.stop();
             self.shared.missed_deadlines.fetch_add(gpu.take_missed_deadlines(), Relaxed);
             records.report_dropped(now);
-            let mut output = self.output();
-            if output.leader != leader.number {
-                // What was read stays where it is, and whoever has the output next finds it: its lock goes first.
+            let mut publisher = self.publisher();
+            if publisher.leader != leader.number {
+                // The records stay in the slot, and the new leader publishes them. The slot is unlocked before the
+                // publisher, so that the new leader finds it unlocked.
                 drop(slot);
                 return None;
             }
-            output.deliver(place, now, gpu, records);
+            publisher.publish(index, now, gpu, records);
             next_due = next_due.min(gpu.next_due());
         }
         self.shared.ticks.fetch_add(u64::from(due), Release);
         Some(next_due)
     }
 
-    /// Records which thread makes the calls to the GPU at this index from now on.
-    fn mark(&self, place: usize, leader: Leader) {
-        if let Some(gpu) = self.shared.gpus.get(place) {
+    /// Records the thread that makes the calls to the GPU at this index.
+    fn set_calling_thread(&self, index: usize, leader: Leader) {
+        if let Some(gpu) = self.shared.gpus.get(index) {
             gpu.call.thread.store(leader.thread, Relaxed);
         }
     }
 
-    /// Hands on what overtaken threads have left: the last thing that is done.
+    /// Publishes the records that replaced threads have left, before the sampler ends.
     fn flush_pending(&self) {
         let now = (self.clocks.monotonic)();
-        let mut output = self.output();
-        for (place, slot) in self.slots.iter().enumerate() {
+        let mut publisher = self.publisher();
+        for (index, slot) in self.slots.iter().enumerate() {
             if let Some(mut slot) = try_lock(slot) {
                 let Slot { gpu, records, .. } = &mut *slot;
-                output.deliver(place, now, gpu, records);
+                publisher.publish(index, now, gpu, records);
             }
         }
     }
 
-    /// Shares the budget out, as often as is of use.
+    /// Distributes the budget among the poll groups, if this is due.
     fn balance(&self, now: u64) {
-        let budget = &mut self.output().budget;
+        let budget = &mut self.publisher().budget;
         if !budget.is_due(now) {
             return;
         }
-        let slots = || self.slots.iter().enumerate().filter_map(|(place, slot)| Some((place, try_lock(slot)?)));
-        slots().for_each(|(place, slot)| budget.observe(place, &slot.gpu));
+        let slots = || self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, try_lock(slot)?)));
+        slots().for_each(|(index, slot)| budget.observe(index, &slot.gpu));
         budget.balance(now);
-        for (place, mut slot) in slots() {
+        for (index, mut slot) in slots() {
             let Slot { gpu, records, .. } = &mut *slot;
-            budget.apply(place, gpu, now, records);
+            budget.apply(index, gpu, now, records);
         }
     }
 
-    /// Sleeps until the leader's call hangs, then takes the lead.
+    /// Runs the watcher: waits until a call of the leader hangs, and then becomes the leader.
     fn watch(self: &Arc<Self>, number: u32) {
         let mut watchdog = Watchdog::default();
-        while !self.is_to_stop() {
+        while !self.is_stop_requested() {
             let leader = self.leader.load(Acquire);
-            let oldest = self.shared.oldest_call(|gpu| !gpu.hangs());
+            let oldest = self.shared.oldest_call(|gpu| !gpu.is_hung());
             let now = (self.clocks.monotonic)();
             let taken = watchdog.observe(leader, oldest.map(|(_, since)| since), now);
-            let left = self.limits.hang_timeout.saturating_sub(taken);
-            if left == 0
-                && let Some((place, since)) = oldest
-                && self.overtake(number, place, since, now)
+            let remaining = self.limits.hang_timeout.saturating_sub(taken);
+            if remaining == 0
+                && let Some((index, since)) = oldest
+                && self.take_over(number, index, since, now)
             {
-                // Closes the files of the thread that hangs.
+                // This closes the /proc files of the hung thread.
                 drop(watchdog);
                 return self.lead(number, false);
             }
-            // The leader may not have started yet.
-            let sleep = if leader == 0 { MIN_WATCH_SLEEP_NS } else { left.max(MIN_WATCH_SLEEP_NS) };
+            // Before the leader has started, its ID is not known and its calls cannot be observed.
+            let sleep = if leader == 0 { MIN_WATCH_SLEEP_NS } else { remaining.max(MIN_WATCH_SLEEP_NS) };
             watchdog.schedule_next(sleep);
             thread::park_timeout(Duration::from_nanos(sleep));
         }
     }
 
-    /// Takes the lead from the thread that is in this call, if it still is.
-    fn overtake(&self, number: u32, place: usize, since: u64, now: u64) -> bool {
-        let mut output = self.output();
-        let still = self.shared.gpus.get(place).is_some_and(|gpu| gpu.call.since.load(Relaxed) == since);
-        if still {
-            output.leader = number;
-            output.hangs(place, now, now.saturating_sub(since));
+    /// Makes this thread the leader, if the call to the GPU at this index that began at `since` is still in progress. Returns
+    /// `false` if the call has returned.
+    fn take_over(&self, number: u32, index: usize, since: u64, now: u64) -> bool {
+        let mut publisher = self.publisher();
+        let is_in_progress = self.shared.gpus.get(index).is_some_and(|gpu| gpu.call.since.load(Relaxed) == since);
+        if is_in_progress {
+            publisher.leader = number;
+            publisher.report_hang(index, now, now.saturating_sub(since));
         }
-        still
+        is_in_progress
     }
 }
 
 impl ThreadSet {
-    /// Has the threads end: those that are not in a call do so soon. Returns how many have not yet; `None` where another
-    /// thread is changing their list.
+    /// Requests all threads to stop. Returns the number of threads that are still running, or `None` if another thread is
+    /// modifying the list.
     pub(super) fn stop(&self) -> Option<usize> {
         self.stop.store(true, Release);
-        // Not waited for: in a forked child it may be locked by a thread that is not there.
+        // Another thread holds the lock only while it starts a watcher. The caller tries again.
         let handles = try_lock(&self.handles)?;
         handles.iter().for_each(|thread| thread.thread().unpark());
         Some(handles.iter().filter(|thread| !thread.is_finished()).count())
     }
 
-    /// Waits for the threads' last steps, once all have ended.
+    /// Joins the threads, all of which have finished.
     pub(super) fn join(&self) {
         for thread in self.handles().drain(..) {
-            // It does not panic; if it did, there is nothing left to do about it here.
+            // The threads do not panic. If one did, nothing could be done about it here.
             let _ = thread.join();
         }
     }
@@ -315,7 +320,7 @@ impl ThreadSet {
     }
 }
 
-/// What is locked, unless another has it: a GPU that a call hangs in.
+/// Locks a mutex without waiting. Returns `None` if another thread holds the lock, for example in a hung call.
 fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
@@ -324,11 +329,15 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Spawns with all signals blocked, so that the program's handlers never run on this thread, not even before its first
-/// line.
+/// Starts a thread with all signals blocked, so that the program's signal handlers never run on it.
+///
+/// The signals are blocked in the calling thread while the new thread is created, because a new thread inherits the mask.
+///
+/// # Errors
+/// [`Error::Thread`] if the system cannot create a thread.
 #[allow(unsafe_code, reason = "std has no signal masks")]
 fn spawn_without_signals(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    // SAFETY: both sets are plain data, filled before they are read; the calls do not fail with valid arguments.
+    // SAFETY: the signal sets are plain data that is initialized before it is read, and all pointers are to live variables.
     let before = unsafe {
         let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
         libc::sigfillset(&mut all);
@@ -336,7 +345,7 @@ fn spawn_without_signals(name: &str, run: impl FnOnce() + Send + 'static) -> Res
         before
     };
     let thread = thread::Builder::new().name(name.into()).spawn(run);
-    // SAFETY: the mask that was in force before.
+    // SAFETY: `before` is the initialized mask from above. The null pointer is permitted and requests no result.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
     thread.map_err(|error| Error::Thread { reason: error.to_string() })
 }
