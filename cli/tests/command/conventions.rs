@@ -143,12 +143,12 @@ fn library_and_simulation_print_the_same() {
 }
 
 #[test]
-fn readmes_list_every_format() {
-    let readme = include_str!("../../../README.md");
-    let of_recording = include_str!("../../../recording/README.md");
+fn documents_list_every_format() {
+    let document = include_str!("../../../docs/recording.md");
+    let readme = include_str!("../../../recording/README.md");
     for format in Format::ALL {
         let extension = format!("| `.{}` |", format.extensions()[0]);
-        assert!(readme.contains(&extension), "README.md lacks a row with {extension}");
-        assert!(of_recording.contains(&extension), "recording/README.md lacks a row with {extension}");
+        assert!(document.contains(&extension), "docs/recording.md lacks a row with {extension}");
+        assert!(readme.contains(&extension), "recording/README.md lacks a row with {extension}");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     energy::EnergyCounter,
     gauge::{Gauge, RatioHistogram},
     model::{EventCounts, GpuSummary},
-    processes::ProcessTracker,
+    processes::ProcessAccumulator,
     throttle::ThrottleAccumulator,
 };
 use crate::{
@@ -49,7 +49,7 @@ pub(super) struct GpuAccumulator {
     max_temperature: Option<f64>,
     max_memory_temperature: Option<f64>,
     throttle: ThrottleAccumulator,
-    processes: ProcessTracker,
+    processes: ProcessAccumulator,
     events: EventCounts,
 }
 

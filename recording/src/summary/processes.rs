@@ -62,7 +62,7 @@ impl PresentProcess {
 
 /// The processes on a GPU, and the attribution of its use to the command.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ProcessTracker {
+pub(super) struct ProcessAccumulator {
     present: HashMap<u32, PresentProcess>,
     /// The processes that have ended, with their numbers.
     ended: Vec<(u64, ProcessSummary)>,
@@ -74,7 +74,7 @@ pub(super) struct ProcessTracker {
     pub attribution: Attribution,
 }
 
-impl ProcessTracker {
+impl ProcessAccumulator {
     /// Records that a process was seen. `process` is the content of its start event; `None` if it was seen without one.
     pub(super) fn observe_start(&mut self, at: u64, pid: u32, process: Option<RecordedProcess>) {
         let has_start = process.is_some();
