@@ -41,6 +41,20 @@ impl Device {
     /// # Errors
     /// Returns the driver's error code: `NOT_FOUND` if there is no MIG device with this index, and `NOT_SUPPORTED` on
     /// GPUs without MIG.
+    ///
+    /// # Examples
+    /// ```
+    /// # nvml_sim::start(&nvml_sim::Scenario::from_name("mig").unwrap());
+    /// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+    /// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+    /// let gpu = nvml.device(0)?;
+    /// for index in 0..gpu.max_mig_device_count()? {
+    ///     if let Ok(mig) = gpu.mig_device(index) {
+    ///         println!("{}: {} bytes used", mig.uuid()?, mig.memory_info()?.used_bytes);
+    ///     }
+    /// }
+    /// # Ok::<(), igpu::Error>(())
+    /// ```
     #[doc(alias = "nvmlDeviceGetMigDeviceHandleByIndex")]
     #[inline]
     pub fn mig_device(&self, index: u32) -> Result<Device> {

@@ -115,6 +115,18 @@ impl<'a> Samples<'a> {
 }
 
 /// A sample of the utilization of a GPU by one process (`nvmlProcessUtilizationSample_t`).
+///
+/// # Examples
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// let mut buffer = [igpu::ProcessUtilization::default(); 128];
+/// for sample in nvml.device(0)?.process_utilization(0, &mut buffer)? {
+///     println!("{}: SM {} %, memory {} %", sample.pid(), sample.sm(), sample.memory());
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(transparent)]
 pub struct ProcessUtilization {

@@ -102,6 +102,15 @@ pub struct MigMode {
 
 /// A set of reasons that limit the clocks, as bits (`nvmlClocksEventReasons`, formerly "throttle reasons"). Bits that
 /// the header does not define are kept.
+///
+/// # Examples
+/// ```
+/// use igpu::ClocksEventReasons;
+///
+/// let reasons = ClocksEventReasons(0x44);
+/// assert!(reasons.contains(ClocksEventReasons::SW_POWER_CAP));
+/// assert_eq!(reasons.names().collect::<Vec<_>>(), ["sw_power_cap", "hw_thermal_slowdown"]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClocksEventReasons(pub u64);
 

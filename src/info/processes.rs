@@ -73,6 +73,18 @@ impl GpuProcessInfo {
 ///
 /// The list has a fixed capacity. If there are more processes, the list is truncated, and
 /// [`omitted_count`](Self::omitted_count) returns the number of missing processes.
+///
+/// # Examples
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// let gpu = igpu::GpuInfo::new(&nvml, 0, 64)?;
+/// for process in &gpu.processes {
+///     println!("{} {:?}: {:?} MiB", process.pid, process.name, process.gpu_memory);
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct GpuProcessesInfo {
     entries: Vec<GpuProcessInfo>,
