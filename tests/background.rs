@@ -13,7 +13,7 @@ use std::{
 
 use igpu::{
     metric::Metric,
-    sampler::{Background, Event, LatestKey, LatestReader, Record, Sampler, StopOutcome},
+    sampler::{Background, Event, LatestKey, LatestReader, Record, Sampler, StopOutcome, UnsampledReason},
 };
 use nvml_sim::SharedDriver;
 use wait::wait_for;
@@ -249,4 +249,23 @@ fn background_counts_missed_deadlines() {
     let reader = background.latest_reader();
     wait_for("missed deadlines", || reader.missed_deadlines() >= 50);
     assert!(background.missed_deadlines() >= 50);
+}
+
+#[test]
+fn background_reports_unsampled_reasons() {
+    let driver = workstation();
+    driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetUtilizationRates\"\nreturn = \"NOT_SUPPORTED\"\n").unwrap();
+    let background = spawn(&driver, Duration::from_millis(1), 100_000);
+    assert_eq!(background.reason(0, Metric::CLOCK_SM), Some(UnsampledReason::NotSelected));
+    assert_eq!(background.reason(4, Metric::TEMPERATURE), Some(UnsampledReason::NotSelected));
+    let metric = Metric::UTILIZATION_GPU;
+    wait_for("the reason", || matches!(background.reason(3, metric), Some(UnsampledReason::NotSupported(_))));
+    assert_eq!(background.reason(3, Metric::TEMPERATURE), None);
+    driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
+    wait_for("the loss", || matches!(background.reason(1, metric), Some(UnsampledReason::GpuLost(_))));
+    driver.clear_faults();
+    wait_for("the recovery", || background.reason(1, Metric::TEMPERATURE).is_none());
+    driver.add_faults("[[fault]]\ngpu = 2\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
+    wait_for("the hang", || background.reason(2, metric) == Some(UnsampledReason::GpuHung));
+    assert_eq!(background.reason(0, Metric::TEMPERATURE), None);
 }

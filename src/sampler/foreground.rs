@@ -127,10 +127,10 @@ impl Sampler {
     /// Reads the metrics that are due at `now`, a time of [`monotonic`](super::monotonic).
     ///
     /// Call it at the times that [`next_due`](Self::next_due) returns, or at a fixed rate. A metric that is not due yet is
-    /// read if its deadline is closer to this tick than to the next one (which is assumed to follow after the same time as
-    /// this tick has followed the last one), and is no further away than an eighth of the metric's interval. Therefore, a
-    /// caller whose ticks arrive a little early or late by turns misses no read. Deadlines do not shift: a read that is
-    /// early or late does not change the times of the later ones, so a metric is read at most once for each deadline.
+    /// read if its deadline is closer to this tick than to the next one, and if the deadline is at most an eighth of the
+    /// metric's interval away. The next tick is assumed to follow after the same time as this one has followed the last
+    /// one. A caller whose ticks are sometimes slightly early and sometimes slightly late therefore misses no read. An
+    /// early or late read does not shift later deadlines, and for each deadline, a metric is read at most once.
     pub fn tick(&mut self, now: u64) -> Frame<'_> {
         let gap = if self.last_tick == 0 { 0 } else { now.saturating_sub(self.last_tick) };
         self.last_tick = now;

@@ -38,6 +38,16 @@ pub(super) struct GpuSampler {
     missed_deadlines: u64,
 }
 
+/// The kind of an [`UnsampledReason`], without its error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReasonKind {
+    Sampled,
+    Unreadable,
+    GpuLost,
+    GpuSuspended,
+    Failing,
+}
+
 impl GpuSampler {
     pub(super) fn open(settings: &Settings, index: u32) -> Result<Self> {
         let device = DeviceState::open(&settings.nvml, index, settings.skip_suspended, settings.clocks)?;
@@ -117,17 +127,36 @@ impl GpuSampler {
 
     /// Returns the reason for which a metric is not sampled; `None` if it is sampled.
     pub(super) fn reason(&self, metric: Metric) -> Option<UnsampledReason> {
-        let Some(state) = self.state(metric) else { return Some(UnsampledReason::NotSelected) };
-        if self.group(metric).is_none() {
-            return state.last_error.clone().map(UnsampledReason::NotSupported);
+        match self.state(metric) {
+            Some(state) => self.state_reason(state),
+            None => Some(UnsampledReason::NotSelected),
         }
-        if let Some(error) = self.device.loss_error() {
-            return Some(UnsampledReason::GpuLost(error.clone()));
+    }
+
+    /// Returns the same as [`reason`](Self::reason), by the state of the metric.
+    pub(super) fn state_reason(&self, state: &MetricState) -> Option<UnsampledReason> {
+        match self.reason_kind(state) {
+            ReasonKind::Sampled => None,
+            ReasonKind::Unreadable => state.last_error.clone().map(UnsampledReason::NotSupported),
+            ReasonKind::GpuLost => self.device.loss_error().cloned().map(UnsampledReason::GpuLost),
+            ReasonKind::GpuSuspended => Some(UnsampledReason::GpuSuspended),
+            ReasonKind::Failing => state.suspension_error().map(UnsampledReason::for_error),
         }
-        if self.device.is_suspended() {
-            return Some(UnsampledReason::GpuSuspended);
+    }
+
+    /// Returns the kind of the reason, which is cheap enough to be compared at each tick.
+    pub(super) fn reason_kind(&self, state: &MetricState) -> ReasonKind {
+        if state.is_unreadable {
+            ReasonKind::Unreadable
+        } else if self.is_lost() {
+            ReasonKind::GpuLost
+        } else if self.device.is_suspended() {
+            ReasonKind::GpuSuspended
+        } else if state.suspension_error().is_some() {
+            ReasonKind::Failing
+        } else {
+            ReasonKind::Sampled
         }
-        state.suspension_error().map(UnsampledReason::for_error)
     }
 
     /// Reads the groups that are due at `now`, or all groups. Returns `true` if process lists were read.
@@ -198,10 +227,7 @@ impl GpuSampler {
     /// Discards the latest values if the GPU is lost. Metrics that can never be read from this GPU keep their error.
     fn clear_lost_values(&mut self) {
         let Some(error) = self.device.loss_error() else { return };
-        for group in &self.groups {
-            let states = self.states.get_mut(group.states.clone()).unwrap_or_default();
-            states.iter_mut().for_each(|state| state.mark_lost(error));
-        }
+        self.states.iter_mut().filter(|state| !state.is_unreadable).for_each(|state| state.mark_lost(error));
     }
 
     /// Compares the wall clock with the monotonic clock if that is due.

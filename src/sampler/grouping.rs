@@ -51,7 +51,12 @@ pub(super) fn poll_groups(
                 budget_interval: 0,
             }),
             // Only GPM fails here: the driver or the GPU does not support it, and a retry would fail again.
-            Err(error) => states.iter_mut().skip(first).for_each(|state| state.last_error = Some(error.clone())),
+            Err(error) => {
+                for state in states.iter_mut().skip(first) {
+                    state.is_unreadable = true;
+                    state.last_error = Some(error.clone());
+                }
+            }
         }
     }
     (groups, states)

@@ -33,8 +33,12 @@ pub(super) struct MetricState {
     pub gpu: u16,
     /// The index of the metric's value among the values that its driver call returns.
     pub value_index: usize,
+    /// The last record; `None` before the first one and while the GPU is lost.
     pub latest: Option<Record>,
+    /// The error of the last read; `None` if it succeeded.
     pub last_error: Option<Error>,
+    /// Whether no driver call can read the metric from this GPU. The metric is then in no poll group.
+    pub is_unreadable: bool,
     pub estimator: PeriodEstimator,
     /// Whether the sensor's period is estimated. It is not for metrics with a set interval, because an observation takes
     /// about 1 µs.
@@ -54,6 +58,7 @@ impl MetricState {
             value_index,
             latest: None,
             last_error: None,
+            is_unreadable: false,
             estimator: PeriodEstimator::new(),
             estimates_period,
             last_raw: f64::NAN,

@@ -95,7 +95,9 @@ pub(super) enum PollMethod {
 pub(super) struct PollGroup {
     /// The range of the group's metrics in [`GpuSampler::states`](super::gpu_sampler::GpuSampler).
     pub states: Range<usize>,
+    /// The driver calls that read the group.
     pub method: PollMethod,
+    /// The requested interval.
     pub interval: IntervalSetting,
     /// The deadline of the next read, in nanoseconds of the monotonic clock; 0 before the first read.
     pub due: u64,
@@ -107,8 +109,8 @@ pub(super) struct PollGroup {
     pub budget_interval: u64,
 }
 
-/// A tick reads a group ahead of its deadline by at most this fraction of its interval. The fraction exceeds the jitter of a
-/// caller that ticks at a fixed rate, and is small enough that the distance of two reads stays close to the interval.
+/// A tick reads a group ahead of its deadline by at most this fraction of its interval. The fraction is chosen to exceed the
+/// jitter of a caller that ticks at a fixed rate, and to keep the time between two reads close to the interval.
 const EARLY_DIVISOR: u64 = 8;
 /// While a sensor's period is not known, the group is polled at this fraction of the catalog's interval, so that a sensor
 /// that refreshes faster than the catalog assumes is recognized.
@@ -199,12 +201,12 @@ impl PollGroup {
     /// than its own deadline. The time before `available_from`, at which the GPU could not be read, does not count.
     #[inline]
     pub(super) fn missed_deadlines(&self, now: u64, available_from: u64, states: &[MetricState]) -> u64 {
-        let late = now.saturating_sub(self.due.max(available_from));
-        // Nearly all reads are late by less than this part of the interval, which saves them the division.
-        if late <= self.due - self.early_from || self.due == 0 {
+        let lateness = now.saturating_sub(self.due.max(available_from));
+        // Nearly all reads are late by less than an eighth of the interval, and skip the division.
+        if lateness <= self.due - self.early_from || self.due == 0 {
             return 0;
         }
-        late.checked_div(self.poll_interval(states)).unwrap_or(0)
+        lateness.checked_div(self.poll_interval(states)).unwrap_or(0)
     }
 
     /// Sets the next deadline after a read at `now`.
@@ -364,7 +366,7 @@ mod tests {
     #[test]
     fn combined_interval_is_shortest_and_exact() {
         use IntervalSetting::{Adaptive, EveryTick, Exact, Fixed};
-        for (one, other, both) in [
+        for (first, second, expected) in [
             (Fixed(3), Fixed(2), Fixed(2)),
             (Adaptive(3), Fixed(2), Fixed(2)),
             (Adaptive(2), Fixed(3), Adaptive(2)),
@@ -373,7 +375,7 @@ mod tests {
             (Exact(2), Fixed(3), Exact(2)),
             (Exact(2), EveryTick, EveryTick),
         ] {
-            assert_eq!((one.combine(other), other.combine(one)), (both, both));
+            assert_eq!((first.combine(second), second.combine(first)), (expected, expected));
         }
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::{Error, ReturnCode};
 
-/// Why a metric of a GPU is not sampled; from [`Sampler::reason`](super::Sampler::reason).
+/// The reason for which a metric of a GPU is not sampled; from [`Sampler::reason`](super::Sampler::reason) and
+/// [`Background::reason`](super::Background::reason).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnsampledReason {
@@ -15,6 +16,8 @@ pub enum UnsampledReason {
     /// The kernel has suspended the GPU, and
     /// [`skip_suspended`](super::SamplerBuilder::skip_suspended) was requested.
     GpuSuspended,
+    /// A driver call for the GPU does not return. Only a [`Background`](super::Background) sampler returns this reason.
+    GpuHung,
     /// The driver or the GPU does not support the metric.
     NotSupported(Error),
     /// At least two consecutive reads failed with an error other than "not supported". The metric is suspended, and is
@@ -36,7 +39,7 @@ impl UnsampledReason {
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::GpuLost(error) | Self::NotSupported(error) | Self::Suspended(error) => Some(error),
-            Self::NotSelected | Self::GpuSuspended => None,
+            Self::NotSelected | Self::GpuSuspended | Self::GpuHung => None,
         }
     }
 }
@@ -47,6 +50,7 @@ impl fmt::Display for UnsampledReason {
             Self::NotSelected => f.write_str("not selected"),
             Self::GpuLost(error) => write!(f, "the GPU is lost: {error}"),
             Self::GpuSuspended => f.write_str("the GPU is suspended"),
+            Self::GpuHung => f.write_str("a driver call for the GPU does not return"),
             Self::NotSupported(error) => write!(f, "not supported: {error}"),
             Self::Suspended(error) => write!(f, "suspended after repeated errors: {error}"),
         }

@@ -42,6 +42,7 @@ fn forked_child_sampler_returns_errors() {
         assert_eq!((latest.read(key), reader.read(key)), (Err(Error::Forked), Err(Error::Forked)));
         assert_eq!((background.pop(), background.drain(&mut [Record::default(); 8])), (None, 0));
         assert_eq!(background.take(8).count(), 0);
+        assert_eq!(background.reason(0, Metric::TEMPERATURE), Some(UnsampledReason::GpuLost(Error::Forked)));
         assert_eq!(background.stop(), StopOutcome::Abandoned);
         assert!(begin.elapsed() < Duration::from_secs(5), "took {:?}", begin.elapsed());
         assert_eq!(driver.total_calls(), calls.load(Relaxed), "the child called the parent's driver");

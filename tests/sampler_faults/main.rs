@@ -28,7 +28,9 @@ use std::{
 use igpu::{
     Error, Nvml, ReturnCode,
     metric::Metric,
-    sampler::{Background, Clocks, Event, Flags, Record, Sampler, SamplerBuilder, StopOutcome, monotonic},
+    sampler::{
+        Background, Clocks, Event, Flags, Record, Sampler, SamplerBuilder, StopOutcome, UnsampledReason, monotonic,
+    },
 };
 use nvml_sim::{
     SharedDriver,

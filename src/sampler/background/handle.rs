@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{
             AtomicU32, AtomicU64,
             Ordering::{AcqRel, Acquire},
@@ -26,7 +26,8 @@ use crate::{
     Error, Result, fork_generation,
     metric::Metric,
     sampler::{
-        Clocks, Record, Sampler, gpu_sampler::GpuSampler, latest_values::LatestValues, record::Records, time::Stopwatch,
+        Clocks, Record, Sampler, UnsampledReason, gpu_sampler::GpuSampler, latest_values::LatestValues,
+        record::Records, time::Stopwatch,
     },
 };
 
@@ -122,10 +123,11 @@ fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> Slot {
 }
 
 fn shared(slots: &[Slot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: Clocks) -> Shared {
-    let (mut gpus, mut keys) = (Vec::new(), Vec::new());
+    let (mut gpus, mut keys, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for Slot { gpu, stopwatch, .. } in slots {
         let first_key = keys.len();
         keys.extend(gpu.states.iter().map(|state| (u32::from(state.gpu), state.metric)));
+        reasons.extend(gpu.states.iter().map(|state| gpu.state_reason(state)));
         let call = CallInProgress { since: stopwatch.call_start(), thread: AtomicU32::new(0) };
         let hang_detected_at = stopwatch.hang_flag();
         gpus.push(GpuState { index: gpu.index(), call, hang_detected_at, first_key, end_key: keys.len() });
@@ -141,6 +143,7 @@ fn shared(slots: &[Slot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: C
         shutdown: CallInProgress::default(),
         latest: LatestValues::new(keys.len()),
         keys,
+        reasons: Mutex::new(reasons),
         metrics,
         clocks,
         fork_generation: fork_generation(),
@@ -204,6 +207,26 @@ impl Background {
     #[must_use]
     pub fn metrics(&self) -> &[Metric] {
         &self.shared.metrics
+    }
+
+    /// Returns the reason for which a metric of a GPU is not sampled, or `None` if it is sampled, as [`Sampler::reason`] does.
+    ///
+    /// The error of a suspended metric or a lost GPU is the first one that caused this state. In a forked child, nothing is
+    /// sampled, and the reason is [`UnsampledReason::GpuLost`] with [`Error::Forked`].
+    #[must_use]
+    pub fn reason(&self, gpu: u32, metric: Metric) -> Option<UnsampledReason> {
+        let shared = &self.shared;
+        if shared.is_forked() {
+            return Some(UnsampledReason::GpuLost(Error::Forked));
+        }
+        let Some(key) = shared.keys.iter().position(|key| *key == (gpu, metric)) else {
+            return Some(UnsampledReason::NotSelected);
+        };
+        if self.hung_gpus().any(|hung| hung == gpu) {
+            return Some(UnsampledReason::GpuHung);
+        }
+        let reasons = shared.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.get(key).cloned().flatten()
     }
 
     /// Returns the time since the sampling thread last made progress.

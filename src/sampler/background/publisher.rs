@@ -5,7 +5,12 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use rtrb::Producer;
 
 use super::{reader::entry, shared::Shared};
-use crate::sampler::{Event, Record, budget::Budget, gpu_sampler::GpuSampler, record::Records};
+use crate::sampler::{
+    Event, Record,
+    budget::Budget,
+    gpu_sampler::{GpuSampler, ReasonKind},
+    record::Records,
+};
 
 /// The writer of records and latest values. A mutex gives it to one thread at a time.
 pub(super) struct Publisher {
@@ -15,6 +20,8 @@ pub(super) struct Publisher {
     unreported_drops: u64,
     /// The time of each value in `Shared::latest`; `None` if there is no value.
     published_at: Vec<Option<u64>>,
+    /// The kind of each reason in `Shared::reasons`; `None` before the first publication.
+    reason_kinds: Vec<Option<ReasonKind>>,
     pub budget: Budget,
     /// The number of the leader. A thread that finds a different number was replaced while it was in a hung call.
     pub leader: u32,
@@ -23,7 +30,8 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>, ring: Producer<Record>, budget: Budget) -> Self {
         let published_at = vec![None; shared.keys.len()];
-        Self { shared, ring, unreported_drops: 0, published_at, budget, leader: 0 }
+        let reason_kinds = vec![None; shared.keys.len()];
+        Self { shared, ring, unreported_drops: 0, published_at, reason_kinds, budget, leader: 0 }
     }
 
     /// Publishes the records and the latest values of the GPU at this index. If a call to the GPU had been hung, the call has
@@ -47,6 +55,22 @@ impl Publisher {
                 *published_at = at;
                 self.shared.latest.write(key, entry(state.latest));
             }
+        }
+        self.publish_reasons(first_key, gpu);
+    }
+
+    /// Publishes the reasons for which metrics of a GPU are not sampled, if one of them has changed. If a reader holds the
+    /// lock, the next call publishes them.
+    fn publish_reasons(&mut self, first_key: usize, gpu: &GpuSampler) {
+        let kinds = self.reason_kinds.get_mut(first_key..).unwrap_or_default();
+        if gpu.states.iter().zip(&*kinds).all(|(state, kind)| *kind == Some(gpu.reason_kind(state))) {
+            return;
+        }
+        let Ok(mut reasons) = self.shared.reasons.try_lock() else { return };
+        let reasons = reasons.get_mut(first_key..).unwrap_or_default();
+        for ((state, kind), reason) in gpu.states.iter().zip(kinds).zip(reasons) {
+            *kind = Some(gpu.reason_kind(state));
+            *reason = gpu.state_reason(state);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{
             AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed},
@@ -14,7 +14,7 @@ use std::{
 use crate::{
     fork_generation,
     metric::Metric,
-    sampler::{Clocks, latest_values::LatestValues},
+    sampler::{Clocks, UnsampledReason, latest_values::LatestValues},
 };
 
 /// The state shared by the threads, the owner, and the readers.
@@ -37,6 +37,9 @@ pub(super) struct Shared {
     pub latest: LatestValues,
     /// The GPU and metric of each value in `latest`.
     pub keys: Vec<(u32, Metric)>,
+    /// The reason for which each of `keys` is not sampled; `None` if it is sampled. The sampler's threads never wait for
+    /// this lock.
+    pub reasons: Mutex<Vec<Option<UnsampledReason>>>,
     /// The selected metrics.
     pub metrics: Vec<Metric>,
     pub clocks: Clocks,
