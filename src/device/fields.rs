@@ -1,4 +1,4 @@
-//! Field values: many values in one NVML call.
+//! Field values, many of which can be read with one NVML call.
 
 use nvml_sys as sys;
 
@@ -40,7 +40,7 @@ impl FieldId {
     pub const SCOPE_ALL_LINKS: u32 = u32::MAX;
 }
 
-/// A number in the type that the driver returned it in (`nvmlValueType_t`).
+/// A number and its C type, as the driver returned them (`nvmlValueType_t`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {

@@ -137,7 +137,7 @@ impl GpmReport {
         }
         (self.raw.sample1, self.raw.sample2) = (first.sample, second.sample);
         // SAFETY: NVML stays initialized while the samples live, and returned both (`check_same_handle`). The struct is
-        // live and states its version.
+        // live and contains its version.
         check(METRICS_GET, unsafe { function(&mut *self.raw) })
     }
 
@@ -164,7 +164,7 @@ impl Device {
         const CALL: &str = "nvmlGpmQueryDeviceSupport";
         let function = require(CALL, self.functions().nvmlGpmQueryDeviceSupport)?;
         let mut support = sys::nvmlGpmSupport_t { version: sys::NVML_GPM_SUPPORT_VERSION, ..Default::default() };
-        // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and states its version.
+        // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and contains its version.
         self.call(CALL, |device| unsafe { function(device, &mut support) })?;
         Ok(support.isSupportedDevice != 0)
     }

@@ -20,7 +20,7 @@ use crate::{
 /// Methods return [`Error::Nvml`](crate::Error::Nvml) with the driver's return code,
 /// [`Error::MissingSymbol`](crate::Error::MissingSymbol) if the driver is too old to have the function, and
 /// [`Error::Forked`](crate::Error::Forked) in the child of a fork. Errors are not cached: the next call asks the driver
-/// again, because drivers have returned `NOT_SUPPORTED` for a moment when they were polled very often.
+/// again, because drivers have temporarily returned `NOT_SUPPORTED` when they were polled more often than every 50 ms.
 ///
 /// # Examples
 /// ```
@@ -115,7 +115,8 @@ impl Device {
         Ok(state != nvml_sys::NVML_FEATURE_DISABLED)
     }
 
-    /// Runs `make` with the handle, and converts the return code. Fails without running it in the child of a fork.
+    /// Runs `make` with the handle, and converts the return code. In the child of a fork, it fails without running
+    /// `make`.
     ///
     /// While `make` runs, the handle is valid and NVML is initialized. The `SAFETY` comments of the other modules rely
     /// on both.

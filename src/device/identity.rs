@@ -62,7 +62,7 @@ impl Device {
         self.get_text("nvmlDeviceGetSerial", self.functions().nvmlDeviceGetSerial)
     }
 
-    /// Returns the UUID, which is `GPU-…` for a GPU and `MIG-…` for a MIG device.
+    /// Returns the UUID, which starts with `GPU-` for a GPU and with `MIG-` for a MIG device.
     ///
     /// # Errors
     /// Returns the driver's error code.
@@ -100,7 +100,8 @@ impl Device {
         self.get_u32("nvmlDeviceGetMinorNumber", self.functions().nvmlDeviceGetMinorNumber)
     }
 
-    /// Returns the PCI address and the PCI ids of the GPU, from the newest version of the call that the driver has.
+    /// Returns the PCI address and the PCI ids of the GPU, with the newest version of the call that the driver
+    /// supports.
     ///
     /// # Errors
     /// Returns the driver's error code.

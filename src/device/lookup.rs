@@ -12,7 +12,8 @@ use crate::{
 
 type HandleByTextFn = unsafe extern "C" fn(*const c_char, *mut nvmlDevice_t) -> nvmlReturn_t;
 
-/// The size of the buffer for a UUID or a PCI address with its NUL. NVML's own buffers have at most 96 bytes.
+/// The size of the buffer for a UUID or a PCI address, including the terminating NUL. NVML's own buffers have at most
+/// 96 bytes.
 const MAX_LOOKUP_TEXT_BYTES: usize = 128;
 
 // Defined here because the module `nvml` must not import `Device`, which holds an `Nvml`.

@@ -260,7 +260,7 @@ impl Device {
         self.processes(ProcessKind::Mps, into)
     }
 
-    /// Fills `into` with the processes of a kind, from the newest version of the call that the driver has. See
+    /// Fills `into` with the processes of a kind, with the newest version of the call that the driver supports. See
     /// [`compute_processes`](Self::compute_processes) for the cost and for truncated lists.
     ///
     /// # Errors

@@ -175,11 +175,11 @@ impl ProcessUtilization {
 }
 
 impl Device {
-    /// Stores the samples that are newer than `last_seen_us` in `into`, and returns them. Pass 0 to get all samples of
+    /// Reads the samples that are newer than `last_seen_us` into `into`, and returns them. Pass 0 to get all samples of
     /// the buffer. If the buffer has no newer samples, the result is empty.
     ///
-    /// `into` should have the capacity of the whole sample buffer, because drivers may fail with less. The largest
-    /// known buffer has 120 entries.
+    /// `into` should have the capacity of the whole sample buffer, because drivers may fail if it is shorter. The
+    /// largest known buffer has 120 entries.
     ///
     /// # Errors
     /// Returns the driver's error code.
@@ -216,7 +216,7 @@ impl Device {
         Ok(count)
     }
 
-    /// Stores the utilization samples of all processes that are newer than `last_seen_us` in `into`, and returns them.
+    /// Reads the utilization samples of all processes that are newer than `last_seen_us` into `into`, and returns them.
     ///
     /// The result is empty if the GPU was idle. Entries without a process or above 100 % are removed. Pass the greatest
     /// timestamp of the result as `last_seen_us` to the next call. Requires Maxwell or later; MIG is not supported.

@@ -96,7 +96,8 @@ impl Device {
         Ok(EngineUtilization { percent, sample_period_us })
     }
 
-    /// Returns the total, used, free, and reserved memory in bytes, from version 2 of the call if the driver has it.
+    /// Returns the total, used, free, and reserved memory in bytes, with version 2 of the call if the driver supports
+    /// it.
     ///
     /// # Errors
     /// Returns the driver's error code: `NOT_SUPPORTED` on GPUs that share the system's memory (GB10).
@@ -107,7 +108,7 @@ impl Device {
         let mut raw = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
         let v2 = self.functions().nvmlDeviceGetMemoryInfo_v2;
         let has_reserved = self.nvml.symbols().memory_info_v2.try_newer(v2, |function| {
-            // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and states its version
+            // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and contains its version
             // and size.
             self.call("nvmlDeviceGetMemoryInfo_v2", |device| unsafe { function(device, &mut raw) })
         })?;
@@ -169,7 +170,7 @@ impl Device {
         };
         let newer = self.functions().nvmlDeviceGetTemperatureV;
         let is_read = self.nvml.symbols().temperature_v.try_newer(newer, |function| {
-            // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and states its version
+            // SAFETY: `call` passes a valid handle of an initialized NVML; the struct is live and contains its version
             // and size.
             self.call("nvmlDeviceGetTemperatureV", |device| unsafe { function(device, &mut raw) })
         })?;

@@ -18,9 +18,9 @@ use crate::{Clock, Device, Error, Escaped, Nvml, Result, Text};
 /// power, percent for utilization, and °C for temperatures. [`Device`] has methods for other units and for more values.
 ///
 /// [`update`](Self::update) reads the attributes again without allocating. Static attributes, for example names and
-/// maxima, are read once. An update reads all others with 15 NVML calls, and makes one more call if a static attribute
-/// is missing. An attribute that the GPU does not support is `None`, and [`reason`](Self::reason) returns the error.
-/// Each update tries again, because a single error does not prove that the GPU lacks an attribute.
+/// maxima, are read once. An update reads all other attributes with 15 NVML calls, and makes one more call if a static
+/// attribute is missing. An attribute that the GPU does not support is `None`, and [`reason`](Self::reason) returns the
+/// error. Each update tries again, because a single error does not prove that the GPU lacks an attribute.
 ///
 /// The [`Display`](fmt::Display) form is the text that igpu 0.1.2 prints.
 ///

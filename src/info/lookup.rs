@@ -7,12 +7,12 @@ use crate::{Error, Nvml, ProcessList, Result, process};
 impl Nvml {
     /// Returns the GPU with this index and its values.
     ///
-    /// The list of processes has the capacity for all processes of the GPU. User names that only a directory server
-    /// knows (LDAP) are resolved, which may block until the server responds.
+    /// The list of processes has the capacity for all processes of the GPU. User names from other sources than
+    /// `/etc/passwd` (LDAP) are resolved, which may block until a server responds.
     ///
     /// # Errors
-    /// Returns [`Error::InvalidIndex`] if there is no GPU with this index, and NVML's error if the GPU is lost or cannot
-    /// be opened.
+    /// Returns [`Error::InvalidIndex`] if there is no GPU with this index, and NVML's error if the GPU is lost or
+    /// cannot be opened.
     pub fn gpu_info(&self, index: u32) -> Result<GpuInfo> {
         match self.gpu_infos_at(&[index])?.pop() {
             Some(gpu) => gpu.error().cloned().map_or(Ok(gpu), Err),

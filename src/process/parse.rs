@@ -64,8 +64,8 @@ pub fn passwd(line: &[u8]) -> Option<(&[u8], u32)> {
 ///
 /// The kernel terminates each argument with a NUL. A process can overwrite its command line, for example with
 /// `setproctitle`. The result is then the same as psutil's: arguments are separated by spaces if the data do not end
-/// with a NUL, or if there is a single argument that contains spaces. This is known only at the last byte, so the
-/// parser keeps the basename for both separators.
+/// with a NUL, or if there is a single argument that contains spaces. The parser can decide this only at the last byte,
+/// and therefore keeps the basename for both separators.
 #[derive(Clone, Debug, Default)]
 pub struct Argv0 {
     until_nul: Basename,
