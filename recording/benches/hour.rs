@@ -22,7 +22,7 @@ use igpu::{
     sampler::{Clocks, Sampler},
 };
 use igpu_recording::{
-    ClockOffset, Format, Header, Item, RecordConverter, Series, SummaryBuilder, Writer, default_metrics, event,
+    Format, Header, Item, RecordConverter, Series, SummaryBuilder, UnixTimeOffset, Writer, default_metrics, event,
 };
 use nvml_sim::{Scenario, control};
 
@@ -93,7 +93,7 @@ fn run_format(format: Format, seconds: u64, is_test: bool) -> BenchResult<()> {
 fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> BenchResult<(u64, u64)> {
     let clocks = Clocks { monotonic, wall_us: control::wall_clock_us, ..Clocks::default() };
     let mut sampler = Sampler::builder(nvml).metrics(&default_metrics()).clocks(clocks).build()?;
-    let clock = ClockOffset::new(monotonic(), control::wall_clock_us() * 1000);
+    let clock = UnixTimeOffset::new(monotonic(), control::wall_clock_us() * 1000);
     let mut converter = RecordConverter::new(clock);
     let encoder = format.encoder().ok_or("this build does not support the format")?;
     let mut recording =

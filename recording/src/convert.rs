@@ -20,15 +20,15 @@ use crate::{
 /// period of the energy counters of GPUs.
 const INTEGRATED_INTERVAL_NS: u64 = 100_000_000;
 
-/// The offset between the sampler's monotonic clock and the wall clock, measured at one moment. Steps of the wall clock
-/// after that moment have no effect on converted times.
+/// The offset between the sampler's monotonic clock and Unix time, measured at one moment. Steps of the wall clock after
+/// that moment have no effect on converted times.
 #[derive(Clone, Copy, Debug)]
-pub struct ClockOffset {
-    /// The difference of Unix time and monotonic time, in nanoseconds.
+pub struct UnixTimeOffset {
+    /// Unix time minus monotonic time, in nanoseconds.
     unix_offset_ns: i128,
 }
 
-impl ClockOffset {
+impl UnixTimeOffset {
     /// Creates an offset from simultaneous readings of the monotonic clock, in nanoseconds, and the wall clock, in
     /// nanoseconds since the Unix epoch.
     #[must_use]
@@ -58,11 +58,11 @@ impl ClockOffset {
 ///
 /// ```no_run
 /// use igpu::{Nvml, sampler::{Sampler, monotonic}};
-/// use igpu_recording::{ClockOffset, Header, Item, RecordConverter, SummaryBuilder, default_metrics};
+/// use igpu_recording::{UnixTimeOffset, Header, Item, RecordConverter, SummaryBuilder, default_metrics};
 ///
 /// let nvml = Nvml::load()?;
 /// let mut sampler = Sampler::builder(&nvml).metrics(&default_metrics()).build()?;
-/// let clock = ClockOffset::now();
+/// let clock = UnixTimeOffset::now();
 /// let mut converter = RecordConverter::new(clock);
 /// let mut summary = SummaryBuilder::default();
 /// summary.observe(&Item::start(clock.to_unix_nano(monotonic()), &Header::default()));
@@ -73,7 +73,7 @@ impl ClockOffset {
 /// ```
 #[derive(Debug)]
 pub struct RecordConverter {
-    clock: ClockOffset,
+    clock: UnixTimeOffset,
     /// The last value of each per-process series, by GPU, metric, and process ID. Records of these series are always
     /// marked as fresh, and are compared with the last value instead.
     process_values: HashMap<(u16, u16, u32), f64>,
@@ -89,7 +89,7 @@ pub struct RecordConverter {
 impl RecordConverter {
     /// Creates a converter for a sampler that has not returned records yet.
     #[must_use]
-    pub fn new(clock: ClockOffset) -> Self {
+    pub fn new(clock: UnixTimeOffset) -> Self {
         Self {
             clock,
             process_values: HashMap::new(),
@@ -99,7 +99,7 @@ impl RecordConverter {
         }
     }
 
-    /// Calls `emit` for each item that a record results in, at most twice.
+    /// Converts a record and calls `emit` for each resulting item, at most twice.
     pub fn convert(&mut self, record: &Record, mut emit: impl FnMut(Item)) {
         let at = self.clock.to_unix_nano(record.at);
         if let Some(event) = record.event() {
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn fresh_value_is_converted_to_series_unit() {
-        let mut converter = RecordConverter::new(ClockOffset::new(1_000, 1_700_000_000_000_000_000));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(1_000, 1_700_000_000_000_000_000));
         let fresh = record(Metric::UTILIZATION_GPU, 44.0, Flags::FRESH, 0);
         let series = Series::for_metric(Metric::UTILIZATION_GPU);
         assert_eq!(items(&mut converter, &fresh), [Item::value(1_700_000_000_000_001_000, 3, series, 0.44)]);
@@ -249,7 +249,7 @@ mod tests {
             gpu,
             ..same
         };
-        let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let mut emitted_count =
             |record: &Record| items(&mut converter, record).iter().filter(|item| item.value.is_some()).count();
         assert_eq!(
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn process_value_unchanged_is_omitted() {
-        let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let count = |converter: &mut RecordConverter, value, pid| {
             items(converter, &record(Metric::PROCESS_MEMORY, value, Flags::FRESH, pid))
                 .iter()
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn poll_interval_is_emitted_when_doubled() {
-        let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let mut is_emitted = |seconds, gpu| {
             let changed = record(Metric::ENERGY, seconds, Flags::EVENT, Event::POLL_INTERVAL_CHANGED.0);
             !items(&mut converter, &Record { gpu, ..changed }).is_empty()
@@ -328,14 +328,14 @@ mod tests {
             metric: u16::MAX,
             ..record(Metric::ENERGY, 15.0, Flags::EVENT, 0)
         };
-        let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let [item] = &items(&mut converter, &lost)[..] else { panic!("expected one item") };
         assert_eq!((item.event_name(), item.gpu, item.value), (Some("gpu.lost"), Some(3), Some(15.0)));
     }
 
     #[test]
     fn energy_integrated_is_emitted_once() {
-        let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let energy = record(Metric::ENERGY, 1.0, Flags::FRESH.with(Flags::INTEGRATED), 0);
         let names =
             |items: Vec<Item>| items.iter().map(|item| item.event_name().map(str::to_owned)).collect::<Vec<_>>();
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn integrated_energy_is_emitted_every_100_ms() {
-        let mut converter = RecordConverter::new(ClockOffset::new(0, 0));
+        let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let mut emitted = Vec::new();
         for ms in 0..=300_u64 {
             let energy = record(Metric::ENERGY, ms as f64, Flags::INTEGRATED, 0);

@@ -4,12 +4,12 @@
 pub const START: &str = "recording.start";
 /// The last item of a complete recording.
 pub const END: &str = "recording.end";
-/// An item that is written every second, which bounds the unknown time at the end of a truncated recording. Value: the
-/// number of records dropped since the start because the disk was slow or full.
+/// The recording is in progress. The event is written every second, and marks the end of an incomplete recording. Value:
+/// the number of records dropped since the start because the disk was slow or full.
 pub const HEARTBEAT: &str = "recording.heartbeat";
-/// The command was started. Process ID: the command's. Text: the command line.
+/// The command was started. Process ID: that of the command. Text: the command line.
 pub const COMMAND_START: &str = "command.start";
-/// The command ended. Process ID: the command's. Value: its exit status as reported by a shell, which is 128 plus the
+/// The command ended. Process ID: that of the command. Value: its exit status as reported by a shell, which is 128 plus the
 /// signal number after a signal.
 pub const COMMAND_END: &str = "command.end";
 /// A process was first seen on the GPU. Text: the [`RecordedProcess`](crate::RecordedProcess) as JSON.
@@ -22,7 +22,7 @@ pub const GPU_LOST: &str = "gpu.lost";
 pub const GPU_RECOVERED: &str = "gpu.recovered";
 /// A driver call for the GPU has not returned. Value: the time since it started, in seconds.
 pub const GPU_HUNG: &str = "gpu.hung";
-/// The GPU is in runtime suspend, and is not polled in order not to wake it.
+/// The GPU is in runtime suspend. It is not polled, because a driver call would wake it.
 pub const GPU_SUSPENDED: &str = "gpu.suspended";
 /// The GPU resumed from runtime suspend.
 pub const GPU_RESUMED: &str = "gpu.resumed";
@@ -35,7 +35,8 @@ pub const POLL_INTERVAL_CHANGED: &str = "metric.poll_interval_changed";
 pub const SAMPLES_DROPPED: &str = "metric.samples_dropped";
 /// A process list exceeded the sampler's capacity. Value: the number of processes omitted.
 pub const PROCESS_LIST_TRUNCATED: &str = "process.list_truncated";
-/// The wall clock was stepped. Value: the size of the step, in seconds.
+/// The wall clock was stepped. Value: the size of the step in seconds, which is negative for a step
+/// backwards.
 pub const CLOCK_STEPPED: &str = "clock.stepped";
 /// The sampler dropped records that exceeded the capacity of one tick. Value: the number of records.
 pub const RECORDS_DROPPED: &str = "sampler.records_dropped";

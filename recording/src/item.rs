@@ -1,4 +1,4 @@
-//! The elements of a recording.
+//! The items of a recording.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ pub struct Item {
 pub enum ItemKind {
     /// A value of a series.
     Value(Series),
-    /// An event: its name, which is one of [`event`] or unknown to this version, and the series that it concerns.
+    /// An event, by its name and the series that it concerns. The name is one of [`event`], or unknown to this version.
     Event(Cow<'static, str>, Option<Series>),
 }
 

@@ -49,7 +49,7 @@ mod summary;
 pub mod time_weighted;
 mod write;
 
-pub use convert::{ClockOffset, RecordConverter};
+pub use convert::{RecordConverter, UnixTimeOffset};
 pub use error::RecordingError;
 pub use format::{Encoder, Format};
 pub use header::{Header, RecordedCommand, RecordedGpu, RecordedProcess};

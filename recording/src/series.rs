@@ -7,10 +7,9 @@ use igpu::{
     sampler::DEFAULT_METRICS,
 };
 
-/// A quantity that a recording contains values of: a metric of the igpu catalog, or [`MEMORY_LIMIT`](Self::MEMORY_LIMIT).
+/// A recorded quantity, which is a metric of the igpu catalog or [`MEMORY_LIMIT`](Self::MEMORY_LIMIT).
 ///
-/// It is an index into a table that can change from one version to the next. Recordings therefore identify a series by
-/// its [`key`](Self::key).
+/// Recordings identify a series by its [`key`](Self::key). The order of series can change from one version to the next.
 ///
 /// ```
 /// use igpu::metric::Metric;
@@ -32,10 +31,10 @@ pub struct SeriesInfo {
     pub name: &'static str,
     /// The OpenTelemetry attribute, with its value, that distinguishes the series from others with the same name.
     pub attribute: Option<(&'static str, &'static str)>,
-    /// The unit of recorded values, in UCUM notation. A `1` is a ratio from 0 to 1.
+    /// The unit of recorded values, in UCUM notation. `1` is the unit of ratios from 0 to 1.
     pub unit: &'static str,
-    /// The factor between the unit of the catalog's metric and the recorded unit. A value of the metric divided by this
-    /// factor is a value of the series.
+    /// The number by which a value of the metric is divided to obtain the recorded value, such as 100 for a percentage that
+    /// is recorded as a ratio.
     pub divisor: f64,
     /// The metric in the igpu catalog; `None` for a series that is recorded once and not sampled.
     pub metric: Option<Metric>,
@@ -44,9 +43,9 @@ pub struct SeriesInfo {
 
 /// A metric and its OpenTelemetry name, attribute, unit, and divisor.
 ///
-/// Two names are similar to an OpenTelemetry name but not mapped to it. `gpu.memory.utilization` is the fraction of time in
-/// which memory is accessed, whereas `hw.gpu.memory.utilization` is the fraction of memory that is in use. `hw.power` can
-/// denote only one of the three power metrics, and denotes the one that all GPUs support.
+/// `gpu.memory.utilization` has no OpenTelemetry name. It is the fraction of time in which memory is accessed, whereas
+/// `hw.gpu.memory.utilization` is the fraction of memory that is in use. Of the three power metrics, `hw.power` is the one
+/// that all GPUs support.
 type OtelName = (Metric, &'static str, Option<(&'static str, &'static str)>, &'static str, f64);
 
 const TASK_ATTRIBUTE: &str = "hw.gpu.task";
@@ -99,7 +98,7 @@ pub fn default_metrics() -> Vec<Metric> {
     DEFAULT_METRICS.into_iter().chain(THROTTLING_COUNTERS).collect()
 }
 
-/// The metrics that are recorded in addition if processes are recorded: device memory and SM utilization of each process.
+/// The additional metrics for recording processes, which are the device memory and the SM utilization of each process.
 pub const PROCESS_METRICS: &[Metric] = &[Metric::PROCESS_MEMORY, Metric::PROCESS_SM];
 
 impl SeriesInfo {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use igpu::metric::Metric;
 use igpu_recording::{
-    ClockOffset, EnergySource, GpuSummary, Header, Item, RecordConverter, Summary, SummaryBuilder, ThrottlingSource,
+    EnergySource, GpuSummary, Header, Item, RecordConverter, Summary, SummaryBuilder, ThrottlingSource, UnixTimeOffset,
     default_metrics, event,
 };
 use nvml_sim::control::{self, Quantity};
@@ -32,7 +32,7 @@ fn recorded(toml: &str, metrics: &[Metric], seconds: f64) -> Recorded {
     let sim = sim(toml);
     control::step(Duration::from_secs(7));
     let mut sampler = sim.builder().metrics(metrics).build().unwrap();
-    let (from, clock) = (control::now(), ClockOffset::new(now(), START));
+    let (from, clock) = (control::now(), UnixTimeOffset::new(now(), START));
     let mut converter = RecordConverter::new(clock);
     let mut builder = SummaryBuilder::default();
     builder.observe(&Item::start(START, &Header::default()));

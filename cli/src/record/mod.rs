@@ -24,7 +24,7 @@ use std::{
 };
 
 use igpu::sampler::{LatestReader, monotonic};
-use igpu_recording::{ClockOffset, Item, event};
+use igpu_recording::{Item, UnixTimeOffset, event};
 use nix::libc;
 
 pub(crate) use self::args::RecordArgs;
@@ -142,7 +142,7 @@ fn handle(received: ReceivedSignal, child: Option<ChildProcess>) -> bool {
 struct ActiveRecording {
     recorder: Recorder,
     child: Option<ChildProcess>,
-    clock: ClockOffset,
+    clock: UnixTimeOffset,
     latest: LatestReader,
     status_line: StatusLine,
     deadline: Option<Instant>,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use igpu::sampler::{Background, Record, monotonic};
-use igpu_recording::{ClockOffset, Encoder, Item, RecordConverter, event};
+use igpu_recording::{Encoder, Item, RecordConverter, UnixTimeOffset, event};
 
 use super::{
     notices::Notices,
@@ -53,7 +53,7 @@ pub(super) enum Completion {
 /// What the thread works with.
 struct RecorderWorker<'a> {
     background: Background,
-    clock: ClockOffset,
+    clock: UnixTimeOffset,
     items: RecordConverter,
     processes: ProcessTracker,
     notices: Notices,

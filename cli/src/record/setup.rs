@@ -13,7 +13,7 @@ use igpu::{
     metric::Metric,
     sampler::{Background, Sampler, monotonic},
 };
-use igpu_recording::{ClockOffset, Header, Item, RecordedGpu, Series};
+use igpu_recording::{Header, Item, RecordedGpu, Series, UnixTimeOffset};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl},
@@ -46,7 +46,7 @@ const STDOUT_NAME: &str = "/dev/stdout";
 /// A sampler that samples, and what it is to be written to.
 pub(super) struct PreparedRecording {
     pub background: Background,
-    pub clock: ClockOffset,
+    pub clock: UnixTimeOffset,
     /// When the recording begins, in nanoseconds since the epoch.
     pub begin: u64,
     pub header: Header,
@@ -147,7 +147,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
     watchdog.end();
     // The last thing that can be waited for, so that a failure before it leaves no file behind.
     let output = RecordingFile::open(args)?;
-    let clock = ClockOffset::now();
+    let clock = UnixTimeOffset::now();
     let begin = clock.to_unix_nano(monotonic());
     header.boot_unix_nano = boot_time(begin);
     // As its sensor refreshes, a metric is read at each wake at the most.

@@ -35,7 +35,7 @@ struct PerfettoDecoder {
     file: Box<dyn BufRead>,
     /// The bytes of the current packet.
     buffer: Vec<u8>,
-    /// The difference of Unix time and the clock of the packet sequence, in nanoseconds; `None` before the first packet.
+    /// Unix time minus the clock of the packet sequence, in nanoseconds; `None` before the first packet.
     offset: Option<i128>,
     /// The tracks by UUID; `None` for a track that is unknown to this version.
     tracks: HashMap<u64, Option<TraceTrack>>,

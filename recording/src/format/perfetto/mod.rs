@@ -1,8 +1,8 @@
 //! Perfetto traces in protobuf encoding, for <https://ui.perfetto.dev>.
 //!
-//! Each GPU is a group of tracks, which consists of a track of events, a counter track for each series, and a track for
-//! each process. A process is a slice with its own counter tracks. Timestamps are absolute, in nanoseconds. Packets do not
-//! use delta encoding or interned strings, and can be decoded independently of each other once their track is known.
+//! Each GPU is a track of events with a counter track for each series and a track for each process. A process is a slice,
+//! and has counter tracks of its own. Timestamps are absolute, in nanoseconds. Packets do not use delta encoding or interned
+//! strings. Each can be decoded without other packets than the descriptor of its track.
 
 mod decode;
 mod encode;
