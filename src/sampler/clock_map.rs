@@ -53,7 +53,7 @@ pub(crate) struct ClockStep {
 
 /// The offset between the clocks, measured by one anchor.
 #[derive(Clone, Copy, Debug)]
-struct ClockOffset {
+struct MeasuredOffset {
     /// The monotonic time of the measurement, ns.
     at: u64,
     /// The monotonic time minus the wall-clock time, ns.
@@ -69,8 +69,8 @@ struct ClockSegment {
     from: u64,
     /// The latest monotonic time at which the segment may have ended, ns.
     to: u64,
-    first: ClockOffset,
-    last: ClockOffset,
+    first: MeasuredOffset,
+    last: MeasuredOffset,
 }
 
 /// The conversion from the wall clock to the monotonic clock. It needs a new [`Anchor`] every second.
@@ -96,7 +96,7 @@ impl Anchor {
     }
 }
 
-impl ClockOffset {
+impl MeasuredOffset {
     fn from_anchor(anchor: Anchor) -> Self {
         // Reads in the wrong order are a bug of the caller. They result in a useless anchor but must not panic.
         let length = anchor.after.saturating_sub(anchor.before);
@@ -132,7 +132,7 @@ impl ClockSegment {
         (is_after_start && is_before_end).then_some((at, uncertainty))
     }
 
-    fn more_precise_offset(&self, at: i64) -> &ClockOffset {
+    fn more_precise_offset(&self, at: i64) -> &MeasuredOffset {
         let at = u64::try_from(at).unwrap_or(0);
         if self.last.uncertainty_at(at) <= self.first.uncertainty_at(at) { &self.last } else { &self.first }
     }
@@ -142,14 +142,14 @@ impl ClockMap {
     /// Returns a map with a first anchor. Times before the anchor are converted as if there had been no step.
     #[must_use]
     pub(crate) fn new(anchor: Anchor) -> Self {
-        let offset = ClockOffset::from_anchor(anchor);
+        let offset = MeasuredOffset::from_anchor(anchor);
         let segment = ClockSegment { from: 0, to: u64::MAX, first: offset, last: offset };
         Self { segments: [segment; MAX_SEGMENTS], count: 1, no_step_until: anchor.before, steps: 0 }
     }
 
     /// Adds an anchor. Returns the step of the wall clock since the last anchor, if there was one.
     pub(crate) fn re_anchor(&mut self, anchor: Anchor) -> Option<ClockStep> {
-        let offset = ClockOffset::from_anchor(anchor);
+        let offset = MeasuredOffset::from_anchor(anchor);
         let current = &mut self.segments[0];
         let by = current.last.offset.saturating_sub(offset.offset);
         let tolerance = current.last.uncertainty_at(offset.at).saturating_add(offset.uncertainty);

@@ -20,7 +20,7 @@ use super::{
     publisher::Publisher,
     shared::{CallInProgress, GpuState, Shared},
     watchdog::Watchdog,
-    worker::{Slot, ThreadSet, Worker, WorkerLimits},
+    worker::{GpuSlot, ThreadSet, Worker, WorkerLimits},
 };
 use crate::{
     Error, Result, fork_generation,
@@ -99,7 +99,7 @@ impl Sampler {
     /// [`Error::Thread`] if the system cannot create a thread.
     pub fn spawn(self, capacity: usize) -> Result<Background> {
         let Self { gpus, metrics, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
-        let slots: Vec<Slot> =
+        let slots: Vec<GpuSlot> =
             gpus.into_iter().map(|gpu| slot(gpu.with_wake_grid(min_wake_interval), clocks, process_capacity)).collect();
         let shared = Arc::new(shared(&slots, metrics, self.missed_deadlines, clocks));
         let (producer, consumer) = RingBuffer::new(capacity);
@@ -117,14 +117,14 @@ impl Sampler {
     }
 }
 
-fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> Slot {
+fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> GpuSlot {
     let records = Records::with_capacity(gpu.max_records(processes) + 1);
-    Slot { gpu, records, stopwatch: Stopwatch::new(clocks) }
+    GpuSlot { gpu, records, stopwatch: Stopwatch::new(clocks) }
 }
 
-fn shared(slots: &[Slot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: Clocks) -> Shared {
+fn shared(slots: &[GpuSlot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: Clocks) -> Shared {
     let (mut gpus, mut keys, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
-    for Slot { gpu, stopwatch, .. } in slots {
+    for GpuSlot { gpu, stopwatch, .. } in slots {
         let first_key = keys.len();
         keys.extend(gpu.states.iter().map(|state| (u32::from(state.gpu), state.metric)));
         reasons.extend(gpu.states.iter().map(|state| gpu.state_reason(state)));

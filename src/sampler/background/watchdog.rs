@@ -1,103 +1,108 @@
-//! Distinguishes a driver call that hangs from a thread that does not get a processor.
+//! The watchdog, which measures how long a driver call takes. It distinguishes a call that hangs from a thread that does not
+//! get a processor.
 //!
-//! A call that keeps its thread for long hangs, whether it sleeps or spins. Two kinds of time are not the call's: time
-//! that the thread was ready to run but had no processor, and time by which the observing thread woke up late because
-//! the whole process stood still (`SIGSTOP`, a paused virtual machine).
+//! Time counts as the call's whether the thread sleeps or spins in it. Two kinds of time do not count: time in which the
+//! thread was ready to run but had no processor, and time by which the observing thread woke up late because the whole
+//! process was stopped (by `SIGSTOP`, or because the virtual machine was paused).
 
-use super::task::{State, Task, Usage};
+use super::task::{Task, ThreadState, ThreadUsage};
 
-/// Measures how long a thread's driver call has taken.
+/// A timer of the driver calls of one thread at a time.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
     /// The observed thread; 0 before the first observation.
     thread: u32,
-    /// `None` if the kernel keeps no statistics of it: all of the time then counts as the call's.
+    /// The thread's scheduler statistics. If it is `None`, because the kernel does not keep them, all time counts as the
+    /// call's.
     task: Option<Task>,
     timer: CallTimer,
 }
 
-/// The time of a call, added up from the observations of its thread.
+/// The time that a call has taken, from the observations of its thread.
 #[derive(Debug, Default)]
 struct CallTimer {
-    /// When the call in progress at the last observation began; 0 if there was none.
-    call: u64,
+    /// The time at which the call in progress at the last observation began; 0 if there was none.
+    call_start: u64,
     /// The last observation before the call began.
     before: Observation,
     last: Observation,
-    /// When the next observation is due.
+    /// The time at which the next observation is due.
     next_due: u64,
-    /// Time since the call began that is not counted, because an observation was late, ns.
+    /// The time since the call began that is not counted because observations were late, ns.
     uncounted: u64,
     /// A lower bound of the time that the call has taken, ns.
     taken: u64,
 }
 
+/// The scheduler statistics of a thread at a time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Observation {
     at: u64,
-    usage: Option<Usage>,
+    usage: Option<ThreadUsage>,
 }
 
 impl Watchdog {
-    /// Observes a thread and the call that it is in, if any, and returns how many nanoseconds the call itself has
-    /// taken. `since`, when the call began, identifies it. Until the next observation is due, returns the result of the
-    /// last one.
+    /// Observes a thread and its call, if any. Returns the time that the call has taken, in nanoseconds. `since` is the time
+    /// at which the call began, and identifies the call. Until the next observation is due, this function returns the last
+    /// result.
     pub(super) fn observe(&mut self, thread: u32, since: Option<u64>, now: u64) -> u64 {
         if self.thread != thread {
             *self = Self { thread, task: Task::open(thread), timer: CallTimer::default() };
         }
-        let call = since.unwrap_or(0);
-        if call == self.timer.call && now < self.timer.next_due {
+        let call_start = since.unwrap_or(0);
+        if call_start == self.timer.call_start && now < self.timer.next_due {
             return self.timer.taken;
         }
         let usage = self.task.as_ref().and_then(Task::usage);
-        self.timer.observe(call, Observation { at: now, usage })
+        self.timer.observe(call_start, Observation { at: now, usage })
     }
 
-    /// Schedules the next observation `nanoseconds` after the last. If it is late, the delay does not count as the
-    /// call's time.
+    /// Schedules the next observation `nanoseconds` after the last. If the next observation is late, the delay does not count
+    /// as the call's time.
     pub(super) fn schedule_next(&mut self, nanoseconds: u64) {
         self.timer.next_due = self.timer.last.at.saturating_add(nanoseconds);
     }
 }
 
 impl CallTimer {
-    fn observe(&mut self, call: u64, observation: Observation) -> u64 {
+    /// Adds an observation, and returns the time that the call has taken, ns. `call_start` is 0 if no call is in progress.
+    fn observe(&mut self, call_start: u64, observation: Observation) -> u64 {
         if self.last.at == 0 {
-            // The first observation: nothing before it is known, so nothing is counted.
+            // Before the first observation, the thread's state is not known, so no time is counted.
             (self.last, self.next_due) = (observation, observation.at);
         }
         let late = observation.at.saturating_sub(self.next_due);
-        if call != self.call {
-            (self.call, self.before, self.uncounted, self.taken) = (call, self.last, 0, 0);
+        if call_start != self.call_start {
+            (self.call_start, self.before, self.uncounted, self.taken) = (call_start, self.last, 0, 0);
         }
-        // The whole process may have stood still for the delay, and for part of the scheduled time too. Half of that is
-        // counted nevertheless: where every observation is late, a call that hangs would never be found otherwise.
+        // If the observation is late, the process may have been stopped for the delay, and for part of the scheduled time
+        // before it. At least half of the scheduled time is counted nevertheless. Otherwise, a hung call would never be found
+        // on a machine on which every observation is late.
         let scheduled = self.next_due.saturating_sub(self.last.at);
-        let stood_still = late.saturating_add(late.min(scheduled / 2));
-        self.uncounted += stood_still.min(observation.at.saturating_sub(self.last.at.max(call)));
-        if call > 0 {
+        let stopped = late.saturating_add(late.min(scheduled / 2));
+        self.uncounted += stopped.min(observation.at.saturating_sub(self.last.at.max(call_start)));
+        if call_start > 0 {
             self.taken = self.taken(&observation);
         }
         self.last = observation;
         self.taken
     }
 
-    /// Returns how long the call has taken by this observation. Never decreases.
+    /// Returns the time that the call has taken at this observation, ns. It never decreases.
     fn taken(&self, observation: &Observation) -> u64 {
-        let elapsed = observation.at.saturating_sub(self.call.max(self.before.at)).saturating_sub(self.uncounted);
+        let elapsed = observation.at.saturating_sub(self.call_start.max(self.before.at)).saturating_sub(self.uncounted);
         let (Some(usage), Some(before), Some(last)) = (observation.usage, self.before.usage, self.last.usage) else {
             return self.taken.max(elapsed);
         };
         match usage.state {
-            State::Blocked | State::Running => {
+            ThreadState::Blocked | ThreadState::Running => {
                 self.taken.max(elapsed.saturating_sub(usage.queued.saturating_sub(before.queued)))
             }
-            // The length of the current wait is not known, but the CPU time is. Subtract what may have been spent
-            // between the last observation and the start of the call.
-            State::Queued => {
-                let earlier = self.call.saturating_sub(self.last.at);
-                self.taken + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(earlier)
+            // The length of the current wait is not known, so the CPU time since the last observation is added instead. Part
+            // of it may be from before the call; at most the time between the last observation and the start of the call.
+            ThreadState::Queued => {
+                let before_call = self.call_start.saturating_sub(self.last.at);
+                self.taken + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(before_call)
             }
         }
     }
@@ -116,7 +121,7 @@ mod tests {
     struct SimulatedThread {
         timer: CallTimer,
         now: u64,
-        usage: Usage,
+        usage: ThreadUsage,
         /// The current wait for a processor, which `queued` does not include yet.
         waiting: u64,
     }
@@ -124,21 +129,21 @@ mod tests {
     impl SimulatedThread {
         /// Returns a thread that was observed once, asleep and in no call.
         fn new() -> Self {
-            let usage = Usage { state: State::Blocked, on_cpu: 7 * MS, queued: 13 * MS };
+            let usage = ThreadUsage { state: ThreadState::Blocked, on_cpu: 7 * MS, queued: 13 * MS };
             let mut thread = Self { timer: CallTimer::default(), now: START, usage, waiting: 0 };
             assert_eq!(thread.observe(0), 0);
             thread
         }
 
-        fn spend(&mut self, state: State, nanoseconds: u64) -> &mut Self {
+        fn spend(&mut self, state: ThreadState, nanoseconds: u64) -> &mut Self {
             self.now += nanoseconds;
-            if state != State::Queued {
+            if state != ThreadState::Queued {
                 self.usage.queued += std::mem::take(&mut self.waiting);
             }
             match state {
-                State::Blocked => {}
-                State::Running => self.usage.on_cpu += nanoseconds,
-                State::Queued => self.waiting += nanoseconds,
+                ThreadState::Blocked => {}
+                ThreadState::Running => self.usage.on_cpu += nanoseconds,
+                ThreadState::Queued => self.waiting += nanoseconds,
             }
             self.usage.state = state;
             self
@@ -155,11 +160,11 @@ mod tests {
     fn sleeping_time_of_call_is_counted() {
         let mut thread = SimulatedThread::new();
         let call = START + 20 * MS;
-        assert_eq!(thread.spend(State::Blocked, 50 * MS).observe(call), 30 * MS);
-        assert_eq!(thread.spend(State::Blocked, 20 * MS).observe(call), 50 * MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, 50 * MS).observe(call), 30 * MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, 20 * MS).observe(call), 50 * MS);
         // Another call is counted from its own start.
         let other = thread.now + 4 * MS;
-        assert_eq!(thread.spend(State::Blocked, 5 * MS).observe(other), MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, 5 * MS).observe(other), MS);
         assert_eq!(thread.observe(0), 0);
     }
 
@@ -167,39 +172,39 @@ mod tests {
     fn spinning_time_of_call_is_counted() {
         let mut thread = SimulatedThread::new();
         let call = START + 20 * MS;
-        thread.spend(State::Blocked, 20 * MS);
-        assert_eq!(thread.spend(State::Running, 30 * MS).observe(call), 30 * MS);
-        assert_eq!(thread.spend(State::Running, 20 * MS).observe(call), 50 * MS);
+        thread.spend(ThreadState::Blocked, 20 * MS);
+        assert_eq!(thread.spend(ThreadState::Running, 30 * MS).observe(call), 30 * MS);
+        assert_eq!(thread.spend(ThreadState::Running, 20 * MS).observe(call), 50 * MS);
     }
 
     #[test]
     fn queued_time_is_not_counted() {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
-        thread.spend(State::Running, 10 * MS);
+        thread.spend(ThreadState::Running, 10 * MS);
         for _ in 0..100 {
-            assert_eq!(thread.spend(State::Queued, 50 * MS).observe(call), 0);
+            assert_eq!(thread.spend(ThreadState::Queued, 50 * MS).observe(call), 0);
         }
-        // The thread gets a processor for a moment, and sleeps.
-        thread.spend(State::Running, MS);
-        assert_eq!(thread.spend(State::Blocked, MS).observe(call), 2 * MS);
-        // It is preempted, and observed when it runs again.
-        thread.spend(State::Queued, 40 * MS);
-        assert_eq!(thread.spend(State::Running, MS).observe(call), 3 * MS);
+        // The thread gets a processor for a moment, and then sleeps.
+        thread.spend(ThreadState::Running, MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, MS).observe(call), 2 * MS);
+        // The thread is preempted, and observed when it runs again.
+        thread.spend(ThreadState::Queued, 40 * MS);
+        assert_eq!(thread.spend(ThreadState::Running, MS).observe(call), 3 * MS);
     }
 
     #[test]
     fn queued_spinning_call_is_counted() {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
-        thread.spend(State::Blocked, 10 * MS);
+        thread.spend(ThreadState::Blocked, 10 * MS);
         let mut taken = 0;
         for round in 1..=5 {
-            thread.spend(State::Running, 10 * MS);
-            taken = thread.spend(State::Queued, 40 * MS).observe(call);
+            thread.spend(ThreadState::Running, 10 * MS);
+            taken = thread.spend(ThreadState::Queued, 40 * MS).observe(call);
             assert_eq!(taken, (round * 10 - 10) * MS, "up to 10 ms may have been spent before the call");
         }
-        thread.spend(State::Running, 10 * MS);
+        thread.spend(ThreadState::Running, 10 * MS);
         assert_eq!(thread.observe(call), taken + 20 * MS, "all of the time, once it is observed running");
     }
 
@@ -207,28 +212,32 @@ mod tests {
     fn late_observation_counts_half_its_time() {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
-        // The machine stood still for an hour.
-        assert_eq!(thread.spend(State::Blocked, 3_600_060 * MS).observe(call), 20 * MS, "10 ms were before the call");
-        assert_eq!(thread.spend(State::Blocked, 3_600_060 * MS).observe(call), 50 * MS);
+        // The machine was paused for an hour.
+        assert_eq!(
+            thread.spend(ThreadState::Blocked, 3_600_060 * MS).observe(call),
+            20 * MS,
+            "10 ms were before the call"
+        );
+        assert_eq!(thread.spend(ThreadState::Blocked, 3_600_060 * MS).observe(call), 50 * MS);
         // The machine is busy, and each observation is a little late.
-        assert_eq!(thread.spend(State::Blocked, 65 * MS).observe(call), 105 * MS);
-        assert_eq!(thread.spend(State::Blocked, 65 * MS).observe(call), 160 * MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, 65 * MS).observe(call), 105 * MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, 65 * MS).observe(call), 160 * MS);
     }
 
     #[test]
     fn pause_before_call_is_not_subtracted() {
         let mut thread = SimulatedThread::new();
         let call = thread.now + 3_600_000 * MS;
-        let taken = thread.spend(State::Blocked, 3_600_060 * MS).observe(call);
-        assert_eq!(taken, 0, "the machine may have stood still since");
-        assert_eq!(thread.spend(State::Blocked, INTERVAL).observe(call), 60 * MS);
-        assert_eq!(thread.spend(State::Blocked, INTERVAL).observe(call), 120 * MS);
+        let taken = thread.spend(ThreadState::Blocked, 3_600_060 * MS).observe(call);
+        assert_eq!(taken, 0, "the machine may have been paused since the call began");
+        assert_eq!(thread.spend(ThreadState::Blocked, INTERVAL).observe(call), 60 * MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, INTERVAL).observe(call), 120 * MS);
     }
 
     #[test]
     fn hang_is_detected_despite_late_observations() {
         let mut thread = SimulatedThread::new();
-        let taken = [(); 4].map(|()| thread.spend(State::Blocked, 11 * INTERVAL).observe(START));
+        let taken = [(); 4].map(|()| thread.spend(ThreadState::Blocked, 11 * INTERVAL).observe(START));
         assert_eq!(taken, [1, 2, 3, 4].map(|count| count * INTERVAL / 2));
     }
 
@@ -237,7 +246,7 @@ mod tests {
         let mut thread = SimulatedThread::new();
         thread.timer = CallTimer::default();
         assert_eq!(thread.observe(START - 500 * MS), 0);
-        assert_eq!(thread.spend(State::Blocked, 50 * MS).observe(START - 500 * MS), 50 * MS);
+        assert_eq!(thread.spend(ThreadState::Blocked, 50 * MS).observe(START - 500 * MS), 50 * MS);
     }
 
     #[test]

@@ -35,7 +35,7 @@ const MAX_LEADER_SLEEP_NS: u64 = 20_000_000;
 const MIN_WATCH_SLEEP_NS: u64 = 1_000_000;
 
 /// One GPU, and its records that are not published yet.
-pub(super) struct Slot {
+pub(super) struct GpuSlot {
     pub gpu: GpuSampler,
     pub records: Records,
     pub stopwatch: Stopwatch,
@@ -60,7 +60,7 @@ impl WorkerLimits {
 /// The state that the threads work on.
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    slots: Vec<Mutex<Slot>>,
+    slots: Vec<Mutex<GpuSlot>>,
     publisher: Mutex<Publisher>,
     clocks: Clocks,
     limits: WorkerLimits,
@@ -88,7 +88,7 @@ pub(super) struct ThreadSet {
 
 impl Worker {
     pub(super) fn new(
-        slots: Vec<Slot>,
+        slots: Vec<GpuSlot>,
         publisher: Publisher,
         shared: Arc<Shared>,
         clocks: Clocks,
@@ -189,7 +189,7 @@ impl Worker {
                 next_due = next_due.min(now + MAX_LEADER_SLEEP_NS);
                 continue;
             };
-            let Slot { gpu, records, stopwatch } = &mut *slot;
+            let GpuSlot { gpu, records, stopwatch } = &mut *slot;
             if self.shared.is_hung(index) {
                 self.publisher().publish(index, now, gpu, records);
             }
@@ -231,7 +231,7 @@ impl Worker {
         let mut publisher = self.publisher();
         for (index, slot) in self.slots.iter().enumerate() {
             if let Some(mut slot) = try_lock(slot) {
-                let Slot { gpu, records, .. } = &mut *slot;
+                let GpuSlot { gpu, records, .. } = &mut *slot;
                 publisher.publish(index, now, gpu, records);
             }
         }
@@ -247,7 +247,7 @@ impl Worker {
         slots().for_each(|(index, slot)| budget.observe(index, &slot.gpu));
         budget.balance(now);
         for (index, mut slot) in slots() {
-            let Slot { gpu, records, .. } = &mut *slot;
+            let GpuSlot { gpu, records, .. } = &mut *slot;
             budget.apply(index, gpu, now, records);
         }
     }
