@@ -1,100 +1,140 @@
-//! The one error type of the library.
+//! The error type of the library.
 
-use crate::ReturnCode;
+use std::fmt;
 
-/// What went wrong, with a sentence that tells the reader what to do.
+use crate::{ReturnCode, container::is_container};
+
+/// An error of the library.
 ///
-/// What can come from a sampling loop ([`Error::Nvml`], [`Error::MissingSymbol`], [`Error::Forked`]) is built and
-/// dropped without touching the heap; only errors of loading and of looking a GPU up carry text of their own.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// `Display` states the cause in one line. [`help`](Self::help) returns advice for the user, if there is any. `Debug`
+/// prints the cause and, on a second line, the advice, which makes the output of a `main` function that returns
+/// [`igpu::Result`](Result) readable:
+///
+/// ```text
+/// Error: nvmlInit_v2 failed: Driver/library version mismatch [NVML_ERROR_LIB_RM_VERSION_MISMATCH (18)]
+/// help: reboot, or reload the NVIDIA kernel modules; …
+/// ```
+///
+/// The errors that can occur while sampling ([`Error::Nvml`], [`Error::MissingSymbol`], [`Error::Forked`]) do not
+/// allocate. Errors of loading and of finding a GPU contain text on the heap.
+///
+/// ```
+/// use igpu::{Error, ReturnCode};
+///
+/// let error = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::GPU_IS_LOST };
+/// assert_eq!(
+///     error.to_string(),
+///     "nvmlDeviceGetPowerUsage failed: GPU is lost [NVML_ERROR_GPU_IS_LOST (15)]",
+/// );
+/// assert!(error.help().is_some_and(|help| help.contains("dmesg")));
+/// assert!(error.is_gpu_unavailable());
+/// ```
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The driver answered a call with a code other than success.
-    #[error("{call}: {} [{code}]", .code.description())]
+    /// An NVML function returned a code other than `NVML_SUCCESS`.
+    #[error("{call} failed: {} [{code}]", .code.description())]
     Nvml {
-        /// The function of NVML that was called.
+        /// The NVML function.
         call: &'static str,
-        /// The driver's answer.
+        /// The return code.
         code: ReturnCode,
     },
-    /// The loaded driver has no function of this name: it is older than the function.
-    #[error("{symbol}: this driver lacks the function; a newer driver has it")]
+    /// The loaded library does not have a function of NVML, because the driver is older than the function.
+    #[error("the driver does not have the function {symbol}")]
     MissingSymbol {
-        /// The function's name in `nvml.h`.
+        /// The name of the function in `nvml.h`.
         symbol: &'static str,
     },
-    /// The handle was made before a `fork` and is used in the child, where NVML's state did not survive.
-    #[error("this NVML handle belongs to the parent process; call Nvml::load() in the child after fork")]
+    /// A handle that was created before a `fork` is used in the child process, where NVML is not initialized.
+    #[error("the NVML handle was created before fork, and cannot be used in the child process")]
     Forked,
-    /// The driver filled a value in a type that the header does not know.
-    #[error(
-        "{call}: the driver gave a value of type {value_type}, which this version of igpu does not know; update igpu"
-    )]
+    /// The driver returned a field value of a type that is not in `nvml.h` 13.5.37.
+    #[error("{call} returned a value of the unknown type {value_type}")]
     UnknownValueType {
-        /// The function of NVML that was called.
+        /// The NVML function.
         call: &'static str,
-        /// `nvmlValueType_t` as it came.
+        /// The `nvmlValueType_t` that the driver returned.
         value_type: u32,
     },
-    /// The driver gave a number that the reading cannot be: negative power, say.
-    #[error("{call}: the driver gave a number that cannot be; ask again, and report a driver that stays with it")]
+    /// The driver returned a number outside the valid range, for example a negative power.
+    #[error("{call} returned a number that is out of range")]
     OutOfRange {
-        /// The function or the field of NVML that was asked.
+        /// The NVML function or field.
         call: &'static str,
     },
     /// No NVML library could be loaded.
-    #[error(
-        "no NVIDIA driver library could be loaded; install the NVIDIA driver, or name the library by \
-         IGPU_NVML_LIBRARY; tried {}", format_tried(.tried)
-    )]
+    #[error("could not load the NVML library; tried {}", format_tried(.tried))]
     LibraryNotFound {
-        /// Each place that was tried, with what the loader said of it.
+        /// The libraries that were tried, each with the loader's error message.
         tried: Vec<(String, String)>,
     },
-    /// A library was loaded, but it is not NVML.
-    #[error("{library} has no function nvmlInit_v2 or nvmlInit; name the driver's libnvidia-ml.so.1 instead")]
+    /// The loaded library is not NVML.
+    #[error("the library {library} has neither nvmlInit_v2 nor nvmlInit")]
     NotNvml {
         /// The library that was loaded.
         library: String,
     },
-    /// No GPU has this index.
+    /// No GPU has the requested index.
     #[error("no GPU has index {index}; {}", valid_indices(*.count))]
     InvalidIndex {
-        /// The index that was asked for.
+        /// The requested index.
         index: u32,
-        /// How many GPUs there are: valid are 0 to `count - 1`.
+        /// The number of GPUs. Valid indices are 0 to `count - 1`.
         count: u32,
     },
-    /// The system gave no thread for the sampler.
-    #[error("no thread could be started ({reason}); raise the limit of threads, or sample in a loop of your own")]
+    /// The system could not start the sampler's thread.
+    #[error("could not start a thread: {reason}")]
     Thread {
-        /// What the system said.
+        /// The error message of the system.
         reason: String,
     },
-    /// A plan of [`probe`](crate::probe) cannot be followed.
-    #[error("the plan cannot be followed: {reason}; make a new one with `igpu probe --plan FILE`")]
+    /// A plan of [`probe`](crate::probe) is invalid.
+    #[error("the plan is invalid: {reason}")]
     Plan {
-        /// What is wrong with it.
+        /// The reason why the plan is invalid.
         reason: String,
     },
-    /// A text of the driver does not have the form that it should have.
-    #[error("{call}: the driver gave {text:?}, which is no {expected}; report this driver")]
+    /// The driver returned text of an unexpected form.
+    #[error("{call} returned {text:?} instead of a {expected}")]
     Malformed {
-        /// The function of NVML that was called.
+        /// The NVML function.
         call: &'static str,
-        /// What the driver gave.
+        /// The text that the driver returned.
         text: String,
-        /// What was expected.
+        /// The expected form.
         expected: &'static str,
     },
 }
 
-/// `Result` with igpu's [`Error`].
+/// A `Result` with igpu's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The driver's return code, where the error has one. A missing symbol counts as
-    /// [`ReturnCode::FUNCTION_NOT_FOUND`], which is NVML's own word for it.
+    /// Returns advice on how to resolve the error: a phrase in lower case without a full stop.
+    ///
+    /// For [`Error::LibraryNotFound`], the advice depends on whether the process appears to run in a container. To find
+    /// out, the method reads `/.dockerenv`, `/run/.containerenv`, `/proc/self/cgroup`, `/proc/1/cgroup`, and the
+    /// environment variable `container`.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Nvml { code, .. } => code.help(),
+            Self::MissingSymbol { .. } => ReturnCode::FUNCTION_NOT_FOUND.help(),
+            Self::Forked => Some("call Nvml::load() in the child process"),
+            Self::UnknownValueType { .. } => Some("update igpu"),
+            Self::OutOfRange { .. } => Some("try again; if the error persists, report it to NVIDIA as a driver bug"),
+            Self::LibraryNotFound { .. } => Some(library_help(is_container())),
+            Self::NotNvml { .. } => Some("set IGPU_NVML_LIBRARY to the path of the driver's libnvidia-ml.so.1"),
+            Self::InvalidIndex { .. } => None,
+            Self::Thread { .. } => Some("raise the limit on threads (`ulimit -u`), or use the foreground sampler"),
+            Self::Plan { .. } => Some("create a new plan with `igpu probe --plan FILE`"),
+            Self::Malformed { .. } => Some("update the driver, or report the error to NVIDIA as a driver bug"),
+        }
+    }
+
+    /// Returns the NVML return code of the error, if it has one. [`Error::MissingSymbol`] has the code
+    /// [`ReturnCode::FUNCTION_NOT_FOUND`].
     #[must_use]
     pub fn code(&self) -> Option<ReturnCode> {
         match self {
@@ -104,8 +144,9 @@ impl Error {
         }
     }
 
-    /// Whether the GPU, or the driver as a whole, cannot answer any further call: it was lost, needs a reset, NVML
-    /// is not initialised, or the handle is from before a fork. Any other error speaks of its own call only.
+    /// Returns `true` if further calls for the GPU are expected to fail, too: the GPU is lost or needs a reset, NVML is not
+    /// initialized, the kernel module is not loaded, or the handle was created before a `fork`. Any other error concerns
+    /// only the call that returned it.
     #[must_use]
     pub fn is_gpu_unavailable(&self) -> bool {
         match self {
@@ -121,21 +162,41 @@ impl Error {
         }
     }
 
-    /// Whether the driver does not know this version of a call at all, so that an older one may do.
+    /// Returns `true` if the driver does not support this version of a function, and an older version may succeed.
     pub(crate) fn is_version_unsupported(&self) -> bool {
         matches!(self.code(), Some(ReturnCode::FUNCTION_NOT_FOUND | ReturnCode::ARGUMENT_VERSION_MISMATCH))
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        match self.help() {
+            Some(help) => write!(f, "\nhelp: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the advice for [`Error::LibraryNotFound`].
+fn library_help(is_container: bool) -> &'static str {
+    if is_container {
+        "start the container with GPU access, for example `docker run --gpus all`, which requires the NVIDIA Container \
+         Toolkit on the host"
+    } else {
+        "install the NVIDIA driver, or set IGPU_NVML_LIBRARY to the path of libnvidia-ml.so.1"
+    }
+}
+
 fn format_tried(tried: &[(String, String)]) -> String {
-    tried.iter().map(|(place, why)| format!("{place} ({why})")).collect::<Vec<_>>().join(", ")
+    tried.iter().map(|(library, reason)| format!("{library} ({reason})")).collect::<Vec<_>>().join(", ")
 }
 
 fn valid_indices(count: u32) -> String {
     match count {
-        0 => "there are no GPUs on this machine".to_owned(),
-        1 => "the only one is 0".to_owned(),
-        _ => format!("valid are 0 to {}", count - 1),
+        0 => "the machine has no GPUs".to_owned(),
+        1 => "the only valid index is 0".to_owned(),
+        _ => format!("valid indices are 0 to {}", count - 1),
     }
 }
 
@@ -144,16 +205,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_messages_include_advice() {
-        let lost = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::GPU_IS_LOST };
+    fn display_states_cause_without_advice() {
+        let error = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::GPU_IS_LOST };
+        assert_eq!(error.to_string(), "nvmlDeviceGetPowerUsage failed: GPU is lost [NVML_ERROR_GPU_IS_LOST (15)]");
+        assert!(error.is_gpu_unavailable());
+        let index = Error::InvalidIndex { index: 9, count: 4 };
+        assert_eq!(index.to_string(), "no GPU has index 9; valid indices are 0 to 3");
+        let index = Error::InvalidIndex { index: 0, count: 0 };
+        assert_eq!(index.to_string(), "no GPU has index 0; the machine has no GPUs");
+    }
+
+    #[test]
+    fn debug_appends_help_line() {
+        let plan = Error::Plan { reason: "the budget is 0".to_owned() };
         assert_eq!(
-            lost.to_string(),
-            "nvmlDeviceGetPowerUsage: the GPU fell off the bus or cannot be reached any more; look for Xid messages \
-             in dmesg, then reset the GPU or reboot [NVML_ERROR_GPU_IS_LOST (15)]"
+            format!("{plan:?}"),
+            "the plan is invalid: the budget is 0\nhelp: create a new plan with `igpu probe --plan FILE`"
         );
-        assert!(lost.is_gpu_unavailable());
-        assert_eq!(Error::InvalidIndex { index: 9, count: 4 }.to_string(), "no GPU has index 9; valid are 0 to 3");
-        assert!(Error::InvalidIndex { index: 0, count: 0 }.to_string().contains("no GPUs"));
+        let index = Error::InvalidIndex { index: 9, count: 4 };
+        assert_eq!(format!("{index:?}"), index.to_string());
+    }
+
+    #[test]
+    fn help_covers_common_failures() {
+        let help = |code| Error::Nvml { call: "nvmlInit_v2", code }.help().unwrap();
+        assert!(help(ReturnCode::LIB_RM_VERSION_MISMATCH).contains("reboot"));
+        assert!(help(ReturnCode::LIB_RM_VERSION_MISMATCH).contains("kernel modules"));
+        assert!(help(ReturnCode::NO_PERMISSION).contains("/dev/nvidia"));
+        assert!(help(ReturnCode::DRIVER_NOT_LOADED).contains("modprobe nvidia"));
+    }
+
+    #[test]
+    fn library_help_depends_on_container() {
+        assert!(library_help(true).contains("docker run --gpus all"));
+        assert!(library_help(false).contains("install the NVIDIA driver"));
+        assert!(library_help(false).contains("IGPU_NVML_LIBRARY"));
+        assert!(Error::LibraryNotFound { tried: Vec::new() }.help().is_some());
     }
 
     #[test]

@@ -22,6 +22,7 @@ compile_error!(
 );
 
 mod compat;
+mod container;
 pub mod cuda_visible_devices;
 #[allow(unsafe_code, reason = "the calls of NVML")]
 mod device;

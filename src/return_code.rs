@@ -1,4 +1,4 @@
-//! What the driver's return codes mean, and what the reader can do about them.
+//! NVML's return codes, their texts, and advice for users.
 
 use std::fmt;
 
@@ -6,121 +6,144 @@ use nvml_sys as sys;
 
 /// A return code of NVML (`nvmlReturn_t`).
 ///
-/// A newtype, not an enum: a driver newer than the header may answer a code that this list lacks, and that code is
-/// kept as it came.
+/// The type is a newtype and not an enum because a driver that is newer than the header may return a code that is not in
+/// the header. Unknown codes are preserved.
+///
+/// ```
+/// use igpu::ReturnCode;
+///
+/// let code = ReturnCode(18);
+/// assert_eq!(code, ReturnCode::LIB_RM_VERSION_MISMATCH);
+/// assert_eq!(code.description(), "Driver/library version mismatch");
+/// assert_eq!(code.to_string(), "NVML_ERROR_LIB_RM_VERSION_MISMATCH (18)");
+/// assert_eq!(ReturnCode(4711).to_string(), "code 4711");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReturnCode(pub u32);
 
-/// One line of the table below.
 struct CodeEntry {
     code: sys::nvmlReturn_t,
     name: &'static str,
-    /// The few words that igpu 0.1.2 prints in place of a reading.
-    legacy_text: &'static str,
-    /// What it means, and after the semicolon what to do.
+    /// The text that `nvmlErrorString` returns.
     description: &'static str,
+    /// What a user can do about the error. Empty for `NVML_SUCCESS`.
+    help: &'static str,
 }
 
 const fn entry(
     code: sys::nvmlReturn_t,
     name: &'static str,
-    legacy_text: &'static str,
     description: &'static str,
+    help: &'static str,
 ) -> CodeEntry {
-    CodeEntry { code, name, legacy_text, description }
+    CodeEntry { code, name, description, help }
 }
 
-#[rustfmt::skip] // one code a line reads as the table that it is
+#[rustfmt::skip] // one line per code keeps the table readable
 const CODES: [CodeEntry; 32] = [
-    entry(sys::NVML_SUCCESS, "NVML_SUCCESS", "Success", "the call succeeded"),
-    entry(sys::NVML_ERROR_UNINITIALIZED, "NVML_ERROR_UNINITIALIZED", "Uninitialized", "NVML is not initialised in this process; load it again"),
-    entry(sys::NVML_ERROR_INVALID_ARGUMENT, "NVML_ERROR_INVALID_ARGUMENT", "Invalid Argument", "the driver refuses an argument; check the index or id that was asked for"),
-    entry(sys::NVML_ERROR_NOT_SUPPORTED, "NVML_ERROR_NOT_SUPPORTED", "Not Supported", "this GPU or driver does not offer it (an answer that may pass: ask again later)"),
-    entry(sys::NVML_ERROR_NO_PERMISSION, "NVML_ERROR_NO_PERMISSION", "Insufficient Permissions", "this user may not ask for it; run as root or ask the administrator for access to /dev/nvidia*"),
-    entry(sys::NVML_ERROR_ALREADY_INITIALIZED, "NVML_ERROR_ALREADY_INITIALIZED", "Already Initialized", "NVML is initialised already; use the handle that there is"),
-    entry(sys::NVML_ERROR_NOT_FOUND, "NVML_ERROR_NOT_FOUND", "Not Found", "the driver knows nothing of the kind; check what was asked for, or ask again when there is new data"),
-    entry(sys::NVML_ERROR_INSUFFICIENT_SIZE, "NVML_ERROR_INSUFFICIENT_SIZE", "Insufficient Size", "the buffer is too small; give a larger one"),
-    entry(sys::NVML_ERROR_INSUFFICIENT_POWER, "NVML_ERROR_INSUFFICIENT_POWER", "Insufficient External Power", "the GPU's external power cables are not attached properly; attach them"),
-    entry(sys::NVML_ERROR_DRIVER_NOT_LOADED, "NVML_ERROR_DRIVER_NOT_LOADED", "Driver Not Loaded", "the NVIDIA kernel module is not loaded; run `modprobe nvidia`, or install the driver"),
-    entry(sys::NVML_ERROR_TIMEOUT, "NVML_ERROR_TIMEOUT", "Timeout", "the driver gave up waiting for the GPU; try again"),
-    entry(sys::NVML_ERROR_IRQ_ISSUE, "NVML_ERROR_IRQ_ISSUE", "Interrupt Request Issue", "the kernel found a fault with the GPU's interrupts; look into dmesg"),
-    entry(sys::NVML_ERROR_LIBRARY_NOT_FOUND, "NVML_ERROR_LIBRARY_NOT_FOUND", "NVML Shared Library Not Found", "NVML did not find a library that it needs; reinstall the driver's user-space package"),
-    entry(sys::NVML_ERROR_FUNCTION_NOT_FOUND, "NVML_ERROR_FUNCTION_NOT_FOUND", "Function Not Found", "this driver lacks the function; a newer driver has it"),
-    entry(sys::NVML_ERROR_CORRUPTED_INFOROM, "NVML_ERROR_CORRUPTED_INFOROM", "Corrupted infoROM", "the GPU's infoROM is corrupted; the board may need service"),
-    entry(sys::NVML_ERROR_GPU_IS_LOST, "NVML_ERROR_GPU_IS_LOST", "GPU is lost", "the GPU fell off the bus or cannot be reached any more; look for Xid messages in dmesg, then reset the GPU or reboot"),
-    entry(sys::NVML_ERROR_RESET_REQUIRED, "NVML_ERROR_RESET_REQUIRED", "GPU requires restart", "the GPU must be reset before it can be used again; run `nvidia-smi --gpu-reset`, or reboot"),
-    entry(sys::NVML_ERROR_OPERATING_SYSTEM, "NVML_ERROR_OPERATING_SYSTEM", "The operating system has blocked the request.", "the operating system or a cgroup blocks the GPU's control device; give the container access to it"),
-    entry(sys::NVML_ERROR_LIB_RM_VERSION_MISMATCH, "NVML_ERROR_LIB_RM_VERSION_MISMATCH", "RM has detected an NVML/RM version mismatch.", "the driver's library and its kernel module are of different versions, as after an upgrade; reboot, or unload and reload the nvidia modules"),
-    entry(sys::NVML_ERROR_IN_USE, "NVML_ERROR_IN_USE", "In use by another client", "the GPU is in use; stop its users first"),
-    entry(sys::NVML_ERROR_MEMORY, "NVML_ERROR_MEMORY", "Insufficient Memory", "the driver found too little memory; free some"),
-    entry(sys::NVML_ERROR_NO_DATA, "NVML_ERROR_NO_DATA", "No data", "the driver has no data for it yet; ask again later"),
-    entry(sys::NVML_ERROR_VGPU_ECC_NOT_SUPPORTED, "NVML_ERROR_VGPU_ECC_NOT_SUPPORTED", "Not available while ECC is enabled", "the vGPU operation is not available while ECC is enabled; disable ECC"),
-    entry(sys::NVML_ERROR_INSUFFICIENT_RESOURCES, "NVML_ERROR_INSUFFICIENT_RESOURCES", "Insufficient Resources", "the driver ran out of a resource other than memory; close other users of NVML"),
-    entry(sys::NVML_ERROR_FREQ_NOT_SUPPORTED, "NVML_ERROR_FREQ_NOT_SUPPORTED", "Frequency not supported", "the GPU does not support that frequency; ask which it supports"),
-    entry(sys::NVML_ERROR_ARGUMENT_VERSION_MISMATCH, "NVML_ERROR_ARGUMENT_VERSION_MISMATCH", "Version not known", "the driver does not know this version of the call's struct; a newer driver does"),
-    entry(sys::NVML_ERROR_DEPRECATED, "NVML_ERROR_DEPRECATED", "Deprecated", "this driver has given the function up; an older driver has it"),
-    entry(sys::NVML_ERROR_NOT_READY, "NVML_ERROR_NOT_READY", "Not ready", "the GPU is not ready yet; ask again later"),
-    entry(sys::NVML_ERROR_GPU_NOT_FOUND, "NVML_ERROR_GPU_NOT_FOUND", "No GPU found", "the driver found no GPU; check `lspci`, the cables and dmesg"),
-    entry(sys::NVML_ERROR_INVALID_STATE, "NVML_ERROR_INVALID_STATE", "Invalid state", "the GPU is not in a state that allows the call; ask again later"),
-    entry(sys::NVML_ERROR_RESET_TYPE_NOT_SUPPORTED, "NVML_ERROR_RESET_TYPE_NOT_SUPPORTED", "Reset type not supported", "the GPU does not support that kind of reset; use another"),
-    entry(sys::NVML_ERROR_UNKNOWN, "NVML_ERROR_UNKNOWN", "Unknown Error", "the driver met an internal error; look into dmesg, then try again"),
+    entry(sys::NVML_SUCCESS, "NVML_SUCCESS", "Success", ""),
+    entry(sys::NVML_ERROR_UNINITIALIZED, "NVML_ERROR_UNINITIALIZED", "Uninitialized", "load NVML again with Nvml::load()"),
+    entry(sys::NVML_ERROR_INVALID_ARGUMENT, "NVML_ERROR_INVALID_ARGUMENT", "Invalid Argument", "check the index or id in the request"),
+    entry(sys::NVML_ERROR_NOT_SUPPORTED, "NVML_ERROR_NOT_SUPPORTED", "Not Supported", "use another GPU or driver if the error persists; some drivers return it temporarily"),
+    entry(sys::NVML_ERROR_NO_PERMISSION, "NVML_ERROR_NO_PERMISSION", "Insufficient Permissions", "run as root, or ask the administrator for access to /dev/nvidia*"),
+    entry(sys::NVML_ERROR_ALREADY_INITIALIZED, "NVML_ERROR_ALREADY_INITIALIZED", "Already Initialized", "use the existing handle"),
+    entry(sys::NVML_ERROR_NOT_FOUND, "NVML_ERROR_NOT_FOUND", "Not Found", "check the request, or try again when the driver has new data"),
+    entry(sys::NVML_ERROR_INSUFFICIENT_SIZE, "NVML_ERROR_INSUFFICIENT_SIZE", "Insufficient Size", "pass a larger buffer"),
+    entry(sys::NVML_ERROR_INSUFFICIENT_POWER, "NVML_ERROR_INSUFFICIENT_POWER", "Insufficient External Power", "check the GPU's external power cables"),
+    entry(sys::NVML_ERROR_DRIVER_NOT_LOADED, "NVML_ERROR_DRIVER_NOT_LOADED", "Driver Not Loaded", "run `modprobe nvidia`, or install the NVIDIA driver"),
+    entry(sys::NVML_ERROR_TIMEOUT, "NVML_ERROR_TIMEOUT", "Timeout", "try again"),
+    entry(sys::NVML_ERROR_IRQ_ISSUE, "NVML_ERROR_IRQ_ISSUE", "Interrupt Request Issue", "look for messages about the GPU's interrupts in dmesg"),
+    entry(sys::NVML_ERROR_LIBRARY_NOT_FOUND, "NVML_ERROR_LIBRARY_NOT_FOUND", "NVML Shared Library Not Found", "reinstall the user-space package of the NVIDIA driver"),
+    entry(sys::NVML_ERROR_FUNCTION_NOT_FOUND, "NVML_ERROR_FUNCTION_NOT_FOUND", "Function Not Found", "install a newer driver"),
+    entry(sys::NVML_ERROR_CORRUPTED_INFOROM, "NVML_ERROR_CORRUPTED_INFOROM", "Corrupted infoROM", "contact the vendor of the board, which may need service"),
+    entry(sys::NVML_ERROR_GPU_IS_LOST, "NVML_ERROR_GPU_IS_LOST", "GPU is lost", "look for Xid messages in dmesg, then reset the GPU or reboot"),
+    entry(sys::NVML_ERROR_RESET_REQUIRED, "NVML_ERROR_RESET_REQUIRED", "GPU requires reset", "run `nvidia-smi --gpu-reset`, or reboot"),
+    entry(sys::NVML_ERROR_OPERATING_SYSTEM, "NVML_ERROR_OPERATING_SYSTEM", "GPU access blocked by the operating system", "give the container or the cgroup access to the GPU's device files"),
+    entry(sys::NVML_ERROR_LIB_RM_VERSION_MISMATCH, "NVML_ERROR_LIB_RM_VERSION_MISMATCH", "Driver/library version mismatch", "reboot, or reload the NVIDIA kernel modules; the error is common after a driver upgrade"),
+    entry(sys::NVML_ERROR_IN_USE, "NVML_ERROR_IN_USE", "In use by another client", "stop the processes that use the GPU"),
+    entry(sys::NVML_ERROR_MEMORY, "NVML_ERROR_MEMORY", "Insufficient Memory", "free memory, then try again"),
+    entry(sys::NVML_ERROR_NO_DATA, "NVML_ERROR_NO_DATA", "No data", "try again later"),
+    entry(sys::NVML_ERROR_VGPU_ECC_NOT_SUPPORTED, "NVML_ERROR_VGPU_ECC_NOT_SUPPORTED", "vGPU ECC not supported", "disable ECC"),
+    entry(sys::NVML_ERROR_INSUFFICIENT_RESOURCES, "NVML_ERROR_INSUFFICIENT_RESOURCES", "Insufficient Resources", "stop other programs that use NVML"),
+    entry(sys::NVML_ERROR_FREQ_NOT_SUPPORTED, "NVML_ERROR_FREQ_NOT_SUPPORTED", "Invalid Frequency", "use a frequency that the GPU supports"),
+    entry(sys::NVML_ERROR_ARGUMENT_VERSION_MISMATCH, "NVML_ERROR_ARGUMENT_VERSION_MISMATCH", "Argument version mismatch", "install a newer driver"),
+    entry(sys::NVML_ERROR_DEPRECATED, "NVML_ERROR_DEPRECATED", "Requested functionality has been deprecated", "install an older driver if the function is required"),
+    entry(sys::NVML_ERROR_NOT_READY, "NVML_ERROR_NOT_READY", "System is not in ready state", "try again later"),
+    entry(sys::NVML_ERROR_GPU_NOT_FOUND, "NVML_ERROR_GPU_NOT_FOUND", "No supported GPUs were found", "look for the GPU in the output of `lspci`, and for errors in dmesg"),
+    entry(sys::NVML_ERROR_INVALID_STATE, "NVML_ERROR_INVALID_STATE", "Resource not in correct state to perform requested operation", "try again later"),
+    entry(sys::NVML_ERROR_RESET_TYPE_NOT_SUPPORTED, "NVML_ERROR_RESET_TYPE_NOT_SUPPORTED", "Reset type not supported", "use another type of reset"),
+    entry(sys::NVML_ERROR_UNKNOWN, "NVML_ERROR_UNKNOWN", "Unknown Error", "look for errors of the driver in dmesg, then try again"),
 ];
 
 impl ReturnCode {
     /// The call succeeded.
     pub const SUCCESS: Self = Self(sys::NVML_SUCCESS.0);
-    /// NVML is not initialised in this process.
+    /// NVML is not initialized in this process.
     pub const UNINITIALIZED: Self = Self(sys::NVML_ERROR_UNINITIALIZED.0);
-    /// An argument was refused.
+    /// An argument is invalid.
     pub const INVALID_ARGUMENT: Self = Self(sys::NVML_ERROR_INVALID_ARGUMENT.0);
-    /// The GPU or the driver does not offer what was asked for; one such answer is no proof (see the README).
+    /// The GPU or the driver does not support the request. A driver may return this code temporarily.
     pub const NOT_SUPPORTED: Self = Self(sys::NVML_ERROR_NOT_SUPPORTED.0);
-    /// The user may not ask for it.
+    /// The user does not have permission for the request.
     pub const NO_PERMISSION: Self = Self(sys::NVML_ERROR_NO_PERMISSION.0);
-    /// Nothing of the kind, or nothing new.
+    /// The requested object does not exist, or there is no new data.
     pub const NOT_FOUND: Self = Self(sys::NVML_ERROR_NOT_FOUND.0);
     /// The caller's buffer is too small.
     pub const INSUFFICIENT_SIZE: Self = Self(sys::NVML_ERROR_INSUFFICIENT_SIZE.0);
-    /// The kernel module is not loaded.
+    /// The NVIDIA kernel module is not loaded.
     pub const DRIVER_NOT_LOADED: Self = Self(sys::NVML_ERROR_DRIVER_NOT_LOADED.0);
-    /// The driver lacks the function.
+    /// The driver does not have the function.
     pub const FUNCTION_NOT_FOUND: Self = Self(sys::NVML_ERROR_FUNCTION_NOT_FOUND.0);
-    /// The GPU fell off the bus.
+    /// The GPU is no longer accessible, for example because it has fallen off the PCI bus.
     pub const GPU_IS_LOST: Self = Self(sys::NVML_ERROR_GPU_IS_LOST.0);
-    /// The GPU must be reset.
+    /// The GPU must be reset before it can be used again.
     pub const RESET_REQUIRED: Self = Self(sys::NVML_ERROR_RESET_REQUIRED.0);
-    /// Library and kernel module are of different versions.
+    /// The NVML library and the NVIDIA kernel module have different versions.
     pub const LIB_RM_VERSION_MISMATCH: Self = Self(sys::NVML_ERROR_LIB_RM_VERSION_MISMATCH.0);
-    /// Another has it in use.
+    /// The GPU or the resource is in use by another client.
     pub const IN_USE: Self = Self(sys::NVML_ERROR_IN_USE.0);
-    /// The version of a call's struct is not known to the driver.
+    /// The driver does not support the version of a struct argument.
     pub const ARGUMENT_VERSION_MISMATCH: Self = Self(sys::NVML_ERROR_ARGUMENT_VERSION_MISMATCH.0);
-    /// An internal error of the driver.
+    /// The driver found no supported GPU.
+    pub const GPU_NOT_FOUND: Self = Self(sys::NVML_ERROR_GPU_NOT_FOUND.0);
+    /// An internal error of the driver occurred.
     pub const UNKNOWN: Self = Self(sys::NVML_ERROR_UNKNOWN.0);
 
     fn entry(self) -> Option<&'static CodeEntry> {
         CODES.iter().find(|entry| entry.code.0 == self.0)
     }
 
-    /// The name in `nvml.h`, `None` for a code newer than the header (13.5.37).
+    /// Returns the name in `nvml.h`, or `None` for a code that is not in `nvml.h` 13.5.37.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         self.entry().map(|entry| entry.name)
     }
 
-    /// The few words that igpu 0.1.2 shows in place of a reading: `Insufficient Permissions`.
-    #[must_use]
-    pub fn legacy_text(self) -> &'static str {
-        self.entry().map_or("Unknown Error", |entry| entry.legacy_text)
-    }
-
-    /// What the code means and what the reader can do about it, without a capital or a full stop.
+    /// Returns the text that NVML's `nvmlErrorString` has for the code, for example `Insufficient Permissions`. The text
+    /// of an unknown code is `Unknown Error`.
     #[must_use]
     pub fn description(self) -> &'static str {
-        self.entry()
-            .map_or("a code that this version of igpu does not know; look it up in the driver's nvml.h", |entry| {
-                entry.description
-            })
+        self.entry().map_or("Unknown Error", |entry| entry.description)
+    }
+
+    /// Returns advice on how to resolve the error: a phrase in lower case without a full stop. Returns `None` for
+    /// [`SUCCESS`](Self::SUCCESS).
+    #[must_use]
+    pub fn help(self) -> Option<&'static str> {
+        let help =
+            self.entry().map_or("update igpu, or look up the code in the nvml.h of the driver", |entry| entry.help);
+        Some(help).filter(|help| !help.is_empty())
+    }
+
+    /// Returns the text that igpu 0.1.2 prints in place of a missing value. igpu 0.1.2 prints the texts of the Python
+    /// package pynvml, which differ from NVML's for three codes.
+    pub(crate) fn pynvml_text(self) -> &'static str {
+        match self {
+            Self::RESET_REQUIRED => "GPU requires restart",
+            Self(code) if code == sys::NVML_ERROR_OPERATING_SYSTEM.0 => "The operating system has blocked the request.",
+            Self::LIB_RM_VERSION_MISMATCH => "RM has detected an NVML/RM version mismatch.",
+            _ => self.description(),
+        }
     }
 }
 
@@ -152,8 +175,9 @@ mod tests {
     #[test]
     fn return_code_table_is_unique() {
         for (line, entry) in CODES.iter().enumerate() {
-            assert!(CODES[..line].iter().all(|other| other.code != entry.code), "{} stands twice", entry.name);
-            assert!(entry.name == "NVML_SUCCESS" || entry.description.contains([';', '(']), "{}", entry.name);
+            assert!(CODES[..line].iter().all(|other| other.code != entry.code), "{} is listed twice", entry.name);
+            assert_eq!(entry.help.is_empty(), entry.name == "NVML_SUCCESS", "{}", entry.name);
+            assert!(!entry.help.ends_with('.') && !entry.description.is_empty(), "{}", entry.name);
         }
     }
 
@@ -161,6 +185,13 @@ mod tests {
     fn unknown_code_is_preserved() {
         let code = ReturnCode(4711);
         assert_eq!((code.name(), code.to_string().as_str()), (None, "code 4711"));
-        assert!(code.description().contains("does not know"));
+        assert_eq!(code.description(), "Unknown Error");
+        assert!(code.help().unwrap().contains("nvml.h"));
+    }
+
+    #[test]
+    fn pynvml_texts_differ_for_three_codes() {
+        let differ = CODES.iter().filter(|entry| ReturnCode::from(entry.code).pynvml_text() != entry.description);
+        assert_eq!(differ.map(|entry| entry.code.0).collect::<Vec<_>>(), [16, 17, 18]);
     }
 }

@@ -42,7 +42,7 @@ fn igpu_0_1_functions_work() {
     assert_eq!(gpus[0].memory.used, Some(10799.0));
     assert_eq!(igpu::nvidia_driver_version().unwrap(), (580, 95));
     let wrong = igpu::get_device(4).unwrap_err();
-    assert_eq!(wrong.to_string(), "no GPU has index 4; valid are 0 to 3");
+    assert_eq!(wrong.to_string(), "no GPU has index 4; valid indices are 0 to 3");
     // The README's example: CUDA_VISIBLE_DEVICES=1,3.
     set("CUDA_VISIBLE_DEVICES", Some(OsStr::new("1,3")));
     assert_eq!((igpu::count_visible_devices().unwrap(), igpu::visible_devices_index().unwrap()), (2, vec![1, 3]));

@@ -267,7 +267,7 @@ fn invalid_plans_are_refused() {
         (Plan { budget: 0.0, ..plan.clone() }, "the budget is 0"),
     ] {
         let error = sim.builder().plan(&wrong).unwrap_err().to_string();
-        assert!(error.starts_with("the plan cannot be followed: ") && error.contains(said), "{error}");
+        assert!(error.starts_with("the plan is invalid: ") && error.contains(said), "{error}");
     }
 }
 

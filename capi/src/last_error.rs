@@ -91,7 +91,7 @@ pub(crate) fn store(failure: &Failure) {
         let _ = MessageWriter { memory: help, length: 0 }.write_str(match failure {
             Failure::Status(_, _, help) => help,
             Failure::UnknownMetric(_) => "igpu_metric_get_info returns the names of all metrics",
-            Failure::Igpu(_) => "",
+            Failure::Igpu(error) => error.help().unwrap_or_default(),
         });
     });
 }

@@ -126,7 +126,7 @@ impl<T: fmt::Display> fmt::Display for TextOrReason<'_, T> {
         match (&self.value, self.reason.and_then(Error::code)) {
             (Some(value), _) => value.fmt(f),
             (None, None | Some(ReturnCode::NOT_SUPPORTED)) => f.write_str(NOT_AVAILABLE),
-            (None, Some(code)) => f.write_str(code.legacy_text()),
+            (None, Some(code)) => f.write_str(code.pynvml_text()),
         }
     }
 }

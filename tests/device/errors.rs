@@ -25,7 +25,7 @@ fn missing_symbol_is_named() {
     let error = gpu.field_values(&mut [FieldValue::new(FieldId::POWER_INSTANT, 0)]).unwrap_err();
     assert_eq!(error, Error::MissingSymbol { symbol: "nvmlDeviceGetFieldValues" });
     assert_eq!(error.code(), Some(ReturnCode::FUNCTION_NOT_FOUND));
-    assert!(error.to_string().contains("newer driver"));
+    assert!(error.help().unwrap().contains("newer driver"));
     // All readings of such a GPU are missing, and that is no failure.
     let mut info = igpu::GpuInfo::new(&nvml, 0, 4).unwrap();
     assert_eq!((info.update(), info.error().cloned(), info.name, info.power.draw), (Ok(()), None, None, None));
@@ -71,7 +71,10 @@ fn methods_return_any_error_code() {
         }
     }
     let unknown = gpu.name().unwrap_err();
-    assert!(unknown.to_string().contains("code 4294967295") && unknown.to_string().contains("nvml.h"), "{unknown}");
+    assert!(
+        unknown.to_string().contains("code 4294967295") && unknown.help().unwrap().contains("nvml.h"),
+        "{unknown:?}"
+    );
     // NOT_FOUND is no failure where it says that there is nothing new.
     driver.clear_faults();
     driver.add_faults("[[fault]]\nreturn = 'NOT_FOUND'").unwrap();

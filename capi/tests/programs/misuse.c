@@ -178,7 +178,7 @@ static void options(void) {
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .intervals_ns = intervals_ns);
     static const uint32_t gpus[] = {1, 9, 1};
     REFUSED(IGPU_STATUS_NO_SUCH_GPU, .gpus = gpus, .gpu_count = 2);
-    CHECK(!strcmp(igpu_last_error(), "no GPU has index 9; valid are 0 to 3") && igpu_last_nvml_code() == 0);
+    CHECK(!strcmp(igpu_last_error(), "no GPU has index 9; valid indices are 0 to 3") && igpu_last_nvml_code() == 0);
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .gpus = gpus, .gpu_count = 3);
     REFUSED(IGPU_STATUS_NULL_POINTER, .gpu_count = 3);
     REFUSED(IGPU_STATUS_INVALID_ARGUMENT, .budget = -0.1);
