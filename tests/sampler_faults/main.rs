@@ -143,7 +143,7 @@ fn gpu_reset_restarts_counters() {
     assert!(values(&of(1), Metric::TEMPERATURE).count() >= 60);
 }
 
-type Samples = unsafe extern "C" fn(
+type GetSamplesFn = unsafe extern "C" fn(
     nvmlDevice_t,
     nvmlSamplingType_t,
     c_ulonglong,
@@ -153,9 +153,9 @@ type Samples = unsafe extern "C" fn(
 ) -> nvmlReturn_t;
 
 /// The simulator's `nvmlDeviceGetSamples`.
-fn own_samples() -> Samples {
+fn own_samples() -> GetSamplesFn {
     // SAFETY: the simulator's function of this name has this signature.
-    unsafe { std::mem::transmute::<*const c_void, Samples>(nvml_sim::resolve(c"nvmlDeviceGetSamples")) }
+    unsafe { std::mem::transmute::<*const c_void, GetSamplesFn>(nvml_sim::resolve(c"nvmlDeviceGetSamples")) }
 }
 
 /// Where the kernel says whether a GPU sleeps: the simulator's first GPU is at 0000:01:00.0.
