@@ -1,5 +1,7 @@
-//! On a real driver, too, neither `update()` nor `tick()` allocates. A binary of its own, for the counting allocator;
-//! the driver has an allocator of its own (`malloc`), so what is counted is ours. Run as `tests/hardware/` is.
+//! Tests that `update()` and `tick()` do not allocate on a real driver.
+//!
+//! They are a separate binary because of the counting allocator. The driver allocates with `malloc`, so that its allocations
+//! are not counted. They are run in the same way as `tests/hardware/`.
 
 #[path = "common/counting.rs"]
 mod counting;
@@ -19,7 +21,7 @@ use watch::{driver, watch_duration};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator(|| ());
 
-/// Room for processes. On a busier machine lists are cut, which must not allocate either.
+/// The capacity of process lists. With more processes the lists are truncated, which must not allocate either.
 const PROCESS_CAPACITY: usize = 64;
 
 #[test]
@@ -31,8 +33,8 @@ fn update_allocates_nothing() {
     let mut gpus: Vec<GpuInfo> =
         indices.iter().map(|index| GpuInfo::new(&nvml, *index, PROCESS_CAPACITY).unwrap()).collect();
     assert!(!gpus.is_empty(), "there is no GPU");
-    assert!(calls() > before, "nothing is counted");
-    // A fifth of the time, 6 s of 30: a hundred rounds on the slowest driver known.
+    assert!(calls() > before, "the allocator does not count");
+    // A fifth of the time, 6 s of 30, is sufficient for a hundred rounds on the slowest known driver.
     let (begun, time, mut rounds, mut failed) = (Instant::now(), watch_duration() / 5, 0_u64, 0_u64);
     let before = calls();
     while begun.elapsed() < time {
@@ -43,9 +45,9 @@ fn update_allocates_nothing() {
         rounds += 1;
     }
     let allocated = calls() - before;
-    let each = begun.elapsed().as_secs_f64() * 1e6 / (rounds * gpus.len() as u64) as f64;
-    println!("{rounds} rounds of {} GPUs, {each:.1} µs an update, {failed} failed", gpus.len());
-    assert_eq!((allocated, failed), (0, 0), "allocations in {rounds} rounds, and updates that failed");
+    let update_us = begun.elapsed().as_secs_f64() * 1e6 / (rounds * gpus.len() as u64) as f64;
+    println!("{rounds} rounds of {} GPUs, {update_us:.1} µs per update, {failed} failed", gpus.len());
+    assert_eq!((allocated, failed), (0, 0), "allocations in {rounds} rounds, and failed updates");
 }
 
 #[test]
@@ -60,25 +62,25 @@ fn tick_allocates_nothing() {
         .every_tick(Metric::CLOCK_SM)
         .build()
         .unwrap();
-    assert!(calls() > before, "nothing is counted");
+    assert!(calls() > before, "the allocator does not count");
     let (begun, time) = (Instant::now(), watch_duration() / 5);
-    let (mut ticks, mut records, mut seen) = (0_u64, 0_u64, [0_u64; 256]);
+    let (mut ticks, mut records, mut values) = (0_u64, 0_u64, [0_u64; 256]);
     let before = calls();
     while begun.elapsed() < time {
         for record in sampler.tick(monotonic()).records() {
             records += 1;
             if let (None, Some(metric)) = (record.event(), record.metric()) {
-                seen[usize::from(metric.index())] += 1;
+                values[usize::from(metric.index())] += 1;
             }
         }
         ticks += 1;
     }
     let allocated = calls() - before;
-    let each = begun.elapsed().as_secs_f64() * 1e6 / ticks as f64;
-    println!("{ticks} ticks, {each:.2} µs each, {records} records");
+    let tick_us = begun.elapsed().as_secs_f64() * 1e6 / ticks as f64;
+    println!("{ticks} ticks, {tick_us:.2} µs per tick, {records} records");
     for metric in &metrics {
-        println!("    {metric}: {} values", seen[usize::from(metric.index())]);
+        println!("    {metric}: {} values", values[usize::from(metric.index())]);
     }
-    assert!(seen[usize::from(Metric::CLOCK_SM.index())] > 100 || records > 100, "nothing was read");
-    assert_eq!(allocated, 0, "in {ticks} ticks");
+    assert!(values[usize::from(Metric::CLOCK_SM.index())] > 100 || records > 100, "too few values were read");
+    assert_eq!(allocated, 0, "allocations in {ticks} ticks");
 }

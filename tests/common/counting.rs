@@ -1,4 +1,4 @@
-//! The system's allocator, which counts what each thread asks of it. A binary makes it its `#[global_allocator]`.
+//! An allocator that counts the requests of each thread, for use as the `#[global_allocator]` of a test binary.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -9,12 +9,12 @@ thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How often this thread allocated or freed so far.
+/// Returns the number of allocations, deallocations, and reallocations that this thread has made.
 pub(crate) fn calls() -> u64 {
     CALLS.get()
 }
 
-/// With what else the binary does at each request, which must not allocate.
+/// The system's allocator, which counts requests and calls a function at each of them. The function must not allocate.
 pub(crate) struct CountingAllocator(pub fn());
 
 impl CountingAllocator {
@@ -24,23 +24,23 @@ impl CountingAllocator {
     }
 }
 
-// SAFETY: hands everything to the system's allocator unchanged.
+// SAFETY: all requests are forwarded to the system's allocator unchanged.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the requirements of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         self.count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the requirements of `GlobalAlloc::dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         self.count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the requirements of `GlobalAlloc::realloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

@@ -1,5 +1,6 @@
-//! What the test binaries share: simulated drivers behind the dynamic linker, and all methods of `Device` in a list.
-#![allow(dead_code, reason = "each binary uses some of it")]
+//! Shared helpers of the test binaries: simulated drivers that are loaded as libraries, child processes, and a list of all
+//! methods of `Device`.
+#![allow(dead_code, reason = "each test binary uses some of the helpers")]
 
 use std::{
     ffi::{CStr, OsStr, c_void},
@@ -14,24 +15,24 @@ use igpu::{
 };
 use nvml_sim::{Scenario, SharedDriver};
 
-/// A driver of a built-in scenario, loaded.
+/// Loads a simulated driver with a built-in scenario.
 pub(crate) fn sim_from_name(scenario: &str) -> (SharedDriver, Nvml) {
     sim_with_toml(scenario, "")
 }
 
-/// A driver of a built-in scenario with more TOML after it, loaded.
+/// Loads a simulated driver with a built-in scenario, to which TOML is appended.
 pub(crate) fn sim_with_toml(scenario: &str, more: &str) -> (SharedDriver, Nvml) {
     start(&Scenario::from_name(scenario).and_then(|scenario| scenario.with_toml(more)).expect("the scenario"))
 }
 
-/// A driver of a scenario in TOML, loaded.
+/// Loads a simulated driver with a scenario in TOML.
 pub(crate) fn sim_from_toml(text: &str) -> (SharedDriver, Nvml) {
     start(&Scenario::from_toml(text).expect("the scenario"))
 }
 
 pub(crate) fn start(scenario: &Scenario) -> (SharedDriver, Nvml) {
     let driver = SharedDriver::new(scenario).expect("the simulated driver");
-    let nvml = load(driver.path()).expect("a driver that loads");
+    let nvml = load(driver.path()).expect("the simulated driver loads");
     (driver, nvml)
 }
 
@@ -39,29 +40,29 @@ pub(crate) fn load(library: &Path) -> Result<Nvml> {
     builder_for(library).load()
 }
 
-/// A builder for a library that is a simulated driver, or has no function of NVML's names.
+/// Returns a builder for a library that is a simulated driver, or that exports no NVML function.
 pub(crate) fn builder_for(library: &Path) -> NvmlBuilder {
-    // SAFETY: the simulator has the functions of nvml.h; any other library of these tests has none of their names.
+    // SAFETY: the simulator's functions have the signatures in nvml.h; other libraries in these tests export none of them.
     unsafe { Nvml::builder().library(library) }
 }
 
-/// The address of a symbol of the driver's library: for resolvers of a test's own.
+/// Returns the address of a symbol in the driver's library, or null, for custom resolvers.
 pub(crate) fn symbol(library: &'static libloading::Library, name: &CStr) -> *const c_void {
-    // SAFETY: only the address is taken.
+    // SAFETY: only the address of the symbol is read.
     unsafe { library.get::<*const c_void>(name) }.map_or(std::ptr::null(), |symbol| *symbol)
 }
 
-/// The driver's library, kept open for ever.
+/// Opens the driver's library, which is never closed.
 pub(crate) fn library(driver: &SharedDriver) -> &'static libloading::Library {
-    // SAFETY: the simulator's initialisers are sound to run, and ran before.
+    // SAFETY: the library is already loaded, so that its initializers have run.
     Box::leak(Box::new(unsafe { libloading::Library::new(driver.path()) }.expect("the driver's library")))
 }
 
-/// NVML's answer with this code to any call.
-pub(crate) fn error_code<T: Debug>(answer: Result<T>) -> ReturnCode {
-    match answer {
+/// Returns the return code of a call that the driver failed.
+pub(crate) fn error_code<T: Debug>(result: Result<T>) -> ReturnCode {
+    match result {
         Err(Error::Nvml { code, .. }) => code,
-        other => panic!("no refusal of the driver: {other:?}"),
+        other => panic!("expected an error of the driver, got {other:?}"),
     }
 }
 
@@ -69,34 +70,35 @@ pub(crate) const fn code(number: u32) -> ReturnCode {
     ReturnCode(number)
 }
 
+/// The environment variable that marks a child process of [`run_in_child`].
 const CHILD_VARIABLE: &str = "IGPU_TEST_CHILD";
 
-/// Whether this process was made by [`run_in_child`].
+/// Returns `true` in a child process that [`run_in_child`] started.
 pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD_VARIABLE).is_some()
 }
 
-/// Runs this test alone in a process of its own with these variables, where [`is_child`] is true; gives the lines that
-/// it printed after "child: ".
+/// Runs a single test in a child process with these environment variables, in which [`is_child`] returns `true`. Returns the
+/// lines that the child printed after "child: ".
 pub(crate) fn run_in_child(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD_VARIABLE, "1");
     for name in ["IGPU_NVML_LIBRARY", "CUDA_VISIBLE_DEVICES", "NVML_SIM_SCENARIO"] {
         command.env_remove(name);
     }
-    let output = command.envs(variables.iter().copied()).output().expect("a process");
+    let output = command.envs(variables.iter().copied()).output().expect("the child starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{test} in a process of its own:\n{stdout}\n{stderr}");
-    // The harness may have written on the same line before.
-    stdout.lines().filter_map(|line| line.split_once("child: ")).map(|(_, said)| said.to_owned()).collect()
+    assert!(output.status.success(), "{test} failed in a child process:\n{stdout}\n{stderr}");
+    // The test harness may have written the beginning of the line.
+    stdout.lines().filter_map(|line| line.split_once("child: ")).map(|(_, text)| text.to_owned()).collect()
 }
 
-/// A process that lives until this is dropped.
+/// A child process that is killed when this value is dropped.
 pub(crate) struct SleepProcess(pub Child);
 
 impl SleepProcess {
     pub(crate) fn new() -> Self {
-        Self(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().expect("sleep"))
+        Self(Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().expect("sleep starts"))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -111,7 +113,7 @@ impl Drop for SleepProcess {
     }
 }
 
-/// A method by its name, and its answer as text.
+/// The name of a method, and a function that calls it and formats its result.
 pub(crate) type Method = (&'static str, fn(&Device) -> Result<String>);
 
 fn shown<T: Debug>(answer: Result<T>) -> Result<String> {
@@ -123,7 +125,7 @@ fn listed(device: &Device, kind: ProcessKind) -> Result<String> {
     device.processes(kind, &mut list).map(|()| format!("{list:?}"))
 }
 
-/// Every method of `Device` that calls the driver. That none is left out is a test of `device.rs`.
+/// All methods of `Device` that call the driver. A test in `tests/device` checks that the list is complete.
 pub(crate) const METHODS: [Method; 51] = [
     ("name", |it| shown(it.name())),
     ("serial", |it| shown(it.serial())),
@@ -167,8 +169,8 @@ pub(crate) const METHODS: [Method; 51] = [
     ("graphics_processes", |it| listed(it, ProcessKind::Graphics)),
     ("mps_processes", |it| listed(it, ProcessKind::Mps)),
     ("samples", |it| {
-        let mut room = [Sample::default(); 120];
-        it.samples(SampleKind::TOTAL_POWER, 0, &mut room).map(|samples| samples.entries().len().to_string())
+        let mut samples = [Sample::default(); 120];
+        it.samples(SampleKind::TOTAL_POWER, 0, &mut samples).map(|samples| samples.entries().len().to_string())
     }),
     ("process_utilization", |it| shown(it.process_utilization(0, &mut [ProcessUtilization::default(); 64]))),
     ("field", |it| shown(it.field(FieldId::TOTAL_ENERGY, 0))),
@@ -181,9 +183,9 @@ pub(crate) const METHODS: [Method; 51] = [
     ("compute_instance_id", |it| shown(it.compute_instance_id())),
 ];
 
-/// A batch, whose answers are in its entries.
+/// Reads field values, given as pairs of field id and scope, in one call.
 pub(crate) fn batch(device: &Device, fields: &[(u32, u32)]) -> Vec<FieldValue> {
     let mut batch: Vec<_> = fields.iter().map(|(field, scope)| FieldValue::new(FieldId(*field), *scope)).collect();
-    device.field_values(&mut batch).expect("the batch");
+    device.field_values(&mut batch).expect("the field values");
     batch
 }

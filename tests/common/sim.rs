@@ -1,6 +1,6 @@
-//! The simulated driver of the sampler's tests, in this process and with a clock that stands until a test steps it, or a
-//! call by what it takes.
-#![allow(dead_code, reason = "each binary uses some of it")]
+//! The simulated driver for tests of the sampler. It runs in this process with a stepped clock, which is advanced by the
+//! test and by the duration of calls.
+#![allow(dead_code, reason = "each test binary uses some of the helpers")]
 
 use std::{
     ffi::{CStr, c_void},
@@ -15,23 +15,23 @@ use igpu::{
 };
 use nvml_sim::{Scenario, control};
 
-/// The in-process simulator is one for all: tests take turns.
+/// Serializes the tests, because there is only one in-process simulator.
 static SIM_LOCK: Mutex<()> = Mutex::new(());
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
 pub(crate) fn lock_sim() -> MutexGuard<'static, ()> {
-    SIM_LOCK.lock().unwrap_or_else(|broken| broken.into_inner())
+    SIM_LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// A simulated driver whose clock stands until it is stepped, and the sampler's view of that clock. The driver is shut down
-/// before the turn is given on: the next test's would be shut down otherwise.
+/// A simulated driver with a stepped clock, and the lock that serializes the tests. `nvml` is dropped before the lock, so
+/// that its shutdown does not affect the driver of the next test.
 pub(crate) struct InProcessSim {
     pub nvml: Nvml,
     _lock: MutexGuard<'static, ()>,
 }
 
-/// The head of a scenario with the stepped clock.
+/// The start of a scenario with a stepped clock.
 const STEPPED_TOML: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\n";
 
 pub(crate) fn sim_with_resolver(toml: &str, resolve: fn(&CStr) -> *const c_void) -> InProcessSim {
@@ -41,7 +41,7 @@ pub(crate) fn sim_with_resolver(toml: &str, resolve: fn(&CStr) -> *const c_void)
 fn start(toml: &str, resolve: fn(&CStr) -> *const c_void) -> InProcessSim {
     let lock = lock_sim();
     nvml_sim::start(&Scenario::from_toml(toml).unwrap());
-    // SAFETY: the simulator's functions, and those that a test puts in their place, have the signatures of nvml.h.
+    // SAFETY: the functions of the simulator, and those with which a test replaces them, have the signatures in nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
     InProcessSim { nvml, _lock: lock }
 }
@@ -50,23 +50,23 @@ pub(crate) fn sim(toml: &str) -> InProcessSim {
     sim_with_resolver(toml, nvml_sim::resolve)
 }
 
-/// A built-in scenario, and more TOML after it.
+/// Starts a driver with a built-in scenario, to which TOML is appended.
 pub(crate) fn sim_from_scenario(scenario: &str, more: &str) -> InProcessSim {
     let text = Scenario::from_name(scenario).unwrap().text().replacen("[driver]\n", STEPPED_TOML, 1);
     start(&format!("{text}\n{more}"), nvml_sim::resolve)
 }
 
-/// The monotonic clock begins at 100 s, so that nothing depends on its being 0.
+/// Returns the monotonic clock of the tests. It starts at 100 s, so that no test depends on a start at 0.
 pub(crate) fn now() -> u64 {
     100 * SECOND + control::now().as_nanos() as u64
 }
 
-/// Steps the clock to this time, if it has not come.
+/// Advances the clock to this time, unless it has passed.
 fn step_to(time: u64) {
     control::step(Duration::from_nanos(time.saturating_sub(now())));
 }
 
-/// The stepped clock, as the sampler and the probe see it.
+/// The stepped clock in the form that the sampler and the probe use.
 pub(crate) const CLOCKS: Clocks = Clocks { monotonic: now, wall_us: control::wall_clock_us, sleep_until: step_to };
 
 impl InProcessSim {
@@ -75,7 +75,7 @@ impl InProcessSim {
     }
 }
 
-/// Ticks as the sampler asks for it until `seconds` have passed, and gives all records.
+/// Ticks the sampler whenever a metric is due until `seconds` have passed, and returns all records.
 pub(crate) fn run(sampler: &mut Sampler, seconds: f64) -> Vec<Record> {
     let end = now() + (seconds * 1e9) as u64;
     let mut records = Vec::new();

@@ -1,32 +1,33 @@
-//! A little of CUDA's driver API, loaded at run time: a context that holds some memory.
+//! A CUDA context with some memory, through the CUDA driver API, which is loaded at run time.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 
 use libloading::{Library, Symbol};
 
-/// `CUdevice`, and `CUresult`, of which 0 is success.
+/// `CUdevice` of cuda.h.
 type CuDevice = c_int;
+/// `CUresult` of cuda.h. 0 is success.
 type CuResult = c_int;
-/// `CUdeviceptr`: an address on the GPU.
+/// `CUdeviceptr` of cuda.h, an address on the GPU.
 type CuDevicePtr = u64;
 
-/// The primary context of CUDA's first GPU, and memory in it. Both go when this is dropped.
+/// The primary context of CUDA's first GPU, and memory in it. Dropping the value releases both.
 pub(crate) struct CudaAllocation {
     library: Library,
     device: CuDevice,
     address: CuDevicePtr,
-    /// Where the GPU sits: `0000:18:00.0`.
+    /// The PCI bus id of the GPU, as in `0000:18:00.0`.
     pub pci_bus_id: String,
 }
 
 impl CudaAllocation {
-    /// Makes the context and takes `bytes` of the GPU's memory. `Ok(None)` where there is no CUDA library; an error where
-    /// there is one that does not do it.
-    pub(crate) fn take(bytes: usize) -> Result<Option<Self>, String> {
-        // SAFETY: the initialisers of CUDA's library are sound to run.
+    /// Creates the context and allocates `bytes` of GPU memory. Returns `Ok(None)` if there is no CUDA library, and an error
+    /// if a call fails.
+    pub(crate) fn new(bytes: usize) -> Result<Option<Self>, String> {
+        // SAFETY: the initializers of the CUDA library are sound.
         let Ok(library) = (unsafe { Library::new("libcuda.so.1") }) else { return Ok(None) };
-        // SAFETY: cuda.h declares the functions so, in all versions since CUDA 7; each pointer is to a live object of the
-        // type, which the call fills before it returns.
+        // SAFETY: the functions have had these signatures in cuda.h since CUDA 7. Each pointer is to a live object, which the
+        // call writes before it returns.
         unsafe {
             let init: Symbol<unsafe extern "C" fn(c_uint) -> CuResult> = find(&library, c"cuInit")?;
             let get: Symbol<unsafe extern "C" fn(*mut CuDevice, c_int) -> CuResult> = find(&library, c"cuDeviceGet")?;
@@ -45,7 +46,7 @@ impl CudaAllocation {
             check("cuDevicePrimaryCtxRetain", retain(&mut context, device))?;
             check("cuCtxSetCurrent", enter(context))?;
             check("cuMemAlloc_v2", allocate(&mut address, bytes))?;
-            // The last byte is never given away, so that the text ends.
+            // The length passed above excludes the last byte, which remains a NUL.
             let pci_bus_id = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
             Ok(Some(Self { library, device, address, pci_bus_id }))
         }
@@ -54,8 +55,8 @@ impl CudaAllocation {
 
 impl Drop for CudaAllocation {
     fn drop(&mut self) {
-        // SAFETY: cuda.h declares them so; the address and the context are those of `take`, given back once, and the
-        // library is still loaded. A refusal changes nothing for us: the process ends soon.
+        // SAFETY: the functions have these signatures in cuda.h. The address and the context were created in `new` and are
+        // released once, while the library is still loaded. An error is ignored because the process exits soon.
         unsafe {
             if let Ok(free) = find::<unsafe extern "C" fn(CuDevicePtr) -> CuResult>(&self.library, c"cuMemFree_v2") {
                 free(self.address);
@@ -69,13 +70,15 @@ impl Drop for CudaAllocation {
     }
 }
 
+/// Looks up a function of the CUDA library.
+///
 /// # Safety
-/// `F` is the function's signature in cuda.h.
+/// `F` must be the function's signature in cuda.h.
 unsafe fn find<'a, F>(library: &'a Library, name: &CStr) -> Result<Symbol<'a, F>, String> {
-    // SAFETY: the caller's promise.
-    unsafe { library.get(name) }.map_err(|error| format!("CUDA's library lacks {name:?}: {error}"))
+    // SAFETY: the caller guarantees that `F` is the function's signature.
+    unsafe { library.get(name) }.map_err(|error| format!("the CUDA library lacks {name:?}: {error}"))
 }
 
-fn check(call: &str, answer: CuResult) -> Result<(), String> {
-    if answer == 0 { Ok(()) } else { Err(format!("{call} answered {answer}; cuda.h says what that means")) }
+fn check(call: &str, result: CuResult) -> Result<(), String> {
+    if result == 0 { Ok(()) } else { Err(format!("{call} failed with CUresult {result}")) }
 }

@@ -1,15 +1,16 @@
-//! What only a real driver can show: tests against whatever `libnvidia-ml.so.1` is there (or the library that
-//! IGPU_NVML_LIBRARY names). They are ignored unless asked for, as `scripts/hardware-check` does:
+//! Tests against a real driver: the `libnvidia-ml.so.1` of the machine, or the library in IGPU_NVML_LIBRARY.
+//!
+//! They are ignored by default. `scripts/hardware-check` runs them, as does
 //! `cargo test --test hardware -- --ignored --nocapture --test-threads=1`.
 //!
-//! What the tests find is printed, because on a new card it is worth reading also where they pass. None changes a
-//! setting of the card. IGPU_HARDWARE_SECONDS shortens those that watch the driver for 30 s.
+//! The tests print their results, which are also of interest if they pass. No test changes a setting of a card.
+//! IGPU_HARDWARE_SECONDS sets the duration of the tests that observe the driver, which is 30 s by default.
 
-mod answers;
 #[path = "../common/mod.rs"]
 mod common;
 mod cuda;
 mod energy;
+mod methods;
 mod own_process;
 #[path = "../../examples/support/punctuality.rs"]
 mod punctuality;
@@ -22,14 +23,14 @@ use igpu::{Device, Nvml};
 
 use watch::{driver, watch_duration};
 
-/// All GPUs of this machine.
+/// Returns all GPUs of this machine. Panics if there are none.
 fn gpus(nvml: &Nvml) -> Vec<Device> {
     let count = nvml.device_count().expect("the number of GPUs");
-    assert!(count > 0, "the driver {} is there, but drives no GPU: nothing can be tested", nvml.library());
+    assert!(count > 0, "the driver {} finds no GPU", nvml.library());
     (0..count).map(|index| nvml.device(index).unwrap_or_else(|error| panic!("GPU {index}: {error}"))).collect()
 }
 
-/// A GPU as it is called in what the tests print.
+/// Returns the index and name of a GPU, for messages.
 fn gpu_label(gpu: &Device) -> String {
     let index = gpu.index().map_or("?".to_owned(), |index| index.to_string());
     format!("GPU {index} ({})", gpu.name().unwrap_or_default())
@@ -45,7 +46,7 @@ fn driver_loads_and_has_versions() {
     for gpu in gpus(&nvml) {
         println!("{}: {:?}", gpu_label(&gpu), gpu.uuid());
     }
-    // Initialised a second time, and shut down once, NVML goes on for the first.
+    // NVML counts initializations: after a second one and its shutdown, the first one is still valid.
     drop(driver());
     assert_eq!(nvml.driver_version().unwrap(), version);
 }

@@ -1,4 +1,4 @@
-//! A process that holds a CUDA context stands in the GPU's process list.
+//! Test that a process with a CUDA context is in the GPU's process list.
 
 use std::{
     thread::sleep,
@@ -10,14 +10,16 @@ use igpu::{Device, GpuInfo, ProcessList, RunningProcess};
 use crate::{cuda::CudaAllocation, driver, gpu_label, gpus};
 
 const MIB: u64 = 1 << 20;
-/// More than a bare context could vary by, and less than any GPU has.
+/// The allocated GPU memory. It is larger than the variation in the size of a context, and smaller than any GPU's memory.
 const ALLOCATION_BYTES: u64 = 256 * MIB;
-/// The driver may tell of a process a moment after its context was made.
+/// The time within which the process is listed. The driver may list it some time after the context was created.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which entry is ours: that of our pid; or, where the driver counts pids as the host of a container does, the one that
-/// was not there before and holds as much as we took. The bool says that it is by pid.
-fn ours(before: &[RunningProcess], now: &[RunningProcess], pid: u32) -> Option<(RunningProcess, bool)> {
+/// Finds the entry of this process in a process list.
+///
+/// It is the entry with this process's pid. In a container, the driver may report pids of the host. In this case it is the
+/// only new entry with at least the allocated memory. The `bool` is `true` if the entry was found by its pid.
+fn own_entry(before: &[RunningProcess], now: &[RunningProcess], pid: u32) -> Option<(RunningProcess, bool)> {
     if let Some(entry) = now.iter().find(|entry| entry.pid == pid) {
         return Some((*entry, true));
     }
@@ -36,8 +38,8 @@ fn listed(gpu: &Device) -> Vec<RunningProcess> {
     list.iter().collect()
 }
 
-/// CUDA writes the PCI domain in four digits, NVML in eight.
-fn same_place(nvml: &str, cuda: &str) -> bool {
+/// Compares PCI bus ids. CUDA writes the domain with four digits, NVML with eight.
+fn same_bus_id(nvml: &str, cuda: &str) -> bool {
     nvml.to_ascii_lowercase().ends_with(&cuda.to_ascii_lowercase())
 }
 
@@ -48,55 +50,47 @@ fn own_process_is_listed() {
     let gpus = gpus(&nvml);
     let before: Vec<_> = gpus.iter().map(listed).collect();
     let memory_before: Vec<_> = gpus.iter().map(|gpu| gpu.memory_info().ok()).collect();
-    let held = match CudaAllocation::take(ALLOCATION_BYTES as usize) {
-        Ok(Some(held)) => held,
+    let allocation = match CudaAllocation::new(ALLOCATION_BYTES as usize) {
+        Ok(Some(allocation)) => allocation,
         Ok(None) => return println!("skipped: there is no libcuda.so.1 on this machine"),
-        Err(why) => panic!("{why}"),
+        Err(error) => panic!("{error}"),
     };
-    let place = gpus
+    let index = gpus
         .iter()
-        .position(|gpu| gpu.pci_info().is_ok_and(|pci| same_place(&pci.bus_id, &held.pci_bus_id)))
-        .unwrap_or_else(|| panic!("CUDA's first GPU is at {}, where NVML has none", held.pci_bus_id));
-    let (gpu, before) = (&gpus[place], &before[place]);
+        .position(|gpu| gpu.pci_info().is_ok_and(|pci| same_bus_id(&pci.bus_id, &allocation.pci_bus_id)))
+        .unwrap_or_else(|| panic!("NVML has no GPU at {}, the bus id of CUDA's first GPU", allocation.pci_bus_id));
+    let (gpu, before) = (&gpus[index], &before[index]);
     let begun = Instant::now();
     let (entry, by_pid) = loop {
         let now = listed(gpu);
-        if let Some(found) = ours(before, &now, std::process::id()) {
+        let pid = std::process::id();
+        if let Some(found) = own_entry(before, &now, pid) {
             break found;
         }
-        assert!(
-            begun.elapsed() < LISTING_TIMEOUT,
-            "{}: pid {} is not among {now:?}",
-            gpu_label(gpu),
-            std::process::id()
-        );
+        assert!(begun.elapsed() < LISTING_TIMEOUT, "{}: pid {pid} is not in the list {now:?}", gpu_label(gpu));
         sleep(Duration::from_millis(20));
     };
     println!("{}: {entry:?}, {:.0} ms after the context", gpu_label(gpu), begun.elapsed().as_secs_f64() * 1e3);
     assert!(entry.used_gpu_memory_bytes.is_none_or(|held| held >= ALLOCATION_BYTES), "{entry:?}");
     let memory = gpu.memory_info().ok();
-    println!("memory before {:?}, now {memory:?}", memory_before[place]);
+    println!("memory before {:?}, now {memory:?}", memory_before[index]);
     assert!(memory.is_none_or(|memory| memory.used_bytes >= ALLOCATION_BYTES), "{memory:?}");
     if by_pid {
-        named(&GpuInfo::new(&nvml, place as u32, 1024).unwrap());
+        check_process_info(&GpuInfo::new(&nvml, index as u32, 1024).unwrap());
     } else {
-        println!(
-            "the driver counts pids as the host does: we are its {}, and in here {}",
-            entry.pid,
-            std::process::id()
-        );
+        println!("the driver reports pids of the host: {} is pid {} in this container", entry.pid, std::process::id());
     }
-    drop(held);
-    let gone = (0..100).any(|_| {
+    drop(allocation);
+    let is_removed = (0..100).any(|_| {
         sleep(Duration::from_millis(20));
-        listed(gpu).iter().all(|left| left.pid != entry.pid)
+        listed(gpu).iter().all(|other| other.pid != entry.pid)
     });
-    println!("the entry {} when the context was given back", if gone { "went" } else { "stayed for 2 s" });
+    println!("the entry was {} after the context was released", if is_removed { "removed" } else { "listed for 2 s" });
 }
 
-/// `GpuInfo` knows whose process it is.
-fn named(info: &GpuInfo) {
-    let process = info.processes.iter().find(|process| process.pid == std::process::id()).expect("our process");
+/// Checks that `GpuInfo` contains the name, user, and parent of this process.
+fn check_process_info(info: &GpuInfo) {
+    let process = info.processes.iter().find(|process| process.pid == std::process::id()).expect("this process");
     println!("{process:?}");
     assert!(process.name.is_some_and(|name| name.starts_with("hardware")), "{process:?}");
     assert!(process.user.is_some() && process.create_time.is_some(), "{process:?}");
@@ -112,13 +106,13 @@ fn own_entry_is_found() {
         compute_instance_id: None,
     };
     let old = [entry(7, Some(5000))];
-    let found = |now: &[RunningProcess]| ours(&old, now, 42).map(|(entry, by_pid)| (entry.pid, by_pid));
+    let found = |now: &[RunningProcess]| own_entry(&old, now, 42).map(|(entry, by_pid)| (entry.pid, by_pid));
     assert_eq!(found(&[old[0], entry(42, Some(300))]), Some((42, true)));
     assert_eq!(found(&[old[0], entry(9, Some(300))]), Some((9, false)));
     assert_eq!(found(&[old[0], entry(9, Some(300)), entry(10, Some(20))]), Some((9, false)));
     assert_eq!(found(&[old[0]]), None);
     assert_eq!(found(&[old[0], entry(9, Some(20))]), None);
-    // Two that could be ours are no proof.
+    // With two candidates, the entry is ambiguous.
     assert_eq!(found(&[entry(9, Some(300)), entry(10, None)]), None);
-    assert!(same_place("00000000:1A:00.0", "0000:1a:00.0") && !same_place("00000000:1A:00.0", "0000:1b:00.0"));
+    assert!(same_bus_id("00000000:1A:00.0", "0000:1a:00.0") && !same_bus_id("00000000:1A:00.0", "0000:1b:00.0"));
 }

@@ -1,4 +1,4 @@
-//! The background sampler at 1 kHz: nothing is lost.
+//! Test that the background sampler drops no records at 1 kHz.
 
 use std::{
     collections::BTreeMap,
@@ -17,11 +17,14 @@ use crate::{
     watch_duration,
 };
 
-/// One of each kind of call, read at 1 kHz; and the rings, drained at their own cadence.
+/// Metrics that are read at 1 kHz, each with a different NVML function.
 const SCALAR_METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
+/// Metrics of sample buffers, which are read at their default intervals.
 const SAMPLE_BUFFER_METRICS: [Metric; 3] =
     [Metric::POWER_SAMPLES, Metric::UTILIZATION_GPU_SAMPLES, Metric::UTILIZATION_MEMORY_SAMPLES];
+/// The interval of [`SCALAR_METRICS`].
 const INTERVAL: Duration = Duration::from_millis(1);
+/// The capacity of the record buffer, which is much larger than the number of records in 20 ms.
 const RECORD_CAPACITY: usize = 1 << 18;
 
 #[test]
@@ -29,15 +32,14 @@ const RECORD_CAPACITY: usize = 1 << 18;
 fn sampling_at_1_khz_drops_nothing() {
     let nvml = driver();
     let count = gpus(&nvml).len();
-    // A card whose power is not to be had is timed by its clock.
+    // If a card does not report power, lateness is measured with its clock.
     let device = nvml.device(0).unwrap();
     let gauge = if device.power_usage_mw().is_ok() { Metric::POWER_USAGE } else { Metric::CLOCK_SM };
     let metrics: Vec<Metric> = SCALAR_METRICS.into_iter().chain(SAMPLE_BUFFER_METRICS).collect();
     let builder = Sampler::builder(&nvml).metrics(&metrics).budget(1.0);
     let builder = SCALAR_METRICS.iter().fold(builder, |builder, metric| builder.interval(*metric, INTERVAL));
     let mut background = builder.build().unwrap().spawn(RECORD_CAPACITY).unwrap();
-    let empty = Record::default();
-    let mut buffer = vec![empty; RECORD_CAPACITY];
+    let mut buffer = vec![Record::default(); RECORD_CAPACITY];
     let time = watch_duration();
     let mut punctuality = Punctuality::new(gauge, INTERVAL, time);
     let (mut values, mut events) = (BTreeMap::<Metric, u64>::new(), BTreeMap::<u32, u64>::new());
@@ -54,8 +56,8 @@ fn sampling_at_1_khz_drops_nothing() {
             }
         }
     }
-    let (lost, ticks) = (background.dropped(), background.ticks());
-    assert_eq!(background.stop(), StopOutcome::Joined, "the driver hangs");
+    let (dropped, ticks) = (background.dropped(), background.ticks());
+    assert_eq!(background.stop(), StopOutcome::Joined, "a call of the driver hangs");
     let Lateness { ticks: seen, p50, p99, p999, most, missed, records, lost_by_events } = punctuality.lateness();
     let us = |nanoseconds: u64| nanoseconds as f64 * 1e-3;
     println!("{count} GPUs, {} s: {ticks} ticks, {records} records: {values:?}, events {events:?}", time.as_secs_f64());
@@ -66,9 +68,9 @@ fn sampling_at_1_khz_drops_nothing() {
         us(p999),
         us(most)
     );
-    assert_eq!((lost, lost_by_events), (0, 0), "records lost, and lost by events");
+    assert_eq!((dropped, lost_by_events), (0, 0), "dropped records, and dropped records according to events");
     assert!(seen > 1, "{gauge} was read {seen} times");
-    // Each tick reads it of every GPU.
+    // Each of these ticks reads the metric of all GPUs.
     assert_eq!(values[&gauge], seen * count as u64, "{gauge} in {seen} ticks of {count} GPUs");
-    assert!(ticks >= seen, "{ticks} ticks, and {gauge} was read in {seen}");
+    assert!(ticks >= seen, "{gauge} was read in {seen} of {ticks} ticks");
 }

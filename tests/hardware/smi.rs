@@ -1,4 +1,4 @@
-//! The values are plausible, and those that nvidia-smi gives where it is installed.
+//! Comparison of values with those of nvidia-smi, if it is installed, and with plausible ranges.
 
 use std::process::Command;
 
@@ -9,11 +9,11 @@ use crate::{
     smi_compare::{LibraryValues, QUERY_FIELDS, differences},
 };
 
-/// Values move between our reading and nvidia-smi's: so many tries are made, and one must fit.
+/// The number of comparisons of which one must succeed. Values may change between our read and that of nvidia-smi.
 const MAX_ATTEMPTS: usize = 3;
 
-/// nvidia-smi's line for a GPU; `None` where there is no nvidia-smi.
-fn asked(gpu: &Device) -> Option<String> {
+/// Returns the line that nvidia-smi prints for a GPU, or `None` if nvidia-smi is not installed.
+fn query_smi(gpu: &Device) -> Option<String> {
     let uuid = gpu.uuid().expect("the UUID");
     let output = Command::new("nvidia-smi")
         .args([&format!("--id={uuid}"), &format!("--query-gpu={}", QUERY_FIELDS.join(","))])
@@ -22,7 +22,7 @@ fn asked(gpu: &Device) -> Option<String> {
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() {
-        println!("nvidia-smi ended with {}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        println!("nvidia-smi failed with {}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     Some(text)
 }
@@ -31,17 +31,17 @@ fn compare(gpu: &Device) -> Vec<String> {
     let mut found = Vec::new();
     for attempt in 1..=MAX_ATTEMPTS {
         let before = LibraryValues::read(gpu);
-        let Some(line) = asked(gpu) else {
-            println!("skipped: there is no nvidia-smi on this machine; only the ranges are looked at");
-            let nothing = vec!["[N/A]"; QUERY_FIELDS.len()].join(",");
-            return differences(&nothing, &before, &before);
+        let Some(line) = query_smi(gpu) else {
+            println!("skipped: nvidia-smi is not installed; only the ranges are checked");
+            let absent = vec!["[N/A]"; QUERY_FIELDS.len()].join(",");
+            return differences(&absent, &before, &before);
         };
         found = differences(&line, &before, &LibraryValues::read(gpu));
-        println!("{}, try {attempt}: {line}\n    ours: {:?} {:?}", gpu_label(gpu), before.texts, before.numbers);
+        println!("{}, attempt {attempt}: {line}\n    igpu: {:?} {:?}", gpu_label(gpu), before.texts, before.numbers);
         if found.is_empty() {
             break;
         }
-        println!("    differs: {found:?}");
+        println!("    differences: {found:?}");
     }
     found
 }
@@ -51,5 +51,5 @@ fn compare(gpu: &Device) -> Vec<String> {
 fn values_match_nvidia_smi() {
     let nvml = driver();
     let found: Vec<String> = gpus(&nvml).iter().flat_map(compare).collect();
-    assert!(found.is_empty(), "in each of {MAX_ATTEMPTS} tries:\n{}", found.join("\n"));
+    assert!(found.is_empty(), "in each of {MAX_ATTEMPTS} attempts:\n{}", found.join("\n"));
 }

@@ -1,8 +1,8 @@
-//! Compares what nvidia-smi says of a GPU with what we read right before and right after.
+//! Comparison of a line of nvidia-smi with values that the library reads before and after it.
 
 use igpu::{Clock, Device, TemperatureSensor};
 
-/// What is asked of nvidia-smi, in this order.
+/// The fields that are queried from nvidia-smi. The first [`TEXT_FIELD_COUNT`] are strings, the others numbers.
 pub(crate) const QUERY_FIELDS: [&str; 18] = [
     "index",
     "uuid",
@@ -23,10 +23,10 @@ pub(crate) const QUERY_FIELDS: [&str; 18] = [
     "pcie.link.width.current",
     "fan.speed",
 ];
-/// So many of them are texts.
+/// The number of fields that are strings.
 const TEXT_FIELD_COUNT: usize = 6;
 
-/// What we read: the same, in the same order and units. `None` where the driver refused.
+/// The same fields as read by the library, in the same order and units. `None` if a call failed.
 #[derive(Clone)]
 pub(crate) struct LibraryValues {
     pub texts: [Option<String>; TEXT_FIELD_COUNT],
@@ -38,7 +38,7 @@ const MIB: f64 = 1048576.0;
 impl LibraryValues {
     pub(crate) fn read(gpu: &Device) -> Self {
         let text = |text: &str| Some(text.to_owned());
-        let (memory, busy) = (gpu.memory_info().ok(), gpu.utilization_rates().ok());
+        let (memory, utilization) = (gpu.memory_info().ok(), gpu.utilization_rates().ok());
         Self {
             texts: [
                 gpu.index().ok().map(|index| index.to_string()),
@@ -56,8 +56,8 @@ impl LibraryValues {
                 gpu.temperature(TemperatureSensor::GPU).ok().map(f64::from),
                 gpu.clock(Clock::SM).ok().map(f64::from),
                 gpu.clock(Clock::MEMORY).ok().map(f64::from),
-                busy.map(|busy| f64::from(busy.gpu)),
-                busy.map(|busy| f64::from(busy.memory)),
+                utilization.map(|percent| f64::from(percent.gpu)),
+                utilization.map(|percent| f64::from(percent.memory)),
                 gpu.pcie_link_generation().ok().map(f64::from),
                 gpu.pcie_link_width().ok().map(f64::from),
                 gpu.fan_speed().ok().map(f64::from),
@@ -66,27 +66,28 @@ impl LibraryValues {
     }
 }
 
-/// How far nvidia-smi's number may lie outside of what we read before and after it: absolutely, and as a share.
+/// Returns the distance by which nvidia-smi's number may be outside the interval between our two values: an absolute
+/// distance, and a fraction of the number. Both are added.
 fn tolerance(field: &str) -> (f64, f64) {
     match field {
-        // nvidia-smi shows whole MiB.
+        // nvidia-smi prints integers of MiB.
         "memory.total" => (1.0, 0.0),
-        // It shows hundredths of a watt.
+        // nvidia-smi prints hundredths of a watt.
         "power.limit" => (0.01, 0.0),
-        // Other programs may take and give back memory; the driver's own share moves by a few pages.
+        // Other programs may allocate and free memory, and the driver's own memory varies by a few pages.
         "memory.used" => (64.0, 0.02),
-        // nvidia-smi's own start wakes an idle card for a moment, and it may show the instant power where
-        // nvmlDeviceGetPowerUsage gives the average.
+        // The start of nvidia-smi wakes an idle card, and nvidia-smi may print the instant power, whereas
+        // nvmlDeviceGetPowerUsage returns the average.
         "power.draw" => (15.0, 0.25),
-        // Whole degrees, and a card that has just been woken.
+        // Temperatures are integers, and the start of nvidia-smi wakes an idle card.
         "temperature.gpu" => (3.0, 0.0),
-        // Clocks leap between idle and full when the card is woken: any clock up to the greatest known is plausible, and
-        // so is any share, fan speed and link state. That they are in their range is looked at apart.
+        // All other values, such as clocks, utilization, and link state, change abruptly when the card is woken. Only their
+        // ranges are checked.
         _ => (f64::INFINITY, 0.0),
     }
 }
 
-/// What a number can be at all.
+/// Returns the range of plausible values.
 fn range(field: &str) -> (f64, f64) {
     match field {
         "memory.total" | "memory.used" => (0.0, 4.0 * MIB), // 4 TiB
@@ -95,32 +96,32 @@ fn range(field: &str) -> (f64, f64) {
         "clocks.sm" | "clocks.mem" => (1.0, 20_000.0),
         "pcie.link.gen.current" => (1.0, 8.0),
         "pcie.link.width.current" => (1.0, 32.0),
-        // Fans may be told to turn faster than what is called full speed.
+        // The speed of a fan can exceed 100 % of its nominal maximum.
         "fan.speed" => (0.0, 200.0),
         _ => (0.0, 100.0),
     }
 }
 
-/// Whether nvidia-smi gave no answer: `[N/A]`, `[Not Supported]`, `[Unknown Error]` …
-fn is_absent(answer: &str) -> bool {
-    answer.starts_with('[') || answer == "N/A"
+/// Returns `true` if nvidia-smi has no value: `[N/A]`, `[Not Supported]`, `[Unknown Error]` …
+fn is_absent(value: &str) -> bool {
+    value.starts_with('[') || value == "N/A"
 }
 
-/// Each difference between a line of nvidia-smi and what we read before and after it, as a sentence. An empty line of
-/// answers is a difference too.
+/// Returns the differences between a line of nvidia-smi and the values that were read before and after it. A line with the
+/// wrong number of values is a difference.
 pub(crate) fn differences(line: &str, before: &LibraryValues, after: &LibraryValues) -> Vec<String> {
-    let answers: Vec<&str> = line.split(',').map(str::trim).collect();
-    if answers.len() != QUERY_FIELDS.len() {
-        return vec![format!("nvidia-smi gave {} of {} answers: {line}", answers.len(), QUERY_FIELDS.len())];
+    let values: Vec<&str> = line.split(',').map(str::trim).collect();
+    if values.len() != QUERY_FIELDS.len() {
+        return vec![format!("nvidia-smi printed {} of {} values: {line}", values.len(), QUERY_FIELDS.len())];
     }
-    let (texts, numbers) = answers.split_at(TEXT_FIELD_COUNT);
+    let (texts, numbers) = values.split_at(TEXT_FIELD_COUNT);
     let (text_fields, number_fields) = QUERY_FIELDS.split_at(TEXT_FIELD_COUNT);
     let mut found = Vec::new();
     for ((field, theirs), ours) in text_fields.iter().zip(texts).zip(&before.texts) {
         match ours {
             _ if is_absent(theirs) => {}
             Some(ours) if ours.eq_ignore_ascii_case(theirs) => {}
-            _ => found.push(format!("{field}: nvidia-smi says {theirs}, we say {ours:?}")),
+            _ => found.push(format!("{field}: nvidia-smi prints {theirs}, igpu reads {ours:?}")),
         }
     }
     let pairs = before.numbers.iter().zip(&after.numbers);
@@ -131,26 +132,27 @@ pub(crate) fn differences(line: &str, before: &LibraryValues, after: &LibraryVal
 }
 
 fn difference(field: &str, theirs: &str, before: Option<f64>, after: Option<f64>) -> Option<String> {
-    let (least, most) = range(field);
+    let (min, max) = range(field);
     for ours in [before, after].into_iter().flatten() {
-        if !(least..=most).contains(&ours) {
-            return Some(format!("{field}: we say {ours}, which cannot be ({least} to {most})"));
+        if !(min..=max).contains(&ours) {
+            return Some(format!("{field}: igpu reads {ours}, which is not between {min} and {max}"));
         }
     }
     if is_absent(theirs) {
         return None;
     }
     let Ok(theirs) = theirs.parse::<f64>() else {
-        return Some(format!("{field}: nvidia-smi says {theirs:?}, which is no number"));
+        return Some(format!("{field}: nvidia-smi prints {theirs:?}, which is not a number"));
     };
     let (Some(before), Some(after)) = (before, after) else {
-        return Some(format!("{field}: nvidia-smi says {theirs}, and the driver refused us"));
+        return Some(format!("{field}: nvidia-smi prints {theirs}, but the call of igpu failed"));
     };
-    let (absolute, share) = tolerance(field);
-    let slack = absolute + share * theirs.abs();
-    let fits = (before.min(after) - slack..=before.max(after) + slack).contains(&theirs);
-    (!fits)
-        .then(|| format!("{field}: nvidia-smi says {theirs}, we say {before} before and {after} after (± {slack:.2})"))
+    let (absolute, relative) = tolerance(field);
+    let slack = absolute + relative * theirs.abs();
+    let matches = (before.min(after) - slack..=before.max(after) + slack).contains(&theirs);
+    (!matches).then(|| {
+        format!("{field}: nvidia-smi prints {theirs}, igpu reads {before} before and {after} after it (± {slack:.2})")
+    })
 }
 
 #[cfg(test)]
@@ -163,15 +165,15 @@ mod tests {
         let texts = ["0", "GPU-1234", "A card", "00000000:18:00.0", "96.00", "580.1"].map(|it| Some(it.to_owned()));
         let numbers = [81559.0, 700.0, 4.0, 70.9, 30.0, 345.0, 2619.0, 0.0, 0.0, 5.0, 16.0];
         let mut all = [None; QUERY_FIELDS.len() - TEXT_FIELD_COUNT];
-        numbers.iter().zip(&mut all).for_each(|(number, place)| *place = Some(*number));
+        numbers.iter().zip(&mut all).for_each(|(number, slot)| *slot = Some(*number));
         LibraryValues { texts, numbers: all }
     }
 
-    /// The sentences that come of changing one of our numbers, before and after.
-    fn changed(field: &str, value: Option<f64>) -> Vec<String> {
+    /// Returns the differences after one of our numbers was changed, both before and after the line.
+    fn differences_with(field: &str, value: Option<f64>) -> Vec<String> {
         let mut ours = ours();
-        let place = QUERY_FIELDS.iter().position(|it| *it == field).unwrap();
-        ours.numbers[place - TEXT_FIELD_COUNT] = value;
+        let index = QUERY_FIELDS.iter().position(|it| *it == field).unwrap();
+        ours.numbers[index - TEXT_FIELD_COUNT] = value;
         differences(SMI_LINE, &ours, &ours)
     }
 
@@ -193,10 +195,10 @@ mod tests {
             ("pcie.link.width.current", 64.0),
             ("fan.speed", -1.0),
         ] {
-            let found = changed(field, Some(value));
+            let found = differences_with(field, Some(value));
             assert!(found.len() == 1 && found[0].starts_with(field), "{field}: {found:?}");
         }
-        assert!(changed("power.draw", None)[0].contains("refused us"));
+        assert!(differences_with("power.draw", None)[0].contains("call of igpu failed"));
     }
 
     #[test]
@@ -205,9 +207,9 @@ mod tests {
         other.texts[1] = Some("GPU-1235".into());
         assert_eq!(
             differences(SMI_LINE, &other, &ours()),
-            ["uuid: nvidia-smi says GPU-1234, we say Some(\"GPU-1235\")"]
+            ["uuid: nvidia-smi prints GPU-1234, igpu reads Some(\"GPU-1235\")"]
         );
-        assert!(differences("No devices were found", &ours(), &ours())[0].contains("1 of 18 answers"));
+        assert!(differences("No devices were found", &ours(), &ours())[0].contains("1 of 18 values"));
     }
 
     #[test]

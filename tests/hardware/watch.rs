@@ -1,21 +1,21 @@
-//! The driver under test, and for how long it is watched; shared with `tests/hardware_alloc.rs`.
+//! The driver under test, and the time for which it is observed. Shared with `tests/hardware_alloc.rs`.
 
 use std::time::Duration;
 
 use igpu::Nvml;
 
-/// The driver of this machine. Whoever asks for these tests has one; that there is none is a failure.
+/// Loads the driver of this machine. Panics if there is none.
 pub(crate) fn driver() -> Nvml {
     Nvml::load().unwrap_or_else(|error| {
-        panic!("these tests need an NVIDIA driver, or a simulated one that IGPU_NVML_LIBRARY names: {error}")
+        panic!("no driver; these tests need an NVIDIA driver, or a simulated one in IGPU_NVML_LIBRARY: {error}")
     })
 }
 
-/// For how long to watch the driver: 30 s, or as many as IGPU_HARDWARE_SECONDS says.
+/// Returns the time for which the tests observe the driver: 30 s, or the number of seconds in IGPU_HARDWARE_SECONDS.
 pub(crate) fn watch_duration() -> Duration {
     let seconds = match std::env::var("IGPU_HARDWARE_SECONDS") {
         Ok(text) => text.parse().ok().filter(|seconds| *seconds >= 1.0),
         Err(_) => Some(30.0),
     };
-    Duration::from_secs_f64(seconds.expect("IGPU_HARDWARE_SECONDS is a number of seconds, 1 at the least"))
+    Duration::from_secs_f64(seconds.expect("IGPU_HARDWARE_SECONDS must be a number of at least 1"))
 }
