@@ -71,7 +71,10 @@ pub unsafe extern "C" fn igpu_background_start(
     guarded(|| {
         let background = not_null(background)?;
         if !(1..=MAX_RECORD_CAPACITY).contains(&capacity) {
-            return Err(invalid_argument("capacity is 0 or greater than 16777216", "4096 records fit many programs"));
+            return Err(invalid_argument(
+                "capacity is 0 or greater than 16777216",
+                "use the number of records until the next removal",
+            ));
         }
         // Reports an invalid handle, and a forked child, before the handle is closed.
         handle_table::with_mut(sampler, |_| Ok(()))?;

@@ -1,144 +1,157 @@
-//! Over how long a power sensor averages: which moving mean of what was power comes nearest to what it showed.
+//! Estimates the averaging window of a power sensor: the window whose moving average of the power matches the values that the
+//! sensor reported.
 //!
-//! PolledCall was power is known from something finer: the driver's ring of power samples, or the sensor for instant power. Its
-//! mean over the time W before each of the sensor's refreshes is compared with what the sensor showed, for all W that
-//! the data can tell apart. A power that hardly moves fits all of them, and then nothing is said.
+//! The reference is a finer signal: the driver's power samples, or the sensor of instant power. For each window that the data
+//! can distinguish, the mean of the reference over the window before each refresh is compared with the sensor's value. If the
+//! power hardly varies, all windows match, and the result is unknown.
 
 use super::Averaging;
 
-/// PolledCall was power, without gaps: the ends of stretches in ns, and the sum of W·ns up to each.
+/// The integral of the power over time, without gaps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PowerIntegral {
-    ends: Vec<u64>,
-    sums: Vec<f64>,
+    /// The start of the first interval, followed by the ends of all intervals, in nanoseconds.
+    times: Vec<u64>,
+    /// The integral from the start to each of the times, in watt-nanoseconds.
+    integrals: Vec<f64>,
 }
 
-/// PolledCall a sensor showed from a refresh on.
+/// A change of the value that a sensor reports, as seen by polling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SensorUpdate {
-    /// The refresh was after this poll …
+    /// The time of the last poll before the change, in nanoseconds. The sensor refreshed later.
     pub after: u64,
-    /// … and no later than this one, ns.
-    pub at: u64,
+    /// The time of the first poll after the change, in nanoseconds. The sensor refreshed at this time or earlier.
+    pub until: u64,
     pub watts: f64,
 }
 
-/// The windows that are tried, ns: from 10 ms to 4 s, each 4 % longer than the one before.
-const SHORTEST: f64 = 10e6;
-const LONGEST: f64 = 4e9;
-const STEP: f64 = 1.04;
-/// So many refreshes must be seen.
-const ENOUGH: usize = 12;
-/// The best window misses by no more than this part of the swing, …
-const NEAR: f64 = 0.2;
-/// … and windows that miss by no more than twice as much, or by this part of the swing, are as good.
-const AS_GOOD: f64 = 0.05;
-/// Windows that are as good may differ by this factor, or the data cannot tell.
-const CLEAR: f64 = 1.5;
+/// The shortest window that is tried.
+const MIN_WINDOW_NS: f64 = 10e6;
+/// The longest window that is tried.
+const MAX_WINDOW_NS: f64 = 4e9;
+/// The ratio of consecutive windows that are tried.
+const WINDOW_RATIO: f64 = 1.04;
+/// The minimum number of updates that can be compared.
+const MIN_UPDATES: usize = 12;
+/// The maximum root-mean-square error of the best window, relative to the standard deviation of the sensor's values.
+const MAX_ERROR: f64 = 0.2;
+/// A window is as good as the best one if its relative error is less than twice as large, or less than this value.
+const EQUIVALENT_ERROR: f64 = 0.05;
+/// The maximum ratio of the windows that are as good as the best one. If the ratio is larger, the data does not determine the
+/// window.
+const MAX_WINDOW_SPREAD: f64 = 1.5;
 
 impl PowerIntegral {
-    /// From the end of what is known (from `from` at the first) to `to`, so many watts were power.
+    /// Adds an interval with constant power that ends at `to`. The interval starts at the end of the previous one; the first
+    /// interval starts at `from`.
     pub(super) fn push(&mut self, from: u64, to: u64, watts: f64) {
-        if self.ends.is_empty() {
-            self.ends.push(from);
-            self.sums.push(0.0);
+        if self.times.is_empty() {
+            self.times.push(from);
+            self.integrals.push(0.0);
         }
-        if let (Some(end), Some(sum)) = (self.ends.last().copied(), self.sums.last().copied())
+        if let (Some(end), Some(integral)) = (self.times.last().copied(), self.integrals.last().copied())
             && to > end
         {
-            self.ends.push(to);
-            self.sums.push(sum + watts * (to - end) as f64);
+            self.times.push(to);
+            self.integrals.push(integral + watts * (to - end) as f64);
         }
     }
 
-    /// Of a sensor that holds its value: each value stands for the period before the refresh that brought it.
-    pub(super) fn held(shown: &[SensorUpdate], period: u64) -> Self {
+    /// Returns the integral of a step signal: each value of the sensor applies to the refresh period before the update.
+    pub(super) fn from_updates(updates: &[SensorUpdate], period_ns: u64) -> Self {
         let mut power = Self::default();
-        for pair in shown.windows(2) {
-            let [now, next] = pair else { continue };
-            let refresh = middle(next);
-            let from = middle(now).saturating_sub(period);
-            power.push(from, refresh.saturating_sub(period), now.watts);
+        for pair in updates.windows(2) {
+            let [current, next] = pair else { continue };
+            let refresh = next.midpoint();
+            let from = current.midpoint().saturating_sub(period_ns);
+            power.push(from, refresh.saturating_sub(period_ns), current.watts);
             power.push(from, refresh, next.watts);
         }
         power
     }
 
-    /// Whether it moves and lasts a second at the least.
-    pub(super) fn is_of_use(&self) -> bool {
-        let (Some(begin), Some(end)) = (self.ends.first(), self.ends.last()) else { return false };
-        let halves = self.mean(*end, end - begin).zip(self.mean(begin + (end - begin) / 2, (end - begin) / 2));
-        end - begin >= 1_000_000_000 && halves.is_some_and(|(whole, half)| whole != half)
+    /// Returns `true` if the signal varies and covers at least one second.
+    pub(super) fn has_variation(&self) -> bool {
+        let (Some(start), Some(end)) = (self.times.first(), self.times.last()) else { return false };
+        let half = (end - start) / 2;
+        let means = self.mean(*end, end - start).zip(self.mean(start + half, half));
+        end - start >= 1_000_000_000 && means.is_some_and(|(whole, first_half)| whole != first_half)
     }
 
-    /// The sum up to `at`; `None` outside of what is known.
-    fn sum(&self, at: u64) -> Option<f64> {
-        let next = self.ends.partition_point(|end| *end < at);
-        let (end, sum) = (*self.ends.get(next)?, *self.sums.get(next)?);
+    /// Returns the integral up to the time `at`, or `None` if the signal does not cover it.
+    fn integral(&self, at: u64) -> Option<f64> {
+        let next = self.times.partition_point(|time| *time < at);
+        let (end, integral) = (*self.times.get(next)?, *self.integrals.get(next)?);
         if end == at {
-            return Some(sum);
+            return Some(integral);
         }
-        let before = next.checked_sub(1)?;
-        let (start, first) = (*self.ends.get(before)?, *self.sums.get(before)?);
-        Some(first + (sum - first) * (at - start) as f64 / (end - start) as f64)
+        let previous = next.checked_sub(1)?;
+        let (start, initial) = (*self.times.get(previous)?, *self.integrals.get(previous)?);
+        Some(initial + (integral - initial) * (at - start) as f64 / (end - start) as f64)
     }
 
-    fn mean(&self, at: u64, window: u64) -> Option<f64> {
-        Some((self.sum(at)? - self.sum(at.checked_sub(window)?)?) / window as f64)
+    /// Returns the mean power in the window before the time `at`.
+    fn mean(&self, at: u64, window_ns: u64) -> Option<f64> {
+        Some((self.integral(at)? - self.integral(at.checked_sub(window_ns)?)?) / window_ns as f64)
     }
 }
 
-fn middle(shown: &SensorUpdate) -> u64 {
-    shown.after + (shown.at - shown.after) / 2
+impl SensorUpdate {
+    /// Returns the best estimate of the refresh time.
+    fn midpoint(&self) -> u64 {
+        self.after + (self.until - self.after) / 2
+    }
 }
 
-/// How the sensor that showed this averages, by each thing that is known of what was power; the finest first. Something
-/// that averages itself makes a sensor look quicker than it is, so that a window found by any of them counts for more.
-pub(super) fn averaging(shown: &[SensorUpdate], period: u64, power: &[&PowerIntegral]) -> Averaging {
-    let found: Vec<Averaging> = power.iter().map(|power| averaging_of(shown, period, power)).collect();
-    let window = found.iter().find(|found| matches!(found, Averaging::Window { .. }));
-    let within = found.iter().find(|found| **found == Averaging::WithinPeriod);
-    window.or(within).copied().unwrap_or(Averaging::Unknown)
+/// Returns the averaging of a sensor, compared with each reference, the finest first. A reference that is itself an average
+/// makes the window appear shorter, so a window that any reference reveals takes precedence.
+pub(super) fn estimate(updates: &[SensorUpdate], period_ns: u64, references: &[&PowerIntegral]) -> Averaging {
+    let estimates: Vec<Averaging> =
+        references.iter().map(|reference| estimate_with(updates, period_ns, reference)).collect();
+    let window = estimates.iter().find(|estimate| matches!(estimate, Averaging::Window { .. }));
+    let within_period = estimates.iter().find(|estimate| **estimate == Averaging::WithinPeriod);
+    window.or(within_period).copied().unwrap_or(Averaging::Unknown)
 }
 
-/// How the sensor that showed this averages what was power. `period` is its refresh period, ns.
-fn averaging_of(shown: &[SensorUpdate], period: u64, power: &PowerIntegral) -> Averaging {
-    let known = power.ends.last().zip(power.ends.first()).map_or(0, |(end, begin)| end - begin);
-    // Beyond a third of what is known, too few refreshes have a whole window before them.
-    let longest = LONGEST.min(known as f64 / 3.0);
-    // All windows are judged by the same refreshes: those with the longest before them.
-    let judged: Vec<&SensorUpdate> =
-        shown.iter().filter(|shown| power.mean(middle(shown), longest as u64).is_some()).collect();
-    let swing = deviation(judged.iter().map(|shown| shown.watts));
-    if judged.len() < ENOUGH || swing <= 0.0 {
+/// Returns the averaging of a sensor, compared with one reference.
+fn estimate_with(updates: &[SensorUpdate], period_ns: u64, reference: &PowerIntegral) -> Averaging {
+    let covered = reference.times.last().zip(reference.times.first()).map_or(0, |(end, start)| end - start);
+    // With longer windows, the reference covers the whole window of too few updates.
+    let longest = MAX_WINDOW_NS.min(covered as f64 / 3.0);
+    // All windows are compared at the same updates, which are those that the longest window allows.
+    let compared: Vec<&SensorUpdate> =
+        updates.iter().filter(|update| reference.mean(update.midpoint(), longest as u64).is_some()).collect();
+    let deviation = standard_deviation(compared.iter().map(|update| update.watts));
+    if compared.len() < MIN_UPDATES || deviation <= 0.0 {
         return Averaging::Unknown;
     }
-    let mut tried = Vec::new();
-    let mut window = SHORTEST;
+    let mut candidates = Vec::new();
+    let mut window = MIN_WINDOW_NS;
     while window <= longest {
-        let misses = judged.iter().filter_map(|shown| Some(shown.watts - power.mean(middle(shown), window as u64)?));
-        let (count, squares) = misses.fold((0_u32, 0.0), |(count, sum), miss| (count + 1, sum + miss * miss));
-        tried.push((window, (squares / f64::from(count.max(1))).sqrt() / swing));
-        window *= STEP;
+        let errors =
+            compared.iter().filter_map(|update| Some(update.watts - reference.mean(update.midpoint(), window as u64)?));
+        let (count, squares) = errors.fold((0_u32, 0.0), |(count, sum), error| (count + 1, sum + error * error));
+        candidates.push((window, (squares / f64::from(count.max(1))).sqrt() / deviation));
+        window *= WINDOW_RATIO;
     }
-    let Some(best) = tried.iter().copied().min_by(|one, other| one.1.total_cmp(&other.1)) else {
+    let Some(best) = candidates.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)) else {
         return Averaging::Unknown;
     };
-    let as_good = |tried: &&(f64, f64)| tried.1 <= (2.0 * best.1).max(AS_GOOD);
-    let first = tried.iter().find(as_good).map_or(best.0, |tried| tried.0);
-    let last = tried.iter().rev().find(as_good).map_or(best.0, |tried| tried.0);
-    // The windows of a period or less are told apart by nothing but the sensor's own lag, which nobody knows.
-    match best.1 <= NEAR {
-        true if last <= 1.5 * period as f64 => Averaging::WithinPeriod,
-        true if last / first <= CLEAR && last * STEP < longest => {
-            Averaging::Window { window_ms: ((first * last).sqrt() / 1e6).round() as u64 }
+    let is_equivalent = |candidate: &&(f64, f64)| candidate.1 <= (2.0 * best.1).max(EQUIVALENT_ERROR);
+    let shortest = candidates.iter().find(is_equivalent).map_or(best.0, |candidate| candidate.0);
+    let last = candidates.iter().rev().find(is_equivalent).map_or(best.0, |candidate| candidate.0);
+    // Windows of up to one period cannot be distinguished from the sensor's delay, which is unknown.
+    match best.1 <= MAX_ERROR {
+        true if last <= 1.5 * period_ns as f64 => Averaging::WithinPeriod,
+        true if last / shortest <= MAX_WINDOW_SPREAD && last * WINDOW_RATIO < longest => {
+            Averaging::Window { window_ms: ((shortest * last).sqrt() / 1e6).round() as u64 }
         }
         _ => Averaging::Unknown,
     }
 }
 
-/// The standard deviation.
-fn deviation(values: impl Iterator<Item = f64> + Clone) -> f64 {
+fn standard_deviation(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().sum::<f64>() / count;
     (values.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
@@ -150,82 +163,82 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// PolledCall is power at this time, W.
+    /// Returns the power at a time, in watts.
     fn load(ns: u64) -> f64 {
         let t = ns as f64 * 1e-9;
         let square = if t.rem_euclid(4.0) < 2.6 { 300.0 } else { 120.0 };
         square + 12.0 * (t * 8.3).sin() + 6.0 * (t * 21.0).sin()
     }
 
+    /// Returns the integral of 20 s of power, in steps of 20 ms.
     fn power(load: fn(u64) -> f64) -> PowerIntegral {
         let mut power = PowerIntegral::default();
-        (0..1000).for_each(|place| power.push(0, (place + 1) * 20 * MS, load(place * 20 * MS + 10 * MS)));
+        (0..1000).for_each(|step| power.push(0, (step + 1) * 20 * MS, load(step * 20 * MS + 10 * MS)));
         power
     }
 
-    /// A sensor of this window that refreshes each 100 ms, polled each 4 ms.
-    fn shown(window: u64, load: fn(u64) -> f64) -> Vec<SensorUpdate> {
+    /// Returns the updates of a sensor with this averaging window that refreshes every 100 ms and is polled every 4 ms.
+    fn updates(window_ms: u64, load: fn(u64) -> f64) -> Vec<SensorUpdate> {
         let power = power(load);
-        let refresh = |place: u64| Some((place * 100 * MS, power.mean(place * 100 * MS, window * MS)?));
-        let shown = |(at, watts)| SensorUpdate { after: at - at % (4 * MS), at: at - at % (4 * MS) + 4 * MS, watts };
-        (1..200).filter_map(refresh).map(shown).collect()
+        let refresh = |number: u64| Some((number * 100 * MS, power.mean(number * 100 * MS, window_ms * MS)?));
+        let update =
+            |(at, watts)| SensorUpdate { after: at - at % (4 * MS), until: at - at % (4 * MS) + 4 * MS, watts };
+        (1..200).filter_map(refresh).map(update).collect()
+    }
+
+    fn estimated_window(updates: &[SensorUpdate], references: &[&PowerIntegral]) -> u64 {
+        match estimate(updates, 100 * MS, references) {
+            Averaging::Window { window_ms } => window_ms,
+            other => panic!("{other:?} instead of a window"),
+        }
     }
 
     #[test]
     fn averaging_window_is_found() {
-        for window in [250, 500, 1000, 2000] {
-            let Averaging::Window { window_ms } = averaging(&shown(window, load), 100 * MS, &[&power(load)]) else {
-                panic!("no window of {window} ms was found");
-            };
-            assert!(window_ms.abs_diff(window) <= window / 10, "{window} ms were taken for {window_ms}");
+        for window_ms in [250, 500, 1000, 2000] {
+            let estimated = estimated_window(&updates(window_ms, load), &[&power(load)]);
+            assert!(estimated.abs_diff(window_ms) <= window_ms / 10, "{estimated} ms instead of {window_ms} ms");
         }
     }
 
     #[test]
     fn window_within_period_is_reported() {
-        for window in [25, 50, 100] {
-            assert_eq!(
-                averaging(&shown(window, load), 100 * MS, &[&power(load)]),
-                Averaging::WithinPeriod,
-                "{window} ms"
-            );
+        for window_ms in [25, 50, 100] {
+            let averaging = estimate(&updates(window_ms, load), 100 * MS, &[&power(load)]);
+            assert_eq!(averaging, Averaging::WithinPeriod, "{window_ms} ms");
         }
     }
 
     #[test]
     fn constant_or_unrelated_power_is_unknown() {
-        let flat = |_: u64| 200.0;
-        assert_eq!(averaging(&shown(1000, flat), 100 * MS, &[&power(flat)]), Averaging::Unknown);
-        let other = |ns: u64| if ns % (700 * MS) < 300 * MS { 250.0 } else { 90.0 };
-        assert_eq!(averaging(&shown(500, other), 100 * MS, &[&power(load)]), Averaging::Unknown);
-        assert_eq!(averaging(&[], 100 * MS, &[&PowerIntegral::default()]), Averaging::Unknown);
+        let constant = |_: u64| 200.0;
+        assert_eq!(estimate(&updates(1000, constant), 100 * MS, &[&power(constant)]), Averaging::Unknown);
+        let unrelated = |ns: u64| if ns % (700 * MS) < 300 * MS { 250.0 } else { 90.0 };
+        assert_eq!(estimate(&updates(500, unrelated), 100 * MS, &[&power(load)]), Averaging::Unknown);
+        assert_eq!(estimate(&[], 100 * MS, &[&PowerIntegral::default()]), Averaging::Unknown);
     }
 
     #[test]
     fn instant_power_replaces_sample_buffer() {
-        let instant = PowerIntegral::held(&shown(100, load), 100 * MS);
-        let Averaging::Window { window_ms } = averaging(&shown(1000, load), 100 * MS, &[&instant]) else {
-            panic!("no window was found");
-        };
-        assert!(window_ms.abs_diff(1000) <= 100, "{window_ms}");
+        let instant = PowerIntegral::from_updates(&updates(100, load), 100 * MS);
+        let estimated = estimated_window(&updates(1000, load), &[&instant]);
+        assert!(estimated.abs_diff(1000) <= 100, "{estimated} ms");
     }
 
     #[test]
     fn faster_sensor_reveals_averaged_samples() {
-        // Its entries are means over a second, as those of the sensor.
-        let truth = power(load);
-        let mut ring = PowerIntegral::default();
-        for entry in 51..1000 {
-            let at = entry * 20 * MS;
-            ring.push(at - 20 * MS, at, truth.mean(at, 1000 * MS).unwrap());
+        // The samples are averages over one second, like the values of the sensor.
+        let actual = power(load);
+        let mut samples = PowerIntegral::default();
+        for sample in 51..1000 {
+            let at = sample * 20 * MS;
+            samples.push(at - 20 * MS, at, actual.mean(at, 1000 * MS).unwrap());
         }
-        let (average, instant) = (shown(1000, load), PowerIntegral::held(&shown(100, load), 100 * MS));
-        assert_eq!(averaging(&average, 100 * MS, &[&ring]), Averaging::WithinPeriod);
-        let Averaging::Window { window_ms } = averaging(&average, 100 * MS, &[&ring, &instant]) else {
-            panic!("no window was found");
-        };
-        assert!(window_ms.abs_diff(1000) <= 100, "{window_ms}");
-        // The quicker sensor is no mean of that ring.
-        assert_eq!(averaging(&shown(100, load), 100 * MS, &[&ring]), Averaging::Unknown);
+        let (average, instant) = (updates(1000, load), PowerIntegral::from_updates(&updates(100, load), 100 * MS));
+        assert_eq!(estimate(&average, 100 * MS, &[&samples]), Averaging::WithinPeriod);
+        let estimated = estimated_window(&average, &[&samples, &instant]);
+        assert!(estimated.abs_diff(1000) <= 100, "{estimated} ms");
+        // No average of the samples matches the faster sensor.
+        assert_eq!(estimate(&updates(100, load), 100 * MS, &[&samples]), Averaging::Unknown);
     }
 }

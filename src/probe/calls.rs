@@ -1,4 +1,4 @@
-//! The calls that a probe makes, in [`CALLS`]. None changes any setting.
+//! The driver calls that a probe times, in [`CALLS`]. They only read, and change no setting.
 
 use crate::{
     Device, EccCounterType, EccErrorType, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
@@ -6,25 +6,25 @@ use crate::{
     metric::{Call, MAX_CALL_VALUES},
 };
 
-/// A call that a probe makes.
+/// A driver call that a probe times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProbedCall {
-    /// The method of [`Device`], with its argument if there are several: `clock(SM)`.
+    /// The method of [`Device`], with the argument if the method is called with several: `clock(SM)`.
     pub name: &'static str,
-    /// The function of NVML behind it; the newest version where there are several.
+    /// The NVML function, in its newest version.
     pub function: &'static str,
     call: CallMethod,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum CallMethod {
-    /// A call that reads metrics.
+    /// A call of the metric catalog.
     Metrics(Call),
     /// Another method of [`Device`].
     Method(fn(&Device, &mut CallBuffers) -> Result<()>),
 }
 
-/// The memory that the calls fill, made once for each GPU.
+/// The memory that the calls fill, allocated once for each GPU.
 #[derive(Debug)]
 pub(super) struct CallBuffers {
     processes: ProcessList,
@@ -35,7 +35,7 @@ pub(super) struct CallBuffers {
 }
 
 impl CallBuffers {
-    /// CallBuffers for the answers of a GPU of this driver.
+    /// Allocates buffers for the calls to one GPU.
     pub(super) fn new(nvml: &Nvml) -> Self {
         let power = [FieldId::POWER_AVERAGE, FieldId::POWER_INSTANT, FieldId::TOTAL_ENERGY];
         Self {
@@ -52,11 +52,11 @@ impl ProbedCall {
     /// Makes the call.
     ///
     /// # Errors
-    /// The driver's own answer.
-    pub(super) fn make(&self, device: &Device, room: &mut CallBuffers) -> Result<()> {
+    /// The driver's error.
+    pub(super) fn make(&self, device: &Device, buffers: &mut CallBuffers) -> Result<()> {
         match self.call {
             CallMethod::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_CALL_VALUES]),
-            CallMethod::Method(method) => method(device, room),
+            CallMethod::Method(method) => method(device, buffers),
         }
     }
 }
@@ -73,26 +73,26 @@ const fn call(
     ProbedCall { name, function, call: CallMethod::Method(method) }
 }
 
-pub(super) const FIELDS: &str = "nvmlDeviceGetFieldValues";
+pub(super) const FIELD_VALUES: &str = "nvmlDeviceGetFieldValues";
 pub(super) const SAMPLES: &str = "nvmlDeviceGetSamples";
 
-/// The name of the call that takes a GPM sample.
-pub(super) const GPM: &str = "gpm_sample_get";
+/// The name of the entry in [`CALLS`] that takes a GPM sample.
+pub(super) const GPM_SAMPLE_GET: &str = "gpm_sample_get";
 
-/// All probed calls, in the order of reports.
+/// All timed calls, in the order of reports.
 pub(super) static CALLS: &[ProbedCall] = &[
     metrics("utilization_rates", Call::UtilizationRates),
     metrics("encoder_utilization", Call::EncoderUtilization),
     metrics("decoder_utilization", Call::DecoderUtilization),
     metrics("memory_info", Call::MemoryInfo),
     metrics("power_usage", Call::PowerUsage),
-    call("power_average", FIELDS, |gpu, _| gpu.power_average_mw().map(drop)),
-    call("power_instant", FIELDS, |gpu, _| gpu.power_instant_mw().map(drop)),
-    call("field_values(185, 186, 83)", FIELDS, |gpu, room| gpu.field_values(&mut room.power)),
+    call("power_average", FIELD_VALUES, |gpu, _| gpu.power_average_mw().map(drop)),
+    call("power_instant", FIELD_VALUES, |gpu, _| gpu.power_instant_mw().map(drop)),
+    call("field_values(185, 186, 83)", FIELD_VALUES, |gpu, buffers| gpu.field_values(&mut buffers.power)),
     call("total_energy", "nvmlDeviceGetTotalEnergyConsumption", |gpu, _| gpu.total_energy_mj().map(drop)),
     call("enforced_power_limit", "nvmlDeviceGetEnforcedPowerLimit", |gpu, _| gpu.enforced_power_limit_mw().map(drop)),
     metrics("temperature", Call::Temperature),
-    call("memory_temperature", FIELDS, |gpu, _| gpu.memory_temperature().map(drop)),
+    call("memory_temperature", FIELD_VALUES, |gpu, _| gpu.memory_temperature().map(drop)),
     metrics("fan_speed", Call::FanSpeed),
     metrics("clock(GRAPHICS)", Call::ClockGraphics),
     metrics("clock(SM)", Call::ClockSm),
@@ -102,39 +102,39 @@ pub(super) static CALLS: &[ProbedCall] = &[
     metrics("clocks_event_reasons", Call::ClocksEventReasons),
     metrics("pcie_link_generation", Call::PcieLinkGeneration),
     metrics("pcie_link_width", Call::PcieLinkWidth),
-    call("pcie_bytes(TX)", FIELDS, |gpu, _| gpu.pcie_bytes(PcieCounter::TX).map(drop)),
+    call("pcie_bytes(TX)", FIELD_VALUES, |gpu, _| gpu.pcie_bytes(PcieCounter::TX).map(drop)),
     call("pcie_throughput(TX)", "nvmlDeviceGetPcieThroughput", |gpu, _| {
         gpu.pcie_throughput_kb_per_s(PcieCounter::TX).map(drop)
     }),
     metrics("pcie_replay_counter", Call::PcieReplayCounter),
-    call("field(138, all links)", FIELDS, |gpu, _| gpu.field(FieldId(138), FieldId::SCOPE_ALL_LINKS).map(drop)),
+    call("field(138, all links)", FIELD_VALUES, |gpu, _| gpu.field(FieldId(138), FieldId::SCOPE_ALL_LINKS).map(drop)),
     call("total_ecc_errors", "nvmlDeviceGetTotalEccErrors", |gpu, _| {
         gpu.total_ecc_errors(EccErrorType::CORRECTED, EccCounterType::VOLATILE).map(drop)
     }),
-    call("samples(TOTAL_POWER)", SAMPLES, |gpu, room| samples(gpu, SampleKind::TOTAL_POWER, room)),
-    call("samples(GPU_UTILIZATION)", SAMPLES, |gpu, room| samples(gpu, SampleKind::GPU_UTILIZATION, room)),
-    call("compute_processes", "nvmlDeviceGetComputeRunningProcesses_v3", |gpu, room| {
-        gpu.processes(ProcessKind::Compute, &mut room.processes)
+    call("samples(TOTAL_POWER)", SAMPLES, |gpu, buffers| samples(gpu, SampleKind::TOTAL_POWER, buffers)),
+    call("samples(GPU_UTILIZATION)", SAMPLES, |gpu, buffers| samples(gpu, SampleKind::GPU_UTILIZATION, buffers)),
+    call("compute_processes", "nvmlDeviceGetComputeRunningProcesses_v3", |gpu, buffers| {
+        gpu.processes(ProcessKind::Compute, &mut buffers.processes)
     }),
-    call("graphics_processes", "nvmlDeviceGetGraphicsRunningProcesses_v3", |gpu, room| {
-        gpu.processes(ProcessKind::Graphics, &mut room.processes)
+    call("graphics_processes", "nvmlDeviceGetGraphicsRunningProcesses_v3", |gpu, buffers| {
+        gpu.processes(ProcessKind::Graphics, &mut buffers.processes)
     }),
-    call("mps_processes", "nvmlDeviceGetMPSComputeRunningProcesses_v3", |gpu, room| {
-        gpu.processes(ProcessKind::Mps, &mut room.processes)
+    call("mps_processes", "nvmlDeviceGetMPSComputeRunningProcesses_v3", |gpu, buffers| {
+        gpu.processes(ProcessKind::Mps, &mut buffers.processes)
     }),
-    call("process_utilization", "nvmlDeviceGetProcessUtilization", |gpu, room| {
-        gpu.process_utilization(0, &mut room.usage).map(drop)
+    call("process_utilization", "nvmlDeviceGetProcessUtilization", |gpu, buffers| {
+        gpu.process_utilization(0, &mut buffers.usage).map(drop)
     }),
-    call(GPM, "nvmlGpmSampleGet", |gpu, room| match &mut room.gpm {
+    call(GPM_SAMPLE_GET, "nvmlGpmSampleGet", |gpu, buffers| match &mut buffers.gpm {
         Ok(sample) => gpu.gpm_sample_get(sample),
-        Err(why) => Err(why.clone()),
+        Err(error) => Err(error.clone()),
     }),
     call("mig_mode", "nvmlDeviceGetMigMode", |gpu, _| gpu.mig_mode().map(drop)),
     call("uuid", "nvmlDeviceGetUUID", |gpu, _| gpu.uuid().map(drop)),
 ];
 
-fn samples(gpu: &Device, kind: SampleKind, room: &mut CallBuffers) -> Result<()> {
-    gpu.samples(kind, 0, &mut room.samples).map(drop)
+fn samples(gpu: &Device, kind: SampleKind, buffers: &mut CallBuffers) -> Result<()> {
+    gpu.samples(kind, 0, &mut buffers.samples).map(drop)
 }
 
 #[cfg(test)]

@@ -1,44 +1,46 @@
-//! The cost of one call to one GPU, by the monotonic clock.
+//! The latency of one call to one GPU.
 
-use super::calls::ProbedCall;
+use super::{CallReport, calls::ProbedCall};
 use crate::{Error, sampler::Clocks};
 
-/// The results of making one call to one GPU repeatedly.
+/// A call that failed this many times without a success is no longer made. A single failure is not sufficient.
+const MAX_FAILURES: u32 = 3;
+
+/// The durations and failures of one call to one GPU.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LatencyRecorder {
-    /// Nanoseconds of each call that was answered.
-    times: Vec<u64>,
-    spent: u64,
+    /// The durations of the successful calls, in nanoseconds.
+    durations_ns: Vec<u64>,
+    /// The total duration of all calls, in nanoseconds.
+    total_ns: u64,
     failures: u32,
     last_error: Option<Error>,
 }
 
-/// A call that was refused this often and never answered is skipped; a single refusal proves nothing.
-const MAX_REFUSALS: u32 = 3;
 impl LatencyRecorder {
-    /// Returns whether to make the call again, within a budget of `each` nanoseconds.
-    pub(super) fn wants_more(&self, each: u64) -> bool {
-        let refused = self.times.is_empty() && self.failures >= MAX_REFUSALS;
-        !refused && (self.spent < each || (self.times.is_empty() && self.failures == 0))
+    /// Returns `true` if the call should be made again, within a total time of `max_total_ns`.
+    pub(super) fn needs_more(&self, max_total_ns: u64) -> bool {
+        let is_unsupported = self.durations_ns.is_empty() && self.failures >= MAX_FAILURES;
+        !is_unsupported && (self.total_ns < max_total_ns || (self.durations_ns.is_empty() && self.failures == 0))
     }
 
-    /// Returns whether the call was made once and refused.
-    pub(super) fn is_refused_once(&self) -> bool {
-        self.times.is_empty() && self.failures == 1
+    /// Returns `true` if the call was made once and failed.
+    pub(super) fn has_only_one_failure(&self) -> bool {
+        self.durations_ns.is_empty() && self.failures == 1
     }
 
     /// Makes the call, and records its duration.
-    pub(super) fn measure(&mut self, clocks: Clocks, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    pub(super) fn time(&mut self, clocks: Clocks, call: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let before = (clocks.monotonic)();
-        let answer = make();
-        self.saw((clocks.monotonic)() - before, &answer);
-        answer
+        let result = call();
+        self.record((clocks.monotonic)() - before, &result);
+        result
     }
 
-    fn saw(&mut self, time: u64, answer: &Result<(), Error>) {
-        self.spent += time;
-        match answer {
-            Ok(()) => self.times.push(time),
+    fn record(&mut self, duration_ns: u64, result: &Result<(), Error>) {
+        self.total_ns += duration_ns;
+        match result {
+            Ok(()) => self.durations_ns.push(duration_ns),
             Err(error) => {
                 self.failures += 1;
                 self.last_error = Some(error.clone());
@@ -46,28 +48,28 @@ impl LatencyRecorder {
         }
     }
 
-    /// The report on it.
-    pub(super) fn report(mut self, call: &ProbedCall) -> super::CallReport {
-        self.times.sort_unstable();
-        let supported = !self.times.is_empty();
-        super::CallReport {
+    /// Returns the report on the call.
+    pub(super) fn report(mut self, call: &ProbedCall) -> CallReport {
+        self.durations_ns.sort_unstable();
+        let supported = !self.durations_ns.is_empty();
+        CallReport {
             name: call.name,
             function: call.function,
             supported,
             error: self.last_error.take().filter(|_| !supported),
-            calls: self.times.len() as u32,
+            calls: self.durations_ns.len() as u32,
             failed_calls: self.failures,
-            p50_ns: quantile(&self.times, 0.5),
-            p99_ns: quantile(&self.times, 0.99),
-            max_ns: self.times.last().copied(),
+            p50_ns: quantile(&self.durations_ns, 0.5),
+            p99_ns: quantile(&self.durations_ns, 0.99),
+            max_ns: self.durations_ns.last().copied(),
         }
     }
 }
 
-/// The smallest of the sorted times that so large a part of them does not exceed.
-fn quantile(sorted: &[u64], part: f64) -> Option<u64> {
-    let place = (sorted.len() as f64 * part).ceil() as usize;
-    sorted.get(place.saturating_sub(1)).copied()
+/// Returns the smallest of the sorted values that at least this fraction of the values does not exceed.
+fn quantile(sorted: &[u64], fraction: f64) -> Option<u64> {
+    let rank = (sorted.len() as f64 * fraction).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
 }
 
 #[cfg(test)]
@@ -84,21 +86,21 @@ mod tests {
     }
 
     #[test]
-    fn expensive_or_refused_call_stops_early() {
-        let refusal = || Err(Error::MissingSymbol { symbol: "nvmlX" });
-        let mut cost = LatencyRecorder::default();
-        cost.saw(20_000_000, &Ok(()));
-        assert!(!cost.wants_more(20_000_000) && cost.wants_more(20_000_001));
-        let mut refused = LatencyRecorder::default();
-        for _ in 0..MAX_REFUSALS {
-            assert!(refused.wants_more(1000));
-            refused.saw(1, &refusal());
+    fn expensive_or_rejected_call_stops_early() {
+        let failure = || Err(Error::MissingSymbol { symbol: "nvmlX" });
+        let mut expensive = LatencyRecorder::default();
+        expensive.record(20_000_000, &Ok(()));
+        assert!(!expensive.needs_more(20_000_000) && expensive.needs_more(20_000_001));
+        let mut rejected = LatencyRecorder::default();
+        for _ in 0..MAX_FAILURES {
+            assert!(rejected.needs_more(1000));
+            rejected.record(1, &failure());
         }
-        assert!(!refused.wants_more(1000));
-        // One refusal among answers is no end.
-        cost.saw(1, &refusal());
-        assert!(cost.wants_more(30_000_000));
-        let report = cost.report(&CALLS[0]);
+        assert!(!rejected.needs_more(1000));
+        // A failure after a success does not stop the measurement.
+        expensive.record(1, &failure());
+        assert!(expensive.needs_more(30_000_000));
+        let report = expensive.report(&CALLS[0]);
         assert_eq!((report.supported, report.error, report.calls, report.failed_calls), (true, None, 1, 1));
     }
 }

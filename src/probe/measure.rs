@@ -1,4 +1,4 @@
-//! Makes every call to every GPU, and records its durations.
+//! Makes every call to every GPU repeatedly, and records the durations.
 
 use super::{
     calls::{CALLS, CallBuffers, ProbedCall},
@@ -6,63 +6,65 @@ use super::{
 };
 use crate::sampler::Clocks;
 
-/// One call gets this fraction of its GPU's time, so that an expensive one leaves time for the others.
-const PART: u64 = 8;
-/// And no more than this, ns: expensive calls hold driver locks that the GPU's users wait for.
-const LONGEST: u64 = 300_000_000;
+/// A call may take one eighth of its GPU's time, so that an expensive call leaves time for the others.
+const CALL_TIME_DIVISOR: u64 = 8;
+/// The maximum total time of a call, in nanoseconds. Expensive calls hold driver locks, which delay the programs that use the
+/// GPU.
+const MAX_CALL_TIME_NS: u64 = 300_000_000;
 
 /// The limits of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeasureLimits {
-    /// The maximum number of times to make each call.
-    pub calls: u32,
-    /// When to end, by the monotonic clock. Each call is made at least once, even after that.
+    /// The maximum number of times that each call is made.
+    pub max_calls: u32,
+    /// The end of the measurement, in the time of the monotonic clock. Each call is made at least once, even after the end.
     pub until: u64,
 }
 
-/// Makes all calls to all GPUs in rounds, so that load of any duration affects all calls alike. Calls `on_call` with
-/// the GPU and the function before each call.
+/// Makes all calls to all GPUs in rounds, so that temporary load affects all calls alike. Calls `on_call` with the GPU and
+/// the function before each call.
 pub(super) fn measure(
-    targets: &mut [ProbedGpu],
+    gpus: &mut [ProbedGpu],
     limits: MeasureLimits,
     clocks: Clocks,
     mut on_call: impl FnMut(u32, &'static str),
 ) {
     let monotonic = clocks.monotonic;
-    let begin = monotonic();
-    let whole = limits.until.saturating_sub(begin).max(1);
-    let each = (whole / PART / targets.len().max(1) as u64).min(LONGEST);
-    let mut rooms: Vec<CallBuffers> =
-        targets.iter().filter_map(ProbedGpu::device).map(|gpu| CallBuffers::new(gpu.nvml())).collect();
-    for round in 0..limits.calls {
-        let mut made = 0;
-        for (target, room) in targets.iter_mut().filter(|target| target.device.is_some()).zip(&mut rooms) {
-            for (place, call) in CALLS.iter().enumerate() {
-                let over = round > 0 && monotonic() >= limits.until;
-                if !over && target.costs.get(place).is_some_and(|cost| cost.wants_more(each)) {
-                    on_call(target.index, call.function);
-                    made += u32::from(target.make(place, call, room, clocks));
+    let duration = limits.until.saturating_sub(monotonic()).max(1);
+    let call_time_ns = (duration / CALL_TIME_DIVISOR / gpus.len().max(1) as u64).min(MAX_CALL_TIME_NS);
+    let mut buffers: Vec<CallBuffers> =
+        gpus.iter().filter_map(ProbedGpu::device).map(|device| CallBuffers::new(device.nvml())).collect();
+    for round in 0..limits.max_calls {
+        let mut calls_made = 0;
+        for (gpu, buffers) in gpus.iter_mut().filter(|gpu| gpu.device.is_some()).zip(&mut buffers) {
+            for (call_index, call) in CALLS.iter().enumerate() {
+                let is_over = round > 0 && monotonic() >= limits.until;
+                let latency = gpu.latencies.get(call_index);
+                if !is_over && latency.is_some_and(|latency| latency.needs_more(call_time_ns)) {
+                    on_call(gpu.index, call.function);
+                    calls_made += u32::from(gpu.make_call(call_index, call, buffers, clocks));
                 }
             }
         }
-        if made == 0 || monotonic() >= limits.until {
+        if calls_made == 0 || monotonic() >= limits.until {
             return;
         }
     }
 }
 
 impl ProbedGpu {
-    /// Makes one call and records its duration. Returns false if the GPU is gone. Repeats the call immediately after
-    /// the first refusal, because a driver that refuses every nth call may refuse the same one in each round.
-    fn make(&mut self, place: usize, call: &ProbedCall, room: &mut CallBuffers, clocks: Clocks) -> bool {
-        let (Some(device), Some(cost), None) = (&self.device, self.costs.get_mut(place), &self.error) else {
+    /// Makes one call, and records its duration. Returns `false` if the GPU is lost. Repeats the call immediately after the
+    /// first failure, because a driver that rejects every nth call can reject the same call in each round.
+    fn make_call(&mut self, call_index: usize, call: &ProbedCall, buffers: &mut CallBuffers, clocks: Clocks) -> bool {
+        let (Some(device), Some(latency), None) = (&self.device, self.latencies.get_mut(call_index), &self.error)
+        else {
             return false;
         };
-        let mut answer = cost.measure(clocks, || call.make(device, room));
-        if cost.is_refused_once() {
-            answer = cost.measure(clocks, || call.make(device, room));
+        let mut result = latency.time(clocks, || call.make(device, buffers));
+        if latency.has_only_one_failure() {
+            result = latency.time(clocks, || call.make(device, buffers));
         }
-        if let Err(error) = answer
+        if let Err(error) = result
             && error.is_gpu_unavailable()
         {
             self.error = Some(error);

@@ -1,9 +1,9 @@
-//! PolledCall this driver and these GPUs really do: what each call costs, how often each sensor refreshes and over how long it
-//! averages, how much the sample rings hold, and the sampling plan that follows.
+//! Measurements of a driver and its GPUs: the latency of each driver call, the refresh period and averaging of each sensor,
+//! the size of the sample buffers, and the sampling plan that follows from them.
 //!
-//! [`Probe::run`] only reads: no setting is changed, and no privilege is needed. A workload may feel it: while costs are
-//! measured, a fifth of the time at the most, one call follows the other; after that, calls take a quarter of the time
-//! at the most. `igpu probe` shows what it finds.
+//! [`Probe::run`] only makes calls that read. It changes no settings and needs no privileges. It can slow other programs on
+//! the GPU: for up to one fifth of its duration, it makes driver calls without pauses to measure their latency, and
+//! afterwards, the calls take up to a quarter of the time. The command `igpu probe` prints the report.
 //!
 //! ```
 //! # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());

@@ -1,6 +1,6 @@
 //! Derives the sampling plan from the results of a probe.
 
-use super::{GpuReport, poll::Poll};
+use super::{GpuReport, SampleBufferReport, poll::Poll};
 use crate::{
     Device, FieldValue, GpmReport, GpmSample, Result,
     metric::Metric,
@@ -8,87 +8,89 @@ use crate::{
     sampler::{Clocks, schedule},
 };
 
-/// The budget of a sampler for which none is set.
+/// The budget of a plan, which is the default budget of a sampler.
 const BUDGET: f64 = 0.01;
-/// A plan is content with so much of it: what a sampler measures swings, and beyond the budget it would leave the plan.
-const PLANNED: f64 = 0.8;
-/// Fields whose cadences differ by no more than this factor are read in one call.
-const TOGETHER: u64 = 5;
-const TOGETHER_OF: u64 = 4;
+/// The fraction of the budget that a plan uses. The durations that a sampler measures vary, and above the budget it would
+/// stretch the planned intervals.
+const BUDGET_FRACTION: f64 = 0.8;
+/// Fields are read in one call if their intervals differ by at most this ratio, 5 to 4.
+const BATCH_RATIO: (u64, u64) = (5, 4);
 const MS: u64 = 1_000_000;
 
-/// Metrics read by one call.
+/// A driver call of the plan, with the metrics that it reads.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedCall {
     metrics: Vec<Metric>,
-    cadence: u64,
-    cost: u64,
-    because: IntervalReason,
+    interval_ns: u64,
+    cost_ns: u64,
+    reason: IntervalReason,
 }
 
-/// Returns the planned_calls that the sensors of one GPU call for.
+/// Returns the calls that read all supported metrics of one GPU, at the intervals that its sensors need.
 pub(super) fn planned_calls(device: &Device, report: &GpuReport, polls: &[&Poll], clocks: Clocks) -> Vec<PlannedCall> {
     let mut planned_calls: Vec<PlannedCall> =
-        polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| of_call(poll)).collect();
-    planned_calls.extend(of_fields(device, polls, clocks));
-    planned_calls.extend(report.sample_buffers.iter().filter_map(of_ring));
-    planned_calls.extend(of_gpm(device, report, clocks));
-    planned_calls.extend(integrated(&planned_calls));
+        polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| metric_call(poll)).collect();
+    planned_calls.extend(field_batches(device, polls, clocks));
+    planned_calls.extend(report.sample_buffers.iter().filter_map(sample_buffer_call));
+    planned_calls.extend(gpm_call(device, report, clocks));
+    planned_calls.extend(energy_integration(&planned_calls));
     planned_calls
 }
 
-fn of_call(poll: &Poll) -> Option<PlannedCall> {
-    let answered: Vec<_> = poll.sensors.iter().filter(|sensor| sensor.polls > 0).collect();
-    let metrics: Vec<Metric> = answered.iter().map(|sensor| sensor.metric).collect();
-    let (cadence, because) = wanted(answered.iter().filter_map(|sensor| sensor.period()).min(), &metrics)?;
-    Some(PlannedCall { metrics, cadence, cost: poll.cost(), because })
+/// Plans a call other than a batch of fields.
+fn metric_call(poll: &Poll) -> Option<PlannedCall> {
+    let read: Vec<_> = poll.sensors.iter().filter(|sensor| sensor.polls > 0).collect();
+    let metrics: Vec<Metric> = read.iter().map(|sensor| sensor.metric).collect();
+    let (interval_ns, reason) = interval_for(read.iter().filter_map(|sensor| sensor.period()).min(), &metrics)?;
+    Some(PlannedCall { metrics, interval_ns, cost_ns: poll.cost_ns(), reason })
 }
 
-/// Half of the period in whole ms, or the catalog's cadence.
-fn wanted(period: Option<u64>, metrics: &[Metric]) -> Option<(u64, IntervalReason)> {
-    let usual = metrics.iter().map(|metric| metric.info().poll_interval.as_nanos() as u64).min()?;
-    Some(match period {
-        Some(period) => (((period / 2 + MS / 2) / MS).max(1) * MS, IntervalReason::Sensor),
-        None => (usual, IntervalReason::Default),
+/// Returns half of the refresh period, rounded to whole milliseconds, or the shortest default interval of the metrics if the
+/// period is unknown.
+fn interval_for(period_ns: Option<u64>, metrics: &[Metric]) -> Option<(u64, IntervalReason)> {
+    let default = metrics.iter().map(|metric| metric.info().poll_interval.as_nanos() as u64).min()?;
+    Some(match period_ns {
+        Some(period_ns) => (((period_ns / 2 + MS / 2) / MS).max(1) * MS, IntervalReason::Sensor),
+        None => (default, IntervalReason::Default),
     })
 }
 
-/// Fields with nearly the same cadence make one batch, whose cost is measured.
-fn of_fields(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<PlannedCall> {
+/// Plans the batches of fields. Fields with similar intervals share a batch, whose cost is measured.
+fn field_batches(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<PlannedCall> {
     let sensors = polls.iter().filter(|poll| poll.call().is_none()).flat_map(|poll| &poll.sensors);
-    let mut wants: Vec<(u64, IntervalReason, Metric)> = sensors
+    let mut fields: Vec<(u64, IntervalReason, Metric)> = sensors
         .filter(|sensor| sensor.polls > 0)
         .filter_map(|sensor| {
-            let (cadence, because) = wanted(sensor.period(), &[sensor.metric])?;
-            Some((cadence, because, sensor.metric))
+            let (interval_ns, reason) = interval_for(sensor.period(), &[sensor.metric])?;
+            Some((interval_ns, reason, sensor.metric))
         })
         .collect();
-    wants.sort_by_key(|want| want.0);
-    let mut planned_calls: Vec<PlannedCall> = Vec::new();
-    for (cadence, because, metric) in wants {
-        match planned_calls.last_mut() {
-            Some(call) if cadence * TOGETHER_OF <= call.cadence * TOGETHER => {
-                call.metrics.push(metric);
-                // PolledCall a sensor showed says more than what is usual.
-                call.because = if because == IntervalReason::Sensor { because } else { call.because };
+    fields.sort_by_key(|field| field.0);
+    let mut batches: Vec<PlannedCall> = Vec::new();
+    for (interval_ns, reason, metric) in fields {
+        match batches.last_mut() {
+            Some(batch) if interval_ns * BATCH_RATIO.1 <= batch.interval_ns * BATCH_RATIO.0 => {
+                batch.metrics.push(metric);
+                // A measured period is a better reason than a default interval.
+                batch.reason = if reason == IntervalReason::Sensor { reason } else { batch.reason };
             }
-            _ => planned_calls.push(PlannedCall { metrics: vec![metric], cadence, cost: 0, because }),
+            _ => batches.push(PlannedCall { metrics: vec![metric], interval_ns, cost_ns: 0, reason }),
         }
     }
-    for call in &mut planned_calls {
-        call.cost = cost_of_fields(device, &call.metrics, clocks);
+    for batch in &mut batches {
+        batch.cost_ns = measure_field_batch(device, &batch.metrics, clocks);
     }
-    planned_calls
+    batches
 }
 
-/// Returns the median duration of a few calls, ns.
-fn cost_of_fields(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
+/// Returns the median duration of a few calls that read these fields, in nanoseconds.
+fn measure_field_batch(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
     let fields = metrics.iter().filter_map(|metric| metric.info().source.field());
     let mut batch: Vec<FieldValue> = fields.map(|(field, scope)| FieldValue::new(field, scope)).collect();
     let mut times = [0_u64; 5];
     for time in &mut times {
         let before = (clocks.monotonic)();
-        // Each of them was answered before; what counts here is the time.
+        // The fields are supported, and only the duration is of interest.
         let _ = device.field_values(&mut batch);
         *time = (clocks.monotonic)() - before;
     }
@@ -96,77 +98,79 @@ fn cost_of_fields(device: &Device, metrics: &[Metric], clocks: Clocks) -> u64 {
     times[times.len() / 2]
 }
 
-/// A ring is drained twice before it wraps, and no less often than usual.
-fn of_ring(ring: &super::SampleBufferReport) -> Option<PlannedCall> {
-    let metric = ring.metric.and_then(Metric::from_name).filter(|_| ring.supported)?;
-    let usual = metric.info().poll_interval.as_nanos() as u64;
-    let half = ring.span_ms.map_or(usual, |span| ((span / 2.0) as u64).max(1) * MS);
-    let because = if half < usual { IntervalReason::SampleBuffer } else { IntervalReason::Default };
+/// Plans the reads of a sample buffer: at least twice in the time that it spans, and at least at the default interval.
+fn sample_buffer_call(buffer: &SampleBufferReport) -> Option<PlannedCall> {
+    let metric = buffer.metric.and_then(Metric::from_name).filter(|_| buffer.supported)?;
+    let default = metric.info().poll_interval.as_nanos() as u64;
+    let half_span = buffer.span_ms.map_or(default, |span_ms| ((span_ms / 2.0) as u64).max(1) * MS);
+    let reason = if half_span < default { IntervalReason::SampleBuffer } else { IntervalReason::Default };
     Some(PlannedCall {
         metrics: vec![metric],
-        cadence: half.min(usual),
-        cost: ring.read_duration_ns.unwrap_or(0),
-        because,
+        interval_ns: half_span.min(default),
+        cost_ns: buffer.read_duration_ns.unwrap_or(0),
+        reason,
     })
 }
 
-/// A GPU that does not count its energy: a sampler integrates the entries of its power ring, or polls of its power.
-fn integrated(planned_calls: &[PlannedCall]) -> Option<PlannedCall> {
-    let reads = |metric: Metric| planned_calls.iter().find(|call| call.metrics.contains(&metric));
-    let power = reads(Metric::POWER_SAMPLES).or_else(|| reads(Metric::POWER_USAGE))?;
-    let counted = reads(Metric::ENERGY).is_some();
-    (!counted).then(|| PlannedCall { metrics: vec![Metric::ENERGY], ..power.clone() })
+/// Plans the energy of a GPU without an energy counter. A sampler integrates it from the power samples, or from polled power.
+fn energy_integration(planned_calls: &[PlannedCall]) -> Option<PlannedCall> {
+    let call_of = |metric: Metric| planned_calls.iter().find(|call| call.metrics.contains(&metric));
+    let power = call_of(Metric::POWER_SAMPLES).or_else(|| call_of(Metric::POWER_USAGE))?;
+    let has_counter = call_of(Metric::ENERGY).is_some();
+    (!has_counter).then(|| PlannedCall { metrics: vec![Metric::ENERGY], ..power.clone() })
 }
 
-fn of_gpm(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<PlannedCall> {
-    let sample = report.calls.iter().find(|call| call.name == super::calls::GPM && call.supported)?;
+/// Plans the reads of GPM metrics, if the GPU supports them.
+fn gpm_call(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<PlannedCall> {
+    let sample = report.calls.iter().find(|call| call.name == super::calls::GPM_SAMPLE_GET && call.supported)?;
     let metrics: Vec<Metric> = Metric::all().filter(|metric| metric.info().source.gpm().is_some()).collect();
-    let (cadence, because) = wanted(None, &metrics)?;
-    let cost = sample.p50_ns.unwrap_or(0) + cost_of_gpm_report(device, &metrics, clocks).unwrap_or(0);
-    Some(PlannedCall { metrics, cadence, cost, because })
+    let (interval_ns, reason) = interval_for(None, &metrics)?;
+    let cost_ns = sample.p50_ns.unwrap_or(0) + measure_gpm_report(device, &metrics, clocks).unwrap_or(0);
+    Some(PlannedCall { metrics, interval_ns, cost_ns, reason })
 }
 
-/// Returns the time that comparing two samples takes, ns. The samples are too close together for valid numbers.
-fn cost_of_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Result<u64> {
-    let asked: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
+/// Returns the duration of a comparison of two GPM samples, in nanoseconds. The samples are too close together for valid
+/// values.
+fn measure_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Result<u64> {
+    let gpm: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
     let (mut earlier, mut later) = (GpmSample::new(device.nvml())?, GpmSample::new(device.nvml())?);
     device.gpm_sample_get(&mut earlier)?;
     device.gpm_sample_get(&mut later)?;
     let before = (clocks.monotonic)();
-    let _ = GpmReport::new(&asked).between(&earlier, &later);
+    let _ = GpmReport::new(&gpm).between(&earlier, &later);
     Ok((clocks.monotonic)() - before)
 }
 
-/// Puts the planned_calls of all GPUs within the budget, and makes the plan of them.
+/// Stretches the calls of all GPUs to the budget, and returns the plan.
 pub(super) fn plan(reports: &[GpuReport], planned_calls: &mut [Vec<PlannedCall>]) -> Plan {
-    let call = |call: &PlannedCall| schedule::CallLoad {
-        target_interval: call.cadence,
-        cost: call.cost,
-        interval: call.cadence,
+    let load = |call: &PlannedCall| schedule::CallLoad {
+        target_interval: call.interval_ns,
+        cost: call.cost_ns,
+        interval: call.interval_ns,
     };
-    let mut shares: Vec<schedule::CallLoad> = planned_calls.iter().flatten().map(call).collect();
-    schedule::balance(&mut shares, PLANNED * BUDGET);
-    for (call, share) in planned_calls.iter_mut().flatten().zip(&shares) {
-        if share.is_stretched() {
-            (call.cadence, call.because) = (share.interval.div_ceil(MS) * MS, IntervalReason::Budget);
+    let mut loads: Vec<schedule::CallLoad> = planned_calls.iter().flatten().map(load).collect();
+    schedule::balance(&mut loads, BUDGET_FRACTION * BUDGET);
+    for (call, load) in planned_calls.iter_mut().flatten().zip(&loads) {
+        if load.is_stretched() {
+            (call.interval_ns, call.reason) = (load.interval.div_ceil(MS) * MS, IntervalReason::Budget);
         }
     }
-    let gpu = |(report, planned_calls): (&GpuReport, &Vec<PlannedCall>)| GpuPlan {
+    let gpu = |(report, calls): (&GpuReport, &Vec<PlannedCall>)| GpuPlan {
         index: report.index,
         uuid: report.uuid.clone(),
-        call_time_share: planned_calls.iter().fold(0.0, |share, call| share + call.cost as f64 / call.cadence as f64),
-        metrics: planned_calls.iter().flat_map(PlannedCall::planned).collect(),
+        call_time_share: calls.iter().fold(0.0, |share, call| share + call.cost_ns as f64 / call.interval_ns as f64),
+        metrics: calls.iter().flat_map(PlannedCall::planned_metrics).collect(),
     };
     Plan { version: Plan::VERSION, budget: BUDGET, gpus: reports.iter().zip(&*planned_calls).map(gpu).collect() }
 }
 
 impl PlannedCall {
-    fn planned(&self) -> impl Iterator<Item = PlannedMetric> {
+    fn planned_metrics(&self) -> impl Iterator<Item = PlannedMetric> {
         self.metrics.iter().map(|metric| PlannedMetric {
             metric: metric.name().to_owned(),
-            interval_us: self.cadence / 1000,
-            cost_ns: self.cost,
-            reason: self.because,
+            interval_us: self.interval_ns / 1000,
+            cost_ns: self.cost_ns,
+            reason: self.reason,
         })
     }
 }

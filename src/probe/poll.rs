@@ -1,7 +1,7 @@
 //! Polls the sensors of all GPUs in one loop.
 
 use super::{
-    calls::{FIELDS, SAMPLES},
+    calls::{FIELD_VALUES, SAMPLES},
     probed_gpu::ProbedGpu,
     sample_buffer::PowerBufferReader,
     sensor::Sensor,
@@ -12,31 +12,33 @@ use crate::{
     sampler::{Clocks, schedule},
 };
 
-/// Sensors are polled as often as this where the calls are cheap, …
-const SHORTEST: u64 = 4_000_000;
-/// … or so many times in what the catalog takes for a useful cadence, whichever is longer, …
-const OFTEN: u32 = 100;
-/// … but all calls together take no more than this part of the time: dear ones are made less often.
+/// The shortest interval between two polls of a sensor, which applies if the calls are cheap.
+const MIN_INTERVAL_NS: u64 = 4_000_000;
+/// The number of polls in the default interval of a metric, if that results in a longer interval than [`MIN_INTERVAL_NS`].
+const POLLS_PER_DEFAULT_INTERVAL: u32 = 100;
+/// The fraction of time that all calls together may take. The intervals of expensive calls are stretched to meet it.
 const BUDGET: f64 = 0.25;
-/// How often the time is shared out anew, ns.
-const BALANCE: u64 = 50_000_000;
-/// A call that was refused this often before it first succeeded is skipped. A driver that refuses every third call may
-/// well refuse the same one a few times in a row.
-const MAX_REFUSALS: u32 = 10;
+/// The time between two assignments of intervals within the budget.
+const BALANCE_INTERVAL_NS: u64 = 50_000_000;
+/// A call that failed this many times before its first success is no longer made. The number is high because a driver that
+/// rejects every third call can reject the same call several times in a row.
+const MAX_FAILURES: u32 = 10;
 
-/// One call, or one batch of fields, of one GPU, made over and over.
+/// A call, or a batch of fields, of one GPU, which is made repeatedly.
 #[derive(Debug)]
 pub(super) struct Poll {
-    /// Which of the targets.
+    /// The position of the GPU among the probed GPUs.
     pub gpu: usize,
-    what: PolledCall,
+    call: PolledCall,
     pub sensors: Vec<Sensor>,
-    shortest: u64,
-    interval: u64,
+    /// The shortest interval, which the budget may stretch.
+    min_interval_ns: u64,
+    interval_ns: u64,
+    /// The time of the next call, or `u64::MAX` if the call is no longer made.
     due: u64,
-    made: u32,
-    refused: u32,
-    spent: u64,
+    calls: u32,
+    failures: u32,
+    total_time_ns: u64,
     cost: schedule::CostEstimator,
 }
 
@@ -46,176 +48,191 @@ enum PolledCall {
     Fields(Vec<FieldValue>),
 }
 
-/// The polls of one GPU: each call once, and the fields by the catalog's cadence, so that slow ones slow no others.
+/// Returns the polls of one GPU. Fields are batched by their default intervals, so that slow fields do not slow others.
 pub(super) fn polls(gpu: usize) -> Vec<Poll> {
-    let shortest = |metric: Metric| SHORTEST.max((metric.info().poll_interval / OFTEN).as_nanos() as u64);
+    let min_interval = |metric: Metric| {
+        MIN_INTERVAL_NS.max((metric.info().poll_interval / POLLS_PER_DEFAULT_INTERVAL).as_nanos() as u64)
+    };
     let poll = |CallGroup { call, metrics }: CallGroup| {
-        let what = match call {
+        let call = match call {
             DriverCall::Call(call) => PolledCall::Call(call),
             DriverCall::Fields => PolledCall::Fields(Vec::new()),
             _ => return None,
         };
-        let mut poll = Poll::new(gpu, what, metrics.first().copied().map_or(SHORTEST, shortest));
+        let mut poll = Poll::new(gpu, call, metrics.first().copied().map_or(MIN_INTERVAL_NS, min_interval));
         metrics.into_iter().for_each(|metric| poll.add(metric));
         Some(poll)
     };
-    group_by_call(Metric::all(), true, shortest).into_iter().filter_map(poll).collect()
+    group_by_call(Metric::all(), true, min_interval).into_iter().filter_map(poll).collect()
 }
 
-/// The GPUs being polled, their polls, and the drains of their sample buffers.
-pub(super) struct Watched<'a> {
-    pub targets: &'a mut [ProbedGpu],
+/// The probed GPUs, their polls, and the readers of their power sample buffers.
+pub(super) struct PollSession<'a> {
+    pub gpus: &'a mut [ProbedGpu],
     pub polls: &'a mut [Poll],
-    pub drains: &'a mut [PowerBufferReader],
+    pub power_readers: &'a mut [PowerBufferReader],
 }
 
-/// Polls until `until`, and drains the power sample buffers at the same time. Calls `on_call` with the GPU and the
-/// function before each call.
-pub(super) fn watch(watched: &mut Watched<'_>, until: u64, clocks: Clocks, mut on_call: impl FnMut(u32, &'static str)) {
-    let Watched { targets, polls, drains } = watched;
-    let mut balanced = 0;
-    loop {
-        let now = (clocks.monotonic)();
-        if now >= until || polls.is_empty() {
-            return;
-        }
-        for poll in polls.iter_mut().filter(|poll| poll.due <= now) {
-            if let Some(target) = targets.get_mut(poll.gpu) {
-                on_call(target.index, poll.function());
-                poll.make(target, clocks);
+impl PollSession<'_> {
+    /// Polls the sensors, and reads the power sample buffers, until the time `until`. Calls `on_call` with the GPU and the
+    /// function before each call.
+    pub(super) fn run(self, until: u64, clocks: Clocks, mut on_call: impl FnMut(u32, &'static str)) {
+        let Self { gpus, polls, power_readers } = self;
+        let mut last_balance = 0;
+        loop {
+            let now = (clocks.monotonic)();
+            if now >= until || polls.is_empty() {
+                return;
             }
-        }
-        if now >= balanced + BALANCE {
-            balance(polls);
-            balanced = now;
-        }
-        for drain in drains.iter_mut().filter(|drain| drain.due <= now) {
-            if let Some(target) = targets.get(drain.gpu)
-                && let Some(device) = target.device()
-            {
-                on_call(target.index, SAMPLES);
-                drain.make(device);
+            for poll in polls.iter_mut().filter(|poll| poll.due <= now) {
+                if let Some(gpu) = gpus.get_mut(poll.gpu) {
+                    on_call(gpu.index, poll.function());
+                    poll.make_call(gpu, clocks);
+                }
             }
+            if now >= last_balance + BALANCE_INTERVAL_NS {
+                balance(polls);
+                last_balance = now;
+            }
+            for reader in power_readers.iter_mut().filter(|reader| reader.due <= now) {
+                if let Some(gpu) = gpus.get(reader.gpu)
+                    && let Some(device) = gpu.device()
+                {
+                    on_call(gpu.index, SAMPLES);
+                    reader.read(device);
+                }
+            }
+            // The results of a GPU that is lost are kept, but it is no longer polled.
+            let next = polls.iter().filter(|poll| gpus.get(poll.gpu).is_some_and(|gpu| gpu.device().is_some()));
+            let Some(next) = next.map(|poll| poll.due).min() else { return };
+            (clocks.sleep_until)(next.min(until));
         }
-        // Of a GPU that is gone, what was seen stays.
-        let next = polls.iter().filter(|poll| targets.get(poll.gpu).is_some_and(|target| target.device().is_some()));
-        let Some(next) = next.map(|poll| poll.due).min() else { return };
-        (clocks.sleep_until)(next.min(until));
     }
 }
 
-/// Shares out the time that calls may take.
+/// Sets the interval of each poll so that all calls together keep within the budget.
 fn balance(polls: &mut [Poll]) {
-    let share = |poll: &Poll| {
-        // PolledCall is not asked for any more takes nothing.
-        let cost = if poll.due == u64::MAX { 0 } else { poll.cost() };
-        schedule::CallLoad { target_interval: poll.shortest, cost, interval: poll.shortest }
+    let load = |poll: &Poll| {
+        // A call that is no longer made has no cost.
+        let cost = if poll.due == u64::MAX { 0 } else { poll.cost_ns() };
+        schedule::CallLoad { target_interval: poll.min_interval_ns, cost, interval: poll.min_interval_ns }
     };
-    let mut shares: Vec<schedule::CallLoad> = polls.iter().map(share).collect();
-    schedule::balance(&mut shares, BUDGET);
-    polls.iter_mut().zip(shares).for_each(|(poll, share)| poll.interval = share.interval);
+    let mut loads: Vec<schedule::CallLoad> = polls.iter().map(load).collect();
+    schedule::balance(&mut loads, BUDGET);
+    polls.iter_mut().zip(loads).for_each(|(poll, load)| poll.interval_ns = load.interval);
 }
 
 impl Poll {
-    fn new(gpu: usize, what: PolledCall, shortest: u64) -> Self {
-        let (sensors, cost) = (Vec::new(), schedule::CostEstimator::new());
-        Self { gpu, what, sensors, shortest, interval: shortest, due: 0, made: 0, refused: 0, spent: 0, cost }
+    fn new(gpu: usize, call: PolledCall, min_interval_ns: u64) -> Self {
+        Self {
+            gpu,
+            call,
+            sensors: Vec::new(),
+            min_interval_ns,
+            interval_ns: min_interval_ns,
+            due: 0,
+            calls: 0,
+            failures: 0,
+            total_time_ns: 0,
+            cost: schedule::CostEstimator::new(),
+        }
     }
 
     /// Adds a metric to the poll.
     fn add(&mut self, metric: Metric) {
-        let place = match (&mut self.what, metric.info().source) {
+        let value_index = match (&mut self.call, metric.info().source) {
             (PolledCall::Fields(batch), source) => {
                 batch.extend(source.field().map(|(field, scope)| FieldValue::new(field, scope)));
                 batch.len().saturating_sub(1)
             }
-            (PolledCall::Call(_), MetricSource::Call(_, place)) => place,
+            (PolledCall::Call(_), MetricSource::Call(_, value_index)) => value_index,
             (PolledCall::Call(_), _) => return,
         };
-        self.sensors.push(Sensor::new(metric, place));
+        self.sensors.push(Sensor::new(metric, value_index));
     }
 
-    /// Makes the call, and passes its numbers to the sensors.
-    fn make(&mut self, target: &mut ProbedGpu, clocks: Clocks) {
-        let Some(device) = target.device().cloned() else { return };
-        let mut numbers = [f64::NAN; MAX_CALL_VALUES];
+    /// Makes the call, and passes the values to the sensors.
+    fn make_call(&mut self, gpu: &mut ProbedGpu, clocks: Clocks) {
+        let Some(device) = gpu.device().cloned() else { return };
+        let mut values = [f64::NAN; MAX_CALL_VALUES];
         let before = (clocks.monotonic)();
-        let answer = match &mut self.what {
-            PolledCall::Call(call) => call.read(&device, &mut numbers),
+        let result = match &mut self.call {
+            PolledCall::Call(call) => call.read(&device, &mut values),
             PolledCall::Fields(batch) => device.field_values(batch),
         };
-        let took = (clocks.monotonic)() - before;
-        self.spent += took;
-        self.cost.observe(took);
-        self.made += 1;
-        self.due = before + self.interval;
-        if let Err(error) = answer.and_then(|()| self.keep(before + took / 2, &numbers)) {
-            self.refused += 1;
-            // Out of step with the other GPUs: a driver that refuses each nth call may refuse the same one in each round.
-            self.due = before + self.interval / 2;
-            if self.refused >= MAX_REFUSALS && self.sensors.iter().all(|sensor| sensor.polls == 0) {
+        let elapsed = (clocks.monotonic)() - before;
+        self.total_time_ns += elapsed;
+        self.cost.observe(elapsed);
+        self.calls += 1;
+        self.due = before + self.interval_ns;
+        if let Err(error) = result.and_then(|()| self.observe(before + elapsed / 2, &values)) {
+            self.failures += 1;
+            // Changes the order of the GPUs' calls. A driver that rejects every nth call could otherwise reject the calls of
+            // the same GPU in every round.
+            self.due = before + self.interval_ns / 2;
+            if self.failures >= MAX_FAILURES && self.sensors.iter().all(|sensor| sensor.polls == 0) {
                 self.due = u64::MAX;
             }
             if error.is_gpu_unavailable() {
-                target.error = Some(error);
+                gpu.error = Some(error);
             }
         }
     }
 
-    /// Passes the numbers to their sensors. Only a lost GPU is an error.
-    fn keep(&mut self, at: u64, numbers: &[f64; MAX_CALL_VALUES]) -> Result<()> {
+    /// Passes the values of a call at the time `at` to the sensors. Fails only if the GPU is lost.
+    fn observe(&mut self, at: u64, values: &[f64; MAX_CALL_VALUES]) -> Result<()> {
         for sensor in &mut self.sensors {
-            let number = match &self.what {
-                PolledCall::Call(_) => numbers.get(sensor.place).copied(),
-                PolledCall::Fields(batch) => match batch.get(sensor.place).map(FieldValue::value) {
+            let value = match &self.call {
+                PolledCall::Call(_) => values.get(sensor.value_index).copied(),
+                PolledCall::Fields(batch) => match batch.get(sensor.value_index).map(FieldValue::value) {
                     Some(Err(error)) if error.is_gpu_unavailable() => return Err(error),
-                    answer => answer.and_then(Result::ok).map(crate::Value::as_f64),
+                    value => value.and_then(Result::ok).map(crate::Value::as_f64),
                 },
             };
-            if let Some(number) = number.filter(|number| !number.is_nan()) {
-                sensor.saw(at, number);
+            if let Some(value) = value.filter(|value| !value.is_nan()) {
+                sensor.observe(at, value);
             }
         }
-        self.leave_out_refused();
+        self.remove_unsupported_fields();
         Ok(())
     }
 
-    /// Fields that were never given are not asked for any more.
-    fn leave_out_refused(&mut self) {
-        if let PolledCall::Fields(batch) = &mut self.what
-            && self.made == MAX_REFUSALS
+    /// Removes the fields that had no value in any of the first calls.
+    fn remove_unsupported_fields(&mut self) {
+        if let PolledCall::Fields(batch) = &mut self.call
+            && self.calls == MAX_FAILURES
         {
             self.sensors.retain(|sensor| sensor.polls > 0);
-            let asked = |sensor: &mut Sensor| batch.get(sensor.place).copied();
-            let kept: Vec<FieldValue> = self.sensors.iter_mut().filter_map(asked).collect();
-            self.sensors.iter_mut().enumerate().for_each(|(place, sensor)| sensor.place = place);
-            *batch = kept;
+            let field = |sensor: &mut Sensor| batch.get(sensor.value_index).copied();
+            let supported: Vec<FieldValue> = self.sensors.iter_mut().filter_map(field).collect();
+            self.sensors.iter_mut().enumerate().for_each(|(index, sensor)| sensor.value_index = index);
+            *batch = supported;
             if batch.is_empty() {
-                self.refused = MAX_REFUSALS;
+                self.failures = MAX_FAILURES;
                 self.due = u64::MAX;
             }
         }
     }
 
-    /// PolledCall one call takes, ns.
-    pub(super) fn cost(&self) -> u64 {
+    /// Returns the duration of one call, in nanoseconds.
+    pub(super) fn cost_ns(&self) -> u64 {
         match self.cost.mean() {
-            // With only a few calls there is no better estimate.
-            0 => self.spent / u64::from(self.made.max(1)),
+            // The estimator has no mean before its third call.
+            0 => self.total_time_ns / u64::from(self.calls.max(1)),
             mean => mean,
         }
     }
 
-    /// Returns the call; `None` for a batch of fields.
+    /// Returns the call, or `None` for a batch of fields.
     pub(super) fn call(&self) -> Option<Call> {
-        match self.what {
+        match self.call {
             PolledCall::Call(call) => Some(call),
             PolledCall::Fields(_) => None,
         }
     }
 
-    /// Returns the NVML function.
+    /// Returns the name of the NVML function.
     fn function(&self) -> &'static str {
-        self.call().map_or(FIELDS, Call::function)
+        self.call().map_or(FIELD_VALUES, Call::function)
     }
 }

@@ -1,159 +1,159 @@
-//! PolledCall a probe found.
+//! The report of a probe.
 
 use crate::{Error, plan::Plan};
 
-/// PolledCall a probe found, with the plan that follows.
+/// The report of a probe, with the sampling plan that follows from it.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// The form of the report: [`Report::VERSION`].
+    /// The version of the report's format, [`Report::VERSION`].
     pub version: u32,
-    /// How long the probe took, s.
+    /// The duration of the probe, in seconds.
     pub duration_s: f64,
     /// The GPUs that were probed.
     pub gpus: Vec<GpuReport>,
-    /// How often to read which metric.
+    /// The sampling plan.
     pub plan: Plan,
 }
 
 impl Report {
-    /// The form of report that this version of igpu writes.
+    /// The version of the format that this version of igpu writes.
     pub const VERSION: u32 = 1;
 }
 
-/// PolledCall was found of one GPU.
+/// The results for one GPU.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct GpuReport {
-    /// Its index, as NVML counts.
+    /// The NVML index of the GPU.
     pub index: u32,
-    /// Its UUID, where the driver gives one.
+    /// The UUID of the GPU, if the driver returned one.
     pub uuid: Option<String>,
-    /// Its name, where the driver gives one.
+    /// The product name of the GPU, if the driver returned one.
     pub name: Option<String>,
-    /// How busy it was while it was probed, %, where the driver tells: calls may cost more under load.
+    /// The mean GPU utilization during the probe in percent, if the driver reports it. Calls can take longer under load.
     pub utilization_percent: Option<f64>,
-    /// Why it could not be read, or no longer; what was found before stands.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
+    /// The reason why the GPU could not be read, or could no longer be read. The results up to the error are kept.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
     pub error: Option<Error>,
-    /// The probed calls, the same ones in the same order for all GPUs.
+    /// The timed calls, in the same order for all GPUs.
     pub calls: Vec<CallReport>,
-    /// Each sensor that gave a number, in the catalog's order by call.
+    /// The sensors that returned a value, in the order of the metric catalog's calls.
     pub sensors: Vec<SensorReport>,
-    /// Each sample ring; none of a GPU that was lost.
+    /// The driver's sample buffers. Empty if the GPU was lost.
     pub sample_buffers: Vec<SampleBufferReport>,
 }
 
-/// PolledCall was found of one call.
+/// The results for one driver call.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CallReport {
-    /// The method of [`Device`](crate::Device), with its argument if there are several: `clock(SM)`.
+    /// The method of [`Device`](crate::Device), with the argument if the method is called with several: `clock(SM)`.
     pub name: &'static str,
-    /// The function of NVML.
+    /// The NVML function.
     pub function: &'static str,
-    /// Whether the GPU gave an answer, once at the least.
+    /// Whether at least one call succeeded.
     pub supported: bool,
-    /// Why it gave none.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
+    /// The last error, if no call succeeded.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
     pub error: Option<Error>,
-    /// How many calls were answered, which the times are of.
+    /// The number of successful calls, from which the latencies are computed.
     pub calls: u32,
-    /// How many were refused.
+    /// The number of failed calls.
     pub failed_calls: u32,
-    /// The median of the times, ns of `CLOCK_MONOTONIC`, with some 25 ns for reading that clock.
+    /// The median latency in nanoseconds of `CLOCK_MONOTONIC`. It includes about 25 ns for reading the clock.
     pub p50_ns: Option<u64>,
-    /// The time that 99 % of the calls did not exceed, ns.
+    /// The 99th percentile of the latency, in nanoseconds.
     pub p99_ns: Option<u64>,
-    /// The longest time, ns.
+    /// The maximum latency, in nanoseconds.
     pub max_ns: Option<u64>,
 }
 
-/// PolledCall was found of one sensor.
+/// The results for one sensor.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SensorReport {
-    /// The metric's name.
+    /// The name of the metric.
     pub metric: &'static str,
-    /// How often it refreshes, ms, where its values show that.
+    /// The refresh period in milliseconds, if the data supports one.
     pub period_ms: Option<f64>,
-    /// How its values behaved.
+    /// The pattern of the value's changes.
     pub change_pattern: ChangePattern,
-    /// Over how long it averages, which is known of power alone.
+    /// The averaging of the values. Only sensors of power have a known averaging.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub averaging: Averaging,
-    /// How often it was polled.
+    /// The number of polls.
     pub polls: u32,
-    /// How many polls gave another value than the one before.
+    /// The number of polls that returned a different value than the previous poll.
     pub changes: u32,
-    /// The mean time between two polls, ms: no period below twice as much can be found.
+    /// The mean time between two polls, in milliseconds. Refresh periods of less than twice this time cannot be found.
     pub poll_interval_ms: f64,
 }
 
-/// How the values of a sensor behaved while it was polled.
+/// The pattern in which the polled value of a sensor changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ChangePattern {
-    /// They changed with a period.
+    /// The value changed periodically.
     Periodic,
-    /// They never changed, so that nothing can be known.
+    /// The value never changed, so the refresh period is unknown.
     Constant,
-    /// They changed at nearly every poll: the sensor is quicker than the polls, or has no period.
+    /// The value changed at nearly every poll. The sensor refreshes faster than it was polled, or has no period.
     EveryPoll,
-    /// They changed too rarely, or without a period that they prove.
+    /// The value changed too rarely, or the changes do not support a period.
     Irregular,
 }
 
-/// Over how long a sensor averages.
+/// The time over which a sensor averages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "averaging", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Averaging {
-    /// The values do not tell.
+    /// The data does not determine the averaging.
     Unknown,
-    /// Over no longer than its refresh period.
+    /// The sensor averages over at most its refresh period.
     WithinPeriod,
-    /// It shows the mean over about so long.
+    /// The sensor returns the mean over a moving window.
     Window {
-        /// The time, ms; right within a tenth where nothing disturbs.
+        /// The length of the window in milliseconds, accurate to 10 % if the power varies enough.
         window_ms: u64,
     },
 }
 
-/// PolledCall was found of one sample ring.
+/// The results for one sample buffer of the driver.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SampleBufferReport {
-    /// The name of its constant of [`SampleKind`](crate::SampleKind).
+    /// The name of the [`SampleKind`](crate::SampleKind) constant.
     pub kind: &'static str,
-    /// The metric that is read by it, where the catalog has one.
+    /// The name of the metric that is read from the buffer, if there is one.
     pub metric: Option<&'static str>,
-    /// Whether the GPU has it.
+    /// Whether the GPU supports the buffer.
     pub supported: bool,
-    /// Why it has not.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "displayed"))]
+    /// The error, if the GPU does not support the buffer.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
     pub error: Option<Error>,
-    /// How many entries it can hold by the driver's own word, where it gives one.
+    /// The capacity in entries, if the driver reports it.
     pub capacity: Option<u32>,
-    /// How many entries it gave.
+    /// The number of entries that the driver returned.
     pub entry_count: u32,
-    /// The median time between two entries, ms.
+    /// The median time between two entries, in milliseconds.
     pub period_ms: Option<f64>,
-    /// How much time it holds, ms.
+    /// The time that the entries span, in milliseconds.
     pub span_ms: Option<f64>,
-    /// How long reading it whole took, ns.
+    /// The duration of reading the whole buffer, in nanoseconds.
     pub read_duration_ns: Option<u64>,
 }
 
-/// An error as its sentence.
+/// Serializes an error as its message.
 #[cfg(feature = "serde")]
-fn displayed<S: serde::Serializer>(error: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_error<S: serde::Serializer>(error: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
     match error {
         Some(error) => serializer.collect_str(error),
         None => serializer.serialize_none(),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{
     averaging::{self, PowerIntegral},
     calls::{CALLS, SAMPLES},
-    measure,
+    measure::{self, MeasureLimits},
     planning::{self, PlannedCall},
-    poll::{self, Poll},
+    poll::{self, Poll, PollSession},
     probed_gpu::ProbedGpu,
     report::{Averaging, GpuReport, Report},
     sample_buffer::{self, PowerBufferReader},
@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{Nvml, Result, metric::Metric, sampler::Clocks};
 
-/// How long a probe takes for which no duration is set.
+/// The default duration of a probe.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(40);
-/// How often each call is timed at the most, where nothing else is set.
+/// The default maximum number of times that each call is timed.
 pub const DEFAULT_MAX_CALLS: u32 = 1000;
-/// The part of the time that the costs may take; the sensors have the rest.
-const COSTS_PART: u64 = 5;
+/// Measuring latencies takes up to one fifth of the duration. The remaining time is for the sensors.
+const LATENCY_DIVISOR: u64 = 5;
 
-/// Probes GPUs. See the [module](super).
+/// A probe of GPUs and their driver. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct Probe {
     nvml: Nvml,
@@ -32,22 +32,22 @@ pub struct Probe {
     clocks: Clocks,
 }
 
-/// How far a probe is.
+/// The progress of a probe, before each driver call.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress {
-    /// From 0 to 1.
+    /// The fraction of the duration that has passed, from 0 to 1.
     pub fraction: f64,
-    /// PolledCall it does: `calls`, `sensors`, `sample buffers`.
+    /// The current phase: `calls`, `sensors`, or `sample buffers`.
     pub phase: &'static str,
-    /// The index of the GPU that is asked next.
+    /// The index of the GPU that the next call is for.
     pub gpu: u32,
-    /// The function of NVML that is called next: if it hangs, this is the last that is heard.
+    /// The NVML function of the next call. If the call hangs, no further progress is reported.
     pub function: &'static str,
 }
 
 impl Probe {
-    /// Of all GPUs of this driver.
+    /// Returns a probe of all GPUs with the default settings.
     #[must_use]
     pub fn new(nvml: &Nvml) -> Self {
         Self {
@@ -59,29 +59,32 @@ impl Probe {
         }
     }
 
-    /// Only of these GPUs, by index.
+    /// Selects GPUs by their NVML indices. The default is all GPUs.
     #[must_use]
     pub fn gpus(mut self, indices: &[u32]) -> Self {
         self.gpus = Some(indices.to_vec());
         self
     }
 
-    /// How long to take, [`DEFAULT_DURATION`] when this is not called. A sensor's period is found in 20 periods or so. A call
-    /// under way is waited for, and each call is made once whatever it takes.
+    /// Sets the duration of the probe. The default is [`DEFAULT_DURATION`].
+    ///
+    /// It takes about 20 refresh periods to find the period of a sensor. The probe can take longer than this duration,
+    /// because it makes each call at least once, and waits for the call in progress.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.duration = duration;
         self
     }
 
-    /// How often to time each call at the most, [`DEFAULT_MAX_CALLS`] when this is not called.
+    /// Sets the maximum number of times that each call is timed. The default is [`DEFAULT_MAX_CALLS`], and the minimum
+    /// is 1.
     #[must_use]
     pub fn max_calls(mut self, calls: u32) -> Self {
         self.max_calls = calls.max(1);
         self
     }
 
-    /// Uses other clocks, such as stepped ones in a test.
+    /// Replaces the system's clocks, for tests with a stepped clock.
     #[doc(hidden)]
     #[must_use]
     pub fn clocks(mut self, clocks: Clocks) -> Self {
@@ -91,48 +94,50 @@ impl Probe {
 
     /// Runs the probe. Calls `on_progress` before each driver call.
     ///
-    /// A GPU that is lost during the probe keeps its results so far, and its [`GpuReport::error`] has the reason.
+    /// The report of a GPU that is lost during the probe contains the results up to the loss, and the reason in
+    /// [`GpuReport::error`].
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) when a GPU does not exist; the driver's error when it cannot
-    /// list its GPUs.
+    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) if no GPU has a selected index, and the driver's error if the
+    /// number of GPUs cannot be read.
     pub fn run(&self, mut on_progress: impl FnMut(Progress)) -> Result<Report> {
         let (clocks, monotonic) = (self.clocks, self.clocks.monotonic);
-        let begin = monotonic();
+        let start = monotonic();
         let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
-        let mut targets = self.targets()?;
-        let fraction = |at: u64| ((at - begin) as f64 / duration.max(1) as f64).min(1.0);
+        let mut gpus = self.open_gpus()?;
+        let fraction = |now: u64| ((now - start) as f64 / duration.max(1) as f64).min(1.0);
         let mut report_progress =
             |phase, gpu, function| on_progress(Progress { fraction: fraction(monotonic()), phase, gpu, function });
 
         let limits =
-            measure::MeasureLimits { calls: self.max_calls, until: begin.saturating_add(duration / COSTS_PART) };
-        measure::measure(&mut targets, limits, clocks, |gpu, function| report_progress("calls", gpu, function));
+            MeasureLimits { max_calls: self.max_calls, until: start.saturating_add(duration / LATENCY_DIVISOR) };
+        measure::measure(&mut gpus, limits, clocks, |gpu, function| report_progress("calls", gpu, function));
 
-        let present = |(place, target): (usize, &ProbedGpu)| target.device().map(|_| place);
-        let gpus: Vec<usize> = targets.iter().enumerate().filter_map(present).collect();
-        let mut polls: Vec<Poll> = gpus.iter().flat_map(|gpu| poll::polls(*gpu)).collect();
-        let mut drains: Vec<PowerBufferReader> = gpus.iter().map(|gpu| PowerBufferReader::new(*gpu, clocks)).collect();
-        let until = begin.saturating_add(duration);
-        let mut watched = poll::Watched { targets: &mut targets, polls: &mut polls, drains: &mut drains };
-        poll::watch(&mut watched, until, clocks, |gpu, function| report_progress("sensors", gpu, function));
+        let available = |(position, gpu): (usize, &ProbedGpu)| gpu.device().map(|_| position);
+        let positions: Vec<usize> = gpus.iter().enumerate().filter_map(available).collect();
+        let mut polls: Vec<Poll> = positions.iter().flat_map(|gpu| poll::polls(*gpu)).collect();
+        let mut power_readers: Vec<PowerBufferReader> =
+            positions.iter().map(|gpu| PowerBufferReader::new(*gpu, clocks)).collect();
+        let until = start.saturating_add(duration);
+        let session = PollSession { gpus: &mut gpus, polls: &mut polls, power_readers: &mut power_readers };
+        session.run(until, clocks, |gpu, function| report_progress("sensors", gpu, function));
 
         let mut planned_calls: Vec<Vec<PlannedCall>> = Vec::new();
         let mut reports: Vec<GpuReport> = Vec::new();
-        for (place, target) in targets.into_iter().enumerate() {
-            let polls: Vec<&Poll> = polls.iter().filter(|poll| poll.gpu == place).collect();
-            let power = drains.iter().find(|drain| drain.gpu == place).map(|drain| &drain.power);
-            report_progress("sample buffers", target.index, SAMPLES);
-            let (report, wanted) = finish(target, &polls, power, clocks);
-            planned_calls.push(wanted);
+        for (position, gpu) in gpus.into_iter().enumerate() {
+            let polls: Vec<&Poll> = polls.iter().filter(|poll| poll.gpu == position).collect();
+            let power = power_readers.iter().find(|reader| reader.gpu == position).map(|reader| &reader.power);
+            report_progress("sample buffers", gpu.index, SAMPLES);
+            let (report, calls) = finish(gpu, &polls, power, clocks);
+            planned_calls.push(calls);
             reports.push(report);
         }
         let plan = planning::plan(&reports, &mut planned_calls);
-        let duration_s = (monotonic() - begin) as f64 * 1e-9;
+        let duration_s = (monotonic() - start) as f64 * 1e-9;
         Ok(Report { version: Report::VERSION, duration_s, gpus: reports, plan })
     }
 
-    fn targets(&self) -> Result<Vec<ProbedGpu>> {
+    fn open_gpus(&self) -> Result<Vec<ProbedGpu>> {
         let indices = match &self.gpus {
             Some(indices) => indices.clone(),
             None => (0..self.nvml.device_count()?).collect(),
@@ -141,32 +146,33 @@ impl Probe {
     }
 }
 
-/// Returns the report on one GPU, and the planned_calls that its sensors call for.
+/// Returns the report on one GPU, and the calls that read its metrics.
 fn finish(
-    target: ProbedGpu,
+    gpu: ProbedGpu,
     polls: &[&Poll],
     power: Option<&PowerIntegral>,
     clocks: Clocks,
 ) -> (GpuReport, Vec<PlannedCall>) {
-    let device = target.device().cloned();
+    let device = gpu.device().cloned();
     let sensors = || polls.iter().flat_map(|poll| &poll.sensors).filter(|sensor| sensor.polls > 0);
-    let of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
-    let ring = power.filter(|power| power.is_of_use());
-    let instant =
-        of(Metric::POWER_INSTANT).and_then(|sensor| Some(PowerIntegral::held(&sensor.shown, sensor.period()?)));
+    let sensor_of = |metric: Metric| sensors().find(|sensor| sensor.metric == metric);
+    let sampled = power.filter(|power| power.has_variation());
+    let instant = sensor_of(Metric::POWER_INSTANT)
+        .and_then(|sensor| Some(PowerIntegral::from_updates(&sensor.updates, sensor.period()?)));
     let averaging = |sensor: &Sensor| {
-        let Some(period) = sensor.period().filter(|_| !sensor.shown.is_empty()) else { return Averaging::Unknown };
-        // By itself, a sensor would be found to average nothing.
-        let other = instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT);
-        averaging::averaging(&sensor.shown, period, &ring.into_iter().chain(other).collect::<Vec<&PowerIntegral>>())
+        let Some(period) = sensor.period().filter(|_| !sensor.updates.is_empty()) else { return Averaging::Unknown };
+        // Compared with itself, instant power would appear to average over nothing.
+        let instant = instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT);
+        let references: Vec<&PowerIntegral> = sampled.into_iter().chain(instant).collect();
+        averaging::estimate(&sensor.updates, period, &references)
     };
     let mut report = GpuReport {
-        index: target.index,
-        uuid: target.uuid,
-        name: target.name,
-        utilization_percent: of(Metric::UTILIZATION_GPU).and_then(Sensor::mean),
-        error: target.error,
-        calls: target.costs.into_iter().zip(CALLS).map(|(cost, call)| cost.report(call)).collect(),
+        index: gpu.index,
+        uuid: gpu.uuid,
+        name: gpu.name,
+        utilization_percent: sensor_of(Metric::UTILIZATION_GPU).and_then(Sensor::mean),
+        error: gpu.error,
+        calls: gpu.latencies.into_iter().zip(CALLS).map(|(latency, call)| latency.report(call)).collect(),
         sensors: sensors().map(|sensor| sensor.report(averaging(sensor))).collect(),
         sample_buffers: Vec::new(),
     };

@@ -10,12 +10,12 @@ use crate::{
     },
 };
 
-/// No ring is believed to be longer.
-const LONGEST: usize = 4096;
-/// CallBuffers beyond what the driver tells, and where it tells nothing.
-const SPARE: usize = 128;
-/// How often the power ring is drained while sensors are watched: known rings hold 2.4 s.
-const INTERVAL: u64 = 500_000_000;
+/// The maximum capacity that is accepted from the driver. Known buffers are much smaller.
+const MAX_CAPACITY: usize = 4096;
+/// The capacity that is allocated in addition to the driver's value, or if the driver returns none.
+const EXTRA_CAPACITY: usize = 128;
+/// The time between two reads of the power sample buffer while sensors are polled. Known buffers span 2.4 s.
+const READ_INTERVAL_NS: u64 = 500_000_000;
 
 /// Reads each sample buffer once, as a whole.
 pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<SampleBufferReport> {
@@ -27,83 +27,94 @@ fn report(device: &Device, name: &'static str, kind: SampleKind, clocks: Clocks)
     let mut report =
         SampleBufferReport { kind: name, metric: metric.map(Metric::name), ..SampleBufferReport::default() };
     match read(device, kind, clocks) {
-        Ok((capacity, stamps, took)) => {
-            let period = period_us(&stamps);
+        Ok(SampleBuffer { capacity, timestamps_us, read_duration_ns }) => {
+            let period_us = median_interval_us(&timestamps_us);
             report.supported = true;
             report.capacity = capacity;
-            report.entry_count = stamps.len() as u32;
-            report.period_ms = period.map(|period| period as f64 / 1e3);
-            report.span_ms = period.map(|period| period as f64 * stamps.len() as f64 / 1e3);
-            report.read_duration_ns = Some(took);
+            report.entry_count = timestamps_us.len() as u32;
+            report.period_ms = period_us.map(|period| period as f64 / 1e3);
+            report.span_ms = period_us.map(|period| period as f64 * timestamps_us.len() as f64 / 1e3);
+            report.read_duration_ns = Some(read_duration_ns);
         }
         Err(error) => report.error = Some(error),
     }
     report
 }
 
-/// The driver's word for its length, the stamps of all entries in rising order, and how long reading them took, ns.
-fn read(device: &Device, kind: SampleKind, clocks: Clocks) -> Result<(Option<u32>, Vec<u64>, u64), Error> {
+/// The content of a sample buffer.
+struct SampleBuffer {
+    /// The capacity, if the driver returns it.
+    capacity: Option<u32>,
+    /// The distinct timestamps of the entries, in ascending order.
+    timestamps_us: Vec<u64>,
+    read_duration_ns: u64,
+}
+
+fn read(device: &Device, kind: SampleKind, clocks: Clocks) -> Result<SampleBuffer, Error> {
     let capacity = device.sample_capacity(kind).ok();
-    let room = (capacity.unwrap_or(0) as usize).min(LONGEST) + SPARE;
-    let mut buffer = vec![Sample::default(); room];
+    let mut buffer = vec![Sample::default(); (capacity.unwrap_or(0) as usize).min(MAX_CAPACITY) + EXTRA_CAPACITY];
     let before = (clocks.monotonic)();
     let samples = device.samples(kind, 0, &mut buffer)?;
-    let took = (clocks.monotonic)() - before;
-    // Drivers give entries that were never filled as zeros.
-    let mut stamps: Vec<u64> = samples.entries().iter().map(Sample::timestamp_us).filter(|stamp| *stamp > 0).collect();
-    stamps.sort_unstable();
-    stamps.dedup();
-    Ok((capacity, stamps, took))
+    let read_duration_ns = (clocks.monotonic)() - before;
+    // Drivers return unused entries as zeros.
+    let timestamps = samples.entries().iter().map(Sample::timestamp_us);
+    let mut timestamps_us: Vec<u64> = timestamps.filter(|timestamp| *timestamp > 0).collect();
+    timestamps_us.sort_unstable();
+    timestamps_us.dedup();
+    Ok(SampleBuffer { capacity, timestamps_us, read_duration_ns })
 }
 
-/// The median distance of two neighbours.
-fn period_us(stamps: &[u64]) -> Option<u64> {
-    let mut distances: Vec<u64> = stamps.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    distances.sort_unstable();
-    distances.get(distances.len() / 2).copied()
+/// Returns the median time between two consecutive timestamps, in microseconds.
+fn median_interval_us(timestamps_us: &[u64]) -> Option<u64> {
+    let mut intervals: Vec<u64> = timestamps_us.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    intervals.sort_unstable();
+    intervals.get(intervals.len() / 2).copied()
 }
 
-/// The power ring of one GPU, drained again and again: what was power, by the monotonic clock.
+/// Reads the power sample buffer of one GPU repeatedly, and integrates the power over the time of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct PowerBufferReader {
-    /// Which of the targets.
+    /// The position of the GPU among the probed GPUs.
     pub gpu: usize,
+    /// The time of the next read.
     pub due: u64,
-    seen_us: u64,
+    newest_timestamp_us: u64,
     clocks: Clocks,
-    wall: ClockMap,
+    clock_map: ClockMap,
     buffer: Vec<Sample>,
     pub power: PowerIntegral,
 }
 
 impl PowerBufferReader {
-    /// Starts draining the buffer of the target at index `gpu`.
+    /// Returns a reader for the GPU at this position.
     pub(super) fn new(gpu: usize, clocks: Clocks) -> Self {
-        let wall = ClockMap::new(Anchor::now(clocks));
+        let clock_map = ClockMap::new(Anchor::now(clocks));
         Self {
             gpu,
             due: 0,
-            seen_us: 0,
+            newest_timestamp_us: 0,
             clocks,
-            wall,
-            buffer: vec![Sample::default(); 4 * SPARE],
+            clock_map,
+            buffer: vec![Sample::default(); 4 * EXTRA_CAPACITY],
             power: PowerIntegral::default(),
         }
     }
 
-    pub(super) fn make(&mut self, device: &Device) {
-        self.due = (self.clocks.monotonic)() + INTERVAL;
-        self.wall.re_anchor(Anchor::now(self.clocks));
-        let Ok(samples) = device.samples(SampleKind::TOTAL_POWER, self.seen_us, &mut self.buffer) else {
+    /// Reads the entries that are newer than those of the last read.
+    pub(super) fn read(&mut self, device: &Device) {
+        self.due = (self.clocks.monotonic)() + READ_INTERVAL_NS;
+        self.clock_map.re_anchor(Anchor::now(self.clocks));
+        let last_us = self.newest_timestamp_us;
+        let Ok(samples) = device.samples(SampleKind::TOTAL_POWER, last_us, &mut self.buffer) else {
             return;
         };
-        let seen_at = (self.clocks.monotonic)();
-        for (stamp, milliwatts) in samples.iter().flatten().filter(|(stamp, _)| *stamp > self.seen_us) {
-            let at = self.wall.to_monotonic(stamp, seen_at).at;
-            // The first entry of all has none before it, and a mean over nothing is none.
+        let read_at = (self.clocks.monotonic)();
+        for (timestamp_us, milliwatts) in samples.iter().flatten().filter(|(timestamp_us, _)| *timestamp_us > last_us) {
+            let at = self.clock_map.to_monotonic(timestamp_us, read_at).at;
+            // The start only matters for the first entry, which has no predecessor and therefore covers no time.
             self.power.push(at, at, milliwatts.as_f64() * 1e-3);
         }
-        self.seen_us = samples.newest_timestamp_us().unwrap_or(self.seen_us).max(self.seen_us);
+        self.newest_timestamp_us = samples.newest_timestamp_us().unwrap_or(last_us).max(last_us);
     }
 }
 
@@ -113,7 +124,7 @@ mod tests {
 
     #[test]
     fn sample_period_is_median() {
-        assert_eq!(period_us(&[0, 20, 40, 200, 220, 241]), Some(20));
-        assert_eq!((period_us(&[7]), period_us(&[])), (None, None));
+        assert_eq!(median_interval_us(&[0, 20, 40, 200, 220, 241]), Some(20));
+        assert_eq!((median_interval_us(&[7]), median_interval_us(&[])), (None, None));
     }
 }

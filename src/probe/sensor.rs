@@ -1,103 +1,105 @@
-//! How often a sensor refreshes, from when its polled value changes.
+//! The state of a sensor during a probe, and its refresh period, which is estimated from the times at which its polled value
+//! changes.
 
-use super::{ChangePattern, SensorReport, averaging::SensorUpdate};
+use super::{Averaging, ChangePattern, SensorReport, averaging::SensorUpdate};
 use crate::{metric::Metric, sampler::period_estimator::PeriodEstimator};
 
-/// Fewer changes than this are no proof of a period.
-const ENOUGH: u32 = 6;
+/// The minimum number of changes for a refresh period.
+const MIN_CHANGES: u32 = 6;
 
-/// One number of a poll.
+/// The state of a sensor, which is one value of a polled call.
 #[derive(Debug)]
 pub(super) struct Sensor {
     pub metric: Metric,
-    /// Where it stands among the numbers of the call or the batch.
-    pub place: usize,
+    /// The index of the value among the values of the call or the fields of the batch.
+    pub value_index: usize,
     estimator: PeriodEstimator,
-    value: f64,
+    last_value: f64,
     sum: f64,
-    polled: u64,
-    since: u64,
+    first_poll_at: u64,
+    last_poll_at: u64,
     pub polls: u32,
     changes: u32,
-    /// Changes by more than the sensor's smallest step.
-    larger: u32,
-    /// Of power: what it showed after each refresh that was seen.
-    pub shown: Vec<SensorUpdate>,
+    /// The number of changes by more than the sensor's smallest step.
+    large_changes: u32,
+    /// The observed updates, for sensors of power.
+    pub updates: Vec<SensorUpdate>,
 }
 
 impl Sensor {
-    pub(super) fn new(metric: Metric, place: usize) -> Self {
+    pub(super) fn new(metric: Metric, value_index: usize) -> Self {
         Self {
             metric,
-            place,
+            value_index,
             estimator: PeriodEstimator::new(),
-            value: f64::NAN,
+            last_value: f64::NAN,
             sum: 0.0,
-            polled: 0,
-            since: 0,
+            first_poll_at: 0,
+            last_poll_at: 0,
             polls: 0,
             changes: 0,
-            larger: 0,
-            shown: Vec::new(),
+            large_changes: 0,
+            updates: Vec::new(),
         }
     }
 
-    /// A poll at `at` gave this number.
-    pub(super) fn saw(&mut self, at: u64, number: f64) {
-        let first = self.polls == 0;
-        if self.estimator.observe(at, number) && !first {
+    /// Records the value of a poll at the time `at`.
+    pub(super) fn observe(&mut self, at: u64, value: f64) {
+        let is_first = self.polls == 0;
+        if self.estimator.observe(at, value) && !is_first {
             self.changes += 1;
-            self.larger += u32::from((number - self.value).abs() > 1.5 * smallest_step(self.metric));
-            if let Some(scale) = watts(self.metric) {
-                self.shown.push(SensorUpdate { after: self.polled, at, watts: number * scale });
+            self.large_changes += u32::from((value - self.last_value).abs() > 1.5 * smallest_step(self.metric));
+            if let Some(scale) = watts_per_unit(self.metric) {
+                self.updates.push(SensorUpdate { after: self.last_poll_at, until: at, watts: value * scale });
             }
         }
-        if first {
-            self.since = at;
+        if is_first {
+            self.first_poll_at = at;
         }
-        (self.value, self.polled) = (number, at);
+        (self.last_value, self.last_poll_at) = (value, at);
         self.polls += 1;
-        self.sum += number;
+        self.sum += value;
     }
 
-    /// The mean of all polls.
+    /// Returns the mean value of all polls.
     pub(super) fn mean(&self) -> Option<f64> {
         (self.polls > 0).then(|| self.sum / f64::from(self.polls))
     }
 
-    /// The refresh period, ns, where the values show it.
+    /// Returns the refresh period in nanoseconds, if the data supports one.
     ///
-    /// A signal that creeps from one number to the next, or goes to and fro between two, changes at times of its own,
-    /// however regular: where most changes are by the smallest step there is, or back to where it was, no period is
-    /// believed.
+    /// A signal that drifts by single steps, or alternates between two values, changes at times that depend on the signal,
+    /// even if they are regular. Such a sensor has no period.
     pub(super) fn period(&self) -> Option<u64> {
-        let moves_freely = self.larger * 4 >= self.changes && !self.estimator.alternates();
-        self.estimator.period().filter(|_| self.changes >= ENOUGH && moves_freely)
+        let varies_freely = self.large_changes * 4 >= self.changes && !self.estimator.alternates();
+        self.estimator.period().filter(|_| self.changes >= MIN_CHANGES && varies_freely)
     }
 
-    pub(super) fn report(&self, averaging: super::Averaging) -> SensorReport {
-        let period = self.period();
+    /// Returns the report on the sensor.
+    pub(super) fn report(&self, averaging: Averaging) -> SensorReport {
+        let period_ns = self.period();
         let change_pattern = match self.changes {
-            _ if period.is_some() => ChangePattern::Periodic,
+            _ if period_ns.is_some() => ChangePattern::Periodic,
             0 => ChangePattern::Constant,
-            changes if changes >= ENOUGH && changes + 1 >= self.polls / 10 * 9 => ChangePattern::EveryPoll,
+            changes if changes >= MIN_CHANGES && changes + 1 >= self.polls / 10 * 9 => ChangePattern::EveryPoll,
             _ => ChangePattern::Irregular,
         };
-        let interval = (self.polled - self.since) as f64 / f64::from(self.polls.saturating_sub(1).max(1));
+        let polled_for = (self.last_poll_at - self.first_poll_at) as f64;
+        let interval_ns = polled_for / f64::from(self.polls.saturating_sub(1).max(1));
         SensorReport {
             metric: self.metric.name(),
-            period_ms: period.map(|period| (period as f64 / 1e4).round() / 1e2),
+            period_ms: period_ns.map(|period| (period as f64 / 1e4).round() / 1e2),
             change_pattern,
             averaging,
             polls: self.polls,
             changes: self.changes,
-            poll_interval_ms: (interval / 1e4).round() / 1e2,
+            poll_interval_ms: (interval_ns / 1e4).round() / 1e2,
         }
     }
 }
 
-/// By what the driver's number is multiplied to be watts; `None` for what is no power.
-fn watts(metric: Metric) -> Option<f64> {
+/// Returns the factor that converts the value of a call to watts, or `None` if the metric is not a power.
+fn watts_per_unit(metric: Metric) -> Option<f64> {
     match metric {
         Metric::POWER_USAGE => Some(1.0),
         Metric::POWER_AVERAGE | Metric::POWER_INSTANT => Some(1e-3),
@@ -105,8 +107,8 @@ fn watts(metric: Metric) -> Option<f64> {
     }
 }
 
-/// Returns the smallest step between two numbers of a sensor. The driver returns whole numbers; `Call::read` converts
-/// power to W.
+/// Returns the smallest step between two values of a sensor. The driver returns integers; `Call::read` converts power from
+/// milliwatts to watts.
 fn smallest_step(metric: Metric) -> f64 {
     if metric == Metric::POWER_USAGE { 1e-3 } else { 1.0 }
 }
@@ -117,43 +119,44 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// A sensor that refreshes each `period` ms to what `signal` is then, polled each 4 ms for 20 s.
-    fn watched(metric: Metric, period: u64, signal: fn(f64) -> f64) -> Sensor {
+    /// Returns a sensor that refreshes every `period_ms` to the value of `signal`, after polls every 4 ms for 20 s.
+    fn polled_sensor(metric: Metric, period_ms: u64, signal: fn(f64) -> f64) -> Sensor {
         let mut sensor = Sensor::new(metric, 0);
         for poll in 0..5000 {
-            let at = poll * 4;
-            sensor.saw(1_000_000 * MS + at * MS, signal((at / period * period) as f64 * 1e-3).round());
+            let at_ms = poll * 4;
+            let value = signal((at_ms / period_ms * period_ms) as f64 * 1e-3).round();
+            sensor.observe(1_000_000 * MS + at_ms * MS, value);
         }
         sensor
     }
 
     #[test]
     fn varying_signal_has_period() {
-        for period in [20, 100, 500] {
-            let sensor = watched(Metric::UTILIZATION_GPU, period, |t| 50.0 + 40.0 * (t * 3.3).sin());
-            let found = sensor.period().expect("a period") as f64 / (period * MS) as f64;
-            assert!((found - 1.0).abs() < 0.1, "{period} ms: {found}");
-            assert_eq!(sensor.report(super::super::Averaging::Unknown).change_pattern, ChangePattern::Periodic);
+        for period_ms in [20, 100, 500] {
+            let sensor = polled_sensor(Metric::UTILIZATION_GPU, period_ms, |t| 50.0 + 40.0 * (t * 3.3).sin());
+            let ratio = sensor.period().expect("a period") as f64 / (period_ms * MS) as f64;
+            assert!((ratio - 1.0).abs() < 0.1, "{period_ms} ms: {ratio}");
+            assert_eq!(sensor.report(Averaging::Unknown).change_pattern, ChangePattern::Periodic);
         }
     }
 
     #[test]
     fn regular_workload_has_no_period() {
-        let change_pattern = |sensor: &Sensor| sensor.report(super::super::Averaging::Unknown).change_pattern;
-        // To and fro between two values, evenly and not.
+        let change_pattern = |sensor: &Sensor| sensor.report(Averaging::Unknown).change_pattern;
+        // The signals alternate between two values with equal and with different times.
         let even = |t: f64| if t % 2.0 < 1.0 { 1755.0 } else { 1980.0 };
         let uneven = |t: f64| if t % 4.0 < 3.4 { 1755.0 } else { 1980.0 };
         for signal in [even, uneven] {
-            let sensor = watched(Metric::CLOCK_SM, 100, signal);
+            let sensor = polled_sensor(Metric::CLOCK_SM, 100, signal);
             assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::Irregular));
         }
-        // Creeping by ones.
-        let sensor = watched(Metric::TEMPERATURE, 100, |t| 40.0 + 2.5 * t);
+        // The signal drifts by single steps.
+        let sensor = polled_sensor(Metric::TEMPERATURE, 100, |t| 40.0 + 2.5 * t);
         assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::Irregular));
-        // Quicker than the polls; constant.
-        let sensor = watched(Metric::ENERGY, 4, |t| t * 2e5);
+        // The sensor refreshes as fast as it is polled.
+        let sensor = polled_sensor(Metric::ENERGY, 4, |t| t * 2e5);
         assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::EveryPoll));
-        let sensor = watched(Metric::TEMPERATURE, 100, |_| 41.0);
+        let sensor = polled_sensor(Metric::TEMPERATURE, 100, |_| 41.0);
         assert_eq!((sensor.period(), change_pattern(&sensor)), (None, ChangePattern::Constant));
     }
 }
