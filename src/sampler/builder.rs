@@ -110,9 +110,9 @@ impl SamplerBuilder {
     /// Samples the metrics of a plan, which a [probe](crate::probe) creates, at its intervals and within its budget.
     ///
     /// The plan replaces metrics, intervals, and the budget that were set before, and later settings replace the plan's.
-    /// The plan's intervals for a GPU are found by its UUID, or by its index if the plan or the GPU has no UUID. For a GPU
-    /// or a metric that was not probed, the shortest interval of all GPUs is used. Metrics that this version of igpu does
-    /// not define are left out; [`Plan::unknown_metrics`] returns them. The plan does not select GPUs.
+    /// The intervals for a GPU are found in the plan by the GPU's UUID, or by its index if the plan or the GPU has no UUID. A
+    /// metric that was not probed on this GPU gets the shortest interval of all GPUs. Metrics that this version of igpu
+    /// does not define are left out; [`Plan::unknown_metrics`] returns them. The plan does not select GPUs.
     ///
     /// # Errors
     /// [`Error::Plan`](crate::Error::Plan) if the plan has another version or invalid numbers; see [`Plan::validate`].
@@ -169,8 +169,9 @@ impl SamplerBuilder {
     /// means no limit. [`Sampler::tick`] ignores this setting.
     ///
     /// At each wake, all metrics that have become due are read. A read can be late by this much, which its timestamp shows,
-    /// but later reads are not shifted. Adaptive intervals are rounded down to multiples of this time (up, if they are
-    /// shorter by 1 % or less), and the metrics of all GPUs are due at the same moments.
+    /// but later reads are not shifted. A set interval that is shorter than this time
+    /// [misses deadlines](super::Background::missed_deadlines). Adaptive intervals are rounded down to multiples of this
+    /// time (up, if they are shorter by 1 % or less), and the metrics of all GPUs are due at the same moments.
     ///
     /// Without this setting, each metric is due at its own time, so a sampler with many metrics wakes a thousand times a
     /// second, which takes more processor time than the driver calls.

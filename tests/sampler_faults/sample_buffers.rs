@@ -143,8 +143,9 @@ fn set(name: &CStr) -> *const c_void {
 #[test]
 fn process_utilization_survives_clock_step() {
     for by_s in [3600_i64, -3600] {
-        SET_AT_US.store(i64::MAX, Relaxed);
         let sim = sim_with_resolver("[[gpu]]\nprocess = [{ pid = \"self\", memory_mib = 7, sm_percent = 40 }]\n", set);
+        // After the simulator's lock is taken, because the clock is shared with other tests.
+        SET_AT_US.store(i64::MAX, Relaxed);
         let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
         let mut sampler = sim.builder().clocks(clocks).metrics(&[Metric::PROCESS_SM]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
@@ -161,8 +162,9 @@ fn samples_continue_after_clock_step() {
     for by_s in [3600_i64, 5, -1, -5, -3600] {
         let scenario =
             "[[gpu]]\nprocess = []\npower = { draw_w = { ramp = { from = 100, to = 400, period_s = 7 } } }\n";
-        SET_AT_US.store(i64::MAX, Relaxed);
         let sim = sim_with_resolver(scenario, set);
+        // After the simulator's lock is taken, because the clock is shared with other tests.
+        SET_AT_US.store(i64::MAX, Relaxed);
         let clocks = Clocks { wall_us: shown_wall, ..CLOCKS };
         let mut sampler = sim.builder().clocks(clocks).metrics(&[Metric::POWER_SAMPLES]).build().unwrap();
         SET_BY_US.store(by_s * 1_000_000, Relaxed);
