@@ -22,6 +22,13 @@ const INTEGRATED_INTERVAL_NS: u64 = 100_000_000;
 
 /// The offset between the sampler's monotonic clock and Unix time, measured at one moment. Steps of the wall clock after
 /// that moment have no effect on converted times.
+///
+/// ```
+/// use igpu_recording::UnixTimeOffset;
+///
+/// let offset = UnixTimeOffset::new(5_000_000_000, 1_700_000_000_000_000_000);
+/// assert_eq!(offset.to_unix_nano(6_000_000_000), 1_700_000_001_000_000_000);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct UnixTimeOffset {
     /// Unix time minus monotonic time, in nanoseconds.
@@ -53,8 +60,9 @@ impl UnixTimeOffset {
 
 /// Converts the records of a sampler to items, and omits records that repeat the current value of their series.
 ///
-/// A value holds until the next one of its series. An item is therefore emitted only for a value that is new: it was
-/// refreshed by the driver, is the first one after an interruption, or, for a process, differs from the last one.
+/// A value holds until the next value of its series. A value therefore results in an item only if the driver refreshed it,
+/// or if it is the first value of its series or the first after an interruption. A value of a process results in an item
+/// only if it differs from the last value.
 ///
 /// ```no_run
 /// use igpu::{Nvml, sampler::{Sampler, monotonic}};

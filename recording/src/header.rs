@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The metadata of a recording. It is the text of [`event::START`](crate::event::START), as JSON.
+/// The metadata of a recording, which is the text of the event [`START`](crate::event::START) as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Header {
@@ -43,7 +43,7 @@ pub struct RecordedGpu {
     pub power_limit: Option<f64>,
 }
 
-/// A process on a GPU. It is the text of [`event::PROCESS_START`](crate::event::PROCESS_START), as JSON.
+/// A process on a GPU, which is the text of the event [`PROCESS_START`](crate::event::PROCESS_START) as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RecordedProcess {

@@ -125,8 +125,8 @@ fn energy_counter_with_square_power() {
     let max = recorded.exact_max(Quantity::MemoryUsed);
     assert_close(gpu.memory_peak_bytes.map(|bytes| bytes as f64), max, 0.002 * max);
     assert_close(gpu.temperature_max_cel, recorded.exact_max(Quantity::Temperature), 0.9);
-    // The counters are read every second. Power throttles half of the time in half of each period, and heat an eighth of
-    // the time.
+    // The counters are read every second. Power throttles the GPU for half of the time in half of each period, which is 10 s.
+    // Heat throttles it for an eighth of the time, which is 5 s.
     let throttling = gpu.throttling.as_ref().unwrap();
     assert_eq!(throttling.source, ThrottlingSource::Counters);
     assert_close(throttling.causes_s.get("power").copied(), 10.0, 0.5);
@@ -158,7 +158,7 @@ fn energy_integrated_from_power() {
 fn energy_from_recorded_power() {
     let metrics = [Metric::POWER_INSTANT, Metric::CLOCKS_EVENT_REASONS];
     let recorded = recorded(SQUARE_SCENARIO, &metrics, 30.0);
-    // A value is that of the previous refresh, and is read one poll interval later.
+    // A value represents the previous refresh period, and is read up to one poll interval later.
     recorded.check_energy(EnergySource::PowerInstant, 2.0 * REFRESH_S);
     let throttling = recorded.gpu().throttling.as_ref().unwrap();
     assert_eq!(throttling.source, ThrottlingSource::Reasons);

@@ -28,7 +28,7 @@ pub(super) struct Codec {
     pub(super) decode: fn(Input) -> Result<Items, RecordingError>,
 }
 
-/// An open file, and the first bytes of it that were read to detect its format.
+/// An open file, and its first bytes, which were read to detect its format.
 pub(crate) struct Input {
     /// The first bytes of the file.
     head: Vec<u8>,

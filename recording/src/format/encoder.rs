@@ -6,7 +6,7 @@ use crate::item::Item;
 ///
 /// Its memory use does not grow with the length of the recording, except in Parquet, where the footer grows slowly.
 ///
-/// All encoders omit data that some format cannot represent:
+/// All encoders omit data that one of the formats cannot represent:
 /// - values of a series that are missing or not finite, as whole items
 /// - values of an event that are not finite
 /// - texts that are empty or belong to a value
@@ -31,7 +31,7 @@ pub trait Encoder: Send {
     fn encode_tail(&mut self, _out: &mut Vec<u8>) {}
 }
 
-/// An encoder that removes data that some format cannot represent before it calls another encoder.
+/// An encoder that omits data that one of the formats cannot represent, and passes all other data to another encoder.
 pub(super) struct SanitizingEncoder(pub(super) Box<dyn Encoder>);
 
 impl Encoder for SanitizingEncoder {

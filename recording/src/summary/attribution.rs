@@ -11,7 +11,7 @@ pub(super) const SETTLE_DELAY_NS: u64 = 20_000_000_000;
 /// The maximum number of pending changes. If it is exceeded, the oldest ones are applied early.
 const MAX_PENDING_CHANGES: usize = 4096;
 /// The time for which a total of device memory must hold to count for the peak, in nanoseconds. The processes of one reading
-/// are recorded one after the other, and the totals in between never existed.
+/// are recorded sequentially, and the totals between them never existed.
 const MEMORY_SETTLE_NS: u64 = 10_000_000;
 
 /// The cumulative sums that are attributed: power, instant power, utilization, and energy.
@@ -188,7 +188,7 @@ impl Attribution {
     /// Returns the share of the command after [`finish`](Self::finish). The caller fills in the figures of the sums.
     pub(super) fn summary(&self) -> CommandSummary {
         let attribution_error = match () {
-            // Without a process of its own in the list, the command may still be among the omitted ones.
+            // The processes of the command may be among those that were omitted from the list.
             () if self.is_list_truncated => Some(AttributionError::ProcessListTruncated),
             () if !self.was_present => Some(AttributionError::NoProcess),
             () if self.exclusive_ns > 0 => None,

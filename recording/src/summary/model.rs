@@ -10,6 +10,13 @@ pub use self::processes::{AttributionError, CommandSummary, ExclusiveUse, Proces
 use crate::header::RecordedCommand;
 
 /// The summary of a recording.
+///
+/// Means and percentiles are weighted by the time in which the values held. A value holds until the next value of its
+/// series, the suspension of its metric, the loss, hang, or suspension of its GPU, or the end of the recording.
+///
+/// It serializes to an object whose keys are the names of the fields. The names end in the unit: `_j` (joules), `_wh`
+/// (watt-hours), `_w` (watts), `_s` (seconds), `_bytes`, or `_cel` (°C). Utilizations are ratios from 0 to 1, and unknown
+/// values are `null`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
@@ -177,7 +184,8 @@ pub struct Throttling {
     /// From counters, the causes are `power`, `thermal`, `sync_boost`, `board_limit`, and `reliability`, without those that
     /// were not recorded. From reasons, they are the names of the `igpu::ClocksEventReasons` that limit a busy GPU.
     pub causes_s: BTreeMap<&'static str, f64>,
-    /// The time with at least one cause, in seconds; `None` from counters, which do not reveal overlaps.
+    /// The time with at least one cause, in seconds; `None` from counters, because the driver does not count
+    /// overlaps.
     pub any_s: Option<f64>,
     /// The time in which the clocks were low because of low utilization, in seconds; `None` from reasons. This is not
     /// throttling, because it does not limit a busy GPU.

@@ -75,7 +75,8 @@ pub(super) struct ProcessAccumulator {
 }
 
 impl ProcessAccumulator {
-    /// Records that a process was seen. `process` is the content of its start event; `None` if it was seen without one.
+    /// Records that a process was seen. `process` is the content of its start event; `None` if the process was seen without
+    /// a start event.
     pub(super) fn observe_start(&mut self, at: u64, pid: u32, process: Option<RecordedProcess>) {
         let has_start = process.is_some();
         let process = process.unwrap_or_default();

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 /// The trace's process ID for events that concern no GPU.
 pub(super) const NO_GPU_PID: u64 = 1;
-/// The trace's process ID of GPU 0. That of another GPU is greater by its index. ID 0 is not used, because tools interpret
-/// it as the idle process.
+/// The trace's process ID of GPU 0. That of another GPU is this number plus its index. ID 0 is not used, because tools
+/// interpret it as the idle process.
 pub(super) const FIRST_GPU_PID: u64 = 2;
 
 /// The values of the key `ph`.

@@ -18,7 +18,8 @@ pub(super) const CODEC: Codec = Codec {
     decode: |input| Ok(decode::decode(input.stream())),
 };
 
-/// Returns `true` if the text starts with a JSON object whose first key is one of a Chrome trace, with any whitespace.
+/// Returns `true` if the text starts with a JSON object whose first key is that of a Chrome trace. Whitespace is
+/// ignored.
 fn matches(text: &[u8]) -> bool {
     let Some(text) = text.trim_ascii_start().strip_prefix(b"{") else { return false };
     let text = text.trim_ascii_start();

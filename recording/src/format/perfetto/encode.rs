@@ -18,9 +18,9 @@ use crate::{
 
 /// The time of the first item on the clock of the packet sequence, in nanoseconds.
 ///
-/// The clock starts one minute before the first item. Timestamps therefore have a short encoding, and items that are up to
-/// a minute earlier than the first one have a timestamp too. The first packet relates the clock to the clocks of the
-/// machine, which allows trace viewers to align the recording with other traces.
+/// The clock starts one minute before the first item. Timestamps therefore have a short encoding, and items can be up to
+/// one minute earlier than the first one. The first packet relates the clock to the clocks of the machine, which allows
+/// trace viewers to align the recording with other traces.
 const FIRST_TIMESTAMP_NS: u64 = 60_000_000_000;
 
 /// The encoder of Perfetto traces.
@@ -128,8 +128,9 @@ fn timestamp(at: u64, start: u64) -> (u64, Option<u32>) {
     }
 }
 
-/// Converts a value to an integer if that is exact and its encoding is shorter than the 8 bytes of an `f64`.
+/// Converts a value to an integer if the conversion is exact and the encoding is shorter than the 8 bytes of an `f64`.
 fn as_short_integer(value: f64) -> Option<i64> {
+    // Seven bytes of a variable-length integer hold 49 bits.
     let is_short = value.is_sign_positive() && value < (1_u64 << 49) as f64 && value.fract() == 0.0;
     is_short.then_some(value as i64)
 }

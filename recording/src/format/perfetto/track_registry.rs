@@ -20,8 +20,7 @@ const MAX_TRACKS: usize = 1 << 15;
 /// The rank added to the process ID of a process track, which sorts processes after the counters of the GPU.
 const PROCESS_RANK_OFFSET: i32 = 1_000;
 
-/// The tracks that have a descriptor in the trace, and their UUIDs. The UUIDs are small numbers, because every event
-/// contains one.
+/// The tracks that have a descriptor in the trace, and their UUIDs. UUIDs are small numbers, which keeps events short.
 #[derive(Default)]
 pub(super) struct TrackRegistry {
     uuids: HashMap<TraceTrack, u64>,

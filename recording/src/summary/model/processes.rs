@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ProcessSummary {
-    /// The process ID. Several processes of a recording can have the same ID, one after the other.
+    /// The process ID. The system reuses IDs, and several processes of a recording can have the same ID.
     pub pid: u32,
     /// The process name; `None` if it is unknown.
     pub name: Option<String>,
