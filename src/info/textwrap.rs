@@ -9,9 +9,9 @@ const PLACEHOLDER: &str = "[...]";
 /// The result equals `textwrap.shorten(text, width)` of Python 3.11, with three exceptions:
 ///
 /// * Python raises `ValueError` if the width is less than 5. This function truncates the placeholder `[...]`.
-/// * Python and this function break words at hyphens between letters, but define a letter differently. Combining vowel signs and
-///   circled letters are letters only here. Numbers that are not decimal digits, for example `²` and `½`, are letters
-///   only in Python.
+/// * Python and this function break words at hyphens between letters, but define a letter differently. Combining vowel
+///   signs and circled letters are letters only here. Numbers that are not decimal digits, for example `²` and `½`, are
+///   letters only in Python.
 /// * The Unicode versions can differ.
 pub(super) fn shorten(text: &str, width: usize) -> String {
     if width < PLACEHOLDER.len() {
