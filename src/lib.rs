@@ -1,18 +1,87 @@
-//! What every NVIDIA GPU on this machine is doing, at any rate, without disturbing it.
+//! Sampling of NVIDIA GPUs through NVML, without allocations on the sampling path.
 //!
-//! igpu binds NVML directly, loads it at run time, and fills memory that the caller made once.
+//! ```
+//! use std::{thread, time::Duration};
 //!
-//! | level | where | what it is for |
+//! use igpu::Nvml;
+//!
+//! fn main() -> igpu::Result<()> {
+//! #   nvml_sim::start(&nvml_sim::Scenario::from_name("workstation").unwrap());
+//! #   // SAFETY: the simulator's functions have the signatures of nvml.h.
+//! #   let nvml = unsafe { Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+//! #   /*
+//!     let nvml = Nvml::load()?;
+//! #   */
+//!     for _ in 0..3 {
+//!         for device in nvml.devices()? {
+//!             let device = device?;
+//!             let (power_mw, utilization) = (device.power_usage_mw()?, device.utilization_rates()?);
+//!             println!("{}: {} W, {} %", device.name()?, power_mw / 1000, utilization.gpu);
+//!         }
+//! #       if true { break }
+//!         thread::sleep(Duration::from_secs(1));
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! igpu loads the driver's library `libnvidia-ml.so.1` at run time, and needs neither the CUDA toolkit nor the driver to
+//! compile. It supports 64-bit Linux, including WSL.
+//!
+//! # Levels
+//!
+//! The API has several levels. Each level uses the levels below it, and all can be combined.
+//!
+//! | level | contents |
+//! | --- | --- |
+//! | [`sampler`] | samples metrics at the refresh rate of their sensors, in the caller's loop or on a background thread |
+//! | [`probe`] | measures the latency of driver calls and the refresh periods of sensors, and creates a sampling [plan](probe::Plan) |
+//! | [`metric`] | the catalog of the metrics that can be sampled |
+//! | [`GpuInfo`] | a snapshot of all attributes of a GPU, which can be updated in place |
+//! | [`process`] | the name, user, parent, and start time of a process, from `/proc` |
+//! | [`cuda_visible_devices`] | the interpretation of the environment variable `CUDA_VISIBLE_DEVICES` |
+//! | [`Device`] | a GPU, with one method for each NVML function |
+//! | [`Nvml`] | the loaded library: devices, and the versions of the driver, NVML, and CUDA |
+//! | [`sys`] | the raw types, constants, and functions of `nvml.h` |
+//!
+//! Errors have the type [`Error`]. Its [`help`](Error::help) method returns advice for users.
+//!
+//! # Sampling
+//!
+//! A [`Sampler`](sampler::Sampler) polls each metric at an interval that follows the refresh period of its sensor, and
+//! keeps the time that it spends in driver calls within a budget. By default, it samples
+//! [`DEFAULT_METRICS`](sampler::DEFAULT_METRICS):
+//!
+//! | metric | unit | meaning |
 //! | --- | --- | --- |
-//! | [`sampler`] | `sampler` | metrics at the rate of their sensors, in a loop of yours or on a thread |
-//! | [`probe`] | `probe` | what this driver's calls cost, how often its sensors refresh, and the plan that follows |
-//! | [`metric`] | `metric` | the catalog of metrics |
-//! | [`GpuInfo`] | `info` | all there is to know of a GPU, refilled in place |
-//! | [`process`] | `process` | owners and parents of processes, from `/proc` |
-//! | [`cuda_visible_devices`] | `cuda_visible_devices` | the rules of `CUDA_VISIBLE_DEVICES` |
-//! | [`Device`] | `device` | one method for one call of NVML |
-//! | [`Nvml`] | `nvml` | loading, initialising, what the driver says of the system |
-//! | [`nvml_sys`] | package `igpu-nvml-sys` | `nvml.h` as it is |
+//! | `gpu.utilization` | % | time during which a kernel was running |
+//! | `gpu.memory.utilization` | % | time during which device memory was read or written |
+//! | `gpu.memory.used` | By | device memory in use |
+//! | `gpu.power` | W | power draw, as `nvidia-smi` shows it |
+//! | `gpu.power.instant` | W | power draw over the sensor's shortest window |
+//! | `gpu.energy` | J | energy since the creation of the sampler |
+//! | `gpu.temperature` | °C | temperature of the GPU |
+//! | `gpu.clock.sm` | MHz | frequency of the streaming multiprocessors |
+//! | `gpu.clock.memory` | MHz | frequency of the memory |
+//! | `gpu.clocks.event_reasons` | 1 | reasons why the clocks are not higher, as bits |
+//! | `gpu.pcie.tx` | By | bytes sent over PCIe |
+//! | `gpu.pcie.rx` | By | bytes received over PCIe |
+//!
+//! The module [`metric`] has the table of all metrics.
+//!
+//! # The API of igpu 0.1.2
+//!
+//! The functions of the Python package igpu 0.1.2 are free functions with the same names: [`count_devices`],
+//! [`devices_index`], [`get_device`], [`devices`], [`count_visible_devices`], [`visible_devices_index`],
+//! [`visible_devices`], and [`nvidia_driver_version`]. They load NVML at the first call.
+//!
+//! # Crate features
+//!
+//! | feature | effect |
+//! | --- | --- |
+//! | `serde` | implements `Serialize` for [`GpuInfo`] and [`probe::Report`], and `Serialize` and `Deserialize` for [`probe::Plan`] |
+//!
+//! No feature is enabled by default.
 
 #![deny(unsafe_code)]
 
@@ -24,13 +93,13 @@ compile_error!(
 mod compat;
 mod container;
 pub mod cuda_visible_devices;
-#[allow(unsafe_code, reason = "the calls of NVML")]
+#[allow(unsafe_code, reason = "calls NVML functions")]
 mod device;
 mod error;
 mod escape;
 mod info;
 pub mod metric;
-#[allow(unsafe_code, reason = "loading, initialising and shutting down NVML")]
+#[allow(unsafe_code, reason = "loads, initializes, and shuts down NVML")]
 mod nvml;
 mod plan;
 pub mod probe;
@@ -38,6 +107,7 @@ pub mod process;
 mod return_code;
 pub mod sampler;
 mod symbols;
+pub mod sys;
 mod text;
 mod version;
 

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(Metric::from_index(u16::MAX), None);
     }
 
-    /// Returns the NVML call behind a metric, as the README's table shows it.
+    /// Returns the source of a metric as the tables in the documentation show it.
     fn read_by(source: &MetricSource) -> String {
         match source {
             MetricSource::Call(call, _) => format!("`{}`", call.function()),
@@ -93,13 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn readme_table_matches_catalog() {
-        let readme = include_str!("../../README.md");
+    fn metric_tables_match_catalog() {
+        let documents = [("README.md", include_str!("../../README.md")), ("src/metric/mod.rs", include_str!("mod.rs"))];
         for metric in Metric::all() {
             let MetricInfo { name, unit, kind, source, poll_interval, since, .. } = metric.info();
             let (source, poll_interval) = (read_by(source), poll_interval.as_millis());
             let row = format!("| `{name}` | {unit} | {kind} | {source} | {poll_interval} ms | {since} |");
-            assert!(readme.contains(&row), "the README's table of metrics lacks this row:\n{row}");
+            for (path, text) in documents {
+                assert!(text.contains(&row), "the table of metrics in {path} lacks this row:\n{row}");
+            }
         }
     }
 }
