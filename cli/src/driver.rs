@@ -1,9 +1,14 @@
-//! `igpu driver`: which driver this is.
+//! `igpu driver`: the versions of the driver, NVML, and CUDA.
 
 use igpu::{Error, Nvml};
 use serde::Serialize;
 
-use crate::{error::CliError, options::Options, output::CommandOutput, table::or_na};
+use crate::{
+    error::{CliError, Diagnostic},
+    options::Options,
+    output::CommandOutput,
+    table::or_na,
+};
 
 #[derive(Serialize)]
 struct DriverVersions {
@@ -15,8 +20,9 @@ struct DriverVersions {
 
 pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliError> {
     let mut problems = Vec::new();
-    let mut version_or_problem =
-        |result: Result<String, Error>| result.map_err(|error| problems.push(error.to_string())).ok();
+    let mut version_or_problem = |result: Result<String, Error>| {
+        result.map_err(|error| problems.push(Diagnostic::from_library(error.to_string(), &error))).ok()
+    };
     let versions = DriverVersions {
         driver_version: version_or_problem(nvml.driver_version().map(|version| version.to_string())),
         nvml_version: version_or_problem(nvml.nvml_version().map(|version| version.to_string())),

@@ -1,27 +1,64 @@
-//! The errors of the command, each a message on stderr.
+//! The errors of the command, and how they are printed on stderr.
 
 use std::{fmt, io, path::PathBuf};
 
+use igpu::Escaped;
 use igpu_recording::RecordingError;
 
+/// A message for stderr, with advice if there is any.
+///
+/// Displayed as `igpu: message`, followed by a line `help: advice`.
+#[derive(Clone, Debug)]
+pub(crate) struct Diagnostic {
+    message: String,
+    help: Option<String>,
+}
+
+impl Diagnostic {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    /// Creates a message that ends with an error of the library, whose advice it takes over.
+    pub(crate) fn from_library(message: impl Into<String>, error: &igpu::Error) -> Self {
+        Self { message: message.into(), help: library_help(error).map(str::to_owned) }
+    }
+
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "igpu: {}", self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "\nhelp: {help}"))
+    }
+}
+
+/// Returns the library's advice on an error.
+fn library_help(_error: &igpu::Error) -> Option<&'static str> {
+    None
+}
+
 pub(crate) enum CliError {
-    /// The command line is invalid. Shown with the usage; the exit status is 2.
+    /// The command line is invalid. Printed with the usage; the exit status is 2.
     Usage(clap::Error),
     /// No driver could be loaded.
     Load(igpu::Error),
-    /// The driver does not answer for the machine as a whole.
+    /// A driver call that does not concern a single GPU failed.
     Driver(igpu::Error),
-    /// No GPU, or more than one, is meant by what was named.
-    Selection(String),
-    /// A file that was asked for could not be written.
+    /// An argument selects no GPU, more than one GPU, or an unusable file.
+    Selection(Diagnostic),
+    /// An output file could not be written.
     File(PathBuf, io::Error),
-    /// A file that was asked for is another program's at present.
+    /// Another process is writing the output file.
     Locked(PathBuf),
-    /// A recording could not be read, or not to its end.
+    /// A recording could not be read completely.
     Recording(PathBuf, RecordingError),
     /// A thread could not be started.
     Thread(io::Error),
-    /// The output could not be written or made.
+    /// The output could not be generated, or not be written to stdout.
     Write(io::Error),
 }
 
@@ -29,36 +66,52 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(error) => error.fmt(f),
-            Self::Load(error) if cfg!(feature = "simulator") => {
-                write!(f, "{error}; or try simulated GPUs with `igpu --simulate`")
-            }
-            Self::Load(error) => error.fmt(f),
-            Self::Driver(error) => error.fmt(f),
-            Self::Selection(message) => f.write_str(message),
+            Self::Load(error) | Self::Driver(error) => error.fmt(f),
+            Self::Selection(diagnostic) => f.write_str(&diagnostic.message),
             Self::File(path, error) => {
-                let path = path.to_string_lossy();
-                write!(f, "{} could not be written ({error}); name another file", igpu::Escaped(&path))
+                write!(f, "{} could not be written ({error})", Escaped(&path.to_string_lossy()))
             }
             Self::Locked(path) => {
-                let path = path.to_string_lossy();
-                write!(f, "{} is being written by another igpu; name another file with -o", igpu::Escaped(&path))
+                write!(f, "{} is being written by another igpu", Escaped(&path.to_string_lossy()))
             }
             Self::Recording(path, error) => {
                 let (path, error) = (path.to_string_lossy(), error.to_string());
-                write!(f, "{}: {}", igpu::Escaped(&path), igpu::Escaped(&error))
+                write!(f, "{}: {}", Escaped(&path), Escaped(&error))
             }
-            Self::Thread(error) => {
-                write!(f, "cannot start a thread ({error}); raise the limit on threads with `ulimit -u`")
-            }
-            Self::Write(error) => write!(f, "the output could not be written ({error}); look at where it goes"),
+            Self::Thread(error) => write!(f, "a thread could not be started ({error})"),
+            Self::Write(error) => write!(f, "the output could not be written ({error})"),
         }
     }
 }
 
 impl CliError {
-    /// Returns a usage error of this kind. [`main`](crate) adds the usage.
+    /// Creates a usage error of this kind. [`main`](crate::main) adds the usage.
     pub(crate) fn usage(kind: clap::error::ErrorKind, message: impl fmt::Display) -> Self {
         Self::Usage(clap::Error::raw(kind, message))
+    }
+
+    /// Returns advice on how to resolve the error.
+    fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::Usage(_) | Self::Write(_) => return None,
+            Self::Selection(diagnostic) => return diagnostic.help.clone(),
+            Self::Load(error) if cfg!(feature = "simulator") => {
+                let help = library_help(error).map_or(String::new(), |help| format!("{help}, or "));
+                return Some(format!("{help}try simulated GPUs with `igpu --simulate`"));
+            }
+            Self::Load(error) | Self::Driver(error) => library_help(error),
+            Self::File(..) => Some("check the path, its permissions, and the free space"),
+            Self::Locked(_) => Some("name another file with `-o FILE`"),
+            Self::Recording(_, error) => error.help(),
+            Self::Thread(_) => Some("raise the limit on processes and threads with `ulimit -u`"),
+        };
+        help.map(str::to_owned)
+    }
+}
+
+impl From<&CliError> for Diagnostic {
+    fn from(error: &CliError) -> Self {
+        Self { message: error.to_string(), help: error.help() }
     }
 }
 

@@ -1,10 +1,13 @@
-//! Which GPUs are meant: all, those that CUDA_VISIBLE_DEVICES leaves, those that were named.
+//! The selection of GPUs: all, those that CUDA_VISIBLE_DEVICES makes visible, or those named on the command line.
 
 use igpu::{Error, GpuInfo, Nvml};
 
-use crate::{error::CliError, options::Options};
+use crate::{
+    error::{CliError, Diagnostic},
+    options::Options,
+};
 
-/// The indices of the GPUs to show, in the order to show them in.
+/// Returns the indices of the selected GPUs, in the order in which to show them.
 pub(crate) fn indices(nvml: &Nvml, options: &Options, names: &[String]) -> Result<Vec<u32>, CliError> {
     let all = if options.visible { nvml.visible_devices()? } else { nvml.devices()? }.indices().to_vec();
     if names.is_empty() {
@@ -20,12 +23,13 @@ pub(crate) fn indices(nvml: &Nvml, options: &Options, names: &[String]) -> Resul
     Ok(selected)
 }
 
-/// The one GPU that a number or the start of a UUID stands for.
+/// Returns the index of the GPU with this index or UUID prefix.
 fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError> {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
         let count = nvml.device_count()?;
         let Ok(index) = name.parse() else {
-            return Err(CliError::Selection(format!("no GPU has index {name}; there are {count}, counted from 0")));
+            let message = format!("no GPU has index {name}; this machine has {count} GPUs, with indices from 0");
+            return Err(CliError::Selection(Diagnostic::new(message)));
         };
         return match candidates.contains(&index) {
             true => Ok(index),
@@ -39,41 +43,46 @@ fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError
         [index] => Ok(index),
         [] => Err(match (0..nvml.device_count()?).find(matches) {
             Some(index) => hidden_gpu_error(index),
-            None => CliError::Selection(format!("no GPU has a UUID that starts with {name:?}; `igpu list` shows them")),
+            None => {
+                let message = format!("no GPU has a UUID that starts with {name:?}");
+                CliError::Selection(Diagnostic::new(message).with_help("`igpu list` prints all UUIDs"))
+            }
         }),
-        ref matching => Err(CliError::Selection(format!(
-            "{} GPUs have a UUID that starts with {name:?}; give more of it (`igpu list` shows them)",
-            matching.len()
-        ))),
+        ref matching => {
+            let message = format!("{} GPUs have a UUID that starts with {name:?}", matching.len());
+            let help = "give a longer prefix; `igpu list` prints all UUIDs";
+            Err(CliError::Selection(Diagnostic::new(message).with_help(help)))
+        }
     }
 }
 
-/// A GPU that is there, but not among those to choose from.
+/// Returns the error for a GPU that exists, but is not visible.
 fn hidden_gpu_error(index: u32) -> CliError {
-    CliError::Selection(format!("GPU {index} is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"))
+    let message = format!("GPU {index} is hidden by CUDA_VISIBLE_DEVICES");
+    CliError::Selection(Diagnostic::new(message).with_help("omit --visible to select from all GPUs"))
 }
 
-/// Whether the UUID starts so, with its `GPU-` or without.
+/// Returns `true` if the UUID starts with this prefix, which may omit `GPU-`. Ignores case.
 fn uuid_starts_with(uuid: &str, prefix: &str) -> bool {
     let bare = uuid.strip_prefix("GPU-").unwrap_or(uuid);
     [uuid, bare].iter().any(|uuid| uuid.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)))
 }
 
-/// A sentence for each GPU that could not be read, and for each list of processes that could not be shown whole.
-pub(crate) fn problems(gpus: &[GpuInfo]) -> Vec<String> {
-    let lost = gpus.iter().filter_map(|gpu| Some(read_error_message(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
+/// Returns a diagnostic for each GPU that could not be read, and for each truncated process list.
+pub(crate) fn problems(gpus: &[GpuInfo]) -> Vec<Diagnostic> {
+    let lost = gpus.iter().filter_map(|gpu| Some(read_error(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
     lost.chain(gpus.iter().filter(|gpu| gpu.processes.omitted_count() > 0).map(truncated_message)).collect()
 }
 
-fn truncated_message(gpu: &GpuInfo) -> String {
+fn truncated_message(gpu: &GpuInfo) -> Diagnostic {
     let (shown, total) = (gpu.processes.len(), gpu.processes.total());
-    format!("GPU {} has {total} processes, of which {shown} are shown; ask again", gpu.index)
+    let message = format!("GPU {} has {total} processes, of which {shown} are shown", gpu.index);
+    Diagnostic::new(message).with_help("run the command again; the list grew while it was read")
 }
 
-/// Names a GPU that could not be read, and says why.
-pub(crate) fn read_error_message(index: u32, uuid: Option<&str>, error: &Error) -> String {
-    match uuid.filter(|uuid| !uuid.is_empty()) {
-        Some(uuid) => format!("GPU {index} ({}) could not be read: {error}", igpu::Escaped(uuid)),
-        None => format!("GPU {index} could not be read: {error}"),
-    }
+/// Returns the diagnostic for a GPU that could not be read.
+pub(crate) fn read_error(index: u32, uuid: Option<&str>, error: &Error) -> Diagnostic {
+    let uuid = uuid.filter(|uuid| !uuid.is_empty()).map(|uuid| format!(" ({})", igpu::Escaped(uuid)));
+    let message = format!("GPU {index}{} could not be read: {error}", uuid.unwrap_or_default());
+    Diagnostic::from_library(message, error)
 }

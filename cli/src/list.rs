@@ -1,4 +1,4 @@
-//! `igpu list`: a line for each GPU.
+//! `igpu list`: one line for each GPU.
 
 use std::fmt::Write as _;
 
@@ -23,11 +23,11 @@ pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliEr
             Ok(device) => (device.uuid(), device.name()),
             Err(error) => (Err(error.clone()), Err(error.clone())),
         };
-        // A GPU that only lacks a UUID or a name is none that could not be read.
+        // A GPU whose driver reports no UUID or no name is still readable.
         let errors = [&uuid, &name]
             .map(|text| text.as_ref().err().filter(|error| device.is_err() || error.is_gpu_unavailable()));
         if let Some(error) = errors.into_iter().flatten().next() {
-            problems.push(gpu_selection::read_error_message(index, uuid.as_deref().ok(), error));
+            problems.push(gpu_selection::read_error(index, uuid.as_deref().ok(), error));
         }
         entries.push(ListEntry { index, uuid: uuid.ok(), name: name.ok() });
     }

@@ -1,15 +1,15 @@
-//! Loads the driver that the options select: a simulated one, a library, or this machine's.
+//! Loading of the selected driver: the simulator, a given library, or the driver of this machine.
 
 use igpu::{Nvml, NvmlBuilder};
 
 use crate::{error::CliError, notifier::Notifier, options::Options, watchdog::CallWatchdog};
 
-/// Loads the driver, and reports on stderr if it does not answer.
+/// Loads the driver. Reports on stderr if `nvmlInit_v2` does not return for 5 s.
 pub(crate) fn load(options: &Options) -> Result<Nvml, CliError> {
     let builder = match (&options.simulate, &options.library) {
         (Some(scenario), _) => simulated(scenario)?,
-        // SAFETY: the user of the command vouches for the library, as with LD_LIBRARY_PATH for any library a program
-        // loads.
+        // SAFETY: the user of the command guarantees that the library is an NVML library whose initializers are sound,
+        // as with LD_LIBRARY_PATH.
         (None, Some(path)) => unsafe { Nvml::builder().library(path) },
         (None, None) => Nvml::builder(),
     };
@@ -27,7 +27,7 @@ fn simulated(scenario: &str) -> Result<NvmlBuilder, CliError> {
     Ok(unsafe { Nvml::builder().resolver(nvml_sim_core::resolve) })
 }
 
-/// Without the feature, no option names a scenario.
+/// Fails: without the feature `simulator`, no option selects a scenario.
 #[cfg(not(feature = "simulator"))]
 fn simulated(_scenario: &str) -> Result<NvmlBuilder, CliError> {
     Err(CliError::usage(clap::error::ErrorKind::UnknownArgument, "igpu was built without the simulator"))

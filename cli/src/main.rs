@@ -4,6 +4,7 @@ mod args;
 mod driver;
 mod error;
 mod gpu_selection;
+mod help;
 mod list;
 mod load;
 mod man_page;
@@ -33,7 +34,7 @@ use output::CommandOutput;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Help and version are output like any other; wrong usage is clap's to tell.
+        // The help and the version are printed like other output; clap prints usage errors.
         Err(error) if !error.use_stderr() => {
             return output::finish(Ok(CommandOutput::text(error.render().to_string())), &Options::default());
         }
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "plot")]
         Some(CliCommand::Plot(args)) => plot::run(&args),
         Some(CliCommand::Completions { shell }) => Ok(completions(shell)),
-        Some(CliCommand::Man) => man_page::render(),
+        Some(CliCommand::Man(args)) => man_page::run(&args),
         command => load(&cli.options).and_then(|nvml| match command {
             Some(CliCommand::List) => list::run(&nvml, &cli.options),
             Some(CliCommand::Ps) => ps::run(&nvml, &cli.options),
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
     finish(output, &cli.options)
 }
 
-/// Prints the report and returns the exit status. Wrong usage ends this program as clap does, with the usage.
+/// Prints the output and returns the exit status. For a usage error, prints the usage as well and exits with status 2.
 fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
     match output {
         Err(CliError::Usage(error)) => error.format(&mut Cli::command()).exit(),

@@ -1,56 +1,125 @@
-//! The manual page: clap's, with the examples as they stand in the help, and the subcommands in one page.
+//! The manual pages: one for the command, and one for each subcommand.
 
-use std::io::Write as _;
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
-use clap::CommandFactory;
+use clap::{Args, Command, CommandFactory, error::ErrorKind};
 use clap_mangen::Man;
 
 use crate::{
-    args::{Cli, after_help},
+    args::Cli,
     error::CliError,
+    help::{sections, with_exit_status},
     output::CommandOutput,
 };
 
-/// The page, in roff: `igpu man | man -l -`.
-pub(crate) fn render() -> Result<CommandOutput, CliError> {
-    let mut page = Vec::new();
-    write(&mut page).map_err(CliError::Write)?;
+const EXAMPLES: &str = "\
+Examples:
+  igpu man | man -l -             Read the page of the command
+  igpu man record | man -l -      Read the page of `igpu record`
+  igpu man --all ~/.local/share/man/man1
+                                  Install all pages for `man igpu-record`
+";
+
+#[derive(Args)]
+#[command(after_help = with_exit_status(EXAMPLES))]
+pub(crate) struct ManArgs {
+    /// Print the page of this subcommand [default: the page of igpu itself]
+    #[arg(value_name = "SUBCOMMAND")]
+    subcommand: Option<String>,
+    /// Write all pages to this directory: igpu.1, igpu-record.1, and so on
+    #[arg(long, value_name = "DIR", conflicts_with = "subcommand")]
+    all: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &ManArgs) -> Result<CommandOutput, CliError> {
+    let main = command();
+    if let Some(directory) = &args.all {
+        return write_all(&main, directory);
+    }
+    let Some(name) = &args.subcommand else { return page(&main) };
+    match subcommands(&main).find(|subcommand| subcommand.get_name() == name) {
+        Some(subcommand) => page(subcommand),
+        None => {
+            let names: Vec<&str> = subcommands(&main).map(Command::get_name).collect();
+            let message = format!("no subcommand is named {name:?}\nhelp: use one of {}", names.join(", "));
+            Err(CliError::usage(ErrorKind::InvalidSubcommand, message))
+        }
+    }
+}
+
+/// Returns the command with the names and global options of its subcommands filled in.
+fn command() -> Command {
+    let mut command = Cli::command().version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+fn subcommands(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set())
+}
+
+fn page(command: &Command) -> Result<CommandOutput, CliError> {
+    let page = render(command).map_err(CliError::Write)?;
     Ok(CommandOutput::text(String::from_utf8_lossy(&page).into_owned()))
 }
 
-fn write(page: &mut Vec<u8>) -> std::io::Result<()> {
-    let command = Cli::command().version(env!("CARGO_PKG_VERSION"));
-    let subcommands: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").cloned().collect();
-    let man = Man::new(command);
-    man.render_title(page)?;
-    man.render_name_section(page)?;
-    man.render_synopsis_section(page)?;
-    man.render_description_section(page)?;
-    man.render_options_section(page)?;
-    writeln!(page, ".SH COMMANDS")?;
-    for sub in subcommands {
-        let arguments: Vec<String> = sub.get_positionals().map(ToString::to_string).collect();
-        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(
-            page,
-            ".TP\n\\fB{}\\fR {}\n{}",
-            sub.get_name(),
-            escape_roff(&arguments.join(" ")),
-            escape_roff(&about)
-        )?;
+fn write_all(main: &Command, directory: &Path) -> Result<CommandOutput, CliError> {
+    let file_error = |path: &Path| {
+        let path = path.to_owned();
+        |error| CliError::File(path, error)
+    };
+    fs::create_dir_all(directory).map_err(file_error(directory))?;
+    for command in std::iter::once(main).chain(subcommands(main)) {
+        let path = directory.join(format!("{}.1", page_name(command)));
+        fs::write(&path, render(command).map_err(CliError::Write)?).map_err(file_error(&path))?;
     }
-    let after = after_help();
-    let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
-    writeln!(page, ".SH EXAMPLES\n.nf\n{}\n.fi", escape_roff(examples.trim_start_matches("Examples:\n")))?;
-    let (environment, status) = rest.split_once("\n\n").unwrap_or((rest, ""));
-    writeln!(page, ".SH ENVIRONMENT\n.nf\n{}\n.fi", escape_roff(environment.trim_start_matches("Environment:\n")))?;
-    writeln!(page, ".SH EXIT STATUS\n{}", escape_roff(status.trim_start_matches("Exit status: ")))
+    Ok(CommandOutput::default())
 }
 
-/// Text that roff shows as it is.
+/// Returns `igpu`, or `igpu-` and the name of the subcommand.
+fn page_name(command: &Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
+}
+
+/// Returns a page in roff.
+fn render(command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone()).source(concat!("igpu ", env!("CARGO_PKG_VERSION")));
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    // Not by clap_mangen, whose synopsis lists all options, and omits `--` before the command to run.
+    let usage = command.clone().render_usage().to_string();
+    writeln!(page, ".SH SYNOPSIS\n{}", escape_roff(usage.trim_start_matches("Usage: ")))?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if subcommands(command).next().is_some() {
+        writeln!(page, ".SH COMMANDS")?;
+        for subcommand in subcommands(command) {
+            let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+            let name = escape_roff(page_name(subcommand));
+            writeln!(page, ".TP\n\\fB{name}\\fR(1)\n{}", escape_roff(&about))?;
+        }
+    }
+    let after = command.get_after_long_help().or_else(|| command.get_after_help());
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    for (heading, lines) in sections(&after) {
+        let heading = heading.to_uppercase();
+        writeln!(page, ".SH \"{}\"\n.nf\n{}\n.fi", escape_roff(&heading), escape_roff(&lines.join("\n")))?;
+    }
+    if page_name(command) != "igpu" {
+        writeln!(page, ".SH \"SEE ALSO\"\n\\fBigpu\\fR(1)")?;
+    }
+    Ok(page)
+}
+
+/// Escapes text that roff would interpret.
 fn escape_roff(text: &str) -> String {
     let lines = text.replace('\\', "\\e").replace('-', "\\-");
-    // A dot or a quote at the beginning of a line would be a request.
+    // A dot or a quote at the beginning of a line introduces a request.
     lines
         .lines()
         .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}\n") } else { format!("{line}\n") })

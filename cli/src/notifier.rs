@@ -8,6 +8,8 @@ use std::{
 use indicatif::ProgressBar;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::error::Diagnostic;
+
 /// Writes messages to stderr while the program runs.
 #[derive(Clone)]
 pub(crate) struct Notifier(ProgressBar);
@@ -23,16 +25,21 @@ impl Notifier {
         Self(ProgressBar::hidden())
     }
 
-    /// Writes a line. If stderr would block, drops the line instead of waiting for a reader.
-    pub(crate) fn report(&self, message: &str) {
+    /// Writes a message. If stderr would block, drops the message instead of waiting for a reader.
+    pub(crate) fn report(&self, message: &Diagnostic) {
         if can_be_written() {
             // If stderr is closed, there is nowhere to report the error.
-            let _ = self.0.suspend(|| writeln!(io::stderr(), "igpu: {message}"));
+            let _ = self.0.suspend(|| writeln!(io::stderr(), "{message}"));
         }
+    }
+
+    /// Writes a message without advice.
+    pub(crate) fn report_text(&self, message: impl Into<String>) {
+        self.report(&Diagnostic::new(message));
     }
 }
 
-/// Returns whether stderr accepts a line now. A full pipe does not, nor does a terminal stopped with Ctrl-S.
+/// Returns `true` if stderr accepts a line now. A full pipe does not, nor does a terminal stopped with Ctrl-S.
 pub(crate) fn can_be_written() -> bool {
     let stderr = io::stderr();
     poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)

@@ -1,23 +1,25 @@
-//! Options common to all subcommands.
+//! Options that all subcommands have in common.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
+const HEADING: &str = "Global options";
+
 #[derive(Args, Default)]
 pub(crate) struct Options {
-    /// Print one JSON array; readings that a GPU lacks are null
-    #[arg(long, global = true)]
+    /// Print a JSON array; unknown values are null
+    #[arg(long, global = true, help_heading = HEADING)]
     pub json: bool,
-    /// Show only the GPUs that CUDA_VISIBLE_DEVICES leaves visible
-    #[arg(long, global = true)]
+    /// Select the GPUs in CUDA_VISIBLE_DEVICES, in the order of the variable
+    #[arg(long, global = true, help_heading = HEADING)]
     pub visible: bool,
-    /// Load this driver library instead of libnvidia-ml.so.1
-    #[arg(long, global = true, value_name = "PATH")]
+    /// Load this driver library [default: libnvidia-ml.so.1]
+    #[arg(long, global = true, value_name = "PATH", help_heading = HEADING)]
     #[cfg_attr(feature = "simulator", arg(conflicts_with = "simulate"))]
     pub library: Option<PathBuf>,
-    /// Show a simulated machine: the name of a scenario, or the path of one in TOML [without a value: workstation]
-    #[cfg_attr(feature = "simulator", arg(long, global = true, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "workstation"))]
+    /// Simulate a machine: a built-in scenario, or the path of a TOML file [default scenario: workstation]
+    #[cfg_attr(feature = "simulator", arg(long, global = true, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "workstation", help_heading = HEADING))]
     #[cfg_attr(not(feature = "simulator"), arg(skip))]
     pub simulate: Option<String>,
 }

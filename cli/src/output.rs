@@ -1,4 +1,4 @@
-//! What a command found, and how it ends: all of stdout in one piece, then what went wrong on stderr.
+//! The output of a subcommand: all of stdout first, then the diagnostics on stderr, and the exit status.
 
 use std::{
     fmt::Write as _,
@@ -9,21 +9,24 @@ use std::{
 use igpu::ReturnCode;
 use serde::Serialize;
 
-use crate::{error::CliError, options::Options};
+use crate::{
+    error::{CliError, Diagnostic},
+    options::Options,
+};
 
-/// What goes to stdout, and a sentence for each thing that could not be shown.
+/// The text for stdout, and a diagnostic for each value that could not be shown.
 #[derive(Default)]
 pub(crate) struct CommandOutput {
     pub stdout: String,
-    pub problems: Vec<String>,
+    pub problems: Vec<Diagnostic>,
 }
 
-/// The name of a file that stands for the standard output.
+/// The file name that means the standard output.
 pub(crate) const STDOUT: &str = "-";
 
-/// What is said where there is no GPU.
+/// Printed if the machine has no GPU.
 pub(crate) const NO_GPU_MESSAGE: &str = "There is no NVIDIA GPU on this machine.\n";
-/// What is said where there are GPUs, but none for CUDA.
+/// Printed if the machine has GPUs, but CUDA would see none.
 pub(crate) const NO_VISIBLE_GPU_MESSAGE: &str = "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n";
 
 impl CommandOutput {
@@ -31,22 +34,24 @@ impl CommandOutput {
         Self { stdout, ..Self::default() }
     }
 
-    /// One JSON array.
+    /// Creates output that consists of one JSON array.
     pub(crate) fn json<T: Serialize>(items: &[T]) -> Result<Self, CliError> {
         let mut text = serde_json::to_string_pretty(items).map_err(|error| CliError::Write(error.into()))?;
         text.push('\n');
         Ok(Self::text(escape_json(&text)))
     }
 
-    /// Where none of `count` GPUs is to be shown: an empty array, or a sentence that says why.
+    /// Creates the output if none of the machine's `count` GPUs is selected: an empty array, or a sentence with the
+    /// reason.
     pub(crate) fn no_gpus(options: &Options, count: u32) -> Self {
         let message = if count > 0 { NO_VISIBLE_GPU_MESSAGE } else { NO_GPU_MESSAGE };
         Self::text(if options.json { "[]\n".to_owned() } else { message.to_owned() })
     }
 }
 
-/// JSON with the characters as `\u061c` that JSON allows as they are, but that can take a terminal over: outside ASCII
-/// characters stand only in strings, so that it stays the same JSON.
+/// Escapes characters in JSON text that a terminal could interpret, such as U+061C as `\u061c`.
+///
+/// The escaped text is the same JSON: outside of strings, JSON consists of ASCII characters that need no escape.
 pub(crate) fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -61,10 +66,10 @@ pub(crate) fn escape_json(json: &str) -> String {
     text
 }
 
-/// Prints the report, and gives the exit status that goes with it.
+/// Prints the output and returns the exit status.
 pub(crate) fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
     let output = match output {
-        // The driver is there and says that it has nothing to drive.
+        // The driver is installed, but finds no GPU: no error of this command.
         Err(CliError::Load(error)) if error.code() == Some(ReturnCode(GPU_NOT_FOUND)) => {
             Ok(CommandOutput::no_gpus(options, 0))
         }
@@ -72,18 +77,18 @@ pub(crate) fn finish(output: Result<CommandOutput, CliError>, options: &Options)
     };
     let (stdout, problems) = match output {
         Ok(CommandOutput { stdout, problems }) => (stdout, problems),
-        Err(error) => (String::new(), vec![error.to_string()]),
+        Err(error) => (String::new(), vec![Diagnostic::from(&error)]),
     };
     match write(&stdout) {
-        // Whoever closed the pipe has seen enough of it; what went wrong is told all the same.
+        // The reader of the pipe needs no more output, but the diagnostics are still printed.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => return print_problems(&[CliError::Write(error).to_string()]),
+        Err(error) => return print_problems(&[Diagnostic::from(&CliError::Write(error))]),
         Ok(()) => {}
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { print_problems(&problems) }
 }
 
-/// NVML_ERROR_GPU_NOT_FOUND.
+/// `NVML_ERROR_GPU_NOT_FOUND`.
 const GPU_NOT_FOUND: u32 = 28;
 
 fn write(text: &str) -> io::Result<()> {
@@ -92,11 +97,11 @@ fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn print_problems(problems: &[String]) -> ExitCode {
+fn print_problems(problems: &[Diagnostic]) -> ExitCode {
     let mut stderr = io::stderr().lock();
     for problem in problems {
-        // Nobody is left to tell when stderr is closed.
-        let _ = writeln!(stderr, "igpu: {problem}");
+        // If stderr is closed, there is nowhere to report the error.
+        let _ = writeln!(stderr, "{problem}");
     }
     ExitCode::FAILURE
 }

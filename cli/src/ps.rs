@@ -4,7 +4,7 @@ use igpu::{GpuInfo, GpuProcessInfo, Nvml, Reading, ReturnCode, process::format_l
 use serde::Serialize;
 
 use crate::{
-    error::CliError,
+    error::{CliError, Diagnostic},
     gpu_selection,
     options::Options,
     output::CommandOutput,
@@ -39,11 +39,13 @@ pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliEr
     Ok(output)
 }
 
-/// That the driver does not tell the processes of a GPU, which would otherwise look as if it had none.
-fn unavailable_message(gpu: &GpuInfo) -> Option<String> {
+/// Returns a diagnostic if the driver did not return the processes of a GPU. Without it, the GPU would seem to have no
+/// processes.
+fn unavailable_message(gpu: &GpuInfo) -> Option<Diagnostic> {
     let reason = gpu.reason(Reading::ComputeProcesses).filter(|_| gpu.error().is_none())?;
-    let is_refused = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
-    is_refused.then(|| format!("the processes of GPU {} are not known: {reason}", gpu.index))
+    let is_failure = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
+    let message = || format!("the processes of GPU {} are not known: {reason}", gpu.index);
+    is_failure.then(|| Diagnostic::from_library(message(), reason))
 }
 
 impl PsRow<'_> {
@@ -63,7 +65,7 @@ impl PsRow<'_> {
         ]
     }
 
-    /// The GPU, and under MIG the instances: `0/3/0`.
+    /// Returns the index of the GPU; with MIG, also those of the GPU instance and the compute instance: `0/3/0`.
     fn gpu_cell(&self) -> String {
         match (self.process.gpu_instance_id, self.process.compute_instance_id) {
             (Some(gpu_instance), Some(compute_instance)) => format!("{}/{gpu_instance}/{compute_instance}", self.gpu),

@@ -1,4 +1,4 @@
-//! `igpu` and `igpu show`: all readings of GPUs.
+//! `igpu` and `igpu show`: all values of GPUs.
 
 use igpu::Nvml;
 
@@ -13,7 +13,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, named: &[String]) -> Result<Co
     let mut output = if options.json {
         CommandOutput::json(&gpus)?
     } else {
-        // A GPU that could not be read is named on stderr; a table of nothing but N/A would say less.
+        // A GPU that could not be read is reported on stderr instead of as a table full of N/A.
         let shown = gpus.iter().filter(|gpu| gpu.error().is_none());
         CommandOutput::text(shown.map(|gpu| format!("{gpu}\n")).collect())
     };

@@ -2,7 +2,7 @@
 
 use igpu::Escaped;
 
-/// Formats lines with each column as wide as its widest cell.
+/// Formats a table whose columns are as wide as their widest cells.
 pub(crate) fn table(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
@@ -22,20 +22,20 @@ pub(crate) fn with_header(header: &[&str], lines: impl Iterator<Item = Vec<Strin
     table(&std::iter::once(cells(header)).chain(lines).collect::<Vec<_>>())
 }
 
-/// Returns a line of a table.
+/// Returns a line of a table that consists of these cells.
 pub(crate) fn cells(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
-/// Shown for an unknown text.
+/// Printed in place of an unknown text.
 pub(crate) const NOT_AVAILABLE: &str = "N/A";
 
-/// Returns a text of external origin, escaped, or [`NOT_AVAILABLE`].
+/// Returns a text of external origin with escaped control characters, or [`NOT_AVAILABLE`].
 pub(crate) fn or_na(text: Option<&str>) -> String {
     Escaped(text.unwrap_or(NOT_AVAILABLE)).to_string()
 }
 
-/// Returns a text of external origin, escaped and truncated to this many characters.
+/// Returns a text of external origin with escaped control characters, truncated to this many characters.
 pub(crate) fn truncate(text: &str, max_chars: usize) -> String {
     let text = Escaped(text).to_string();
     if text.chars().count() <= max_chars {

@@ -1,14 +1,14 @@
-//! Numbers with units, in a sensible number of digits.
+//! Formatting of numbers with units.
 
-/// Shown for an unknown number.
+/// Printed in place of an unknown number.
 pub(super) const UNKNOWN: &str = "-";
 
-/// Formats a number, or returns [`UNKNOWN`].
+/// Formats a number with `text`, or returns [`UNKNOWN`].
 pub(super) fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
     number.map_or(UNKNOWN.to_owned(), text)
 }
 
-/// Formats a number with four significant digits, or all digits before the decimal point if there are more.
+/// Formats a number with four significant digits. A number of more than four integer digits is formatted as an integer.
 pub(super) fn digits(number: f64) -> String {
     let decimals = match number.abs() {
         ..0.0005 => return "0".to_owned(),
@@ -20,6 +20,7 @@ pub(super) fn digits(number: f64) -> String {
     format!("{number:.decimals$}")
 }
 
+/// Formats an energy in J, kJ, or MJ.
 pub(super) fn energy(joules: f64) -> String {
     match joules.abs() {
         ..9999.5 => format!("{} J", digits(joules)),
@@ -28,6 +29,7 @@ pub(super) fn energy(joules: f64) -> String {
     }
 }
 
+/// Formats an energy in mWh, Wh, or kWh.
 pub(super) fn watt_hours(wh: f64) -> String {
     match wh.abs() {
         0.0 | 0.09995..9999.5 => format!("{} Wh", digits(wh)),
@@ -36,6 +38,7 @@ pub(super) fn watt_hours(wh: f64) -> String {
     }
 }
 
+/// Formats a power in watts, with one decimal.
 pub(super) fn watts(watts: f64) -> String {
     format!("{watts:.1} W")
 }
@@ -45,21 +48,22 @@ pub(super) fn percent(ratio: f64) -> String {
     format!("{} %", one_decimal(100.0 * ratio))
 }
 
-/// Formats the difference of two ratios.
+/// Formats the difference of two ratios in percentage points.
 pub(super) fn percentage_points(ratio: f64) -> String {
     percent(ratio).replace('%', "points")
 }
 
+/// Formats a number of bytes in GiB.
 pub(super) fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// Formats seconds, to a tenth.
+/// Formats a time in seconds with one decimal, or in milliseconds if it is shorter than 50 ms.
 pub(super) fn seconds(seconds: f64) -> String {
     if seconds > 0.0 && seconds < 0.05 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
 
-/// Formats a duration that may be long.
+/// Formats a time in seconds, minutes, or hours.
 pub(super) fn time(s: f64) -> String {
     let whole = s.round() as u64;
     match whole {
@@ -69,12 +73,12 @@ pub(super) fn time(s: f64) -> String {
     }
 }
 
-/// Formats a part of a whole.
+/// Formats a part of a whole as a percentage, 0 % if the whole is 0.
 pub(super) fn ratio_percent(part: f64, whole: f64) -> String {
     percent(if whole > 0.0 { part / whole } else { 0.0 })
 }
 
-/// Formats nanoseconds in three digits with a unit.
+/// Formats a time in nanoseconds with two or three digits, in a unit from ns to s.
 pub(crate) fn duration(ns: u64) -> String {
     let number = ns as f64;
     match ns {
@@ -87,7 +91,7 @@ pub(crate) fn duration(ns: u64) -> String {
     }
 }
 
-/// Formats a number with one decimal digit, unless that is 0.
+/// Formats a number with one decimal, which is omitted if it is 0.
 fn one_decimal(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
@@ -121,9 +125,9 @@ mod tests {
 
     #[test]
     fn times_use_readable_units() {
-        let told = [0.0, 0.004, 3.25, 59.4, 59.96, 61.0, 3599.9, 90_000.0].map(time);
-        let wanted = ["0.0 s", "4.0 ms", "3.2 s", "59.4 s", "1 min 0 s", "1 min 1 s", "1 h 0 min", "25 h 0 min"];
-        assert_eq!(told, wanted);
+        let texts = [0.0, 0.004, 3.25, 59.4, 59.96, 61.0, 3599.9, 90_000.0].map(time);
+        let expected = ["0.0 s", "4.0 ms", "3.2 s", "59.4 s", "1 min 0 s", "1 min 1 s", "1 h 0 min", "25 h 0 min"];
+        assert_eq!(texts, expected);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Detects driver calls that do not return. Such a call cannot be canceled, and unreported it makes the program look
-//! idle.
+//! Detection of driver calls that do not return. A hanging call cannot be canceled. Without a report, the program
+//! would seem to be idle.
 
 use std::{
     collections::HashMap,
@@ -10,17 +10,16 @@ use std::{
 
 use igpu::sampler::monotonic;
 
-use crate::notifier::Notifier;
+use crate::{error::Diagnostic, notifier::Notifier};
 
-/// How long a call of this program may take before it is reported.
+/// The time after which a call in progress is reported. Slow calls of working drivers return earlier.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the watchdog checks.
+/// The time between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Calls in progress, each of which is reported once if it takes too long.
+/// The calls in progress. Each overdue call is returned once.
 ///
-/// Times are in nanoseconds of any one clock. With a clock that stops while the calling thread waits for a processor,
-/// only time in the call counts.
+/// Times are in nanoseconds of one clock, which the caller chooses.
 pub(crate) struct PendingCalls<K> {
     timeout: Duration,
     since: HashMap<K, u64>,
@@ -31,7 +30,7 @@ impl<K: Copy + Eq + Hash> PendingCalls<K> {
         Self { timeout, since: HashMap::new() }
     }
 
-    /// Records that this call began at `at`.
+    /// Records that this call began at the time `at`.
     pub(crate) fn begin(&mut self, call: K, at: u64) {
         self.since.insert(call, at);
     }
@@ -56,7 +55,7 @@ pub(crate) fn overdue_text(call: &str, timeout: Duration) -> String {
 /// An NVML function, or a description, and the GPU that it is called for.
 type PendingCall = (&'static str, Option<u32>);
 
-/// Reports on stderr if the one call that this program waits for does not return. Stops when dropped.
+/// Reports on stderr if the driver call in progress does not return. Stops when dropped.
 pub(crate) struct CallWatchdog(Arc<Mutex<PendingCalls<PendingCall>>>);
 
 impl CallWatchdog {
@@ -66,18 +65,18 @@ impl CallWatchdog {
         let watched = Arc::downgrade(&calls);
         let watch = move || {
             while let Some(calls) = watched.upgrade() {
-                // Do not hold the lock while writing to a slow terminal.
+                // The lock is not held while a slow terminal is written to.
                 let overdue = lock(&calls).take_overdue(monotonic());
                 for (function, gpu) in overdue {
                     let gpu = gpu.map_or(String::new(), |gpu| format!(" of GPU {gpu}"));
                     let text = overdue_text(&format!("{function}{gpu}"), CALL_TIMEOUT);
-                    notifier.report(&format!("{text}; wait for it, or end this with Ctrl-C"));
+                    notifier.report(&Diagnostic::new(text).with_help("wait, or press Ctrl-C to exit"));
                 }
                 drop(calls);
                 std::thread::sleep(CHECK_INTERVAL);
             }
         };
-        // Without the thread the program works, but reports no overdue calls.
+        // If the thread cannot be started, overdue calls are not reported.
         let _ = std::thread::Builder::new().spawn(watch);
         Self(calls)
     }

@@ -13,9 +13,9 @@ use plotters_backend::{
 
 use super::style::FONT;
 
-/// An image without colors of its own: all is black before it is filled.
+/// An RGB image, which is black until it is filled.
 pub(super) struct Bitmap<'a> {
-    /// Three bytes for each pixel, row by row.
+    /// The red, green, and blue bytes of each pixel, row by row.
     pixels: &'a mut [u8],
     size: (u32, u32),
 }
@@ -23,7 +23,7 @@ pub(super) struct Bitmap<'a> {
 type BackendResult = Result<(), DrawingErrorKind<Infallible>>;
 
 impl<'a> Bitmap<'a> {
-    /// Draws into these pixels; what they are too few for is left out.
+    /// Creates an image of this size in these bytes. If there are too few bytes, drawing omits the pixels beyond them.
     pub(super) fn new(pixels: &'a mut [u8], size: (u32, u32)) -> Self {
         Self { pixels, size }
     }
@@ -60,9 +60,9 @@ impl DrawingBackend for Bitmap<'_> {
         Ok(())
     }
 
-    /// Nothing here draws text in another direction.
+    /// Draws horizontal text. Ignores the direction of the style, because plots have no other text.
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> BackendResult {
-        // The font is part of this program, and good.
+        // The font is embedded in this program and valid.
         let Ok(font) = FontRef::try_from_slice(FONT) else { return Ok(()) };
         let (size, anchor, color) = (style.size() as f32, style.anchor(), style.color());
         let font = font.as_scaled(size);
@@ -82,7 +82,7 @@ impl DrawingBackend for Bitmap<'_> {
                 HPos::Center => right / 2.0,
                 HPos::Right => right,
             };
-        // Where capitals stand on: what is as high as they are is between top and bottom.
+        // The baseline is chosen for capital letters: their height lies between top and bottom.
         let baseline = at.1 as f32
             + match anchor.v_pos {
                 VPos::Top => size * 0.65,

@@ -1,4 +1,4 @@
-//! One panel: the curves of all GPUs.
+//! The drawing of one panel with the curves of all GPUs.
 
 use plotters::{
     chart::{ChartBuilder, ChartContext},
@@ -17,21 +17,21 @@ use super::{
     },
 };
 
-/// The axis of time.
+/// The time axis.
 #[derive(Clone, Copy)]
 pub(super) struct TimeAxis {
     unit: &'static str,
-    /// In seconds.
     seconds_per_unit: f64,
+    /// The start of the axis, in nanoseconds since the epoch.
     first: u64,
-    /// In units.
+    /// The length of the axis, in units.
     span: f64,
 }
 
 impl TimeAxis {
     pub(super) fn from_range(range: Option<(u64, u64)>) -> Self {
         let (first, last) = range.unwrap_or((0, 0));
-        // What lasted for no time is drawn as if it were a second.
+        // A recording without duration is drawn with an axis of one second.
         let seconds = if last > first { (last - first) as f64 / 1e9 } else { 1.0 };
         let (unit, seconds_per_unit) = match seconds {
             0.0..180.0 => ("s", 1.0),
@@ -46,10 +46,10 @@ impl TimeAxis {
     }
 }
 
-/// Of the diagram's height: what is further from the mean is a peak.
+/// The minimum distance of a peak from the mean, relative to the height of the panel.
 const MIN_PEAK_RATIO: f64 = 0.08;
 
-/// Numbers on the axis of values stand no closer, in pixels.
+/// The minimum distance between two labels of the value axis, in pixels.
 const MIN_LABEL_SPACING_PX: usize = 20;
 
 type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
@@ -94,10 +94,10 @@ pub(super) fn draw<DB: DrawingBackend>(
         let middle = text_style(16, SECONDARY_TEXT_COLOR)
             .pos(text_anchor::Pos::new(text_anchor::HPos::Center, text_anchor::VPos::Center));
         let at = (LEFT_MARGIN_PX + width as i32 / 2, gap + height as i32 / 2);
-        return area.draw(&Text::new("the recording has no values of this", at, middle));
+        return area.draw(&Text::new("not recorded", at, middle));
     }
     draw_markers(&mut chart, scan, time, from, to)?;
-    let gpu_index = |gpu: &u32| scan.gpus.keys().position(|its| its == gpu).unwrap_or(0);
+    let gpu_index = |gpu: &u32| scan.gpus.keys().position(|index| index == gpu).unwrap_or(0);
     for (gpu, curve) in curves {
         draw_bands(&mut chart, curve, gpu_color(gpu_index(gpu)), time, to - from)?;
     }
@@ -107,7 +107,7 @@ pub(super) fn draw<DB: DrawingBackend>(
     Ok(())
 }
 
-/// Without the zeros that say nothing.
+/// Formats a label of an axis, without trailing zeros.
 fn axis_number(value: &f64) -> String {
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
@@ -128,8 +128,8 @@ fn draw_markers<DB: DrawingBackend>(
     chart.draw_series(scan.markers.iter().map(line)).map(|_| ())
 }
 
-/// From the least to the most, faint; and where that is far from the mean for a moment, a line that shows how far: a band
-/// so narrow would not be seen.
+/// Draws a light band from the minimum to the maximum of each column. Where a column has a peak, draws a darker vertical
+/// line as well, because a band of one column is hardly visible.
 fn draw_bands<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
     curve: &Curve,
@@ -158,7 +158,7 @@ fn draw_bands<DB: DrawingBackend>(
     Ok(())
 }
 
-/// The means as a line, which is broken where there is no value.
+/// Draws the means as a line, with gaps where there are no values.
 fn draw_means<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
     curve: &Curve,
@@ -167,7 +167,7 @@ fn draw_means<DB: DrawingBackend>(
 ) -> DrawResult<DB> {
     for (begin, run) in nonempty_runs(&curve.columns) {
         let mut line = line_points(run, |index| curve.middle(begin + index) * time.span, PixelColumn::mean);
-        // From edge to edge: what was there for one column only is seen too.
+        // The line extends to the edges of its first and last column. Otherwise a run of one column would be invisible.
         let half = curve.middle(0) * time.span;
         let (first, last) = (line[0], line[line.len() - 1]);
         line.insert(0, (first.0 - half, first.1));
@@ -177,7 +177,7 @@ fn draw_means<DB: DrawingBackend>(
     Ok(())
 }
 
-/// The columns that have values, as far as they are side by side; with the place of the first.
+/// Returns the runs of adjacent columns that have values, each with the index of its first column.
 fn nonempty_runs(columns: &[PixelColumn]) -> impl Iterator<Item = (usize, &[PixelColumn])> {
     let mut begin = 0;
     let runs = columns.chunk_by(|a, b| a.is_empty() == b.is_empty()).map(move |run| {
@@ -187,7 +187,7 @@ fn nonempty_runs(columns: &[PixelColumn]) -> impl Iterator<Item = (usize, &[Pixe
     runs.filter(|(_, run)| !run[0].is_empty())
 }
 
-/// Points of a line, without those that lie on it anyway: a value that holds takes two.
+/// Returns the points of a line. Omits points within a run of equal values.
 fn line_points(columns: &[PixelColumn], x: impl Fn(usize) -> f64, y: impl Fn(&PixelColumn) -> f64) -> Vec<(f64, f64)> {
     let last = columns.len() - 1;
     let is_corner = |index: usize| {

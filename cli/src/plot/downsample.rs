@@ -1,5 +1,6 @@
-//! The second reading of a recording: its values, in as many stretches of time as the picture has columns of pixels.
-//! However long a recording is, this takes the same memory.
+//! The second pass over a recording: its values, reduced to one minimum, mean, and maximum per pixel column.
+//!
+//! The required memory does not depend on the length of the recording.
 
 use std::collections::HashMap;
 
@@ -10,14 +11,14 @@ use igpu_recording::{
 
 use super::{panel::PANELS, scan::RecordingScan};
 
-/// No GPU has values like this one, and an axis for them would be of no use for the others.
+/// Values of at least this magnitude are ignored. No GPU has them, and they would make other values invisible.
 const MAX_ABS_VALUE: f64 = 1e15;
 
-/// All curves of all panels.
+/// The curves of all panels.
 pub(super) struct Curves {
-    /// For each panel, the curves in the order of the GPUs; none of GPUs that lack the series.
+    /// The curves of each panel by GPU index, for GPUs that have the series.
     pub panels: Vec<Vec<(u32, Curve)>>,
-    /// Which curve shows a series of a GPU: its panel and its place there.
+    /// The index of the panel and the position in it of the curve of a GPU and a series.
     index_by_series: HashMap<(u32, Series), (usize, usize)>,
 }
 
@@ -28,7 +29,7 @@ pub(super) struct Curve {
     signal: StepSignal,
 }
 
-/// Where in a curve an instant is.
+/// The mapping from times to columns. Times are in nanoseconds since the epoch.
 #[derive(Clone, Copy)]
 struct ColumnScale {
     first: u64,
@@ -36,7 +37,7 @@ struct ColumnScale {
     columns: usize,
 }
 
-/// What a value was within a stretch of time.
+/// The values within the time of one pixel column.
 #[derive(Clone, Copy)]
 pub(super) struct PixelColumn {
     pub min: f64,
@@ -61,21 +62,21 @@ impl PixelColumn {
         self.min > self.max
     }
 
-    /// The mean over the time that there was a value.
+    /// Returns the mean over the time in which the series has a value.
     pub(super) fn mean(&self) -> f64 {
-        // A value that was replaced at the same instant held for no time.
+        // A column may only have a value that was replaced at the same time, which has no duration.
         self.sum.mean().map_or(self.last, |mean| mean.clamp(self.min, self.max))
     }
 }
 
 impl ColumnScale {
-    /// Returns the column of an instant.
+    /// Returns the column of a time.
     fn column(self, at: u64) -> usize {
         let column = u128::from(at - self.first) * self.columns as u128 / self.span();
         (column as usize).min(self.columns.saturating_sub(1))
     }
 
-    /// Returns the first instant of a column.
+    /// Returns the first time of a column.
     fn start(self, column: usize) -> u64 {
         self.first + (column as u128 * self.span()).div_ceil(self.columns as u128) as u64
     }
@@ -86,7 +87,7 @@ impl ColumnScale {
 }
 
 impl Curve {
-    /// Where the middle of a column is, when all of them together are 1.
+    /// Returns the position of the middle of a column, from 0 to 1.
     pub(super) fn middle(&self, column: usize) -> f64 {
         (column as f64 + 0.5) / self.columns.len() as f64
     }
@@ -96,7 +97,7 @@ impl Curve {
         self.add_span(span);
     }
 
-    /// There is no value from here on.
+    /// Ends the current value at a time. The curve has a gap until the next value.
     fn stop(&mut self, at: u64) {
         let span = self.signal.stop(at);
         self.add_span(span);
@@ -110,7 +111,7 @@ impl Curve {
         let begin = scale.column(from);
         for column in begin..=scale.column(to) {
             let part = SignalSpan { value, from: from.max(scale.start(column)), to: to.min(scale.start(column + 1)) };
-            // The last column is only touched by what ends where it begins.
+            // A span that ends where a column begins has no duration in that column.
             if part.ns() > 0 || column == begin {
                 self.columns[column].add(part);
             }
@@ -119,7 +120,7 @@ impl Curve {
 }
 
 impl Curves {
-    /// Curves of so many columns, for what a survey has found.
+    /// Creates empty curves with this number of columns for the series found by a scan.
     pub(super) fn new(scan: &RecordingScan, columns: usize) -> Self {
         let (first, last) = scan.range.unwrap_or((0, 0));
         let scale = ColumnScale { first, last, columns };
@@ -158,7 +159,7 @@ impl Curves {
         }
     }
 
-    /// Nothing comes any more: what holds does so to the end.
+    /// Extends the current values to the end of the recording.
     pub(super) fn finish(&mut self) {
         for (_, curve) in self.panels.iter_mut().flatten() {
             curve.stop(curve.scale.last);
@@ -182,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// Power over ten seconds, in ten columns.
+    /// Returns the minimum, mean, and maximum of the power in ten columns.
     fn downsampled(items: &[Item]) -> Vec<Option<(f64, f64, f64)>> {
         let mut scan = RecordingScan::default();
         items.iter().for_each(|item| scan.observe(item));

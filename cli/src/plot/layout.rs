@@ -1,4 +1,4 @@
-//! The picture: what was recorded in words, the GPUs' colors, and four panels over one axis of time.
+//! The layout of a plot: a heading, a legend of the GPUs, and four panels with a common time axis.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,20 +18,20 @@ use super::{
     },
 };
 
-/// The heights of the labels below the last chart, the title above each chart, and a legend line, in pixels.
+/// The heights of the labels below the last panel, the title above each panel, and a legend line, in pixels.
 const AXIS_LABELS_HEIGHT_PX: i32 = 46;
 const TITLE_HEIGHT_PX: i32 = 34;
 const LEGEND_LINE_HEIGHT_PX: i32 = 20;
 
-/// All that is drawn.
+/// The content of a plot.
 pub(super) struct Layout<'a> {
     pub scan: &'a RecordingScan,
     pub curves: &'a Curves,
-    /// What has to be said of the recording besides.
+    /// The warnings about the recording, one per line.
     pub warnings: Vec<String>,
 }
 
-/// How many columns of pixels a diagram has in a picture of this width.
+/// Returns the number of pixel columns of a panel in an image of this width.
 pub(super) fn columns(width: u32) -> usize {
     (width as usize).saturating_sub((LEFT_MARGIN_PX + RIGHT_MARGIN_PX) as usize).max(1)
 }
@@ -56,18 +56,18 @@ impl Layout<'_> {
         Ok(())
     }
 
-    /// What was run, where and when. Gives how far down it goes.
+    /// Draws the command, the host, the time, and the warnings. Returns the y coordinate below them.
     fn draw_heading<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> DrawResult<DB, i32> {
         let header = &self.scan.header;
         let command = header.command.as_ref().map_or("GPUs".to_owned(), |words| words.join(" "));
         let mut at = 14;
-        let mut line = |words: &str, size: i32, color, step: i32| {
+        let mut line = |text: &str, size: i32, color, step: i32| {
             let style = text_style(size, color);
-            let words =
-                truncate_to_width(area, &escape(words), &style, self::size(area).0 - LEFT_MARGIN_PX - RIGHT_MARGIN_PX);
-            let drawn = area.draw(&Text::new(words, (LEFT_MARGIN_PX, at), style));
+            let text =
+                truncate_to_width(area, &escape(text), &style, self::size(area).0 - LEFT_MARGIN_PX - RIGHT_MARGIN_PX);
+            let result = area.draw(&Text::new(text, (LEFT_MARGIN_PX, at), style));
             at += step;
-            drawn
+            result
         };
         line(&command, 24, TEXT_COLOR, 32)?;
         line(&self.subtitle(), 15, SECONDARY_TEXT_COLOR, 22)?;
@@ -86,23 +86,23 @@ impl Layout<'_> {
         });
         let driver = header.driver_version.as_ref().map(|version| format!("driver {version}"));
         let parts: Vec<String> = [host, when, driver].into_iter().flatten().collect();
-        if parts.is_empty() { "an empty recording".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() { "empty recording".to_owned() } else { parts.join(", ") }
     }
 
-    /// Which color is which GPU. Gives how far down it goes.
+    /// Draws the colors and names of the GPUs. Returns the y coordinate below them.
     fn draw_legend<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, top: i32) -> DrawResult<DB, i32> {
         let style = text_style(15, TEXT_COLOR);
         let available = size(area).0 - LEFT_MARGIN_PX - RIGHT_MARGIN_PX;
         let name = |(index, name): (&u32, &Option<String>)| {
-            let words = format!("GPU {index}  {}", name.as_deref().map(escape).unwrap_or_default());
-            truncate_to_width(area, &words, &style, available - 60)
+            let text = format!("GPU {index}  {}", name.as_deref().map(escape).unwrap_or_default());
+            truncate_to_width(area, &text, &style, available - 60)
         };
         let mut names: Vec<String> = self.scan.gpus.iter().map(name).collect();
         let widest = names.iter().map(|name| text_width(area, name, &style)).max().unwrap_or(0);
-        // Who shows an SVG may have a font that is wider.
+        // An SVG viewer may use a wider font.
         let cell = widest * 6 / 5 + 48;
         let in_row = (available / cell).max(1) as usize;
-        // Most of the picture is for the curves.
+        // The legend uses at most a third of the height.
         let max_cells = in_row * (size(area).1 / 3 / LEGEND_LINE_HEIGHT_PX) as usize;
         if names.len() > max_cells {
             let more = format!("and {} more", names.len() - max_cells + 1);
@@ -119,7 +119,8 @@ impl Layout<'_> {
         Ok(top + cells.div_ceil(in_row) as i32 * LEGEND_LINE_HEIGHT_PX)
     }
 
-    /// What the marks in the diagrams mean, above each where there is room. Gives how far down it goes.
+    /// Draws the labels of the markers above the panels, and omits labels that would overlap. Returns the y coordinate
+    /// below them.
     fn draw_marker_labels<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, top: i32) -> DrawResult<DB, i32> {
         let Some((first, last)) = self.scan.range else { return Ok(top) };
         if self.scan.markers.is_empty() {
@@ -148,12 +149,12 @@ fn size<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>) -> (i32, i32) {
     (width as i32, height as i32)
 }
 
-/// Where a cell of the legend begins.
+/// Returns the upper left corner of a cell of the legend.
 fn cell_corner(index: usize, in_row: usize, width: i32, top: i32) -> (i32, i32) {
     (LEFT_MARGIN_PX + (index % in_row) as i32 * width, top + (index / in_row) as i32 * LEGEND_LINE_HEIGHT_PX)
 }
 
-/// To what people care of.
+/// Truncates a duration to whole seconds, or to whole milliseconds if it is shorter than 10 s.
 fn round_duration(nanoseconds: u64) -> Duration {
     match nanoseconds {
         10_000_000_000.. => Duration::from_secs(nanoseconds / 1_000_000_000),

@@ -1,8 +1,8 @@
-//! `igpu plot`: a recording as a picture.
+//! `igpu plot`: draws a recording as SVG or PNG.
 //!
-//! The recording is read twice, so that the memory for it does not grow with its length: `scan` finds out what it
-//! holds, `downsample` takes its values into as many stretches of time as the picture is wide. `layout` lays out, `chart`
-//! draws a panel, `render` makes SVG or PNG of it, the latter in a `bitmap`.
+//! The recording is read twice, so the required memory does not depend on its length. The first pass (`scan`) finds the
+//! time range, the GPUs, and the series. The second pass (`downsample`) reduces the values to one entry per pixel
+//! column. `layout` arranges the plot, `chart` draws a panel, and `render` writes SVG, or PNG with the help of `bitmap`.
 
 mod bitmap;
 mod chart;
@@ -21,28 +21,41 @@ use clap::{
 };
 use igpu_recording::{Item, RecordingError};
 
-use crate::{error::CliError, output::CommandOutput};
+use crate::{
+    error::{CliError, Diagnostic},
+    help::with_exit_status,
+    output::CommandOutput,
+};
 use downsample::Curves;
 use layout::Layout;
 use render::ImageFormat;
 use scan::RecordingScan;
 
+const EXAMPLES: &str = "\
+Examples:
+  igpu plot igpu.perfetto-trace -o run.svg
+                                  Plot all GPUs
+  igpu plot run.csv -o run.png --gpus 0,1 --size 1920x1080
+                                  Plot two GPUs with another size
+";
+
 #[derive(Args)]
+#[command(after_help = with_exit_status(EXAMPLES))]
 pub(crate) struct PlotArgs {
-    /// The recording
+    /// Plot this recording, in any format that `igpu record` writes
     pub file: PathBuf,
-    /// Where to draw: a file that ends in .svg or .png
+    /// Write the plot to this file, whose extension .svg or .png determines the format
     #[arg(short, long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(ImageFile::new))]
     output: ImageFile,
-    /// Only these GPUs, by their indices
-    #[arg(long, value_name = "INDEX,…", value_delimiter = ',')]
+    /// Plot only the GPUs with these indices, separated by commas [default: all GPUs]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     gpus: Vec<u32>,
-    /// How large, in pixels
+    /// Set the size of the plot in pixels, from 600 to 8000 each
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1400x1200", value_parser = parse_size)]
     size: (u32, u32),
 }
 
-/// A file for a picture.
+/// The output file, and its format.
 #[derive(Clone)]
 struct ImageFile {
     path: PathBuf,
@@ -51,25 +64,32 @@ struct ImageFile {
 
 impl ImageFile {
     fn new(path: PathBuf) -> Result<Self, &'static str> {
-        let format = ImageFormat::from_path(&path).ok_or("its name has to end in .svg or .png")?;
+        let format = ImageFormat::from_path(&path).ok_or("the extension must be .svg or .png")?;
         Ok(Self { path, format })
     }
 }
 
+/// The accepted widths and heights, in pixels. In a smaller image, labels would overlap; a larger PNG would need more
+/// than 192 MB of memory.
+const SIZE_RANGE_PX: std::ops::RangeInclusive<u32> = 600..=8000;
+
 fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
     let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    let fits = |length: &u32| (600..=8000).contains(length);
-    size.filter(|(width, height)| fits(width) && fits(height)).ok_or("it is like 1400x1200, each of them 600 to 8000")
+    let is_valid = |length: &u32| SIZE_RANGE_PX.contains(length);
+    size.filter(|(width, height)| is_valid(width) && is_valid(height))
+        .ok_or("expected a size such as 1400x1200, with 600 to 8000 pixels in each direction")
 }
 
 pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
     if render::same_file(&args.file, &args.output.path) {
-        let message = format!("{} is the recording; name another file for the picture", args.output.path.display());
-        return Err(CliError::Selection(igpu::Escaped(&message).to_string()));
+        let message = format!("{} is the recording, which the plot would overwrite", args.output.path.display());
+        let diagnostic = Diagnostic::new(igpu::Escaped(&message).to_string());
+        return Err(CliError::Selection(diagnostic.with_help("name another file with `-o FILE`")));
     }
     if !render::can_be_read_twice(&args.file) {
-        let message = format!("{} is a pipe, and the recording has to be read twice; name a file", args.file.display());
-        return Err(CliError::Selection(igpu::Escaped(&message).to_string()));
+        let message = format!("{} cannot be read twice, because it is a pipe", args.file.display());
+        let diagnostic = Diagnostic::new(igpu::Escaped(&message).to_string());
+        return Err(CliError::Selection(diagnostic.with_help("save the recording to a file first")));
     }
     let mut scan = RecordingScan::default();
     let read_error = match read(&args.file, |item| scan.observe(item))? {
@@ -78,7 +98,7 @@ pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
     };
     retain_gpus(&mut scan, &args.gpus)?;
     let mut curves = Curves::new(&scan, layout::columns(args.size.0));
-    // What is wrong with the file was said at the first reading; one that is still recorded has grown.
+    // Errors at the end of the file were found by the first pass. A recording in progress has grown since then.
     read(&args.file, |item| curves.observe(item))?;
     curves.finish();
     style::load_font();
@@ -89,24 +109,25 @@ pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
     Ok(result_output(args, read_error))
 }
 
-/// Gives each item to `to`. After an item that cannot be read there is none; that is given back.
-fn read(path: &Path, mut to: impl FnMut(&Item)) -> Result<Option<RecordingError>, CliError> {
+/// Calls `observe` for each item of a recording. If an item is invalid, stops there and returns the error.
+fn read(path: &Path, mut observe: impl FnMut(&Item)) -> Result<Option<RecordingError>, CliError> {
     let items = igpu_recording::read(path).map_err(|error| CliError::Recording(path.to_owned(), error))?;
     for item in items {
         match item {
-            Ok(item) => to(&item),
+            Ok(item) => observe(&item),
             Err(error) => return Ok(Some(error)),
         }
     }
     Ok(None)
 }
 
-/// Leaves those GPUs that were named, when some were.
+/// Removes all GPUs but the selected ones. An empty selection keeps all GPUs.
 fn retain_gpus(scan: &mut RecordingScan, indices: &[u32]) -> Result<(), CliError> {
     if let Some(unknown) = indices.iter().find(|gpu| !scan.gpus.contains_key(gpu)) {
         let known: Vec<String> = scan.gpus.keys().map(u32::to_string).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(CliError::Selection(format!("GPU {unknown} is not in the recording; there are {known}")));
+        let known = if known.is_empty() { "no GPUs".to_owned() } else { format!("GPUs {}", known.join(", ")) };
+        let message = format!("GPU {unknown} is not in the recording, which has {known}");
+        return Err(CliError::Selection(Diagnostic::new(message)));
     }
     if !indices.is_empty() {
         scan.gpus.retain(|gpu, _| indices.contains(gpu));
@@ -115,24 +136,25 @@ fn retain_gpus(scan: &mut RecordingScan, indices: &[u32]) -> Result<(), CliError
     Ok(())
 }
 
-/// What has to be said in the picture.
+/// Returns the warnings that the plot shows below its heading.
 fn warnings(scan: &RecordingScan, curves: &Curves, read_error: Option<&RecordingError>) -> Vec<String> {
     let is_empty = curves.panels.iter().all(Vec::is_empty);
-    let empty = is_empty.then(|| "The recording has no values to draw.".to_owned());
-    let dropped = (scan.dropped > 0).then(|| format!("{} records were dropped while it was recorded.", scan.dropped));
-    let more = scan.omitted_markers;
-    let markers = (more > 0).then(|| format!("{more} more events of GPUs are not marked."));
+    let empty = is_empty.then(|| "The recording has no values to plot.".to_owned());
+    let dropped = (scan.dropped > 0).then(|| format!("{} records were dropped during the recording.", scan.dropped));
+    let omitted = scan.omitted_markers;
+    let markers = (omitted > 0).then(|| format!("{omitted} further events of GPUs are not marked."));
     let truncated = read_error.map(|error| format!("The recording was not read to its end: {error}."));
     [empty, dropped, markers, truncated].into_iter().flatten().collect()
 }
 
-/// A recording that was cut off, as by `kill -9`, is drawn whole as far as it goes: that is worth a word, no failure.
+/// Returns the output after the plot was written. A truncated recording, such as after `kill -9`, was plotted as far as
+/// it goes, which is reported on stdout and is not an error.
 fn result_output(args: &PlotArgs, read_error: Option<RecordingError>) -> CommandOutput {
     let Some(error) = read_error else { return CommandOutput::default() };
     let is_error = !matches!(error, RecordingError::Truncated);
-    let message = CliError::Recording(args.file.clone(), error).to_string();
+    let error = CliError::Recording(args.file.clone(), error);
     match is_error {
-        true => CommandOutput { stdout: String::new(), problems: vec![message] },
-        false => CommandOutput::text(format!("{message}\n")),
+        true => CommandOutput { stdout: String::new(), problems: vec![Diagnostic::from(&error)] },
+        false => CommandOutput::text(format!("{error}\n")),
     }
 }

@@ -1,26 +1,26 @@
-//! What the four panels show.
+//! The four panels of a plot and the metrics that they show.
 
 use igpu::metric::Metric;
 use igpu_recording::Series;
 
-/// One of the diagrams that stand one above the other.
+/// A panel, which shows one value of all GPUs over time.
 pub(super) struct Panel {
     pub title: &'static str,
-    /// The metrics that it may show: of each GPU the first that was recorded.
+    /// The metrics in order of preference. For each GPU, the first recorded one is shown.
     pub metrics: &'static [Metric],
-    /// What a value of the recording is multiplied by to have the unit that the title names.
+    /// The factor by which recorded values are multiplied to convert them to the unit of the title.
     pub scale: f64,
     pub axis: Axis,
 }
 
-/// Where the axis of values begins and ends.
+/// The range of the value axis.
 #[derive(Clone, Copy)]
 pub(super) enum Axis {
-    /// At these values.
+    /// From the first to the second value.
     Fixed(f64, f64),
-    /// At zero, and above the highest value.
+    /// From zero to above the maximum.
     FromZero,
-    /// Around the values.
+    /// From below the minimum to above the maximum.
     AroundValues,
 }
 
@@ -47,14 +47,14 @@ pub(super) const PANELS: [Panel; 4] = [
 ];
 
 impl Panel {
-    /// The series that may stand in it, the one to prefer first.
+    /// Returns the series of the metrics, in order of preference.
     pub(super) fn series(&self) -> impl Iterator<Item = Series> {
         self.metrics.iter().map(|metric| Series::for_metric(*metric))
     }
 }
 
 impl Axis {
-    /// From where to where it goes for values from `min` to `max`.
+    /// Returns the start and end of the axis for values from `min` to `max`.
     pub(super) fn range(self, min: f64, max: f64) -> (f64, f64) {
         match self {
             Self::Fixed(from, to) => (from, to),

@@ -1,4 +1,4 @@
-//! The picture's file: SVG or PNG, whole or not there.
+//! The output file of a plot, which is written completely or not.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,7 @@ use plotters::{backend::SVGBackend, prelude::IntoDrawingArea as _};
 
 use super::{bitmap::Bitmap, layout::Layout};
 
-/// How a picture is kept.
+/// The format of the output file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ImageFormat {
     Svg,
@@ -20,7 +20,7 @@ pub(super) enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// The kind that a file's name asks for by its ending.
+    /// Returns the format for the extension of a path.
     pub(super) fn from_path(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "svg" => Some(Self::Svg),
@@ -29,7 +29,7 @@ impl ImageFormat {
         }
     }
 
-    /// The file's content.
+    /// Returns the content of the file.
     pub(super) fn render(self, layout: &Layout, size: (u32, u32)) -> io::Result<Vec<u8>> {
         match self {
             Self::Svg => {
@@ -58,19 +58,20 @@ fn png(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether both paths lead to one file, by whatever links.
+/// Returns `true` if both paths refer to the same file, also through links.
 pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     let file_id = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     file_id(a).is_some_and(|a| Some(a) == file_id(b))
 }
 
-/// Whether the path leads to a file, or to what is no file at all: why that cannot be read is told by who reads it.
+/// Returns `false` if the path is a pipe or a device. Returns `true` for regular files, and also for directories and
+/// missing files, for which reading fails with a better error.
 pub(super) fn can_be_read_twice(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
 }
 
-/// Puts the content where the path is, all at once: a reader meets the old file or the new one, and when a disk is full
-/// the old one stays. What is no regular file, as a pipe, is written to.
+/// Replaces the file atomically. If writing fails, such as on a full disk, the old file is kept. If the path is not a
+/// regular file, such as a pipe, writes to it directly.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = match fs::canonicalize(path) {
         Ok(target) if !target.is_file() => return fs::write(target, content),
@@ -80,13 +81,13 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = target.with_file_name(format!(".igpu-plot-{}", process::id()));
     let written = write_temporary(&temporary, content, &target).and_then(|()| fs::rename(&temporary, &target));
     if written.is_err() {
-        // The error that led here is the one to tell.
+        // The first error is returned, and an error of the cleanup is ignored.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// A file with the rights of the one that it is to replace.
+/// Writes the temporary file, with the permissions of the file that it will replace.
 fn write_temporary(temporary: &Path, content: &[u8], replaced: &Path) -> io::Result<()> {
     let mut file = File::create(temporary)?;
     if let Ok(old) = fs::metadata(replaced) {

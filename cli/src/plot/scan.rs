@@ -1,4 +1,4 @@
-//! The first reading of a recording: when it was, of which GPUs, and what it holds.
+//! The first pass over a recording: its time range, GPUs, series, and events.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,29 +6,29 @@ use igpu_recording::{Header, Item, ItemKind, Series, event};
 
 use super::panel::Panel;
 
-/// No machine has more GPUs, and a picture could not show them.
+/// The maximum number of GPUs in a plot, which limits the memory. No known machine has more.
 pub(super) const MAX_GPUS: usize = 64;
-/// A picture of more marks shows nothing else.
+/// The maximum number of markers in a plot. More of them would hide the curves.
 const MAX_MARKERS: usize = 200;
 
-/// What is known of a recording before its values are drawn.
+/// The properties of a recording, apart from its values.
 #[derive(Default)]
 pub(super) struct RecordingScan {
     pub header: Header,
-    /// From when to when, in nanoseconds since the epoch; none of a recording without items.
+    /// The first and last time in nanoseconds since the epoch. `None` if the recording has no items.
     pub range: Option<(u64, u64)>,
-    /// The indices of the GPUs, and their names where these are known.
+    /// The names of the GPUs by index.
     pub gpus: BTreeMap<u32, Option<String>>,
-    /// Which series have values, of which GPU.
+    /// The pairs of a GPU index and a series that have values.
     recorded_series: HashSet<(u32, Series)>,
     pub markers: Vec<Marker>,
-    /// Marks there was no room for.
+    /// The number of events beyond [`MAX_MARKERS`].
     pub omitted_markers: usize,
-    /// Records that were lost while it was recorded.
+    /// The number of records that were dropped during the recording.
     pub dropped: u64,
 }
 
-/// An event that is shown.
+/// An event that is shown in the plot.
 pub(super) struct Marker {
     pub at: u64,
     pub gpu: Option<u32>,
@@ -36,7 +36,7 @@ pub(super) struct Marker {
     pub label: String,
 }
 
-/// What became of the command or of a GPU.
+/// The kind of an event, which determines its color.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum MarkerKind {
     Command,
@@ -75,7 +75,7 @@ impl RecordingScan {
         }
     }
 
-    /// Gives whether there is room for it.
+    /// Adds a GPU. Returns `false` if there are already [`MAX_GPUS`] others.
     fn add_gpu(&mut self, index: u32, name: Option<String>) -> bool {
         let has_capacity = self.gpus.len() < MAX_GPUS || self.gpus.contains_key(&index);
         if has_capacity {
@@ -102,7 +102,7 @@ impl RecordingScan {
         }
     }
 
-    /// Which series of the GPU a panel shows; none when the recording has none of them.
+    /// Returns the series of the GPU that a panel shows. Returns `None` if the recording has no such series.
     pub(super) fn series(&self, panel: &Panel, gpu: u32) -> Option<Series> {
         panel.series().find(|series| self.recorded_series.contains(&(gpu, *series)))
     }

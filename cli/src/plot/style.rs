@@ -1,4 +1,4 @@
-//! How the picture looks: colors, and text that is drawn the same on machines without any font.
+//! The colors and text styles of a plot. The font is embedded, so plots look the same on all machines.
 
 use plotters::{
     coord::Shift,
@@ -11,13 +11,13 @@ use super::scan::MarkerKind;
 /// The result of a drawing function.
 pub(super) type DrawResult<DB, T = ()> = Result<T, DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
-/// The left and right margins of the diagrams, in pixels.
+/// The left and right margins of the panels, in pixels.
 pub(super) const LEFT_MARGIN_PX: i32 = 70;
 pub(super) const RIGHT_MARGIN_PX: i32 = 24;
 
-/// The font, for machines that have none.
+/// The embedded font.
 pub(super) const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;
-/// A program that shows an SVG takes a font of its own for it.
+/// The name of the font in an SVG, for which a viewer uses its own font.
 const FONT_FAMILY: &str = "sans-serif";
 
 pub(super) const TEXT_COLOR: RGBColor = RGBColor(40, 40, 40);
@@ -25,7 +25,7 @@ pub(super) const SECONDARY_TEXT_COLOR: RGBColor = RGBColor(110, 110, 110);
 pub(super) const GRID_COLOR: RGBColor = RGBColor(225, 225, 225);
 pub(super) const FRAME_COLOR: RGBColor = RGBColor(150, 150, 150);
 
-/// For each GPU one; with more GPUs than these, some share one.
+/// The colors of the GPUs, which are reused if there are more than 16 GPUs.
 const GPU_COLORS: [RGBColor; 16] = [
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),
@@ -45,7 +45,7 @@ const GPU_COLORS: [RGBColor; 16] = [
     RGBColor(90, 0, 120),
 ];
 
-/// The color of the GPU in this place.
+/// Returns the color of the GPU at this position in the list of GPUs.
 pub(super) fn gpu_color(index: usize) -> RGBColor {
     GPU_COLORS[index % GPU_COLORS.len()]
 }
@@ -59,9 +59,9 @@ pub(super) fn marker_color(kind: MarkerKind) -> RGBColor {
     }
 }
 
-/// Makes the font known that the picture is laid out with, and bitmaps are drawn with.
+/// Registers the embedded font with plotters, which uses it to measure text.
 pub(super) fn load_font() {
-    // The font is part of this program, and good.
+    // Fails only for an invalid font.
     let _ = register_font(FONT_FAMILY, FontStyle::Normal, FONT);
 }
 
@@ -69,7 +69,7 @@ pub(super) fn text_style(size: i32, color: RGBColor) -> TextStyle<'static> {
     (FONT_FAMILY, size).into_font().color(&color.to_rgba())
 }
 
-/// A text of somebody else, without what would take a program over that shows it, and what XML cannot hold.
+/// Escapes control characters in a text of external origin, and replaces characters that XML does not allow.
 pub(super) fn escape(text: &str) -> String {
     igpu::Escaped(text).to_string().replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
@@ -78,14 +78,14 @@ pub(super) fn text_width<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, text
     area.estimate_text_size(text, style).map_or(0, |(width, _)| width as i32)
 }
 
-/// The text, or as much of its begin as there is room for.
+/// Truncates a text to the available width in pixels, with an ellipsis.
 pub(super) fn truncate_to_width<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     text: &str,
     style: &TextStyle,
     available: i32,
 ) -> String {
-    // No glyph is as narrow as half a pixel: more would only take time.
+    // Measuring a very long text is slow. As no glyph is narrower than half a pixel, the rest never fits.
     let mut truncated: String = text.chars().take(available.max(0) as usize * 2).collect();
     if truncated.len() == text.len() && text_width(area, text, style) <= available {
         return truncated;

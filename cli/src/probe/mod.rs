@@ -1,4 +1,4 @@
-//! `igpu probe`: what this driver and these GPUs really do.
+//! `igpu probe`: measures the driver calls and the sensors of GPUs, and derives a sampling plan.
 
 mod text;
 
@@ -17,26 +17,41 @@ use igpu::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    error::CliError, gpu_selection, notifier::Notifier, options::Options, output::CommandOutput, watchdog::CallWatchdog,
+    error::{CliError, Diagnostic},
+    gpu_selection,
+    help::with_exit_status,
+    notifier::Notifier,
+    options::Options,
+    output::CommandOutput,
+    watchdog::CallWatchdog,
 };
 
-/// How long to take, `--quick` and otherwise: a little less than is promised, for what comes before and after.
+/// The duration of a probe with and without `--quick`. With `--quick`, the rest of the promised 5 s is left for loading
+/// the driver and printing the report.
 const QUICK_DURATION: Duration = Duration::from_millis(4700);
 const FULL_DURATION: Duration = Duration::from_secs(45);
-/// How often each call is timed at the most by `--quick`.
+/// The maximum number of timed calls of each function with `--quick`.
 const QUICK_MAX_CALLS: u32 = 200;
-/// Steps of the progress bar.
+/// The number of steps of the progress bar.
 const PROGRESS_STEPS: u64 = 1000;
 
+const EXAMPLES: &str = "\
+Examples:
+  igpu probe                      Probe all GPUs for 45 s
+  igpu probe 0 --quick            Probe GPU 0 for 5 s
+  igpu probe --plan plan.json     Write the sampling plan to a file as well
+";
+
 #[derive(Args)]
+#[command(after_help = with_exit_status(EXAMPLES))]
 pub(crate) struct ProbeArgs {
-    /// Which GPUs: an index, or the start of a UUID; all when none is named
+    /// Probe the GPUs with these indices or UUID prefixes [default: all GPUs]
     #[arg(value_name = "INDEX|UUID-PREFIX")]
     gpus: Vec<String>,
-    /// Take 5 s, in place of 45: slow sensors may stay unknown
+    /// Take 5 s instead of 45 s; the refresh periods of slow sensors may stay unknown
     #[arg(long)]
     quick: bool,
-    /// Also write the sampling plan, which a sampler can follow, to this file as JSON
+    /// Write the sampling plan as JSON to this file, for a sampler of the igpu library
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 }
@@ -50,7 +65,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
     if indices.is_empty() {
         return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
-    // Before the work, so that nobody waits a minute to hear of it.
+    // Opened before the measurement, so that a wrong path is reported at once.
     let file = args.plan.as_deref().map(open).transpose()?;
     watchdog.end();
     let probe = Probe::new(nvml).gpus(&indices).max_calls(max_calls(args.quick));
@@ -76,15 +91,15 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
     };
     let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     output.problems =
-        lost.map(|(gpu, error)| gpu_selection::read_error_message(gpu.index, gpu.uuid.as_deref(), error)).collect();
-    // What was found is shown all the same.
+        lost.map(|(gpu, error)| gpu_selection::read_error(gpu.index, gpu.uuid.as_deref(), error)).collect();
+    // If the plan could not be written, the report is still printed.
     if let (Err(error), Some(path)) = (written, &args.plan) {
-        output.problems.push(CliError::File(path.clone(), error).to_string());
+        output.problems.push(Diagnostic::from(&CliError::File(path.clone(), error)));
     }
     Ok(output)
 }
 
-/// A bar on stderr; nothing where that is no terminal.
+/// Creates a progress bar on stderr, which is hidden if stderr is not a terminal.
 fn bar(time: Duration) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(PROGRESS_STEPS), ProgressDrawTarget::stderr_with_hz(10));
     match ProgressStyle::with_template("probing {msg:12} [{bar:30}] {percent:>3} %, {elapsed} of {prefix}") {
@@ -93,16 +108,16 @@ fn bar(time: Duration) -> ProgressBar {
     }
 }
 
-/// Opens the file for the plan; what it holds stays until there is a plan.
+/// Opens the file for the plan. Keeps its old content until there is a plan.
 fn open(path: &Path) -> Result<File, CliError> {
-    let mut how = OpenOptions::new();
-    how.write(true).create(true).truncate(false).open(path).map_err(|error| CliError::File(path.to_owned(), error))
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).open(path).map_err(|error| CliError::File(path.to_owned(), error))
 }
 
 fn write(mut file: File, plan: &Plan) -> std::io::Result<()> {
     let mut text = serde_json::to_string_pretty(plan)?;
     text.push('\n');
-    // A device or a pipe has no length, and needs none.
+    // These fail for a device or a pipe, which has no length and no position.
     let _ = file.set_len(0);
     let _ = file.rewind();
     file.write_all(text.as_bytes())?;

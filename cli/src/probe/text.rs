@@ -1,4 +1,4 @@
-//! The report as tables of text.
+//! The report of a probe as text tables.
 
 use igpu::{
     Error,
@@ -24,22 +24,22 @@ pub(super) struct Document<'a> {
     pub report: &'a igpu::probe::Report,
 }
 
-/// All GPUs, one after the other.
+/// Returns the tables of all GPUs.
 pub(super) fn text(document: &Document<'_>, max_calls: u32) -> String {
     let report = document.report;
     let mut text = format!(
-        "Driver {}, probed for {:.1} s. Times are of at most {} calls of each, under whatever load there was.\n",
+        "Driver {}, probed for {:.1} s. Each call was timed at most {} times, under the present load.\n",
         or_na(document.driver_version.as_deref()),
         report.duration_s,
         max_calls
     );
     for (gpu, plan) in report.gpus.iter().zip(&report.plan.gpus).filter(|(gpu, _)| gpu.error.is_none()) {
-        text += &of_gpu(gpu, plan, report.plan.budget);
+        text += &gpu_tables(gpu, plan, report.plan.budget);
     }
     text
 }
 
-fn of_gpu(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
+fn gpu_tables(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
     let busy = gpu.utilization_percent.map_or(String::new(), |percent| format!(", {percent:.0} % busy"));
     format!(
         "\nGPU {}: {} ({}){busy}\n\n{}\n{}\n{}\n{}",
@@ -67,7 +67,7 @@ fn call(call: &CallReport) -> Vec<String> {
     ]
 }
 
-/// In a word why a call gives nothing.
+/// Returns a short reason why a call returned no value.
 fn unsupported(reason: Option<&Error>) -> String {
     match reason {
         Some(Error::MissingSymbol { .. }) => "no function".to_owned(),

@@ -16,58 +16,91 @@ use crate::{error::CliError, output::STDOUT};
 /// The format of a file whose name has no extension.
 const DEFAULT_FORMAT: Format = Format::Perfetto;
 
+const EXAMPLES: &str = "\
+Examples:
+  igpu record -- python train.py          Record all GPUs while a program runs
+  igpu record --processes -o run.csv -- ./train.sh
+                                          Record the processes too, as CSV
+  igpu record --duration 5m               Record for 5 minutes without a program
+  igpu record --rate 50 --metrics gpu.power,gpu.utilization -- ./bench
+                                          Read two metrics 50 times per second
+  igpu record --gpus 0 -o - --format jsonl | jq .
+                                          Stream a recording to another program
+";
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  With a program, the status of that program, 128 + N if signal N ended it, 127 if it was not
+  found, or 126 if it could not be executed. Otherwise:
+  0  Success
+  1  Error; nothing was recorded, or the recording or the summary could not be written completely
+  2  Invalid command line; the program was not started";
+
+fn after_help() -> String {
+    format!("{EXAMPLES}\n{EXIT_STATUS}")
+}
+
+fn after_long_help() -> String {
+    format!("{EXAMPLES}\n{}\n{EXIT_STATUS}", metrics::help())
+}
+
 #[derive(Args)]
-#[command(after_long_help = metrics::help())]
+#[command(after_help = after_help(), after_long_help = after_long_help())]
 pub(crate) struct RecordArgs {
-    /// The file for the recording; `-` is the standard output, where no program is run
+    /// Write the recording to this file, or to the standard output if FILE is `-` and no program is run
     #[arg(short, long, value_name = "FILE", default_value = "igpu.perfetto-trace")]
     pub output: PathBuf,
     #[arg(long, value_name = "FORMAT", value_parser = format, help = format_help())]
     pub format: Option<Format>,
-    /// Which GPUs: indices or starts of UUIDs, with commas between [default: all, or the --visible ones]
+    /// Record these GPUs: indices or UUID prefixes, separated by commas [default: all GPUs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub gpus: Vec<String>,
-    /// Which metrics: names, with commas between; `default` stands for the usual ones (--help shows all names)
+    /// Record these metrics: names, separated by commas; `default` includes the default metrics (--help lists all names)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "default")]
     pub metrics: Vec<MetricArg>,
-    /// How often to read all metrics, in Hz, whatever that costs; `sensor`: as often as their sensors refresh, within 1 %
-    /// of the time
+    /// Read all metrics HZ times per second, whatever the cost; with `sensor`, as often as their sensors refresh, using
+    /// at most 1 % of the time for driver calls
     #[arg(long, value_name = "HZ|sensor", default_value = "sensor")]
     pub rate: SampleRate,
-    /// Stop recording after so long: seconds, or 90s, 5m, 1h. The program runs on, and igpu waits for it
+    /// Stop recording after this time: seconds, or 90s, 5m, 1h; a program continues to run, and igpu waits for it
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Also record the processes on the GPUs: their memory and use, once a second. These calls take the driver's locks
+    /// Record the processes on the GPUs and their memory and utilization once per second; these driver calls take locks
+    /// that running workloads need
     #[arg(long)]
     pub processes: bool,
-    /// The summary as JSON: to this file, or to the standard output in place of the text
+    /// Write the summary as JSON to this file, or without FILE to the standard output instead of the text
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT)]
     pub summary_json: Option<PathBuf>,
-    /// The program to run, with its arguments; without one, record until Ctrl-C
+    /// Run this program with its arguments, and record until it exits [default: record until Ctrl-C]
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
 impl RecordArgs {
-    /// Returns the requested format, given by name or by the file's extension.
+    /// Returns the requested format, which --format or the extension of the file name determines.
     pub(crate) fn format(&self) -> Option<Format> {
         let unnamed = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
         self.format.or_else(|| Format::from_path(&self.output)).or_else(unnamed)
     }
 
-    /// Returns an encoder of that format. A usage error if no format is given.
+    /// Returns an encoder of the requested format. Fails with a usage error if the format is unknown, or not supported
+    /// by this build.
     pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, CliError> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
-            return Err(usage_error(&format!(
-                "the name {:?} does not determine a format; end it with {}, or give --format",
-                igpu::Escaped(&shown).to_string(),
-                list_formats(|format| format!(".{}", format.extensions()[0]))
-            )));
+            return Err(usage_error(
+                &format!("the file name {:?} does not determine a format", igpu::Escaped(&shown).to_string()),
+                &format!(
+                    "use one of the extensions {}, or pass --format",
+                    list_formats(|format| format!(".{}", format.extensions()[0]))
+                ),
+            ));
         };
         format.encoder().ok_or_else(|| {
             usage_error(
-                "this igpu was built without Parquet; choose another format, or build it with `--features parquet`",
+                "Parquet is not supported by this build of igpu",
+                "choose another format, or build igpu with `--features parquet`",
             )
         })
     }
@@ -76,7 +109,7 @@ impl RecordArgs {
         self.output == Path::new(STDOUT)
     }
 
-    /// Returns whether a program is run; its output then goes to the standard output.
+    /// Returns `true` if a program is run, whose output then goes to the standard output.
     pub(crate) fn has_command(&self) -> bool {
         !self.command.is_empty()
     }
@@ -84,50 +117,56 @@ impl RecordArgs {
     /// Checks that the arguments are compatible.
     pub(crate) fn check(&self) -> Result<(), CliError> {
         if self.is_to_stdout() && self.has_command() {
-            return Err(usage_error("the standard output is the program's; name a file for the recording"));
+            return Err(usage_error(
+                "the standard output is used by the program, and cannot take the recording",
+                "write the recording to a file with `-o FILE`",
+            ));
         }
-        let bare_json = self.summary_json.as_deref() == Some(Path::new(STDOUT));
-        if self.is_to_stdout() && bare_json {
-            return Err(usage_error("the standard output is the recording's; name a file for --summary-json"));
+        let is_json_to_stdout = self.summary_json.as_deref() == Some(Path::new(STDOUT));
+        if self.is_to_stdout() && is_json_to_stdout {
+            return Err(usage_error(
+                "the standard output is used by the recording, and cannot take the summary",
+                "write the summary to a file with `--summary-json=FILE`",
+            ));
         }
         Ok(())
     }
 }
 
-fn usage_error(message: &str) -> CliError {
-    CliError::usage(ErrorKind::InvalidValue, message)
+fn usage_error(message: &str, help: &str) -> CliError {
+    CliError::usage(ErrorKind::InvalidValue, format!("{message}\nhelp: {help}"))
 }
 
 fn format(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ");
-    Format::from_name(name).ok_or_else(|| format!("use one of {}", names()))
+    Format::from_name(name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn format_help() -> String {
     let names = list_formats(|format| format.name().to_owned());
     let default = DEFAULT_FORMAT.name();
-    format!("{names} [default: by the file's extension; {default} if it has none]")
+    format!("Write this format: {names} [default: determined by the extension of FILE; {default} if it has none]")
 }
 
-/// Lists a property of all formats: `a, b or c`.
+/// Lists a property of all formats: `a, b, or c`.
 fn list_formats(of: fn(&Format) -> String) -> String {
     let all: Vec<String> = Format::ALL.iter().map(of).collect();
     match all.split_last() {
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, others)) => format!("{}, or {last}", others.join(", ")),
         None => String::new(),
     }
 }
 
-/// How often metrics are read.
+/// The rate at which metrics are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum SampleRate {
-    /// As their sensors refresh.
+    /// Each metric at the refresh rate of its sensor.
     Sensor,
-    /// So many times a second.
+    /// All metrics at this rate, in Hz.
     Hz(f64),
 }
 
-/// The rates that make sense: a driver's call takes microseconds, and a day has 86400 s.
+/// The accepted rates, from about once a day to the microseconds that a driver call takes.
 const RATE_RANGE_HZ: std::ops::RangeInclusive<f64> = 1e-5..=10_000.0;
 
 impl FromStr for SampleRate {
@@ -138,7 +177,7 @@ impl FromStr for SampleRate {
             return Ok(Self::Sensor);
         }
         let hz = text.parse().ok().filter(|hz| RATE_RANGE_HZ.contains(hz));
-        hz.map(Self::Hz).ok_or_else(|| "give readings a second, at most 10000, or `sensor`".to_owned())
+        hz.map(Self::Hz).ok_or_else(|| "expected a rate from 0.00001 to 10000 Hz, or `sensor`".to_owned())
     }
 }
 
@@ -152,7 +191,7 @@ impl SampleRate {
     }
 }
 
-/// `90`, `90s`, `5m`, `1.5h`.
+/// Parses a duration such as `90`, `90s`, `5m`, or `1.5h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
         Some(number) => (number, text.chars().next_back()),
@@ -163,9 +202,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some('m') => 60.0,
         _ => 1.0,
     };
-    let whole = number.parse::<f64>().ok().map(|number| number * seconds).filter(|seconds| *seconds > 0.0);
-    let duration = whole.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| "give seconds above 0, or 90s, 5m, 1h".to_owned())
+    let total = number.parse::<f64>().ok().map(|number| number * seconds).filter(|seconds| *seconds > 0.0);
+    let duration = total.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "expected a time above 0, such as 90, 90s, 5m, or 1h".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The command that is run: as if igpu were not there.
+//! The recorded command, which runs as it would without igpu.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -7,6 +7,8 @@ use std::{
 };
 
 use igpu::{Escaped, sampler::monotonic};
+
+use crate::error::Diagnostic;
 use nix::{
     errno::Errno,
     libc,
@@ -14,26 +16,28 @@ use nix::{
     sys::signal::{SigSet, Signal},
 };
 
-/// Why a command was not started, and the status that a shell gives for that.
+/// The reason why the command was not started, and the exit status that a shell returns for it.
 pub(super) struct SpawnError {
-    pub message: String,
+    pub diagnostic: Diagnostic,
     pub status: u8,
 }
 
-/// A command that runs.
+/// The running command.
 #[derive(Clone, Copy)]
 pub(super) struct ChildProcess {
     pub pid: u32,
-    /// When it was started, by the sampler's clock.
+    /// The time at which it was started, in nanoseconds of the sampler's clock.
     pub started_ns: u64,
 }
 
-/// Starts it with the signals blocked that were so before; with the rest of its surroundings as they are.
+/// Starts the command with this signal mask. It inherits everything else from this process.
 ///
-/// Not by the standard library, whose child would have this thread's signals blocked.
+/// [`std::process::Command`] is not used, because its child inherits the signal mask of this thread, which blocks
+/// signals.
 pub(super) fn start(command: &[OsString], mask: &SigSet) -> Result<ChildProcess, SpawnError> {
     let not_started = |error| SpawnError::new(&command[0], error);
-    // Orphans of its come to this process and not to init: so it stays known whose they are.
+    // Orphaned descendants of the command become children of this process instead of init, which keeps them
+    // identifiable as descendants.
     let _ = nix::sys::prctl::set_child_subreaper(true);
     let arguments =
         command.iter().map(|argument| c_string(argument)).collect::<Result<Vec<_>, _>>().map_err(not_started)?;
@@ -49,7 +53,7 @@ fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(mask)?;
-    // Rust's start-up ignores it, which is nothing for the command to inherit.
+    // Rust's runtime ignores SIGPIPE at startup. The command must not inherit that.
     attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
     Ok(attributes)
 }
@@ -66,36 +70,52 @@ impl SpawnError {
     fn new(program: &OsStr, error: Errno) -> Self {
         let shown = program.to_string_lossy();
         let program = Escaped(&shown);
-        let (message, status) = match error {
-            Errno::ENOENT if program.0.contains('/') => {
-                (format!("there is no program {program}; look at its path, and at that of its interpreter"), 127)
+        let (message, help, status) = match error {
+            Errno::ENOENT if program.0.contains('/') => (
+                format!("the program {program} or its interpreter does not exist"),
+                "check its path, and the interpreter in its first line",
+                127,
+            ),
+            Errno::ENOENT => {
+                (format!("no program {program} was found in PATH"), "check the spelling, or pass a path", 127)
             }
-            Errno::ENOENT => (format!("there is no program {program} in PATH; give its path"), 127),
-            Errno::EACCES => (format!("{program} may not be executed; `chmod +x` allows it to"), 126),
-            Errno::ENOEXEC => (format!("{program} is no program for this machine; run it by its interpreter"), 126),
-            error => (format!("{program} could not be started ({}); try it without igpu", error.desc()), 126),
+            Errno::EACCES => (
+                format!("permission to execute {program} was denied"),
+                "pass an executable file; `chmod +x` makes a file executable",
+                126,
+            ),
+            Errno::ENOEXEC => (
+                format!("{program} is not a program for this machine"),
+                "if it is a script, run its interpreter with it",
+                126,
+            ),
+            error => {
+                let message = format!("{program} could not be started ({})", error.desc());
+                (message, "check that it starts without `igpu record`", 126)
+            }
         };
-        Self { message, status }
+        Self { diagnostic: Diagnostic::new(message).with_help(help), status }
     }
 }
 
-/// Takes note of all children that have ended, the orphans of the command's too; gives the command's status where it is
-/// among them.
+/// Reaps all children that have exited, including adopted orphans. Returns the status of the command if it was among
+/// them.
 pub(super) fn reap(child: ChildProcess) -> Option<ExitStatus> {
-    let mut ended = None;
+    let mut command_status = None;
     loop {
         let mut status = 0;
-        // SAFETY: the pointer is to a live number. Not by `nix`, which loses those ended by a real-time signal.
+        // `nix::sys::wait::waitpid` is not used, because it returns an error for children ended by a real-time signal.
+        // SAFETY: the pointer is valid for writes, because it points to a local variable.
         let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
         if pid == child.pid as i32 {
-            ended = Some(ExitStatus::from_raw(status));
+            command_status = Some(ExitStatus::from_raw(status));
         } else if pid == 0 || pid < 0 && Errno::last() != Errno::EINTR {
-            return ended;
+            return command_status;
         }
     }
 }
 
-/// The status as a shell gives it.
+/// Returns the exit status as a shell reports it: 128 + N after signal N.
 pub(super) fn shell_status(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.unwrap_or(1) as u8

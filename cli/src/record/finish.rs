@@ -1,4 +1,4 @@
-//! What is said when a recording has ended.
+//! The output after the end of a recording: the summary, and the location of the file.
 
 use std::{
     fs,
@@ -16,21 +16,21 @@ use super::{
     recorder::Completion,
 };
 use crate::{
-    error::CliError,
+    error::{CliError, Diagnostic},
     options::Options,
     output::{CommandOutput, STDOUT},
     report,
 };
 
-/// How a recording went.
+/// The outcome of a recording.
 pub(super) struct RecordingOutcome {
     pub completion: Completion,
     pub progress: Arc<RecordingProgress>,
-    /// How many records were dropped, where the recorder does not answer any more.
+    /// A heartbeat with the number of dropped records, if the recorder thread was abandoned and cannot provide it.
     pub dropped: Option<Item>,
 }
 
-/// Prints the summary and where the recording is; gives whether all could be written.
+/// Prints the summary and the location of the recording. Returns `true` if everything could be written.
 pub(super) fn show(options: &Options, args: &RecordArgs, outcome: &RecordingOutcome) -> bool {
     let RecordingOutcome { completion, progress, dropped } = outcome;
     if let Some(dropped) = dropped {
@@ -39,25 +39,24 @@ pub(super) fn show(options: &Options, args: &RecordArgs, outcome: &RecordingOutc
     let summary = progress.summary().summary();
     let result = write_summary(options, args, &summary);
     if let Err(error) = &result {
-        print_stderr(&format!("igpu: {error}"));
+        print_stderr(&Diagnostic::from(error).to_string());
     }
     if *completion == Completion::Abandoned {
-        let name = escaped_path(&args.output);
-        print_stderr(&format!(
-            "igpu: {name} was not finished, as its disk does not answer; what it had written is there"
-        ));
+        let message = format!("{} is incomplete, because its disk does not respond", escaped_path(&args.output));
+        let help = "`igpu report` can read what was written before";
+        print_stderr(&Diagnostic::new(message).with_help(help).to_string());
     } else if !args.is_to_stdout() {
         print_stderr(&location_message(args, progress));
     }
     result.is_ok()
 }
 
-/// Where the recording is, and what to do with it.
+/// Returns the location and size of the recording, and the programs that read it.
 fn location_message(args: &RecordArgs, progress: &RecordingProgress) -> String {
     let (bytes, items) = (HumanBytes(progress.bytes.load(Relaxed)), HumanCount(progress.items.load(Relaxed)));
     let viewer = match args.format() {
-        Some(format) if format.is_trace() => "open it at ui.perfetto.dev or with `igpu report`",
-        _ => "`igpu report` reads it",
+        Some(format) if format.is_trace() => "open it at https://ui.perfetto.dev, or with `igpu report` or `igpu plot`",
+        _ => "open it with `igpu report` or `igpu plot`",
     };
     format!("{}: {bytes}, {items} records; {viewer}", escaped_path(&args.output))
 }
@@ -68,18 +67,18 @@ fn write_summary(options: &Options, args: &RecordArgs, summary: &Summary) -> Res
         Some(path) if path == Path::new(STDOUT) => print_stdout(&json()?),
         None if options.json => print_stdout(&CommandOutput::json(&[summary])?.stdout),
         Some(path) => {
-            let shown = show_text(summary, args);
-            shown.and(fs::write(path, json()?).map_err(|error| CliError::File(path.to_owned(), error)))
+            let text_result = show_text(summary, args);
+            text_result.and(fs::write(path, json()?).map_err(|error| CliError::File(path.to_owned(), error)))
         }
         None => show_text(summary, args),
     }
 }
 
-/// Shows people the summary. The standard output is the command's, or the recording's.
+/// Prints the summary as text: on stderr if the command or the recording uses stdout, and on stdout otherwise.
 fn show_text(summary: &Summary, args: &RecordArgs) -> Result<(), CliError> {
     let text = report::text(summary);
     if args.has_command() || args.is_to_stdout() {
-        // Nobody is left to tell when stderr is closed.
+        // If stderr is closed, there is nowhere to report the error.
         let _ = io::stderr().write_all(text.as_bytes());
         return Ok(());
     }
@@ -92,6 +91,6 @@ fn print_stdout(text: &str) -> Result<(), CliError> {
 }
 
 fn print_stderr(line: &str) {
-    // Nobody is left to tell when stderr is closed.
+    // If stderr is closed, there is nowhere to report the error.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,50 +1,59 @@
-//! Which metrics are recorded.
+//! The selection of the recorded metrics.
 
 use std::str::FromStr;
 
 use igpu::metric::Metric;
 use igpu_recording::{PROCESS_METRICS, Series, default_metrics};
 
-/// What one word of `--metrics` stands for.
+/// An element of the list of `--metrics`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum MetricArg {
+    /// The default metrics.
     Default,
-    One(Metric),
+    Single(Metric),
 }
 
 impl FromStr for MetricArg {
     type Err = String;
 
-    /// `default`, a name of the catalog, or the key of the metric in recordings.
+    /// Parses `default`, a metric name of the catalog, or the key of a metric in recordings.
     fn from_str(name: &str) -> Result<Self, String> {
         if name == "default" {
             return Ok(Self::Default);
         }
         let keyed = || Series::from_key(name).and_then(|series| series.info().metric);
-        Metric::from_name(name).or_else(keyed).map(Self::One).ok_or_else(|| {
-            let near = similar_names(name);
-            match near[..] {
-                [] => "no metric has that name; `igpu record --help` shows all names".to_owned(),
-                _ => format!("is {} meant? `igpu record --help` shows all names", near.join(" or ")),
-            }
+        Metric::from_name(name).or_else(keyed).map(Self::Single).ok_or_else(|| {
+            let similar = match similar_names(name)[..] {
+                [] => String::new(),
+                [name] => format!("a similar name is {name}; "),
+                ref names => format!("similar names are {}; ", names.join(", ")),
+            };
+            format!("unknown metric\nhelp: {similar}`igpu record --help` lists all names")
         })
     }
 }
 
-/// The names that this may have been meant to be: at most three.
+/// Names with at least this Jaro–Winkler similarity to an unknown name are suggested. A name of ten characters with two
+/// of them swapped has a similarity of at least 0.96.
+const MIN_SIMILARITY: f64 = 0.85;
+/// The maximum number of suggested names.
+const MAX_SUGGESTIONS: usize = 3;
+
+/// Returns the metric names that are most similar to this one.
 fn similar_names(name: &str) -> Vec<&'static str> {
-    let near = |metric: Metric| (strsim::jaro_winkler(name, metric.name()), metric.name());
-    let mut names: Vec<_> = Metric::all().map(near).filter(|(likeness, _)| *likeness > 0.85).collect();
+    let with_similarity = |metric: Metric| (strsim::jaro_winkler(name, metric.name()), metric.name());
+    let mut names: Vec<_> =
+        Metric::all().map(with_similarity).filter(|(similarity, _)| *similarity > MIN_SIMILARITY).collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
-    names.truncate(3);
+    names.truncate(MAX_SUGGESTIONS);
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// All metrics that are asked for, each once.
+/// Returns all selected metrics without duplicates.
 pub(super) fn selected_metrics(words: &[MetricArg], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
         MetricArg::Default => default_metrics(),
-        MetricArg::One(metric) => vec![*metric],
+        MetricArg::Single(metric) => vec![*metric],
     });
     let mut metrics = Vec::new();
     for metric in named.chain(PROCESS_METRICS.iter().copied().filter(|_| processes)) {
@@ -55,16 +64,17 @@ pub(super) fn selected_metrics(words: &[MetricArg], processes: bool) -> Vec<Metr
     metrics
 }
 
-/// All names there are, for the long help.
+/// Returns the section of the long help that lists all metrics.
 pub(super) fn help() -> String {
-    let usual = default_metrics();
-    let mark = |metric| if usual.contains(&metric) { "*" } else { " " };
+    let defaults = default_metrics();
+    let mark = |metric| if defaults.contains(&metric) { "*" } else { " " };
     let lines = Metric::all().map(|metric| {
         let key = Series::for_metric(metric).key();
-        let also = if key == metric.name() { String::new() } else { format!("  in recordings {key}") };
-        format!("  {} {}{also}\n", mark(metric), metric.name())
+        let key = if key == metric.name() { "" } else { key };
+        format!("{}\n", format!("  {} {:<35} {key}", mark(metric), metric.name()).trim_end())
     });
-    format!("Metrics (* is of the default ones; either name can be given):\n{}", lines.collect::<String>())
+    let metrics: String = lines.collect();
+    format!("Metrics:\n  (* default metric; second column: name in recordings, if different)\n{metrics}")
 }
 
 #[cfg(test)]
@@ -75,22 +85,22 @@ mod tests {
     fn metric_names_are_deduplicated() {
         let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
         let words: Vec<MetricArg> = words.iter().map(|word| word.parse().unwrap()).collect();
-        let mut wanted = default_metrics();
-        wanted.push(Metric::UTILIZATION_ENCODER);
-        assert_eq!(selected_metrics(&words, false), wanted);
-        wanted.extend(PROCESS_METRICS);
-        assert_eq!(selected_metrics(&words, true), wanted);
-        assert_eq!(selected_metrics(&[MetricArg::One(Metric::ENERGY)], false), [Metric::ENERGY]);
+        let mut expected = default_metrics();
+        expected.push(Metric::UTILIZATION_ENCODER);
+        assert_eq!(selected_metrics(&words, false), expected);
+        expected.extend(PROCESS_METRICS);
+        assert_eq!(selected_metrics(&words, true), expected);
+        assert_eq!(selected_metrics(&[MetricArg::Single(Metric::ENERGY)], false), [Metric::ENERGY]);
     }
 
     #[test]
     fn unknown_metric_suggests_similar_names() {
-        let said = "gpu.enregy".parse::<MetricArg>().unwrap_err();
-        assert!(said.contains("gpu.energy"), "{said}");
-        assert!("hw.gpu.memory.limit".parse::<MetricArg>().is_err(), "it is not sampled");
+        let error = "gpu.enregy".parse::<MetricArg>().unwrap_err();
+        assert!(error.contains("similar names are gpu.energy, "), "{error}");
+        assert!("hw.gpu.memory.limit".parse::<MetricArg>().is_err(), "a series that is not sampled");
         assert_eq!(
             "xyzzy".parse::<MetricArg>().unwrap_err(),
-            "no metric has that name; `igpu record --help` shows all names"
+            "unknown metric\nhelp: `igpu record --help` lists all names"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! `igpu record`: what a program does to the GPUs, as a trace and as a bill.
+//! `igpu record`: records GPUs while a program runs, and summarizes the recording.
 //!
-//! Four threads share the work: the sampler's two read the driver, one turns records into a file and a sum, and the main
-//! thread has the signals, the command and the live line. None waits for the next: a disk that is slow costs records,
-//! which are counted, and never holds the command up.
+//! The work is split into four threads. Two threads of the sampler read the driver. The recorder thread writes records
+//! to the file and adds them to the summary. The main thread handles signals, the command, and the status line. No
+//! thread blocks another: if a disk is slow, records are dropped and counted, and the command is not delayed.
 
 mod args;
 mod child_process;
@@ -36,12 +36,16 @@ use self::{
     signals::{ReceivedSignal, Signals},
     status_line::StatusLine,
 };
-use crate::{error::CliError, notifier::Notifier, options::Options};
+use crate::{
+    error::{CliError, Diagnostic},
+    notifier::Notifier,
+    options::Options,
+};
 
-/// How often to look whether the preparation has come to its end.
+/// The time between two checks for the end of the setup, short because the command starts only after it.
 const SETUP_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How long a preparation that is no longer wanted may take to end.
+/// The maximum time to wait for the end of a setup that a signal has canceled.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Records, and returns the exit status: that of the command, if there is one. Reports all errors except usage errors.
@@ -50,13 +54,13 @@ pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, CliErr
     let encoder = args.encoder()?;
     let signals = match Signals::block(args.has_command()) {
         Ok(signals) => signals,
-        Err(error) => return Ok(report_error(&format!("cannot block signals ({error}); try without `record`"))),
+        Err(error) => return Ok(report_error(&Diagnostic::new(format!("signals could not be blocked ({error})")))),
     };
     let arguments = Arc::new((options, args));
     let prepared = match setup_interruptible(&arguments, &signals) {
         Ok(prepared) => prepared,
         Err(error @ CliError::Usage(_)) => return Err(error),
-        Err(error) => return Ok(report_error(&error.to_string())),
+        Err(error) => return Ok(report_error(&Diagnostic::from(&error))),
     };
     let (options, args) = &*arguments;
     let child = match args.has_command().then(|| child_process::start(&args.command, &signals.mask_before)).transpose()
@@ -64,28 +68,29 @@ pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, CliErr
         Ok(child) => child,
         Err(not_started) => {
             prepared.output.discard();
-            report_error(&not_started.message);
+            report_error(&not_started.diagnostic);
             return Ok(ExitCode::from(not_started.status));
         }
     };
     let recording = match ActiveRecording::start(prepared, encoder, child, args) {
         Ok(recording) => recording,
-        // The command runs, and is no worse off for this.
+        // The command is already running, and continues without a recording.
         Err(error) => {
-            report_error(&format!("there is no thread to record with ({error}); nothing is recorded"));
+            let message = format!("nothing is recorded, because a thread could not be started ({error})");
+            report_error(&Diagnostic::new(message));
             return Ok(ExitCode::from(child.map_or(1, |child| wait(&signals, child))));
         }
     };
     Ok(recording.run(options, args, &signals))
 }
 
-/// Says why nothing was recorded.
-fn report_error(message: &str) -> ExitCode {
-    Notifier::without_bar().report(message);
+/// Reports the reason why nothing was recorded.
+fn report_error(diagnostic: &Diagnostic) -> ExitCode {
+    Notifier::without_bar().report(diagnostic);
     ExitCode::FAILURE
 }
 
-/// Prepares on another thread, so that signals can end the program even if the driver hangs.
+/// Runs the setup on another thread. Signals can then end the program even if the driver hangs.
 fn setup_interruptible(
     arguments: &Arc<(Options, RecordArgs)>,
     signals: &Signals,
@@ -94,13 +99,13 @@ fn setup_interruptible(
     let for_thread = arguments.clone();
     let prepare = move || {
         let (options, args) = &*for_thread;
-        // Nobody waits any more where a signal came first.
+        // The receiver is gone if a signal has canceled the setup.
         let _ = sender.send(setup::prepare(options, args));
     };
     thread::Builder::new().spawn(prepare).map_err(CliError::Thread)?;
     loop {
         if let Some(received) = signals.wait(Duration::ZERO).into_iter().find(|received| received.is_request()) {
-            // The file may just have been made.
+            // The setup may have just created the file.
             if let Ok(Ok(prepared)) = receiver.recv_timeout(CANCEL_TIMEOUT) {
                 prepared.output.discard();
             }
@@ -109,13 +114,13 @@ fn setup_interruptible(
         match receiver.recv_timeout(SETUP_POLL_INTERVAL) {
             Ok(prepared) => return prepared,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
-            // It panicked, and has said so.
+            // The thread panicked and printed the panic message.
             Err(mpsc::RecvTimeoutError::Disconnected) => std::process::exit(1),
         }
     }
 }
 
-/// Waits for the command without recording.
+/// Waits for the command without recording, and returns its exit status.
 fn wait(signals: &Signals, child: ChildProcess) -> u8 {
     loop {
         for received in signals.wait(status_line::REDRAW_INTERVAL) {
@@ -127,10 +132,11 @@ fn wait(signals: &Signals, child: ChildProcess) -> u8 {
     }
 }
 
-/// Passes a signal on to the command, where somebody sent it to igpu alone; gives whether it is for igpu to end by.
+/// Forwards a signal that was sent only to igpu to the command. Without a command, returns `true` if the signal ends the
+/// recording.
 fn handle(received: ReceivedSignal, child: Option<ChildProcess>) -> bool {
     let Some(child) = child else { return received.is_request() };
-    // `kill 0` in the command's tree reaches igpu too, and has reached the command.
+    // A signal from a descendant of the command, such as `kill 0`, was sent to the whole group, including the command.
     let from_outside = |sender| !processes::is_descendant(sender, child.pid);
     if received.is_request() && received.sender.map_or_else(|| received.is_leader_hangup(), from_outside) {
         received.forward(child.pid);
@@ -138,7 +144,7 @@ fn handle(received: ReceivedSignal, child: Option<ChildProcess>) -> bool {
     false
 }
 
-/// A recording under way.
+/// A recording in progress.
 struct ActiveRecording {
     recorder: Recorder,
     child: Option<ChildProcess>,
@@ -168,7 +174,7 @@ impl ActiveRecording {
         Ok(Self { recorder, child, clock, latest, status_line, deadline })
     }
 
-    /// Records until the command ends, somebody ends the recording, or its time is over.
+    /// Records until the command exits, a signal ends the recording, or its duration has passed.
     fn run(self, options: &Options, args: &RecordArgs, signals: &Signals) -> ExitCode {
         let (child, mut status) = (self.child, None);
         loop {
@@ -179,32 +185,34 @@ impl ActiveRecording {
             self.status_line.show(&self.recorder.progress);
         }
         let outcome = self.finish(status);
-        // Stopped by its duration, it has the command still to wait for.
+        // If the recording ended before the command, the command is still running.
         let status = status.or_else(|| Some(wait(signals, child?)));
         let summary_is_written = finish::show(options, args, &outcome);
-        let whole = outcome.completion == Completion::Complete && summary_is_written;
-        let status = status.unwrap_or(if whole { 0 } else { 1 });
+        let is_complete = outcome.completion == Completion::Complete && summary_is_written;
+        let status = status.unwrap_or(if is_complete { 0 } else { 1 });
         if outcome.completion == Completion::Abandoned {
-            // SAFETY: ends the process, without the driver's library being taken from under the threads left in it.
+            // `exit` would run the destructors of the driver's library while an abandoned thread may still be using it.
+            // SAFETY: `_exit` has no preconditions.
             unsafe { libc::_exit(status.into()) };
         }
         ExitCode::from(status)
     }
 
-    /// Waits for signals for a while; gives whether the recording is to end.
+    /// Waits for signals until the status line is due. Returns `true` if the recording is to end, and sets `status` if
+    /// the command has exited.
     fn wait(&self, signals: &Signals, status: &mut Option<u8>) -> bool {
-        let left = self
+        let remaining = self
             .deadline
             .map_or(status_line::REDRAW_INTERVAL, |deadline| deadline.saturating_duration_since(Instant::now()));
         let mut is_finished = false;
-        for received in signals.wait(left.min(status_line::REDRAW_INTERVAL)) {
+        for received in signals.wait(remaining.min(status_line::REDRAW_INTERVAL)) {
             is_finished |= handle(received, self.child);
         }
-        // One signal may stand for several children.
+        // One SIGCHLD can represent several children.
         if let Some(child) = self.child
-            && let Some(ended) = child_process::reap(child)
+            && let Some(command_status) = child_process::reap(child)
         {
-            *status = Some(child_process::shell_status(ended));
+            *status = Some(child_process::shell_status(command_status));
             is_finished = true;
         }
         is_finished

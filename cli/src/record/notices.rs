@@ -1,4 +1,4 @@
-//! Messages about GPUs during a recording, each reported once.
+//! Messages about GPUs during a recording. Each message is reported once.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,11 +8,12 @@ use igpu::{
 };
 
 use crate::{
+    error::Diagnostic,
     notifier::Notifier,
     watchdog::{PendingCalls, overdue_text},
 };
 
-/// How long a call may take before it is reported. A shorter one may only be slow.
+/// The time after which a call in progress is reported. Slow calls of working drivers return earlier.
 const HANG_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,13 +24,13 @@ enum NoticeKind {
     MetricSuspended,
 }
 
-/// Reports events of GPUs.
+/// Reports events of GPUs on stderr.
 pub(super) struct Notices {
     notifier: Notifier,
     reported: HashSet<(u16, NoticeKind)>,
-    /// Hung calls by GPU, in the sampler's clock.
+    /// The hung calls by GPU index, with times of the sampler's clock.
     hung_calls: PendingCalls<u16>,
-    /// GPUs and metrics that had values. A metric that never had any is one that the GPU lacks.
+    /// The pairs of a GPU and a metric that had values. A GPU does not support a metric that never had a value.
     had_values: HashSet<(u16, u16)>,
 }
 
@@ -52,7 +53,8 @@ impl Notices {
             Some(Event::GPU_LOST) => {
                 let code = ReturnCode(record.value as u32);
                 self.report(gpu, NoticeKind::Lost, || {
-                    format!("GPU {gpu} is lost ({code}); what was recorded of it stays, and it is tried again")
+                    let help = "values recorded so far are kept; `dmesg` may show the cause";
+                    Diagnostic::new(format!("GPU {gpu} was lost ({code}); retrying")).with_help(help)
                 });
             }
             Some(Event::GPU_HUNG) => {
@@ -62,7 +64,8 @@ impl Notices {
                 self.hung_calls.end(&gpu);
                 if self.reported.contains(&(gpu, NoticeKind::Lost)) || self.reported.contains(&(gpu, NoticeKind::Hung))
                 {
-                    self.report(gpu, NoticeKind::Recovered, || format!("GPU {gpu} answers again"));
+                    let message = || Diagnostic::new(format!("GPU {gpu} has recovered"));
+                    self.report(gpu, NoticeKind::Recovered, message);
                 }
             }
             Some(Event::METRIC_SUSPENDED) => self.observe_suspended(record),
@@ -73,8 +76,9 @@ impl Notices {
     /// Reports calls that have not returned for too long at `now`.
     pub(super) fn check_overdue(&mut self, now: u64) {
         for gpu in self.hung_calls.take_overdue(now) {
-            let overdue = overdue_text(&format!("a driver call about GPU {gpu}"), HANG_TIMEOUT);
-            self.report(gpu, NoticeKind::Hung, || format!("{overdue}; it has no values until it does"));
+            let overdue = overdue_text(&format!("a driver call for GPU {gpu}"), HANG_TIMEOUT);
+            let message = || Diagnostic::new(format!("{overdue}; the GPU has no values until the call returns"));
+            self.report(gpu, NoticeKind::Hung, message);
         }
     }
 
@@ -85,12 +89,12 @@ impl Notices {
         let (gpu, code) = (record.gpu, ReturnCode(record.value as u32));
         if code != ReturnCode::NOT_SUPPORTED {
             self.report(gpu, NoticeKind::MetricSuspended, || {
-                format!("GPU {gpu}: {} is no longer available ({code}); retrying", metric.name())
+                Diagnostic::new(format!("GPU {gpu}: {} is no longer available ({code}); retrying", metric.name()))
             });
         }
     }
 
-    fn report(&mut self, gpu: u16, kind: NoticeKind, message: impl FnOnce() -> String) {
+    fn report(&mut self, gpu: u16, kind: NoticeKind, message: impl FnOnce() -> Diagnostic) {
         if self.reported.insert((gpu, kind)) {
             self.notifier.report(&message());
         }

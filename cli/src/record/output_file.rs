@@ -1,4 +1,4 @@
-//! Where items go: into the file, and into the sum. Whatever becomes of the file, the sum is made.
+//! The output file and the summary of a recording. An error of the file does not affect the summary.
 
 use std::{
     fs::File,
@@ -16,23 +16,23 @@ use igpu_recording::{Encoder, Item, SummaryBuilder, Writer};
 use nix::fcntl::Flock;
 
 use super::setup::RecordingFile;
-use crate::notifier::Notifier;
+use crate::{error::Diagnostic, notifier::Notifier};
 
-/// What the recorder has done so far, for the main thread: it cannot ask while the recorder waits for a disk.
+/// The progress of the recorder thread. The main thread can read it while the recorder thread waits for a disk.
 #[derive(Default)]
 pub(super) struct RecordingProgress {
     summary: Mutex<SummaryBuilder>,
     pub items: AtomicU64,
     pub bytes: AtomicU64,
-    /// Number of bytes written to a pipe, updated during a flush.
+    /// The number of bytes written to a pipe, updated during a flush.
     pub pipe_bytes: Arc<AtomicU64>,
     pub dropped: AtomicU64,
-    /// Nobody reads the standard output any more, where the recording goes.
+    /// Set if the recording is written to the standard output, and its reader has closed it.
     pub has_no_reader: AtomicBool,
 }
 
 impl RecordingProgress {
-    /// Returns counts of its work, which show whether it progresses.
+    /// Returns counters, at least one of which changes while the recorder thread makes progress.
     pub(super) fn counts(&self) -> [u64; 3] {
         [&self.items, &self.bytes, &self.pipe_bytes].map(|count| count.load(Relaxed))
     }
@@ -42,19 +42,19 @@ impl RecordingProgress {
     }
 }
 
-/// The file and the sum.
+/// The file and the summary of a recording.
 pub(super) struct OutputFile<'a> {
     writer: Writer,
-    /// The file once more, to see whether it is still in its directory.
+    /// A second handle of the file, which shows whether the file was removed. `None` if the output is not a regular
+    /// file.
     file: Option<File>,
     name: String,
     progress: &'a RecordingProgress,
     notifier: Notifier,
-    /// Whether the last flush failed.
     last_write_failed: bool,
     is_removed: bool,
     is_stdout: bool,
-    /// Held for as long as the file is written.
+    /// The lock on the file, held until the end of the recording.
     _lock: Option<Flock<File>>,
 }
 
@@ -88,7 +88,7 @@ impl<'a> OutputFile<'a> {
         self.progress.items.fetch_add(u64::from(self.writer.push(item)), Relaxed);
     }
 
-    /// Takes an item into the sum alone.
+    /// Adds an item to the summary, but not to the file.
     pub(super) fn summarize(&self, item: &Item) {
         self.progress.summary().observe(item);
     }
@@ -97,33 +97,34 @@ impl<'a> OutputFile<'a> {
         self.progress
     }
 
-    /// Items that the file did not take, because there was no room for them to wait.
+    /// Returns the number of items that were dropped because the buffer was full.
     pub(super) fn dropped(&self) -> u64 {
         self.writer.dropped()
     }
 
-    /// Items that are not in the file yet.
-    pub(super) fn waiting(&self) -> u64 {
+    /// Returns the number of items that are not in the file yet.
+    pub(super) fn pending_items(&self) -> u64 {
         self.writer.pending_items()
     }
 
-    /// Writes what is waiting. Reports the first failure, and when writing works again.
+    /// Writes the buffered items. Reports the first failure, and the first success after a failure.
     pub(super) fn flush(&mut self) {
-        let flushed = self.writer.flush();
-        self.handle_result(flushed);
+        let result = self.writer.flush();
+        self.handle_result(result);
     }
 
-    /// Writes what there is, if that is much and the disk takes it: what there is no room for would be lost.
+    /// Writes the buffered items if the buffer is half full, because items are dropped if it is full. Does nothing while
+    /// writing fails.
     pub(super) fn flush_if_half_full(&mut self) {
         if self.writer.is_half_full() && !self.last_write_failed {
             self.flush();
         }
     }
 
-    /// Writes what is left and what completes the file; whether all is there.
+    /// Writes the remaining items and the end of the file. Returns `true` if the file is complete.
     pub(super) fn finish(&mut self) -> bool {
-        let finished = self.writer.finish();
-        self.handle_result(finished);
+        let result = self.writer.finish();
+        self.handle_result(result);
         !self.last_write_failed && !self.is_removed
     }
 
@@ -131,29 +132,32 @@ impl<'a> OutputFile<'a> {
         self.progress.bytes.store(self.writer.len(), Relaxed);
         let name = &self.name;
         match &result {
-            // Unlike a named pipe's, this reader does not come back.
+            // Unlike a named pipe, a closed standard output cannot be opened by another reader.
             Err(error) if self.is_stdout && error.kind() == io::ErrorKind::BrokenPipe => {
                 self.progress.has_no_reader.store(true, Relaxed);
                 if !self.last_write_failed {
-                    self.notifier.report("nobody reads the standard output any more; the recording ends");
+                    self.notifier.report_text("the reader of the standard output closed it; the recording ends");
                 }
             }
             Err(error) if !self.last_write_failed => {
-                self.notifier.report(&format!("{name} could not be written ({error}); retrying every second"));
+                let message = format!("{name} could not be written ({error}); retrying every second");
+                let help = "free space or restore the disk; meanwhile, items that do not fit into memory are dropped";
+                self.notifier.report(&Diagnostic::new(message).with_help(help));
             }
-            Ok(()) if self.last_write_failed => self.notifier.report(&format!("{name} is written again")),
+            Ok(()) if self.last_write_failed => self.notifier.report_text(format!("{name} can be written again")),
             _ => {}
         }
         self.last_write_failed = result.is_err();
         let is_gone = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if !self.is_removed && self.file.as_ref().is_some_and(is_gone) {
             self.is_removed = true;
-            self.notifier.report(&format!("{name} was removed during the recording; the recording will be lost"));
+            let message = format!("{name} was removed during the recording; the recording will be lost");
+            self.notifier.report_text(message);
         }
     }
 }
 
-/// A path as people may see it.
+/// Returns a path with escaped control characters.
 pub(super) fn escaped_path(path: &Path) -> String {
     Escaped(&path.to_string_lossy()).to_string()
 }

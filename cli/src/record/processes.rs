@@ -1,4 +1,5 @@
-//! The processes on the GPUs: when each was first and last seen, whose it is, and whether it is of the command.
+//! The processes on the GPUs: when they were first and last listed, their owners, and whether they descend from the
+//! command.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,42 +10,52 @@ use igpu::{
 };
 use igpu_recording::{Item, RecordedProcess, event};
 
-/// A process that is in none of so many readings of the list is gone.
+/// A process has ended if this many poll intervals have passed since it was last listed. The fraction allows for one
+/// late list.
 const MAX_MISSED_LISTS: f64 = 2.5;
-/// Generations to look back at the most, should `/proc` go round in a circle.
+/// The maximum number of ancestors to follow. Pids that are reused between two reads of `/proc` can form a cycle.
 const MAX_GENERATIONS: usize = 100;
 
 /// The processes on all GPUs.
 pub(super) struct ProcessTracker {
     reader: ProcReader,
     command: Option<u32>,
-    /// For each GPU and pid, when it was last seen, by the sampler's clock.
+    /// The time at which each process was last listed, by GPU and pid, in nanoseconds of the sampler's clock.
     last_seen: HashMap<(u16, u32), u64>,
-    /// How often the lists of a GPU are read, in nanoseconds, where it is not as they were to be read.
-    periods: HashMap<u16, u64>,
-    period: u64,
-    /// Until then, lists may have been lost: who is missing in them is not gone for that.
+    /// The poll intervals of the process lists of GPUs where the sampler has changed it, in nanoseconds.
+    changed_intervals_ns: HashMap<u16, u64>,
+    /// The initial poll interval of the process lists, in nanoseconds.
+    interval_ns: u64,
+    /// The end of the latest gap in the records, in nanoseconds of the sampler's clock. Process lists may be missing
+    /// before it.
     gap_until: u64,
-    /// Users without a name, that were asked for.
+    /// The uids without a known name that were looked up in the user database of the system.
     resolved_uids: HashSet<u32>,
 }
 
 impl ProcessTracker {
-    /// With lists that are read each `period` ns, beside a command of this pid.
-    pub(super) fn new(command: Option<u32>, period: u64) -> Self {
-        let (last_seen, periods, resolved_uids) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { reader: ProcReader::new(), command, last_seen, periods, period, gap_until: 0, resolved_uids }
+    /// Creates a tracker for process lists with this poll interval, and a command with this pid.
+    pub(super) fn new(command: Option<u32>, interval_ns: u64) -> Self {
+        Self {
+            reader: ProcReader::new(),
+            command,
+            last_seen: HashMap::new(),
+            changed_intervals_ns: HashMap::new(),
+            interval_ns,
+            gap_until: 0,
+            resolved_uids: HashSet::new(),
+        }
     }
 
-    /// Takes note of a record; gives an event of a process that was not there before. `at` is the record's in the
+    /// Observes a record, and returns a start event if its process is new. `at` is the time of the record in the
     /// recording.
     pub(super) fn observe(&mut self, record: &Record, at: u64) -> Option<Item> {
         if record.event() == Some(Event::POLL_INTERVAL_CHANGED) && record.metric() == Some(Metric::PROCESS_MEMORY) {
-            self.periods.insert(record.gpu, (record.value * 1e9) as u64);
+            self.changed_intervals_ns.insert(record.gpu, (record.value * 1e9) as u64);
         }
         let pid = record.pid()?;
         let last = self.last_seen.insert((record.gpu, pid), record.at);
-        // What the driver stamps itself may be older than what was seen already.
+        // Records with the driver's time stamps can be older than records observed before them.
         if let Some(last) = last {
             self.last_seen.insert((record.gpu, pid), last.max(record.at));
             return None;
@@ -54,17 +65,17 @@ impl ProcessTracker {
         Some(Item { gpu, pid, text, ..Item::event(at, event::PROCESS_START) })
     }
 
-    /// Records were lost before now, lists of processes perhaps among them.
+    /// Marks a gap: records before `now` were dropped, possibly including process lists.
     pub(super) fn mark_gap(&mut self, now: u64) {
         self.gap_until = now;
     }
 
-    /// Gives those that are gone by now, each with its GPU, its pid and when it was last seen.
+    /// Removes the processes that have ended. Returns the GPU, the pid, and the time of the last list of each.
     pub(super) fn take_ended(&mut self, now: u64) -> Vec<(u32, u32, u64)> {
-        let (periods, period, gap_until) = (&self.periods, self.period, self.gap_until);
+        let (changed, initial, gap_until) = (&self.changed_intervals_ns, self.interval_ns, self.gap_until);
         let has_ended = |gpu: &u16, last: u64| {
-            let period = periods.get(gpu).copied().unwrap_or(period) as f64;
-            now.saturating_sub(last.max(gap_until)) as f64 > MAX_MISSED_LISTS * period
+            let interval = changed.get(gpu).copied().unwrap_or(initial) as f64;
+            now.saturating_sub(last.max(gap_until)) as f64 > MAX_MISSED_LISTS * interval
         };
         let ended = self.last_seen.extract_if(|(gpu, _), last| has_ended(gpu, *last));
         ended.map(|((gpu, pid), last)| (gpu.into(), pid, last)).collect()
@@ -73,7 +84,8 @@ impl ProcessTracker {
     fn process(&mut self, pid: u32) -> RecordedProcess {
         let mut owner = ProcessInfo::default();
         self.reader.read_process(pid, &mut owner);
-        // A user that is not in /etc/passwd is a number until the system's database is asked, which may take its time.
+        // The name of a user that is not in /etc/passwd is a number until it is looked up in the user database of the
+        // system, which can be slow.
         let is_number = owner.uid.is_some_and(|uid| owner.user.is_some_and(|user| *user == *uid.to_string()));
         if is_number && owner.uid.is_some_and(|uid| self.resolved_uids.insert(uid)) && resolve_users() {
             self.reader.read_process(pid, &mut owner);
@@ -87,7 +99,7 @@ impl ProcessTracker {
     }
 }
 
-/// Returns whether a process is this command or one of its descendants. Orphans of the command become children of this
+/// Returns `true` if a process is this command or one of its descendants. Orphaned descendants are children of this
 /// program, which has no other children.
 pub(super) fn is_descendant(pid: u32, command: u32) -> bool {
     let own = std::process::id();

@@ -1,4 +1,4 @@
-//! The thread that takes the sampler's records, and makes items of them, a file of these, and a sum.
+//! The recorder thread, which converts the sampler's records to items, and adds these to the file and the summary.
 
 use std::{
     sync::{
@@ -21,36 +21,36 @@ use super::{
 };
 use crate::notifier::Notifier;
 
-/// How often records are taken from the sampler.
+/// The time between two reads of the sampler's records.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the file is made whole.
+/// The time between two flushes. A recording that is killed loses at most the items of this time.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a disk may take for the end.
+/// The maximum time without progress while the end of the file is written.
 const DISK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Records that are taken at once.
+/// The maximum number of records per read.
 const BATCH_RECORDS: usize = 1024;
 
-/// The recorder, seen from the main thread.
+/// The handle with which the main thread controls the recorder thread.
 pub(super) struct Recorder {
-    /// What to record besides. The recording ends when this goes.
+    /// Sends further items to record. The recording ends when this is dropped.
     items: Sender<Item>,
-    /// Whether all is in the file, at the end.
+    /// Receives `true` at the end if all items are in the file.
     end_receiver: Receiver<bool>,
     pub progress: Arc<RecordingProgress>,
 }
 
-/// How a recording ended.
+/// The completeness of the file at the end of a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Completion {
-    /// All is in the file.
+    /// All items are in the file.
     Complete,
-    /// Not all is; why was said.
+    /// Items are missing. The reason was reported.
     Incomplete,
-    /// The disk does not answer, and the thread that waits for it was left alone.
+    /// The disk does not respond, and the recorder thread, which waits for it, was abandoned.
     Abandoned,
 }
 
-/// What the thread works with.
+/// The state of the recorder thread.
 struct RecorderWorker<'a> {
     background: Background,
     clock: UnixTimeOffset,
@@ -60,12 +60,12 @@ struct RecorderWorker<'a> {
     output_file: OutputFile<'a>,
     batch: Vec<Record>,
     dropped: u64,
-    /// The latest record's time, as the recording counts.
+    /// The time of the latest record, in nanoseconds since the epoch.
     latest_unix_nano: u64,
 }
 
 impl Recorder {
-    /// Records from now on, beside a command that has started.
+    /// Starts the thread. `command_start` is the start event of the command, if there is a command.
     pub(super) fn start(
         prepared: PreparedRecording,
         encoder: Box<dyn Encoder>,
@@ -79,7 +79,7 @@ impl Recorder {
             let command = command_start.as_ref().and_then(|item| item.pid);
             let is_complete = RecorderWorker::new(prepared, encoder, command, notifier, &for_thread)
                 .run(command_start, &item_receiver);
-            // Nobody waits for it any more.
+            // The receiver is gone if the thread was abandoned.
             let _ = end_sender.send(is_complete);
         };
         thread::Builder::new().name("igpu-recorder".to_owned()).spawn(run)?;
@@ -88,11 +88,12 @@ impl Recorder {
 
     /// Records an event.
     pub(super) fn record(&self, item: Item) {
-        // The thread is there until this goes.
+        // The thread receives until `items` is dropped.
         let _ = self.items.send(item);
     }
 
-    /// Ends the recording. Waits for the disk as long as it accepts data, but not indefinitely.
+    /// Ends the recording. Waits for the disk while it accepts data, and abandons the thread after [`DISK_TIMEOUT`]
+    /// without progress.
     pub(super) fn finish(self) -> (Completion, Arc<RecordingProgress>) {
         drop(self.items);
         let completion = loop {
@@ -116,29 +117,28 @@ impl<'a> RecorderWorker<'a> {
         notifier: Notifier,
         progress: &'a RecordingProgress,
     ) -> Self {
-        let PreparedRecording { background, clock, begin, header, output, list_period_ns } = prepared;
+        let PreparedRecording { background, clock, begin, header, output, list_interval_ns } = prepared;
         let mut output_file = OutputFile::new(output, encoder, progress, notifier.clone());
         first_items(&header, begin).iter().for_each(|item| output_file.push(item));
-        // Where there is hardly any room, at least what the recording is of is there. A flush is written whole or not.
+        // A flush is written completely or not at all. If a disk is almost full, this flush still saves the header.
         output_file.flush();
-        let none = Record::default();
         Self {
             background,
             clock,
             items: RecordConverter::new(clock),
-            processes: ProcessTracker::new(command, list_period_ns),
+            processes: ProcessTracker::new(command, list_interval_ns),
             notices: Notices::new(notifier),
             output_file,
-            batch: vec![none; BATCH_RECORDS],
+            batch: vec![Record::default(); BATCH_RECORDS],
             dropped: 0,
             latest_unix_nano: 0,
         }
     }
 
-    /// Records until there is nobody left to say what; gives whether all is in the file.
+    /// Records until the sender of items is dropped. Returns `true` if all items are in the file.
     fn run(mut self, command_start: Option<Item>, item_receiver: &Receiver<Item>) -> bool {
         self.drain();
-        // A recording that is cut off in its first second is one of a command that was started.
+        // Written at once, so that a recording that is killed within its first second has the start of the command.
         command_start.iter().for_each(|item| self.output_file.push(item));
         self.output_file.flush();
         let mut next_flush = Instant::now() + FLUSH_INTERVAL;
@@ -146,7 +146,7 @@ impl<'a> RecorderWorker<'a> {
         loop {
             match item_receiver.recv_timeout(next_drain.saturating_duration_since(Instant::now())) {
                 Ok(item) => {
-                    // What was so before stands before it.
+                    // Records from before the item precede it in the file.
                     self.drain();
                     self.output_file.push(&item);
                     continue;
@@ -167,21 +167,21 @@ impl<'a> RecorderWorker<'a> {
     }
 
     fn finish(mut self) -> bool {
-        // What the counters say at the end itself, and not up to half a period before it.
-        // The last values are missing if a driver call hangs; the hang is reported elsewhere.
+        // Reads all metrics a last time, because the counters were last read up to one poll interval ago. If a driver
+        // call hangs, the last values are missing; the hang is reported elsewhere.
         let _ = self.background.sample();
-        // The recording ends with this reading: what passes until the threads have stopped is in no counter.
+        // The recording ends with this sample, because no counter covers the time until the threads have stopped.
         let end = self.clock.to_unix_nano(monotonic());
-        // What it has read can still be taken after.
+        // Records remain available after the sampler has stopped.
         self.background.stop();
         self.drain();
         let end = end.max(self.latest_unix_nano);
         self.heartbeat(end);
         self.output_file.push(&Item::event(end, event::END));
         let is_complete = self.output_file.finish();
-        let unwritten = self.output_file.waiting();
+        let unwritten = self.output_file.pending_items();
         if unwritten > 0 {
-            // Not for the file, which does not take it either.
+            // The number of unwritten items is added to the summary only, because the file cannot be written.
             self.dropped += unwritten;
             self.output_file.progress().items.fetch_sub(unwritten, Relaxed);
             self.output_file.summarize(&self.dropped_item(end));
@@ -214,14 +214,14 @@ impl<'a> RecorderWorker<'a> {
         self.notices.observe(record);
         let at = self.clock.to_unix_nano(record.at);
         self.latest_unix_nano = self.latest_unix_nano.max(at);
-        if let Some(seen) = self.processes.observe(record, at) {
-            self.output_file.push(&seen);
+        if let Some(process_start) = self.processes.observe(record, at) {
+            self.output_file.push(&process_start);
         }
         let output_file = &mut self.output_file;
         self.items.convert(record, |item| output_file.push(&item));
     }
 
-    /// Tells that the recording goes on, and how many records it lacks.
+    /// Records a heartbeat: the recording continues, and this many records were dropped.
     fn heartbeat(&mut self, at: u64) {
         let dropped = self.background.dropped() + self.output_file.dropped();
         if dropped > self.dropped {

@@ -1,4 +1,4 @@
-//! All that comes before the recording: the driver, the GPUs, the file.
+//! The setup of a recording: loads the driver, opens the file, and starts the sampler.
 
 use std::{
     fs::{File, OpenOptions},
@@ -26,42 +26,48 @@ use super::{
     metrics,
 };
 use crate::{
-    error::CliError, gpu_selection, load::load, notifier::Notifier, options::Options, output, watchdog::CallWatchdog,
+    error::{CliError, Diagnostic},
+    gpu_selection,
+    load::load,
+    notifier::Notifier,
+    options::Options,
+    output,
+    watchdog::CallWatchdog,
 };
 
-/// Records are kept for so long when the disk does not take them.
+/// The time for which records are buffered while a disk does not accept them, in seconds.
 const BUFFER_S: f64 = 10.0;
-/// And so many at the least, and at the most: 32 bytes each.
+/// The minimum and the maximum capacity of the buffer, in records of 32 bytes: 512 KiB and 8 MiB.
 const MIN_BUFFER_RECORDS: usize = 1 << 14;
 const MAX_BUFFER_RECORDS: usize = 1 << 18;
-/// Readings that come due within this are made together: most sensors refresh each 100 ms, and waking for each by itself
-/// would take more of the processor than all the rest.
+/// Metrics that are due within this time are read together. Most sensors refresh every 100 ms, and waking up for each
+/// metric would use more processor time than the rest of the program.
 const MIN_WAKE_INTERVAL: Duration = Duration::from_millis(10);
-/// How long the first readings may take before the command is started all the same.
-const FIRST_READINGS_TIMEOUT: Duration = Duration::from_millis(200);
+/// The maximum time to wait for the first values before the command is started.
+const FIRST_VALUES_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What the standard output is called in sentences.
+/// The name of the standard output in messages.
 const STDOUT_NAME: &str = "/dev/stdout";
 
-/// A sampler that samples, and what it is to be written to.
+/// A running sampler, and the file for its records.
 pub(super) struct PreparedRecording {
     pub background: Background,
     pub clock: UnixTimeOffset,
-    /// When the recording begins, in nanoseconds since the epoch.
+    /// The beginning of the recording, in nanoseconds since the epoch.
     pub begin: u64,
     pub header: Header,
     pub output: RecordingFile,
-    /// How often lists of processes are read, in nanoseconds.
-    pub list_period_ns: u64,
+    /// The poll interval of the process lists, in nanoseconds.
+    pub list_interval_ns: u64,
 }
 
 /// The file of a recording.
 pub(super) struct RecordingFile {
     pub file: File,
     pub path: PathBuf,
-    /// Whether it was not there before.
+    /// `true` if the file was created by this process.
     pub is_new: bool,
-    /// Keeps others from writing it too.
+    /// The lock that prevents another igpu from writing the file.
     pub lock: Option<Flock<File>>,
 }
 
@@ -72,14 +78,14 @@ impl RecordingFile {
             let file = io::stdout().as_fd().try_clone_to_owned().map_err(CliError::Write)?;
             return Ok(Self { file: file.into(), path: STDOUT_NAME.into(), is_new: false, lock: None });
         }
-        // What the file holds stays until there is something to record.
+        // The old content of the file is kept until the first write.
         let write_options = || OpenOptions::new().write(true).clone();
         let (file, is_new) = match write_options().create_new(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (write_options().open(&path), false),
             opened => (opened, true),
         };
         let file = match file {
-            // A link to where nothing is yet.
+            // The path is a symbolic link to a file that does not exist yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_new => {
                 write_options().create(true).open(&path)
             }
@@ -94,23 +100,25 @@ impl RecordingFile {
         self.path == Path::new(STDOUT_NAME)
     }
 
-    /// Whether all of it is the recording's: not so of a pipe, nor of a file that others have written into and go on to.
+    /// Returns `true` if the output is a regular file that only the recording is written to. A pipe is not, nor is a
+    /// standard output that appends to a file or already has content.
     pub(super) fn is_exclusive_file(&self) -> bool {
         let Ok(metadata) = self.file.metadata() else { return false };
         let appends = fcntl(&self.file, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_APPEND.bits() != 0);
         metadata.is_file() && (!self.is_stdout() || !appends && metadata.len() == 0)
     }
 
-    /// Takes the file away again, where it was not there before and holds nothing.
+    /// Removes the file if this process created it. Called before the first write.
     pub(super) fn discard(&self) {
         if self.is_new {
-            // An empty file that stays does no harm.
+            // An empty file that cannot be removed is harmless.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Keeps other recordings out of a file. An error where one is in it; `None` where that cannot be known.
+/// Locks a file against other recordings. Fails if another recording holds the lock. Returns `None` if the file cannot
+/// be locked, because it is not a regular file or its file system does not support locks.
 fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Ok(None);
@@ -123,44 +131,52 @@ fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
     }
 }
 
-/// Loads the driver, opens the file, and starts the sampler. May wait for the driver, and for a pipe's reader.
+/// Loads the driver, opens the file, and starts the sampler. Blocks while the driver hangs, or until a named pipe has a
+/// reader.
 pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRecording, CliError> {
     let nvml = load(options)?;
     let watchdog = CallWatchdog::start(Notifier::without_bar());
     watchdog.begin("a driver call", None);
     let indices = gpu_selection::indices(&nvml, options, &args.gpus)?;
     if indices.is_empty() {
-        let why = if nvml.device_count()? > 0 { output::NO_VISIBLE_GPU_MESSAGE } else { output::NO_GPU_MESSAGE };
-        return Err(CliError::Selection(format!("{} Nothing was recorded.", why.trim_end())));
+        let (message, help) = match nvml.device_count()? {
+            0 => (output::NO_GPU_MESSAGE, None),
+            _ => (output::NO_VISIBLE_GPU_MESSAGE, Some("omit --visible to record all GPUs")),
+        };
+        let diagnostic = Diagnostic::new(format!("{} Nothing was recorded.", message.trim_end()));
+        return Err(CliError::Selection(match help {
+            Some(help) => diagnostic.with_help(help),
+            None => diagnostic,
+        }));
     }
     let metrics = metrics::selected_metrics(&args.metrics, args.processes);
     let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).skip_suspended(true);
     builder = match args.rate {
         SampleRate::Sensor => builder.min_wake_interval(MIN_WAKE_INTERVAL),
         SampleRate::Hz(hz) => {
-            let cadence = Duration::from_secs_f64(1.0 / hz);
-            metrics.iter().fold(builder, |builder, metric| builder.interval(*metric, cadence)).budget(1.0)
+            let interval = Duration::from_secs_f64(1.0 / hz);
+            metrics.iter().fold(builder, |builder, metric| builder.interval(*metric, interval)).budget(1.0)
         }
     };
     let mut header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
     watchdog.end();
-    // The last thing that can be waited for, so that a failure before it leaves no file behind.
+    // Opened after everything else that can fail or block, so that a failure leaves no file behind.
     let output = RecordingFile::open(args)?;
     let clock = UnixTimeOffset::now();
     let begin = clock.to_unix_nano(monotonic());
     header.boot_unix_nano = boot_time(begin);
-    // As its sensor refreshes, a metric is read at each wake at the most.
+    // At the sensor rate, a metric is read at most once per wake.
     let hz = args.rate.hz().unwrap_or(1.0 / MIN_WAKE_INTERVAL.as_secs_f64());
     let records = (indices.len() * metrics.len()) as f64 * hz * BUFFER_S;
     let background = sampler.spawn((records as usize).clamp(MIN_BUFFER_RECORDS, MAX_BUFFER_RECORDS))?;
     let spawned = Instant::now();
-    while background.ticks() == 0 && spawned.elapsed() < FIRST_READINGS_TIMEOUT {
+    while background.ticks() == 0 && spawned.elapsed() < FIRST_VALUES_TIMEOUT {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let list_period_s =
+    let list_interval_s =
         Metric::PROCESS_MEMORY.info().poll_interval.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
-    Ok(PreparedRecording { background, clock, begin, header, output, list_period_ns: (list_period_s * 1e9) as u64 })
+    Ok(PreparedRecording { background, clock, begin, header, output, list_interval_ns: (list_interval_s * 1e9) as u64 })
 }
 
 fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {
@@ -193,13 +209,14 @@ fn gpu(nvml: &Nvml, index: u32) -> RecordedGpu {
     }
 }
 
-/// When the machine's clock since boot was 0, if it is `now`.
+/// Returns the time at which the machine booted, in nanoseconds since the epoch. `now` is the current time in the same
+/// unit.
 fn boot_time(now: u64) -> Option<u64> {
     let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
     now.checked_sub(u64::try_from(since_boot.as_nanos()).ok()?)
 }
 
-/// What a recording begins with.
+/// Returns the first items of a recording: the header, and the memory capacity of each GPU.
 pub(super) fn first_items(header: &Header, at: u64) -> Vec<Item> {
     let limit = |gpu: &RecordedGpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
     std::iter::once(Item::start(at, header)).chain(header.gpus.iter().filter_map(limit)).collect()

@@ -1,4 +1,5 @@
-//! Signals: taken one by one in the main thread, so that none ends this program at the wrong moment.
+//! Signals, which are blocked and read one by one in the main thread. No signal interrupts the program at an arbitrary
+//! point.
 
 use std::{os::fd::AsFd as _, time::Duration};
 
@@ -13,63 +14,65 @@ use nix::{
 };
 use procfs::process::Process;
 
-/// What ends a recording without a command.
+/// The signals that end a recording without a command.
 const STOP_SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-/// What is passed on to the command besides.
+/// The signals that are forwarded to the command in addition to [`STOP_SIGNALS`].
 const FORWARDED_SIGNALS: [Signal; 5] =
     [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGWINCH];
-/// What a shell without job control has ignored in all that it starts with `&`, so that Ctrl-C does not end it.
+/// The signals of the keyboard, which processes ignore if a shell without job control started them with `&`.
 const KEYBOARD_SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
-/// The signals that are blocked in all threads from here on, and wait here.
+/// The blocked signals. All threads that are started later block them as well.
 pub(super) struct Signals {
     signal_fd: SignalFd,
-    /// What was ignored at the start: a bit each.
+    /// The signals that were ignored at startup, one bit each.
     ignored: u64,
-    /// What was blocked before: what the command is started with.
+    /// The signal mask before this program changed it, which the command is started with.
     pub mask_before: SigSet,
 }
 
-/// A signal that came.
+/// A received signal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ReceivedSignal {
     pub signal: Signal,
-    /// The process that sent it; `None` of the kernel's: Ctrl-C is told to all processes of the terminal's foreground.
+    /// The process that sent the signal. `None` if the kernel sent it: for Ctrl-C, it sends SIGINT to all processes in
+    /// the foreground of the terminal.
     pub sender: Option<u32>,
 }
 
 impl Signals {
-    /// Blocks them. Threads that were started before would take them all the same, so nobody may have started one.
+    /// Blocks the signals. Must be called before any thread is started, because a thread that does not block them would
+    /// receive them.
     pub(super) fn block(has_command: bool) -> Result<Self, Errno> {
-        // Whoever started this may have ignored SIGCHLD; then no child could be waited for.
-        // SAFETY: it is no handler that is set.
+        // If the parent process has ignored SIGCHLD, this process could not wait for its child.
+        // SAFETY: the default disposition is set, and no handler function that would have to be async-signal-safe.
         let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
         let ignored = ignored();
         let forwarded = FORWARDED_SIGNALS.iter().filter(|_| has_command);
-        // What was ignored stays so, as `nohup` wants it: a blocked signal would wait here although it is ignored. But
-        // `kill -INT` is meant, whatever the shell did about Ctrl-C.
-        let is_wanted = |signal: &&Signal| !contains(ignored, **signal) || KEYBOARD_SIGNALS.contains(signal);
-        let wanted = STOP_SIGNALS.iter().chain(forwarded).filter(is_wanted);
-        let mut blocked: SigSet = wanted.copied().collect();
+        // Ignored signals, such as SIGHUP with `nohup`, stay ignored: once blocked, they would be received. SIGINT and
+        // SIGQUIT are received nevertheless, because a shell ignores them on behalf of Ctrl-C, not of `kill -INT`.
+        let is_received = |signal: &&Signal| !contains(ignored, **signal) || KEYBOARD_SIGNALS.contains(signal);
+        let received = STOP_SIGNALS.iter().chain(forwarded).filter(is_received);
+        let mut blocked: SigSet = received.copied().collect();
         blocked.add(Signal::SIGCHLD);
         let signal_fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        // A file that grows too large is an error of the write then.
+        // With SIGXFSZ blocked, a write beyond the file size limit fails with an error.
         blocked.add(Signal::SIGXFSZ);
-        // A live line in the background must not stop this program.
+        // With SIGTTOU blocked, writing the status line from the background does not stop this program.
         blocked.add(Signal::SIGTTOU);
         let mask_before = SigSet::thread_get_mask()?;
         blocked.thread_block()?;
         Ok(Self { signal_fd, ignored, mask_before })
     }
 
-    /// Gives the signals that came, and waits so long for the first.
+    /// Waits for a signal, and returns all that were received. Returns nothing after the timeout.
     pub(super) fn wait(&self, timeout: Duration) -> Vec<ReceivedSignal> {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        // Whether it failed or not, what there is is read.
+        // After an error of `poll`, the pending signals are read as well.
         let _ = poll(&mut [PollFd::new(self.signal_fd.as_fd(), PollFlags::POLLIN)], timeout);
         let mut received = Vec::new();
         while let Ok(Some(info)) = self.signal_fd.read_signal() {
-            // Codes of 0 and below are of signals that a process sent.
+            // A code of 0 or less means that a process sent the signal.
             let sender = (info.ssi_code <= 0).then_some(info.ssi_pid);
             if let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
                 && (sender.is_some() || !contains(self.ignored, signal))
@@ -91,25 +94,25 @@ fn contains(set: u64, signal: Signal) -> bool {
 }
 
 impl ReceivedSignal {
-    /// Whether it asks to end, or is for the command to judge.
+    /// Returns `true` if the signal is a request to this program or the command, not a notification about a child.
     pub(super) fn is_request(self) -> bool {
         self.signal != Signal::SIGCHLD
     }
 
-    /// Whether this process alone was told, and not all of the terminal's foreground: that the terminal is gone is told to
-    /// the leader of its session, which the command would be without this program.
+    /// Returns `true` if the kernel sent a hangup to this process as the leader of its session, and not to all processes
+    /// in the foreground of the terminal. Without igpu, the command would be the session leader.
     pub(super) fn is_leader_hangup(self) -> bool {
         self.signal == Signal::SIGHUP && self.sender.is_none() && getsid(None) == Ok(getpid())
     }
 
-    /// The exit status of who is ended by it, as a shell gives it.
+    /// Returns the exit status that a shell reports for a process ended by this signal.
     pub(super) fn exit_status(self) -> u8 {
         128 + self.signal as i32 as u8
     }
 
-    /// Sends it on.
-    pub(super) fn forward(self, to: u32) {
-        // It may have ended.
-        let _ = kill(Pid::from_raw(to as i32), self.signal);
+    /// Sends the signal to another process.
+    pub(super) fn forward(self, pid: u32) {
+        // The process may have exited.
+        let _ = kill(Pid::from_raw(pid as i32), self.signal);
     }
 }

@@ -1,4 +1,4 @@
-//! The line that shows how a recording goes, on a terminal.
+//! The line on a terminal that shows the progress of a recording.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -16,10 +16,10 @@ use nix::unistd::{getpgrp, tcgetpgrp};
 use super::output_file::RecordingProgress;
 use crate::notifier::can_be_written;
 
-/// How often it is drawn anew.
+/// The time between two updates of the line.
 pub(super) const REDRAW_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Shows one line; nothing where stderr is no terminal.
+/// The status line. Shows nothing if stderr is not a terminal.
 pub(super) struct StatusLine {
     bar: ProgressBar,
     start: Instant,
@@ -28,7 +28,7 @@ pub(super) struct StatusLine {
     utilization: Vec<LatestKey>,
 }
 
-/// The bar that the line is drawn by, and that sentences keep clear of.
+/// Creates the progress bar that draws the line. Messages are written above the bar.
 pub(super) fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
     match ProgressStyle::with_template("{wide_msg}") {
@@ -37,7 +37,8 @@ pub(super) fn bar() -> ProgressBar {
     }
 }
 
-/// Whether the terminal is this program's. In the background it is another's, who has written over the line.
+/// Returns `true` if this program is in the foreground of the terminal. In the background, another program may have
+/// overwritten the line.
 fn is_foreground() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp())
 }

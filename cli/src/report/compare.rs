@@ -1,4 +1,4 @@
-//! Two recordings, compared: what B used more or less than A.
+//! The comparison of two recordings, A and B.
 
 use igpu_recording::{GpuSummary, Summary, Throttling};
 use serde::Serialize;
@@ -9,27 +9,27 @@ use crate::{
     units::{energy, gib, percent, percentage_points, seconds, time, watts},
 };
 
-/// Two recordings, side by side.
+/// The comparison of two recordings.
 #[derive(Serialize)]
 pub(super) struct Comparison {
-    /// The recordings as wholes.
+    /// The values of the whole recordings.
     total: Vec<Delta>,
-    /// The GPUs that both have.
+    /// The GPUs in both recordings.
     gpus: Vec<GpuComparison>,
-    /// The indices of GPUs that only the first has.
+    /// The indices of GPUs that are only in A.
     only_in_a: Vec<u32>,
-    /// The indices of GPUs that only the second has.
+    /// The indices of GPUs that are only in B.
     only_in_b: Vec<u32>,
 }
 
-/// A GPU that both have.
+/// The comparison of a GPU that is in both recordings.
 #[derive(Serialize)]
 struct GpuComparison {
     index_a: u32,
     index_b: u32,
-    /// Its name in the first.
+    /// The name of the GPU in A.
     name: Option<String>,
-    /// Whether it is the very same one; `null` where a UUID is not known. Others are matched by index.
+    /// `true` if both UUIDs are equal, `false` if the GPUs were matched by index, or `None` if a UUID is unknown.
     same: Option<bool>,
     values: Vec<Delta>,
 }
@@ -47,7 +47,7 @@ impl Comparison {
         }
     }
 
-    /// A table for all, and one for each GPU, in one.
+    /// Returns one table, with a block of lines for the whole recordings and one for each GPU.
     pub(super) fn text(&self, [a, b]: [&str; 2]) -> String {
         let mut lines = vec![cells(&["", "A", "B", "B - A", ""]), cells(&["all"])];
         lines.extend(self.total.iter().map(Delta::cells));
@@ -67,13 +67,13 @@ impl GpuComparison {
     fn heading(&self) -> String {
         let indices = match (self.index_a, self.index_b) {
             (a, b) if a == b => format!("GPU {a}"),
-            (a, b) => format!("GPU {a}, in B {b}"),
+            (a, b) => format!("GPU {a} in A, {b} in B"),
         };
-        if self.same == Some(false) { format!("{indices} (another one)") } else { indices }
+        if self.same == Some(false) { format!("{indices} (different GPUs)") } else { indices }
     }
 }
 
-/// The GPUs of both: the same ones by UUID, and of the others those with the same index.
+/// Returns the pairs of GPUs to compare: GPUs with the same UUID, and remaining GPUs with the same index.
 fn matches<'a>(a: &'a [GpuSummary], b: &'a [GpuSummary]) -> Vec<(&'a GpuSummary, &'a GpuSummary)> {
     let same_uuid = |gpu: &GpuSummary| b.iter().find(|other| gpu.uuid.is_some() && gpu.uuid == other.uuid);
     let is_matched_by_uuid = |other: &GpuSummary| a.iter().any(|gpu| gpu.uuid.is_some() && gpu.uuid == other.uuid);
@@ -90,12 +90,12 @@ fn compare_totals(a: &Summary, b: &Summary) -> Vec<Delta> {
         Delta::new("total.power_mean_w", "mean power", watts, both(|summary| summary.total.power_mean_w)),
         Delta::new(
             "total.command_exclusive_energy_j",
-            "command alone",
+            "exclusive energy",
             energy,
             both(|s| s.total.command_exclusive_energy_j),
         ),
     ];
-    // What neither can have is not worth a line.
+    // Lines about the command are omitted if neither recording has a command.
     deltas.retain(|delta| {
         !matches!(delta.key.as_str(), "command.duration_s" | "total.command_exclusive_energy_j")
             || delta.a.or(delta.b).is_some()
@@ -129,7 +129,8 @@ fn compare_gpus(a: &GpuSummary, b: &GpuSummary) -> GpuComparison {
     GpuComparison { index_a: a.index, index_b: b.index, name: a.name.clone(), same, values }
 }
 
-/// Each cause that either has. Counters and reasons have not the same causes: what one does not know stays unknown.
+/// Compares the time of each cause of throttling that occurred in either recording. Counters and event reasons have
+/// different causes, so the times of one source are unknown in a recording with the other source.
 fn compare_throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Delta> {
     let sides = [a, b].map(|side| side.filter(|side| a.or(b).is_some_and(|first| first.source == side.source)));
     let mut causes: Vec<&str> = sides.iter().flatten().flat_map(|side| side.causes_s.keys().copied()).collect();
@@ -157,7 +158,7 @@ mod tests {
         gpu
     }
 
-    /// Sums up values of GPU 0, each with its second.
+    /// Returns the summary of values of GPU 0, which have times in seconds.
     fn summary_of(values: &[(u64, Metric, f64)]) -> GpuSummary {
         let mut builder = SummaryBuilder::default();
         for (second, metric, value) in values {
@@ -175,7 +176,7 @@ mod tests {
         let a = [gpu(0, Some("x")), gpu(1, Some("y")), gpu(2, None)];
         assert_eq!(matched(&a, &[gpu(0, Some("y")), gpu(1, Some("x"))]), [(0, 1), (1, 0)]);
         assert_eq!(matched(&a, &[gpu(0, Some("other")), gpu(2, Some("z"))]), [(0, 0), (2, 2)]);
-        // The one that x became is no neighbour of y.
+        // GPU 1 of `b` matches `x` by UUID, so it does not match `y` by index.
         assert_eq!(matched(&a, &[gpu(1, Some("x"))]), [(0, 1)]);
         let of = |gpus: &[GpuSummary]| {
             let mut summary = Summary::default();
@@ -205,13 +206,13 @@ mod tests {
             summary_of(&items).throttling
         };
         let reasons = summary_of(&[(0, Metric::CLOCKS_EVENT_REASONS, 4.0), (3, Metric::ENERGY, 0.0)]).throttling;
-        let one = counted(2);
-        let deltas = compare_throttling(one.as_ref(), counted(3).as_ref());
+        let counters = counted(2);
+        let deltas = compare_throttling(counters.as_ref(), counted(3).as_ref());
         assert_eq!(
             deltas.iter().map(|delta| (delta.key.as_str(), delta.difference)).collect::<Vec<_>>(),
             [("throttling.causes_s.power", Some(1.0))]
         );
-        let deltas = compare_throttling(one.as_ref(), reasons.as_ref());
+        let deltas = compare_throttling(counters.as_ref(), reasons.as_ref());
         assert_eq!(deltas.iter().map(|delta| (delta.a, delta.b)).collect::<Vec<_>>(), [(Some(2.0), None)]);
         assert!(compare_throttling(None, None).is_empty());
     }

@@ -1,25 +1,26 @@
-//! One value of two recordings.
+//! The comparison of one value of two recordings.
 
 use serde::Serialize;
 
 use crate::units::or_unknown;
 
-/// One value of both.
+/// A value in both recordings, and its difference.
 #[derive(Serialize)]
 pub(super) struct Delta {
-    /// The key that the value has in a summary, of throttling with the cause.
+    /// The key of the value in a summary. For throttling, the key ends with the cause.
     pub key: String,
     pub a: Option<f64>,
     pub b: Option<f64>,
-    /// B less A.
+    /// B - A.
     pub difference: Option<f64>,
-    /// The difference in percent of A; `null` where A is 0, and of utilization and temperature.
+    /// The difference in percent of A. `None` if A is 0, and for utilization and temperature.
     percent: Option<f64>,
     #[serde(skip)]
     label: String,
+    /// Formats a value.
     #[serde(skip)]
     show: fn(f64) -> String,
-    /// How the difference is shown.
+    /// Formats a difference.
     #[serde(skip)]
     show_difference: fn(f64) -> String,
 }
@@ -32,15 +33,15 @@ impl Delta {
         Self { key, label, show, show_difference: show, a, b, difference, percent }
     }
 
-    /// The same, without what it is in percent: of degrees that says nothing, and of a percentage something else.
+    /// Removes the difference in percent, which is meaningless for temperatures and misleading for percentages.
     pub(super) fn without_percent(self, show_difference: fn(f64) -> String) -> Self {
         Self { percent: None, show_difference, ..self }
     }
 
-    /// A line of the table.
+    /// Returns a line of the table.
     pub(super) fn cells(&self) -> Vec<String> {
         let sign = |number: f64| if number < 0.0 { "-" } else { "+" };
-        // What does not show is no difference.
+        // A difference that is rounded to 0 is shown as 0, without a sign.
         let is_visible = |difference: &f64| (self.show)(difference.abs()) != (self.show)(0.0);
         let difference = |difference: f64| match is_visible(&difference) {
             true => format!("{}{}", sign(difference), (self.show_difference)(difference.abs())),

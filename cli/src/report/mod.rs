@@ -1,4 +1,4 @@
-//! `igpu report`: the summary of a recording, or two compared.
+//! `igpu report`: the summary of a recording, or the comparison of two recordings.
 
 mod compare;
 mod delta;
@@ -18,50 +18,71 @@ use serde::Serialize;
 use self::compare::Comparison;
 pub(crate) use self::text::text;
 use crate::{
-    error::CliError,
+    error::{CliError, Diagnostic},
+    help::with_exit_status,
     options::Options,
     output::{CommandOutput, STDOUT, escape_json},
 };
 
-/// What JSON holds, for the long help.
-const JSON_HELP: &str = "\
-JSON: --summary-json gives the object that `igpu record --summary-json` gives. Its keys end with the
-unit; what was not recorded is null. --json gives an array of such objects, one for each recording,
-each with its `file`. Of two, the second has a `comparison`:
+const EXAMPLES: &str = "\
+Examples:
+  igpu report igpu.perfetto-trace         Print the summary of a recording
+  igpu report before.csv after.csv        Compare two recordings: B - A
+  igpu report run.csv --summary-json | jq .total.energy_j
+                                          Print the energy of all GPUs in joules
+";
 
-  total          what is of all GPUs: an array of {key, a, b, difference, percent}
-                 key: as in a summary; difference: b - a; percent: of a, null where a is 0, and
-                 of utilization and temperature
-  gpus           the GPUs that both have: an array of {index_a, index_b, name, same, values}
-                 same: whether it is the very same GPU; values: as in total
+/// The section of the long help about the JSON output.
+const JSON_HELP: &str = "\
+JSON:
+  --summary-json prints the same object as `igpu record --summary-json`. The keys end with the unit.
+  Values that were not recorded are null.
+
+  --json prints an array of these objects, one for each recording, with the additional key `file`.
+  For two recordings, the second object has the additional key `comparison`:
+
+  total          Values of all GPUs together: an array of {key, a, b, difference, percent}
+                 key: the key of the value in the summary
+                 difference: b - a
+                 percent: the difference in percent of a; null if a is 0, and for utilization and
+                 temperature
+  gpus           GPUs in both recordings: an array of {index_a, index_b, name, same, values}
+                 same: true if both UUIDs are equal, null if a UUID is unknown
+                 values: as in total
   only_in_a,
-  only_in_b      the indices of the other GPUs";
+  only_in_b      Indices of the GPUs in only one of the recordings
+";
+
+fn after_long_help() -> String {
+    with_exit_status(&format!("{EXAMPLES}\n{JSON_HELP}"))
+}
 
 #[derive(Args)]
-#[command(after_long_help = JSON_HELP)]
+#[command(after_help = with_exit_status(EXAMPLES), after_long_help = after_long_help())]
 pub(crate) struct ReportArgs {
-    /// The recording; a second one is compared with it
+    /// Summarize this recording; with two recordings, compare the second with the first
     #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
     pub files: Vec<PathBuf>,
-    /// The summary of one recording as a JSON object: in this file, or in place of the text
+    /// Write the summary of one recording as a JSON object to this file, or without FILE to the standard output instead
+    /// of the text
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT, conflicts_with = "json")]
     pub summary_json: Option<PathBuf>,
 }
 
-/// What `--json` has of a recording.
+/// An element of the array that `--json` prints.
 #[derive(Serialize)]
 struct ReportDocument<'a> {
     file: String,
     #[serde(flatten)]
     summary: &'a Summary,
-    /// Of the second of two: how it differs from the first.
+    /// The comparison with the first recording, for the second of two.
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<&'a Comparison>,
 }
 
 pub(crate) fn run(options: &Options, args: &ReportArgs) -> Result<CommandOutput, CliError> {
     if args.files.len() > 1 && args.summary_json.is_some() {
-        let message = "--summary-json is of one recording; --json has both, compared\n";
+        let message = "--summary-json accepts only one recording\nhelp: use --json to compare two recordings";
         return Err(CliError::usage(ErrorKind::ArgumentConflict, message));
     }
     let mut problems = Vec::new();
@@ -69,7 +90,7 @@ pub(crate) fn run(options: &Options, args: &ReportArgs) -> Result<CommandOutput,
         args.files.iter().map(|path| summary(path, &mut problems)).collect();
     let mut output = match summaries?.as_slice() {
         [a, b] => report_two(options, args, a, b)?,
-        [one] => report_one(options, args, one)?,
+        [summary] => report_one(options, args, summary)?,
         _ => CommandOutput::default(),
     };
     output.problems = problems;
@@ -103,14 +124,15 @@ fn document<'a>(file: &Path, summary: &'a Summary, comparison: Option<&'a Compar
     ReportDocument { file: file.to_string_lossy().into_owned(), summary, comparison }
 }
 
-/// The summary as one JSON object, which ends with a line feed.
+/// Returns the summary as one JSON object, followed by a line feed.
 pub(crate) fn json(summary: &Summary) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(summary).map_err(|error| CliError::Write(error.into()))?;
     Ok(escape_json(&text) + "\n")
 }
 
-/// The summary of a recording. What is wrong with its end is a problem; what came before it is summed up.
-fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, CliError> {
+/// Reads a recording and returns its summary. If only the end of the file is invalid, summarizes the items before it,
+/// and adds the error to `problems`.
+fn summary(path: &Path, problems: &mut Vec<Diagnostic>) -> Result<Summary, CliError> {
     let unreadable = |error: RecordingError| CliError::Recording(path.to_owned(), error);
     let mut builder = SummaryBuilder::default();
     let mut is_empty = true;
@@ -118,7 +140,7 @@ fn summary(path: &Path, problems: &mut Vec<String>) -> Result<Summary, CliError>
         match item {
             Ok(item) => builder.observe(&item),
             Err(error) if is_empty => return Err(unreadable(error)),
-            Err(error) => problems.push(unreadable(error).to_string()),
+            Err(error) => problems.push(Diagnostic::from(&unreadable(error))),
         }
         is_empty = false;
     }

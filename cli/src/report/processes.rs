@@ -1,4 +1,4 @@
-//! The processes, and the command's part, as text for people.
+//! The tables of the processes and of the command's usage.
 
 use igpu_recording::{AttributionError, GpuSummary, Summary};
 
@@ -7,13 +7,13 @@ use crate::{
     units::{energy, gib, or_unknown, percent, time, watt_hours, watts},
 };
 
-/// So many processes are shown, those with the most memory first; JSON has all.
+/// The maximum number of processes in the table, which prefers those with the most memory. JSON has all processes.
 const MAX_PROCESSES: usize = 20;
 
-/// Who was there, on which GPU.
+/// Returns the table of the processes on each GPU.
 pub(super) fn process_table(summary: &Summary) -> String {
     if !summary.processes_recorded {
-        return "Processes were not recorded: `igpu record --processes` does.\n".to_owned();
+        return "Processes were not recorded. `igpu record --processes` records them.\n".to_owned();
     }
     let of_gpu = |gpu: &GpuSummary| -> Vec<_> {
         gpu.processes.iter().flatten().map(|process| (gpu.index, process.clone())).collect()
@@ -27,7 +27,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
         all.sort_by_key(|(gpu, _)| *gpu);
     }
     if all.is_empty() {
-        return "No process was seen on the GPUs.\n".to_owned();
+        return "The GPUs had no processes.\n".to_owned();
     }
     let lines = all.iter().map(|(gpu, process)| {
         vec![
@@ -46,7 +46,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
     if more > 0 { format!("{text}and {more} more\n") } else { text }
 }
 
-/// The command's part in each GPU.
+/// Returns the table of the command's usage of each GPU.
 pub(super) fn command_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let usage = gpu.command.as_ref()?;
@@ -78,6 +78,6 @@ pub(super) fn command_table(summary: &Summary) -> String {
         lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);
     }
     let header = ["GPU", "PRESENT", "MEMORY PEAK", "EXCLUSIVE", "ENERGY", "", "MEAN POWER", "BUSY"];
-    "The command's part; energy, power and busy are of the time in which it was alone on the GPU:\n".to_owned()
+    "Usage by the command. Energy, power, and busy cover the time of exclusive use of the GPU:\n".to_owned()
         + &with_header(&header, lines.into_iter())
 }

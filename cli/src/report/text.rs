@@ -1,4 +1,4 @@
-//! A summary as text for people: a table over the GPUs for each question.
+//! A summary as text: a heading, and tables with one line for each GPU.
 
 use igpu::process::format_local_time;
 use igpu_recording::{Distribution, GpuSummary, Summary, Throttling, ThrottlingSource};
@@ -12,16 +12,15 @@ use crate::{
     units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
 };
 
-/// So much of a text that may be long.
+/// The maximum lengths of names, command lines, and lists of throttling causes. With these, the text fits into 100
+/// columns.
 const MAX_NAME_CHARS: usize = 28;
-/// So much of a command line.
 const MAX_COMMAND_CHARS: usize = 80;
-/// What throttled a GPU that was not throttled.
-const NOT_THROTTLED: &str = "nothing";
-/// So much of the causes of throttling.
 const MAX_CAUSES_CHARS: usize = 60;
+/// The cause of throttling of a GPU that was not throttled.
+const NOT_THROTTLED: &str = "nothing";
 
-/// The bill, in at most 100 columns.
+/// Returns a summary as text, in at most 100 columns.
 pub(crate) fn text(summary: &Summary) -> String {
     let blocks = [
         heading(summary),
@@ -40,7 +39,7 @@ fn name_or_na(text: Option<&str>) -> String {
     text.map_or(NOT_AVAILABLE.to_owned(), |text| truncate(text, MAX_NAME_CHARS))
 }
 
-/// What was run, and what was recorded where.
+/// Returns the heading: the command, the time of the recording, the machine, and the energy.
 fn heading(summary: &Summary) -> String {
     let mut text = String::new();
     if let Some(command) = &summary.command {
@@ -50,8 +49,8 @@ fn heading(summary: &Summary) -> String {
         text += &match (command.duration_s, command.status) {
             (Some(duration), Some(status)) => format!("ran {}, exit status {status}\n", time(duration)),
             (None, Some(status)) => format!("exit status {status}\n"),
-            _ if command.pid.is_some() => "its end is not in the recording\n".to_owned(),
-            _ => "its start is not in the recording\n".to_owned(),
+            _ if command.pid.is_some() => "the recording ends before the command\n".to_owned(),
+            _ => "the recording has no start of the command\n".to_owned(),
         };
     }
     let start = summary.start_unix_nano.and_then(|ns| format_local_time(ns as f64 / 1e9));
@@ -71,7 +70,7 @@ fn heading(summary: &Summary) -> String {
     text + &energy_summary(summary)
 }
 
-/// What it took, before all tables.
+/// Returns the energy of all GPUs, and of the command if it is known.
 fn energy_summary(summary: &Summary) -> String {
     let total = &summary.total;
     let both =
@@ -79,8 +78,8 @@ fn energy_summary(summary: &Summary) -> String {
     let Some(used) = both(total.energy_j) else { return String::new() };
     let mean = total.power_mean_w.map_or(String::new(), |mean| format!(", {} on average", watts(mean)));
     let text = format!("{} used {used}{mean}\n", gpu_count_text(total.energy_gpus as usize, summary.gpus.len()));
-    let alone = both(total.command_exclusive_energy_j);
-    text + &alone.map_or(String::new(), |used| format!("of that, {used} while only the command was on a GPU\n"))
+    let exclusive = both(total.command_exclusive_energy_j);
+    text + &exclusive.map_or(String::new(), |used| format!("of that, {used} while only the command used a GPU\n"))
 }
 
 fn gpu_count_text(some: usize, all: usize) -> String {
@@ -98,12 +97,12 @@ fn gpu_table(gpus: &[GpuSummary]) -> String {
         vec![gpu.index.to_string(), name_or_na(gpu.name.as_deref()), uuid, limit]
     };
     if gpus.is_empty() {
-        return "There is no GPU in the recording.\n".to_owned();
+        return "The recording has no GPU.\n".to_owned();
     }
     with_header(&["GPU", "NAME", "UUID", "POWER LIMIT"], gpus.iter().map(line))
 }
 
-/// A table without those of the last columns, from this one on, that are known of no GPU.
+/// Formats a table, and omits the columns from `from` on whose values are unknown for all GPUs.
 fn without_unknown_columns(header: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from: usize) -> String {
     let mut lines: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
     for column in (from..lines[0].len()).rev() {
@@ -114,7 +113,7 @@ fn without_unknown_columns(header: Vec<String>, lines: impl Iterator<Item = Vec<
     table(&lines)
 }
 
-/// Energy, power, memory, heat.
+/// Returns the table of energy, power, memory, and temperature.
 fn energy_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let memory = match (gpu.memory_peak_bytes, gpu.memory_limit_bytes) {
@@ -185,7 +184,7 @@ fn throttling_table(gpus: &[GpuSummary]) -> String {
         return String::new();
     }
     let lines: Vec<_> = gpus.iter().map(line).collect();
-    // The same line for each GPU that was never slowed down is not worth a table.
+    // If no GPU was throttled, one sentence replaces the table.
     match lines.first() {
         None => String::new(),
         Some(first) if lines.iter().all(|line| line[1] == NOT_THROTTLED && line[2] == first[2]) => {
@@ -195,21 +194,21 @@ fn throttling_table(gpus: &[GpuSummary]) -> String {
     }
 }
 
-/// Those causes that there were, the longest first.
+/// Returns the causes of throttling with their times, starting with the longest time.
 fn causes_text(throttling: &Throttling) -> String {
     let mut causes: Vec<_> = throttling.causes_s.iter().filter(|(_, seconds)| **seconds > 0.0).collect();
     causes.sort_by(|a, b| b.1.total_cmp(a.1));
     if causes.is_empty() {
         return NOT_THROTTLED.to_owned();
     }
-    let (mut text, mut left_out) = (String::new(), 0);
+    let (mut text, mut omitted) = (String::new(), 0);
     for (cause, time) in causes {
         let cause_text = format!("{} {}", cause.replace('_', " "), seconds(*time));
         match text.len() + cause_text.len() {
             ..MAX_CAUSES_CHARS if text.is_empty() => text = cause_text,
             ..MAX_CAUSES_CHARS => text += &format!(", {cause_text}"),
-            _ => left_out += 1,
+            _ => omitted += 1,
         }
     }
-    if left_out > 0 { format!("{text}, {left_out} more") } else { text }
+    if omitted > 0 { format!("{text}, {omitted} more") } else { text }
 }

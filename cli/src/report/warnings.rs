@@ -1,34 +1,38 @@
-//! What a table has no place for: a sentence for each thing that was lost, went wrong, or is not known.
+//! The warnings below the tables: a sentence for each problem of the recording and each reason for unknown values.
 
 use igpu_recording::{AttributionError, CommandSummary, Energy, EnergySource, EventCounts, GpuSummary, Summary};
 
 use crate::units::{ratio_percent, seconds, time};
 
-/// What there is to know of how it was recorded.
+/// Returns the warnings about the recording and its GPUs, one per line.
 pub(super) fn warnings(summary: &Summary) -> String {
     let mut warnings = Vec::new();
     if !summary.complete && summary.start_unix_nano.is_some() {
-        warnings.push("The recording has no end: it was cut off, or goes on.".to_owned());
+        warnings.push("The recording has no end. It was interrupted, or is still in progress.".to_owned());
     }
     if summary.dropped_records > 0 {
-        warnings.push(format!("{} records were lost: the disk was too slow or full.", summary.dropped_records));
+        warnings.push(format!("{} records were dropped: the disk was slow or full.", summary.dropped_records));
     }
     if summary.sampler_dropped_records > 0 {
-        warnings
-            .push(format!("{} records did not fit into a reading of the sampler.", summary.sampler_dropped_records));
+        warnings.push(format!(
+            "{} records were dropped: a tick of the sampler had more records than its buffer.",
+            summary.sampler_dropped_records
+        ));
     }
     if summary.clock_steps > 0 {
         warnings.push(format!("The wall clock was stepped {}.", times_text(summary.clock_steps)));
     }
     if summary.gpus.iter().any(lacks_metrics) {
-        warnings
-            .push("What is - was not recorded, or the GPU does not give it: see `igpu record --metrics`.".to_owned());
+        warnings.push(
+            "Values shown as - were not recorded (see `igpu record --metrics`) or are not supported by the GPU."
+                .to_owned(),
+        );
     }
     warnings.extend(gpus_warnings(summary));
     warnings.into_iter().map(|warning| warning + "\n").collect()
 }
 
-/// What there is to know of GPUs: what is the same of several is told once.
+/// Returns the warnings about GPUs. A warning that applies to several GPUs is returned once.
 fn gpus_warnings(summary: &Summary) -> Vec<String> {
     let mut warnings: Vec<(String, Vec<String>)> = Vec::new();
     for gpu in &summary.gpus {
@@ -48,7 +52,7 @@ fn gpus_warnings(summary: &Summary) -> Vec<String> {
     warnings.into_iter().map(|(warning, gpus)| format!("{}: {warning}.", which(gpus))).collect()
 }
 
-/// Whether something that has a column of its own is not known.
+/// Returns `true` if a value that has its own column is unknown.
 fn lacks_metrics(gpu: &GpuSummary) -> bool {
     let GpuSummary { utilization, power_peak_w, memory_peak_bytes, temperature_max_cel, throttling, .. } = gpu;
     let unknown = [power_peak_w.is_none(), memory_peak_bytes.is_none(), temperature_max_cel.is_none()];
@@ -68,52 +72,56 @@ fn gpu_warnings(gpu: &GpuSummary, duration_s: f64) -> Vec<String> {
 
 fn energy_warnings(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
     let Some(energy) = energy else {
-        return vec!["its energy is not known, as the recording has neither energy nor power".to_owned()];
+        return vec!["the energy is unknown, because neither energy nor power was recorded".to_owned()];
     };
     let mut warnings = Vec::new();
     match energy.source {
-        EnergySource::Integrated => warnings.push("its energy is integrated from power: it has no counter".to_owned()),
+        EnergySource::Integrated => {
+            warnings.push("the energy is integrated from power, because the GPU has no energy counter".to_owned());
+        }
         EnergySource::Power | EnergySource::PowerInstant => {
-            warnings.push("its energy is summed up from power: the recording has no energy".to_owned());
+            warnings.push("the energy is integrated from power, because the energy was not recorded".to_owned());
         }
         _ => {}
     }
-    // What a sensor takes to refresh is not worth a note.
+    // A second and 5 % are tolerated, because the first and last refresh of a sensor are not at the ends of the
+    // recording.
     if energy.covered_s < 0.95 * duration_s - 1.0 {
         let part = ratio_percent(energy.covered_s, duration_s);
-        warnings.push(format!("its mean power is over {part} of the {}", time(duration_s)));
+        warnings.push(format!("the mean power covers only {part} of the {}", time(duration_s)));
     }
     if energy.gap_s > 0.0 {
-        warnings.push(format!("the energy of {} is missing: power was not read", seconds(energy.gap_s)));
+        warnings.push(format!("the energy lacks {}, in which power was not read", seconds(energy.gap_s)));
     }
     warnings
 }
 
-/// Why the command's part, or some of it, cannot be told from others'.
+/// Returns the reason why the usage of the command, or part of it, is unknown.
 fn command_warning(command: &CommandSummary) -> Option<String> {
-    let why = match command.attribution_error? {
+    let reason = match command.attribution_error? {
         AttributionError::NoProcess => return None,
-        AttributionError::NeverExclusive => "others were there all the time",
+        AttributionError::NeverExclusive => "other processes used the GPU the whole time",
         AttributionError::ProcessListTruncated if command.exclusive.is_some() => {
-            return Some("the command's part is told until its list of processes was cut".to_owned());
+            return Some("the command's usage is known only until the process list was truncated".to_owned());
         }
-        AttributionError::ProcessListTruncated => "the list of processes was cut",
-        AttributionError::ProcessListUnavailable => "the GPU did not answer while it was there",
-        _ => "the reason is not known",
+        AttributionError::ProcessListTruncated => "the process list was truncated",
+        AttributionError::ProcessListUnavailable => "the process list was unavailable while the command used the GPU",
+        _ => "no reason is known",
     };
-    Some(format!("what the command used cannot be told: {why}"))
+    Some(format!("the command's usage is unknown: {reason}"))
 }
 
 fn event_warnings(events: &EventCounts) -> Vec<String> {
     let samples_dropped = events.samples_dropped;
     let counts = [
-        (events.gpu_lost, "it was lost"),
-        (events.gpu_hung, "a driver call about it did not return"),
-        (events.gpu_suspended, "it was asleep, and left so"),
-        (events.metric_suspended, "the driver refused a metric"),
-        (events.process_list_truncated, "its list of processes was cut"),
+        (events.gpu_lost, "the GPU was lost"),
+        (events.gpu_hung, "a driver call hung"),
+        (events.gpu_suspended, "the GPU was suspended and not read"),
+        (events.metric_suspended, "a metric was suspended"),
+        (events.process_list_truncated, "the process list was truncated"),
     ];
-    let happened = counts.into_iter().filter(|(count, _)| *count > 0);
-    let samples = (samples_dropped > 0).then(|| format!("{samples_dropped} samples of the driver's rings were lost"));
-    happened.map(|(count, what)| format!("{what} {}", times_text(count))).chain(samples).collect()
+    let occurred = counts.into_iter().filter(|(count, _)| *count > 0);
+    let samples =
+        (samples_dropped > 0).then(|| format!("{samples_dropped} samples of the driver's sample buffers were dropped"));
+    occurred.map(|(count, what)| format!("{what} {}", times_text(count))).chain(samples).collect()
 }

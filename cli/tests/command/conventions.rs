@@ -1,4 +1,4 @@
-//! Help, completions, the manual; where the command may stand; which library it loads.
+//! Help, completions, and manual pages; the location of the program; and the loaded library.
 
 use igpu_recording::Format;
 
@@ -29,7 +29,7 @@ fn wrong_usage_exits_with_two() {
         assert_eq!((result.code, result.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(result.stderr.starts_with("error: ") && !result.stderr.contains("panicked"), "{}", result.stderr);
     }
-    // What would have been right.
+    // The message names the valid values, or the line of the error.
     assert!(igpu(&["--simulate=nonsense"]).stderr.contains(&Scenario::names().join(", ")));
     assert!(igpu(&[&unreadable.argument]).stderr.contains("line 1"));
     assert!(igpu(&[&unknown_key.argument]).stderr.contains("line 2"));
@@ -43,7 +43,7 @@ fn help_examples_succeed() {
         "igpu --simulate",
         "igpu show 0 GPU-d9bf",
         "CUDA_VISIBLE_DEVICES=1,3",
-        "Exit status: 0",
+        "Exit status:\n  0  Success",
         "--library",
         "--json",
     ] {
@@ -52,10 +52,16 @@ fn help_examples_succeed() {
     for subcommand in ["show", "list", "ps", "probe", "record", "report", "plot", "driver", "completions", "man"] {
         assert!(help.contains(&format!("\n  {subcommand} ")), "{subcommand}");
         let own = stdout_of(&[subcommand, "--help"]);
-        assert!(own.contains("Usage: igpu") && own.contains(subcommand), "{own}");
+        assert!(own.contains(&format!("Usage: igpu {subcommand} ")), "{own}");
+        for part in ["\nExamples:\n", "\nExit status:\n"] {
+            assert!(own.contains(part), "{part} is not in {own}");
+        }
+        for line in help.lines().chain(own.lines()) {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
     }
-    // What the help shows, works: each example line that needs no shell and no program of the reader's.
-    let needs_more = |example: &str| example.contains('|') || example.contains(" -- ");
+    // Run the examples that need no shell, no other program, and no recording.
+    let needs_more = |example: &str| example.contains('|') || example.contains(" -- ") || example.starts_with("report");
     for line in help.lines().filter_map(|line| line.trim().strip_prefix("igpu ")) {
         let Some((example, _)) = line.split_once("  ").filter(|(example, _)| !needs_more(example)) else { continue };
         let mut args: Vec<&str> = example.split_whitespace().collect();
@@ -75,7 +81,7 @@ fn completions_and_man_pages_are_generated() {
         for part in [mark, "list", "driver", "simulate", "visible"] {
             assert!(script.contains(part), "{part} is not in the completions of {shell}");
         }
-        // The shell itself, where it is there, finds no fault with it.
+        // The shell, if it is installed, accepts the script.
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("completions");
         fs::write(&file, &script).unwrap();
@@ -89,13 +95,56 @@ fn completions_and_man_pages_are_generated() {
         ".SH NAME",
         ".SH OPTIONS",
         "\\-\\-simulate",
-        "\\fBps\\fR",
-        ".SH EXAMPLES",
-        ".SH ENVIRONMENT",
-        ".SH EXIT STATUS",
+        "\\fBigpu\\-ps\\fR(1)",
+        ".SH \"EXAMPLES\"",
+        ".SH \"ENVIRONMENT\"",
+        ".SH \"EXIT STATUS\"",
     ] {
         assert!(page.contains(part), "{part} is not in the manual page");
     }
+}
+
+#[test]
+fn every_subcommand_has_a_man_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("man1");
+    assert_eq!(stdout_of(&["man", "--all", target.to_str().unwrap()]), "");
+    let mut names: Vec<String> =
+        fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    let subcommands = ["completions", "driver", "list", "man", "plot", "probe", "ps", "record", "report", "show"];
+    let subcommands = subcommands.into_iter().filter(|name| cfg!(feature = "plot") || *name != "plot");
+    let expected: Vec<String> =
+        subcommands.clone().map(|name| format!("igpu-{name}.1")).chain(["igpu.1".to_owned()]).collect();
+    assert_eq!(names, expected);
+    for name in subcommands {
+        let page = stdout_of(&["man", name]);
+        assert_eq!(page, fs::read_to_string(target.join(format!("igpu-{name}.1"))).unwrap());
+        for part in [&format!(".TH igpu-{name} 1"), ".SH SYNOPSIS", ".SH \"EXAMPLES\"", ".SH \"EXIT STATUS\""] {
+            assert!(page.contains(part), "{part} is not in {page}");
+        }
+    }
+    let record = stdout_of(&["man", "record"]);
+    assert!(
+        record.contains("\nigpu record [OPTIONS] [\\-\\- <COMMAND>...]\n") && record.contains("gpu.power"),
+        "{record}"
+    );
+    // The formatter, if it is installed, has no warnings.
+    for name in names {
+        if let Ok(output) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(target.join(&name)).output()
+        {
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{name}");
+        }
+    }
+    let unknown = igpu(&["man", "nope"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(2), ""));
+    assert!(
+        unknown.stderr.contains("no subcommand is named \"nope\"\nhelp: use one of show, list, "),
+        "{}",
+        unknown.stderr
+    );
+    let unwritable = igpu(&["man", "--all", "/dev/null/man1"]);
+    assert_eq!((unwritable.code, errors(&unwritable.stderr).len()), (Some(1), 1));
 }
 
 #[test]
@@ -135,7 +184,7 @@ fn library_and_simulation_print_the_same() {
             assert_eq!(one["power"]["limit"], other["power"]["limit"]);
         }
         assert_eq!((by_library.len(), in_process.len()), (count, count));
-        // The variable names it as well.
+        // The environment variable selects the same library.
         let mut command = command(env!("CARGO_BIN_EXE_igpu"), ["list"]);
         command.env("IGPU_NVML_LIBRARY", path);
         assert_eq!(run(command).stdout, stdout_of(&["list", &simulate]));

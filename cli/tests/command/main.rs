@@ -1,4 +1,4 @@
-//! The command as its user has it: the built binary, what it prints, and how it ends.
+//! Tests of the built command: its output, and its exit status.
 
 mod conventions;
 mod failures;
@@ -20,10 +20,10 @@ use std::{
 use nvml_sim::{Scenario, built_library, install};
 use serde_json::Value;
 
-/// A pid that no Linux gives out by default.
+/// A pid above the default maximum of Linux.
 const UNUSED_PID: u32 = 4_199_998;
 
-/// Returns the built-in scenarios and how many GPUs each has.
+/// Returns the built-in scenarios and their numbers of GPUs.
 fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
     Scenario::names().iter().map(|name| (*name, Scenario::from_name(name).expect("built in").gpu_count()))
 }
@@ -37,7 +37,7 @@ fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<
     command
 }
 
-/// How a command ended.
+/// The exit status and the output of a command.
 #[derive(Debug, PartialEq)]
 struct CommandResult {
     code: Option<i32>,
@@ -61,7 +61,7 @@ fn igpu_visible(value: &str, args: &[&str]) -> CommandResult {
     run(command)
 }
 
-/// What was printed by a command that had nothing to complain of.
+/// Runs a command that must succeed without messages, and returns its stdout.
 fn stdout_of(args: &[&str]) -> String {
     let result = igpu(args);
     assert_eq!((result.code, result.stderr.as_str()), (Some(0), ""), "{args:?}");
@@ -79,14 +79,14 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// What a failure says: one line for each, after the command's name.
+/// Returns the error messages without their prefix. Each may be followed by a line of advice.
 fn errors(stderr: &str) -> Vec<&str> {
-    let message: Vec<_> = stderr.lines().map(|line| line.strip_prefix("igpu: ").expect(stderr)).collect();
     assert!(!stderr.contains("panicked"), "{stderr}");
-    message
+    let errors = stderr.lines().filter(|line| !line.starts_with("help: "));
+    errors.map(|line| line.strip_prefix("igpu: ").expect(stderr)).collect()
 }
 
-/// A scenario in a file, as an argument.
+/// An argument that selects a scenario in a temporary file.
 struct ScenarioArg {
     _directory: tempfile::TempDir,
     argument: String,
@@ -104,7 +104,7 @@ fn workstation(more: &str) -> ScenarioArg {
     simulated(&format!("{}\n{more}", Scenario::from_name("workstation").unwrap().text()))
 }
 
-/// A driver as a shared library in a directory of its own.
+/// Installs a simulated driver as a shared library in a temporary directory.
 fn installed(toml: &str) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let scenario = Scenario::from_toml(toml).unwrap();
@@ -112,13 +112,13 @@ fn installed(toml: &str) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// The indices that are shown.
+/// Returns the indices of the GPUs that `igpu show` printed.
 fn shown(result: &CommandResult) -> Vec<&str> {
     result.stdout.lines().filter_map(|line| line.strip_prefix("INDEX        : ")).collect()
 }
 
-/// Copies a program by a process of its own: a descriptor of this one that is open for writing would be inherited by
-/// the children of tests beside this one, and nobody may run a file that is being written.
+/// Copies a program in another process. Children of concurrent tests would inherit a writable descriptor of this
+/// process, and a file that is open for writing cannot be executed.
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }

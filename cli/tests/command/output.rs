@@ -1,4 +1,4 @@
-//! What each subcommand prints, as text and as JSON, and for which GPUs.
+//! The output of each subcommand as text and as JSON, and the selection of GPUs.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn subcommands_work_on_every_scenario() {
         let expected = if scenario == "laptop" { 3 } else { 2 * count };
         assert_eq!(rows.len(), expected, "{scenario}");
         let table = text(&["ps"]);
-        assert_eq!(table.lines().count(), expected + 1, "a head, or a sentence");
+        assert_eq!(table.lines().count(), expected + 1, "a header, or a sentence");
         let versions = array(&["driver"]);
         assert_eq!(versions.len(), 1);
         assert_eq!(keys(&versions[0]), ["cuda_version", "driver_version", "library", "nvml_version"]);
@@ -95,7 +95,7 @@ fn json_has_every_documented_key() {
     assert_eq!((&own["name"], &own["parent_pid"]), (&Value::from("igpu"), &Value::from(std::process::id())));
     assert_eq!((&parent["pid"], &parent["parent_pid"]), (&Value::from(std::process::id()), &Value::from(parent_id())));
     assert_eq!((&own["kind"], &own["gpu_memory"]), (&Value::from("compute"), &Value::from(4284)));
-    // N/A is null: the laptop has no fan and no limits, and tells no memory of graphics processes.
+    // Unknown values are null: the laptop has no fan, no power limits, and no memory of graphics processes.
     let gpus = json(&stdout_of(&["--json", "--simulate=laptop"]));
     let gpu = &gpus[0];
     for missing in [&gpu["serial"], &gpu["utilization"]["fan"], &gpu["power"]["limit"], &gpu["power"]["management"]] {
@@ -149,7 +149,7 @@ fn driver_prints_versions_and_library() {
     let versions = json(&stdout_of(&["driver", "--json", "--library", path]));
     assert_eq!((&versions[0]["driver_version"], &versions[0]["cuda_version"]), (&"580.95.05".into(), &"13.0".into()));
     assert_eq!(versions[0]["library"], path);
-    // What the driver does not tell is N/A, said so, and a failure.
+    // A version that the driver does not return is N/A, reported on stderr, and a failure.
     let silent = workstation("[[fault]]\nfunction = 'nvmlSystemGetNVMLVersion'\nreturn = 'NO_PERMISSION'");
     let result = igpu(&["driver", &silent.argument]);
     assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1));
@@ -165,7 +165,7 @@ fn ps_prints_one_table() {
     assert_eq!(rows[0].join(" "), "GPU PID TYPE NAME USER PARENT PARENT NAME CREATION TIME GPU MEM");
     assert_eq!(rows.len(), 5);
     let own = std::process::id().to_string();
-    // The instances of a divided GPU stand behind its index.
+    // With MIG, the index is followed by those of the GPU instance and the compute instance.
     assert_eq!(rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(), ["0/1/0", "0/5/0", "1", "1"]);
     assert_eq!((rows[1][2], rows[1][3], rows[1][5]), ("compute", "igpu", own.as_str()));
     assert_eq!((rows[2][1], rows[2][5]), (own.as_str(), parent_id().to_string().as_str()));
@@ -202,12 +202,12 @@ fn gpu_arguments_select_by_index_or_uuid() {
     }
     for (name, expected) in [
         ("4", "no GPU has index 4; valid indices are 0 to 3"),
-        ("99999999999999", "no GPU has index 99999999999999; there are 4, counted from 0"),
-        ("GPU-", "4 GPUs have a UUID that starts with \"GPU-\"; give more of it (`igpu list` shows them)"),
-        ("GPU-ffff", "no GPU has a UUID that starts with \"GPU-ffff\"; `igpu list` shows them"),
-        ("", "no GPU has a UUID that starts with \"\"; `igpu list` shows them"),
-        ("\u{1b}[31m", "no GPU has a UUID that starts with \"\\u{1b}[31m\"; `igpu list` shows them"),
-        ("é", "no GPU has a UUID that starts with \"é\"; `igpu list` shows them"),
+        ("99999999999999", "no GPU has index 99999999999999; this machine has 4 GPUs, with indices from 0"),
+        ("GPU-", "4 GPUs have a UUID that starts with \"GPU-\""),
+        ("GPU-ffff", "no GPU has a UUID that starts with \"GPU-ffff\""),
+        ("", "no GPU has a UUID that starts with \"\""),
+        ("\u{1b}[31m", "no GPU has a UUID that starts with \"\\u{1b}[31m\""),
+        ("é", "no GPU has a UUID that starts with \"é\""),
     ] {
         let result = igpu(&["show", "0", name, "--simulate"]);
         assert_eq!((result.code, result.stdout.as_str(), errors(&result.stderr)), (Some(1), "", vec![expected]));
@@ -232,25 +232,24 @@ fn visible_option_applies_cuda_visible_devices() {
         assert_eq!(indices, expected);
         let ps = igpu_visible(value, &["ps", "--visible", "--json", "--simulate"]);
         assert_eq!((ps.code, json(&ps.stdout).len()), (Some(0), 2 * expected.len()));
-        // Without the flag the variable means nothing.
+        // Without --visible, the variable is ignored.
         assert_eq!(shown(&igpu_visible(value, &["--simulate"])).len(), 4);
     }
     let none = igpu_visible("", &["--visible", "--simulate"]);
     assert_eq!(none.stdout, "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n");
-    assert_eq!(shown(&igpu(&["--visible", "--simulate"])).len(), 4, "a variable that is not set hides nothing");
-    // A GPU that is there, but hidden.
+    assert_eq!(shown(&igpu(&["--visible", "--simulate"])).len(), 4, "an unset variable hides no GPU");
+    // An existing GPU that the variable hides.
     let hidden = igpu_visible("1,3", &["show", "0", "--visible", "--simulate"]);
-    assert_eq!(hidden.code, Some(1));
-    assert_eq!(errors(&hidden.stderr), ["GPU 0 is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"]);
+    let expected = "igpu: GPU 0 is hidden by CUDA_VISIBLE_DEVICES\nhelp: omit --visible to select from all GPUs\n";
+    assert_eq!((hidden.code, hidden.stderr.as_str()), (Some(1), expected));
     let hidden = igpu_visible("1,3", &["show", "GPU-115d", "--visible", "--simulate"]);
-    assert_eq!(hidden.code, Some(1));
-    assert_eq!(errors(&hidden.stderr), ["GPU 0 is hidden by CUDA_VISIBLE_DEVICES; leave --visible out"]);
-    // What is ambiguous among all may be clear among those that are visible.
+    assert_eq!((hidden.code, hidden.stderr.as_str()), (Some(1), expected));
+    // A prefix must be unique among the visible GPUs only.
     assert_eq!(shown(&igpu_visible("1", &["show", "GPU-", "--visible", "--simulate"])), ["1"]);
-    // On a machine without a GPU it is not the variable's doing.
+    // The message for a machine without GPUs does not mention the variable.
     let empty = igpu_visible("0", &["--visible", "--simulate=empty"]);
     assert_eq!((empty.code, empty.stdout.as_str()), (Some(0), "There is no NVIDIA GPU on this machine.\n"));
-    // A part of a GPU stands for it.
+    // A MIG device selects its GPU.
     let part = igpu_visible("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3", &["--visible", "--simulate=mig"]);
     assert_eq!(shown(&part), ["0"]);
 }

@@ -1,4 +1,4 @@
-//! Recordings as pictures.
+//! `igpu plot`: recordings as SVG and PNG.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn header(names: &[&str]) -> Item {
     Item::start(at(0.0), &header)
 }
 
-/// A value of each panel.
+/// Returns one value for each panel.
 fn values(second: f64, gpu: u32, of: [f64; 4]) -> impl Iterator<Item = Item> {
     PANELS
         .into_iter()
@@ -42,7 +42,7 @@ fn values(second: f64, gpu: u32, of: [f64; 4]) -> impl Iterator<Item = Item> {
         .map(move |((_, metric), value)| Item::value(at(second), gpu, Series::for_metric(metric), value))
 }
 
-/// Two GPUs for 100 s; the second one is lost for a while.
+/// Returns a recording of two GPUs for 100 s. GPU 1 is lost from 40 s to 60 s.
 fn recording() -> Vec<Item> {
     let gpu = |second, gpu, name| Item { gpu: Some(gpu), ..Item::event(at(second), name) };
     let mut items = vec![header(&["NVIDIA H100", "NVIDIA A100"])];
@@ -57,7 +57,7 @@ fn recording() -> Vec<Item> {
     items
 }
 
-/// A file that holds these items, in a directory of its own.
+/// Writes a recording with these items to a temporary directory.
 fn written(name: &str, items: &[Item]) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
@@ -68,13 +68,13 @@ fn written(name: &str, items: &[Item]) -> (tempfile::TempDir, String) {
     (directory, path.display().to_string())
 }
 
-/// Draws a file beside it, and gives how the command ended and where the picture is.
+/// Plots a recording to a file beside it. Returns the result of the command and the path of the plot.
 fn plot(recording: &str, ending: &str, more: &[&str]) -> (CommandResult, String) {
     let picture = format!("{recording}.{ending}");
     (igpu(&[&["plot", recording, "-o", &picture], more].concat()), picture)
 }
 
-/// The SVG of a recording that there is nothing to complain of.
+/// Plots a recording as SVG, which must succeed without messages.
 fn svg(items: &[Item]) -> String {
     let (_directory, file) = written("recording.jsonl", items);
     let (result, picture) = plot(&file, "svg", &[]);
@@ -88,7 +88,7 @@ fn texts(svg: &str) -> Vec<String> {
     texts.map(|node| node.text().unwrap_or_default().trim().to_owned()).collect()
 }
 
-/// The lines of a color: from where to where, and how high they begin; in the order of the panels.
+/// Returns the first x, the last x, and the first y coordinate of each line of a color, in the order of the panels.
 fn lines(svg: &str, color: &str) -> Vec<(f64, f64, f64)> {
     let svg = roxmltree::Document::parse(svg).expect("XML");
     let polylines = svg.descendants().filter(|node| node.has_tag_name("polyline"));
@@ -130,10 +130,10 @@ fn curve_has_gap_while_gpu_lost() {
         let [from, lost, back, to] = [halves[0].0, halves[0].1, halves[1].0, halves[1].1].map(time);
         assert!(from.abs() < 0.2 && (lost - 40.0).abs() < 0.2, "{panel}: {from} to {lost}");
         assert!((back - 60.0).abs() < 0.2 && (to - 100.0).abs() < 0.2, "{panel}: {back} to {to}");
-        // Further up is a lower number.
+        // The y axis points down.
         assert!(whole[panel].2 < halves[0].2, "{panel}: {} and {}", whole[panel].2, halves[0].2);
     }
-    // 50 % and 25 %, on an axis from 0 to 100: half way up is twice as high as a quarter.
+    // Utilizations of 50 % and 25 % are drawn at these heights of an axis from 0 to 100.
     let document = roxmltree::Document::parse(&svg).unwrap();
     let y = |text: &str, nth: usize| -> f64 {
         let labels = document.descendants().filter(|node| node.text().is_some_and(|its| its.trim() == text));
@@ -167,12 +167,12 @@ fn png_has_requested_size_and_content() {
         assert_eq!((info.width, info.height), expected);
         let pixels: Vec<&[u8]> = pixels.chunks(3).collect();
         let of = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
-        // The legend's swatches alone have 110 pixels.
+        // More pixels than the 110 of the legend.
         assert!(of([31, 119, 180]) > 1000 && of([255, 127, 14]) > 1000, "curves");
-        // Nothing else is in the first lines.
+        // The first lines have only the title.
         let title = &pixels[..40 * expected.0 as usize];
         assert!(title.iter().filter(|pixel| pixel.iter().all(|part| *part < 90)).count() > 200, "the title's text");
-        assert!(of([255; 3]) > pixels.len() / 2, "the ground is white");
+        assert!(of([255; 3]) > pixels.len() / 2, "the background is white");
     }
 }
 
@@ -180,15 +180,14 @@ fn png_has_requested_size_and_content() {
 fn panels_without_values_are_labeled() {
     let power = Item::value(at(0.0), 0, Series::for_metric(Metric::POWER_INSTANT), 70.0);
     let svg_of_power = svg(&[header(&["a"]), power.clone(), Item::event(at(9.0), event::END)]);
-    let missing =
-        |texts: Vec<String>| texts.iter().filter(|text| *text == "the recording has no values of this").count();
+    let missing = |texts: Vec<String>| texts.iter().filter(|text| *text == "not recorded").count();
     assert_eq!((missing(texts(&svg_of_power)), lines(&svg_of_power, COLORS[0]).len()), (3, 1));
     for items in [&[header(&["a"])][..], &[Item::event(at(0.0), event::END)]] {
         let texts = texts(&svg(items));
-        assert!(texts.iter().any(|text| text == "The recording has no values to draw."), "{texts:?}");
+        assert!(texts.iter().any(|text| text == "The recording has no values to plot."), "{texts:?}");
         assert_eq!(missing(texts), 4);
     }
-    // One value, for no time.
+    // A recording of one value has no duration.
     assert_eq!(lines(&svg(&[power]), COLORS[0]).len(), 1);
 }
 
@@ -196,7 +195,7 @@ fn panels_without_values_are_labeled() {
 fn dropped_records_are_noted_in_plot() {
     let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::HEARTBEAT) };
     let texts = texts(&svg(&[recording(), vec![lost]].concat()));
-    assert!(texts.iter().any(|text| text == "12 records were dropped while it was recorded."), "{texts:?}");
+    assert!(texts.iter().any(|text| text == "12 records were dropped during the recording."), "{texts:?}");
 }
 
 #[test]
@@ -240,7 +239,10 @@ fn gpus_option_selects_curves() {
     assert_eq!((lines(&svg, COLORS[0]).len(), lines(&svg, COLORS[1]).len()), (4, 0));
     assert!(!texts(&svg).iter().any(|text| text.starts_with("GPU 1")), "{:?}", texts(&svg));
     let (result, _) = plot(&file, "svg", &["--gpus", "0,7"]);
-    assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec!["GPU 7 is not in the recording; there are 0, 1"]));
+    assert_eq!(
+        (result.code, errors(&result.stderr)),
+        (Some(1), vec!["GPU 7 is not in the recording, which has GPUs 0, 1"])
+    );
 }
 
 #[test]
@@ -302,7 +304,7 @@ fn invalid_recording_leaves_no_picture() {
         assert!(!Path::new(&picture).exists());
     }
     let (result, _) = plot(&directory.path().display().to_string(), "svg", &[]);
-    assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1), "a folder is no recording");
+    assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1), "a directory is not a recording");
 }
 
 #[test]
@@ -313,7 +315,7 @@ fn invalid_plot_options_are_wrong_usage() {
         assert_eq!((result.code, Path::new(&picture).exists()), (Some(2), false), "{result:?}");
     }
     let (result, _) = plot(&file, "jpg", &[]);
-    assert!(result.stderr.contains("its name has to end in .svg or .png"), "{}", result.stderr);
+    assert!(result.stderr.contains("the extension must be .svg or .png"), "{}", result.stderr);
 }
 
 #[test]
@@ -324,7 +326,7 @@ fn plot_does_not_overwrite_the_recording() {
     symlink(&file, &link).unwrap();
     let result = igpu(&["plot", &file, "-o", &link]);
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
-    assert!(result.code == Some(1) && message.contains("is the recording; name another file"), "{message}");
+    assert!(result.code == Some(1) && message.contains("is the recording"), "{message}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -336,7 +338,7 @@ fn plot_of_pipe_fails() {
     let picture_path = picture.to_str().unwrap();
     let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, picture_path]));
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
-    assert!(result.code == Some(1) && message.contains("read twice; name a file"), "{message}");
+    assert!(result.code == Some(1) && message.contains("cannot be read twice, because it is a pipe"), "{message}");
     assert!(!picture.exists());
 }
 
@@ -345,7 +347,7 @@ fn failed_write_keeps_old_picture() {
     let (directory, file) = written("recording.csv", &recording());
     let picture = format!("{file}.png");
     fs::write(&picture, "the old one").unwrap();
-    // The limit counts blocks of 512 or 1024 bytes, and stands for a disk that is full.
+    // The limit simulates a full disk. It is in blocks of 512 or 1024 bytes.
     let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" plot \"$1\" -o \"$2\"";
     let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &picture]));
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
@@ -353,7 +355,7 @@ fn failed_write_keeps_old_picture() {
     assert_eq!(fs::read_to_string(&picture).unwrap(), "the old one");
     let names = || fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names().len(), 2, "{:?}", names());
-    // With room it takes the old one's place and rights, also by way of a link.
+    // Without the limit, the plot replaces the old file, also through a link, and keeps its permissions.
     fs::set_permissions(&picture, Permissions::from_mode(0o600)).unwrap();
     symlink(&picture, directory.path().join("link.png")).unwrap();
     let link = directory.path().join("link.png").display().to_string();
@@ -365,7 +367,7 @@ fn failed_write_keeps_old_picture() {
         let result = igpu(&["plot", &file, "--output", nowhere]);
         let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
         assert!(
-            result.code == Some(1) && message.contains(nowhere) && message.contains("name another file"),
+            result.code == Some(1) && message.contains(nowhere) && message.contains("could not be written"),
             "{message}"
         );
     }

@@ -1,4 +1,4 @@
-//! `igpu report`: recordings that were written by the library's writer, as text, as JSON, and compared.
+//! `igpu report`: summaries as text and as JSON, and comparisons, of recordings written by the library.
 
 use igpu::metric::Metric;
 use igpu_recording::{
@@ -47,7 +47,7 @@ fn header(gpus: u32) -> Header {
     }
 }
 
-/// A training of 60 s: `watts` from 10 s on, 100 W before; and what goes with it.
+/// Returns a recording of a training that takes 60 s and draws `watts` from 10 s on, and 100 W before.
 fn training(gpus: u32, watts: f64) -> Vec<Item> {
     let mut items = vec![Item::start(at(0.0), &header(gpus))];
     items.push(Item { pid: Some(42), ..Item::event(at(0.0), event::COMMAND_START) });
@@ -76,7 +76,7 @@ fn training(gpus: u32, watts: f64) -> Vec<Item> {
     items
 }
 
-/// Recordings in a directory of their own.
+/// A temporary directory of recordings.
 struct Recordings(tempfile::TempDir);
 
 impl Recordings {
@@ -88,7 +88,7 @@ impl Recordings {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes items in the format that the name asks for.
+    /// Writes a recording in the format of the file extension.
     fn write(&self, name: &str, items: &[Item]) -> String {
         let path = self.path(name);
         let format = Format::from_path(Path::new(&path)).unwrap();
@@ -121,7 +121,7 @@ ran 1 min 0 s, exit status 0
 recorded 1 min 0 s from 2023-11-14 22:13:20
 on node\\u{1b}[31m, with driver 580.95.05, by igpu 0.2.0
 the GPU used 26.00 kJ (7.222 Wh), 433.3 W on average
-of that, 25.00 kJ (6.944 Wh) while only the command was on a GPU
+of that, 25.00 kJ (6.944 Wh) while only the command used a GPU
 
 GPU  NAME                   UUID                                      POWER LIMIT
 0    NVIDIA H100 80GB HBM3  GPU-00000000-26db-32ba-d729-f21b29fc001f  up to 700.0 W
@@ -129,7 +129,7 @@ GPU  NAME                   UUID                                      POWER LIMI
 GPU  ENERGY              MEAN POWER  PEAK     MEMORY PEAK             MAX TEMP
 0    26.00 kJ  7.222 Wh  433.3 W     500.0 W  16.00 GiB of 80.00 GiB  71 °C
 
-GPU  CHANGING_SCENARIO MEAN  P5   P50   P95   P99   MAX
+GPU  BUSY MEAN  P5   P50   P95   P99   MAX
 0    75 %       0 %  90 %  90 %  90 %  90 %
 
 GPU  THROTTLED BY  REPORTED BY
@@ -138,8 +138,8 @@ GPU  THROTTLED BY  REPORTED BY
 GPU  PID  NAME             USER  OWNED  TIME    MEMORY PEAK  SM MEAN
 0    42   python\\u{1b}[2J  ada   yes    50.0 s  6.00 GiB     -
 
-The command's part; energy, power and busy are of the time in which it was alone on the GPU:
-GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  CHANGING_SCENARIO
+Usage by the command. Energy, power, and busy cover the time of exclusive use of the GPU:
+GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  BUSY
 0    50.0 s   6.00 GiB     50.0 s     25.00 kJ  6.944 Wh  500.0 W     90 %
 "
     );
@@ -149,7 +149,7 @@ GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  CHANGING_S
 fn eight_gpus_fit_in_100_columns() {
     let recordings = Recordings::new();
     let mut items = training(8, 612.5);
-    // Each has something to tell.
+    // Every GPU has warnings and wide cells.
     for gpu in 0..8 {
         let text = serde_json::to_string(&RecordedProcess {
             name: Some("long name of a process ".repeat(9)),
@@ -185,9 +185,9 @@ fn eight_gpus_fit_in_100_columns() {
         assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
     }
     assert!(text.contains("\nall  253.0 kJ  70.28 Wh  4216.7 W\n"), "{text}");
-    // What is the same of all is told once.
-    let note = "\nAll GPUs: what the command used cannot be expected: others were there all the time.\n";
-    assert!(text.contains(note) && text.contains("\nAll GPUs: it was lost once.\n"), "{text}");
+    // A warning that applies to all GPUs is printed once.
+    let warning = "\nAll GPUs: the command's usage is unknown: other processes used the GPU the whole time.\n";
+    assert!(text.contains(warning) && text.contains("\nAll GPUs: the GPU was lost once.\n"), "{text}");
     assert_eq!(text.matches(", 2 more  the driver's counters\n").count(), 8);
     assert!(text.lines().count() < 90, "{text}");
 }
@@ -211,7 +211,7 @@ fn command_without_gpu_process_is_reported() {
     let items = training(2, 500.0);
     let without = items.iter().filter(|item| item.pid.is_none() || item.gpu.is_none()).cloned();
     let text = stdout_of(&["report", &recordings.write("a.csv", &without.collect::<Vec<_>>())]);
-    assert!(text.contains("\nNo process was seen on the GPUs.\n\nThe command had no process on the GPUs.\n"), "{text}");
+    assert!(text.contains("\nThe GPUs had no processes.\n\nThe command had no process on the GPUs.\n"), "{text}");
 }
 
 #[test]
@@ -235,14 +235,14 @@ fn recording_problems_are_reported() {
     items.splice(place..place, wrong);
     let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
     for line in [
-        "7 records were lost: the disk was too slow or full.",
-        "3 records did not fit into a reading of the sampler.",
+        "7 records were dropped: the disk was slow or full.",
+        "3 records were dropped: a tick of the sampler had more records than its buffer.",
         "The wall clock was stepped once.",
-        "GPU 0: its energy is integrated from power: it has no counter.",
-        "GPU 0: its mean power is over 80 % of the 1 min 0 s.",
-        "GPU 0: the energy of 12.0 s is missing: power was not read.",
-        "GPU 0: a driver call about it did not return 2 times.",
-        "GPU 0: 40 samples of the driver's rings were lost.",
+        "GPU 0: the energy is integrated from power, because the GPU has no energy counter.",
+        "GPU 0: the mean power covers only 80 % of the 1 min 0 s.",
+        "GPU 0: the energy lacks 12.0 s, in which power was not read.",
+        "GPU 0: a driver call hung 2 times.",
+        "GPU 0: 40 samples of the driver's sample buffers were dropped.",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
     }
@@ -254,9 +254,9 @@ fn unrecorded_values_are_not_zero() {
     let header = Header { gpus: vec![RecordedGpu::default()], ..Header::default() };
     let items = [Item::start(at(0.0), &header), Item::event(at(9.0), event::END)];
     let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
-    assert!(text.contains("Processes were not recorded: `igpu record --processes` does.\n"), "{text}");
-    assert!(text.contains("its energy is not known"), "{text}");
-    assert!(text.contains("What is - was not recorded"), "{text}");
+    assert!(text.contains("Processes were not recorded. `igpu record --processes` records them.\n"), "{text}");
+    assert!(text.contains("GPU 0: the energy is unknown"), "{text}");
+    assert!(text.contains("Values shown as - were not recorded"), "{text}");
     for never in ["0 J", "0.0 W", "0 %", "0.00 GiB", "0 °C"] {
         assert!(!text.contains(never), "{never} in {text}");
     }
@@ -313,13 +313,13 @@ fn two_recordings_are_compared() {
         *energy,
         serde_json::json!({"key": "energy.energy_j", "a": 26000.0, "b": 21000.0, "difference": -5000.0, "percent": -500.0 / 26.0})
     );
-    // On other GPUs of the same indices.
+    // Other GPUs with the same indices.
     let mut other = header(2);
     other.gpus.iter_mut().for_each(|gpu| gpu.uuid = Some(format!("GPU-another{}", gpu.index)));
     let mut items = training(2, 400.0);
     items[0] = Item::start(at(0.0), &other);
     let text = stdout_of(&["report", &a, &recordings.write("c.csv", &items)]);
-    assert!(text.contains("\nGPU 1 (another one)\n"), "{text}");
+    assert!(text.contains("\nGPU 1 (different GPUs)\n"), "{text}");
     let wrong = igpu(&["report", "--summary-json", &a, &b]);
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
 }
@@ -329,14 +329,14 @@ fn truncated_recording_is_summarized() {
     let recordings = Recordings::new();
     let items = training(1, 500.0);
     let path = recordings.write("a.jsonl", &items[..items.len() - 2]);
-    // Ended between two flushes: the file is whole, and nothing is wrong with it.
+    // Killed between two flushes: the file is valid.
     let text = stdout_of(&["report", &path]);
-    assert!(text.contains("The recording has no end: it was cut off, or goes on.\n"), "{text}");
-    assert!(text.contains("its end is not in the recording\n"), "{text}");
-    // Before the first flush but one.
+    assert!(text.contains("The recording has no end. It was interrupted, or is still in progress.\n"), "{text}");
+    assert!(text.contains("the recording ends before the command\n"), "{text}");
+    // Killed before the second flush.
     let text = stdout_of(&["report", &recordings.write("b.jsonl", &items[..1])]);
-    assert!(text.contains("its start is not in the recording\n"), "{text}");
-    // In the midst of an item.
+    assert!(text.contains("the recording has no start of the command\n"), "{text}");
+    // Truncated within an item.
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let result = igpu(&["report", &path]);
@@ -375,7 +375,7 @@ fn invalid_recording_is_an_error() {
             );
         }
     }
-    // A driver is not needed for it, nor looked for.
+    // A report loads no driver.
     let result = igpu(&["report", "--library", "/nowhere.so", &empty]);
     assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![format!("{empty}: {none}").as_str()]));
 }
@@ -386,6 +386,6 @@ fn failed_summary_write_is_reported() {
     let path = recordings.write("a.csv", &training(1, 500.0));
     let to = recordings.path("nowhere/summary.json");
     let result = igpu(&["report", &format!("--summary-json={to}"), &path]);
-    let expected = format!("{to} could not be written (No such file or directory (os error 2)); name another file");
+    let expected = format!("{to} could not be written (No such file or directory (os error 2))");
     assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![expected.as_str()]));
 }

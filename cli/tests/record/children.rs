@@ -1,4 +1,4 @@
-//! The command: its status, its streams, its children.
+//! The recorded command: its exit status, its streams, and its children.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -38,7 +38,7 @@ fn command_keeps_its_streams() {
     assert!(output.stdout == bytes, "{} bytes of {}", output.stdout.len(), bytes.len());
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with("on stderr\n") && stderr.contains("x.csv: "), "{stderr}");
-    // No terminal, no live line.
+    // Without a terminal, there is no status line.
     assert!(!stderr.contains("recording 0:") && !stderr.contains('\u{1b}'), "{stderr}");
 }
 
@@ -54,9 +54,9 @@ fn command_inherits_arguments_environment_and_signals() {
     let mut without = Command::new(words[0]);
     without.args(&words[1..]);
     let recorded = with_variable(workdir.record_and("-o x.csv", ["--"].iter().chain(&words)));
-    let (expected, plain) = (recorded.stdout, with_variable(without).stdout);
-    assert!(plain.starts_with("|a b|-x|--|--json|a value|SigBlk:\t0000000000000000\n"), "{plain}");
-    assert_eq!(expected, plain, "as without igpu");
+    let expected = with_variable(without).stdout;
+    assert!(expected.starts_with("|a b|-x|--|--json|a value|SigBlk:\t0000000000000000\n"), "{expected}");
+    assert_eq!(recorded.stdout, expected, "the same output as without igpu");
 }
 
 #[test]
@@ -66,19 +66,20 @@ fn failed_start_leaves_no_file() {
     fs::write(workdir.path("damaged"), [0x7f, b'E', b'L', b'F', 0, 0]).unwrap();
     fs::set_permissions(workdir.path("damaged"), fs::Permissions::from_mode(0o755)).unwrap();
     for (program, code, message) in [
-        ("igpu-nosuch", 127, "there is no program igpu-nosuch in PATH"),
-        ("./nosuch", 127, "there is no program ./nosuch;"),
-        ("./text", 126, "./text may not be executed"),
-        ("./damaged", 126, "./damaged is no program for this machine"),
-        (".", 126, ". may not be executed"),
+        ("igpu-nosuch", 127, "no program igpu-nosuch was found in PATH"),
+        ("./nosuch", 127, "the program ./nosuch or its interpreter does not exist"),
+        ("./text", 126, "permission to execute ./text was denied"),
+        ("./damaged", 126, "./damaged is not a program for this machine"),
+        (".", 126, "permission to execute . was denied"),
     ] {
         let result = run(workdir.record_and("-o x.csv", ["--", program]));
         assert_eq!((result.code(), result.stdout.as_str()), (Some(code), ""), "{program}");
         let lines: Vec<&str> = result.stderr.lines().collect();
-        assert!(lines.len() == 1 && lines[0].starts_with("igpu: ") && lines[0].contains(message), "{}", result.stderr);
+        assert!(lines.len() == 2 && lines[1].starts_with("help: "), "{}", result.stderr);
+        assert_eq!(lines[0], format!("igpu: {message}"));
         assert!(!workdir.path("x.csv").exists(), "{program}");
     }
-    // What was there stays.
+    // An existing file is kept.
     fs::write(workdir.path("x.csv"), "precious").unwrap();
     assert_eq!(run(workdir.record_and("-o x.csv", ["--", "./nosuch"])).code(), Some(127));
     assert_eq!(fs::read_to_string(workdir.path("x.csv")).unwrap(), "precious");
@@ -91,20 +92,20 @@ fn background_child_does_not_delay_exit() {
     let result = run(workdir.record_script("-o x.csv", script));
     assert_eq!(result.code(), Some(5));
     let left: i32 = fs::read_to_string(workdir.path("left")).unwrap().trim().parse().unwrap();
-    assert!(kill(Pid::from_raw(left), None).is_ok(), "it was not ended either");
+    assert!(kill(Pid::from_raw(left), None).is_ok(), "the child was killed");
     kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
 }
 
 #[test]
 fn descendants_are_attributed_to_command() {
-    // The processes of the tree under igpu; igpu itself; one that is no process here.
+    // The descendants of igpu, igpu itself, and a process that does not exist on this machine.
     let workdir = Workdir::new(&CONSTANT_SCENARIO.replace(
         "process = []",
         r#"process = [
             { pid = "descendants", memory_mib = 100, sm_percent = 10 }, { pid = "self", memory_mib = 7 }, { pid = 4199998, memory_mib = 9 },
         ]"#,
     ));
-    // A daemon: its parent ends, so that it is igpu's child then, in a session of its own.
+    // A daemon in its own session, which becomes a child of igpu when its parent exits.
     let script = format!("(setsid sleep 1000 & echo $! > daemon); {WAIT_SCRIPT}; kill $(cat daemon)");
     let igpu = workdir.start(workdir.record_script("-o x.csv --processes", &script));
     workdir.wait_for("x.csv", "all of them are seen", |items| {
@@ -129,7 +130,7 @@ fn descendants_are_attributed_to_command() {
         (shell.name.as_deref(), shell.user.as_deref(), shell.owned_by_command),
         (Some("sh"), Some(user.as_str()), true)
     );
-    // The kernel counts from the boot, which is known to a second.
+    // The creation time is relative to the boot time, which the kernel reports in whole seconds.
     let [begin, over] = [items[0].at, single_event(&items, event::COMMAND_END).at].map(|at| at as f64 / 1e9);
     let created = shell.create_time.unwrap();
     assert!(created > begin - 1.5 && created < over + 1.5, "{shell:?} between {begin} and {over}");
@@ -164,7 +165,7 @@ fn ended_process_has_end_event() {
     let items = workdir.items("x.jsonl");
     let [start, end] = [event::PROCESS_START, event::PROCESS_END].map(|name| single_event(&items, name));
     assert_eq!((start.pid, start.gpu, end.pid, end.gpu), (Some(4_199_998), Some(0), Some(4_199_998), Some(0)));
-    // The end is when it was last seen.
+    // The process ends at the time of the last list that has it.
     let seen_for = (end.at - start.at) as f64 / 1e9;
     assert!((0.0..1.6).contains(&seen_for), "{seen_for}");
 }

@@ -1,4 +1,4 @@
-//! Disks that are full, slow, gone, and a program that is ended in the midst of it.
+//! Full, slow, and unresponsive disks, removed files, and killed recordings.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use super::{terminal::Terminal, *};
 
-/// A GPU whose values change at each reading: much to write.
+/// GPUs whose values change with every read, which makes recordings large.
 const CHANGING_SCENARIO: &str = r#"
 [[gpu]]
 count = 4
@@ -22,7 +22,7 @@ fn unwritable_file_prevents_the_command() {
         let result = run(workdir.record_script(&format!("-o {name}"), "touch ran"));
         assert_eq!((result.code(), result.stdout.as_str()), (Some(1), ""), "{name}");
         let message = format!("igpu: {name} could not be written (");
-        assert!(result.stderr.starts_with(&message) && result.stderr.lines().count() == 1, "{}", result.stderr);
+        assert!(result.stderr.starts_with(&message) && result.stderr.lines().count() == 2, "{}", result.stderr);
     }
     assert!(!workdir.path("ran").exists());
 }
@@ -38,7 +38,7 @@ fn killed_at_once_has_command_start() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let mut igpu = workdir.record_script("-o x.csv", "sleep 1");
     let mut igpu = igpu.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // Which is before the first heartbeat.
+    // The start of the command precedes the first heartbeat.
     workdir.wait_for("x.csv", "the start", |items| events_named(items, event::COMMAND_START).next().is_some());
     igpu.kill().unwrap();
     igpu.wait().unwrap();
@@ -56,7 +56,7 @@ fn check_killed_after(heartbeats: usize) {
     igpu.wait().unwrap();
     let items = workdir.items("x.jsonl");
     assert!(!has_end(&items) && beats(&items) >= heartbeats);
-    // Each heartbeat is written with all that came before it.
+    // A heartbeat is written together with all items before it.
     let last = items.iter().rfind(|item| item.event_name() == Some(event::HEARTBEAT)).unwrap().at;
     assert!(items.iter().any(|item| item.event_name().is_none() && item.at + 500_000_000 > last));
 }
@@ -66,7 +66,7 @@ fn file_size_limit_keeps_written_items() {
     let workdir = Workdir::new(CHANGING_SCENARIO);
     let record = workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; exit 4"));
     let mut limited = Command::new("sh");
-    // 16 KiB; POSIX counts in 512 bytes.
+    // 16 KiB, in blocks of 512 bytes according to POSIX.
     limited.args(["-c", "ulimit -f 32; exec \"$0\" \"$@\""]).arg(record.get_program()).args(record.get_args());
     limited.current_dir(workdir.directory.path()).stdin(Stdio::null());
     let igpu = workdir.start(limited);
@@ -86,7 +86,7 @@ fn tiny_disk_still_gets_the_header() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}count = 8\n"));
     let record = workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; exit 4"));
     let mut limited = Command::new("sh");
-    // 6 KiB: too little for the first values of eight GPUs.
+    // 6 KiB, which is too small for the first values of eight GPUs.
     limited.args(["-c", "ulimit -f 12; exec \"$0\" \"$@\""]).arg(record.get_program()).args(record.get_args());
     limited.current_dir(workdir.directory.path()).stdin(Stdio::null());
     let igpu = workdir.start(limited);
@@ -106,12 +106,12 @@ fn tiny_disk_still_gets_the_header() {
 #[test]
 fn full_disk_is_reported_once() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    let script = format!("{WAIT_SCRIPT}; sleep 1.2; echo stdout_of; exit 4");
+    let script = format!("{WAIT_SCRIPT}; sleep 1.2; echo done; exit 4");
     let igpu = workdir.start(workdir.record_script("-o /dev/full --format csv", &script));
     workdir.wait_for_stderr("No space left");
     workdir.release_script();
     let result = workdir.wait(igpu);
-    assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "stdout_of\n"));
+    assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "done\n"));
     let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(message.len() == 1 && message[0].contains("/dev/full could not be written (No space left"), "{message:?}");
     let alone = super::run(workdir.record("-o /dev/full --format csv --duration 0.3"));
@@ -129,7 +129,7 @@ fn writing_resumes_when_space_returns() {
         eprintln!("skipped: a file system cannot be mounted here");
         return;
     }
-    // Room for a second or two is left.
+    // Leaves space for one or two seconds.
     fs::write(disk.join("ballast"), vec![0; (2 << 20) - (24 << 10)]).unwrap();
     let igpu = workdir.record("-o disk/x.csv --duration 600").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut igpu = igpu.unwrap();
@@ -142,7 +142,8 @@ fn writing_resumes_when_space_returns() {
     line("igpu: disk/x.csv could not be written (No space left");
     let held = workdir.items("disk/x.csv").len();
     fs::remove_file(disk.join("ballast")).unwrap();
-    line("igpu: disk/x.csv is written again");
+    line("help: free space");
+    line("igpu: disk/x.csv can be written again");
     send(Signal::SIGINT, &igpu);
     let status = igpu.wait().unwrap();
     let items = workdir.items("disk/x.csv");
@@ -154,7 +155,7 @@ fn writing_resumes_when_space_returns() {
 #[test]
 fn removed_file_is_reported() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    let script = format!("until [ -s x.csv ]; do sleep 0.05; stdout_of; rm x.csv; {WAIT_SCRIPT}; exit 4");
+    let script = format!("until [ -s x.csv ]; do sleep 0.05; done; rm x.csv; {WAIT_SCRIPT}; exit 4");
     let igpu = workdir.start(workdir.record_script("-o x.csv", &script));
     workdir.wait_for_stderr("x.csv was removed");
     workdir.release_script();
@@ -164,13 +165,14 @@ fn removed_file_is_reported() {
     assert!(message.len() == 1 && message[0].contains("x.csv was removed"), "{message:?}");
 }
 
-/// Starts a recording of much into a pipe that nobody reads, and gives the pipe's other end when records are lost.
+/// Starts a large recording into a pipe without reading from it. Waits until records are dropped, and returns the read
+/// end of the pipe.
 fn record_into_pipe(workdir: &Workdir) -> (Terminal, File) {
     mkfifo(&workdir.path("pipe"), Mode::S_IRWXU).unwrap();
     let args = "-o pipe --format csv --summary-json=s.json --rate 10000 --metrics gpu.memory.used,gpu.power,gpu.energy,gpu.clock.sm,gpu.utilization";
-    // Its live line says when.
+    // The status line shows the number of dropped records.
     let mut terminal = Terminal::new(workdir.record_script(args, &format!("{WAIT_SCRIPT}; exit 4")));
-    // Waits for the writer, as the writer waits for a reader.
+    // Opening either end of the pipe blocks until the other end is opened.
     let reader = File::open(workdir.path("pipe")).unwrap();
     terminal.wait_for(" dropped");
     workdir.release_script();
@@ -208,7 +210,7 @@ fn unresponsive_disk_does_not_block_exit() {
     let (terminal, reader) = record_into_pipe(&workdir);
     let (status, text) = terminal.wait();
     assert_eq!(status.code(), Some(4), "{text}");
-    assert!(text.contains("pipe was not finished, as its disk does not answer"), "{text}");
+    assert!(text.contains("pipe is incomplete, because its disk does not respond"), "{text}");
     let summary = fs::read_to_string(workdir.path("s.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert!(summary["dropped_records"].as_f64().unwrap() > 0.0, "{}", summary["dropped_records"]);
@@ -222,7 +224,7 @@ fn locked_file_is_an_error() {
     wait_until("something is written", || size(&workdir.path("x.csv")) > 0);
     let second = run(workdir.record_script("-o x.csv", "echo never"));
     assert_eq!((second.code(), second.stdout.as_str()), (Some(1), ""));
-    assert_eq!(second.stderr, "igpu: x.csv is being written by another igpu; name another file with -o\n");
+    assert_eq!(second.stderr, "igpu: x.csv is being written by another igpu\nhelp: name another file with `-o FILE`\n");
     send(Signal::SIGINT, &first);
     assert_eq!(finished(first).code(), Some(0));
     assert!(has_end(&workdir.items("x.csv")));
@@ -259,7 +261,7 @@ fn closed_stdout_ends_the_recording() {
     let result = finished(igpu);
     assert_eq!(result.code(), Some(1));
     assert!(
-        result.stderr.starts_with("igpu: nobody reads the standard output any more; the recording ends\n"),
+        result.stderr.starts_with("igpu: the reader of the standard output closed it; the recording ends\n"),
         "{result:?}"
     );
 }

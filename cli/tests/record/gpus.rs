@@ -1,4 +1,4 @@
-//! What becomes of GPUs while they are recorded, and whether the values are right.
+//! The recorded values, and failures of GPUs during a recording.
 
 use std::io::Write as _;
 
@@ -18,7 +18,7 @@ fn recorded_values_match_the_simulator() {
     let [gpu] = &head.gpus[..] else { panic!("{head:?}") };
     assert_eq!((gpu.index, gpu.name.as_deref()), (0, Some("Steady")));
     assert_eq!((gpu.memory_total, gpu.power_limit), (Some(8192 << 20), Some(250.0)));
-    // What does not change is written once.
+    // Constant values are written once.
     let written = |key| values(&items, key).iter().map(|(_, value)| *value).collect::<Vec<_>>();
     assert_eq!(written("hw.gpu.utilization{hw.gpu.task=general}"), [0.4]);
     assert_eq!(written("hw.power"), [200.0]);
@@ -43,7 +43,7 @@ fn fixed_rate_overrides_sensor_rate() {
     assert_eq!(result.code(), Some(0), "{}", result.stderr);
     let items = workdir.items("x.csv");
     assert_eq!((header(&items).rate_hz, header(&items).series.len()), (Some(20.0), 1));
-    // Two in a row that are the same are one; a busy machine leaves some out. The end has a reading of its own.
+    // Repeated values are written once, a busy machine may miss some, and the end of the recording adds one.
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
     let count = values(&items, key).len();
     assert!((25..=(20.0 * seconds) as usize + 3).contains(&count), "{count} in {seconds} s");
@@ -63,10 +63,7 @@ fn lost_gpu_is_reported_once() {
     let result = workdir.wait(igpu);
     assert_eq!((result.code(), result.stdout.as_str()), (Some(3), ""));
     let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
-    assert_eq!(
-        message,
-        ["igpu: GPU 1 is lost (NVML_ERROR_GPU_IS_LOST (15)); what was recorded of it stays, and it is tried again"]
-    );
+    assert_eq!(message, ["igpu: GPU 1 was lost (NVML_ERROR_GPU_IS_LOST (15)); retrying"]);
     let items = workdir.items("x.csv");
     let gone = single_event(&items, event::GPU_LOST);
     assert_eq!((gone.gpu, gone.value), (Some(1), Some(15.0)));
@@ -78,14 +75,14 @@ fn lost_gpu_is_reported_once() {
 #[test]
 fn hung_driver_does_not_stop_command() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}\n[[fault]]\ngpu = 0\nfrom_s = 1\nhang = true\n"));
-    let igpu = workdir.start(workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; echo stdout_of; exit 3")));
+    let igpu = workdir.start(workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; echo done; exit 3")));
     workdir.wait_for_stderr("has not returned");
     workdir.release_script();
     let result = workdir.wait(igpu);
-    assert_eq!((result.code(), result.stdout.as_str()), (Some(3), "stdout_of\n"), "{}", result.stderr);
+    assert_eq!((result.code(), result.stdout.as_str()), (Some(3), "done\n"), "{}", result.stderr);
     let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(
-        message.len() == 1 && message[0].contains("a driver call about GPU 0 has not returned for 2 s"),
+        message.len() == 1 && message[0].contains("a driver call for GPU 0 has not returned for 2 s"),
         "{message:?}"
     );
     let items = workdir.items("x.csv");
@@ -125,7 +122,7 @@ fn full_stderr_does_not_block_recording() {
         read(&workdir.path("x.csv"))
             .is_ok_and(|items| items.flatten().any(|item| item.event_name() == Some(event::END)))
     });
-    // The summary waits for a reader.
+    // The program waits for a reader of the summary.
     let mut message = String::new();
     reader.read_to_string(&mut message).unwrap();
     assert_eq!(igpu.wait().unwrap().code(), Some(3));

@@ -1,5 +1,7 @@
-//! `igpu record` as its user has it: real processes, real signals, real disks that fail. What happens is waited for, and
-//! then asserted: which things, in which order, and that sums are right; not how soon.
+//! Tests of `igpu record` with real processes, signals, and failing disks.
+//!
+//! The tests wait for an event without a tight deadline, and then check which events occurred in which order, and that
+//! sums are correct. They do not check how soon.
 
 mod children;
 mod disks;
@@ -25,7 +27,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// One GPU that draws 200 W, with an energy counter that refreshes each 100 ms, and calls that cost nothing.
+/// One GPU that draws 200 W, with an energy counter that refreshes every 100 ms, and calls without latency.
 const CONSTANT_SCENARIO: &str = r#"
 [[gpu]]
 name = "Steady"
@@ -35,19 +37,19 @@ utilization = { gpu_percent = 40, memory_percent = 10 }
 process = []
 "#;
 
-/// A script that waits for [`Workdir::release_script`].
-const WAIT_SCRIPT: &str = "until [ -e go ]; do sleep 0.05; stdout_of";
+/// A script that waits until [`Workdir::release_script`] is called.
+const WAIT_SCRIPT: &str = "until [ -e go ]; do sleep 0.05; done";
 
-/// A directory with a scenario, for one test.
+/// A temporary directory with a scenario, for one test.
 struct Workdir {
     directory: tempfile::TempDir,
 }
 
-/// Whoever runs the tests may ignore some, under `nohup` or in the background of a script, and their programs inherit it.
+/// Resets ignored signals, which tests under `nohup` or in the background of a script inherit and pass on to programs.
 fn reset_signal_handlers() {
     use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
     for each in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
-        // SAFETY: it is no handler that is set.
+        // SAFETY: the default disposition is set, and no handler function that would have to be async-signal-safe.
         unsafe { signal(each, SigHandler::SigDfl) }.unwrap();
     }
 }
@@ -64,12 +66,12 @@ impl Workdir {
         self.directory.path().join(name)
     }
 
-    /// `igpu record` in this directory, with these arguments, by words.
+    /// Returns the command `igpu record` in this directory, with these arguments separated by spaces.
     fn record(&self, args: &str) -> Command {
         self.record_and(args, [] as [&str; 0])
     }
 
-    /// `igpu record` of a script.
+    /// Returns the command `igpu record` with a shell script to run.
     fn record_script(&self, args: &str, script: &str) -> Command {
         self.record_and(args, ["--", "sh", "-c", script])
     }
@@ -84,40 +86,40 @@ impl Workdir {
         command
     }
 
-    /// Lets a script that waits go on.
+    /// Ends the wait of [`WAIT_SCRIPT`].
     fn release_script(&self) {
         fs::write(self.path("go"), "").unwrap();
     }
 
-    /// What was written of a recording so far.
+    /// Returns the items that a recording in progress has so far.
     fn items_so_far(&self, name: &str) -> Vec<Item> {
         read(&self.path(name)).map_or(Vec::new(), |items| items.map_while(Result::ok).collect())
     }
 
-    /// Waits until this is so of what was written of a recording.
+    /// Waits until the items of a recording in progress meet a condition.
     #[track_caller]
     fn wait_for(&self, name: &str, what: &str, condition: impl Fn(&[Item]) -> bool) {
         wait_until(what, || condition(&self.items_so_far(name)));
     }
 
-    /// Starts it with its output in files, for [`Self::output`] and [`Self::wait`].
+    /// Starts a command whose output goes to files, for [`Self::output`] and [`Self::wait`].
     fn start(&self, mut command: Command) -> Child {
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| File::create(self.path(name)).unwrap());
         command.stdout(stdout).stderr(stderr).spawn().expect("igpu")
     }
 
-    /// What was written into this stream so far.
+    /// Returns the output on this stream so far.
     fn output(&self, stream: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.path(stream)).unwrap()).into_owned()
     }
 
-    /// Waits until it has said this on stderr.
+    /// Waits for this text on stderr.
     #[track_caller]
     fn wait_for_stderr(&self, what: &str) {
         wait_until(what, || self.output("stderr").contains(what));
     }
 
-    /// How what was started ended.
+    /// Waits for a command that [`Self::start`] has started.
     #[track_caller]
     fn wait(&self, mut child: Child) -> CommandResult {
         let status = child.wait().unwrap();
@@ -126,15 +128,15 @@ impl Workdir {
         result
     }
 
-    /// The items of a recording that is whole, though it may not have ended in order.
+    /// Returns the items of a recording, which must be valid, but may have no end.
     #[track_caller]
     fn items(&self, name: &str) -> Vec<Item> {
         let items: Result<Vec<Item>, _> = read(&self.path(name)).expect("a recording").collect();
-        items.expect("it is whole")
+        items.expect("a valid recording")
     }
 }
 
-/// How a command ended.
+/// The exit status and the output of a command.
 #[derive(Debug)]
 struct CommandResult {
     status: ExitStatus,
@@ -162,7 +164,7 @@ fn finished(child: Child) -> CommandResult {
     result
 }
 
-/// Starts it with pipes, and waits for the line that its command prints when it is ready.
+/// Starts a command with pipes, and waits for the line `ready`.
 fn started(mut command: Command) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("igpu");
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -180,8 +182,8 @@ fn send(signal: Signal, to: &Child) {
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        // However busy the machine is.
-        assert!(begin.elapsed() < Duration::from_secs(600), "it never was so: {what}");
+        // Long enough for a busy machine.
+        assert!(begin.elapsed() < Duration::from_secs(120), "timeout: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -191,7 +193,7 @@ fn size(path: &Path) -> u64 {
 }
 
 fn header(items: &[Item]) -> Header {
-    items[0].header().expect("the first item says what is recorded")
+    items[0].header().expect("the first item is the header")
 }
 
 fn events_named<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<Item = &'a Item> {
@@ -205,7 +207,7 @@ fn single_event<'a>(items: &'a [Item], name: &'a str) -> &'a Item {
     found[0]
 }
 
-/// The values of a series, with when they were so.
+/// Returns the times and values of a series.
 fn values(items: &[Item], key: &str) -> Vec<(u64, f64)> {
     let of_series = items.iter().filter(|item| item.event_name().is_none() && item.series().unwrap().key() == key);
     of_series.map(|item| (item.at, item.value.unwrap())).collect()
@@ -215,7 +217,7 @@ fn has_end(items: &[Item]) -> bool {
     items.last().and_then(Item::event_name) == Some(event::END)
 }
 
-/// The last number of records lost that was told.
+/// Returns the number of dropped records of the last heartbeat.
 fn dropped_count(items: &[Item]) -> f64 {
     events_named(items, event::HEARTBEAT).last().expect("a heartbeat").value.unwrap()
 }

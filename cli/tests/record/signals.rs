@@ -1,17 +1,17 @@
-//! Signals to igpu, and what they do to the command.
+//! Signals that igpu receives, and their effect on the command.
 
 use super::*;
 
-/// Says each signal that it hears on a line; ends a while after it has heard five.
+/// Prints a line for each received signal, and exits after five signals.
 const COUNT_SIGNALS_SCRIPT: &str = "n=0; hear() { echo $1; n=$((n+1)); }
     trap 'hear term' TERM; trap 'hear int' INT; trap 'hear hup' HUP; trap 'hear usr1' USR1; trap 'hear alrm' ALRM
-    echo ready; while [ $n -lt 5 ]; do sleep 0.05; stdout_of; sleep 0.3; exit 7";
+    echo ready; while [ $n -lt 5 ]; do sleep 0.05; done; sleep 0.3; exit 7";
 
 #[test]
 fn signals_are_forwarded_once() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let (igpu, mut stdout) = started(workdir.record_script("-o x.csv", COUNT_SIGNALS_SCRIPT));
-    for (signal, says) in [
+    for (signal, expected) in [
         (Signal::SIGTERM, "term\n"),
         (Signal::SIGINT, "int\n"),
         (Signal::SIGHUP, "hup\n"),
@@ -21,12 +21,12 @@ fn signals_are_forwarded_once() {
         send(signal, &igpu);
         let mut heard = String::new();
         stdout.read_line(&mut heard).unwrap();
-        assert_eq!(heard, says);
+        assert_eq!(heard, expected);
     }
-    let mut more = String::new();
-    stdout.read_to_string(&mut more).unwrap();
+    let mut remaining = String::new();
+    stdout.read_to_string(&mut remaining).unwrap();
     let result = finished(igpu);
-    assert_eq!((more.as_str(), result.code()), ("", Some(7)), "{}", result.stderr);
+    assert_eq!((remaining.as_str(), result.code()), ("", Some(7)), "{}", result.stderr);
     let items = workdir.items("x.csv");
     assert!(has_end(&items));
     assert_eq!(single_event(&items, event::COMMAND_END).value, Some(7.0));
@@ -88,13 +88,13 @@ fn ignored_signals_stay_ignored() {
     assert!(seconds > 1.9, "it was ended after {seconds} s");
 }
 
-/// Ends a recording as a script does that has it in the background: shells have SIGINT ignored there.
+/// Ends a background recording with SIGINT, which shells ignore in background processes.
 #[test]
 fn sent_sigint_ends_background_recording() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let record = workdir.record("-o x.csv --duration 600");
     let mut shell = Command::new("sh");
-    let script = "\"$0\" \"$@\" & until [ -s x.csv ]; do sleep 0.05; stdout_of; kill -INT $!; wait $!";
+    let script = "\"$0\" \"$@\" & until [ -s x.csv ]; do sleep 0.05; done; kill -INT $!; wait $!";
     shell.args(["-c", script]).arg(record.get_program());
     shell.args(record.get_args()).current_dir(workdir.directory.path()).stdin(Stdio::null());
     assert_eq!(run(shell).code(), Some(0));
@@ -111,10 +111,7 @@ fn hang_at_startup_does_not_block_signals() {
     let mut igpu = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut message = String::new();
     BufReader::new(igpu.stderr.as_mut().unwrap()).read_line(&mut message).unwrap();
-    assert!(
-        message.starts_with("igpu: a driver call has not returned for 5 s; ") && message.contains("Ctrl-C"),
-        "{message}"
-    );
+    assert_eq!(message, "igpu: a driver call has not returned for 5 s\n");
     send(Signal::SIGINT, &igpu);
     let result = finished(igpu);
     assert_eq!((result.status.code(), result.status.signal(), result.stdout.as_str()), (Some(130), None, ""));
@@ -124,12 +121,12 @@ fn hang_at_startup_does_not_block_signals() {
 #[test]
 fn duration_ends_recording_not_command() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    let script = format!("{WAIT_SCRIPT}; echo stdout_of; exit 4");
+    let script = format!("{WAIT_SCRIPT}; echo done; exit 4");
     let igpu = workdir.start(workdir.record_script("-o x.csv --duration 0.5s", &script));
     workdir.wait_for("x.csv", "the recording has ended", has_end);
     workdir.release_script();
     let result = workdir.wait(igpu);
-    assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "stdout_of\n"), "{}", result.stderr);
+    assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "done\n"), "{}", result.stderr);
     let items = workdir.items("x.csv");
     assert!(has_end(&items) && events_named(&items, event::COMMAND_END).next().is_none());
     let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;

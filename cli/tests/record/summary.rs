@@ -1,10 +1,10 @@
-//! The summary at the end: the same that `igpu report` makes of the file, in each format.
+//! The summary at the end of a recording, which equals that of `igpu report` in each format.
 
 use serde_json::Value;
 
 use super::*;
 
-/// Things that happen to values, so that there is something to sum up.
+/// GPUs with varying values.
 const VARIED_SCENARIO: &str = r#"
 [[gpu]]
 count = 2
@@ -41,7 +41,7 @@ fn report_equals_recorded_summary() {
 
 fn check(name: &str) {
     let workdir = Workdir::new(VARIED_SCENARIO);
-    // The first is what there is when no file is named.
+    // The first name is the default.
     let output = if name.starts_with("igpu") { String::new() } else { format!("-o {name}") };
     let recorded =
         run(workdir.record_script(&format!("{output} --processes --summary-json=s.json"), "sleep 2.2; exit 3"));
@@ -57,7 +57,7 @@ fn check(name: &str) {
     let summary = summary(&workdir);
     assert_eq!((&summary["complete"], &summary["command"]["status"]), (&true.into(), &3.into()), "{name}");
     assert_eq!(summary["gpus"].as_array().unwrap().len(), 2);
-    // A quarter of the time each.
+    // The scenario throttles each GPU for a quarter of the time.
     let throttled = summary["gpus"][1]["throttling"].to_string();
     assert!(throttled.contains("counters"), "{throttled}");
 }
@@ -67,23 +67,23 @@ fn energy_is_exact_within_one_refresh() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let recorded = run(workdir.record("-o x.csv --duration 3 --summary-json=s.json"));
     assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
-    // No program has the standard output.
+    // Without a command, the summary is printed on stdout.
     assert!(recorded.stdout.contains("Steady") && !recorded.stderr.contains("Steady"), "{}", recorded.stdout);
     let summary = summary(&workdir);
     assert!(summary["duration_s"].as_f64().unwrap() >= 3.0);
-    // What the counter grew by between its first reading and its last, which is right by the time between them.
+    // The energy is the difference between the last and the first value of the counter, and matches the time between.
     let energy = values(&workdir.items("x.csv"), "hw.energy");
     let ((begin, first), (end, last)) = (energy[0], energy[energy.len() - 1]);
     let joules = summary["total"]["energy_j"].as_f64().unwrap();
-    assert!((joules - (last - first)).abs() < 1e-6, "{joules} J, where the counter has {first} to {last}");
+    assert!((joules - (last - first)).abs() < 1e-6, "{joules} J, with a counter from {first} to {last}");
     let truth = 200.0 * (end - begin) as f64 / 1e9;
-    assert!((joules - truth).abs() <= 200.0 * 0.1, "{joules} J, truly {truth}");
+    assert!((joules - truth).abs() <= 200.0 * 0.1, "{joules} J instead of {truth} J");
 }
 
 #[test]
 fn recording_ends_with_a_final_reading() {
     let workdir = Workdir::new("[[gpu]]\nprocess = []\npower = { draw_w = 200, energy_refresh_ms = 1 }\n");
-    // Of readings each 100 s, there would be the first alone.
+    // With an interval of 100 s, there would be only the first value.
     let args = "-o x.csv --duration 0.3 --rate 0.01 --metrics gpu.energy --summary-json=s.json";
     let recorded = run(workdir.record(args));
     assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
@@ -100,6 +100,6 @@ fn unwritten_records_are_counted() {
     assert_eq!(full.code(), Some(0), "{}", full.stderr);
     let summary = summary(&workdir);
     assert!(summary["dropped_records"].as_u64().unwrap() > 10, "{}", summary["dropped_records"]);
-    assert!(summary["total"]["energy_j"].as_f64().unwrap() > 0.0, "the sum is made all the same");
+    assert!(summary["total"]["energy_j"].as_f64().unwrap() > 0.0, "the summary includes unwritten items");
     assert!(full.stderr.contains("/dev/full: 0 B, 0 records"), "{}", full.stderr);
 }

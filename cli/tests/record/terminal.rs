@@ -1,4 +1,4 @@
-//! On a terminal: Ctrl-C, Ctrl-Z, and the live line.
+//! Recordings on a terminal: Ctrl-C, Ctrl-Z, hangup, and the status line.
 
 use std::{io::Write as _, os::unix::process::CommandExt as _, sync::mpsc};
 
@@ -10,7 +10,7 @@ use nix::{
 
 use super::*;
 
-/// A terminal with a command in its foreground.
+/// A pseudoterminal with a command in its foreground.
 pub(crate) struct Terminal {
     keys: File,
     child: Child,
@@ -21,12 +21,12 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn new(mut command: Command) -> Self {
         let pty = openpty(None, None).unwrap();
-        // The terminal is gone when nobody has this end of it.
+        // The terminal hangs up when the last descriptor of this end is closed, so no child may inherit one.
         fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let mut screen = File::from(pty.master.try_clone().unwrap());
         let [a, b, c] = [(); 3].map(|()| pty.slave.try_clone().unwrap());
         command.stdin(a).stdout(b).stderr(c);
-        // SAFETY: both calls may be made between fork and exec.
+        // SAFETY: both calls are async-signal-safe, as required between fork and exec.
         unsafe {
             command.pre_exec(|| {
                 libc::setsid();
@@ -53,7 +53,7 @@ impl Terminal {
     pub(crate) fn wait_for(&mut self, text: &str) {
         let begin = Instant::now();
         while !self.text.contains(text) {
-            assert!(begin.elapsed() < Duration::from_secs(600), "{text:?} never came: {:?}", self.text);
+            assert!(begin.elapsed() < Duration::from_secs(120), "{text:?} did not appear: {:?}", self.text);
             if let Ok(piece) = self.pieces.recv_timeout(Duration::from_millis(100)) {
                 self.text += &String::from_utf8_lossy(&piece);
             }
@@ -64,7 +64,7 @@ impl Terminal {
         self.keys.write_all(&[key]).unwrap();
     }
 
-    /// How it ended, and all that was on the terminal.
+    /// Waits for the command. Returns its status and all output on the terminal.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         drop(self.keys);
@@ -79,7 +79,7 @@ const CTRL_C_BYTE: u8 = 3;
 fn ctrl_c_reaches_command_once() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let script =
-        "n=0; trap 'n=1; echo heard' INT; echo ready; while [ $n = 0 ]; do sleep 0.05; stdout_of; sleep 0.7; exit 0";
+        "n=0; trap 'n=1; echo heard' INT; echo ready; while [ $n = 0 ]; do sleep 0.05; done; sleep 0.7; exit 0";
     let mut terminal = Terminal::new(workdir.record_script("-o x.csv", script));
     terminal.wait_for("ready");
     terminal.press(CTRL_C_BYTE);
@@ -88,7 +88,7 @@ fn ctrl_c_reaches_command_once() {
     let items = workdir.items("x.csv");
     assert!(has_end(&items));
     let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| single_event(&items, name));
-    // The last sleep was not ended too.
+    // The last sleep was not interrupted.
     let seconds = (end.at - start.at) as f64 / 1e9;
     assert!(seconds >= 0.7 && end.value == Some(0.0), "{seconds} {end:?}");
 }
@@ -96,9 +96,8 @@ fn ctrl_c_reaches_command_once() {
 #[test]
 fn terminal_hangup_reaches_command() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    // The leader of the terminal's session is igpu: the kernel tells nobody else.
-    let script =
-        "trap 'echo hup >> heard' HUP; echo ready; until [ -e heard ]; do sleep 0.05; stdout_of; sleep 0.3; exit 4";
+    // The kernel sends the hangup only to igpu, which is the session leader.
+    let script = "trap 'echo hup >> heard' HUP; echo ready; until [ -e heard ]; do sleep 0.05; done; sleep 0.3; exit 4";
     let mut terminal = Terminal::new(workdir.record_script("-o x.csv", script));
     terminal.wait_for("ready");
     let Terminal { keys, mut child, pieces, .. } = terminal;
@@ -117,7 +116,7 @@ fn ctrl_c_ends_recording_with_status_line() {
     let (status, text) = terminal.wait();
     assert_eq!(status.code(), Some(0), "{text:?}");
     assert!(text.contains("recording 0:00:0") && text.contains(" records, "), "{text:?}");
-    // It is wiped off, before where the recording is stands there.
+    // The line is erased before the location of the recording is printed.
     let after = text.rsplit("recording 0:00:0").next().unwrap();
     assert!(after.contains("\u{1b}[2K") && after.contains("x.csv: "), "{text:?}");
     assert!(has_end(&workdir.items("x.csv")));
@@ -127,7 +126,7 @@ fn ctrl_c_ends_recording_with_status_line() {
 fn job_control_suspends_and_resumes() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let igpu = env!("CARGO_BIN_EXE_igpu");
-    // A shell with job control, as users have it. The job is stopped, with its command, and goes on.
+    // A shell with job control, which suspends the job and its command, and resumes them.
     let command = format!("sh -c 'echo started; {WAIT_SCRIPT}; echo slept; exit 6'");
     let script = format!(
         "set -m; {igpu} record --simulate=./scenario.toml -o x.csv -- {command}; echo first $?; fg; echo then $?"

@@ -1,4 +1,4 @@
-//! Wrong usage, and where the output goes.
+//! Invalid command lines, and the destinations of recordings and summaries.
 
 use super::*;
 
@@ -6,14 +6,14 @@ use super::*;
 fn wrong_usage_does_not_start_command() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     for (args, message) in [
-        ("-o x.txt", "end it with .perfetto-trace, .json, .csv, .jsonl or .parquet"),
-        ("--format xml", "use one of perfetto, chrome, csv, jsonl, parquet"),
-        ("-o x.csv --metrics gpu.enregy", "is gpu.energy"),
-        ("-o x.csv --metrics xyzzy", "`igpu record --help` shows all names"),
-        ("-o x.csv --rate fast", "readings a second"),
-        ("-o x.csv --rate 0", "readings a second"),
-        ("-o x.csv --duration never", "seconds above 0"),
-        ("-o - --format csv", "the standard output is the program's"),
+        ("-o x.txt", "help: use one of the extensions .perfetto-trace, .json, .csv, .jsonl, or .parquet"),
+        ("--format xml", "expected one of perfetto, chrome, csv, jsonl, parquet"),
+        ("-o x.csv --metrics gpu.enregy", "unknown metric\nhelp: similar names are gpu.energy"),
+        ("-o x.csv --metrics xyzzy", "unknown metric\nhelp: `igpu record --help` lists all names"),
+        ("-o x.csv --rate fast", "expected a rate from 0.00001 to 10000 Hz"),
+        ("-o x.csv --rate 0", "expected a rate from 0.00001 to 10000 Hz"),
+        ("-o x.csv --duration never", "expected a time above 0"),
+        ("-o - --format csv", "the standard output is used by the program"),
         ("-o x.csv --nonsense", "--nonsense"),
     ] {
         let result = run(workdir.record_script(args, "touch ran"));
@@ -22,7 +22,7 @@ fn wrong_usage_does_not_start_command() {
     }
     if !cfg!(feature = "parquet") {
         let result = run(workdir.record_script("-o x.parquet", "touch ran"));
-        assert!(result.code() == Some(2) && result.stderr.contains("built without Parquet"), "{}", result.stderr);
+        assert!(result.code() == Some(2) && result.stderr.contains("Parquet is not supported"), "{}", result.stderr);
     }
     assert!(!workdir.path("ran").exists() && !workdir.path("x.csv").exists());
 }
