@@ -21,7 +21,7 @@ impl Diagnostic {
 
     /// Creates a message that ends with an error of the library, whose advice it takes over.
     pub(crate) fn from_library(message: impl Into<String>, error: &igpu::Error) -> Self {
-        Self { message: message.into(), help: library_help(error).map(str::to_owned) }
+        Self { message: message.into(), help: error.help().map(str::to_owned) }
     }
 
     pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
@@ -34,11 +34,6 @@ impl fmt::Display for Diagnostic {
         write!(f, "igpu: {}", self.message)?;
         self.help.as_ref().map_or(Ok(()), |help| write!(f, "\nhelp: {help}"))
     }
-}
-
-/// Returns the library's advice on an error.
-fn library_help(_error: &igpu::Error) -> Option<&'static str> {
-    None
 }
 
 pub(crate) enum CliError {
@@ -96,10 +91,10 @@ impl CliError {
             Self::Usage(_) | Self::Write(_) => return None,
             Self::Selection(diagnostic) => return diagnostic.help.clone(),
             Self::Load(error) if cfg!(feature = "simulator") => {
-                let help = library_help(error).map_or(String::new(), |help| format!("{help}, or "));
+                let help = error.help().map_or(String::new(), |help| format!("{help}, or "));
                 return Some(format!("{help}try simulated GPUs with `igpu --simulate`"));
             }
-            Self::Load(error) | Self::Driver(error) => library_help(error),
+            Self::Load(error) | Self::Driver(error) => error.help(),
             Self::File(..) => Some("check the path, its permissions, and the free space"),
             Self::Locked(_) => Some("name another file with `-o FILE`"),
             Self::Recording(_, error) => error.help(),
