@@ -77,7 +77,7 @@ pub(crate) fn not_supported(function: usize) -> nvmlReturn_t {
 /// Converts the result of `body` to a return code. A panic is a bug in the simulator; it is caught here because it must
 /// not cross the C ABI.
 #[inline]
-fn return_code_of(body: impl FnOnce() -> NvmlResult) -> nvmlReturn_t {
+pub(crate) fn return_code_of(body: impl FnOnce() -> NvmlResult) -> nvmlReturn_t {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => NVML_SUCCESS,
         Ok(Err(code)) => code,

@@ -50,6 +50,8 @@ macro_rules! stubs {
 
 pub(crate) mod clocks;
 pub(crate) mod ecc;
+pub(crate) mod events;
+pub(crate) mod export_table;
 pub(crate) mod fields;
 pub(crate) mod gpm;
 pub(crate) mod handles;
@@ -70,9 +72,10 @@ pub(crate) mod thermal;
 pub(crate) mod utilization;
 
 /// The modeled functions, by module.
-pub(crate) static MODELED: [&[Function]; 19] = [
+pub(crate) static MODELED: [&[Function]; 20] = [
     clocks::FUNCTIONS,
     ecc::FUNCTIONS,
+    events::FUNCTIONS,
     fields::FUNCTIONS,
     gpm::FUNCTIONS,
     handles::FUNCTIONS,

@@ -178,8 +178,6 @@ stubs! {
     nvmlDeviceWorkloadPowerProfileGetProfilesInfo(nvmlDevice_t, *mut nvmlWorkloadPowerProfileProfilesInfo_t)
     nvmlDeviceWorkloadPowerProfileSetRequestedProfiles(nvmlDevice_t, *mut nvmlWorkloadPowerProfileRequestedProfiles_t)
     nvmlDeviceWorkloadPowerProfileUpdateProfiles_v1(nvmlDevice_t, *mut nvmlWorkloadPowerProfileUpdateProfiles_v1_t)
-    nvmlEventSetCreate(*mut nvmlEventSet_t)
-    nvmlEventSetFree(nvmlEventSet_t)
     nvmlEventSetGetContextCount_v1(nvmlEventSet_t, *mut nvmlEventSetGetContextCount_v1_t)
     nvmlEventSetGetContextData_v1(nvmlEventSet_t, *mut nvmlEventSetGetContextData_v1_t)
     nvmlEventSetGetContextInfo_v1(nvmlEventSet_t, *mut nvmlEventSetGetContextInfo_v1_t)

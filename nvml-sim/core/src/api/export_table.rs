@@ -1,0 +1,184 @@
+//! The table of undocumented functions that nvidia-smi requests with `nvmlInternalGetExportTable`.
+//!
+//! What is known about it was observed at the ABI, by running nvidia-smi 390 to 550 on the simulator: which slots it
+//! calls, with how many arguments, and how its output changes with the values returned. No binary was disassembled.
+
+use super::memory::mib_to_bytes;
+use super::processes::{ListedProcess, running_processes};
+use crate::dispatch::{NvmlResult, put, return_code_of};
+use crate::scenario::model::{ProcessListKind, ProcessMemory};
+use crate::simulation::{self, Simulation};
+use crate::{clock, procfs_lite};
+use nvml_sys::{
+    NVML_ERROR_INSUFFICIENT_SIZE, NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND, NVML_ERROR_UNINITIALIZED,
+    nvmlDevice_t, nvmlReturn_t,
+};
+use std::ffi::{c_uint, c_void};
+
+/// The UUID of the table that nvidia-smi requests.
+const TABLE_UUID: [u8; 16] =
+    [0xc4, 0xfe, 0x3e, 0x6c, 0xc9, 0x8f, 0x6c, 0x4e, 0xa3, 0x27, 0xee, 0x69, 0x6e, 0x12, 0xf7, 0xc4];
+
+/// The number of slots, more than any of these versions of nvidia-smi calls.
+const SLOTS: usize = 400;
+
+/// The size of the name in an entry of a process list.
+const NAME_BYTES: usize = 4096;
+
+/// The first driver branch whose entries begin with 32 bytes instead of 24.
+const FIRST_WIDE_BRANCH: u32 = 535;
+
+/// A table in the layout that nvidia-smi expects: its size in bytes, then the slots, of which the first is slot 1.
+#[repr(C)]
+struct ExportTable {
+    size_bytes: usize,
+    slots: [*const c_void; SLOTS],
+}
+
+// SAFETY: the pointers are to code, which any thread may call.
+unsafe impl Sync for ExportTable {}
+
+static TABLE: ExportTable = {
+    let mut slots = [success as *const c_void; SLOTS];
+    slots[23 - 1] = topology_level as *const c_void;
+    slots[72 - 1] = supports_monitoring as *const c_void;
+    slots[139 - 1] = graphics_processes as *const c_void;
+    slots[157 - 1] = compute_processes as *const c_void;
+    slots[213 - 1] = compute_processes as *const c_void;
+    slots[214 - 1] = graphics_processes as *const c_void;
+    slots[215 - 1] = mps_processes as *const c_void;
+    ExportTable { size_bytes: size_of::<ExportTable>(), slots }
+};
+
+/// # Safety
+/// `table` must be null or writable for a pointer, and `uuid` null or readable for 16 bytes.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn nvmlInternalGetExportTable(
+    table: *mut *const c_void,
+    uuid: *const [u8; 16],
+) -> nvmlReturn_t {
+    return_code_of(|| {
+        // SAFETY: null, or readable for 16 bytes, as the caller guarantees.
+        match unsafe { uuid.as_ref() } {
+            None => Err(NVML_ERROR_INVALID_ARGUMENT),
+            Some(uuid) if *uuid != TABLE_UUID => Err(NVML_ERROR_NOT_FOUND),
+            // SAFETY: null or writable, as the caller guarantees.
+            Some(_) => unsafe { put(table, (&raw const TABLE).cast()) },
+        }
+    })
+}
+
+/// Fills every slot whose function is not known. It returns success whatever its arguments are, and writes nothing.
+extern "C" fn success() -> nvmlReturn_t {
+    nvml_sys::NVML_SUCCESS
+}
+
+/// Slot 72 decides whether `nvidia-smi dmon` and `pmon` support a GPU.
+///
+/// # Safety
+/// `supported` must be null or writable.
+unsafe extern "C" fn supports_monitoring(_device: nvmlDevice_t, supported: *mut c_uint) -> nvmlReturn_t {
+    // SAFETY: as the caller guarantees.
+    return_code_of(|| unsafe { put(supported, 1) })
+}
+
+/// Slot 23 is a cell of `nvidia-smi topo -m`: how two GPUs are connected. 0 to 4 are PIX, PXB, PHB, NODE, and SYS, and
+/// 4 + n is a connection by n NVLinks.
+///
+/// # Safety
+/// `level` must be null or writable.
+unsafe extern "C" fn topology_level(_one: *const c_void, _other: *const c_void, level: *mut c_uint) -> nvmlReturn_t {
+    const PHB: u32 = 2;
+    const NVLINKS_BASE: u32 = 4;
+    return_code_of(|| {
+        let links = initialized()?.gpus.iter().filter_map(|gpu| gpu.model.nvlink.as_ref()).map(|nvlink| nvlink.link_count);
+        // SAFETY: as the caller guarantees.
+        unsafe { put(level, links.min().map_or(PHB, |links| NVLINKS_BASE + links)) }
+    })
+}
+
+/// # Safety
+/// As [`write_processes`].
+unsafe extern "C" fn compute_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
+    // SAFETY: as the caller guarantees.
+    return_code_of(|| unsafe { write_processes(device, ProcessListKind::Compute, count, entries) })
+}
+
+/// # Safety
+/// As [`write_processes`].
+unsafe extern "C" fn graphics_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
+    // SAFETY: as the caller guarantees.
+    return_code_of(|| unsafe { write_processes(device, ProcessListKind::Graphics, count, entries) })
+}
+
+/// # Safety
+/// As [`write_processes`].
+unsafe extern "C" fn mps_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
+    // SAFETY: as the caller guarantees.
+    return_code_of(|| unsafe { write_processes(device, ProcessListKind::Mps, count, entries) })
+}
+
+/// Writes the processes of a GPU, each with its name. If they do not fit, writes only their number.
+///
+/// # Safety
+/// `count` must be null or valid for reads and writes, and `entries` null or writable for `*count` entries.
+unsafe fn write_processes(
+    device: nvmlDevice_t,
+    kind: ProcessListKind,
+    count: *mut c_uint,
+    entries: *mut u8,
+) -> NvmlResult {
+    let simulation = initialized()?;
+    let target = simulation.target(device)?;
+    // SAFETY: null or valid, as the caller guarantees.
+    let count = unsafe { count.as_mut() }.ok_or(NVML_ERROR_INVALID_ARGUMENT)?;
+    let processes = running_processes(target, clock::now_ns()).filter(|listed| listed.process.kind == kind);
+    let (capacity, needed) = (*count as usize, processes.clone().count());
+    *count = needed as c_uint;
+    if capacity < needed {
+        return Err(NVML_ERROR_INSUFFICIENT_SIZE);
+    }
+    if needed > 0 && entries.is_null() {
+        return Err(NVML_ERROR_INVALID_ARGUMENT);
+    }
+    let head_bytes = if branch(&simulation.driver.version) < FIRST_WIDE_BRANCH { 24 } else { 32 };
+    // Children may have started since the processes were counted.
+    for (index, listed) in processes.take(needed).enumerate() {
+        // SAFETY: the index is less than the number of entries for which the caller has memory.
+        unsafe { write_process(entries.add(index * (head_bytes + NAME_BYTES)), head_bytes, listed) };
+    }
+    Ok(())
+}
+
+/// Writes one entry: the process ID, its memory, and its MIG instance, as in `nvmlProcessInfo_t`, then its name.
+///
+/// # Safety
+/// `entry` must be writable for `head_bytes` and [`NAME_BYTES`] bytes.
+unsafe fn write_process(entry: *mut u8, head_bytes: usize, listed: ListedProcess<'_>) {
+    let memory = match listed.process.memory_mib {
+        ProcessMemory::Mib(mib) => mib_to_bytes(mib),
+        ProcessMemory::Unavailable => u64::MAX,
+    };
+    let mut head = [0_u8; 32];
+    head[0..4].copy_from_slice(&listed.pid.to_ne_bytes());
+    head[8..16].copy_from_slice(&memory.to_ne_bytes());
+    head[16..20].copy_from_slice(&listed.process.gpu_instance_id.to_ne_bytes());
+    head[20..24].copy_from_slice(&listed.process.compute_instance_id.to_ne_bytes());
+    let mut buffer = [0_u8; 1024];
+    let name = procfs_lite::command_name(listed.pid, &mut buffer).unwrap_or_default();
+    // SAFETY: the head has at most 32 bytes, the name at most 1024, and the entry has memory for both.
+    unsafe {
+        entry.write_bytes(0, head_bytes + NAME_BYTES);
+        entry.copy_from_nonoverlapping(head.as_ptr(), head_bytes);
+        entry.add(head_bytes).copy_from_nonoverlapping(name.as_ptr(), name.len());
+    }
+}
+
+/// Returns the branch of a driver version: 535 of `535.261.03`. 0 if the version has another form.
+fn branch(version: &str) -> u32 {
+    version.split('.').next().and_then(|branch| branch.parse().ok()).unwrap_or(0)
+}
+
+fn initialized() -> NvmlResult<&'static Simulation> {
+    simulation::active().filter(|_| simulation::is_initialized()).ok_or(NVML_ERROR_UNINITIALIZED)
+}
