@@ -7,6 +7,7 @@ import sys
 
 import scenarios
 import cuda_visible_devices
+import nvidia_smi
 from against_igpu import compare_igpu
 from against_others import compare_gpustat, compare_nvitop, compare_nvml
 from helpers import Helpers
@@ -30,6 +31,7 @@ def main():
     with Helpers() as helpers, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(scenario.name, compare, scenario) for scenario in scenarios.all_scenarios(helpers)]
         jobs += cuda_visible_devices.jobs()
+        jobs += nvidia_smi.jobs(helpers)
         chosen = [job for job in jobs if job[0].startswith(tuple(arguments.names or [""]))]
         running = [(name, pool.submit(function, arguments.built, what)) for name, function, what in chosen]
         for name, job in running:

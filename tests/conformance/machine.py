@@ -54,8 +54,8 @@ class Machine:
     def __exit__(self, *_):
         self.folder.cleanup()
 
-    def run(self, *command, stdin="", **environment):
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60,
+    def run(self, *command, stdin="", timeout=60, **environment):
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout,
                               env=os.environ | self.environment | environment)
 
     def peer(self, *command, **more):

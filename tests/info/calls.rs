@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn update_makes_few_calls() {
-    for (scenario, calls) in [("hgx-h100", 15), ("workstation", 16), ("laptop", 16), ("mig", 15), ("old-driver", 15)] {
+    for (scenario, calls) in [("hgx-h100", 15), ("workstation", 16), ("laptop", 16), ("mig", 15), ("old-driver", 16)] {
         let (driver, nvml) = sim_from_name(scenario);
         let mut gpus = nvml.gpu_infos().unwrap();
         for gpu in &mut gpus {

@@ -6,7 +6,7 @@
 use super::memory::mib_to_bytes;
 use super::processes::{ListedProcess, running_processes};
 use crate::dispatch::{NvmlResult, put, return_code_of};
-use crate::scenario::model::{ProcessListKind, ProcessMemory};
+use crate::scenario::model::{ProcessListKind, ProcessMemoryModel};
 use crate::simulation::{self, Simulation};
 use crate::{clock, procfs_lite};
 use nvml_sys::{
@@ -25,8 +25,8 @@ const SLOTS: usize = 400;
 /// The size of the name in an entry of a process list.
 const NAME_BYTES: usize = 4096;
 
-/// The first driver branch whose entries begin with 32 bytes instead of 24.
-const FIRST_WIDE_BRANCH: u32 = 535;
+/// The driver branches whose entries begin with 24 bytes. All others begin with 32.
+const NARROW_BRANCHES: std::ops::Range<u32> = 525..535;
 
 /// A table in the layout that nvidia-smi expects: its size in bytes, then the slots, of which the first is slot 1.
 #[repr(C)]
@@ -91,7 +91,8 @@ unsafe extern "C" fn topology_level(_one: *const c_void, _other: *const c_void, 
     const PHB: u32 = 2;
     const NVLINKS_BASE: u32 = 4;
     return_code_of(|| {
-        let links = initialized()?.gpus.iter().filter_map(|gpu| gpu.model.nvlink.as_ref()).map(|nvlink| nvlink.link_count);
+        let links =
+            initialized()?.gpus.iter().filter_map(|gpu| gpu.model.nvlink.as_ref()).map(|nvlink| nvlink.link_count);
         // SAFETY: as the caller guarantees.
         unsafe { put(level, links.min().map_or(PHB, |links| NVLINKS_BASE + links)) }
     })
@@ -141,7 +142,7 @@ unsafe fn write_processes(
     if needed > 0 && entries.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    let head_bytes = if branch(&simulation.driver.version) < FIRST_WIDE_BRANCH { 24 } else { 32 };
+    let head_bytes = if NARROW_BRANCHES.contains(&branch(&simulation.driver.version)) { 24 } else { 32 };
     // Children may have started since the processes were counted.
     for (index, listed) in processes.take(needed).enumerate() {
         // SAFETY: the index is less than the number of entries for which the caller has memory.
@@ -156,8 +157,8 @@ unsafe fn write_processes(
 /// `entry` must be writable for `head_bytes` and [`NAME_BYTES`] bytes.
 unsafe fn write_process(entry: *mut u8, head_bytes: usize, listed: ListedProcess<'_>) {
     let memory = match listed.process.memory_mib {
-        ProcessMemory::Mib(mib) => mib_to_bytes(mib),
-        ProcessMemory::Unavailable => u64::MAX,
+        ProcessMemoryModel::Mib(mib) => mib_to_bytes(mib),
+        ProcessMemoryModel::Unavailable => u64::MAX,
     };
     let mut head = [0_u8; 32];
     head[0..4].copy_from_slice(&listed.pid.to_ne_bytes());
@@ -181,4 +182,36 @@ fn branch(version: &str) -> u32 {
 
 fn initialized() -> NvmlResult<&'static Simulation> {
     simulation::active().filter(|_| simulation::is_initialized()).ok_or(NVML_ERROR_UNINITIALIZED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nvml_sys::NVML_SUCCESS;
+    use std::ptr::null;
+
+    fn table(uuid: &[u8; 16]) -> Result<&'static ExportTable, nvmlReturn_t> {
+        let mut table = null();
+        // SAFETY: both pointers are to variables of the sizes that the function requires.
+        match unsafe { nvmlInternalGetExportTable(&raw mut table, uuid) } {
+            // SAFETY: on success the table is a static.
+            NVML_SUCCESS => Ok(unsafe { &*table.cast() }),
+            code => Err(code),
+        }
+    }
+
+    #[test]
+    fn table_with_other_uuid_is_not_found() {
+        assert_eq!(table(&[0; 16]).err(), Some(NVML_ERROR_NOT_FOUND));
+    }
+
+    #[test]
+    fn table_begins_with_its_size() {
+        assert_eq!(table(&TABLE_UUID).unwrap().size_bytes, 8 * (1 + SLOTS));
+    }
+
+    #[test]
+    fn branch_is_the_major_version() {
+        assert_eq!(["535.261.03", "580", "", "r535.1"].map(branch), [535, 580, 0, 0]);
+    }
 }

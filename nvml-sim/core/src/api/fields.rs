@@ -1,6 +1,6 @@
 //! Field values: several values in one call, each with its own type and return code.
 
-use super::{ecc, power, settings, thermal};
+use super::{ecc, nvlink, power, settings, thermal};
 use crate::clock;
 use crate::dispatch::{self, CallTarget, NvmlResult};
 use crate::scenario::model::{FieldModel, FieldValueType};
@@ -118,9 +118,16 @@ fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<T
         NVML_FI_DEV_PCIE_COUNT_TX_BYTES => Ok(ulonglong(transferred(target, &gpu.pci.tx_kib_per_s, ns, 1024.0))),
         NVML_FI_DEV_PCIE_COUNT_RX_BYTES => Ok(ulonglong(transferred(target, &gpu.pci.rx_kib_per_s, ns, 1024.0))),
         NVML_FI_DEV_NVLINK_LINK_COUNT => Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.link_count)),
-        NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON => {
-            Ok(uint(gpu.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.speed_mbps))
+        NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON => Ok(uint(nvlink::check_link(target, 0)?.speed_mbps)),
+        NVML_FI_DEV_NVLINK_SPEED_MBPS_L0..=NVML_FI_DEV_NVLINK_SPEED_MBPS_L5 => {
+            Ok(uint(nvlink::check_link(target, id - NVML_FI_DEV_NVLINK_SPEED_MBPS_L0)?.speed_mbps))
         }
+        NVML_FI_DEV_NVLINK_SPEED_MBPS_L6..=NVML_FI_DEV_NVLINK_SPEED_MBPS_L11 => {
+            Ok(uint(nvlink::check_link(target, 6 + id - NVML_FI_DEV_NVLINK_SPEED_MBPS_L6)?.speed_mbps))
+        }
+        NVML_FI_DEV_NVLINK_GET_SPEED => Ok(uint(nvlink::check_link(target, scope)?.speed_mbps)),
+        NVML_FI_DEV_NVLINK_GET_STATE => nvlink::check_link(target, scope).map(|_| uint(1)),
+        NVML_FI_DEV_NVLINK_GET_VERSION => Ok(uint(nvlink::check_link(target, scope)?.version)),
         NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX..=NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX => {
             nvlink_throughput(target, id, scope, ns)
         }

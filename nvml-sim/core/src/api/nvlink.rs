@@ -46,7 +46,7 @@ export! {
     }
 }
 
-fn check_link(target: CallTarget, link: u32) -> NvmlResult<&'static NvLinkModel> {
+pub(super) fn check_link(target: CallTarget, link: u32) -> NvmlResult<&'static NvLinkModel> {
     let nvlink = target.gpu.model.nvlink.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     if link < nvlink.link_count { Ok(nvlink) } else { Err(NVML_ERROR_INVALID_ARGUMENT) }
 }

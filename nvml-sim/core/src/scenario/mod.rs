@@ -1,7 +1,7 @@
 //! Scenarios, which are built in or read from TOML.
 
 mod deserialize;
-mod driver_390;
+mod driver_symbols;
 pub(crate) mod fault;
 pub(crate) mod model;
 mod spanned_toml;
@@ -118,7 +118,7 @@ impl Scenario {
 
     /// Returns `true` if a driver of this scenario lacks the symbol.
     pub(crate) fn is_missing(&self, name: &str) -> bool {
-        self.file.driver.branch.is_some() && !driver_390::has(name)
+        self.file.driver.branch.is_some_and(|branch| !driver_symbols::exports(branch, name))
             || self.file.driver.missing_functions.iter().any(|pattern| fault::matches_pattern(pattern, name))
             || self.file.fault.iter().any(|fault| fault.missing && fault.applies_to(name))
     }
@@ -135,10 +135,10 @@ impl Scenario {
 
     fn check(&self) -> Result<(), ScenarioError> {
         let driver = &self.file.driver;
-        if driver.branch.is_some_and(|branch| branch != 390) {
-            return Err(ScenarioError(
-                "driver.branch: the only known branch is 390; use missing_functions to hide other symbols".into(),
-            ));
+        let is_known = |branch: u32| driver_symbols::BRANCHES.contains(&branch.to_string().as_str());
+        if driver.branch.is_some_and(|branch| !is_known(branch)) {
+            let known = driver_symbols::BRANCHES.join(", ");
+            return Err(ScenarioError(format!("driver.branch must be one of {known}")));
         }
         if ![16, 24, 32].contains(&driver.process_info_bytes) {
             return Err(ScenarioError("driver.process_info_bytes must be 16, 24, or 32".into()));

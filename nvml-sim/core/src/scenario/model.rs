@@ -28,7 +28,7 @@ pub(crate) struct DriverModel {
     pub nvml_version: String,
     /// The CUDA version as 1000 × major + 10 × minor.
     pub cuda_version: i32,
-    /// The driver series whose symbols are exported, while all others are hidden. The only known series is 390.
+    /// The driver branch whose exported functions the library has: 340, 390, 470, 525, 535, or 550. If absent, all.
     pub branch: Option<u32>,
     /// The symbols that the driver lacks, as names or prefixes followed by `*`.
     pub missing_functions: Vec<String>,
