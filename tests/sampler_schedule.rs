@@ -1,5 +1,5 @@
-//! When the sampler reads: intervals, early and late ticks, missed deadlines, and what is not sampled, with the simulator's
-//! stepped clock.
+//! Tests of the sampler's schedule with the simulator's stepped clock: intervals, early and late ticks, missed deadlines, and
+//! the reasons for which metrics are not sampled.
 
 #[path = "common/sim.rs"]
 mod sim;
@@ -53,14 +53,14 @@ fn jittered_ticks_read_every_interval() {
 
 #[test]
 fn early_ticks_keep_rate_and_phase() {
-    // Ticks at 99 % of the interval: all deadlines are read, each once, and about one tick in a hundred reads nothing.
+    // The time between two ticks is 99 % of the interval, so about one tick in a hundred reads nothing.
     let sim = sim(GPU);
     let (mut sampler, begin) = started(&sim);
     let ticks = 10_000_u64;
     let reads: usize = (1..=ticks).map(|tick| tick_at(&mut sampler, begin + tick * 99 * MS)).sum();
     assert!(reads.abs_diff(9_900) <= 1, "{reads} reads of 9900 deadlines");
     assert_eq!(sampler.missed_deadlines(), 0);
-    // Deadlines have not drifted from those of the first tick.
+    // The deadlines are still multiples of the interval after the first tick.
     assert_eq!((sampler.next_due() - begin) % (100 * MS), 0);
 }
 
@@ -90,7 +90,7 @@ fn distant_deadline_is_not_read_early() {
     assert_eq!(tick_at(&mut sampler, begin + 85 * MS), 0);
     assert_eq!(sampler.next_due(), begin + 100 * MS);
     assert_eq!(tick_at(&mut sampler, begin + 100 * MS), 1);
-    // 88 ms later it is not.
+    // After 88 ms, the deadline is close enough.
     assert_eq!(tick_at(&mut sampler, begin + 188 * MS), 1);
     assert_eq!(sampler.next_due(), begin + 300 * MS);
 }
@@ -162,7 +162,8 @@ fn exact_interval_ignores_budget() {
         control::step(ms(20));
     }
     let interval = |metric| sampler.frame().poll_interval(0, metric).unwrap();
-    // 2 ms of each 20 ms are ten times the budget of 1 %. The fixed interval is stretched as if the others cost nothing.
+    // A call of 2 ms every 20 ms takes ten times the budget of 1 %. The fixed interval is stretched as if the other calls
+    // were free, with a margin of a fifth.
     assert_eq!((interval(exact), interval(fixed), interval(every_tick)), (ms(20), ms(240), ms(0)));
 }
 

@@ -10,6 +10,29 @@ use crate::{
 };
 
 /// The records of the last tick and the latest values. It borrows from the sampler until the next tick.
+///
+/// ```
+/// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
+/// # // SAFETY: the simulator's functions have the signatures of nvml.h.
+/// # let nvml = unsafe { igpu::Nvml::builder().resolver(nvml_sim::resolve) }.load()?;
+/// use igpu::{metric::Metric, sampler::Sampler};
+///
+/// let metrics = [Metric::POWER_INSTANT, Metric::PROCESS_MEMORY];
+/// let mut sampler = Sampler::builder(&nvml).metrics(&metrics).build()?;
+/// let frame = sampler.sample();
+/// match (frame.latest(0, Metric::POWER_INSTANT), frame.last_error(0, Metric::POWER_INSTANT)) {
+///     (Some(record), _) => println!("{} W", record.value),
+///     (None, Some(error)) => println!("{error}"),
+///     (None, None) => println!("not read yet"),
+/// }
+/// for record in frame.records() {
+///     let process = record.pid().and_then(|pid| frame.process_info(pid));
+///     if let Some(name) = process.and_then(|process| process.name.as_deref()) {
+///         println!("{name} uses {} bytes", record.value);
+///     }
+/// }
+/// # Ok::<(), igpu::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     records: &'a [Record],
