@@ -1,5 +1,5 @@
-//! What a probe finds against what the scenario declares: periods, windows, rings, costs, and the plan that a sampler
-//! follows. On the stepped clock, so that what is found is the same each time.
+//! Compares the results of a probe with the scenario: refresh periods, averaging windows, sample buffers, latencies, and the
+//! plan. The stepped clock makes the results reproducible.
 
 #[path = "common/sim.rs"]
 mod sim;
@@ -16,7 +16,7 @@ use igpu::{
 use nvml_sim::control;
 use sim::{CLOCKS, InProcessSim, run, sim, sim_from_scenario};
 
-/// The declared truth of the test that compares all of it.
+/// The scenario of the test that compares all results.
 const DECLARED: &str = r#"
 missing_functions = ["nvmlDeviceGetDecoderUtilization"]
 
@@ -59,11 +59,11 @@ fn sensor(gpu: &GpuReport, metric: Metric) -> &SensorReport {
     gpu.sensors.iter().find(|sensor| sensor.metric == metric.name()).unwrap_or_else(|| panic!("no {metric}"))
 }
 
-fn ring<'a>(gpu: &'a GpuReport, kind: &str) -> &'a SampleBufferReport {
-    gpu.sample_buffers.iter().find(|ring| ring.kind == kind).expect(kind)
+fn sample_buffer<'a>(gpu: &'a GpuReport, kind: &str) -> &'a SampleBufferReport {
+    gpu.sample_buffers.iter().find(|buffer| buffer.kind == kind).expect(kind)
 }
 
-fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, IntervalReason) {
+fn interval_and_reason(plan: &Plan, gpu: usize, metric: Metric) -> (u64, IntervalReason) {
     let planned = plan.gpus[gpu]
         .metrics
         .iter()
@@ -75,12 +75,16 @@ fn cadence_us(plan: &Plan, gpu: usize, metric: Metric) -> (u64, IntervalReason) 
 #[test]
 fn probe_finds_scenario_values() {
     let sim = sim(DECLARED);
-    let mut told = Vec::new();
+    let mut fractions = Vec::new();
     let probe = probe(&sim).duration(Duration::from_secs(7)).max_calls(200);
-    let report = probe.run(|progress| told.push(progress.fraction)).unwrap();
-    let took = report.duration_s;
-    assert!((7.0..7.1).contains(&took), "{took} s");
-    assert!(told.is_sorted() && told.iter().all(|part| (0.0..=1.0).contains(part)) && told.len() > 100);
+    let report = probe.run(|progress| fractions.push(progress.fraction)).unwrap();
+    let duration_s = report.duration_s;
+    assert!((7.0..7.1).contains(&duration_s), "{duration_s} s");
+    assert!(
+        fractions.is_sorted()
+            && fractions.len() > 100
+            && fractions.iter().all(|fraction| (0.0..=1.0).contains(fraction))
+    );
     assert_eq!(report.gpus.len(), 2);
     for gpu in &report.gpus {
         assert_eq!((gpu.error.as_ref(), gpu.name.as_deref()), (None, Some("NVIDIA Simulated GPU")));
@@ -94,7 +98,7 @@ fn probe_finds_scenario_values() {
         ] {
             let found = sensor(gpu, metric);
             let error = found.period_ms.map_or(f64::INFINITY, |found| (found / period - 1.0).abs());
-            assert!(error < 0.1, "{metric} refreshes each {period} ms: {found:?}");
+            assert!(error < 0.1, "{metric} refreshes every {period} ms: {found:?}");
             assert_eq!(found.change_pattern, ChangePattern::Periodic);
         }
         for metric in [Metric::POWER_USAGE, Metric::POWER_AVERAGE] {
@@ -104,35 +108,39 @@ fn probe_finds_scenario_values() {
             assert!(window_ms.abs_diff(1000) <= 100, "{window_ms} ms");
         }
         assert_eq!(sensor(gpu, Metric::POWER_INSTANT).averaging, Averaging::WithinPeriod);
-        // What stands is unknown, whatever period it has; a memory that never changes too.
-        let still = sensor(gpu, Metric::TEMPERATURE);
-        assert_eq!((still.period_ms, still.change_pattern, still.changes), (None, ChangePattern::Constant, 0));
+        // The period of a constant value is unknown.
+        let constant = sensor(gpu, Metric::TEMPERATURE);
+        assert_eq!((constant.period_ms, constant.change_pattern, constant.changes), (None, ChangePattern::Constant, 0));
         assert!(gpu.utilization_percent.is_some_and(|utilization| (40.0..60.0).contains(&utilization)));
 
         for call in gpu.calls.iter().filter(|call| call.supported) {
-            let times = [call.p50_ns, call.p99_ns, call.max_ns].map(Option::unwrap);
-            assert!(times.is_sorted() && (1..=200).contains(&call.calls), "{call:?}");
+            let latencies = [call.p50_ns, call.p99_ns, call.max_ns].map(Option::unwrap);
+            assert!(latencies.is_sorted() && (1..=200).contains(&call.calls), "{call:?}");
         }
         let missing = call(gpu, "decoder_utilization");
         assert_eq!((missing.supported, missing.calls, missing.p50_ns), (false, 0, None));
         assert_eq!(missing.error, Some(Error::MissingSymbol { symbol: "nvmlDeviceGetDecoderUtilization" }));
-        let refused = call(gpu, "total_ecc_errors");
-        assert_eq!(refused.error.as_ref().and_then(Error::code), Some(ReturnCode::NOT_SUPPORTED));
-        assert_eq!((refused.calls, refused.failed_calls), (0, 3), "asked three times, then left alone");
+        let rejected = call(gpu, "total_ecc_errors");
+        assert_eq!(rejected.error.as_ref().and_then(Error::code), Some(ReturnCode::NOT_SUPPORTED));
+        assert_eq!((rejected.calls, rejected.failed_calls), (0, 3), "an unsupported call is tried three times");
 
-        for (kind, length, period) in
+        for (kind, entry_count, period) in
             [("TOTAL_POWER", 120, 20.0), ("GPU_UTILIZATION", 72, 167.0), ("MEMORY_UTILIZATION", 72, 167.0)]
         {
-            let found = ring(gpu, kind);
-            assert_eq!((found.supported, found.capacity, found.entry_count), (true, Some(length), length), "{kind}");
+            let found = sample_buffer(gpu, kind);
+            assert_eq!(
+                (found.supported, found.capacity, found.entry_count),
+                (true, Some(entry_count), entry_count),
+                "{kind}"
+            );
             assert_eq!(found.period_ms, Some(period), "{kind}");
-            assert_eq!(found.span_ms, Some(period * f64::from(length)), "{kind}");
+            assert_eq!(found.span_ms, Some(period * f64::from(entry_count)), "{kind}");
         }
-        let none = ring(gpu, "PROCESSOR_CLOCK");
-        assert_eq!((none.supported, none.entry_count), (false, 0));
+        let unsupported = sample_buffer(gpu, "PROCESSOR_CLOCK");
+        assert_eq!((unsupported.supported, unsupported.entry_count), (false, 0));
     }
-    the_plan_follows(&report.plan);
-    a_sampler_takes_the_plan(&sim, &report.plan);
+    check_plan(&report.plan);
+    check_sampler_follows_plan(&sim, &report.plan);
     assert_eq!(control::max_in_flight(), 1);
 }
 
@@ -142,23 +150,24 @@ fn latencies_match_scenario() {
     let report = probe(&sim).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
         let ns = |name: &str| call(gpu, name).p50_ns;
-        let costs = ["power_usage", "fan_speed", "compute_processes", "uuid"].map(ns);
-        assert_eq!(costs, [100_000, 50_000, 5_000_000, 0].map(Some));
-        // A dear call is made less often, so that the cheap ones are made at all.
+        let latencies = ["power_usage", "fan_speed", "compute_processes", "uuid"].map(ns);
+        assert_eq!(latencies, [100_000, 50_000, 5_000_000, 0].map(Some));
+        // The expensive call is made less often, which leaves time for the cheap ones.
         let calls = |name: &str| call(gpu, name).calls;
         assert!(calls("compute_processes") < 10 && calls("compute_processes") < calls("uuid"));
     }
 }
 
-fn the_plan_follows(plan: &Plan) {
+fn check_plan(plan: &Plan) {
     for gpu in 0..2 {
         for (metric, half) in [(Metric::POWER_INSTANT, 50_000), (Metric::ENERGY, 20_000), (Metric::CLOCK_SM, 25_000)] {
-            let (cadence, because) = cadence_us(plan, gpu, metric);
-            assert!(cadence.abs_diff(half) <= half / 10 && because == IntervalReason::Sensor, "{metric}: {cadence} µs");
+            let (interval_us, reason) = interval_and_reason(plan, gpu, metric);
+            assert!(interval_us.abs_diff(half) <= half / 10, "{metric}: {interval_us} µs");
+            assert_eq!(reason, IntervalReason::Sensor, "{metric}");
         }
-        assert_eq!(cadence_us(plan, gpu, Metric::TEMPERATURE), (500_000, IntervalReason::Default));
-        assert_eq!(cadence_us(plan, gpu, Metric::POWER_SAMPLES), (1_000_000, IntervalReason::Default));
-        // One call of 100 µs in 50 ms is 0.2 % for each GPU.
+        assert_eq!(interval_and_reason(plan, gpu, Metric::TEMPERATURE), (500_000, IntervalReason::Default));
+        assert_eq!(interval_and_reason(plan, gpu, Metric::POWER_SAMPLES), (1_000_000, IntervalReason::Default));
+        // A call of 100 µs every 50 ms takes 0.2 % of the time for each GPU.
         let planned = plan.gpus[gpu].metrics.iter().find(|planned| planned.metric == "gpu.power").unwrap();
         assert!(planned.cost_ns >= 100_000 && plan.gpus[gpu].call_time_share >= 0.001, "{planned:?}");
         assert!(!plan.gpus[gpu].metrics.iter().any(|planned| planned.metric.starts_with("gpu.process")));
@@ -168,15 +177,15 @@ fn the_plan_follows(plan: &Plan) {
     assert!((0.001..=plan.budget).contains(&share), "{share}");
 }
 
-fn a_sampler_takes_the_plan(sim: &InProcessSim, plan: &Plan) {
+fn check_sampler_follows_plan(sim: &InProcessSim, plan: &Plan) {
     let mut sampler = sim.builder().plan(plan).unwrap().build().unwrap();
     let frame = sampler.sample();
     assert_eq!(plan.gpus.len(), 2);
     for gpu in &plan.gpus {
         for planned in &gpu.metrics {
             let metric = Metric::from_name(&planned.metric).unwrap();
-            let cadence = Duration::from_micros(planned.interval_us);
-            assert_eq!(frame.poll_interval(gpu.index, metric), Some(cadence), "{metric} of GPU {}", gpu.index);
+            let interval = Duration::from_micros(planned.interval_us);
+            assert_eq!(frame.poll_interval(gpu.index, metric), Some(interval), "{metric} of GPU {}", gpu.index);
             assert!(
                 frame.last_error(gpu.index, metric).is_none(),
                 "{metric}: {:?}",
@@ -184,7 +193,7 @@ fn a_sampler_takes_the_plan(sim: &InProcessSim, plan: &Plan) {
             );
         }
     }
-    // What is set after the plan replaces it.
+    // Later settings replace those of the plan.
     let builder = sim.builder().plan(plan).unwrap().metrics(&[Metric::ENERGY]);
     let sampler = builder.interval(Metric::ENERGY, Duration::from_millis(7)).build().unwrap();
     assert_eq!(sampler.frame().poll_interval(0, Metric::ENERGY), Some(Duration::from_millis(7)));
@@ -193,19 +202,19 @@ fn a_sampler_takes_the_plan(sim: &InProcessSim, plan: &Plan) {
 
 #[test]
 fn slow_calls_are_planned_within_budget() {
-    // 20 ms for PCIe throughput as on any driver, and 5 ms for each reading of power.
+    // PCIe throughput takes 20 ms, as with real drivers, and each read of power takes 5 ms.
     let slow = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nlatency_us = 5000";
     let sim = sim_from_scenario("workstation", slow);
     let report = probe(&sim).duration(Duration::from_secs(2)).run(|_| ()).unwrap();
-    let took = report.duration_s;
-    assert!((2.0..3.5).contains(&took), "{took} s");
+    let duration_s = report.duration_s;
+    assert!((2.0..3.5).contains(&duration_s), "{duration_s} s");
     for gpu in &report.gpus {
         assert!(call(gpu, "pcie_throughput(TX)").p50_ns.unwrap() >= 20_000_000);
         assert!((1..=10).contains(&call(gpu, "power_usage").calls), "{:?}", call(gpu, "power_usage"));
         assert!(call(gpu, "memory_info").calls >= 1);
     }
-    let power = (0..4).map(|gpu| cadence_us(&report.plan, gpu, Metric::POWER_USAGE));
-    assert!(power.clone().all(|(cadence, because)| cadence >= 1_000_000 && because == IntervalReason::Budget));
+    let power = (0..4).map(|gpu| interval_and_reason(&report.plan, gpu, Metric::POWER_USAGE));
+    assert!(power.clone().all(|(interval_us, reason)| interval_us >= 1_000_000 && reason == IntervalReason::Budget));
     assert!(report.plan.gpus.iter().map(|gpu| gpu.call_time_share).sum::<f64>() <= 0.011);
 }
 
@@ -217,20 +226,20 @@ fn lost_gpu_keeps_other_reports() {
     assert_eq!((lost.index, lost.error.as_ref().and_then(Error::code)), (1, Some(ReturnCode::GPU_IS_LOST)));
     assert!(lost.uuid.is_some() && call(lost, "power_usage").supported && lost.sample_buffers.is_empty());
     assert_eq!((other.index, &other.error), (2, &None));
-    assert!(other.sensors.len() > 10 && ring(other, "TOTAL_POWER").entry_count == 120);
+    assert!(other.sensors.len() > 10 && sample_buffer(other, "TOTAL_POWER").entry_count == 120);
     assert!(report.plan.gpus[0].metrics.is_empty() && report.plan.gpus[1].metrics.len() > 10);
-    // Gone before it could be opened.
+    // The GPU is lost before the probe opens it.
     drop(sim);
     let sim = sim_from_scenario("workstation", "[[gpu_lost]]\ngpu = 0\n");
     let report = probe(&sim).gpus(&[0]).duration(Duration::from_millis(100)).run(|_| ()).unwrap();
     assert_eq!(report.gpus[0].error.as_ref().and_then(Error::code), Some(ReturnCode::GPU_IS_LOST));
 }
 
-/// Every third call is refused: with three GPUs asked in turn, those of one and the same GPU.
+/// The driver rejects every third call. With three GPUs that are polled alternately, these would be the calls of one GPU.
 #[test]
-fn intermittently_refused_metric_is_supported() {
-    let refusal = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery_nth_call = 3\nreturn = \"NOT_SUPPORTED\"";
-    let sim = sim_from_scenario("workstation", refusal);
+fn intermittently_rejected_metric_is_supported() {
+    let rejection = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery_nth_call = 3\nreturn = \"NOT_SUPPORTED\"";
+    let sim = sim_from_scenario("workstation", rejection);
     let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
         assert!(call(gpu, "power_usage").supported, "{:?}", call(gpu, "power_usage"));
@@ -257,21 +266,21 @@ fn old_driver_is_probed() {
 }
 
 #[test]
-fn invalid_plans_are_refused() {
+fn invalid_plans_are_rejected() {
     let sim = sim_from_scenario("workstation", "");
     let plan = Plan { version: 1, budget: 0.02, gpus: Vec::new() };
     assert!(sim.builder().plan(&plan).is_ok());
-    for (wrong, said) in [
+    for (invalid, expected) in [
         (Plan { version: 2, ..plan.clone() }, "its version is 2, and this igpu supports version 1"),
         (Plan { budget: f64::NAN, ..plan.clone() }, "the budget is NaN"),
         (Plan { budget: 0.0, ..plan.clone() }, "the budget is 0"),
     ] {
-        let error = sim.builder().plan(&wrong).unwrap_err().to_string();
-        assert!(error.starts_with("the plan is invalid: ") && error.contains(said), "{error}");
+        let error = sim.builder().plan(&invalid).unwrap_err().to_string();
+        assert!(error.starts_with("the plan is invalid: ") && error.contains(expected), "{error}");
     }
 }
 
-/// Sensors of a GPU that all follow their waves every `MS` milliseconds.
+/// A GPU whose sensors of power and utilization refresh every `MS` milliseconds.
 const SENSORS: &str = "
 utilization = { refresh_ms = MS, gpu_percent = { sine = { mean = 50, amplitude = 45, period_s = 1.9 } } }
 [gpu.power]
@@ -282,38 +291,38 @@ instant_refresh_ms = MS
 instant_window_ms = MS
 ";
 
-/// Two GPUs that have little in common: one quick sensors and no counter of energy, the other slow ones and GPM.
-fn unlike() -> String {
-    let quick = "cpu_time_us = { 'nvmlDevice*' = 15, nvmlDeviceGetHandleByIndex_v2 = 0, 'nvmlGpm*' = 15 }
+/// Two different GPUs: the first has fast sensors and no energy counter, and the second has slow sensors and supports GPM.
+fn different_gpus() -> String {
+    let fast = "cpu_time_us = { 'nvmlDevice*' = 15, nvmlDeviceGetHandleByIndex_v2 = 0, 'nvmlGpm*' = 15 }
         [[gpu]]
         fan_speed_percent = [40]
         temperature = { refresh_ms = 30, gpu_c = { sine = { mean = 55, amplitude = 30, period_s = 1.1 } } }";
     let slow = "energy_refresh_ms = 0
         [[gpu]]
         gpm = { sm_percent = 50 }";
-    [quick, &SENSORS.replace("MS", "60"), slow, &SENSORS.replace("MS", "400")].concat()
+    [fast, &SENSORS.replace("MS", "60"), slow, &SENSORS.replace("MS", "400")].concat()
 }
 
 #[test]
 fn sampler_takes_planned_time_share() {
-    let sim = sim(&unlike());
+    let sim = sim(&different_gpus());
     let report = probe(&sim).duration(Duration::from_secs(5)).run(|_| ()).unwrap();
-    // What is read each half second where nothing is known can be quick all the same.
-    let quick = sensor(&report.gpus[0], Metric::TEMPERATURE).period_ms;
-    assert!(quick.is_some_and(|period| (27.0..33.0).contains(&period)), "{quick:?}");
+    // The sensor refreshes faster than the default interval of its metric, which is half a second.
+    let period_ms = sensor(&report.gpus[0], Metric::TEMPERATURE).period_ms;
+    assert!(period_ms.is_some_and(|period| (27.0..33.0).contains(&period)), "{period_ms:?}");
     let mut sampler = sim.builder().plan(&report.plan).unwrap().build().unwrap();
     control::reset_counters();
     run(&mut sampler, 60.0);
-    let real = control::total_calls() as f64 * 15e-6 / 60.0;
-    let stated: f64 = report.plan.gpus.iter().map(|gpu| gpu.call_time_share).sum();
+    let actual = control::total_calls() as f64 * 15e-6 / 60.0;
+    let planned: f64 = report.plan.gpus.iter().map(|gpu| gpu.call_time_share).sum();
     for (gpu, half) in [(0, 30), (1, 200)] {
-        // Each GPU has its own cadences, whatever the other's sensors do.
+        // Each GPU has its own intervals.
         for metric in [Metric::POWER_USAGE, Metric::POWER_INSTANT, Metric::UTILIZATION_GPU] {
-            let cadence = sampler.frame().poll_interval(gpu, metric).unwrap().as_millis();
-            assert!(cadence.abs_diff(half) <= half / 10, "{metric} of GPU {gpu}: {cadence} ms");
+            let interval_ms = sampler.frame().poll_interval(gpu, metric).unwrap().as_millis();
+            assert!(interval_ms.abs_diff(half) <= half / 10, "{metric} of GPU {gpu}: {interval_ms} ms");
         }
-        // Counted, or integrated from the ring of power.
+        // The first GPU's energy is integrated from power samples, the second GPU's is read from its counter.
         assert!(sampler.frame().latest(gpu, Metric::ENERGY).is_some());
     }
-    assert!((real / stated - 1.0).abs() < 0.02, "{real} of the time, where the plan says {stated}");
+    assert!((actual / planned - 1.0).abs() < 0.02, "a time share of {actual} instead of {planned}");
 }

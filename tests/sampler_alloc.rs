@@ -4,8 +4,8 @@
 
 #[path = "common/counting.rs"]
 mod counting;
-#[path = "malloc/hard.rs"]
-mod hard;
+#[path = "malloc/stress.rs"]
+mod stress;
 #[path = "common/wait.rs"]
 mod wait;
 
@@ -18,12 +18,12 @@ use std::{
 };
 
 use counting::{CountingAllocator, calls};
-use hard::common::{SleepProcess, load};
 use igpu::{
     metric::Metric,
     sampler::{Sampler, StopOutcome},
 };
 use nvml_sim::SharedDriver;
+use stress::common::{SleepProcess, load};
 use wait::wait_for;
 
 /// Held by each test that has a sampler's thread. The threads of all samplers have the same name, by which their
@@ -50,7 +50,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator(count_samplers);
 
 #[test]
 fn ticks_allocate_nothing() {
-    hard::ticks(1_000_000, calls);
+    stress::ticks(1_000_000, calls);
 }
 
 #[test]

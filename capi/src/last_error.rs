@@ -4,12 +4,14 @@ use std::{
     fmt::{self, Write as _},
 };
 
+use igpu::Error;
+
 use crate::{error::Failure, text::truncate};
 
 /// The size of the memory for a message, including its NUL. Longer messages are truncated.
 const MESSAGE_SIZE: usize = 1024;
 /// The size of the memory for the advice, including its NUL.
-const HELP_SIZE: usize = 256;
+const HELP_SIZE: usize = 512;
 
 /// The last failure of a thread, in memory that exists from the thread's start.
 struct LastError {
@@ -91,6 +93,7 @@ pub(crate) fn store(failure: &Failure) {
         let _ = MessageWriter { memory: help, length: 0 }.write_str(match failure {
             Failure::Status(_, _, help) => help,
             Failure::UnknownMetric(_) => "igpu_metric_get_info returns the names of all metrics",
+            Failure::Igpu(Error::Forked) => "call igpu_driver_open in the child process",
             Failure::Igpu(error) => error.help().unwrap_or_default(),
         });
     });
@@ -118,7 +121,6 @@ mod tests {
 
     use super::*;
     use crate::status::igpu_status;
-    use igpu::Error;
 
     fn string(string: *const c_char) -> &'static str {
         // SAFETY: the functions return C strings of this thread.
@@ -139,6 +141,8 @@ mod tests {
     fn new_failure_replaces_old_help() {
         store(&Failure::Status(igpu_status::Busy, "cause", "advice"));
         assert_eq!((string(igpu_last_error()), string(igpu_last_help())), ("cause", "advice"));
+        store(&Failure::Igpu(Error::UnknownValueType { call: "nvmlDeviceGetFieldValues", value_type: 9 }));
+        assert_eq!(string(igpu_last_help()), "update igpu");
         store(&Failure::Status(igpu_status::NoData, "another cause", ""));
         assert_eq!((string(igpu_last_error()), string(igpu_last_help())), ("another cause", ""));
     }

@@ -110,7 +110,7 @@ fn sampling_allocates_nothing_installed() {
 /// Checks that nothing allocates once a sampler exists. `allocations.c` counts with a library that replaces `malloc`.
 fn counts_no_allocation(library: Library) {
     let counter = scratch().join(format!("libcount-{library:?}.so"));
-    let source = workspace().join("tests/malloc/count.c");
+    let source = workspace().join("tests/malloc/malloc_count.c");
     run(compiler(false).args(["-shared", "-fPIC", "-O2", "-ftls-model=initial-exec", "-o"]).arg(&counter).arg(source));
     let program = compile("tests/programs/allocations.c", library, Way::Plain).expect("the program");
     let opened = library.folder().join("libigpu.so.0");

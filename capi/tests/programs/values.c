@@ -82,6 +82,7 @@ static void snapshots(igpu_driver *driver) {
     // Why there is no serial number; there is a name.
     ANSWERS(IGPU_STATUS_DRIVER_ERROR, igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL));
     CHECK(igpu_last_nvml_code() == 3 && strstr(igpu_last_error(), "NVML_ERROR_NOT_SUPPORTED"));
+    CHECK(*igpu_last_help() == 0 || !strchr(igpu_last_help(), '\n'));
     DONE(igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_NAME));
     ANSWERS(IGPU_STATUS_INVALID_ARGUMENT, igpu_snapshot_reading_error(snapshot, 0, 1000));
 

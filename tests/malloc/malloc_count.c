@@ -1,5 +1,5 @@
-/* Stands before the C library's allocator and counts, for each thread, who asks it for memory or gives some back: the
- * program, its libraries, and the C library itself (fopen, strdup, getpwnam ...). For LD_PRELOAD. */
+/* Interposes the C library's allocator, and counts the calls of each thread that allocate or free memory. Calls by the program,
+ * by its libraries, and by the C library itself (fopen, strdup, getpwnam, ...) count. Use with LD_PRELOAD. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stddef.h>
@@ -7,14 +7,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* glibc's own names of what is replaced here: looking the next ones up by dlsym would allocate. */
+/* The internal names of glibc's functions, because looking up the replaced functions with dlsym would allocate. */
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
-/* initial-exec: reading it must not allocate. */
+/* With initial-exec, an access does not allocate. */
 static __thread unsigned long calls __attribute__((tls_model("initial-exec")));
 
 unsigned long malloc_calls(void) { return calls; }
@@ -39,16 +39,16 @@ void *reallocarray(void *memory, size_t count, size_t size) {
 int posix_memalign(void **memory, size_t alignment, size_t size) {
     calls++;
     if (alignment % sizeof(void *) != 0 || (alignment & (alignment - 1)) != 0 || alignment == 0) return EINVAL;
-    void *made = __libc_memalign(alignment, size);
-    if (made == NULL) return ENOMEM;
-    *memory = made;
+    void *allocated = __libc_memalign(alignment, size);
+    if (allocated == NULL) return ENOMEM;
+    *memory = allocated;
     return 0;
 }
 
-/* free(NULL) gives nothing back, but a path that frees is one that could. */
+/* free(NULL) also counts, because a code path that calls free can have memory to free. */
 void free(void *memory) { calls++; __libc_free(memory); }
 
-/* What the program maps by itself; the C library's own mapping is within the calls above. */
+/* Mappings by the program. The C library's own mappings do not pass through these functions. */
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset) {
     calls++;
     return (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);

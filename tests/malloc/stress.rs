@@ -1,6 +1,6 @@
-//! The hardest life that a sampler can have, in a few hundred simulated seconds: all metrics of the catalog, processes
-//! that come and go, lists longer than the memory for them, codes drawn at random, GPUs that are lost and come back,
-//! rings that wrap, dear calls, and a wall clock that is set. Whoever counts allocations says how.
+//! A stress scenario for a sampler in a few hundred simulated seconds: all metrics of the catalog, processes that start and
+//! end, truncated process lists, random return codes, GPUs that are lost and recover, sample buffers that overflow,
+//! expensive calls, and steps of the wall clock. The caller provides the count of allocations.
 
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
@@ -24,42 +24,44 @@ use nvml_sim::{SharedDriver, control::Quantity};
 const SECOND: u64 = 1_000_000_000;
 /// The sampler's monotonic clock at the scenario's start.
 const ORIGIN: u64 = 1_000 * SECOND;
-/// How long the scenario is; faults end before, by more than the 30 s for which a refused metric rests.
+/// The duration of the scenario, in seconds.
 const SECONDS: u64 = 500;
-const CALM_FROM: u64 = 450;
-/// Where the clock leaps ahead, in seconds, and how far: rings wrap, and power is not known for too long.
-const LEAPS: [u64; 2] = [120, 260];
-const LEAP: u64 = 20 * SECOND;
-/// The wall clock is set an hour ahead, and later back.
-const WALL_AHEAD: std::ops::Range<u64> = 180 * SECOND..220 * SECOND;
-/// Each reading of the clock takes this long, so that driver calls do: usually nothing to speak of, then too much.
-const DEAR: std::ops::Range<u64> = 300 * SECOND..303 * SECOND;
+/// The time at which the faults end, in seconds. A rejected metric is suspended for 30 s, and is read again before the end.
+const FAULTS_UNTIL: u64 = 450;
+/// The times at which the clock jumps forward, in seconds. After a jump, sample buffers have overflowed, and power has a gap.
+const JUMPS: [u64; 2] = [120, 260];
+const JUMP_NS: u64 = 20 * SECOND;
+/// The time in which the wall clock is one hour ahead.
+const WALL_CLOCK_AHEAD: std::ops::Range<u64> = 180 * SECOND..220 * SECOND;
+/// The time in which driver calls are expensive, because each read of the clock takes 300 µs instead of 150 ns.
+const EXPENSIVE_CALLS: std::ops::Range<u64> = 300 * SECOND..303 * SECOND;
 const CAPACITY: usize = 16;
-/// No Linux gives out such pids by default.
-const FOREIGN: u32 = 4_194_399;
+/// A process ID that does not exist: it is above the default maximum of Linux.
+const NONEXISTENT_PID: u32 = 4_194_399;
 
 static NOW: AtomicU64 = AtomicU64::new(0);
 
 fn monotonic() -> u64 {
-    let cost = if DEAR.contains(&NOW.load(Relaxed)) { 300_000 } else { 150 };
+    let cost = if EXPENSIVE_CALLS.contains(&NOW.load(Relaxed)) { 300_000 } else { 150 };
     ORIGIN + NOW.fetch_add(cost, Relaxed)
 }
 
 fn wall_us() -> u64 {
     let now = NOW.load(Relaxed);
-    let ahead = if WALL_AHEAD.contains(&now) { 3_600_000_000 } else { 0 };
-    // The simulator's stepped clock begins there.
+    let ahead = if WALL_CLOCK_AHEAD.contains(&now) { 3_600_000_000 } else { 0 };
+    // The start of the simulator's stepped clock.
     1_700_000_000_000_000 + now / 1000 + ahead
 }
 
-fn draw(state: &mut u64, below: u64) -> u64 {
+/// Returns a pseudorandom number less than `below` (xorshift).
+fn random(state: &mut u64, below: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state % below
 }
 
-/// Every call that a sampler makes, but for `nvmlDeviceGetHandleByIndex_v2`, by which a GPU comes back.
+/// All functions that a sampler calls, except `nvmlDeviceGetHandleByIndex_v2`, which detects the recovery of a GPU.
 const FUNCTIONS: [&str; 20] = [
     "nvmlDeviceGetUtilizationRates",
     "nvmlDeviceGetEncoderUtilization",
@@ -85,19 +87,19 @@ const FUNCTIONS: [&str; 20] = [
 
 fn faults(toml: &mut String) {
     let state = &mut 0x9e37_79b9_7f4a_7c15_u64;
-    // Known codes that are about this call alone, those that say that the GPU is gone, and codes that no header has. Not
-    // 13 and 25, which say that the driver lacks the function: that is settled for good.
+    // Codes that concern one call, codes of a lost GPU, and codes that are not in nvml.h. Without 13 and 25, which mean that
+    // the driver does not have the function, because the metric then remains unsupported.
     let codes = [1u32, 2, 3, 4, 6, 7, 9, 10, 15, 16, 17, 21, 999, 31, 4711, u32::MAX];
     for function in FUNCTIONS {
         for gpu in 0..2 {
-            let (code, every) = (codes[draw(state, 16) as usize], 9 + draw(state, 90));
+            let (code, every) = (codes[random(state, 16) as usize], 9 + random(state, 90));
             writeln!(
                 toml,
-                "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = {CALM_FROM}"
+                "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = {FAULTS_UNTIL}"
             )
             .unwrap();
-            // And a few seconds in which the call is always refused, so that its metrics rest.
-            let at = 20 + draw(state, 350);
+            // All calls fail for a few seconds, which suspends the metrics.
+            let at = 20 + random(state, 350);
             writeln!(
                 toml,
                 "[[fault]]\nfunction = '{function}'\ngpu = {gpu}\nreturn = 3\nfrom_s = {at}\nuntil_s = {}",
@@ -107,15 +109,15 @@ fn faults(toml: &mut String) {
         }
     }
     for field in [185, 186, 83, 82, 74, 197, 138, 3] {
-        let (code, every) = (codes[draw(state, 16) as usize], 20 + draw(state, 90));
-        writeln!(toml, "[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield_id = {field}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = {CALM_FROM}").unwrap();
+        let (code, every) = (codes[random(state, 16) as usize], 20 + random(state, 90));
+        writeln!(toml, "[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nfield_id = {field}\nreturn = {code}\nevery_nth_call = {every}\nuntil_s = {FAULTS_UNTIL}").unwrap();
     }
     for (gpu, at) in [(0, 30), (1, 70), (0, 160), (1, 160), (1, 330), (0, 420)] {
         writeln!(toml, "[[gpu_lost]]\ngpu = {gpu}\nfrom_s = {at}\nuntil_s = {}", at + 4).unwrap();
     }
 }
 
-/// Two GPUs that have everything that a metric asks for; the second one does not count its energy.
+/// Returns a scenario with two GPUs that support all metrics. The second GPU has no energy counter.
 fn scenario(children: &[u32]) -> String {
     let mut toml = String::from("[driver]\nclock = { frozen_at_s = 0 }\n");
     for gpu in 0..2_u32 {
@@ -136,7 +138,7 @@ fn scenario(children: &[u32]) -> String {
         writeln!(
             toml,
             "process = [\n{{ pid = {}, memory_mib = 64, sm_percent = 40 }},",
-            children.get(gpu as usize).unwrap_or(&FOREIGN)
+            children.get(gpu as usize).unwrap_or(&NONEXISTENT_PID)
         )
         .unwrap();
         for slot in 0..SECONDS - 60 {
@@ -144,11 +146,11 @@ fn scenario(children: &[u32]) -> String {
             let (pid, repeat) = (4_194_400 + slot * 7 % 5000, 1 + (slot * 7 + u64::from(gpu)) % 5);
             writeln!(toml, "{{ pid = {pid}, count = {repeat}, kind = '{kind}', memory_mib = {slot}, sm_percent = 3, from_s = {slot}, until_s = {slot}.7 }},").unwrap();
         }
-        // Now there, now not, so that its owner is looked up again and again.
+        // A process that appears every other second, which is looked up each time.
         for from in (100..300).step_by(2) {
             writeln!(toml, "{{ pid = 'self', memory_mib = 5, from_s = {from}, until_s = {} }},", from + 1).unwrap();
         }
-        // This process and its parent, for a while; and more than there is memory for.
+        // This process and its parent for some time, and more processes than the list can hold.
         writeln!(
             toml,
             "{{ pid = 'self', memory_mib = 5, from_s = 40, until_s = 60 }}, {{ pid = 'parent', from_s = 50, until_s = 90 }},\n\
@@ -160,7 +162,7 @@ fn scenario(children: &[u32]) -> String {
     toml
 }
 
-/// The driver, and the function that sets its clock, which is looked up once as that allocates.
+/// The simulated driver, and the function that sets its clock. The function is looked up once, because the lookup allocates.
 struct Sim {
     driver: SharedDriver,
     set_time: extern "C" fn(u64),
@@ -171,24 +173,24 @@ fn sim(children: &[u32]) -> Sim {
     let (driver, nvml) = sim_from_toml(&scenario(children));
     let address = symbol(library(&driver), c"nvml_sim_set_time");
     assert!(!address.is_null());
-    // SAFETY: the simulator declares it so.
+    // SAFETY: the simulator's function has this signature.
     let set_time = unsafe { std::mem::transmute::<*const std::ffi::c_void, extern "C" fn(u64)>(address) };
     Sim { driver, set_time, nvml }
 }
 
-/// What was seen, so that the life is known to have been hard.
+/// Counts of records and events, which show that the scenario exercised the sampler.
 #[derive(Default)]
-struct Seen {
+struct RecordCounts {
     values: u64,
     fresh: u64,
     metrics: BTreeSet<u16>,
     events: [u64; 12],
     ambiguous: u64,
-    owners: u64,
+    process_lookups: u64,
 }
 
-impl Seen {
-    fn note(&mut self, record: &Record) {
+impl RecordCounts {
+    fn add(&mut self, record: &Record) {
         if let Some(Event(event)) = record.event() {
             self.events[event as usize] += 1;
             return;
@@ -201,8 +203,8 @@ impl Seen {
     }
 }
 
-/// Runs a sampler through it all in so many ticks, and asserts that `count` says the same before and after each of them.
-/// At the end the values must be right.
+/// Runs the scenario in this number of ticks, and asserts that `count` does not change during a tick. Then checks the latest
+/// values.
 pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
     let mut children: Vec<SleepProcess> = (0..2).map(|_| SleepProcess::new()).collect();
     let pids: Vec<u32> = children.iter().map(SleepProcess::pid).collect();
@@ -216,16 +218,16 @@ pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
         .clocks(Clocks { monotonic, wall_us, ..Clocks::default() })
         .build()
         .unwrap();
-    assert!(count() > before, "nothing is counted");
+    assert!(count() > before, "allocations are not counted");
     let start = Duration::from_nanos(NOW.load(Relaxed));
-    let step = (SECONDS - LEAPS.len() as u64 * 20) * SECOND / ticks;
-    let mut seen = Seen::default();
-    let mut leapt = 0;
+    let step = (SECONDS - JUMPS.len() as u64 * 20) * SECOND / ticks;
+    let mut counts = RecordCounts::default();
+    let mut jumps_done = 0;
     for tick in 0..ticks {
-        let mut planned = tick * step + leapt as u64 * LEAP;
-        if LEAPS.get(leapt).is_some_and(|leap| planned >= leap * SECOND) {
-            leapt += 1;
-            planned += LEAP;
+        let mut planned = tick * step + jumps_done as u64 * JUMP_NS;
+        if JUMPS.get(jumps_done).is_some_and(|jump| planned >= jump * SECOND) {
+            jumps_done += 1;
+            planned += JUMP_NS;
         }
         NOW.fetch_max(planned, Relaxed);
         let now = monotonic();
@@ -234,7 +236,7 @@ pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
             drop(children.pop());
         }
         if tick % 1000 == 0 {
-            // The next owner has `/etc/passwd` read again.
+            // The next lookup reads `/etc/passwd` again.
             clear_user_cache();
         }
         let before = count();
@@ -243,32 +245,37 @@ pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
         let allocated = count() - before;
         assert_eq!(allocated, 0, "in tick {tick}: {:?}", sampler.frame().records());
         assert!(next >= now);
-        seen.owners += u64::from(sampler.frame().process_info(std::process::id()).is_some());
-        sampler.frame().records().iter().for_each(|record| seen.note(record));
+        counts.process_lookups += u64::from(sampler.frame().process_info(std::process::id()).is_some());
+        sampler.frame().records().iter().for_each(|record| counts.add(record));
     }
     assert!(NOW.load(Relaxed) >= (SECONDS - 1) * SECOND);
-    was_hard(&seen, ticks);
-    ends_right(&sampler, &driver, start, pids[0]);
+    check_counts(&counts, ticks);
+    check_latest_values(&sampler, &driver, start, pids[0]);
 }
 
-fn was_hard(seen: &Seen, ticks: u64) {
-    let unread: Vec<Metric> = Metric::all().filter(|metric| !seen.metrics.contains(&metric.index())).collect();
-    assert!(unread.is_empty(), "never read: {unread:?}");
-    assert!(seen.values > 200_000 && seen.fresh > 50_000, "{} values, {} fresh", seen.values, seen.fresh);
-    let events = |event: Event| seen.events[event.0 as usize];
-    assert!(events(Event::GPU_LOST) >= 6 && events(Event::GPU_RECOVERED) >= 6, "lost {:?}", seen.events);
-    assert!(events(Event::METRIC_SUSPENDED) >= 20, "rests {:?}", seen.events);
-    assert!(events(Event::POLL_INTERVAL_CHANGED) >= 2, "cadences {:?}", seen.events);
-    assert!(events(Event::SAMPLES_DROPPED) >= 4, "overruns {:?}", seen.events);
-    assert!(events(Event::PROCESS_LIST_TRUNCATED) >= 10, "long lists {:?}", seen.events);
-    assert!(events(Event::CLOCK_STEPPED) >= 4, "wall clock {:?}", seen.events);
-    assert!(events(Event::ENERGY_GAP) >= 2, "gaps {:?}", seen.events);
-    assert_eq!(events(Event::RECORDS_DROPPED), 0, "the frame has room for everything");
-    assert!(seen.ambiguous > 0 && seen.owners > ticks / 50, "{} ambiguous, {} owners", seen.ambiguous, seen.owners);
+fn check_counts(counts: &RecordCounts, ticks: u64) {
+    let unread: Vec<Metric> = Metric::all().filter(|metric| !counts.metrics.contains(&metric.index())).collect();
+    assert!(unread.is_empty(), "metrics without a value: {unread:?}");
+    assert!(counts.values > 200_000 && counts.fresh > 50_000, "{} values, {} fresh", counts.values, counts.fresh);
+    let events = |event: Event| counts.events[event.0 as usize];
+    assert!(events(Event::GPU_LOST) >= 6 && events(Event::GPU_RECOVERED) >= 6, "lost {:?}", counts.events);
+    assert!(events(Event::METRIC_SUSPENDED) >= 20, "suspended {:?}", counts.events);
+    assert!(events(Event::POLL_INTERVAL_CHANGED) >= 2, "poll intervals {:?}", counts.events);
+    assert!(events(Event::SAMPLES_DROPPED) >= 4, "dropped samples {:?}", counts.events);
+    assert!(events(Event::PROCESS_LIST_TRUNCATED) >= 10, "truncated lists {:?}", counts.events);
+    assert!(events(Event::CLOCK_STEPPED) >= 4, "clock steps {:?}", counts.events);
+    assert!(events(Event::ENERGY_GAP) >= 2, "energy gaps {:?}", counts.events);
+    assert_eq!(events(Event::RECORDS_DROPPED), 0, "the frame has capacity for all records");
+    assert!(
+        counts.ambiguous > 0 && counts.process_lookups > ticks / 50,
+        "{} ambiguous, {} process lookups",
+        counts.ambiguous,
+        counts.process_lookups
+    );
 }
 
-/// The last values against the simulator's truth, at the time of each record.
-fn ends_right(sampler: &Sampler, driver: &SharedDriver, start: Duration, child: u32) {
+/// Compares the latest values with the simulator's true values at the time of each record.
+fn check_latest_values(sampler: &Sampler, driver: &SharedDriver, start: Duration, child: u32) {
     let frame = sampler.frame();
     for gpu in 0..2 {
         let latest = |metric: Metric| {
@@ -278,19 +285,22 @@ fn ends_right(sampler: &Sampler, driver: &SharedDriver, start: Duration, child: 
             assert!(age < 15 * SECOND, "{metric} is {age} ns old");
             (record.value, Duration::from_nanos(record.at - ORIGIN))
         };
-        let near = |metric: Metric, quantity: Quantity, slack: f64| {
+        let check_near = |metric: Metric, quantity: Quantity, tolerance: f64| {
             let (value, at) = latest(metric);
             let truth = driver.truth(gpu, quantity, at);
-            assert!((value - truth).abs() <= slack, "{metric} of GPU {gpu} is {value} at {at:?}, truly {truth}");
+            assert!(
+                (value - truth).abs() <= tolerance,
+                "{metric} of GPU {gpu} is {value} at {at:?} instead of {truth}"
+            );
         };
-        near(Metric::UTILIZATION_GPU, Quantity::UtilizationGpu, 0.51);
-        near(Metric::MEMORY_USED, Quantity::MemoryUsed, 1_048_576.0);
-        near(Metric::TEMPERATURE, Quantity::Temperature, 0.51);
-        near(Metric::CLOCK_GRAPHICS, Quantity::ClockGraphics, 0.51);
-        // A mean over the sensor's window before its last refresh, of a power that changes by 21 W/s at the most.
-        near(Metric::POWER_INSTANT, Quantity::Power, 3.0);
-        near(Metric::POWER_AVERAGE, Quantity::Power, 24.0);
-        near(Metric::POWER_SAMPLES, Quantity::Power, 1.0);
+        check_near(Metric::UTILIZATION_GPU, Quantity::UtilizationGpu, 0.51);
+        check_near(Metric::MEMORY_USED, Quantity::MemoryUsed, 1_048_576.0);
+        check_near(Metric::TEMPERATURE, Quantity::Temperature, 0.51);
+        check_near(Metric::CLOCK_GRAPHICS, Quantity::ClockGraphics, 0.51);
+        // The values are means over the window before the last refresh, and the power changes by at most 21 W/s.
+        check_near(Metric::POWER_INSTANT, Quantity::Power, 3.0);
+        check_near(Metric::POWER_AVERAGE, Quantity::Power, 24.0);
+        check_near(Metric::POWER_SAMPLES, Quantity::Power, 1.0);
         let constant = [
             (Metric::UTILIZATION_MEMORY, 33.0),
             (Metric::UTILIZATION_MEMORY_SAMPLES, 33.0),
@@ -312,15 +322,15 @@ fn ends_right(sampler: &Sampler, driver: &SharedDriver, start: Duration, child: 
         let (joules, at) = latest(Metric::ENERGY);
         let truth = driver.truth(gpu, Quantity::Energy, at) - driver.truth(gpu, Quantity::Energy, start);
         if gpu == 0 {
-            // Whatever happened between, a counter's difference is right, to a refresh of 100 ms at each end.
-            assert!((joules - truth).abs() <= 100.0, "{joules} J, truly {truth} J");
+            // The difference of a counter is exact, except for a refresh period of 100 ms at each end.
+            assert!((joules - truth).abs() <= 100.0, "{joules} J instead of {truth} J");
         } else {
-            // Gaps are left out.
-            assert!(joules > 0.5 * truth && joules < 1.01 * truth, "{joules} J, truly {truth} J");
+            // Gaps in the power are not integrated.
+            assert!(joules > 0.5 * truth && joules < 1.01 * truth, "{joules} J instead of {truth} J");
         }
     }
-    let owner = frame.process_info(child).expect("the child that still runs");
-    assert_eq!(owner.name.as_deref(), Some("sleep"));
-    assert_eq!(owner.uid.is_some(), owner.user.is_some());
-    assert_eq!(owner.parent_pid, Some(std::process::id()));
+    let process = frame.process_info(child).expect("the child that is still running");
+    assert_eq!(process.name.as_deref(), Some("sleep"));
+    assert_eq!(process.uid.is_some(), process.user.is_some());
+    assert_eq!(process.parent_pid, Some(std::process::id()));
 }
