@@ -1,4 +1,5 @@
-//! The background sampler on the real clock: what it reads, in which order, and that nothing is lost; not how soon.
+//! Tests of the background sampler on the real clock. They check what is read, in which order, and that nothing is lost, but
+//! not the timing.
 
 #[path = "common/wait.rs"]
 mod wait;
@@ -20,12 +21,12 @@ use wait::wait_for;
 
 const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::TEMPERATURE];
 
-fn spawn(driver: &SharedDriver, cadence: Duration, room: usize) -> Background {
+fn spawn(driver: &SharedDriver, interval: Duration, capacity: usize) -> Background {
     let nvml = common::load(driver.path()).unwrap();
     let builder = METRICS.iter().fold(Sampler::builder(&nvml).metrics(&METRICS).budget(1.0), |builder, metric| {
-        builder.interval(*metric, cadence)
+        builder.interval(*metric, interval)
     });
-    builder.build().unwrap().spawn(room).unwrap()
+    builder.build().unwrap().spawn(capacity).unwrap()
 }
 
 fn workstation() -> SharedDriver {
@@ -36,55 +37,55 @@ fn workstation() -> SharedDriver {
 fn due_groups_share_one_wake() {
     let driver = workstation();
     let nvml = common::load(driver.path()).unwrap();
-    let cadences = [7, 11, 13].map(Duration::from_millis);
+    let intervals = [7, 11, 13].map(Duration::from_millis);
     let builder = Sampler::builder(&nvml).metrics(&METRICS).budget(1.0).min_wake_interval(Duration::from_millis(50));
-    let builder = METRICS.iter().zip(cadences).fold(builder, |builder, (metric, each)| builder.interval(*metric, each));
+    let builder =
+        METRICS.iter().zip(intervals).fold(builder, |builder, (metric, interval)| builder.interval(*metric, interval));
     let begin = Instant::now();
     let mut background = builder.build().unwrap().spawn(100_000).unwrap();
     let (mut records, mut counts) = (Vec::new(), Vec::new());
-    wait_for("readings a whole interval after the one before", || {
+    wait_for("reads a whole interval after the previous one", || {
         records.extend(std::iter::from_fn(|| background.pop()));
-        let readings = readings(&records);
-        // A wake that this machine makes late is followed by one sooner; but what was not read for so long is due by
-        // then. The last reading may be under way.
-        let pairs = readings.windows(2).take(readings.len().saturating_sub(2));
+        let reads = group_by_read(&records);
+        // On a busy machine, a late wake is followed by one after less than 50 ms. Only the reads after at least 40 ms are
+        // checked, because all metrics are due then. The last read may be incomplete.
+        let pairs = reads.windows(2).take(reads.len().saturating_sub(2));
         counts = pairs.filter(|pair| pair[1][0].at - pair[0][0].at >= 40_000_000).map(|pair| pair[1].len()).collect();
         counts.len() >= 5
     });
-    // Each tick is in a stretch of 50 ms of its own.
+    // There is at most one tick in each 50 ms.
     let ticks = background.ticks();
-    let most = begin.elapsed().as_millis() as u64 / 50 + 2;
-    assert!(ticks <= most, "{ticks} ticks; by themselves the metrics want some 250 in 600 ms");
+    let max = begin.elapsed().as_millis() as u64 / 50 + 2;
+    assert!(ticks <= max, "{ticks} ticks; without a minimum, there would be about 250 in 600 ms");
     assert!(counts.iter().all(|count| *count == 12), "{counts:?} in {ticks} ticks");
 }
 
-/// Within a reading GPUs come in their order, and each metric of each once.
-fn readings(records: &[Record]) -> Vec<Vec<Record>> {
-    let mut readings: Vec<Vec<Record>> = Vec::new();
+/// Groups records by the read that they are from. In one read, the GPUs are in order, and each metric of a GPU occurs once.
+fn group_by_read(records: &[Record]) -> Vec<Vec<Record>> {
+    let mut reads: Vec<Vec<Record>> = Vec::new();
     for record in records.iter().filter(|record| record.event().is_none()) {
-        let is_next = |reading: &&mut Vec<Record>| {
-            let last = reading[reading.len() - 1];
-            record.gpu >= last.gpu && !reading.iter().any(|of| (of.gpu, of.metric) == (record.gpu, record.metric))
+        let belongs = |read: &&mut Vec<Record>| {
+            let last = read[read.len() - 1];
+            record.gpu >= last.gpu && !read.iter().any(|other| (other.gpu, other.metric) == (record.gpu, record.metric))
         };
-        match readings.last_mut().filter(is_next) {
-            Some(reading) => reading.push(*record),
-            None => readings.push(vec![*record]),
+        match reads.last_mut().filter(belongs) {
+            Some(read) => read.push(*record),
+            None => reads.push(vec![*record]),
         }
     }
-    readings
+    reads
 }
 
 #[test]
 fn background_samples_until_stopped() {
     let driver = workstation();
-    const ROOM: usize = 200_000;
-    let mut background = spawn(&driver, Duration::from_millis(2), ROOM);
+    const CAPACITY: usize = 200_000;
+    let mut background = spawn(&driver, Duration::from_millis(2), CAPACITY);
     wait_for("50 ticks", || background.ticks() >= 50);
-    let none = Record::default();
-    let mut records = vec![none; ROOM];
+    let mut records = vec![Record::default(); CAPACITY];
     let count = background.drain(&mut records);
     let records = &records[..count];
-    assert!(count >= 50 * 12, "{count} records of 50 ticks of 3 metrics of 4 GPUs");
+    assert!(count >= 50 * 12, "{count} records in 50 ticks, for 3 metrics of 4 GPUs");
     assert_eq!(background.dropped(), 0);
     for metric in METRICS {
         for gpu in 0..4 {
@@ -93,16 +94,16 @@ fn background_samples_until_stopped() {
             assert!(stamps.is_sorted_by(|a, b| a < b));
         }
     }
-    // GPU 0 of the workstation is constant: 122.23 W, 44 %, 61 °C.
+    // The values of GPU 0 of this scenario are constant: 122.23 W, 44 %, and 61 °C.
     let latest = background.latest_reader();
     let value = |metric| latest.read(latest.key(0, metric).unwrap()).unwrap().map(|record| record.value);
-    // There is none for a moment where the writer was interrupted.
+    // There is no value for a moment if the writer was interrupted during a write.
     wait_for("the latest values", || METRICS.map(value) == [122.23, 44.0, 61.0].map(Some));
     assert_eq!(latest.key(0, Metric::FAN_SPEED), None);
     let ticks = background.ticks();
     wait_for("one more tick", || background.ticks() > ticks);
     assert_eq!(background.stop(), StopOutcome::Joined);
-    // What was recorded since is still there.
+    // Records that were made before the stop can still be removed.
     assert!(background.pop().is_some() && background.dropped() == 0);
     assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (1, 0));
 }
@@ -111,21 +112,21 @@ fn background_samples_until_stopped() {
 fn slow_consumer_drops_are_counted() {
     let driver = workstation();
     let mut background = spawn(&driver, Duration::from_millis(1), 100);
-    wait_for("lost records", || background.dropped() > 1000);
-    let mut taken = 0;
-    let mut told = 0.0;
-    wait_for("word of the loss", || {
+    wait_for("dropped records", || background.dropped() > 1000);
+    let mut removed = 0;
+    let mut reported = 0.0;
+    wait_for("the report of the drops", || {
         while let Some(record) = background.pop() {
             match record.event() {
-                Some(Event::RECORDS_DROPPED) => told += record.value,
+                Some(Event::RECORDS_DROPPED) => reported += record.value,
                 Some(_) => {}
-                None => taken += 1,
+                None => removed += 1,
             }
         }
-        told > 1000.0
+        reported > 1000.0
     });
-    assert!(taken >= 100);
-    assert!(told <= background.dropped() as f64);
+    assert!(removed >= 100);
+    assert!(reported <= background.dropped() as f64);
 }
 
 #[test]
@@ -135,10 +136,10 @@ fn hang_does_not_delay_stop() {
     wait_for("20 ticks", || background.ticks() >= 20);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\nhang = true\n").unwrap();
     wait_for("the hang", || background.hung_gpus().count() == 4);
-    // The first of them was found to hang after 50 ms.
+    // The first hang is found after 50 ms.
     assert!(background.time_since_heartbeat() >= Duration::from_millis(50), "{:?}", background.time_since_heartbeat());
     assert_eq!(background.stop(), StopOutcome::Abandoned);
-    assert_eq!(driver.calls("nvmlShutdown"), 0, "nothing is shut down under a call that hangs");
+    assert_eq!(driver.calls("nvmlShutdown"), 0, "NVML was shut down during a hung call");
 }
 
 #[test]
@@ -150,11 +151,11 @@ fn sample_reads_all_metrics_immediately() {
     assert_eq!(count(&mut background), 12);
     for _ in 0..3 {
         assert_eq!(background.sample(), Ok(true));
-        assert_eq!(count(&mut background), 12, "3 metrics of 4 GPUs");
+        assert_eq!(count(&mut background), 12, "one record for each of 3 metrics of 4 GPUs");
     }
     assert_eq!(background.ticks(), 4);
     driver.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetTemperature*\"\ngpu = 1\nhang = true\n").unwrap();
-    // The others are read all the same, by the thread that takes the lead.
+    // The new leader reads the other GPUs.
     assert_eq!(background.sample(), Ok(true));
     assert_eq!(background.ticks(), 5);
     assert!(background.hung_gpus().eq([1]));
@@ -162,8 +163,8 @@ fn sample_reads_all_metrics_immediately() {
         .filter(|record| record.event().is_none())
         .map(|record| record.gpu)
         .collect();
-    // GPU 0 once more: who was overtaken had read it already.
-    assert_eq!([0, 1, 2, 3].map(|gpu| values.iter().filter(|of| **of == gpu).count()), [6, 0, 3, 3]);
+    // GPU 0 was read twice, because the replaced leader had already read it.
+    assert_eq!([0, 1, 2, 3].map(|gpu| values.iter().filter(|value_gpu| **value_gpu == gpu).count()), [6, 0, 3, 3]);
     assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert_eq!(background.sample(), Ok(false), "the thread has ended");
 }
@@ -174,32 +175,32 @@ fn sampler_thread_blocks_signals() {
     let background = spawn(&driver, Duration::from_millis(5), 1000);
     wait_for("a tick", || background.ticks() > 0);
     let threads = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
-    let is_ours =
+    let is_sampler_thread =
         |path: &std::path::PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm == "igpu-sampler\n");
-    let ours: Vec<_> = threads.filter(is_ours).collect();
-    assert!(!ours.is_empty());
-    for path in ours {
+    let sampler_threads: Vec<_> = threads.filter(is_sampler_thread).collect();
+    assert!(!sampler_threads.is_empty());
+    for path in sampler_threads {
         let status = fs::read_to_string(path.join("status")).unwrap();
         let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
         let blocked = u64::from_str_radix(&blocked, 16).unwrap();
-        // All but SIGKILL, SIGSTOP and the two that the C library keeps for itself.
+        // SIGKILL, SIGSTOP, and two signals that the C library uses internally cannot be blocked.
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGPROF, libc::SIGUSR1, libc::SIGALRM] {
             assert_ne!(blocked & 1 << (signal - 1), 0, "signal {signal} is not blocked");
         }
     }
-    // Ours is not blocked by it.
+    // The calling thread still receives signals.
     let status = fs::read_to_string("/proc/thread-self/status").unwrap();
     assert!(status.lines().any(|line| line.starts_with("SigBlk:") && line.ends_with("0000000000000000")), "{status}");
 }
 
 static READER: std::sync::OnceLock<(LatestReader, LatestKey)> = std::sync::OnceLock::new();
-static SEEN: AtomicU64 = AtomicU64::new(0);
+static VALUE_BITS: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn on_signal(_: libc::c_int) {
     if let Some((reader, key)) = READER.get()
         && let Ok(Some(record)) = reader.read(*key)
     {
-        SEEN.store(record.value.to_bits(), Ordering::Relaxed);
+        VALUE_BITS.store(record.value.to_bits(), Ordering::Relaxed);
     }
 }
 
@@ -211,15 +212,15 @@ fn signal_handler_reads_latest_value() {
     let latest = background.latest_reader();
     let key = latest.key(0, Metric::TEMPERATURE).unwrap();
     READER.set((latest, key)).unwrap();
-    // SAFETY: the handler reads atomics and writes one.
+    // SAFETY: the handler only accesses atomics, so it is async-signal-safe.
     unsafe { libc::signal(libc::SIGUSR2, on_signal as *const () as libc::sighandler_t) };
-    // The handler finds none where the writer was interrupted in a write.
+    // The handler gets no value if it interrupts a write.
     wait_for("a value in the handler", || {
-        // SAFETY: sends the signal to this thread.
+        // SAFETY: the signal has a handler, which runs on this thread.
         unsafe { libc::raise(libc::SIGUSR2) };
-        SEEN.load(Ordering::Relaxed) != 0
+        VALUE_BITS.load(Ordering::Relaxed) != 0
     });
-    assert_eq!(f64::from_bits(SEEN.load(Ordering::Relaxed)), 61.0);
+    assert_eq!(f64::from_bits(VALUE_BITS.load(Ordering::Relaxed)), 61.0);
 }
 
 #[test]
@@ -231,9 +232,9 @@ fn lost_gpu_has_no_latest_value() {
     wait_for("a value", || latest.read(lost).unwrap().is_some());
     driver.add_faults("[[fault]]\ngpu = 1\nreturn = 'GPU_IS_LOST'\n").unwrap();
     wait_for("the loss", || latest.read(lost).unwrap().is_none());
-    wait_for("the other's value", || latest.read(other).unwrap().is_some_and(|record| record.value == 61.0));
+    wait_for("a value of the other GPU", || latest.read(other).unwrap().is_some_and(|record| record.value == 61.0));
     driver.clear_faults();
-    wait_for("the return", || latest.read(lost).unwrap().is_some());
+    wait_for("the recovery", || latest.read(lost).unwrap().is_some());
 }
 
 #[test]
@@ -242,7 +243,7 @@ fn background_counts_missed_deadlines() {
     let nvml = common::load(driver.path()).unwrap();
     let (metric, interval) = (Metric::TEMPERATURE, Duration::from_millis(5));
     let builder = Sampler::builder(&nvml).metrics(&[metric]).gpus(&[1, 3]).exact_interval(metric, interval);
-    // Nine of ten deadlines pass between two wakes.
+    // Between two wakes, nine of ten deadlines are missed.
     let background = builder.min_wake_interval(Duration::from_millis(50)).build().unwrap().spawn(10_000).unwrap();
     assert_eq!(background.gpus().collect::<Vec<_>>(), [1, 3]);
     assert_eq!(background.metrics(), [metric]);
