@@ -195,7 +195,7 @@ fn event_item(at: u64, record: &Record, event: Event) -> Item {
     let series = record.metric().map(Series::for_metric);
     let gpu = (event != Event::CLOCK_STEPPED).then_some(record.gpu.into());
     Item {
-        at,
+        time_unix_nano: at,
         gpu,
         pid: None,
         kind: ItemKind::Event(event_name(event).into(), series),

@@ -25,7 +25,7 @@ use crate::{
 pub struct Item {
     /// The time, in nanoseconds since the Unix epoch (UTC). Intervals between items are measured by the monotonic clock
     /// and are not affected by steps of the wall clock during the recording.
-    pub at: u64,
+    pub time_unix_nano: u64,
     /// The NVML index of the GPU; `None` for an event that concerns no GPU.
     pub gpu: Option<u32>,
     /// The process ID, for a value of a per-process series or an event about a process.
@@ -61,13 +61,27 @@ impl Item {
     /// Creates a value of a GPU, in the unit of the series, at a time in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn value(at: u64, gpu: u32, series: Series, value: f64) -> Self {
-        Self { at, gpu: Some(gpu), pid: None, kind: ItemKind::Value(series), value: Some(value), text: None }
+        Self {
+            time_unix_nano: at,
+            gpu: Some(gpu),
+            pid: None,
+            kind: ItemKind::Value(series),
+            value: Some(value),
+            text: None,
+        }
     }
 
     /// Creates an event at a time in nanoseconds since the Unix epoch. All optional fields are `None`.
     #[must_use]
     pub fn event(at: u64, name: &'static str) -> Self {
-        Self { at, gpu: None, pid: None, kind: ItemKind::Event(name.into(), None), value: None, text: None }
+        Self {
+            time_unix_nano: at,
+            gpu: None,
+            pid: None,
+            kind: ItemKind::Event(name.into(), None),
+            value: None,
+            text: None,
+        }
     }
 
     /// Creates the first item of a recording.

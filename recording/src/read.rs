@@ -25,7 +25,7 @@ const HEAD_BYTES: u64 = 256;
 /// for item in igpu_recording::read("run.perfetto-trace".as_ref())? {
 ///     let item = item?;
 ///     if let (Some(gpu), Some(series), Some(value)) = (item.gpu, item.series(), item.value) {
-///         println!("{} GPU {gpu} {} = {value} {}", item.at, series.key(), series.info().unit);
+///         println!("{} GPU {gpu} {} = {value} {}", item.time_unix_nano, series.key(), series.info().unit);
 ///     }
 /// }
 /// # Ok::<(), igpu_recording::RecordingError>(())

@@ -247,7 +247,7 @@ mod tests {
 
     impl Encoder for LineEncoder {
         fn encode(&mut self, item: &Item, out: &mut Vec<u8>) {
-            out.extend_from_slice(format!("{}\n", item.at).as_bytes());
+            out.extend_from_slice(format!("{}\n", item.time_unix_nano).as_bytes());
             self.0 += 1;
         }
 

@@ -144,14 +144,14 @@ impl Curves {
                 if let (Some((panel, curve)), Some(value)) = (self.curve(gpu, *series), item.value)
                     && value.abs() < MAX_ABS_VALUE
                 {
-                    curve.set(item.at, value * PANELS[panel].scale);
+                    curve.set(item.time_unix_nano, value * PANELS[panel].scale);
                 }
             }
             _ => match item.interruption() {
-                Some(Interruption::Gpu) => self.curves_of_gpu(gpu).for_each(|curve| curve.stop(item.at)),
+                Some(Interruption::Gpu) => self.curves_of_gpu(gpu).for_each(|curve| curve.stop(item.time_unix_nano)),
                 Some(Interruption::Series(series)) => {
                     if let Some((_, curve)) = self.curve(gpu, series) {
-                        curve.stop(item.at);
+                        curve.stop(item.time_unix_nano);
                     }
                 }
                 None => {}

@@ -47,8 +47,8 @@ pub(super) enum MarkerKind {
 
 impl RecordingScan {
     pub(super) fn observe(&mut self, item: &Item) {
-        let (first, last) = self.range.unwrap_or((item.at, item.at));
-        self.range = Some((first.min(item.at), last.max(item.at)));
+        let (first, last) = self.range.unwrap_or((item.time_unix_nano, item.time_unix_nano));
+        self.range = Some((first.min(item.time_unix_nano), last.max(item.time_unix_nano)));
         match &item.kind {
             ItemKind::Value(series) => self.observe_value(item, *series),
             ItemKind::Event(name, _) => self.observe_event(item, name),
@@ -96,7 +96,7 @@ impl RecordingScan {
             _ => return,
         };
         if self.markers.len() < MAX_MARKERS {
-            self.markers.push(Marker { at: item.at, gpu: item.gpu, kind, label });
+            self.markers.push(Marker { at: item.time_unix_nano, gpu: item.gpu, kind, label });
         } else {
             self.omitted_markers += 1;
         }

@@ -179,7 +179,7 @@ fn eight_gpus_fit_in_100_columns() {
         let place = items.len() - 3;
         items.splice(place..place, counters.map(|metric| value(59.0, gpu, metric, 55.5e9)));
     }
-    items.sort_by_key(|item| item.at);
+    items.sort_by_key(|item| item.time_unix_nano);
     let text = stdout_of(&["report", &recordings.write("a.jsonl", &items)]);
     for line in text.lines() {
         assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());

@@ -22,7 +22,7 @@ fn exit_status_is_the_commands() {
         assert!(has_end(&items));
         assert_eq!(single_event(&items, event::COMMAND_END).value, Some(f64::from(code)), "{script}");
         let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| single_event(&items, name));
-        assert!(start.pid.is_some() && start.pid == end.pid && start.at < end.at);
+        assert!(start.pid.is_some() && start.pid == end.pid && start.time_unix_nano < end.time_unix_nano);
         assert_eq!(header(&items).command, Some(["sh", "-c", script].map(str::to_owned).to_vec()));
     }
 }
@@ -131,7 +131,8 @@ fn descendants_are_attributed_to_command() {
         (Some("sh"), Some(user.as_str()), true)
     );
     // The creation time is relative to the boot time, which the kernel reports in whole seconds.
-    let [begin, over] = [items[0].at, single_event(&items, event::COMMAND_END).at].map(|at| at as f64 / 1e9);
+    let [begin, over] =
+        [items[0].time_unix_nano, single_event(&items, event::COMMAND_END).time_unix_nano].map(|at| at as f64 / 1e9);
     let created = shell.create_time.unwrap();
     assert!(created > begin - 1.5 && created < over + 1.5, "{shell:?} between {begin} and {over}");
     let daemon: u32 = fs::read_to_string(workdir.path("daemon")).unwrap().trim().parse().unwrap();
@@ -166,6 +167,6 @@ fn ended_process_has_end_event() {
     let [start, end] = [event::PROCESS_START, event::PROCESS_END].map(|name| single_event(&items, name));
     assert_eq!((start.pid, start.gpu, end.pid, end.gpu), (Some(4_199_998), Some(0), Some(4_199_998), Some(0)));
     // The process ends at the time of the last list that has it.
-    let seen_for = (end.at - start.at) as f64 / 1e9;
+    let seen_for = (end.time_unix_nano - start.time_unix_nano) as f64 / 1e9;
     assert!((0.0..1.6).contains(&seen_for), "{seen_for}");
 }

@@ -57,8 +57,8 @@ fn check_killed_after(heartbeats: usize) {
     let items = workdir.items("x.jsonl");
     assert!(!has_end(&items) && beats(&items) >= heartbeats);
     // A heartbeat is written together with all items before it.
-    let last = items.iter().rfind(|item| item.event_name() == Some(event::HEARTBEAT)).unwrap().at;
-    assert!(items.iter().any(|item| item.event_name().is_none() && item.at + 500_000_000 > last));
+    let last = items.iter().rfind(|item| item.event_name() == Some(event::HEARTBEAT)).unwrap().time_unix_nano;
+    assert!(items.iter().any(|item| item.event_name().is_none() && item.time_unix_nano + 500_000_000 > last));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn fixed_rate_overrides_sensor_rate() {
     let items = workdir.items("x.csv");
     assert_eq!((header(&items).rate_hz, header(&items).series.len()), (Some(20.0), 1));
     // Repeated values are written once, a busy machine may miss some, and the end of the recording adds one.
-    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
+    let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
     let count = values(&items, key).len();
     assert!((25..=(20.0 * seconds) as usize + 3).contains(&count), "{count} in {seconds} s");
     assert_eq!(events_named(&items, event::POLL_INTERVAL_CHANGED).count(), 0);
@@ -55,7 +55,9 @@ fn lost_gpu_is_reported_once() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}count = 2\n[[gpu_lost]]\ngpu = 1\nfrom_s = 1\n"));
     let is_later = |items: &[Item]| {
         let lost = items.iter().position(|item| item.event_name() == Some(event::GPU_LOST));
-        lost.is_some_and(|lost| values(&items[lost..], "hw.energy").iter().any(|(at, _)| *at > items[lost].at))
+        lost.is_some_and(|lost| {
+            values(&items[lost..], "hw.energy").iter().any(|(at, _)| *at > items[lost].time_unix_nano)
+        })
     };
     let igpu = workdir.start(workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; exit 3")));
     workdir.wait_for("x.csv", "values after the loss", is_later);
@@ -67,8 +69,9 @@ fn lost_gpu_is_reported_once() {
     let items = workdir.items("x.csv");
     let gone = single_event(&items, event::GPU_LOST);
     assert_eq!((gone.gpu, gone.value), (Some(1), Some(15.0)));
-    let last = |gpu| items.iter().rfind(|item| item.gpu == Some(gpu) && item.event_name().is_none()).unwrap().at;
-    assert!(last(1) <= gone.at && last(0) > gone.at);
+    let last =
+        |gpu| items.iter().rfind(|item| item.gpu == Some(gpu) && item.event_name().is_none()).unwrap().time_unix_nano;
+    assert!(last(1) <= gone.time_unix_nano && last(0) > gone.time_unix_nano);
     assert!(has_end(&items));
 }
 

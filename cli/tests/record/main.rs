@@ -210,7 +210,7 @@ fn single_event<'a>(items: &'a [Item], name: &'a str) -> &'a Item {
 /// Returns the times and values of a series.
 fn values(items: &[Item], key: &str) -> Vec<(u64, f64)> {
     let of_series = items.iter().filter(|item| item.event_name().is_none() && item.series().unwrap().key() == key);
-    of_series.map(|item| (item.at, item.value.unwrap())).collect()
+    of_series.map(|item| (item.time_unix_nano, item.value.unwrap())).collect()
 }
 
 fn has_end(items: &[Item]) -> bool {

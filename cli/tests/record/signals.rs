@@ -84,7 +84,7 @@ fn ignored_signals_stay_ignored() {
     send(Signal::SIGHUP, &igpu);
     assert_eq!(finished(igpu).code(), Some(0));
     let items = workdir.items("x.csv");
-    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
+    let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
     assert!(seconds > 1.9, "it was ended after {seconds} s");
 }
 
@@ -99,7 +99,7 @@ fn sent_sigint_ends_background_recording() {
     shell.args(record.get_args()).current_dir(workdir.directory.path()).stdin(Stdio::null());
     assert_eq!(run(shell).code(), Some(0));
     let items = workdir.items("x.csv");
-    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
+    let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
     assert!(has_end(&items) && seconds < 600.0, "it was not ended: {seconds} s");
 }
 
@@ -129,6 +129,6 @@ fn duration_ends_recording_not_command() {
     assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "done\n"), "{}", result.stderr);
     let items = workdir.items("x.csv");
     assert!(has_end(&items) && events_named(&items, event::COMMAND_END).next().is_none());
-    let seconds = (items[items.len() - 1].at - items[0].at) as f64 / 1e9;
+    let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
     assert!(seconds >= 0.5, "{seconds}");
 }

@@ -89,7 +89,7 @@ fn recording_ends_with_a_final_reading() {
     assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
     let items = workdir.items("x.csv");
     let [(_, first), (at, last)] = values(&items, "hw.energy")[..] else { panic!("{items:?}") };
-    assert!(last > first && items.last().unwrap().at >= at);
+    assert!(last > first && items.last().unwrap().time_unix_nano >= at);
     assert!((summary(&workdir)["total"]["energy_j"].as_f64().unwrap() - (last - first)).abs() < 1e-6);
 }
 

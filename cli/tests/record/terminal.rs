@@ -89,7 +89,7 @@ fn ctrl_c_reaches_command_once() {
     assert!(has_end(&items));
     let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| single_event(&items, name));
     // The last sleep was not interrupted.
-    let seconds = (end.at - start.at) as f64 / 1e9;
+    let seconds = (end.time_unix_nano - start.time_unix_nano) as f64 / 1e9;
     assert!(seconds >= 0.7 && end.value == Some(0.0), "{seconds} {end:?}");
 }
 

@@ -44,7 +44,7 @@ impl ItemRow {
     pub(super) fn from_item(item: &Item) -> Self {
         let info = item.series().map(Series::info);
         Self {
-            time_unix_nano: item.at,
+            time_unix_nano: item.time_unix_nano,
             gpu: item.gpu,
             metric: info.map(|info| info.name.to_owned()),
             attribute: info.and_then(|info| info.attribute).map(|(name, value)| format!("{name}={value}")),
@@ -78,7 +78,7 @@ impl ItemRow {
             (None, None) if key.is_some() => return Ok(None),
             (None, None) => return Err(RecordingError::Damaged("a row is neither a value nor an event".to_owned())),
         };
-        let Self { time_unix_nano: at, gpu, pid, value, text, .. } = self;
-        Ok(Some(Item { at, gpu, pid, kind, value, text }))
+        let Self { time_unix_nano, gpu, pid, value, text, .. } = self;
+        Ok(Some(Item { time_unix_nano, gpu, pid, kind, value, text }))
     }
 }

@@ -53,8 +53,8 @@ pub struct SummaryBuilder {
 impl SummaryBuilder {
     /// Adds the next item of the recording.
     pub fn observe(&mut self, item: &Item) {
-        self.first.get_or_insert(item.at);
-        self.latest = self.latest.max(item.at);
+        self.first.get_or_insert(item.time_unix_nano);
+        self.latest = self.latest.max(item.time_unix_nano);
         match &item.kind {
             ItemKind::Value(series) => {
                 let Some(value) = item.value.filter(|value| value.is_finite()) else { return };
@@ -113,13 +113,13 @@ impl SummaryBuilder {
             command.arguments.extend(item.text.clone());
         }
         command.pid = item.pid;
-        self.command_start = item.at;
+        self.command_start = item.time_unix_nano;
     }
 
     fn observe_command_end(&mut self, item: &Item) {
         let start = self.command_start;
         let command = self.command.get_or_insert_default();
-        command.duration_s = command.pid.map(|_| seconds(item.at.saturating_sub(start)));
+        command.duration_s = command.pid.map(|_| seconds(item.time_unix_nano.saturating_sub(start)));
         command.status = item.value.map(|status| status as i32);
     }
 

@@ -56,7 +56,7 @@ pub(super) struct GpuAccumulator {
 impl GpuAccumulator {
     /// Adds a finite value of a series.
     pub(super) fn observe_value(&mut self, item: &Item, series: Series, value: f64) {
-        let at = item.at;
+        let at = item.time_unix_nano;
         self.settle(at);
         // Series without an OpenTelemetry name have the unit of the catalog, which is percent for some ratios.
         let ratio = if series.info().unit == "%" { value / 100.0 } else { value };
@@ -92,14 +92,14 @@ impl GpuAccumulator {
     fn observe_process_value(&mut self, item: &Item, metric: Metric, value: f64) {
         let Some(pid) = item.pid else { return };
         match metric {
-            Metric::PROCESS_MEMORY => self.processes.set_memory(item.at, pid, value as u64),
-            _ => self.processes.set_sm_utilization(item.at, pid, value),
+            Metric::PROCESS_MEMORY => self.processes.set_memory(item.time_unix_nano, pid, value as u64),
+            _ => self.processes.set_sm_utilization(item.time_unix_nano, pid, value),
         }
     }
 
     /// Adds an event that concerns the GPU.
     pub(super) fn observe_event(&mut self, item: &Item, name: &str) {
-        let at = item.at;
+        let at = item.time_unix_nano;
         self.count_event(item, name);
         match item.interruption() {
             Some(Interruption::Gpu) => self.interrupt(at),

@@ -64,7 +64,7 @@ pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
         }),
         (at(), gpu(), pid(), name(), option::of(series()), option::of(number()), option::of(text())).prop_map(
             |(at, gpu, pid, name, series, value, text)| Item {
-                at,
+                time_unix_nano: at,
                 gpu,
                 pid,
                 kind: ItemKind::Event(name.into(), series),

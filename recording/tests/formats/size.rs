@@ -30,7 +30,7 @@ fn second(second: u64) -> Vec<Item> {
             items.push(Item::value(at, gpu, Series::for_metric(metric), (value * 1e3).round() / 1e3));
         }
     }
-    items.sort_by_key(|item| item.at);
+    items.sort_by_key(|item| item.time_unix_nano);
     items
 }
 

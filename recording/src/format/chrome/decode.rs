@@ -175,7 +175,7 @@ fn item(event: &TraceEvent, start: u64) -> Result<Option<Item>, RecordingError> 
     let ts = event.ts.as_ref().and_then(|ts| nanos(ts.get()));
     let at = ts.and_then(|nanos| u64::try_from(nanos.checked_add(start.into())?).ok());
     Ok(Some(Item {
-        at: at.ok_or_else(|| damaged("an event has no valid time"))?,
+        time_unix_nano: at.ok_or_else(|| damaged("an event has no valid time"))?,
         gpu,
         pid: event.id.as_ref().and_then(|id| id.parse().ok()).or(args.pid),
         kind,

@@ -34,7 +34,7 @@ impl Encoder for ChromeEncoder {
             ItemKind::Value(series) => counter(item, *series),
             ItemKind::Event(name, series) => self.event(item, name, *series, out),
         };
-        self.write(&TraceEvent { pid, ts: micros(item.at, start), ..event }, out);
+        self.write(&TraceEvent { pid, ts: micros(item.time_unix_nano, start), ..event }, out);
     }
 
     fn encode_tail(&mut self, out: &mut Vec<u8>) {
@@ -55,13 +55,13 @@ impl ChromeEncoder {
         let header = item.header().unwrap_or_default();
         let other = OtherData {
             recorder: format!("igpu {}", header.igpu_version).trim_end().to_owned().into(),
-            start_unix_nano: item.at.to_string().into(),
+            start_unix_nano: item.time_unix_nano.to_string().into(),
             host: header.host.map(Cow::Owned),
             driver_version: header.driver_version.map(Cow::Owned),
         };
         write_header(&other, out);
-        self.start = Some(item.at);
-        item.at
+        self.start = Some(item.time_unix_nano);
+        item.time_unix_nano
     }
 
     /// Returns the trace's process ID for a GPU, or for events that concern no GPU. Writes its label on the first call.

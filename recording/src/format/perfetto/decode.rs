@@ -202,7 +202,7 @@ fn value(
 ) -> Result<Item, RecordingError> {
     let value = event.double_counter_value.or(event.counter_value.map(|value| value as f64));
     let value = Some(value.ok_or_else(|| damaged("a counter has no value"))?);
-    Ok(Item { at, gpu, pid, kind: ItemKind::Value(series), value, text: None })
+    Ok(Item { time_unix_nano: at, gpu, pid, kind: ItemKind::Value(series), value, text: None })
 }
 
 fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, RecordingError> {
@@ -214,7 +214,7 @@ fn instant(at: u64, gpu: Option<u32>, event: &TrackEvent) -> Result<Item, Record
 fn event_item(at: u64, gpu: Option<u32>, kind: ItemKind, event: &TrackEvent) -> Item {
     let value = annotation(event, VALUE_ANNOTATION).or_else(|| annotation(event, EXIT_STATUS_ANNOTATION));
     Item {
-        at,
+        time_unix_nano: at,
         gpu,
         pid: annotation(event, "pid").and_then(|pid| u32::try_from(pid.uint_value?).ok()),
         kind,

@@ -39,7 +39,7 @@ impl Encoder for PerfettoEncoder {
             ItemKind::Value(series) => self.counter(item, *series, out),
             ItemKind::Event(name, series) => self.event(item, name, *series, out),
         };
-        let (timestamp, clock) = timestamp(item.at, start);
+        let (timestamp, clock) = timestamp(item.time_unix_nano, start);
         proto::write(
             TracePacket {
                 timestamp: Some(timestamp),
@@ -61,12 +61,13 @@ impl PerfettoEncoder {
             return start;
         }
         let boot_unix_nano = item.header().and_then(|header| header.boot_unix_nano);
-        let since_boot = boot_unix_nano.and_then(|boot| item.at.checked_sub(boot)).unwrap_or(FIRST_TIMESTAMP_NS);
+        let since_boot =
+            boot_unix_nano.and_then(|boot| item.time_unix_nano.checked_sub(boot)).unwrap_or(FIRST_TIMESTAMP_NS);
         let clock = |id, timestamp| SnapshotClock { clock_id: Some(id), timestamp: Some(timestamp) };
         let clocks = vec![
             clock(proto::SEQUENCE_CLOCK, FIRST_TIMESTAMP_NS),
             clock(proto::BOOTTIME_CLOCK, since_boot),
-            clock(proto::REALTIME_CLOCK, item.at),
+            clock(proto::REALTIME_CLOCK, item.time_unix_nano),
         ];
         let defaults = TracePacketDefaults { timestamp_clock_id: Some(proto::SEQUENCE_CLOCK) };
         proto::write(
@@ -79,8 +80,8 @@ impl PerfettoEncoder {
             out,
         );
         self.tracks.uuid(TraceTrack::Igpu, out);
-        self.start = Some(item.at);
-        item.at
+        self.start = Some(item.time_unix_nano);
+        item.time_unix_nano
     }
 
     fn counter(&mut self, item: &Item, series: Series, out: &mut Vec<u8>) -> TrackEvent {

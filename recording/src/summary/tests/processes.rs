@@ -30,7 +30,7 @@ fn process_time_memory_and_utilization() {
 
 #[test]
 fn pid_is_reused() {
-    let repeated = Item { at: at(2.0), ..process_start(1.0, 7, "one", false) };
+    let repeated = Item { time_unix_nano: at(2.0), ..process_start(1.0, 7, "one", false) };
     let gpu = gpu(&[
         start(),
         process_start(1.0, 7, "one", false),

@@ -161,7 +161,7 @@ proptest! {
         items.push(end(now + 1.0));
         let plain = summary(&items);
         let index = split.index(items.len() - 1);
-        let repeated = Item { at: items[index].at.midpoint(items[index + 1].at), ..items[index].clone() };
+        let repeated = Item { time_unix_nano: items[index].time_unix_nano.midpoint(items[index + 1].time_unix_nano), ..items[index].clone() };
         items.insert(index + 1, repeated);
         prop_assert_eq!(plain, summary(&items));
     }

@@ -143,7 +143,7 @@ fn any_item() -> impl Strategy<Value = Item> {
             (Some(series), None) => ItemKind::Value(series),
             (series, event) => ItemKind::Event((*event.unwrap_or(&event::END)).into(), series),
         };
-        Item { at, gpu, pid, kind, value, text }
+        Item { time_unix_nano: at, gpu, pid, kind, value, text }
     })
 }
 
