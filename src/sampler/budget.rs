@@ -16,7 +16,7 @@ const REBALANCE_INTERVAL_NS: u64 = 100_000_000;
 /// [`apply`](Self::apply) for each GPU. A GPU that another thread has locked is left out and keeps its intervals.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// The permitted share of time, between 0 and 1.
+    /// The permitted share of time: 0.01 is 1 %, and infinity is no limit.
     share: f64,
     /// The loads of all poll groups of all GPUs.
     loads: Vec<CallLoad>,

@@ -16,8 +16,9 @@ use crate::{
     metric::{CallGroup, DriverCall, Metric, group_by_call},
 };
 
-/// The longest time between two power values over which power is integrated to energy, ns. Over a longer time, the
-/// power between the two values is unknown. It is ten times the longest poll interval of the catalog.
+/// The longest time between two power values over which power is integrated to energy, ns. Over a longer time, the power
+/// between the two values is unknown. The time is chosen far above the catalog's poll interval of power, which is 50 ms,
+/// so that only an interruption of the sampling causes a gap.
 const MAX_INTEGRATION_GAP_NS: u64 = 10_000_000_000;
 
 /// Returns the poll groups of a GPU and the states of their metrics.

@@ -9,11 +9,11 @@ use crate::{
     metric::{Metric, MetricSource},
 };
 
-/// The time for which a metric stays suspended, ns. A driver call that fails costs as much as one that succeeds, and
-/// support for a metric changes rarely: when a driver is upgraded or a mode is switched.
+/// The time for which a metric stays suspended, ns. A failing driver call takes as long as a successful one, and the support
+/// for a metric changes rarely, for example when a mode of the GPU is switched.
 const SUSPENSION_NS: u64 = 30_000_000_000;
 /// The number of consecutive failures after which a metric is suspended. One failure is not enough, because drivers
-/// occasionally fail once to return a value that they do support.
+/// occasionally return an error for a value that they support.
 const FAILURES_BEFORE_SUSPENSION: u8 = 2;
 
 /// The time at which a value was read.
@@ -40,8 +40,8 @@ pub(super) struct MetricState {
     /// Whether no driver call can read the metric from this GPU. The metric is then in no poll group.
     pub is_unreadable: bool,
     pub estimator: PeriodEstimator,
-    /// Whether the sensor's period is estimated. It is not for metrics with a set interval, because an observation takes
-    /// about 1 µs.
+    /// Whether the sensor's period is estimated. The periods of metrics with a set interval are not, because each observation
+    /// takes about 1 µs.
     estimates_period: bool,
     last_raw: f64,
     /// The number of consecutive failures.

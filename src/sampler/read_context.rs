@@ -1,4 +1,4 @@
-//! What a poll group needs while it is read.
+//! The context in which a poll group is read.
 
 use super::{
     clock_map::ClockMap,
@@ -33,7 +33,7 @@ impl ReadContext<'_> {
         Ok(())
     }
 
-    /// Reports that a list was longer than the memory for it, and by how many processes.
+    /// Reports that this number of processes did not fit into the memory for a process list.
     pub(super) fn report_truncated_list(&mut self, stamp: Timestamp, processes: f64) {
         if let Some(state) = self.states.first() {
             let event = Event::PROCESS_LIST_TRUNCATED;
