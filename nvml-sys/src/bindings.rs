@@ -12707,7 +12707,7 @@ pub struct Functions {
         ) -> nvmlReturn_t,
     >,
 }
-/// The names of all functions, in the header's order.
+/// The names of all functions, in the order of the header.
 pub const NAMES: [&::std::ffi::CStr; 436usize] = [
     c"nvmlInit_v2",
     c"nvmlInitWithFlags",
@@ -13147,11 +13147,11 @@ pub const NAMES: [&::std::ffi::CStr; 436usize] = [
     c"nvmlDeviceGetDriverModel",
 ];
 impl Functions {
-    /// Fills the table with what `resolve` gives for each name; null is a function that is absent.
+    /// Creates a table of the addresses that `resolve` returns for the names. A null address becomes `None`.
     ///
     /// # Safety
-    /// Each address must be null, or that of a function with the header's signature for the name, and stay valid
-    /// as long as the table's pointers are called.
+    /// Each address must be null, or the address of a function with the signature in the header. It must stay valid for as
+    /// long as functions of the table are called.
     pub unsafe fn from_resolver(
         mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void,
     ) -> Self {

@@ -15,14 +15,15 @@ use syn::{File, ForeignItem, ForeignItemFn, Item, UseTree};
 
 /// Returns the text of `nvml-sys/src/bindings.rs` for the header at `NVML_HEADER`.
 pub(crate) fn generate(root: &Path) -> Result<String, String> {
-    let header = std::env::var_os("NVML_HEADER").ok_or("set NVML_HEADER to the nvml.h that nvml.pin names")?;
+    let header =
+        std::env::var_os("NVML_HEADER").ok_or("NVML_HEADER is not set; set it to the nvml.h pinned in nvml.pin")?;
     let header = Path::new(&header);
     let source = read(header)?;
     let pin = read(&root.join("nvml-sys/nvml.pin"))?;
     let version = pin.lines().find_map(|line| line.strip_prefix("version = ")).ok_or("nvml.pin has no version")?;
     let raw = bindgen::Builder::default()
         .header(header.to_string_lossy())
-        // Without this the header renames `nvmlInit` to `nvmlInit_v2` and hides the old entry points.
+        // Without this macro the header redefines `nvmlInit` as `nvmlInit_v2` and hides the old functions.
         .clang_arg("-DNVML_NO_UNVERSIONED_FUNC_DEFS")
         .allowlist_item("nvml.*|NVML.*|INVALID_GPU_INSTANCE.*|MAX_CLK_DOMAINS")
         .default_enum_style(bindgen::EnumVariation::NewType { is_bitfield: false, is_global: true })
@@ -35,9 +36,9 @@ pub(crate) fn generate(root: &Path) -> Result<String, String> {
         .formatter(bindgen::Formatter::None)
         .disable_header_comment()
         .generate()
-        .map_err(|e| format!("bindgen refused {}: {e}", header.display()))?
+        .map_err(|e| format!("bindgen failed for {}: {e}", header.display()))?
         .to_string();
-    let mut file: File = syn::parse_str(&raw).map_err(|e| format!("bindgen's output does not parse: {e}"))?;
+    let mut file: File = syn::parse_str(&raw).map_err(|e| format!("cannot parse bindgen's output: {e}"))?;
     let functions = take_functions(&mut file);
     file.items.extend(table(&functions)?);
     let macros = macros(&source, &file)?;
@@ -50,10 +51,10 @@ pub(crate) fn generate(root: &Path) -> Result<String, String> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
-/// Removes the `extern` blocks and gives their functions, in the header's order.
+/// Removes the `extern` blocks and returns their functions, in the order of the header.
 fn take_functions(file: &mut File) -> Vec<ForeignItemFn> {
     let mut functions = Vec::new();
     file.items.retain(|item| {
@@ -69,7 +70,7 @@ fn take_functions(file: &mut File) -> Vec<ForeignItemFn> {
     functions
 }
 
-/// The table of function pointers, its filling from a resolver, and the list of names.
+/// Returns the table of function pointers, the function that fills it, and the list of names.
 fn table(functions: &[ForeignItemFn]) -> Result<Vec<Item>, String> {
     let count = functions.len();
     let names: Vec<_> = functions.iter().map(|f| &f.sig.ident).collect();
@@ -89,25 +90,25 @@ fn table(functions: &[ForeignItemFn]) -> Result<Vec<Item>, String> {
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Default)]
         pub struct Functions { #(pub #names: Option<#types>,)* }
-        /// The names of all functions, in the header's order.
+        /// The names of all functions, in the order of the header.
         pub const NAMES: [&::std::ffi::CStr; #count] = [#(#c_names),*];
         impl Functions {
-            /// Fills the table with what `resolve` gives for each name; null is a function that is absent.
+            /// Creates a table of the addresses that `resolve` returns for the names. A null address becomes `None`.
             ///
             /// # Safety
-            /// Each address must be null, or that of a function with the header's signature for the name, and stay valid
-            /// as long as the table's pointers are called.
+            /// Each address must be null, or the address of a function with the signature in the header. It must stay valid for as
+            /// long as functions of the table are called.
             pub unsafe fn from_resolver(mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void) -> Self {
-                // SAFETY: (of what is generated) the caller vouches for each address, as the documentation above asks.
+                // SAFETY: (in the generated code) the caller guarantees each address, as the documentation above requires.
                 Self { #(#names: unsafe { crate::function(resolve(#c_names)) },)* }
             }
         }
     };
-    syn::parse2::<File>(tokens).map(|file| file.items).map_err(|e| format!("the table of functions: {e}"))
+    syn::parse2::<File>(tokens).map(|file| file.items).map_err(|e| format!("cannot parse the table of functions: {e}"))
 }
 
-/// What the header defines by macro in terms of its own names, which bindgen leaves out: the versions of structs
-/// (`NVML_STRUCT_VERSION(Memory, 2)`), other names for a constant or a type, and sums of flags.
+/// Returns items for macros that bindgen skips: the versions of structs (`NVML_STRUCT_VERSION(Memory, 2)`), other names
+/// of a constant or a type, and combinations of flags.
 fn macros(source: &str, file: &File) -> Result<Vec<Item>, String> {
     let mut text = String::new();
     let mut known: HashMap<String, String> = file.items.iter().filter_map(constant).collect();
@@ -130,12 +131,14 @@ fn macros(source: &str, file: &File) -> Result<Vec<Item>, String> {
             known.insert(name.to_owned(), ty);
         } else if types.contains(value) {
             let _ = writeln!(text, "pub type {name} = {value};");
-        } else if let Some(flags) = sum_of_flags(value, &known) {
+        } else if let Some(flags) = combined_flags(value, &known) {
             let _ = writeln!(text, "pub const {name}: u64 = {flags};");
             known.insert(name.to_owned(), "u64".to_owned());
         }
     }
-    syn::parse_str::<File>(&text).map(|file| file.items).map_err(|e| format!("the header's macros: {e}"))
+    syn::parse_str::<File>(&text)
+        .map(|file| file.items)
+        .map_err(|e| format!("cannot parse the macros of the header: {e}"))
 }
 
 fn constant(item: &Item) -> Option<(String, String)> {
@@ -155,7 +158,7 @@ fn type_name(item: &Item) -> Option<String> {
     }
 }
 
-/// The new name in bindgen's `pub use self::nvmlReturn_enum as nvmlReturn_t`.
+/// Returns the new name in a declaration such as bindgen's `pub use self::nvmlReturn_enum as nvmlReturn_t`.
 fn renamed(tree: &UseTree) -> Option<String> {
     match tree {
         UseTree::Path(path) => renamed(&path.tree),
@@ -171,16 +174,16 @@ fn struct_version(value: &str) -> Option<String> {
     Some(format!("crate::struct_version::<nvml{data}_v{version}_t>({version})"))
 }
 
-fn sum_of_flags(value: &str, known: &HashMap<String, String>) -> Option<String> {
+fn combined_flags(value: &str, known: &HashMap<String, String>) -> Option<String> {
     let names = value.strip_prefix('(')?.strip_suffix(')')?.split('|').map(str::trim);
     let terms: Option<Vec<_>> = names.map(|name| known.contains_key(name).then(|| format!("{name} as u64"))).collect();
     terms.map(|terms| terms.join(" | "))
 }
 
-/// The notice that the header asks every user of it to keep, and a word on where the file comes from.
+/// Returns the first comments of the file: its origin, and the notice that the header requires users to keep.
 fn heading(source: &str) -> Result<String, String> {
     let notice = source.split_once("*/").map(|(first, _)| first).filter(|first| first.contains("NOTICE TO USER"));
-    let notice = notice.ok_or("the header no longer starts with its notice to users")?;
+    let notice = notice.ok_or("the header does not start with its notice to users")?;
     Ok(format!(
         "// Generated by `xtask bindings` from the header pinned in `nvml.pin`. Do not edit.\n\
          // The notice of that header:\n{notice}*/\n\n"

@@ -1,4 +1,4 @@
-//! Writes the generated files that are checked in, or checks that they are up to date:
+//! Generators of files that are checked in. With `--check`, they only check that a file is up to date:
 //!
 //! ```sh
 //! cargo run -p xtask --features header -- header [--check]
@@ -6,7 +6,7 @@
 //! cargo run -p xtask -- stubs [--check]
 //! ```
 //!
-//! Generators that need other packages are features, so that an ordinary build does not compile these.
+//! Generators that need other packages are optional features, so that an ordinary build does not compile these packages.
 
 #[cfg(feature = "bindings")]
 mod bindings;
@@ -29,8 +29,8 @@ fn main() -> ExitCode {
         [generator, "--check"] => (generator, true),
         _ => ("", false),
     };
-    let done = generate(generator).and_then(|(file, text)| put(file, &text, check));
-    done.map_or_else(
+    let result = generate(generator).and_then(|(file, text)| write_or_check(file, &text, check));
+    result.map_or_else(
         |error| {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -56,17 +56,17 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Writes a generated file, or checks that it is up to date.
-fn put(file: &str, fresh: &str, check: bool) -> Result<(), String> {
+/// Writes a generated file, or checks that the file has the generated text.
+fn write_or_check(file: &str, generated: &str, check: bool) -> Result<(), String> {
     let path = root().join(file);
     if !check {
-        return fs::write(path, fresh).map_err(|error| format!("{file} cannot be written: {error}"));
+        return fs::write(path, generated).map_err(|error| format!("cannot write {file}: {error}"));
     }
-    let current = fs::read_to_string(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
-    if current == fresh {
+    let current = fs::read_to_string(path).map_err(|error| format!("cannot read {file}: {error}"))?;
+    if current == generated {
         println!("{file} is up to date");
         return Ok(());
     }
-    let same = current.lines().zip(fresh.lines()).take_while(|(current, fresh)| current == fresh).count();
-    Err(format!("{file} is out of date from line {}; run this without --check", same + 1))
+    let equal_lines = current.lines().zip(generated.lines()).take_while(|(old, new)| old == new).count();
+    Err(format!("{file} is out of date from line {}; regenerate it without --check", equal_lines + 1))
 }

@@ -25,17 +25,17 @@ pub(crate) fn generate(root: &Path) -> Result<String, String> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 /// Returns the text of all files in the folder except the stubs.
 fn modeled(folder: &Path) -> Result<String, String> {
-    let files = fs::read_dir(folder).map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
+    let files = fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let paths = files.flatten().map(|file| file.path()).filter(|path| !path.ends_with("stubs.rs"));
     paths.map(|path| read(&path)).collect()
 }
 
-/// Returns whether the line begins a definition of the function, in either form that the simulator uses.
+/// Returns `true` if the line begins a definition of the function, in either form that the simulator uses.
 fn begins_function(line: &str, name: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("pub(crate) unsafe extern \"C\" fn ").unwrap_or(line);
@@ -45,14 +45,14 @@ fn begins_function(line: &str, name: &str) -> bool {
 /// Returns the functions in the bindings' table, each with the types of its parameters.
 fn functions(bindings: &str) -> Result<Vec<(&str, String)>, String> {
     let table = bindings.split_once("pub struct Functions {").and_then(|(_, rest)| rest.split_once("\n}\n"));
-    let (fields, _) = table.ok_or("the bindings have no table of functions")?;
+    let (fields, _) = table.ok_or("the bindings contain no table of functions")?;
     let function = |field| {
         let (name, rest) = str::split_once(field, ':')?;
         let (parameters, _) = rest.split_once("fn(")?.1.split_once(')')?;
         Some((name, types(parameters)?))
     };
     let fields = fields.split("pub ").skip(1);
-    fields.map(|field| function(field).ok_or_else(|| format!("no function: {field}"))).collect()
+    fields.map(|field| function(field).ok_or_else(|| format!("cannot parse the function in: {field}"))).collect()
 }
 
 /// Returns the types in a parameter list, `name: type, name: type`.
