@@ -1,9 +1,11 @@
-"""Loads the GPU, and measures how much slower the load is while the sampler runs beside it.
+"""Measures the slowdown of a GPU load while the sampler runs.
 
-The load is matrix products, counted a second, and small kernels, timed from launch to return and to done. The sampler is
-off, at its default cadences, newly made and learning, at 100 Hz and at 1 kHz. Each measurement with the sampler has one without it right before or
-right after, in turn, and the two make a pair: what drifts slowly (heat, clocks) falls out. Off against off is measured in
-the same way: that is the noise. Needs PyTorch with a GPU; with --cpu a load of plain Python tries the procedure.
+The load consists of matrix products, counted per second, and of small kernels, timed from launch to return and to
+completion. The sampler is off, at its default intervals, newly created (while it estimates refresh periods), at 100 Hz, or at
+1 kHz. Each measurement with the sampler is paired with one without it, alternately before and after, so that slow changes
+(heat, clocks) cancel out. Pairs of two measurements without the sampler show the noise.
+
+Needs PyTorch with a GPU. With --cpu, a load in plain Python tests the procedure.
 """
 
 import argparse
@@ -16,10 +18,10 @@ import time
 
 SKIPPED = 77
 MODES = ["off", "default", "learning", "100", "1000"]
-# The aim for the sampler at its defaults: so many percent.
-AIM = 0.5
-# Before each measurement the load runs so long, so that all measurements begin alike.
-WARM = 0.3
+# The goal for the slowdown with the sampler at its defaults, in percent.
+GOAL_PERCENT = 0.5
+# The time for which the load runs before each measurement, in seconds, so that all measurements begin in the same state.
+WARM_UP_SECONDS = 0.3
 
 
 class TorchLoad:
@@ -31,7 +33,7 @@ class TorchLoad:
         self.torch = torch
         self.dtype = torch.bfloat16 if torch.cuda.get_device_capability()[0] >= 8 else torch.float16
         self.size = 2048
-        # A product shall take a millisecond at the least, so that launches do not count.
+        # A product takes at least a millisecond, so that the duration of launches is negligible.
         while True:
             self.a = torch.randn(self.size, self.size, device="cuda").to(self.dtype)
             self.out = torch.empty_like(self.a)
@@ -46,7 +48,7 @@ class TorchLoad:
         return f"{self.size}×{self.size} {self.dtype} products by PyTorch {version} on {name}"
 
     def products(self, seconds):
-        """Products a second."""
+        """Returns the number of products per second."""
         count, begun = 0, time.perf_counter()
         while (now := time.perf_counter()) - begun < seconds:
             for _ in range(10):
@@ -56,7 +58,7 @@ class TorchLoad:
         return count / (now - begun)
 
     def kernel(self):
-        """Launches a small kernel; when it was launched and when it was done."""
+        """Runs a small kernel. Returns the times at which the launch returned and the kernel completed."""
         self.small.add_(1)
         launched = time.perf_counter_ns()
         self.torch.cuda.synchronize()
@@ -68,7 +70,7 @@ class CpuLoad:
         self.a = [[row * column % 7 for column in range(16)] for row in range(16)]
 
     def __str__(self):
-        return "16×16 products by Python on the CPU, which say nothing of a GPU"
+        return "16×16 products by Python on the CPU, without a GPU"
 
     def products(self, seconds):
         count, begun = 0, time.perf_counter()
@@ -84,14 +86,14 @@ class CpuLoad:
         return launched, time.perf_counter_ns()
 
 
-def part(values, share):
+def quantile(values, fraction):
     values = sorted(values)
-    return values[min(int(len(values) * share), len(values) - 1)]
+    return values[min(int(len(values) * fraction), len(values) - 1)]
 
 
 def measured(load, seconds):
-    """One measurement: products for 60 % of the time, then single kernels."""
-    load.products(WARM)
+    """Makes one measurement: products for 60 % of the time, then single kernels."""
+    load.products(WARM_UP_SECONDS)
     products = load.products(seconds * 0.6)
     launches, trips, end = [], [], time.perf_counter() + seconds * 0.4
     while time.perf_counter() < end:
@@ -101,27 +103,27 @@ def measured(load, seconds):
         trips.append((done - begun) / 1e3)
     return {
         "products_per_s": products, "kernels": len(trips),
-        "launch_us": {"p50": part(launches, 0.5), "p99": part(launches, 0.99)},
-        "trip_us": {"p50": part(trips, 0.5), "p99": part(trips, 0.99)},
+        "launch_us": {"p50": quantile(launches, 0.5), "p99": quantile(launches, 0.99)},
+        "trip_us": {"p50": quantile(trips, 0.5), "p99": quantile(trips, 0.99)},
     }
 
 
 def with_sampler(load, mode, seconds, background):
-    """One measurement while the sampler runs, and what the sampler says of itself."""
+    """Makes one measurement while the sampler runs. Returns the measurement and the report of the sampler."""
     if mode == "off":
         return measured(load, seconds), None
-    # The sampler ends by itself, a moment after the load.
-    command = [background, "--json", "--rate", mode, str(seconds + WARM + 0.3)]
+    # The sampler exits shortly after the load.
+    command = [background, "--json", "--rate", mode, str(seconds + WARM_UP_SECONDS + 0.3)]
     sampler = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        # It says so when it has begun. Loading the driver can take a second; the end of its output ends this too.
-        said = sampler.stderr.readline()
-        if said.strip() != "sampling":
-            raise RuntimeError(f"the sampler did not start: {said or sampler.stderr.read()}")
+        # The sampler writes a line when it starts to sample. Loading the driver can take a second.
+        line = sampler.stderr.readline()
+        if line.strip() != "sampling":
+            raise RuntimeError(f"the sampler did not start: {line or sampler.stderr.read()}")
         found = measured(load, seconds)
         out, errors = sampler.communicate(timeout=seconds + 30)
         if sampler.returncode != 0:
-            raise RuntimeError(f"the sampler ended with {sampler.returncode}: {errors}")
+            raise RuntimeError(f"the sampler exited with {sampler.returncode}: {errors}")
         return found, json.loads(out)[0]
     finally:
         if sampler.poll() is None:
@@ -129,20 +131,20 @@ def with_sampler(load, mode, seconds, background):
 
 
 def pairs(load, options):
-    """Pairs of a mode and of off, in changing order, until the time is over; each mode has as many as the others."""
+    """Measures pairs of each mode and off, in varying order, until the time is over. All modes have the same number."""
     found, begun, length = {mode: [] for mode in MODES}, time.monotonic(), 0.0
     for round in range(1000):
         before = time.monotonic()
-        if round > 0 and before - begun + length > options.seconds_in_all:
+        if round > 0 and before - begun + length > options.total_seconds:
             break
         turn = round % len(MODES)
         for place, mode in enumerate(MODES[turn:] + MODES[:turn]):
-            one = lambda mode: with_sampler(load, mode, options.seconds, options.background)
-            # Which comes first: for each mode the one and the other from round to round.
+            measure = lambda mode: with_sampler(load, mode, options.seconds, options.background)
+            # The order within a pair alternates from round to round.
             if (round + MODES.index(mode)) % 2 == 0:
-                off, on = one("off"), one(mode)
+                off, on = measure("off"), measure(mode)
             else:
-                on, off = one(mode), one("off")
+                on, off = measure(mode), measure("off")
             found[mode].append({"off": off[0], "on": on[0], "sampler": on[1], "round": round, "place": place})
             show(mode, found[mode][-1])
         length = time.monotonic() - before
@@ -156,8 +158,8 @@ def show(mode, pair):
 
 
 def median_of(percents):
-    """The median and an interval that holds the true one in 95 of 100 cases, by order, whatever the distribution; all there
-    is while there are few."""
+    """Returns the median and its 95 % confidence interval, from order statistics and thus for any distribution. For few
+    values, the interval is their range."""
     percents = sorted(percents)
     count = len(percents)
     cut = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))
@@ -165,9 +167,9 @@ def median_of(percents):
 
 
 def evaluated(pairs):
-    """What the pairs of one mode say. Slower and longer are positive."""
+    """Evaluates the pairs of one mode. Positive numbers are slowdowns."""
     ratio = lambda pair, read: read(pair["on"]) / read(pair["off"])
-    longer = lambda what, share: median_of([(ratio(pair, lambda it: it[what][share]) - 1) * 100 for pair in pairs])
+    longer = lambda key, quantile: median_of([(ratio(pair, lambda it: it[key][quantile]) - 1) * 100 for pair in pairs])
     found = {
         "pairs": len(pairs),
         "products_slower_percent": median_of([(1 - ratio(pair, lambda it: it["products_per_s"])) * 100 for pair in pairs]),
@@ -190,28 +192,28 @@ def evaluated(pairs):
 
 
 def verdict(modes):
-    """Whether the aim is met, if the noise lets one say so."""
+    """Returns a sentence that says whether the goal is met, or whether the noise is too large to decide."""
     it = modes["default"]["products_slower_percent"]
     text = f"{it['median']:+.2f} % ({it['low']:+.2f} to {it['high']:+.2f} %)"
     if modes["default"]["pairs"] < 6:
         return f"undecided, {text}: too few pairs"
-    if it["high"] <= AIM:
+    if it["high"] <= GOAL_PERCENT:
         return f"met, {text}"
-    return f"missed, {text}" if it["low"] > AIM else f"undecided, {text}: measure for longer"
+    return f"missed, {text}" if it["low"] > GOAL_PERCENT else f"undecided, {text}: measure for longer"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--background", required=True, help="the program that samples")
-    parser.add_argument("--for", dest="seconds_in_all", type=float, default=230, help="measure for so many seconds")
-    parser.add_argument("--seconds", type=float, default=2, help="length of one measurement")
-    parser.add_argument("--cpu", action="store_true", help="a load of plain Python, to try the procedure")
-    parser.add_argument("--json", required=True, help="where the result goes")
+    parser.add_argument("--background", required=True, help="path of the program that samples")
+    parser.add_argument("--for", dest="total_seconds", type=float, default=230, help="total duration in seconds")
+    parser.add_argument("--seconds", type=float, default=2, help="duration of one measurement in seconds")
+    parser.add_argument("--cpu", action="store_true", help="use a load in plain Python, to test the procedure")
+    parser.add_argument("--json", required=True, help="path of the result")
     options = parser.parse_args()
     try:
         load = CpuLoad() if options.cpu else TorchLoad()
-    except ImportError as why:
-        print(f"no load: {why}")
+    except ImportError as error:
+        print(f"no load: {error}")
         return SKIPPED
     print(load, flush=True)
     found = pairs(load, options)
@@ -222,7 +224,7 @@ def main():
     for mode, it in modes.items():
         slower = it["products_slower_percent"]
         print(f"{mode:8} slower by {slower['median']:+.2f} % ({slower['low']:+.2f} to {slower['high']:+.2f} %)")
-    print(f"at default, aim {AIM} %: {verdict(modes)}")
+    print(f"at default intervals, goal {GOAL_PERCENT} %: {verdict(modes)}")
     return 0
 
 

@@ -1,9 +1,9 @@
-"""What NVIDIA's own Python bindings say of this driver: compared with igpu, and written down raw.
+"""Compares NVIDIA's Python bindings with igpu, and stores the raw results of the bindings.
 
-The raw answers are what a scenario of the simulator is taught from: each call that takes a GPU alone, those that take one
-more number, each field value with its type, the sample rings, GPM, and which functions the driver's library lacks. Only
-what asks is called, nothing that sets. The answers are asked for in a process of their own, line by line, so that a call
-that crashes takes none of the others away, and one that hangs only those after it.
+A scenario of the simulator can be derived from the raw results: all functions that take only a GPU, some that also take a
+number, all field values with their types, the sample buffers, GPM, and the functions that the driver's library lacks. Only
+functions that read are called. The calls are made in a child process that prints each result as a line, so that a crash
+loses only the result of the call that crashed, and a hang only those of later calls.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 
 SKIPPED = 77
 SWEEP_SECONDS = 40
-# Calls that take a GPU and one number, and the numbers.
+# Functions that take a GPU and a number, and the numbers with which they are called.
 NUMBERED = {
     "nvmlDeviceGetClockInfo": range(4),
     "nvmlDeviceGetMaxClockInfo": range(4),
@@ -31,15 +31,15 @@ NUMBERED = {
     "nvmlDeviceGetEncoderCapacity": range(2),
     "nvmlDeviceGetViolationStatus": range(12),
 }
-# As far as the numbers of fields may go; the header of 13.5 ends before.
+# The field ids to read. The largest id in the header of NVML 13.5 is smaller.
 FIELDS = range(1, 320)
-# Those whose scope is not 0: power by GPU, module, memory; NVLink over all links.
+# The scopes of fields whose scope is not only 0: power of GPU, module, memory; NVLink over all links.
 SCOPES = {185: range(3), 186: range(3), **{field: [0xFFFFFFFF] for field in range(138, 142)}}
 GPM_METRICS = range(1, 120)
 
 
 def plain(value):
-    """An answer as JSON has it."""
+    """Converts a result to a value that JSON can represent."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, (str, int, float, type(None))):
@@ -58,7 +58,7 @@ def plain(value):
 
 
 class Sweep:
-    """The child: asks for everything, and prints each answer as a line at once."""
+    """The calls of the child process, which prints each result as a line."""
 
     def __init__(self, pynvml, skipped):
         self.n, self.skipped = pynvml, skipped
@@ -66,18 +66,18 @@ class Sweep:
     def ask(self, gpu, call, function, *arguments, key=None):
         if call in self.skipped:
             return
-        # What is asked is said first: where no answer follows, this call was the last.
+        # The name is printed before the call. If no result follows, the call crashed or hangs.
         print("?", call, flush=True)
         begun = time.perf_counter_ns()
         try:
-            said = {"answer": plain(function(*arguments))}
+            result = {"answer": plain(function(*arguments))}
         except self.n.NVMLError as error:
-            said = {"error": int(error.value)}
-        except Exception as error:  # Bindings and driver do not agree: worth to know as well.
-            said = {"trouble": f"{type(error).__name__}: {error}"}
-        took = round((time.perf_counter_ns() - begun) / 1e3, 1)
-        where = {} if key is None else {"of": key}
-        print(json.dumps({"gpu": gpu, "call": call, **where, "us": took, **said}), flush=True)
+            result = {"error": int(error.value)}
+        except Exception as error:  # The bindings cannot decode the driver's result.
+            result = {"trouble": f"{type(error).__name__}: {error}"}
+        duration_us = round((time.perf_counter_ns() - begun) / 1e3, 1)
+        argument = {} if key is None else {"of": key}
+        print(json.dumps({"gpu": gpu, "call": call, **argument, "us": duration_us, **result}), flush=True)
 
     def run(self):
         n = self.n
@@ -90,7 +90,7 @@ class Sweep:
         for gpu in range(n.nvmlDeviceGetCount()):
             handle = n.nvmlDeviceGetHandleByIndex(gpu)
             self.fields(gpu, handle)
-            self.rings(gpu, handle)
+            self.sample_buffers(gpu, handle)
             if hasattr(n, "nvmlMemory_v2"):
                 self.ask(gpu, "nvmlDeviceGetMemoryInfo_v2", n.nvmlDeviceGetMemoryInfo, handle, n.nvmlMemory_v2)
             for call in self.calls_of_a_gpu():
@@ -101,7 +101,7 @@ class Sweep:
             self.gpm(gpu, handle)
 
     def calls_of_a_gpu(self):
-        """What asks and takes a GPU alone, by its signature."""
+        """Yields the functions that read and whose only required parameter is a GPU."""
         for call, function in inspect.getmembers(self.n, inspect.isfunction):
             if not call.startswith("nvmlDeviceGet") or call.startswith("nvmlDeviceGetHandleBy"):
                 continue
@@ -115,20 +115,21 @@ class Sweep:
                 self.ask(gpu, "nvmlDeviceGetFieldValues", self.field, handle, field, scope, key=[field, scope])
 
     def field(self, handle, field, scope):
-        """Asked for by itself: its own answer, and the value in each form that may be meant."""
-        said = self.n.nvmlDeviceGetFieldValues(handle, [(field, scope)])[0]
+        """Reads a single field value. Returns its code, its type, its value, and its bytes."""
+        entry = self.n.nvmlDeviceGetFieldValues(handle, [(field, scope)])[0]
         forms = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
-        form = forms.get(said.valueType)
+        form = forms.get(entry.valueType)
         return {
-            "nvmlReturn": said.nvmlReturn, "valueType": said.valueType, "value": plain(getattr(said.value, form, None)) if form else None,
-            "bytes": bytes(said.value).hex(), "timestamp": said.timestamp, "latencyUsec": said.latencyUsec,
+            "nvmlReturn": entry.nvmlReturn, "valueType": entry.valueType,
+            "value": plain(getattr(entry.value, form, None)) if form else None,
+            "bytes": bytes(entry.value).hex(), "timestamp": entry.timestamp, "latencyUsec": entry.latencyUsec,
         }
 
-    def rings(self, gpu, handle):
+    def sample_buffers(self, gpu, handle):
         for kind in range(7):
-            self.ask(gpu, "nvmlDeviceGetSamples", self.ring, handle, kind, key=kind)
+            self.ask(gpu, "nvmlDeviceGetSamples", self.sample_buffer, handle, kind, key=kind)
 
-    def ring(self, handle, kind):
+    def sample_buffer(self, handle, kind):
         value_type, entries = self.n.nvmlDeviceGetSamples(handle, kind, 0)
         return {"valueType": value_type, "stamps": [it.timeStamp for it in entries],
                 "bytes": [bytes(it.sampleValue).hex() for it in entries]}
@@ -159,7 +160,7 @@ class Sweep:
                 n.nvmlGpmSampleFree(second)
 
         def as_json():
-            # A value that is no number is none in JSON either.
+            # JSON cannot represent NaN, which becomes null.
             return [{"metric": metric, "nvmlReturn": code, "value": value if value == value else None}
                     for metric, (code, value) in values().items()]
 
@@ -167,8 +168,9 @@ class Sweep:
 
 
 def swept():
-    """All answers of the child, and which calls it did not survive: after each of these it is started anew without it."""
-    skipped, ended, deadline = [], [], time.monotonic() + SWEEP_SECONDS
+    """Returns all results, and the calls that crashed or timed out. After each of these, the child is restarted and skips
+    the call."""
+    skipped, failures, deadline = [], [], time.monotonic() + SWEEP_SECONDS
     while True:
         command = [sys.executable, "-B", __file__, "--sweep", *skipped]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -178,63 +180,63 @@ def swept():
         except subprocess.TimeoutExpired:
             child.kill()
             out, errors = child.communicate()
-            how = "not done in time"
+            how = "timed out"
         lines = out.splitlines()
         answers = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
         if child.returncode == 0:
-            return answers, ended
-        ended.append(f"{how} {lines[-1] if lines else 'at the start'} {errors.strip()[-300:]}".strip())
+            return answers, failures
+        failures.append(f"{how} {lines[-1] if lines else 'at the start'} {errors.strip()[-300:]}".strip())
         if not lines or not lines[-1].startswith("? ") or time.monotonic() > deadline:
-            return answers, ended
+            return answers, failures
         skipped.append(lines[-1].removeprefix("? "))
 
 
-def facts(n, index):
-    """What does not change, in the shape of `igpu --json`. What the driver refuses is null, as it is there."""
+def constant_properties(n, index):
+    """Returns the constant properties of a GPU under their names in `igpu --json`. If a call fails, the value is None."""
     handle = n.nvmlDeviceGetHandleByIndex(index)
 
-    def asked(function, *arguments, read=lambda it: it):
+    def value_or_none(function, *arguments, read=lambda it: it):
         try:
             return read(function(handle, *arguments))
         except n.NVMLError:
             return None
 
     text = lambda value: value.decode() if isinstance(value, bytes) else value
-    clock = lambda kind: asked(n.nvmlDeviceGetMaxClockInfo, kind)
-    limits = asked(n.nvmlDeviceGetPowerManagementLimitConstraints) or [None, None]
+    clock = lambda kind: value_or_none(n.nvmlDeviceGetMaxClockInfo, kind)
+    limits = value_or_none(n.nvmlDeviceGetPowerManagementLimitConstraints) or [None, None]
     watts = lambda milliwatts: None if milliwatts is None else milliwatts / 1000
-    pci = asked(n.nvmlDeviceGetPciInfo)
+    pci = value_or_none(n.nvmlDeviceGetPciInfo)
     return {
-        "index": asked(n.nvmlDeviceGetIndex),
-        "name": asked(n.nvmlDeviceGetName, read=text),
-        "serial": asked(n.nvmlDeviceGetSerial, read=text),
-        "uuid": asked(n.nvmlDeviceGetUUID, read=text),
-        "bios": asked(n.nvmlDeviceGetVbiosVersion, read=text),
-        "memory.total": asked(n.nvmlDeviceGetMemoryInfo, read=lambda it: it.total / (1 << 20)),
+        "index": value_or_none(n.nvmlDeviceGetIndex),
+        "name": value_or_none(n.nvmlDeviceGetName, read=text),
+        "serial": value_or_none(n.nvmlDeviceGetSerial, read=text),
+        "uuid": value_or_none(n.nvmlDeviceGetUUID, read=text),
+        "bios": value_or_none(n.nvmlDeviceGetVbiosVersion, read=text),
+        "memory.total": value_or_none(n.nvmlDeviceGetMemoryInfo, read=lambda it: it.total / (1 << 20)),
         "pci.bus_id": pci and text(pci.busId),
         "pci.device_id": pci and f"{pci.pciDeviceId:08X}",
         "pci.sub_system_id": pci and f"{pci.pciSubSystemId:08X}",
-        "pci.max_link_gen": asked(n.nvmlDeviceGetMaxPcieLinkGeneration, read=str),
-        "pci.max_link_width": asked(n.nvmlDeviceGetMaxPcieLinkWidth, read=lambda it: f"{it}x"),
+        "pci.max_link_gen": value_or_none(n.nvmlDeviceGetMaxPcieLinkGeneration, read=str),
+        "pci.max_link_width": value_or_none(n.nvmlDeviceGetMaxPcieLinkWidth, read=lambda it: f"{it}x"),
         "clocks.max_graphics": clock(n.NVML_CLOCK_GRAPHICS),
         "clocks.max_sm": clock(n.NVML_CLOCK_SM),
         "clocks.max_memory": clock(n.NVML_CLOCK_MEM),
-        "power.limit": watts(asked(n.nvmlDeviceGetPowerManagementLimit)),
+        "power.limit": watts(value_or_none(n.nvmlDeviceGetPowerManagementLimit)),
         "power.min_limit": watts(limits[0]),
         "power.max_limit": watts(limits[1]),
     }
 
 
 def compared(n, igpu):
-    """Each fact in which igpu says something else than the bindings; those that igpu alone has, because it falls back to
-    older calls that the bindings do not know; and how many were compared."""
+    """Returns the differences between igpu and the bindings, the properties that only igpu has because it falls back to
+    older functions, and the number of compared properties."""
     ours = json.loads(subprocess.run([igpu, "--json"], check=True, capture_output=True, timeout=60).stdout)
     n.nvmlInit()
     found, alone, count = [], [], 0
     if len(ours) != n.nvmlDeviceGetCount():
         found.append(f"igpu shows {len(ours)} GPUs, pynvml {n.nvmlDeviceGetCount()}")
     for gpu in ours:
-        for name, theirs in facts(n, gpu["index"]).items():
+        for name, theirs in constant_properties(n, gpu["index"]).items():
             value = gpu
             for key in name.split("."):
                 value = value.get(key) if isinstance(value, dict) else None
@@ -249,28 +251,28 @@ def compared(n, igpu):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--igpu", help="the command to compare with")
-    parser.add_argument("--json", help="where the answers go")
+    parser.add_argument("--igpu", help="path of the command to compare with")
+    parser.add_argument("--json", help="path of the output")
     parser.add_argument("--sweep", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
         import pynvml
     except ImportError:
-        print("this Python has no pynvml")
+        print("pynvml is not installed")
         return SKIPPED
     if options.sweep is not None:
         Sweep(pynvml, options.sweep).run()
         return 0
     differences, alone, count = compared(pynvml, options.igpu)
-    answers, ended = swept()
+    answers, failures = swept()
     with open(options.json, "w") as out:
-        # One answer a line: so it can be read, and searched.
+        # One result per line can be read and searched.
         lines = ",\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
         version = getattr(pynvml, "__version__", None) or installed()
-        head = {"version": version, "compared": count, "differences": differences, "igpu_alone": alone, "ended": ended}
+        head = {"version": version, "compared": count, "differences": differences, "igpu_alone": alone, "ended": failures}
         out.write(f'{json.dumps(head)[:-1]}, "answers": [\n{lines}\n]}}\n')
-    print(f"pynvml {version}: {count} facts compared, {len(differences)} differ; {len(answers)} answers written down")
-    for line in differences + [f"{name}: igpu alone has it" for name in alone] + ended:
+    print(f"pynvml {version}: {count} properties compared, {len(differences)} differ; {len(answers)} results stored")
+    for line in differences + [f"{name}: only igpu has a value" for name in alone] + failures:
         print(line)
     return 1 if differences or not answers else 0
 

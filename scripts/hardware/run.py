@@ -1,4 +1,4 @@
-"""Runs the steps of hardware-check, each with a time limit, and gathers what they say in one folder."""
+"""Runs the steps of hardware-check, each with a time limit, and collects their output in one folder."""
 
 import argparse
 import json
@@ -11,21 +11,21 @@ import time
 
 import summary
 
-# By automake's convention: a program that ends so has nothing to do on this machine, and says why in its last line.
+# The exit status of a program that cannot run on this machine, by automake's convention. Its last line is the reason.
 SKIPPED = 77
-# What is kept of the time for the summary.
-RESERVE = 3
+# The part of the time limit that is reserved for the summary, in seconds.
+SUMMARY_SECONDS = 3
 
 
 class Command:
-    """A program, the file that its output goes to, and whether what it says on stderr goes there too."""
+    """A program and its output file. With `json`, the standard error goes to a separate file."""
 
     def __init__(self, file, *argv, json=False, **env):
         self.file, self.argv, self.json, self.env = file, [str(word) for word in argv], json, env
 
 
-def machine_says():
-    """One shell line for each thing to know of the machine."""
+def machine_script():
+    """Returns the shell script that describes the machine, with one command for each property."""
     return """
         for line in 'uname -a' 'cat /etc/os-release' 'lscpu' 'free -m' 'ldd --version' 'cat /proc/driver/nvidia/version' \\
             'ls -l /dev/nvidiactl /dev/nvidia0' 'cat /sys/bus/pci/drivers/nvidia/*/power/runtime_status' 'ulimit -a' \\
@@ -33,13 +33,13 @@ def machine_says():
             echo "== $line"
             bash -c "$line" 2>&1 | head -60
         done
-        echo '== what the programs need'
+        echo '== required libraries'
         cat "$0/needs.txt"
         """
 
 
 def steps(kit, folder, options):
-    """Name, limit in seconds, and commands of each step, in the order in which they run: what is quick and sure first."""
+    """Returns the name, time limit in seconds, and commands of each step, in order. Quick and reliable steps are first."""
     bin, python = os.path.join(kit, "bin"), options.python
     igpu, script = os.path.join(bin, "igpu"), lambda name: os.path.join(kit, "hardware", name)
     seconds, idle = ("8", "1") if options.quick else ("30", "10")
@@ -51,7 +51,7 @@ def steps(kit, folder, options):
     tests = ["--ignored", "--nocapture", "--test-threads=1"]
     quick = ["--quick"] if options.quick else []
     return [
-        ("machine", 20, [Command("machine.txt", "bash", "-c", machine_says(), kit)]),
+        ("machine", 20, [Command("machine.txt", "bash", "-c", machine_script(), kit)]),
         ("smi", 30, [
             Command("nvidia-smi.txt", "nvidia-smi"),
             Command("nvidia-smi.txt", "nvidia-smi", "-q"),
@@ -84,17 +84,17 @@ def steps(kit, folder, options):
 
 
 def missing(name, commands, igpu):
-    """Why a step has nothing to do on this machine, if so."""
+    """Returns the reason why a step cannot run on this machine, or None."""
     if name == "smi" and not any(os.access(os.path.join(place, "nvidia-smi"), os.X_OK)
                                  for place in os.environ.get("PATH", "").split(":")):
-        return "there is no nvidia-smi here"
+        return "nvidia-smi is not installed"
     if name == "probe" and subprocess.run([igpu, "probe", "--help"], capture_output=True).returncode != 0:
-        return "this igpu has no probe"
+        return "this igpu has no subcommand probe"
     return None
 
 
-def ended(process, limit):
-    """Waits for a process until its time is over; its whole group is ended then. The exit status, or None."""
+def wait_or_kill(process, limit):
+    """Waits for a process and returns its exit status. After the time limit, kills its process group and returns None."""
     try:
         return process.wait(max(limit, 0.1))
     except subprocess.TimeoutExpired:
@@ -102,12 +102,12 @@ def ended(process, limit):
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
-            pass  # It hangs in the driver, from where nothing wakes it: it is left behind.
+            pass  # The process hangs in a system call of the driver and cannot be killed; it is abandoned.
         return None
 
 
 def run_command(command, folder, deadline):
-    """Runs one command; the sentence that says what went wrong, and whether it was skipped."""
+    """Runs a command. Returns a message if it failed or was skipped, and whether it was skipped."""
     path = os.path.join(folder, command.file)
     shown = " ".join([os.path.basename(command.argv[0]), *(word for word in command.argv[1:] if len(word) < 40)])
     errors = path + ".stderr" if command.json else None
@@ -121,38 +121,38 @@ def run_command(command, folder, deadline):
                 command.argv, stdout=out, stderr=error, stdin=subprocess.DEVNULL, start_new_session=True,
                 env=os.environ | command.env,
             )
-        except OSError as why:
-            return f"{shown}: {why}", False
+        except OSError as os_error:
+            return f"{shown}: {os_error}", False
         finally:
             if errors:
                 error.close()
-        status = ended(process, deadline - time.monotonic())
+        status = wait_or_kill(process, deadline - time.monotonic())
         if not command.json:
             out.write(b"\n")
     with open(errors or path, errors="replace") as opened:
-        said = opened.read().strip().splitlines()
+        lines = opened.read().strip().splitlines()
     if errors and status == 0:
         os.remove(errors)
     if status is None:
-        return f"{shown}: not done in time, ended", False
+        return f"{shown}: timed out, killed", False
     if status == SKIPPED:
-        return said[-1] if said else "no reason given", True
+        return lines[-1] if lines else "no reason given", True
     if status != 0:
         how = f"signal {-status}" if status < 0 else f"exit {status}"
-        return f"{shown}: {how}" + (f": {said[-1]}" if said and errors else f"; see {command.file}"), False
+        return f"{shown}: {how}" + (f": {lines[-1]}" if lines and errors else f"; see {command.file}"), False
     return None, False
 
 
 def run_step(name, limit, commands, folder, left, igpu):
-    """Runs the commands of a step, all of them, and gives what the summary keeps."""
+    """Runs all commands of a step, and returns its entry of the summary."""
     begun = time.monotonic()
     files = sorted({command.file for command in commands})
-    why = missing(name, commands, igpu)
-    if why is None and left < 5:
-        why = "no time is left; run this step alone"
-    if why:
-        return {"status": "skipped", "seconds": 0, "notes": [why], "files": []}
-    # What an earlier run left, also in the files that programs write themselves, must not pass for this one's.
+    reason = missing(name, commands, igpu)
+    if reason is None and left < 5:
+        reason = "no time is left; run this step alone"
+    if reason:
+        return {"status": "skipped", "seconds": 0, "notes": [reason], "files": []}
+    # Removes the output of earlier runs, including files that the programs write themselves.
     named = [word for command in commands for word in command.argv if os.path.dirname(word) == folder]
     for path in [os.path.join(folder, file) for file in files] + named:
         if os.path.exists(path):
@@ -167,35 +167,36 @@ def run_step(name, limit, commands, folder, left, igpu):
     return {"status": status, "seconds": round(time.monotonic() - begun, 1), "notes": notes, "files": files}
 
 
-def asked(igpu, *arguments):
-    """The first of what igpu says as JSON, or nothing."""
+def first_of_igpu(igpu, *arguments):
+    """Returns the first element of igpu's JSON output, or an empty dictionary."""
     try:
-        done = subprocess.run([igpu, *arguments, "--json"], capture_output=True, timeout=30)
-        return json.loads(done.stdout)[0]
+        result = subprocess.run([igpu, *arguments, "--json"], capture_output=True, timeout=30)
+        return json.loads(result.stdout)[0]
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         return {}
 
 
 def folder_name(igpu, simulated):
     slug = lambda text: re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
-    card, driver = asked(igpu, "list").get("name"), asked(igpu, "driver").get("driver_version")
+    card = first_of_igpu(igpu, "list").get("name")
+    driver = first_of_igpu(igpu, "driver").get("driver_version")
     return f"hardware-{'simulated-' if simulated else ''}{slug(card or 'no-card')}-{slug(driver or 'no-driver')}"
 
 
 def arguments(names):
     parser = argparse.ArgumentParser(
-        prog="hardware-check", description="What igpu does on this machine's GPUs, in one folder of text and JSON.",
-        epilog=f"Steps: {', '.join(names)}. Exit status: 0 all passed or had nothing to do, 1 a step failed, 2 wrong usage.")
-    parser.add_argument("--out", default=".", metavar="DIR", help="where the folder is made [here]")
-    parser.add_argument("--quick", action="store_true", help="everything for a few seconds only: a trial, no measurement")
-    parser.add_argument("--limit", type=float, default=570, metavar="S", help="end within so many seconds [570]")
-    parser.add_argument("--load-seconds", default="230", metavar="S", help="how long the slow-down is measured [230]")
-    parser.add_argument("--cpu", action="store_true", help="the load runs on the CPU: tries the step where there is no GPU")
-    parser.add_argument("--may-skip", metavar="STEP,…", help="it is a failure when another step than these is skipped")
-    parser.add_argument("--python", default=sys.executable, help="the Python that has torch and pynvml [this one]")
+        prog="hardware-check", description="Run igpu on this machine's GPUs, and collect the results in one folder.",
+        epilog=f"Steps: {', '.join(names)}. Exit status: 0 if no step failed, 1 if a step failed, 2 on wrong usage.")
+    parser.add_argument("--out", default=".", metavar="DIR", help="create the folder in DIR [current directory]")
+    parser.add_argument("--quick", action="store_true", help="run each step for a few seconds only, without measurements")
+    parser.add_argument("--limit", type=float, default=570, metavar="S", help="end within S seconds [570]")
+    parser.add_argument("--load-seconds", default="230", metavar="S", help="measure the slowdown for S seconds [230]")
+    parser.add_argument("--cpu", action="store_true", help="run the load on the CPU, to test the step without a GPU")
+    parser.add_argument("--may-skip", metavar="STEP,…", help="fail if any other step is skipped")
+    parser.add_argument("--python", default=sys.executable, help="use the Python that has torch and pynvml [this one]")
     parser.add_argument("--kit", help=argparse.SUPPRESS)
     parser.add_argument("--simulated", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("step", nargs="*", help="run only these")
+    parser.add_argument("step", nargs="*", help="run only these steps")
     options = parser.parse_args()
     unknown = [step for step in options.step if step not in names]
     if unknown:
@@ -205,8 +206,8 @@ def arguments(names):
 
 def main():
     begun = time.monotonic()
-    plan = [name for name, _, _ in steps("", "", argparse.Namespace(quick=True, cpu=False, python="", load_seconds="1"))]
-    options = arguments(plan)
+    names = [name for name, _, _ in steps("", "", argparse.Namespace(quick=True, cpu=False, python="", load_seconds="1"))]
+    options = arguments(names)
     igpu = os.path.join(options.kit, "bin", "igpu")
     folder = os.path.abspath(os.path.join(options.out, folder_name(igpu, options.simulated)))
     os.makedirs(folder, exist_ok=True)
@@ -214,14 +215,14 @@ def main():
     for name, limit, commands in steps(options.kit, folder, options):
         if options.step and name not in options.step:
             continue
-        left = options.limit - RESERVE - (time.monotonic() - begun)
+        left = options.limit - SUMMARY_SECONDS - (time.monotonic() - begun)
         print(f"{name} …", flush=True)
         step = run_step(name, limit, commands, folder, left, igpu)
         print(f"    {step['status']} in {step['seconds']} s" + "".join(f"\n    {note}" for note in step["notes"]), flush=True)
         if options.may_skip is not None and step["status"] == "skipped" and name not in options.may_skip.split(","):
             step["status"] = "failed"
-            print(f"    {name} was skipped, which only {options.may_skip} may be", flush=True)
-        # After each step, so that a machine that goes away leaves what there is.
+            print(f"    {name} was skipped, but only {options.may_skip} may be skipped", flush=True)
+        # The summary is written after each step, so that an interrupted run keeps the results so far.
         failed = summary.write(folder, about, name, step)
     with open(os.path.join(folder, "summary.txt")) as opened:
         print(f"{opened.read()}\n{folder}")

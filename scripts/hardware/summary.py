@@ -1,4 +1,4 @@
-"""summary.json and summary.txt of a folder: what its steps came to, and the figures that matter."""
+"""Writes summary.json and summary.txt: the results of the steps and the most important figures."""
 
 import datetime
 import json
@@ -7,7 +7,7 @@ import re
 
 
 def read(folder, file):
-    """A JSON file of the folder; nothing where it is not there or cut short."""
+    """Returns the content of a JSON file, or None if the file is missing or incomplete."""
     try:
         with open(os.path.join(folder, file)) as opened:
             return json.load(opened)
@@ -16,6 +16,7 @@ def read(folder, file):
 
 
 def text(folder, file):
+    """Returns the content of a text file, or an empty string if it is missing."""
     try:
         with open(os.path.join(folder, file), errors="replace") as opened:
             return opened.read()
@@ -24,16 +25,16 @@ def text(folder, file):
 
 
 def tests(folder):
-    """What the test binaries say: the names of those that failed, and how many passed."""
-    said = text(folder, "tests.txt") + text(folder, "alloc.txt")
-    count = lambda word: sum(int(number) for number in re.findall(rf"(\d+) {word};", said))
-    failed = sorted(set(re.findall(r"^    ([\w:]+)$", said.partition("\nfailures:")[2], re.MULTILINE)))
-    skipped = re.findall(r"skipped: (.*)", said)
+    """Returns the results of the test binaries: counts, the names of failed tests, and reasons for skipped tests."""
+    output = text(folder, "tests.txt") + text(folder, "alloc.txt")
+    count = lambda word: sum(int(number) for number in re.findall(rf"(\d+) {word};", output))
+    failed = sorted(set(re.findall(r"^    ([\w:]+)$", output.partition("\nfailures:")[2], re.MULTILINE)))
+    skipped = re.findall(r"skipped: (.*)", output)
     return {"passed": count("passed"), "failed": count("failed"), "names": failed, "skipped": sorted(set(skipped))}
 
 
 def gathered(folder):
-    """The figures of all steps that have run so far."""
+    """Returns the figures of all steps that have run so far."""
     driver, gpus = (read(folder, "driver.json") or [{}])[0], read(folder, "igpu.json") or []
     load, pynvml = read(folder, "load.json") or {}, read(folder, "pynvml.json") or {}
     return {
@@ -48,7 +49,8 @@ def gathered(folder):
 
 
 def lateness_rows(rows):
-    yield "| rate | ticks | late by p50 | p99 | p99.9 | most | missed deadlines | CPU | records | lost |"
+    """Yields the lines of the table of lateness."""
+    yield "| rate | ticks | lateness p50 | p99 | p99.9 | max | missed deadlines | CPU | records | dropped |"
     yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for row in rows:
         late = " | ".join(f"{row['late_us'][part]:.1f} µs" for part in ("p50", "p99", "p99.9", "most"))
@@ -57,7 +59,8 @@ def lateness_rows(rows):
 
 
 def load_rows(load):
-    yield "| sampler | pairs | products slower by | 95 % | launch p50 | launch p99 | late p50 | late p99 | CPU |"
+    """Yields the lines of the table of the load."""
+    yield "| sampler | pairs | slowdown | 95 % interval | launch p50 | launch p99 | lateness p50 | lateness p99 | CPU |"
     yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for mode, it in load["modes"].items():
         slower, sampler = it["products_slower_percent"], it.get("sampler") or {}
@@ -69,10 +72,10 @@ def load_rows(load):
 
 
 def rendered(found):
-    """The same for people."""
+    """Yields the lines of summary.txt."""
     driver = found["driver"]
     yield f"{', '.join(map(str, found['gpus'])) or 'no GPU'}; driver {driver.get('driver_version')}, igpu {found['igpu']}"
-    yield f"{found['when']}{' SIMULATED' if found['simulated'] else ''}{' QUICK: no measurement' if found['quick'] else ''}"
+    yield f"{found['when']}{' SIMULATED' if found['simulated'] else ''}{' QUICK (no measurements)' if found['quick'] else ''}"
     yield ""
     for name, step in found["steps"].items():
         yield f"{name:10} {step['status']:8} {step['seconds']:6.1f} s  {'; '.join(step['notes'])}"
@@ -80,16 +83,16 @@ def rendered(found):
     if found["pynvml"]:
         yield f"pynvml {found['pynvml']['version']}: differences {found['pynvml']['differences']}"
     if found["lateness"]:
-        yield "\nThe sampler on a machine without a load of ours:"
+        yield "\nThe sampler without a load:"
         yield from lateness_rows(found["lateness"])
     if found["load"] and found["load"]["modes"]:
-        yield f"\nThe load ({found['load']['load']}) with the sampler against without it; off against off is the noise:"
+        yield f"\nThe load ({found['load']['load']}) with the sampler, compared with no sampler (the row off is the noise):"
         yield from load_rows(found["load"])
-        yield f"at default, aim 0.5 %: {found['load']['verdict']}"
+        yield f"at default intervals, goal 0.5 %: {found['load']['verdict']}"
 
 
 def write(folder, about, name, step):
-    """Adds a step to the folder's summary, and gives whether any step in it failed."""
+    """Adds a step to the summary of the folder. Returns whether any step in it failed."""
     before = read(folder, "summary.json") or {}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     found = {"when": now, **about, "steps": before.get("steps", {}) | {name: step}, **gathered(folder)}

@@ -1,10 +1,11 @@
-"""That the procedure tells what it is given: python3 -m unittest discover -s scripts/hardware. Needs no GPU."""
+"""Tests of the evaluation and of the steps: python3 -m unittest discover -s scripts/hardware. Needs no GPU."""
 
 import os
 import tempfile
 import time
 import types
 import unittest
+from unittest import mock
 
 import load
 import run
@@ -19,7 +20,7 @@ def pair(products, off=1000.0, launch=5.0):
 
 class Load(unittest.TestCase):
     def test_known_slowdown_is_found(self):
-        # 1 % slower, noise of ± 0.3 %, and one measurement that something else disturbed.
+        # A slowdown of 1 % with noise of ± 0.3 %, and one disturbed measurement.
         noise = [0.3, -0.3, 0.1, -0.1, 0.2, -0.2, 0.0, 0.25, -0.25, 0.05]
         found = load.evaluated([pair(990 + 10 * it) for it in noise] + [pair(500, launch=50.0)])
         slower = found["products_slower_percent"]
@@ -43,7 +44,7 @@ class Load(unittest.TestCase):
     def test_median_is_inside_interval(self):
         self.assertEqual(load.median_of([3.0]), {"median": 3.0, "low": 3.0, "high": 3.0})
         self.assertEqual(load.median_of([3.0, 1.0, 2.0]), {"median": 2.0, "low": 1.0, "high": 3.0})
-        # Of 100 the 41st to the 60th: the usual interval by order.
+        # The standard interval for 100 values is from the 41st to the 60th.
         self.assertEqual(load.median_of(range(1, 101)), {"median": 50.5, "low": 41, "high": 60})
 
     def test_modes_have_equal_pairs(self):
@@ -54,40 +55,37 @@ class Load(unittest.TestCase):
             time.sleep(0.002)
             return pair(1000.0)["on"], None
 
-        options = types.SimpleNamespace(seconds_in_all=0.15, seconds=0, background="")
-        kept, load.with_sampler = load.with_sampler, measured
-        shown, load.show = load.show, lambda *_: None
-        try:
+        options = types.SimpleNamespace(total_seconds=0.15, seconds=0, background="")
+        with mock.patch.object(load, "with_sampler", measured), mock.patch.object(load, "show"):
             found = load.pairs(None, options)
-        finally:
-            load.with_sampler, load.show = kept, shown
         counts = {len(pairs) for pairs in found.values()}
         self.assertEqual(len(counts), 1)
         self.assertGreater(counts.pop(), 2)
-        two = list(zip(order[::2], order[1::2]))
+        pairs = list(zip(order[::2], order[1::2]))
         for mode in load.MODES[1:]:
-            first = [one == mode for one, other in two if mode in (one, other)]
+            first = [before == mode for before, after in pairs if mode in (before, after)]
             self.assertLessEqual(abs(2 * sum(first) - len(first)), 1, f"{mode}: {first}")
 
 
 class Steps(unittest.TestCase):
     def run_step(self, *commands, limit=10, left=100):
         with tempfile.TemporaryDirectory() as folder:
-            commands = [run.Command("said.txt", "bash", "-c", it) for it in commands]
+            commands = [run.Command("output.txt", "bash", "-c", it) for it in commands]
             found = run.run_step("igpu", limit, commands, folder, left, "")
-            return found, summary.text(folder, "said.txt")
+            return found, summary.text(folder, "output.txt")
 
     def test_failure_continues_step(self):
-        found, said = self.run_step("echo one; exit 3", "echo two")
-        self.assertEqual((found["status"], found["notes"]), ("failed", ["bash -c echo one; exit 3: exit 3; see said.txt"]))
-        self.assertIn("two", said)
+        found, output = self.run_step("echo one; exit 3", "echo two")
+        notes = ["bash -c echo one; exit 3: exit 3; see output.txt"]
+        self.assertEqual((found["status"], found["notes"]), ("failed", notes))
+        self.assertIn("two", output)
 
     def test_hung_command_tree_is_killed(self):
         begun = time.monotonic()
         found, _ = self.run_step("sleep 60 & sleep 60", limit=0.5)
         self.assertLess(time.monotonic() - begun, 10)
         self.assertEqual(found["status"], "failed")
-        self.assertIn("not done in time", found["notes"][0])
+        self.assertIn("timed out", found["notes"][0])
 
     def test_skipped_step_has_reason(self):
         found, _ = self.run_step("echo no such card; exit 77")
@@ -109,13 +107,13 @@ class Summary(unittest.TestCase):
             self.assertTrue(summary.write(folder, about, "igpu", step("passed")))
             self.assertFalse(summary.write(folder, about, "tests", step("passed")))
             text = summary.text(folder, "summary.txt")
-            self.assertIn("SIMULATED QUICK: no measurement", text)
+            self.assertIn("SIMULATED QUICK (no measurements)", text)
             self.assertRegex(text, r"(?m)^igpu +passed")
 
     def test_failed_tests_are_listed(self):
         with tempfile.TemporaryDirectory() as folder:
-            with open(os.path.join(folder, "tests.txt"), "w") as said:
-                said.write("test a ... ok\nskipped: no nvidia-smi\n\nfailures:\n\nfailures:\n    energy::off\n\n"
+            with open(os.path.join(folder, "tests.txt"), "w") as output:
+                output.write("test a ... ok\nskipped: no nvidia-smi\n\nfailures:\n\nfailures:\n    energy::off\n\n"
                            "test result: FAILED. 4 passed; 1 failed; 0 ignored;\n")
             found = summary.tests(folder)
             self.assertEqual(found, {"passed": 4, "failed": 1, "names": ["energy::off"], "skipped": ["no nvidia-smi"]})
