@@ -24,6 +24,7 @@ Examples:
   igpu record --duration 5m               Record for 5 minutes without a program
   igpu record --rate 50 --metrics gpu.power,gpu.utilization -- ./bench
                                           Read two metrics 50 times per second
+  igpu record --plan plan.json -- ./bench Read each metric at the interval that a probe has found
   igpu record --gpus 0 -o - --format jsonl | jq .
                                           Stream a recording to another program
 ";
@@ -62,6 +63,9 @@ pub(crate) struct RecordArgs {
     /// at most 1 % of the time for driver calls
     #[arg(long, value_name = "HZ|sensor", default_value = "sensor")]
     pub rate: SampleRate,
+    /// Record the metrics of this sampling plan at its intervals; `igpu probe --plan FILE` creates a plan
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["metrics", "rate"])]
+    pub plan: Option<PathBuf>,
     /// Stop recording after this time: seconds, or 90s, 5m, 1h; a program continues to run, and igpu waits for it
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,

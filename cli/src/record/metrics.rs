@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use igpu::metric::Metric;
+use igpu::{metric::Metric, probe::Plan};
 use igpu_recording::{PROCESS_METRICS, Series, default_metrics};
 
 /// An element of the list of `--metrics`.
@@ -49,12 +49,21 @@ fn similar_names(name: &str) -> Vec<&'static str> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Returns all selected metrics without duplicates.
+/// Returns the metrics of `--metrics`, and with `processes` those of processes, without duplicates.
 pub(super) fn selected_metrics(words: &[MetricArg], processes: bool) -> Vec<Metric> {
     let named = words.iter().flat_map(|word| match word {
         MetricArg::Default => default_metrics(),
         MetricArg::Single(metric) => vec![*metric],
     });
+    with_process_metrics(named, processes)
+}
+
+/// Returns the metrics of a plan, and with `processes` those of processes, without duplicates.
+pub(super) fn planned_metrics(plan: &Plan, processes: bool) -> Vec<Metric> {
+    with_process_metrics(plan.intervals().into_iter().map(|(metric, _)| metric), processes)
+}
+
+fn with_process_metrics(named: impl Iterator<Item = Metric>, processes: bool) -> Vec<Metric> {
     let mut metrics = Vec::new();
     for metric in named.chain(PROCESS_METRICS.iter().copied().filter(|_| processes)) {
         if !metrics.contains(&metric) {

@@ -1,7 +1,7 @@
 //! The setup of a recording: loads the driver, opens the file, and starts the sampler.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
@@ -11,6 +11,7 @@ use std::{
 use igpu::{
     Nvml,
     metric::Metric,
+    probe::Plan,
     sampler::{Background, Sampler, monotonic},
 };
 use igpu_recording::{Header, Item, RecordedGpu, Series, UnixTimeOffset};
@@ -149,8 +150,16 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
             None => diagnostic,
         }));
     }
-    let metrics = metrics::selected_metrics(&args.metrics, args.processes);
-    let mut builder = Sampler::builder(&nvml).gpus(&indices).metrics(&metrics).skip_suspended(true);
+    let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    let metrics = match &plan {
+        Some(plan) => metrics::planned_metrics(plan, args.processes),
+        None => metrics::selected_metrics(&args.metrics, args.processes),
+    };
+    let mut builder = Sampler::builder(&nvml).gpus(&indices);
+    if let Some(plan) = &plan {
+        builder = builder.plan(plan)?;
+    }
+    builder = builder.metrics(&metrics).skip_suspended(true);
     builder = match args.rate {
         SampleRate::Sensor => builder.min_wake_interval(MIN_WAKE_INTERVAL),
         SampleRate::Hz(hz) => {
@@ -177,6 +186,15 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
     let list_interval_s =
         Metric::PROCESS_MEMORY.info().poll_interval.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
     Ok(PreparedRecording { background, clock, begin, header, output, list_interval_ns: (list_interval_s * 1e9) as u64 })
+}
+
+/// Reads a sampling plan that `igpu probe --plan FILE` wrote.
+fn read_plan(path: &Path) -> Result<Plan, CliError> {
+    let plan = fs::read_to_string(path).and_then(|text| serde_json::from_str(&text).map_err(io::Error::from));
+    plan.map_err(|error| {
+        let message = format!("the plan {} could not be read ({error})", igpu::Escaped(&path.to_string_lossy()));
+        CliError::Selection(Diagnostic::new(message).with_help("create a plan with `igpu probe --plan FILE`"))
+    })
 }
 
 fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -> Header {

@@ -16,7 +16,7 @@ fn missing_driver_prints_help() {
         if !Path::new("/usr/lib/wsl/lib/libnvidia-ml.so.1").exists() {
             assert_eq!((result.code, result.stdout.as_str()), (Some(1), ""), "{args:?}");
             assert_eq!(errors(&result.stderr).len(), 1, "{}", result.stderr);
-            for part in ["libnvidia-ml.so.1 (", "libnvidia-ml.so (", "/usr/lib/wsl/lib/", "install", "\nhelp: "] {
+            for part in ["libnvidia-ml.so.1 (", "libnvidia-ml.so (", "/usr/lib/wsl/lib/", "\nhelp: "] {
                 assert!(result.stderr.contains(part), "{part} is not in {}", result.stderr);
             }
             assert!(result.stderr.ends_with("try simulated GPUs with `igpu --simulate`\n"), "{}", result.stderr);
@@ -37,7 +37,7 @@ fn driver_startup_failure_is_one_error() {
         ("'LIB_RM_VERSION_MISMATCH'", ["reboot", "LIB_RM_VERSION_MISMATCH (18)"]),
         ("'DRIVER_NOT_LOADED'", ["modprobe nvidia", "DRIVER_NOT_LOADED (9)"]),
         ("'NO_PERMISSION'", ["root", "NO_PERMISSION (4)"]),
-        ("'INSUFFICIENT_RESOURCES'", ["close", "(23)"]),
+        ("'INSUFFICIENT_RESOURCES'", ["stop other programs", "(23)"]),
         ("4711", ["nvml.h", "code 4711"]),
     ] {
         let broken = simulated(&format!("[driver]\ninit_return = {answer}\n[[gpu]]"));
@@ -69,10 +69,7 @@ fn lost_gpu_does_not_hide_others() {
     let result = igpu(&[&lost.argument]);
     assert_eq!((result.code, shown(&result)), (Some(1), vec!["0", "2", "3"]));
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
-    assert!(
-        message.starts_with("GPU 1") && message.contains("GPU_IS_LOST (15)") && message.contains("dmesg"),
-        "{message}"
-    );
+    assert!(message.starts_with("GPU 1") && message.contains("GPU_IS_LOST (15)"), "{message}");
     let result = igpu(&["--json", &lost.argument]);
     let gpus = json(&result.stdout);
     assert_eq!((result.code, gpus.len(), errors(&result.stderr).len()), (Some(1), 4, 1));

@@ -52,6 +52,33 @@ fn gpus_option_selects_by_index_or_uuid() {
 }
 
 #[test]
+fn plan_option_sets_metrics_and_intervals() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    let planned = |metric: &str, interval_us: u64| serde_json::json!({ "metric": metric, "interval_us": interval_us, "cost_ns": 2000, "reason": "sensor" });
+    let gpu = serde_json::json!({
+        "index": 0, "uuid": null, "call_time_share": 0.0001,
+        "metrics": [planned("gpu.power", 50_000), planned("gpu.energy", 3_600_000_000)],
+    });
+    let plan = serde_json::json!({ "version": 1, "budget": 0.01, "gpus": [gpu] });
+    fs::write(workdir.path("plan.json"), plan.to_string()).unwrap();
+    let result = run(workdir.record("-o x.csv --plan plan.json --duration 0.5"));
+    assert_eq!(result.code(), Some(0), "{}", result.stderr);
+    let items = workdir.items("x.csv");
+    assert_eq!(header(&items).series, ["hw.power", "hw.energy"]);
+    // The counter is read at the beginning and at the end only.
+    assert_eq!(values(&items, "hw.energy").len(), 2);
+    fs::write(workdir.path("damaged.json"), "{").unwrap();
+    for name in ["damaged.json", "missing.json"] {
+        let result = run(workdir.record(&format!("-o y.csv --plan {name}")));
+        assert_eq!(result.code(), Some(1), "{}", result.stderr);
+        assert!(result.stderr.starts_with(&format!("igpu: the plan {name} could not be read (")), "{}", result.stderr);
+        assert!(result.stderr.ends_with("\nhelp: create a plan with `igpu probe --plan FILE`\n"), "{}", result.stderr);
+    }
+    assert_eq!(run(workdir.record("-o y.csv --plan plan.json --rate 5")).code(), Some(2));
+    assert!(!workdir.path("y.csv").exists());
+}
+
+#[test]
 fn recording_can_go_to_stdout() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let result = run(workdir.record("-o - --format jsonl --duration 0.5"));
