@@ -1,4 +1,4 @@
-//! Forks of a process that samples.
+//! Tests of samplers in a forked child process.
 
 use super::{fork::in_fork, hangs::spawn, *};
 
@@ -14,7 +14,7 @@ fn forked_child_sampler_returns_errors() {
     let latest = background.latest_reader();
     let calls = AtomicU64::new(0);
     let child = in_fork(|| {
-        // Its sampler says why there is nothing, and asks the driver nothing. The parent's calls are its own.
+        // The parent's sampler reports the error in the child and makes no driver calls.
         calls.store(driver.total_calls(), Relaxed);
         let frame = sampler.sample();
         let lost = events(frame.records(), Event::GPU_LOST);
@@ -25,15 +25,15 @@ fn forked_child_sampler_returns_errors() {
             assert_eq!(frame.last_error(gpu, Metric::TEMPERATURE), Some(&Error::Forked));
         }
         assert!(frame.gpu_infos().iter().all(|info| info.error() == Some(&Error::Forked)));
-        // Lost GPUs are looked for once a second.
+        // The sampler tries lost GPUs once per second.
         for seconds in (0..10).step_by(2) {
             let later = monotonic() + seconds * SECOND;
             assert!(values(sampler.tick(later).records(), Metric::TEMPERATURE).next().is_none());
         }
-        // The threads run in the parent only, and the child gets nothing of theirs.
-        let (ticks, silence) = (background.ticks(), background.time_since_heartbeat());
+        // The threads run in the parent only, and the child does not receive their records.
+        let (ticks, heartbeat_age) = (background.ticks(), background.time_since_heartbeat());
         std::thread::sleep(Duration::from_millis(30));
-        assert!(background.time_since_heartbeat() >= silence + Duration::from_millis(30));
+        assert!(background.time_since_heartbeat() >= heartbeat_age + Duration::from_millis(30));
         assert_eq!(background.ticks(), ticks);
         let begin = Instant::now();
         assert_eq!(background.sample(), Err(Error::Forked));
@@ -46,13 +46,13 @@ fn forked_child_sampler_returns_errors() {
         assert_eq!(background.stop(), StopOutcome::Abandoned);
         assert!(begin.elapsed() < Duration::from_secs(5), "took {:?}", begin.elapsed());
         assert_eq!(driver.total_calls(), calls.load(Relaxed), "the child called the parent's driver");
-        // One of the child's own works.
-        let own = common::load(driver.path()).unwrap();
-        let mut fresh = Sampler::builder(&own).metrics(&[Metric::TEMPERATURE]).build().unwrap();
-        assert!(fresh.sample().latest(0, Metric::TEMPERATURE).is_some());
+        // A sampler that is created in the child works.
+        let child_nvml = common::load(driver.path()).unwrap();
+        let mut child_sampler = Sampler::builder(&child_nvml).metrics(&[Metric::TEMPERATURE]).build().unwrap();
+        assert!(child_sampler.sample().latest(0, Metric::TEMPERATURE).is_some());
     });
     assert!(child);
-    // The parent never noticed.
+    // The parent's samplers are not affected.
     let ticks = background.ticks();
     wait_for("20 more ticks", || background.ticks() > ticks + 20);
     while background.pop().is_some_and(|record| record.event().is_none()) {}
@@ -68,15 +68,15 @@ fn forked_child_sampler_returns_errors() {
 fn forked_child_drops_background_sampler() {
     let _lock = lock_sim();
     let (driver, nvml) = common::sim_from_toml("[[gpu]]\nprocess = []\ngpm = { sm_percent = 5 }\n");
-    let mut holder = Some(spawn(&driver));
-    wait_for("20 ticks", || holder.as_ref().is_some_and(|background| background.ticks() >= 20));
+    let mut shared_background = Some(spawn(&driver));
+    wait_for("20 ticks", || shared_background.as_ref().is_some_and(|background| background.ticks() >= 20));
     let mut gpm = Some(Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY]).build().unwrap());
     assert!(in_fork(|| {
-        assert_eq!(holder.take().map(|mut background| background.stop()), Some(StopOutcome::Abandoned));
+        assert_eq!(shared_background.take().map(|mut background| background.stop()), Some(StopOutcome::Abandoned));
         drop(gpm.take());
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls("nvmlGpmSampleFree")), (0, 0));
     }));
-    let mut background = holder.take().unwrap();
+    let mut background = shared_background.take().unwrap();
     let ticks = background.ticks();
     wait_for("20 more ticks", || background.ticks() > ticks + 20);
     assert_eq!(background.stop(), StopOutcome::Joined);
