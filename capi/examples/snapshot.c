@@ -1,4 +1,5 @@
-// All GPUs, at this moment:  cc snapshot.c $(pkg-config --cflags --libs igpu) -o snapshot
+// Prints the current state of all GPUs.
+//     cc snapshot.c $(pkg-config --cflags --libs igpu) -o snapshot
 #include <igpu.h>
 #include <stdio.h>
 

@@ -552,13 +552,13 @@ const char *igpu_last_error(void);
 // Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not free the
 // string; it is valid until the next failure in this thread.
 //
-// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
+// Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 const char *igpu_last_help(void);
 
 // Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure was not
 // a driver error.
 //
-// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
+// Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 uint32_t igpu_last_nvml_code(void);
 
 // Loads and initializes the driver library. `options` may be NULL, which selects the defaults.
@@ -576,23 +576,23 @@ uint32_t igpu_last_nvml_code(void);
 // Allocates. Not async-signal-safe.
 igpu_status igpu_driver_open(const igpu_driver_options *options, igpu_driver **driver);
 
-// Closes the driver handle. The library shuts NVML down when all handles opened from it are closed. Does nothing if `driver`
-// is NULL.
+// Closes the driver handle. Shuts NVML down as soon as all snapshots and samplers opened from it are closed, too. Does nothing
+// if `driver` is NULL.
 //
 // May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_close(igpu_driver *driver);
 
-// Returns the driver's versions and the number of GPUs.
+// Gets the driver's versions and the number of GPUs.
 //
 // Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_get_info(igpu_driver *driver, igpu_driver_info *info);
 
-// Returns the number of GPUs.
+// Gets the number of GPUs.
 //
 // Makes a driver call, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_get_gpu_count(igpu_driver *driver, uint32_t *count);
 
-// Returns the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
+// Gets the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
 // these GPUs, even if it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is
 // 0, only `count` is set, and `indices` may be NULL.
 //
@@ -610,7 +610,7 @@ const char *igpu_version(void);
 // Does not block or allocate. Async-signal-safe.
 uint32_t igpu_metric_count(void);
 
-// Returns the number of the metric with this name.
+// Gets the number of the metric with this name.
 //
 // ```c
 // uint32_t power;
@@ -622,14 +622,14 @@ uint32_t igpu_metric_count(void);
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_metric_find(const char *name, uint32_t *metric);
 
-// Returns the description of a metric by its number.
+// Gets the description of a metric by its number.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_metric_get_info(uint32_t metric, igpu_metric_info *info);
 
 // Reads the owner and the parent of a process from `/proc`. Use it for the process IDs in the records of a background
-// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. The name of a user that only a directory server knows is
-// the user ID until the first snapshot was opened.
+// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. If the
+// name of the user is not in `/etc/passwd`, it is the user ID until a snapshot has looked the name up.
 //
 // Reads `/proc`, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_process_get_info(uint32_t pid, igpu_process_info *info);
@@ -668,18 +668,18 @@ igpu_status igpu_snapshot_update(igpu_snapshot *snapshot);
 // Makes driver calls and reads `/proc`, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_snapshot_grow_process_lists(igpu_snapshot *snapshot);
 
-// Returns the number of GPUs in the snapshot. Positions are less than this number.
+// Gets the number of GPUs in the snapshot. Positions are less than this number.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_count(igpu_snapshot *snapshot, uint32_t *count);
 
-// Returns the state of the GPU at a position in the snapshot. The position equals the GPU's index only if the snapshot
+// Gets the state of the GPU at a position in the snapshot. The position equals the GPU's index only if the snapshot
 // contains all GPUs.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_info(igpu_snapshot *snapshot, uint32_t position, igpu_gpu_info *gpu);
 
-// Returns a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
+// Gets a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
 // returns `IGPU_STATUS_NO_DATA`.
 //
 // Does not block or allocate. Not async-signal-safe.
@@ -748,18 +748,18 @@ igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now_ns, const igpu
 // Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **records, size_t *count);
 
-// Returns the time of `igpu_monotonic_ns` at which the next metric is due, or 0 before the first tick.
+// Gets the time of `igpu_monotonic_ns` at which the next metric is due, or 0 before the first tick.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_next_due(igpu_sampler *sampler, uint64_t *due_ns);
 
-// Returns the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
+// Gets the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
 // after its deadline misses *n* deadlines.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_missed_deadlines(igpu_sampler *sampler, uint64_t *count);
 
-// Returns the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
+// Gets the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
 // there is none; `igpu_sampler_metric_error` returns the reason.
 //
 // Does not block or allocate. Not async-signal-safe.
@@ -771,7 +771,7 @@ igpu_status igpu_sampler_get_latest(igpu_sampler *sampler, uint32_t gpu, uint32_
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_metric_error(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
 
-// Returns the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
+// Gets the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
 // not support an estimate; a constant signal never does.
 //
 // Does not block or allocate. Not async-signal-safe.
@@ -780,7 +780,7 @@ igpu_status igpu_sampler_get_refresh_period(igpu_sampler *sampler,
                                             uint32_t metric,
                                             uint64_t *refresh_period_ns);
 
-// Returns the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
+// Gets the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_poll_interval(igpu_sampler *sampler,
@@ -788,19 +788,19 @@ igpu_status igpu_sampler_get_poll_interval(igpu_sampler *sampler,
                                            uint32_t metric,
                                            uint64_t *poll_interval_ns);
 
-// Returns the owner and the parent of a process in the process lists, which the sampler looked up when the process first
+// Gets the owner and the parent of a process in the process lists, which the sampler looked up when the process first
 // appeared. Requires the metric `gpu.process.memory`. For a background sampler, use `igpu_process_get_info`.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_process_info(igpu_sampler *sampler, uint32_t pid, igpu_process_info *info);
 
-// Returns the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
+// Gets the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
 // `IGPU_SAMPLER_GPU_INFO`; otherwise, no position has a GPU.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_gpu_info(igpu_sampler *sampler, uint32_t position, igpu_gpu_info *gpu);
 
-// Returns a process of the GPU at a position, like `igpu_snapshot_get_gpu_process_info`.
+// Gets a process of the GPU at a position, like `igpu_snapshot_get_gpu_process_info`.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_gpu_process_info(igpu_sampler *sampler,
@@ -839,12 +839,12 @@ igpu_status igpu_background_pop(igpu_background *background, igpu_record *record
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
 
-// Returns the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
+// Gets the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_get_info(igpu_background *background, igpu_background_info *info);
 
-// Returns the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
+// Gets the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
 // exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set,
 // and `indices` may be NULL.
 //
@@ -884,26 +884,26 @@ igpu_status igpu_background_close(igpu_background *background);
 // Does not block. Allocates. Not async-signal-safe.
 igpu_status igpu_latest_open(igpu_background *background, igpu_latest **latest);
 
-// Returns the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
+// Gets the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
 // outside of signal handlers. They are valid as long as the reader is open. Per-process metrics have no key.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, uint32_t *key);
 
-// Returns the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
+// Gets the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
 // its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value remains available
 // after the sampler is stopped; `timestamp_ns` shows its age.
 //
 // Does not block or allocate. Does not change `igpu_last_error`. Async-signal-safe.
 igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);
 
-// Returns the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
+// Gets the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
 // removes records.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_info(igpu_latest *latest, igpu_background_info *info);
 
-// Returns the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
+// Gets the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
 // it, even while another thread removes records.
 //
 // Does not block or allocate. Not async-signal-safe.

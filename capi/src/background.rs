@@ -138,7 +138,7 @@ pub unsafe extern "C" fn igpu_background_drain(
     })
 }
 
-/// Returns the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
+/// Gets the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn igpu_background_get_info(
     })
 }
 
-/// Returns the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
+/// Gets the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
 /// exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set,
 /// and `indices` may be NULL.
 ///

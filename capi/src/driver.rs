@@ -133,8 +133,8 @@ unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
     Ok(builder.load()?)
 }
 
-/// Closes the driver handle. The library shuts NVML down when all handles opened from it are closed. Does nothing if `driver`
-/// is NULL.
+/// Closes the driver handle. Shuts NVML down as soon as all snapshots and samplers opened from it are closed, too. Does nothing
+/// if `driver` is NULL.
 ///
 /// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn igpu_driver_close(driver: *mut igpu_driver) -> igpu_sta
     guarded(|| handle_table::close(driver).map(drop))
 }
 
-/// Returns the driver's versions and the number of GPUs.
+/// Gets the driver's versions and the number of GPUs.
 ///
 /// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -176,7 +176,7 @@ fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// Returns the number of GPUs.
+/// Gets the number of GPUs.
 ///
 /// Makes a driver call, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn igpu_driver_get_gpu_count(driver: *mut igpu_driver, cou
     })
 }
 
-/// Returns the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
+/// Gets the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
 /// these GPUs, even if it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is
 /// 0, only `count` is set, and `indices` may be NULL.
 ///

@@ -53,7 +53,7 @@ pub extern "C" fn igpu_last_error() -> *const c_char {
 /// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not free the
 /// string; it is valid until the next failure in this thread.
 ///
-/// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
+/// Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_help() -> *const c_char {
     LAST_ERROR.with(|last| last.help.get().cast_const().cast())
@@ -62,7 +62,7 @@ pub extern "C" fn igpu_last_help() -> *const c_char {
 /// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure was not
 /// a driver error.
 ///
-/// Blocks, allocates, and is async-signal-safe as `igpu_last_error`.
+/// Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_nvml_code() -> u32 {
     LAST_ERROR.with(|last| last.nvml_code.get())

@@ -69,7 +69,7 @@ pub unsafe extern "C" fn igpu_latest_open(
     })
 }
 
-/// Returns the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
+/// Gets the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
 /// outside of signal handlers. They are valid as long as the reader is open. Per-process metrics have no key.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn igpu_latest_get_key(
     })
 }
 
-/// Returns the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
+/// Gets the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
 /// its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value remains available
 /// after the sampler is stopped; `timestamp_ns` shows its age.
 ///
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, re
     })
 }
 
-/// Returns the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
+/// Gets the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
 /// removes records.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn igpu_latest_get_info(
     })
 }
 
-/// Returns the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
+/// Gets the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
 /// it, even while another thread removes records.
 ///
 /// Does not block or allocate. Not async-signal-safe.

@@ -99,7 +99,7 @@ pub extern "C" fn igpu_metric_count() -> u32 {
     CATALOG.len() as u32
 }
 
-/// Returns the number of the metric with this name.
+/// Gets the number of the metric with this name.
 ///
 /// ```c
 /// uint32_t power;
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn igpu_metric_find(name: *const c_char, metric: *mut u32)
     })
 }
 
-/// Returns the description of a metric by its number.
+/// Gets the description of a metric by its number.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

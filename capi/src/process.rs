@@ -73,8 +73,8 @@ pub struct igpu_process_info {
 }
 
 /// Reads the owner and the parent of a process from `/proc`. Use it for the process IDs in the records of a background
-/// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. The name of a user that only a directory server knows is
-/// the user ID until the first snapshot was opened.
+/// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. If the
+/// name of the user is not in `/etc/passwd`, it is the user ID until a snapshot has looked the name up.
 ///
 /// Reads `/proc`, which may block. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]

@@ -15,7 +15,7 @@ use crate::{
     versioned_struct,
 };
 
-/// Returns the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
+/// Gets the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
 /// there is none; `igpu_sampler_metric_error` returns the reason.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn igpu_sampler_metric_error(sampler: *mut igpu_sampler, g
     })
 }
 
-/// Returns the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
+/// Gets the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
 /// not support an estimate; a constant signal never does.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn igpu_sampler_get_refresh_period(
     guarded(|| unsafe { write_value(sampler, refresh_period_ns, of) })
 }
 
-/// Returns the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
+/// Gets the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn igpu_sampler_get_poll_interval(
     guarded(|| unsafe { write_value(sampler, poll_interval_ns, of) })
 }
 
-/// Returns the owner and the parent of a process in the process lists, which the sampler looked up when the process first
+/// Gets the owner and the parent of a process in the process lists, which the sampler looked up when the process first
 /// appeared. Requires the metric `gpu.process.memory`. For a background sampler, use `igpu_process_get_info`.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn igpu_sampler_get_process_info(
     })
 }
 
-/// Returns the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
+/// Gets the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
 /// `IGPU_SAMPLER_GPU_INFO`; otherwise, no position has a GPU.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn igpu_sampler_get_gpu_info(
     })
 }
 
-/// Returns a process of the GPU at a position, like `igpu_snapshot_get_gpu_process_info`.
+/// Gets a process of the GPU at a position, like `igpu_snapshot_get_gpu_process_info`.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

@@ -137,7 +137,7 @@ unsafe fn write_records(frame: Frame<'_>, records: *mut *const igpu_record, coun
     Ok(())
 }
 
-/// Returns the time of `igpu_monotonic_ns` at which the next metric is due, or 0 before the first tick.
+/// Gets the time of `igpu_monotonic_ns` at which the next metric is due, or 0 before the first tick.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn igpu_sampler_get_next_due(sampler: *mut igpu_sampler, d
     guarded(|| unsafe { write_value(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
 }
 
-/// Returns the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
+/// Gets the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
 /// after its deadline misses *n* deadlines.
 ///
 /// Does not block or allocate. Not async-signal-safe.

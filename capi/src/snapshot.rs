@@ -139,7 +139,7 @@ pub unsafe extern "C" fn igpu_snapshot_grow_process_lists(snapshot: *mut igpu_sn
     })
 }
 
-/// Returns the number of GPUs in the snapshot. Positions are less than this number.
+/// Gets the number of GPUs in the snapshot. Positions are less than this number.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn igpu_snapshot_get_gpu_count(snapshot: *mut igpu_snapsho
     })
 }
 
-/// Returns the state of the GPU at a position in the snapshot. The position equals the GPU's index only if the snapshot
+/// Gets the state of the GPU at a position in the snapshot. The position equals the GPU's index only if the snapshot
 /// contains all GPUs.
 ///
 /// Does not block or allocate. Not async-signal-safe.
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn igpu_snapshot_get_gpu_info(
     })
 }
 
-/// Returns a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
+/// Gets a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
 /// returns `IGPU_STATUS_NO_DATA`.
 ///
 /// Does not block or allocate. Not async-signal-safe.

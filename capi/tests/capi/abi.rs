@@ -1,6 +1,7 @@
-//! The ABI, kept in `abi.txt`: exported names with their signatures, the numbers of constants, sizes and offsets of structs.
+//! Compares the ABI with `abi.txt`: the exported names and their signatures, the values of constants, and the sizes and offsets
+//! of structs.
 //!
-//! If this fails, check the difference. New lines are additions and fine: `IGPU_UPDATE_ABI=1 cargo test -p igpu-capi --test
+//! If this test fails, check the differences. New lines are additions, which are compatible: `IGPU_UPDATE_ABI=1 cargo test -p igpu-capi --test
 //! capi abi` updates the file. A changed or removed line breaks existing programs: revert it, or give the library another
 //! soname (`build.rs`, `scripts/install-capi`).
 #![cfg(target_pointer_width = "64")]
@@ -10,7 +11,7 @@ use std::{fmt::Write as _, fs, process::Command};
 use crate::tools::{Library, compiler, include, package_root, run, scratch};
 
 #[test]
-fn the_abi_is_as_it_was() {
+fn abi_is_unchanged() {
     let header = fs::read_to_string(include().join("igpu.h")).unwrap();
     let exported =
         run(Command::new("nm").args(["-D", "--defined-only"]).arg(Library::Built.folder().join("libigpu.so")));
@@ -20,7 +21,8 @@ fn the_abi_is_as_it_was() {
     let mut abi = String::new();
     for name in &names {
         let signature = signatures.iter().find(|signature| signature.contains(&format!("{name}(")));
-        writeln!(abi, "{}", signature.unwrap_or_else(|| panic!("{name} is exported and not in the header"))).unwrap();
+        writeln!(abi, "{}", signature.unwrap_or_else(|| panic!("{name} is exported, but is not in the header")))
+            .unwrap();
     }
     assert_eq!(names.len(), signatures.len(), "the header has functions that are not exported");
     abi += &numbers(&header);
@@ -28,13 +30,13 @@ fn the_abi_is_as_it_was() {
     if std::env::var_os("IGPU_UPDATE_ABI").is_some() {
         fs::write(&file, &abi).unwrap();
     }
-    let kept = fs::read_to_string(&file).unwrap_or_default();
-    let gone: Vec<&str> = kept.lines().filter(|line| !abi.lines().any(|other| other == *line)).collect();
-    let new: Vec<&str> = abi.lines().filter(|line| !kept.lines().any(|other| other == *line)).collect();
-    assert!(abi == kept, "the ABI differs from tests/abi.txt\ngone or changed: {gone:#?}\nnew: {new:#?}");
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    let removed: Vec<&str> = expected.lines().filter(|line| !abi.lines().any(|other| other == *line)).collect();
+    let new: Vec<&str> = abi.lines().filter(|line| !expected.lines().any(|other| other == *line)).collect();
+    assert!(abi == expected, "the ABI differs from tests/abi.txt\nremoved or changed: {removed:#?}\nnew: {new:#?}");
 }
 
-/// The functions of the header, a line each.
+/// Returns the functions of the header, one per line.
 fn signatures(header: &str) -> Vec<String> {
     let is_code = |line: &&str| !["//", "/*", "*", "#", "extern"].iter().any(|start| line.starts_with(start));
     let code: Vec<&str> = header.lines().map(str::trim).filter(is_code).collect();
@@ -43,11 +45,11 @@ fn signatures(header: &str) -> Vec<String> {
     words.filter(|text| text.contains("(") && !text.starts_with("typedef")).map(|text| text + ";").collect()
 }
 
-/// Sizes, offsets and constants, as a C compiler finds them.
+/// Returns the sizes, offsets, and constants, as a C compiler computes them.
 fn numbers(header: &str) -> String {
     let mut program = String::from("#include <igpu.h>\n#include <stdio.h>\nint main(void) {\n");
-    let mut print = |what: &str, value: &str| {
-        writeln!(program, "    printf(\"%s %llu\\n\", \"{what}\", (unsigned long long)({value}));").unwrap();
+    let mut print = |name: &str, value: &str| {
+        writeln!(program, "    printf(\"%s %llu\\n\", \"{name}\", (unsigned long long)({value}));").unwrap();
     };
     let mut fields = Vec::new();
     for line in header.lines().map(str::trim) {

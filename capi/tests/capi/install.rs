@@ -1,34 +1,34 @@
-//! What `scripts/install-capi` installs, and what the libraries show of themselves.
+//! The files that `scripts/install-capi` installs, and the symbols that the libraries export.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::tools::{
-    WARNINGS, Way, compiler, driver, execute, package, package_root, prefix, run, scratch, target, workspace,
+    RunWith, WARNINGS, compiler, driver, execute, package_root, pkg_config, prefix, run, scratch, target, workspace,
 };
 
 #[test]
 #[ignore = "installs the library with its own profile, and needs pkg-config"]
-fn what_is_installed_is_whole() {
+fn installation_has_all_files() {
     let mut found = files(prefix(), prefix());
     found.sort();
     let lib = ["lib/libigpu.a", "lib/libigpu.so", "lib/libigpu.so.0", "lib/libigpu.so.0.2.0", "lib/pkgconfig/igpu.pc"];
     assert_eq!(found, [&["include/igpu.h"], &lib[..]].concat());
     let dynamic = run(Command::new("readelf").arg("-d").arg(prefix().join("lib/libigpu.so")));
     assert!(dynamic.contains("Library soname: [libigpu.so.0]") && dynamic.contains("NODELETE"), "{dynamic}");
-    assert_eq!(package(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(pkg_config(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
     let size = fs::metadata(prefix().join("lib/libigpu.so")).unwrap().len();
     assert!(size < 1 << 20, "the shared library has {size} bytes");
 }
 
 #[test]
 #[ignore = "installs the library with its own profile, and needs pkg-config"]
-fn a_packager_installs_somewhere_else() {
+fn destdir_is_prepended() {
     let staged = scratch().join("staged");
     let _ = fs::remove_dir_all(&staged);
     let mut script = Command::new(workspace().join("scripts/install-capi"));
-    // Cargo's colours are not in the way of what it says.
+    // The script must be able to parse cargo's output even if it is colored.
     script.env("CARGO_TERM_COLOR", "always").env("CARGO_TARGET_DIR", target());
-    // Relative to the caller's folder, which is not the script's.
+    // DESTDIR is relative to the current folder, which is not the script's folder.
     run(script.arg("/opt/some & where").env("DESTDIR", "staged").current_dir(scratch()));
     let lib = staged.join("opt/some & where/lib");
     let package = fs::read_to_string(lib.join("pkgconfig/igpu.pc")).unwrap();
@@ -43,7 +43,7 @@ fn a_packager_installs_somewhere_else() {
 }
 
 #[test]
-fn folder_that_cannot_be_made_ends_installation_at_once() {
+fn unwritable_prefix_fails_before_compilation() {
     let file = scratch().join("file");
     fs::write(&file, "").unwrap();
     let mut script = Command::new(workspace().join("scripts/install-capi"));
@@ -55,11 +55,11 @@ fn folder_that_cannot_be_made_ends_installation_at_once() {
 
 #[test]
 #[ignore = "installs the library with its own profile, and needs pkg-config"]
-fn the_static_library_shows_our_names_only() {
+fn static_library_exports_only_igpu_names() {
     let archive = prefix().join("lib/libigpu.a");
     let shown = names(Command::new("nm").args(["-g", "--defined-only"]).arg(&archive));
     assert_eq!(shown, names(Command::new("nm").args(["-D", "--defined-only"]).arg(prefix().join("lib/libigpu.so"))));
-    // Nothing of the simulator is in either.
+    // Neither library contains the simulator.
     for library in [archive, prefix().join("lib/libigpu.so")] {
         let bytes = fs::read(library).unwrap();
         assert!(!bytes.windows(8).any(|part| part == b"nvml-sim" || part == b"nvml_sim"));
@@ -68,23 +68,23 @@ fn the_static_library_shows_our_names_only() {
 
 #[test]
 #[ignore = "installs the library with its own profile, and needs pkg-config"]
-fn a_program_is_linked_with_the_static_library() {
+fn program_links_static_library() {
     let program = scratch().join("static");
     let mut command = compiler(false);
     command.args(WARNINGS).arg(package_root().join("examples/snapshot.c")).arg(prefix().join("lib/libigpu.a"));
-    let all = package(&["--cflags", "--libs", "--static"]);
+    let all = pkg_config(&["--cflags", "--libs", "--static"]);
     command.args(all.split_whitespace().filter(|flag| *flag != "-ligpu"));
     run(command.args(["-Wl,--gc-sections", "-o"]).arg(&program));
     assert!(!run(Command::new("readelf").arg("-d").arg(&program)).contains("libigpu"));
     let library = driver().join("libnvidia-ml.so.1");
-    let printed = execute(&program, Way::Plain, &[], &[("IGPU_NVML_LIBRARY", library.as_os_str())]);
+    let printed = execute(&program, RunWith::Nothing, &[], &[("IGPU_NVML_LIBRARY", library.as_os_str())]);
     assert!(
         printed.starts_with("0 GeForce GTX 1080 Ti: 122.23 W, 44 % busy, 10799 MiB used, 2 processes\n"),
         "{printed}"
     );
 }
 
-/// The names that `nm` lists, in their order.
+/// Returns the names that `nm` lists, sorted.
 fn names(command: &mut Command) -> Vec<String> {
     let listed = run(command);
     let mut names: Vec<String> =

@@ -18,30 +18,31 @@ pub(crate) fn workspace() -> &'static Path {
     package_root().parent().expect("a folder above")
 }
 
-/// A folder of these tests' own, in Cargo's target folder.
+/// Returns a folder for the files of these tests, in Cargo's target folder.
 pub(crate) fn scratch() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi");
     fs::create_dir_all(&folder).expect("a folder");
     folder
 }
 
-/// Runs a command, which has to succeed; what it printed.
+/// Runs a command, and returns its standard output. Panics if it fails.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, all_output(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-pub(crate) fn said(output: &Output) -> String {
+/// Returns everything that a command printed.
+pub(crate) fn all_output(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Whether this machine has a tool; where not, a sentence says what is left out.
+/// Returns `true` if the tool is installed. Otherwise, prints a note.
 pub(crate) fn has(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!("there is no {tool} here: what needs it is left out");
+        eprintln!("{tool} is not installed; skipping the checks that need it");
     }
     found
 }
@@ -81,7 +82,7 @@ fn built() -> &'static Path {
     })
 }
 
-/// The prefix that the library is installed under, once for all tests.
+/// Returns the prefix under which the library is installed, once for all tests.
 pub(crate) fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
@@ -93,12 +94,12 @@ pub(crate) fn prefix() -> &'static Path {
     })
 }
 
-/// Cargo's target folder, which these tests' own folder `tmp` is in.
+/// Returns Cargo's target folder, which contains the folder of these tests.
 pub(crate) fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder above")
 }
 
-/// The folder of a simulated driver, whose scenario NVML_SIM_SCENARIO chooses.
+/// Returns the folder of a simulated driver. NVML_SIM_SCENARIO selects its scenario.
 pub(crate) fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
     DRIVER.get_or_init(|| {
@@ -109,18 +110,18 @@ pub(crate) fn driver() -> &'static Path {
     })
 }
 
-/// How a program is built and run.
+/// The tool that a program runs with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Way {
-    Plain,
+pub(crate) enum RunWith {
+    Nothing,
     Valgrind,
     AddressSanitizer,
 }
 
-/// Compiles a program of this package and links it with the library. Also links the simulated driver, so that the program can
-/// control it, and so that it stays loaded until the leak check. `None` if the compiler lacks the sanitizer.
-pub(crate) fn compile(source: &str, library: Library, way: Way) -> Option<PathBuf> {
-    let sanitized = way == Way::AddressSanitizer;
+/// Compiles a program of this package, and links it with the library. Also links the simulated driver, so that the program can
+/// control it, and so that it remains loaded until the leak check. Returns `None` if the compiler lacks the sanitizer.
+pub(crate) fn compile(source: &str, library: Library, run_with: RunWith) -> Option<PathBuf> {
+    let sanitized = run_with == RunWith::AddressSanitizer;
     let source = package_root().join(source);
     let folder = scratch().join(format!("{library:?}{}", if sanitized { "-asan" } else { "" }));
     fs::create_dir_all(&folder).expect("a folder");
@@ -134,14 +135,14 @@ pub(crate) fn compile(source: &str, library: Library, way: Way) -> Option<PathBu
     }
     let rpath = |folder: &Path| format!("-Wl,-rpath,{}", folder.display());
     command.args(WARNINGS).args(["-O1", "-g", "-rdynamic", "-pthread"]).arg(&source);
-    // A program that opens the library itself is not linked with it.
+    // A program that opens the library with dlopen is not linked with it.
     command.arg("-Wl,--as-needed");
     match library {
         Library::Built => {
             command.arg("-I").arg(include()).arg("-L").arg(library.folder()).arg("-ligpu");
         }
         Library::Installed => {
-            command.args(package(&["--cflags", "--libs"]).split_whitespace());
+            command.args(pkg_config(&["--cflags", "--libs"]).split_whitespace());
         }
     }
     command.arg("-Wl,--no-as-needed").arg(nvml_sim::built_library().expect("the simulator"));
@@ -157,51 +158,51 @@ pub(crate) fn include() -> PathBuf {
 pub(crate) const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
 pub(crate) fn compiler(cpp: bool) -> Command {
-    let (variable, usual, standard) = if cpp { ("CXX", "c++", "-std=c++17") } else { ("CC", "cc", "-std=c11") };
-    let mut command = Command::new(std::env::var_os(variable).unwrap_or(usual.into()));
+    let (variable, default, standard) = if cpp { ("CXX", "c++", "-std=c++17") } else { ("CC", "cc", "-std=c11") };
+    let mut command = Command::new(std::env::var_os(variable).unwrap_or(default.into()));
     command.arg(standard);
     command
 }
 
-/// Whether the compiler has AddressSanitizer; where not, a sentence says what is left out.
+/// Returns `true` if the compiler supports AddressSanitizer. Otherwise, prints a note.
 fn has_address_sanitizer() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
         let source = scratch().join("empty.c");
         fs::write(&source, "int main(void) { return 0; }\n").expect("a file");
-        let done =
+        let output =
             compiler(false).arg("-fsanitize=address").arg(&source).arg("-o").arg(scratch().join("empty")).output();
-        let has = done.is_ok_and(|output| output.status.success());
+        let has = output.is_ok_and(|output| output.status.success());
         if !has {
-            eprintln!("the compiler has no AddressSanitizer here: what needs it is left out");
+            eprintln!("the compiler does not support AddressSanitizer; skipping the checks that need it");
         }
         has
     })
 }
 
-/// What pkg-config says of the installed library.
-pub(crate) fn package(arguments: &[&str]) -> String {
+/// Returns the output of pkg-config for the installed library.
+pub(crate) fn pkg_config(arguments: &[&str]) -> String {
     run(Command::new("pkg-config").args(arguments).arg("igpu").env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")))
 }
 
-/// Runs a program on the simulated driver; what it printed.
+/// Runs a program with the simulated driver, and returns its output.
 #[track_caller]
-pub(crate) fn execute(program: &Path, way: Way, arguments: &[&str], variables: &[(&str, &OsStr)]) -> String {
+pub(crate) fn execute(program: &Path, run_with: RunWith, arguments: &[&str], variables: &[(&str, &OsStr)]) -> String {
     let suppressions = |file: &str| workspace().join(file).display().to_string();
-    let mut command = match way {
-        Way::Valgrind => {
+    let mut command = match run_with {
+        RunWith::Valgrind => {
             let mut valgrind = Command::new("valgrind");
-            // A child leaves what was its parent's as it lies.
+            // The child process does not free the memory of its parent.
             let leaks = if program.ends_with("forked") { "no" } else { "full" };
             valgrind.arg(format!("--leak-check={leaks}"));
             valgrind.args(["--quiet", "--error-exitcode=99", "--show-leak-kinds=definite"]);
             valgrind.args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"]);
-            // Threads take turns, so that one that counts in a loop does not hold up the sampler's.
+            // Alternates between threads, so that a busy loop does not starve the sampler's thread.
             valgrind.arg("--fair-sched=try");
             valgrind.arg(format!("--suppressions={}", suppressions("scripts/valgrind.supp"))).arg(program);
             valgrind
         }
-        Way::Plain | Way::AddressSanitizer => Command::new(program),
+        RunWith::Nothing | RunWith::AddressSanitizer => Command::new(program),
     };
     for name in ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
@@ -212,26 +213,26 @@ pub(crate) fn execute(program: &Path, way: Way, arguments: &[&str], variables: &
     run(command.args(arguments).envs(variables.iter().copied()))
 }
 
-/// Builds and runs a program on the library built by cargo. Returns its output.
+/// Builds and runs a program with the library that cargo built. Returns its output.
 #[track_caller]
 pub(crate) fn on_built(source: &str, arguments: &[&str]) -> String {
-    let program = compile(source, Library::Built, Way::Plain).expect("the program");
-    execute(&program, Way::Plain, arguments, &[])
+    let program = compile(source, Library::Built, RunWith::Nothing).expect("the program");
+    execute(&program, RunWith::Nothing, arguments, &[])
 }
 
-/// Builds and runs a program on the installed library in each way that this machine supports. Passes its output to `look`.
+/// Builds and runs a program with the installed library, with each tool that is available. Passes its output to `check`.
 #[track_caller]
-pub(crate) fn on_installed(source: &str, arguments: &[&str], look: impl Fn(&str)) {
-    for way in [Way::Plain, Way::Valgrind, Way::AddressSanitizer] {
-        if way == Way::Valgrind && !has("valgrind") {
+pub(crate) fn on_installed(source: &str, arguments: &[&str], check: impl Fn(&str)) {
+    for run_with in [RunWith::Nothing, RunWith::Valgrind, RunWith::AddressSanitizer] {
+        if run_with == RunWith::Valgrind && !has("valgrind") {
             continue;
         }
-        // A thread that allocates while another forks leaves the locks of gcc's AddressSanitizer held in the child.
-        if way == Way::AddressSanitizer && source.ends_with("forked.c") {
+        // If a thread allocates during a fork, the locks of gcc's AddressSanitizer remain held in the child.
+        if run_with == RunWith::AddressSanitizer && source.ends_with("forked.c") {
             continue;
         }
-        if let Some(program) = compile(source, Library::Installed, way) {
-            look(&execute(&program, way, arguments, &[]));
+        if let Some(program) = compile(source, Library::Installed, run_with) {
+            check(&execute(&program, run_with, arguments, &[]));
         }
     }
 }

@@ -1,6 +1,6 @@
-// Once a sampler was made nothing allocates: not sampling, not reading, not failing. libigpu is opened by dlopen, as many
-// profilers do it, which is the harder case: there the C library makes memory for a thread's last error when it is needed.
-// Runs under a library that counts calls of malloc and free (LD_PRELOAD).
+// After a sampler has been opened, nothing allocates: neither sampling, nor reading, nor failing. The program opens libigpu with
+// dlopen, like many profilers. In this case, the C library allocates memory for a thread's last error at the first access. An
+// interposed library counts the calls of malloc and free (LD_PRELOAD).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <igpu.h>
@@ -41,7 +41,7 @@ static void load(void *from, const char *name, void *to) {
 #define CHECK(condition)                                                                                            \
     do {                                                                                                            \
         if (!(condition)) {                                                                                         \
-            fprintf(stderr, "%s:%d: not so: %s; the last error is: %s\n", __FILE__, __LINE__, #condition,           \
+            fprintf(stderr, "%s:%d: check failed: %s; the last error is: %s\n", __FILE__, __LINE__, #condition,           \
                     lib.igpu_last_error());                                                                         \
             exit(1);                                                                                                \
         }                                                                                                           \
@@ -51,7 +51,7 @@ static igpu_sampler *sampler;
 static igpu_snapshot *snapshot;
 static uint32_t power;
 
-static void one_round(void) {
+static void run_round(void) {
     const igpu_record *records;
     size_t count;
     uint64_t number;
@@ -71,7 +71,7 @@ static void one_round(void) {
     lib.igpu_snapshot_get_gpu_info(snapshot, 0, &gpu);
     lib.igpu_snapshot_get_gpu_process_info(snapshot, 0, 0, &process);
     lib.igpu_snapshot_reading_error(snapshot, 0, IGPU_READING_SERIAL);
-    // Failures of all kinds, with their sentences.
+    // Failures of all kinds, with their messages.
     CHECK(lib.igpu_sampler_get_latest(sampler, 99, power, &record) == IGPU_STATUS_NO_SUCH_GPU);
     CHECK(lib.igpu_sampler_get_latest(sampler, 0, 9999, &record) == IGPU_STATUS_NO_SUCH_METRIC);
     CHECK(lib.igpu_metric_find("no such metric", &power) == IGPU_STATUS_NO_SUCH_METRIC);
@@ -83,10 +83,10 @@ static void one_round(void) {
     CHECK(*lib.igpu_status_string(5) && *lib.igpu_event_name(5));
 }
 
-static unsigned long rounds(int count) {
+static unsigned long count_allocations(int rounds) {
     unsigned long before = malloc_calls();
-    for (int i = 0; i < count; i++) {
-        one_round();
+    for (int i = 0; i < rounds; i++) {
+        run_round();
         if (malloc_calls() != before) {
             fprintf(stderr, "round %d: %lu calls\n", i, malloc_calls() - before);
             return malloc_calls() - before;
@@ -95,11 +95,11 @@ static unsigned long rounds(int count) {
     return 0;
 }
 
-static void *in_another_thread(void *nothing) {
-    // The one call that may: it makes this thread's last error.
+static void *in_another_thread(void *argument) {
+    // This call allocates the memory for the last error of this thread.
     lib.igpu_last_error();
-    CHECK(rounds(100) == 0);
-    return nothing;
+    CHECK(count_allocations(100) == 0);
+    return argument;
 }
 
 int main(int argc, char **argv) {
@@ -123,17 +123,17 @@ int main(int argc, char **argv) {
     CHECK(lib.igpu_sampler_open(driver, &options, &sampler) == IGPU_STATUS_OK);
     CHECK(lib.igpu_snapshot_open(driver, NULL, &snapshot) == IGPU_STATUS_OK);
     CHECK(lib.igpu_metric_find("gpu.power", &power) == IGPU_STATUS_OK);
-    // From the first call on.
-    CHECK(rounds(1000) == 0);
+    // Not even the first calls allocate.
+    CHECK(count_allocations(1000) == 0);
     add_faults("[[fault]]\ngpu = 0\nreturn = 'GPU_IS_LOST'\n[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 999\n", NULL, 0);
-    CHECK(rounds(300) == 0);
+    CHECK(count_allocations(300) == 0);
     clear_faults();
-    CHECK(rounds(300) == 0);
+    CHECK(count_allocations(300) == 0);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, in_another_thread, NULL) == 0);
     pthread_join(thread, NULL);
 
-    // The background sampler, as this thread drives it.
+    // The calls of this thread to a background sampler.
     igpu_background *background;
     igpu_latest *latest;
     uint32_t key;

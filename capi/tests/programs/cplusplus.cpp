@@ -1,4 +1,4 @@
-// The header and the library from C++17: handles owned by unique pointers, statuses made exceptions.
+// Uses the library from C++17: unique pointers own handles, and statuses become exceptions.
 #include <cstdio>
 #include <igpu.h>
 #include <memory>
@@ -26,9 +26,9 @@ int main() {
     options.metric_count = 1;
     igpu_sampler *sampler = nullptr;
     check(igpu_sampler_open(driver.get(), &options, &sampler));
-    igpu_background *spawned = nullptr;
-    check(igpu_background_start(sampler, 1024, &spawned));
-    std::unique_ptr<igpu_background, Close> background(spawned);
+    igpu_background *started = nullptr;
+    check(igpu_background_start(sampler, 1024, &started));
+    std::unique_ptr<igpu_background, Close> background(started);
     std::vector<igpu_record> records(1024);
     size_t count = 0;
     while (count == 0) check(igpu_background_drain(background.get(), records.data(), records.size(), &count));

@@ -1,4 +1,4 @@
-// A driver call that never returns: stopping and closing do not wait for it.
+// Stopping and closing a sampler do not wait for a driver call that never returns.
 #define _GNU_SOURCE
 #include "check.h"
 #include <dlfcn.h>
@@ -28,35 +28,36 @@ static const void *resolve(const char *name, void *data) {
     return address;
 }
 
-// A second thread sees the hang of GPU 1 come and go, while the first takes records out: neither is ever told that the other
-// is there.
+// A second thread observes the start and the end of GPU 1's hang while the first removes records. Neither gets
+// IGPU_STATUS_BUSY.
 static void *watch(void *reader) {
     igpu_latest *latest = reader;
     igpu_background_info state = {.size = sizeof state};
     uint32_t hung[2] = {77, 77};
     size_t count;
     do {
-        DONE(igpu_latest_get_hung_gpus(latest, hung, 2, &count));
+        EXPECT_OK(igpu_latest_get_hung_gpus(latest, hung, 2, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
-    DONE(igpu_latest_get_info(latest, &state));
+    EXPECT_OK(igpu_latest_get_info(latest, &state));
     CHECK(state.ticks > 0 && state.dropped_records == 0 && state.time_since_heartbeat_ns > 30 * 1000 * 1000);
     sem_post(&watched);
     do {
-        DONE(igpu_latest_get_hung_gpus(latest, NULL, 0, &count));
+        EXPECT_OK(igpu_latest_get_hung_gpus(latest, NULL, 0, &count));
     } while (count > 0);
-    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_hung_gpus(latest, NULL, 1, &count));
-    ANSWERS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_info(latest, NULL));
+    EXPECT_STATUS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_hung_gpus(latest, NULL, 1, &count));
+    EXPECT_STATUS(IGPU_STATUS_NULL_POINTER, igpu_latest_get_info(latest, NULL));
     return NULL;
 }
 
-// One GPU hangs: it is told, its latest value is none, and the others are read on. It comes back when the call returns.
+// One GPU hangs: an event reports it, it has no latest value, and the other GPUs are still read. It recovers when the call
+// returns.
 static void one_gpu(void) {
     static const char *const names[] = {"gpu.temperature"};
     static const uint64_t intervals_ns[] = {1000 * 1000};
     igpu_sampler_options options = {.size = sizeof options, .metrics = names, .metric_count = 1, .intervals_ns = intervals_ns,
                                     .budget = 1, .hang_timeout_ns = 30 * 1000 * 1000};
-    igpu_driver_options where = {.size = sizeof where, .resolver = resolve};
+    igpu_driver_options driver_options = {.size = sizeof driver_options, .resolver = resolve};
     igpu_driver *driver;
     igpu_sampler *sampler;
     igpu_background *background;
@@ -65,39 +66,39 @@ static void one_gpu(void) {
     size_t count;
     igpu_record record;
     pthread_t watcher;
-    DONE(igpu_driver_open(&where, &driver));
+    EXPECT_OK(igpu_driver_open(&driver_options, &driver));
     CHECK(nvmlDeviceGetHandleByIndex_v2(1, &gpu_1) == 0 && sem_init(&released, 0, 0) == 0 && sem_init(&watched, 0, 0) == 0);
-    DONE(igpu_sampler_open(driver, &options, &sampler));
-    DONE(igpu_background_start(sampler, 1 << 16, &background));
-    DONE(igpu_latest_open(background, &latest));
-    for (uint32_t gpu = 0; gpu < 2; gpu++) DONE(igpu_latest_get_key(latest, gpu, metric(names[0]), &keys[gpu]));
+    EXPECT_OK(igpu_sampler_open(driver, &options, &sampler));
+    EXPECT_OK(igpu_background_start(sampler, 1 << 16, &background));
+    EXPECT_OK(igpu_latest_open(background, &latest));
+    for (uint32_t gpu = 0; gpu < 2; gpu++) EXPECT_OK(igpu_latest_get_key(latest, gpu, metric(names[0]), &keys[gpu]));
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
-    DONE(igpu_background_get_hung_gpus(background, NULL, 0, &count));
+    EXPECT_OK(igpu_background_get_hung_gpus(background, NULL, 0, &count));
     CHECK(count == 0);
 
     hangs = 1;
     do {
         usleep(1000);
-        DONE(igpu_background_get_hung_gpus(background, hung, 4, &count));
+        EXPECT_OK(igpu_background_get_hung_gpus(background, hung, 4, &count));
     } while (count == 0);
     CHECK(count == 1 && hung[0] == 1 && hung[1] == 77);
     CHECK(pthread_create(&watcher, NULL, watch, latest) == 0);
     uint64_t since = igpu_monotonic_ns();
-    int told = 0, others = 0;
-    while (!told || others < 10) {
+    int hung_events = 0, other_values = 0;
+    while (!hung_events || other_values < 10) {
         if (igpu_background_pop(background, &record)) {
             usleep(1000);
             continue;
         }
         if (record.flags & IGPU_RECORD_EVENT && record.detail == IGPU_EVENT_GPU_HUNG) {
             CHECK(record.gpu == 1 && record.value >= 0.03 && !strcmp(igpu_event_name(record.detail), "gpu hung"));
-            told++;
+            hung_events++;
         } else if (!(record.flags & IGPU_RECORD_EVENT) && record.timestamp_ns > since) {
             CHECK(record.gpu != 1 && (record.gpu != 0 || record.value == 61));
-            others++;
+            other_values++;
         }
     }
-    CHECK(told == 1);
+    CHECK(hung_events == 1);
     CHECK(igpu_latest_read(latest, keys[0], &record) == IGPU_STATUS_OK && record.value == 61);
     CHECK(igpu_latest_read(latest, keys[1], &record) == IGPU_STATUS_NO_DATA);
     while (sem_wait(&watched)) {}
@@ -105,13 +106,13 @@ static void one_gpu(void) {
     sem_post(&released);
     do {
         usleep(1000);
-        DONE(igpu_background_get_hung_gpus(background, hung, 4, &count));
+        EXPECT_OK(igpu_background_get_hung_gpus(background, hung, 4, &count));
     } while (count > 0);
     CHECK(pthread_join(watcher, NULL) == 0);
     while (igpu_latest_read(latest, keys[1], &record)) usleep(1000);
-    DONE(igpu_background_close(background));
-    DONE(igpu_latest_close(latest));
-    DONE(igpu_driver_close(driver));
+    EXPECT_OK(igpu_background_close(background));
+    EXPECT_OK(igpu_latest_close(latest));
+    EXPECT_OK(igpu_driver_close(driver));
     CHECK(nvml_sim_calls("nvmlShutdown") == 1);
 }
 
@@ -120,32 +121,32 @@ int main(void) {
     static const char *const names[] = {"gpu.power", "gpu.temperature"};
     for (int round = 0; round < 2; round++) {
         igpu_driver *driver = open_driver();
-        igpu_sampler *sampler = make_sampler(driver, names, 2);
+        igpu_sampler *sampler = open_sampler(driver, names, 2);
         igpu_background *background;
-        DONE(igpu_background_start(sampler, 1 << 16, &background));
+        EXPECT_OK(igpu_background_start(sampler, 1 << 16, &background));
         igpu_record record;
         while (igpu_background_pop(background, &record) == IGPU_STATUS_NO_DATA) usleep(1000);
         nvml_sim_add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperature*'\nhang = true\n", NULL, 0);
         size_t count;
         do {
             usleep(5000);
-            DONE(igpu_background_get_hung_gpus(background, NULL, 0, &count));
+            EXPECT_OK(igpu_background_get_hung_gpus(background, NULL, 0, &count));
         } while (count == 0);
-        igpu_status answer = round == 0 ? igpu_background_stop(background) : igpu_background_close(background);
-        CHECK(answer == IGPU_STATUS_ABANDONED && strstr(igpu_last_error(), "abandoned"));
+        igpu_status status = round == 0 ? igpu_background_stop(background) : igpu_background_close(background);
+        CHECK(status == IGPU_STATUS_ABANDONED && strstr(igpu_last_error(), "abandoned"));
         if (round == 0) {
-            // What was recorded is still there, and to stop again gives the same answer at once.
-            DONE(igpu_background_pop(background, &record));
-            ANSWERS(IGPU_STATUS_ABANDONED, igpu_background_stop(background));
-            ANSWERS(IGPU_STATUS_ABANDONED, igpu_background_close(background));
+            // The records can still be removed, and a second stop returns the same status immediately.
+            EXPECT_OK(igpu_background_pop(background, &record));
+            EXPECT_STATUS(IGPU_STATUS_ABANDONED, igpu_background_stop(background));
+            EXPECT_STATUS(IGPU_STATUS_ABANDONED, igpu_background_close(background));
         }
-        ANSWERS(IGPU_STATUS_INVALID_HANDLE, igpu_background_close(background));
-        DONE(igpu_driver_close(driver));
+        EXPECT_STATUS(IGPU_STATUS_INVALID_HANDLE, igpu_background_close(background));
+        EXPECT_OK(igpu_driver_close(driver));
         nvml_sim_clear_faults();
     }
     CHECK(nvml_sim_calls("nvmlShutdown") == 1);
     puts("done");
     fflush(stdout);
-    // The threads that hang are in the driver, so that the program's end must not take it away under them.
+    // Skips exit handlers, because the hung threads are still inside the driver library.
     _exit(0);
 }

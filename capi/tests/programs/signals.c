@@ -1,5 +1,5 @@
-// The latest value read by a signal handler, whatever the program is doing when the signal comes: taking records out, asking
-// for the state, failing, or closing the very reader.
+// A signal handler reads the latest value while the interrupted program removes records, gets the state, fails, or closes the
+// reader.
 #define _DEFAULT_SOURCE
 #include "check.h"
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 static igpu_latest *volatile latest;
 static uint32_t key;
-static volatile sig_atomic_t done, missing, closed, wrong, moved;
+static volatile sig_atomic_t values, missing, closed, unexpected, error_changed;
 
 static void on_signal(int signal) {
     (void)signal;
@@ -18,26 +18,26 @@ static void on_signal(int signal) {
     igpu_record record;
     switch (igpu_latest_read(latest, key, &record)) {
     case IGPU_STATUS_OK:
-        if (record.value != 122.23 || record.gpu != 0) wrong = 1;
-        done = done + 1;
+        if (record.value != 122.23 || record.gpu != 0) unexpected = 1;
+        values = values + 1;
         break;
     case IGPU_STATUS_NO_DATA: missing = missing + 1; break;
-    case IGPU_STATUS_BUSY: // It interrupted the closing.
+    case IGPU_STATUS_BUSY: // The signal interrupted igpu_latest_close.
     case IGPU_STATUS_INVALID_HANDLE: closed = closed + 1; break;
-    default: wrong = 1;
+    default: unexpected = 1;
     }
-    if (*igpu_last_error() != before) moved = 1;
+    if (*igpu_last_error() != before) error_changed = 1;
 }
 
-// Another thread that reads it all the while.
-static void *read_on(void *end) {
+// Reads the value in another thread.
+static void *read_in_thread(void *end) {
     while (!*(volatile int *)end) {
         igpu_record record;
         igpu_status status = igpu_latest_read(latest, key, &record);
         CHECK(status == IGPU_STATUS_OK || status == IGPU_STATUS_NO_DATA || status == IGPU_STATUS_INVALID_HANDLE ||
               status == IGPU_STATUS_BUSY);
         CHECK(status != IGPU_STATUS_OK || record.value == 122.23);
-        // Under valgrind, threads run in turns. Yield here, so that most turns end outside a read and the reader can be closed.
+        // Valgrind runs one thread at a time. The yield lets other threads run outside of a read, so that the reader can be closed.
         sched_yield();
     }
     return NULL;
@@ -46,19 +46,19 @@ static void *read_on(void *end) {
 int main(void) {
     static const char *const names[] = {"gpu.power"};
     igpu_driver *driver = open_driver();
-    igpu_sampler *sampler = make_sampler(driver, names, 1);
+    igpu_sampler *sampler = open_sampler(driver, names, 1);
     igpu_background *background;
     igpu_latest *first;
-    DONE(igpu_background_start(sampler, 256, &background));
-    DONE(igpu_latest_open(background, &first));
+    EXPECT_OK(igpu_background_start(sampler, 256, &background));
+    EXPECT_OK(igpu_latest_open(background, &first));
     latest = first;
-    DONE(igpu_latest_get_key(first, 0, metric("gpu.power"), &key));
+    EXPECT_OK(igpu_latest_get_key(first, 0, metric("gpu.power"), &key));
     volatile int end = 0;
     pthread_t reader;
     sigset_t set, old;
     sigfillset(&set);
     pthread_sigmask(SIG_SETMASK, &set, &old);
-    CHECK(!pthread_create(&reader, NULL, read_on, (void *)&end));
+    CHECK(!pthread_create(&reader, NULL, read_in_thread, (void *)&end));
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -66,33 +66,33 @@ int main(void) {
     struct itimerval timer = {.it_interval = {.tv_usec = 200}, .it_value = {.tv_usec = 200}};
     setitimer(ITIMER_REAL, &timer, NULL);
     static igpu_record records[64];
-    while (done < 100) {
+    while (values < 100) {
         size_t count;
-        DONE(igpu_background_drain(background, records, 64, &count));
+        EXPECT_OK(igpu_background_drain(background, records, 64, &count));
         igpu_background_info state = {.size = sizeof state};
-        DONE(igpu_background_get_info(background, &state));
+        EXPECT_OK(igpu_background_get_info(background, &state));
         CHECK(igpu_sampler_tick(NULL, 0, NULL, NULL) == IGPU_STATUS_NULL_POINTER);
         CHECK(!strcmp(igpu_last_error(), "the handle is NULL"));
     }
-    // Readers opened and closed under the handler. The one that it knows is always the last.
+    // Opens and closes readers while signals arrive. The handler uses the newest reader.
     for (int i = 0; i < 500; i++) {
         igpu_latest *next, *before = latest;
-        DONE(igpu_latest_open(background, &next));
+        EXPECT_OK(igpu_latest_open(background, &next));
         igpu_status status;
         while ((status = igpu_latest_close(before)) == IGPU_STATUS_BUSY) sched_yield();
         CHECK(status == IGPU_STATUS_OK);
         if (i % 50 == 0) usleep(500);
         latest = next;
     }
-    DONE(igpu_background_close(background));
+    EXPECT_OK(igpu_background_close(background));
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     end = 1;
     pthread_join(reader, NULL);
     igpu_latest *last = latest;
-    DONE(igpu_latest_close(last));
-    DONE(igpu_driver_close(driver));
-    CHECK(!wrong && !moved && done >= 100);
-    fprintf(stderr, "%d values, %d times none, %d times closed\n", (int)done, (int)missing, (int)closed);
+    EXPECT_OK(igpu_latest_close(last));
+    EXPECT_OK(igpu_driver_close(driver));
+    CHECK(!unexpected && !error_changed && values >= 100);
+    fprintf(stderr, "%d values, %d without a value, %d on a closed reader\n", (int)values, (int)missing, (int)closed);
     puts("done");
     return 0;
 }
