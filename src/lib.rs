@@ -135,12 +135,15 @@ pub use return_code::ReturnCode;
 pub use text::Text;
 pub use version::VERSION;
 
-/// The README's examples, compiled as a test.
+/// The examples of the README and of the documents, compiled as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-/// The guide to the simulator, whose example is compiled as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/simulator.md")]
-struct SimulatorGuide;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/compatibility.md")]
+    struct Compatibility;
+    #[doc = include_str!("../docs/sampler.md")]
+    struct Sampler;
+    #[doc = include_str!("../docs/simulator.md")]
+    struct Simulator;
+}

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn metric_tables_match_catalog() {
-        let documents = [("README.md", include_str!("../../README.md")), ("src/metric/mod.rs", include_str!("mod.rs"))];
+        let documents =
+            [("docs/metrics.md", include_str!("../../docs/metrics.md")), ("src/metric/mod.rs", include_str!("mod.rs"))];
         for metric in Metric::all() {
             let MetricInfo { name, unit, kind, source, poll_interval, since, .. } = metric.info();
             let (source, poll_interval) = (read_by(source), poll_interval.as_millis());
