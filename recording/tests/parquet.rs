@@ -102,7 +102,7 @@ fn flushed_file_is_complete_across_groups() {
 
 #[test]
 fn items_round_trip_bit_for_bit() {
-    let odd = |text: &str, value: f64| Item {
+    let extreme_event = |text: &str, value: f64| Item {
         gpu: Some(u32::MAX),
         pid: Some(u32::MAX),
         value: Some(value),
@@ -110,10 +110,14 @@ fn items_round_trip_bit_for_bit() {
         ..Item::event(u64::MAX, event::COMMAND_START)
     };
     let power = Series::for_metric(Metric::POWER_USAGE);
-    let mut items =
-        vec![odd(" ", 0.0), odd("\0\n\"\u{202e}é🦀", -0.0), odd("a", f64::MAX), Item::value(0, 0, power, -0.0)];
+    let mut items = vec![
+        extreme_event(" ", 0.0),
+        extreme_event("\0\n\"\u{202e}é🦀", -0.0),
+        extreme_event("a", f64::MAX),
+        Item::value(0, 0, power, -0.0),
+    ];
     items.push(Item { gpu: None, ..Item::value(1, 0, power, 0.1) });
-    items.extend([f64::MIN, f64::MIN_POSITIVE / 8.0, 9_007_199_254_740_994.0].map(|v| odd("v", v)));
+    items.extend([f64::MIN, f64::MIN_POSITIVE / 8.0, 9_007_199_254_740_994.0].map(|v| extreme_event("v", v)));
     let (_directory, path) = written(&items);
     let bits = |items: &[Item]| -> Vec<_> {
         items.iter().map(|item| (item.value.map(f64::to_bits), Item { value: None, ..item.clone() })).collect()

@@ -60,8 +60,8 @@ fn chrome_trace_has_gpus_processes_counters() {
     let trace: Value = serde_json::from_slice(&chrome()).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();
     let assert_has = |expected: Value| {
-        let is = |event: &&Value| expected.as_object().unwrap().iter().all(|(key, value)| &event[key] == value);
-        assert_eq!(events.iter().filter(is).count(), 1, "{expected}");
+        let matches = |event: &&Value| expected.as_object().unwrap().iter().all(|(key, value)| &event[key] == value);
+        assert_eq!(events.iter().filter(matches).count(), 1, "{expected}");
     };
     assert_has(json!({"ph": "M", "pid": 2, "name": "process_name", "args": {"name": "GPU 0 NVIDIA H100 80GB HBM3"}}));
     assert_has(json!({"ph": "M", "pid": 3, "name": "process_name", "args": {"name": "GPU 1"}}));

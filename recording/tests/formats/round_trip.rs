@@ -99,12 +99,16 @@ fn unrepresentable_data_is_omitted() {
     let value = Item::value(samples::START, 0, Series::MEMORY_LIMIT, 1.0);
     let mut scratch = ScratchFile::new();
     for (format, mut encoder) in formats() {
-        let odd = [
+        let unrepresentable = [
             Item { text: Some(String::new()), ..start.clone() },
             Item { text: Some("text of a value".to_owned()), ..value.clone() },
             Item { value: None, ..value.clone() },
             Item::event(samples::START, ""),
         ];
-        assert_same(format, &scratch.items(&encode(encoder.as_mut(), &odd)), &[start.clone(), value.clone()]);
+        assert_same(
+            format,
+            &scratch.items(&encode(encoder.as_mut(), &unrepresentable)),
+            &[start.clone(), value.clone()],
+        );
     }
 }
