@@ -1,5 +1,5 @@
-//! The simulated driver with a layer before it, which counts the values that the driver gives, and fails by dice: so
-//! what the sampler hands out can be compared with what it was given.
+//! Wrappers of the simulator's functions. They count the values that the driver returns, which the test compares with the
+//! sampler's records, and inject random faults.
 
 use std::{
     ffi::{CStr, c_uint, c_ulonglong, c_void},
@@ -16,88 +16,91 @@ use nvml_sys::{
 
 pub(crate) const GPUS: usize = 2;
 
-/// How a function fares: what was given, and how it is to fail.
-pub(crate) struct Way {
-    /// Values that went to the caller.
-    pub given: AtomicU64,
-    /// Calls that are refused and calls that are slow, of 1000.
-    pub refused: AtomicU32,
+/// The count and the faults of one function.
+pub(crate) struct FunctionState {
+    /// The number of values that the function has returned.
+    pub returned: AtomicU64,
+    /// The number of calls in 1000 that fail.
+    pub failing: AtomicU32,
+    /// The number of calls in 1000 that are slow.
     pub slow: AtomicU32,
 }
 
-impl Way {
+impl FunctionState {
     const fn new() -> Self {
-        Self { given: AtomicU64::new(0), refused: AtomicU32::new(0), slow: AtomicU32::new(0) }
+        Self { returned: AtomicU64::new(0), failing: AtomicU32::new(0), slow: AtomicU32::new(0) }
     }
 
-    /// Before the driver is asked: waits, and says what to answer instead.
-    fn before(&self, device: nvmlDevice_t) -> Result<(), nvmlReturn_t> {
+    /// Injects the faults before a call: waits, and returns an error code if the call is to fail.
+    fn inject_faults(&self, device: nvmlDevice_t) -> Result<(), nvmlReturn_t> {
         while HANG.load(Relaxed) {
             std::thread::sleep(Duration::from_secs(1));
         }
-        let stall = STALL.swap(0, Relaxed);
+        let stall = STALL_US.swap(0, Relaxed);
         if stall > 0 {
             std::thread::sleep(Duration::from_micros(stall));
         }
-        if dice(1000) < u64::from(self.slow.load(Relaxed)) {
-            std::thread::sleep(Duration::from_micros(20 + dice(800)));
+        if random_below(1000) < u64::from(self.slow.load(Relaxed)) {
+            std::thread::sleep(Duration::from_micros(20 + random_below(800)));
         }
         if HANDLES.iter().zip(&LOST).any(|(handle, lost)| handle.load(Relaxed) == device as usize && lost.load(Relaxed))
         {
             return Err(nvmlReturn_t(15));
         }
-        if dice(1000) < u64::from(self.refused.load(Relaxed)) {
-            // Mostly what concerns this call alone, also a code that no header has; seldom that the GPU is lost.
-            let code = if dice(200) == 0 { 15 } else { [3, 3, 999, 999, 4, 6, 7, 4711][dice(8) as usize] };
+        if random_below(1000) < u64::from(self.failing.load(Relaxed)) {
+            // Most errors concern only this call, and one code is not in any header. Rarely, the GPU is lost.
+            let code =
+                if random_below(200) == 0 { 15 } else { [3, 3, 999, 999, 4, 6, 7, 4711][random_below(8) as usize] };
             return Err(nvmlReturn_t(code));
         }
         Ok(())
     }
 
-    fn gave(&self, values: u64) {
-        self.given.fetch_add(values, Relaxed);
+    fn count_values(&self, values: u64) {
+        self.returned.fetch_add(values, Relaxed);
     }
 }
 
-/// All that any call answers from now on: nothing.
+/// Whether all calls hang.
 pub(crate) static HANG: AtomicBool = AtomicBool::new(false);
-/// How long the next call takes, µs: so long that it is taken for one that hangs, and then it returns.
-pub(crate) static STALL: AtomicU64 = AtomicU64::new(0);
-/// GPUs that are lost.
+/// The time that the next call takes, µs. It may be long enough for the call to count as hung before it returns.
+pub(crate) static STALL_US: AtomicU64 = AtomicU64::new(0);
+/// Whether each GPU is lost.
 pub(crate) static LOST: [AtomicBool; GPUS] = [const { AtomicBool::new(false) }; GPUS];
 static HANDLES: [AtomicUsize; GPUS] = [const { AtomicUsize::new(usize::MAX) }; GPUS];
-static DICE: AtomicU64 = AtomicU64::new(0);
+static RANDOM_STATE: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn seed(seed: u64) {
-    DICE.store(seed, Relaxed);
+    RANDOM_STATE.store(seed, Relaxed);
 }
 
-/// The next number of a splitmix64, below this one.
-pub(crate) fn dice(below: u64) -> u64 {
-    let mut z = DICE.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+/// Returns the next number of a splitmix64 generator, modulo `limit`.
+pub(crate) fn random_below(limit: u64) -> u64 {
+    let mut z = RANDOM_STATE.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)) % below
+    (z ^ (z >> 31)) % limit
 }
 
-/// Functions with a layer before them: the driver's own, the layer, and its `Way`.
-macro_rules! layers {
-    ($($name:ident($device:ident: nvmlDevice_t $(, $argument:ident: $kind:ty)*), $place:literal, $values:expr;)*) => {
-        pub(crate) static WAYS: [Way; COUNT] = [const { Way::new() }; COUNT];
+/// Defines the wrappers, their states, and the resolver. Each entry has the function's signature, its index, and the number of
+/// values that a successful call returns.
+macro_rules! wrappers {
+    ($($name:ident($device:ident: nvmlDevice_t $(, $argument:ident: $kind:ty)*), $index:literal, $values:expr;)*) => {
+        pub(crate) static STATES: [FunctionState; COUNT] = [const { FunctionState::new() }; COUNT];
         pub(crate) const NAMES: [&str; COUNT] = [$(stringify!($name)),*, "nvmlDeviceGetHandleByIndex_v2", "nvmlGpmMetricsGet"];
-        const COUNT: usize = [$($place),*].len() + 2;
+        const COUNT: usize = [$($index),*].len() + 2;
 
         #[allow(non_snake_case, reason = "the driver's names")]
-        mod own {
+        mod wrapped {
             use super::*;
             $(pub(super) unsafe extern "C" fn $name(
                 $device: nvmlDevice_t $(, $argument: $kind)*
             ) -> nvmlReturn_t {
-                let way = &WAYS[$place];
-                if let Err(code) = way.before($device) {
+                let state = &STATES[$index];
+                if let Err(code) = state.inject_faults($device) {
                     return code;
                 }
-                // SAFETY: the simulator's function of this name, with the caller's arguments.
+                // SAFETY: the simulator's function has this signature, and the caller guarantees the arguments.
                 let code = unsafe {
                     let address = nvml_sim::resolve(const { name(concat!(stringify!($name), "\0")) });
                     let function: unsafe extern "C" fn(nvmlDevice_t $(, $kind)*) -> nvmlReturn_t =
@@ -105,19 +108,19 @@ macro_rules! layers {
                     function($device $(, $argument)*)
                 };
                 if code == NVML_SUCCESS {
-                    way.gave($values);
+                    state.count_values($values);
                 }
                 code
             })*
         }
 
-        /// The layer where there is one, else the driver's own function.
-        pub(crate) fn resolve(wanted: &CStr) -> *const c_void {
-            match wanted.to_str() {
-                $(Ok(stringify!($name)) => own::$name as *const c_void,)*
+        /// Returns the wrapper of a function, or the simulator's function if it has no wrapper.
+        pub(crate) fn resolve(function: &CStr) -> *const c_void {
+            match function.to_str() {
+                $(Ok(stringify!($name)) => wrapped::$name as *const c_void,)*
                 Ok("nvmlDeviceGetHandleByIndex_v2") => handle_by_index as *const c_void,
                 Ok("nvmlGpmMetricsGet") => gpm_metrics_get as *const c_void,
-                _ => nvml_sim::resolve(wanted),
+                _ => nvml_sim::resolve(function),
             }
         }
     };
@@ -126,11 +129,11 @@ macro_rules! layers {
 const fn name(name: &str) -> &CStr {
     match CStr::from_bytes_with_nul(name.as_bytes()) {
         Ok(name) => name,
-        Err(_) => panic!("a name"),
+        Err(_) => panic!("the name has no trailing NUL"),
     }
 }
 
-layers! {
+wrappers! {
     nvmlDeviceGetUtilizationRates(device: nvmlDevice_t, rates: *mut nvmlUtilization_t), 0, 2;
     nvmlDeviceGetEncoderUtilization(device: nvmlDevice_t, percent: *mut c_uint, period: *mut c_uint), 1, 1;
     nvmlDeviceGetDecoderUtilization(device: nvmlDevice_t, percent: *mut c_uint, period: *mut c_uint), 2, 1;
@@ -145,10 +148,10 @@ layers! {
     nvmlDeviceGetCurrPcieLinkWidth(device: nvmlDevice_t, width: *mut c_uint), 11, 1;
     nvmlDeviceGetPcieReplayCounter(device: nvmlDevice_t, replays: *mut c_uint), 12, 1;
     nvmlDeviceGetFieldValues(device: nvmlDevice_t, count: i32, fields: *mut nvmlFieldValue_t), 13, {
-        // SAFETY: the caller's batch, which the driver has just filled.
+        // SAFETY: the caller guarantees the batch, which the driver has filled.
         let fields = unsafe { std::slice::from_raw_parts_mut(fields, count as usize) };
         for field in fields.iter_mut() {
-            if dice(1000) < u64::from(WAYS[13].refused.load(Relaxed)) / 4 {
+            if random_below(1000) < u64::from(STATES[13].failing.load(Relaxed)) / 4 {
                 field.nvmlReturn = nvmlReturn_t(999);
             }
         }
@@ -158,8 +161,8 @@ layers! {
         device: nvmlDevice_t, kind: nvmlSamplingType_t, seen: c_ulonglong, value_type: *mut nvmlValueType_t,
         count: *mut c_uint, samples: *mut nvmlSample_t
     ), 14, {
-        // Without room for samples the call only says how many there could be.
-        // SAFETY: the caller's count, which the driver has just written.
+        // Without a buffer, the call returns only the capacity.
+        // SAFETY: the caller guarantees the pointer, and the driver has written the count.
         if samples.is_null() { 0 } else { u64::from(unsafe { *count }) }
     };
     nvmlGpmSampleGet(device: nvmlDevice_t, sample: nvmlGpmSample_t), 15, 0;
@@ -168,15 +171,15 @@ layers! {
 const HANDLE: usize = COUNT - 2;
 const GPM: usize = COUNT - 1;
 
-/// By this a GPU comes back, also with another handle.
+/// The wrapper of the lookup of a GPU. The sampler recovers lost GPUs by it, possibly with a new handle.
 unsafe extern "C" fn handle_by_index(index: c_uint, device: *mut nvmlDevice_t) -> nvmlReturn_t {
-    if let Err(code) = WAYS[HANDLE].before(std::ptr::null_mut()) {
+    if let Err(code) = STATES[HANDLE].inject_faults(std::ptr::null_mut()) {
         return code;
     }
     if LOST.get(index as usize).is_some_and(|lost| lost.load(Relaxed)) {
         return nvmlReturn_t(15);
     }
-    // SAFETY: the simulator's function of this name, with the caller's arguments.
+    // SAFETY: the simulator's function has this signature, and the caller guarantees the arguments.
     unsafe {
         let function: unsafe extern "C" fn(c_uint, *mut nvmlDevice_t) -> nvmlReturn_t =
             std::mem::transmute(nvml_sim::resolve(c"nvmlDeviceGetHandleByIndex_v2"));
@@ -191,35 +194,36 @@ unsafe extern "C" fn handle_by_index(index: c_uint, device: *mut nvmlDevice_t) -
 }
 
 unsafe extern "C" fn gpm_metrics_get(report: *mut nvmlGpmMetricsGet_t) -> nvmlReturn_t {
-    if let Err(code) = WAYS[GPM].before(std::ptr::null_mut()) {
+    if let Err(code) = STATES[GPM].inject_faults(std::ptr::null_mut()) {
         return code;
     }
-    // SAFETY: the simulator's function of this name, with the caller's argument.
+    // SAFETY: the simulator's function has this signature, and the caller guarantees the argument.
     unsafe {
         let function: unsafe extern "C" fn(*mut nvmlGpmMetricsGet_t) -> nvmlReturn_t =
             std::mem::transmute(nvml_sim::resolve(c"nvmlGpmMetricsGet"));
         let code = function(report);
         if code == NVML_SUCCESS {
             let metrics = &(*report).metrics;
-            let asked = metrics.iter().take((*report).numMetrics as usize);
-            WAYS[GPM].gave(asked.filter(|metric| metric.nvmlReturn == NVML_SUCCESS).count() as u64);
+            let requested = metrics.iter().take((*report).numMetrics as usize);
+            STATES[GPM].count_values(requested.filter(|metric| metric.nvmlReturn == NVML_SUCCESS).count() as u64);
         }
         code
     }
 }
 
-/// Whose values a metric's records are: the place of the function in `WAYS`. `None` for metrics of processes, where an
-/// entry of a list need not make a record. GPU 1 does not count its energy: its is integrated by the power ring.
-pub(crate) fn way_of(gpu: u16, metric: Metric) -> Option<usize> {
-    let place = |function: &str| NAMES.iter().position(|name| *name == function);
+/// Returns the index in `STATES` of the function that returns a metric's values. Returns `None` for per-process metrics,
+/// because not every entry of a list results in a record. GPU 1 has no energy counter, so its energy is integrated from the
+/// power buffer.
+pub(crate) fn function_of(gpu: u16, metric: Metric) -> Option<usize> {
+    let index_of = |function: &str| NAMES.iter().position(|name| *name == function);
     match metric.info().source {
-        MetricSource::Call(Call::ClocksEventReasons, _) => place("nvmlDeviceGetCurrentClocksEventReasons"),
-        MetricSource::Call(call, _) => place(call.function()),
-        MetricSource::Energy if gpu == 1 => place("nvmlDeviceGetSamples"),
-        MetricSource::Field(..) | MetricSource::Energy => place("nvmlDeviceGetFieldValues"),
-        MetricSource::SampleBuffer(..) => place("nvmlDeviceGetSamples"),
-        MetricSource::Gpm(..) => place("nvmlGpmMetricsGet"),
+        MetricSource::Call(Call::ClocksEventReasons, _) => index_of("nvmlDeviceGetCurrentClocksEventReasons"),
+        MetricSource::Call(call, _) => index_of(call.function()),
+        MetricSource::Energy if gpu == 1 => index_of("nvmlDeviceGetSamples"),
+        MetricSource::Field(..) | MetricSource::Energy => index_of("nvmlDeviceGetFieldValues"),
+        MetricSource::SampleBuffer(..) => index_of("nvmlDeviceGetSamples"),
+        MetricSource::Gpm(..) => index_of("nvmlGpmMetricsGet"),
         MetricSource::ProcessMemory | MetricSource::ProcessUtilization(_) => None,
-        other => panic!("{metric} is read by {other:?}"),
+        other => panic!("{metric} has the unknown source {other:?}"),
     }
 }

@@ -1,8 +1,10 @@
-//! The background sampler for half an hour under random faults: `scripts/soak [MINUTES]`. Not run by `cargo test`.
+//! A test of the background sampler for half an hour under random faults. `scripts/soak [MINUTES]` runs it; `cargo test` does
+//! not.
 //!
-//! Each second: what the driver gave is what was taken out and what was counted as lost, function by function; stamps of
-//! a series rise; no value is outside of what the simulated GPUs can show; counters do not go back; memory does not grow.
-//! The verdict is the last line. `IGPU_SOAK_SEED` repeats a run's dice, as far as the threads' timing lets it.
+//! The test checks every second that all values that the driver has returned were either removed from the ring buffer or
+//! counted as dropped. It also checks that the timestamps of a metric increase, that values are within the range of the
+//! simulated GPUs, that counters do not decrease, and that the memory use does not grow. The last line of the output is the
+//! result. `IGPU_SOAK_SEED` repeats the random numbers of a run, except for differences in the timing of threads.
 #![cfg(target_os = "linux")]
 
 mod driver;
@@ -15,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use driver::{GPUS, HANG, LOST, NAMES, STALL, WAYS, dice, resolve, seed, way_of};
+use driver::{GPUS, HANG, LOST, NAMES, STALL_US, STATES, function_of, random_below, resolve, seed};
 use igpu::{
     Nvml,
     metric::{Metric, MetricKind},
@@ -38,17 +40,18 @@ gpm = { sm_percent = 60, sm_occupancy_percent = 30, tensor_percent = 20, dram_ba
 process = [{ pid = 'self', memory_mib = 5, sm_percent = 40 }, { pid = 4_194_400, count = 20, memory_mib = 3, sm_percent = 1 }]
 ";
 
-/// More than the ring holds in a second in which nothing is taken out, less than in the usual 10 ms.
-const ROOM: usize = 8192;
-/// What one thread's ups and downs may add to the memory in use, KiB.
-const GROWTH_KIB: u64 = 4096;
+/// The capacity of the ring buffer. It is smaller than the number of records in a second in which none is removed, and larger
+/// than the number in the 10 ms between two removals.
+const CAPACITY: usize = 8192;
+/// The maximum growth of the memory use, KiB. A thread that ends or starts changes the memory use by less.
+const MAX_GROWTH_KIB: u64 = 4096;
 
 fn background() -> Background {
     let second = SCENARIO
         .replacen("[[gpu]]", "[[gpu]]\npci = { bus = 2 }", 1)
         .replace("instant_window_ms = 25", "energy_refresh_ms = 0");
     nvml_sim::start(&Scenario::from_toml(&format!("{SCENARIO}{second}")).unwrap());
-    // SAFETY: the simulator's functions and the layers before them have the signatures of nvml.h.
+    // SAFETY: the simulator's functions and their wrappers have the signatures of nvml.h.
     let nvml = unsafe { Nvml::builder().resolver(resolve) }.load().unwrap();
     let metrics: Vec<Metric> = Metric::all().collect();
     let fast = [Metric::TEMPERATURE, Metric::CLOCK_GRAPHICS, Metric::MEMORY_USED, Metric::UTILIZATION_GPU];
@@ -56,12 +59,12 @@ fn background() -> Background {
     let builder = builder.interval(Metric::PROCESS_MEMORY, Duration::from_millis(50));
     let builder = fast.iter().fold(builder, |builder, metric| builder.interval(*metric, Duration::from_millis(1)));
     let sampler = builder.build().unwrap();
-    // What was given before is nobody's record.
-    WAYS.iter().for_each(|way| way.given.store(0, Relaxed));
-    sampler.spawn(ROOM).unwrap()
+    // Values that were returned before the start of the sampler have no records.
+    STATES.iter().for_each(|state| state.returned.store(0, Relaxed));
+    sampler.spawn(CAPACITY).unwrap()
 }
 
-/// The least and the most that the scenario's GPUs can show.
+/// Returns the smallest and the largest possible value of a metric in the scenario.
 fn range(metric: Metric) -> (f64, f64) {
     match metric.info().unit {
         "%" => (0.0, 100.0),
@@ -74,214 +77,223 @@ fn range(metric: Metric) -> (f64, f64) {
     }
 }
 
-/// What is known of one series: of one metric of one GPU and, where there are several, process.
-struct Last {
+/// The last value of a metric of a GPU or a process.
+struct LastValue {
     at: u64,
     value: f64,
 }
 
+/// The records that the test has removed, and their counts.
 #[derive(Default)]
-struct Watch {
-    /// Values taken out, by the function that gave them.
-    taken: [u64; NAMES.len()],
+struct Checker {
+    /// The number of removed values of each function.
+    removed: [u64; NAMES.len()],
     records: u64,
     events: [u64; 13],
-    /// How many records the sampler said were lost.
-    told: u64,
-    series: HashMap<(u16, u16, u32), Last>,
-    /// Records lost that no driver's value stands behind: events, and those of processes.
-    others: u64,
+    /// The number of dropped records that events have reported.
+    reported_drops: u64,
+    /// The last value of each GPU, metric, and process.
+    series: HashMap<(u16, u16, u32), LastValue>,
+    /// The number of dropped records that are not counted in `removed`: events and per-process values.
+    uncounted_drops: u64,
 }
 
-impl Watch {
-    fn note(&mut self, record: &Record) {
+impl Checker {
+    /// Checks a record and counts it.
+    fn check_record(&mut self, record: &Record) {
         self.records += 1;
         if let Some(event) = record.event() {
             assert!((1..=12).contains(&event.0), "{record:?}");
             self.events[event.0 as usize] += 1;
             if event == Event::RECORDS_DROPPED {
-                self.told += record.value as u64;
+                self.reported_drops += record.value as u64;
             }
             return;
         }
         let metric = record.metric().expect("a metric");
-        let (least, most) = range(metric);
-        assert!((least..=most).contains(&record.value), "{record:?} of {metric} is not in {least} to {most}");
+        let (min, max) = range(metric);
+        assert!((min..=max).contains(&record.value), "{record:?} of {metric} is not between {min} and {max}");
         assert!(usize::from(record.gpu) < GPUS && record.at <= monotonic() + 1_000_000, "{record:?}");
-        if let Some(way) = way_of(record.gpu, metric) {
-            self.taken[way] += 1;
+        if let Some(function) = function_of(record.gpu, metric) {
+            self.removed[function] += 1;
         }
         let last = self.series.entry((record.gpu, record.metric, record.detail));
-        let last = last.or_insert(Last { at: 0, value: f64::NEG_INFINITY });
+        let last = last.or_insert(LastValue { at: 0, value: f64::NEG_INFINITY });
         assert!(record.at > last.at, "{metric}: {record:?} is not later than {}", last.at);
-        let counts_up = metric.info().kind == MetricKind::Counter;
-        assert!(!counts_up || record.value >= last.value, "{metric}: {record:?} went back from {}", last.value);
-        *last = Last { at: record.at, value: record.value };
+        let is_counter = metric.info().kind == MetricKind::Counter;
+        assert!(!is_counter || record.value >= last.value, "{metric}: {record:?} decreased from {}", last.value);
+        *last = LastValue { at: record.at, value: record.value };
     }
 
+    /// Removes and checks all records.
     fn drain(&mut self, background: &mut Background, buffer: &mut [Record]) {
         loop {
             let count = background.drain(buffer);
-            buffer[..count].iter().for_each(|record| self.note(record));
+            buffer[..count].iter().for_each(|record| self.check_record(record));
             if count < buffer.len() {
                 return;
             }
         }
     }
 
-    /// Values taken less values given, of all functions.
-    fn balance(&self, given: &[u64; NAMES.len()]) -> i64 {
-        self.taken.iter().sum::<u64>() as i64 - given.iter().sum::<u64>() as i64
+    /// Returns the number of removed values minus the number of returned values, of all functions.
+    fn balance(&self, returned: &[u64; NAMES.len()]) -> i64 {
+        self.removed.iter().sum::<u64>() as i64 - returned.iter().sum::<u64>() as i64
     }
 
-    /// Waits for a moment in which the books balance: between two ticks nothing is on its way.
-    fn check(&mut self, background: &mut Background, buffer: &mut [Record], lost_before: u64) {
+    /// Checks that every value was removed or dropped. The counts agree only between two ticks, so the check waits for such a
+    /// moment.
+    fn check_balance(&mut self, background: &mut Background, buffer: &mut [Record], dropped_before: u64) {
         let mut best = i64::MIN;
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(2) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(2) {
             self.drain(background, buffer);
-            let lost = background.dropped();
-            // Read after what was taken: nobody takes what was not given.
-            let given = given();
-            let balance = self.balance(&given) + lost as i64;
+            let dropped = background.dropped();
+            // The returned values are counted after the removed ones, so every removed value is included.
+            let returned = returned();
+            let balance = self.balance(&returned) + dropped as i64;
             assert!(
-                balance <= self.others as i64 + (lost - lost_before) as i64,
-                "{balance} more values than the driver gave, of which {} were known; taken {:?}, given {given:?}",
-                self.others,
-                self.taken
+                balance <= self.uncounted_drops as i64 + (dropped - dropped_before) as i64,
+                "{balance} more values than the driver has returned, of which {} are explained; removed {:?}, returned {returned:?}",
+                self.uncounted_drops,
+                self.removed
             );
             best = best.max(balance);
-            if lost == lost_before && best == self.others as i64 && self.told == lost {
+            if dropped == dropped_before && best == self.uncounted_drops as i64 && self.reported_drops == dropped {
                 return;
             }
-            if lost != lost_before && begun.elapsed() > Duration::from_millis(300) {
+            if dropped != dropped_before && start.elapsed() > Duration::from_millis(300) {
                 break;
             }
             sleep(Duration::from_micros(300));
         }
-        let lost = background.dropped();
+        let dropped = background.dropped();
         assert!(
-            lost != lost_before && best >= self.others as i64,
-            "values missing that were not counted as lost: {} of {lost} told, {best} instead of {}; taken {:?}, given {:?}",
-            self.told,
-            self.others,
-            self.taken,
-            given()
+            dropped != dropped_before && best >= self.uncounted_drops as i64,
+            "values are missing and were not counted as dropped: {} of {dropped} drops reported, {best} instead of {}; removed {:?}, returned {:?}",
+            self.reported_drops,
+            self.uncounted_drops,
+            self.removed,
+            returned()
         );
-        // After a loss the difference is what was lost of events and of processes.
-        self.others = best as u64;
+        // After drops, the difference is the number of dropped events and per-process values.
+        self.uncounted_drops = best as u64;
     }
 }
 
-fn given() -> [u64; NAMES.len()] {
-    std::array::from_fn(|way| WAYS[way].given.load(Relaxed))
+/// Returns the number of values that each function has returned.
+fn returned() -> [u64; NAMES.len()] {
+    std::array::from_fn(|function| STATES[function].returned.load(Relaxed))
 }
 
-/// Memory in use, KiB.
+/// Returns the resident memory of this process, KiB.
 fn resident_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Other faults than before, for a second.
-fn throw_dice() {
-    for way in &WAYS {
-        // What is refused twice in a row rests for half a minute: often, and little would be left to look at.
-        way.refused.store([0, 1, 10, 50, 300, 1000].get(dice(120) as usize).copied().unwrap_or(0), Relaxed);
-        way.slow.store([0, 0, 5, 100][dice(4) as usize], Relaxed);
+/// Selects random faults for the next second.
+fn select_faults() {
+    for state in &STATES {
+        // Most functions do not fail, because a metric is suspended for 30 s after two failures in a row.
+        state.failing.store([0, 1, 10, 50, 300, 1000].get(random_below(120) as usize).copied().unwrap_or(0), Relaxed);
+        state.slow.store([0, 0, 5, 100][random_below(4) as usize], Relaxed);
     }
     for lost in &LOST {
-        lost.store(dice(15) == 0, Relaxed);
+        lost.store(random_below(15) == 0, Relaxed);
     }
-    if dice(10) == 0 {
-        STALL.store(60_000 + dice(200_000), Relaxed);
+    if random_below(10) == 0 {
+        STALL_US.store(60_000 + random_below(200_000), Relaxed);
     }
 }
 
 fn environment(name: &str) -> Option<f64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
 }
 
 #[test]
-#[ignore = "takes half an hour: scripts/soak"]
+#[ignore = "takes half an hour; run scripts/soak"]
 fn background_survives_random_faults() {
     let minutes = environment("IGPU_SOAK_MINUTES").unwrap_or(30.0);
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let chosen = environment("IGPU_SOAK_SEED").map_or(clock, |seed| seed as u64);
-    println!("seed {chosen}, {minutes} minutes");
-    seed(chosen);
+    let seed_number = environment("IGPU_SOAK_SEED").map_or(clock, |seed| seed as u64);
+    println!("seed {seed_number}, {minutes} minutes");
+    seed(seed_number);
     let mut background = background();
-    let mut watch = Watch::default();
+    let mut checker = Checker::default();
     let mut buffer = vec![Record::default(); 1024];
     let latest = background.latest_reader();
     let keys: Vec<LatestKey> = (0..GPUS as u32)
         .flat_map(|gpu| Metric::all().filter_map(|metric| latest.key(gpu, metric)).collect::<Vec<_>>())
         .collect();
-    let mut stamps = vec![0; keys.len()];
-    let (begun, length) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
-    let (mut second, mut kib_before, mut kib, mut stalls) = (0_u64, 0, 0, 0_u64);
-    while begun.elapsed() < length {
+    let mut timestamps = vec![0; keys.len()];
+    let (start, duration) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
+    let (mut second, mut baseline_kib, mut kib, mut stalls) = (0_u64, 0, 0, 0_u64);
+    while start.elapsed() < duration {
         second += 1;
-        let lost_before = background.dropped();
-        throw_dice();
-        // In one second of eight nothing is taken out.
-        let stalled = dice(8) == 0;
+        let dropped_before = background.dropped();
+        select_faults();
+        // In one of eight seconds, no records are removed.
+        let stalled = random_below(8) == 0;
         stalls += u64::from(stalled);
-        let end = begun + Duration::from_secs(second);
+        let end = start + Duration::from_secs(second);
         while Instant::now() < end {
             if !stalled {
-                watch.drain(&mut background, &mut buffer);
+                checker.drain(&mut background, &mut buffer);
             }
-            read_latest(&latest, &keys, &mut stamps);
+            check_latest_values(&latest, &keys, &mut timestamps);
             sleep(Duration::from_millis(10));
         }
-        watch.check(&mut background, &mut buffer, lost_before);
+        checker.check_balance(&mut background, &mut buffer, dropped_before);
         kib = resident_kib();
-        // By then every lane was read and every buffer was touched.
-        if second == 30.min(length.as_secs() / 3) {
-            kib_before = kib;
+        // At this time, every poll group has been read and every buffer has been used.
+        if second == 30.min(duration.as_secs() / 3) {
+            baseline_kib = kib;
         }
-        assert!(kib_before == 0 || kib <= kib_before + GROWTH_KIB, "memory grew from {kib_before} to {kib} KiB");
+        assert!(
+            baseline_kib == 0 || kib <= baseline_kib + MAX_GROWTH_KIB,
+            "memory grew from {baseline_kib} to {kib} KiB"
+        );
         if second.is_multiple_of(60) {
             println!(
-                "{second} s: {} records, {} lost, {} ticks, events {:?}, {kib} KiB",
-                watch.records,
+                "{second} s: {} records, {} dropped, {} ticks, events {:?}, {kib} KiB",
+                checker.records,
                 background.dropped(),
                 background.ticks(),
-                &watch.events[1..]
+                &checker.events[1..]
             );
         }
     }
-    let (lost, ticks) = (background.dropped(), background.ticks());
-    assert!(lost > 0 || stalls == 0 || minutes < 1.0, "no stall was long enough");
-    assert!(minutes < 1.0 || watch.series.len() > 100, "only {} series", watch.series.len());
-    assert!(minutes < 1.0 || watch.events[Event::GPU_HUNG.0 as usize] > 0, "no call was taken for one that hangs");
-    // At last the driver hangs.
+    let (dropped, ticks) = (background.dropped(), background.ticks());
+    assert!(dropped > 0 || stalls == 0 || minutes < 1.0, "no records were dropped in {stalls} stalls");
+    assert!(minutes < 1.0 || checker.series.len() > 100, "only {} series", checker.series.len());
+    assert!(minutes < 1.0 || checker.events[Event::GPU_HUNG.0 as usize] > 0, "no hung call was found");
+    // Finally, all driver calls hang.
     HANG.store(true, Relaxed);
     sleep(Duration::from_millis(100));
     assert!(
         background.time_since_heartbeat() > Duration::from_millis(40),
-        "a silence of {:?}",
+        "the heartbeat is {:?} old",
         background.time_since_heartbeat()
     );
     let stopping = Instant::now();
     assert_eq!(background.stop(), StopOutcome::Abandoned);
     assert!(stopping.elapsed() < Duration::from_millis(150), "{:?}", stopping.elapsed());
     println!(
-        "soak passed: {second} s, seed {chosen}, {ticks} ticks, {} records taken and {lost} lost in {stalls} stalls, all told; {} events, {} series; {kib_before} KiB, then {kib}",
-        watch.records,
-        watch.events.iter().sum::<u64>(),
-        watch.series.len(),
+        "soak passed: {second} s, seed {seed_number}, {ticks} ticks, {} records removed and {dropped} dropped in {stalls} stalls, all reported; {} events, {} series; {baseline_kib} KiB at first, {kib} KiB at the end",
+        checker.records,
+        checker.events.iter().sum::<u64>(),
+        checker.series.len(),
     );
 }
 
-/// The latest values are possible ones, and do not become older.
-fn read_latest(latest: &LatestReader, keys: &[LatestKey], stamps: &mut [u64]) {
-    for (key, stamp) in keys.iter().zip(stamps) {
+/// Checks that the latest values are in range and do not become older.
+fn check_latest_values(latest: &LatestReader, keys: &[LatestKey], timestamps: &mut [u64]) {
+    for (key, timestamp) in keys.iter().zip(timestamps) {
         let Ok(Some(record)) = latest.read(*key) else { continue };
-        let (least, most) = range(record.metric().expect("a metric"));
-        assert!((least..=most).contains(&record.value) && record.at >= *stamp, "{record:?} after {stamp}");
-        *stamp = record.at;
+        let (min, max) = range(record.metric().expect("a metric"));
+        assert!((min..=max).contains(&record.value) && record.at >= *timestamp, "{record:?} after {timestamp}");
+        *timestamp = record.at;
     }
 }
