@@ -51,7 +51,7 @@ pub(crate) struct ProbeArgs {
     /// Take 5 s instead of 45 s; the refresh periods of slow sensors may stay unknown
     #[arg(long)]
     quick: bool,
-    /// Write the sampling plan as JSON to this file, for a sampler of the igpu library
+    /// Write the sampling plan as JSON to this file, for `igpu record --plan` or the igpu library
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 }

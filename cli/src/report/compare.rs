@@ -111,9 +111,9 @@ fn compare_gpus(a: &GpuSummary, b: &GpuSummary) -> GpuComparison {
         Delta::new("energy.energy_j", "energy", energy, both(|gpu| Some(gpu.energy.as_ref()?.energy_j))),
         Delta::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),
         Delta::new("power_peak_w", "peak power", watts, both(|gpu| gpu.power_peak_w)),
-        Delta::new("utilization.mean", "busy", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean)))
+        Delta::new("utilization.mean", "utilization", percent, both(|gpu| Some(gpu.utilization.as_ref()?.mean)))
             .without_percent(percentage_points),
-        Delta::new("utilization.p50", "busy, median", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50)))
+        Delta::new("utilization.p50", "utilization, p50", percent, both(|gpu| Some(gpu.utilization.as_ref()?.p50)))
             .without_percent(percentage_points),
         Delta::new(
             "memory_peak_bytes",
@@ -178,23 +178,23 @@ mod tests {
         assert_eq!(matched(&a, &[gpu(0, Some("other")), gpu(2, Some("z"))]), [(0, 0), (2, 2)]);
         // GPU 1 of `b` matches `x` by UUID, so it does not match `y` by index.
         assert_eq!(matched(&a, &[gpu(1, Some("x"))]), [(0, 1)]);
-        let of = |gpus: &[GpuSummary]| {
+        let summary_of_gpus = |gpus: &[GpuSummary]| {
             let mut summary = Summary::default();
             summary.gpus = gpus.to_vec();
             summary
         };
-        let comparison = Comparison::new(&of(&a), &of(&[gpu(1, Some("x")), gpu(7, None)]));
+        let comparison = Comparison::new(&summary_of_gpus(&a), &summary_of_gpus(&[gpu(1, Some("x")), gpu(7, None)]));
         assert_eq!((comparison.only_in_a, comparison.only_in_b), (vec![1, 2], vec![7]));
     }
 
     #[test]
     fn utilization_and_temperature_have_no_percent() {
-        let of = |ratio, cel| {
+        let summary = |ratio, cel| {
             summary_of(&[(0, Metric::UTILIZATION_GPU, ratio), (0, Metric::TEMPERATURE, cel), (9, Metric::ENERGY, 0.0)])
         };
-        let gpu = compare_gpus(&of(0.058, 44.0), &of(0.99, 60.0));
+        let gpu = compare_gpus(&summary(0.058, 44.0), &summary(0.99, 60.0));
         let cells = |key: &str| gpu.values.iter().find(|delta| delta.key == key).map(|delta| delta.cells().join("|"));
-        assert_eq!(cells("utilization.mean").as_deref(), Some("  busy|5.8 %|99 %|+93.2 points|"));
+        assert_eq!(cells("utilization.mean").as_deref(), Some("  utilization|5.8 %|99 %|+93.2 points|"));
         assert_eq!(cells("temperature_max_cel").as_deref(), Some("  max temperature|44 °C|60 °C|+16 °C|"));
     }
 

@@ -49,8 +49,9 @@ impl Delta {
         };
         let percent = self.percent.filter(|_| self.difference.as_ref().is_some_and(is_visible));
         let percent = percent.map_or(String::new(), |percent| format!("{}{:.1} %", sign(percent), percent.abs()));
-        let of = |number| or_unknown(number, self.show);
-        vec![format!("  {}", self.label), of(self.a), of(self.b), or_unknown(self.difference, difference), percent]
+        let value = |number| or_unknown(number, self.show);
+        let difference = or_unknown(self.difference, difference);
+        vec![format!("  {}", self.label), value(self.a), value(self.b), difference, percent]
     }
 }
 
@@ -62,11 +63,11 @@ mod tests {
     #[test]
     fn difference_is_b_minus_a() {
         let delta = |a, b| Delta::new("energy_j", "energy", energy, [a, b]);
-        let of = |delta: Delta| delta.cells().join("|");
-        assert_eq!(of(delta(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
-        assert_eq!(of(delta(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
-        assert_eq!(of(delta(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
-        assert_eq!(of(delta(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
-        assert_eq!(of(delta(None, Some(150.0))), "  energy|-|150.0 J|-|");
+        let text = |delta: Delta| delta.cells().join("|");
+        assert_eq!(text(delta(Some(200.0), Some(150.0))), "  energy|200.0 J|150.0 J|-50.00 J|-25.0 %");
+        assert_eq!(text(delta(Some(0.0), Some(150.0))), "  energy|0 J|150.0 J|+150.0 J|");
+        assert_eq!(text(delta(Some(5.0), Some(5.0))), "  energy|5.000 J|5.000 J|0|");
+        assert_eq!(text(delta(Some(0.1 + 0.2), Some(0.3))), "  energy|0.300 J|0.300 J|0|");
+        assert_eq!(text(delta(None, Some(150.0))), "  energy|-|150.0 J|-|");
     }
 }

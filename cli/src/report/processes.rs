@@ -77,7 +77,7 @@ pub(super) fn command_table(summary: &Summary) -> String {
         let unknown = String::new;
         lines.push(vec!["all".to_owned(), unknown(), unknown(), unknown(), energy(joules), watt_hours(wh)]);
     }
-    let header = ["GPU", "PRESENT", "MEMORY PEAK", "EXCLUSIVE", "ENERGY", "", "MEAN POWER", "BUSY"];
-    "Usage by the command. Energy, power, and busy cover the time of exclusive use of the GPU:\n".to_owned()
+    let header = ["GPU", "PRESENT", "MEMORY PEAK", "EXCLUSIVE", "ENERGY", "", "MEAN POWER", "UTIL"];
+    "Usage by the command. Energy, power, and utilization cover the time of exclusive use of the GPU:\n".to_owned()
         + &with_header(&header, lines.into_iter())
 }

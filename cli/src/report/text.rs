@@ -58,14 +58,14 @@ fn heading(summary: &Summary) -> String {
     text += &format!("recorded {}{start}\n", time(summary.duration_s));
     let with_prefix =
         |prefix: &str, what: &Option<String>| Some(format!("{prefix}{}", truncate(what.as_deref()?, MAX_NAME_CHARS)));
-    let on = [
+    let origin = [
         with_prefix("on ", &summary.host),
         with_prefix("with driver ", &summary.driver_version),
         with_prefix("by igpu ", &summary.igpu_version),
     ];
-    let on: Vec<String> = on.into_iter().flatten().collect();
-    if !on.is_empty() {
-        text += &(on.join(", ") + "\n");
+    let origin: Vec<String> = origin.into_iter().flatten().collect();
+    if !origin.is_empty() {
+        text += &(origin.join(", ") + "\n");
     }
     text + &energy_summary(summary)
 }
@@ -146,18 +146,18 @@ fn energy_table(summary: &Summary) -> String {
 
 fn utilization_table(gpus: &[GpuSummary]) -> String {
     let line = |gpu: &GpuSummary| {
-        let of = |part: fn(&Distribution) -> f64| or_unknown(gpu.utilization.as_ref().map(part), percent);
+        let cell = |value: fn(&Distribution) -> f64| or_unknown(gpu.utilization.as_ref().map(value), percent);
         let means = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
-        let spread = [
-            of(|busy| busy.mean),
-            of(|busy| busy.p5),
-            of(|busy| busy.p50),
-            of(|busy| busy.p95),
-            of(|busy| busy.p99),
-            of(|busy| busy.max),
+        let distribution = [
+            cell(|utilization| utilization.mean),
+            cell(|utilization| utilization.p5),
+            cell(|utilization| utilization.p50),
+            cell(|utilization| utilization.p95),
+            cell(|utilization| utilization.p99),
+            cell(|utilization| utilization.max),
         ];
         let means = means.map(|mean| or_unknown(mean, percent));
-        [gpu.index.to_string()].into_iter().chain(spread).chain(means).collect()
+        [gpu.index.to_string()].into_iter().chain(distribution).chain(means).collect()
     };
     let has_values = |gpu: &GpuSummary| {
         let others = [gpu.memory_utilization_mean, gpu.encoder_utilization_mean, gpu.decoder_utilization_mean];
@@ -166,7 +166,7 @@ fn utilization_table(gpus: &[GpuSummary]) -> String {
     if !gpus.iter().any(has_values) {
         return String::new();
     }
-    let header = ["GPU", "BUSY MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY BUSY", "ENCODER", "DECODER"];
+    let header = ["GPU", "UTIL MEAN", "P5", "P50", "P95", "P99", "MAX", "MEMORY UTIL", "ENCODER", "DECODER"];
     without_unknown_columns(cells(&header), gpus.iter().map(line), 7)
 }
 

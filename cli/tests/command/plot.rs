@@ -109,12 +109,12 @@ fn plot_shows_gpus_panels_and_events() {
     for text in
         ["python train.py NVIDIA H100", "GPU 0  NVIDIA H100", "GPU 1  NVIDIA A100", "GPU 1 lost", "GPU 1 recovered"]
     {
-        assert!(texts.iter().any(|its| its == text), "{text} is not in {texts:?}");
+        assert!(texts.iter().any(|shown| shown == text), "{text} is not in {texts:?}");
     }
     for text in ["start", "end, status 3", "time (s)", "on node17, from 2026-09-21T14:13:20Z for 1m 40s"] {
-        assert!(texts.iter().any(|its| its == text), "{text} is not in {texts:?}");
+        assert!(texts.iter().any(|shown| shown == text), "{text} is not in {texts:?}");
     }
-    assert!(PANELS.iter().all(|(title, _)| texts.iter().any(|its| its == title)), "{texts:?}");
+    assert!(PANELS.iter().all(|(title, _)| texts.iter().any(|shown| shown == title)), "{texts:?}");
     assert!(!texts.iter().any(|text| text.contains("no values")), "{texts:?}");
 }
 
@@ -136,7 +136,7 @@ fn curve_has_gap_while_gpu_lost() {
     // Utilizations of 50 % and 25 % are drawn at these heights of an axis from 0 to 100.
     let document = roxmltree::Document::parse(&svg).unwrap();
     let y = |text: &str, nth: usize| -> f64 {
-        let labels = document.descendants().filter(|node| node.text().is_some_and(|its| its.trim() == text));
+        let labels = document.descendants().filter(|node| node.text().is_some_and(|label| label.trim() == text));
         labels.filter_map(|node| node.attribute("y")?.parse().ok()).nth(nth).unwrap()
     };
     let (full, none) = (y("100", 1), y("0", 1));
@@ -166,13 +166,13 @@ fn png_has_requested_size_and_content() {
         let info = reader.next_frame(&mut pixels).unwrap();
         assert_eq!((info.width, info.height), expected);
         let pixels: Vec<&[u8]> = pixels.chunks(3).collect();
-        let of = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
+        let count = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
         // More pixels than the 110 of the legend.
-        assert!(of([31, 119, 180]) > 1000 && of([255, 127, 14]) > 1000, "curves");
+        assert!(count([31, 119, 180]) > 1000 && count([255, 127, 14]) > 1000, "curves");
         // The first lines have only the title.
         let title = &pixels[..40 * expected.0 as usize];
         assert!(title.iter().filter(|pixel| pixel.iter().all(|part| *part < 90)).count() > 200, "the title's text");
-        assert!(of([255; 3]) > pixels.len() / 2, "the background is white");
+        assert!(count([255; 3]) > pixels.len() / 2, "the background is white");
     }
 }
 

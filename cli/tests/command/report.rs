@@ -129,7 +129,7 @@ GPU  NAME                   UUID                                      POWER LIMI
 GPU  ENERGY              MEAN POWER  PEAK     MEMORY PEAK             MAX TEMP
 0    26.00 kJ  7.222 Wh  433.3 W     500.0 W  16.00 GiB of 80.00 GiB  71 °C
 
-GPU  BUSY MEAN  P5   P50   P95   P99   MAX
+GPU  UTIL MEAN  P5   P50   P95   P99   MAX
 0    75 %       0 %  90 %  90 %  90 %  90 %
 
 GPU  THROTTLED BY  REPORTED BY
@@ -138,8 +138,8 @@ GPU  THROTTLED BY  REPORTED BY
 GPU  PID  NAME             USER  OWNED  TIME    MEMORY PEAK  SM MEAN
 0    42   python\\u{1b}[2J  ada   yes    50.0 s  6.00 GiB     -
 
-Usage by the command. Energy, power, and busy cover the time of exclusive use of the GPU:
-GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  BUSY
+Usage by the command. Energy, power, and utilization cover the time of exclusive use of the GPU:
+GPU  PRESENT  MEMORY PEAK  EXCLUSIVE  ENERGY              MEAN POWER  UTIL
 0    50.0 s   6.00 GiB     50.0 s     25.00 kJ  6.944 Wh  500.0 W     90 %
 "
     );
@@ -218,18 +218,18 @@ fn command_without_gpu_process_is_reported() {
 fn recording_problems_are_reported() {
     let recordings = Recordings::new();
     let mut items = training(1, 500.0);
-    let with = |item: Item, value| Item { value: Some(value), ..item };
+    let with_value = |item: Item, value| Item { value: Some(value), ..item };
     let wrong = [
-        with(Item::event(at(20.0), event::HEARTBEAT), 7.0),
-        with(gpu_event(20.0, 0, event::RECORDS_DROPPED), 3.0),
-        with(Item::event(at(20.0), event::CLOCK_STEPPED), -3600.0),
+        with_value(Item::event(at(20.0), event::HEARTBEAT), 7.0),
+        with_value(gpu_event(20.0, 0, event::RECORDS_DROPPED), 3.0),
+        with_value(Item::event(at(20.0), event::CLOCK_STEPPED), -3600.0),
         gpu_event(21.0, 0, event::GPU_HUNG),
         gpu_event(22.0, 0, event::GPU_RECOVERED),
         gpu_event(23.0, 0, event::GPU_HUNG),
         gpu_event(24.0, 0, event::GPU_RECOVERED),
-        with(gpu_event(25.0, 0, event::SAMPLES_DROPPED), 40.0),
+        with_value(gpu_event(25.0, 0, event::SAMPLES_DROPPED), 40.0),
         gpu_event(26.0, 0, event::ENERGY_INTEGRATED),
-        with(gpu_event(26.0, 0, event::ENERGY_GAP), 12.0),
+        with_value(gpu_event(26.0, 0, event::ENERGY_GAP), 12.0),
     ];
     let place = items.len() - 2;
     items.splice(place..place, wrong);

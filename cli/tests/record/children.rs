@@ -121,7 +121,7 @@ fn descendants_are_attributed_to_command() {
     let started: Vec<(u32, igpu_recording::RecordedProcess)> =
         events_named(&items, event::PROCESS_START).map(|item| (item.pid.unwrap(), item.process().unwrap())).collect();
     let with =
-        |pid: u32| &started.iter().find(|(its, _)| *its == pid).unwrap_or_else(|| panic!("{pid}: {started:?}")).1;
+        |pid: u32| &started.iter().find(|(other, _)| *other == pid).unwrap_or_else(|| panic!("{pid}: {started:?}")).1;
     let user = Command::new("id").arg("-un").output().unwrap().stdout;
     let user = String::from_utf8(user).unwrap().trim().to_owned();
 
@@ -159,7 +159,8 @@ fn ended_process_has_end_event() {
         &CONSTANT_SCENARIO.replace("process = []", r#"process = [{ pid = 4199998, memory_mib = 9, until_s = 1.5 }]"#),
     );
     let igpu = workdir.start(workdir.record("-o x.jsonl --processes --duration 600"));
-    workdir.wait_for("x.jsonl", "its end", |items| events_named(items, event::PROCESS_END).next().is_some());
+    workdir
+        .wait_for("x.jsonl", "the process has ended", |items| events_named(items, event::PROCESS_END).next().is_some());
     send(Signal::SIGINT, &igpu);
     let result = workdir.wait(igpu);
     assert_eq!(result.code(), Some(0), "{}", result.stderr);
