@@ -34,8 +34,8 @@ pub(crate) struct MappedTime {
     pub at: u64,
     /// The maximum error of `at` in either direction, ns, unless `ambiguous`.
     pub uncertainty: u64,
-    /// Whether the wall clock did not show this time exactly once. If it showed the time repeatedly, because it was set
-    /// back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
+    /// Whether the wall clock showed this time several times or never. If it showed the time several times, because it was
+    /// set back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
     pub ambiguous: bool,
 }
 
@@ -180,7 +180,7 @@ impl ClockMap {
 
     /// Converts a wall-clock time, in microseconds since the Unix epoch, that is not later than the monotonic time `now`.
     ///
-    /// If the wall clock showed the time repeatedly, the latest occurrence before `now` is returned. If it never showed the
+    /// If the wall clock showed the time several times, the latest occurrence before `now` is returned. If it never showed the
     /// time, the result depends on the reason: `now` if the time is in the future, which means that the clock was set after
     /// the last anchor; the time of the step if a forward step skipped the time; and 0 if the time is before the monotonic
     /// clock started.

@@ -32,8 +32,8 @@ struct SampleHistory {
 /// A position in the driver's entries, by their timestamps. All times are in microseconds of the wall clock.
 ///
 /// After the wall clock was set back, the buffer contains entries from before and after the step. If the step is larger
-/// than twice the span of the buffer, the two can be distinguished by their timestamps, and the cursor has a position for
-/// each.
+/// than twice the span of the buffer, their timestamps distinguish them, and the cursor has one position before and one after
+/// the step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SampleCursor {
     /// The newest timestamp that was read, by the current time of the wall clock.

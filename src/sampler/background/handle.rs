@@ -209,7 +209,7 @@ impl Background {
         &self.shared.metrics
     }
 
-    /// Returns the reason for which a metric of a GPU is not sampled, or `None` if it is sampled, as [`Sampler::reason`] does.
+    /// Returns the reason why a metric of a GPU is not sampled, or `None` if it is sampled, as [`Sampler::reason`] does.
     ///
     /// The error of a suspended metric or a lost GPU is the first one that caused this state. In a forked child, nothing is
     /// sampled, and the reason is [`UnsampledReason::GpuLost`] with [`Error::Forked`].
@@ -328,9 +328,9 @@ impl Background {
 
 /// Returns `true` if the thread's call that began at `since` has taken too long to be waited for.
 fn takes_too_long(watchdog: &mut Watchdog, (thread, since): (u32, u64), clocks: Clocks) -> bool {
-    let taken = watchdog.observe(thread, Some(since), (clocks.monotonic)());
+    let call_duration = watchdog.observe(thread, Some(since), (clocks.monotonic)());
     watchdog.schedule_next(OBSERVATION_INTERVAL_NS);
-    taken >= CALL_TIMEOUT_NS
+    call_duration >= CALL_TIMEOUT_NS
 }
 
 impl Drop for Background {

@@ -59,8 +59,8 @@ impl Publisher {
         self.publish_reasons(first_key, gpu);
     }
 
-    /// Publishes the reasons for which metrics of a GPU are not sampled, if one of them has changed. If a reader holds the
-    /// lock, the next call publishes them.
+    /// Publishes the reasons why metrics of a GPU are not sampled, if one of them has changed. If a reader holds the lock,
+    /// they are published by the next call.
     fn publish_reasons(&mut self, first_key: usize, gpu: &GpuSampler) {
         let kinds = self.reason_kinds.get_mut(first_key..).unwrap_or_default();
         if gpu.states.iter().zip(&*kinds).all(|(state, kind)| *kind == Some(gpu.reason_kind(state))) {

@@ -110,7 +110,8 @@ impl LatestReader {
         self.shared.missed_deadlines()
     }
 
-    /// Returns the time since the sampling thread last made progress; see [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).
+    /// Returns the time since the sampling thread last made progress; see
+    /// [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).
     #[must_use]
     pub fn time_since_heartbeat(&self) -> Duration {
         self.shared.time_since_heartbeat()

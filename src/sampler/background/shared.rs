@@ -37,8 +37,8 @@ pub(super) struct Shared {
     pub latest: LatestValues,
     /// The GPU and metric of each value in `latest`.
     pub keys: Vec<(u32, Metric)>,
-    /// The reason for which each of `keys` is not sampled; `None` if it is sampled. The sampler's threads never wait for
-    /// this lock.
+    /// For each of `keys`, the reason why the metric is not sampled; `None` if it is sampled. The sampler's threads never
+    /// wait for this lock.
     pub reasons: Mutex<Vec<Option<UnsampledReason>>>,
     /// The selected metrics.
     pub metrics: Vec<Metric>,

@@ -31,7 +31,7 @@ struct CallTimer {
     /// The time since the call began that is not counted because observations were late, ns.
     uncounted: u64,
     /// A lower bound of the time that the call has taken, ns.
-    taken: u64,
+    call_duration: u64,
 }
 
 /// The scheduler statistics of a thread at a time.
@@ -51,7 +51,7 @@ impl Watchdog {
         }
         let call_start = since.unwrap_or(0);
         if call_start == self.timer.call_start && now < self.timer.next_due {
-            return self.timer.taken;
+            return self.timer.call_duration;
         }
         let usage = self.task.as_ref().and_then(Task::usage);
         self.timer.observe(call_start, Observation { at: now, usage })
@@ -71,38 +71,38 @@ impl CallTimer {
             // Before the first observation, the thread's state is not known, so no time is counted.
             (self.last, self.next_due) = (observation, observation.at);
         }
-        let late = observation.at.saturating_sub(self.next_due);
+        let delay = observation.at.saturating_sub(self.next_due);
         if call_start != self.call_start {
-            (self.call_start, self.before, self.uncounted, self.taken) = (call_start, self.last, 0, 0);
+            (self.call_start, self.before, self.uncounted, self.call_duration) = (call_start, self.last, 0, 0);
         }
         // If the observation is late, the process may have been stopped for the delay, and for part of the scheduled time
         // before it. At least half of the scheduled time is counted nevertheless. Otherwise, a hung call would never be found
         // on a machine on which every observation is late.
         let scheduled = self.next_due.saturating_sub(self.last.at);
-        let stopped = late.saturating_add(late.min(scheduled / 2));
+        let stopped = delay.saturating_add(delay.min(scheduled / 2));
         self.uncounted += stopped.min(observation.at.saturating_sub(self.last.at.max(call_start)));
         if call_start > 0 {
-            self.taken = self.taken(&observation);
+            self.call_duration = self.call_duration_at(&observation);
         }
         self.last = observation;
-        self.taken
+        self.call_duration
     }
 
     /// Returns the time that the call has taken at this observation, ns. It never decreases.
-    fn taken(&self, observation: &Observation) -> u64 {
+    fn call_duration_at(&self, observation: &Observation) -> u64 {
         let elapsed = observation.at.saturating_sub(self.call_start.max(self.before.at)).saturating_sub(self.uncounted);
         let (Some(usage), Some(before), Some(last)) = (observation.usage, self.before.usage, self.last.usage) else {
-            return self.taken.max(elapsed);
+            return self.call_duration.max(elapsed);
         };
         match usage.state {
             ThreadState::Blocked | ThreadState::Running => {
-                self.taken.max(elapsed.saturating_sub(usage.queued.saturating_sub(before.queued)))
+                self.call_duration.max(elapsed.saturating_sub(usage.queued.saturating_sub(before.queued)))
             }
             // The length of the current wait is not known, so the CPU time since the last observation is added instead. Part
             // of it may be from before the call; at most the time between the last observation and the start of the call.
             ThreadState::Queued => {
                 let before_call = self.call_start.saturating_sub(self.last.at);
-                self.taken + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(before_call)
+                self.call_duration + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(before_call)
             }
         }
     }
@@ -150,9 +150,9 @@ mod tests {
         }
 
         fn observe(&mut self, call: u64) -> u64 {
-            let taken = self.timer.observe(call, Observation { at: self.now, usage: Some(self.usage) });
+            let call_duration = self.timer.observe(call, Observation { at: self.now, usage: Some(self.usage) });
             self.timer.next_due = self.now + INTERVAL;
-            taken
+            call_duration
         }
     }
 
@@ -198,14 +198,14 @@ mod tests {
         let mut thread = SimulatedThread::new();
         let call = START + 10 * MS;
         thread.spend(ThreadState::Blocked, 10 * MS);
-        let mut taken = 0;
+        let mut call_duration = 0;
         for round in 1..=5 {
             thread.spend(ThreadState::Running, 10 * MS);
-            taken = thread.spend(ThreadState::Queued, 40 * MS).observe(call);
-            assert_eq!(taken, (round * 10 - 10) * MS, "up to 10 ms may have been spent before the call");
+            call_duration = thread.spend(ThreadState::Queued, 40 * MS).observe(call);
+            assert_eq!(call_duration, (round * 10 - 10) * MS, "up to 10 ms may have been spent before the call");
         }
         thread.spend(ThreadState::Running, 10 * MS);
-        assert_eq!(thread.observe(call), taken + 20 * MS, "all of the time, once it is observed running");
+        assert_eq!(thread.observe(call), call_duration + 20 * MS, "all of the time, once it is observed running");
     }
 
     #[test]
@@ -228,8 +228,8 @@ mod tests {
     fn pause_before_call_is_not_subtracted() {
         let mut thread = SimulatedThread::new();
         let call = thread.now + 3_600_000 * MS;
-        let taken = thread.spend(ThreadState::Blocked, 3_600_060 * MS).observe(call);
-        assert_eq!(taken, 0, "the machine may have been paused since the call began");
+        let call_duration = thread.spend(ThreadState::Blocked, 3_600_060 * MS).observe(call);
+        assert_eq!(call_duration, 0, "the machine may have been paused since the call began");
         assert_eq!(thread.spend(ThreadState::Blocked, INTERVAL).observe(call), 60 * MS);
         assert_eq!(thread.spend(ThreadState::Blocked, INTERVAL).observe(call), 120 * MS);
     }
@@ -237,8 +237,8 @@ mod tests {
     #[test]
     fn hang_is_detected_despite_late_observations() {
         let mut thread = SimulatedThread::new();
-        let taken = [(); 4].map(|()| thread.spend(ThreadState::Blocked, 11 * INTERVAL).observe(START));
-        assert_eq!(taken, [1, 2, 3, 4].map(|count| count * INTERVAL / 2));
+        let call_duration = [(); 4].map(|()| thread.spend(ThreadState::Blocked, 11 * INTERVAL).observe(START));
+        assert_eq!(call_duration, [1, 2, 3, 4].map(|count| count * INTERVAL / 2));
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl Worker {
     }
 
     /// Starts the leader and the watcher.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] if the system cannot create a thread.
     pub(super) fn start(self: &Arc<Self>) -> Result<()> {
         let worker = self.clone();
         let lead = move || {
@@ -116,6 +119,7 @@ impl Worker {
         self.spawn_watcher(1)
     }
 
+    /// Returns the threads, to stop and to join them.
     pub(super) fn threads(&self) -> Arc<ThreadSet> {
         self.threads.clone()
     }
@@ -259,8 +263,8 @@ impl Worker {
             let leader = self.leader.load(Acquire);
             let oldest = self.shared.oldest_call(|gpu| !gpu.is_hung());
             let now = (self.clocks.monotonic)();
-            let taken = watchdog.observe(leader, oldest.map(|(_, since)| since), now);
-            let remaining = self.limits.hang_timeout.saturating_sub(taken);
+            let call_duration = watchdog.observe(leader, oldest.map(|(_, since)| since), now);
+            let remaining = self.limits.hang_timeout.saturating_sub(call_duration);
             if remaining == 0
                 && let Some((index, since)) = oldest
                 && self.take_over(number, index, since, now)

@@ -1,6 +1,6 @@
 //! Energy from the driver's energy counter.
 
-/// An upper bound of the power draw of a board, W. A larger increase of a counter is not counted as energy. It is more
+/// An upper bound of the power draw of a board, W. A counter that increases faster than this is not valid. The bound is more
 /// than three times the power limit of the largest known board.
 const MAX_BOARD_POWER_W: u64 = 5_000;
 /// The time by which the increase of a counter may exceed the time between two reads, ns. Drivers update counters in steps,
@@ -17,8 +17,8 @@ pub(in crate::sampler) enum CounterStep {
     /// The value is lower than the last valid one, or higher than any board can reach. The counter was reset, or the value
     /// is wrong. The next value decides, and until then no energy is counted.
     Suspect,
-    /// The counter was reset before the last, suspect value. This many millijoules are counted, which is what the counter
-    /// has advanced since the reset. Energy between the last valid value and the reset is lost.
+    /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since the
+    /// reset is added, in millijoules. The energy between the last valid value and the reset is lost.
     Reset(u64),
 }
 
