@@ -20,7 +20,7 @@ pub struct Header {
     /// The polling rate of each metric, in Hz; `None` if each metric was polled at the refresh rate of its sensor.
     pub rate_hz: Option<f64>,
     /// Whether processes were recorded.
-    pub processes: bool,
+    pub processes_recorded: bool,
     /// The keys of the series that were selected.
     pub series: Vec<String>,
     /// The GPUs, sorted by index.
@@ -38,9 +38,9 @@ pub struct RecordedGpu {
     /// The product name; `None` if the driver did not return it.
     pub name: Option<String>,
     /// The total device memory, in bytes.
-    pub memory_total: Option<u64>,
+    pub memory_limit_bytes: Option<u64>,
     /// The power limit, in watts.
-    pub power_limit: Option<f64>,
+    pub power_limit_w: Option<f64>,
 }
 
 /// A process on a GPU, which is the text of the event [`PROCESS_START`](crate::event::PROCESS_START) as JSON.

@@ -209,7 +209,7 @@ fn header(nvml: &Nvml, args: &RecordArgs, indices: &[u32], metrics: &[Metric]) -
         driver_version: nvml.driver_version().ok().map(|version| version.to_string()),
         command: args.has_command().then(|| words.collect()),
         rate_hz: args.rate.hz(),
-        processes: args.processes,
+        processes_recorded: args.processes,
         series: metrics.iter().map(|metric| Series::for_metric(*metric).key().to_owned()).collect(),
         gpus,
     }
@@ -222,8 +222,8 @@ fn gpu(nvml: &Nvml, index: u32) -> RecordedGpu {
         index,
         uuid: device.uuid().ok().map(|uuid| uuid.to_string()),
         name: device.name().ok().map(|name| name.to_string()),
-        memory_total: device.memory_info().ok().map(|memory| memory.total_bytes),
-        power_limit: limit.ok().map(|milliwatts| f64::from(milliwatts) / 1e3),
+        memory_limit_bytes: device.memory_info().ok().map(|memory| memory.total_bytes),
+        power_limit_w: limit.ok().map(|milliwatts| f64::from(milliwatts) / 1e3),
     }
 }
 
@@ -236,6 +236,7 @@ fn boot_time(now: u64) -> Option<u64> {
 
 /// Returns the first items of a recording: the header, and the memory capacity of each GPU.
 pub(super) fn first_items(header: &Header, at: u64) -> Vec<Item> {
-    let limit = |gpu: &RecordedGpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_total? as f64));
+    let limit =
+        |gpu: &RecordedGpu| Some(Item::value(at, gpu.index, Series::MEMORY_LIMIT, gpu.memory_limit_bytes? as f64));
     std::iter::once(Item::start(at, header)).chain(header.gpus.iter().filter_map(limit)).collect()
 }

@@ -77,7 +77,7 @@ fn energy_summary(summary: &Summary) -> String {
         |joules: Option<f64>| joules.map(|joules| format!("{} ({})", energy(joules), watt_hours(joules / 3600.0)));
     let Some(used) = both(total.energy_j) else { return String::new() };
     let mean = total.power_mean_w.map_or(String::new(), |mean| format!(", {} on average", watts(mean)));
-    let text = format!("{} used {used}{mean}\n", gpu_count_text(total.energy_gpus as usize, summary.gpus.len()));
+    let text = format!("{} used {used}{mean}\n", gpu_count_text(total.energy_gpu_count as usize, summary.gpus.len()));
     let exclusive = both(total.command_exclusive_energy_j);
     text + &exclusive.map_or(String::new(), |used| format!("of that, {used} while only the command used a GPU\n"))
 }

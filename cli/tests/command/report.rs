@@ -33,15 +33,15 @@ fn header(gpus: u32) -> Header {
         index,
         uuid: Some(format!("GPU-{index:08}-26db-32ba-d729-f21b29fc001f")),
         name: Some("NVIDIA H100 80GB HBM3".into()),
-        memory_total: Some(80 << 30),
-        power_limit: Some(700.0),
+        memory_limit_bytes: Some(80 << 30),
+        power_limit_w: Some(700.0),
     };
     Header {
         igpu_version: "0.2.0".into(),
         host: Some("node\u{1b}[31m".into()),
         driver_version: Some("580.95.05".into()),
         command: Some(vec!["python".into(), "train.py".into()]),
-        processes: true,
+        processes_recorded: true,
         gpus: (0..gpus).map(gpu).collect(),
         ..Header::default()
     }

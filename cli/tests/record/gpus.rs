@@ -13,11 +13,14 @@ fn recorded_values_match_the_simulator() {
     assert_eq!(result.code(), Some(0), "{}", result.stderr);
     let items = workdir.items("x.csv");
     let head = header(&items);
-    assert_eq!((head.igpu_version.as_str(), head.rate_hz, head.processes), (env!("CARGO_PKG_VERSION"), None, false));
+    assert_eq!(
+        (head.igpu_version.as_str(), head.rate_hz, head.processes_recorded),
+        (env!("CARGO_PKG_VERSION"), None, false)
+    );
     assert_eq!(head.series.len(), 18);
     let [gpu] = &head.gpus[..] else { panic!("{head:?}") };
     assert_eq!((gpu.index, gpu.name.as_deref()), (0, Some("Steady")));
-    assert_eq!((gpu.memory_total, gpu.power_limit), (Some(8192 << 20), Some(250.0)));
+    assert_eq!((gpu.memory_limit_bytes, gpu.power_limit_w), (Some(8192 << 20), Some(250.0)));
     // Constant values are written once.
     let written = |key| values(&items, key).iter().map(|(_, value)| *value).collect::<Vec<_>>();
     assert_eq!(written("hw.gpu.utilization{hw.gpu.task=general}"), [0.4]);

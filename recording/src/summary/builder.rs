@@ -128,8 +128,9 @@ impl SummaryBuilder {
     #[must_use]
     pub fn summary(&self) -> Summary {
         let header = &self.header;
-        let summarize =
-            |gpu: &GpuAccumulator| gpu.summary(self.latest, self.complete, header.processes, self.command.is_some());
+        let summarize = |gpu: &GpuAccumulator| {
+            gpu.summary(self.latest, self.complete, header.processes_recorded, self.command.is_some())
+        };
         let gpus: Vec<GpuSummary> = self.gpus.values().map(summarize).collect();
         Summary {
             igpu_version: Some(header.igpu_version.clone()).filter(|version| !version.is_empty()),
@@ -142,7 +143,7 @@ impl SummaryBuilder {
             dropped_records: self.dropped_records,
             sampler_dropped_records: self.sampler_dropped_records,
             clock_steps: self.clock_steps,
-            processes_recorded: header.processes || gpus.iter().any(|gpu| gpu.processes.is_some()),
+            processes_recorded: header.processes_recorded || gpus.iter().any(|gpu| gpu.processes.is_some()),
             total: total(&gpus),
             gpus,
         }
@@ -161,10 +162,10 @@ fn total(gpus: &[GpuSummary]) -> Total {
         energy_j,
         energy_wh: energy_j.map(wh),
         power_mean_w: sum(gpus.iter().filter_map(|gpu| gpu.power_mean_w)),
-        energy_gpus: energies().count() as u32,
+        energy_gpu_count: energies().count() as u32,
         command_exclusive_energy_j,
         command_exclusive_energy_wh: command_exclusive_energy_j.map(wh),
-        command_exclusive_gpus: gpus.iter().filter_map(exclusive_energy).count() as u32,
+        command_exclusive_gpu_count: gpus.iter().filter_map(exclusive_energy).count() as u32,
     }
 }
 

@@ -16,8 +16,8 @@
 //! | `igpu_version`, `host`, `driver_version`, `start_unix_nano`, `duration_s`, `complete` | the recording |
 //! | `command`: `arguments`, `pid`, `duration_s`, `status` | the recorded command |
 //! | `dropped_records`, `sampler_dropped_records`, `clock_steps`, `processes_recorded` | the quality of the recording |
-//! | `total`: `energy_j`, `energy_wh`, `power_mean_w`, `energy_gpus` | the totals of all GPUs |
-//! | `total`: `command_exclusive_energy_j`, `command_exclusive_energy_wh`, `command_exclusive_gpus` | the totals during exclusive use by the command |
+//! | `total`: `energy_j`, `energy_wh`, `power_mean_w`, `energy_gpu_count` | the totals of all GPUs |
+//! | `total`: `command_exclusive_energy_j`, `command_exclusive_energy_wh`, `command_exclusive_gpu_count` | the totals during exclusive use by the command |
 //! | `gpus[]`: `index`, `uuid`, `name`, `power_limit_w` | the GPU |
 //! | `gpus[].energy`: `energy_j`, `energy_wh`, `source`, `covered_s`, `gap_s` | the energy; `source`: `counter`, `integrated`, `power`, `power_instant` |
 //! | `gpus[]`: `power_mean_w`, `power_peak_w`, `power_peak_series` | the power |

@@ -59,13 +59,13 @@ pub struct Total {
     /// The sum of the mean power of the GPUs whose energy is known, in watts.
     pub power_mean_w: Option<f64>,
     /// The number of GPUs whose energy is known.
-    pub energy_gpus: u32,
+    pub energy_gpu_count: u32,
     /// The energy of the GPUs during exclusive use by the command, in joules; `None` if it is unknown for all GPUs.
     pub command_exclusive_energy_j: Option<f64>,
     /// The energy of the GPUs during exclusive use by the command, in watt-hours.
     pub command_exclusive_energy_wh: Option<f64>,
     /// The number of GPUs whose energy during exclusive use is known.
-    pub command_exclusive_gpus: u32,
+    pub command_exclusive_gpu_count: u32,
 }
 
 /// The summary of a GPU. A figure is `None`, and never 0, if it was not recorded or the GPU does not support it.

@@ -13,7 +13,7 @@ pub(crate) fn recording() -> Vec<Item> {
         igpu_version: "0.2.0".to_owned(),
         host: Some("knoten-1".to_owned()),
         command: Some(vec!["python".to_owned(), "train \"x\".py".to_owned()]),
-        processes: true,
+        processes_recorded: true,
         gpus: vec![
             RecordedGpu {
                 index: 0,

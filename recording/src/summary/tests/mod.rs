@@ -65,7 +65,7 @@ fn process_value(seconds: f64, pid: u32, metric: Metric, number: f64) -> Item {
 /// Returns the first item of a recording of a command and processes.
 fn start() -> Item {
     let command = Some(vec!["train".to_owned()]);
-    Item::start(at(0.0), &Header { processes: true, command, ..Header::default() })
+    Item::start(at(0.0), &Header { processes_recorded: true, command, ..Header::default() })
 }
 
 /// Returns the last item of a recording.

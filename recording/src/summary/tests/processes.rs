@@ -110,7 +110,7 @@ fn exclusive_energy_of_command() {
     assert_eq!((exclusive.energy_wh, exclusive.power_mean_w), (Some(900.0 / 3600.0), Some(225.0)));
     assert!((exclusive.utilization_mean.unwrap() - 0.9).abs() < 1e-12);
     let total = summary(&items).total;
-    assert_eq!((total.command_exclusive_energy_j, total.command_exclusive_gpus), (Some(900.0), 1));
+    assert_eq!((total.command_exclusive_energy_j, total.command_exclusive_gpu_count), (Some(900.0), 1));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn lost_gpu_is_not_exclusive() {
 #[test]
 fn share_requires_processes_and_command() {
     let no_processes = Header { command: Some(vec!["train".into()]), ..Header::default() };
-    let no_command = Header { processes: true, ..Header::default() };
+    let no_command = Header { processes_recorded: true, ..Header::default() };
     let gpu_summary =
         |header: &Header| gpu(&[Item::start(at(0.0), header), value(0.0, Metric::TEMPERATURE, 1.0), end(9.0)]);
     assert_eq!((gpu_summary(&no_processes).processes, gpu_summary(&no_processes).command), (None, None));

@@ -9,7 +9,7 @@ fn header() -> Header {
     let gpu = |index, name: &str| RecordedGpu {
         index,
         name: Some(name.into()),
-        memory_total: Some(8),
+        memory_limit_bytes: Some(8),
         ..RecordedGpu::default()
     };
     Header {
@@ -43,7 +43,7 @@ fn summary_has_command_and_gpus() {
     assert_eq!((summary.start_unix_nano, summary.duration_s, summary.complete), (Some(START), 8.0, true));
     assert_eq!((summary.dropped_records, summary.sampler_dropped_records), (5, 9));
     assert_eq!((summary.total.energy_j, summary.total.power_mean_w), (Some(800.0), Some(600.0 / 7.0 + 200.0 / 7.0)));
-    assert_eq!((summary.total.energy_wh, summary.total.energy_gpus), (Some(800.0 / 3600.0), 2));
+    assert_eq!((summary.total.energy_wh, summary.total.energy_gpu_count), (Some(800.0 / 3600.0), 2));
     let names: Vec<_> = summary.gpus.iter().map(|gpu| (gpu.index, gpu.name.clone().unwrap())).collect();
     assert_eq!(names, [(0, "Zero".to_owned()), (1, "One".to_owned())]);
     assert_eq!(summary.gpus[1].memory_limit_bytes, Some(8), "from the header, without a series");
@@ -58,7 +58,7 @@ fn incomplete_recording_ends_at_last_item() {
         Item { value: Some(0.0), ..Item::event(at(5.0), event::HEARTBEAT) },
     ]);
     assert_eq!((summary.complete, summary.duration_s, summary.total.energy_j), (false, 5.0, Some(500.0)));
-    assert_eq!(summary.total.energy_gpus, 1, "the energy of GPU 1 is unknown");
+    assert_eq!(summary.total.energy_gpu_count, 1, "the energy of GPU 1 is unknown");
     let command = summary.command.unwrap();
     assert_eq!((command.duration_s, command.status), (None, None));
 }
