@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "plot")]
         Some(CliCommand::Plot(args)) => plot::run(&args),
         Some(CliCommand::Completions { shell }) => Ok(completions(shell)),
-        Some(CliCommand::Man(args)) => man_page::run(&args),
+        Some(CliCommand::Man(args)) => man_page::run(Cli::command(), &args),
         command => load(&cli.options).and_then(|nvml| match command {
             Some(CliCommand::List) => list::run(&nvml, &cli.options),
             Some(CliCommand::Ps) => ps::run(&nvml, &cli.options),

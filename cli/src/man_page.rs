@@ -6,11 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Command, CommandFactory, error::ErrorKind};
+use clap::{Args, Command, error::ErrorKind};
 use clap_mangen::Man;
 
 use crate::{
-    args::Cli,
     error::CliError,
     help::{sections, with_exit_status},
     output::CommandOutput,
@@ -35,8 +34,9 @@ pub(crate) struct ManArgs {
     all: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs) -> Result<CommandOutput, CliError> {
-    let main = command();
+/// Prints or writes the manual pages of `main`, which is the command `igpu`.
+pub(crate) fn run(main: Command, args: &ManArgs) -> Result<CommandOutput, CliError> {
+    let main = complete(main);
     if let Some(directory) = &args.all {
         return write_all(&main, directory);
     }
@@ -52,8 +52,8 @@ pub(crate) fn run(args: &ManArgs) -> Result<CommandOutput, CliError> {
 }
 
 /// Returns the command with the names and global options of its subcommands filled in.
-fn command() -> Command {
-    let mut command = Cli::command().version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+fn complete(command: Command) -> Command {
+    let mut command = command.version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
     command.build();
     command
 }

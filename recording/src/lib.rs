@@ -42,6 +42,7 @@ pub mod event;
 mod format;
 mod header;
 mod item;
+mod items;
 mod read;
 mod series;
 mod summary;
@@ -54,7 +55,8 @@ pub use error::RecordingError;
 pub use format::{Encoder, Format};
 pub use header::{Header, RecordedCommand, RecordedGpu, RecordedProcess};
 pub use item::{Interruption, Item, ItemKind};
-pub use read::{Items, read};
+pub use items::Items;
+pub use read::read;
 pub use series::{PROCESS_METRICS, Series, SeriesInfo, default_metrics};
 pub use summary::{
     AttributionError, CommandSummary, Distribution, Energy, EnergySource, EventCounts, ExclusiveUse, GpuSummary,

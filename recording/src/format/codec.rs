@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::encoder::Encoder;
-use crate::{error::RecordingError, read::Items};
+use crate::{error::RecordingError, items::Items};
 
 /// The maximum length of a packet, event, or line, in bytes. It bounds the memory use of readers for damaged files.
 pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;

@@ -7,7 +7,7 @@ use super::{
     encoder::Encoder,
     item_row::ItemRow,
 };
-use crate::{error::RecordingError, item::Item, read::Items};
+use crate::{error::RecordingError, item::Item, items::Items};
 
 pub(super) const CODEC: Codec = Codec {
     name: "jsonl",

@@ -16,7 +16,7 @@ mod trace_spans;
 use std::path::Path;
 
 use self::{codec::Codec, encoder::SanitizingEncoder};
-use crate::{error::RecordingError, read::Items};
+use crate::{error::RecordingError, items::Items};
 
 pub(crate) use self::codec::Input;
 pub use self::encoder::Encoder;

@@ -9,7 +9,7 @@ use crate::{
     error::RecordingError,
     format::{codec::MAX_RECORD_BYTES, trace_spans::TraceSpan},
     item::{Item, ItemKind},
-    read::Items,
+    items::Items,
     series::Series,
 };
 

@@ -18,7 +18,7 @@ use parquet::{
 };
 
 use super::schema::schema;
-use crate::{error::RecordingError, format::item_row::ItemRow, read::Items};
+use crate::{error::RecordingError, format::item_row::ItemRow, items::Items};
 
 /// The number of rows that are in memory at a time.
 const BATCH_ROWS: usize = 4096;

@@ -19,7 +19,7 @@ use crate::{
     event,
     format::{codec::MAX_RECORD_BYTES, trace_spans::TraceSpan},
     item::{Item, ItemKind},
-    read::Items,
+    items::Items,
     series::Series,
 };
 
