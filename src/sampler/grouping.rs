@@ -7,7 +7,7 @@ use super::{
     metric_state::MetricState,
     poll_group::{IntervalSetting, PollGroup, PollMethod},
     processes::{ProcessMemoryReader, ProcessUtilizationReader},
-    sample_buffer::SampleBuffer,
+    sample_buffer::SampleBufferReader,
     schedule::CostEstimator,
     settings::Settings,
 };
@@ -76,11 +76,11 @@ fn poll_method(
         DriverCall::IntegratedPower => {
             let kind = SampleKind::TOTAL_POWER;
             let has_buffer = device.is_some_and(|device| device.sample_capacity(kind).is_ok());
-            let buffer = has_buffer.then(|| SampleBuffer::new(device, kind, 1e-3, now_us));
+            let buffer = has_buffer.then(|| SampleBufferReader::new(device, kind, 1e-3, now_us));
             PollMethod::IntegratedPower(IntegratedEnergy::new(MAX_INTEGRATION_GAP_NS), buffer)
         }
         DriverCall::SampleBuffer(kind, scale) => {
-            PollMethod::SampleBuffer(SampleBuffer::new(device, kind, scale, now_us))
+            PollMethod::SampleBuffer(SampleBufferReader::new(device, kind, scale, now_us))
         }
         DriverCall::Gpm => PollMethod::Gpm(GpmReader::new(&settings.nvml, metrics)?),
         DriverCall::ProcessLists => {

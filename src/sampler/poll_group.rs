@@ -10,7 +10,7 @@ use super::{
     processes::{ProcessMemoryReader, ProcessUtilizationReader},
     read_context::ReadContext,
     record::{Event, Flags, Record},
-    sample_buffer::SampleBuffer,
+    sample_buffer::SampleBufferReader,
     schedule::CostEstimator,
 };
 use crate::{
@@ -79,9 +79,9 @@ pub(super) enum PollMethod {
     FieldBatch(FieldBatch),
     /// Energy that is integrated from power, for a GPU without an energy counter. The power comes from the power sample
     /// buffer if the GPU has one, and otherwise from polls.
-    IntegratedPower(IntegratedEnergy, Option<SampleBuffer>),
+    IntegratedPower(IntegratedEnergy, Option<SampleBufferReader>),
     /// A drain of a sample buffer.
-    SampleBuffer(SampleBuffer),
+    SampleBuffer(SampleBufferReader),
     /// Two GPM samples, and the metrics between them.
     Gpm(GpmReader),
     /// The process lists.
@@ -278,7 +278,7 @@ fn missing_value(call: Call) -> Error {
 /// Adds the energy that the GPU used since the last read, and reports the time over which it is unknown.
 fn integrate(
     energy: &mut IntegratedEnergy,
-    buffer: Option<&mut SampleBuffer>,
+    buffer: Option<&mut SampleBufferReader>,
     context: &mut ReadContext<'_>,
 ) -> Result<()> {
     let gap_time = energy.gap_time();

@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{Device, Result, Sample, SampleKind, Samples};
 
-/// A sample buffer of one GPU (`nvmlDeviceGetSamples`).
+/// The reader of a sample buffer of one GPU (`nvmlDeviceGetSamples`).
 #[derive(Debug)]
-pub(super) struct SampleBuffer {
+pub(super) struct SampleBufferReader {
     kind: SampleKind,
     /// The factor that converts a value of the driver to the metric's unit.
     scale: f64,
@@ -93,7 +93,7 @@ const EXTRA_ENTRIES: usize = 16;
 /// The maximum number of calls in one drain. Another call is made if the last one filled the memory.
 const MAX_CALLS_PER_DRAIN: usize = 4;
 
-impl SampleBuffer {
+impl SampleBufferReader {
     /// Allocates memory for all entries of the driver's buffer. `now_us` is the wall-clock time in microseconds; older
     /// entries are not requested.
     pub(super) fn new(device: Option<&Device>, kind: SampleKind, scale: f64, now_us: u64) -> Self {
