@@ -144,3 +144,22 @@ pub(crate) enum CliCommand {
     /// Print a manual page, or write all of them
     Man(ManArgs),
 }
+
+impl CliCommand {
+    /// Returns the name of the subcommand on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Show { .. } => "show",
+            Self::List => "list",
+            Self::Ps => "ps",
+            Self::Probe(_) => "probe",
+            Self::Record(_) => "record",
+            Self::Report(_) => "report",
+            #[cfg(feature = "plot")]
+            Self::Plot(_) => "plot",
+            Self::Driver => "driver",
+            Self::Completions { .. } => "completions",
+            Self::Man(_) => "man",
+        }
+    }
+}

@@ -40,9 +40,11 @@ fn main() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
+    let subcommand = cli.command.as_ref().map(CliCommand::name);
     let command = match cli.command {
         Some(CliCommand::Record(args)) => {
-            return record::run(cli.options, args).unwrap_or_else(|error| finish(Err(error), &Options::default()));
+            return record::run(cli.options, args)
+                .unwrap_or_else(|error| finish(Err(error), &Options::default(), subcommand));
         }
         other => other,
     };
@@ -61,13 +63,19 @@ fn main() -> ExitCode {
             _ => show::run(&nvml, &cli.options, &[]),
         }),
     };
-    finish(output, &cli.options)
+    finish(output, &cli.options, subcommand)
 }
 
-/// Prints the output and returns the exit status. For a usage error, prints the usage as well and exits with status 2.
-fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
+/// Prints the output and returns the exit status. For a usage error, prints the usage of the subcommand as well and exits
+/// with status 2.
+fn finish(output: Result<CommandOutput, CliError>, options: &Options, subcommand: Option<&str>) -> ExitCode {
     match output {
-        Err(CliError::Usage(error)) => error.format(&mut Cli::command()).exit(),
+        Err(CliError::Usage(error)) => {
+            let mut command = Cli::command();
+            command.build();
+            let subcommand = subcommand.and_then(|name| command.find_subcommand(name).cloned());
+            error.format(&mut subcommand.unwrap_or(command)).exit()
+        }
         output => output::finish(output, options),
     }
 }

@@ -57,7 +57,7 @@ fn heading(summary: &Summary) -> String {
     let start = start.map_or(String::new(), |start| format!(" from {start}"));
     text += &format!("recorded {}{start}\n", time(summary.duration_s));
     let with_prefix =
-        |prefix: &str, what: &Option<String>| Some(format!("{prefix}{}", truncate(what.as_deref()?, MAX_NAME_CHARS)));
+        |prefix: &str, value: &Option<String>| Some(format!("{prefix}{}", truncate(value.as_deref()?, MAX_NAME_CHARS)));
     let origin = [
         with_prefix("on ", &summary.host),
         with_prefix("with driver ", &summary.driver_version),

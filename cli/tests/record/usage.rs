@@ -14,6 +14,7 @@ fn wrong_usage_does_not_start_command() {
         ("-o x.csv --rate 0", "expected a rate from 0.00001 to 10000 Hz"),
         ("-o x.csv --duration never", "expected a time above 0"),
         ("-o - --format csv", "the standard output is used by the program"),
+        ("-o x.txt", "Usage: igpu record [OPTIONS] [-- <COMMAND>...]"),
         ("-o x.csv --nonsense", "--nonsense"),
     ] {
         let result = run(workdir.record_script(args, "touch ran"));
