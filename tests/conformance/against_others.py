@@ -1,26 +1,26 @@
-"""NVIDIA's bindings, nvitop and gpustat: the same values as in our JSON."""
+"""Comparison with NVIDIA's bindings, nvitop, and gpustat: they report the same values as our JSON."""
 
 import json
 import math
 import re
 
-from machine import NEW, Different, check
+from machine import NVML_BIN, Difference, check
 
 OWNER = ["name", "user", "parent_pid", "parent_name", "create_time"]
 
 
 def compare_nvml(scenario, machine):
-    """Every value that our commands give as JSON, but the owners of processes, which NVML does not know."""
-    theirs = machine.python(NEW, "dump_nvml.py")
+    """Compares all values in the JSON of our commands, except process information, which NVML does not provide."""
+    theirs = machine.python(NVML_BIN, "dump_nvml.py")
     status = 1 if scenario.lost else 0
     ours = machine.igpu_json(status=status)
     check(f"{scenario.name}: GPUs without a handle", sorted(map(int, theirs["lost"])), scenario.lost)
     ours = [gpu for gpu in ours if gpu["index"] not in scenario.lost]
     rows = [{"gpu": gpu["index"]} | row for gpu in ours for row in gpu["processes"] or []]
     check(f"{scenario.name}: igpu ps", machine.igpu_json("ps", status=status), rows)
-    check(f"{scenario.name}: how the bindings' process list ends", theirs["process_call"], scenario.process_call)
+    check(f"{scenario.name}: result of the bindings' process list", theirs["process_call"], scenario.process_call)
     if scenario.name == "driver-535.54":
-        # As igpu 0.1.2, they take 24 bytes for an entry that has 32 there.
+        # As igpu 0.1.2, the bindings read entries of 24 bytes, but they have 32.
         wrong = [peer["processes"].pop() for peer in theirs["gpus"]]
         check(f"{scenario.name}: the bindings misread the second process", wrong[0]["pid"] == rows[1]["pid"], False)
         rows.pop()
@@ -37,7 +37,7 @@ def compare_nvml(scenario, machine):
 
 
 def by_pid(gpu):
-    """The rows of each pid: the others show a process that computes and draws once, and none of MPS."""
+    """Returns the rows of each pid. The other programs show one row for a compute and graphics process, and none for MPS."""
     merged = {}
     for row in gpu["processes"] or []:
         if row["kind"] != "mps":
@@ -46,13 +46,13 @@ def by_pid(gpu):
 
 
 def compare_nvitop(scenario, machine):
-    screen = machine.peer(f"{NEW}/nvitop", "-1")
-    # It logs, with a traceback, that an old driver lacks a call; that is its way to go on without it.
+    screen = machine.run_client(f"{NVML_BIN}/nvitop", "-1")
+    # If an old driver lacks a function, nvitop logs a traceback and continues.
     raised = re.findall(r"(?m)^(?!pynvml\.NVMLError_FunctionNotFound|AttributeError: .*undefined symbol)[\w.]+(?:Error|Exception)\b.*",
                         screen.stderr)
     if screen.returncode or raised:
-        raise Different(f"{scenario.name}: nvitop -1 ended with {screen.returncode}:\n{screen.stdout}{screen.stderr}")
-    theirs = machine.python(NEW, "dump_nvitop.py")
+        raise Difference(f"{scenario.name}: nvitop -1 exited with {screen.returncode}:\n{screen.stdout}{screen.stderr}")
+    theirs = machine.python(NVML_BIN, "dump_nvitop.py")
     ours = machine.igpu_json(status=1 if scenario.lost else 0)
     for mine, peer in zip(ours, theirs["gpus"], strict=True):
         what = f"{scenario.name}: GPU {mine['index']} by nvitop"
@@ -61,12 +61,12 @@ def compare_nvitop(scenario, machine):
             continue
         rows = {}
         for pid, entries in by_pid(mine).items():
-            check(f"{what}: process {pid} is on its screen", str(pid) in screen.stdout, True)
+            check(f"{what}: process {pid} is shown", str(pid) in screen.stdout, True)
             names = ["gpu_memory", "gpu_instance_id", "compute_instance_id", "user", "name", "parent_pid", "create_time"]
-            # Of two kinds the last one's memory.
+            # For a process of two kinds, nvitop has the memory of the last.
             rows[str(pid)] = {"type": "+".join(entry["kind"][0].upper() for entry in entries)}
             rows[str(pid)] |= {name: entries[-1][name] for name in names}
-        if scenario.no_pci:
+        if scenario.no_pci_info:
             check(f"{what}: no PCI address", peer.pop("pci"), {"bus_id": None})
         part = {name: {key: mine[name][key] for key in value} if isinstance(value, dict) else mine[name]
                 for name, value in peer.items() if name != "processes"}
@@ -77,12 +77,12 @@ def compare_nvitop(scenario, machine):
 
 
 def compare_gpustat(scenario, machine):
-    result = machine.peer(f"{NEW}/gpustat", "--json")
-    if scenario.gpustat_dies:
-        check(f"{scenario.name}: gpustat dies", scenario.gpustat_dies in result.stderr or result.stderr, True)
-        return "gpustat dies as known"
+    result = machine.run_client(f"{NVML_BIN}/gpustat", "--json")
+    if scenario.gpustat_error:
+        check(f"{scenario.name}: gpustat fails", scenario.gpustat_error in result.stderr or result.stderr, True)
+        return "gpustat fails as expected"
     if result.returncode:
-        raise Different(f"{scenario.name}: gpustat --json died:\n{result.stdout}{result.stderr}")
+        raise Difference(f"{scenario.name}: gpustat --json failed:\n{result.stdout}{result.stderr}")
     theirs = json.loads(result.stdout)
     ours = machine.igpu_json(status=1 if scenario.lost else 0)
     whole = lambda value: None if value is None else math.floor(value)
@@ -104,10 +104,10 @@ def compare_gpustat(scenario, machine):
             "memory.total": whole(mine["memory"]["total"]),
         }
         check(what, part, {name: peer[name] for name in part})
-        # Of two kinds the first one's memory, and 0 is unknown to it.
+        # For a process of two kinds, gpustat has the memory of the first. It reports 0 as unknown.
         rows = {pid: (entries[0]["user"], entries[0]["gpu_memory"] or None) for pid, entries in by_pid(mine).items()}
         if scenario.name == "driver-535.54":
-            # Its bindings misread the second process.
+            # The bindings misread the second process.
             rows = dict(list(rows.items())[:1])
         check(f"{what}: processes", rows, {row["pid"]: (row["username"], row["gpu_memory_usage"]) for row in peer["processes"]})
     version = machine.igpu_json("driver")[0]["driver_version"]

@@ -1,4 +1,4 @@
-"""Installs the simulated driver with one scenario after the other, asks all programs, and compares what they say."""
+"""Runs all programs on the simulated driver with each scenario, and compares their output."""
 
 import argparse
 import concurrent.futures
@@ -11,21 +11,23 @@ import nvidia_smi
 from against_igpu import compare_igpu
 from against_others import compare_gpustat, compare_nvitop, compare_nvml
 from helpers import Helpers
-from machine import Count, Different, Machine
+from machine import Count, Difference, Machine
 
 
 def compare(built, scenario):
-    """All that is compared on one scenario; gives what that was."""
+    """Makes all comparisons on a scenario, and returns their descriptions."""
     with Machine(built, scenario.toml, scenario.environment) as machine:
-        peers = [compare_igpu] if scenario.only_igpu else [compare_igpu, compare_nvml, compare_nvitop, compare_gpustat]
-        return [peer(scenario, machine) for peer in peers]
+        comparisons = [compare_igpu]
+        if not scenario.igpu_only:
+            comparisons += [compare_nvml, compare_nvitop, compare_gpustat]
+        return [comparison(scenario, machine) for comparison in comparisons]
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--built", required=True, help="where Cargo has put the programs")
-    parser.add_argument("--keep-going", action="store_true", help="not only to the first difference")
-    parser.add_argument("names", nargs="*", help="only the scenarios whose names start so")
+    parser.add_argument("--built", required=True, help="the folder in which Cargo built the programs")
+    parser.add_argument("--keep-going", action="store_true", help="continue after a difference")
+    parser.add_argument("names", nargs="*", help="run only comparisons whose names start with one of these")
     arguments = parser.parse_args()
     failed = 0
     with Helpers() as helpers, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -33,11 +35,11 @@ def main():
         jobs += cuda_visible_devices.jobs()
         jobs += nvidia_smi.jobs(helpers)
         chosen = [job for job in jobs if job[0].startswith(tuple(arguments.names or [""]))]
-        running = [(name, pool.submit(function, arguments.built, what)) for name, function, what in chosen]
+        running = [(name, pool.submit(function, arguments.built, case)) for name, function, case in chosen]
         for name, job in running:
             try:
                 print(f"{name:29} {'; '.join(job.result())}", flush=True)
-            except Different as difference:
+            except Difference as difference:
                 failed += 1
                 print(f"{name:29} DIFFERENT: {difference}", flush=True)
                 if not arguments.keep_going:

@@ -1,22 +1,22 @@
-"""CUDA_VISIBLE_DEVICES as nvitop reads it, and as igpu 0.1.2 does."""
+"""Comparison of the interpretation of CUDA_VISIBLE_DEVICES with nvitop and igpu 0.1.2."""
 
 import json
 
-from machine import NEW, OLD, Machine, check
+from machine import NVML_BIN, IGPU_BIN, Machine, check
 from scenarios import VISIBLE, built_in
 
 FIRST, SECOND, THIRD, FOURTH = [f"GPU-{uuid}" for uuid in VISIBLE]
-# Why nvitop sees other GPUs than we do; the first four are in the documentation of src/cuda_visible_devices.rs.
-NO_SIGN = "it takes a number with a sign for none"
-AS_TEXT = "it finds a number twice only if it is written alike"
-NO_PREFIX = "without libcuda it knows whole UUIDs only"
-MIG_OF_0 = "it takes the first instance for a GPU that is divided"
-DIGITS = "it takes any of Unicode's digits"
-WRAPPED = "it hands on a number that the driver's 32 bits cut"
-MIXED = "it takes an instance that is listed after a GPU"
-UUID_ONLY = "the simulated driver finds an instance by its UUID alone"
+# The reasons why nvitop selects other GPUs. The first four are in the documentation of src/cuda_visible_devices.rs.
+NO_SIGN = "nvitop rejects numbers with a sign"
+AS_TEXT = "nvitop detects repeated numbers only if they are written in the same way"
+NO_PREFIX = "without libcuda, nvitop accepts only complete UUIDs"
+MIG_OF_0 = "nvitop selects the first instance of a GPU with MIG"
+DIGITS = "nvitop accepts all Unicode digits"
+WRAPPED = "nvitop passes on a number that exceeds 32 bits"
+MIXED = "nvitop selects an instance that is listed after a GPU"
+UUID_ONLY = "the simulated driver finds an instance only by its UUID"
 
-# Value: our indices; then, where nvitop has others, those and why.
+# For each value, our indices. If nvitop selects others, also these and the reason.
 PLAIN = {
     None: [0, 1, 2, 3], "": [], " ": [], "0": [0], "3": [3], "1,3": [1, 3], "3,1": [3, 1], "0,1,2,3": [0, 1, 2, 3],
     "2,0,-1,1": [2, 0], "-1": [], "-1,0": [], "0,4,1": [0], "4": [], "99999999999999999999": [],
@@ -38,7 +38,7 @@ MIG = {
     A: [0], C: [0], f"{B},{A}": [0], f"{A},{PLAIN_GPU}": [0], f"{A},{A}": [], f"MIG-{DIVIDED}/1/0": ([0], [], UUID_ONLY),
     f"MIG-{DIVIDED}/12/0": ([0], [], UUID_ONLY), f"MIG-{DIVIDED}/2/0": [], f"MIG-{DIVIDED}/1/1": [], f"MIG-{PLAIN_GPU}/1/0": [],
     A[:-1] + "9": [], "MIG-": [], A[:20]: [], PLAIN_GPU: [1], "1": [1], f"1,{A}": [1], f"{PLAIN_GPU},{A}": ([1], [0], MIXED),
-    # The index alone says no more than the GPU, so the instance does not show.
+    # An index identifies only the GPU and not the instance.
     "0": [0], DIVIDED: [0], "1,0": ([1, 0], [0], MIG_OF_0), None: ([0, 1], [0], MIG_OF_0),
 }
 
@@ -46,27 +46,27 @@ MIG = {
 def compare_nvitop(built, case):
     toml, values = case
     with Machine(built, toml) as machine:
-        theirs = machine.python(NEW, "dump_nvitop.py", "--visible", stdin=json.dumps(list(values)))
+        theirs = machine.python(NVML_BIN, "dump_nvitop.py", "--visible", stdin=json.dumps(list(values)))
         exceptions = 0
         for (value, expected), peer in zip(values.items(), theirs, strict=True):
             ours, nvitop, why = expected if isinstance(expected, tuple) else (expected, expected, "")
             environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
             lines = machine.igpu_json("list", "--visible", **environment)
             check(f"CUDA_VISIBLE_DEVICES={value!r}", [line["index"] for line in lines], ours)
-            # A MIG device's index is its GPU's and its own.
+            # The index of a MIG device is a pair of the GPU's index and its own.
             peer = [index[0] if isinstance(index, list) else index for index in peer]
-            check(f"CUDA_VISIBLE_DEVICES={value!r} by nvitop ({why or 'as we'})", peer, nvitop)
+            check(f"CUDA_VISIBLE_DEVICES={value!r} by nvitop ({why or 'as igpu'})", peer, nvitop)
             exceptions += bool(why)
-        return [f"nvitop: {len(values)} values, {exceptions} of them with a known difference"]
+        return [f"nvitop: {len(values)} values, of which {exceptions} have a known difference"]
 
 
 def compare_igpu(built, values):
-    """igpu 0.1.2 knows a plain list of indices only."""
+    """Compares with igpu 0.1.2, which supports only lists of indices."""
     with Machine(built, built_in("workstation", {"short": 1, "hyphens": 1, "child": 1, "parent": 1})) as machine:
         for value in values:
-            theirs = machine.python(OLD, "dump_igpu.py", CUDA_VISIBLE_DEVICES=value)
+            theirs = machine.python(IGPU_BIN, "dump_igpu.py", CUDA_VISIBLE_DEVICES=value)
             lines = machine.igpu_json("list", "--visible", CUDA_VISIBLE_DEVICES=value)
-            check(f"visible_devices_index under {value!r}", [line["index"] for line in lines], theirs["visible"]["gives"])
+            check(f"visible_devices_index under {value!r}", [line["index"] for line in lines], theirs["visible"]["value"])
             text = machine.igpu("--visible", CUDA_VISIBLE_DEVICES=value)
             check(f"visible_devices under {value!r}", text.count("BOARD NAME"), len(lines))
     return [f"igpu 0.1.2: {len(values)} values"]

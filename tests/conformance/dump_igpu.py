@@ -1,11 +1,11 @@
-"""What igpu 0.1.2 says of the driver, as JSON."""
+"""Prints the output of igpu 0.1.2 as JSON."""
 
 import contextlib
 import io
 import json
 import warnings
 
-warnings.simplefilter("ignore")  # igpu imports pynvml by a name that pynvml calls old
+warnings.simplefilter("ignore")  # igpu imports pynvml by a deprecated name
 import igpu
 
 GROUPS = ["memory", "utilization", "pci", "clocks", "power", "processes"]
@@ -20,12 +20,12 @@ ATTRIBUTES = {
 PROCESS = ["pid", "name", "user", "parent_pid", "parent_name", "create_time", "gpu_memory"]
 
 
-def tried(function):
-    """What it gives, or how it dies."""
+def outcome(function):
+    """Returns the value of a function, or its exception."""
     try:
-        return {"gives": function()}
-    except Exception as error:  # whatever it is: that igpu dies of it is the answer
-        return {"dies": f"{type(error).__name__}: {error}"}
+        return {"value": function()}
+    except Exception as error:  # any failure of igpu is a result
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def attributes(gpu):
@@ -36,25 +36,25 @@ def attributes(gpu):
     return values
 
 
-def says(gpu):
+def dump(gpu):
     return {
-        "text": tried(lambda: str(gpu)),
-        "groups": {group: tried(lambda: str(getattr(gpu, group))) for group in GROUPS},
+        "text": outcome(lambda: str(gpu)),
+        "groups": {group: outcome(lambda: str(getattr(gpu, group))) for group in GROUPS},
         "processes": [str(process) for process in gpu.processes or []],
         "attributes": attributes(gpu),
     }
 
 
 printed = io.StringIO()
-with contextlib.redirect_stdout(printed):  # a failing driver makes it print
-    answer = {
-        "devices": tried(lambda: [says(gpu) for gpu in igpu.devices()]),
-        "count": tried(igpu.count_devices),
-        "indices": tried(igpu.devices_index),
-        "version": tried(igpu.nvidia_driver_version),
-        "get_device_0": tried(lambda: str(igpu.get_device(0))),
-        "get_device_999": tried(lambda: str(igpu.get_device(999))),
-        "visible": tried(igpu.visible_devices_index),
+with contextlib.redirect_stdout(printed):  # igpu prints errors of the driver
+    output = {
+        "devices": outcome(lambda: [dump(gpu) for gpu in igpu.devices()]),
+        "count": outcome(igpu.count_devices),
+        "indices": outcome(igpu.devices_index),
+        "version": outcome(igpu.nvidia_driver_version),
+        "get_device_0": outcome(lambda: str(igpu.get_device(0))),
+        "get_device_999": outcome(lambda: str(igpu.get_device(999))),
+        "visible": outcome(igpu.visible_devices_index),
     }
-answer["printed"] = printed.getvalue()
-print(json.dumps(answer))
+output["printed"] = printed.getvalue()
+print(json.dumps(output))

@@ -1,5 +1,5 @@
-"""What nvitop's library says, in the shape of `igpu --json`; given values of CUDA_VISIBLE_DEVICES as a JSON list on
-stdin, how it reads those."""
+"""Prints the values of nvitop's library in the format of `igpu --json`. With `--visible`, prints its interpretation of
+values of CUDA_VISIBLE_DEVICES, which are a JSON array on stdin."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from nvitop.api import libnvml
 
 MIB = 1 << 20
 ALL_ONES = 0xFFFFFFFF
-# It logs functions that an old driver lacks, which is no failure.
+# nvitop logs functions that an old driver lacks, which is not a failure.
 libnvml.LOGGER.setLevel(logging.CRITICAL)
 
 
@@ -26,7 +26,7 @@ def processes(gpu):
     for pid, process in gpu.processes().items():
         host = process.host
         rows[pid] = {
-            # C, G or X, which is both.
+            # "C", "G", or "C+G"
             "type": process.type,
             "gpu_memory": None if known(process.gpu_memory()) is None else process.gpu_memory() // MIB,
             "gpu_instance_id": None if process.gpu_instance_id() in (NA, ALL_ONES) else process.gpu_instance_id(),
@@ -39,7 +39,7 @@ def processes(gpu):
     return rows
 
 
-def says(gpu):
+def dump(gpu):
     memory, most, now = gpu.memory_info(), gpu.max_clock_infos(), gpu.clock_infos()
     rates = gpu.utilization_rates()
     return {
@@ -68,11 +68,11 @@ def no_cuda(*_, **__):
 
 
 if "--visible" in sys.argv:
-    # It would ask libcuda first, in two processes for each value. There is none here, and none is to be asked.
+    # nvitop would start two processes per value to use libcuda, which is not available.
     subprocess.check_output = no_cuda
     print(json.dumps([Device.parse_cuda_visible_devices(value) for value in json.load(sys.stdin)]))
 else:
     print(json.dumps({
-        "gpus": [says(gpu) for gpu in Device.all()],
+        "gpus": [dump(gpu) for gpu in Device.all()],
         "driver": {"driver_version": Device.driver_version(), "cuda_version": Device.cuda_driver_version()},
     }))

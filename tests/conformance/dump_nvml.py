@@ -1,4 +1,4 @@
-"""What NVIDIA's bindings say of the driver, in the shape of `igpu --json` and `igpu driver --json`."""
+"""Prints the values of NVIDIA's bindings in the format of `igpu --json` and `igpu driver --json`."""
 
 import ctypes
 import json
@@ -9,8 +9,8 @@ MIB = 1 << 20
 ALL_ONES = 0xFFFFFFFF
 
 
-def asked(function, *arguments):
-    """The answer, or None where the driver refuses or lacks the call."""
+def value_or_none(function, *arguments):
+    """Returns the value of a function, or None if it fails or the driver lacks it."""
     try:
         return function(*arguments)
     except N.NVMLError:
@@ -22,31 +22,31 @@ def scaled(value, by):
 
 
 def memory(gpu):
-    new = asked(N.nvmlDeviceGetMemoryInfo, gpu, N.nvmlMemory_v2)
-    info = new or asked(N.nvmlDeviceGetMemoryInfo, gpu)
+    new = value_or_none(N.nvmlDeviceGetMemoryInfo, gpu, N.nvmlMemory_v2)
+    info = new or value_or_none(N.nvmlDeviceGetMemoryInfo, gpu)
     values = {name: info and getattr(info, name) / MIB for name in ["total", "used", "free"]}
     return values | {"reserved": new and new.reserved / MIB, "unit": "MiB"}
 
 
 def utilization(gpu):
-    rates = asked(N.nvmlDeviceGetUtilizationRates, gpu)
-    state = asked(N.nvmlDeviceGetPerformanceState, gpu)
-    celsius = asked(N.nvmlDeviceGetTemperature, gpu, N.NVML_TEMPERATURE_GPU)
-    newer = asked(N.nvmlDeviceGetTemperatureV, gpu, N.NVML_TEMPERATURE_GPU)
+    rates = value_or_none(N.nvmlDeviceGetUtilizationRates, gpu)
+    state = value_or_none(N.nvmlDeviceGetPerformanceState, gpu)
+    celsius = value_or_none(N.nvmlDeviceGetTemperature, gpu, N.NVML_TEMPERATURE_GPU)
+    newer = value_or_none(N.nvmlDeviceGetTemperatureV, gpu, N.NVML_TEMPERATURE_GPU)
     assert newer is None or newer == celsius, (newer, celsius)
     return {
         "gpu": rates and rates.gpu,
         "memory": rates and rates.memory,
-        "fan": asked(N.nvmlDeviceGetFanSpeed, gpu),
+        "fan": value_or_none(N.nvmlDeviceGetFanSpeed, gpu),
         "temperature": celsius,
         "performance": None if state is None else f"P{state}",
     }
 
 
 def pci(gpu):
-    info = asked(N.nvmlDeviceGetPciInfo, gpu)
+    info = value_or_none(N.nvmlDeviceGetPciInfo, gpu)
     if not hasattr(N.nvmlLib, "nvmlDeviceGetPciInfo_v3"):
-        # Drivers before R384, whose call the bindings do not know any more.
+        # Drivers before R384 have only the second version of the function, which the bindings no longer use.
         old = N.nvmlPciInfo_v2_t()
         info = old if N.nvmlLib.nvmlDeviceGetPciInfo_v2(gpu, ctypes.byref(old)) == N.NVML_SUCCESS else None
     text = lambda value, form: None if value is None else form.format(value)
@@ -56,27 +56,27 @@ def pci(gpu):
         "device": info and f"{info.device:02X}",
         "device_id": info and f"{info.pciDeviceId:08X}",
         "sub_system_id": info and f"{info.pciSubSystemId:08X}",
-        "current_link_gen": text(asked(N.nvmlDeviceGetCurrPcieLinkGeneration, gpu), "{}"),
-        "max_link_gen": text(asked(N.nvmlDeviceGetMaxPcieLinkGeneration, gpu), "{}"),
-        "current_link_width": text(asked(N.nvmlDeviceGetCurrPcieLinkWidth, gpu), "{}x"),
-        "max_link_width": text(asked(N.nvmlDeviceGetMaxPcieLinkWidth, gpu), "{}x"),
+        "current_link_gen": text(value_or_none(N.nvmlDeviceGetCurrPcieLinkGeneration, gpu), "{}"),
+        "max_link_gen": text(value_or_none(N.nvmlDeviceGetMaxPcieLinkGeneration, gpu), "{}"),
+        "current_link_width": text(value_or_none(N.nvmlDeviceGetCurrPcieLinkWidth, gpu), "{}x"),
+        "max_link_width": text(value_or_none(N.nvmlDeviceGetMaxPcieLinkWidth, gpu), "{}x"),
     }
 
 
 def clocks(gpu):
     kinds = {"graphics": N.NVML_CLOCK_GRAPHICS, "sm": N.NVML_CLOCK_SM, "memory": N.NVML_CLOCK_MEM}
-    now = {name: asked(N.nvmlDeviceGetClockInfo, gpu, kind) for name, kind in kinds.items()}
-    most = {f"max_{name}": asked(N.nvmlDeviceGetMaxClockInfo, gpu, kind) for name, kind in kinds.items()}
+    now = {name: value_or_none(N.nvmlDeviceGetClockInfo, gpu, kind) for name, kind in kinds.items()}
+    most = {f"max_{name}": value_or_none(N.nvmlDeviceGetMaxClockInfo, gpu, kind) for name, kind in kinds.items()}
     return now | most | {"unit": "MHz"}
 
 
 def power(gpu):
-    constraints = asked(N.nvmlDeviceGetPowerManagementLimitConstraints, gpu)
-    mode = asked(N.nvmlDeviceGetPowerManagementMode, gpu)
+    constraints = value_or_none(N.nvmlDeviceGetPowerManagementLimitConstraints, gpu)
+    mode = value_or_none(N.nvmlDeviceGetPowerManagementMode, gpu)
     return {
         "management": "Supported" if mode else None,
-        "draw": scaled(asked(N.nvmlDeviceGetPowerUsage, gpu), 1000),
-        "limit": scaled(asked(N.nvmlDeviceGetPowerManagementLimit, gpu), 1000),
+        "draw": scaled(value_or_none(N.nvmlDeviceGetPowerUsage, gpu), 1000),
+        "limit": scaled(value_or_none(N.nvmlDeviceGetPowerManagementLimit, gpu), 1000),
         "min_limit": constraints and constraints[0] / 1000,
         "max_limit": constraints and constraints[1] / 1000,
         "unit": "W",
@@ -92,7 +92,7 @@ class ProcessV2(ctypes.Structure):
 
 
 def by_hand(gpu, name, layout):
-    """The bindings know only the newest process lists: an older one, called as its header has it."""
+    """Calls an older version of a process list, because the bindings support only the newest."""
     function = getattr(N.nvmlLib, name)
     count = ctypes.c_uint(256)
     entries = (layout * count.value)()
@@ -103,7 +103,7 @@ def by_hand(gpu, name, layout):
 def listed(gpu, kind):
     name = f"nvmlDeviceGet{kind}RunningProcesses"
     if hasattr(N.nvmlLib, name + "_v3"):
-        return asked(getattr(N, name + "_v3"), gpu) or []
+        return value_or_none(getattr(N, name + "_v3"), gpu) or []
     if hasattr(N.nvmlLib, name + "_v2"):
         return by_hand(gpu, name + "_v2", ProcessV2)
     return by_hand(gpu, name, ProcessV1) if hasattr(N.nvmlLib, name) else []
@@ -125,14 +125,14 @@ def processes(gpu):
     return rows
 
 
-def says(index):
+def dump(index):
     gpu = N.nvmlDeviceGetHandleByIndex(index)
     return {
         "index": index,
-        "name": asked(N.nvmlDeviceGetName, gpu),
-        "serial": asked(N.nvmlDeviceGetSerial, gpu),
-        "uuid": asked(N.nvmlDeviceGetUUID, gpu),
-        "bios": asked(N.nvmlDeviceGetVbiosVersion, gpu),
+        "name": value_or_none(N.nvmlDeviceGetName, gpu),
+        "serial": value_or_none(N.nvmlDeviceGetSerial, gpu),
+        "uuid": value_or_none(N.nvmlDeviceGetUUID, gpu),
+        "bios": value_or_none(N.nvmlDeviceGetVbiosVersion, gpu),
         "memory": memory(gpu),
         "utilization": utilization(gpu),
         "pci": pci(gpu),
@@ -143,23 +143,23 @@ def says(index):
 
 
 def process_call(index):
-    """How the bindings' own call of a process list ends."""
+    """Returns "value" if the bindings' function for a process list succeeds, and otherwise the name of its exception."""
     try:
         N.nvmlDeviceGetComputeRunningProcesses(N.nvmlDeviceGetHandleByIndex(index))
-        return "gives"
+        return "value"
     except (N.NVMLError, N.NVMLLibraryMismatchError) as error:
         return type(error).__name__
 
 
 N.nvmlInit()
 count = N.nvmlDeviceGetCount()
-cuda = asked(N.nvmlSystemGetCudaDriverVersion)
+cuda = value_or_none(N.nvmlSystemGetCudaDriverVersion)
 lost = {}
 gpus = []
 for index in range(count):
     try:
-        gpus.append(says(index))
-    except N.NVMLError as error:  # there is no handle to be had
+        gpus.append(dump(index))
+    except N.NVMLError as error:  # the GPU has no handle
         lost[index] = str(error)
 print(json.dumps({
     "gpus": gpus,
@@ -169,6 +169,6 @@ print(json.dumps({
         "nvml_version": N.nvmlSystemGetNVMLVersion(),
         "cuda_version": cuda and f"{cuda // 1000}.{cuda % 1000 // 10}",
     },
-    "process_call": process_call(0) if gpus else "gives",
+    "process_call": process_call(0) if gpus else "value",
 }))
 N.nvmlShutdown()

@@ -1,4 +1,4 @@
-"""Processes that stand still while the programs are compared: all of them must see the same processes."""
+"""Helper processes that run during the comparisons, so that all programs find the same processes."""
 
 import os
 import random
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-# What the kernel calls each (from the file's name, cut at 15 bytes) and what its command line says.
+# The name of each helper. The kernel truncates it to 15 bytes, and the command line contains all of it.
 NAMES = {
     "short": "train",
     "fifteen": "exactly-fifteen",
@@ -18,49 +18,49 @@ NAMES = {
     "words": "a name of many words that is cut",
     "spaces": "  odd   spaces ",
     "letters": "übergröße-crème-brûlée-und-äpfel",
-    # As in /proc/PID/stat, where the name stands in parentheses before the state and the parent.
+    # In /proc/PID/stat, the name is in parentheses, followed by the state and the parent.
     "parentheses": "x) R 1 (y",
     "percent": "100% {pid} %s\\n",
     "nan": "nan",
 }
-# These would take a terminal over, or end a line of the table.
+# Names with control sequences for a terminal, or with a line break.
 CONTROL = ["red\x1b[31m", "two\nlines", "ring\a-the-bell\a-of-the-process"]
-# What names at random are made of: letters, digits, and what textwrap breaks lines at or does not.
+# The characters of random names: letters, digits, and characters at which textwrap breaks lines or does not.
 ALPHABET = "abcdeé日_123...---   \t,!?'\"&)(:"
 
 
 def random_names(count):
-    """The same ones every time."""
-    draw = random.Random(20200417)
+    """Returns random names, which are the same in every run."""
+    generator = random.Random(20200417)
     names = set()
     while len(names) < count:
-        names.add("".join(draw.choices(ALPHABET, k=draw.randint(1, 44))))
-    # Names of files as well.
+        names.add("".join(generator.choices(ALPHABET, k=generator.randint(1, 44))))
+    # The names are also file names.
     return sorted(names - {".", ".."})
 
 
 class Helpers:
-    """A context with `pids`, by the keys above and a few more, and the pids of names at `random`."""
+    """A context manager with the `pids` of named helpers, and the pids of helpers with `random` names."""
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="igpu-conformance-helpers-")
-        os.chmod(self.folder, 0o755)  # some run as other users
+        os.chmod(self.folder, 0o755)  # some helpers run as other users
         self.children = []
         self.pids = {}
         for key, name in NAMES.items():
             self.start(key, name)
         self.control = [self.start(None, name).pid for name in CONTROL]
         self.random = [self.start(None, name).pid for name in random_names(100)]
-        # What it was started as says nothing about the name that the kernel cut.
+        # The command line does not begin with the name, which the kernel has truncated.
         self.start("other-argv", "a-long-name-of-a-file", argv0="/opt/some where/else")
-        # A path with spaces in it: psutil's name is its last part.
+        # psutil's name is the last component of the path, which contains spaces.
         self.start("path", "a-long-name-with-a-path", argv0="/opt/some where/a-long-name-with-a-path")
         self.pids["child"], self.pids["parent"] = self.family("grand-parent-with-a-long-name", "child of a-parent")
         zombie = self.start("zombie", "a-zombie-without-a-command-line")
-        zombie.kill()  # and not waited for
-        gone = self.start("gone", "gone")
-        gone.kill()
-        gone.wait()
+        zombie.kill()  # without wait()
+        exited = self.start("gone", "gone")
+        exited.kill()
+        exited.wait()
         if os.geteuid() == 0:
             self.start("nobody", "owned-by-nobody", user=65534)
             self.start("nameless", "owned-by-no-name", user=1234567)
@@ -68,7 +68,7 @@ class Helpers:
 
     def __exit__(self, *_):
         for child in self.children:
-            # The end of its input ends a helper, and what it has started; also when this program is killed.
+            # A helper and its child exit at the end of their input, also if this program is killed.
             child.stdin.close()
             child.stdout.close()
             child.kill()
@@ -76,7 +76,7 @@ class Helpers:
         shutil.rmtree(self.folder)
 
     def program(self, name):
-        """A shell under that name. Shells do not mind; a program of many tools in one file looks at its own name."""
+        """Returns the path of a link to a shell. Multi-call binaries cannot be used, because their name selects a tool."""
         path = os.path.join(self.folder, name)
         if not os.path.lexists(path):
             os.symlink(shutil.which("bash"), path)
@@ -88,15 +88,15 @@ class Helpers:
             [argv0 or path, "-c", "echo ready; read"], executable=path, env={}, user=user, cwd="/",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
-        assert child.stdout.readline() == b"ready\n", f"the helper {name!r} does not run"
+        assert child.stdout.readline() == b"ready\n", f"the helper {name!r} did not start"
         self.children.append(child)
         if key:
             self.pids[key] = child.pid
         return child
 
     def family(self, parent, child):
-        """A process with a parent of its own: their pids, the child's first."""
-        # What follows the inner command keeps either shell from becoming what it runs.
+        """Starts a process and its child. Returns the pids of the child and of the parent."""
+        # The commands after the last ones prevent the shells from replacing themselves by an exec.
         script = '"$0" -c "echo \\$\\$; read; :" <&0; :'
         path = self.program(parent)
         process = subprocess.Popen(

@@ -9,7 +9,7 @@ import struct
 import subprocess
 
 import scenarios
-from machine import HERE, Different, Machine, check
+from machine import HERE, Difference, Machine, check
 
 BRANCHES = ["390", "470", "525", "535", "550"]
 FOLDER = f"{HERE}/../../target/nvidia-smi"
@@ -101,14 +101,14 @@ def fetch():
 
 
 def run(machine, branch, command, timeout=60):
-    return machine.peer(f"{FOLDER}/{branch}/nvidia-smi", *command, timeout=timeout)
+    return machine.run_client(f"{FOLDER}/{branch}/nvidia-smi", *command, timeout=timeout)
 
 
 def rows(machine, branch, *query):
     """The rows of a query, each a dictionary. A value that the GPU lacks is None."""
     result = run(machine, branch, [*query, "--format=csv,nounits"])
     if result.returncode:
-        raise Different(f"nvidia-smi {branch} {' '.join(query)} failed:\n{result.stdout}{result.stderr}")
+        raise Difference(f"nvidia-smi {branch} {' '.join(query)} failed:\n{result.stdout}{result.stderr}")
     heads, *lines = csv.reader(io.StringIO(result.stdout), skipinitialspace=True)
     heads = [head.split(" [")[0] for head in heads]
     return [{head: None if value.startswith("[") else value for head, value in zip(heads, line, strict=True)} for line in lines]

@@ -1,5 +1,5 @@
-"""Records on simulated machines in every format, and asks other people's readers what is in the files: whether they are
-whole, also of an igpu that was killed, and whether their values sum up to the summary that igpu prints.
+"""Records simulated machines in every format, and reads the files with third-party readers. Checks that the files are valid,
+also if igpu was killed, and that their values match the summary that igpu prints.
 
 usage: recordings.py --igpu PROGRAM
 """
@@ -24,27 +24,27 @@ import recordings_tables
 ENDINGS = ["perfetto-trace", "json", "csv", "jsonl", "parquet"]
 SCENARIOS = ["workstation", "hgx-h100", "mig", "old-driver"]
 COMMAND = ["sh", "-c", "sleep 2; exit 3"]
-# A flush comes each second, and these machines are slow.
+# igpu flushes every second, and test machines are slow.
 FLUSH_S = 1.5
 
 Value = collections.namedtuple("Value", "at gpu key pid value")
 
 
 def record(igpu, scenario, path, *options, command=()):
-    """A running `igpu record`."""
-    rest = ["--", *command] if command else []
-    arguments = [igpu, f"--simulate={scenario}", "record", "-o", path, *options, *rest]
+    """Starts `igpu record`."""
+    program = ["--", *command] if command else []
+    arguments = [igpu, f"--simulate={scenario}", "record", "-o", path, *options, *program]
     return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def check(path):
-    """What is wrong with a file, as a reader of its format sees it."""
+    """Returns the problems that a reader of the format finds in a file."""
     reader = {".perfetto-trace": recordings_perfetto, ".json": recordings_chrome}
     return reader.get(os.path.splitext(path)[1], recordings_tables).check(path)
 
 
 def values(path):
-    """All values of a file, as a reader of its format sees them."""
+    """Returns all values of a file, as read by a reader of its format."""
     ending = os.path.splitext(path)[1]
     if ending == ".perfetto-trace":
         return [of_tracks(*found) for found in recordings_perfetto.values(path)]
@@ -58,7 +58,7 @@ def of_row(at, gpu, metric, attribute, value, _unit, its_pid, _event, _text):
 
 
 def index(name):
-    """Of a group called `GPU 3 NVIDIA H100`."""
+    """Returns the index of a GPU from the name of its group, as in `GPU 3 NVIDIA H100`."""
     return int(name.split()[1])
 
 
@@ -68,7 +68,7 @@ def of_tracks(at, names, value):
 
 
 def pid(name):
-    """Of a track called `python (4711) ann`."""
+    """Returns the pid of a process from the name of its track, as in `python (4711) ann`."""
     return int(name.rsplit("(", 1)[1].split(")")[0])
 
 
@@ -77,18 +77,18 @@ def of_counter(at, process, name, its_id, value):
 
 
 def series(found, gpu, key):
-    """The values of a GPU's series, in the order of time."""
+    """Returns the values of a GPU's series, ordered by time."""
     return sorted((value.at, value.value) for value in found if (value.gpu, value.key, value.pid) == (gpu, key, None))
 
 
 def mean(steps, end):
-    """The mean over time of values that hold until the next."""
-    held = [(after[0] - step[0], step[1]) for step, after in zip(steps, steps[1:] + [(end, 0)])]
-    return sum(time * value for time, value in held) / sum(time for time, _ in held)
+    """Returns the mean over time of a step signal."""
+    weighted = [(after[0] - step[0], step[1]) for step, after in zip(steps, steps[1:] + [(end, 0)])]
+    return sum(time * value for time, value in weighted) / sum(time for time, _ in weighted)
 
 
 def differences(found, summary):
-    """Where the values do not sum up to the summary: sentences."""
+    """Yields the differences between the values and the summary."""
     end = summary["start_unix_nano"] + round(summary["duration_s"] * 1e9)
     for gpu in summary["gpus"]:
         def greatest(key):
@@ -103,14 +103,14 @@ def differences(found, summary):
             "peak memory": (greatest("hw.gpu.memory.usage"), gpu["memory_peak_bytes"]),
             "memory": (greatest("hw.gpu.memory.limit"), gpu["memory_limit_bytes"]),
             "temperature": (greatest("hw.temperature"), gpu["temperature_max_cel"]),
-            "utilisation": (mean(busy, end), gpu["utilization"]["mean"]) if busy else (None, gpu["utilization"]),
+            "utilization": (mean(busy, end), gpu["utilization"]["mean"]) if busy else (None, gpu["utilization"]),
         }
         for what, (theirs, ours) in pairs.items():
             if theirs != ours and not (theirs and ours and math.isclose(theirs, ours, rel_tol=1e-9)):
-                yield f"GPU {gpu['index']}: {what} is {theirs} by the values and {ours} in the summary"
+                yield f"GPU {gpu['index']}: {what} is {theirs} according to the values and {ours} in the summary"
         seen = {value.pid for value in found if value.gpu == gpu["index"] and value.pid}
         if not seen <= {process["pid"] for process in gpu["processes"] or []}:
-            yield f"GPU {gpu['index']}: the summary lacks some of the processes {seen}"
+            yield f"GPU {gpu['index']}: some of the processes {seen} are missing in the summary"
 
 
 def report(igpu, path):
@@ -118,23 +118,24 @@ def report(igpu, path):
 
 
 def whole(igpu, scenario, path):
-    """A recording of a command: sentences of what is wrong with it."""
+    """Records a command until it exits, and returns the problems of the recording."""
     with tempfile.NamedTemporaryFile() as summary:
         running = record(igpu, scenario, path, "--processes", f"--summary-json={summary.name}", command=COMMAND)
-        said = running.communicate()[0]
+        output = running.communicate()[0]
         if running.returncode != 3:
-            return [f"status {running.returncode} in place of the command's 3: {said.decode()}"]
-        told = json.load(summary)
+            return [f"exit status {running.returncode}, expected the command's status 3: {output.decode()}"]
+        recorded = json.load(summary)
     problems = check(path)
-    if report(igpu, path) != told:
-        problems.append("`igpu report` has another summary than `igpu record`")
-    if not told["complete"] or told["dropped_records"] or told["command"]["status"] != 3 or not told["gpus"]:
-        problems.append(f"the summary is not that of a whole recording of the command: {told}")
-    return problems + list(differences(values(path), told))
+    if report(igpu, path) != recorded:
+        problems.append("the summaries of `igpu report` and `igpu record` differ")
+    is_complete = recorded["complete"] and not recorded["dropped_records"]
+    if not is_complete or recorded["command"]["status"] != 3 or not recorded["gpus"]:
+        problems.append(f"the summary is not that of a complete recording of the command: {recorded}")
+    return problems + list(differences(values(path), recorded))
 
 
 def killed(igpu, scenario, path):
-    """A recording that was killed: sentences of what is wrong with what it left."""
+    """Kills a recording, and returns the problems of the file."""
     running = record(igpu, scenario, path)
     time.sleep(2.7)
     running.send_signal(signal.SIGKILL)
@@ -142,28 +143,28 @@ def killed(igpu, scenario, path):
     running.communicate()
     problems, found = check(path), values(path)
     missing = end - max(value.at for value in found) / 1e9
-    # The values of an idle machine stand still.
+    # The values of the other scenarios may be constant.
     if scenario == "hgx-h100" and missing > FLUSH_S:
         problems.append(f"the last {missing:.1f} s are missing")
-    told = report(igpu, path)
-    if told["complete"] or told["duration_s"] < 2.7 - FLUSH_S:
-        problems.append(f"the summary is not that of a recording that was cut off: {told}")
-    return problems + list(differences(found, told))
+    summary = report(igpu, path)
+    if summary["complete"] or summary["duration_s"] < 2.7 - FLUSH_S:
+        problems.append(f"the summary is not that of an interrupted recording: {summary}")
+    return problems + list(differences(found, summary))
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--igpu", required=True, help="the command, built with Parquet")
+    parser.add_argument("--igpu", required=True, help="path of the command, built with Parquet")
     igpu = os.path.abspath(parser.parse_args().igpu)
     failed = 0
     jobs = list(itertools.product(SCENARIOS, ENDINGS, [whole, killed]))
-    # They sleep most of the time.
+    # The recordings sleep most of the time, so that they can run in parallel.
     with tempfile.TemporaryDirectory(prefix="igpu-conformance-recordings-") as folder, ThreadPoolExecutor(4) as pool:
         paths = [f"{folder}/{scenario}-{what.__name__}.{ending}" for scenario, ending, what in jobs]
         running = [pool.submit(what, igpu, scenario, path) for (scenario, _, what), path in zip(jobs, paths)]
         for (scenario, ending, what), job in zip(jobs, running):
             problems = job.result()
-            print(f"{scenario:12} {ending:15} {what.__name__:7} {'; '.join(problems) or 'all is well'}", flush=True)
+            print(f"{scenario:12} {ending:15} {what.__name__:7} {'; '.join(problems) or 'passed'}", flush=True)
             failed += bool(problems)
     print(f"{failed} recordings failed")
     return 1 if failed else 0

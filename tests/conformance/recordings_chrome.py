@@ -1,4 +1,4 @@
-"""A recording as a Chrome trace: by a schema of the trace event format.
+"""Checks a recording in the format Chrome trace against a schema of the trace event format.
 
 usage: recordings_chrome.py FILE
 """
@@ -14,7 +14,7 @@ ID = {"type": "integer", "minimum": 0, "maximum": 2**32}
 
 
 def event(phases, required, **properties):
-    """The schema of events of these phases."""
+    """Returns the schema of events of these phases."""
     phase = {"ph": {"enum": phases}}
     return {"if": {"properties": phase}, "then": {"required": required, "properties": properties}}
 
@@ -31,14 +31,14 @@ EVENT = {
         "id": TEXT,
         "args": {"type": "object"},
     },
-    # The format has more members; ours are these.
+    # The format has further members, which igpu does not write.
     "unevaluatedProperties": False,
     "allOf": [
         event(["B"], ["ts", "tid", "name"]),
-        # Perfetto ends a slice by an end without a name, or with the slice's own.
+        # Perfetto ends a slice at an end without a name, or with the slice's name.
         event(["E"], ["ts", "tid"], name=False),
         event(["i"], ["ts", "tid", "s", "name"], s={"enum": ["g", "p", "t"]}),
-        # Each argument is a line of the counter's graph.
+        # Each argument is a line in the graph of the counter.
         event(["C"], ["ts", "args", "name"], args={"minProperties": 1, "additionalProperties": NUMBER}),
         event(["M"], ["args", "name"], name={"enum": ["process_name", "process_sort_index", "thread_name"]}),
     ],
@@ -60,25 +60,25 @@ TRACE = {
 
 
 def check(path):
-    """What is wrong with the file: a list of sentences, empty where all is well."""
+    """Returns the problems of the file."""
     try:
         with open(path, encoding="utf-8") as file:
-            # Python alone would take NaN.
+            # By default, Python accepts NaN, which is not valid JSON.
             trace = json.load(file, parse_constant=no_number)
     except ValueError as error:
-        return [f"it is no JSON: {error}"]
+        return [f"the file is not JSON: {error}"]
     found = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(TRACE).iter_errors(trace)]
     checks = [] if found else [names, slices, times]
     return found + [problem for look in checks for problem in look(trace["traceEvents"])]
 
 
 def no_number(text):
-    """JSON has no such number."""
-    raise ValueError(f"{text} is no number")
+    """Rejects a number that is not valid JSON."""
+    raise ValueError(f"{text} is not a number")
 
 
 def names(events):
-    """Each process has a name before it has events, and there is a GPU."""
+    """Checks that each process has a name before its events, and that there is a GPU."""
     named = {}
     for event in events:
         if event.get("name") == "process_name":
@@ -86,11 +86,11 @@ def names(events):
         if event["pid"] not in named:
             yield f"the process {event['pid']} has no name before its event {event}"
     if not any(name.startswith("GPU ") for name in named.values()):
-        yield "there is no process for a GPU"
+        yield "there is no process of a GPU"
 
 
 def slices(events):
-    """A slice begins before it ends, and once at a time on its thread, which has a name."""
+    """Checks that slices of a thread begin before they end and do not overlap, and that their thread has a name."""
     is_open, named = Counter(), set()
     for event in events:
         thread = event["pid"], event.get("tid")
@@ -105,7 +105,7 @@ def slices(events):
 
 
 def times(events):
-    """The recording's start is the zero of time, and nothing is more than a second before it or after its end."""
+    """Checks that the recording starts at 0, and that no event is more than a second before its start or after its end."""
     timed = [event for event in events if "ts" in event]
     if not timed or (timed[0].get("name"), timed[0]["ts"]) != ("recording.start", 0):
         yield "the first event is not recording.start at 0"
@@ -117,7 +117,7 @@ def times(events):
 
 
 def values(path):
-    """Every counter value: (nanoseconds since the epoch, name of the process, name, id, value)."""
+    """Returns all counter values: (nanoseconds since the epoch, name of the process, name, id, value)."""
     with open(path, encoding="utf-8") as file:
         trace = json.load(file)
     start = int(trace["otherData"]["start_unix_nano"])
@@ -128,5 +128,5 @@ def values(path):
 
 if __name__ == "__main__":
     found = check(sys.argv[1])
-    print("\n".join(found) or f"{sys.argv[1]}: {len(values(sys.argv[1]))} values, all is well")
+    print("\n".join(found) or f"{sys.argv[1]}: {len(values(sys.argv[1]))} values, no problems")
     sys.exit(bool(found))

@@ -1,4 +1,4 @@
-"""A recording as Perfetto's own protobuf classes see it.
+"""Checks a recording in Perfetto's format with Perfetto's protobuf classes.
 
 usage: recordings_perfetto.py FILE
 """
@@ -20,37 +20,37 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import (
     TrackEvent,
 )
 
-# Items may be that much out of order.
+# The time by which items may be out of order.
 SLACK_NS = 1_000_000_000
 
 
 def check(path):
-    """What is wrong with the file: a list of sentences, empty where all is well."""
+    """Returns the problems of the file."""
     trace = Trace()
     try:
         with open(path, "rb") as file:
             trace.ParseFromString(file.read())
     except DecodeError as error:
-        return [f"the classes cannot parse it: {error}"]
+        return [f"the file cannot be parsed: {error}"]
     tracks = {packet.track_descriptor.uuid: packet.track_descriptor for packet in trace.packet if packet.HasField("track_descriptor")}
     checks = [unknown_fields, clocks, order, lambda t: groups(tracks), lambda t: units(tracks), lambda t: kinds(t, tracks), times, lambda t: slices(t, tracks)]
     return [problem for look in checks for problem in look(trace)]
 
 
 def events(trace):
-    """All packets with track events."""
+    """Returns all packets with track events."""
     return [packet for packet in trace.packet if packet.HasField("track_event")]
 
 
 def unix_offset(trace):
-    """What to add to a timestamp to have nanoseconds since the epoch."""
+    """Returns the difference between nanoseconds since the epoch and the timestamps of packets."""
     first = trace.packet[0]
     clocks = {clock.clock_id: clock.timestamp for clock in first.clock_snapshot.clocks}
     return clocks[BUILTIN_CLOCK_REALTIME] - clocks[first.trace_packet_defaults.timestamp_clock_id]
 
 
 def values(path):
-    """Every counter value as the simplest of readers has it: (nanoseconds since the epoch, track names from the top, value)."""
+    """Returns all counter values: (nanoseconds since the epoch, names of the track and its parents from the top, value)."""
     trace = Trace()
     with open(path, "rb") as file:
         trace.ParseFromString(file.read())
@@ -67,7 +67,7 @@ def values(path):
 
 
 def unknown_fields(trace):
-    """A field that the classes do not know has a wrong number."""
+    """Checks that there are no unknown fields, which would have wrong numbers."""
     for packet in trace.packet:
         parts = [packet, packet.track_event, packet.track_descriptor, packet.track_descriptor.counter, *packet.track_event.debug_annotations]
         for part in parts:
@@ -76,55 +76,55 @@ def unknown_fields(trace):
 
 
 def clocks(trace):
-    """The first packet says what the clocks show: the wall's, the machine's, and the one that all times are of."""
+    """Checks the clock snapshot in the first packet: wall clock, boot time, and the clock of the timestamps."""
     first = trace.packet[0] if trace.packet else TracePacket()
     shown = {clock.clock_id: clock.timestamp for clock in first.clock_snapshot.clocks}
     own = first.trace_packet_defaults.timestamp_clock_id
-    # The clocks of a sequence of packets are 64 to 127.
+    # The ids of sequence-scoped clocks are 64 to 127.
     if not {BUILTIN_CLOCK_REALTIME, BUILTIN_CLOCK_BOOTTIME, own} <= shown.keys() or not 64 <= own < 128:
-        yield f"the first packet shows the clocks {sorted(shown)}, and times are of {own}"
+        yield f"the first packet contains the clocks {sorted(shown)}, and timestamps are of clock {own}"
     if not first.sequence_flags & TracePacket.SEQ_INCREMENTAL_STATE_CLEARED:
-        yield "the first packet does not begin a state"
-    # In the same minute as this machine's.
+        yield "the first packet does not clear the incremental state"
+    # Both clocks must agree with those of this machine to a minute.
     ago = time.time() - shown.get(BUILTIN_CLOCK_REALTIME, 0) / 1e9
     booted = time.clock_gettime(time.CLOCK_BOOTTIME) - shown.get(BUILTIN_CLOCK_BOOTTIME, 0) / 1e9
     if abs(ago - booted) > 60:
-        yield f"by the wall clock it began {ago} s ago, and by the machine's {booted} s"
+        yield f"the recording began {ago} s ago according to the wall clock, and {booted} s ago according to the boot time"
 
 
 def order(trace):
-    """A track is described before it is used, and each packet is of a sequence."""
+    """Checks that tracks are described before they are used, and that each packet belongs to a sequence."""
     described = set()
-    for place, packet in enumerate(trace.packet):
+    for number, packet in enumerate(trace.packet):
         if not packet.trusted_packet_sequence_id:
-            yield f"packet {place} is of no sequence"
+            yield f"packet {number} does not belong to a sequence"
         if packet.HasField("track_descriptor"):
             parent = packet.track_descriptor.parent_uuid
             if parent and parent not in described:
-                yield f"packet {place}: the track's parent {parent} is not described yet"
+                yield f"packet {number}: the track's parent {parent} has not been described"
             described.add(packet.track_descriptor.uuid)
         if packet.HasField("track_event") and packet.track_event.track_uuid not in described:
-            yield f"packet {place}: the track {packet.track_event.track_uuid} is not described yet"
+            yield f"packet {number}: the track {packet.track_event.track_uuid} has not been described"
 
 
 def top(track, tracks):
-    """The track that a track stands under at last."""
+    """Returns the top-level ancestor of a track."""
     while track.parent_uuid in tracks:
         track = tracks[track.parent_uuid]
     return track
 
 
 def groups(tracks):
-    """Each counter stands in the group of a GPU, in the order of the ranks."""
+    """Checks that each counter is in the group of a GPU and has a rank."""
     if not any(is_gpu(track) for track in tracks.values()):
         yield "there is no group of a GPU"
     for track in tracks.values():
-        # Viewers lay tracks of one name together, and lose what is below them.
+        # Viewers merge tracks of the same name, and lose their children.
         if not track.HasField("counter") and track.sibling_merge_behavior != TrackDescriptor.SIBLING_MERGE_BEHAVIOR_NONE:
             yield f"{track.name} may be merged with others"
         group = top(track, tracks)
         if track.HasField("counter") and not is_gpu(group):
-            yield f"the counter {track.name} stands under {group.name!r}"
+            yield f"the counter {track.name} is in the group {group.name!r}"
         if track.HasField("counter") and not track.HasField("sibling_order_rank"):
             yield f"the counter {track.name} has no rank"
         if is_gpu(track) and track.child_ordering != TrackDescriptor.EXPLICIT:
@@ -132,21 +132,21 @@ def groups(tracks):
 
 
 def is_gpu(track):
-    """Whether the track is a GPU's group."""
+    """Returns whether the track is the group of a GPU."""
     return not track.parent_uuid and re.match(r"GPU \d+( |$)", track.name)
 
 
 def units(tracks):
-    """Each counter says what it counts in, in one way; bare numbers have no unit: a 1 would be drawn behind them."""
+    """Checks that each counter has one unit, except bare numbers: viewers would show the unit 1 after them."""
     for track in tracks.values():
         counter = track.counter
-        told = (counter.unit != CounterDescriptor.UNIT_UNSPECIFIED) + bool(counter.unit_name)
-        if track.HasField("counter") and (told != (not is_bare(track.name)) or counter.unit_name == "1"):
-            yield f"the counter {track.name} has {told} units: {counter}"
+        count = (counter.unit != CounterDescriptor.UNIT_UNSPECIFIED) + bool(counter.unit_name)
+        if track.HasField("counter") and (count != (not is_bare(track.name)) or counter.unit_name == "1"):
+            yield f"the counter {track.name} has {count} units: {counter}"
 
 
 def is_bare(key):
-    """Whether the values of the series are bare numbers: ratios, and what has a number for a name."""
+    """Returns whether the values of the series are numbers without a unit: ratios, identifiers, and counts."""
     return bool(re.match(r"hw\.(gpu\.utilization|fan\.speed_ratio)\b", key)) or key in (
         "gpu.clocks.event_reasons",
         "gpu.performance_state",
@@ -159,7 +159,7 @@ def is_bare(key):
 
 
 def kinds(trace, tracks):
-    """Counters have values, and all other events are on tracks that are none."""
+    """Checks that events on counters have values, and that all other events are on other tracks."""
     for packet in events(trace):
         event, track = packet.track_event, tracks.get(packet.track_event.track_uuid)
         is_value = event.type == TrackEvent.TYPE_COUNTER
@@ -173,7 +173,7 @@ def kinds(trace, tracks):
 
 
 def times(trace):
-    """All happens between the recording's start and its end."""
+    """Checks that all events are between the start and the end of the recording."""
     found = events(trace)
     if not found or found[0].track_event.name != "recording.start":
         yield "the first event is not recording.start"
@@ -186,7 +186,7 @@ def times(trace):
 
 
 def slices(trace, tracks):
-    """A slice begins before it ends, and once at a time; that of the command ends when the recording does."""
+    """Checks that the slices of a track begin before they end and do not overlap, and that the command's slice ends."""
     is_open = Counter()
     for packet in events(trace):
         event = packet.track_event
@@ -195,10 +195,10 @@ def slices(trace, tracks):
             yield f"the track {tracks[event.track_uuid].name} has {is_open[event.track_uuid]} open slices at {packet.timestamp}"
     ended = any(packet.track_event.name == "recording.end" for packet in events(trace))
     if ended and any(is_open[uuid] for uuid, track in tracks.items() if track.name == "command" and not track.parent_uuid):
-        yield "the command did not end, and the recording did"
+        yield "the recording has ended, but the slice of the command has not"
 
 
 if __name__ == "__main__":
     found = check(sys.argv[1])
-    print("\n".join(found) or f"{sys.argv[1]}: {len(values(sys.argv[1]))} values, all is well")
+    print("\n".join(found) or f"{sys.argv[1]}: {len(values(sys.argv[1]))} values, no problems")
     sys.exit(bool(found))

@@ -1,6 +1,6 @@
-"""Recordings that are tables, read by pandas and pyarrow: CSV, JSON Lines, Parquet.
+"""Checks recordings in tabular formats (CSV, JSON Lines, Parquet) with pandas and pyarrow.
 
-usage: recordings_tables.py FILE...    files of several formats must be of one recording's items, and so have equal rows
+usage: recordings_tables.py FILE...    several files must have the same items and therefore equal rows
 
 Needs pandas and pyarrow.
 """
@@ -19,7 +19,7 @@ COLUMNS = ["time_unix_nano", "gpu", "metric", "attribute", "value", "unit", "pid
 INTEGERS = ["time_unix_nano", "gpu", "pid"]
 TEXTS = ["metric", "attribute", "unit", "event", "text"]
 
-# What OpenTelemetry's conventions for hardware call metrics: unit, and the attribute that tells one from the other.
+# The metrics of OpenTelemetry's hardware conventions: unit, name of the attribute, and values of the attribute.
 CONVENTIONS = {
     "hw.gpu.utilization": ("1", "hw.gpu.task", {"general", "encoder", "decoder"}),
     "hw.gpu.memory.usage": ("By", None, None),
@@ -31,15 +31,15 @@ CONVENTIONS = {
     "hw.fan.speed_ratio": ("1", None, None),
     "hw.errors": ("{error}", "error.type", {"corrected", "uncorrected"}),
 }
-# Of these the attribute may be missing: the sensor is the GPU's own.
+# Metrics whose attribute may be missing, because the sensor is that of the GPU.
 WITHOUT_ATTRIBUTE = {"hw.temperature"}
-# Our own names of what the conventions have a name for.
+# Names of igpu for metrics that have a name in the conventions.
 NOT_CONVENTIONAL = {
     "gpu.utilization", "gpu.encoder.utilization", "gpu.decoder.utilization", "gpu.memory.used", "gpu.pcie.tx",
     "gpu.pcie.rx", "gpu.power", "gpu.energy", "gpu.temperature", "gpu.memory.temperature", "gpu.fan.speed",
     "gpu.ecc.corrected", "gpu.ecc.uncorrected",
 }
-# Between what values of a metric or, failing that, of a unit are possible.
+# The possible values of a metric, or of all other metrics with a unit.
 RANGES = {
     "hw.gpu.utilization": (0, 1), "hw.fan.speed_ratio": (0, 1.5), "gpu.performance_state": (0, 32),
     "gpu.pcie.link.generation": (0, 8), "gpu.pcie.link.width": (0, 32),
@@ -47,19 +47,19 @@ RANGES = {
     "By": (0, 2**64), "By/s": (0, 2**50), "J": (0, 2**53), "ns": (0, 2**64),
 }
 COUNTERS = {"hw.energy", "hw.gpu.io"}
-# Samples that the driver keeps come once in a while, and are older than what was read before.
-MOST_BACKWARDS = 5 * 10**9
+# The largest accepted decrease of time, in nanoseconds. Samples from the driver's buffers are read later than newer values.
+MAX_BACKWARDS_NS = 5 * 10**9
 
 
 def read_csv(path):
     types = {name: "Int64" for name in INTEGERS} | {name: "string" for name in TEXTS} | {"value": "float64"}
-    # A process may be called nan.
+    # The name of a process may be "nan".
     empty = {"value": [""], "gpu": [""], "pid": [""]}
     return pandas.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
 
 
 def read_json_lines(path):
-    # Without dtype=False it would take texts for numbers where it can.
+    # Without dtype=False, pandas would convert strings to numbers.
     table = pandas.read_json(path, lines=True, dtype=False, precise_float=True)
     return table.reindex(columns=COLUMNS)
 
@@ -78,18 +78,18 @@ def is_table(path):
 
 
 def rows(path):
-    """Each row as a tuple in the order of the columns, None for what it lacks."""
+    """Returns the rows as tuples in the order of the columns. Missing values are None."""
     table = READERS[os.path.splitext(path)[1]](path)
     columns = []
     for name in COLUMNS:
         of_kind = int if name in INTEGERS else float if name == "value" else str
-        # CSV has nothing that tells an empty text from none.
+        # CSV does not distinguish an empty string from a missing one.
         columns.append([None if pandas.isna(cell) or cell == "" else of_kind(cell) for cell in table[name]])
     return list(zip(*columns))
 
 
 def check_form(path):
-    """The columns, their order and their types, as the file itself has them."""
+    """Returns problems with the columns of a file, their order, and their types."""
     if path.endswith(".csv"):
         found = list(pandas.read_csv(path, nrows=0).columns)
         return [] if found == COLUMNS else [f"the columns are {found}"]
@@ -104,7 +104,7 @@ def check_form(path):
     problems = [] if file.schema_arrow.equals(expected) else [f"the schema is {file.schema_arrow}"]
     table = file.read()
     table.validate(full=True)
-    # pyarrow on its own, without pandas between.
+    # The rows as read by pyarrow without pandas.
     times = table["time_unix_nano"].cast(pyarrow.int64()).to_pylist()
     others = [table[name].to_pylist() for name in COLUMNS[1:]]
     alone = [tuple(None if cell == "" else cell for cell in row) for row in zip(times, *others)]
@@ -114,46 +114,46 @@ def check_form(path):
 
 
 def check_value(row):
-    """What is wrong with a row that is a value."""
+    """Returns the problem of a row that is a value, or None."""
     _, gpu, metric, attribute, value, unit, _, _, _ = row
     if metric is None or value is None or unit is None or gpu is None:
-        return "it lacks metric, value, unit or gpu"
+        return "metric, value, unit, or gpu is missing"
     if metric.startswith("hw."):
         if metric not in CONVENTIONS:
-            return "the conventions have no such name"
+            return "the metric is not in the conventions"
         its_unit, name, values = CONVENTIONS[metric]
         if unit != its_unit:
-            return f"its unit is {its_unit}"
+            return f"the unit should be {its_unit}"
         is_right = attribute in {f"{name}={value}" for value in values} if name and attribute else attribute is None
         if not is_right or (name and not attribute and metric not in WITHOUT_ATTRIBUTE):
-            return "that is not its attribute"
+            return "the attribute is not that of the metric"
     elif not metric.startswith("gpu.") or metric in NOT_CONVENTIONAL:
-        return "the conventions have another name for it"
-    least, most = RANGES.get(metric) or RANGES.get(unit) or (math.nan, math.nan)
-    return None if least <= value <= most else f"a value is from {least} to {most}"
+        return "the conventions have another name for the metric"
+    min_value, max_value = RANGES.get(metric) or RANGES.get(unit) or (math.nan, math.nan)
+    return None if min_value <= value <= max_value else f"the value is not between {min_value} and {max_value}"
 
 
 def check_event(row):
-    """What is wrong with a row that is an event."""
+    """Returns the problem of a row that is an event, or None."""
     _, gpu, _, _, _, unit, _, event, text = row
     if not re.fullmatch(r"[a-z]+\.[a-z_]+", event):
-        return "no event has such a name"
+        return "the name of the event is invalid"
     if unit is not None:
-        return "an event has no unit"
+        return "the event has a unit"
     if event.startswith("gpu.") and gpu is None:
-        return "it does not say of which GPU"
+        return "the GPU is missing"
     if event in ("recording.start", "process.start"):
         try:
-            return None if isinstance(json.loads(text or ""), dict) else "its text is no object"
+            return None if isinstance(json.loads(text or ""), dict) else "the text is not an object"
         except ValueError as error:
-            return f"its text is no JSON: {error}"
+            return f"the text is not JSON: {error}"
     return None
 
 
 def check_rows(all_rows):
     problems = []
     if not all_rows or all_rows[0][7] != "recording.start":
-        return ["it does not begin with recording.start"]
+        return ["the file does not begin with recording.start"]
     header = json.loads(all_rows[0][8])
     gpus = {gpu["index"] for gpu in header["gpus"]}
     latest, counted = 0, {}
@@ -161,33 +161,33 @@ def check_rows(all_rows):
         time, gpu, metric, attribute, value = row[:5]
         problem = check_event(row) if row[7] else check_value(row)
         if problem is None and not 1_500_000_000 * 10**9 < time < 5_000_000_000 * 10**9:
-            problem = "that is not the time"
-        if problem is None and time < latest - MOST_BACKWARDS:
-            problem = f"it comes {(latest - time) / 1e9} s too late"
+            problem = "the time is not plausible"
+        if problem is None and time < latest - MAX_BACKWARDS_NS:
+            problem = f"the time is {(latest - time) / 1e9} s before that of an earlier row"
         if problem is None and gpu is not None and gpu not in gpus:
-            problem = f"the header knows the GPUs {sorted(gpus)}"
+            problem = f"the GPU is not one of {sorted(gpus)} in the header"
         if problem is None and metric in COUNTERS and not row[7]:
             key = (gpu, metric, attribute)
-            problem = None if value >= counted.get(key, 0) else f"it was {counted[key]} before"
+            problem = None if value >= counted.get(key, 0) else f"the counter was {counted[key]} before"
             counted[key] = value
         if problem is not None:
             problems.append(f"row {number} {row}: {problem}")
         latest = max(latest, time)
     if not any(row[2] and not row[7] for row in all_rows):
-        problems.append("it has no values")
+        problems.append("the file contains no values")
     return problems
 
 
 def check(path):
-    """What is wrong with a recording: sentences, none when all is well."""
+    """Returns the problems of a recording."""
     try:
         return check_form(path) or check_rows(rows(path))
     except (ValueError, TypeError, KeyError, OSError, pyarrow.ArrowException) as error:
-        return [f"it cannot be read: {error!r}"]
+        return [f"the file cannot be read: {error!r}"]
 
 
 def compare(paths):
-    """What differs between files that were made of the same items."""
+    """Returns the differences between files with the same items."""
     problems = []
     first = rows(paths[0])
     for path in paths[1:]:
@@ -196,7 +196,7 @@ def compare(paths):
             problems.append(f"{paths[0]} has {len(first)} rows, {path} has {len(other)}")
         different = [number for number, (a, b) in enumerate(zip(first, other)) if a != b]
         for number in different[:3]:
-            problems.append(f"row {number} of {len(different)} that differ: {first[number]} and {other[number]}")
+            problems.append(f"row {number}, one of {len(different)} that differ: {first[number]} and {other[number]}")
     return problems
 
 
@@ -205,7 +205,7 @@ def main(paths):
     for path in paths:
         problems = check(path)
         failed |= bool(problems)
-        print(f"{path}: {'all is well' if not problems else ''}")
+        print(f"{path}: {'no problems' if not problems else ''}")
         for problem in problems[:20]:
             print(f"    {problem}")
     for problem in compare(paths) if len(paths) > 1 else []:

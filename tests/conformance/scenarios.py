@@ -1,5 +1,5 @@
-"""The simulated machines: the built-in ones with a clock that stands and pids that every program sees alike, and some
-whose drivers answer what drivers should not."""
+"""The scenarios of the comparisons: the built-in ones with a stopped clock and fixed pids, and drivers with faults and
+unusual values."""
 
 import dataclasses
 import os
@@ -13,35 +13,35 @@ NAMES = sorted(file.removesuffix(".toml") for file in os.listdir(BUILT_IN))
 class Scenario:
     name: str
     toml: str
-    # Part of what igpu 0.1.2 or gpustat is known to die with; empty where it must work.
-    igpu_dies: str = ""
-    gpustat_dies: str = ""
-    # Lines that we show where igpu dies.
-    in_place: tuple = ()
-    # Groups of igpu's text that are compared in a way of their own.
-    skipped: tuple = ()
-    # The driver's words stand in igpu's text for readings that are refused.
+    # A part of the expected error message of igpu 0.1.2 or gpustat. Empty if the program must succeed.
+    igpu_error: str = ""
+    gpustat_error: str = ""
+    # Lines of our output if igpu 0.1.2 fails.
+    expected_lines: tuple = ()
+    # Groups of igpu's text for which there is a custom comparison.
+    custom: tuple = ()
+    # Whether igpu 0.1.2 shows error texts instead of values that cannot be read.
     words: bool = False
-    # Only igpu's text is looked at.
-    only_igpu: bool = False
-    # Indices of GPUs that are lost.
+    # Whether only igpu 0.1.2 is compared.
+    igpu_only: bool = False
+    # The indices of lost GPUs.
     lost: list = dataclasses.field(default_factory=list)
-    # The driver lacks the call for the PCI address that nvitop knows.
-    no_pci: bool = False
-    # How the call of NVIDIA's bindings for a process list ends.
-    process_call: str = "gives"
+    # Whether the driver lacks the function for the PCI address that nvitop uses.
+    no_pci_info: bool = False
+    # The result of NVIDIA's bindings for a process list: "value", or the name of an exception.
+    process_call: str = "value"
     environment: dict = dataclasses.field(default_factory=dict)
 
 
 def built_in(name, pids, at=3.7, **replaced):
-    """A built-in scenario with a clock that stands at a time, and with our processes: the same for whoever asks."""
+    """Returns a built-in scenario with a stopped clock and the pids of helpers, so that it is the same for all programs."""
     with open(f"{BUILT_IN}/{name}.toml") as file:
         text = file.read()
     text = text.replace("[driver]", f"[driver]\nclock = {{ frozen_at_s = {at} }}", 1)
     for old, new in replaced.items():
         assert old in text, old
         text = re.sub(rf"\b{old} = [^,}}\n]+", f"{old} = {new}", text)
-    # A GPU without processes of its own would have the caller and its parent.
+    # By default, the processes of a GPU are the caller and its parent.
     parts = re.split(r"(?m)^(?=\[\[gpu\]\]$)", text)
     for place, part in enumerate(parts):
         if place and "[[gpu.process]]" not in part:
@@ -59,7 +59,7 @@ def driver(more="", version="580.95.05"):
 
 
 def gpu(more="", processes="process = []", count=1, brand=5):
-    # igpu's bindings die of brands that are newer than they are; 5 is GeForce.
+    # The bindings of igpu 0.1.2 fail on newer brands. 5 is GeForce.
     return f"\n[[gpu]]\ncount = {count}\nbrand = {brand}\n{more}\n{processes}\n"
 
 
@@ -68,17 +68,17 @@ def fault(functions, effect, index=None):
     return "".join(f'\n[[fault]]\nfunction = "{name}"\n{which}{effect}\n' for name in functions)
 
 
-# What igpu 0.1.2 shows the driver's words for.
+# Functions for whose errors igpu 0.1.2 shows a text.
 WORDED = ["nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion", "nvmlDeviceGetCurrPcieLink*",
           "nvmlDeviceGetMaxPcieLink*", "nvmlDeviceGetPowerManagementMode", "nvmlDeviceGetPerformanceState",
           "nvmlDeviceGetPowerState"]
-# What it shows as nan.
+# Functions for whose errors it shows nan.
 NUMBERS = ["nvmlDeviceGetMemoryInfo*", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFanSpeed*",
            "nvmlDeviceGetTemperature*", "nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetPowerUsage",
            "nvmlDeviceGetPowerManagementLimit*", "nvmlDeviceGetFieldValues"]
 PROCESSES = ["nvmlDeviceGetComputeRunningProcesses*"]
-# The codes that igpu's bindings have words for, and two that nobody knows; for the rest they ask the driver. But not
-# those that end a whole update: uninitialised (1), no driver (9), GPU lost (15), reset required (16).
+# The codes for which igpu's bindings have a text, and two unknown codes. For the other codes they use the driver's text. The
+# codes that end an update are not included: uninitialized (1), no driver (9), GPU lost (15), reset required (16).
 KNOWN_CODES = [2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18, 20, 999, 1234, 4000000000]
 OTHER_CODES = [19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]
 
@@ -92,25 +92,25 @@ def all_scenarios(helpers):
 
 
 def machines(pids):
-    brand = "KeyError: 14"  # the bindings of that time do not know NVML_BRAND_NVIDIA
+    brand = "KeyError: 14"  # the bindings of igpu 0.1.2 do not know NVML_BRAND_NVIDIA
     for name in NAMES:
         more = {}
         if name in ("hgx-h100", "mig"):
-            more = {"igpu_dies": brand}
+            more = {"igpu_error": brand}
         if name == "old-driver":
-            more = {"igpu_dies": "Function Not Found", "gpustat_dies": "Unversioned function",
-                    "process_call": "NVMLLibraryMismatchError", "no_pci": True}
+            more = {"igpu_error": "Function Not Found", "gpustat_error": "Unversioned function",
+                    "process_call": "NVMLLibraryMismatchError", "no_pci_info": True}
         for at in [3.7, 12.25]:
             yield Scenario(f"{name} at {at} s", built_in(name, pids, at), **more)
     for name in ["workstation", "laptop"]:
         yield Scenario(f"{name}, nothing reserved", built_in(name, pids, 7.4, reserved_mib=0))
     for name in ["hgx-h100", "mig"]:
         yield Scenario(f"{name}, brand GeForce", built_in(name, pids, 7.4, brand=5))
-    # A GPU that is lost takes igpu 0.1.2 down.
+    # igpu 0.1.2 fails if a GPU is lost.
     lost = built_in("workstation", pids)
     yield Scenario("lost", f"gpu_lost = {{ gpu = 1 }}\n{lost}", "GPU is lost", lost=[1])
 
-    # Drivers of other years.
+    # Older drivers.
     two = process(pids["short"], 300, more="gpu_instance_id = 3\ncompute_instance_id = 1") + process(pids["hyphens"], 200)
     v3 = ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3",
           "nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetTemperatureV"]
@@ -118,7 +118,7 @@ def machines(pids):
                    "string indices must be integers", process_call="NVMLLibraryMismatchError")
     hidden = ["nvmlDeviceGetRunningProcessDetailList", "nvmlDeviceGetTemperatureV"]
     yield Scenario("driver-535.54", driver(f"missing_functions = {hidden}\nprocess_info_bytes = 32", "535.54.03") + gpu("", two),
-                   skipped=("processes",))
+                   custom=("processes",))
 
 
 def each(pids):
@@ -128,49 +128,49 @@ def each(pids):
 def process_lists(helpers):
     pids = helpers.pids
     own = each(pid for key, pid in pids.items() if key != "gone")
-    yield Scenario("names at random", driver() + gpu("", each(helpers.random)), only_igpu=True)
+    yield Scenario("names at random", driver() + gpu("", each(helpers.random)), igpu_only=True)
     yield Scenario("names", driver() + gpu("", own))
     for zone in ["Asia/Kathmandu", "America/New_York", "XYZ-3:30"]:
-        yield Scenario(f"names, TZ={zone}", driver() + gpu("", own), environment={"TZ": zone}, only_igpu=True)
+        yield Scenario(f"names, TZ={zone}", driver() + gpu("", own), environment={"TZ": zone}, igpu_only=True)
     yield Scenario("control-characters", driver() + gpu("", each(helpers.control)),
-                   skipped=("processes",), only_igpu=True)
+                   custom=("processes",), igpu_only=True)
     kinds = (process(pids["words"], 1) + process(pids["words"], 2, "graphics") + process(pids["short"], 3, "graphics")
              + process(pids["letters"], None) + process(pids["spaces"], None, "graphics") + process(pids["nan"], 0)
              + process(pids["fifteen"], 999999) + process(pids["hyphens"], 1048576, "mps"))
     yield Scenario("kinds", driver() + gpu("", kinds))
     yield Scenario("no-process", driver() + gpu() + gpu("", process(pids["short"], 5, "graphics")))
     yield Scenario("vanished", driver() + gpu("", process(pids["gone"], 1) + process(pids["short"], 2)),
-                   skipped=("processes",), only_igpu=True)
+                   custom=("processes",), igpu_only=True)
     yield Scenario("pid-1", driver() + gpu("", process(1, 1) + process(pids["short"], 2)),
-                   "'NoneType' object has no attribute 'name'", only_igpu=True)
+                   "'NoneType' object has no attribute 'name'", igpu_only=True)
 
 
 def refusals(one):
-    """Codes in place of readings."""
-    for name, codes, skipped in [("words", KNOWN_CODES, ()),
+    """Yields scenarios in which calls fail."""
+    for name, codes, custom in [("words", KNOWN_CODES, ()),
                                  ("words-of-the-driver", OTHER_CODES, ("head", "utilization", "pci", "power"))]:
         faults = "".join(fault(WORDED, f"return = {code}", index) for index, code in enumerate(codes))
         limits = "power = { limits_w = { current = 2, min = 1, max = 3, default = 2 } }"
         yield Scenario(name, driver() + gpu(f'serial = "1"\nfan_speed_percent = [1]\n{limits}', one, len(codes)) + faults, words=True,
-                       only_igpu=True, skipped=skipped)
+                       igpu_only=True, custom=custom)
     numbers = "".join(fault(NUMBERS, f"return = {code}", index) for index, code in enumerate([3, 4, 999, 1234]))
-    yield Scenario("numbers-refused", driver() + gpu("", one, 4) + numbers, only_igpu=True)
+    yield Scenario("numbers-refused", driver() + gpu("", one, 4) + numbers, igpu_only=True)
     nothing = fault(WORDED + NUMBERS + PROCESSES, 'return = "NOT_SUPPORTED"')
-    yield Scenario("not-supported", driver() + gpu("", one) + nothing, only_igpu=True)
+    yield Scenario("not-supported", driver() + gpu("", one) + nothing, igpu_only=True)
     refused = 'return = "NO_PERMISSION"'
     yield Scenario("name-refused", driver() + gpu() + fault(["nvmlDeviceGetName"], refused),
-                   "Insufficient Permissions", in_place=("BOARD NAME   : N/A",), only_igpu=True)
+                   "Insufficient Permissions", expected_lines=("BOARD NAME   : N/A",), igpu_only=True)
     yield Scenario("pci-refused", driver() + gpu() + fault(["nvmlDeviceGetPciInfo*"], refused), "Insufficient Permissions",
-                   in_place=("    Bus           : N/A", "    Bus ID        : N/A", "    Device        : N/A",
+                   expected_lines=("    Bus           : N/A", "    Bus ID        : N/A", "    Device        : N/A",
                              "    Device ID     : N/A", "    Sub-System ID : N/A", "    Generation    : 4 (Max: 4)"),
-                   only_igpu=True)
+                   igpu_only=True)
     yield Scenario("processes-refused", driver() + gpu("", one) + fault(PROCESSES, refused),
-                   "string indices must be integers", only_igpu=True)
+                   "string indices must be integers", igpu_only=True)
     yield Scenario("power-management-off", driver() + gpu("", one) + fault(["nvmlDeviceGetPowerManagementMode"], "value = 0"))
 
 
 def oddities(one):
-    """Answers that no driver should give."""
+    """Yields scenarios with values that a driver should not return."""
     busy = ("fan_speed_percent = [150]\nperformance_state = 15\n"
             "utilization = { gpu_percent = 3, memory_percent = 250 }\ntemperature = { gpu_c = 0 }")
     idle = ("fan_speed_percent = [0]\nperformance_state = 32\n"
@@ -184,23 +184,23 @@ def oddities(one):
     watts = "power = { draw_w = 0.0051, limits_w = { current = 99999.999, min = 0.125, max = 1.005, default = 1 } }"
     yield Scenario("edges", driver() + gpu(f"{busy}\n{pci}\n{large}", one) + gpu(f"{idle}\n{clocks}\n{tiny}\n{watts}", one))
     yield Scenario("no-memory", driver() + gpu("memory = { total_mib = 0, used_mib = 0 }", one), "ZeroDivisionError",
-                   in_place=("    Total :       0.00 MiB (100.00%)", "    Used  :       0.00 MiB (   N/A%)"), only_igpu=True)
+                   expected_lines=("    Total :       0.00 MiB (100.00%)", "    Used  :       0.00 MiB (   N/A%)"), igpu_only=True)
     cold = fault(["nvmlDeviceGetTemperature*"], "value = -5")
-    yield Scenario("below-zero", driver() + gpu("", one) + cold, skipped=("utilization",), only_igpu=True)
+    yield Scenario("below-zero", driver() + gpu("", one) + cold, custom=("utilization",), igpu_only=True)
     yield Scenario("below-zero, old call", driver('missing_functions = ["nvmlDeviceGetTemperatureV"]') + gpu("", one) + cold,
-                   skipped=("utilization",), only_igpu=True)
+                   custom=("utilization",), igpu_only=True)
 
     names = ["nvmlDeviceGetName", "nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion"]
     serial = gpu('serial = "1"', one)
     yield Scenario("escapes-in-strings", driver() + serial + fault(names, 'text = "Ge\\u001B[31mForce\\n"'),
-                   skipped=("head",), only_igpu=True)
-    yield Scenario("empty-strings", driver() + serial + fault(names, 'text = ""'), only_igpu=True)
-    # 32 bytes are all that the bindings make room for in the VBIOS version.
-    yield Scenario("unicode-in-strings", driver() + serial + fault(names, 'text = "Kärtchen 日本 \\"1\\""'), only_igpu=True)
+                   custom=("head",), igpu_only=True)
+    yield Scenario("empty-strings", driver() + serial + fault(names, 'text = ""'), igpu_only=True)
+    # The bindings have a buffer of 32 bytes for the VBIOS version.
+    yield Scenario("unicode-in-strings", driver() + serial + fault(names, 'text = "Kärtchen 日本 \\"1\\""'), igpu_only=True)
     yield Scenario("broken-utf-8", driver() + serial + fault(names[:1], "bytes = [71, 255, 72]"), "UnicodeDecodeError",
-                   in_place=("BOARD NAME   : G\ufffdH",), only_igpu=True)
+                   expected_lines=("BOARD NAME   : G\ufffdH",), igpu_only=True)
 
 
-# UUIDs for CUDA_VISIBLE_DEVICES: the first two begin alike.
+# UUIDs for CUDA_VISIBLE_DEVICES. The first two have a common prefix.
 VISIBLE = ["115dafb8-26db-32ba-d729-f21b29fc001f", "115dafff-e49e-e609-f873-d05b3208970b",
            "4d1f3a0e-7c2b-4f5d-9a68-0b7e5c3d2f11", "e2c9b6d4-15a7-4c83-8f0d-63a1f7b09e52"]
