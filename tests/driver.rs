@@ -1,4 +1,4 @@
-//! Loading, initialising and shutting down: which library, what is said where there is none, and for how long.
+//! Tests of loading, initialization, and shutdown: the search for the library, errors, and the lifetime of handles.
 
 mod common;
 
@@ -20,25 +20,25 @@ use common::{
 use igpu::{Device, Error, GpuInfo, InitFlags, Nvml, NvmlBuilder, ReturnCode};
 use nvml_sim::{Scenario, SharedDriver};
 
-// What the README promises of handles: to be kept where one likes, and used from any thread.
+// Handles can be used from any thread, and snapshots and errors can be moved to another thread.
 const _: () = {
-    const fn anywhere<T: Clone + Send + Sync + 'static>() {}
-    anywhere::<Nvml>();
-    anywhere::<Device>();
-    const fn movable<T: Clone + Send + 'static>() {}
-    movable::<GpuInfo>();
-    movable::<Error>();
+    const fn is_shareable<T: Clone + Send + Sync + 'static>() {}
+    is_shareable::<Nvml>();
+    is_shareable::<Device>();
+    const fn is_movable<T: Clone + Send + 'static>() {}
+    is_movable::<GpuInfo>();
+    is_movable::<Error>();
 };
 
 fn tried(error: &Error) -> Vec<&str> {
     match error {
-        Error::LibraryNotFound { tried } => tried.iter().map(|(place, _)| place.as_str()).collect(),
+        Error::LibraryNotFound { tried } => tried.iter().map(|(path, _)| path.as_str()).collect(),
         other => panic!("{other}"),
     }
 }
 
-/// A directory where the loader's search finds a driver of two GPUs under one of these names, and under the other a file
-/// that is no library.
+/// Creates a directory for LD_LIBRARY_PATH with a driver of two GPUs named `driver`, and a file named `other` that is not a
+/// library.
 fn search_path(driver: &str, other: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let scenario = Scenario::from_name("old-driver").unwrap();
@@ -66,21 +66,21 @@ fn library_search_prefers_variable() {
     };
     let first = search_path("libnvidia-ml.so.1", "libnvidia-ml.so");
     assert_eq!(run(first.path(), None), "loaded libnvidia-ml.so.1 with 2 GPUs");
-    // An empty variable is one that is not set.
+    // An empty variable is ignored.
     assert_eq!(run(first.path(), Some(OsStr::new(""))), "loaded libnvidia-ml.so.1 with 2 GPUs");
     let second = search_path("libnvidia-ml.so", "libnvidia-ml.so.1");
     assert_eq!(run(second.path(), None), "loaded libnvidia-ml.so with 2 GPUs");
-    // The variable goes before, and alone: another driver than the one that was named helps nobody.
-    let named = format!("loaded {} with 4 GPUs", four.path().display());
-    assert_eq!(run(first.path(), Some(four.path().as_os_str())), named);
-    let said = run(first.path(), Some(OsStr::new("/nowhere/libnvidia-ml.so.1")));
-    assert!(said.contains("tried /nowhere/libnvidia-ml.so.1 (") && !said.contains("libnvidia-ml.so ("), "{said}");
+    // If the variable is set, no other path is searched.
+    let loaded = format!("loaded {} with 4 GPUs", four.path().display());
+    assert_eq!(run(first.path(), Some(four.path().as_os_str())), loaded);
+    let error = run(first.path(), Some(OsStr::new("/nowhere/libnvidia-ml.so.1")));
+    assert!(error.contains("tried /nowhere/libnvidia-ml.so.1 (") && !error.contains("libnvidia-ml.so ("), "{error}");
     let none = search_path("libnvidia-ml.so", "libnvidia-ml.so.1");
     fs::write(none.path().join("libnvidia-ml.so"), "no library").unwrap();
-    let said = run(none.path(), None);
+    let error = run(none.path(), None);
     if !Path::new("/usr/lib/wsl/lib/libnvidia-ml.so.1").exists() {
-        let places = ["libnvidia-ml.so.1 (", "libnvidia-ml.so (", "/usr/lib/wsl/lib/libnvidia-ml.so.1 ("];
-        assert!(places.iter().all(|place| said.contains(place)), "{said}");
+        let paths = ["libnvidia-ml.so.1 (", "libnvidia-ml.so (", "/usr/lib/wsl/lib/libnvidia-ml.so.1 ("];
+        assert!(paths.iter().all(|path| error.contains(path)), "{error}");
     }
 }
 
@@ -88,7 +88,7 @@ fn library_search_prefers_variable() {
 fn named_library_is_only_candidate() {
     let error = load(Path::new("/nowhere/libfoo.so")).unwrap_err();
     assert_eq!(tried(&error), ["/nowhere/libfoo.so"]);
-    // The name stands there once, and a reason after it.
+    // The message contains the path once, followed by the reason.
     assert_eq!(error.to_string().matches("/nowhere/libfoo.so").count(), 1, "{error}");
     assert!(error.to_string().contains("No such file"), "{error}");
     let directory = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn init_flags_reach_driver() {
         b"nvmlInitWithFlags" => init_with_flags as *const c_void,
         _ => symbol(open, name),
     };
-    // SAFETY: the addresses are the simulator's, and the function above has the type of its name.
+    // SAFETY: the functions of the simulator and the function above have the signatures in nvml.h.
     let builder = unsafe { Nvml::builder().resolver(resolve) };
     let flagged = builder.init_flags(InitFlags::NO_GPUS | InitFlags::NO_ATTACH).load().unwrap();
     assert_eq!(FLAGS.load(Ordering::SeqCst), nvml_sys::NVML_INIT_FLAG_NO_GPUS | nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
@@ -135,31 +135,31 @@ fn init_flags_reach_driver() {
     assert_eq!(error, Error::MissingSymbol { symbol: "nvmlInitWithFlags" });
 }
 
-/// A builder whose functions are the driver's, but for the names that are left out.
-fn resolving(driver: &SharedDriver, without: &'static [&'static str]) -> NvmlBuilder {
+/// Returns a builder with a resolver that finds the driver's functions except those in `without`.
+fn builder_with_resolver(driver: &SharedDriver, without: &'static [&'static str]) -> NvmlBuilder {
     let open = library(driver);
     let resolve = move |name: &CStr| {
         if without.contains(&name.to_str().unwrap()) { std::ptr::null() } else { symbol(open, name) }
     };
-    // SAFETY: the addresses are the simulator's, which have the types of nvml.h and stay for ever.
+    // SAFETY: the simulator's functions have the signatures in nvml.h, and the library is never unloaded.
     unsafe { Nvml::builder().resolver(resolve) }
 }
 
 #[test]
 fn resolver_replaces_library() {
     let (driver, _nvml) = sim_from_name("workstation");
-    let nvml = resolving(&driver, &[]).load().unwrap();
+    let nvml = builder_with_resolver(&driver, &[]).load().unwrap();
     assert_eq!((nvml.library(), nvml.device_count().unwrap()), ("a resolver", 4));
-    // The older names serve where the newer ones are missing.
+    // The older functions are used if the newer ones are missing.
     let old = ["nvmlInit_v2", "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2", "nvmlShutdown"];
-    let nvml = resolving(&driver, Box::leak(Box::new(old))).load().unwrap();
+    let nvml = builder_with_resolver(&driver, Box::leak(Box::new(old))).load().unwrap();
     assert_eq!(nvml.device(3).unwrap().index().unwrap(), 3);
     assert_eq!(driver.calls("nvmlInit"), 1);
     drop(nvml);
     assert_eq!(driver.calls("nvmlShutdown"), 0);
-    let error = resolving(&driver, &["nvmlInit_v2", "nvmlInit"]).load().unwrap_err();
+    let error = builder_with_resolver(&driver, &["nvmlInit_v2", "nvmlInit"]).load().unwrap_err();
     assert_eq!(error, Error::NotNvml { library: "a resolver".to_owned() });
-    let nvml = resolving(&driver, &["nvmlDeviceGetCount_v2", "nvmlDeviceGetCount"]).load().unwrap();
+    let nvml = builder_with_resolver(&driver, &["nvmlDeviceGetCount_v2", "nvmlDeviceGetCount"]).load().unwrap();
     assert_eq!(nvml.device_count(), Err(Error::MissingSymbol { symbol: "nvmlDeviceGetCount_v2" }));
     assert!(nvml.device(0).is_ok());
 }
@@ -179,7 +179,7 @@ fn init_errors_have_help() {
         messages.insert(message);
         let flagged = builder_for(driver.path()).init_flags(InitFlags::NO_GPUS).load();
         assert_eq!(error_code(flagged), code(number));
-        // What was not initialised is not shut down.
+        // There is no shutdown after a failed initialization.
         assert_eq!((driver.calls("nvmlShutdown"), driver.calls_after_shutdown()), (0, 0));
     }
     assert_eq!(messages.len(), 32);
@@ -188,7 +188,7 @@ fn init_errors_have_help() {
     {
         assert!(ReturnCode(number).help().unwrap().contains(advice), "{number}");
     }
-    // It is not kept: once the cause is gone, the next load works.
+    // The error is not cached: after its cause is removed, the next load succeeds.
     driver.start(&Scenario::from_name("empty").unwrap()).unwrap();
     assert_eq!(load(driver.path()).unwrap().device_count().unwrap(), 0);
 }
@@ -199,13 +199,13 @@ fn last_handle_shuts_down() {
     let shutdowns = || driver.calls("nvmlShutdown");
     assert_eq!(driver.calls("nvmlInit_v2"), 1);
     let gpu = nvml.device(0).unwrap();
-    let part = gpu.mig_device(1).unwrap();
+    let instance = gpu.mig_device(1).unwrap();
     let clone = nvml.clone();
     drop((nvml, gpu));
-    assert_eq!(part.gpu_instance_id().unwrap(), 5);
-    let whole = part.mig_parent().unwrap();
+    assert_eq!(instance.gpu_instance_id().unwrap(), 5);
+    let parent = instance.mig_parent().unwrap();
     let mut info = clone.gpu_info(1).unwrap();
-    drop((clone, part, whole));
+    drop((clone, instance, parent));
     assert_eq!(shutdowns(), 0);
     info.update().unwrap();
     let copy = info.clone();
@@ -213,7 +213,7 @@ fn last_handle_shuts_down() {
     assert_eq!(shutdowns(), 0);
     drop(copy);
     assert_eq!(shutdowns(), 1);
-    // Each load initialises for itself, and its own last handle shuts down.
+    // Each load initializes NVML, and the last handle of each load shuts it down.
     let (first, second) = (load(driver.path()).unwrap(), load(driver.path()).unwrap());
     drop(first);
     assert_eq!(second.device_count().unwrap(), 2);
@@ -238,7 +238,7 @@ fn threads_share_nvml_handle() {
                     let other = gpu.nvml().device((index + 1) % 8).unwrap();
                     assert_eq!(other.index().unwrap(), (index + 1) % 8);
                 }
-                // The last of these shuts down, whichever thread that is.
+                // The last of these handles shuts down NVML.
                 drop(gpu);
             });
         }
@@ -247,14 +247,14 @@ fn threads_share_nvml_handle() {
     assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_during_calls()), (0, 0));
 }
 
-/// A call that never returns holds up its own thread alone, and the driver is not shut down under it.
+/// A call that never returns blocks only its thread, and the driver is not shut down during the call.
 #[test]
 fn hung_call_does_not_block_others() {
     let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 0\nhang = true").unwrap();
-    let (stuck, mut other) = (nvml.device(0).unwrap(), nvml.gpu_info(1).unwrap());
-    // Ends with the process.
-    thread::spawn(move || stuck.power_usage_mw());
+    let (hung, mut other) = (nvml.device(0).unwrap(), nvml.gpu_info(1).unwrap());
+    // The thread runs until the process exits.
+    thread::spawn(move || hung.power_usage_mw());
     while driver.calls("nvmlDeviceGetPowerUsage") < 2 {
         thread::yield_now();
     }
@@ -266,7 +266,6 @@ fn hung_call_does_not_block_others() {
     assert_eq!((driver.calls("nvmlShutdown"), driver.shutdowns_during_calls()), (0, 0));
 }
 
-/// A slow driver is only slow.
 #[test]
 fn latency_keeps_results() {
     let (driver, nvml) = sim_from_name("workstation");
@@ -326,7 +325,7 @@ fn versions_match_driver() {
 
 #[test]
 fn invalid_index_lists_valid_ones() {
-    for (gpus, index, said) in [
+    for (gpus, index, message) in [
         (0, 0, "no GPU has index 0; the machine has no GPUs"),
         (1, 1, "no GPU has index 1; the only valid index is 0"),
         (4, 4, "no GPU has index 4; valid indices are 0 to 3"),
@@ -335,10 +334,10 @@ fn invalid_index_lists_valid_ones() {
         let text = if gpus == 0 { String::new() } else { format!("[[gpu]]\ncount = {gpus}") };
         let (_driver, nvml) = sim_from_toml(&text);
         assert_eq!(nvml.device(index).unwrap_err(), Error::InvalidIndex { index, count: gpus });
-        assert_eq!(nvml.gpu_info(index).unwrap_err().to_string(), said);
-        assert_eq!(GpuInfo::new(&nvml, index, 0).unwrap_err().to_string(), said);
+        assert_eq!(nvml.gpu_info(index).unwrap_err().to_string(), message);
+        assert_eq!(GpuInfo::new(&nvml, index, 0).unwrap_err().to_string(), message);
     }
-    // An index that is there, and a driver that refuses it all the same.
+    // The index is valid, but the driver fails the call.
     let (driver, nvml) = sim_from_name("workstation");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetHandleByIndex_v2'\nreturn = 'NO_PERMISSION'").unwrap();
     assert_eq!(error_code(nvml.device(1)), ReturnCode::NO_PERMISSION);
@@ -346,14 +345,14 @@ fn invalid_index_lists_valid_ones() {
 }
 
 #[test]
-fn gpu_is_found_by_uuid_pci() {
+fn gpu_is_found_by_uuid_or_pci() {
     let (driver, nvml) = sim_from_name("workstation");
     let uuid = "GPU-d9bf777c-e49e-e609-f873-d05b3208970b";
     assert_eq!(nvml.device_by_uuid(uuid).unwrap().index().unwrap(), 1);
     for address in ["0000:89:00.0", "00000000:89:00.0"] {
         assert_eq!(nvml.device_by_pci_bus_id(address).unwrap().index().unwrap(), 1);
     }
-    // The start of a UUID is none, nor is one with something behind it.
+    // A prefix of a UUID is not found, nor is a UUID with a suffix.
     let long = format!("{uuid}{}", " ".repeat(200));
     for name in ["", "GPU-d9bf777c", &format!("{uuid}\0"), &format!("{uuid}\0x"), &long, &"x".repeat(127)] {
         assert_eq!(error_code(nvml.device_by_uuid(name)), ReturnCode::NOT_FOUND, "{name:?}");
@@ -362,8 +361,8 @@ fn gpu_is_found_by_uuid_pci() {
     assert_eq!(error_code(nvml.device_by_pci_bus_id("0000:89:00.0\0")), ReturnCode::NOT_FOUND);
     drop((driver, nvml));
     let (_driver, nvml) = sim_from_name("mig");
-    let part = nvml.device_by_uuid("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3").unwrap();
-    assert_eq!((part.is_mig_device().unwrap(), part.gpu_instance_id().unwrap()), (true, 11));
+    let instance = nvml.device_by_uuid("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3").unwrap();
+    assert_eq!((instance.is_mig_device().unwrap(), instance.gpu_instance_id().unwrap()), (true, 11));
 }
 
 #[test]
@@ -379,12 +378,12 @@ fn driver_returns_process_name() {
 
 #[test]
 fn invalid_device_count_is_error() {
-    // Four thousand million GPUs would be as many indices, and more memory than there is.
+    // Allocations for 2^32 - 1 GPUs would exceed the memory of the machine.
     let (driver, nvml) = sim_with_toml("empty", "");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\nvalue = -1").unwrap();
     assert!(matches!(nvml.device_count(), Err(Error::Malformed { .. })));
     assert!(matches!(nvml.devices(), Err(Error::Malformed { .. })));
     assert!(matches!(nvml.gpu_infos(), Err(Error::Malformed { .. })));
-    // The handle's own error, not that of the count that was asked to explain it.
+    // The error is that of the handle, not that of the device count, which is read for the error message.
     assert_eq!(error_code(nvml.device(0)), ReturnCode::INVALID_ARGUMENT);
 }
