@@ -1,5 +1,7 @@
-//! After construction nothing on the sampling path allocates, whatever happens. A binary of its own, for the counting
-//! allocator; the driver is a library with an allocator of its own, so what is counted is ours.
+//! Tests that reads do not allocate after construction, including reads that fail.
+//!
+//! They are a separate binary because of the counting allocator. The simulated driver is a library with its own allocator,
+//! so that its allocations are not counted.
 
 mod common;
 #[path = "common/counting.rs"]
@@ -18,17 +20,17 @@ use igpu::{
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator(|| ());
 
-/// How often `body` allocated or freed.
+/// Returns the number of allocations and deallocations in `body`.
 fn allocations(body: impl FnOnce()) -> u64 {
     let before = calls();
     body();
     calls() - before
 }
 
-/// A pid that no Linux gives out by default.
-const FOREIGN: u32 = 4_194_399;
+/// A pid that does not exist, because it is greater than 4,194,304, the largest possible limit of pids on Linux.
+const NONEXISTENT_PID: u32 = 4_194_399;
 
-/// Faults that strike in all ways, for the first 24 of 25 s: codes drawn by a fixed seed, at every so many calls.
+/// Appends faults with pseudorandom codes and call intervals, which are active for the first 24 of 25 s.
 fn faults(toml: &mut String) {
     let functions = [
         "MemoryInfo_v2",
@@ -55,8 +57,8 @@ fn faults(toml: &mut String) {
     };
     for function in functions {
         for _ in 0..3 {
-            // Known codes that are about this call alone, those that end an update, and codes that no header has. Not 13
-            // and 25, which say that the driver lacks the function: that is settled for good.
+            // Codes that fail one call, codes that end an update, and unknown codes. Codes 13 and 25 are not included,
+            // because igpu never repeats a call that failed with these codes.
             let code = [1u32, 2, 3, 4, 6, 7, 9, 10, 15, 16, 17, 21, 999, 31, 4711, 4_294_967_295][draw(16) as usize];
             let (every, gpu) = (2 + draw(40), draw(4));
             writeln!(
@@ -68,23 +70,23 @@ fn faults(toml: &mut String) {
     }
 }
 
-/// Four GPUs: processes that come and go every few milliseconds, more than there is memory for, a GPU that is lost now
-/// and then, and real processes, one of which ends.
+/// Returns a scenario with four GPUs, processes that start and exit frequently, process lists that exceed the capacity,
+/// GPUs that are lost temporarily, and the given real processes.
 fn scenario(children: &[u32]) -> String {
     let mut toml = String::from("[driver]\nclock = { frozen_at_s = 0 }\n");
     for gpu in 0..4 {
         writeln!(toml, "[[gpu]]\nname = 'GPU {gpu}'\nserial = '{gpu}'\nfan_speed_percent = [{gpu}]\npower = {{ draw_w = 75, limits_w = {{ current = 250, min = 125, max = 300, default = 250 }} }}").unwrap();
         writeln!(toml, "memory = {{ total_mib = 1000, used_mib = {}, reserved_mib = 10 }}\nprocess = [", gpu + 1)
             .unwrap();
-        // One at least is always there; not everywhere one that `/proc` has, which takes most of the time.
-        writeln!(toml, "{{ pid = {}, memory_mib = 64 }},", children.get(gpu).unwrap_or(&FOREIGN)).unwrap();
+        // Each GPU has at least one process. Not all of them exist, because reading /proc takes most of the time.
+        writeln!(toml, "{{ pid = {}, memory_mib = 64 }},", children.get(gpu).unwrap_or(&NONEXISTENT_PID)).unwrap();
         for slot in 0..25 {
             let kind = ["compute", "graphics", "mps"][slot % 3];
             let (pid, repeat) = (4_194_400 + slot * 100, 1 + (slot * 7 + gpu) % 5);
             let from = slot as f64 * 0.9 + gpu as f64 * 0.1;
             writeln!(toml, "{{ pid = {pid}, count = {repeat}, kind = '{kind}', memory_mib = 'unavailable', from_s = {from}, until_s = {} }},", from + 0.7).unwrap();
         }
-        // Longer than the memory.
+        // These lists exceed the capacity.
         writeln!(toml, "{{ pid = 4_199_000, count = 60, from_s = 5, until_s = 6 }}, {{ pid = 4_199_000, count = 20, kind = 'mps', from_s = 6, until_s = 7 }} ]").unwrap();
     }
     for (gpu, at) in [(1, 2), (2, 8), (3, 15), (0, 20), (1, 20)] {
@@ -101,11 +103,11 @@ fn updates_allocate_nothing() {
     let pids: Vec<u32> = children.iter().map(SleepProcess::pid).collect();
     let (driver, nvml) = sim_from_toml(&scenario(&pids));
     let mut gpus = Vec::new();
-    // That allocations are counted at all.
+    // Checks that allocations are counted.
     assert!(allocations(|| gpus = (0..4).map(|index| GpuInfo::new(&nvml, index, 16).unwrap()).collect()) > 0);
     drop(nvml);
-    // What was seen, so that the rounds are known to have been hard.
-    let (mut failed, mut refused, mut cut, mut appeared, mut allocated) = (0, 0, 0, 0, 0);
+    // The counts show that the rounds included failures and changes of the process lists.
+    let (mut failed_updates, mut failed_reads, mut truncated, mut grown, mut allocated) = (0, 0, 0, 0, 0);
     for round in 0..ROUNDS {
         driver.set_time(Duration::from_millis(u64::from(round)));
         if round == ROUNDS / 2 {
@@ -115,23 +117,24 @@ fn updates_allocate_nothing() {
             let before = gpu.processes.len();
             allocated += allocations(|| match gpu.update() {
                 Ok(()) => {
-                    cut += u32::from(gpu.processes.omitted_count() > 0);
-                    appeared += u32::from(gpu.processes.len() > before);
-                    refused += u32::from(gpu.reason(Reading::Memory).is_some());
+                    truncated += u32::from(gpu.processes.omitted_count() > 0);
+                    grown += u32::from(gpu.processes.len() > before);
+                    failed_reads += u32::from(gpu.reason(Reading::Memory).is_some());
                 }
                 Err(error) => {
-                    failed += 1;
+                    failed_updates += 1;
                     black_box((error.code(), error.is_gpu_unavailable(), error));
                 }
             });
         }
         assert_eq!(allocated, 0, "in round {round}");
     }
-    assert!(failed > 5_000 && refused > 500 && cut > 1_000 && appeared > 1_000, "{failed} {refused} {cut} {appeared}");
-    // After all that the values are right.
+    let counts = (failed_updates, failed_reads, truncated, grown);
+    assert!(failed_updates > 5_000 && failed_reads > 500 && truncated > 1_000 && grown > 1_000, "{counts:?}");
+    // After the faults have ended, the values are correct.
     driver.set_time(Duration::from_millis(24_999));
     for (index, gpu) in (0u32..).zip(&mut gpus) {
-        // The last missing fact comes with an update of its own.
+        // Each update reads at most one missing property.
         for _ in 0..12 {
             allocated += allocations(|| gpu.update().unwrap());
         }
@@ -141,7 +144,7 @@ fn updates_allocate_nothing() {
         assert_eq!((gpu.power.draw, gpu.power.max_limit), (Some(75.0), Some(300.0)));
         assert_eq!((gpu.utilization.fan, gpu.error()), (Some(index), None));
         let list: Vec<_> = gpu.processes.iter().map(|it| (it.pid, it.name.as_deref(), it.gpu_memory)).collect();
-        let pid = pids.get(index as usize).unwrap_or(&FOREIGN);
+        let pid = pids.get(index as usize).unwrap_or(&NONEXISTENT_PID);
         assert_eq!(list, [(*pid, (index == 0).then_some("sleep"), Some(64))]);
     }
     assert_eq!(allocated, 0);
@@ -153,9 +156,9 @@ fn groups_and_clones_allocate_nothing() {
     let (driver, nvml) = sim_from_toml(&scenario(&[child.pid()]));
     driver.clear_faults();
     let original = GpuInfo::new(&nvml, 0, 64).unwrap();
-    // A clone has room of its own, made when it is cloned.
+    // The buffers of a clone are allocated when it is cloned.
     let mut gpu = original.clone();
-    let mut most = 0;
+    let mut max_len = 0;
     let mut allocated = 0;
     for round in 0..2_000 {
         driver.set_time(Duration::from_millis(10 * round));
@@ -168,10 +171,10 @@ fn groups_and_clones_allocate_nothing() {
             gpu.update_clocks().unwrap();
             gpu.update_utilization().unwrap();
         });
-        most = most.max(gpu.processes.len());
+        max_len = max_len.max(gpu.processes.len());
     }
     assert_eq!(allocated, 0);
-    assert!(most > 60, "the list was never long: {most}");
+    assert!(max_len > 60, "the longest process list had {max_len} entries");
 }
 
 #[test]
@@ -213,8 +216,8 @@ fn device_methods_allocate_nothing() {
         driver.add_faults(&format!("[[fault]]\nreturn = {number}")).unwrap();
         assert_eq!(allocations(&mut all), 0, "code {number}");
     }
-    // Nor does a driver that has none of it.
-    let (_driver, nvml) = sim_from_toml("driver = { branch = 390, max_field_id = 0 }\n[[gpu]]");
+    // Calls of missing functions do not allocate either.
+    let (_driver, nvml) = sim_from_toml("driver = { branch = 340, max_field_id = 0 }\n[[gpu]]");
     let gpu = nvml.device(0).unwrap();
     let absent = Error::MissingSymbol { symbol: "nvmlDeviceGetMigMode" };
     let allocated = allocations(|| {
@@ -234,16 +237,16 @@ fn process_info_read_allocates_nothing() {
     let mut nowhere = ProcReader::with_root("/nonexistent");
     let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
     let mut owner = ProcessInfo::default();
-    let mut named = 0;
+    let mut read_names = 0;
     let mut read = |reader: &mut ProcReader| {
-        // Self, a child, init, pids that do not exist, and whatever runs or ends meanwhile.
+        // This process, a child, init, pids that do not exist, and all other processes, which may exit during the test.
         for pid in [std::process::id(), child.id(), 1, 0, u32::MAX, i32::MAX as u32].into_iter().chain(2..400) {
             reader.read_process(pid, &mut owner);
-            named += u32::from(owner.name.is_some());
+            read_names += u32::from(owner.name.is_some());
             let _ = reader.start_time_ticks(pid);
         }
     };
-    // The first calls count too: nothing is set up late.
+    // The first calls are included, so that nothing is allocated lazily.
     let calls = allocations(|| {
         for _ in 0..20 {
             read(&mut reader);
@@ -252,7 +255,7 @@ fn process_info_read_allocates_nothing() {
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(named >= 40, "nothing was read: {named}");
+    assert!(read_names >= 40, "only {read_names} names were read");
     assert_eq!(calls, 0);
 }
 
@@ -260,7 +263,7 @@ fn process_info_read_allocates_nothing() {
 fn boot_time_is_read_once() {
     let first = ProcReader::new();
     let mut later = None;
-    // The path of the tree. Reading the file `stat` allocates more.
+    // The only allocation is that of the path. Reading /proc/stat would allocate more.
     assert_eq!(allocations(|| later = Some(ProcReader::new())), 1);
     let start = |reader: Option<ProcReader>| {
         let mut owner = ProcessInfo::default();

@@ -8,18 +8,18 @@ use common::{is_child, load, run_in_child};
 use igpu::{Error, Nvml, ReturnCode};
 use nvml_sim::{Scenario, SharedDriver};
 
-/// Sets a variable of this process, in which nothing else runs.
+/// Sets an environment variable of this child process, which runs only one test.
 fn set(name: &str, value: Option<&OsStr>) {
     assert!(is_child());
     match value {
-        // SAFETY: the only other thread is the harness's, which waits.
+        // SAFETY: the only other thread is that of the test harness, which is blocked.
         Some(value) => unsafe { std::env::set_var(name, value) },
-        // SAFETY: as above.
+        // SAFETY: the only other thread is that of the test harness, which is blocked.
         None => unsafe { std::env::remove_var(name) },
     }
 }
 
-/// Makes this driver the process's, before the first use.
+/// Selects a simulated driver for this process. Must be called before the first use of igpu.
 fn use_driver(scenario: &str) -> SharedDriver {
     let driver = SharedDriver::from_name(scenario).unwrap();
     set("IGPU_NVML_LIBRARY", Some(driver.path().as_os_str()));
@@ -43,12 +43,12 @@ fn igpu_0_1_functions_work() {
     assert_eq!(igpu::nvidia_driver_version().unwrap(), (580, 95));
     let wrong = igpu::get_device(4).unwrap_err();
     assert_eq!(wrong.to_string(), "no GPU has index 4; valid indices are 0 to 3");
-    // The README's example: CUDA_VISIBLE_DEVICES=1,3.
+    // The example in the README of igpu 0.1.2: CUDA_VISIBLE_DEVICES=1,3.
     set("CUDA_VISIBLE_DEVICES", Some(OsStr::new("1,3")));
     assert_eq!((igpu::count_visible_devices().unwrap(), igpu::visible_devices_index().unwrap()), (2, vec![1, 3]));
     let visible = igpu::visible_devices().unwrap();
     assert_eq!(visible.iter().map(|gpu| gpu.index).collect::<Vec<_>>(), [1, 3]);
-    // The others do not look at the variable.
+    // The other functions ignore the variable.
     assert_eq!(igpu::count_devices().unwrap(), 4);
     let nvml = load(driver.path()).unwrap();
     assert_eq!(nvml.devices().unwrap().indices(), [0, 1, 2, 3]);
@@ -56,7 +56,7 @@ fn igpu_0_1_functions_work() {
     assert_eq!(nvml.gpu_info(4).unwrap_err(), wrong);
     assert_eq!(nvml.gpu_infos().unwrap().len(), 4);
     assert_eq!(nvml.visible_gpu_infos().unwrap().len(), 2);
-    // One handle for all of it, which is never given back.
+    // The functions share one handle, which is never dropped.
     drop((gpu, gpus, visible, nvml));
     assert_eq!((driver.calls("nvmlInit_v2"), driver.calls("nvmlShutdown")), (2, 1));
     println!("child: done");
@@ -102,7 +102,7 @@ fn concurrent_first_use_shares_handle() {
             });
         }
     });
-    // Some may have loaded at once; all but one gave it back.
+    // Threads may have loaded the driver concurrently. All handles except one are dropped.
     assert_eq!(driver.calls("nvmlInit_v2") - driver.calls("nvmlShutdown"), 1);
     assert_eq!((driver.calls_after_shutdown(), driver.shutdowns_during_calls()), (0, 0));
     println!("child: done");
@@ -121,14 +121,14 @@ fn lost_gpu_is_listed() {
     assert_eq!(igpu::get_device(1).unwrap_err().code(), Some(ReturnCode::GPU_IS_LOST));
     for (value, expected) in [("1,0", vec![1, 0]), ("GPU-d9bf", vec![]), ("GPU-4d1f,GPU-d9bf,GPU-115d", vec![2])] {
         set("CUDA_VISIBLE_DEVICES", Some(OsStr::new(value)));
-        // One that is lost has an index, but nobody can ask for its UUID.
+        // A lost GPU has an index, but its UUID cannot be read.
         assert_eq!(igpu::visible_devices_index().unwrap(), expected, "{value}");
         assert_eq!(igpu::visible_devices().unwrap().len(), expected.len());
     }
     println!("child: done");
 }
 
-/// What CUDA_VISIBLE_DEVICES leaves of the driver's GPUs.
+/// Returns the indices of the visible GPUs for a value of CUDA_VISIBLE_DEVICES.
 fn visible(nvml: &Nvml, value: Option<&[u8]>) -> Vec<u32> {
     set("CUDA_VISIBLE_DEVICES", value.map(OsStr::from_bytes));
     let devices = nvml.visible_devices().unwrap();
@@ -161,7 +161,7 @@ fn cuda_visible_devices_match_driver_uuids() {
         ("99999999999999999999", &[]),
         ("GPU-d9bf777c-e49e-e609-f873-d05b3208970b", &[1]),
         ("GPU-d9bf,GPU-115", &[1, 0]),
-        // Unique by its first digit; and one that is not.
+        // The first digit is unique in the first case, and ambiguous in the second.
         ("GPU-e,GPU-4", &[3, 2]),
         ("GPU-", &[]),
         ("GPU-d9bf,GPU-ffff,GPU-115", &[1]),
@@ -188,26 +188,26 @@ fn cuda_visible_devices_select_mig_devices() {
     let driver = use_driver("mig");
     let nvml = load(driver.path()).unwrap();
     const GPU: &str = "GPU-7a1c3e50-2b4d-4f6a-8c9e-0d1f2a3b4c5d";
-    let part = |last: u32| format!("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d{last}");
+    let instance = |last: u32| format!("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d{last}");
     let cases: [(String, &[u32]); 11] = [
-        (part(1), &[0]),
-        (part(4), &[0]),
-        (part(9), &[]),
-        // One instance alone is used.
-        (format!("{},{}", part(2), part(1)), &[0]),
-        (format!("{},{}", part(2), part(2)), &[]),
+        (instance(1), &[0]),
+        (instance(4), &[0]),
+        (instance(9), &[]),
+        // CUDA uses only one instance.
+        (format!("{},{}", instance(2), instance(1)), &[0]),
+        (format!("{},{}", instance(2), instance(2)), &[]),
         (format!("MIG-{GPU}/5/0"), &[0]),
         (format!("MIG-{GPU}/5/1"), &[]),
         (format!("MIG-{GPU}/5"), &[]),
         ("MIG-0b1c2d3e".to_owned(), &[]),
         ("GPU-9e8d,GPU-7a".to_owned(), &[1, 0]),
-        (format!("1,{}", part(1)), &[1]),
+        (format!("1,{}", instance(1)), &[1]),
     ];
     for (value, expected) in cases {
         assert_eq!(visible(&nvml, Some(value.as_bytes())), expected, "{value:?}");
     }
-    // The instance stands for its GPU.
-    visible(&nvml, Some(part(3).as_bytes()));
+    // The visible GPU is that of the instance.
+    visible(&nvml, Some(instance(3).as_bytes()));
     let gpus = nvml.visible_gpu_infos().unwrap();
     assert_eq!(gpus.iter().map(|gpu| gpu.uuid.unwrap().to_string()).collect::<Vec<_>>(), [GPU]);
     println!("child: done");

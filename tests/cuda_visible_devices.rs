@@ -1,4 +1,4 @@
-//! `CUDA_VISIBLE_DEVICES`: a table of cases, an independent reading of number lists, and properties of any bytes.
+//! Tests of `CUDA_VISIBLE_DEVICES`: tables of cases, an independent parser for lists of indices, and properties.
 
 use igpu::cuda_visible_devices::{GpuCandidate, MigCandidate, VisibleDevice, resolve};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 const MIG: [MigCandidate<'static>; 3] = [
     MigCandidate { uuid: "MIG-1a", gpu_instance: 1, compute_instance: 0 },
     MigCandidate { uuid: "MIG-1b", gpu_instance: 2, compute_instance: 0 },
-    // As drivers before R470 name them.
+    // The form of UUIDs in drivers before R470.
     MigCandidate { uuid: "MIG-GPU-89ab0000/12/3", gpu_instance: 12, compute_instance: 3 },
 ];
 
@@ -29,9 +29,9 @@ fn unset_selects_all() {
 }
 
 #[test]
-fn table() {
+fn gpu_lists_select_expected_gpus() {
     let cases: &[(&str, &[u32])] = &[
-        // Settled.
+        // Cases that the CUDA C Programming Guide defines, or in which PyTorch and nvitop agree.
         ("", &[]),
         ("0", &[0]),
         ("2,0", &[2, 0]),
@@ -58,7 +58,7 @@ fn table() {
         ("GPU-55,0", &[2]),
         ("GPU-55,MIG-1a", &[2]),
         ("0,MIG-1a", &[0]),
-        // Chosen.
+        // Cases that no documentation defines. src/cuda_visible_devices.rs explains the choices.
         ("0,99,0", &[0]),
         ("0,00", &[]),
         ("GPU-55,GPU-55ad", &[]),
@@ -101,7 +101,7 @@ fn table() {
 }
 
 #[test]
-fn mig() {
+fn mig_lists_select_first_instance() {
     let cases: &[(&str, Option<usize>)] = &[
         ("MIG-1a", Some(0)),
         ("MIG-1b,MIG-1a", Some(1)),
@@ -133,7 +133,7 @@ fn mig() {
             expected.iter().map(|&position| VisibleDevice { index: 1, mig: Some(position) }).collect();
         assert_eq!(resolve(Some(value.as_bytes()), &GPUS), expected, "CUDA_VISIBLE_DEVICES={value:?}");
     }
-    // By number or GPU UUID the GPU itself is told, also where it is in MIG mode.
+    // An index or GPU UUID selects the GPU, also if MIG is enabled.
     for value in ["1", "GPU-89a"] {
         assert_eq!(resolve(Some(value.as_bytes()), &GPUS), [VisibleDevice { index: 1, mig: None }]);
     }
@@ -153,8 +153,8 @@ fn ambiguous_uuids_select_nothing() {
     assert_eq!(resolve(Some(b"1"), &twins), [VisibleDevice { index: 1, mig: None }]);
 }
 
-/// Number lists once more, by other means: characters and wide integers.
-fn oracle(value: &str, gpus: usize) -> Vec<u32> {
+/// Parses a list of indices in another way, with characters and wide integers.
+fn reference_parser(value: &str, gpus: usize) -> Vec<u32> {
     let mut seen = Vec::new();
     for token in value.split(',') {
         let token = token.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
@@ -181,7 +181,7 @@ fn oracle(value: &str, gpus: usize) -> Vec<u32> {
     seen
 }
 
-/// Lists of tokens of every kind, right and wrong.
+/// Generates lists of valid and invalid tokens of all kinds.
 fn list() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         4 => "[ \t]?[+-]?0{0,2}[0-5]?[a-z ]{0,2}",
@@ -217,14 +217,14 @@ proptest! {
     #[test]
     fn indices_match_reference_parser(value in "([ \t]?[+-]?[0-9]{0,2}[a-z ]{0,1},){0,5}[0-5]?", gpus in 0_usize..=4) {
         let found: Vec<u32> = resolve(Some(value.as_bytes()), &GPUS[..gpus]).iter().map(|device| device.index).collect();
-        prop_assert_eq!(found, oracle(&value, gpus));
+        prop_assert_eq!(found, reference_parser(&value, gpus));
     }
 
     #[test]
     fn list_prefix_gives_result_prefix(value in list(), more in list()) {
         let short = resolve(Some(value.as_bytes()), &GPUS);
         let long = resolve(Some(format!("{value},{more}").as_bytes()), &GPUS);
-        // Empty: a token of `more` named one for the second time.
+        // The result is empty if `more` repeats a GPU.
         prop_assert!(long.is_empty() || long.starts_with(&short), "{short:?} then {long:?}");
     }
 

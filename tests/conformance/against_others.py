@@ -66,8 +66,6 @@ def compare_nvitop(scenario, machine):
             # For a process of two kinds, nvitop has the memory of the last.
             rows[str(pid)] = {"type": "+".join(entry["kind"][0].upper() for entry in entries)}
             rows[str(pid)] |= {name: entries[-1][name] for name in names}
-        if scenario.no_pci_info:
-            check(f"{what}: no PCI address", peer.pop("pci"), {"bus_id": None})
         part = {name: {key: mine[name][key] for key in value} if isinstance(value, dict) else mine[name]
                 for name, value in peer.items() if name != "processes"}
         check(what, part | {"processes": rows}, peer)

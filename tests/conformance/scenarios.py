@@ -26,8 +26,6 @@ class Scenario:
     igpu_only: bool = False
     # The indices of lost GPUs.
     lost: list = dataclasses.field(default_factory=list)
-    # Whether the driver lacks the function for the PCI address that nvitop uses.
-    no_pci_info: bool = False
     # The result of NVIDIA's bindings for a process list: "value", or the name of an exception.
     process_call: str = "value"
     environment: dict = dataclasses.field(default_factory=dict)
@@ -98,8 +96,8 @@ def machines(pids):
         if name in ("hgx-h100", "mig"):
             more = {"igpu_error": brand}
         if name == "old-driver":
-            more = {"igpu_error": "Function Not Found", "gpustat_error": "Unversioned function",
-                    "process_call": "NVMLLibraryMismatchError", "no_pci_info": True}
+            more = {"igpu_error": "string indices must be integers", "gpustat_error": "Unversioned function",
+                    "process_call": "NVMLLibraryMismatchError"}
         for at in [3.7, 12.25]:
             yield Scenario(f"{name} at {at} s", built_in(name, pids, at), **more)
     for name in ["workstation", "laptop"]:
