@@ -1,6 +1,7 @@
-//! A sampler allocates nothing once it is made, and frees nothing, whatever happens. A binary of its own, for the
-//! counting allocator; the driver is a library with an allocator of its own, so what is counted is ours. What the C
-//! library allocates is counted by `tests/malloc/`.
+//! Tests that a sampler neither allocates nor frees memory after it was built, even under faults.
+//!
+//! These tests need a counting global allocator, so they are a separate binary. The simulator is a library with its own
+//! allocator, so its allocations are not counted. `tests/malloc/` counts the allocations of the C library.
 
 #[path = "common/counting.rs"]
 mod counting;
@@ -26,27 +27,29 @@ use nvml_sim::SharedDriver;
 use stress::common::{SleepProcess, load};
 use wait::wait_for;
 
-/// Held by each test that has a sampler's thread. The threads of all samplers have the same name, by which their
-/// allocations are counted, so only one test at a time may have such threads.
+/// A lock that a test holds while it has sampler threads. Their allocations are counted by the name of the thread, and all
+/// samplers use the same name, so only one test at a time may have such threads.
 static SAMPLER_THREADS: Mutex<()> = Mutex::new(());
 
-/// Whether allocations are attributed by the name of the thread, which costs a system call for each allocation.
-static WATCHED: AtomicBool = AtomicBool::new(false);
-static BY_SAMPLERS: AtomicU64 = AtomicU64::new(0);
+/// Whether the allocations of sampler threads are counted. This takes one system call per allocation.
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+/// The number of calls to the allocator by sampler threads.
+static SAMPLER_CALLS: AtomicU64 = AtomicU64::new(0);
 
-fn count_samplers() {
-    if WATCHED.load(Relaxed) {
+/// Counts a call to the allocator if the current thread is a sampler thread.
+fn count_sampler_call() {
+    if IS_COUNTING.load(Relaxed) {
         let mut name = [0_u8; 16];
-        // SAFETY: writes at most 16 bytes.
+        // SAFETY: the kernel writes at most 16 bytes, which is the length of the buffer.
         unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
         if name.starts_with(b"igpu-sampler\0") {
-            BY_SAMPLERS.fetch_add(1, Relaxed);
+            SAMPLER_CALLS.fetch_add(1, Relaxed);
         }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator(count_samplers);
+static ALLOCATOR: CountingAllocator = CountingAllocator(count_sampler_call);
 
 #[test]
 fn ticks_allocate_nothing() {
@@ -55,7 +58,7 @@ fn ticks_allocate_nothing() {
 
 #[test]
 fn background_thread_allocates_nothing() {
-    let _only = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _lock = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let child = SleepProcess::new();
     let text = format!(
         "[[gpu]]\ncount = 2\nfan_speed_percent = [40]\ngpm = {{ sm_percent = 50 }}\nprocess = [{{ pid = {}, memory_mib = 3 }}, {{ pid = 'self' }}, \
@@ -77,30 +80,30 @@ fn background_thread_allocates_nothing() {
         .interval(Metric::PROCESS_SM, Duration::from_millis(20))
         .build()
         .unwrap();
-    // Too little room on purpose, less than for one reading of everything: records are lost as well.
+    // The capacity is too small for all records of one tick, so that records are dropped too.
     let mut background = sampler.spawn(50).unwrap();
-    WATCHED.store(true, Relaxed);
+    IS_COUNTING.store(true, Relaxed);
     wait_for("20 ticks", || background.ticks() >= 20);
-    let (before, from) = (BY_SAMPLERS.load(Relaxed), background.ticks());
-    let mut taken = 0_u64;
-    // Until all that the scenario has in store has happened.
-    wait_for("5000 ticks more", || {
-        taken += std::iter::from_fn(|| background.pop()).count() as u64;
-        driver.now() > Duration::from_secs(2) && background.ticks() >= from + 5_000
+    let (calls_before, ticks_before) = (SAMPLER_CALLS.load(Relaxed), background.ticks());
+    let mut removed = 0_u64;
+    // After 2 s, all faults of the scenario have occurred.
+    wait_for("5000 more ticks", || {
+        removed += std::iter::from_fn(|| background.pop()).count() as u64;
+        driver.now() > Duration::from_secs(2) && background.ticks() >= ticks_before + 5_000
     });
-    let counted = BY_SAMPLERS.load(Relaxed) - before;
-    assert_eq!(counted, 0, "in {} ticks", background.ticks() - from);
-    assert!(taken > 0 && background.dropped() > 0);
-    // Its end frees the sampler's memory: that the thread is counted at all.
+    let count = SAMPLER_CALLS.load(Relaxed) - calls_before;
+    assert_eq!(count, 0, "in {} ticks", background.ticks() - ticks_before);
+    assert!(removed > 0 && background.dropped() > 0);
+    // The last thread frees the sampler's memory. This verifies that the calls of the threads are counted.
     drop(nvml);
     assert_eq!(background.stop(), StopOutcome::Joined);
-    WATCHED.store(false, Relaxed);
-    assert!(BY_SAMPLERS.load(Relaxed) > before);
+    IS_COUNTING.store(false, Relaxed);
+    assert!(SAMPLER_CALLS.load(Relaxed) > calls_before);
 }
 
 #[test]
-fn sample_beside_hanging_call_allocates_nothing() {
-    let _only = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+fn sample_during_hang_allocates_nothing() {
+    let _lock = SAMPLER_THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let driver = SharedDriver::from_toml("[[gpu]]\nprocess = []\n").unwrap();
     let nvml = load(driver.path()).unwrap();
     let builder = Sampler::builder(&nvml).metrics(&[Metric::CLOCK_SM]).hang_timeout(Duration::from_secs(3600));

@@ -45,7 +45,7 @@ impl IntegratedEnergy {
     }
 
     /// Adds a poll at the time `at`, in nanoseconds, that returned `watts`. Every poll must be added, even if its value is
-    /// not new, because at constant power no value is. `period` is the sensor's refresh period in nanoseconds. If it is not
+    /// not new, because no value is new while the power is constant. `period` is the sensor's refresh period in nanoseconds. If it is not
     /// known, values are counted for the time after their refresh, so the result lags by one period.
     ///
     /// The refresh behind a new value took place after the previous poll. Its time is assumed to be halfway between the two
