@@ -40,7 +40,8 @@ pub const PROCESS_LIST_TRUNCATED: &str = "process.list_truncated";
 pub const CLOCK_STEPPED: &str = "clock.stepped";
 /// The sampler dropped records that exceeded the capacity of one tick. Value: the number of records.
 pub const RECORDS_DROPPED: &str = "sampler.records_dropped";
-/// Power was not read for so long that energy could not be integrated. Value: the length of the gap, in seconds.
+/// Power was not read for a time that is too long to integrate over. Energy was not counted during this gap. Value: the
+/// length of the gap, in seconds.
 pub const ENERGY_GAP: &str = "energy.gap";
 /// From this time on, the GPU's energy is integrated from its power, because it has no energy counter.
 pub const ENERGY_INTEGRATED: &str = "energy.integrated";

@@ -104,8 +104,8 @@ impl Writer {
         Self { bytes_written, ..self }
     }
 
-    /// Buffers an item for the next flush. Returns `false` and drops the item if the buffer is full, which happens if
-    /// flushes fail or are too rare.
+    /// Buffers an item for the next flush. Returns `false` and drops the item if the buffer is full. The buffer fills up if
+    /// flushes fail or are too infrequent.
     pub fn push(&mut self, item: &Item) -> bool {
         if self.pending.len() >= MAX_PENDING_BYTES {
             self.dropped += 1;

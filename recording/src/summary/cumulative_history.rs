@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use crate::time_weighted::TimeWeightedSum;
 
-/// The minimum distance of two points, in nanoseconds. Points that are closer are merged.
-const MIN_POINT_DISTANCE_NS: u64 = 50_000_000;
-/// The maximum number of points. With the minimum distance, they cover at least 50 s, which is more than
-/// [`SETTLE_DELAY_NS`](super::attribution::SETTLE_DELAY_NS).
-const MAX_POINTS: usize = 1024;
+/// The minimum time that any three consecutive points span, in nanoseconds. Points that are closer are merged.
+const MIN_SPAN_NS: u64 = 50_000_000;
+/// The maximum number of points. With the minimum span, they cover at least 51 s. Lookups are up to twice
+/// [`SETTLE_DELAY_NS`](super::attribution::SETTLE_DELAY_NS) in the past, which is 40 s.
+const MAX_POINTS: usize = 2048;
 
 /// The most recent values of a cumulative sum, which is linear between two points.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ impl CumulativeHistory {
         let count = self.points.len();
         let Some((latest, _)) = self.points.back().copied() else { return self.points.push_back((at, sum)) };
         let at = at.max(latest);
-        if count > 1 && at - self.points[count - 2].0 < MIN_POINT_DISTANCE_NS {
+        if count > 1 && at - self.points[count - 2].0 < MIN_SPAN_NS {
             self.points[count - 1] = (at, sum);
         } else if latest == at {
             self.points[count - 1].1 = sum;
@@ -74,15 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn points_are_bounded_and_last_is_kept() {
-        let mut history = CumulativeHistory::default();
-        for ms in 0..200_000 {
-            history.push(ms * 1_000_000, TimeWeightedSum { sum: ms as f64, ns: ms });
-        }
-        assert_eq!(history.points.len(), MAX_POINTS);
-        assert_eq!(history.sum_at(u64::MAX).sum, 199_999.0);
-        for ms in [150_000, 160_001, 199_998] {
-            assert!((history.sum_at(ms * 1_000_000).sum - ms as f64).abs() < 1e-6);
+    fn history_covers_lookups_at_any_interval() {
+        for interval_ms in 1..60 {
+            let mut history = CumulativeHistory::default();
+            for ms in (0..200_000).step_by(interval_ms) {
+                history.push(ms * 1_000_000, TimeWeightedSum { sum: ms as f64, ns: ms });
+            }
+            assert!(history.points.len() <= MAX_POINTS);
+            for ms in [150_000, 160_001, 199_900] {
+                let sum = history.sum_at(ms * 1_000_000).sum;
+                assert!((sum - ms as f64).abs() < 1e-6, "{sum} at {ms} ms, with an interval of {interval_ms} ms");
+            }
         }
     }
 }
