@@ -163,7 +163,8 @@ impl SampleHistory {
     /// any.
     fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
         let Some(period) = self.period else {
-            // Hardly any entry has been read, so none can be mistaken for a new one.
+            // Without a period, the span of the buffer is not known, so the cursor only follows the clock. No old entry can be
+            // mistaken for a new one, because no two entries have been read yet.
             self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(step));
             return None;
         };

@@ -14,7 +14,7 @@ pub(crate) fn hang(gpu: u32) -> String {
     fault("nvmlDeviceGetClockInfo", &format!("gpu = {gpu}\nhang = true"))
 }
 
-/// Removes all records.
+/// Removes all records from the ring buffer and returns them.
 pub(crate) fn drain(background: &mut Background) -> Vec<Record> {
     std::iter::from_fn(|| background.pop()).collect()
 }

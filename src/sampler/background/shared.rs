@@ -17,7 +17,7 @@ use crate::{
     sampler::{Clocks, UnsampledReason, latest_values::LatestValues},
 };
 
-/// The state shared by the threads, the owner, and the readers.
+/// The shared state. The threads write it, and the owner and the readers read it.
 pub(super) struct Shared {
     /// The number of records that were dropped because the ring buffer was full.
     pub dropped: AtomicU64,

@@ -98,8 +98,9 @@ impl CallTimer {
             ThreadState::Blocked | ThreadState::Running => {
                 self.call_duration.max(elapsed.saturating_sub(usage.queued.saturating_sub(before.queued)))
             }
-            // The length of the current wait is not known, so the CPU time since the last observation is added instead. Part
-            // of it may be from before the call; at most the time between the last observation and the start of the call.
+            // The length of the current wait is not known, so the CPU time since the last observation is added instead. Some
+            // of it may have been spent before the call, but not more than the time between the last observation and the start
+            // of the call, which is subtracted.
             ThreadState::Queued => {
                 let before_call = self.call_start.saturating_sub(self.last.at);
                 self.call_duration + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(before_call)
