@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn fresh_value_is_converted_to_series_unit() {
+    fn fresh_value_has_series_unit() {
         let mut converter = RecordConverter::new(UnixTimeOffset::new(1_000, 1_700_000_000_000_000_000));
         let fresh = record(Metric::UTILIZATION_GPU, 44.0, Flags::FRESH, 0);
         let series = Series::for_metric(Metric::UTILIZATION_GPU);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn interruption_next_value_is_emitted() {
+    fn value_after_interruption_is_emitted() {
         let same = record(Metric::TEMPERATURE, 44.0, Flags::default(), 0);
         let process_record = record(Metric::PROCESS_MEMORY, 5.0, Flags::FRESH, 7);
         let event_record = |event: Event, metric: Metric, gpu| Record {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn integrated_energy_is_emitted_every_100_ms() {
+    fn integrated_energy_is_emitted_periodically() {
         let mut converter = RecordConverter::new(UnixTimeOffset::new(0, 0));
         let mut emitted = Vec::new();
         for ms in 0..=300_u64 {

@@ -111,7 +111,7 @@ const SQUARE_SCENARIO: &str = "[[gpu]]\nprocess = []\n\
     throttle_fraction = { power = { square = { low = 0, high = 0.5, period_s = 10, duty_cycle = 0.5 } }, thermal = 0.125 }\n";
 
 #[test]
-fn energy_counter_with_square_power() {
+fn energy_counter_square_power_is_exact() {
     let recorded = recorded(SQUARE_SCENARIO, &default_metrics(), 40.0);
     recorded.check_energy(EnergySource::Counter, REFRESH_S);
     let gpu = recorded.gpu();
@@ -134,14 +134,14 @@ fn energy_counter_with_square_power() {
 }
 
 #[test]
-fn energy_counter_with_sine_power() {
+fn energy_counter_sine_power_is_exact() {
     let toml = "[[gpu]]\nprocess = []\n\
         power = { draw_w = { sine = { mean = 300, amplitude = 250, period_s = 2.3 } } }\n";
     recorded(toml, &default_metrics(), 31.0).check_energy(EnergySource::Counter, REFRESH_S);
 }
 
 #[test]
-fn energy_integrated_from_power() {
+fn integrated_energy_is_exact() {
     let sine = "draw_w = { sine = { mean = 300, amplitude = 250, period_s = 2.3 } }";
     let square = "draw_w = { square = { low = 100, high = 400, period_s = 3, duty_cycle = 0.4 } }";
     // From the power sample buffer, and from polled power.
@@ -155,7 +155,7 @@ fn energy_integrated_from_power() {
 }
 
 #[test]
-fn energy_from_recorded_power() {
+fn recorded_power_is_integrated() {
     let metrics = [Metric::POWER_INSTANT, Metric::CLOCKS_EVENT_REASONS];
     let recorded = recorded(SQUARE_SCENARIO, &metrics, 30.0);
     // A value represents the previous refresh period, and is read up to one poll interval later.

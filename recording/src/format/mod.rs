@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn format_is_found_by_name_and_extension() {
+    fn format_found_by_name_or_extension() {
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(*format));
             assert!(format.extensions().iter().all(|extension| Format::from_name(extension) == Some(*format)));

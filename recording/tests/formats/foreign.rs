@@ -47,7 +47,7 @@ fn foreign_json_is_damaged() {
 }
 
 #[test]
-fn chrome_trace_is_read_in_any_layout() {
+fn chrome_trace_is_layout_independent() {
     let trace: Value = serde_json::from_slice(&chrome()).unwrap();
     assert_eq!(trace["otherData"]["start_unix_nano"], json!(samples::START.to_string()));
     for layout in [serde_json::to_vec(&trace).unwrap(), serde_json::to_vec_pretty(&trace).unwrap()] {

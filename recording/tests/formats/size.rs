@@ -35,7 +35,7 @@ fn second(second: u64) -> Vec<Item> {
 }
 
 #[test]
-fn minute_of_eight_gpus_is_below_mebibyte() {
+fn trace_minute_is_below_mebibyte() {
     let gpus =
         (0..8).map(|index| RecordedGpu { index, name: Some("NVIDIA H100".into()), ..RecordedGpu::default() }).collect();
     // After an uptime of a month, timestamps of `CLOCK_BOOTTIME` have a long encoding.

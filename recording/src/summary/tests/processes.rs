@@ -5,7 +5,7 @@ use super::{super::AttributionError, *};
 const GIB: f64 = 1_073_741_824.0;
 
 #[test]
-fn process_time_memory_and_utilization() {
+fn process_has_time_memory_utilization() {
     let gpu = gpu(&[
         start(),
         process_start(1.0, 7, "train", true),
@@ -160,7 +160,7 @@ fn exclusive_hour_has_energy_of_hour() {
 }
 
 #[test]
-fn exclusive_energy_from_power() {
+fn exclusive_energy_falls_back_to_power() {
     let gpu = gpu(&[
         start(),
         value(0.0, Metric::POWER_USAGE, 100.0),
@@ -207,7 +207,7 @@ fn process_in_single_reading_has_memory() {
 }
 
 #[test]
-fn attribution_errors() {
+fn attribution_error_has_reason() {
     let command = |items: &[Item]| gpu(&[&[start()], items, &[end(9.0)]].concat()).command.unwrap();
     let none = command(&[process_start(1.0, 8, "other", false)]);
     assert_eq!(
