@@ -163,8 +163,8 @@ impl SampleHistory {
     /// any.
     fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
         let Some(period) = self.period else {
-            // Without a period, the span of the buffer is not known, so the cursor only follows the clock. No old entry can be
-            // mistaken for a new one, because no two entries have been read yet.
+            // Until two entries have been read in one call, the period and the span of the buffer are not known. Old entries
+            // need not be distinguished then, and the cursor only follows the clock.
             self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(step));
             return None;
         };
