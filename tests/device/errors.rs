@@ -1,8 +1,8 @@
-//! What a driver lacks or refuses, and what it answers instead of what it should.
+//! Tests of missing functions, of error codes, and of invalid values.
 
 use super::*;
 
-/// A driver that has nothing but what is needed to get at a GPU.
+/// The driver exports only the functions that are needed to get a handle.
 #[test]
 fn missing_symbol_is_named() {
     let (_driver, nvml) = {
@@ -26,12 +26,12 @@ fn missing_symbol_is_named() {
     assert_eq!(error, Error::MissingSymbol { symbol: "nvmlDeviceGetFieldValues" });
     assert_eq!(error.code(), Some(ReturnCode::FUNCTION_NOT_FOUND));
     assert!(error.help().unwrap().contains("newer driver"));
-    // All readings of such a GPU are missing, and that is no failure.
+    // All values are missing, but the update succeeds.
     let mut info = igpu::GpuInfo::new(&nvml, 0, 4).unwrap();
     assert_eq!((info.update(), info.error().cloned(), info.name, info.power.draw), (Ok(()), None, None, None));
 }
 
-/// The list of the tests has every method that the sources have.
+/// `METHODS` contains every method in the source files.
 #[test]
 fn method_list_is_complete() {
     let mut found = Vec::new();
@@ -45,7 +45,7 @@ fn method_list_is_complete() {
         }
     }
     assert!(found.len() >= METHODS.len(), "the sources were not read: {found:?}");
-    // No calls of the driver; those by kind or batch, which others of the list stand for; and the sampler's own.
+    // Methods that do not call the driver, variants of listed methods, and methods of the sampler are not in the list.
     let others = ["nvml", "handle", "processes", "field_values"];
     let listed = |name: &str| others.contains(&name) || METHODS.iter().any(|(method, _)| *method == name);
     let of_the_sampler = |name: &str| name.contains("gpm") || name == "sample_capacity";
@@ -75,7 +75,7 @@ fn methods_return_any_error_code() {
         unknown.to_string().contains("code 4294967295") && unknown.help().unwrap().contains("nvml.h"),
         "{unknown:?}"
     );
-    // NOT_FOUND is no failure where it says that there is nothing new.
+    // For samples and process utilization, NOT_FOUND means that there are no new entries.
     driver.clear_faults();
     driver.add_faults("[[fault]]\nreturn = 'NOT_FOUND'").unwrap();
     for (name, method) in METHODS {
@@ -107,7 +107,7 @@ fn out_of_range_numbers_never_panic() {
         assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(4711));
         assert!(gpu.persistence_mode().unwrap());
     }
-    // A sampling of MIG devices that has no end.
+    // An implausible number of MIG devices does not lead to as many calls.
     let (driver, nvml) = sim_from_name("mig");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMaxMigDeviceCount'\nvalue = -1").unwrap();
     assert_eq!(nvml.device(0).unwrap().max_mig_device_count().unwrap(), u32::MAX);
@@ -139,7 +139,7 @@ fn memory_info_falls_back_to_v1() {
     let first = MemoryInfo { used_bytes: 400 * MIB, reserved_bytes: None, ..second };
     let (_driver, nvml) = sim_from_toml(&format!("{without}{gpu}"));
     assert_eq!(nvml.device(0).unwrap().memory_info().unwrap(), first);
-    // A driver that has the symbol and refuses the version of the struct is asked once.
+    // If the driver rejects the version of the struct, the function is not called again.
     for refusal in ["ARGUMENT_VERSION_MISMATCH", "FUNCTION_NOT_FOUND"] {
         let (driver, nvml) = sim_from_toml(gpu);
         driver
@@ -151,7 +151,7 @@ fn memory_info_falls_back_to_v1() {
         }
         assert_eq!((driver.calls("nvmlDeviceGetMemoryInfo_v2"), driver.calls("nvmlDeviceGetMemoryInfo")), (1, 3));
     }
-    // Any other refusal is an answer, and no reason to ask otherwise.
+    // Other errors are returned, without a fallback.
     let (driver, nvml) = sim_from_toml(gpu);
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = 'NOT_SUPPORTED'\nnth_call = 1")
@@ -160,7 +160,7 @@ fn memory_info_falls_back_to_v1() {
     assert_eq!(error_code(device.memory_info()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(device.memory_info().unwrap(), second);
     assert_eq!(driver.calls("nvmlDeviceGetMemoryInfo"), 0);
-    // Unified memory.
+    // A GPU with unified memory.
     let (_driver, nvml) = sim_from_toml("[[gpu]]\nmemory = { supported = false }");
     assert_eq!(error_code(nvml.device(0).unwrap().memory_info()), ReturnCode::NOT_SUPPORTED);
 }
@@ -177,7 +177,7 @@ fn temperature_fan_pci_fall_back() {
     assert_eq!(newer.temperature(TemperatureSensor::GPU).unwrap(), 62);
     assert_eq!(newer.fan_speed(), whole.fan_speed());
     assert_eq!(newer.pci_info(), whole.pci_info());
-    // Refused by its version: the older call, from then on.
+    // If the driver rejects the version, the older function is used from then on.
     let (driver, nvml) = sim_from_name("workstation");
     driver
         .add_faults("[[fault]]\nfunction = 'nvmlDeviceGetTemperatureV'\nreturn = 'ARGUMENT_VERSION_MISMATCH'")
@@ -188,7 +188,7 @@ fn temperature_fan_pci_fall_back() {
     assert_eq!((driver.calls("nvmlDeviceGetTemperatureV"), driver.calls("nvmlDeviceGetTemperature")), (1, 3));
 }
 
-/// Once version 2 has served, a refusal of it is of that call: `used` must not change its meaning for it.
+/// After version 2 has succeeded once, there is no fallback, because `used` has another meaning in version 1.
 #[test]
 fn transient_error_keeps_function_version() {
     let (driver, nvml) = sim_with_toml("hgx-h100", "");
@@ -201,7 +201,7 @@ fn transient_error_keeps_function_version() {
     assert_eq!(gpu.memory_info().unwrap().total_bytes, before.total_bytes);
 }
 
-/// What cannot be is an error, and not another number.
+/// An invalid value of a field is an error.
 #[test]
 fn invalid_fields_are_refused() {
     let field = |id, value: &str| format!("[[gpu.field]]\nid = {id}\nvalue = {value}\ntype = 'slonglong'\n");
@@ -213,7 +213,7 @@ fn invalid_fields_are_refused() {
     assert!(matches!(gpu.power_instant_mw(), Err(Error::OutOfRange { .. })));
 }
 
-/// A driver may have a name and refuse what it stands for: then the older version serves, and the newer is not tried again.
+/// If a driver exports a function but does not support it, the older version is used, and the newer is not called again.
 #[test]
 fn refused_function_version_falls_back() {
     let fault = |function: &str, code: u32| format!("[[fault]]\nfunction = '{function}'\nreturn = {code}\n");

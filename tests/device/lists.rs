@@ -1,4 +1,4 @@
-//! Process lists in all their versions and widths, from drivers of all manners.
+//! Tests of process lists in all versions and entry sizes, and of drivers with unusual lists.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn entry(pid: u32, memory: Option<u64>, instances: Option<(u32, u32)>) -> Runnin
     }
 }
 
-/// Three processes of each kind: with all that an entry can have, without memory, without instances.
+/// Returns three processes of each kind: with all values, without memory, and without instances.
 const MIXED: &str = "
     { pid = 7, memory_mib = 5, gpu_instance_id = 2, compute_instance_id = 3, kind = KIND }, { pid = 4294967295, memory_mib = 'unavailable', kind = KIND },
     { pid = 9, memory_mib = 0, kind = KIND },";
@@ -52,7 +52,7 @@ fn every_list_version_is_read() {
             }
             let mut list = ProcessList::with_capacity(2);
             gpu.processes(kind, &mut list).unwrap();
-            assert_eq!((list.len(), list.total(), list.is_empty()), (0, 3, true), "the driver fills nothing then");
+            assert_eq!((list.len(), list.total(), list.is_empty()), (0, 3, true), "the driver writes no entries");
             let mut none = ProcessList::with_capacity(0);
             gpu.processes(kind, &mut none).unwrap();
             assert_eq!((none.len(), none.total(), none.iter().count()), (0, 3, 0));
@@ -71,7 +71,7 @@ fn every_list_version_is_read() {
     }
 }
 
-/// The width shows at once, whatever comes first: one process, hundreds, none, or a list that does not fit.
+/// The entry size is detected for a first list of one process, of hundreds, of none, or one that does not fit.
 #[test]
 fn stride_is_detected_from_first_list() {
     for stride in [24, 32] {
@@ -120,7 +120,7 @@ fn growing_process_list_is_truncated() {
     assert_eq!((list.len(), list.total()), (0, 0));
 }
 
-/// The list of a driver of a test's own, in place of the simulator's.
+/// Loads a driver in which `list` replaces the compute process list.
 type List = unsafe extern "C" fn(nvml_sys::nvmlDevice_t, *mut u32, *mut nvml_sys::nvmlProcessInfo_t) -> nvmlReturn_t;
 
 fn with_list(driver: &SharedDriver, list: List) -> Nvml {
@@ -129,29 +129,29 @@ fn with_list(driver: &SharedDriver, list: List) -> Nvml {
         b"nvmlDeviceGetComputeRunningProcesses_v3" => list as *const c_void,
         _ => symbol(open, name),
     };
-    // SAFETY: the addresses are the simulator's and `list`, which has the type of its name.
+    // SAFETY: the simulator's functions and `list` have the signatures in nvml.h.
     unsafe { Nvml::builder().resolver(resolve) }.load().unwrap()
 }
 
-/// Writes `entries` entries of this width, of which there is room for all.
+/// Writes entries of a given size.
 ///
 /// # Safety
-/// `infos` must be writable for as many entries.
+/// `infos` must be writable for all entries.
 unsafe fn fill<const WORDS: usize>(infos: *mut nvml_sys::nvmlProcessInfo_t, entries: u32) {
     for nth in 0..entries as usize {
         let words = [70 + nth as u64, 8 * MIB, u64::MAX, 0];
-        // SAFETY: within what the caller vouches for.
+        // SAFETY: the caller guarantees that this entry is writable.
         unsafe { infos.cast::<u64>().add(nth * WORDS).copy_from_nonoverlapping(words.as_ptr(), WORDS) };
     }
 }
 
-/// Clears all the room that it was told of, then writes two entries.
+/// Clears the whole buffer, and then writes two entries.
 unsafe extern "C" fn clearing<const WORDS: usize>(
     _device: nvml_sys::nvmlDevice_t,
     count: *mut u32,
     infos: *mut nvml_sys::nvmlProcessInfo_t,
 ) -> nvmlReturn_t {
-    // SAFETY: the caller gives a count and room for as many of the widest entries.
+    // SAFETY: the caller passes a valid count, and a buffer for this number of entries of the largest size.
     unsafe {
         infos.cast::<u64>().write_bytes(0, *count as usize * WORDS);
         *count = 2;
@@ -160,7 +160,7 @@ unsafe extern "C" fn clearing<const WORDS: usize>(
     nvml_sys::NVML_SUCCESS
 }
 
-/// Has 100 processes, fills what there is room for, and says that it was not enough.
+/// Fills the buffer with some of 100 processes, and returns NVML_ERROR_INSUFFICIENT_SIZE.
 unsafe extern "C" fn filling<const WORDS: usize>(
     _device: nvml_sys::nvmlDevice_t,
     count: *mut u32,
@@ -175,7 +175,7 @@ unsafe extern "C" fn filling<const WORDS: usize>(
     }
 }
 
-/// Fills all the room there is, then says of any list that it has `COUNT` entries, and whether they `FIT`.
+/// Fills the whole buffer, and then reports `COUNT` entries. Succeeds if `FIT` is true.
 unsafe extern "C" fn claiming<const COUNT: u32, const FIT: bool>(
     _device: nvml_sys::nvmlDevice_t,
     count: *mut u32,
@@ -204,7 +204,7 @@ fn unusual_driver_lists_are_read() {
     for function in [filling::<3> as List, filling::<4>] {
         let gpu = with_list(&driver, function).device(0).unwrap();
         let mut list = ProcessList::with_capacity(16);
-        // What was filled is shown, though the list is cut.
+        // The written entries are returned, although the list is truncated.
         for _ in 0..2 {
             gpu.compute_processes(&mut list).unwrap();
             assert_eq!((pids(&list), list.total()), ((70..86).collect(), 100));
@@ -213,7 +213,7 @@ fn unusual_driver_lists_are_read() {
         gpu.compute_processes(&mut list).unwrap();
         assert_eq!((pids(&list), list.total()), ((70..170).collect(), 100));
     }
-    // One finds too little room for fewer entries than there is room for, one wrote more than there was room for.
+    // The first driver reports a small list as too large for the buffer, the second reports more entries than fit.
     for (function, total) in [(claiming::<1, false> as List, 1), (claiming::<{ u32::MAX }, true>, u32::MAX as usize)] {
         let nvml = with_list(&driver, function);
         let mut list = ProcessList::with_capacity(16);

@@ -1,4 +1,4 @@
-//! Every method of `Device` against what the scenario says, the truth of its signals, and what the raw call answers.
+//! Tests of all methods of `Device` against the scenario, the true values, and the results of the NVML functions.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,5 +32,5 @@ fn parent() -> u32 {
     std::os::unix::process::parent_id()
 }
 
-/// How many of METHODS call for the compute list.
+/// The number of methods in `METHODS` that call the compute process list.
 const METHODS_LISTING_COMPUTE: u64 = 1;

@@ -1,4 +1,4 @@
-//! Calls that give several values: texts, fields, rings, the use of processes.
+//! Tests of methods that return several values: strings, fields, sample buffers, and process utilization.
 
 use super::*;
 
@@ -16,14 +16,18 @@ fn any_driver_text_is_accepted() {
     };
     assert_eq!(name("text = ''"), "");
     assert_eq!(name("text = 'é\\u001b[31m'").chars().next(), Some('é'));
-    assert_eq!(name("text = \"a\\u001b[31mb\""), "a\u{1b}[31mb", "kept as it is; escaped where it is shown");
+    assert_eq!(name("text = \"a\\u001b[31mb\""), "a\u{1b}[31mb", "the string is escaped only when it is shown");
     assert_eq!(name("bytes = [71, 255, 254, 80]"), "G\u{fffd}\u{fffd}P");
     assert_eq!(name("bytes = [71, 80, 0, 85]"), "GP");
-    // Without a NUL the buffer is the text, and nothing behind it is read.
+    // Without a NUL, the string is the whole buffer, and nothing after the buffer is read.
     assert_eq!(name("text = 'abc'\nno_nul = true"), "abc".repeat(32));
-    assert_eq!(name("bytes = [255]\nno_nul = true"), "\u{fffd}".repeat(32), "three bytes each");
+    assert_eq!(name("bytes = [255]\nno_nul = true"), "\u{fffd}".repeat(32), "three bytes per character");
     assert_eq!(name("text = 'aé'\nno_nul = true").len(), 96);
-    assert_eq!(gpu.vbios_version().unwrap().as_str(), format!("{}a", "aé".repeat(10)), "half a letter does not fit");
+    assert_eq!(
+        gpu.vbios_version().unwrap().as_str(),
+        format!("{}a", "aé".repeat(10)),
+        "the string ends at a character boundary"
+    );
     let text = "x".repeat(95);
     assert_eq!(name(&format!("text = '{text}'")), text);
 }
@@ -65,17 +69,17 @@ fn every_field_type_is_read() {
     assert_eq!(numbers, [36, u64::from(u32::MAX), 1 << 53, 1 << 53, 0, 0, 65_535]);
     let floats = [0, 4, 5].map(|place: usize| answers[place].value().unwrap().as_f64());
     assert_eq!(floats, [36.625, -5e9, -40.0]);
-    // Each entry has its own answer: one that fails takes no other away.
+    // Each entry has its own return code, which does not affect the others.
     let unknown = Error::UnknownValueType { call: "nvmlDeviceGetFieldValues", value_type: 77 };
     assert_eq!(answers[7].value(), Err(unknown.clone()));
     assert!(unknown.to_string().contains("77") && unknown.code().is_none());
     assert_eq!(error_code(answers[8].value()), ReturnCode::GPU_IS_LOST);
     assert_eq!(error_code(answers[9].value()), code(4711));
     assert_eq!(answers[10].value(), Ok(Value::UnsignedInt(11)));
-    assert_eq!(error_code(answers[11].value()), ReturnCode::NOT_SUPPORTED, "the scope counts");
+    assert_eq!(error_code(answers[11].value()), ReturnCode::NOT_SUPPORTED, "the scope is not supported");
     assert_eq!(answers[12].value(), Ok(Value::Double(36.625)));
     assert!(format!("{:?}", answers[8]).contains("GPU_IS_LOST"));
-    // An entry that was answered before is asked anew.
+    // An entry with an earlier result is read again.
     let mut again = [answers[0], answers[9]];
     gpu.field_values(&mut again).unwrap();
     assert_eq!((again[0].value(), again[1].field(), again[1].scope()), (Ok(Value::Double(36.625)), FieldId(909), 3));
@@ -91,14 +95,14 @@ fn field_values_have_timestamps() {
     assert_eq!(answer.timestamp_us(), 1_700_000_004_000_000 - 1500);
     assert_eq!(answer.latency_us(), 1500);
     assert_eq!(answer.value(), Ok(Value::UnsignedInt(75_000)));
-    // One call for the whole batch, and a failure of it is one of the call.
+    // All entries are read in one call, and an error of the call is returned.
     driver.reset_counters();
     batch(&gpu, &[(185, 0), (186, 0), (83, 0)]);
     assert_eq!(driver.total_calls(), 1);
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetFieldValues'\nreturn = 'UNKNOWN'").unwrap();
     let mut entry = [answer];
     assert_eq!(error_code(gpu.field_values(&mut entry)), ReturnCode::UNKNOWN);
-    assert!(entry[0].value().is_err(), "an old answer must not look like a new one");
+    assert!(entry[0].value().is_err(), "the entry must not keep its earlier value");
 }
 
 #[test]
@@ -109,8 +113,8 @@ fn samples_drain_without_loss_or_duplicate() {
         let mut room = [Sample::default(); 128];
         let (mut last, mut stamps) = (1_700_000_000_000_000, Vec::new());
         driver.set_time(Duration::ZERO);
-        assert_eq!(gpu.samples(kind, last, &mut room).unwrap().entries().len(), 0, "NOT_FOUND is nothing new");
-        // Drained in unequal steps, all shorter than the ring.
+        assert_eq!(gpu.samples(kind, last, &mut room).unwrap().entries().len(), 0, "NOT_FOUND means no new samples");
+        // The steps have different lengths, all shorter than the buffer.
         for step in [1, 19, 20, 500, 0, 333, 1500, 7, 2399] {
             driver.step(Duration::from_millis(step));
             let samples = gpu.samples(kind, last, &mut room).unwrap();
@@ -122,7 +126,7 @@ fn samples_drain_without_loss_or_duplicate() {
                     let truth = driver.truth(1, Quantity::UtilizationGpu, at);
                     assert_eq!(value, Value::UnsignedInt(whole(truth) as u32));
                 } else {
-                    // The mean over the 20 ms before, of a signal as good as straight there.
+                    // A sample is the mean over the previous 20 ms, during which the signal is nearly linear.
                     let truth = driver.truth(1, Quantity::Power, at - Duration::from_millis(10));
                     assert!((value.as_f64() / 1e3 - truth).abs() < 0.002, "{value:?} is not {truth}");
                 }
@@ -133,14 +137,14 @@ fn samples_drain_without_loss_or_duplicate() {
         let expected: Vec<u64> =
             (1..=count).map(|nth| 1_700_000_000_000_000 + (nth * period_ms * 1000) as u64).collect();
         assert_eq!(stamps, expected);
-        // Left alone for longer than it lasts, the ring has the newest.
+        // After a time longer than its length, the buffer contains the newest samples.
         driver.step(Duration::from_secs(100));
         let samples = gpu.samples(kind, last, &mut room).unwrap();
         assert_eq!(samples.entries().len(), length);
         let newest = driver.now().as_millis() as usize / period_ms * period_ms;
         assert_eq!(samples.newest_timestamp_us(), Some(1_700_000_000_000_000 + newest as u64 * 1000));
     }
-    // Room for fewer: the oldest come first, and none is skipped.
+    // A short list receives the oldest samples, and none is skipped.
     let mut room = [Sample::default(); 50];
     let first = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut room).unwrap();
     let (count, newest) = (first.entries().len(), first.newest_timestamp_us().unwrap());
@@ -168,14 +172,14 @@ fn process_utilization_skips_empty_entries() {
     assert_eq!(pids(uses), [100, 102, 103]);
     let first = uses[0];
     assert_eq!((first.sm(), first.memory(), first.encoder(), first.decoder()), (30, 20, 1, 2));
-    // Stamps differ by process; the greatest is the one to carry.
+    // The timestamps differ by process. The largest is passed to the next call.
     let newest = uses.iter().map(ProcessUtilization::timestamp_us).max().unwrap();
     assert!(uses.iter().any(|used| used.timestamp_us() < newest));
     assert_eq!(gpu.process_utilization(newest, &mut room).unwrap().len(), 0);
     driver.set_time(Duration::from_secs(15));
     assert_eq!(pids(gpu.process_utilization(newest, &mut room).unwrap()), [100, 102]);
     assert_eq!(error_code(gpu.process_utilization(0, &mut room[..1])), ReturnCode::INSUFFICIENT_SIZE);
-    // Numbers beyond 100 % are no data.
+    // Entries with values above 100 % are invalid.
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetProcessUtilization'\nvalue = 4294967295").unwrap();
     assert_eq!(gpu.process_utilization(0, &mut room).unwrap().len(), 0);
     let (_driver, nvml) = sim_from_toml("[[gpu]]\nprocess = []");

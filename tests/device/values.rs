@@ -1,14 +1,14 @@
-//! Every method against the truth of a scenario, and against what the functions themselves answer.
+//! Tests of methods against the true values of scenarios, and against the results of the NVML functions.
 
 use super::*;
 
-/// Times at which signals are compared with the truth: off the sensors' refreshes, and on them.
+/// Returns times at which values are compared, both at refreshes of the sensors and between them.
 fn times() -> impl Iterator<Item = Duration> {
     [0, 1, 1000, 3_333, 5_000, 12_345, 77_777].into_iter().map(Duration::from_millis)
 }
 
-/// All that changes, against the truth of its moment.
-fn follows_the_truth(driver: &SharedDriver, gpu: &Device, refresh: Duration, window: Duration) {
+/// Compares all varying values with the true ones.
+fn check_true_values(driver: &SharedDriver, gpu: &Device, refresh: Duration, window: Duration) {
     let index = gpu.index().unwrap();
     for at in times() {
         driver.set_time(at);
@@ -20,7 +20,7 @@ fn follows_the_truth(driver: &SharedDriver, gpu: &Device, refresh: Duration, win
         assert_eq!(gpu.clock(Clock::GRAPHICS).unwrap(), now(Quantity::ClockGraphics));
         assert_eq!(gpu.clock(Clock::SM).unwrap(), now(Quantity::ClockSm));
         assert_eq!(gpu.clock(Clock::MEMORY).unwrap(), now(Quantity::ClockMemory));
-        // The sensor shows the mean over its window before its last refresh: between the extremes of the truth there.
+        // The sensor returns a mean over its window, which is between the extremes of the true value.
         let end = refresh * (at.as_nanos() / refresh.as_nanos()) as u32;
         let start = end.saturating_sub(window);
         let seen = (0..=100).map(|part| driver.truth(index, Quantity::Power, start + (end - start) * part / 100));
@@ -69,7 +69,11 @@ fn workstation() {
     driver.set_time(Duration::from_secs(3));
     assert_eq!(gpu.pcie_bytes(PcieCounter::TX).unwrap(), 3 * 51_200 * 1024);
     driver.set_time(Duration::from_secs(7));
-    assert_eq!(gpu.pcie_bytes(PcieCounter::RX).unwrap(), 7 * 204_800 * 1024, "a whole swing adds up to its mean");
+    assert_eq!(
+        gpu.pcie_bytes(PcieCounter::RX).unwrap(),
+        7 * 204_800 * 1024,
+        "the integral over a period is that of the mean"
+    );
     assert_eq!(gpu.pcie_replay_counter().unwrap(), 0);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons::SW_POWER_CAP);
     assert_eq!(
@@ -87,11 +91,11 @@ fn workstation() {
     assert_eq!((gpu.max_mig_device_count().unwrap(), gpu.is_mig_device().unwrap()), (0, false));
     assert_eq!(error_code(gpu.mig_device(0)), ReturnCode::NOT_SUPPORTED);
     assert_eq!(error_code(gpu.mig_parent()), ReturnCode::INVALID_ARGUMENT);
-    // What the driver keeps for itself is not counted as used.
+    // Used memory does not include reserved memory.
     assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved_bytes, Some(whole(81.5 * MIB as f64)));
     for index in 0..4 {
         let gpu = nvml.device(index).unwrap();
-        follows_the_truth(&driver, &gpu, Duration::from_millis(20), Duration::from_millis(10));
+        check_true_values(&driver, &gpu, Duration::from_millis(20), Duration::from_millis(10));
         for at in times() {
             driver.set_time(at);
             let refreshed = Duration::from_millis(at.as_millis() as u64 / 20 * 20);
@@ -118,25 +122,25 @@ fn hgx_h100() {
         assert_eq!(ecc(EccErrorType::CORRECTED, EccCounterType::AGGREGATE), 2);
         assert_eq!(ecc(EccErrorType::UNCORRECTED, EccCounterType::AGGREGATE), 0);
         assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: false, pending: false });
-        follows_the_truth(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
+        check_true_values(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
     }
-    // The instant sensor sees the last 25 ms of each 100: at 4 s and 50 ms a new period is on, its 3.6 s mean is not.
+    // The window of the instant sensor (25 ms) is in the new period, but that of the average sensor (1 s) began before it.
     driver.set_time(Duration::from_millis(8_150));
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.power_instant_mw().unwrap(), 690_000);
     let mean = 0.1 * 690.0 + 0.3 * 690.0 + 0.6 * 180.0;
     assert_eq!(gpu.power_average_mw().unwrap(), (1e3 * (mean - 0.0)) as u32);
-    // Scopes: the module draws 45 W more than the GPU, the memory 62.5 W by itself.
+    // The module draws 45 W more than the GPU, and the memory draws 62.5 W.
     let answers =
         batch(&gpu, &[(185, FieldId::SCOPE_MODULE), (186, FieldId::SCOPE_MODULE), (185, FieldId::SCOPE_MEMORY)]);
     let values: Vec<u64> = answers.iter().map(|answer| answer.value().unwrap().as_u64()).collect();
     assert_eq!(values, [(1e3 * mean) as u64 + 45_000, 735_000, 62_500]);
     driver.set_time(Duration::from_secs(45));
     assert_eq!(gpu.memory_temperature().unwrap(), 70);
-    // Throttled for a quarter of the 85 % of the time that it is busy, in ns.
+    // The GPU is busy for 85 % of the time, and throttled for a quarter of this time.
     driver.set_time(Duration::from_secs(40));
     assert_eq!(gpu.field(FieldId(74), 0).unwrap(), Value::UnsignedLongLong(8_500_000_000));
-    // NVLink: the sum of all links, or each its part.
+    // NVLink throughput of all links, and of one link.
     let links = batch(&gpu, &[(138, FieldId::SCOPE_ALL_LINKS), (138, 0), (138, 99)]);
     let all = links[0].value().unwrap().as_u64();
     assert_eq!(all, 10 * (4.0 * (0.4 * 150e6 + 0.6 * 1e6)) as u64);
@@ -146,7 +150,7 @@ fn hgx_h100() {
 
 #[test]
 fn mig() {
-    // With a hole in the numbering, as destroyed instances leave one.
+    // Destroyed instances leave gaps in the indices.
     let scenario = nvml_sim::Scenario::from_name("mig").unwrap().text().to_owned();
     let (driver, nvml) = sim_from_toml(
         &scenario
@@ -156,7 +160,7 @@ fn mig() {
     driver.set_time(Duration::from_secs(1));
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: true, pending: true });
-    // A divided GPU does not tell how busy it is.
+    // The driver does not report the utilization of a GPU with MIG.
     assert_eq!(error_code(gpu.utilization_rates()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(error_code(gpu.encoder_utilization()), ReturnCode::NOT_SUPPORTED);
     assert_eq!(error_code(gpu.process_utilization(0, &mut [])), ReturnCode::NOT_SUPPORTED);
@@ -183,7 +187,7 @@ fn mig() {
     assert_eq!((memory.total_bytes, memory.used_bytes), (20_096 * MIB, 10_000 * MIB));
     assert_eq!(part.mig_parent().unwrap().uuid().unwrap(), gpu.uuid().unwrap());
     assert_eq!(error_code(gpu.gpu_instance_id()), ReturnCode::INVALID_ARGUMENT);
-    // Lists: the GPU's has all with their instances, an instance's only its own.
+    // The list of the GPU contains the processes of all instances, that of an instance only its own.
     let mut list = ProcessList::with_capacity(8);
     gpu.compute_processes(&mut list).unwrap();
     let places: Vec<_> =
@@ -192,8 +196,8 @@ fn mig() {
     part.compute_processes(&mut list).unwrap();
     assert_eq!(list.iter().map(|it| it.gpu_instance_id).collect::<Vec<_>>(), [Some(5)]);
     assert_eq!(error_code(part.mps_processes(&mut list)), ReturnCode::NOT_SUPPORTED);
-    assert_eq!((list.len(), list.total()), (0, 0), "a refusal leaves no old entries");
-    follows_the_truth(&driver, &nvml.device(1).unwrap(), Duration::from_millis(100), Duration::from_millis(25));
+    assert_eq!((list.len(), list.total()), (0, 0), "a failed call removes the old entries");
+    check_true_values(&driver, &nvml.device(1).unwrap(), Duration::from_millis(100), Duration::from_millis(25));
 }
 
 #[test]
@@ -219,10 +223,10 @@ fn laptop() {
     let mut list = ProcessList::with_capacity(8);
     gpu.graphics_processes(&mut list).unwrap();
     assert_eq!(list.iter().map(|it| it.used_gpu_memory_bytes).collect::<Vec<_>>(), [None, None]);
-    follows_the_truth(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
+    check_true_values(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
 }
 
-/// A driver of 2018 gives values by the calls of its time, and for what it has no call the name of the missing one.
+/// With a driver of 2018, older functions are used, and the errors of missing functions contain their names.
 #[test]
 fn old_driver() {
     let (driver, nvml) = sim_from_name("old-driver");
@@ -249,11 +253,11 @@ fn old_driver() {
     assert_eq!(missing, BTreeMap::from(expected));
     assert_eq!(gpu.pci_info().unwrap().bus_id.as_str(), "00000000:89:00.0");
     let memory = gpu.memory_info().unwrap();
-    // Version 1 counts what is reserved as used.
+    // In version 1, used memory includes reserved memory.
     assert_eq!((memory.used_bytes, memory.reserved_bytes), (whole((6525.0 + 7.8) * MIB as f64), None));
     assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 62);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(0));
-    // Fields later than its last: each is refused by itself.
+    // Fields that the driver does not support have an error each.
     let fields = batch(&gpu, &[(83, 0), (185, 0), (186, 0), (82, 0)]);
     assert!(fields.iter().all(|field| error_code(field.value()) == ReturnCode::NOT_SUPPORTED));
     let mut list = ProcessList::with_capacity(4);
@@ -271,7 +275,7 @@ fn old_driver() {
     assert!((power - truth).abs() < 0.002, "{power} is not {truth}");
 }
 
-/// The raw functions answer the same, bit for bit.
+/// The methods return the same bits as the NVML functions.
 #[test]
 fn methods_match_nvml_functions() {
     let (driver, nvml) = sim_from_name("hgx-h100");
@@ -283,7 +287,7 @@ fn methods_match_nvml_functions() {
         let handle = gpu.handle();
         macro_rules! same {
             ($method:ident, $function:ident) => {
-                // SAFETY: the simulator is loaded and initialised, and gave the handle.
+                // SAFETY: the simulator is loaded and initialized, and the handle is valid.
                 assert_eq!(unsafe { raw.$function.unwrap()(handle, &mut number) }, nvml_sys::NVML_SUCCESS);
                 assert_eq!(gpu.$method().unwrap(), number);
             };

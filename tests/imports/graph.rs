@@ -1,17 +1,17 @@
-//! Resolves paths to the files that define them, and finds circles.
+//! Resolution of paths to the modules that define them, and a search for import cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Import, Source};
 
-/// A module's path below the root of its crate; empty for the root.
+/// The path of a module below the root of its crate. The path of the root is empty.
 pub(crate) type Module = Vec<String>;
 
 /// The modules of one crate, by path.
 #[derive(Default)]
 pub(crate) struct Crate {
     modules: BTreeMap<Module, Source>,
-    /// The modules that are declared and whose source was not found.
+    /// The declared modules whose source was not found.
     pub missing: Vec<Module>,
 }
 
@@ -31,14 +31,14 @@ impl Crate {
         Self { modules, missing }
     }
 
-    /// How many modules were read.
+    /// Returns the number of modules that were read.
     pub(crate) fn len(&self) -> usize {
         self.modules.len()
     }
 
-    /// The circles: sets of modules each of which imports from the next, first between files, then between the folders
-    /// and files that one module declares.
-    pub(crate) fn circles(&self) -> Vec<BTreeSet<String>> {
+    /// Returns the import cycles as sets of modules, first between files, and then between the folders and files that one
+    /// module declares.
+    pub(crate) fn cycles(&self) -> Vec<BTreeSet<String>> {
         let edges = self.edges();
         let mut circles = components(&edges);
         for parent in self.modules.keys() {
@@ -53,7 +53,7 @@ impl Crate {
         circles
     }
 
-    /// Each pair of modules of which the first names something that the second defines.
+    /// Returns the pairs of modules of which the first uses an item that the second defines.
     pub(crate) fn edges(&self) -> BTreeSet<(Module, Module)> {
         let mut edges = BTreeSet::new();
         for (module, source) in &self.modules {
@@ -66,7 +66,7 @@ impl Crate {
         edges
     }
 
-    /// The path from the root of the crate that a path in this module means, if it stays in the crate.
+    /// Converts a path in a module to a path from the root of the crate. Returns `None` for a path into another crate.
     fn absolute(&self, module: &Module, path: &[String], depth: u32) -> Option<Vec<String>> {
         let (mut base, mut rest) = (module.clone(), path);
         match path.first()?.as_str() {
@@ -94,7 +94,7 @@ impl Crate {
         Some(base)
     }
 
-    /// The path from the root that a path means whose first segment is a module that a glob import brings.
+    /// Converts a path whose first segment is a module from a glob import to a path from the root of the crate.
     fn through_glob(&self, module: &Module, path: &[String], depth: u32) -> Option<Vec<String>> {
         let globs = self.modules.get(module)?.imports.iter().filter(|import| import.name == "*");
         globs.filter(|glob| glob.path != path).find_map(|glob| {
@@ -105,8 +105,8 @@ impl Crate {
         })
     }
 
-    /// The module that defines what this path from the root names. A module by itself, which a later path goes through,
-    /// is none, unless everything of it is meant.
+    /// Returns the module that defines the item at a path from the root. Returns `None` if the path is that of a module,
+    /// unless it is imported with a glob.
     fn target(&self, path: &[String], is_glob: bool) -> Option<Module> {
         let (target, is_module) = self.definition(&Module::new(), path, 16)?;
         (is_glob || !is_module).then_some(target)
@@ -138,7 +138,7 @@ impl Crate {
         Some((from.clone(), false))
     }
 
-    /// Whether a module has an item of this name, or imports one.
+    /// Returns `true` if a module defines or imports an item of this name.
     fn defines(&self, module: &Module, name: &String) -> bool {
         let Some(source) = self.modules.get(module) else { return false };
         source.items.contains(name) || source.imports.iter().any(|import| import.name == *name || import.name == "*")
@@ -149,7 +149,7 @@ fn child(module: &Module, name: &str) -> Module {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-/// The sets of two or more modules in which each can be reached from each other.
+/// Returns the strongly connected components of two or more modules.
 fn components(edges: &BTreeSet<(Module, Module)>) -> Vec<BTreeSet<String>> {
     let reach = |start: &Module| {
         let (mut seen, mut to_visit) = (BTreeSet::new(), vec![start.clone()]);

@@ -1,4 +1,4 @@
-//! Imports go one way: no file uses another that uses the first, and no folder either.
+//! Test that there are no import cycles between files or folders.
 
 mod graph;
 mod source;
@@ -11,7 +11,7 @@ use std::{
 
 use graph::{Crate, Module};
 
-/// Returns the source of a module: of `a/b.rs` or `a/b/mod.rs` beside the root for `["a", "b"]`.
+/// Returns the source of a module. For `["a", "b"]`, this is the file `a/b.rs` or `a/b/mod.rs` next to the root.
 fn text_of(root: &Path, module: &Module) -> Option<String> {
     if module.is_empty() {
         return fs::read_to_string(root).ok();
@@ -20,7 +20,7 @@ fn text_of(root: &Path, module: &Module) -> Option<String> {
     fs::read_to_string(path.with_extension("rs")).or_else(|_| fs::read_to_string(path.join("mod.rs"))).ok()
 }
 
-/// The folders in this one, but for build outputs and hidden ones.
+/// Returns the folders in a folder, without build outputs and hidden folders.
 fn folders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     let is_source = |path: &PathBuf| {
@@ -30,7 +30,7 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
     entries.filter(is_source).collect()
 }
 
-/// The roots of all crates of more than one file: libraries, programs, tests and benches.
+/// Returns the root files of all crates with more than one file: libraries, programs, tests, and benchmarks.
 fn roots() -> Vec<PathBuf> {
     let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let packages: Vec<PathBuf> = [workspace.clone()]
@@ -51,7 +51,7 @@ fn imports_have_no_cycle() {
     for root in roots() {
         let package = Crate::read(&mut |module| text_of(&root, module));
         assert!(package.missing.is_empty(), "{}: no file for {:?}", root.display(), package.missing);
-        let found = package.circles();
+        let found = package.cycles();
         files += package.len();
         circles.extend(found.into_iter().map(|circle| format!("{}: {circle:?}\n", root.display())));
     }
@@ -59,10 +59,10 @@ fn imports_have_no_cycle() {
     assert!(circles.is_empty(), "modules that use each other:\n{}", circles.concat());
 }
 
-/// The circles of a crate made of these modules.
-fn circles(modules: &[(&str, &str)]) -> Vec<BTreeSet<String>> {
+/// Returns the import cycles of a crate that consists of these modules.
+fn cycles(modules: &[(&str, &str)]) -> Vec<BTreeSet<String>> {
     let find = |wanted: &Module| modules.iter().find(|(name, _)| *name == wanted.join("::"));
-    Crate::read(&mut |module| find(module).map(|(_, text)| (*text).to_owned())).circles()
+    Crate::read(&mut |module| find(module).map(|(_, text)| (*text).to_owned())).cycles()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -75,7 +75,7 @@ fn file_cycle_is_reported() {
     let a = ("a", "use crate::b::B; pub struct A;");
     let b = ("b", "pub struct B; fn f() { let _ = crate::a::A; }");
     let c = ("c", "use crate::{a::A, b::{self, B}};");
-    assert_eq!(circles(&[root, a, b, c]), [set(&["a", "b"])]);
+    assert_eq!(cycles(&[root, a, b, c]), [set(&["a", "b"])]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn test_and_doc_imports_are_ignored() {
     let a = ("a", "use crate::b::B; pub struct A;");
     let b = ("b", "/// See `crate::a::A`.\npub struct B; #[cfg(test)] mod tests { use crate::a::A; } // crate::a::A");
     let t = ("t", "use crate::a::A; pub struct T;");
-    assert_eq!(circles(&[root, a, b, t]), Vec::<BTreeSet<String>>::new());
+    assert_eq!(cycles(&[root, a, b, t]), Vec::<BTreeSet<String>>::new());
 }
 
 #[test]
@@ -92,24 +92,24 @@ fn parent_child_cycle_is_reported() {
     let root = ("", "mod a;");
     let a = ("a", "mod b; pub struct A; pub fn f() { b::g(A) }");
     let b = ("a::b", "use super::A; pub fn g(_: A) {}");
-    assert_eq!(circles(&[root, a, b]), [set(&["a", "a::b"])]);
+    assert_eq!(cycles(&[root, a, b]), [set(&["a", "a::b"])]);
 }
 
 #[test]
 fn reexport_belongs_to_file() {
-    // Both go through `a`, which defines nothing itself.
+    // Both imports use `a`, which re-exports the items.
     let root = ("", "mod a;");
     let a = ("a", "mod b; mod c; pub use b::B; pub use self::c::*;");
     let b = ("a::b", "pub struct B;");
     let c = ("a::c", "use super::B; pub struct C;");
-    assert_eq!(circles(&[root, a, b, c]), Vec::<BTreeSet<String>>::new());
+    assert_eq!(cycles(&[root, a, b, c]), Vec::<BTreeSet<String>>::new());
     let b = ("a::b", "use super::C; pub struct B;");
-    assert_eq!(circles(&[root, a, b, c]), [set(&["a::b", "a::c"])]);
+    assert_eq!(cycles(&[root, a, b, c]), [set(&["a::b", "a::c"])]);
 }
 
 #[test]
 fn folder_cycle_is_reported() {
-    // No two files use each other, but the folders do.
+    // There is a cycle between the folders, but not between the files.
     let root = ("", "mod a; mod b;");
     let modules = [
         ("a", "mod x; mod y;"),
@@ -119,22 +119,22 @@ fn folder_cycle_is_reported() {
         ("b::x", "pub struct X;"),
         ("b::y", "use crate::a::y::Y;"),
     ];
-    assert_eq!(circles(&[&[root][..], &modules].concat()), [set(&["a", "b"])]);
+    assert_eq!(cycles(&[&[root][..], &modules].concat()), [set(&["a", "b"])]);
 }
 
 #[test]
 fn inline_module_belongs_to_file() {
     let root = ("", "mod a; pub struct Root;");
     let a = ("a", "mod inner { use super::A; use super::super::Root; } pub struct A;");
-    assert_eq!(circles(&[root, a]), Vec::<BTreeSet<String>>::new());
+    assert_eq!(cycles(&[root, a]), Vec::<BTreeSet<String>>::new());
     let root = ("", "mod a; pub struct Root; fn f(_: a::A) {}");
-    assert_eq!(circles(&[root, a]), [set(&["a", "the crate's root"])]);
+    assert_eq!(cycles(&[root, a]), [set(&["a", "the crate's root"])]);
 }
 
-/// The root, `b` and `c` beside an `a` that is named to [`circles`].
-fn circles_with(a: &str) -> Vec<BTreeSet<String>> {
+/// Returns the cycles of a crate with the modules `b` and `c` and the given source of `a`.
+fn cycles_with(a: &str) -> Vec<BTreeSet<String>> {
     let root = ("", "mod a; mod b; mod c;");
-    circles(&[root, ("a", a), ("b", "use crate::a::A; pub struct B;"), ("c", "pub struct C;")])
+    cycles(&[root, ("a", a), ("b", "use crate::a::A; pub struct B;"), ("c", "pub struct C;")])
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn every_form_of_import_is_read() {
         "pub struct A; #[cfg(not(test))] use crate::b::B;",
         "pub struct A; pub(in crate::b) struct Z; fn g() -> super::b::B {}",
     ] {
-        assert_eq!(circles_with(a), [set(&["a", "b"])], "{a}");
+        assert_eq!(cycles_with(a), [set(&["a", "b"])], "{a}");
     }
     for a in [
         "use crate::b; pub struct A;",
@@ -171,7 +171,7 @@ fn every_form_of_import_is_read() {
         "pub struct A; #[doc = \"crate::b::B\"] struct S;",
         "pub struct A; pub(in crate::b) struct Z;",
     ] {
-        assert_eq!(circles_with(a), [], "{a}");
+        assert_eq!(cycles_with(a), [], "{a}");
     }
 }
 
@@ -181,14 +181,14 @@ fn glob_import_belongs_to_file() {
     let b = ("b", "use crate::a::A; pub struct B;");
     let modules = |d| [("", "mod a; mod b; mod c; mod d;"), a, b, ("c", "pub struct C;"), ("d", d)];
     for d in ["pub use crate::c::*; pub use crate::b::*;", "pub(crate) use crate::b::{B}; pub use crate::c::*;"] {
-        assert_eq!(circles(&modules(d)), [set(&["a", "b"])], "{d}");
+        assert_eq!(cycles(&modules(d)), [set(&["a", "b"])], "{d}");
     }
-    assert_eq!(circles(&modules("pub use crate::c::*; pub struct B;")), []);
-    // Each uses the other through the root.
+    assert_eq!(cycles(&modules("pub use crate::c::*; pub struct B;")), []);
+    // Each module uses the other through the root.
     let root = ("", "mod a; mod b;");
     let a = ("a", "use super::*; pub struct A; fn f() { b::B }");
     let b = ("b", "use super::*; pub struct B; fn f() { a::A }");
-    assert_eq!(circles(&[root, a, b]), [set(&["a", "b"])]);
+    assert_eq!(cycles(&[root, a, b]), [set(&["a", "b"])]);
 }
 
 #[test]

@@ -1,22 +1,22 @@
-//! Reads the paths that a source file names.
+//! A parser for the imports and paths in a source file.
 
 use std::{collections::BTreeSet, str::FromStr};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The module tree, imports, and paths of one file, without tests, attributes and documentation.
+/// The modules, imports, and paths of a file, without tests, attributes, and documentation.
 #[derive(Default)]
 pub(crate) struct Source {
-    /// Modules declared with `mod name;`, in files of their own.
+    /// Modules declared with `mod name;`, which are in separate files.
     pub modules: Vec<String>,
     /// Modules declared with `#[cfg(test)] mod name;`.
     pub test_modules: Vec<String>,
     pub imports: Vec<Import>,
-    /// Names of the items that the file defines itself.
+    /// Names of the items that the file defines.
     pub items: BTreeSet<String>,
-    /// Paths with two segments or more that stand outside of imports.
+    /// Paths with two or more segments that are not in imports.
     pub paths: Vec<Vec<String>>,
-    /// How many inline modules the text being read is in.
+    /// The number of inline modules that contain the current position.
     depth: usize,
 }
 
@@ -30,14 +30,14 @@ pub(crate) struct Import {
     pub is_public: bool,
 }
 
-/// The words that a name follows which an item gets.
+/// The keywords that are followed by the name of an item.
 const ITEMS: [&str; 9] = ["const", "enum", "fn", "macro_rules", "static", "struct", "trait", "type", "union"];
 
 impl Source {
     /// Parses a file.
     ///
     /// # Panics
-    /// The text is not Rust.
+    /// Panics if the text is not Rust.
     pub(crate) fn parse(text: &str) -> Self {
         let mut source = Self::default();
         let stream = TokenStream::from_str(text).unwrap_or_else(|error| panic!("not Rust: {error}"));
@@ -109,7 +109,7 @@ impl Source {
         }
     }
 
-    /// Returns where the item that begins at `at` ends: behind its `;` or its braces, or, for a field or variant, behind its
+    /// Returns the position after the item that begins at `at`. An item ends with `;` or braces, a field or variant with a
     /// comma.
     fn skip_item(&mut self, tokens: &[TokenTree], at: usize) -> usize {
         let is_word = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if is_keyword(&word.to_string()));
@@ -126,7 +126,7 @@ impl Source {
         end + 1
     }
 
-    /// Reads the tree of a `use` declaration behind `before`.
+    /// Reads the part of a `use` declaration that follows the path `before`.
     fn read_use(&mut self, tree: &[TokenTree], before: &[String], is_public: bool) {
         for branch in tree.split(|token| is_punct(Some(token), ',')) {
             let (mut path, end) = read_path(branch, 0);
@@ -149,13 +149,13 @@ impl Source {
             if self.depth == 0 {
                 self.imports.push(Import { path, name, is_public });
             } else {
-                // What an inline module imports is not a name of the file's.
+                // An import in an inline module does not define a name in the file.
                 self.paths.push(path);
             }
         }
     }
 
-    /// The path as the file's own module would write it: in an inline module, `super` is the file.
+    /// Converts a path in an inline module to the equivalent path in the module of the file.
     fn as_in_file(&self, mut path: Vec<String>) -> Vec<String> {
         let inner = path.iter().take(self.depth).take_while(|segment| *segment == "super").count();
         if inner > 0 {
@@ -165,18 +165,18 @@ impl Source {
     }
 }
 
-/// Whether this word begins an item or a statement, and not a field, variant, or arm.
+/// Returns `true` if this keyword begins an item or a statement.
 fn is_keyword(word: &str) -> bool {
     ITEMS.contains(&word) || ["async", "extern", "impl", "let", "mod", "unsafe", "use"].contains(&word)
 }
 
-/// Whether this is `pub` or the parentheses behind it.
+/// Returns `true` for `pub` and for the parentheses after it.
 fn is_visibility(token: &TokenTree) -> bool {
     is_group(Some(token), Delimiter::Parenthesis) || matches!(token, TokenTree::Ident(word) if *word == "pub")
 }
 
-/// Reads `a::b::c` and returns its segments with the place behind it. Behind a last `::` that leads into a group or a
-/// glob, the place is that of the `::`.
+/// Reads a path such as `a::b::c`. Returns its segments and the position after it, or the position of the last `::` if a
+/// group or a glob follows.
 fn read_path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
     let mut path = Vec::new();
     while let Some(TokenTree::Ident(segment)) = tokens.get(at) {
@@ -199,7 +199,7 @@ fn is_group(token: Option<&TokenTree>, delimiter: Delimiter) -> bool {
     matches!(token, Some(TokenTree::Group(group)) if group.delimiter() == delimiter)
 }
 
-/// Whether an attribute, without spaces, is `[cfg(test)]`, alone or with further conditions.
+/// Returns `true` if an attribute, written without spaces, is `[cfg(test)]`, alone or with further conditions.
 fn is_cfg_test(attribute: &str) -> bool {
     attribute == "[cfg(test)]" || attribute.starts_with("[cfg(all(test,")
 }

@@ -1,4 +1,4 @@
-//! What an update costs, and what a refusal does to it.
+//! Tests of the calls of an update, and of the effects of failed calls.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn single_group_update_keeps_others() {
 fn identity_is_read_once() {
     let (driver, nvml) = sim_from_name("hgx-h100");
     let mut gpu = nvml.gpu_info(0).unwrap();
-    // All at once, and nothing twice.
+    // The first update reads all properties, and each only once.
     assert!(driver.total_calls() <= 2 + 12 + 15 + 3, "{}", driver.total_calls());
     for _ in 0..30 {
         gpu.update().unwrap();
@@ -70,8 +70,7 @@ fn refused_identity_field_is_retried() {
     for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
             let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };
-            let nvml =
-                run_in_child(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
+            let nvml = restart(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
             let mut gpu = nvml.gpu_info(0).unwrap();
             assert_eq!(missing(&gpu).len(), 2, "the fact and the fan: {call}");
             driver.reset_counters();
@@ -131,7 +130,7 @@ fn single_refusal_is_retried() {
     assert_eq!((gpu.reason(Reading::PowerDraw), gpu.reason(Reading::ComputeProcesses)), (None, None));
 }
 
-/// Every call of an update refused in its turn, with every kind of code: never more than that reading is missing.
+/// If a call of an update fails with any code, only the value of this call is missing.
 #[test]
 fn refused_reading_keeps_others() {
     let calls = [

@@ -1,4 +1,4 @@
-//! GPUs that are lost, from the start, between two updates, or amid one.
+//! Tests of GPUs that are lost from the start, between two updates, or during an update.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn lost_gpu_recovers_alone() {
             assert_eq!(missing(gpu).len(), CHANGING.len() + 1);
             assert!(CHANGING.iter().all(|reading| gpu.reason(*reading).and_then(Error::code) == Some(expected)));
             assert_eq!((gpu.processes.len(), gpu.processes.total()), (0, 0));
-            // What cannot change is still known: it tells which GPU was lost.
+            // The identity of the lost GPU is still available.
             assert_eq!(gpu.uuid.as_deref(), Some("GPU-d9bf777c-e49e-e609-f873-d05b3208970b"));
             assert_eq!((gpu.clocks.max_memory, gpu.power.max_limit), (Some(5505), Some(300.0)));
             assert!(gpu.to_string().contains("Draw       : N/A W"));
@@ -31,7 +31,7 @@ fn lost_gpu_recovers_alone() {
                 assert_eq!(update(gpu).unwrap_err().code(), Some(expected));
             }
         }
-        // A lost GPU costs its update one call, not fifteen.
+        // An update of a lost GPU makes one call instead of fifteen.
         driver.reset_counters();
         assert!(gpus[1].update().is_err());
         assert!(driver.total_calls() <= 1, "{}", driver.total_calls());
@@ -60,7 +60,7 @@ fn gpu_lost_at_start_is_listed() {
         assert!(lost(gpus[2].update().err().as_ref()));
     }
     driver.set_time(Duration::from_secs(5));
-    // Everything at once, as if it had been there.
+    // After the GPU recovers, an update reads all values.
     gpus[2].update().unwrap();
     assert_eq!((missing(&gpus[2]), gpus[2].error()), (vec![Reading::Serial], None));
     assert_eq!(gpus[2].pci.bus.as_deref(), Some("B1"));
@@ -72,16 +72,16 @@ fn gpu_lost_during_update_clears_readings() {
     let driver = SharedDriver::from_name("hgx-h100").unwrap();
     for call in calls.map(|call| format!("nvmlDeviceGet{call}")).into_iter().chain(["nvmlDeviceGetMPS*".to_owned()]) {
         let fault = |nth: u32| format!("[[fault]]\nfunction = '{call}'\nreturn = 'GPU_IS_LOST'\nnth_call = {nth}");
-        // While the facts are read …
-        let nvml = run_in_child(&driver, &fault(1));
+        // The GPU is lost while its identity is read.
+        let nvml = restart(&driver, &fault(1));
         let mut gpu = GpuInfo::new(&nvml, 0, 8).unwrap();
         assert!(lost(gpu.error()), "{call}");
         assert!(CHANGING.iter().all(|reading| missing(&gpu).contains(reading)), "{call}");
         gpu.update().unwrap();
         assert_eq!(missing(&gpu), [Reading::Fan], "{call}");
-        // … and later.
+        // The GPU is lost later in the update.
         drop((gpu, nvml));
-        let nvml = run_in_child(&driver, "");
+        let nvml = restart(&driver, "");
         let mut gpu = nvml.gpu_info(0).unwrap();
         driver.add_faults(&fault(1)).unwrap();
         if gpu.update().is_err() {

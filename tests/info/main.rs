@@ -1,4 +1,4 @@
-//! `GpuInfo`: what it holds, what an update costs, what goes missing and comes back, and its text.
+//! Tests of `GpuInfo`: its values, the calls of an update, missing values, and its text.
 
 mod calls;
 #[path = "../common/mod.rs"]
@@ -13,10 +13,10 @@ use common::{SleepProcess, code, load, sim_from_name, sim_from_toml, sim_with_to
 use igpu::{Error, GpuInfo, Nvml, ProcessKind, Reading, Result, ReturnCode, process::format_local_time};
 use nvml_sim::{Scenario, SharedDriver};
 
-/// A pid that no Linux gives out by default: of another namespace, as far as `/proc` tells.
+/// A pid that is not in `/proc`, as that of a process in another namespace. It is greater than any pid on Linux.
 const FOREIGN: u32 = 4_199_998;
 
-/// Each reading, and whether it has its value.
+/// Returns all readings, and whether each has a value.
 fn readings(gpu: &GpuInfo) -> [(Reading, bool); 24] {
     let GpuInfo { memory, utilization, pci, clocks, power, .. } = gpu;
     [
@@ -47,7 +47,7 @@ fn readings(gpu: &GpuInfo) -> [(Reading, bool); 24] {
     ]
 }
 
-/// The readings that are missing. That exactly those have a reason is asserted.
+/// Returns the readings without a value. Checks that exactly these have a reason.
 fn missing(gpu: &GpuInfo) -> Vec<Reading> {
     for (reading, there) in readings(gpu) {
         assert_eq!(gpu.reason(reading).is_none(), there, "{reading:?} of GPU {}", gpu.index);
@@ -55,7 +55,7 @@ fn missing(gpu: &GpuInfo) -> Vec<Reading> {
     readings(gpu).into_iter().filter(|(_, there)| !there).map(|(reading, _)| reading).collect()
 }
 
-/// What an update changes: those of `readings` that are not facts.
+/// The readings that every update reads. The others are identity.
 const CHANGING: [Reading; 12] = [
     Reading::Memory,
     Reading::Utilization,
@@ -123,7 +123,7 @@ fn every_scenario_is_read() {
     }
 }
 
-/// The numbers that the seed's README shows.
+/// The values are those in the README of igpu 0.1.2.
 #[test]
 fn workstation_matches_igpu_0_1() {
     let (driver, nvml) = sim_from_name("workstation");
@@ -148,13 +148,13 @@ fn workstation_matches_igpu_0_1() {
     let processes: Vec<_> = gpu.processes.iter().map(|it| (it.kind, it.pid, it.gpu_memory)).collect();
     let (own, parent) = (std::process::id(), std::os::unix::process::parent_id());
     assert_eq!(processes, [(ProcessKind::Compute, parent, Some(6515)), (ProcessKind::Compute, own, Some(10))]);
-    // What the driver keeps is an attribute of its own.
+    // Reserved memory is a separate attribute.
     let third = nvml.gpu_info(2).unwrap();
     assert_eq!((third.memory.used, third.memory.reserved), (Some(3712.0), Some(81.5)));
 }
 
-/// The driver started anew with more TOML after `hgx-h100`, and loaded: quicker than another library.
-fn run_in_child(driver: &SharedDriver, more: &str) -> Nvml {
+/// Restarts the driver with `hgx-h100` and more TOML, and loads it. This is faster than another copy of the library.
+fn restart(driver: &SharedDriver, more: &str) -> Nvml {
     driver.start(&Scenario::from_name("hgx-h100").unwrap().with_toml(more).unwrap()).unwrap();
     load(driver.path()).unwrap()
 }

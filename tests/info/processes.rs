@@ -1,4 +1,4 @@
-//! The processes of a GPU: that come and go, are nobody, or too many.
+//! Tests of the processes of a GPU: processes that start and exit, are not in `/proc`, or exceed the capacity.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn processes_start_exit_and_vanish() {
     let kinds: Vec<_> = gpu.processes.iter().map(|process| process.kind).collect();
     assert_eq!(kinds, [ProcessKind::Compute, ProcessKind::Compute, ProcessKind::Graphics]);
     assert_eq!(gpu.processes[1].name.as_deref(), Some("sleep"));
-    // The driver still lists a process that has ended: what `/proc` had is gone, what the driver says stays.
+    // If the driver lists a process that has exited, the values of the driver remain, but not those of `/proc`.
     ends.0.kill().unwrap();
     ends.0.wait().unwrap();
     gpu.update().unwrap();
@@ -69,12 +69,12 @@ fn process_info_matches_proc() {
     assert_eq!((sleeper.name.as_deref(), sleeper.parent_pid), (Some("sleep"), Some(std::process::id())));
     assert_eq!(sleeper.user.as_deref(), Some(String::from_utf8(user.stdout).unwrap().trim()));
     assert_eq!((sleeper.create_time, sleeper.gpu_memory), (Some(created), Some(5)));
-    // The kernel's name of this test is cut; the whole one is its file's.
+    // The kernel truncates the name of this test. The complete name is that of its file.
     let whole = std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     assert!(whole.len() > 15);
     assert_eq!((own.name.as_deref(), sleeper.parent_name.as_deref()), (Some(whole.as_str()), Some(whole.as_str())));
     assert_eq!((own.gpu_memory, own.gpu_instance_id, own.compute_instance_id), (None, Some(3), Some(1)));
-    // pid 1 has no parent, and that is no failure.
+    // Process 1 has no parent, which is not an error.
     assert_eq!((init.pid, init.parent_pid, init.parent_name, init.gpu_memory), (1, None, None, Some(0)));
     for (process, memory) in [(foreign, 1_048_576), (last, 1)] {
         assert_eq!((process.name, process.user, process.create_time), (None, None, None));
@@ -93,7 +93,7 @@ fn long_process_list_is_truncated() {
             {{ pid = 4_170_000, count = 1500, from_s = 30 }}]"
     ));
     driver.set_time(Duration::ZERO);
-    // Room for the first list and a part of the second.
+    // The capacity is sufficient for the first list and a part of the second.
     let mut gpu = list(&nvml, 7);
     assert_eq!((gpu.processes.capacity(), gpu.processes.len(), gpu.processes.total()), (7, 7, 9));
     assert_eq!(gpu.processes.omitted_count(), 2);
@@ -102,10 +102,10 @@ fn long_process_list_is_truncated() {
         "{}",
         gpu.processes
     );
-    // Room for none.
+    // The capacity is 0.
     let none = list(&nvml, 0);
     assert_eq!((none.processes.len(), none.processes.total(), none.processes.omitted_count()), (0, 9, 9));
-    // Hundreds of one kind take nothing from the others.
+    // Hundreds of processes of one kind do not displace those of the other kinds.
     driver.set_time(Duration::from_secs(10));
     gpu.update().unwrap();
     assert_eq!((gpu.processes.len(), gpu.processes.total()), (7, 609));

@@ -1,8 +1,8 @@
-//! The text and the JSON.
+//! Tests of the text and the JSON of `GpuInfo`.
 
 use super::*;
 
-/// What igpu 0.1.2 prints, with the processes of a test.
+/// Returns the output of igpu 0.1.2 with the processes of a test.
 fn golden(child: u32, user: &str, created: &str) -> String {
     let own = std::process::id();
     format!(
@@ -67,7 +67,7 @@ fn text_matches_igpu_0_1() {
     let created = format_local_time(gpu.processes[0].create_time.unwrap()).unwrap();
     let golden = golden(child.pid(), String::from_utf8(user.stdout).unwrap().trim(), &created);
     assert_eq!(gpu.to_string(), golden);
-    // Each group by itself is a part of it.
+    // The text of each group is a part of the whole text.
     let groups = [
         gpu.memory.to_string(),
         gpu.utilization.to_string(),
@@ -127,7 +127,7 @@ PROCESSES
     PID    | NAME                 | USER                 | PARENT   | CREATION TIME        | GPU MEM
 
 ";
-    // A text attribute that is refused for another reason has that reason in few words, as in igpu 0.1.2.
+    // If a string cannot be read for another reason, its value is the reason, as in igpu 0.1.2.
     for (number, text) in [
         (3, "N/A"),
         (4, "Insufficient Permissions"),
@@ -136,7 +136,7 @@ PROCESSES
         (4711, "Unknown Error"),
     ] {
         let (driver, nvml) = sim_from_name("workstation");
-        // The handle is given, what is asked of it is not.
+        // The handle is available, but all other calls fail.
         for first in "BCFGMNPSTUV".chars() {
             driver
                 .add_faults(&format!("[[fault]]\ngpu = 0\nreturn = {number}\nfunction = 'nvmlDeviceGet{first}*'"))
@@ -144,7 +144,7 @@ PROCESSES
         }
         let gpu = GpuInfo::new(&nvml, 0, 4).unwrap();
         assert_eq!(gpu.error(), None);
-        // A list that is refused is not known; where there is none by nature, the head stands alone.
+        // A list that cannot be read is N/A. A list that the GPU does not support is an empty table.
         let list = if number == 3 { "" } else { "    N/A\n" };
         let expected = na.replace("TEXT", text).replace("| GPU MEM\n", &format!("| GPU MEM\n{list}"));
         assert_eq!(gpu.to_string(), expected);
@@ -160,7 +160,7 @@ fn control_characters_are_escaped() {
     let text = gpu.to_string();
     assert!(text.contains("BOARD NAME   : \\u{1b}]0;x\\u{7}é\\n\\u{202e}\n"), "{text}");
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
-    // As many lines as any other GPU has.
+    // The number of lines is that of any other GPU.
     assert_eq!(text.lines().count(), lines);
 }
 

@@ -1,4 +1,4 @@
-//! Trees of the shape of `/proc`, orderly and not.
+//! Tests with directory trees in the format of `/proc`, valid and malformed.
 
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -6,7 +6,7 @@ use igpu::process::{ProcReader, ProcessInfo};
 
 use crate::support::FakeProc;
 
-/// A whole file `stat` of a machine that was booted then.
+/// Returns the content of `/proc/stat` for a boot time in seconds since 1970.
 fn booted(seconds: u64) -> Vec<u8> {
     let interrupts = "0 ".repeat(100_000);
     let text = format!("cpu 1 2 3 4\ncpu0 1 2 3 4\nintr {interrupts}\nctxt 5\nbtime {seconds}\nprocesses 6\n");
@@ -28,17 +28,17 @@ fn fake_proc_tree_is_read() {
     assert_eq!(found.create_time, Some(1000.0 + 500.0 / procfs::ticks_per_second() as f64));
     assert_eq!((found.uid, found.user.unwrap().as_str()), (Some(4_294_967_290), "4294967290"));
     assert_eq!(found.parent_pid, Some(11));
-    // No status, no command line.
+    // The files `status` and `cmdline` are missing.
     assert_eq!(found.parent_name.unwrap().as_str(), "kworker/u8:3-events_power_efficient");
     reader.read_process(11, &mut found);
     assert_eq!((found.uid, found.user, found.parent_pid, found.parent_name), (None, None, None, None));
 
-    // The parent's pid was given to a younger process.
+    // The pid of the parent has been reused by a younger process.
     tree.write("11/stat", stat("young", 0, 501).as_bytes());
     reader.read_process(10, &mut found);
     assert_eq!((found.parent_pid, found.parent_name), (Some(11), None));
 
-    // The clock was stepped; then the file is gone.
+    // The wall clock was set, and then the file is removed.
     tree.write("stat", &booted(2000));
     reader.refresh_boot_time();
     reader.read_process(10, &mut found);
@@ -50,7 +50,7 @@ fn fake_proc_tree_is_read() {
     tree.reader().read_process(10, &mut found);
     assert_eq!((found.create_time, found.name.unwrap().as_str()), (None, "child"));
 
-    // A name too long for its field is cut between characters.
+    // A name that is too long is truncated at a character boundary.
     tree.write("10/stat", stat(&"é".repeat(40), 0, 1).as_bytes());
     reader.read_process(10, &mut found);
     assert_eq!(found.name.unwrap().as_str(), "é".repeat(32));
@@ -88,7 +88,7 @@ fn malformed_proc_files_are_ignored() {
         assert_eq!(found, ProcessInfo::default(), "{:?}", String::from_utf8_lossy(bytes));
         assert_eq!(reader.start_time_ticks(10), None);
     }
-    // A directory, a pipe without a writer and a file nobody may read, in the place of files; a file as a process.
+    // Files are replaced by a directory, a pipe without a writer, and an unreadable file. A process is replaced by a file.
     for name in ["10/stat", "10/status", "stat"] {
         tree.remove(name);
     }
@@ -103,7 +103,7 @@ fn malformed_proc_files_are_ignored() {
         reader.read_process(pid, &mut found);
         assert_eq!(found, ProcessInfo::default());
     }
-    // A root that does not exist, is empty or holds a NUL.
+    // The root does not exist, is empty, or contains a NUL.
     for root in ["/nonexistent", "", "/proc\0"] {
         let mut reader = ProcReader::with_root(root);
         reader.read_process(std::process::id(), &mut found);
@@ -117,7 +117,7 @@ fn long_command_line_uses_kernel_name() {
     tree.write("5/stat", b"5 (a-name-of-15-ch) S 0 1 1 0 -1 1 1 2 3 4 5 6 7 8 20 0 1 0 77 1\n");
     let mut found = ProcessInfo::default();
     for (arguments, expected) in [(30_000, "a-name-of-15-chars with"), (100, "a-name-of-15-chars")] {
-        // No NUL at the end: split at spaces, but only where the end was seen.
+        // A command line without a final NUL is split at spaces, unless it was truncated.
         tree.write(
             "5/cmdline",
             &[&b"/x/a-name-of-15-chars with\0"[..], "--argument ".repeat(arguments).as_bytes()].concat(),

@@ -1,4 +1,4 @@
-//! Owners of processes: live ones, fake trees of `/proc`, and what psutil and the procfs crate would say.
+//! Tests of process information: live processes, fake `/proc` trees, and comparisons with psutil and the crate procfs.
 
 mod fake_proc;
 mod properties;
@@ -16,7 +16,7 @@ fn owner(pid: u32) -> ProcessInfo {
     owner
 }
 
-/// What the procfs crate and the oracle of names say about a process that lives on.
+/// Compares the information of a running process with the crate procfs and the rules of psutil, and returns it.
 fn check_against_procfs(pid: u32) -> ProcessInfo {
     let found = owner(pid);
     let process = Process::new(pid as i32).unwrap();
@@ -44,7 +44,7 @@ fn own_parent_and_init_are_read() {
     let found = check_against_procfs(pid);
     assert_eq!(found.parent_pid, Some(std::os::unix::process::parent_id()));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    // The boot time is a whole second, so a start may lie up to one before or after the true one.
+    // The boot time is an integer of seconds, so that the start time may be off by one second.
     assert!((now - 3600.0..now + 1.1).contains(&found.create_time.unwrap()), "{found:?} at {now}");
     check_against_procfs(found.parent_pid.unwrap());
     if std::fs::read("/proc/1/stat").is_ok_and(|data| !data.is_empty()) {
@@ -58,7 +58,7 @@ fn thread_has_thread_name() {
     let (send, receive) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("worker (7)".into());
     let thread = thread.spawn(move || {
-        // SAFETY: no arguments, no failure.
+        // SAFETY: the call takes no arguments and cannot fail.
         send.send(unsafe { libc::gettid() } as u32).unwrap();
         std::thread::park();
     });
@@ -81,7 +81,7 @@ fn nonexistent_pids_have_no_info() {
     }
 }
 
-/// Runs in a process of its own where the variable is set: see `support::Child`.
+/// The child process of `support::Child`. Does nothing unless the environment variable is set.
 #[test]
 fn child() {
     support::be_a_child();
@@ -89,7 +89,7 @@ fn child() {
 
 #[test]
 fn unusual_process_names_are_read() {
-    // Kernel's name, argv[0], and what is to come out.
+    // The kernel's name, argv[0], and the expected name.
     let cases: &[(&[u8], &[u8], &str)] = &[
         (b"short", b"/bin/other", "short"),
         (b"gnome-keyring-d", b"/usr/bin/gnome-keyring-daemon", "gnome-keyring-daemon"),
@@ -106,9 +106,9 @@ fn unusual_process_names_are_read() {
         (b"\nUid:\t5\t5\t5", b"x", "\nUid:\t5\t5\t5"),
         (b"bad \xff\xfe", b"x", "bad \u{fffd}\u{fffd}"),
         (b"bad-\xff-long-name", b"/a/bad-\xff-long-name-whole", "bad-\u{fffd}-long-name-whole"),
-        // Seven letters and half of one: 8 characters, so psutil does not look further.
+        // The name has seven characters and half of one. psutil counts 8 and uses the name as it is.
         ("ééééééé".as_bytes(), "ééééééééé".as_bytes(), "ééééééé"),
-        // Fifteen characters, but the last is half of a letter.
+        // The name has fifteen characters, of which the last is incomplete.
         (b"aaaaaaaaaaaaaa\xc3", "aaaaaaaaaaaaaaéb".as_bytes(), "aaaaaaaaaaaaaa\u{fffd}"),
         (b"with spaces in ", b"/opt/with spaces in it", "with spaces in it"),
     ];
@@ -121,7 +121,7 @@ fn unusual_process_names_are_read() {
     }
 }
 
-/// The procfs crate refuses names that are not UTF-8.
+/// Compares with the crate procfs unless the name is not UTF-8, which the crate rejects.
 fn check_against_procfs_unless_broken(pid: u32, comm: &[u8]) -> ProcessInfo {
     if std::str::from_utf8(comm).is_ok() && !comm.contains(&b'\n') { check_against_procfs(pid) } else { owner(pid) }
 }

@@ -1,4 +1,4 @@
-//! The parsers and names under generated input.
+//! Property tests of the parsers and of process names.
 
 use igpu::process::{ProcessInfo, parse};
 use procfs::FromRead as _;
@@ -11,7 +11,7 @@ fn one_of(pieces: &[&'static [u8]]) -> impl Strategy<Value = &'static [u8]> + us
     prop::sample::select(pieces.to_vec())
 }
 
-/// Names that try to look like the rest of the line.
+/// Generates names that resemble the other fields of the line.
 fn nasty_name() -> impl Strategy<Value = String> {
     prop_oneof!["[() SZ0-9\n\t]{0,16}", "\\) [RSZ] [0-9]{1,3} .{0,8}", "[^\u{0}]{0,16}"]
 }
@@ -34,7 +34,7 @@ proptest! {
         prop_assert_eq!(ours.state, theirs.state as u8);
         prop_assert_eq!(ours.ppid, theirs.ppid as u32);
         prop_assert_eq!(ours.start_time_ticks, theirs.starttime);
-        // Cut anywhere it is refused, or it is long enough to say the same.
+        // A truncated line is rejected, or contains all fields that are read.
         for end in 0..line.len() {
             if let Some(cut) = parse::stat(&line.as_bytes()[..end]) {
                 prop_assert!(cut.comm.len() <= ours.comm.len());

@@ -1,4 +1,4 @@
-//! Fake trees of `/proc`, children with odd names, and psutil's rules of names written once more, the long way.
+//! Fake `/proc` trees, child processes with unusual names, and an independent implementation of psutil's rules for names.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use igpu::process::ProcReader;
 
-/// A directory of the shape of `/proc`, removed at the end.
+/// A temporary directory in the format of `/proc`, which is removed on drop.
 pub(crate) struct FakeProc(PathBuf);
 
 impl FakeProc {
@@ -47,16 +47,16 @@ impl Drop for FakeProc {
     }
 }
 
-/// What a child writes over its command line.
+/// The text with which a child overwrites its command line.
 #[derive(Clone, Copy)]
 pub(crate) struct Title<'a> {
     pub text: &'a [u8],
-    /// Whether the last byte of the old arguments is then no NUL, which makes the kernel show `text` alone; if not it
-    /// shows `text` and NULs in the old length.
+    /// Whether the last byte of the old arguments is overwritten with another byte than NUL. The kernel then returns only
+    /// `text`, and otherwise `text` and NULs in the old length.
     pub filled: bool,
 }
 
-/// This test binary once more, running the one test `child`, with names of choice. Killed at the end.
+/// A child process that runs the test `child` of this binary under given names. It is killed on drop.
 pub(crate) struct Child(std::process::Child);
 
 const COMM: &str = "IGPU_TEST_COMM";
@@ -69,10 +69,10 @@ fn command(program: PathBuf) -> Command {
 }
 
 impl Child {
-    /// A child with this kernel's name and `argv[0]`, whose command line is then written over with `title`.
+    /// Starts a child with a kernel name and an `argv[0]`, which then overwrites its command line with `title`.
     pub(crate) fn spawn(argv0: &[u8], comm: &[u8], title: Option<Title>) -> Self {
         let mut command = command(std::env::current_exe().unwrap());
-        // The test harness wants arguments in UTF-8: others are written there later.
+        // The test harness requires arguments in UTF-8. Other arguments are written later.
         let utf8 = std::str::from_utf8(argv0).is_ok();
         command.arg0(OsStr::from_bytes(if utf8 { argv0 } else { b"child" }));
         Self::start(command, Some(comm), title.or((!utf8).then_some(Title { text: argv0, filled: false })))
@@ -95,7 +95,7 @@ impl Child {
         self.0.id()
     }
 
-    /// Leaves a zombie.
+    /// Kills the child without waiting for it, which leaves a zombie.
     pub(crate) fn kill_and_leave(&mut self) {
         self.0.kill().unwrap();
         let stat = format!("/proc/{}/stat", self.pid());
@@ -104,7 +104,7 @@ impl Child {
         }
     }
 
-    /// What `format_local_time` says in a time zone.
+    /// Returns the result of `format_local_time` in a time zone.
     pub(crate) fn local_time(zone: &str, seconds: &str) -> String {
         let mut command = command(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--nocapture"]).env("TZ", zone).env(TIME, seconds);
@@ -121,7 +121,7 @@ impl Drop for Child {
     }
 }
 
-/// The child's side; does nothing in an ordinary run.
+/// The code of the child process. Does nothing in the parent.
 pub(crate) fn be_a_child() {
     if let Ok(seconds) = std::env::var(TIME) {
         let text = igpu::process::format_local_time(seconds.parse().unwrap());
@@ -129,34 +129,35 @@ pub(crate) fn be_a_child() {
     }
     let Some(comm) = std::env::var_os(COMM) else { return };
     if !comm.is_empty() {
-        // Of the process, not of the thread that runs this test.
+        // The name is that of the process rather than that of the thread that runs this test.
         std::fs::write("/proc/self/comm", comm.as_bytes()).unwrap();
     }
     if let Some(title) = std::env::var_os(TITLE) {
         write_over_command_line(title.as_bytes(), std::env::var(FILLED).unwrap() == "true");
     }
     println!("ready");
-    // Until killed, or until the parent is gone.
+    // Waits until the child is killed or the parent exits.
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-/// As setproctitle does: the title, and NUL up to the end of the arguments; or up to the byte before it.
+/// Overwrites the command line as setproctitle does: the title, and NULs to the end of the arguments. If `filled` is true,
+/// the last byte is not a NUL.
 fn write_over_command_line(title: &[u8], filled: bool) {
     let stat = String::from_utf8_lossy(&std::fs::read("/proc/self/stat").unwrap()).into_owned();
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    // Fields 48 and 49: where the arguments begin and end.
+    // Fields 48 and 49 are the start and the end of the arguments.
     let [start, end] = [45, 46].map(|index: usize| fields[index].trim().parse::<usize>().unwrap());
     let title = [title, &vec![0; end - start - title.len() - 1], &[u8::from(filled)]].concat();
-    // SAFETY: the kernel says that the arguments of this process are there, and they are writable; nothing reads them
-    // any more, the test harness has taken copies.
+    // SAFETY: the kernel reports the addresses of this process's arguments, which are writable. The test harness has copied
+    // the arguments and no longer reads them.
     unsafe { std::ptr::copy_nonoverlapping(title.as_ptr(), start as *mut u8, title.len()) };
 }
 
-/// Bytes as Python decodes them with `surrogateescape`: a character each, a broken byte 0xdc00 more than itself.
+/// Decodes bytes as Python does with `surrogateescape`. An invalid byte becomes 0xdc00 plus the byte.
 pub(crate) fn chars(mut bytes: &[u8]) -> Vec<u32> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
-        // The longest beginning of up to four bytes that is one character.
+        // The longest prefix of up to four bytes that is one character.
         let whole = (1..=bytes.len().min(4)).find_map(|length| {
             let text = std::str::from_utf8(&bytes[..length]).ok()?;
             Some((length, text.chars().next()? as u32))
@@ -168,7 +169,7 @@ pub(crate) fn chars(mut bytes: &[u8]) -> Vec<u32> {
     out
 }
 
-/// psutil's `basename(cmdline()[0])`; `None` for an empty command line.
+/// Returns `basename(cmdline()[0])` as in psutil, or `None` for an empty command line.
 pub(crate) fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
     if data.is_empty() {
         return None;
@@ -182,7 +183,7 @@ pub(crate) fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
     arguments[0].split(|&byte| byte == b'/').next_back().map(<[u8]>::to_vec)
 }
 
-/// psutil's `name()`, with U+FFFD for broken bytes, cut to whole characters in `limit` bytes.
+/// Returns the result of psutil's `name()`, with U+FFFD for invalid bytes, truncated to complete characters in `limit` bytes.
 pub(crate) fn psutil_name(comm: &[u8], cmdline: &[u8], limit: usize) -> String {
     let mut name = chars(comm);
     if name.len() >= 15
