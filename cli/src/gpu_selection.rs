@@ -70,8 +70,8 @@ fn uuid_starts_with(uuid: &str, prefix: &str) -> bool {
 
 /// Returns a diagnostic for each GPU that could not be read, and for each truncated process list.
 pub(crate) fn problems(gpus: &[GpuInfo]) -> Vec<Diagnostic> {
-    let lost = gpus.iter().filter_map(|gpu| Some(read_error(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
-    lost.chain(gpus.iter().filter(|gpu| gpu.processes.omitted_count() > 0).map(truncated_message)).collect()
+    let unreadable = gpus.iter().filter_map(|gpu| Some(read_error(gpu.index, gpu.uuid.as_deref(), gpu.error()?)));
+    unreadable.chain(gpus.iter().filter(|gpu| gpu.processes.omitted_count() > 0).map(truncated_message)).collect()
 }
 
 fn truncated_message(gpu: &GpuInfo) -> Diagnostic {

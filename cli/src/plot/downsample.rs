@@ -224,21 +224,25 @@ mod tests {
 
     #[test]
     fn interruption_leaves_a_gap() {
-        let rests = Item {
+        let suspended = Item {
             kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::POWER_USAGE))),
             ..gpu_event(2, event::METRIC_SUSPENDED)
         };
-        let other = Item {
+        let other_suspended = Item {
             kind: ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(Metric::TEMPERATURE))),
-            ..rests.clone()
+            ..suspended.clone()
         };
-        for (gone, from) in
-            [(gpu_event(2, event::GPU_LOST), 2), (gpu_event(2, event::GPU_HUNG), 2), (rests, 2), (other, 10)]
-        {
-            let columns = downsampled(&[power(0.0, 5.0), gone.clone(), power(6.0, 5.0), gpu_event(END_S, event::END)]);
+        for (interruption, from) in [
+            (gpu_event(2, event::GPU_LOST), 2),
+            (gpu_event(2, event::GPU_HUNG), 2),
+            (suspended, 2),
+            (other_suspended, 10),
+        ] {
+            let columns =
+                downsampled(&[power(0.0, 5.0), interruption.clone(), power(6.0, 5.0), gpu_event(END_S, event::END)]);
             for (index, column) in columns.iter().enumerate() {
                 let expected = if (from..6).contains(&index) { None } else { constant(5.0) };
-                assert_eq!(*column, expected, "column {index} of {gone:?}");
+                assert_eq!(*column, expected, "column {index} of {interruption:?}");
             }
         }
     }

@@ -89,9 +89,9 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
     } else {
         CommandOutput::text(text::text(&document, max_calls(args.quick)))
     };
-    let lost = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
+    let unreadable = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     output.problems =
-        lost.map(|(gpu, error)| gpu_selection::read_error(gpu.index, gpu.uuid.as_deref(), error)).collect();
+        unreadable.map(|(gpu, error)| gpu_selection::read_error(gpu.index, gpu.uuid.as_deref(), error)).collect();
     // If the plan could not be written, the report is still printed.
     if let (Err(error), Some(path)) = (written, &args.plan) {
         output.problems.push(Diagnostic::from(&CliError::File(path.clone(), error)));

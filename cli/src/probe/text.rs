@@ -46,14 +46,17 @@ fn gpu_tables(gpu: &GpuReport, plan: &GpuPlan, budget: f64) -> String {
         gpu.index,
         or_na(gpu.name.as_deref()),
         or_na(gpu.uuid.as_deref()),
-        with_header(&CALL_COLUMNS, gpu.calls.iter().map(call)),
-        with_header(&SENSOR_COLUMNS, gpu.sensors.iter().map(sensor)),
-        with_header(&["SAMPLE BUFFER", "ENTRIES", "INTERVAL", "SPAN"], gpu.sample_buffers.iter().map(ring)),
-        planned(plan, budget)
+        with_header(&CALL_COLUMNS, gpu.calls.iter().map(call_cells)),
+        with_header(&SENSOR_COLUMNS, gpu.sensors.iter().map(sensor_cells)),
+        with_header(
+            &["SAMPLE BUFFER", "ENTRIES", "INTERVAL", "SPAN"],
+            gpu.sample_buffers.iter().map(sample_buffer_cells)
+        ),
+        plan_table(plan, budget)
     )
 }
 
-fn call(call: &CallReport) -> Vec<String> {
+fn call_cells(call: &CallReport) -> Vec<String> {
     let supported = if call.supported { "yes".to_owned() } else { unsupported(call.error.as_ref()) };
     let time = |ns: Option<u64>| or_unknown(ns, duration);
     vec![
@@ -80,7 +83,7 @@ fn unsupported(reason: Option<&Error>) -> String {
     }
 }
 
-fn sensor(sensor: &SensorReport) -> Vec<String> {
+fn sensor_cells(sensor: &SensorReport) -> Vec<String> {
     let period = match (sensor.period_ms, sensor.change_pattern) {
         (Some(period), _) => format!("{period:.0} ms"),
         (None, ChangePattern::Constant) => "unknown: constant".to_owned(),
@@ -97,15 +100,15 @@ fn sensor(sensor: &SensorReport) -> Vec<String> {
     vec![sensor.metric.to_owned(), period, averages, format!("{:.1} ms", sensor.poll_interval_ms)]
 }
 
-fn ring(ring: &SampleBufferReport) -> Vec<String> {
-    if !ring.supported {
-        return vec![ring.kind.to_owned(), unsupported(ring.error.as_ref())];
+fn sample_buffer_cells(buffer: &SampleBufferReport) -> Vec<String> {
+    if !buffer.supported {
+        return vec![buffer.kind.to_owned(), unsupported(buffer.error.as_ref())];
     }
     let time = |ms: Option<f64>| ms.map_or("unknown".to_owned(), |ms| duration((ms * 1e6) as u64));
-    vec![ring.kind.to_owned(), ring.entry_count.to_string(), time(ring.period_ms), time(ring.span_ms)]
+    vec![buffer.kind.to_owned(), buffer.entry_count.to_string(), time(buffer.period_ms), time(buffer.span_ms)]
 }
 
-fn planned(plan: &GpuPlan, budget: f64) -> String {
+fn plan_table(plan: &GpuPlan, budget: f64) -> String {
     let rows = plan.metrics.iter().map(|planned| {
         let reason = match planned.reason {
             IntervalReason::Sensor => "half the refresh period",
@@ -119,7 +122,7 @@ fn planned(plan: &GpuPlan, budget: f64) -> String {
     let table = with_header(&["PLANNED METRIC", "INTERVAL", "CALL TIME", "REASON"], rows);
     let share = 100.0 * plan.call_time_share;
     format!(
-        "{table}Driver calls for this GPU take {share:.3} % of the time if sampled as planned (budget for all GPUs: {} %).\n",
+        "{table}With this plan, driver calls for this GPU take {share:.3} % of the time (budget for all GPUs: {} %).\n",
         100.0 * budget
     )
 }
@@ -132,8 +135,8 @@ mod tests {
 
     #[test]
     fn unsupported_call_shows_code_name() {
-        let refused = |code| unsupported(Some(&Error::Nvml { call: "nvmlDeviceGetFanSpeed", code }));
-        assert_eq!(refused(ReturnCode::NOT_SUPPORTED), "NOT_SUPPORTED");
-        assert_eq!(refused(ReturnCode(998)), "code 998");
+        let unsupported_text = |code| unsupported(Some(&Error::Nvml { call: "nvmlDeviceGetFanSpeed", code }));
+        assert_eq!(unsupported_text(ReturnCode::NOT_SUPPORTED), "NOT_SUPPORTED");
+        assert_eq!(unsupported_text(ReturnCode(998)), "code 998");
     }
 }

@@ -120,7 +120,7 @@ impl<'a> RecorderWorker<'a> {
         let PreparedRecording { background, clock, begin, header, output, list_interval_ns } = prepared;
         let mut output_file = OutputFile::new(output, encoder, progress, notifier.clone());
         first_items(&header, begin).iter().for_each(|item| output_file.push(item));
-        // A flush is written completely or not at all. If a disk is almost full, this flush still saves the header.
+        // A flush writes all buffered items or none. If a disk is almost full, this flush still saves the header.
         output_file.flush();
         Self {
             background,

@@ -33,14 +33,14 @@ fn missing_driver_prints_help() {
 
 #[test]
 fn driver_startup_failure_is_one_error() {
-    for (answer, parts) in [
+    for (return_code, parts) in [
         ("'LIB_RM_VERSION_MISMATCH'", ["reboot", "LIB_RM_VERSION_MISMATCH (18)"]),
         ("'DRIVER_NOT_LOADED'", ["modprobe nvidia", "DRIVER_NOT_LOADED (9)"]),
         ("'NO_PERMISSION'", ["root", "NO_PERMISSION (4)"]),
         ("'INSUFFICIENT_RESOURCES'", ["stop other programs", "(23)"]),
         ("4711", ["nvml.h", "code 4711"]),
     ] {
-        let broken = simulated(&format!("[driver]\ninit_return = {answer}\n[[gpu]]"));
+        let broken = simulated(&format!("[driver]\ninit_return = {return_code}\n[[gpu]]"));
         let result = igpu(&["--json", &broken.argument]);
         assert_eq!((result.code, result.stdout.as_str(), errors(&result.stderr).len()), (Some(1), "", 1));
         assert!(parts.iter().all(|part| result.stderr.contains(part)), "{}", result.stderr);
@@ -51,9 +51,9 @@ fn driver_startup_failure_is_one_error() {
     assert_eq!(stdout_of(&["list", "--json", &none.argument]), "[]\n");
     // A driver that starts, but fails to return the number of GPUs.
     for value in ["return = 'UNKNOWN'", "value = -1"] {
-        let mute = workstation(&format!("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\n{value}"));
+        let failing = workstation(&format!("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\n{value}"));
         for args in [&[][..], &["list"], &["ps"], &["show", "0"]] {
-            let result = igpu(&[args, &[mute.argument.as_str()]].concat());
+            let result = igpu(&[args, &[failing.argument.as_str()]].concat());
             assert_eq!(
                 (result.code, result.stdout.as_str(), errors(&result.stderr).len()),
                 (Some(1), "", 1),
@@ -102,9 +102,9 @@ fn lost_gpu_does_not_hide_others() {
 #[test]
 fn unsupported_value_is_not_a_failure() {
     for code in ["'NOT_SUPPORTED'", "'NO_PERMISSION'", "'UNKNOWN'", "4711"] {
-        let refusing = workstation(&format!("[[fault]]\nfunction = 'nvmlDeviceGetPower*'\nreturn = {code}"));
-        assert_eq!(stdout_of(&[&refusing.argument]).matches("Draw       : N/A W\n").count(), 4);
-        assert_eq!(json(&stdout_of(&["--json", &refusing.argument]))[3]["power"]["draw"], Value::Null);
+        let unsupported = workstation(&format!("[[fault]]\nfunction = 'nvmlDeviceGetPower*'\nreturn = {code}"));
+        assert_eq!(stdout_of(&[&unsupported.argument]).matches("Draw       : N/A W\n").count(), 4);
+        assert_eq!(json(&stdout_of(&["--json", &unsupported.argument]))[3]["power"]["draw"], Value::Null);
     }
     let nonsense = workstation("[[fault]]\ngpu = 0\nvalue = -1");
     for args in [&[][..], &["list"], &["ps"], &["--json"]] {
@@ -117,9 +117,10 @@ fn is_safe_for_terminals(text: &str) -> bool {
     text.chars().all(|c| c == '\n' || !(c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c)))
 }
 
-struct Sleeper(Child);
+/// A process that is killed when dropped.
+struct SleepingProcess(Child);
 
-impl Drop for Sleeper {
+impl Drop for SleepingProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -168,7 +169,7 @@ fn control_characters_are_escaped_in_text() {
     fs::write(&script, "#!/bin/sh\nread line\n").unwrap();
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
     copy(&script, &program);
-    let child = Sleeper(Command::new(&program).stdin(Stdio::piped()).spawn().unwrap());
+    let child = SleepingProcess(Command::new(&program).stdin(Stdio::piped()).spawn().unwrap());
     let processes = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, memory_mib = 1 }}]", child.0.id()));
     for args in [&[][..], &["ps"]] {
         let text = stdout_of(&[args, &[processes.argument.as_str()]].concat());
@@ -209,12 +210,12 @@ fn process_lists_grow_to_any_length() {
 fn denied_process_list_is_an_error() {
     let fault =
         |kind| format!("[[fault]]\nfunction = 'nvmlDeviceGet{kind}RunningProcesses_v3'\nreturn = 'NO_PERMISSION'\n");
-    let refused = simulated(&format!("[[gpu]]\n{}{}", fault("Compute"), fault("Graphics")));
-    let result = igpu(&["ps", &refused.argument]);
+    let denied = simulated(&format!("[[gpu]]\n{}{}", fault("Compute"), fault("Graphics")));
+    let result = igpu(&["ps", &denied.argument]);
     assert_eq!(result.code, Some(1));
     assert!(result.stderr.contains("the processes of GPU 0 are not known: nvmlDeviceGetCompute"), "{}", result.stderr);
-    assert_eq!(json(&stdout_of(&["--json", &refused.argument]))[0]["processes"], Value::Null);
-    assert!(stdout_of(&[&refused.argument]).contains("GPU MEM\n    N/A\n"));
+    assert_eq!(json(&stdout_of(&["--json", &denied.argument]))[0]["processes"], Value::Null);
+    assert!(stdout_of(&[&denied.argument]).contains("GPU MEM\n    N/A\n"));
 }
 
 #[test]

@@ -69,17 +69,17 @@ fn written(name: &str, items: &[Item]) -> (tempfile::TempDir, String) {
 }
 
 /// Plots a recording to a file beside it. Returns the result of the command and the path of the plot.
-fn plot(recording: &str, ending: &str, more: &[&str]) -> (CommandResult, String) {
-    let picture = format!("{recording}.{ending}");
-    (igpu(&[&["plot", recording, "-o", &picture], more].concat()), picture)
+fn plot(recording: &str, extension: &str, more: &[&str]) -> (CommandResult, String) {
+    let image = format!("{recording}.{extension}");
+    (igpu(&[&["plot", recording, "-o", &image], more].concat()), image)
 }
 
 /// Plots a recording as SVG, which must succeed without messages.
 fn svg(items: &[Item]) -> String {
     let (_directory, file) = written("recording.jsonl", items);
-    let (result, picture) = plot(&file, "svg", &[]);
+    let (result, image) = plot(&file, "svg", &[]);
     assert_eq!(result, CommandResult { code: Some(0), stdout: String::new(), stderr: String::new() });
-    fs::read_to_string(picture).unwrap()
+    fs::read_to_string(image).unwrap()
 }
 
 fn texts(svg: &str) -> Vec<String> {
@@ -159,9 +159,9 @@ fn hostile_names_leave_svg_well_formed() {
 fn png_has_requested_size_and_content() {
     let (_directory, file) = written("recording.csv", &recording());
     for (size, expected) in [(&[][..], (1400, 1200)), (&["--size", "640x600"], (640, 600))] {
-        let (result, picture) = plot(&file, "png", size);
+        let (result, image) = plot(&file, "png", size);
         assert_eq!((result.code, result.stderr.as_str()), (Some(0), ""));
-        let mut reader = png::Decoder::new(BufReader::new(File::open(picture).unwrap())).read_info().unwrap();
+        let mut reader = png::Decoder::new(BufReader::new(File::open(image).unwrap())).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
         assert_eq!((info.width, info.height), expected);
@@ -219,9 +219,9 @@ fn labels_of_small_axes_do_not_overlap() {
     let items =
         (0..16).flat_map(|gpu| values(0.0, gpu, [230.0, 0.5, 1e9, 40.0])).chain([Item::event(at(1.0), event::END)]);
     let (_directory, file) = written("recording.csv", &items.collect::<Vec<_>>());
-    let (result, picture) = plot(&file, "svg", &["--size", "600x600"]);
+    let (result, image) = plot(&file, "svg", &["--size", "600x600"]);
     assert_eq!(result.code, Some(0), "{result:?}");
-    let svg = fs::read_to_string(picture).unwrap();
+    let svg = fs::read_to_string(image).unwrap();
     let document = roxmltree::Document::parse(&svg).unwrap();
     let numbers =
         document.descendants().filter(|node| node.has_tag_name("text") && node.attribute("text-anchor") == Some("end"));
@@ -233,9 +233,9 @@ fn labels_of_small_axes_do_not_overlap() {
 #[test]
 fn gpus_option_selects_curves() {
     let (_directory, file) = written("recording.csv", &recording());
-    let (result, picture) = plot(&file, "svg", &["--gpus", "0"]);
+    let (result, image) = plot(&file, "svg", &["--gpus", "0"]);
     assert_eq!(result.code, Some(0), "{result:?}");
-    let svg = fs::read_to_string(picture).unwrap();
+    let svg = fs::read_to_string(image).unwrap();
     assert_eq!((lines(&svg, COLORS[0]).len(), lines(&svg, COLORS[1]).len()), (4, 0));
     assert!(!texts(&svg).iter().any(|text| text.starts_with("GPU 1")), "{:?}", texts(&svg));
     let (result, _) = plot(&file, "svg", &["--gpus", "0,7"]);
@@ -256,12 +256,12 @@ fn absurd_values_and_times_are_drawn() {
     items.push(Item { value: Some(9.0), ..Item::event(u64::MAX, event::HEARTBEAT) });
     items.push(Item::event(0, event::END));
     let (_directory, file) = written("recording.jsonl", &items);
-    for (ending, size) in [("png", "600x600"), ("svg", "600x600"), ("png", "1400x1200"), ("svg", "601x777")] {
-        let (result, _) = plot(&file, ending, &["--size", size]);
+    for (extension, size) in [("png", "600x600"), ("svg", "600x600"), ("png", "1400x1200"), ("svg", "601x777")] {
+        let (result, _) = plot(&file, extension, &["--size", size]);
         assert_eq!(
             result,
             CommandResult { code: Some(0), stdout: String::new(), stderr: String::new() },
-            "{ending} {size}"
+            "{extension} {size}"
         );
     }
     let texts = texts(&fs::read_to_string(format!("{file}.svg")).unwrap());
@@ -277,18 +277,18 @@ fn truncated_recording_is_drawn() {
         (whole.clone() + "{\"time_unix_nano\":5}\n", 1, "the file is damaged"),
     ] {
         fs::write(&file, content).unwrap();
-        let (result, picture) = plot(&file, "svg", &[]);
+        let (result, image) = plot(&file, "svg", &[]);
         assert_eq!(result.code, Some(code), "{result:?}");
         let expected = if code == 0 { &result.stdout } else { &result.stderr };
         assert!(expected.contains(message) && expected.contains(&file) && expected.lines().count() == 1, "{expected}");
-        let svg = fs::read_to_string(picture).unwrap();
+        let svg = fs::read_to_string(image).unwrap();
         assert_eq!(lines(&svg, COLORS[0]).len(), 4);
         assert!(texts(&svg).iter().any(|text| text.contains(message)), "{:?}", texts(&svg));
     }
 }
 
 #[test]
-fn invalid_recording_leaves_no_picture() {
+fn invalid_recording_leaves_no_image() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     fs::write(path("text"), "dear diary").unwrap();
@@ -297,11 +297,11 @@ fn invalid_recording_leaves_no_picture() {
     for (name, part) in
         [("text", "not a recording"), ("empty", "not a recording"), ("half", "truncated"), ("none", "os error 2")]
     {
-        let (result, picture) = plot(&path(name), "svg", &[]);
+        let (result, image) = plot(&path(name), "svg", &[]);
         let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
         assert_eq!((result.code, result.stdout.as_str()), (Some(1), ""));
         assert!(message.contains(part) && message.contains(&path(name)), "{message}");
-        assert!(!Path::new(&picture).exists());
+        assert!(!Path::new(&image).exists());
     }
     let (result, _) = plot(&directory.path().display().to_string(), "svg", &[]);
     assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1), "a directory is not a recording");
@@ -310,9 +310,9 @@ fn invalid_recording_leaves_no_picture() {
 #[test]
 fn invalid_plot_options_are_wrong_usage() {
     let (_directory, file) = written("recording.csv", &recording());
-    for (ending, more) in [("jpg", &[][..]), ("", &[]), ("svg", &["--size", "9x9"]), ("svg", &["--size", "1400"])] {
-        let (result, picture) = plot(&file, ending, more);
-        assert_eq!((result.code, Path::new(&picture).exists()), (Some(2), false), "{result:?}");
+    for (extension, more) in [("jpg", &[][..]), ("", &[]), ("svg", &["--size", "9x9"]), ("svg", &["--size", "1400"])] {
+        let (result, image) = plot(&file, extension, more);
+        assert_eq!((result.code, Path::new(&image).exists()), (Some(2), false), "{result:?}");
     }
     let (result, _) = plot(&file, "jpg", &[]);
     assert!(result.stderr.contains("the extension must be .svg or .png"), "{}", result.stderr);
@@ -333,37 +333,37 @@ fn plot_does_not_overwrite_the_recording() {
 #[test]
 fn plot_of_pipe_fails() {
     let (directory, file) = written("recording.csv", &recording());
-    let picture = directory.path().join("picture.svg");
+    let image = directory.path().join("image.svg");
     let script = "cat \"$1\" | \"$0\" plot /dev/stdin -o \"$2\"";
-    let picture_path = picture.to_str().unwrap();
-    let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, picture_path]));
+    let image_path = image.to_str().unwrap();
+    let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, image_path]));
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
     assert!(result.code == Some(1) && message.contains("cannot be read twice, because it is a pipe"), "{message}");
-    assert!(!picture.exists());
+    assert!(!image.exists());
 }
 
 #[test]
-fn failed_write_keeps_old_picture() {
+fn failed_write_keeps_old_image() {
     let (directory, file) = written("recording.csv", &recording());
-    let picture = format!("{file}.png");
-    fs::write(&picture, "the old one").unwrap();
+    let image = format!("{file}.png");
+    fs::write(&image, "old content").unwrap();
     // The limit simulates a full disk. It is in blocks of 512 or 1024 bytes.
     let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" plot \"$1\" -o \"$2\"";
-    let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &picture]));
+    let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &image]));
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
-    assert_eq!((result.code, message.contains(&picture)), (Some(1), true), "{message}");
-    assert_eq!(fs::read_to_string(&picture).unwrap(), "the old one");
+    assert_eq!((result.code, message.contains(&image)), (Some(1), true), "{message}");
+    assert_eq!(fs::read_to_string(&image).unwrap(), "old content");
     let names = || fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names().len(), 2, "{:?}", names());
     // Without the limit, the plot replaces the old file, also through a link, and keeps its permissions.
-    fs::set_permissions(&picture, Permissions::from_mode(0o600)).unwrap();
-    symlink(&picture, directory.path().join("link.png")).unwrap();
+    fs::set_permissions(&image, Permissions::from_mode(0o600)).unwrap();
+    symlink(&image, directory.path().join("link.png")).unwrap();
     let link = directory.path().join("link.png").display().to_string();
     assert_eq!(stdout_of(&["plot", &file, "-o", &link]), "");
-    assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
-    assert_eq!(fs::metadata(&picture).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read(&image).unwrap().starts_with(b"\x89PNG"));
+    assert_eq!(fs::metadata(&image).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    for nowhere in ["/nowhere/picture.svg", "/dev/null/picture.svg"] {
+    for nowhere in ["/nowhere/image.svg", "/dev/null/image.svg"] {
         let result = igpu(&["plot", &file, "--output", nowhere]);
         let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
         assert!(
