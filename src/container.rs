@@ -17,11 +17,11 @@ pub(crate) fn is_container() -> bool {
 
 /// Returns `true` if the files below `root` show a container.
 fn has_container_files(root: &Path) -> bool {
-    let has_cgroup_name = |file: &&str| {
+    let has_cgroup_name = |file: &str| {
         let groups = fs::read_to_string(root.join(file)).unwrap_or_default();
         CGROUP_NAMES.iter().any(|name| groups.contains(name))
     };
-    MARKER_FILES.iter().any(|file| root.join(file).exists()) || CGROUP_FILES.iter().any(|file| has_cgroup_name(&file))
+    MARKER_FILES.iter().any(|file| root.join(file).exists()) || CGROUP_FILES.iter().any(|file| has_cgroup_name(file))
 }
 
 #[cfg(test)]

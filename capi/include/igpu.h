@@ -694,7 +694,8 @@ igpu_status igpu_snapshot_get_gpu_process_info(igpu_snapshot *snapshot,
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_reading_error(igpu_snapshot *snapshot, uint32_t position, uint32_t reading);
 
-// Returns the name of an event, such as "gpu lost", or "unknown event" for any other number. The string is static.
+// Returns the name of an event, such as "gpu.lost", which is also its name in a recording. For any other number, returns
+// "unknown event". The string is static.
 //
 // Does not block or allocate. Async-signal-safe.
 const char *igpu_event_name(uint32_t event);

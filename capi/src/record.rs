@@ -84,18 +84,18 @@ pub enum igpu_event {
 
 /// The Rust constant, the C constant, and the name of each event.
 const EVENTS: [(Event, igpu_event, &CStr); 12] = [
-    (Event::GPU_LOST, igpu_event::GpuLost, c"gpu lost"),
-    (Event::GPU_RECOVERED, igpu_event::GpuRecovered, c"gpu recovered"),
-    (Event::METRIC_SUSPENDED, igpu_event::MetricSuspended, c"metric suspended"),
-    (Event::POLL_INTERVAL_CHANGED, igpu_event::PollIntervalChanged, c"poll interval changed"),
-    (Event::SAMPLES_DROPPED, igpu_event::SamplesDropped, c"samples dropped"),
-    (Event::PROCESS_LIST_TRUNCATED, igpu_event::ProcessListTruncated, c"process list truncated"),
-    (Event::CLOCK_STEPPED, igpu_event::ClockStepped, c"clock stepped"),
-    (Event::RECORDS_DROPPED, igpu_event::RecordsDropped, c"records dropped"),
-    (Event::GPU_SUSPENDED, igpu_event::GpuSuspended, c"gpu suspended"),
-    (Event::GPU_RESUMED, igpu_event::GpuResumed, c"gpu resumed"),
-    (Event::ENERGY_GAP, igpu_event::EnergyGap, c"energy gap"),
-    (Event::GPU_HUNG, igpu_event::GpuHung, c"gpu hung"),
+    (Event::GPU_LOST, igpu_event::GpuLost, c"gpu.lost"),
+    (Event::GPU_RECOVERED, igpu_event::GpuRecovered, c"gpu.recovered"),
+    (Event::METRIC_SUSPENDED, igpu_event::MetricSuspended, c"metric.suspended"),
+    (Event::POLL_INTERVAL_CHANGED, igpu_event::PollIntervalChanged, c"metric.poll_interval_changed"),
+    (Event::SAMPLES_DROPPED, igpu_event::SamplesDropped, c"metric.samples_dropped"),
+    (Event::PROCESS_LIST_TRUNCATED, igpu_event::ProcessListTruncated, c"process.list_truncated"),
+    (Event::CLOCK_STEPPED, igpu_event::ClockStepped, c"clock.stepped"),
+    (Event::RECORDS_DROPPED, igpu_event::RecordsDropped, c"sampler.records_dropped"),
+    (Event::GPU_SUSPENDED, igpu_event::GpuSuspended, c"gpu.suspended"),
+    (Event::GPU_RESUMED, igpu_event::GpuResumed, c"gpu.resumed"),
+    (Event::ENERGY_GAP, igpu_event::EnergyGap, c"energy.gap"),
+    (Event::GPU_HUNG, igpu_event::GpuHung, c"gpu.hung"),
 ];
 
 /// A slice of Rust records is passed to C without conversion, which requires the same layout.
@@ -128,7 +128,8 @@ const _: () = {
     assert!(CATALOG.len() <= IGPU_RECORD_NO_METRIC as usize, "a metric has the number IGPU_RECORD_NO_METRIC");
 };
 
-/// Returns the name of an event, such as "gpu lost", or "unknown event" for any other number. The string is static.
+/// Returns the name of an event, such as "gpu.lost", which is also its name in a recording. For any other number, returns
+/// "unknown event". The string is static.
 ///
 /// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]
@@ -164,5 +165,8 @@ mod tests {
         let (events, _) = events.split_once("\n}").unwrap();
         let count = events.matches(": Self = Self(").count();
         assert_eq!(EVENTS.len(), count, "`EVENTS` and `igpu_event` differ from the events in sampler/record.rs");
+        for (event, _, name) in EVENTS {
+            assert_eq!(event.name(), name.to_str().ok());
+        }
     }
 }

@@ -91,7 +91,7 @@ static void one_gpu(void) {
             continue;
         }
         if (record.flags & IGPU_RECORD_EVENT && record.detail == IGPU_EVENT_GPU_HUNG) {
-            CHECK(record.gpu == 1 && record.value >= 0.03 && !strcmp(igpu_event_name(record.detail), "gpu hung"));
+            CHECK(record.gpu == 1 && record.value >= 0.03 && !strcmp(igpu_event_name(record.detail), "gpu.hung"));
             hung_events++;
         } else if (!(record.flags & IGPU_RECORD_EVENT) && record.timestamp_ns > since) {
             CHECK(record.gpu != 1 && (record.gpu != 0 || record.value == 61));

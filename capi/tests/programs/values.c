@@ -211,7 +211,7 @@ static void lost_gpu(igpu_driver *driver) {
     for (size_t i = 0; i < count; i++) {
         if (!(records[i].flags & IGPU_RECORD_EVENT)) continue;
         CHECK(records[i].detail == IGPU_EVENT_GPU_LOST && records[i].gpu == 1 && records[i].value == 15);
-        CHECK(!strcmp(igpu_event_name(records[i].detail), "gpu lost") && records[i].metric == IGPU_RECORD_NO_METRIC);
+        CHECK(!strcmp(igpu_event_name(records[i].detail), "gpu.lost") && records[i].metric == IGPU_RECORD_NO_METRIC);
         events++;
     }
     CHECK(events == 1 && count == 4);
