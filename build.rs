@@ -1,4 +1,5 @@
-//! Sets the commit in `igpu::VERSION`. Only reads files and runs no program, so the build needs no additional tools.
+//! Sets the environment variable `IGPU_COMMIT` for `igpu::VERSION`. The script only reads files and runs no program, so the
+//! build needs no additional tools.
 
 use std::{fs, path::Path};
 
@@ -8,8 +9,8 @@ fn main() {
     println!("cargo::rustc-env=IGPU_COMMIT={commit}");
 }
 
-/// Returns the commit that HEAD names, directly or by a branch; a branch's commit is in a file of its own or in
-/// `packed-refs`.
+/// Returns the commit of HEAD. HEAD contains the commit itself or the name of a branch. The commit of a branch is in the
+/// branch's file or in `packed-refs`.
 fn checkout_commit(git: &Path) -> Option<String> {
     let head = read(&git.join("HEAD"))?;
     let Some(branch) = head.strip_prefix("ref: ") else { return Some(head) };
@@ -19,15 +20,16 @@ fn checkout_commit(git: &Path) -> Option<String> {
     })
 }
 
-/// Returns the commit that a published package was made from, which `cargo package` records in a file.
+/// Returns the commit of a published package, which `cargo package` stores in a file of the package.
 fn package_commit() -> Option<String> {
     let info = read(Path::new(".cargo_vcs_info.json"))?;
     info.split_once("\"sha1\": \"")?.1.split_once('"').map(|(commit, _)| commit.to_owned())
 }
 
+/// Returns the trimmed content of a file, and makes cargo watch the file.
 fn read(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
-    // Watch only files that exist: cargo would rerun the build script every time for one that does not.
+    // Only existing files are watched, because cargo reruns the build script in every build if a watched file is missing.
     println!("cargo::rerun-if-changed={}", path.display());
     Some(text.trim().to_owned())
 }

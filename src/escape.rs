@@ -1,9 +1,9 @@
-//! Escaping of text from outside before it is shown on a terminal.
+//! Escaping of untrusted text for display on a terminal.
 
 use std::fmt::{self, Write as _};
 
-/// Shows a text with its control characters, terminal escapes and other characters that print nothing escaped
-/// (`\u{1b}[31m`), so that a process's name cannot take a terminal over. All other characters are shown as they are.
+/// A wrapper that displays text with all characters escaped for which [`needs_escape`] returns `true`, for example as
+/// `\u{1b}[31m`. Other characters are unchanged. This prevents the name of a process from controlling the terminal.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
@@ -20,14 +20,15 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether a character is none to be shown as it is: a control character, or one that prints nothing but changes how the
-/// rest of the line is shown. [`Escaped`] escapes these.
+/// Returns `true` if a character must not be written to a terminal: a control character, or an invisible format character
+/// that changes how the rest of the line is displayed.
 #[must_use]
 pub fn needs_escape(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }
 
-/// Format characters that print nothing but change how the rest of the line is shown, or where it ends.
+/// Returns `true` for format characters that are invisible but change how the rest of the line is displayed, or where the
+/// line ends.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_shown_escaped() {
+    fn control_characters_are_escaped() {
         let hostile = "a\u{1b}[31mb\n\u{202e}é\"\\";
         assert_eq!(Escaped(hostile).to_string(), "a\\u{1b}[31mb\\n\\u{202e}é\"\\");
     }

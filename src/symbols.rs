@@ -1,8 +1,10 @@
-//! The functions in use, resolved once when the driver is loaded. An absent one is a value, not a failure.
+//! The table of NVML functions, and the selection of function versions.
 //!
-//! Where NVML has had several versions of a call that take the same question, the one to use is chosen here, once; the
-//! rest of the library asks for "the process list" and does not know of versions. Where the versions differ in what they
-//! fill (memory, temperature), the method of `Device` has both, and uses the newer where the table has it.
+//! All functions are resolved when the library is loaded. A function that the driver does not have is `None` in the table.
+//!
+//! If NVML has several versions of a function with the same meaning, the version is selected here, and the rest of the
+//! library is independent of versions. If the versions return different values (memory, temperature), the method of
+//! `Device` handles both, and prefers the newer version.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,7 +12,8 @@ use nvml_sys::{Functions, nvmlDevice_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t,
 
 use crate::{Error, Result, ReturnCode};
 
-/// `nvmlDeviceGetFanSpeed` answers for the whole cooling; a driver that has only version 2 is asked for fan 0.
+/// The function that returns the fan speed. `nvmlDeviceGetFanSpeed` is the speed of all fans of a GPU. If the driver has only
+/// version 2, igpu reads fan 0.
 #[derive(Clone, Copy)]
 pub(crate) enum FanSpeedFn {
     V1(unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t),
@@ -22,7 +25,7 @@ type ProcessListV3 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProce
 type ProcessListV2 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v2_t) -> nvmlReturn_t;
 type ProcessListV1 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t;
 
-/// A list of running processes. Version 3 is the one whose entries have had two sizes under one name.
+/// A function that returns a list of running processes. The entries of version 3 have two sizes, depending on the driver.
 #[derive(Clone, Copy)]
 pub(crate) enum ProcessListFn {
     V3(ProcessListV3),
@@ -30,7 +33,7 @@ pub(crate) enum ProcessListFn {
     V1(ProcessListV1),
 }
 
-/// All versions of a list that the driver has by name.
+/// The versions of a process list function that the driver has.
 pub(crate) struct ProcessListVersions {
     pub v3: Option<ProcessListV3>,
     pub v3_fallback: VersionFallback,
@@ -45,8 +48,10 @@ impl ProcessListVersions {
     }
 }
 
-/// Whether the newer version of a call works. A driver may have the function but refuse the version of its struct. The
-/// first result decides; once the version has worked, a refusal applies only to that call.
+/// The state of a newer version of a function, for which an older version exists.
+///
+/// A driver may have the function but not support the version of its struct. The first result decides whether the newer
+/// version is used. After the newer version has succeeded once, a later failure does not change the decision.
 #[derive(Default)]
 pub(crate) struct VersionFallback {
     state: AtomicU8,
@@ -56,15 +61,18 @@ const SUPPORTED: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
 impl VersionFallback {
-    /// Makes the call with the newer function and returns whether it succeeded. Returns false if the driver lacks the
-    /// function or does not know the version; the caller then uses the older one.
+    /// Calls the newer function and returns `true` if it succeeds. Returns `false` if the driver does not have the function or
+    /// does not support the version. The caller then uses the older version.
+    ///
+    /// # Errors
+    /// Returns any other error of the newer function.
     #[inline]
     pub(crate) fn try_newer<F>(&self, newer: Option<F>, call: impl FnOnce(F) -> Result<()>) -> Result<bool> {
         let state = self.state.load(Ordering::Relaxed);
         let Some(function) = newer.filter(|_| state != UNSUPPORTED) else { return Ok(false) };
         match call(function) {
             Ok(()) => {
-                // Only the first time: a store at every reading would cause contention for the cache line.
+                // Stored only the first time, because a store in every call would cause contention for the cache line.
                 if state == 0 {
                     self.state.store(SUPPORTED, Ordering::Relaxed);
                 }
@@ -79,14 +87,14 @@ impl VersionFallback {
     }
 }
 
-/// All functions that the driver has, and which version of a call to use.
+/// The functions that the driver has, and the selected versions.
 pub(crate) struct Symbols {
     pub functions: Functions,
-    /// `nvmlDeviceGetMemoryInfo_v2`, until the driver says that it does not know it.
+    /// The state of `nvmlDeviceGetMemoryInfo_v2`.
     pub memory_info_v2: VersionFallback,
-    /// `nvmlDeviceGetTemperatureV`, likewise.
+    /// The state of `nvmlDeviceGetTemperatureV`.
     pub temperature_v: VersionFallback,
-    /// `nvmlDeviceGetPciInfo_v3`, likewise.
+    /// The state of `nvmlDeviceGetPciInfo_v3`.
     pub pci_info_v3: VersionFallback,
     pub fan_speed: FanSpeedFn,
     pub compute_processes: ProcessListVersions,
@@ -126,17 +134,17 @@ impl Symbols {
     }
 }
 
-/// The function, or the error that names it.
+/// Returns the function, or [`Error::MissingSymbol`] if the driver does not have it.
 #[inline]
 pub(crate) fn require<F>(symbol: &'static str, function: Option<F>) -> Result<F> {
-    // Not `ok_or`: an error that is made only to be dropped is a call of its drop glue on the path of every reading.
+    // `ok_or` would construct and drop an error in every call on the sampling path.
     match function {
         Some(function) => Ok(function),
         None => Err(Error::MissingSymbol { symbol }),
     }
 }
 
-/// The driver's answer as a `Result`.
+/// Converts a return code of a call to a `Result`.
 #[inline]
 pub(crate) fn check(call: &'static str, code: nvmlReturn_t) -> Result<()> {
     match code {

@@ -1,18 +1,20 @@
-//! Text from the driver's buffers and from `/proc`, kept inline.
+//! Text of fixed capacity, and the conversion of the driver's buffers and of `/proc` files to text.
 
 use arrayvec::ArrayString;
 
-/// Room for a GPU's name, UUID or serial: NVML's own buffers of that kind have 96 bytes at the most.
+/// A string with a fixed capacity of 96 bytes, which does not allocate. The capacity is the size of the largest buffer that
+/// `nvml.h` defines for a name, UUID, or serial number.
 pub type Text = ArrayString<96>;
 
-/// Returns the text that the driver wrote into a buffer: up to the NUL, or the whole buffer if there is none.
+/// Returns the text in a buffer that the driver has written: the bytes before the first NUL, or all bytes if there is no
+/// NUL.
 pub(crate) fn from_c_buffer<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     lossy(&bytes[..end])
 }
 
-/// Returns the bytes as text, with U+FFFD for each byte that is not UTF-8, truncated on a character boundary if too
-/// long.
+/// Converts bytes to text. Each byte that is not UTF-8 becomes U+FFFD. Text that exceeds the capacity is truncated on a
+/// character boundary.
 pub(crate) fn lossy<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let mut text = ArrayString::new();
     for chunk in bytes.utf8_chunks() {
@@ -31,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unterminated_buffer_is_read_whole() {
+    fn buffer_without_nul_is_text() {
         assert_eq!(&from_c_buffer::<8>(b"GeForce\0junk"), "GeForce");
         assert_eq!(&from_c_buffer::<8>(b"GeForces"), "GeForces");
         assert_eq!(&from_c_buffer::<8>(b"\0GeForce"), "");

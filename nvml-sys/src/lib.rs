@@ -1,17 +1,17 @@
 //! Raw bindings to NVML, the NVIDIA Management Library, loaded at run time.
 //!
-//! Everything of `nvml.h` is here under its own name: types, constants, and the functions as one table of
-//! pointers, [`Functions`]. C enums are newtypes over an integer, so that a value newer than the header is still a
-//! value. Nothing here calls the driver on its own; the package `igpu` is the safe layer.
+//! The crate has all types, constants, and functions of `nvml.h` under their original names. [`Functions`] is a table of
+//! function pointers, which is filled at run time. C enums are newtypes of an integer, because a driver that is newer than
+//! the header may return values that are not in the header. The package `igpu` is a safe wrapper around this crate.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), libloading::Error> {
-//! // SAFETY: the library is the driver's own; its initialisers are sound to run.
+//! // SAFETY: the initializers of the driver's library are sound to run.
 //! let library = unsafe { libloading::Library::new("libnvidia-ml.so.1") }?;
-//! // SAFETY: the names in that library have the types that nvml.h gives them.
+//! // SAFETY: the functions of the library have the types that nvml.h specifies.
 //! let nvml = unsafe { nvml_sys::Functions::from_library(&library) };
 //! if let Some(init) = nvml.nvmlInit_v2 {
-//!     // SAFETY: nvmlInit_v2 takes nothing and may be called at any time.
+//!     // SAFETY: nvmlInit_v2 takes no arguments and may be called at any time.
 //!     assert_eq!(unsafe { init() }, nvml_sys::NVML_SUCCESS);
 //! }
 //! # Ok(())
@@ -28,7 +28,7 @@ mod abi;
     non_upper_case_globals,
     clippy::all,
     clippy::undocumented_unsafe_blocks,
-    reason = "generated: names and shapes are the header's, and the table is filled through `function` alone"
+    reason = "generated: the names and types are the header's, and only `function` converts addresses to pointers"
 )]
 #[rustfmt::skip]
 mod bindings;
@@ -38,18 +38,18 @@ pub use abi::struct_version;
 pub use bindings::*;
 
 impl Functions {
-    /// Fills the table from a library that was loaded; a name that it lacks is `None`.
+    /// Returns the table of a library's functions. An entry is `None` if the library does not have the function.
     ///
     /// # Safety
-    /// The library's functions must have the signatures of `nvml.h`, and the pointers must not be called after
-    /// `library` was closed.
+    /// The library's functions must have the signatures that `nvml.h` specifies, and the pointers must not be called after
+    /// the library is closed.
     #[must_use]
     pub unsafe fn from_library(library: &libloading::Library) -> Self {
         let resolve = |name: &CStr| {
-            // SAFETY: the symbol is only copied out as an address; nothing is called or read through it here.
+            // SAFETY: the symbol is only copied as an address, and neither called nor dereferenced.
             unsafe { library.get::<*const c_void>(name) }.map_or(std::ptr::null(), |symbol| *symbol)
         };
-        // SAFETY: the caller vouches for the signatures.
+        // SAFETY: the caller guarantees the signatures.
         unsafe { Self::from_resolver(resolve) }
     }
 }

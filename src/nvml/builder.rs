@@ -1,4 +1,4 @@
-//! Finding the driver's library and initializing NVML.
+//! Finding and loading the NVML library, and initializing NVML.
 
 use std::{
     ffi::{CStr, OsStr, OsString, c_void},
@@ -22,7 +22,7 @@ use crate::{
 
 /// The environment variable that names the library to load.
 const LIBRARY_ENV_VAR: &str = "IGPU_NVML_LIBRARY";
-/// Where the driver's library is: by the loader's search first, then where WSL has it.
+/// The libraries to try, in this order: the names that the dynamic loader searches for, then the path on WSL.
 const DEFAULT_LIBRARIES: [&str; 3] = ["libnvidia-ml.so.1", "libnvidia-ml.so", "/usr/lib/wsl/lib/libnvidia-ml.so.1"];
 
 /// Flags of `nvmlInitWithFlags`.
@@ -30,9 +30,9 @@ const DEFAULT_LIBRARIES: [&str; 3] = ["libnvidia-ml.so.1", "libnvidia-ml.so", "/
 pub struct InitFlags(pub u32);
 
 impl InitFlags {
-    /// Do not fail when the machine has no GPU.
+    /// Initialization succeeds if the machine has no GPU.
     pub const NO_GPUS: Self = Self(nvml_sys::NVML_INIT_FLAG_NO_GPUS);
-    /// Do not attach to the GPUs while initialising: they are attached at first use.
+    /// Initialization does not attach the GPUs. Each GPU is attached at its first use.
     pub const NO_ATTACH: Self = Self(nvml_sys::NVML_INIT_FLAG_NO_ATTACH);
 }
 
@@ -45,21 +45,35 @@ impl BitOr for InitFlags {
 
 // Defined here because `Nvml` must not import the builder, which creates it.
 impl Nvml {
-    /// Loads the driver's library and initialises NVML.
+    /// Loads the NVML library and initializes NVML.
     ///
-    /// The library is the one that the environment variable `IGPU_NVML_LIBRARY` names; else the first that loads of
-    /// `libnvidia-ml.so.1`, `libnvidia-ml.so` (both by the loader's search) and, on WSL,
-    /// `/usr/lib/wsl/lib/libnvidia-ml.so.1`.
+    /// If the environment variable `IGPU_NVML_LIBRARY` is set and not empty, it names the library to load, and no other
+    /// library is tried. Otherwise, the function loads the first of `libnvidia-ml.so.1`, `libnvidia-ml.so`, and, on WSL,
+    /// `/usr/lib/wsl/lib/libnvidia-ml.so.1` that can be loaded.
+    ///
+    /// ```no_run
+    /// match igpu::Nvml::load() {
+    ///     Ok(nvml) => println!("driver {}", nvml.driver_version()?),
+    ///     Err(error) => {
+    ///         eprintln!("error: {error}");
+    ///         if let Some(help) = error.help() {
+    ///             eprintln!("help: {help}");
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), igpu::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::LibraryNotFound`] says what was tried; [`Error::Nvml`] carries the answer of the initialisation:
-    /// `DRIVER_NOT_LOADED`, `LIB_RM_VERSION_MISMATCH`, `NO_PERMISSION` …
+    /// Returns [`Error::LibraryNotFound`] if no library can be loaded, [`Error::NotNvml`] if the library is not NVML, and
+    /// [`Error::Nvml`] if the initialization fails, for example with `DRIVER_NOT_LOADED`, `LIB_RM_VERSION_MISMATCH`, or
+    /// `NO_PERMISSION`.
     #[doc(alias = "nvmlInit_v2")]
     pub fn load() -> Result<Self> {
         Self::builder().load()
     }
 
-    /// To choose the library, the flags of the initialisation, or a resolver of one's own.
+    /// Returns a builder, which can select the library, the flags of the initialization, or a resolver of functions.
     #[must_use]
     pub fn builder() -> NvmlBuilder {
         NvmlBuilder::default()
@@ -68,13 +82,24 @@ impl Nvml {
 
 type Resolver = Box<dyn FnMut(&CStr) -> *const c_void>;
 
-/// Chooses how NVML is loaded; from [`Nvml::builder`].
+/// The options for loading NVML, created by [`Nvml::builder`].
 ///
-/// igpu's safe functions call the driver through pointers, which is sound only if these are NVML's functions or behave
-/// like them. A program that chooses their source is responsible for that, so [`library`](Self::library) and
-/// [`resolver`](Self::resolver) are unsafe, as `libloading::Library::new` is. The default search is safe even if the
-/// environment variable `IGPU_NVML_LIBRARY` names the library: the environment already decides which code a process
-/// loads, by `LD_LIBRARY_PATH` and `LD_PRELOAD`.
+/// ```no_run
+/// use igpu::{InitFlags, Nvml};
+///
+/// // Succeeds on a machine without GPUs.
+/// let nvml = Nvml::builder().init_flags(InitFlags::NO_GPUS).load()?;
+/// # Ok::<(), igpu::Error>(())
+/// ```
+///
+/// # Safety of other libraries
+///
+/// The safe functions of igpu call the driver through pointers. That is sound only if the pointers are to NVML's functions
+/// or to functions that behave in the same way. A program that selects the library or the functions is responsible for
+/// this property, and therefore [`library`](Self::library) and [`resolver`](Self::resolver) are unsafe, as
+/// `libloading::Library::new` is. The default search is safe, even if the environment variable `IGPU_NVML_LIBRARY` names
+/// the library, because the environment can always determine the code that a process loads, through `LD_LIBRARY_PATH` and
+/// `LD_PRELOAD`.
 #[derive(Default)]
 pub struct NvmlBuilder {
     library: Option<PathBuf>,
@@ -83,7 +108,7 @@ pub struct NvmlBuilder {
 }
 
 impl NvmlBuilder {
-    /// Sets the library to load, by path or by a name for the loader's search. No other library is tried.
+    /// Selects the library to load, by a path or by a name that the dynamic loader searches for. No other library is tried.
     ///
     /// # Safety
     /// The library's initializers and finalizers must be sound to run in this process, and each of its functions with a
@@ -94,37 +119,39 @@ impl NvmlBuilder {
         self
     }
 
-    /// Flags of the initialisation. They need `nvmlInitWithFlags` (since driver 375).
+    /// Sets the flags of the initialization. If a flag is set, the driver must have the function `nvmlInitWithFlags`, which
+    /// was added in driver 375.
     #[must_use]
     pub fn init_flags(mut self, flags: InitFlags) -> Self {
         self.flags = flags;
         self
     }
 
-    /// Takes the functions from `resolver` instead of a library: a simulator in this process, or an interposer. A null
-    /// address marks a function that the driver lacks.
+    /// Uses the functions that `resolver` returns instead of those of a library, for example the functions of a simulator
+    /// in this process. The resolver returns null for a function that does not exist.
     ///
     /// # Safety
-    /// Each address must be null or that of a function with the signature and the behavior that `nvml.h` specifies for
-    /// the name, and must stay valid while any handle from this builder lives.
+    /// Each address must be null or the address of a function with the signature and the behavior that `nvml.h` specifies
+    /// for the name, and must stay valid while a handle from this builder exists.
     #[must_use]
     pub unsafe fn resolver(mut self, resolver: impl FnMut(&CStr) -> *const c_void + 'static) -> Self {
         self.resolver = Some(Box::new(resolver));
         self
     }
 
-    /// Loads and initialises NVML.
+    /// Loads and initializes NVML.
     ///
     /// # Errors
-    /// As [`Nvml::load`]; [`Error::NotNvml`] when the library has no function to initialise it.
+    /// Returns the errors of [`Nvml::load`], and [`Error::MissingSymbol`] if flags are set and the driver does not have
+    /// `nvmlInitWithFlags`.
     pub fn load(self) -> Result<Nvml> {
         let (functions, source, library) = match self.resolver {
-            // SAFETY: the caller of `resolver` vouched for the addresses.
+            // SAFETY: the caller of `resolver` guarantees valid addresses.
             Some(resolver) => (unsafe { Functions::from_resolver(resolver) }, "a resolver".to_owned(), None),
             None => {
                 let (library, source) = open_library(self.library)?;
-                // SAFETY: the library is the driver's, or one that the caller of `library` or the environment vouches
-                // for. It stays open as long as the table lives.
+                // SAFETY: the library is the driver's, or its functions are guaranteed by the caller of `library` or by
+                // the user who sets the environment. The library stays open as long as the table exists.
                 (unsafe { Functions::from_library(&library) }, source, Some(library))
             }
         };
@@ -154,14 +181,15 @@ fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
     };
     if flags != InitFlags::default() {
         let function = require("nvmlInitWithFlags", functions.nvmlInitWithFlags)?;
-        // SAFETY: it takes flags alone, and may be called at any time.
+        // SAFETY: the function takes only flags, and may be called at any time.
         return check("nvmlInitWithFlags", unsafe { function(flags.0) });
     }
-    // SAFETY: it takes nothing, and may be called at any time.
+    // SAFETY: the function takes no arguments, and may be called at any time.
     check(call, unsafe { function() })
 }
 
-/// Opens the first library that loads, of the one that is named or of the usual ones.
+/// Opens the explicit library, or the library in the environment variable, or the first default library that can be
+/// loaded. Returns the library and its name.
 fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
     let from_environment = || std::env::var_os(LIBRARY_ENV_VAR).filter(|value| !value.is_empty());
     let candidates: Vec<OsString> = match explicit.map(PathBuf::into_os_string).or_else(from_environment) {
@@ -172,12 +200,12 @@ fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
     for candidate in candidates {
         let name = candidate.to_string_lossy().into_owned();
         if candidate.is_empty() {
-            // The loader takes an empty name for the program itself.
+            // The loader would return the program itself for an empty name.
             tried.push(("\"\"".to_owned(), "an empty name".to_owned()));
             continue;
         }
-        // SAFETY: the initializers of a driver's library are sound to run; the caller of `library` or the environment
-        // vouches for any other.
+        // SAFETY: the initializers of the driver's library are sound to run. For any other library, the caller of `library`
+        // or the user who sets the environment is responsible.
         let loaded = unsafe { Library::new(&candidate) }.or_else(|error| match in_working_directory(&candidate) {
             // SAFETY: as above.
             Some(path) => unsafe { Library::new(path) },
@@ -191,17 +219,18 @@ fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
     Err(Error::LibraryNotFound { tried })
 }
 
-/// The file of this bare name in the working directory, if the caller meant that: the loader looks for names without a
-/// slash elsewhere. Not for the usual names, which an installed driver has.
+/// Returns the path of the file with this name in the working directory. The dynamic loader does not search the working
+/// directory for a name without a slash, but a user who gives such a name usually means the file. The default names are
+/// excluded.
 fn in_working_directory(name: &OsStr) -> Option<PathBuf> {
     let bare = !name.as_encoded_bytes().contains(&b'/') && !DEFAULT_LIBRARIES.iter().any(|default| name == *default);
     let path = Path::new(".").join(name);
     (bare && path.is_file()).then_some(path)
 }
 
-/// What the loader said, without the name that stands before it anyway.
+/// Returns the loader's error message without the name of the library, which the loader puts in front of the message.
 fn loader_message(error: &libloading::Error) -> String {
     use std::error::Error as _;
-    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    text.split_once(": ").map_or(text.clone(), |(_, reason)| reason.to_owned())
+    let message = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    message.split_once(": ").map_or(message.clone(), |(_, reason)| reason.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Counts this process's forks, so that a handle can tell that it is used in a child.
+//! A counter of forks, which shows whether a handle is used in a child process.
 
 use std::sync::{
     Once,
@@ -12,18 +12,19 @@ extern "C" fn on_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns how many forks lie between this process and the one in which the first [`Nvml`](crate::Nvml) was loaded.
+/// Returns the number of forks between the process that loaded the first [`Nvml`](crate::Nvml) and this process.
 #[inline]
 pub fn fork_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Has the C library count forks from now on. A child made by a bare `clone` or `vfork` is not counted; such a
-/// child may do little but `exec`, which drops the handle anyway.
+/// Registers a handler with the C library that counts forks. The C library does not call the handler for a child that is
+/// created by a direct `clone` system call or by `vfork`. After `vfork`, a child may only call `exec`, which discards the
+/// handles.
 pub(super) fn register_fork_handler() {
     REGISTER_ONCE.call_once(|| {
-        // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec. On failure (no
-        // memory) forks go unnoticed, which is what every other client of NVML has.
+        // SAFETY: the handler only increments an atomic, which is async-signal-safe. If the registration fails because
+        // there is no memory, forks are not detected, as in other clients of NVML.
         unsafe { libc::pthread_atfork(None, None, Some(on_fork)) };
     });
 }

@@ -1,4 +1,4 @@
-//! The handle of the loaded driver, and its system-wide information.
+//! The handle of the loaded NVML library, and the queries that do not concern a single GPU.
 
 use std::{
     ffi::c_char,
@@ -14,14 +14,18 @@ use crate::{
     text::{self, Text},
 };
 
-/// More GPUs than any machine has: a greater count is nonsense, and must not become as many indices in memory.
+/// The maximum number of GPUs. No machine has as many, so a larger count is a driver fault, and must not make igpu allocate
+/// a list of that length.
 const MAX_GPUS: u32 = 4096;
 
-/// The driver, loaded and initialised.
+/// The loaded and initialized NVML library.
 ///
-/// Cheap to clone, `Send` and `Sync`; every [`Device`](crate::Device) holds one. NVML is initialised once for each `load` and shut
-/// down when the last handle from it goes. After a `fork` the child's copies answer [`Error::Forked`], because
-/// NVML's state does not survive a fork: call [`Nvml::load`] again there.
+/// The handle is cheap to clone, and is `Send` and `Sync`. Every [`Device`](crate::Device) contains a clone. [`Nvml::load`]
+/// initializes NVML, and dropping the last clone of a handle shuts NVML down and unloads the library. Several handles can
+/// be loaded in one process.
+///
+/// NVML does not survive a `fork`. In the child process, all methods of an existing handle return [`Error::Forked`]; call
+/// [`Nvml::load`] there again.
 ///
 /// ```
 /// # fn main() -> igpu::Result<()> {
@@ -31,9 +35,10 @@ const MAX_GPUS: u32 = 4096;
 /// # /*
 /// let nvml = igpu::Nvml::load()?;
 /// # */
-/// for index in 0..nvml.device_count()? {
-///     let gpu = nvml.device(index)?;
-///     println!("{index}: {} draws {} mW", gpu.name()?, gpu.power_usage_mw()?);
+/// println!("driver {}, {} GPUs", nvml.driver_version()?, nvml.device_count()?);
+/// for device in nvml.devices()? {
+///     let device = device?;
+///     println!("{}: {} mW", device.name()?, device.power_usage_mw()?);
 /// }
 /// # Ok(())
 /// # }
@@ -45,26 +50,26 @@ pub struct Nvml {
 
 pub(super) struct Inner {
     pub symbols: Symbols,
-    /// How wide an entry of the version 3 process lists is on this driver, once that is known.
+    /// The entry size of the version 3 process lists, which is detected at the first list that is not empty.
     pub stride: Stride,
-    /// How often this process had forked when NVML was initialised: the child counts one more.
+    /// The [`fork_generation`] at which NVML was initialized.
     pub generation: u32,
-    /// Held while a GPM sample is taken.
+    /// Locked while a GPM sample is taken.
     pub gpm_lock: Mutex<()>,
-    /// What was loaded: a path, a name for the loader's search, or "a resolver".
+    /// The path or name of the loaded library, or `a resolver`.
     pub source: String,
-    /// Last, so that it is closed last: all pointers in `symbols` point into it.
+    /// The last field, because fields are dropped in order and the pointers in `symbols` point into the library.
     pub _library: Option<libloading::Library>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // In a forked child NVML was never initialised, and a shutdown there may crash.
+        // In a forked child, NVML is not initialized, and shutting it down may crash.
         if fork_generation() == self.generation
             && let Some(shutdown) = self.symbols.functions.nvmlShutdown
         {
-            // SAFETY: `load` initialised NVML, this is the one shutdown for it, and no call is under way since every
-            // caller holds a clone of the handle that is going.
+            // SAFETY: `load` initialized NVML, and this is the only shutdown for that initialization. No other call is in
+            // progress, because every caller holds a clone of the handle, and the last clone is being dropped.
             let _ = unsafe { shutdown() };
         }
     }
@@ -77,7 +82,8 @@ impl std::fmt::Debug for Nvml {
 }
 
 impl Nvml {
-    /// What was loaded: the path or name of the library, or `a resolver`.
+    /// Returns the path or name of the loaded library, or `a resolver` if the functions come from
+    /// [`NvmlBuilder::resolver`](crate::NvmlBuilder::resolver).
     #[must_use]
     pub fn library(&self) -> &str {
         &self.inner.source
@@ -92,24 +98,26 @@ impl Nvml {
         &self.inner.stride
     }
 
-    /// Whether the handle may be used in this process: one relaxed load and a compare.
+    /// Fails with [`Error::Forked`] if the process has forked since NVML was initialized. Costs one relaxed load and one
+    /// comparison.
     #[inline]
     pub(crate) fn check_forked(&self) -> Result<()> {
         if fork_generation() == self.inner.generation { Ok(()) } else { Err(Error::Forked) }
     }
 
-    /// Only what this very handle's NVML gave may be handed to it.
+    /// Fails with `INVALID_ARGUMENT` if an object belongs to another handle, because NVML accepts only its own objects.
     pub(crate) fn check_same_handle(&self, other: &Self, call: &'static str) -> Result<()> {
-        let same = Arc::ptr_eq(&self.inner, &other.inner);
-        if same { Ok(()) } else { Err(Error::Nvml { call, code: ReturnCode::INVALID_ARGUMENT }) }
+        let is_same = Arc::ptr_eq(&self.inner, &other.inner);
+        if is_same { Ok(()) } else { Err(Error::Nvml { call, code: ReturnCode::INVALID_ARGUMENT }) }
     }
 
-    /// The turn to take a GPM sample: some drivers crash when two are taken at a time.
+    /// Locks the taking of GPM samples, because some drivers crash if two threads take a sample at the same time.
     pub(crate) fn lock_gpm(&self) -> MutexGuard<'_, ()> {
         self.inner.gpm_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Likewise, or nothing while another has it: who has it may be in a call that hangs.
+    /// Locks the taking of GPM samples, or returns `None` if another thread holds the lock. That thread may be in a driver
+    /// call that never returns.
     pub(crate) fn try_lock_gpm(&self) -> Option<MutexGuard<'_, ()>> {
         match self.inner.gpm_lock.try_lock() {
             Ok(guard) => Some(guard),
@@ -118,35 +126,37 @@ impl Nvml {
         }
     }
 
-    /// The table of functions, for calls that the safe layer lacks. The pointers are valid while `self` lives.
+    /// Returns the table of NVML functions, for functions that igpu does not wrap. The pointers are valid while this handle
+    /// or a clone exists. The module [`sys`](crate::sys) has an example.
     #[must_use]
     pub fn functions(&self) -> &nvml_sys::Functions {
         &self.inner.symbols.functions
     }
 
-    /// The version of the installed driver, `580.82.07`.
+    /// Returns the version of the installed driver, for example `580.82.07`.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the error of `nvmlSystemGetDriverVersion`.
     #[doc(alias = "nvmlSystemGetDriverVersion")]
     pub fn driver_version(&self) -> Result<ArrayString<80>> {
         self.get_text("nvmlSystemGetDriverVersion", self.functions().nvmlSystemGetDriverVersion)
     }
 
-    /// The version of the NVML library, `13.580.82.07`.
+    /// Returns the version of the NVML library, for example `13.580.82.07`.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the error of `nvmlSystemGetNVMLVersion`.
     #[doc(alias = "nvmlSystemGetNVMLVersion")]
     pub fn nvml_version(&self) -> Result<ArrayString<80>> {
         self.get_text("nvmlSystemGetNVMLVersion", self.functions().nvmlSystemGetNVMLVersion)
     }
 
-    /// The newest CUDA version that the driver supports, as major and minor: `(13, 0)`. A driver without
-    /// `nvmlSystemGetCudaDriverVersion_v2` (before R410) is asked by the older call.
+    /// Returns the major and minor number of the newest CUDA version that the driver supports, for example `(13, 0)`.
+    /// Drivers before R410 do not have `nvmlSystemGetCudaDriverVersion_v2`, and the older version of the function is
+    /// called.
     ///
     /// # Errors
-    /// The driver's own answer.
+    /// Returns the error of `nvmlSystemGetCudaDriverVersion`.
     #[doc(alias = "nvmlSystemGetCudaDriverVersion_v2")]
     pub fn cuda_version(&self) -> Result<(u32, u32)> {
         const CALL: &str = "nvmlSystemGetCudaDriverVersion";
@@ -155,16 +165,16 @@ impl Nvml {
         let function = functions.nvmlSystemGetCudaDriverVersion_v2.or(functions.nvmlSystemGetCudaDriverVersion);
         let function = require(CALL, function)?;
         let mut version = 0;
-        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live int.
+        // SAFETY: NVML is initialized while `self` exists; the pointer is to a live int.
         check(CALL, unsafe { function(&mut version) })?;
         let version = version.unsigned_abs();
         Ok((version / 1000, version % 1000 / 10))
     }
 
-    /// How many GPUs the machine has, also those that this user may not open.
+    /// Returns the number of GPUs of the machine, including GPUs that the user does not have permission to open.
     ///
     /// # Errors
-    /// The driver's own answer; [`Error::Malformed`] when it is nonsense.
+    /// Returns the error of `nvmlDeviceGetCount_v2`, and [`Error::Malformed`] if the count is larger than 4096.
     #[doc(alias = "nvmlDeviceGetCount_v2")]
     pub fn device_count(&self) -> Result<u32> {
         const CALL: &str = "nvmlDeviceGetCount_v2";
@@ -172,7 +182,7 @@ impl Nvml {
         let function = self.functions().nvmlDeviceGetCount_v2.or(self.functions().nvmlDeviceGetCount);
         let function = require(CALL, function)?;
         let mut count = 0;
-        // SAFETY: NVML is initialised while `self` lives; the pointer is to a live unsigned int.
+        // SAFETY: NVML is initialized while `self` exists; the pointer is to a live unsigned int.
         check(CALL, unsafe { function(&mut count) })?;
         if count > MAX_GPUS {
             return Err(Error::Malformed { call: CALL, text: count.to_string(), expected: "number of GPUs" });
@@ -188,23 +198,27 @@ impl Nvml {
         self.check_forked()?;
         let function = require(call, function)?;
         let mut bytes = [0u8; N];
-        // SAFETY: NVML is initialised while `self` lives; the driver writes at most the N bytes that it is told of.
+        // SAFETY: NVML is initialized while `self` exists; the driver writes at most the N bytes of the buffer, whose size
+        // is an argument.
         check(call, unsafe { function(bytes.as_mut_ptr().cast(), N as u32) })?;
         Ok(text::from_c_buffer(&bytes))
     }
 
-    /// The name of a process as the driver knows it, from `nvmlSystemGetProcessName`: a path, often cut.
-    /// [`GpuProcessInfo::name`](crate::GpuProcessInfo::name) is the better name; this one also answers where `/proc` is hidden.
+    /// Returns the driver's name of a process, which is a path and often truncated.
+    ///
+    /// Prefer [`GpuProcessInfo::name`](crate::GpuProcessInfo::name). This method also works if the process is hidden in
+    /// `/proc`.
     ///
     /// # Errors
-    /// The driver's own answer: `NOT_FOUND` when there is no such process.
+    /// Returns the error of `nvmlSystemGetProcessName`, which is `NOT_FOUND` if there is no process with this pid.
     #[doc(alias = "nvmlSystemGetProcessName")]
     pub fn process_name(&self, pid: u32) -> Result<Text> {
         const CALL: &str = "nvmlSystemGetProcessName";
         self.check_forked()?;
         let function = require(CALL, self.functions().nvmlSystemGetProcessName)?;
         let mut bytes = [0u8; 96];
-        // SAFETY: NVML is initialised while `self` lives; the driver writes at most the bytes that it is told of.
+        // SAFETY: NVML is initialized while `self` exists; the driver writes at most the bytes of the buffer, whose size
+        // is an argument.
         check(CALL, unsafe { function(pid, bytes.as_mut_ptr().cast(), bytes.len() as u32) })?;
         Ok(text::from_c_buffer(&bytes))
     }

@@ -1,4 +1,4 @@
-//! Loading the driver's library, initialising and shutting NVML down, and what it says of the system as a whole.
+//! Loading and initializing NVML, the handle of the loaded library, and queries that do not concern a single GPU.
 
 mod builder;
 mod fork_generation;
