@@ -93,7 +93,7 @@ fn named_library_is_only_candidate() {
     assert!(error.to_string().contains("No such file"), "{error}");
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("libtext.so");
-    fs::write(&text, "not a library at all, but long enough to have a header of one if it were one").unwrap();
+    fs::write(&text, "this text is not a library, but it is longer than the header of one").unwrap();
     assert_eq!(tried(&load(&text).unwrap_err()), [text.to_str().unwrap()]);
     assert_eq!(tried(&load(directory.path()).unwrap_err()).len(), 1);
     assert_eq!(tried(&load(Path::new("a\0b")).unwrap_err()).len(), 1);

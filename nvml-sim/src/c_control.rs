@@ -9,97 +9,97 @@ use std::ffi::{CStr, c_char, c_int};
 use std::panic::{UnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// `void nvml_sim_step(uint64_t ns)`
+/// Calls [`control::step`]: `void nvml_sim_step(uint64_t ns)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_step(ns: u64) {
     control::step(Duration::from_nanos(ns));
 }
 
-/// `void nvml_sim_set_time(uint64_t ns)`
+/// Calls [`control::set_time`]: `void nvml_sim_set_time(uint64_t ns)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_set_time(ns: u64) {
     control::set_time(Duration::from_nanos(ns));
 }
 
-/// `void nvml_sim_use_real_clock(void)`
+/// Calls [`control::use_real_clock`]: `void nvml_sim_use_real_clock(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_use_real_clock() {
     control::use_real_clock();
 }
 
-/// `uint64_t nvml_sim_now(void)`
+/// Calls [`control::now`]: `uint64_t nvml_sim_now(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_now() -> u64 {
     control::now().as_nanos() as u64
 }
 
-/// `uint64_t nvml_sim_wall_clock_us(void)`
+/// Calls [`control::wall_clock_us`]: `uint64_t nvml_sim_wall_clock_us(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_wall_clock_us() -> u64 {
     control::wall_clock_us()
 }
 
-/// `uint64_t nvml_sim_calls(const char *function)`
+/// Calls [`control::calls`]: `uint64_t nvml_sim_calls(const char *function)`.
 ///
 /// # Safety
 /// `function` must be null or a C string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_calls(function: *const c_char) -> u64 {
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { c_str(function) }.map_or(0, control::calls)
 }
 
-/// `uint64_t nvml_sim_total_calls(void)`
+/// Calls [`control::total_calls`]: `uint64_t nvml_sim_total_calls(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_total_calls() -> u64 {
     control::total_calls()
 }
 
-/// `uint32_t nvml_sim_max_in_flight(void)`
+/// Calls [`control::max_in_flight`]: `uint32_t nvml_sim_max_in_flight(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_max_in_flight() -> u32 {
     control::max_in_flight()
 }
 
-/// `uint64_t nvml_sim_calls_after_shutdown(void)`
+/// Calls [`control::calls_after_shutdown`]: `uint64_t nvml_sim_calls_after_shutdown(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_calls_after_shutdown() -> u64 {
     control::calls_after_shutdown()
 }
 
-/// `uint64_t nvml_sim_shutdowns_during_calls(void)`
+/// Calls [`control::shutdowns_during_calls`]: `uint64_t nvml_sim_shutdowns_during_calls(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_shutdowns_during_calls() -> u64 {
     control::shutdowns_during_calls()
 }
 
-/// `void nvml_sim_reset_counters(void)`
+/// Calls [`control::reset_counters`]: `void nvml_sim_reset_counters(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_reset_counters() {
     control::reset_counters();
 }
 
-/// `int nvml_sim_start(const char *scenario, char *error, size_t length)`
+/// Starts a scenario: `int nvml_sim_start(const char *scenario, char *error, size_t length)`.
 ///
-/// Starts a scenario. The argument is TOML if it contains a line break, and otherwise the name of a built-in scenario or
+/// The argument is TOML if it contains a line break, and otherwise the name of a built-in scenario or
 /// the path of a TOML file. Returns 0, or -1 on failure, with a message in `error` that is truncated to `length`.
 ///
 /// # Safety
 /// `scenario` must be null or a C string, and `error` must be null or writable for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_char, length: usize) -> c_int {
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     let Some(scenario) = (unsafe { c_str(scenario) }) else { return -1 };
     let result = catch_panic(|| {
         let scenario = if scenario.contains('\n') { Scenario::from_toml(scenario) } else { Scenario::load(scenario) };
         nvml_sim_core::start(&scenario?);
         symbol_hiding::apply()
     });
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { write_error(result, error, length) }
 }
 
-/// `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`
+/// Adds faults: `int nvml_sim_add_faults(const char *toml, char *error, size_t length)`.
 ///
 /// Returns 0, or -1 on failure, with a message in `error` that is truncated to `length`.
 ///
@@ -107,17 +107,17 @@ pub unsafe extern "C" fn nvml_sim_start(scenario: *const c_char, error: *mut c_c
 /// `toml` must be null or a C string, and `error` must be null or writable for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvml_sim_add_faults(toml: *const c_char, error: *mut c_char, length: usize) -> c_int {
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     let Some(toml) = (unsafe { c_str(toml) }) else { return -1 };
     let result = catch_panic(|| {
         control::add_faults(toml)?;
         symbol_hiding::apply()
     });
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { write_error(result, error, length) }
 }
 
-/// `void nvml_sim_clear_faults(void)`
+/// Calls [`control::clear_faults`]: `void nvml_sim_clear_faults(void)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvml_sim_clear_faults() {
     let _ = catch_panic(|| {
@@ -126,7 +126,7 @@ pub extern "C" fn nvml_sim_clear_faults() {
     });
 }
 
-/// `double nvml_sim_truth(uint32_t gpu, uint32_t quantity, uint64_t at_ns)`
+/// Calls [`control::truth`]: `double nvml_sim_truth(uint32_t gpu, uint32_t quantity, uint64_t at_ns)`.
 ///
 /// The quantities have the numbers of [`Quantity`]. Returns NaN for an unknown GPU or quantity.
 #[unsafe(no_mangle)]
@@ -150,7 +150,7 @@ unsafe fn c_str<'a>(text: *const c_char) -> Option<&'a str> {
     if text.is_null() {
         return None;
     }
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller upholds the same requirement.
     unsafe { CStr::from_ptr(text) }.to_str().ok()
 }
 

@@ -42,7 +42,7 @@ fn printed(output: &Output, text: &str) -> bool {
 }
 
 #[test]
-fn scenario_is_from_environment_file_or_default() {
+fn scenario_sources_have_precedence() {
     let directory = tempfile::tempdir().unwrap();
     let scenario = nvml_sim::Scenario::from_name("hgx-h100").unwrap();
     nvml_sim::install(directory.path(), &scenario, &nvml_sim::built_library().unwrap()).unwrap();
@@ -90,7 +90,7 @@ fn symbols_are_hidden_after_directory_change() {
 }
 
 #[test]
-fn startup_function_is_only_in_shared_library() {
+fn startup_function_is_in_cdylib_only() {
     let library = fs::read(nvml_sim::built_library().unwrap()).unwrap();
     let library = ElfFile64::<Endianness>::parse(&*library).unwrap();
     let startup = library.dynamic_symbols().find(|symbol| symbol.name() == Ok("nvml_sim_at_load")).unwrap();

@@ -172,7 +172,7 @@ fn other_scenarios_match_their_descriptions() {
 }
 
 #[test]
-fn mig_instances_have_own_handles_and_processes() {
+fn mig_instances_have_own_handles() {
     let sim = sim("mig");
     let gpu = sim.gpu(0);
     let by_index = sim.nvml.nvmlDeviceGetMigDeviceHandleByIndex.unwrap();
@@ -263,7 +263,7 @@ fn init_and_shutdown_are_counted() {
 }
 
 #[test]
-fn invalid_handles_and_null_pointers_are_rejected() {
+fn null_and_invalid_handles_are_rejected() {
     let sim = sim("workstation");
     let usage = sim.nvml.nvmlDeviceGetPowerUsage.unwrap();
     for handle in [0usize, 1, 0x7FFF_1234_5678, 0x4E56_0000 | 200 << 8, 0x4E56_0001] {

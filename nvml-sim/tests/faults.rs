@@ -124,14 +124,14 @@ fn hung_call_does_not_block_others() {
 }
 
 #[test]
-fn process_lists_grow_and_change_entry_size() {
+fn process_list_faults_change_lists() {
     let sim = sim("[[gpu]]\nprocess = [{ pid = 50, count = 2 }]");
     let gpu = sim.gpu(0);
     let call = sim.nvml.nvmlDeviceGetComputeRunningProcesses_v3.unwrap();
     sim.add_faults("[[fault]]\nfunction = \"nvmlDeviceGetComputeRunningProcesses*\"\nextra_processes_per_call = 1")
         .unwrap();
     assert_eq!(sim.list(call, gpu, 24, 0).1, 2);
-    // The capacity is the count of the previous call, which is too small by now.
+    // The capacity is the count that the previous call returned, but the list has grown since.
     let (code, count, _) = sim.list(call, gpu, 24, 2);
     assert_eq!((code, count), (NVML_ERROR_INSUFFICIENT_SIZE, 3));
     let (code, count, rows) = sim.list(call, gpu, 24, 8);

@@ -33,7 +33,7 @@ fn check_true_values(driver: &SharedDriver, gpu: &Device, refresh: Duration, win
 }
 
 #[test]
-fn workstation() {
+fn workstation_values_match_scenario() {
     let (driver, nvml) = sim_from_name("workstation");
     driver.set_time(Duration::ZERO);
     let gpu = nvml.device(0).unwrap();
@@ -106,7 +106,7 @@ fn workstation() {
 }
 
 #[test]
-fn hgx_h100() {
+fn hgx_h100_values_match_scenario() {
     let (driver, nvml) = sim_from_name("hgx-h100");
     assert_eq!(nvml.device_count().unwrap(), 8);
     for index in 0..8 {
@@ -149,7 +149,7 @@ fn hgx_h100() {
 }
 
 #[test]
-fn mig() {
+fn mig_values_match_scenario() {
     // Destroyed instances leave gaps in the indices.
     let scenario = nvml_sim::Scenario::from_name("mig").unwrap().text().to_owned();
     let (driver, nvml) = sim_from_toml(
@@ -201,7 +201,7 @@ fn mig() {
 }
 
 #[test]
-fn laptop() {
+fn laptop_values_match_scenario() {
     let (driver, nvml) = sim_from_name("laptop");
     let gpu = nvml.device(0).unwrap();
     for answer in [
@@ -228,7 +228,7 @@ fn laptop() {
 
 /// With a driver of 2018, older functions are used, and the errors of missing functions contain their names.
 #[test]
-fn old_driver() {
+fn old_driver_uses_older_functions() {
     let (driver, nvml) = sim_from_name("old-driver");
     driver.set_time(Duration::from_secs(2));
     let gpu = nvml.device(1).unwrap();

@@ -144,7 +144,7 @@ fn overwritten_command_line_is_read() {
 }
 
 #[test]
-fn zombie_and_exited_processes() {
+fn zombie_keeps_info_until_reaped() {
     let mut child = Child::spawn(b"/x/a-very-long-process-name", b"a-very-long-pro", None);
     let pid = child.pid();
     let mut reader = ProcReader::new();
@@ -165,7 +165,7 @@ fn zombie_and_exited_processes() {
 }
 
 #[test]
-fn process_exiting_during_read() {
+fn process_exit_during_read_is_handled() {
     let mut reader = ProcReader::new();
     let mut found = ProcessInfo::default();
     for _ in 0..50 {

@@ -107,7 +107,7 @@ mod tests {
     use nvml_sys::{NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS};
 
     #[test]
-    fn stubs_count_calls_and_return_not_supported() {
+    fn stubs_return_not_supported() {
         start(&Scenario::from_name("workstation").unwrap());
         // SAFETY: nvmlInit_v2 takes no arguments.
         assert_eq!(unsafe { super::lifecycle::nvmlInit_v2() }, NVML_SUCCESS);
