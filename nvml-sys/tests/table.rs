@@ -1,4 +1,4 @@
-//! The table of functions and the layout of what crosses the boundary, against what is known of NVML's ABI.
+//! The table of functions, and the layout of NVML's structs.
 
 use std::{
     ffi::{CStr, c_void},
@@ -12,53 +12,53 @@ unsafe extern "C" fn init() -> nvmlReturn_t {
 }
 
 #[test]
-fn version_is_that_of_the_pinned_header() {
+fn header_version_matches_pin() {
     let pin = include_str!("../nvml.pin");
     assert_eq!(pin.lines().find_map(|line| line.strip_prefix("version = ")), Some(HEADER_VERSION));
 }
 
 #[test]
-fn every_function_of_the_header_is_in_the_table() {
-    // 435 functions give a return code; nvmlErrorString gives a string.
+fn table_has_every_header_function() {
+    // 435 functions return a code, and nvmlErrorString returns a string.
     assert_eq!(NAMES.len(), 435 + 1);
     assert_eq!(size_of::<Functions>(), NAMES.len() * size_of::<usize>());
-    let mut asked = Vec::new();
-    // SAFETY: nothing is resolved, so nothing can be called.
+    let mut requested = Vec::new();
+    // SAFETY: all addresses are null.
     let none = unsafe {
         Functions::from_resolver(|name| {
-            asked.push(name.to_owned());
+            requested.push(name.to_owned());
             std::ptr::null()
         })
     };
-    assert_eq!(asked.iter().map(AsRef::as_ref).collect::<Vec<&CStr>>(), NAMES);
+    assert_eq!(requested.iter().map(AsRef::as_ref).collect::<Vec<&CStr>>(), NAMES);
     assert!(none.nvmlInit_v2.is_none() && none.nvmlErrorString.is_none());
 }
 
 #[test]
-fn a_resolver_may_give_some_names_and_not_others() {
+fn unresolved_functions_are_none() {
     let resolve = |name: &CStr| {
         if name == c"nvmlInit_v2" { init as *const c_void } else { std::ptr::null() }
     };
     // SAFETY: `init` has the signature of nvmlInit_v2.
     let functions = unsafe { Functions::from_resolver(resolve) };
     let init = functions.nvmlInit_v2.unwrap();
-    // SAFETY: `init` does nothing but return.
+    // SAFETY: `init` only returns a code.
     let code = unsafe { init() };
     assert_eq!(code, nvmlReturn_enum(42));
     assert!(functions.nvmlInit.is_none() && functions.nvmlShutdown.is_none());
 }
 
 #[test]
-fn a_library_without_nvml_fills_nothing() {
-    // SAFETY: libc.so.6 is loaded already; no initialiser runs.
+fn library_without_nvml_has_no_functions() {
+    // SAFETY: libc.so.6 is already loaded, and no initializer runs.
     let libc = unsafe { libloading::Library::new("libc.so.6") }.unwrap();
-    // SAFETY: no name of NVML is in libc, so no pointer is filled.
+    // SAFETY: libc has no function with a name of NVML.
     let functions = unsafe { Functions::from_library(&libc) };
     assert!(functions.nvmlInit_v2.is_none());
 }
 
 #[test]
-fn sizes_and_offsets_are_those_of_the_abi() {
+fn struct_layouts_match_abi() {
     assert_eq!(size_of::<nvmlProcessInfo_v1_t>(), 16);
     assert_eq!(size_of::<nvmlProcessInfo_v2_t>(), 24);
     assert_eq!(offset_of!(nvmlProcessInfo_v2_t, usedGpuMemory), 8);

@@ -1,10 +1,10 @@
-//! The driver calls that read metrics, each with its function and its numbers.
+//! The driver calls that read metrics, with their NVML functions and the numbers that they return.
 
 use crate::{Clock, Device, Result, TemperatureSensor};
 
-/// A driver call that returns one number or several.
+/// A driver call that returns one or more numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is the method of `Device` of its name")]
+#[allow(missing_docs, reason = "each variant is named after a method of `Device`")]
 #[non_exhaustive]
 pub enum Call {
     UtilizationRates,
@@ -25,11 +25,11 @@ pub enum Call {
     PcieReplayCounter,
 }
 
-/// The maximum number of numbers that one call returns.
+/// The largest number of values that one call returns.
 pub(crate) const MAX_CALL_VALUES: usize = 3;
 
 impl Call {
-    /// Returns the NVML function.
+    /// Returns the name of the NVML function.
     #[must_use]
     pub const fn function(self) -> &'static str {
         match self {
@@ -49,12 +49,12 @@ impl Call {
         }
     }
 
-    /// Makes the call. The numbers are in the catalog's order (`MetricSource::Call`) and unit; a number that this driver
-    /// does not provide is NaN. They are written in place, because returning them by value would copy them, which takes
-    /// longer than the rest of this function.
+    /// Makes the call, and writes the numbers in the order of [`MetricSource::Call`](super::MetricSource::Call) and in the
+    /// unit of the catalog. A number that the driver does not provide is NaN. The numbers are written in place, because
+    /// returning them by value would copy them, which takes longer than the rest of this function.
     #[inline]
     pub(crate) fn read(self, device: &Device, numbers: &mut [f64; MAX_CALL_VALUES]) -> Result<()> {
-        let one = match self {
+        let number = match self {
             Self::UtilizationRates => {
                 let rates = device.utilization_rates()?;
                 *numbers = [f64::from(rates.gpu), f64::from(rates.memory), f64::NAN];
@@ -81,7 +81,7 @@ impl Call {
             Self::PcieLinkWidth => f64::from(device.pcie_link_width()?),
             Self::PcieReplayCounter => f64::from(device.pcie_replay_counter()?),
         };
-        *numbers = [one, f64::NAN, f64::NAN];
+        *numbers = [number, f64::NAN, f64::NAN];
         Ok(())
     }
 }

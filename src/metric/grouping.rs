@@ -1,4 +1,4 @@
-//! Groups of metrics that one driver call reads together.
+//! The grouping of metrics by the driver call that reads them.
 
 use super::{Call, Metric, MetricSource};
 use crate::SampleKind;
@@ -8,13 +8,13 @@ use crate::SampleKind;
 pub(crate) enum DriverCall {
     /// A call that returns one or more numbers.
     Call(Call),
-    /// The batch of fields (`nvmlDeviceGetFieldValues`).
+    /// A batch of fields (`nvmlDeviceGetFieldValues`).
     Fields,
-    /// Power readings integrated to energy, for a GPU without an energy counter.
+    /// The integral of the power draw, for a GPU without an energy counter.
     IntegratedPower,
-    /// A sample buffer (`nvmlDeviceGetSamples`), and the scale of its entries.
+    /// A sample buffer (`nvmlDeviceGetSamples`), and the factor by which its samples are multiplied.
     SampleBuffer(SampleKind, f64),
-    /// Two GPM samples and the report between them.
+    /// Two GPM samples, and the metrics between them (`nvmlGpmMetricsGet`).
     Gpm,
     /// The process lists.
     ProcessLists,
@@ -29,8 +29,8 @@ pub(crate) struct CallGroup {
     pub metrics: Vec<Metric>,
 }
 
-/// Groups metrics by the driver call that reads them, in the order of their first metrics. Fields with different values
-/// of `batch_of` are read by separate calls.
+/// Groups metrics by the driver call that reads them. The groups are in the order of their first metrics. Fields with
+/// different values of `batch_of` are in separate groups.
 pub(crate) fn group_by_call<B: PartialEq>(
     metrics: impl IntoIterator<Item = Metric>,
     has_energy_counter: bool,
@@ -40,8 +40,8 @@ pub(crate) fn group_by_call<B: PartialEq>(
     for metric in metrics {
         let call = driver_call(metric, has_energy_counter);
         let is_same_batch = |other: &Metric| call != DriverCall::Fields || batch_of(*other) == batch_of(metric);
-        let same = |group: &&mut CallGroup| group.call == call && group.metrics.first().is_some_and(is_same_batch);
-        match groups.iter_mut().find(same) {
+        let is_same = |group: &&mut CallGroup| group.call == call && group.metrics.first().is_some_and(is_same_batch);
+        match groups.iter_mut().find(is_same) {
             Some(group) => group.metrics.push(metric),
             None => groups.push(CallGroup { call, metrics: vec![metric] }),
         }
@@ -49,7 +49,7 @@ pub(crate) fn group_by_call<B: PartialEq>(
     groups
 }
 
-/// Returns the call that reads a metric. `has_energy_counter` is whether the GPU has an energy counter.
+/// Returns the call that reads a metric. `has_energy_counter` is `true` if the GPU has an energy counter.
 fn driver_call(metric: Metric, has_energy_counter: bool) -> DriverCall {
     match metric.info().source {
         MetricSource::Call(call, _) => DriverCall::Call(call),
@@ -67,7 +67,7 @@ fn driver_call(metric: Metric, has_energy_counter: bool) -> DriverCall {
 mod tests {
     use super::*;
 
-    /// Returns the metrics of each group, with fields of different poll intervals in separate calls.
+    /// Returns the metrics of each group. Fields with different poll intervals are in separate groups.
     fn groups(metrics: &[Metric], has_energy_counter: bool) -> Vec<Vec<Metric>> {
         let groups = group_by_call(metrics.iter().copied(), has_energy_counter, |metric| metric.info().poll_interval);
         groups.into_iter().map(|group| group.metrics).collect()

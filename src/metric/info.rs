@@ -1,36 +1,43 @@
-//! The catalog's entry for a metric, and the source of its number.
+//! The catalog entry of a metric, and the source of its values.
 
 use std::{fmt, time::Duration};
 
 use super::Call;
 use crate::{FieldId, GpmMetric, SampleKind};
 
-/// All there is to know of a metric.
+/// The catalog entry of a metric, from [`Metric::info`](super::Metric::info).
+///
+/// ```
+/// use igpu::metric::{Metric, MetricKind};
+///
+/// let info = Metric::ENERGY.info();
+/// assert_eq!((info.name, info.unit, info.kind), ("gpu.energy", "J", MetricKind::Counter));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct MetricInfo {
-    /// Its name, `gpu.power.average`: lower case, from the general to the particular.
+    /// The name in lower case, from the general to the specific term, for example `gpu.power.average`.
     pub name: &'static str,
-    /// What it measures, in one sentence.
+    /// A description in one sentence.
     pub help: &'static str,
-    /// Its unit, in the notation of UCUM: `%`, `W`, `J`, `By`, `Cel`, `MHz`, `ns`, `1`.
+    /// The unit in UCUM notation: `%`, `W`, `J`, `By`, `By/s`, `Cel`, `MHz`, `ns`, or `1`.
     pub unit: &'static str,
-    /// Whether it goes up and down, or only up.
+    /// Gauge or counter.
     pub kind: MetricKind,
-    /// Where the number comes from.
+    /// The source of the values.
     pub source: MetricSource,
-    /// How often asking is of use, where nothing better was learnt from the sensor.
+    /// The default poll interval, which applies until the refresh period of the sensor has been estimated.
     pub poll_interval: Duration,
-    /// Since which driver, and on which GPUs.
+    /// The first driver branch that supports the metric, and the GPUs that do, if not all.
     pub since: &'static str,
 }
 
-/// Whether a metric goes up and down, or only up.
+/// The kind of a metric's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// A level: it goes up and down.
+    /// A value that can increase and decrease.
     Gauge,
-    /// A sum since some start: it only goes up, but for a reset.
+    /// A sum that only increases, except for a reset.
     Counter,
 }
 
@@ -43,28 +50,30 @@ impl fmt::Display for MetricKind {
     }
 }
 
-/// Where a metric's number comes from. Metrics of one call, of the batch of fields, or of GPM are read together.
+/// The source of a metric's values. Metrics of the same call, of a batch of fields, or of GPM are read together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MetricSource {
-    /// One value of a call that is made for it.
+    /// A driver call, and the position of the metric among the numbers that the call returns.
     Call(Call, usize),
-    /// A field of the batch (`nvmlDeviceGetFieldValues`): id, scope, and what to multiply the driver's number with.
+    /// A field (`nvmlDeviceGetFieldValues`): its id, its scope, and the factor by which the driver's number is multiplied.
     Field(FieldId, u32, f64),
-    /// Each entry of a sample ring (`nvmlDeviceGetSamples`), and what to multiply the driver's number with.
+    /// All samples of a sample buffer (`nvmlDeviceGetSamples`), and the factor by which they are multiplied.
     SampleBuffer(SampleKind, f64),
-    /// A metric of GPM (`nvmlGpmMetricsGet`), and what to multiply the driver's number with.
+    /// A GPM metric (`nvmlGpmMetricsGet`), and the factor by which the driver's number is multiplied.
     Gpm(GpmMetric, f64),
-    /// For each process of the compute, graphics and MPS lists: the memory that it holds.
+    /// The memory usage of each process in the compute, graphics, and MPS process lists.
     ProcessMemory,
-    /// For each process: one value of `nvmlDeviceGetProcessUtilization`.
+    /// A utilization of each process (`nvmlDeviceGetProcessUtilization`): 0 for the SMs, 1 for the memory, 2 for the encoder,
+    /// and 3 for the decoder.
     ProcessUtilization(usize),
-    /// Joules since the sampler was made: differences of field 83, or where a GPU lacks that, power integrated.
+    /// The energy in joules since the creation of the sampler, from the energy counter (field 83). On a GPU without an energy
+    /// counter, the integral of the power draw.
     Energy,
 }
 
 impl MetricSource {
-    /// Returns the sample buffer that the metric is read from, if any.
+    /// Returns the sample buffer from which the metric is read, if any.
     pub(crate) fn sample_buffer(&self) -> Option<SampleKind> {
         match self {
             Self::SampleBuffer(kind, _) => Some(*kind),
@@ -72,7 +81,7 @@ impl MetricSource {
         }
     }
 
-    /// Returns the field that the metric is read from, with its scope, if any.
+    /// Returns the id and the scope of the field from which the metric is read, if any.
     pub(crate) fn field(&self) -> Option<(FieldId, u32)> {
         match self {
             Self::Field(field, scope, _) => Some((*field, *scope)),
@@ -81,7 +90,7 @@ impl MetricSource {
         }
     }
 
-    /// Returns the GPM metric and the scale of its value, if the metric is read by GPM.
+    /// Returns the GPM metric and its factor, if the metric is read through GPM.
     pub(crate) fn gpm(&self) -> Option<(GpmMetric, f64)> {
         match self {
             Self::Gpm(metric, scale) => Some((*metric, *scale)),

@@ -1,46 +1,46 @@
-//! Looking up metrics in the catalog.
+//! Access to catalog entries by name and by index.
 
 use std::fmt;
 
 use super::{CATALOG, Metric, MetricInfo, MetricSource};
 
 impl Metric {
-    /// All metrics, in the catalog's order.
+    /// Returns all metrics in the order of the catalog.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         (0..CATALOG.len() as u16).map(Self)
     }
 
-    /// The metric of this name.
+    /// Returns the metric with this name, or `None` if there is none.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|metric| metric.name() == name)
     }
 
-    /// The metric at this place of the catalog, as [`index`](Self::index) gave it.
+    /// Returns the metric with this [index](Self::index), or `None` if the index is out of range.
     #[must_use]
     pub fn from_index(index: u16) -> Option<Self> {
         (usize::from(index) < CATALOG.len()).then_some(Self(index))
     }
 
-    /// Its place in the catalog. Places may change from one version of igpu to the next; names do not.
+    /// Returns the index of the metric in the catalog. Indices may change between versions of igpu, and names do not.
     #[must_use]
     pub fn index(self) -> u16 {
         self.0
     }
 
-    /// All there is to know of it.
+    /// Returns the catalog entry.
     #[must_use]
     pub fn info(self) -> &'static MetricInfo {
         &CATALOG[usize::from(self.0)]
     }
 
-    /// Its name.
+    /// Returns the name, for example `gpu.power.average`.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.info().name
     }
 
-    /// Whether it has a value for each process rather than one for the GPU.
+    /// Returns `true` if the metric has a value for each process instead of one value for the GPU.
     #[must_use]
     pub fn is_per_process(self) -> bool {
         matches!(self.info().source, MetricSource::ProcessMemory | MetricSource::ProcessUtilization(_))
@@ -69,7 +69,7 @@ mod tests {
     fn metric_names_are_unique() {
         for metric in Metric::all() {
             let name = metric.name();
-            assert_eq!(Metric::from_name(name), Some(metric), "{name} stands twice");
+            assert_eq!(Metric::from_name(name), Some(metric), "{name} is listed twice");
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte)), "{name}");
             assert!(metric.info().help.ends_with('.') && !metric.info().since.is_empty(), "{name}");
             assert!(metric.info().poll_interval >= Duration::from_millis(10), "{name}");
