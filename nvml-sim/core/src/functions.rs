@@ -10,7 +10,7 @@ pub(crate) const COUNT: usize = nvml_sys::NAMES.len();
 // number.
 const _: () = assert!(size_of::<nvml_sys::Functions>() == COUNT * size_of::<Option<extern "C" fn()>>());
 
-/// Evaluates to a function's number at compile time. An unknown name does not compile.
+/// Returns the number of a function, as a constant. An unknown name is a compile-time error.
 macro_rules! number {
     ($name:ident) => {
         const { std::mem::offset_of!(nvml_sys::Functions, $name) / size_of::<Option<extern "C" fn()>>() }

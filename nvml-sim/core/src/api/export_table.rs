@@ -99,21 +99,21 @@ unsafe extern "C" fn topology_level(_one: *const c_void, _other: *const c_void, 
 }
 
 /// # Safety
-/// As [`write_processes`].
+/// The requirements are those of [`write_processes`].
 unsafe extern "C" fn compute_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
     // SAFETY: as the caller guarantees.
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Compute, count, entries) })
 }
 
 /// # Safety
-/// As [`write_processes`].
+/// The requirements are those of [`write_processes`].
 unsafe extern "C" fn graphics_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
     // SAFETY: as the caller guarantees.
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Graphics, count, entries) })
 }
 
 /// # Safety
-/// As [`write_processes`].
+/// The requirements are those of [`write_processes`].
 unsafe extern "C" fn mps_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
     // SAFETY: as the caller guarantees.
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Mps, count, entries) })

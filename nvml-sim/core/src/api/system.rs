@@ -1,4 +1,4 @@
-//! Functions that are not about a GPU: versions, process names, units.
+//! Functions that do not take a GPU: versions, process names, units.
 
 use crate::dispatch::{NvmlResult, put};
 use crate::procfs_lite;

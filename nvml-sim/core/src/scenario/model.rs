@@ -100,7 +100,7 @@ pub(crate) struct GpuModel {
     pub board_part_number: Option<String>,
     /// NVML's number of the architecture (4 Pascal, 7 Ampere, 8 Ada, 9 Hopper …).
     pub architecture: u32,
-    /// Major and minor number.
+    /// The major and minor number of the CUDA compute capability.
     pub compute_capability: (i32, i32),
     pub cores: u32,
     pub multiprocessors: u32,
@@ -113,7 +113,7 @@ pub(crate) struct GpuModel {
     pub display_mode: bool,
     pub display_active: bool,
     pub numa_node: Option<u32>,
-    /// The bits of the clocks event (throttle) reasons.
+    /// The clocks event reasons (formerly throttle reasons) as a bit mask.
     pub clocks_event_reasons: u64,
     pub pci: PciModel,
     pub memory: MemoryModel,
