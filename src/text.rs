@@ -10,12 +10,12 @@ pub type Text = ArrayString<96>;
 /// NUL.
 pub(crate) fn from_c_buffer<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    lossy(&bytes[..end])
+    from_utf8_lossy(&bytes[..end])
 }
 
 /// Converts bytes to text. Each byte that is not UTF-8 becomes U+FFFD. Text that exceeds the capacity is truncated on a
 /// character boundary.
-pub(crate) fn lossy<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
+pub(crate) fn from_utf8_lossy<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let mut text = ArrayString::new();
     for chunk in bytes.utf8_chunks() {
         let replaced = chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER);

@@ -387,3 +387,14 @@ fn invalid_device_count_is_error() {
     // The error is that of the handle, not that of the device count, which is read for the error message.
     assert_eq!(error_code(nvml.device(0)), ReturnCode::INVALID_ARGUMENT);
 }
+
+#[test]
+fn return_code_texts_match_nvml() {
+    let (_driver, nvml) = sim_from_name("workstation");
+    let error_string = nvml.functions().nvmlErrorString.unwrap();
+    for number in (0..=30).chain([999, 4711]) {
+        // SAFETY: the function accepts any code, and returns a string that is never freed.
+        let text = unsafe { CStr::from_ptr(error_string(nvml_sys::nvmlReturn_enum(number))) };
+        assert_eq!(text.to_str().unwrap(), ReturnCode(number).description(), "{number}");
+    }
+}

@@ -86,9 +86,9 @@ mod tests {
             MetricSource::Field(field, _, _) => format!("field {}", field.0),
             MetricSource::SampleBuffer(kind, _) => format!("sample buffer {}", kind.0),
             MetricSource::Gpm(metric, _) => format!("GPM {}", metric.0),
-            MetricSource::ProcessMemory => "the process lists".to_owned(),
+            MetricSource::ProcessMemory => "process lists".to_owned(),
             MetricSource::ProcessUtilization(_) => "`nvmlDeviceGetProcessUtilization`".to_owned(),
-            MetricSource::Energy => "field 83, or power integrated".to_owned(),
+            MetricSource::Energy => "field 83, or integrated power".to_owned(),
         }
     }
 

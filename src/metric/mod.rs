@@ -37,7 +37,7 @@
 //! | `gpu.power.average` | W | gauge | field 185 | 50 ms | R530, Ampere |
 //! | `gpu.power.instant` | W | gauge | field 186 | 50 ms | R530 |
 //! | `gpu.power.samples` | W | gauge | sample buffer 0 | 1000 ms | all |
-//! | `gpu.energy` | J | counter | field 83, or power integrated | 50 ms | all; counted since Volta |
+//! | `gpu.energy` | J | counter | field 83, or integrated power | 50 ms | all; counted since Volta |
 //! | `gpu.temperature` | Cel | gauge | `nvmlDeviceGetTemperatureV` | 500 ms | all |
 //! | `gpu.memory.temperature` | Cel | gauge | field 82 | 500 ms | R418, HBM |
 //! | `gpu.clock.graphics` | MHz | gauge | `nvmlDeviceGetClockInfo` | 100 ms | all |
@@ -74,7 +74,7 @@
 //! | `gpu.pcie.rx_rate` | By/s | gauge | GPM 21 | 110 ms | R520, Hopper |
 //! | `gpu.nvlink.tx_rate` | By/s | gauge | GPM 61 | 110 ms | R520, Hopper |
 //! | `gpu.nvlink.rx_rate` | By/s | gauge | GPM 60 | 110 ms | R520, Hopper |
-//! | `gpu.process.memory` | By | gauge | the process lists | 1000 ms | all |
+//! | `gpu.process.memory` | By | gauge | process lists | 1000 ms | all |
 //! | `gpu.process.sm.utilization` | % | gauge | `nvmlDeviceGetProcessUtilization` | 1000 ms | Maxwell, not MIG |
 //! | `gpu.process.memory.utilization` | % | gauge | `nvmlDeviceGetProcessUtilization` | 1000 ms | Maxwell, not MIG |
 //! | `gpu.process.encoder.utilization` | % | gauge | `nvmlDeviceGetProcessUtilization` | 1000 ms | Maxwell, not MIG |

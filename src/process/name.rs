@@ -4,7 +4,7 @@ use arrayvec::ArrayString;
 
 use super::io::ProcDir;
 use super::parse::Argv0;
-use crate::text::lossy;
+use crate::text::from_utf8_lossy;
 
 /// The maximum number of bytes that are read of a command line, which is the kernel's limit for one argument. See
 /// [`Argv0`].
@@ -19,10 +19,10 @@ pub(super) fn process_name(process: &ProcDir, comm: &[u8]) -> ArrayString<64> {
             .open(c"cmdline")
             .is_some_and(|file| file.for_each_chunk(MAX_CMDLINE_BYTES, |data| argv0.feed(data)));
         if let Some(name) = argv0.finish(complete).filter(|name| starts_with(name, comm)) {
-            return lossy(name);
+            return from_utf8_lossy(name);
         }
     }
-    lossy(comm)
+    from_utf8_lossy(comm)
 }
 
 /// Returns `true` if psutil would look for a longer name.

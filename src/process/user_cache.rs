@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 
 use super::io::RawFile;
 use super::parse;
-use crate::text::lossy;
+use crate::text::from_utf8_lossy;
 
 type UserName = ArrayString<32>;
 
@@ -92,7 +92,7 @@ fn find_in_passwd(path: &CStr, uid: u32) -> Option<UserName> {
     let file = RawFile::open(path)?;
     let mut found = None;
     file.for_each_line(|line| {
-        found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| lossy(entry.0));
+        found = parse::passwd(line).filter(|entry| entry.1 == uid).map(|entry| from_utf8_lossy(entry.0));
         found.is_some()
     });
     found
@@ -180,7 +180,7 @@ fn lock_with_retry() -> Option<MutexGuard<'static, UserCache>> {
 fn query_user_database(uid: u32) -> Option<UserLookup> {
     loop {
         return match User::from_uid(Uid::from_raw(uid)) {
-            Ok(Some(user)) => Some(UserLookup::Known(lossy(user.name.as_bytes()))),
+            Ok(Some(user)) => Some(UserLookup::Known(from_utf8_lossy(user.name.as_bytes()))),
             // C libraries report a missing user by success or by one of these error codes (see getpwuid_r(3)).
             Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Some(UserLookup::NotFound),
             Err(Errno::EINTR) => continue,
