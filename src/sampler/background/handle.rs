@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{
-            AtomicU32, AtomicU64,
+            AtomicBool, AtomicU32, AtomicU64,
             Ordering::{AcqRel, Acquire},
         },
     },
@@ -101,16 +101,11 @@ impl Sampler {
         let Self { gpus, metrics, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
         let slots: Vec<GpuSlot> =
             gpus.into_iter().map(|gpu| slot(gpu.with_wake_grid(min_wake_interval), clocks, process_capacity)).collect();
-        let shared = Arc::new(shared(&slots, metrics, self.missed_deadlines, clocks));
+        let limits = WorkerLimits { hang_timeout, min_wake_interval };
+        let shared = Arc::new(shared(&slots, metrics, self.missed_deadlines, clocks, limits));
         let (producer, consumer) = RingBuffer::new(capacity);
         let publisher = Publisher::new(shared.clone(), producer, budget);
-        let worker = Arc::new(Worker::new(
-            slots,
-            publisher,
-            shared.clone(),
-            clocks,
-            WorkerLimits { hang_timeout, min_wake_interval },
-        ));
+        let worker = Arc::new(Worker::new(slots, publisher, shared.clone(), clocks, limits));
         let (threads, weak_worker) = (worker.threads(), Arc::downgrade(&worker));
         let background = Background { shared, records: consumer, threads, worker: weak_worker, stop_outcome: None };
         worker.start().map(|()| background)
@@ -122,7 +117,13 @@ fn slot(gpu: GpuSampler, clocks: Clocks, processes: usize) -> GpuSlot {
     GpuSlot { gpu, records, stopwatch: Stopwatch::new(clocks) }
 }
 
-fn shared(slots: &[GpuSlot], metrics: Vec<Metric>, missed_deadlines: u64, clocks: Clocks) -> Shared {
+fn shared(
+    slots: &[GpuSlot],
+    metrics: Vec<Metric>,
+    missed_deadlines: u64,
+    clocks: Clocks,
+    limits: WorkerLimits,
+) -> Shared {
     let (mut gpus, mut keys, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for GpuSlot { gpu, stopwatch, .. } in slots {
         let first_key = keys.len();
@@ -146,6 +147,8 @@ fn shared(slots: &[GpuSlot], metrics: Vec<Metric>, missed_deadlines: u64, clocks
         reasons: Mutex::new(reasons),
         metrics,
         clocks,
+        hang_timeout: limits.hang_timeout,
+        is_watched: AtomicBool::new(false),
         fork_generation: fork_generation(),
     }
 }
@@ -253,7 +256,8 @@ impl Background {
     /// Suspended metrics and hung GPUs are skipped.
     ///
     /// Returns `true` if everything was read. Returns `false` after [`stop`](Self::stop), and if a driver call takes longer
-    /// than 80 ms, measured as for [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout).
+    /// than 80 ms and does not count as hung yet, because
+    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout) is longer. The time is measured as for `hang_timeout`.
     ///
     /// # Errors
     /// [`Error::Forked`] in a forked child, immediately.
@@ -265,9 +269,12 @@ impl Background {
         let request = shared.requested_samples.fetch_add(1, AcqRel) + 1;
         let mut watchdog = Watchdog::default();
         while shared.completed_samples.load(Acquire) < request {
+            // The watcher replaces the leader of a call that hangs. It may have to wait for a processor, so a shorter
+            // timeout than that of the watcher is not enough to tell that it does not.
+            let is_replaced = shared.hang_timeout < CALL_TIMEOUT_NS && shared.is_watched.load(Acquire);
             // The leader makes one call at a time.
             let call = shared.gpus.iter().filter(|gpu| !gpu.is_hung()).find_map(|gpu| gpu.call.in_progress());
-            let is_hung = call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
+            let is_hung = !is_replaced && call.is_some_and(|call| takes_too_long(&mut watchdog, call, shared.clocks));
             if is_hung || self.stop_outcome.is_some() {
                 return Ok(false);
             }

@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicU32, AtomicU64,
+            AtomicBool, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed},
         },
     },
@@ -43,6 +43,10 @@ pub(super) struct Shared {
     /// The selected metrics.
     pub metrics: Vec<Metric>,
     pub clocks: Clocks,
+    /// See [`WorkerLimits::hang_timeout`](super::worker::WorkerLimits), ns.
+    pub hang_timeout: u64,
+    /// `true` if there is a watcher, which replaces the leader if a call hangs.
+    pub is_watched: AtomicBool,
     /// The fork generation at creation. It is higher in a forked child, which has none of the threads.
     pub fork_generation: u32,
 }

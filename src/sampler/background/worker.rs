@@ -138,7 +138,9 @@ impl Worker {
             worker.watch(number);
             worker.close();
         };
-        self.threads.spawn("igpu-watcher", watch)
+        self.threads.spawn("igpu-watcher", watch)?;
+        self.shared.is_watched.store(true, Release);
+        Ok(())
     }
 
     /// Releases a thread's share of the worker. The last thread frees the driver's memory and shuts NVML down, which may hang
@@ -287,6 +289,8 @@ impl Worker {
         let is_in_progress = self.shared.gpus.get(index).is_some_and(|gpu| gpu.call.since.load(Relaxed) == since);
         if is_in_progress {
             publisher.leader = number;
+            // Until this thread, as the leader, has started the next watcher.
+            self.shared.is_watched.store(false, Release);
             publisher.report_hang(index, now, now.saturating_sub(since));
         }
         is_in_progress
