@@ -1,5 +1,12 @@
-//! Every public reading of `Device`, `GpuInfo` and `ProcReader`, and the sampler, by criterion, each beside the bare call
-//! of the driver and `nvml-wrapper`. For ratios of a few percent see the bench `ratio`, which takes the clients in turn.
+//! Criterion benchmarks of the getters of `Device`, `GpuInfo`, and `ProcReader`, and of the sampler, compared with
+//! direct driver calls and with `nvml-wrapper`.
+//!
+//! To measure differences of a few percent, use the bench `ratio`, which alternates the clients.
+//!
+//! ```sh
+//! cargo bench --bench device
+//! cargo bench --bench device -- scalars/power_usage
+//! ```
 
 mod support;
 
@@ -18,8 +25,8 @@ fn main() {
         for mut case in cases {
             case.check();
             let mut criterion_group = criterion.benchmark_group(format!("{group}/{}", case.name));
-            if case.reads > 1 {
-                criterion_group.throughput(Throughput::Elements(case.reads));
+            if case.values_per_call > 1 {
+                criterion_group.throughput(Throughput::Elements(case.values_per_call));
             }
             for (client, timed) in case.clients() {
                 criterion_group.bench_function(client, |bencher| {

@@ -1,16 +1,18 @@
-//! How much longer a reading takes by igpu, and by `nvml-wrapper`, than by the bare call of the driver.
+//! Compares the time of calls through igpu and through `nvml-wrapper` with the time of direct driver calls.
 //!
-//! The clients take turns in blocks of some 40 µs, every order of turns equally often, and the number is the median of
-//! each round's ratio: what slows the machine for a moment strikes all of them or is outvoted.
+//! The clients alternate in blocks of about 40 µs, and all orders of the clients are equally frequent. The result is
+//! the median of the ratios of all rounds, so that a brief disturbance affects all clients of a round or is an outlier.
 //!
 //! ```sh
-//! cargo bench --bench ratio                            # all, as a table in Markdown
-//! cargo bench --bench ratio -- compute_processes       # those with this in their name
+//! cargo bench --bench ratio                            # all cases, as a Markdown table
+//! cargo bench --bench ratio -- compute_processes       # the cases whose names contain this text
 //! cargo bench --bench ratio -- --rounds 3000 power_usage
-//! cargo bench --bench ratio -- --rate                  # metric reads a second, in loops of one second on one core
-//! cargo bench --bench ratio -- --test                  # asserts that all is right, and what allocates; no times
-//! cargo bench --bench ratio -- --only power_usage igpu 1000      # runs that and nothing else, for benches/instructions
+//! cargo bench --bench ratio -- --rate                  # values per second, in loops of one second on one core
+//! cargo bench --bench ratio -- --test                  # checks results and allocations, without timing
+//! cargo bench --bench ratio -- --only power_usage igpu 1000      # one case, client, and number of calls
 //! ```
+//!
+//! `benches/instructions` uses `--only`.
 
 #[path = "support/allocations.rs"]
 mod allocations;
@@ -24,9 +26,10 @@ use support::case::{Case, Timed};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// How long one client's turn is.
+/// The duration of one client's block of calls. It is short, so that a disturbance rarely affects only one client.
 const BLOCK_DURATION: Duration = Duration::from_micros(40);
-/// The orders of three, so that none is always first or always behind the same.
+/// All orders of three clients. Over six rounds, each client is equally often first, and equally often after each other
+/// client.
 const CLIENT_ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 
 fn main() {
@@ -41,43 +44,44 @@ fn main() {
     }
 }
 
-/// Runs one client and nothing beside it.
+/// Runs one client of one case.
 fn run_single(name: &str, client: &str, calls: u64) {
     let groups = support::Clients::load().cases();
     let mut case = groups.into_iter().flat_map(|group| group.1).find(|case| case.name == name).expect("no such case");
-    case.clients().into_iter().find(|(known, _)| *known == client).expect("no such client").1.run(calls);
+    case.clients().into_iter().find(|(name, _)| *name == client).expect("no such client").1.run(calls);
 }
 
-/// That all clients agree, that igpu keeps to its driver calls, and that it does not allocate.
+/// Checks that all clients return the same values, that igpu makes no more driver calls than allowed, and that it does
+/// not allocate.
 fn check_cases() {
     let clients = support::Clients::load();
     support::gpu_info::check_calls(&clients);
     let mut count = 0;
     for mut case in clients.cases().into_iter().flat_map(|group| group.1) {
         case.check();
-        assert_eq!(allocations::during(|| case.ours.run(10)), 0, "{} allocates", case.name);
+        assert_eq!(allocations::during(|| case.igpu.run(10)), 0, "{} allocates", case.name);
         count += 1;
         if let Some(wrapper) = &mut case.wrapper
             && case.name.starts_with("compute_processes")
         {
-            // nvml-wrapper: as it is when this is written, so that the README's number is true.
+            // The documentation states this number.
             assert_eq!(allocations::during(|| wrapper.run(10)), 10 * WRAPPER_LIST_ALLOCATIONS, "{}", case.name);
         }
     }
-    println!("{count} cases are right, and igpu allocates in none");
+    println!("{count} cases: all clients return the same values, and igpu does not allocate");
 }
 
-/// How often `nvml-wrapper` allocates for a process list.
+/// The number of allocations of `nvml-wrapper` for a process list, in the version in `Cargo.lock`.
 const WRAPPER_LIST_ALLOCATIONS: u64 = 2;
 
-/// How many metrics each client reads in a second when it does nothing else; the best of three turns.
+/// Prints the number of values that each client reads per second in a loop; the best of three runs.
 fn print_read_rates() {
-    println!("| case | metrics | raw, reads/s | igpu, reads/s | nvml-wrapper, reads/s |");
+    println!("| case | values per call | raw, values/s | igpu, values/s | nvml-wrapper, values/s |");
     println!("| --- | ---: | ---: | ---: | ---: |");
     let groups = support::Clients::load().cases();
-    for mut case in groups.into_iter().flat_map(|group| group.1).filter(|case| case.reads > 1) {
+    for mut case in groups.into_iter().flat_map(|group| group.1).filter(|case| case.values_per_call > 1) {
         case.check();
-        let metrics = case.reads;
+        let values = case.values_per_call;
         let mut best = [0.0_f64; 3];
         for _ in 0..3 {
             for (best, (_, client)) in best.iter_mut().zip(case.clients()) {
@@ -86,48 +90,51 @@ fn print_read_rates() {
                     client.run(100);
                     calls += 100;
                 }
-                *best = best.max((calls * metrics) as f64 / start.elapsed().as_secs_f64());
+                *best = best.max((calls * values) as f64 / start.elapsed().as_secs_f64());
             }
         }
-        let [ours, raw, wrapper] = best;
+        let [igpu, raw, wrapper] = best;
         let wrapper = if case.wrapper.is_some() { format!("{wrapper:.0}") } else { String::new() };
-        println!("| {} | {metrics} | {raw:.0} | {ours:.0} | {wrapper} |", case.name);
+        println!("| {} | {values} | {raw:.0} | {igpu:.0} | {wrapper} |", case.name);
     }
 }
 
-/// One line of the table.
+/// The measured values of a case.
 struct RatioRow {
     raw_ns: f64,
-    ours: f64,
-    wrapper: Option<f64>,
+    /// The time of igpu divided by that of the direct call.
+    igpu_ratio: f64,
+    /// The time of `nvml-wrapper` divided by that of the direct call.
+    wrapper_ratio: Option<f64>,
 }
 
 fn print_ratios(rounds: usize, filter: &[&str]) {
     let clients = support::Clients::load();
-    let named = |case: &Case| filter.is_empty() || filter.iter().any(|word| case.name.contains(word));
+    let is_selected = |case: &Case| filter.is_empty() || filter.iter().any(|text| case.name.contains(text));
     println!(
-        "| call | raw, ns | igpu, ns | igpu / raw | allocations | nvml-wrapper, ns | nvml-wrapper / raw | allocations |"
+        "| case | raw, ns | igpu, ns | igpu / raw | allocations | nvml-wrapper, ns | nvml-wrapper / raw | allocations |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let mut sums = Vec::new();
+    let mut groups = Vec::new();
     for (group, cases) in clients.cases() {
-        let mut lines = Vec::new();
-        for mut case in cases.into_iter().filter(named) {
+        let mut rows = Vec::new();
+        for mut case in cases.into_iter().filter(is_selected) {
             case.check();
-            lines.push((case.name, measure_case(&mut case, rounds)));
+            rows.push(measure_case(&mut case, rounds));
         }
-        sums.push((group, lines));
+        groups.push((group, rows));
     }
     println!();
-    println!("| group | igpu / raw: median | min | max | nvml-wrapper / raw: median | min | max |");
+    println!("| group (cases) | igpu / raw: median | min | max | nvml-wrapper / raw: median | min | max |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for (group, lines) in sums.iter().filter(|(_, lines)| !lines.is_empty()) {
-        let ours = median_min_max(lines.iter().map(|(_, line)| line.ours));
-        let wrapper = median_min_max(lines.iter().filter_map(|(_, line)| line.wrapper));
-        println!("| {group} ({}) | {ours} | {wrapper} |", lines.len());
+    for (group, rows) in groups.iter().filter(|(_, rows)| !rows.is_empty()) {
+        let igpu = median_min_max(rows.iter().map(|row| row.igpu_ratio));
+        let wrapper = median_min_max(rows.iter().filter_map(|row| row.wrapper_ratio));
+        println!("| {group} ({}) | {igpu} | {wrapper} |", rows.len());
     }
 }
 
+/// Measures a case and prints its row.
 fn measure_case(case: &mut Case, rounds: usize) -> RatioRow {
     let calls = calls_per_block(&mut case.raw);
     let allocations: Vec<u64> =
@@ -142,30 +149,30 @@ fn measure_case(case: &mut Case, rounds: usize) -> RatioRow {
             times[client].push(start.elapsed().as_nanos() as f64 / calls as f64);
         }
     }
-    let ratio = |client: usize| -> f64 { median(times[client].iter().zip(&times[1]).map(|(its, raw)| its / raw)) };
-    let line = RatioRow {
+    let ratio = |client: usize| -> f64 { median(times[client].iter().zip(&times[1]).map(|(time, raw)| time / raw)) };
+    let row = RatioRow {
         raw_ns: median(times[1].iter().copied()),
-        ours: ratio(0),
-        wrapper: (times.len() > 2).then(|| ratio(2)),
+        igpu_ratio: ratio(0),
+        wrapper_ratio: (times.len() > 2).then(|| ratio(2)),
     };
-    let (name, ours) = (case.name, median(times[0].iter().copied()));
-    print!("| {name} | {:.1} | {ours:.1} | {:.3} | {} |", line.raw_ns, line.ours, allocations[0]);
-    match line.wrapper {
-        Some(wrapper) => {
-            println!(" {:.1} | {wrapper:.3} | {} |", median(times[2].iter().copied()), allocations[2]);
+    let (name, igpu_ns) = (case.name, median(times[0].iter().copied()));
+    print!("| {name} | {:.1} | {igpu_ns:.1} | {:.3} | {} |", row.raw_ns, row.igpu_ratio, allocations[0]);
+    match row.wrapper_ratio {
+        Some(ratio) => {
+            println!(" {:.1} | {ratio:.3} | {} |", median(times[2].iter().copied()), allocations[2]);
         }
         None => println!(" | | |"),
     }
-    line
+    row
 }
 
-/// How many calls fill a turn.
+/// Returns the number of calls that take [`BLOCK_DURATION`].
 fn calls_per_block(raw: &mut Timed) -> u64 {
     raw.run(50);
     let start = Instant::now();
     raw.run(50);
-    let one = start.elapsed() / 50;
-    (BLOCK_DURATION.as_nanos() / one.as_nanos().max(1)).clamp(1, 2000) as u64
+    let call_duration = start.elapsed() / 50;
+    (BLOCK_DURATION.as_nanos() / call_duration.as_nanos().max(1)).clamp(1, 2000) as u64
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

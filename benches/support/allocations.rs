@@ -1,9 +1,10 @@
-//! Counts allocations. A binary that wants the count makes [`CountingAllocator`] its allocator.
+//! An allocator that counts allocations. A program that counts them declares [`CountingAllocator`] as its global
+//! allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, counting each thread's allocations.
+/// The system allocator with a count of allocations for each thread.
 pub(crate) struct CountingAllocator;
 
 thread_local! {
@@ -14,33 +15,33 @@ fn count() {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
 }
 
-// SAFETY: hands everything to the system's allocator unchanged.
+// SAFETY: every call is forwarded unchanged to the system allocator, which fulfills the contract.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// How often this thread allocated while `work` ran.
+/// Returns the number of allocations of this thread while `work` runs.
 pub(crate) fn during(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();

@@ -1,56 +1,59 @@
-//! A question, put to each client in turn.
+//! Benchmark cases: one operation, implemented with each client.
 
 use std::fmt::Debug;
 use std::hint::black_box;
 
-/// What the clients do in one case, and who they are.
+/// An operation that returns the same values through each client.
 pub(crate) struct Case {
     pub name: &'static str,
-    pub ours: Timed,
+    pub igpu: Timed,
+    /// The direct driver call, or what the name of the case states.
     pub raw: Timed,
+    /// `nvml-wrapper`, if it makes the same driver call.
     pub wrapper: Option<Timed>,
-    /// How many metrics it reads; 1 where that is of no interest.
-    pub reads: u64,
+    /// The number of metric values that a call reads. It is 1 in cases that `--rate` excludes.
+    pub values_per_call: u64,
 }
 
 impl Case {
-    /// A case of igpu and the bare call.
-    pub(crate) fn new(name: &'static str, ours: Timed, raw: Timed) -> Self {
-        Self { name, ours, raw, wrapper: None, reads: 1 }
+    /// Creates a case with igpu and the direct call.
+    pub(crate) fn new(name: &'static str, igpu: Timed, raw: Timed) -> Self {
+        Self { name, igpu, raw, wrapper: None, values_per_call: 1 }
     }
 
-    /// With `nvml-wrapper`, where it makes the same call of the driver.
+    /// Adds `nvml-wrapper`, for operations with the same driver call.
     #[must_use]
     pub(crate) fn wrapper(self, wrapper: Timed) -> Self {
         Self { wrapper: Some(wrapper), ..self }
     }
 
-    /// A case that reads so many metrics at once.
+    /// Sets the number of metric values that a call reads.
     #[must_use]
-    pub(crate) fn reads(self, metrics: usize) -> Self {
-        Self { reads: metrics as u64, ..self }
+    pub(crate) fn values_per_call(self, count: usize) -> Self {
+        Self { values_per_call: count as u64, ..self }
     }
 
-    /// That everybody gets the same answer, so that what is timed is right.
+    /// Checks that all clients return the same value.
     ///
     /// # Panics
-    /// They do not.
+    /// Panics if the values differ.
     pub(crate) fn check(&mut self) {
         let raw = self.raw.value();
-        assert_eq!(self.ours.value(), raw, "{}: igpu", self.name);
+        assert_eq!(self.igpu.value(), raw, "{}: igpu", self.name);
         if let Some(wrapper) = &mut self.wrapper {
             assert_eq!(wrapper.value(), raw, "{}: nvml-wrapper", self.name);
         }
     }
 
-    /// The clients that take part, by name; the bare call is always the second.
+    /// Returns the clients with their names. The direct call is the second.
     pub(crate) fn clients(&mut self) -> Vec<(&'static str, &mut Timed)> {
         let wrapper = self.wrapper.as_mut().map(|wrapper| ("nvml-wrapper", wrapper));
-        [("igpu", &mut self.ours), ("raw", &mut self.raw)].into_iter().chain(wrapper).collect()
+        [("igpu", &mut self.igpu), ("raw", &mut self.raw)].into_iter().chain(wrapper).collect()
     }
 }
 
-/// One client's way to the answer, behind one indirect call for a whole block of calls.
+/// The operation of one client. A block of calls costs one indirect call, so that the indirection does not add to the
+/// time of each call.
 pub(crate) struct Timed(Box<dyn TimedLoop>);
 
 trait TimedLoop {
@@ -63,13 +66,14 @@ struct CallLoop<F, S> {
 }
 
 impl<T, F: FnMut() -> T, S: Fn(T) -> String> TimedLoop for CallLoop<F, S> {
-    /// The one place that calls, so that the compiler puts each client's way in line here.
+    // All calls are made here, in one loop for each operation, so that the compiler inlines the operation into the
+    // loop.
     #[inline(never)]
     fn run(&mut self, calls: u64, last: Option<&mut String>) {
-        for left in (0..calls).rev() {
+        for remaining in (0..calls).rev() {
             let value = (self.call)();
             black_box(&value);
-            if left == 0 {
+            if remaining == 0 {
                 if let Some(last) = last {
                     *last = (self.show)(value);
                 }
@@ -80,12 +84,12 @@ impl<T, F: FnMut() -> T, S: Fn(T) -> String> TimedLoop for CallLoop<F, S> {
 }
 
 impl Timed {
-    /// So many calls in a row.
+    /// Makes this many calls.
     pub(crate) fn run(&mut self, calls: u64) {
         self.0.run(calls, None);
     }
 
-    /// The answer of one call, to compare.
+    /// Makes one call and returns its value as text.
     pub(crate) fn value(&mut self) -> String {
         let mut value = String::new();
         self.0.run(1, Some(&mut value));
@@ -93,12 +97,12 @@ impl Timed {
     }
 }
 
-/// A client whose answer compares as it is.
+/// Creates an operation whose values are compared by their `Debug` text.
 pub(crate) fn timed<T: Debug>(call: impl FnMut() -> T + 'static) -> Timed {
     timed_as(call, |value| format!("{value:?}"))
 }
 
-/// A client whose answer is made comparable, which is not timed.
+/// Creates an operation whose values are compared by the text that `show` returns. `show` is not timed.
 pub(crate) fn timed_as<T>(call: impl FnMut() -> T + 'static, show: impl Fn(T) -> String + 'static) -> Timed {
     Timed(Box::new(CallLoop { call, show }))
 }

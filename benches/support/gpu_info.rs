@@ -1,14 +1,16 @@
-//! `GpuInfo`, against the same calls of the driver made by hand, which read nothing of `/proc`.
+//! Updates of `GpuInfo`, compared with the same driver calls made directly. The direct calls do not include the reads
+//! of `/proc`.
 
 use super::case::{Case, Timed, timed};
 use super::{Clients, assert_success};
 use igpu::GpuInfo;
 use nvml_sys as sys;
 
-/// The most calls of the driver that an update may make.
+/// The maximum number of driver calls of an update.
 const MAX_UPDATE_CALLS: u64 = 16;
 
-/// Updates of a GPU without processes, of one with two, and of all groups but the processes.
+/// Returns the cases: an update without the processes, and complete updates of a GPU without processes and of a GPU
+/// with two.
 pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let full =
         |name, index| Case::new(name, update(clients, index, GpuInfo::update), direct_calls(clients, index, true));
@@ -44,10 +46,10 @@ fn update(clients: &Clients, index: u32, update: fn(&mut GpuInfo) -> igpu::Resul
     })
 }
 
-/// That an update keeps to its number of calls, by the driver's own count.
+/// Checks the number of driver calls of an update, which the simulated driver counts.
 ///
 /// # Panics
-/// It does not.
+/// Panics if an update makes too many or too few calls.
 pub(crate) fn check_calls(clients: &Clients) {
     for index in [0, 5] {
         let mut gpu = clients.nvml.gpu_info(index).unwrap();
@@ -57,12 +59,12 @@ pub(crate) fn check_calls(clients: &Clients) {
             gpu.update().unwrap();
         }
         let calls = clients.driver.total_calls();
-        // Not fewer than there are readings either: else something was not asked.
+        // Fewer than 15 calls cannot read all values.
         assert!((15 * UPDATES..=MAX_UPDATE_CALLS * UPDATES).contains(&calls), "{calls} calls in {UPDATES} updates");
     }
 }
 
-fn direct_calls(clients: &Clients, index: u32, processes: bool) -> Timed {
+fn direct_calls(clients: &Clients, index: u32, with_processes: bool) -> Timed {
     let gpu = clients.gpu(index).handle();
     let raw = &clients.raw;
     let memory_info = raw.nvmlDeviceGetMemoryInfo_v2.unwrap();
@@ -80,13 +82,13 @@ fn direct_calls(clients: &Clients, index: u32, processes: bool) -> Timed {
         raw.nvmlDeviceGetGraphicsRunningProcesses_v3.unwrap(),
         raw.nvmlDeviceGetMPSComputeRunningProcesses_v3.unwrap(),
     ];
-    let mut room = vec![sys::nvmlProcessInfo_t::default(); igpu::ProcessList::RECOMMENDED_CAPACITY];
-    // A reading that the GPU lacks is none here either.
-    let some = |code, value: u32| (code == sys::NVML_SUCCESS).then_some(value);
+    let mut buffer = vec![sys::nvmlProcessInfo_t::default(); igpu::ProcessList::RECOMMENDED_CAPACITY];
+    // Values that the GPU does not support are `None`, as in `GpuInfo`.
+    let supported = |code, value: u32| (code == sys::NVML_SUCCESS).then_some(value);
     timed(move || {
         let mut memory = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
         let mut rates = sys::nvmlUtilization_t::default();
-        let mut heat = sys::nvmlTemperature_t {
+        let mut temperature_info = sys::nvmlTemperature_t {
             version: sys::nvmlTemperature_v1,
             sensorType: sys::NVML_TEMPERATURE_GPU,
             temperature: 0,
@@ -94,14 +96,14 @@ fn direct_calls(clients: &Clients, index: u32, processes: bool) -> Timed {
         let mut state = sys::nvmlPStates_enum(0);
         let (mut fan, mut generation, mut width, mut draw, mut limit) = (0, 0, 0, 0, 0);
         let mut clocks = [0; 3];
-        let mut listed = 0;
-        // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); all pointers are live,
-        // the structs say their versions, and the lists are told how much room there is.
+        let mut process_count = 0;
+        // SAFETY: NVML remains initialized, because `Clients::load` leaks a handle; all pointers are valid, the
+        // versioned structs contain their versions, and `count` is the capacity of the buffer.
         unsafe {
             assert_success(memory_info(gpu, &mut memory));
             assert_success(utilization_rates(gpu, &mut rates));
-            std::hint::black_box(some(fan_speed(gpu, &mut fan), fan));
-            assert_success(temperature(gpu, &mut heat));
+            std::hint::black_box(supported(fan_speed(gpu, &mut fan), fan));
+            assert_success(temperature(gpu, &mut temperature_info));
             assert_success(performance_state(gpu, &mut state));
             assert_success(link_generation(gpu, &mut generation));
             assert_success(link_width(gpu, &mut width));
@@ -109,13 +111,13 @@ fn direct_calls(clients: &Clients, index: u32, processes: bool) -> Timed {
             assert_success(clock(gpu, sys::NVML_CLOCK_SM, &mut clocks[1]));
             assert_success(clock(gpu, sys::NVML_CLOCK_MEM, &mut clocks[2]));
             assert_success(power_usage(gpu, &mut draw));
-            std::hint::black_box(some(power_limit(gpu, &mut limit), limit));
-            for list in lists.iter().filter(|_| processes) {
-                let mut count = room.len() as u32;
-                assert_success(list(gpu, &mut count, room.as_mut_ptr()));
-                listed += count as usize;
+            std::hint::black_box(supported(power_limit(gpu, &mut limit), limit));
+            for list in lists.iter().filter(|_| with_processes) {
+                let mut count = buffer.len() as u32;
+                assert_success(list(gpu, &mut count, buffer.as_mut_ptr()));
+                process_count += count as usize;
             }
         }
-        (Some(rates.gpu), Some(clocks[2]), Some(draw), listed)
+        (Some(rates.gpu), Some(clocks[2]), Some(draw), process_count)
     })
 }

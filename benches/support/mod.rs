@@ -1,4 +1,4 @@
-//! What the benches share: the simulated driver with its three clients, and the cases that they are compared in.
+//! Code shared by the benches: the simulated driver, its three clients, and the cases.
 
 pub(crate) mod batches;
 pub(crate) mod case;
@@ -15,9 +15,9 @@ use igpu::{Device, Nvml};
 use nvml_sim::SharedDriver;
 use nvml_sys::Functions;
 
-/// GPU 0 has every reading there is and no process; GPU 1 is divided; GPUs 2 to 4 have 1, 16 and 256 processes; GPU 5
-/// has two that exist. All signals are constant and the clock stands, so that the driver's own share is small and the
-/// same in every call: what a client adds shows most.
+/// GPU 0 supports all values and has no process; GPU 1 has a MIG device; GPUs 2 to 4 have 1, 16, and 256 processes; GPU
+/// 5 has two processes that exist. All signals are constant and the simulated clock is frozen, so that the driver's
+/// part of the time is small and the same in every call.
 const SCENARIO: &str = r#"
 [driver]
 clock = { frozen_at_s = 10 }
@@ -68,20 +68,20 @@ memory_mib = 300
 [[gpu]]
 "#;
 
-/// One loaded library, and the three that call it. They live as long as the program, so that cases can keep them.
+/// A loaded library and its three clients. They are never freed, so that cases can own references to them.
 pub(crate) struct Clients {
     pub driver: &'static SharedDriver,
     pub nvml: Nvml,
-    /// The functions as `dlsym` gave them, from the library that the others loaded too.
+    /// The functions returned by `dlsym`, from the library that the other clients have loaded too.
     pub raw: Functions,
     pub wrapper: &'static nvml_wrapper::Nvml,
 }
 
 impl Clients {
-    /// Loads the simulated driver, and all clients on it.
+    /// Loads the simulated driver with all clients.
     ///
     /// # Panics
-    /// The driver's library is not built.
+    /// Panics if the library of the simulated driver is not built.
     #[must_use]
     pub(crate) fn load() -> Self {
         Self::load_scenario(SCENARIO)
@@ -89,25 +89,25 @@ impl Clients {
 
     fn load_scenario(scenario: &str) -> Self {
         let driver: &'static SharedDriver = Box::leak(Box::new(SharedDriver::from_toml(scenario).unwrap()));
-        // SAFETY: the simulator has the functions of nvml.h.
+        // SAFETY: the functions of the simulator have the signatures in nvml.h.
         let nvml = unsafe { Nvml::builder().library(driver.path()) }.load().unwrap();
         let wrapper = nvml_wrapper::Nvml::builder().lib_path(driver.path().as_os_str()).init().unwrap();
         Self { driver, nvml, raw: driver.functions(), wrapper: Box::leak(Box::new(wrapper)) }
     }
 
-    /// A GPU as igpu has it.
+    /// Returns igpu's device with this index.
     #[must_use]
     pub(crate) fn gpu(&self, index: u32) -> Device {
         self.nvml.device(index).unwrap()
     }
 
-    /// A GPU as `nvml-wrapper` has it.
+    /// Returns the device of `nvml-wrapper` with this index.
     #[must_use]
     pub(crate) fn wrapper_device(&self, index: u32) -> nvml_wrapper::Device<'static> {
         self.wrapper.device_by_index(index).unwrap()
     }
 
-    /// All cases, group by group.
+    /// Returns the cases of each group, with the name of the group.
     #[must_use]
     pub(crate) fn cases(&self) -> Vec<(&'static str, Vec<Case>)> {
         vec![
@@ -122,7 +122,7 @@ impl Clients {
     }
 }
 
-/// A raw call's answer. All three clients are asked for the value or a panic, so that none is spared the check.
+/// Panics if a direct call failed. All three clients check for errors, so that their times are comparable.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn assert_success(code: nvml_sys::nvmlReturn_t) {

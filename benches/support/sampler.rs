@@ -1,8 +1,8 @@
-//! The sampler: a tick of 8 metrics, its record ring, its latest values.
+//! The sampler: a tick of 8 metrics, the record ring, and the latest values.
 //!
-//! The other clients of a tick make the same 8 calls with the same readings of the clock, one between each two calls, so
-//! that what differs is what the sampler does besides: records, cost, what is fresh, what is due. Where there is no call
-//! of the driver, what a program would have without igpu stands in the place of the bare call.
+//! The other clients of a tick make the same 8 driver calls and read the clock equally often, once between two calls.
+//! The difference is the work of the sampler: records, costs of calls, freshness, and the schedule. In cases without
+//! driver calls, the name of the case states what replaces the direct call.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ use nvml_sys::{self as sys, Functions};
 use nvml_wrapper::enum_wrappers::device::Clock;
 use rtrb::RingBuffer;
 
-/// One metric of each of 8 calls, those that `nvml-wrapper` makes too.
+/// Metrics from 8 different driver calls that `nvml-wrapper` makes too.
 const METRICS: [Metric; 8] = [
     Metric::UTILIZATION_GPU,
     Metric::MEMORY_USED,
@@ -33,26 +33,25 @@ const METRICS: [Metric; 8] = [
     Metric::PCIE_LINK_WIDTH,
 ];
 
-/// Eight GPUs whose clock stands, as in the scenario of the other cases.
-const SCENARIO: &str = "[driver]\nclock = { frozen_at_s = 10 }\n";
-const GPU: &str = "[[gpu]]\nprocess = []\n";
-const GPUS: usize = 8;
+/// The clock is frozen, as in the scenario of the other cases.
+const DRIVER_SCENARIO: &str = "[driver]\nclock = { frozen_at_s = 10 }\n";
+const GPU_SCENARIO: &str = "[[gpu]]\nprocess = []\n";
+const GPU_COUNT: usize = 8;
 
-/// Records in the ring of the cases.
+/// The capacity of the record ring, in records.
 const RING_CAPACITY: usize = 4096;
-/// Records drained at once.
+/// The number of records that are drained at once.
 const DRAIN_RECORDS: usize = 256;
 
-/// All cases of the sampler.
+/// Returns the cases of the sampler.
 pub(crate) fn cases() -> Vec<Case> {
-    let clients = Clients::load_scenario(&[SCENARIO, &GPU.repeat(GPUS)].concat());
-    let [one, all] = [1, GPUS];
+    let clients = Clients::load_scenario(&[DRIVER_SCENARIO, &GPU_SCENARIO.repeat(GPU_COUNT)].concat());
     vec![
-        tick(&clients, "tick of 8 metrics, 1 GPU", one),
-        tick(&clients, "tick of 8 metrics, 8 GPUs", all),
+        tick(&clients, "tick of 8 metrics, 1 GPU", 1),
+        tick(&clients, "tick of 8 metrics, 8 GPUs", GPU_COUNT),
         slow_tick(),
-        sample(&clients, "sample of 8 metrics, 8 GPUs", all),
-        Case::new("tick, nothing due (raw: clock read)", idle(&clients, all), timed(|| monotonic() > 0)),
+        sample(&clients, "sample of 8 metrics, 8 GPUs", GPU_COUNT),
+        Case::new("tick, nothing due (raw: clock read)", idle(&clients, GPU_COUNT), timed(|| monotonic() > 0)),
         push_record(),
         push_and_drain(),
         latest(&clients),
@@ -68,34 +67,35 @@ fn polled_every_tick(nvml: &Nvml, gpus: usize) -> Sampler {
     METRICS.iter().fold(builder(nvml, gpus), |builder, metric| builder.every_tick(*metric)).build().unwrap()
 }
 
-/// How many values there are, and their sum: all clients look at each.
+/// Returns the number and the sum of the values. All clients read each value.
 fn sum(values: impl Iterator<Item = f64>) -> (usize, f64) {
     values.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value))
 }
 
 fn tick(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     let mut sampler = polled_every_tick(&clients.nvml, gpus);
-    let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
+    let igpu_call = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
     let raw = direct_calls(&clients.raw, &clients.nvml, gpus);
-    Case::new(name, ours, raw).wrapper(wrapper_calls(clients, gpus)).reads(gpus * METRICS.len())
+    Case::new(name, igpu_call, raw).wrapper(wrapper_calls(clients, gpus)).values_per_call(gpus * METRICS.len())
 }
 
-/// A tick on a driver whose calls are not as quick as the simulator's.
+/// A tick on a driver whose calls take longer than those of the simulator.
 fn slow_tick() -> Case {
-    let (nvml, raw) = slow_driver::load(&[SCENARIO, GPU].concat());
+    let (nvml, raw) = slow_driver::load(&[DRIVER_SCENARIO, GPU_SCENARIO].concat());
     let mut sampler = polled_every_tick(&nvml, 1);
-    let ours = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
-    Case::new("tick of 8 metrics, 1 GPU, 0.3 µs calls", ours, direct_calls(&raw, &nvml, 1)).reads(METRICS.len())
+    let igpu_call = timed(move || sum(sampler.tick(monotonic()).records().iter().map(|record| record.value)));
+    Case::new("tick of 8 metrics, 1 GPU, 0.3 µs calls", igpu_call, direct_calls(&raw, &nvml, 1))
+        .values_per_call(METRICS.len())
 }
 
 fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     let mut sampler = builder(&clients.nvml, gpus).build().unwrap();
-    let ours = timed(move || sum(sampler.sample().records().iter().map(|record| record.value)));
+    let igpu_call = timed(move || sum(sampler.sample().records().iter().map(|record| record.value)));
     let raw = direct_calls(&clients.raw, &clients.nvml, gpus);
-    Case::new(name, ours, raw).wrapper(wrapper_calls(clients, gpus)).reads(gpus * METRICS.len())
+    Case::new(name, igpu_call, raw).wrapper(wrapper_calls(clients, gpus)).values_per_call(gpus * METRICS.len())
 }
 
-/// Due once, and then not in the time of a bench.
+/// Returns a sampler that reads all metrics in its first tick and then not before an hour has passed.
 fn polled_hourly(clients: &Clients, gpus: usize) -> Sampler {
     let hour = Duration::from_secs(3600);
     METRICS
@@ -105,14 +105,14 @@ fn polled_hourly(clients: &Clients, gpus: usize) -> Sampler {
         .unwrap()
 }
 
-/// A tick long before anything is due: what waking up too early costs.
+/// A tick in which nothing is due, as after an early wake.
 fn idle(clients: &Clients, gpus: usize) -> Timed {
     let mut sampler = polled_hourly(clients, gpus);
     sampler.tick(monotonic());
     timed(move || sampler.tick(monotonic()).records().is_empty())
 }
 
-/// A value with its stamps, as the loop of a program without igpu would keep it.
+/// A value and its times, as a program without igpu would store them.
 #[derive(Clone, Copy, Default)]
 struct TimedValue {
     before: u64,
@@ -120,9 +120,10 @@ struct TimedValue {
     value: f64,
 }
 
-/// The values of a tick, with one reading of the clock between each two calls.
+/// The values of a tick without igpu. The clock is read once between two calls.
 struct ManualTick {
     values: Vec<TimedValue>,
+    /// The end of the previous call.
     last: u64,
 }
 
@@ -131,7 +132,7 @@ impl ManualTick {
         Self { values: Vec::with_capacity(gpus * METRICS.len()), last: 0 }
     }
 
-    /// Two readings, as the loop's own and the sampler's first.
+    /// Begins a tick. The clock is read twice, because the sampler's caller also reads it before the tick.
     #[inline(always)]
     fn begin(&mut self) {
         self.values.clear();
@@ -149,9 +150,9 @@ impl ManualTick {
     #[inline(always)]
     fn sum(&self) -> (usize, f64) {
         std::hint::black_box(&self.values);
-        sum(self.values.iter().map(|stamped| {
-            debug_assert!(stamped.before <= stamped.after);
-            stamped.value
+        sum(self.values.iter().map(|timed| {
+            debug_assert!(timed.before <= timed.after);
+            timed.value
         }))
     }
 }
@@ -172,8 +173,8 @@ fn direct_calls(raw: &Functions, nvml: &Nvml, gpus: usize) -> Timed {
             let mut memory = sys::nvmlMemory_v2_t { version: sys::nvmlMemory_v2, ..Default::default() };
             let mut state = sys::nvmlPStates_enum(0);
             let (mut draw, mut width) = (0, 0);
-            // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); all pointers are live, and the struct
-            // says its version.
+            // SAFETY: NVML remains initialized, because `Clients::load` leaks a handle; all pointers are valid, and the
+            // versioned struct contains its version.
             unsafe {
                 assert_success(utilization_rates(gpu, &mut rates));
                 tick.push_value(f64::from(rates.gpu));
@@ -217,10 +218,10 @@ fn wrapper_calls(clients: &Clients, gpus: usize) -> Timed {
 
 const RECORD: Record = Record { at: 1, value: 2.0, uncertainty: 3, detail: 0, gpu: 0, metric: 0, flags: Flags::FRESH };
 
-/// A record into the ring of the background sampler: one such as `Sampler::spawn` makes. Emptied at once when it is full.
+/// Pushes a record into a ring like that of `Sampler::spawn`. A full ring is emptied.
 fn push_record() -> Case {
     let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING_CAPACITY);
-    let ours = timed(move || {
+    let igpu_call = timed(move || {
         if producer.push(RECORD).is_err() {
             consumer.read_chunk(RING_CAPACITY).unwrap().commit_all();
             producer.push(RECORD).unwrap();
@@ -234,38 +235,38 @@ fn push_record() -> Case {
         }
         queue.push_back(RECORD);
     });
-    Case::new("record ring: push (raw: Mutex<VecDeque>)", ours, raw)
+    Case::new("record ring: push (raw: Mutex<VecDeque>)", igpu_call, raw)
 }
 
-/// Records pushed one by one and drained at once, as `Background::drain` does.
+/// Pushes records one by one and drains them together, as `Background::drain` does.
 fn push_and_drain() -> Case {
     let (mut producer, mut consumer) = RingBuffer::<Record>::new(RING_CAPACITY);
-    let mut into = [RECORD; DRAIN_RECORDS];
-    let ours = timed(move || {
+    let mut drained = [RECORD; DRAIN_RECORDS];
+    let igpu_call = timed(move || {
         for _ in 0..DRAIN_RECORDS {
             producer.push(RECORD).unwrap();
         }
         let chunk = consumer.read_chunk(DRAIN_RECORDS).unwrap();
-        into.iter_mut().zip(chunk).for_each(|(place, record)| *place = record);
-        std::hint::black_box(&into);
-        sum(into.iter().map(|record| record.value))
+        drained.iter_mut().zip(chunk).for_each(|(slot, record)| *slot = record);
+        std::hint::black_box(&drained);
+        sum(drained.iter().map(|record| record.value))
     });
     let queue = Mutex::new(VecDeque::with_capacity(RING_CAPACITY));
-    let mut into = [RECORD; DRAIN_RECORDS];
+    let mut drained = [RECORD; DRAIN_RECORDS];
     let raw = timed(move || {
         for _ in 0..DRAIN_RECORDS {
             queue.lock().unwrap().push_back(RECORD);
         }
         let mut queue = queue.lock().unwrap();
-        into.iter_mut().zip(queue.drain(..)).for_each(|(place, record)| *place = record);
-        std::hint::black_box(&into);
-        sum(into.iter().map(|record| record.value))
+        drained.iter_mut().zip(queue.drain(..)).for_each(|(slot, record)| *slot = record);
+        std::hint::black_box(&drained);
+        sum(drained.iter().map(|record| record.value))
     });
-    Case::new("record ring: push 256 and drain (raw: Mutex<VecDeque>)", ours, raw)
+    Case::new("record ring: push 256 and drain (raw: Mutex<VecDeque>)", igpu_call, raw)
 }
 
-/// The latest value of a metric, as another thread reads it. The background sampler is stopped before, so that it
-/// disturbs nothing; its last values stay.
+/// Reads the latest value of a metric, as other threads do. The background sampler has stopped, so that it does not
+/// disturb the measurement; its last values remain available.
 fn latest(clients: &Clients) -> Case {
     let mut background = polled_hourly(clients, 1).spawn(RING_CAPACITY).unwrap();
     while background.ticks() == 0 {
@@ -275,7 +276,7 @@ fn latest(clients: &Clients) -> Case {
     background.stop();
     let key = reader.key(0, Metric::POWER_USAGE).unwrap();
     let record = reader.read(key).unwrap().unwrap();
-    let ours = timed(move || reader.read(key).unwrap().unwrap().value);
-    let kept = Arc::new(Mutex::new(record));
-    Case::new("latest value (raw: Mutex<Record>)", ours, timed(move || kept.lock().unwrap().value))
+    let igpu_call = timed(move || reader.read(key).unwrap().unwrap().value);
+    let latest = Arc::new(Mutex::new(record));
+    Case::new("latest value (raw: Mutex<Record>)", igpu_call, timed(move || latest.lock().unwrap().value))
 }

@@ -1,5 +1,5 @@
-//! Names and addresses. The bare call gives a buffer; igpu makes a checked string of it in place, `nvml-wrapper` one on
-//! the heap.
+//! Strings and PCI addresses. The direct call fills a buffer. igpu validates the string in place, and `nvml-wrapper`
+//! copies it to the heap.
 
 use super::case::{Case, Timed, timed_as};
 use super::{Clients, assert_success};
@@ -12,12 +12,12 @@ use std::ops::Deref;
 type StringFunction = unsafe extern "C" fn(sys::nvmlDevice_t, *mut c_char, u32) -> sys::nvmlReturn_t;
 type WrapperDevice = nvml_wrapper::Device<'static>;
 
-fn ours<T: Deref<Target = str> + 'static>(clients: &Clients, method: fn(&Device) -> Result<T>) -> Timed {
+fn igpu_call<T: Deref<Target = str> + 'static>(clients: &Clients, method: fn(&Device) -> Result<T>) -> Timed {
     let gpu = clients.gpu(0);
     timed_as(move || method(&gpu).unwrap(), |text| text.to_string())
 }
 
-fn wrapper_device(clients: &Clients, method: fn(&WrapperDevice) -> std::result::Result<String, NvmlError>) -> Timed {
+fn wrapper_call(clients: &Clients, method: fn(&WrapperDevice) -> std::result::Result<String, NvmlError>) -> Timed {
     let gpu = clients.wrapper_device(0);
     timed_as(move || method(&gpu).unwrap(), |text| text)
 }
@@ -26,49 +26,50 @@ fn direct_call<const N: usize>(clients: &Clients, function: Option<StringFunctio
     let (gpu, function) = (clients.gpu(0).handle(), function.unwrap());
     let call = move || {
         let mut bytes = [0u8; N];
-        // SAFETY: NVML stays initialised (`Clients::load` leaks a handle); the buffer has N bytes.
+        // SAFETY: NVML remains initialized, because `Clients::load` leaks a handle; the buffer has `N` bytes.
         assert_success(unsafe { function(gpu, bytes.as_mut_ptr().cast(), N as u32) });
         bytes
     };
     timed_as(call, |bytes| CStr::from_bytes_until_nul(&bytes).unwrap().to_str().unwrap().to_owned())
 }
 
-/// Every method that gives a text.
+/// Returns the cases of all methods that return strings.
 pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let raw = &clients.raw;
     vec![
-        Case::new("name", ours(clients, Device::name), direct_call::<96>(clients, raw.nvmlDeviceGetName))
-            .wrapper(wrapper_device(clients, WrapperDevice::name)),
-        Case::new("serial", ours(clients, Device::serial), direct_call::<96>(clients, raw.nvmlDeviceGetSerial))
-            .wrapper(wrapper_device(clients, WrapperDevice::serial)),
-        Case::new("uuid", ours(clients, Device::uuid), direct_call::<96>(clients, raw.nvmlDeviceGetUUID))
-            .wrapper(wrapper_device(clients, WrapperDevice::uuid)),
+        Case::new("name", igpu_call(clients, Device::name), direct_call::<96>(clients, raw.nvmlDeviceGetName))
+            .wrapper(wrapper_call(clients, WrapperDevice::name)),
+        Case::new("serial", igpu_call(clients, Device::serial), direct_call::<96>(clients, raw.nvmlDeviceGetSerial))
+            .wrapper(wrapper_call(clients, WrapperDevice::serial)),
+        Case::new("uuid", igpu_call(clients, Device::uuid), direct_call::<96>(clients, raw.nvmlDeviceGetUUID))
+            .wrapper(wrapper_call(clients, WrapperDevice::uuid)),
         Case::new(
             "vbios_version",
-            ours(clients, Device::vbios_version),
+            igpu_call(clients, Device::vbios_version),
             direct_call::<32>(clients, raw.nvmlDeviceGetVbiosVersion),
         )
-        .wrapper(wrapper_device(clients, WrapperDevice::vbios_version)),
+        .wrapper(wrapper_call(clients, WrapperDevice::vbios_version)),
         pci(clients),
     ]
 }
 
 fn pci(clients: &Clients) -> Case {
     let gpu = clients.gpu(0);
-    let ours = timed_as(move || gpu.pci_info().unwrap(), |it| format!("{} {:x} {}", it.bus, it.device_id, it.bus_id));
+    let igpu_call =
+        timed_as(move || gpu.pci_info().unwrap(), |it| format!("{} {:x} {}", it.bus, it.device_id, it.bus_id));
     let (gpu, function) = (clients.gpu(0).handle(), clients.raw.nvmlDeviceGetPciInfo_v3.unwrap());
     let call = move || {
         let mut pci = sys::nvmlPciInfo_t::default();
-        // SAFETY: as in `bare`, for a struct of the call's type.
+        // SAFETY: as in `direct_call`, with a pointer to the struct that the function fills.
         assert_success(unsafe { function(gpu, &mut pci) });
         pci
     };
-    let show = |pci: sys::nvmlPciInfo_t| {
+    let format_pci = |pci: sys::nvmlPciInfo_t| {
         let bus_id: Vec<u8> = pci.busId.iter().map(|c| *c as u8).take_while(|c| *c != 0).collect();
         format!("{} {:x} {}", pci.bus, pci.pciDeviceId, String::from_utf8(bus_id).unwrap())
     };
     let gpu = clients.wrapper_device(0);
     let wrapper =
         timed_as(move || gpu.pci_info().unwrap(), |it| format!("{} {:x} {}", it.bus, it.pci_device_id, it.bus_id));
-    Case::new("pci_info", ours, timed_as(call, show)).wrapper(wrapper)
+    Case::new("pci_info", igpu_call, timed_as(call, format_pci)).wrapper(wrapper)
 }
