@@ -1,5 +1,5 @@
-//! Sets linker arguments with which the shared library can replace libnvidia-ml.so.1. Programs that link the package as a
-//! Rust library are not affected.
+//! Sets linker arguments with which the shared library can replace libnvidia-ml.so.1. Programs that link the package as
+//! a Rust library are not affected.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

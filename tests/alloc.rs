@@ -1,7 +1,7 @@
 //! Tests that reads do not allocate after construction, including reads that fail.
 //!
-//! They are a separate binary because of the counting allocator. The simulated driver is a library with its own allocator,
-//! so that its allocations are not counted.
+//! They are a separate binary because of the counting allocator. The simulated driver is a library with its own
+//! allocator, so that its allocations are not counted.
 
 mod common;
 #[path = "common/counting.rs"]

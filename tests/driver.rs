@@ -37,8 +37,8 @@ fn tried(error: &Error) -> Vec<&str> {
     }
 }
 
-/// Creates a directory for LD_LIBRARY_PATH with a driver of two GPUs named `driver`, and a file named `other` that is not a
-/// library.
+/// Creates a directory for LD_LIBRARY_PATH with a driver of two GPUs named `driver`, and a file named `other` that is
+/// not a library.
 fn search_path(driver: &str, other: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let scenario = Scenario::from_name("old-driver").unwrap();

@@ -1,7 +1,7 @@
 //! Tests that `update()` and `tick()` do not allocate on a real driver.
 //!
-//! They are a separate binary because of the counting allocator. The driver allocates with `malloc`, so that its allocations
-//! are not counted. They are run in the same way as `tests/hardware/`.
+//! They are a separate binary because of the counting allocator. The driver allocates with `malloc`, so that its
+//! allocations are not counted. They are run in the same way as `tests/hardware/`.
 
 #[path = "common/counting.rs"]
 mod counting;

@@ -14,8 +14,8 @@ pub(crate) const SCENARIO_FILE_NAME: &str = "nvml-sim.toml";
 /// Returns the path of the shared library that Cargo built.
 ///
 /// The function searches for the newest `libnvml_sim.so` in the folder of the running program, its two parent folders,
-/// and the folder `deps` in each of these. Cargo builds the library with every test, example, or program that depends on
-/// this package.
+/// and the folder `deps` in each of these. Cargo builds the library with every test, example, or program that depends
+/// on this package.
 ///
 /// # Errors
 /// Fails if there is no library in these folders.

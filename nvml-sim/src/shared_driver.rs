@@ -15,7 +15,8 @@ use std::time::Duration;
 /// [`SharedDriver::path`], which gives it the same driver, because it is the same file. The methods correspond to the
 /// functions in [`crate::control`].
 ///
-/// Dropping the value removes the directory. The library stays loaded, because threads may be in calls that never return.
+/// Dropping the value removes the directory. The library stays loaded, because threads may be in calls that never
+/// return.
 #[derive(Debug)]
 pub struct SharedDriver {
     library: ManuallyDrop<Library>,

@@ -9,8 +9,8 @@ use std::path::Path;
 /// The environment variable that selects a scenario: the name of a built-in one, or the path of a TOML file.
 const SCENARIO_VARIABLE: &str = "NVML_SIM_SCENARIO";
 
-/// Starts the scenario. The dynamic linker calls this function (see `build.rs`) before a client can look up a symbol. It
-/// is not called in a program that links the package and starts a scenario itself.
+/// Starts the scenario. The dynamic linker calls this function (see `build.rs`) before a client can look up a symbol.
+/// It is not called in a program that links the package and starts a scenario itself.
 #[unsafe(no_mangle)]
 extern "C" fn nvml_sim_at_load() {
     // A panic must not unwind into the linker. If there is one, its message is on stderr, and nvmlInit* fails.

@@ -58,8 +58,8 @@ pub(crate) fn apply() -> Result<(), ScenarioError> {
     names.protect(names.protection | PROT_WRITE)?;
     for (name, address) in &names.names {
         let first = if is_hidden(name) { HIDDEN_FIRST_BYTE } else { b'n' };
-        // SAFETY: the address is that of a byte in a page of this library, which was made writable above. There is no Rust
-        // reference to the byte, and the dynamic linker only reads it.
+        // SAFETY: the address is that of a byte in a page of this library, which was made writable above. There is no
+        // Rust reference to the byte, and the dynamic linker only reads it.
         unsafe { AtomicU8::from_ptr(*address as *mut u8) }.store(first, Relaxed);
     }
     names.protect(names.protection)

@@ -162,8 +162,8 @@ fn sample_buffers_return_each_sample_once() {
     sim.step(Duration::from_millis(1));
     assert_eq!(sim.samples(gpu, power, last, 120).unwrap(), [(last + 20_000, 1010)]);
 
-    // Five seconds later the buffer contains the last 2.4 s. A short list receives the oldest samples, and the next call
-    // returns the others.
+    // Five seconds later the buffer contains the last 2.4 s. A short list receives the oldest samples, and the next
+    // call returns the others.
     sim.at(6.0);
     let all = sim.samples(gpu, power, last, 500).unwrap();
     assert_eq!((all.len(), all[0].0), (120, 1_700_000_003_620_000));

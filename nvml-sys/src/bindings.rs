@@ -13150,8 +13150,8 @@ impl Functions {
     /// Creates a table of the addresses that `resolve` returns for the names. A null address becomes `None`.
     ///
     /// # Safety
-    /// Each address must be null, or the address of a function with the signature in the header. It must stay valid for as
-    /// long as functions of the table are called.
+    /// Each address must be null, or the address of a function with the signature in the header. It must stay
+    /// valid for as long as functions of the table are called.
     pub unsafe fn from_resolver(
         mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void,
     ) -> Self {

@@ -1,5 +1,5 @@
-//! Shared helpers of the test binaries: simulated drivers that are loaded as libraries, child processes, and a list of all
-//! methods of `Device`.
+//! Shared helpers of the test binaries: simulated drivers that are loaded as libraries, child processes, and a list of
+//! all methods of `Device`.
 #![allow(dead_code, reason = "each test binary uses some of the helpers")]
 
 use std::{
@@ -42,7 +42,8 @@ pub(crate) fn load(library: &Path) -> Result<Nvml> {
 
 /// Returns a builder for a library that is a simulated driver, or that exports no NVML function.
 pub(crate) fn builder_for(library: &Path) -> NvmlBuilder {
-    // SAFETY: the simulator's functions have the signatures in nvml.h; other libraries in these tests export none of them.
+    // SAFETY: the simulator's functions have the signatures in nvml.h; other libraries in these tests export none of
+    // them.
     unsafe { Nvml::builder().library(library) }
 }
 
@@ -78,8 +79,8 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD_VARIABLE).is_some()
 }
 
-/// Runs a single test in a child process with these environment variables, in which [`is_child`] returns `true`. Returns the
-/// lines that the child printed after "child: ".
+/// Runs a single test in a child process with these environment variables, in which [`is_child`] returns `true`.
+/// Returns the lines that the child printed after "child: ".
 pub(crate) fn run_in_child(test: &str, variables: &[(&str, &OsStr)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD_VARIABLE, "1");

@@ -1,5 +1,5 @@
-//! The simulated driver for tests of the sampler. It runs in this process with a stepped clock, which is advanced by the
-//! test and by the duration of calls.
+//! The simulated driver for tests of the sampler. It runs in this process with a stepped clock, which is advanced by
+//! the test and by the duration of calls.
 #![allow(dead_code, reason = "each test binary uses some of the helpers")]
 
 use std::{
@@ -24,8 +24,8 @@ pub(crate) fn lock_sim() -> MutexGuard<'static, ()> {
     SIM_LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// A simulated driver with a stepped clock, and the lock that serializes the tests. `nvml` is dropped before the lock, so
-/// that its shutdown does not affect the driver of the next test.
+/// A simulated driver with a stepped clock, and the lock that serializes the tests. `nvml` is dropped before the lock,
+/// so that its shutdown does not affect the driver of the next test.
 pub(crate) struct InProcessSim {
     pub nvml: Nvml,
     _lock: MutexGuard<'static, ()>,

@@ -213,7 +213,8 @@ fn invalid_fields_are_refused() {
     assert!(matches!(gpu.power_instant_mw(), Err(Error::OutOfRange { .. })));
 }
 
-/// If a driver exports a function but does not support it, the older version is used, and the newer is not called again.
+/// If a driver exports a function but does not support it, the older version is used, and the newer is not called
+/// again.
 #[test]
 fn refused_function_version_falls_back() {
     let fault = |function: &str, code: u32| format!("[[fault]]\nfunction = '{function}'\nreturn = {code}\n");

@@ -124,7 +124,8 @@ fn hgx_h100_values_match_scenario() {
         assert_eq!(gpu.mig_mode().unwrap(), MigMode { current: false, pending: false });
         check_true_values(&driver, &gpu, Duration::from_millis(100), Duration::from_secs(1));
     }
-    // The window of the instant sensor (25 ms) is in the new period, but that of the average sensor (1 s) began before it.
+    // The window of the instant sensor (25 ms) is in the new period, but that of the average sensor (1 s) began before
+    // it.
     driver.set_time(Duration::from_millis(8_150));
     let gpu = nvml.device(0).unwrap();
     assert_eq!(gpu.power_instant_mw().unwrap(), 690_000);

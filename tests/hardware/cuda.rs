@@ -21,13 +21,13 @@ pub(crate) struct CudaAllocation {
 }
 
 impl CudaAllocation {
-    /// Creates the context and allocates `bytes` of GPU memory. Returns `Ok(None)` if there is no CUDA library, and an error
-    /// if a call fails.
+    /// Creates the context and allocates `bytes` of GPU memory. Returns `Ok(None)` if there is no CUDA library, and an
+    /// error if a call fails.
     pub(crate) fn new(bytes: usize) -> Result<Option<Self>, String> {
         // SAFETY: the initializers of the CUDA library are sound.
         let Ok(library) = (unsafe { Library::new("libcuda.so.1") }) else { return Ok(None) };
-        // SAFETY: the functions have had these signatures in cuda.h since CUDA 7. Each pointer is to a live object, which the
-        // call writes before it returns.
+        // SAFETY: the functions have had these signatures in cuda.h since CUDA 7. Each pointer is to a live object,
+        // which the call writes before it returns.
         unsafe {
             let init: Symbol<unsafe extern "C" fn(c_uint) -> CuResult> = find(&library, c"cuInit")?;
             let get: Symbol<unsafe extern "C" fn(*mut CuDevice, c_int) -> CuResult> = find(&library, c"cuDeviceGet")?;
@@ -55,8 +55,8 @@ impl CudaAllocation {
 
 impl Drop for CudaAllocation {
     fn drop(&mut self) {
-        // SAFETY: the functions have these signatures in cuda.h. The address and the context were created in `new` and are
-        // released once, while the library is still loaded. An error is ignored because the process exits soon.
+        // SAFETY: the functions have these signatures in cuda.h. The address and the context were created in `new` and
+        // are released once, while the library is still loaded. An error is ignored because the process exits soon.
         unsafe {
             if let Ok(free) = find::<unsafe extern "C" fn(CuDevicePtr) -> CuResult>(&self.library, c"cuMemFree_v2") {
                 free(self.address);

@@ -11,7 +11,8 @@ use crate::{driver, gpu_label, gpus, watch_duration};
 
 /// The largest accepted relative difference between the counter and the integral.
 const MAX_DEVIATION: f64 = 0.05;
-/// The time between two reads. It is shorter than the shortest known refresh periods (10 ms for energy, 20 ms for power).
+/// The time between two reads. It is shorter than the shortest known refresh periods (10 ms for energy, 20 ms for
+/// power).
 const READ_INTERVAL: Duration = Duration::from_millis(5);
 /// The time within which even the slowest counter refreshes.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,7 +27,8 @@ struct EnergyComparison {
     last_mj: u64,
     /// The time of the last read of power, in seconds since `begun`.
     read_at_s: f64,
-    /// The power at the last read, in watts, from `nvmlDeviceGetPowerUsage` and the fields of average and instant power.
+    /// The power at the last read, in watts, from `nvmlDeviceGetPowerUsage` and the fields of average and instant
+    /// power.
     power_w: [Option<f64>; 3],
     /// The integrals of power to the last read, in joules.
     sums_j: [f64; 3],

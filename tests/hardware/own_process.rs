@@ -10,15 +10,16 @@ use igpu::{Device, GpuInfo, ProcessList, RunningProcess};
 use crate::{cuda::CudaAllocation, driver, gpu_label, gpus};
 
 const MIB: u64 = 1 << 20;
-/// The allocated GPU memory. It is larger than the variation in the size of a context, and smaller than any GPU's memory.
+/// The allocated GPU memory. It is larger than the variation in the size of a context, and smaller than any GPU's
+/// memory.
 const ALLOCATION_BYTES: u64 = 256 * MIB;
 /// The time within which the process is listed. The driver may list it some time after the context was created.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Finds the entry of this process in a process list.
 ///
-/// It is the entry with this process's pid. In a container, the driver may report pids of the host. In this case it is the
-/// only new entry with at least the allocated memory. The `bool` is `true` if the entry was found by its pid.
+/// It is the entry with this process's pid. In a container, the driver may report pids of the host. In this case it is
+/// the only new entry with at least the allocated memory. The `bool` is `true` if the entry was found by its pid.
 fn own_entry(before: &[RunningProcess], now: &[RunningProcess], pid: u32) -> Option<(RunningProcess, bool)> {
     if let Some(entry) = now.iter().find(|entry| entry.pid == pid) {
         return Some((*entry, true));

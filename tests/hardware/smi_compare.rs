@@ -81,8 +81,8 @@ fn tolerance(field: &str) -> (f64, f64) {
         "power.draw" => (15.0, 0.25),
         // Temperatures are integers, and the start of nvidia-smi wakes an idle card.
         "temperature.gpu" => (3.0, 0.0),
-        // All other values, such as clocks, utilization, and link state, change abruptly when the card is woken. Only their
-        // ranges are checked.
+        // All other values, such as clocks, utilization, and link state, change abruptly when the card is woken. Only
+        // their ranges are checked.
         _ => (f64::INFINITY, 0.0),
     }
 }
@@ -107,8 +107,8 @@ fn is_absent(value: &str) -> bool {
     value.starts_with('[') || value == "N/A"
 }
 
-/// Returns the differences between a line of nvidia-smi and the values that were read before and after it. A line with the
-/// wrong number of values is a difference.
+/// Returns the differences between a line of nvidia-smi and the values that were read before and after it. A line with
+/// the wrong number of values is a difference.
 pub(crate) fn differences(line: &str, before: &LibraryValues, after: &LibraryValues) -> Vec<String> {
     let values: Vec<&str> = line.split(',').map(str::trim).collect();
     if values.len() != QUERY_FIELDS.len() {

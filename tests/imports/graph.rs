@@ -36,8 +36,8 @@ impl Crate {
         self.modules.len()
     }
 
-    /// Returns the import cycles as sets of modules, first between files, and then between the folders and files that one
-    /// module declares.
+    /// Returns the import cycles as sets of modules, first between files, and then between the folders and files that
+    /// one module declares.
     pub(crate) fn cycles(&self) -> Vec<BTreeSet<String>> {
         let edges = self.edges();
         let mut circles = components(&edges);
@@ -105,8 +105,8 @@ impl Crate {
         })
     }
 
-    /// Returns the module that defines the item at a path from the root. Returns `None` if the path is that of a module,
-    /// unless it is imported with a glob.
+    /// Returns the module that defines the item at a path from the root. Returns `None` if the path is that of a
+    /// module, unless it is imported with a glob.
     fn target(&self, path: &[String], is_glob: bool) -> Option<Module> {
         let (target, is_module) = self.definition(&Module::new(), path, 16)?;
         (is_glob || !is_module).then_some(target)

@@ -109,8 +109,8 @@ impl Source {
         }
     }
 
-    /// Returns the position after the item that begins at `at`. An item ends with `;` or braces, a field or variant with a
-    /// comma.
+    /// Returns the position after the item that begins at `at`. An item ends with `;` or braces, a field or variant
+    /// with a comma.
     fn skip_item(&mut self, tokens: &[TokenTree], at: usize) -> usize {
         let is_word = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if is_keyword(&word.to_string()));
         let is_item = tokens[at..].iter().find(|token| !is_visibility(token)).is_some_and(is_word);
@@ -175,8 +175,8 @@ fn is_visibility(token: &TokenTree) -> bool {
     is_group(Some(token), Delimiter::Parenthesis) || matches!(token, TokenTree::Ident(word) if *word == "pub")
 }
 
-/// Reads a path such as `a::b::c`. Returns its segments and the position after it, or the position of the last `::` if a
-/// group or a glob follows.
+/// Reads a path such as `a::b::c`. Returns its segments and the position after it, or the position of the last `::` if
+/// a group or a glob follows.
 fn read_path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
     let mut path = Vec::new();
     while let Some(TokenTree::Ident(segment)) = tokens.get(at) {

@@ -88,7 +88,8 @@ fn malformed_proc_files_are_ignored() {
         assert_eq!(found, ProcessInfo::default(), "{:?}", String::from_utf8_lossy(bytes));
         assert_eq!(reader.start_time_ticks(10), None);
     }
-    // Files are replaced by a directory, a pipe without a writer, and an unreadable file. A process is replaced by a file.
+    // Files are replaced by a directory, a pipe without a writer, and an unreadable file. A process is replaced by a
+    // file.
     for name in ["10/stat", "10/status", "stat"] {
         tree.remove(name);
     }

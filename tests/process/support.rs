@@ -1,4 +1,5 @@
-//! Fake `/proc` trees, child processes with unusual names, and an independent implementation of psutil's rules for names.
+//! Fake `/proc` trees, child processes with unusual names, and an independent implementation of psutil's rules for
+//! names.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -51,8 +52,8 @@ impl Drop for FakeProc {
 #[derive(Clone, Copy)]
 pub(crate) struct Title<'a> {
     pub text: &'a [u8],
-    /// Whether the last byte of the old arguments is overwritten with another byte than NUL. The kernel then returns only
-    /// `text`, and otherwise `text` and NULs in the old length.
+    /// Whether the last byte of the old arguments is overwritten with another byte than NUL. The kernel then returns
+    /// only `text`, and otherwise `text` and NULs in the old length.
     pub filled: bool,
 }
 
@@ -140,16 +141,16 @@ pub(crate) fn be_a_child() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-/// Overwrites the command line as setproctitle does: the title, and NULs to the end of the arguments. If `filled` is true,
-/// the last byte is not a NUL.
+/// Overwrites the command line as setproctitle does: the title, and NULs to the end of the arguments. If `filled` is
+/// true, the last byte is not a NUL.
 fn write_over_command_line(title: &[u8], filled: bool) {
     let stat = String::from_utf8_lossy(&std::fs::read("/proc/self/stat").unwrap()).into_owned();
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
     // Fields 48 and 49 are the start and the end of the arguments.
     let [start, end] = [45, 46].map(|index: usize| fields[index].trim().parse::<usize>().unwrap());
     let title = [title, &vec![0; end - start - title.len() - 1], &[u8::from(filled)]].concat();
-    // SAFETY: the kernel reports the addresses of this process's arguments, which are writable. The test harness has copied
-    // the arguments and no longer reads them.
+    // SAFETY: the kernel reports the addresses of this process's arguments, which are writable. The test harness has
+    // copied the arguments and no longer reads them.
     unsafe { std::ptr::copy_nonoverlapping(title.as_ptr(), start as *mut u8, title.len()) };
 }
 
@@ -183,7 +184,8 @@ pub(crate) fn psutil_argv0(data: &[u8]) -> Option<Vec<u8>> {
     arguments[0].split(|&byte| byte == b'/').next_back().map(<[u8]>::to_vec)
 }
 
-/// Returns the result of psutil's `name()`, with U+FFFD for invalid bytes, truncated to complete characters in `limit` bytes.
+/// Returns the result of psutil's `name()`, with U+FFFD for invalid bytes, truncated to complete characters in `limit`
+/// bytes.
 pub(crate) fn psutil_name(comm: &[u8], cmdline: &[u8], limit: usize) -> String {
     let mut name = chars(comm);
     if name.len() >= 15

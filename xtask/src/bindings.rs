@@ -96,10 +96,11 @@ fn table(functions: &[ForeignItemFn]) -> Result<Vec<Item>, String> {
             /// Creates a table of the addresses that `resolve` returns for the names. A null address becomes `None`.
             ///
             /// # Safety
-            /// Each address must be null, or the address of a function with the signature in the header. It must stay valid for as
-            /// long as functions of the table are called.
+            /// Each address must be null, or the address of a function with the signature in the header. It must stay
+            /// valid for as long as functions of the table are called.
             pub unsafe fn from_resolver(mut resolve: impl FnMut(&::std::ffi::CStr) -> *const ::std::ffi::c_void) -> Self {
-                // SAFETY: (in the generated code) the caller guarantees each address, as the documentation above requires.
+                // SAFETY: (in the generated code) the caller guarantees each address, as the documentation above
+                // requires.
                 Self { #(#names: unsafe { crate::function(resolve(#c_names)) },)* }
             }
         }

@@ -6,7 +6,8 @@
 //! cargo run -p xtask -- stubs [--check]
 //! ```
 //!
-//! Generators that need other packages are optional features, so that an ordinary build does not compile these packages.
+//! Generators that need other packages are optional features, so that an ordinary build does not compile these
+//! packages.
 
 #[cfg(feature = "bindings")]
 mod bindings;

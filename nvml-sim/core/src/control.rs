@@ -46,7 +46,8 @@ pub fn total_calls() -> u64 {
     counters::total()
 }
 
-/// Returns the largest number of calls that were in flight at the same time. A call that never returns remains in flight.
+/// Returns the largest number of calls that were in flight at the same time. A call that never returns remains in
+/// flight.
 #[must_use]
 pub fn max_in_flight() -> u32 {
     counters::max_in_flight()
@@ -69,8 +70,8 @@ pub fn reset_counters() {
     counters::reset();
 }
 
-/// Adds faults to the active ones. `toml` contains `[[fault]]` and `[[gpu_lost]]` tables. Each new fault starts counting
-/// its calls at 1.
+/// Adds faults to the active ones. `toml` contains `[[fault]]` and `[[gpu_lost]]` tables. Each new fault starts
+/// counting its calls at 1.
 ///
 /// # Errors
 /// Fails if the text is not TOML, contains other tables, or describes an invalid fault.

@@ -200,7 +200,8 @@ impl CallContext {
         unsafe { put(pointer, self.value_or_fault(value)) }
     }
 
-    /// Writes a string and its NUL, or the string of a fault that replaces it, into the caller's buffer of `length` bytes.
+    /// Writes a string and its NUL, or the string of a fault that replaces it, into the caller's buffer of `length`
+    /// bytes.
     ///
     /// # Safety
     /// `pointer` must be null or writable for `length` bytes.
@@ -239,7 +240,8 @@ pub(crate) unsafe fn put<T>(pointer: *mut T, value: T) -> NvmlResult {
     if pointer.is_null() {
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
-    // SAFETY: the pointer is not null, so the caller guarantees that it is writable. A pointer of this type is aligned in C.
+    // SAFETY: the pointer is not null, so the caller guarantees that it is writable. A pointer of this type is aligned
+    // in C.
     unsafe { pointer.write(value) };
     Ok(())
 }

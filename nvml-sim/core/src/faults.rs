@@ -46,8 +46,8 @@ pub(crate) fn has_faults(function: usize) -> bool {
     HAS_FAULTS[function].load(Ordering::Acquire)
 }
 
-/// Returns the effects of the active faults on a call at the simulated time `ns`. `gpu` is the index of the GPU that the
-/// call is about, if any. If `any_gpu` is `false`, faults that do not select a GPU are ignored.
+/// Returns the effects of the active faults on a call at the simulated time `ns`. `gpu` is the index of the GPU that
+/// the call is about, if any. If `any_gpu` is `false`, faults that do not select a GPU are ignored.
 #[cold]
 pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64) -> FaultEffects {
     let mut effects = FaultEffects::default();
@@ -78,7 +78,8 @@ pub(crate) fn effects(function: usize, gpu: Option<u32>, any_gpu: bool, ns: u64)
 }
 
 impl FaultEffects {
-    /// Adds the effects of a fault on its nth call. Where two faults set the same effect, the later fault takes precedence.
+    /// Adds the effects of a fault on its nth call. Where two faults set the same effect, the later fault takes
+    /// precedence.
     fn add(&mut self, fault: &'static Fault, nth: u64) {
         match (fault.field_id, fault.code) {
             (Some(id), Some(code)) => self.field_code = Some((id, code)),

@@ -1,5 +1,5 @@
-//! The numbers of NVML's functions. A number is the index of the function's name in `nvml_sys::NAMES`. Calls use numbers
-//! that are compile-time constants, so that they index tables instead of searching for a name.
+//! The numbers of NVML's functions. A number is the index of the function's name in `nvml_sys::NAMES`. Calls use
+//! numbers that are compile-time constants, so that they index tables instead of searching for a name.
 
 use std::ffi::{CStr, c_void};
 

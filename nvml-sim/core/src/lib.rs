@@ -1,8 +1,8 @@
 //! A simulated NVML driver with scripted GPUs, known true values, and injected faults.
 //!
 //! The driver runs in the process of the program that links this package: [`start`] a scenario, and pass [`resolve`] to
-//! the code that looks up NVML's functions by name. The functions in [`control`] step the clock, read call counters, add
-//! faults, and return true values. The package `nvml-sim` provides the driver as a shared library.
+//! the code that looks up NVML's functions by name. The functions in [`control`] step the clock, read call counters,
+//! add faults, and return true values. The package `nvml-sim` provides the driver as a shared library.
 //!
 //! ```
 //! use nvml_sim_core::{Scenario, control, resolve, start};

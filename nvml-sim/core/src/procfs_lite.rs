@@ -43,8 +43,8 @@ impl PidList {
         pids
     }
 
-    /// Returns the children of a process's main thread, oldest first. They include orphans that the kernel reparented to
-    /// the thread.
+    /// Returns the children of a process's main thread, oldest first. They include orphans that the kernel reparented
+    /// to the thread.
     pub(crate) fn children(pid: u32) -> Self {
         let mut pids = Self { pids: [0; MAX_PIDS], len: 0 };
         pids.add_children(pid);
@@ -83,7 +83,8 @@ impl PidList {
         let (mut file, mut buffer) = ([0u8; 32], [0u8; 11 * MAX_PIDS]);
         let file = format_into(&mut file, format_args!("task/{pid}/children"));
         let length = read(pid, file, &mut buffer).unwrap_or(0);
-        // The kernel writes a space after every number. If the last character is not a space, the last number is truncated.
+        // The kernel writes a space after every number. If the last character is not a space, the last number is
+        // truncated.
         let end = buffer[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
         let numbers = buffer[..end].split(|byte| *byte == b' ');
         numbers.filter_map(|number| std::str::from_utf8(number).ok()?.parse().ok()).for_each(|pid| self.push(pid));

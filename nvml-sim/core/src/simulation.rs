@@ -43,11 +43,11 @@ pub(crate) fn active() -> Option<&'static Simulation> {
     unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
 }
 
-/// Makes a scenario the active one in this process, and resets the driver: it is not initialized, its counters are zero,
-/// its clock is at the start of the scenario, and its only faults are those of the scenario.
+/// Makes a scenario the active one in this process, and resets the driver: it is not initialized, its counters are
+/// zero, its clock is at the start of the scenario, and its only faults are those of the scenario.
 ///
-/// Handles from an earlier scenario may still be passed to NVML functions. They refer to the GPUs of the new scenario, or
-/// are invalid.
+/// Handles from an earlier scenario may still be passed to NVML functions. They refer to the GPUs of the new scenario,
+/// or are invalid.
 pub fn start(scenario: &Scenario) {
     let file = scenario.file();
     let mut gpus = Vec::new();

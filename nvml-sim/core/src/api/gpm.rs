@@ -66,8 +66,8 @@ export! {
     }
 }
 
-/// The samples of the client, in static memory so that no call allocates. A sample is the index of its GPU in the upper 8
-/// bits, and its time in microseconds in the lower 56.
+/// The samples of the client, in static memory so that no call allocates. A sample is the index of its GPU in the upper
+/// 8 bits, and its time in microseconds in the lower 56.
 static SAMPLE_SLOTS: [AtomicU64; 1024] = [const { AtomicU64::new(FREE_SLOT) }; 1024];
 const FREE_SLOT: u64 = u64::MAX;
 const EMPTY_SLOT: u64 = u64::MAX - 1;
@@ -97,8 +97,8 @@ fn read_sample(sample: nvmlGpmSample_t) -> NvmlResult<(u64, u64)> {
 
 type NameAndUnit = (&'static std::ffi::CStr, &'static std::ffi::CStr);
 
-/// Returns the exact mean of a metric from `a` to `b`, both in seconds. Throughput is in MiB/s, all other metrics are in
-/// percent.
+/// Returns the exact mean of a metric from `a` to `b`, both in seconds. Throughput is in MiB/s, all other metrics are
+/// in percent.
 fn metric_mean(device: &SimulatedGpu, metric: nvmlGpmMetricId_t, a: f64, b: f64) -> NvmlResult<(f64, NameAndUnit)> {
     let gpm = device.model.gpm.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?;
     let percent = |waveform: &Waveform, name| Ok((waveform.mean(a, b), (name, c"%")));

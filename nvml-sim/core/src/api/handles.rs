@@ -79,8 +79,8 @@ unsafe fn by_uuid(call: &CallContext, wanted: &str, device: *mut nvmlDevice_t) -
     Err(NVML_ERROR_NOT_FOUND)
 }
 
-/// Writes the handle of a GPU found by its PCI bus id. As in a real driver, the domain may have four or eight digits, and
-/// the case does not matter.
+/// Writes the handle of a GPU found by its PCI bus id. As in a real driver, the domain may have four or eight digits,
+/// and the case does not matter.
 ///
 /// # Safety
 /// `device` must be null or writable.

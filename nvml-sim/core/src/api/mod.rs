@@ -41,8 +41,8 @@ macro_rules! stubs {
         /// Calls each function with zeros and null pointers as arguments.
         #[cfg(test)]
         pub(crate) fn call_all() -> Vec<(&'static str, nvml_sys::nvmlReturn_t)> {
-            // SAFETY: each type is an integer, an NVML enum (which accepts any number), a pointer, or a struct of these,
-            // for all of which zero is valid. The functions ignore their arguments.
+            // SAFETY: each type is an integer, an NVML enum (which accepts any number), a pointer, or a struct of
+            // these, for all of which zero is valid. The functions ignore their arguments.
             unsafe { vec![$( (stringify!($name), $name($(std::mem::zeroed::<$type>()),*)) ),*] }
         }
     };

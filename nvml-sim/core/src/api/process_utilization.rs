@@ -80,8 +80,8 @@ struct UtilizationSample {
 
 /// Returns the latest sample of each process with a nonzero utilization, if the sample is newer than `last_seen`.
 ///
-/// A real driver samples each process at a different time. Here, each timestamp is a millisecond earlier than that of the
-/// previous process in the list.
+/// A real driver samples each process at a different time. Here, each timestamp is a millisecond earlier than that of
+/// the previous process in the list.
 fn utilization_samples(
     target: CallTarget,
     last_seen: u64,

@@ -113,8 +113,8 @@ pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<It
     })
 }
 
-/// The first pid of the processes that a fault adds. It is greater than 4,194,304, the largest possible limit of pids on
-/// Linux.
+/// The first pid of the processes that a fault adds. It is greater than 4,194,304, the largest possible limit of pids
+/// on Linux.
 const FIRST_EXTRA_PID: u32 = 4_200_000;
 
 /// Writes a process list, whose entries have `entry_bytes` bytes unless a fault sets another size.
@@ -133,9 +133,9 @@ unsafe fn write_list(
     unsafe { write_entries(call, target, kind, call.effects.process_info_bytes.unwrap_or(entry_bytes), count, infos) }
 }
 
-/// Writes a process list with `entry_bytes` bytes per entry. An entry consists of pid, padding, and memory; with 24 bytes
-/// or more also the instance ids, with 32 bytes also the protected memory. If the list does not fit, writes only its
-/// length.
+/// Writes a process list with `entry_bytes` bytes per entry. An entry consists of pid, padding, and memory; with 24
+/// bytes or more also the instance ids, with 32 bytes also the protected memory. If the list does not fit, writes only
+/// its length.
 ///
 /// # Safety
 /// `count` must be null or valid for reads and writes, and `infos` must be null or writable for `*count` entries.

@@ -72,8 +72,8 @@ pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A `[[gpu_lost]]` table. Every call about the GPU fails with NVML_ERROR_GPU_IS_LOST, or with `return`, between the two
-/// times in seconds.
+/// A `[[gpu_lost]]` table. Every call about the GPU fails with NVML_ERROR_GPU_IS_LOST, or with `return`, between the
+/// two times in seconds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GpuLostFault {
@@ -99,8 +99,8 @@ impl From<GpuLostFault> for Fault {
     }
 }
 
-/// A latency in microseconds: a number, or `{ min, max, seed }`, from which each call draws a pseudorandom number. Equal
-/// seeds give equal sequences.
+/// A latency in microseconds: a number, or `{ min, max, seed }`, from which each call draws a pseudorandom number.
+/// Equal seeds give equal sequences.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Latency {
     pub min: u64,
@@ -114,7 +114,8 @@ impl Latency {
         if self.max <= self.min {
             return self.min;
         }
-        // This is splitmix64. Its lower bits are uniform, and it has no state for which concurrent calls would need a lock.
+        // This is splitmix64. Its lower bits are uniform, and it has no state for which concurrent calls would need a
+        // lock.
         let mut z = self.seed.wrapping_add(nth.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

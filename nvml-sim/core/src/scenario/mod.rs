@@ -75,7 +75,8 @@ impl Scenario {
     /// The argument is a path if it contains a slash or ends in `.toml`.
     ///
     /// # Errors
-    /// Fails under the conditions of [`Scenario::from_name`] and [`Scenario::from_toml`], or if the file cannot be read.
+    /// Fails under the conditions of [`Scenario::from_name`] and [`Scenario::from_toml`], or if the file cannot be
+    /// read.
     pub fn load(name_or_path: &str) -> Result<Self, ScenarioError> {
         if Self::names().contains(&name_or_path) {
             return Self::from_name(name_or_path);

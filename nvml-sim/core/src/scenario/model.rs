@@ -41,9 +41,9 @@ pub(crate) struct DriverModel {
     pub pcie_throughput_latency_ms: u64,
     /// The largest field id that the driver supports.
     pub max_field_id: u32,
-    /// The processor time of calls in microseconds, by function name or prefix followed by `*`. The longest matching key
-    /// takes precedence; functions without one take no time. Calls that fail take the same time. The times of nvmlInit*
-    /// and nvmlShutdown are ignored.
+    /// The processor time of calls in microseconds, by function name or prefix followed by `*`. The longest matching
+    /// key takes precedence; functions without one take no time. Calls that fail take the same time. The times of
+    /// nvmlInit* and nvmlShutdown are ignored.
     pub cpu_time_us: BTreeMap<String, f64>,
     /// The `latencyUsec` of field values, by which their timestamps are earlier than the call.
     pub field_latency_us: i64,
@@ -86,7 +86,8 @@ pub(crate) enum ClockMode {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpuModel {
-    /// The number of GPUs that this table describes. Bus, minor number, UUID, and serial number are incremented for each.
+    /// The number of GPUs that this table describes. Bus, minor number, UUID, and serial number are incremented for
+    /// each.
     pub count: u32,
     /// The time by which the waveforms of each GPU run ahead of those of the previous one.
     pub phase_offset_s: f64,
@@ -453,8 +454,8 @@ impl Default for MigModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MigInstanceModel {
-    /// The index of the instance in nvmlDeviceGetMigDeviceHandleByIndex, by default its position in the list. For an index
-    /// without an instance the function returns NVML_ERROR_NOT_FOUND.
+    /// The index of the instance in nvmlDeviceGetMigDeviceHandleByIndex, by default its position in the list. For an
+    /// index without an instance the function returns NVML_ERROR_NOT_FOUND.
     pub index: Option<u32>,
     pub gpu_instance_id: u32,
     pub compute_instance_id: u32,
