@@ -47,7 +47,7 @@ pub fn count_visible_devices() -> Result<u32> {
     Ok(shared_nvml()?.visible_devices()?.len() as u32)
 }
 
-/// Returns the indices of the GPUs that `CUDA_VISIBLE_DEVICES` selects, in the order in which it lists them.
+/// Returns the indices of the GPUs that `CUDA_VISIBLE_DEVICES` selects, in the order of the variable.
 ///
 /// # Errors
 /// Returns the errors of [`Nvml::load`] and [`Nvml::visible_devices`].

@@ -21,7 +21,7 @@
 //! | `0,GPU-8932f937` | 0: the first token determines the type of all tokens (number, `GPU-`, or `MIG-`), and another type ends the list |
 //! | `MIG-<uuid>`, `MIG-GPU-<uuid>/<gi>/<ci>` | the MIG device; if the list has several, only the first one |
 //!
-//! The guide does not specify these cases, in which PyTorch and nvitop differ from each other or from CUDA:
+//! The guide leaves the following cases open. This module resolves them in this way:
 //!
 //! | value | visible devices | reason |
 //! | --- | --- | --- |

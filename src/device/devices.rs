@@ -65,11 +65,11 @@ impl Nvml {
         Ok(self.devices_at((0..self.device_count()?).collect()))
     }
 
-    /// Returns an iterator over the GPUs that the environment variable `CUDA_VISIBLE_DEVICES` selects, in the order in
-    /// which it lists them.
+    /// Returns an iterator over the GPUs that the environment variable `CUDA_VISIBLE_DEVICES` selects, in the order of
+    /// the variable.
     ///
     /// The variable is interpreted by the rules of [`cuda_visible_devices`](crate::cuda_visible_devices). If the
-    /// variable is not set, all GPUs are visible; if it is empty or invalid, none is. A MIG device in the variable
+    /// variable is not set, all GPUs are visible. If it is empty, or its first token matches no GPU, none is. A MIG device in the variable
     /// selects the GPU that contains it. A GPU that cannot be opened is matched by its index but not by a UUID.
     ///
     /// # Errors
