@@ -67,7 +67,7 @@ def steps(kit, folder, options):
             Command("driver.json", igpu, "driver", "--json", json=True),
         ]),
         ("pynvml", 60, [
-            Command("pynvml.txt", python, "-B", script("pynvml_answers.py"), "--igpu", igpu, "--json",
+            Command("pynvml.txt", python, "-B", script("dump_pynvml.py"), "--igpu", igpu, "--json",
                     os.path.join(folder, "pynvml.json")),
         ]),
         ("tests", 150, [Command("tests.txt", os.path.join(bin, "hardware"), *tests, IGPU_HARDWARE_SECONDS=seconds)]),
