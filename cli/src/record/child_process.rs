@@ -86,7 +86,7 @@ impl SpawnError {
             ),
             Errno::ENOEXEC => (
                 format!("{program} is not a program for this machine"),
-                "if it is a script, run its interpreter with it",
+                "if the file is a script, pass it to its interpreter",
                 126,
             ),
             error => {

@@ -53,8 +53,11 @@ impl Notices {
             Some(Event::GPU_LOST) => {
                 let code = ReturnCode(record.value as u32);
                 self.report(gpu, NoticeKind::Lost, || {
-                    let help = "values recorded so far are kept; `dmesg` may show the cause";
-                    Diagnostic::new(format!("GPU {gpu} was lost ({code}); retrying")).with_help(help)
+                    let diagnostic = Diagnostic::new(format!("GPU {gpu} was lost ({code}); retrying"));
+                    match code.help() {
+                        Some(help) => diagnostic.with_help(help),
+                        None => diagnostic,
+                    }
                 });
             }
             Some(Event::GPU_HUNG) => {
@@ -73,7 +76,7 @@ impl Notices {
         }
     }
 
-    /// Reports calls that have not returned for too long at `now`.
+    /// Reports the calls that have been in progress for [`HANG_TIMEOUT`] at the time `now`.
     pub(super) fn check_overdue(&mut self, now: u64) {
         for gpu in self.hung_calls.take_overdue(now) {
             let overdue = overdue_text(&format!("a driver call for GPU {gpu}"), HANG_TIMEOUT);

@@ -74,8 +74,8 @@ fn file_size_limit_keeps_written_items() {
     workdir.release_script();
     let result = workdir.wait(igpu);
     assert_eq!(result.code(), Some(4), "{}", result.stderr);
-    let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
-    assert!(message.len() == 1 && message[0].contains("x.csv could not be written (File too large"), "{message:?}");
+    let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(messages.len() == 1 && messages[0].contains("x.csv could not be written (File too large"), "{messages:?}");
     let length = size(&workdir.path("x.csv"));
     assert!((1..=16_384).contains(&length), "{length}");
     assert!(workdir.items("x.csv").len() > 10);
@@ -112,8 +112,11 @@ fn full_disk_is_reported_once() {
     workdir.release_script();
     let result = workdir.wait(igpu);
     assert_eq!((result.code(), result.stdout.as_str()), (Some(4), "done\n"));
-    let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
-    assert!(message.len() == 1 && message[0].contains("/dev/full could not be written (No space left"), "{message:?}");
+    let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(
+        messages.len() == 1 && messages[0].contains("/dev/full could not be written (No space left"),
+        "{messages:?}"
+    );
     let alone = super::run(workdir.record("-o /dev/full --format csv --duration 0.3"));
     assert_eq!(alone.code(), Some(1), "nothing was recorded: {}", alone.stderr);
 }
@@ -140,7 +143,7 @@ fn writing_resumes_when_space_returns() {
         assert!(line.starts_with(starts), "{line}");
     };
     line("igpu: disk/x.csv could not be written (No space left");
-    let held = workdir.items("disk/x.csv").len();
+    let count_before = workdir.items("disk/x.csv").len();
     fs::remove_file(disk.join("ballast")).unwrap();
     line("help: free space");
     line("igpu: disk/x.csv can be written again");
@@ -149,7 +152,7 @@ fn writing_resumes_when_space_returns() {
     let items = workdir.items("disk/x.csv");
     assert!(Command::new("umount").arg("-l").arg(&disk).status().unwrap().success());
     assert!(status.code() == Some(0) && has_end(&items), "{status}");
-    assert!(items.len() > held && dropped_count(&items) == 0.0, "{held} and {} items", items.len());
+    assert!(items.len() > count_before && dropped_count(&items) == 0.0, "{count_before} and {} items", items.len());
 }
 
 #[test]
@@ -161,8 +164,8 @@ fn removed_file_is_reported() {
     workdir.release_script();
     let result = workdir.wait(igpu);
     assert_eq!(result.code(), Some(4));
-    let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
-    assert!(message.len() == 1 && message[0].contains("x.csv was removed"), "{message:?}");
+    let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert!(messages.len() == 1 && messages[0].contains("x.csv was removed"), "{messages:?}");
 }
 
 /// Starts a large recording into a pipe without reading from it. Waits until records are dropped, and returns the read
@@ -191,7 +194,7 @@ fn records_dropped_by_slow_disk_counted() {
     let items = workdir.items("x.csv");
     assert!(
         has_end(&items) && dropped_count(&items) > 0.0,
-        "{} lost, the last is {:?}; {text}",
+        "{} records dropped, the last item is {:?}; {text}",
         dropped_count(&items),
         items.last()
     );

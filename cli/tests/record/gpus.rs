@@ -67,8 +67,8 @@ fn lost_gpu_is_reported_once() {
     workdir.release_script();
     let result = workdir.wait(igpu);
     assert_eq!((result.code(), result.stdout.as_str()), (Some(3), ""));
-    let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
-    assert_eq!(message, ["igpu: GPU 1 was lost (NVML_ERROR_GPU_IS_LOST (15)); retrying"]);
+    let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    assert_eq!(messages, ["igpu: GPU 1 was lost (NVML_ERROR_GPU_IS_LOST (15)); retrying"]);
     let items = workdir.items("x.csv");
     let gone = single_event(&items, event::GPU_LOST);
     assert_eq!((gone.gpu, gone.value), (Some(1), Some(15.0)));
@@ -86,10 +86,10 @@ fn hung_driver_does_not_stop_command() {
     workdir.release_script();
     let result = workdir.wait(igpu);
     assert_eq!((result.code(), result.stdout.as_str()), (Some(3), "done\n"), "{}", result.stderr);
-    let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(
-        message.len() == 1 && message[0].contains("a driver call for GPU 0 has not returned for 2 s"),
-        "{message:?}"
+        messages.len() == 1 && messages[0].contains("a driver call for GPU 0 has not returned for 2 s"),
+        "{messages:?}"
     );
     let items = workdir.items("x.csv");
     assert_eq!(single_event(&items, event::GPU_HUNG).gpu, Some(0));
@@ -106,10 +106,10 @@ fn failing_driver_is_reported_once() {
     send(Signal::SIGINT, &igpu);
     let result = workdir.wait(igpu);
     assert_eq!(result.code(), Some(0), "what there was is in the file: {}", result.stderr);
-    let message: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
+    let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(
-        message.len() == 1 && message[0].contains("GPU 0") && message[0].contains("NVML_ERROR_UNKNOWN (999)"),
-        "{message:?}"
+        messages.len() == 1 && messages[0].contains("GPU 0") && messages[0].contains("NVML_ERROR_UNKNOWN (999)"),
+        "{messages:?}"
     );
     let items = workdir.items("x.csv");
     assert!(events_named(&items, event::METRIC_SUSPENDED).count() > 3 && has_end(&items));
