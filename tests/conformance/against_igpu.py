@@ -123,7 +123,7 @@ def compare_attributes(what, ours, theirs, scenario):
         yours["memory.used"] -= ours["memory"]["reserved"]
     for name, value in yours.items():
         lacking = value is None or value == "N/A" or isinstance(value, float) and math.isnan(value)
-        if scenario.words and mine[name] is None:
+        if scenario.error_texts and mine[name] is None:
             # igpu 0.1.2 has the driver's error text instead of a value.
             lacking = lacking or isinstance(value, str)
         check(f"{what}: attribute {name}", mine[name], None if lacking else value)
@@ -174,7 +174,7 @@ def compare_custom(scenario, mine, ours, theirs):
         # igpu 0.1.2 reads entries of 24 bytes, but they have 32. Only the first entry is correct.
         check(what, (table[0][4:], len(table)), (theirs["processes"][0], 2))
         check(f"{what}: igpu misreads the second process", table[1][4:] in theirs["processes"], False)
-    if scenario.name == "words-of-the-driver":
+    if scenario.name == "driver-error-texts":
         # igpu 0.1.2 shows the driver's error text, and our text shows the name of the code. Neither shows N/A.
         for group in scenario.custom:
             check(f"{what}: {group}", [line for line in mine[group].split("\n") if line.endswith(": N/A")], [])

@@ -21,7 +21,7 @@ class Scenario:
     # Groups of igpu's text for which there is a custom comparison.
     custom: tuple = ()
     # Whether igpu 0.1.2 shows error texts instead of values that cannot be read.
-    words: bool = False
+    error_texts: bool = False
     # Whether only igpu 0.1.2 is compared.
     igpu_only: bool = False
     # The indices of lost GPUs.
@@ -67,14 +67,14 @@ def fault(functions, effect, index=None):
 
 
 # Functions for whose errors igpu 0.1.2 shows a text.
-WORDED = ["nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion", "nvmlDeviceGetCurrPcieLink*",
+TEXT_FUNCTIONS = ["nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion", "nvmlDeviceGetCurrPcieLink*",
           "nvmlDeviceGetMaxPcieLink*", "nvmlDeviceGetPowerManagementMode", "nvmlDeviceGetPerformanceState",
           "nvmlDeviceGetPowerState"]
 # Functions for whose errors it shows nan.
-NUMBERS = ["nvmlDeviceGetMemoryInfo*", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFanSpeed*",
+NUMBER_FUNCTIONS = ["nvmlDeviceGetMemoryInfo*", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFanSpeed*",
            "nvmlDeviceGetTemperature*", "nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetPowerUsage",
            "nvmlDeviceGetPowerManagementLimit*", "nvmlDeviceGetFieldValues"]
-PROCESSES = ["nvmlDeviceGetComputeRunningProcesses*"]
+PROCESS_FUNCTIONS = ["nvmlDeviceGetComputeRunningProcesses*"]
 # The codes for which igpu's bindings have a text, and two unknown codes. For the other codes they use the driver's text. The
 # codes that end an update are not included: uninitialized (1), no driver (9), GPU lost (15), reset required (16).
 KNOWN_CODES = [2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18, 20, 999, 1234, 4000000000]
@@ -85,8 +85,8 @@ def all_scenarios(helpers):
     one = process(helpers.pids["short"], 1)
     yield from machines(helpers.pids)
     yield from process_lists(helpers)
-    yield from refusals(one)
-    yield from oddities(one)
+    yield from failing_calls(one)
+    yield from unusual_values(one)
 
 
 def machines(pids):
@@ -143,31 +143,31 @@ def process_lists(helpers):
                    "'NoneType' object has no attribute 'name'", igpu_only=True)
 
 
-def refusals(one):
+def failing_calls(one):
     """Yields scenarios in which calls fail."""
-    for name, codes, custom in [("words", KNOWN_CODES, ()),
-                                 ("words-of-the-driver", OTHER_CODES, ("head", "utilization", "pci", "power"))]:
-        faults = "".join(fault(WORDED, f"return = {code}", index) for index, code in enumerate(codes))
+    for name, codes, custom in [("error-texts", KNOWN_CODES, ()),
+                                 ("driver-error-texts", OTHER_CODES, ("head", "utilization", "pci", "power"))]:
+        faults = "".join(fault(TEXT_FUNCTIONS, f"return = {code}", index) for index, code in enumerate(codes))
         limits = "power = { limits_w = { current = 2, min = 1, max = 3, default = 2 } }"
-        yield Scenario(name, driver() + gpu(f'serial = "1"\nfan_speed_percent = [1]\n{limits}', one, len(codes)) + faults, words=True,
+        yield Scenario(name, driver() + gpu(f'serial = "1"\nfan_speed_percent = [1]\n{limits}', one, len(codes)) + faults, error_texts=True,
                        igpu_only=True, custom=custom)
-    numbers = "".join(fault(NUMBERS, f"return = {code}", index) for index, code in enumerate([3, 4, 999, 1234]))
-    yield Scenario("numbers-refused", driver() + gpu("", one, 4) + numbers, igpu_only=True)
-    nothing = fault(WORDED + NUMBERS + PROCESSES, 'return = "NOT_SUPPORTED"')
+    numbers = "".join(fault(NUMBER_FUNCTIONS, f"return = {code}", index) for index, code in enumerate([3, 4, 999, 1234]))
+    yield Scenario("numbers-fail", driver() + gpu("", one, 4) + numbers, igpu_only=True)
+    nothing = fault(TEXT_FUNCTIONS + NUMBER_FUNCTIONS + PROCESS_FUNCTIONS, 'return = "NOT_SUPPORTED"')
     yield Scenario("not-supported", driver() + gpu("", one) + nothing, igpu_only=True)
-    refused = 'return = "NO_PERMISSION"'
-    yield Scenario("name-refused", driver() + gpu() + fault(["nvmlDeviceGetName"], refused),
+    denied = 'return = "NO_PERMISSION"'
+    yield Scenario("name-fail", driver() + gpu() + fault(["nvmlDeviceGetName"], denied),
                    "Insufficient Permissions", expected_lines=("BOARD NAME   : N/A",), igpu_only=True)
-    yield Scenario("pci-refused", driver() + gpu() + fault(["nvmlDeviceGetPciInfo*"], refused), "Insufficient Permissions",
+    yield Scenario("pci-fail", driver() + gpu() + fault(["nvmlDeviceGetPciInfo*"], denied), "Insufficient Permissions",
                    expected_lines=("    Bus           : N/A", "    Bus ID        : N/A", "    Device        : N/A",
                              "    Device ID     : N/A", "    Sub-System ID : N/A", "    Generation    : 4 (Max: 4)"),
                    igpu_only=True)
-    yield Scenario("processes-refused", driver() + gpu("", one) + fault(PROCESSES, refused),
+    yield Scenario("processes-fail", driver() + gpu("", one) + fault(PROCESS_FUNCTIONS, denied),
                    "string indices must be integers", igpu_only=True)
     yield Scenario("power-management-off", driver() + gpu("", one) + fault(["nvmlDeviceGetPowerManagementMode"], "value = 0"))
 
 
-def oddities(one):
+def unusual_values(one):
     """Yields scenarios with values that a driver should not return."""
     busy = ("fan_speed_percent = [150]\nperformance_state = 15\n"
             "utilization = { gpu_percent = 3, memory_percent = 250 }\ntemperature = { gpu_c = 0 }")
