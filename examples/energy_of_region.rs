@@ -1,12 +1,19 @@
-//! How much energy the GPUs used while a region of code ran.
+//! Measures the energy that the GPUs use while a region of code runs.
 //!
-//! The energy is that of the driver's counter, read before and after the region; its error is at most what a GPU uses
-//! in one refresh of its sensor (20 to 100 ms), so that regions of a second and more are told well. Where a GPU counts
-//! no energy, the power samples that the driver kept are integrated: they reach back some seconds, and what is older is
-//! told as lost. For longer regions on such a GPU, tick within the region, or spawn the sampler.
+//! For users who want to know the energy of a computation, such as a training step, from inside the program.
 //!
-//! `cargo run --release --example energy_of_region` with a driver, on the simulator with `-- --simulate=hgx-h100`, which
-//! also tells what the simulated GPUs truly used. The region takes 2 seconds, or as many as `-- 10` says.
+//! ```sh
+//! cargo run --release --example energy_of_region                            # on the GPUs of this host
+//! cargo run --release --example energy_of_region -- --simulate=hgx-h100 5   # on the simulator; the region takes 5 s
+//! ```
+//!
+//! The energy is the difference of the driver's energy counter before and after the region. The error is at most the
+//! energy of one refresh interval of the counter (20 to 100 ms), which is small for regions of one second or more. On a
+//! GPU without an energy counter, the sampler integrates the power samples in the driver's sample buffer, which spans a
+//! few seconds. Earlier samples are reported as dropped. For longer regions on such a GPU, call `Sampler::tick` during
+//! the region, or use `Sampler::spawn`.
+//!
+//! On the simulator, the example also prints the exact energy of the simulated GPUs.
 
 mod support;
 
@@ -25,52 +32,55 @@ fn main() -> support::Result {
     let (nvml, seconds) = support::arguments(2.0)?;
     let gpus = nvml.devices()?.indices().to_vec();
     let mut sampler = Sampler::builder(&nvml).metrics(&[Metric::ENERGY]).build()?;
-    // Until each GPU has taken two power samples: where energy is integrated, it begins there.
-    energies(&mut sampler, &gpus);
+    // Integration of power begins with the first two power samples of a GPU.
+    read_energy(&mut sampler, &gpus);
     sleep(Duration::from_millis(250));
 
-    let before = energies(&mut sampler, &gpus);
-    let began = control::now();
-    let found = work(Duration::from_secs_f64(seconds));
-    let after = energies(&mut sampler, &gpus);
-    let ended = control::now();
+    let before = read_energy(&mut sampler, &gpus);
+    let start = control::now();
+    let primes = compute(Duration::from_secs_f64(seconds));
+    let after = read_energy(&mut sampler, &gpus);
+    let end = control::now();
 
-    println!("The region found {found} primes in {seconds} s. In that time were used:");
+    println!("The region found {primes} prime numbers in {seconds} s. Energy in this time:");
     let frame = sampler.frame();
     for ((gpu, before), after) in gpus.into_iter().zip(before).zip(after) {
         let Some((before, after)) = before.zip(after) else {
-            println!("GPU {gpu}: not known, {:?}", frame.last_error(gpu, Metric::ENERGY));
+            match frame.last_error(gpu, Metric::ENERGY) {
+                Some(error) => println!("GPU {gpu}: unknown: {error}"),
+                None => println!("GPU {gpu}: unknown"),
+            }
             continue;
         };
-        let how = if after.flags.contains(Flags::INTEGRATED) { "integrated from power" } else { "counted" };
-        print!("GPU {gpu}: {:.1} J, {how}", after.value - before.value);
-        let lost = |record: &&Record| matches!(record.event(), Some(Event::SAMPLES_DROPPED | Event::ENERGY_GAP));
-        if frame.records().iter().filter(lost).any(|record| u32::from(record.gpu) == gpu) {
-            print!(", and more that nobody saw");
+        let source = if after.flags.contains(Flags::INTEGRATED) { "integrated from power samples" } else { "counter" };
+        print!("GPU {gpu}: {:7.1} J ({source})", after.value - before.value);
+        let is_gap = |record: &&Record| matches!(record.event(), Some(Event::SAMPLES_DROPPED | Event::ENERGY_GAP));
+        if frame.records().iter().filter(is_gap).any(|record| u32::from(record.gpu) == gpu) {
+            print!(", incomplete: power samples were dropped");
         }
-        // Not a number unless the driver is simulated.
-        let truth = |at| control::truth(gpu, Quantity::Energy, at);
-        let true_joules = truth(ended) - truth(began);
-        if true_joules.is_finite() {
-            print!("; in truth {true_joules:.1} J");
+        // `truth` returns NaN for a real driver.
+        let energy_at = |time| control::truth(gpu, Quantity::Energy, time);
+        let exact_joules = energy_at(end) - energy_at(start);
+        if exact_joules.is_finite() {
+            print!(", exactly {exact_joules:.1} J");
         }
         println!();
     }
     Ok(())
 }
 
-/// The energy of each GPU up to now.
-fn energies(sampler: &mut Sampler, gpus: &[u32]) -> Vec<Option<Record>> {
+/// Returns the cumulative energy of each GPU; `None` for a GPU whose energy is unknown.
+fn read_energy(sampler: &mut Sampler, gpus: &[u32]) -> Vec<Option<Record>> {
     let frame = sampler.sample();
     gpus.iter().map(|gpu| frame.latest(*gpu, Metric::ENERGY).copied()).collect()
 }
 
-/// The region: put what you want to measure here.
-fn work(time: Duration) -> u64 {
-    let (start, mut number, mut found) = (Instant::now(), 2_u64, 0);
-    while start.elapsed() < time {
-        found += u64::from((2..).take_while(|factor| factor * factor <= number).all(|factor| number % factor != 0));
+/// The region of code whose energy is measured. Replace it with your own computation.
+fn compute(duration: Duration) -> u64 {
+    let (start, mut number, mut primes) = (Instant::now(), 2_u64, 0);
+    while start.elapsed() < duration {
+        primes += u64::from((2..).take_while(|factor| factor * factor <= number).all(|factor| number % factor != 0));
         number += 1;
     }
-    found
+    primes
 }

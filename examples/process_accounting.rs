@@ -1,9 +1,16 @@
-//! Who used the GPUs: for each process the most GPU memory that it held, and how much of the SMs it used, with its owner.
+//! Prints the GPU use of each process: its maximum GPU memory, its mean SM utilization, and its user and name.
 //!
-//! Process lists take the driver's locks, so that they are read once a second and only where they are asked for.
+//! For administrators of shared hosts who account GPU use to users.
 //!
-//! `cargo run --release --example process_accounting` with a driver, on the simulator with `-- --simulate` (whose
-//! processes are this one and its parent); 5 seconds, or as many as `-- 60` says.
+//! ```sh
+//! cargo run --release --example process_accounting                    # on the GPUs of this host, for 5 s
+//! cargo run --release --example process_accounting -- --simulate 10   # on the simulator, for 10 s
+//! ```
+//!
+//! The processes of the simulator are the example itself and its parent.
+//!
+//! By default, the sampler does not read process metrics, because their driver calls are expensive. If they are
+//! selected, as here, it reads them once a second.
 
 mod support;
 
@@ -15,45 +22,48 @@ use igpu::{
     sampler::{Sampler, monotonic},
 };
 
-/// What a process used of one GPU.
+/// The use of one GPU by one process.
 #[derive(Default)]
-struct Account {
-    owner: ProcessInfo,
-    most_bytes: f64,
-    /// The sum of the samples of its SM utilisation in percent, and how many.
-    sm: (f64, u32),
+struct Usage {
+    process: ProcessInfo,
+    max_memory_bytes: f64,
+    /// The sum of the samples of SM utilization, in percent.
+    sm_percent_sum: f64,
+    sm_sample_count: u32,
 }
 
 fn main() -> support::Result {
     let (nvml, seconds) = support::arguments(5.0)?;
     let mut sampler = Sampler::builder(&nvml).metrics(&[Metric::PROCESS_MEMORY, Metric::PROCESS_SM]).build()?;
-    // Names from LDAP and the like: asked once, before the loop.
+    // User names from LDAP and similar services need a slow lookup, which the sampler does not make.
     igpu::process::resolve_users();
-    let mut accounts = BTreeMap::<(u16, u32), Account>::new();
+    let mut usages = BTreeMap::<(u16, u32), Usage>::new();
     let end = monotonic() + (seconds * 1e9) as u64;
     while monotonic() < end {
         let frame = sampler.tick(monotonic());
         for record in frame.records() {
             let (Some(pid), Some(metric)) = (record.pid(), record.metric()) else { continue };
-            let account = accounts.entry((record.gpu, pid)).or_default();
+            let usage = usages.entry((record.gpu, pid)).or_default();
             if metric == Metric::PROCESS_SM {
-                account.sm = (account.sm.0 + record.value, account.sm.1 + 1);
+                usage.sm_percent_sum += record.value;
+                usage.sm_sample_count += 1;
             } else {
-                account.most_bytes = account.most_bytes.max(record.value);
+                usage.max_memory_bytes = usage.max_memory_bytes.max(record.value);
             }
-            if let Some(owner) = frame.process_info(pid) {
-                account.owner.clone_from(owner);
+            if let Some(process) = frame.process_info(pid) {
+                usage.process.clone_from(process);
             }
         }
         let wake = sampler.next_due().min(end);
         sleep(Duration::from_nanos(wake.saturating_sub(monotonic())));
     }
-    println!("{:>3} {:>8} {:16} {:24} {:>12} {:>8}", "GPU", "pid", "user", "name", "most memory", "mean SM");
-    for ((gpu, pid), Account { owner, most_bytes, sm: (sum, count) }) in accounts {
-        let text = |text: Option<&str>| text.unwrap_or("?").to_owned();
-        let (user, name) = (text(owner.user.as_deref()), text(owner.name.as_deref()));
-        let (memory, sm) = (most_bytes / 1048576.0, sum / f64::from(count.max(1)));
-        println!("{gpu:>3} {pid:>8} {user:16} {name:24} {memory:>8.0} MiB {sm:>6.1} %");
+    println!("{:>3} {:>8} {:16} {:24} {:>12} {:>8}", "GPU", "PID", "USER", "NAME", "MAX MEMORY", "MEAN SM");
+    for ((gpu, pid), usage) in usages {
+        let user = usage.process.user.as_deref().unwrap_or("N/A");
+        let name = usage.process.name.as_deref().unwrap_or("N/A");
+        let memory_mib = usage.max_memory_bytes / 1048576.0;
+        let sm_percent = usage.sm_percent_sum / f64::from(usage.sm_sample_count.max(1));
+        println!("{gpu:>3} {pid:>8} {user:16} {name:24} {memory_mib:>8.0} MiB {sm_percent:>6.1} %");
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! The lateness of a sampler's ticks, computed from the time stamps of one metric with a fixed interval.
+//! The lateness of a sampler's ticks, computed from the times of one metric with a fixed interval.
 //!
-//! Records do not contain when the sampler was due. Deadlines are therefore whole intervals after one reading, chosen
-//! so that the most punctual reading has a lateness of zero. The lateness of a tick is the time from its deadline, the
-//! first one since the previous tick, to its first driver call. Further deadlines that passed in between were missed,
-//! and have no tick.
+//! Records do not contain the deadlines of the sampler. The deadlines are therefore assumed to be whole intervals
+//! apart, and such that the lateness of the most punctual tick is zero. The lateness of a tick is the time from the
+//! first deadline after the previous tick to the start of its driver call. Further deadlines before the start were
+//! missed.
 
 use std::time::Duration;
 
@@ -12,90 +12,94 @@ use igpu::{
     sampler::{Event, Record},
 };
 
+/// Computes the lateness of ticks from records.
 pub(crate) struct Punctuality {
     metric: Metric,
-    cadence: u64,
-    /// When the first reading began, and how many intervals later the previous tick's deadline was.
-    first: Option<u64>,
-    last: u64,
-    /// Lateness of each reading relative to the first, ns.
-    late: Vec<i64>,
-    missed: u64,
+    interval_ns: u64,
+    /// The start of the first driver call, in nanoseconds.
+    first_start_ns: Option<u64>,
+    /// The number of intervals from the first deadline to that of the previous tick.
+    last_deadline: u64,
+    /// The lateness of each tick relative to the first tick, in nanoseconds.
+    lateness_ns: Vec<i64>,
+    missed_deadlines: u64,
     records: u64,
-    /// Records and samples that an event says were lost.
-    lost_by_events: u64,
+    /// The number of dropped records and samples that events reported.
+    dropped_by_events: u64,
 }
 
-/// The results, in nanoseconds.
+/// The number of ticks, and statistics of their lateness.
 pub(crate) struct Lateness {
     pub ticks: u64,
-    pub p50: u64,
-    pub p99: u64,
-    pub p999: u64,
-    pub most: u64,
-    pub missed: u64,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub p999_ns: u64,
+    pub max_ns: u64,
+    pub missed_deadlines: u64,
     pub records: u64,
-    pub lost_by_events: u64,
+    pub dropped_by_events: u64,
 }
 
 impl Punctuality {
-    /// Allocates memory for `time`, so that nothing is allocated during the measurement.
-    pub(crate) fn new(metric: Metric, cadence: Duration, time: Duration) -> Self {
-        let ticks = (time.as_secs_f64() / cadence.as_secs_f64() * 1.1) as usize + 16;
-        let cadence = cadence.as_nanos() as u64;
+    /// Allocates memory for a measurement of this duration, so that nothing is allocated during it.
+    pub(crate) fn new(metric: Metric, interval: Duration, duration: Duration) -> Self {
+        let ticks = (duration.as_secs_f64() / interval.as_secs_f64() * 1.1) as usize + 16;
         Self {
             metric,
-            cadence,
-            first: None,
-            last: 0,
-            late: Vec::with_capacity(ticks),
-            missed: 0,
+            interval_ns: interval.as_nanos() as u64,
+            first_start_ns: None,
+            last_deadline: 0,
+            lateness_ns: Vec::with_capacity(ticks),
+            missed_deadlines: 0,
             records: 0,
-            lost_by_events: 0,
+            dropped_by_events: 0,
         }
     }
 
-    pub(crate) fn saw(&mut self, record: &Record) {
+    /// Adds a record of the sampler, in order.
+    pub(crate) fn observe(&mut self, record: &Record) {
         self.records += 1;
         if let Some(event) = record.event() {
             if [Event::RECORDS_DROPPED, Event::SAMPLES_DROPPED].contains(&event) {
-                self.lost_by_events += record.value as u64;
+                self.dropped_by_events += record.value as u64;
             }
             return;
         }
         if record.gpu != 0 || record.metric() != Some(self.metric) {
             return;
         }
-        // The stamp is the middle of the call; the uncertainty is half its duration.
-        let began = record.at - u64::from(record.uncertainty);
-        let Some(first) = self.first else {
-            self.first = Some(began);
-            return self.late.push(0);
+        // The time of a record is the middle of the driver call, and the uncertainty is half its duration.
+        let start = record.at - u64::from(record.uncertainty);
+        let Some(first_start) = self.first_start_ns else {
+            self.first_start_ns = Some(start);
+            return self.lateness_ns.push(0);
         };
-        // The first reading may have begun a little later within its tick than this one.
-        let deadline = (began + self.cadence / 10).saturating_sub(first) / self.cadence;
-        self.late.push(began.cast_signed() - (first + (self.last + 1) * self.cadence).cast_signed());
-        self.missed += deadline.saturating_sub(self.last + 1);
-        self.last = deadline;
+        // The first call may have been later within its tick than this call, by up to a tenth of the interval.
+        let deadline = (start + self.interval_ns / 10).saturating_sub(first_start) / self.interval_ns;
+        let expected = first_start + (self.last_deadline + 1) * self.interval_ns;
+        self.lateness_ns.push(start.cast_signed() - expected.cast_signed());
+        self.missed_deadlines += deadline.saturating_sub(self.last_deadline + 1);
+        self.last_deadline = deadline;
     }
 
+    /// Returns the results.
     pub(crate) fn lateness(mut self) -> Lateness {
-        self.late.sort_unstable();
-        let late = &self.late;
-        let earliest = late.first().copied().unwrap_or(0);
-        let part = |part: f64| {
-            let place = ((late.len() as f64 * part) as usize).min(late.len().saturating_sub(1));
-            late.get(place).map_or(0, |late| late.abs_diff(earliest))
+        self.lateness_ns.sort_unstable();
+        let sorted = &self.lateness_ns;
+        let min = sorted.first().copied().unwrap_or(0);
+        let quantile = |fraction: f64| {
+            let index = ((sorted.len() as f64 * fraction) as usize).min(sorted.len().saturating_sub(1));
+            sorted.get(index).map_or(0, |lateness| lateness.abs_diff(min))
         };
         Lateness {
-            ticks: late.len() as u64,
-            p50: part(0.5),
-            p99: part(0.99),
-            p999: part(0.999),
-            most: part(1.0),
-            missed: self.missed,
+            ticks: sorted.len() as u64,
+            p50_ns: quantile(0.5),
+            p99_ns: quantile(0.99),
+            p999_ns: quantile(0.999),
+            max_ns: quantile(1.0),
+            missed_deadlines: self.missed_deadlines,
             records: self.records,
-            lost_by_events: self.lost_by_events,
+            dropped_by_events: self.dropped_by_events,
         }
     }
 }

@@ -17,7 +17,7 @@ import sys
 import time
 
 SKIPPED = 77
-MODES = ["off", "default", "learning", "100", "1000"]
+MODES = ["off", "default", "adaptive", "100", "1000"]
 # The goal for the slowdown with the sampler at its defaults, in percent.
 GOAL_PERCENT = 0.5
 # The time for which the load runs before each measurement, in seconds, so that all measurements begin in the same state.
@@ -182,11 +182,11 @@ def evaluated(pairs):
     if samplers:
         median = lambda read: statistics.median(read(it) for it in samplers)
         found["sampler"] = {
-            "late_p50_us": median(lambda it: it["late_us"]["p50"]), "late_p99_us": median(lambda it: it["late_us"]["p99"]),
-            "late_p99.9_us": median(lambda it: it["late_us"]["p99.9"]), "cpu_share": median(lambda it: it["cpu_share"]),
+            "late_p50_us": median(lambda it: it["lateness_us"]["p50"]), "late_p99_us": median(lambda it: it["lateness_us"]["p99"]),
+            "late_p99.9_us": median(lambda it: it["lateness_us"]["p99.9"]), "cpu_share": median(lambda it: it["cpu_share"]),
             "missed_deadlines": sum(it["missed_deadlines"] for it in samplers),
             "ticks": sum(it["ticks"] for it in samplers),
-            "lost": sum(it["lost"] + it["lost_by_events"] for it in samplers),
+            "lost": sum(it["dropped"] + it["dropped_by_events"] for it in samplers),
         }
     return found
 

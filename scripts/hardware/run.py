@@ -43,7 +43,7 @@ def steps(kit, folder, options):
     bin, python = os.path.join(kit, "bin"), options.python
     igpu, script = os.path.join(bin, "igpu"), lambda name: os.path.join(kit, "hardware", name)
     seconds, idle = ("8", "1") if options.quick else ("30", "10")
-    rates = ["default", "learning", "100", "1000"] + ([] if options.quick else ["10000"])
+    rates = ["default", "adaptive", "100", "1000"] + ([] if options.quick else ["10000"])
     rates = [word for rate in rates for word in ("--rate", rate)]
     load_for, load_each = ("8", "0.3") if options.quick else (options.load_seconds, "2")
     load = [python, "-B", script("load.py"), "--background", os.path.join(bin, "background"), "--for", load_for,

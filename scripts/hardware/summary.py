@@ -53,9 +53,9 @@ def lateness_rows(rows):
     yield "| rate | ticks | lateness p50 | p99 | p99.9 | max | missed deadlines | CPU | records | dropped |"
     yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for row in rows:
-        late = " | ".join(f"{row['late_us'][part]:.1f} µs" for part in ("p50", "p99", "p99.9", "most"))
+        late = " | ".join(f"{row['lateness_us'][part]:.1f} µs" for part in ("p50", "p99", "p99.9", "max"))
         yield (f"| {row['rate']} | {row['ticks']} | {late} | {row['missed_deadlines']} | {row['cpu_share'] * 100:.2f} % | "
-               f"{row['records']} | {row['lost'] + row['lost_by_events']} |")
+               f"{row['records']} | {row['dropped'] + row['dropped_by_events']} |")
 
 
 def load_rows(load):

@@ -48,7 +48,7 @@ fn sampling_at_1_khz_drops_nothing() {
         sleep(Duration::from_millis(20));
         let count = background.drain(&mut buffer);
         for record in &buffer[..count] {
-            punctuality.saw(record);
+            punctuality.observe(record);
             match (record.event(), record.metric()) {
                 (Some(Event(event)), _) => *events.entry(event).or_default() += 1,
                 (None, Some(metric)) => *values.entry(metric).or_default() += 1,
@@ -58,17 +58,18 @@ fn sampling_at_1_khz_drops_nothing() {
     }
     let (dropped, ticks) = (background.dropped(), background.ticks());
     assert_eq!(background.stop(), StopOutcome::Joined, "a call of the driver hangs");
-    let Lateness { ticks: seen, p50, p99, p999, most, missed, records, lost_by_events } = punctuality.lateness();
+    let Lateness { ticks: seen, p50_ns, p99_ns, p999_ns, max_ns, missed_deadlines, records, dropped_by_events } =
+        punctuality.lateness();
     let us = |nanoseconds: u64| nanoseconds as f64 * 1e-3;
     println!("{count} GPUs, {} s: {ticks} ticks, {records} records: {values:?}, events {events:?}", time.as_secs_f64());
     println!(
-        "late by {:.1} µs p50, {:.1} µs p99, {:.1} µs p99.9, {:.1} µs at most; {missed} deadlines missed",
-        us(p50),
-        us(p99),
-        us(p999),
-        us(most)
+        "late by {:.1} µs p50, {:.1} µs p99, {:.1} µs p99.9, {:.1} µs at most; {missed_deadlines} missed deadlines",
+        us(p50_ns),
+        us(p99_ns),
+        us(p999_ns),
+        us(max_ns)
     );
-    assert_eq!((dropped, lost_by_events), (0, 0), "dropped records, and dropped records according to events");
+    assert_eq!((dropped, dropped_by_events), (0, 0), "dropped records, and dropped records according to events");
     assert!(seen > 1, "{gauge} was read {seen} times");
     // Each of these ticks reads the metric of all GPUs.
     assert_eq!(values[&gauge], seen * count as u64, "{gauge} in {seen} ticks of {count} GPUs");
