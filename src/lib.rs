@@ -139,11 +139,11 @@ pub use version::VERSION;
 #[cfg(doctest)]
 mod documents {
     #[doc = include_str!("../README.md")]
-    struct Readme;
+    struct ReadmeExamples;
     #[doc = include_str!("../docs/compatibility.md")]
-    struct Compatibility;
+    struct CompatibilityExamples;
     #[doc = include_str!("../docs/sampler.md")]
-    struct Sampler;
+    struct SamplerExamples;
     #[doc = include_str!("../docs/simulator.md")]
-    struct Simulator;
+    struct SimulatorExamples;
 }
