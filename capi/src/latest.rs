@@ -143,10 +143,10 @@ pub unsafe extern "C" fn igpu_latest_get_hung_gpus(
     capacity: usize,
     count: *mut usize,
 ) -> igpu_status {
-    // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
     guarded(|| {
-        handle_table::with(latest, |latest| unsafe {
-            background_info::write_hung_gpus(&latest.reader, indices, capacity, count)
+        handle_table::with(latest, |latest| {
+            // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
+            unsafe { background_info::write_hung_gpus(&latest.reader, indices, capacity, count) }
         })
     })
 }

@@ -99,9 +99,11 @@ pub unsafe extern "C" fn igpu_sampler_tick(
     records: *mut *const igpu_record,
     count: *mut usize,
 ) -> igpu_status {
-    // SAFETY: the caller's pointers are NULL or writable.
     guarded(|| {
-        handle_table::with_mut(sampler, |own| unsafe { write_records(own.sampler.tick(now_ns), records, count) })
+        handle_table::with_mut(sampler, |own| {
+            // SAFETY: the caller's pointers are NULL or writable.
+            unsafe { write_records(own.sampler.tick(now_ns), records, count) }
+        })
     })
 }
 
