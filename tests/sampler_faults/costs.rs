@@ -14,7 +14,7 @@ static SPENT_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Resolves the slow functions to wrappers that step the clock.
 fn resolve_slow_functions(name: &CStr) -> *const c_void {
-    type Call = unsafe extern "C" fn(nvmlDevice_t, *mut c_uint) -> nvmlReturn_t;
+    type GetReadingFn = unsafe extern "C" fn(nvmlDevice_t, *mut c_uint) -> nvmlReturn_t;
     unsafe extern "C" fn call<const INDEX: usize>(device: nvmlDevice_t, value: *mut c_uint) -> nvmlReturn_t {
         static RANDOM: AtomicU64 = AtomicU64::new(1);
         let last = RANDOM.load(Relaxed);
@@ -24,9 +24,11 @@ fn resolve_slow_functions(name: &CStr) -> *const c_void {
         SPENT_NS.fetch_add(latency.as_nanos() as u64, Relaxed);
         control::step(latency);
         // SAFETY: the simulator's function has this signature, and the caller guarantees the arguments.
-        unsafe { std::mem::transmute::<*const c_void, Call>(nvml_sim::resolve(SLOW_FUNCTIONS[INDEX]))(device, value) }
+        unsafe {
+            std::mem::transmute::<*const c_void, GetReadingFn>(nvml_sim::resolve(SLOW_FUNCTIONS[INDEX]))(device, value)
+        }
     }
-    let calls: [Call; SLOW_FUNCTIONS.len()] = [call::<0>, call::<1>, call::<2>, call::<3>];
+    let calls: [GetReadingFn; SLOW_FUNCTIONS.len()] = [call::<0>, call::<1>, call::<2>, call::<3>];
     match SLOW_FUNCTIONS.iter().position(|slow| *slow == name) {
         Some(index) => calls[index] as *const c_void,
         None => nvml_sim::resolve(name),
