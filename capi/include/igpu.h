@@ -1,4 +1,4 @@
-/* igpu.h: metrics of NVIDIA GPUs: snapshots of the current state, and samplers with low overhead.
+/* igpu.h: snapshots and low-overhead sampling of NVIDIA GPU metrics.
  *
  * Generated from the Rust sources; do not edit. License: MIT or Apache-2.0, at your choice. docs/c-api.md is an introduction.
  *
@@ -353,8 +353,8 @@ typedef struct {
     uint32_t flags;
 } igpu_snapshot_options;
 
-// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type;
-// `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
+// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type.
+// For snapshots, `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
 typedef struct {
     // `sizeof(igpu_gpu_info)`
     size_t size;
@@ -679,8 +679,8 @@ igpu_status igpu_snapshot_get_gpu_count(igpu_snapshot *snapshot, uint32_t *count
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_info(igpu_snapshot *snapshot, uint32_t position, igpu_gpu_info *gpu);
 
-// Gets a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
-// returns `IGPU_STATUS_NO_DATA`.
+// Gets a process of the GPU at a position. `process_index` must be less than `igpu_gpu_info.process_count`; otherwise,
+// the function returns `IGPU_STATUS_NO_DATA`.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_get_gpu_process_info(igpu_snapshot *snapshot,

@@ -4,8 +4,8 @@ use igpu::GpuInfo;
 
 use crate::{driver::IGPU_UNKNOWN_U32, error::status_of, status::igpu_status, text::text};
 
-/// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type;
-/// `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
+/// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type.
+/// For snapshots, `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_gpu_info {

@@ -171,8 +171,8 @@ pub unsafe extern "C" fn igpu_snapshot_get_gpu_info(
     })
 }
 
-/// Gets a process of the GPU at a position. `process_index` is less than `process_count`; for greater values, the function
-/// returns `IGPU_STATUS_NO_DATA`.
+/// Gets a process of the GPU at a position. `process_index` must be less than `igpu_gpu_info.process_count`; otherwise,
+/// the function returns `IGPU_STATUS_NO_DATA`.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

@@ -71,7 +71,7 @@ fn field_batches(device: &Device, polls: &[&Poll], clocks: Clocks) -> Vec<Planne
         match batches.last_mut() {
             Some(batch) if interval_ns * BATCH_RATIO.1 <= batch.interval_ns * BATCH_RATIO.0 => {
                 batch.metrics.push(metric);
-                // A measured period is a better reason than a default interval.
+                // A measured period takes precedence over a default interval.
                 batch.reason = if reason == IntervalReason::Sensor { reason } else { batch.reason };
             }
             _ => batches.push(PlannedCall { metrics: vec![metric], interval_ns, cost_ns: 0, reason }),

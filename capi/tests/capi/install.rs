@@ -49,7 +49,7 @@ fn unwritable_prefix_fails_before_compilation() {
     let mut script = Command::new(workspace().join("scripts/install-capi"));
     let output = script.arg(file.join("prefix")).env_remove("DESTDIR").output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    let expected = format!("scripts/install-capi: cannot make the folders in {}\n", file.join("prefix").display());
+    let expected = format!("scripts/install-capi: cannot create directories in {}\n", file.join("prefix").display());
     assert!(!output.status.success() && text.ends_with(&expected) && !text.contains("compiling"), "{text}");
 }
 

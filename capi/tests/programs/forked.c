@@ -73,7 +73,7 @@ int main(void) {
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        // Replaces the timeout of the parent, which a slow child could exceed.
+        // Terminates a child that hangs. The child does not inherit the alarm of its parent.
         alarm(600);
         in_the_child();
         _exit(0);
