@@ -28,8 +28,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// The duration of one client's block of calls. It is short, so that a disturbance rarely affects only one client.
 const BLOCK_DURATION: Duration = Duration::from_micros(40);
-/// All orders of three clients. Over six rounds, each client is equally often first, and equally often after each other
-/// client.
+/// All orders of three clients, so that no client benefits from its position.
 const CLIENT_ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 
 fn main() {
@@ -51,8 +50,8 @@ fn run_single(name: &str, client: &str, calls: u64) {
     case.clients().into_iter().find(|(name, _)| *name == client).expect("no such client").1.run(calls);
 }
 
-/// Checks that all clients return the same values, that igpu makes no more driver calls than allowed, and that it does
-/// not allocate.
+/// Checks that all clients return the same values, that the number of igpu's driver calls is within its limits, and
+/// that igpu does not allocate.
 fn check_cases() {
     let clients = support::Clients::load();
     support::gpu_info::check_calls(&clients);
@@ -64,7 +63,7 @@ fn check_cases() {
         if let Some(wrapper) = &mut case.wrapper
             && case.name.starts_with("compute_processes")
         {
-            // The documentation states this number.
+            // The documentation states this number. The check fails if a new version of nvml-wrapper changes it.
             assert_eq!(allocations::during(|| wrapper.run(10)), 10 * WRAPPER_LIST_ALLOCATIONS, "{}", case.name);
         }
     }

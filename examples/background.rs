@@ -13,8 +13,8 @@
 //! `--rate` can be given several times. The default is 1 kHz and 10 kHz.
 //!
 //! - `--rate N`: three metrics, from three driver calls, at N Hz without a budget.
-//! - `--rate default`: all metrics at the poll intervals of the catalog, as if the sensors' refresh periods were known.
-//! - `--rate adaptive`: the default metrics of a new sampler, which estimates the refresh periods of the sensors.
+//! - `--rate default`: the default metrics at the poll intervals of the catalog, without adaptive intervals.
+//! - `--rate adaptive`: the default metrics at adaptive intervals, which follow the estimated refresh periods.
 
 #[path = "support/punctuality.rs"]
 mod punctuality;
@@ -30,11 +30,12 @@ use igpu::{
 use punctuality::{Lateness, Punctuality};
 use serde_json::{Value, json};
 
+/// Metrics from three driver calls, for rates in Hz.
 const METRICS: [Metric; 3] = [Metric::POWER_USAGE, Metric::UTILIZATION_GPU, Metric::CLOCK_SM];
 /// The metric whose lateness is measured if poll intervals differ. Its driver call is cheap, so that the budget does
 /// not stretch its interval.
 const MEASURED_METRIC: Metric = Metric::CLOCK_SM;
-/// The number of records between two drains that can be stored.
+/// The maximum number of records between two drains.
 const RECORD_CAPACITY: usize = 1 << 18;
 
 fn main() -> support::Result {
@@ -59,11 +60,11 @@ fn main() -> support::Result {
     }
     let mut results = Vec::new();
     for rate in rates {
-        let measured = measure(&nvml, &rate, Duration::from_secs_f64(seconds), is_json)?;
+        let measurement = measure(&nvml, &rate, Duration::from_secs_f64(seconds), is_json)?;
         if is_json {
-            results.push(measured.json(&rate, gpus, seconds));
+            results.push(measurement.json(&rate, gpus, seconds));
         } else {
-            println!("{}", measured.row(&rate));
+            println!("{}", measurement.row(&rate));
         }
     }
     if is_json {
@@ -76,8 +77,9 @@ fn main() -> support::Result {
 enum Rate {
     /// The poll intervals of the catalog.
     Default,
-    /// The adaptive intervals of a new sampler.
+    /// Adaptive intervals.
     Adaptive,
+    /// A fixed rate in Hz.
     Hertz(u64),
 }
 
@@ -127,26 +129,29 @@ impl Rate {
 }
 
 /// The results for a rate.
-struct Measured {
+struct Measurement {
     lateness: Lateness,
-    /// The CPU time of the sampler's threads divided by the time of the measurement.
+    /// The CPU time of the sampler's threads divided by the duration of the measurement.
     cpu_share: f64,
+    /// The number of records that did not fit into the capacity.
     dropped: u64,
 }
 
-fn measure(nvml: &Nvml, rate: &Rate, time: Duration, report_start: bool) -> support::Result<Measured> {
+/// Runs the sampler at a rate, and measures it. If `report_start` is true, prints a line to the standard error when the
+/// measurement begins, so that a parent process can wait for it.
+fn measure(nvml: &Nvml, rate: &Rate, duration: Duration, report_start: bool) -> support::Result<Measurement> {
     let (builder, metric, interval) = rate.sampler(nvml);
     let mut background = builder.build()?.spawn(RECORD_CAPACITY)?;
     let (mut buffer, mut punctuality) =
-        (vec![Record::default(); RECORD_CAPACITY], Punctuality::new(metric, interval, time));
+        (vec![Record::default(); RECORD_CAPACITY], Punctuality::new(metric, interval, duration));
     sleep(Duration::from_millis(100));
-    // The first ticks, which fill the caches, are not measured. A parent process can wait for this line.
+    // The first ticks, which fill the CPU caches, are not measured.
     if report_start {
         eprintln!("sampling");
     }
     background.drain(&mut buffer);
     let (start, cpu_before) = (std::time::Instant::now(), sampler_cpu_time()?);
-    while start.elapsed() < time {
+    while start.elapsed() < duration {
         sleep(Duration::from_millis(20));
         let count = background.drain(&mut buffer);
         buffer.iter().take(count).for_each(|record| punctuality.observe(record));
@@ -156,16 +161,17 @@ fn measure(nvml: &Nvml, rate: &Rate, time: Duration, report_start: bool) -> supp
     if background.stop() == StopOutcome::Abandoned {
         return Err("a driver call does not return".into());
     }
-    Ok(Measured { lateness: punctuality.lateness(), cpu_share, dropped })
+    Ok(Measurement { lateness: punctuality.lateness(), cpu_share, dropped })
 }
 
-impl Measured {
+impl Measurement {
     /// Returns the median, the 99th and 99.9th percentiles, and the maximum of the lateness, in microseconds.
     fn lateness_us(&self) -> [f64; 4] {
         let Lateness { p50_ns, p99_ns, p999_ns, max_ns, .. } = self.lateness;
         [p50_ns, p99_ns, p999_ns, max_ns].map(|nanoseconds| nanoseconds as f64 * 1e-3)
     }
 
+    /// Returns the row of the table.
     fn row(&self, rate: &Rate) -> String {
         let Lateness { ticks, missed_deadlines, records, .. } = self.lateness;
         let [p50, p99, p999, max] = self.lateness_us();
@@ -177,6 +183,7 @@ impl Measured {
         )
     }
 
+    /// Returns the measurement as a JSON object.
     fn json(&self, rate: &Rate, gpus: u32, seconds: f64) -> Value {
         let Lateness { ticks, missed_deadlines, records, dropped_by_events, .. } = self.lateness;
         let [p50, p99, p999, max] = self.lateness_us();

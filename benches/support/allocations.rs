@@ -15,28 +15,28 @@ fn count() {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
 }
 
-// SAFETY: every call is forwarded unchanged to the system allocator, which fulfills the contract.
+// SAFETY: every call is forwarded unchanged to the system allocator, which upholds the contract of `GlobalAlloc`.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which the system allocator shares.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which the system allocator shares.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which the system allocator shares.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller upholds the contract of this method, which is that of the system allocator's.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which the system allocator shares.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

@@ -52,8 +52,8 @@ impl Case {
     }
 }
 
-/// The operation of one client. A block of calls costs one indirect call, so that the indirection does not add to the
-/// time of each call.
+/// The operation of one client. A block of calls takes only one indirect call, so that the cost of the indirection is
+/// negligible.
 pub(crate) struct Timed(Box<dyn TimedLoop>);
 
 trait TimedLoop {
@@ -66,8 +66,7 @@ struct CallLoop<F, S> {
 }
 
 impl<T, F: FnMut() -> T, S: Fn(T) -> String> TimedLoop for CallLoop<F, S> {
-    // All calls are made here, in one loop for each operation, so that the compiler inlines the operation into the
-    // loop.
+    // All calls are made here, in one loop for each operation, so that the compiler can inline the operation.
     #[inline(never)]
     fn run(&mut self, calls: u64, last: Option<&mut String>) {
         for remaining in (0..calls).rev() {

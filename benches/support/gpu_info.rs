@@ -10,7 +10,7 @@ use nvml_sys as sys;
 const MAX_UPDATE_CALLS: u64 = 16;
 
 /// Returns the cases: an update without the processes, and complete updates of a GPU without processes and of a GPU
-/// with two.
+/// with two processes.
 pub(crate) fn cases(clients: &Clients) -> Vec<Case> {
     let full =
         |name, index| Case::new(name, update(clients, index, GpuInfo::update), direct_calls(clients, index, true));

@@ -56,7 +56,7 @@ fn cache_hit() -> Case {
     Case::new("ProcessInfoCache, hit (raw: HashMap)", igpu_call, raw)
 }
 
-/// Looks up all processes of a round, including the begin and the end of the round.
+/// Looks up all processes of a round, and begins and ends the round.
 fn cache_hits() -> Case {
     let (mut cache, map) = filled_cache();
     let igpu_call = timed(move || {

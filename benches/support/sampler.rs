@@ -1,8 +1,8 @@
 //! The sampler: a tick of 8 metrics, the record ring, and the latest values.
 //!
-//! The other clients of a tick make the same 8 driver calls and read the clock equally often, once between two calls.
-//! The difference is the work of the sampler: records, costs of calls, freshness, and the schedule. In cases without
-//! driver calls, the name of the case states what replaces the direct call.
+//! The other clients of a tick make the same 8 driver calls and read the clock as often as the sampler, once between
+//! two calls. The difference is the work of the sampler: records, costs of calls, freshness, and the schedule. In cases
+//! without driver calls, the name of the case states what replaces the direct call.
 
 use std::{
     collections::VecDeque,
@@ -95,7 +95,7 @@ fn sample(clients: &Clients, name: &'static str, gpus: usize) -> Case {
     Case::new(name, igpu_call, raw).wrapper(wrapper_calls(clients, gpus)).values_per_call(gpus * METRICS.len())
 }
 
-/// Returns a sampler that reads all metrics in its first tick and then not before an hour has passed.
+/// Returns a sampler that reads all metrics in its first tick, and then once an hour.
 fn polled_hourly(clients: &Clients, gpus: usize) -> Sampler {
     let hour = Duration::from_secs(3600);
     METRICS

@@ -1,10 +1,11 @@
-//! The cost of a recording with default settings over an hour of simulated time, in each format. It measures the file size
-//! per minute, the peak memory, and the processor time for the eight GPUs of the scenario `hgx-h100`.
+//! Measures the cost of an hour of recording with default settings in each format: the file size per minute, the
+//! processor time, and the peak memory. The eight GPUs and the time are those of the simulator, with the scenario
+//! `hgx-h100`.
 //!
 //! Usage: `cargo bench -p igpu-recording --features parquet --bench hour -- [SECONDS] [--processes] [--test]`
 //!
 //! - `SECONDS`: the simulated time, 3600 by default.
-//! - `--processes`: every second, a process starts on each GPU. It ends ten seconds later.
+//! - `--processes`: adds a process on each GPU every second, which ends ten seconds later.
 //! - `--test`: records two minutes and asserts limits of 1 MiB per minute in Perfetto format and 32 MiB of memory. CI uses
 //!   this option.
 
@@ -40,8 +41,8 @@ fn main() -> BenchResult<()> {
     let is_test = arguments.iter().any(|argument| argument == "--test");
     let seconds = arguments.iter().find_map(|argument| argument.parse().ok());
     let seconds: u64 = seconds.unwrap_or(if is_test { 120 } else { 3600 });
-    // Each format runs in a process of its own, because peak memory is measured per process.
-    if let Some(format) = arguments.iter().find_map(|argument| format_with_name(argument)) {
+    // Each format runs in a separate process, because peak memory is measured per process.
+    if let Some(format) = arguments.iter().find_map(|argument| parse_format(argument)) {
         return run_format(format, seconds, is_test);
     }
     println!("| format | items | MiB per minute | bytes per item | processor time | peak memory |");
@@ -57,11 +58,11 @@ fn main() -> BenchResult<()> {
     Ok(())
 }
 
-fn format_with_name(argument: &str) -> Option<Format> {
+fn parse_format(argument: &str) -> Option<Format> {
     Format::ALL.iter().copied().find(|format| format.name() == argument)
 }
 
-/// Records in one format, and prints a row of the table.
+/// Makes a recording in one format, and prints a row of the table.
 fn run_format(format: Format, seconds: u64, is_test: bool) -> BenchResult<()> {
     nvml_sim::start(&Scenario::from_name("hgx-h100")?);
     control::set_time(Duration::ZERO);
@@ -82,7 +83,7 @@ fn run_format(format: Format, seconds: u64, is_test: bool) -> BenchResult<()> {
     );
     if is_test {
         assert!(items > seconds * 100, "only {items} items were recorded");
-        assert!(memory_mib < MAX_MEMORY_MIB, "{memory_mib} MiB of memory");
+        assert!(memory_mib < MAX_MEMORY_MIB, "the peak memory is {memory_mib} MiB");
         assert!(format != Format::Perfetto || mib_per_minute < MAX_MIB_PER_MINUTE, "{mib_per_minute} MiB per minute");
     }
     Ok(())
@@ -99,13 +100,13 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> BenchResult
     let mut recording =
         Recording { writer: Writer::new(File::create(path)?, encoder), summary: SummaryBuilder::default(), items: 0 };
     recording.push(Item::start(clock.to_unix_nano(monotonic()), &header(nvml)?));
-    let (end, mut flush) = (monotonic() + seconds * SECOND_NS, monotonic() + SECOND_NS);
+    let (end, mut next_flush) = (monotonic() + seconds * SECOND_NS, monotonic() + SECOND_NS);
     while monotonic() < end {
         for record in sampler.tick(monotonic()).records() {
             converter.convert(record, |item| recording.push(item));
         }
-        if monotonic() >= flush {
-            flush += SECOND_NS;
+        if monotonic() >= next_flush {
+            next_flush += SECOND_NS;
             let heartbeat = Item { value: Some(0.0), ..Item::event(clock.to_unix_nano(monotonic()), event::HEARTBEAT) };
             recording.push(heartbeat);
             if std::env::args().any(|argument| argument == "--processes") {
@@ -113,7 +114,7 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> BenchResult
             }
             recording.writer.flush()?;
         }
-        let wait = sampler.next_due().min(flush).max(monotonic() + 1) - monotonic();
+        let wait = sampler.next_due().min(next_flush).max(monotonic() + 1) - monotonic();
         control::step(Duration::from_nanos(wait));
     }
     recording.writer.finish()?;
@@ -121,6 +122,7 @@ fn record(nvml: &Nvml, format: Format, seconds: u64, path: &Path) -> BenchResult
     Ok((recording.items, recording.writer.len()))
 }
 
+/// A recording and its summary, as `igpu record` writes them.
 struct Recording {
     writer: Writer,
     summary: SummaryBuilder,
@@ -134,7 +136,8 @@ impl Recording {
         self.items += 1;
     }
 
-    /// Adds the start of a process on each GPU, the end of another one, and a new memory value for each of the others.
+    /// Adds the items of one second for each GPU: the start of a process, the end of the process that started ten
+    /// seconds before, and a memory value of each running process.
     fn push_processes(&mut self, at: u64, second: u32) {
         for gpu in 0..8 {
             let process_item = |pid, item| Item { gpu: Some(gpu), pid: Some(pid), ..item };
@@ -154,16 +157,17 @@ impl Recording {
 
 fn header(nvml: &Nvml) -> BenchResult<Header> {
     let gpus: igpu::Result<Vec<igpu_recording::RecordedGpu>> =
-        (0..nvml.device_count()?).map(|index| gpu(nvml, index)).collect();
+        (0..nvml.device_count()?).map(|index| recorded_gpu(nvml, index)).collect();
     Ok(Header { igpu_version: igpu::VERSION.to_owned(), gpus: gpus?, ..Header::default() })
 }
 
-fn gpu(nvml: &Nvml, index: u32) -> igpu::Result<igpu_recording::RecordedGpu> {
+fn recorded_gpu(nvml: &Nvml, index: u32) -> igpu::Result<igpu_recording::RecordedGpu> {
     let device = nvml.device(index)?;
     let (uuid, name) = (device.uuid()?.to_string(), device.name()?.to_string());
     Ok(igpu_recording::RecordedGpu { index, uuid: Some(uuid), name: Some(name), ..Default::default() })
 }
 
+/// Returns the simulated monotonic time, in nanoseconds.
 fn monotonic() -> u64 {
     100 * SECOND_NS + control::now().as_nanos() as u64
 }
