@@ -5,6 +5,7 @@
 
 use super::memory::mib_to_bytes;
 use super::processes::{ListedProcess, running_processes};
+use super::thermal;
 use crate::dispatch::{NvmlResult, put, return_code_of};
 use crate::scenario::model::{ProcessListKind, ProcessMemoryModel};
 use crate::simulation::{self, Simulation};
@@ -47,6 +48,10 @@ static TABLE: ExportTable = {
     slots[213 - 1] = compute_processes as *const c_void;
     slots[214 - 1] = graphics_processes as *const c_void;
     slots[215 - 1] = mps_processes as *const c_void;
+    // Atomic operations over PCIe, and the greatest link generation of the host: real GPUs show neither.
+    slots[226 - 1] = not_supported as *const c_void;
+    slots[230 - 1] = not_supported as *const c_void;
+    slots[240 - 1] = temperature_margin as *const c_void;
     ExportTable { size_bytes: size_of::<ExportTable>(), slots }
 };
 
@@ -71,6 +76,20 @@ pub(crate) unsafe extern "C" fn nvmlInternalGetExportTable(
 /// Fills every slot whose function is not known. It returns success whatever its arguments are, and writes nothing.
 extern "C" fn success() -> nvmlReturn_t {
     nvml_sys::NVML_SUCCESS
+}
+
+/// Returns NOT_SUPPORTED whatever its arguments are, and writes nothing.
+extern "C" fn not_supported() -> nvmlReturn_t {
+    nvml_sys::NVML_ERROR_NOT_SUPPORTED
+}
+
+/// Slot 240 is the margin to the temperature limit in degrees Celsius.
+///
+/// # Safety
+/// `margin` must be null or writable.
+unsafe extern "C" fn temperature_margin(device: nvmlDevice_t, margin: *mut i32) -> nvmlReturn_t {
+    // SAFETY: as the caller guarantees.
+    return_code_of(|| unsafe { put(margin, thermal::margin_c(initialized()?.target(device)?)?) })
 }
 
 /// Slot 72 decides whether `nvidia-smi dmon` and `pmon` support a GPU.

@@ -58,6 +58,10 @@ fn ulonglong(value: u64) -> TypedValue {
     TypedValue { kind: NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, value: nvmlValue_t { ullVal: value } }
 }
 
+fn sint(value: i32) -> TypedValue {
+    TypedValue { kind: NVML_VALUE_TYPE_SIGNED_INT, value: nvmlValue_t { siVal: value } }
+}
+
 fn double(value: f64) -> TypedValue {
     TypedValue { kind: NVML_VALUE_TYPE_DOUBLE, value: nvmlValue_t { dVal: value } }
 }
@@ -101,6 +105,20 @@ fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<T
         }
         NVML_FI_DEV_MEMORY_TEMP => {
             Ok(uint(round_u32(gpu.temperature.memory_c.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?.value(t))))
+        }
+        NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT => {
+            Ok(sint(thermal::relative_threshold_c(target, gpu.temperature.shutdown_threshold_c)?))
+        }
+        NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT => {
+            Ok(sint(thermal::relative_threshold_c(target, gpu.temperature.slowdown_threshold_c)?))
+        }
+        NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT => {
+            Ok(sint(thermal::relative_threshold_c(target, gpu.temperature.gpu_max_threshold_c)?))
+        }
+        // The limit of the memory is its maximum operating temperature.
+        NVML_FI_DEV_TEMPERATURE_MEM_MAX_TLIMIT => {
+            thermal::margin_c(target)?;
+            gpu.temperature.memory_max_threshold_c.map(|_| sint(0)).ok_or(NVML_ERROR_NOT_SUPPORTED)
         }
         NVML_FI_DEV_GPU_TEMP => Ok(double(thermal::gpu_celsius(target))),
         NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION | NVML_FI_DEV_ENERGY => {
@@ -159,6 +177,8 @@ fn power_draw(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<Ty
     match scope {
         NVML_POWER_SCOPE_GPU => Ok(uint(gpu)),
         NVML_POWER_SCOPE_MODULE => Ok(uint(gpu + mean(power.module_extra_w.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?))),
+        // Real GPUs report the power of the memory as an average only.
+        NVML_POWER_SCOPE_MEMORY if instant => Err(NVML_ERROR_NOT_SUPPORTED),
         NVML_POWER_SCOPE_MEMORY => Ok(uint(mean(power.memory_w.as_ref().ok_or(NVML_ERROR_NOT_SUPPORTED)?))),
         _ => Err(NVML_ERROR_INVALID_ARGUMENT),
     }

@@ -33,6 +33,9 @@ export! {
         device: nvmlDevice_t, which: nvmlTemperatureThresholds_t, degrees: *mut c_uint,
     ) on device => |call, target| {
         let model = &target.gpu.model.temperature;
+        if model.t_limit_c.is_some() {
+            return Err(NVML_ERROR_NOT_SUPPORTED);
+        }
         let threshold = match which {
             nvml_sys::NVML_TEMPERATURE_THRESHOLD_SHUTDOWN => model.shutdown_threshold_c,
             nvml_sys::NVML_TEMPERATURE_THRESHOLD_SLOWDOWN => model.slowdown_threshold_c,
@@ -49,8 +52,7 @@ export! {
         if margin.version != struct_version::<nvmlMarginTemperature_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let limit = target.gpu.model.temperature.slowdown_threshold_c.ok_or(NVML_ERROR_NOT_SUPPORTED)?;
-        margin.marginTemperature = call.value_or_fault(limit as i32 - round_u32(gpu_celsius(target)) as i32);
+        margin.marginTemperature = call.value_or_fault(margin_c(target)?);
         Ok(())
     }
     nvmlDeviceGetFanSpeed(device: nvmlDevice_t, speed: *mut c_uint) on device => |call, target| {
@@ -89,6 +91,26 @@ export! {
 pub(crate) fn gpu_celsius(target: CallTarget) -> f64 {
     let model = &target.gpu.model.temperature;
     model.gpu_c.value(target.gpu.last_refresh_s(clock::now_ns(), model.refresh_ms))
+}
+
+/// Returns the difference between the temperature limit of the GPU and its temperature.
+///
+/// # Errors
+/// `NVML_ERROR_NOT_SUPPORTED` if the GPU reports absolute thresholds instead.
+pub(super) fn margin_c(target: CallTarget) -> NvmlResult<i32> {
+    Ok(t_limit_c(target)? - round_u32(gpu_celsius(target)) as i32)
+}
+
+/// Returns a threshold relative to the temperature limit of the GPU.
+///
+/// # Errors
+/// `NVML_ERROR_NOT_SUPPORTED` if the GPU reports absolute thresholds instead, or lacks the threshold.
+pub(super) fn relative_threshold_c(target: CallTarget, threshold_c: Option<u32>) -> NvmlResult<i32> {
+    Ok(t_limit_c(target)? - threshold_c.ok_or(NVML_ERROR_NOT_SUPPORTED)? as i32)
+}
+
+fn t_limit_c(target: CallTarget) -> NvmlResult<i32> {
+    target.gpu.model.temperature.t_limit_c.map(|limit| limit as i32).ok_or(NVML_ERROR_NOT_SUPPORTED)
 }
 
 fn fan_percent(target: CallTarget, which: u32) -> NvmlResult<f64> {

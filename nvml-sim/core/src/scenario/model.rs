@@ -272,6 +272,9 @@ pub(crate) struct TemperatureModel {
     pub slowdown_threshold_c: Option<u32>,
     pub memory_max_threshold_c: Option<u32>,
     pub gpu_max_threshold_c: Option<u32>,
+    /// The temperature at which the margin is 0. GPUs since Ada report margins, and the thresholds relative to this
+    /// temperature; older GPUs report absolute thresholds, and no margin.
+    pub t_limit_c: Option<u32>,
 }
 
 impl Default for TemperatureModel {
@@ -284,6 +287,7 @@ impl Default for TemperatureModel {
             slowdown_threshold_c: Some(93),
             memory_max_threshold_c: None,
             gpu_max_threshold_c: None,
+            t_limit_c: None,
         }
     }
 }
