@@ -16,12 +16,12 @@ use crate::{
     series::Series,
 };
 
-/// The interval of items for energy that is integrated from constant power, in nanoseconds. It is the typical refresh
-/// period of the energy counters of GPUs.
+/// The interval between items for energy that is integrated from constant power, in nanoseconds. It is the typical
+/// refresh period of a GPU's energy counter.
 const INTEGRATED_INTERVAL_NS: u64 = 100_000_000;
 
-/// The offset between the sampler's monotonic clock and Unix time, measured at one moment. Steps of the wall clock after
-/// that moment have no effect on converted times.
+/// The offset between the sampler's monotonic clock and Unix time when it was measured. Later steps of the wall clock
+/// have no effect on converted times.
 ///
 /// ```
 /// use igpu_recording::UnixTimeOffset;
@@ -60,9 +60,9 @@ impl UnixTimeOffset {
 
 /// Converts the records of a sampler to items, and omits records that repeat the current value of their series.
 ///
-/// A value holds until the next value of its series. A value therefore results in an item only if the driver refreshed it,
-/// or if it is the first value of its series or the first after an interruption. A value of a process results in an item
-/// only if it differs from the last value.
+/// A value holds until the next value of its series. A record is therefore converted only if the driver has refreshed
+/// the value, or if the value is the first of its series or the first after an interruption. A value of a process is
+/// converted only if it differs from the last value.
 ///
 /// ```no_run
 /// use igpu::{Nvml, sampler::{Sampler, monotonic}};
@@ -149,8 +149,8 @@ impl RecordConverter {
         }
     }
 
-    /// Returns `true` if integrated energy is due to be emitted. It grows even while the power from which it is integrated
-    /// is constant and its records are not marked as fresh.
+    /// Returns `true` if integrated energy is due to be emitted. While the power is constant, records of integrated
+    /// energy are not marked as fresh, although the energy increases.
     fn is_integrated_due(&mut self, record: &Record) -> bool {
         let Some(last) = self.integrated_reported_at.get_mut(&record.gpu) else { return false };
         let is_integrated_due =
@@ -161,9 +161,9 @@ impl RecordConverter {
         is_integrated_due
     }
 
-    /// Returns `true` if the poll interval is the first one of its series, or differs from the last one emitted by a factor
-    /// of at least two. The sampler follows the variable latency of driver calls closely. On a busy machine, most items
-    /// would otherwise be changes of the poll interval.
+    /// Returns `true` if the poll interval is the first of its series, or differs from the last emitted interval by a
+    /// factor of at least two. Without this limit, most items on a busy machine would be changes of poll intervals,
+    /// because the sampler adapts the intervals to the varying latency of driver calls.
     fn is_reportable_interval(&mut self, record: &Record) -> bool {
         let key = (record.gpu, record.metric);
         let last_reported = self.reported_intervals.get(&key).copied().unwrap_or(0.0);
@@ -198,7 +198,7 @@ fn event_item(at: u64, record: &Record, event: Event) -> Item {
         time_unix_nano: at,
         gpu,
         pid: None,
-        // `Event` is an open set of numbers, and those of a newer igpu may have no name.
+        // A newer version of igpu may define events that have no name here.
         kind: ItemKind::Event(event.name().unwrap_or("sampler.event").into(), series),
         value: Some(record.value),
         text: None,
@@ -326,7 +326,7 @@ mod tests {
         for (number, name) in (1..).zip(names) {
             assert_eq!(Event(number).name(), Some(name));
         }
-        assert_eq!(Event(1 + names.len() as u32).name(), None, "an event that this list lacks");
+        assert_eq!(Event(1 + names.len() as u32).name(), None, "`names` must contain all events");
         let lost = Record {
             detail: Event::GPU_LOST.0,
             flags: Flags::EVENT,

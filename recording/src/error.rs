@@ -1,4 +1,4 @@
-//! The errors of reading a recording.
+//! The error type of functions that read recordings.
 
 use std::io;
 

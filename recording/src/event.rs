@@ -7,10 +7,10 @@ pub const END: &str = "recording.end";
 /// The recording is in progress. The event is written every second, and marks the end of an incomplete recording. Value:
 /// the number of records dropped since the start because the disk was slow or full.
 pub const HEARTBEAT: &str = "recording.heartbeat";
-/// The command was started. Process ID: that of the command. Text: the command line.
+/// The command was started. Process ID: the ID of the command. Text: the command line.
 pub const COMMAND_START: &str = "command.start";
-/// The command ended. Process ID: that of the command. Value: its exit status as reported by a shell, which is 128 plus the
-/// signal number after a signal.
+/// The command ended. Process ID: the ID of the command. Value: the exit status as a shell reports it. If a signal
+/// ended the command, the status is 128 plus the signal number.
 pub const COMMAND_END: &str = "command.end";
 /// A process was first seen on the GPU. Text: the [`RecordedProcess`](crate::RecordedProcess) as JSON.
 pub const PROCESS_START: &str = "process.start";
@@ -26,10 +26,10 @@ pub const GPU_HUNG: &str = "gpu.hung";
 pub const GPU_SUSPENDED: &str = "gpu.suspended";
 /// The GPU resumed from runtime suspend.
 pub const GPU_RESUMED: &str = "gpu.resumed";
-/// The driver rejects the series, which has no values until the sampler retries it. Value: the driver's return code.
+/// The driver rejects the series, which has no values until a later retry succeeds. Value: the driver's return code.
 pub const METRIC_SUSPENDED: &str = "metric.suspended";
-/// The poll interval of the series is at most half or at least twice the last one reported, because the cost of its
-/// driver call changed. Value: the new poll interval, in seconds.
+/// The poll interval of the series is at most half or at least twice the last reported interval, because the cost of
+/// the driver call changed. Value: the new poll interval, in seconds.
 pub const POLL_INTERVAL_CHANGED: &str = "metric.poll_interval_changed";
 /// The driver overwrote entries of its sample buffer before they were read. Value: the number of samples dropped.
 pub const SAMPLES_DROPPED: &str = "metric.samples_dropped";

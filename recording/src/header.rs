@@ -17,7 +17,7 @@ pub struct Header {
     pub driver_version: Option<String>,
     /// The recorded program and its arguments.
     pub command: Option<Vec<String>>,
-    /// The polling rate of each metric, in Hz; `None` if each metric was polled at the refresh rate of its sensor.
+    /// The polling rate of all metrics, in Hz; `None` if the poll intervals were adaptive or those of a sampling plan.
     pub rate_hz: Option<f64>,
     /// Whether processes were recorded.
     pub processes_recorded: bool,
@@ -66,7 +66,7 @@ pub struct RecordedCommand {
     pub pid: Option<u32>,
     /// The run time, in seconds; `None` if the command has not ended.
     pub duration_s: Option<f64>,
-    /// The exit status as reported by a shell, which is 128 plus the signal number after a signal; `None` if the command
-    /// has not ended.
+    /// The exit status as a shell reports it: 128 plus the signal number if a signal ended the command; `None` if the
+    /// command has not ended.
     pub status: Option<i32>,
 }

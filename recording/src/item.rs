@@ -30,7 +30,7 @@ pub struct Item {
     pub gpu: Option<u32>,
     /// The process ID, for a value of a per-process series or an event about a process.
     pub pid: Option<u32>,
-    /// The series or the name of the event.
+    /// The kind of the item, with the series of a value or the name of an event.
     pub kind: ItemKind,
     /// The value in the unit of its series, which holds until the next value of the series. For an event, the meaning is
     /// documented with the event's name in [`event`].
@@ -44,7 +44,8 @@ pub struct Item {
 pub enum ItemKind {
     /// A value of a series.
     Value(Series),
-    /// An event, by its name and the series that it concerns. The name is one of [`event`], or unknown to this version.
+    /// An event, with its name and the series that it concerns, if any. [`event`] lists the names. Later versions may
+    /// write other names.
     Event(Cow<'static, str>, Option<Series>),
 }
 
@@ -53,7 +54,7 @@ pub enum ItemKind {
 pub enum Interruption {
     /// All values, because the GPU is lost, hung, or suspended.
     Gpu,
-    /// The values of one series, because the driver rejects it.
+    /// The values of a single series, because the driver rejects its calls.
     Series(Series),
 }
 

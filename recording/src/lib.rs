@@ -32,7 +32,7 @@
 //! ```
 //!
 //! # Features
-//! - `parquet`: reading and writing of [`Format::Parquet`].
+//! - `parquet`: enables reading and writing of [`Format::Parquet`].
 
 #![deny(unsafe_code)]
 

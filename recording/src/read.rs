@@ -1,4 +1,4 @@
-//! Opens recordings.
+//! The function that opens recordings.
 
 use std::{fs::File, io::Read as _, path::Path};
 

@@ -23,7 +23,7 @@ use igpu::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series(u16);
 
-/// The name, unit, and origin of a series.
+/// The name, the unit, and the metric of a series.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SeriesInfo {
@@ -44,8 +44,8 @@ pub struct SeriesInfo {
 /// A metric and its OpenTelemetry name, attribute, unit, and divisor.
 ///
 /// `gpu.memory.utilization` has no OpenTelemetry name. It is the fraction of time in which memory is accessed, whereas
-/// `hw.gpu.memory.utilization` is the fraction of memory that is in use. Of the three power metrics, `hw.power` is the one
-/// that all GPUs support.
+/// `hw.gpu.memory.utilization` is the fraction of memory that is in use. `hw.power` is `gpu.power`, because all GPUs
+/// support this metric.
 type OtelName = (Metric, &'static str, Option<(&'static str, &'static str)>, &'static str, f64);
 
 const TASK_ATTRIBUTE: &str = "hw.gpu.task";
@@ -135,7 +135,7 @@ impl Series {
         Self::all().find(|series| series.key() == key)
     }
 
-    /// Returns the name, unit, and origin.
+    /// Returns the name, the unit, and the metric of the series.
     #[must_use]
     pub fn info(self) -> &'static SeriesInfo {
         &TABLE[usize::from(self.0)]

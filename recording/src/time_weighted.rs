@@ -1,4 +1,4 @@
-//! Step signals, whose values hold until the next one, and time-weighted sums of their values.
+//! Step signals, which hold each value until the next value, and time-weighted sums of their values.
 //!
 //! Times are in nanoseconds. Their epoch is arbitrary but must be the same for all times of a signal.
 
@@ -79,7 +79,8 @@ impl TimeWeightedSum {
         (self.ns > 0).then(|| self.sum / self.ns as f64)
     }
 
-    /// Returns the integral of the value over time in seconds. For power in watts, this is the energy in joules.
+    /// Returns the integral of the value over time, in the value's unit times seconds. The integral of power in watts
+    /// is energy in joules.
     #[must_use]
     pub fn integral(&self) -> f64 {
         self.sum / 1e9

@@ -12,16 +12,17 @@ use std::{
 
 use crate::{format::Encoder, item::Item};
 
-/// The maximum number of buffered bytes. Items are dropped beyond it, for example while the disk is full.
+/// The size of the buffer from which further items are dropped, in bytes. While a disk is full, 4 MiB hold the items of
+/// eight GPUs with default settings for more than a minute in every format.
 const MAX_PENDING_BYTES: usize = 4 << 20;
 /// The maximum number of bytes per write to a pipe, which is the default capacity of a pipe on Linux.
 const MAX_PIPE_WRITE_BYTES: usize = 1 << 16;
 
 /// A buffered writer of items to a file, in the format of an [`Encoder`].
 ///
-/// After every successful [`flush`](Self::flush), a regular file is a complete recording of all items so far, even if the
-/// process is killed later. A failed flush leaves the file in the state of the last successful one and keeps its items
-/// for the next attempt. In a pipe, the recording is complete only after [`finish`](Self::finish).
+/// After every successful [`flush`](Self::flush), a regular file is a complete recording of all items so far, even if
+/// the process is killed later. A failed flush leaves the file as it was after the last successful flush, and keeps the
+/// items for the next flush. In a pipe, the recording is complete only after [`finish`](Self::finish).
 ///
 /// ```
 /// use std::fs::File;
@@ -43,7 +44,7 @@ pub struct Writer {
     encoder: Box<dyn Encoder>,
     /// Whether the file is a regular file, whose tail can be overwritten; `false` for a pipe.
     is_seekable: bool,
-    /// The end of the part of the file that is not overwritten again, in bytes.
+    /// The length of the part of the file that later writes do not change, in bytes.
     body_end: u64,
     /// The length of the file, in bytes.
     length: u64,
@@ -51,7 +52,7 @@ pub struct Writer {
     pending: Vec<u8>,
     /// The number of items in `pending`.
     pending_items: u64,
-    /// The tail at the end of the file. A failed write is undone with it.
+    /// The tail at the end of the file, which is written again to undo a failed write.
     tail: Vec<u8>,
     /// The tail for the next write.
     next_tail: Vec<u8>,
@@ -62,8 +63,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Creates a writer for a file and truncates the file if it is a regular one. Anything else, such as a pipe, is
-    /// written as in [`stream`](Self::stream).
+    /// Creates a writer for a file. A regular file is truncated. Another type of file, such as a pipe, is written as by
+    /// [`stream`](Self::stream).
     #[must_use]
     pub fn new(file: File, encoder: Box<dyn Encoder>) -> Self {
         let is_seekable = file.metadata().is_ok_and(|metadata| metadata.is_file());
@@ -97,8 +98,8 @@ impl Writer {
         }
     }
 
-    /// Sets a counter of the bytes written to a pipe. The counter is updated during a flush, which allows another thread to
-    /// distinguish a reader that is slow from one that does not read.
+    /// Sets a counter of the bytes written to a pipe. The counter is updated during a flush. With it, another thread
+    /// can distinguish a pipe that is read slowly from a pipe that is not read.
     #[must_use]
     pub fn with_byte_counter(self, bytes_written: Arc<AtomicU64>) -> Self {
         Self { bytes_written, ..self }
@@ -176,7 +177,7 @@ impl Writer {
         self.encoder.encode_tail(&mut self.next_tail);
     }
 
-    /// Writes the pending items and the tail with one system call, because the process can be killed between two.
+    /// Writes the pending items and the tail with one system call, because the process can be killed between two calls.
     fn flush_file(&mut self) -> io::Result<()> {
         self.build_tail();
         let body = self.pending.len();
@@ -311,7 +312,7 @@ mod tests {
         assert_eq!(writer.pending_items(), 5000);
         writer.flush().unwrap_err();
         assert_eq!(content(&mut full), "1\nall x\n");
-        // There is space on the disk again.
+        // The disk has space again.
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, b"1\nall x\n").unwrap();
         writer.file = file.try_clone().unwrap();

@@ -1,4 +1,4 @@
-//! Writing and reading of Parquet files, including damaged ones.
+//! Writing and reading of Parquet files, including damaged files.
 #![cfg(feature = "parquet")]
 
 use std::{
@@ -134,7 +134,7 @@ fn empty_recording_is_valid_parquet() {
     assert_eq!((metadata.num_rows(), metadata.schema_descr().num_columns()), (0, 9));
 }
 
-/// The growth of the footer is also that of the encoder's memory use.
+/// The memory use of the encoder grows at the same rate as the footer.
 #[test]
 fn footer_grows_slowly_with_groups() {
     let mut encoder = Format::Parquet.encoder().unwrap();

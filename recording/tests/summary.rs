@@ -144,7 +144,7 @@ fn energy_counter_sine_power_is_exact() {
 fn integrated_energy_is_exact() {
     let sine = "draw_w = { sine = { mean = 300, amplitude = 250, period_s = 2.3 } }";
     let square = "draw_w = { square = { low = 100, high = 400, period_s = 3, duty_cycle = 0.4 } }";
-    // From the power sample buffer, and from polled power.
+    // The power is read from the sample buffer in the first case, and polled in the second.
     for buffer in ["", "sample_buffers = { power = { capacity = 0, period_ms = 20 } }\n"] {
         for draw in [sine, square, "draw_w = 250"] {
             let power = format!("power = {{ {draw}, refresh_ms = 100, window_ms = 100, energy_refresh_ms = 0 }}\n");
@@ -175,8 +175,8 @@ fn lost_gpu_time_is_excluded() {
     let recorded = recorded(toml, &[Metric::UTILIZATION_GPU, Metric::ENERGY, Metric::CLOCKS_EVENT_REASONS], 40.0);
     let gpu = recorded.gpu();
     assert_eq!((gpu.events.gpu_lost, gpu.events.gpu_recovered), (1, 1));
-    // The GPU is lost for 10 s, and detected as recovered at the next retry. Its values, which are unchanged, count from
-    // then on.
+    // The GPU is lost for 10 s, and its recovery is detected at the next retry. Unchanged values count from that time
+    // on.
     let known = gpu.utilization.as_ref().unwrap().covered_s;
     assert!((28.0..=30.2).contains(&known), "{known} s");
     assert_eq!(gpu.throttling.as_ref().unwrap().any_s.map(|any| (any - known).abs() < 0.3), Some(true));

@@ -11,7 +11,7 @@ use crate::{error::RecordingError, items::Items};
 /// The maximum length of a packet, event, or line, in bytes. It bounds the memory use of readers for damaged files.
 pub(super) const MAX_RECORD_BYTES: u64 = 16 << 20;
 
-/// The definition of a format. Each format's module has one.
+/// The definition of a format. The module of each format has a constant `CODEC` of this type.
 pub(super) struct Codec {
     /// The name on the command line.
     pub(super) name: &'static str,

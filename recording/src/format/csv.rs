@@ -63,7 +63,7 @@ fn decode(lines: Box<dyn BufRead>) -> Items {
             let item = match row {
                 Err(error) if is_complete || matches!(error.kind(), csv::ErrorKind::Io(_)) => Err(error.into()),
                 Ok(row) if is_complete => row.into_item(),
-                // A line without a line feed can end within a number, and is not used even if it can be parsed.
+                // A line without a line feed can end within a number, and is rejected even if it can be parsed.
                 _ => Err(RecordingError::Truncated),
             };
             if let Some(item) = item.transpose() {

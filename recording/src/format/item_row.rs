@@ -8,8 +8,8 @@ use crate::{
     series::Series,
 };
 
-/// An item as a row of a table. The order of the fields is that of the columns. As a JSON object, a row has only the keys
-/// of columns that are not empty.
+/// An item as a row of a table. The fields have the order of the columns. As a JSON object, a row has keys only for the
+/// columns that are not empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct ItemRow {
     /// The time, in nanoseconds since the Unix epoch.

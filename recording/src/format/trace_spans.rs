@@ -19,11 +19,11 @@ pub(super) enum SpanEdge {
     Begin(TraceSpan),
     /// The end of a span.
     End(TraceSpan),
-    /// Neither. An event is written as an instant.
+    /// Neither the start nor the end of a span. If the item is an event, it is written as an instant event.
     Instant,
 }
 
-/// A time span in a trace.
+/// The subject of a time span in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum TraceSpan {
     /// A process on a GPU, by GPU index and process ID.
@@ -77,15 +77,15 @@ impl TraceSpan {
 pub(super) struct GpuLabels(Vec<RecordedGpu>);
 
 impl GpuLabels {
-    /// Stores the GPUs if the item has the header.
+    /// Stores the GPUs if the item contains the header.
     pub(super) fn observe(&mut self, item: &Item) {
         if let Some(header) = item.header() {
             self.0 = header.gpus;
         }
     }
 
-    /// Returns a label such as "GPU 0 NVIDIA H100 80GB HBM3". The index is padded with zeros to the length of the greatest
-    /// one, because Perfetto sorts tracks by name.
+    /// Returns a label such as "GPU 0 NVIDIA H100 80GB HBM3". The index is padded with zeros to the length of the
+    /// greatest index, because Perfetto sorts tracks by name.
     pub(super) fn label(&self, index: u32) -> String {
         let max_index = self.0.iter().map(|gpu| gpu.index).max().unwrap_or_default();
         let digits = max_index.to_string().len();
@@ -115,7 +115,7 @@ pub(super) fn process_label(pid: u32, process: Option<RecordedProcess>) -> Strin
     }
 }
 
-/// Returns the label of a span, which is that of the process or the command line.
+/// Returns the label of a span, which is the label of the process or the command line.
 pub(super) fn span_label(span: TraceSpan, item: &Item) -> String {
     match span {
         TraceSpan::Process(_, pid) => process_label(pid, item.process()),

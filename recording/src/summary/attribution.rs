@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use super::model::{AttributionError, CommandSummary, ExclusiveUse};
 use crate::time_weighted::{TimeWeightedSum, seconds};
 
-/// The time after which no changes of the past are expected, in nanoseconds. The end of a process is recorded several
-/// seconds after its last sighting, with the time of the last sighting.
+/// The time after which no more changes at an earlier time are expected, in nanoseconds. The end of a process is
+/// recorded several seconds after the process was last seen, with the time at which it was last seen.
 pub(super) const SETTLE_DELAY_NS: u64 = 20_000_000_000;
-/// The maximum number of pending changes. If it is exceeded, the oldest ones are applied early.
+/// The maximum number of pending changes. If it is exceeded, the oldest changes are applied early.
 const MAX_PENDING_CHANGES: usize = 4096;
-/// The time for which a total of device memory must hold to count for the peak, in nanoseconds. The processes of one reading
-/// are recorded sequentially, and the totals between them never existed.
+/// The time for which a total of device memory must hold to be included in the peak, in nanoseconds. The processes of a
+/// process list are recorded sequentially. The totals between two of these items are only partial updates.
 const MEMORY_SETTLE_NS: u64 = 10_000_000;
 
 /// The cumulative sums that are attributed: power, instant power, utilization, and energy.
@@ -20,17 +20,17 @@ pub(super) type AttributedSums = [TimeWeightedSum; 4];
 /// A change of the state of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Change {
-    /// The number of the command's processes changes by this number.
+    /// A change in the number of the command's processes.
     OwnProcesses(i64),
-    /// The number of other processes changes by this number.
+    /// A change in the number of other processes.
     OtherProcesses(i64),
-    /// The device memory of the command's processes changes by this number of bytes.
+    /// A change in the device memory of the command's processes, in bytes.
     OwnMemory(i64),
-    /// A process of the command with this number of bytes of device memory is seen for the last time.
+    /// The decrease in the device memory of the command's processes, in bytes, when a process was last seen.
     OwnMemoryFreed(i64),
-    /// The process list becomes available (`true`) or unavailable (`false`).
+    /// The process list became available (`true`) or unavailable (`false`).
     ListAvailable(bool),
-    /// A process list was truncated, and other processes may exist from now on.
+    /// A process list was truncated. From this time on, other processes may be on the GPU without being listed.
     ListTruncated,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     time_weighted::seconds,
 };
 
-/// The maximum number of GPUs, which bounds memory use for damaged files. It is greater than that of any machine.
+/// The maximum number of GPUs, which bounds the memory use for damaged files. No machine has as many GPUs.
 const MAX_GPUS: usize = 1024;
 
 /// Computes a [`Summary`] from the items of a recording, in order.
@@ -66,7 +66,7 @@ impl SummaryBuilder {
         }
     }
 
-    /// Returns the accumulator of a GPU; `None` if there are too many GPUs.
+    /// Returns the accumulator of a GPU; `None` if the number of GPUs would exceed [`MAX_GPUS`].
     fn accumulator(&mut self, index: u32) -> Option<&mut GpuAccumulator> {
         if self.gpus.len() >= MAX_GPUS && !self.gpus.contains_key(&index) {
             return None;
@@ -169,7 +169,7 @@ fn total(gpus: &[GpuSummary]) -> Total {
     }
 }
 
-/// Returns the sum of the values; `None` if there are no values.
+/// Returns the sum of the values; `None` for an empty iterator.
 fn sum(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }

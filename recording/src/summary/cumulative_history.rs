@@ -18,7 +18,7 @@ pub(super) struct CumulativeHistory {
 }
 
 impl CumulativeHistory {
-    /// Appends the value of the sum at a time. A time before the last point is replaced by that of the last point.
+    /// Appends the value of the sum at a time. A time before the last point is replaced by the time of the last point.
     pub(super) fn push(&mut self, at: u64, sum: TimeWeightedSum) {
         let count = self.points.len();
         let Some((latest, _)) = self.points.back().copied() else { return self.points.push_back((at, sum)) };
@@ -35,8 +35,8 @@ impl CumulativeHistory {
         }
     }
 
-    /// Returns the value of the sum at a time. Before the first point, it is that of the first point, and after the last
-    /// point, it is that of the last point.
+    /// Returns the value of the sum at a time. A time before the first point has the value of the first point, and a
+    /// time after the last point has the value of the last point.
     pub(super) fn sum_at(&self, at: u64) -> TimeWeightedSum {
         let next_index = self.points.partition_point(|(point, _)| *point <= at);
         let next = self.points.get(next_index).copied();

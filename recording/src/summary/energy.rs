@@ -6,9 +6,9 @@ use crate::time_weighted::{TimeWeightedSum, seconds};
 /// The accumulated values of `hw.energy`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EnergyCounter {
-    /// The time and value of the first reading, in joules.
+    /// The time and the value in joules of the first reading.
     first: Option<(u64, f64)>,
-    /// The time and value of the last reading that differed from the one before it, in joules.
+    /// The time and the value in joules of the last reading that differed from the previous reading.
     last_change: (u64, f64),
     /// The time in nanoseconds and the energy in joules of increases across an interruption. The distribution of the energy
     /// over that time is unknown.
@@ -75,12 +75,12 @@ impl EnergyCounter {
         Some(self.last_change.1 - first)
     }
 
-    /// Returns the mean power, in watts, and the time that it is computed over, in seconds. `end` is the time of the final
-    /// reading of all metrics, which only a complete recording has.
+    /// Returns the mean power, in watts, and the time over which it is computed, in seconds. `end` is the time of the
+    /// final reading of all metrics, which only a complete recording has.
     ///
-    /// The first and the final reading occur at arbitrary times within a refresh period of the counter. The expected energy
-    /// is therefore that of the time between the two readings. The time up to the last change would overestimate the power,
-    /// because a change is seen directly after a refresh.
+    /// The first and the final reading occur at arbitrary times within a refresh period of the counter. The expected
+    /// value of the increase is therefore the energy used between the two readings. Division by the time up to the last
+    /// change would overestimate the power, because a change is seen directly after a refresh.
     pub(super) fn mean(&self, end: Option<u64>) -> Option<(f64, f64)> {
         let (start, _) = self.first?;
         // Integrated energy has no refresh period. Its value belongs to the time of the reading.

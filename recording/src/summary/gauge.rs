@@ -21,7 +21,7 @@ impl Gauge {
         self.add(at, span)
     }
 
-    /// Ends the current value at `at`, and returns its span. The value is unknown until the next one.
+    /// Ends the current value at `at`, and returns its span. The value is unknown until it is set again.
     pub(super) fn stop(&mut self, at: u64) -> Option<SignalSpan> {
         let span = self.signal.stop(at);
         self.add(at, span)

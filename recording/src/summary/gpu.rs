@@ -19,7 +19,7 @@ use crate::{
     series::Series,
 };
 
-/// The metrics whose mean is computed. Their indices are those of [`GpuAccumulator::gauges`].
+/// The metrics whose mean is computed, in the order of [`GpuAccumulator::gauges`].
 const GAUGE_METRICS: [Metric; 6] = [
     Metric::POWER_USAGE,
     Metric::POWER_INSTANT,
@@ -35,7 +35,7 @@ const MEMORY_UTILIZATION_INDEX: usize = 3;
 const ENCODER_INDEX: usize = 4;
 const DECODER_INDEX: usize = 5;
 
-/// The figures of a GPU over the items so far.
+/// The figures of a GPU, accumulated from the items so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GpuAccumulator {
     pub gpu: RecordedGpu,
@@ -186,8 +186,8 @@ impl GpuAccumulator {
         }
     }
 
-    /// Returns the summary of a recording that ends at `end`. `is_complete` is whether the recording has a final reading,
-    /// `has_processes` whether processes were recorded, and `has_command` whether a command was recorded.
+    /// Returns the summary of a recording that ends at `end`. The flags indicate whether the recording has a final
+    /// reading, whether processes were recorded, and whether a command was recorded.
     pub(super) fn summary(&self, end: u64, is_complete: bool, has_processes: bool, has_command: bool) -> GpuSummary {
         let mut accumulator = self.clone();
         accumulator.stop(end);

@@ -6,7 +6,7 @@
 //! - an event `gpu.lost`, `gpu.hung`, or `gpu.suspended` for its GPU
 //! - the last item of the recording
 //!
-//! Means and percentiles are weighted by the time in which the values held, and not by the number of items.
+//! Means and percentiles are weighted by the time for which the values held, and not by the number of items.
 //!
 //! In JSON, the keys of a [`Summary`] are the names of its fields. They end in the unit: `_j` (joules), `_wh` (watt-hours),
 //! `_w` (watts), `_s` (seconds), `_bytes`, or `_cel` (°C). Utilizations are ratios from 0 to 1. Unknown values are `null`.

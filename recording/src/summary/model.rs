@@ -74,13 +74,13 @@ pub struct Total {
 pub struct GpuSummary {
     /// The NVML index.
     pub index: u32,
-    /// The UUID.
+    /// The UUID; `None` if the driver did not return it.
     pub uuid: Option<String>,
-    /// The product name.
+    /// The product name; `None` if the driver did not return it.
     pub name: Option<String>,
     /// The power limit, in watts.
     pub power_limit_w: Option<f64>,
-    /// The energy.
+    /// The energy and its origin; `None` if neither energy nor power was recorded.
     pub energy: Option<Energy>,
     /// The mean power over [`Energy::covered_s`], in watts.
     pub power_mean_w: Option<f64>,
@@ -104,7 +104,7 @@ pub struct GpuSummary {
     pub temperature_max_cel: Option<f64>,
     /// The maximum temperature of the device memory, in °C.
     pub memory_temperature_max_cel: Option<f64>,
-    /// The throttled time.
+    /// The throttled time by cause; `None` if neither the counters nor the event reasons were recorded.
     pub throttling: Option<Throttling>,
     /// The processes on the GPU, in the order in which they were first seen; `None` if processes were not recorded.
     pub processes: Option<Vec<ProcessSummary>>,
@@ -112,7 +112,7 @@ pub struct GpuSummary {
     pub processes_omitted: u64,
     /// The share of the command; `None` without a command, or if processes were not recorded.
     pub command: Option<CommandSummary>,
-    /// The numbers of events.
+    /// The number of events of each kind.
     pub events: EventCounts,
 }
 
@@ -126,7 +126,7 @@ pub struct Energy {
     pub energy_wh: f64,
     /// The origin of the figure.
     pub source: EnergySource,
-    /// The time that the mean power is computed over, in seconds.
+    /// The time over which the mean power is computed, in seconds.
     ///
     /// For a counter, it lasts from the first to the last reading, without interruptions such as a lost GPU. In an incomplete
     /// recording, it ends with the last change of the counter. For integrated energy, it lasts from the first value to the
@@ -146,10 +146,10 @@ pub enum EnergySource {
     /// Power that the sampler integrated because the GPU has no energy counter. The figure is the difference of the last and
     /// the first value of `hw.energy`.
     Integrated,
-    /// The integral of `hw.power`, because `hw.energy` was not recorded. A value holds until the next one.
+    /// The integral of `hw.power`, because `hw.energy` was not recorded. A value holds until the next value.
     Power,
-    /// The integral of `gpu.power.instant`, because neither `hw.energy` nor `hw.power` was recorded. A value holds until the
-    /// next one.
+    /// The integral of `gpu.power.instant`, because neither `hw.energy` nor `hw.power` was recorded. A value holds
+    /// until the next value.
     PowerInstant,
 }
 
@@ -157,17 +157,17 @@ pub enum EnergySource {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Distribution {
-    /// The mean.
+    /// The mean ratio.
     pub mean: f64,
-    /// The 5th percentile. The ratio was not greater for 5 % of the time.
+    /// The 5th percentile, which the ratio did not exceed for 5 % of the time.
     pub p5: f64,
-    /// The median.
+    /// The median, which is the 50th percentile.
     pub p50: f64,
     /// The 95th percentile.
     pub p95: f64,
     /// The 99th percentile.
     pub p99: f64,
-    /// The maximum.
+    /// The maximum ratio.
     pub max: f64,
     /// The time in which the ratio is known, in seconds.
     pub covered_s: f64,
@@ -181,14 +181,15 @@ pub struct Throttling {
     pub source: ThrottlingSource,
     /// The throttled time by cause, in seconds.
     ///
-    /// From counters, the causes are `power`, `thermal`, `sync_boost`, `board_limit`, and `reliability`, without those that
-    /// were not recorded. From reasons, they are the names of the `igpu::ClocksEventReasons` that limit a busy GPU.
+    /// If the source is [`ThrottlingSource::Counters`], the causes are `power`, `thermal`, `sync_boost`, `board_limit`,
+    /// and `reliability`, except those whose counters were not recorded. If it is [`ThrottlingSource::Reasons`], the
+    /// causes are the names of the `igpu::ClocksEventReasons` that limit a busy GPU.
     pub causes_s: BTreeMap<&'static str, f64>,
-    /// The time with at least one cause, in seconds; `None` from counters, because the driver does not count
-    /// overlaps.
+    /// The time with at least one cause, in seconds; `None` if the source is [`ThrottlingSource::Counters`], because
+    /// the driver does not count overlaps.
     pub any_s: Option<f64>,
-    /// The time in which the clocks were low because of low utilization, in seconds; `None` from reasons. This is not
-    /// throttling, because it does not limit a busy GPU.
+    /// The time in which the clocks were low because of low utilization, in seconds; `None` if the source is
+    /// [`ThrottlingSource::Reasons`]. This is not throttling, because it does not limit a busy GPU.
     pub low_utilization_s: Option<f64>,
 }
 
@@ -199,7 +200,7 @@ pub struct Throttling {
 pub enum ThrottlingSource {
     /// The driver's counters `gpu.throttled.*`, which are exact.
     Counters,
-    /// The values of `gpu.clocks.event_reasons`. A value holds until the next one.
+    /// The values of `gpu.clocks.event_reasons`. A value holds until the next value.
     Reasons,
 }
 

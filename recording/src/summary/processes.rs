@@ -40,8 +40,8 @@ impl PresentProcess {
         self.has_start && (self.process.owned_by_command || self.process.create_time.is_some())
     }
 
-    /// Returns the change for the arrival (1) or departure (-1) of the process. A process with an unknown owner counts as a
-    /// process of others.
+    /// Returns the change for the arrival (1) or departure (-1) of the process. A process with an unknown owner is
+    /// counted as another process.
     fn count_change(&self, count: i64) -> Change {
         if self.is_own() { Change::OwnProcesses(count) } else { Change::OtherProcesses(count) }
     }
@@ -136,8 +136,8 @@ impl ProcessAccumulator {
         }
     }
 
-    /// Sets the device memory of a process, in bytes. The value comes from the driver's process list, so that the process
-    /// exists even if its start event is missing.
+    /// Sets the device memory of a process, in bytes. The process is added if its start event is missing, because the
+    /// value comes from the driver's process list.
     pub(super) fn set_memory(&mut self, at: u64, pid: u32, bytes: u64) {
         if self.is_list_unavailable || !self.present.contains_key(&pid) {
             self.observe_start(at, pid, None);

@@ -27,7 +27,7 @@ fn truncated_file_yields_complete_items() {
             previous_len = items.len();
             match error {
                 None | Some(RecordingError::Truncated) => {}
-                // The rest is too short to detect the format.
+                // The truncated file is too short for the format to be detected.
                 Some(RecordingError::Format) if items.is_empty() && length < 64 => {}
                 Some(error) => panic!("{} truncated at {length} bytes: {error}", format.name()),
             }
@@ -81,7 +81,7 @@ fn wrong_length_allocates_no_memory() {
     );
 }
 
-/// A track requires more memory than its descriptor of a few bytes.
+/// The number of tracks must be limited, because a track requires more memory than its descriptor of a few bytes.
 #[test]
 fn track_count_is_bounded() {
     let (_, mut bytes) = streamed_samples().find(|(format, _)| *format == Format::Perfetto).unwrap();

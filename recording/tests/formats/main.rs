@@ -16,7 +16,8 @@ fn formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
     Format::ALL.iter().copied().filter_map(|format| Some((format, format.encoder()?)))
 }
 
-/// Returns the formats that can be read as a stream. Parquet cannot, because its contents are described in its footer.
+/// Returns the formats that can be read as a stream. Parquet cannot be streamed, because the footer describes the
+/// contents.
 fn streamed_formats() -> impl Iterator<Item = (Format, Box<dyn Encoder>)> {
     formats().filter(|(format, _)| *format != Format::Parquet)
 }

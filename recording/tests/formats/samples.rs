@@ -54,7 +54,7 @@ pub(crate) fn recording() -> Vec<Item> {
     ]
 }
 
-/// Generates arbitrary items in arbitrary order, including ones that no recorder writes.
+/// Generates arbitrary items in arbitrary order, including items that no recorder writes.
 pub(crate) fn items() -> impl Strategy<Value = Vec<Item>> {
     let item = prop_oneof![
         (at(), gpu(), pid(), series(), number()).prop_map(|(at, gpu, pid, series, value)| Item {

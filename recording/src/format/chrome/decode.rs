@@ -80,8 +80,8 @@ impl ChromeDecoder {
         Ok(true)
     }
 
-    /// Reads into the buffer up to and including the first bracket for which `is_end` returns `true`. Its arguments are the
-    /// number of brackets that are open after the bracket, and the bracket.
+    /// Reads into the buffer up to and including the first bracket for which `is_end` returns `true`. The arguments of
+    /// `is_end` are the number of brackets that are open after the bracket, and the bracket.
     fn read_until(&mut self, is_end: fn(usize, u8) -> bool) -> Result<(), RecordingError> {
         self.buffer.clear();
         let mut scanner = JsonScanner::default();

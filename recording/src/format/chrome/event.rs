@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 /// The trace's process ID for events that concern no GPU.
 pub(super) const NO_GPU_PID: u64 = 1;
-/// The trace's process ID of GPU 0. That of another GPU is this number plus its index. ID 0 is not used, because tools
-/// interpret it as the idle process.
+/// The trace's process ID of GPU 0. The process ID of another GPU is this number plus the index of the GPU. ID 0 is not
+/// used, because tools interpret it as the idle process.
 pub(super) const FIRST_GPU_PID: u64 = 2;
 
 /// The values of the key `ph`.
@@ -63,7 +63,7 @@ pub(super) struct TraceEvent<'a> {
 pub(super) struct EventArgs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<f64>,
-    /// The value of the end of the command, which is its exit status.
+    /// The exit status, if the event is the end of the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exit_status: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub(super) struct EventArgs<'a> {
     /// The label of a process or thread of the trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<Cow<'a, str>>,
-    /// The position of a process among the others in a trace viewer.
+    /// The number by which trace viewers sort the processes, in ascending order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sort_index: Option<u64>,
 }

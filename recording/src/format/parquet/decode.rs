@@ -52,8 +52,9 @@ fn batches(
     })
 }
 
-/// Calls a function of the `parquet` crate and converts a panic to an error, because damaged files can cause panics in that
-/// crate. The state that the panic left behind is not used, because a decoder returns no items after an error.
+/// Calls a function of the `parquet` crate and converts a panic to an error, because damaged files can cause panics in
+/// that crate. The state after the panic may be inconsistent, but is not used, because a decoder returns no items after
+/// an error.
 fn catch_panic<T>(read: impl FnOnce() -> Result<T, RecordingError>) -> Result<T, RecordingError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -61,7 +62,7 @@ fn catch_panic<T>(read: impl FnOnce() -> Result<T, RecordingError>) -> Result<T,
     })
 }
 
-/// Returns `true` if a file has all columns of a recording, in any order. It may have others.
+/// Returns `true` if a file has all columns of a recording, in any order. The file may have other columns too.
 fn has_columns(file_schema: &SchemaDescriptor) -> Result<bool, RecordingError> {
     let schema = schema()?;
     Ok(schema.columns().iter().all(|column| {

@@ -1,4 +1,5 @@
-//! Encoding of Parquet files. The body consists of closed row groups, and the tail of the open row group and the footer.
+//! Encoding of Parquet files. The body contains the closed row groups. The tail contains the open row group and the
+//! footer.
 
 use std::sync::Arc;
 

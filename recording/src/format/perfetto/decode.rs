@@ -23,7 +23,7 @@ use crate::{
     series::Series,
 };
 
-/// The maximum number of tracks. It is greater than that of any recording, and bounds the memory use for damaged files.
+/// The maximum number of tracks, which bounds the memory use for damaged files. No recording has as many tracks.
 const MAX_TRACKS: usize = 1 << 20;
 
 pub(super) fn decode(file: Box<dyn BufRead>) -> Items {

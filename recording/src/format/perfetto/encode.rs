@@ -1,4 +1,5 @@
-//! Encoding of Perfetto traces. Each item is a packet. A new track has a packet with its descriptor before its first item.
+//! Encoding of Perfetto traces. Each item is a packet. The packet with the descriptor of a track precedes the first
+//! item of the track.
 
 use super::{
     proto::{
@@ -18,9 +19,9 @@ use crate::{
 
 /// The time of the first item on the clock of the packet sequence, in nanoseconds.
 ///
-/// The clock starts one minute before the first item. Timestamps therefore have a short encoding, and items can be up to
-/// one minute earlier than the first one. The first packet relates the clock to the clocks of the machine, which allows
-/// trace viewers to align the recording with other traces.
+/// The clock starts one minute before the first item. Timestamps therefore have a short encoding, and an item can be up
+/// to one minute earlier than the first item. The first packet relates the clock to the clocks of the machine, which
+/// allows trace viewers to align the recording with other traces.
 const FIRST_TIMESTAMP_NS: u64 = 60_000_000_000;
 
 /// The encoder of Perfetto traces.
@@ -120,8 +121,8 @@ impl PerfettoEncoder {
     }
 }
 
-/// Returns the timestamp of an item and its clock ID; `None` selects the default clock, which is that of the packet sequence.
-/// An item that is too early for that clock has a timestamp of the wall clock.
+/// Returns the timestamp of an item and its clock ID; `None` selects the default clock, which is the clock of the
+/// packet sequence. An item that is too early for that clock has a timestamp of the wall clock.
 fn timestamp(at: u64, start: u64) -> (u64, Option<u32>) {
     match u64::try_from(i128::from(at) - i128::from(start) + i128::from(FIRST_TIMESTAMP_NS)) {
         Ok(timestamp) => (timestamp, None),

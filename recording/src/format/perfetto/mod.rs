@@ -1,8 +1,9 @@
 //! Perfetto traces in protobuf encoding, for <https://ui.perfetto.dev>.
 //!
-//! Each GPU is a track of events with a counter track for each series and a track for each process. A process is a slice,
-//! and has counter tracks of its own. Timestamps are absolute, in nanoseconds. Packets do not use delta encoding or interned
-//! strings. Each can be decoded without other packets than the descriptor of its track.
+//! Each GPU has a track for its events. The children of this track are a counter track for each series and a track for
+//! each process. The track of a process contains a slice, and its children are the counter tracks of the process.
+//! Timestamps are absolute, in nanoseconds. Packets do not use delta encoding or interned strings, and a packet can be
+//! decoded with only the descriptor of its track.
 
 mod decode;
 mod encode;

@@ -18,8 +18,8 @@ pub(super) const SEQUENCE_CLOCK: u32 = 64;
 pub(super) const STATE_CLEARED_FLAG: u32 = 1;
 /// `ChildTracksOrdering.EXPLICIT`: the children of a track are sorted by `sibling_order_rank`.
 pub(super) const EXPLICIT_ORDERING: i32 = 3;
-/// `SiblingMergeBehavior.SIBLING_MERGE_BEHAVIOR_NONE`: a track is not merged with another one of the same name. Perfetto can
-/// otherwise separate a track from its children, and ignores the name in a second descriptor of the track.
+/// `SiblingMergeBehavior.SIBLING_MERGE_BEHAVIOR_NONE`: a track is not merged with another track of the same name. When
+/// Perfetto merges tracks, it can separate a track from its children, and ignores the name in a second descriptor.
 pub(super) const MERGE_NONE: i32 = 2;
 
 /// The values of `TrackEvent.Type`.

@@ -7,12 +7,13 @@ pub(super) const IGPU_TRACK_NAME: &str = "igpu";
 /// The name of the track of the command.
 pub(super) const COMMAND_TRACK_NAME: &str = "command";
 
-/// The text before the process ID in the description of a process track. The name of the track is a label that is not parsed.
+/// The text before the process ID in the description of a process track. A decoder reads the process ID from the
+/// description, and does not parse the name of the track.
 pub(super) const PID_PREFIX: &str = "pid ";
 
 /// The name of the annotation with the value of an event.
 pub(super) const VALUE_ANNOTATION: &str = "value";
-/// The name of the annotation with the value of the end of the command.
+/// The name of the annotation with the exit status, which is the value of the event at the end of the command.
 pub(super) const EXIT_STATUS_ANNOTATION: &str = "exit_status";
 
 /// The identity of a track.
@@ -24,7 +25,7 @@ pub(super) enum TraceTrack {
     Command,
     /// The events of a GPU, by index. The tracks of its series and processes are children of this track.
     Gpu(u32),
-    /// The slice of a process, by GPU index and process ID.
+    /// The slice of a process on a GPU, by GPU index and process ID.
     Process(Option<u32>, u32),
     /// The values of a series, by GPU index and, for a per-process series, process ID.
     Counter(Option<u32>, Option<u32>, Series),

@@ -13,8 +13,8 @@ use crate::{
     series::Series,
 };
 
-/// The maximum number of registered tracks. If it is exceeded because processes start and never end, the tracks of all
-/// processes are removed, and described again on their next use.
+/// The maximum number of registered tracks. A recording in which processes start and never end can exceed it. The
+/// tracks of all processes are then removed, and described again on their next use.
 const MAX_TRACKS: usize = 1 << 15;
 
 /// The rank added to the process ID of a process track, which sorts processes after the counters of the GPU.
@@ -44,7 +44,7 @@ impl TrackRegistry {
         self.describe(track, &name, out)
     }
 
-    /// Writes the descriptor of a track, and returns its UUID. A later descriptor replaces an earlier one.
+    /// Writes the descriptor of a track, and returns its UUID. A later descriptor replaces an earlier descriptor.
     pub(super) fn describe(&mut self, track: TraceTrack, name: &str, out: &mut Vec<u8>) -> u64 {
         let parent_uuid = track.parent().map(|parent| self.uuid(parent, out));
         let uuid = *self.uuids.entry(track).or_insert_with(|| {

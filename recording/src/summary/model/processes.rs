@@ -14,12 +14,14 @@ pub struct ProcessSummary {
     pub user: Option<String>,
     /// Whether the process was the recorded command or one of its descendants.
     ///
-    /// `None` if this is unknown, because the process ended before `/proc` was read, was in another PID namespace, or its
-    /// start is not in the recording. An unknown process is treated as a process of others.
+    /// `None` if the owner is unknown, because the process ended before `/proc` was read, the process was in another
+    /// PID namespace, or its start is not in the recording. A process of an unknown owner is not attributed to the
+    /// command.
     pub owned_by_command: Option<bool>,
-    /// The time from when the process was first seen on the GPU until it was last seen or the recording ended, in seconds.
+    /// The time in seconds from when the process was first seen on the GPU until it was last seen, or until the
+    /// recording ended.
     pub duration_s: f64,
-    /// The maximum device memory of the process, in bytes.
+    /// The maximum device memory of the process, in bytes; `None` if it is unknown.
     pub memory_peak_bytes: Option<u64>,
     /// The mean SM utilization of the process over the time in which it is known, from 0 to 1.
     pub sm_utilization_mean: Option<f64>,
@@ -33,7 +35,7 @@ pub struct CommandSummary {
     pub present_s: f64,
     /// The maximum of the total device memory of the command's processes, in bytes.
     pub memory_peak_bytes: Option<u64>,
-    /// The use of the GPU while only processes of the command were on it; `None` if that was never known to be the case.
+    /// The use of the GPU while only processes of the command were on it; `None` if no time of exclusive use is known.
     pub exclusive: Option<ExclusiveUse>,
     /// The reason why the share of the command is unknown or incomplete.
     pub attribution_error: Option<AttributionError>,
@@ -62,7 +64,7 @@ pub struct ExclusiveUse {
 pub enum AttributionError {
     /// The command had no process on the GPU.
     NoProcess,
-    /// Other processes were on the GPU whenever the command had one there.
+    /// Other processes were on the GPU whenever the command had a process on it.
     NeverExclusive,
     /// A process list was truncated. Other processes may have been on the GPU from then on.
     ProcessListTruncated,

@@ -34,7 +34,7 @@ fn gpu_event(seconds: f64, name: &'static str) -> Item {
     Item { gpu: Some(0), ..Item::event(at(seconds), name) }
 }
 
-/// Returns the event that a metric of GPU 0 is suspended.
+/// Returns the event for the suspension of a metric of GPU 0.
 fn metric_suspended(seconds: f64, metric: Metric) -> Item {
     let kind = crate::ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(metric)));
     Item { kind, ..gpu_event(seconds, event::METRIC_SUSPENDED) }

@@ -19,7 +19,7 @@ fn process_has_time_memory_utilization() {
         process_value(7.5, 7, Metric::PROCESS_SM, 99.0),
         end(10.0),
     ]);
-    let [train, other] = &gpu.processes.unwrap()[..] else { panic!("two processes") };
+    let [train, other] = &gpu.processes.unwrap()[..] else { panic!("expected two processes") };
     assert_eq!((train.pid, train.name.as_deref(), train.user.as_deref()), (7, Some("train"), Some("ada")));
     assert_eq!((train.owned_by_command, train.duration_s, train.memory_peak_bytes), (Some(true), 7.0, Some(5 << 30)));
     // 80 % for 4 s, 20 % for 2 s.
