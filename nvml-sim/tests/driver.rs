@@ -254,12 +254,27 @@ fn init_and_shutdown_are_counted() {
         assert_eq!(sim.calls_after_shutdown(), 0);
         let mut count = 0;
         assert_eq!(sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count), NVML_ERROR_UNINITIALIZED);
-        assert_eq!(shutdown(), NVML_ERROR_UNINITIALIZED);
+        assert_eq!(shutdown(), NVML_SUCCESS, "as the real libraries");
     }
     assert_eq!((sim.calls_after_shutdown(), sim.shutdowns_during_calls()), (2, 0));
     assert_eq!(sim.calls("nvmlShutdown"), 3);
     sim.reset_counters();
     assert_eq!(sim.total_calls() + sim.calls_after_shutdown(), 0);
+}
+
+#[test]
+fn nvml_version_precedes_init_since_535() {
+    for (version, expected) in [("525.147.05", NVML_ERROR_UNINITIALIZED), ("535.261.03", NVML_SUCCESS)] {
+        let driver = SharedDriver::from_toml(&format!("driver = {{ version = '{version}' }}\n[[gpu]]")).unwrap();
+        let library = open(&driver);
+        // SAFETY: the signatures are those of nvml.h, and the buffer has the size that is passed.
+        let code = unsafe {
+            type GetVersionFn = unsafe extern "C" fn(*mut std::ffi::c_char, u32) -> nvmlReturn_t;
+            let get = library.get::<GetVersionFn>(b"nvmlSystemGetNVMLVersion").unwrap();
+            get([0; 80].as_mut_ptr(), 80)
+        };
+        assert_eq!(code, expected, "{version}");
+    }
 }
 
 #[test]

@@ -57,15 +57,12 @@ pub(crate) fn run_on_device(
     })
 }
 
-/// Runs a function that may be called before initialization. `body` takes the active scenario, if there is one.
-pub(crate) fn run_before_init(
-    function: usize,
-    body: impl FnOnce(Option<&'static Simulation>) -> NvmlResult,
-) -> nvmlReturn_t {
+/// Runs a function that may be called before initialization. `body` takes the call, if there is an active scenario.
+pub(crate) fn run_before_init(function: usize, body: impl FnOnce(Option<CallContext>) -> NvmlResult) -> nvmlReturn_t {
     let _in_flight = InFlight::begin(function);
     return_code_of(|| {
-        apply_faults(function, None)?;
-        body(simulation::active())
+        let effects = apply_faults(function, None)?;
+        body(simulation::active().map(|simulation| CallContext { simulation, effects, function }))
     })
 }
 

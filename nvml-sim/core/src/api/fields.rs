@@ -126,6 +126,15 @@ fn field_value(target: CallTarget, id: u32, scope: u32, ns: u64) -> NvmlResult<T
             Ok(ulonglong(target.gpu.energy_mj(ns).ok_or(NVML_ERROR_NOT_SUPPORTED)?))
         }
         NVML_FI_DEV_POWER_AVERAGE | NVML_FI_DEV_POWER_INSTANT => power_draw(target, id, scope, ns),
+        NVML_FI_DEV_POWER_MIN_LIMIT
+        | NVML_FI_DEV_POWER_MAX_LIMIT
+        | NVML_FI_DEV_POWER_DEFAULT_LIMIT
+        | NVML_FI_DEV_POWER_CURRENT_LIMIT
+        | NVML_FI_DEV_POWER_REQUESTED_LIMIT
+            if scope != NVML_POWER_SCOPE_GPU =>
+        {
+            Err(NVML_ERROR_NOT_SUPPORTED)
+        }
         NVML_FI_DEV_POWER_MIN_LIMIT => Ok(limit(power::limits(target)?.min)),
         NVML_FI_DEV_POWER_MAX_LIMIT => Ok(limit(power::limits(target)?.max)),
         NVML_FI_DEV_POWER_DEFAULT_LIMIT => Ok(limit(power::limits(target)?.default)),

@@ -1,6 +1,6 @@
 //! Initialization and shutdown, which are counted as in a real driver, and the texts of return codes.
 
-use crate::dispatch::{self, NvmlResult, return_code};
+use crate::dispatch::{self, CallContext, NvmlResult, return_code};
 use crate::{counters, functions, return_codes, simulation};
 use nvml_sys::{NVML_ERROR_UNINITIALIZED, NVML_ERROR_UNKNOWN, nvmlReturn_t};
 use std::ffi::{c_char, c_uint};
@@ -34,14 +34,12 @@ pub(crate) unsafe extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> nvmlReturn_
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlShutdown() -> nvmlReturn_t {
+    // The real libraries return success also if NVML is not initialized.
     dispatch::run_before_init(functions::number!(nvmlShutdown), |_| {
-        if simulation::shut_down() {
-            return Ok(());
-        }
-        if simulation::was_initialized() {
+        if !simulation::shut_down() && simulation::was_initialized() {
             counters::after_shutdown();
         }
-        Err(NVML_ERROR_UNINITIALIZED)
+        Ok(())
     })
 }
 
@@ -51,6 +49,22 @@ pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const 
     return_codes::description(result.0).as_ptr()
 }
 
+/// # Safety
+/// `version` must be null or writable for `length` bytes.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    /// The first driver whose library returns its version also before it is initialized.
+    const FIRST_BEFORE_INIT: u32 = 535;
+    dispatch::run_before_init(functions::number!(nvmlSystemGetNVMLVersion), |call| {
+        let is_available = |call: &CallContext| {
+            simulation::is_initialized() || call.simulation.driver.major_version() >= FIRST_BEFORE_INIT
+        };
+        let Some(call) = call.filter(is_available) else { return Err(NVML_ERROR_UNINITIALIZED) };
+        // SAFETY: as the caller guarantees.
+        unsafe { call.put_text(version, length, &call.simulation.driver.nvml_version) }
+    })
+}
+
 /// The functions in this module.
 pub(crate) static FUNCTIONS: &[functions::Function] =
-    functions::list!(nvmlInit_v2 nvmlInit nvmlInitWithFlags nvmlShutdown nvmlErrorString);
+    functions::list!(nvmlInit_v2 nvmlInit nvmlInitWithFlags nvmlShutdown nvmlErrorString nvmlSystemGetNVMLVersion);

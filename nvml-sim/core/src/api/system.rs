@@ -12,9 +12,6 @@ export! {
     nvmlSystemGetDriverVersion(version: *mut c_char, length: c_uint) => |call| {
         call.put_text(version, length, &call.simulation.driver.version)
     }
-    nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) => |call| {
-        call.put_text(version, length, &call.simulation.driver.nvml_version)
-    }
     nvmlSystemGetCudaDriverVersion(version: *mut c_int) => |call| {
         call.put(version, call.simulation.driver.cuda_version)
     }

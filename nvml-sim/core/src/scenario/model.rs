@@ -50,6 +50,13 @@ pub(crate) struct DriverModel {
     pub clock: ClockMode,
 }
 
+impl DriverModel {
+    /// Returns the major number of the version: 535 of `535.261.03`. Returns 0 if the version has another form.
+    pub(crate) fn major_version(&self) -> u32 {
+        self.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+    }
+}
+
 impl Default for DriverModel {
     fn default() -> Self {
         Self {
