@@ -43,9 +43,9 @@ pub struct SeriesInfo {
 
 /// A metric and its OpenTelemetry name, attribute, unit, and divisor.
 ///
-/// `gpu.memory.utilization` has no OpenTelemetry name. It is the fraction of time in which memory is accessed, whereas
-/// `hw.gpu.memory.utilization` is the fraction of memory that is in use. `hw.power` is `gpu.power`, because all GPUs
-/// support this metric.
+/// `gpu.memory.utilization` has no OpenTelemetry name. It is the fraction of time during which memory is accessed,
+/// whereas `hw.gpu.memory.utilization` is the fraction of memory that is in use. `hw.power` is `gpu.power`, because all
+/// GPUs support this metric.
 type OtelName = (Metric, &'static str, Option<(&'static str, &'static str)>, &'static str, f64);
 
 const TASK_ATTRIBUTE: &str = "hw.gpu.task";

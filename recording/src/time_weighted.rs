@@ -57,7 +57,7 @@ impl StepSignal {
     }
 }
 
-/// A sum of values weighted by the time in which they held.
+/// A sum of values weighted by the time for which they held.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TimeWeightedSum {
     /// The sum of the products of value and time, in the value's unit times nanoseconds.

@@ -1,4 +1,4 @@
-//! The share of the command in the use of a GPU.
+//! The attribution of GPU usage to the command.
 
 use std::collections::VecDeque;
 
@@ -34,7 +34,7 @@ pub(super) enum Change {
     ListTruncated,
 }
 
-/// The attribution of the use of a GPU to the command.
+/// The attribution of the usage of a GPU to the command.
 ///
 /// Changes can be recorded late and out of order. They are pending until [`SETTLE_DELAY_NS`] later, and are applied in the
 /// order of their times.
@@ -108,7 +108,7 @@ impl Attribution {
     /// Records a change at a time. If the time is already settled, the change takes effect at the end of the settled time.
     pub(super) fn record(&mut self, at: u64, change: Change) {
         let at = at.max(self.settled_until);
-        // The process still had its memory during the reading in which it was last seen.
+        // The process still had its memory when the list in which it was last seen was read.
         let is_freed = matches!(change, Change::OwnMemoryFreed(_));
         let at = if is_freed { at.saturating_add(2 * MEMORY_SETTLE_NS) } else { at };
         let index = self.pending.partition_point(|(other, _)| *other <= at);
@@ -185,7 +185,8 @@ impl Attribution {
         &self.exclusive
     }
 
-    /// Returns the share of the command after [`finish`](Self::finish). The caller fills in the figures of the sums.
+    /// Returns the usage by the command after [`finish`](Self::finish). The caller adds the values that are computed
+    /// from the sums.
     pub(super) fn summary(&self) -> CommandSummary {
         let attribution_error = match () {
             // The processes of the command may be among those that were omitted from the list.

@@ -17,12 +17,12 @@ pub(super) struct EnergyCounter {
     /// The time from which the energy of the next increase is counted.
     increase_start: u64,
     increase_count: u64,
-    /// The energy of all other increases, and the time in which it was used.
+    /// The energy of all other increases, and the time during which it was used.
     sum: TimeWeightedSum,
     history: CumulativeHistory,
     /// Whether the sampler integrates the energy from power, because the GPU has no counter.
     pub is_integrated: bool,
-    /// The time in which integrated energy was not counted, in seconds.
+    /// The time during which integrated energy was not counted, in seconds.
     pub gap_s: f64,
 }
 
@@ -54,7 +54,7 @@ impl EnergyCounter {
         self.increase_count += 1;
     }
 
-    /// Returns the energy up to a time that can be up to 50 s in the past, and the time in which it was used.
+    /// Returns the energy up to a time that can be up to 50 s in the past, and the time during which it was used.
     pub(super) fn sum_at(&self, at: u64) -> TimeWeightedSum {
         self.history.sum_at(at)
     }

@@ -178,7 +178,7 @@ impl GpuAccumulator {
         }
     }
 
-    /// Attributes the time in which no further changes are expected.
+    /// Attributes the time during which no further changes are expected.
     fn settle(&mut self, now: u64) {
         if self.processes.attribution.is_due(now) {
             let (energy, gauges) = (&self.energy, &self.gauges);

@@ -27,8 +27,8 @@
 //! | `gpus[].throttling`: `source`, `causes_s`, `any_s`, `low_utilization_s` | the throttled time; `source`: `counters`, `reasons` |
 //! | `gpus[].processes[]`: `pid`, `name`, `user`, `owned_by_command`, `duration_s`, `memory_peak_bytes`, `sm_utilization_mean` | the processes on the GPU |
 //! | `gpus[]`: `processes_omitted` | the number of processes that are not listed |
-//! | `gpus[].command`: `present_s`, `memory_peak_bytes`, `attribution_error` | the share of the command; `attribution_error`: `no_process`, `never_exclusive`, `process_list_truncated`, `process_list_unavailable` |
-//! | `gpus[].command.exclusive`: `duration_s`, `energy_j`, `energy_wh`, `power_mean_w`, `utilization_mean` | the use of the GPU while only processes of the command were on it |
+//! | `gpus[].command`: `present_s`, `memory_peak_bytes`, `attribution_error` | the usage by the command; `attribution_error`: `no_process`, `never_exclusive`, `process_list_truncated`, `process_list_unavailable` |
+//! | `gpus[].command.exclusive`: `duration_s`, `energy_j`, `energy_wh`, `power_mean_w`, `utilization_mean` | the usage while only processes of the command were on the GPU |
 //! | `gpus[].events`: `gpu_lost`, `gpu_recovered`, `gpu_hung`, `gpu_suspended`, `gpu_resumed`, `metric_suspended`, `poll_interval_changed`, `samples_dropped`, `process_list_truncated`, `other` | the numbers of events |
 
 mod attribution;

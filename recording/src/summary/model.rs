@@ -11,7 +11,7 @@ use crate::header::RecordedCommand;
 
 /// The summary of a recording.
 ///
-/// Means and percentiles are weighted by the time in which the values held. A value holds until the next value of its
+/// Means and percentiles are weighted by the time for which the values held. A value holds until the next value of its
 /// series, the suspension of its metric, the loss, hang, or suspension of its GPU, or the end of the recording.
 ///
 /// It serializes to an object whose keys are the names of the fields. The names end in the unit: `_j` (joules), `_wh`
@@ -20,7 +20,7 @@ use crate::header::RecordedCommand;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The version of igpu that made the recording.
+    /// The version of igpu that made the recording; `None` if the recording has no header.
     pub igpu_version: Option<String>,
     /// The host name of the machine.
     pub host: Option<String>,
@@ -88,9 +88,9 @@ pub struct GpuSummary {
     pub power_peak_w: Option<f64>,
     /// The key of the series that `power_peak_w` is from.
     pub power_peak_series: Option<&'static str>,
-    /// The GPU utilization, which is the fraction of time in which a kernel ran, from 0 to 1.
+    /// The GPU utilization, which is the fraction of time during which a kernel ran, from 0 to 1.
     pub utilization: Option<Distribution>,
-    /// The mean memory utilization, which is the fraction of time in which device memory was accessed, from 0 to 1.
+    /// The mean memory utilization, which is the fraction of time during which device memory was accessed, from 0 to 1.
     pub memory_utilization_mean: Option<f64>,
     /// The mean utilization of the video encoder, from 0 to 1.
     pub encoder_utilization_mean: Option<f64>,
@@ -110,7 +110,7 @@ pub struct GpuSummary {
     pub processes: Option<Vec<ProcessSummary>>,
     /// The number of processes that are omitted from `processes`, which has at most 4096.
     pub processes_omitted: u64,
-    /// The share of the command; `None` without a command, or if processes were not recorded.
+    /// The usage by the command; `None` without a command, or if processes were not recorded.
     pub command: Option<CommandSummary>,
     /// The number of events of each kind.
     pub events: EventCounts,
@@ -128,11 +128,11 @@ pub struct Energy {
     pub source: EnergySource,
     /// The time over which the mean power is computed, in seconds.
     ///
-    /// For a counter, it lasts from the first to the last reading, without interruptions such as a lost GPU. In an incomplete
-    /// recording, it ends with the last change of the counter. For integrated energy, it lasts from the first value to the
-    /// last change, without gaps. For power, it is the time in which a value held.
+    /// For a counter, it lasts from the first to the last reading, without interruptions such as a lost GPU. In an
+    /// incomplete recording, it ends with the last change of the counter. For integrated energy, it lasts from the
+    /// first value to the last change, without gaps. For power, it is the time during which a value was known.
     pub covered_s: f64,
-    /// The time in which integrated energy was not counted because power was not read, in seconds.
+    /// The time during which integrated energy was not counted because power was not read, in seconds.
     pub gap_s: f64,
 }
 
@@ -169,11 +169,12 @@ pub struct Distribution {
     pub p99: f64,
     /// The maximum ratio.
     pub max: f64,
-    /// The time in which the ratio is known, in seconds.
+    /// The time during which the ratio is known, in seconds.
     pub covered_s: f64,
 }
 
-/// The time in which the clocks of a GPU were reduced. Causes can overlap, and their times do not add up to the total.
+/// The time during which the clocks of a GPU were reduced. Causes can overlap, and their times do not add up to the
+/// total.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Throttling {
@@ -188,7 +189,7 @@ pub struct Throttling {
     /// The time with at least one cause, in seconds; `None` if the source is [`ThrottlingSource::Counters`], because
     /// the driver does not count overlaps.
     pub any_s: Option<f64>,
-    /// The time in which the clocks were low because of low utilization, in seconds; `None` if the source is
+    /// The time during which the clocks were low because of low utilization, in seconds; `None` if the source is
     /// [`ThrottlingSource::Reasons`]. This is not throttling, because it does not limit a busy GPU.
     pub low_utilization_s: Option<f64>,
 }

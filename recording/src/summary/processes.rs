@@ -17,7 +17,7 @@ const MAX_PROCESSES: usize = 4096;
 /// A process that is on the GPU.
 #[derive(Clone, Debug)]
 struct PresentProcess {
-    /// The position of the process in the order of first sightings.
+    /// The position of the process in the order in which processes were first seen.
     number: u64,
     since: u64,
     process: RecordedProcess,
@@ -60,7 +60,7 @@ impl PresentProcess {
     }
 }
 
-/// The processes on a GPU, and the attribution of its use to the command.
+/// The processes on a GPU, and the attribution of its usage to the command.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProcessAccumulator {
     present: HashMap<u32, PresentProcess>,

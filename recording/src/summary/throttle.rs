@@ -44,7 +44,7 @@ pub(super) struct ThrottleAccumulator {
     reason_ns: [u64; 8],
     /// The time with at least one reason, in nanoseconds.
     any_ns: u64,
-    /// The time in which the reasons are known, in nanoseconds.
+    /// The time during which the reasons are known, in nanoseconds.
     known_ns: u64,
 }
 

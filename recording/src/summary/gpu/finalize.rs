@@ -63,7 +63,7 @@ impl GpuAccumulator {
         })
     }
 
-    /// Returns the share of the command. `source` is the source of the GPU's energy, and is also used for the command.
+    /// Returns the usage by the command. `source` is the source of the GPU's energy, and is also used for the command.
     fn command(&self, source: Option<EnergySource>) -> CommandSummary {
         let attribution = &self.processes.attribution;
         let [power, instant_power, utilization, energy] = attribution.exclusive();

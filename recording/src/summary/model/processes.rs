@@ -1,4 +1,4 @@
-//! The processes on a GPU, and the share of the command.
+//! The processes on a GPU, and the usage by the command.
 
 use serde::Serialize;
 
@@ -23,25 +23,26 @@ pub struct ProcessSummary {
     pub duration_s: f64,
     /// The maximum device memory of the process, in bytes; `None` if it is unknown.
     pub memory_peak_bytes: Option<u64>,
-    /// The mean SM utilization of the process over the time in which it is known, from 0 to 1.
+    /// The mean SM utilization of the process over the time during which it is known, from 0 to 1.
     pub sm_utilization_mean: Option<f64>,
 }
 
-/// The share of the command in the use of a GPU.
+/// The usage of a GPU by the command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CommandSummary {
-    /// The time in which the command had a process on the GPU, in seconds.
+    /// The time during which the command had a process on the GPU, in seconds.
     pub present_s: f64,
     /// The maximum of the total device memory of the command's processes, in bytes.
     pub memory_peak_bytes: Option<u64>,
-    /// The use of the GPU while only processes of the command were on it; `None` if no time of exclusive use is known.
+    /// The usage of the GPU while only processes of the command were on it; `None` if no time of exclusive use is
+    /// known.
     pub exclusive: Option<ExclusiveUse>,
-    /// The reason why the share of the command is unknown or incomplete.
+    /// The reason why the usage by the command is unknown or incomplete.
     pub attribution_error: Option<AttributionError>,
 }
 
-/// The use of a GPU while only processes of the command were on it.
+/// The usage of a GPU while only processes of the command were on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExclusiveUse {
@@ -57,7 +58,7 @@ pub struct ExclusiveUse {
     pub utilization_mean: Option<f64>,
 }
 
-/// The reason why the share of the command in the use of a GPU is unknown or incomplete.
+/// The reason why the usage of a GPU by the command is unknown or incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

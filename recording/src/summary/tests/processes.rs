@@ -1,4 +1,4 @@
-//! Processes, and the share of the command.
+//! Processes, and the usage of a GPU by the command.
 
 use super::{super::AttributionError, *};
 
