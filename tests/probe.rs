@@ -150,7 +150,7 @@ fn latencies_match_scenario() {
     let report = probe(&sim).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
         let ns = |name: &str| call(gpu, name).p50_ns;
-        let latencies = ["power_usage", "fan_speed", "compute_processes", "uuid"].map(ns);
+        let latencies = ["power_usage_mw", "fan_speed", "compute_processes", "uuid"].map(ns);
         assert_eq!(latencies, [100_000, 50_000, 5_000_000, 0].map(Some));
         // The expensive call is made less often, which leaves time for the cheap ones.
         let calls = |name: &str| call(gpu, name).calls;
@@ -209,8 +209,8 @@ fn slow_calls_are_planned_within_budget() {
     let duration_s = report.duration_s;
     assert!((2.0..3.5).contains(&duration_s), "{duration_s} s");
     for gpu in &report.gpus {
-        assert!(call(gpu, "pcie_throughput(TX)").p50_ns.unwrap() >= 20_000_000);
-        assert!((1..=10).contains(&call(gpu, "power_usage").calls), "{:?}", call(gpu, "power_usage"));
+        assert!(call(gpu, "pcie_throughput_kb_per_s(TX)").p50_ns.unwrap() >= 20_000_000);
+        assert!((1..=10).contains(&call(gpu, "power_usage_mw").calls), "{:?}", call(gpu, "power_usage_mw"));
         assert!(call(gpu, "memory_info").calls >= 1);
     }
     let power = (0..4).map(|gpu| interval_and_reason(&report.plan, gpu, Metric::POWER_USAGE));
@@ -224,7 +224,7 @@ fn lost_gpu_keeps_other_reports() {
     let report = probe(&sim).gpus(&[1, 2]).duration(Duration::from_millis(1500)).run(|_| ()).unwrap();
     let [lost, other] = &report.gpus[..] else { panic!("two GPUs") };
     assert_eq!((lost.index, lost.error.as_ref().and_then(Error::code)), (1, Some(ReturnCode::GPU_IS_LOST)));
-    assert!(lost.uuid.is_some() && call(lost, "power_usage").supported && lost.sample_buffers.is_empty());
+    assert!(lost.uuid.is_some() && call(lost, "power_usage_mw").supported && lost.sample_buffers.is_empty());
     assert_eq!((other.index, &other.error), (2, &None));
     assert!(other.sensors.len() > 10 && sample_buffer(other, "TOTAL_POWER").entry_count == 120);
     assert!(report.plan.gpus[0].metrics.is_empty() && report.plan.gpus[1].metrics.len() > 10);
@@ -242,7 +242,7 @@ fn intermittently_rejected_metric_is_supported() {
     let sim = sim_from_scenario("workstation", rejection);
     let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
-        assert!(call(gpu, "power_usage").supported, "{:?}", call(gpu, "power_usage"));
+        assert!(call(gpu, "power_usage_mw").supported, "{:?}", call(gpu, "power_usage_mw"));
         assert!(sensor(gpu, Metric::POWER_USAGE).polls > 10, "{:?}", sensor(gpu, Metric::POWER_USAGE));
     }
 }
@@ -260,7 +260,7 @@ fn old_driver_is_probed() {
     let sim = sim_from_scenario("old-driver", "");
     let report = probe(&sim).gpus(&[0]).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     let gpu = &report.gpus[0];
-    assert!(call(gpu, "power_usage").supported && !call(gpu, "power_instant").supported);
+    assert!(call(gpu, "power_usage_mw").supported && !call(gpu, "power_instant_mw").supported);
     assert!(!gpu.sensors.iter().any(|sensor| sensor.metric == "gpu.power.instant"));
     assert!(sim.builder().gpus(&[0]).plan(&report.plan).unwrap().build().is_ok());
 }

@@ -19,7 +19,7 @@ impl Diagnostic {
         Self { message: message.into(), help: None }
     }
 
-    /// Creates a message that ends with an error of the library, whose advice it takes over.
+    /// Creates a diagnostic whose message ends with an error of the library, and whose advice is that of the error.
     pub(crate) fn from_library(message: impl Into<String>, error: &igpu::Error) -> Self {
         Self { message: message.into(), help: error.help().map(str::to_owned) }
     }
@@ -53,7 +53,7 @@ pub(crate) enum CliError {
     Recording(PathBuf, RecordingError),
     /// A thread could not be started.
     Thread(io::Error),
-    /// The output could not be generated, or not be written to stdout.
+    /// The output could not be generated, or could not be written to stdout.
     Write(io::Error),
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for CliError {
 }
 
 impl CliError {
-    /// Creates a usage error of this kind. [`main`](crate::main) adds the usage.
+    /// Creates a usage error of this kind. [`finish`](crate::finish) adds the usage of the subcommand.
     pub(crate) fn usage(kind: clap::error::ErrorKind, message: impl fmt::Display) -> Self {
         Self::Usage(clap::Error::raw(kind, message))
     }

@@ -1,4 +1,4 @@
-//! The selection of GPUs: all, those that CUDA_VISIBLE_DEVICES makes visible, or those named on the command line.
+//! The selection of GPUs: all GPUs, the GPUs in CUDA_VISIBLE_DEVICES, or the GPUs named on the command line.
 
 use igpu::{Error, GpuInfo, Nvml};
 
@@ -23,7 +23,7 @@ pub(crate) fn indices(nvml: &Nvml, options: &Options, names: &[String]) -> Resul
     Ok(selected)
 }
 
-/// Returns the index of the GPU with this index or UUID prefix.
+/// Returns the index of the GPU that this index or UUID prefix names. Fails if it names no candidate, or several.
 fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError> {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
         let count = nvml.device_count()?;
@@ -56,7 +56,7 @@ fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError
     }
 }
 
-/// Returns the error for a GPU that exists, but is not visible.
+/// Returns the error for a GPU that exists but is not visible.
 fn hidden_gpu_error(index: u32) -> CliError {
     let message = format!("GPU {index} is hidden by CUDA_VISIBLE_DEVICES");
     CliError::Selection(Diagnostic::new(message).with_help("omit --visible to select from all GPUs"))

@@ -2,7 +2,7 @@
 //!
 //! A section is a heading that starts at the margin and ends with a colon, and indented lines below it.
 
-/// The exit status of all subcommands but `record`.
+/// The section about the exit status, which is the same for all subcommands except `record`.
 pub(crate) const EXIT_STATUS: &str = "\
 Exit status:
   0  Success

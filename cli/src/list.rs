@@ -23,7 +23,7 @@ pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliEr
             Ok(device) => (device.uuid(), device.name()),
             Err(error) => (Err(error.clone()), Err(error.clone())),
         };
-        // A GPU whose driver reports no UUID or no name is still readable.
+        // A missing UUID or name is an error only if the GPU is not available.
         let errors = [&uuid, &name]
             .map(|text| text.as_ref().err().filter(|error| device.is_err() || error.is_gpu_unavailable()));
         if let Some(error) = errors.into_iter().flatten().next() {

@@ -1,10 +1,12 @@
 //! Loading of the selected driver: the simulator, a given library, or the driver of this machine.
 
 use igpu::{Nvml, NvmlBuilder};
+#[cfg(feature = "simulator")]
+use nvml_sim_core::Scenario;
 
 use crate::{error::CliError, notifier::Notifier, options::Options, watchdog::CallWatchdog};
 
-/// Loads the driver. Reports on stderr if `nvmlInit_v2` does not return for 5 s.
+/// Loads the driver. Prints a message on stderr if `nvmlInit_v2` has not returned after 5 s.
 pub(crate) fn load(options: &Options) -> Result<Nvml, CliError> {
     let builder = match (&options.simulate, &options.library) {
         (Some(scenario), _) => simulated(scenario)?,
@@ -20,14 +22,21 @@ pub(crate) fn load(options: &Options) -> Result<Nvml, CliError> {
 
 #[cfg(feature = "simulator")]
 fn simulated(scenario: &str) -> Result<NvmlBuilder, CliError> {
-    let scenario = nvml_sim_core::Scenario::load(scenario)
-        .map_err(|error| CliError::usage(clap::error::ErrorKind::InvalidValue, error))?;
+    let usage_error = |message: &dyn std::fmt::Display| CliError::usage(clap::error::ErrorKind::InvalidValue, message);
+    let names = Scenario::names();
+    // The same condition as in `Scenario::load`.
+    let is_path = scenario.contains('/') || scenario.ends_with(".toml");
+    if !is_path && !names.contains(&scenario) {
+        let help = format!("use one of {}, or the path of a TOML file", names.join(", "));
+        return Err(usage_error(&format!("there is no scenario {scenario:?}\nhelp: {help}")));
+    }
+    let scenario = Scenario::load(scenario).map_err(|error| usage_error(&error))?;
     nvml_sim_core::start(&scenario);
     // SAFETY: the simulator is linked into this program, and its functions have the signatures of nvml.h.
     Ok(unsafe { Nvml::builder().resolver(nvml_sim_core::resolve) })
 }
 
-/// Fails: without the feature `simulator`, no option selects a scenario.
+/// Returns a usage error. Without the feature `simulator`, no option selects a scenario.
 #[cfg(not(feature = "simulator"))]
 fn simulated(_scenario: &str) -> Result<NvmlBuilder, CliError> {
     Err(CliError::usage(clap::error::ErrorKind::UnknownArgument, "igpu was built without the simulator"))

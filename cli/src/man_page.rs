@@ -91,7 +91,7 @@ fn render(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone()).source(concat!("igpu ", env!("CARGO_PKG_VERSION")));
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    // Not by clap_mangen, whose synopsis lists all options, and omits `--` before the command to run.
+    // The synopsis of clap_mangen is not used, because it lists all options, and omits `--` before the recorded command.
     let usage = command.clone().render_usage().to_string();
     writeln!(page, ".SH SYNOPSIS\n{}", escape_roff(usage.trim_start_matches("Usage: ")))?;
     man.render_description_section(&mut page)?;
@@ -119,7 +119,7 @@ fn render(command: &Command) -> io::Result<Vec<u8>> {
 /// Escapes text that roff would interpret.
 fn escape_roff(text: &str) -> String {
     let lines = text.replace('\\', "\\e").replace('-', "\\-");
-    // A dot or a quote at the beginning of a line introduces a request.
+    // A line that begins with a dot or an apostrophe is a request to roff.
     lines
         .lines()
         .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}\n") } else { format!("{line}\n") })

@@ -15,7 +15,7 @@ use crate::error::Diagnostic;
 pub(crate) struct Notifier(ProgressBar);
 
 impl Notifier {
-    /// Creates a notifier that writes above this bar.
+    /// Creates a notifier that writes messages above this bar.
     pub(crate) fn new(bar: ProgressBar) -> Self {
         Self(bar)
     }
@@ -27,7 +27,7 @@ impl Notifier {
 
     /// Writes a message. If stderr would block, drops the message instead of waiting for a reader.
     pub(crate) fn report(&self, message: &Diagnostic) {
-        if can_be_written() {
+        if stderr_is_writable() {
             // If stderr is closed, there is nowhere to report the error.
             let _ = self.0.suspend(|| writeln!(io::stderr(), "{message}"));
         }
@@ -39,8 +39,9 @@ impl Notifier {
     }
 }
 
-/// Returns `true` if stderr accepts a line now. A full pipe does not, nor does a terminal stopped with Ctrl-S.
-pub(crate) fn can_be_written() -> bool {
+/// Returns `true` if stderr accepts a line without blocking. Returns `false` for a full pipe, and for a terminal that was
+/// stopped with Ctrl-S.
+pub(crate) fn stderr_is_writable() -> bool {
     let stderr = io::stderr();
     poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)
 }

@@ -1,4 +1,4 @@
-//! The output of a subcommand: all of stdout first, then the diagnostics on stderr, and the exit status.
+//! The output of a subcommand. All text for stdout is printed first, followed by the diagnostics on stderr.
 
 use std::{
     fmt::Write as _,
@@ -21,7 +21,7 @@ pub(crate) struct CommandOutput {
     pub problems: Vec<Diagnostic>,
 }
 
-/// The file name that means the standard output.
+/// The argument that selects the standard output instead of a file.
 pub(crate) const STDOUT: &str = "-";
 
 /// Printed if the machine has no GPU.
@@ -34,24 +34,24 @@ impl CommandOutput {
         Self { stdout, ..Self::default() }
     }
 
-    /// Creates output that consists of one JSON array.
+    /// Creates output that consists of a JSON array of these items.
     pub(crate) fn json<T: Serialize>(items: &[T]) -> Result<Self, CliError> {
         let mut text = serde_json::to_string_pretty(items).map_err(|error| CliError::Write(error.into()))?;
         text.push('\n');
         Ok(Self::text(escape_json(&text)))
     }
 
-    /// Creates the output if none of the machine's `count` GPUs is selected: an empty array, or a sentence with the
-    /// reason.
+    /// Creates the output for an empty selection of the `count` GPUs of the machine: an empty JSON array, or a sentence
+    /// that states the reason.
     pub(crate) fn no_gpus(options: &Options, count: u32) -> Self {
         let message = if count > 0 { NO_VISIBLE_GPU_MESSAGE } else { NO_GPU_MESSAGE };
         Self::text(if options.json { "[]\n".to_owned() } else { message.to_owned() })
     }
 }
 
-/// Escapes characters in JSON text that a terminal could interpret, such as U+061C as `\u061c`.
+/// Escapes the characters in JSON text that a terminal could interpret. For example, U+061C becomes `\u061c`.
 ///
-/// The escaped text is the same JSON: outside of strings, JSON consists of ASCII characters that need no escape.
+/// The escaped text represents the same JSON, because outside of strings, JSON has only characters that need no escape.
 pub(crate) fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -69,8 +69,8 @@ pub(crate) fn escape_json(json: &str) -> String {
 /// Prints the output and returns the exit status.
 pub(crate) fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
     let output = match output {
-        // The driver is installed, but finds no GPU: no error of this command.
-        Err(CliError::Load(error)) if error.code() == Some(ReturnCode(GPU_NOT_FOUND)) => {
+        // A machine with a driver but without a GPU is not an error of this command.
+        Err(CliError::Load(error)) if error.code() == Some(ReturnCode::GPU_NOT_FOUND) => {
             Ok(CommandOutput::no_gpus(options, 0))
         }
         other => other,
@@ -80,16 +80,13 @@ pub(crate) fn finish(output: Result<CommandOutput, CliError>, options: &Options)
         Err(error) => (String::new(), vec![Diagnostic::from(&error)]),
     };
     match write(&stdout) {
-        // The reader of the pipe needs no more output, but the diagnostics are still printed.
+        // The reader of a closed pipe needs no more output, but the diagnostics are still printed.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => return print_problems(&[Diagnostic::from(&CliError::Write(error))]),
         Ok(()) => {}
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { print_problems(&problems) }
 }
-
-/// `NVML_ERROR_GPU_NOT_FOUND`.
-const GPU_NOT_FOUND: u32 = 28;
 
 fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();

@@ -39,12 +39,12 @@ pub(crate) fn run(nvml: &Nvml, options: &Options) -> Result<CommandOutput, CliEr
     Ok(output)
 }
 
-/// Returns a diagnostic if the driver did not return the processes of a GPU. Without it, the GPU would seem to have no
-/// processes.
+/// Returns a diagnostic if the driver did not return the processes of a GPU. Without the diagnostic, the GPU would seem
+/// to have no processes.
 fn unavailable_message(gpu: &GpuInfo) -> Option<Diagnostic> {
     let reason = gpu.reason(Reading::ComputeProcesses).filter(|_| gpu.error().is_none())?;
     let is_failure = reason.code() != Some(ReturnCode::NOT_SUPPORTED);
-    let message = || format!("the processes of GPU {} are not known: {reason}", gpu.index);
+    let message = || format!("the processes of GPU {} are unknown: {reason}", gpu.index);
     is_failure.then(|| Diagnostic::from_library(message(), reason))
 }
 

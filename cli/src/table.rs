@@ -2,7 +2,7 @@
 
 use igpu::Escaped;
 
-/// Formats a table whose columns are as wide as their widest cells.
+/// Formats a table. Each column is as wide as its widest cell.
 pub(crate) fn table(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
@@ -30,12 +30,12 @@ pub(crate) fn cells(cells: &[&str]) -> Vec<String> {
 /// Printed in place of an unknown text.
 pub(crate) const NOT_AVAILABLE: &str = "N/A";
 
-/// Returns a text of external origin with escaped control characters, or [`NOT_AVAILABLE`].
+/// Escapes the control characters in a text of external origin. Returns [`NOT_AVAILABLE`] for `None`.
 pub(crate) fn or_na(text: Option<&str>) -> String {
     Escaped(text.unwrap_or(NOT_AVAILABLE)).to_string()
 }
 
-/// Returns a text of external origin with escaped control characters, truncated to this many characters.
+/// Escapes the control characters in a text of external origin, and truncates the text to this many characters.
 pub(crate) fn truncate(text: &str, max_chars: usize) -> String {
     let text = Escaped(text).to_string();
     if text.chars().count() <= max_chars {

@@ -3,7 +3,7 @@
 /// Printed in place of an unknown number.
 pub(super) const UNKNOWN: &str = "-";
 
-/// Formats a number with `text`, or returns [`UNKNOWN`].
+/// Formats a number with `text`. Returns [`UNKNOWN`] for `None`.
 pub(super) fn or_unknown<T>(number: Option<T>, text: impl FnOnce(T) -> String) -> String {
     number.map_or(UNKNOWN.to_owned(), text)
 }
@@ -48,7 +48,7 @@ pub(super) fn percent(ratio: f64) -> String {
     format!("{} %", one_decimal(100.0 * ratio))
 }
 
-/// Formats the difference of two ratios in percentage points.
+/// Formats the difference between two ratios in percentage points.
 pub(super) fn percentage_points(ratio: f64) -> String {
     percent(ratio).replace('%', "points")
 }
@@ -73,7 +73,7 @@ pub(super) fn time(s: f64) -> String {
     }
 }
 
-/// Formats a part of a whole as a percentage, 0 % if the whole is 0.
+/// Formats a part of a whole as a percentage. Returns 0 % if the whole is 0.
 pub(super) fn ratio_percent(part: f64, whole: f64) -> String {
     percent(if whole > 0.0 { part / whole } else { 0.0 })
 }

@@ -1,4 +1,4 @@
-//! Detection of driver calls that do not return. A hanging call cannot be canceled. Without a report, the program
+//! Detection of driver calls that do not return. A hanging call cannot be canceled, but without a message, the program
 //! would seem to be idle.
 
 use std::{
@@ -12,7 +12,7 @@ use igpu::sampler::monotonic;
 
 use crate::{error::Diagnostic, notifier::Notifier};
 
-/// The time after which a call in progress is reported. Slow calls of working drivers return earlier.
+/// The time after which a call in progress is reported. Even slow calls return earlier if the driver works.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -40,7 +40,7 @@ impl<K: Copy + Eq + Hash> PendingCalls<K> {
         self.since.remove(call);
     }
 
-    /// Removes and returns the calls that have been in progress for the timeout.
+    /// Removes and returns the calls that have been in progress for at least the timeout.
     pub(crate) fn take_overdue(&mut self, now: u64) -> Vec<K> {
         let timeout = self.timeout.as_nanos() as u64;
         self.since.extract_if(|_, since| now.saturating_sub(*since) >= timeout).map(|(call, _)| call).collect()
@@ -52,7 +52,7 @@ pub(crate) fn overdue_text(call: &str, timeout: Duration) -> String {
     format!("{call} has not returned for {} s", timeout.as_secs())
 }
 
-/// An NVML function, or a description, and the GPU that it is called for.
+/// The name of an NVML function or a description of the call, and the index of the GPU if the call concerns one.
 type PendingCall = (&'static str, Option<u32>);
 
 /// Reports on stderr if the driver call in progress does not return. Stops when dropped.
@@ -65,7 +65,7 @@ impl CallWatchdog {
         let watched = Arc::downgrade(&calls);
         let watch = move || {
             while let Some(calls) = watched.upgrade() {
-                // The lock is not held while a slow terminal is written to.
+                // The lock is released before the messages are written, because a terminal can be slow.
                 let overdue = lock(&calls).take_overdue(monotonic());
                 for (function, gpu) in overdue {
                     let gpu = gpu.map_or(String::new(), |gpu| format!(" of GPU {gpu}"));
@@ -81,7 +81,7 @@ impl CallWatchdog {
         Self(calls)
     }
 
-    /// Starts watching a call that begins now. The previous call has returned.
+    /// Starts watching a call that begins now, and stops watching the previous call, which has returned.
     pub(crate) fn begin(&self, function: &'static str, gpu: Option<u32>) {
         let mut calls = lock(&self.0);
         calls.since.clear();

@@ -85,12 +85,14 @@ pub(super) static CALLS: &[ProbedCall] = &[
     metrics("encoder_utilization", Call::EncoderUtilization),
     metrics("decoder_utilization", Call::DecoderUtilization),
     metrics("memory_info", Call::MemoryInfo),
-    metrics("power_usage", Call::PowerUsage),
-    call("power_average", FIELD_VALUES, |gpu, _| gpu.power_average_mw().map(drop)),
-    call("power_instant", FIELD_VALUES, |gpu, _| gpu.power_instant_mw().map(drop)),
+    metrics("power_usage_mw", Call::PowerUsage),
+    call("power_average_mw", FIELD_VALUES, |gpu, _| gpu.power_average_mw().map(drop)),
+    call("power_instant_mw", FIELD_VALUES, |gpu, _| gpu.power_instant_mw().map(drop)),
     call("field_values(185, 186, 83)", FIELD_VALUES, |gpu, buffers| gpu.field_values(&mut buffers.power)),
-    call("total_energy", "nvmlDeviceGetTotalEnergyConsumption", |gpu, _| gpu.total_energy_mj().map(drop)),
-    call("enforced_power_limit", "nvmlDeviceGetEnforcedPowerLimit", |gpu, _| gpu.enforced_power_limit_mw().map(drop)),
+    call("total_energy_mj", "nvmlDeviceGetTotalEnergyConsumption", |gpu, _| gpu.total_energy_mj().map(drop)),
+    call("enforced_power_limit_mw", "nvmlDeviceGetEnforcedPowerLimit", |gpu, _| {
+        gpu.enforced_power_limit_mw().map(drop)
+    }),
     metrics("temperature", Call::Temperature),
     call("memory_temperature", FIELD_VALUES, |gpu, _| gpu.memory_temperature().map(drop)),
     metrics("fan_speed", Call::FanSpeed),
@@ -103,7 +105,7 @@ pub(super) static CALLS: &[ProbedCall] = &[
     metrics("pcie_link_generation", Call::PcieLinkGeneration),
     metrics("pcie_link_width", Call::PcieLinkWidth),
     call("pcie_bytes(TX)", FIELD_VALUES, |gpu, _| gpu.pcie_bytes(PcieCounter::TX).map(drop)),
-    call("pcie_throughput(TX)", "nvmlDeviceGetPcieThroughput", |gpu, _| {
+    call("pcie_throughput_kb_per_s(TX)", "nvmlDeviceGetPcieThroughput", |gpu, _| {
         gpu.pcie_throughput_kb_per_s(PcieCounter::TX).map(drop)
     }),
     metrics("pcie_replay_counter", Call::PcieReplayCounter),

@@ -59,8 +59,8 @@ pub(crate) struct RecordArgs {
     /// Record these metrics: names, separated by commas; `default` includes the default metrics (--help lists all names)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "default")]
     pub metrics: Vec<MetricArg>,
-    /// Read all metrics HZ times per second, whatever the cost; with `sensor`, as often as their sensors refresh, using
-    /// at most 1 % of the time for driver calls
+    /// Read all metrics HZ times per second, regardless of the cost; with `sensor`, read each metric as often as its
+    /// sensor refreshes, with driver calls taking at most 1 % of the time
     #[arg(long, value_name = "HZ|sensor", default_value = "sensor")]
     pub rate: SampleRate,
     /// Record the metrics of this sampling plan at its intervals; `igpu probe --plan FILE` creates a plan
@@ -69,8 +69,8 @@ pub(crate) struct RecordArgs {
     /// Stop recording after this time: seconds, or 90s, 5m, 1h; a program continues to run, and igpu waits for it
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Record the processes on the GPUs and their memory and utilization once per second; these driver calls take locks
-    /// that running workloads need
+    /// Record the processes on the GPUs, with their memory and utilization, once per second; the driver calls for this
+    /// take locks that running workloads need
     #[arg(long)]
     pub processes: bool,
     /// Write the summary as JSON to this file, or without FILE to the standard output instead of the text
@@ -84,12 +84,12 @@ pub(crate) struct RecordArgs {
 impl RecordArgs {
     /// Returns the requested format, which --format or the extension of the file name determines.
     pub(crate) fn format(&self) -> Option<Format> {
-        let unnamed = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
-        self.format.or_else(|| Format::from_path(&self.output)).or_else(unnamed)
+        let without_extension = || self.output.extension().is_none().then_some(DEFAULT_FORMAT);
+        self.format.or_else(|| Format::from_path(&self.output)).or_else(without_extension)
     }
 
-    /// Returns an encoder of the requested format. Fails with a usage error if the format is unknown, or not supported
-    /// by this build.
+    /// Returns an encoder of the requested format. Fails with a usage error if the format is unknown, or if this build
+    /// does not support it.
     pub(crate) fn encoder(&self) -> Result<Box<dyn Encoder>, CliError> {
         let Some(format) = self.format() else {
             let shown = self.output.to_string_lossy();
@@ -113,7 +113,7 @@ impl RecordArgs {
         self.output == Path::new(STDOUT)
     }
 
-    /// Returns `true` if a program is run, whose output then goes to the standard output.
+    /// Returns `true` if a program is run. The standard output then belongs to the program.
     pub(crate) fn has_command(&self) -> bool {
         !self.command.is_empty()
     }
@@ -152,9 +152,9 @@ fn format_help() -> String {
     format!("Write this format: {names} [default: determined by the extension of FILE; {default} if it has none]")
 }
 
-/// Lists a property of all formats: `a, b, or c`.
-fn list_formats(of: fn(&Format) -> String) -> String {
-    let all: Vec<String> = Format::ALL.iter().map(of).collect();
+/// Lists a property of all formats as `a, b, or c`.
+fn list_formats(property: fn(&Format) -> String) -> String {
+    let all: Vec<String> = Format::ALL.iter().map(property).collect();
     match all.split_last() {
         Some((last, others)) => format!("{}, or {last}", others.join(", ")),
         None => String::new(),

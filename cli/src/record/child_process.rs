@@ -7,14 +7,14 @@ use std::{
 };
 
 use igpu::{Escaped, sampler::monotonic};
-
-use crate::error::Diagnostic;
 use nix::{
     errno::Errno,
     libc,
     spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp},
     sys::signal::{SigSet, Signal},
 };
+
+use crate::error::Diagnostic;
 
 /// The reason why the command was not started, and the exit status that a shell returns for it.
 pub(super) struct SpawnError {
@@ -26,13 +26,13 @@ pub(super) struct SpawnError {
 #[derive(Clone, Copy)]
 pub(super) struct ChildProcess {
     pub pid: u32,
-    /// The time at which it was started, in nanoseconds of the sampler's clock.
+    /// The time at which the command was started, in nanoseconds of the sampler's clock.
     pub started_ns: u64,
 }
 
-/// Starts the command with this signal mask. It inherits everything else from this process.
+/// Starts the command with this signal mask. The command inherits everything else from this process.
 ///
-/// [`std::process::Command`] is not used, because its child inherits the signal mask of this thread, which blocks
+/// [`std::process::Command`] cannot be used: its child would inherit the signal mask of this thread, which blocks
 /// signals.
 pub(super) fn start(command: &[OsString], mask: &SigSet) -> Result<ChildProcess, SpawnError> {
     let not_started = |error| SpawnError::new(&command[0], error);
@@ -53,7 +53,7 @@ fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(mask)?;
-    // Rust's runtime ignores SIGPIPE at startup. The command must not inherit that.
+    // Rust's runtime ignores SIGPIPE at startup, which the command must not inherit.
     attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
     Ok(attributes)
 }
@@ -91,7 +91,7 @@ impl SpawnError {
             ),
             error => {
                 let message = format!("{program} could not be started ({})", error.desc());
-                (message, "check that it starts without `igpu record`", 126)
+                (message, "check that the program starts without `igpu record`", 126)
             }
         };
         Self { diagnostic: Diagnostic::new(message).with_help(help), status }

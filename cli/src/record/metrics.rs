@@ -21,8 +21,8 @@ impl FromStr for MetricArg {
         if name == "default" {
             return Ok(Self::Default);
         }
-        let keyed = || Series::from_key(name).and_then(|series| series.info().metric);
-        Metric::from_name(name).or_else(keyed).map(Self::Single).ok_or_else(|| {
+        let from_key = || Series::from_key(name).and_then(|series| series.info().metric);
+        Metric::from_name(name).or_else(from_key).map(Self::Single).ok_or_else(|| {
             let similar = match similar_names(name)[..] {
                 [] => String::new(),
                 [name] => format!("a similar name is {name}; "),
@@ -33,8 +33,8 @@ impl FromStr for MetricArg {
     }
 }
 
-/// Names with at least this Jaro–Winkler similarity to an unknown name are suggested. A name of ten characters with two
-/// of them swapped has a similarity of at least 0.96.
+/// The minimum Jaro–Winkler similarity of a suggested name to the unknown name. For comparison, the similarity of a
+/// name of ten characters to itself with two characters swapped is at least 0.96.
 const MIN_SIMILARITY: f64 = 0.85;
 /// The maximum number of suggested names.
 const MAX_SUGGESTIONS: usize = 3;
@@ -49,16 +49,17 @@ fn similar_names(name: &str) -> Vec<&'static str> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Returns the metrics of `--metrics`, and with `processes` those of processes, without duplicates.
-pub(super) fn selected_metrics(words: &[MetricArg], processes: bool) -> Vec<Metric> {
-    let named = words.iter().flat_map(|word| match word {
+/// Returns the metrics that `--metrics` selects, without duplicates. If `processes` is `true`, appends the metrics of
+/// processes.
+pub(super) fn selected_metrics(args: &[MetricArg], processes: bool) -> Vec<Metric> {
+    let named = args.iter().flat_map(|arg| match arg {
         MetricArg::Default => default_metrics(),
         MetricArg::Single(metric) => vec![*metric],
     });
     with_process_metrics(named, processes)
 }
 
-/// Returns the metrics of a plan, and with `processes` those of processes, without duplicates.
+/// Returns the metrics of a plan, without duplicates. If `processes` is `true`, appends the metrics of processes.
 pub(super) fn planned_metrics(plan: &Plan, processes: bool) -> Vec<Metric> {
     with_process_metrics(plan.intervals().into_iter().map(|(metric, _)| metric), processes)
 }
@@ -92,13 +93,13 @@ mod tests {
 
     #[test]
     fn metric_names_are_deduplicated() {
-        let words = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
-        let words: Vec<MetricArg> = words.iter().map(|word| word.parse().unwrap()).collect();
+        let names = ["default", "gpu.encoder.utilization", "hw.energy", "gpu.energy"];
+        let args: Vec<MetricArg> = names.iter().map(|name| name.parse().unwrap()).collect();
         let mut expected = default_metrics();
         expected.push(Metric::UTILIZATION_ENCODER);
-        assert_eq!(selected_metrics(&words, false), expected);
+        assert_eq!(selected_metrics(&args, false), expected);
         expected.extend(PROCESS_METRICS);
-        assert_eq!(selected_metrics(&words, true), expected);
+        assert_eq!(selected_metrics(&args, true), expected);
         assert_eq!(selected_metrics(&[MetricArg::Single(Metric::ENERGY)], false), [Metric::ENERGY]);
     }
 
@@ -106,7 +107,7 @@ mod tests {
     fn unknown_metric_suggests_similar_names() {
         let error = "gpu.enregy".parse::<MetricArg>().unwrap_err();
         assert!(error.contains("similar names are gpu.energy, "), "{error}");
-        assert!("hw.gpu.memory.limit".parse::<MetricArg>().is_err(), "a series that is not sampled");
+        assert!("hw.gpu.memory.limit".parse::<MetricArg>().is_err(), "this series is not sampled");
         assert_eq!(
             "xyzzy".parse::<MetricArg>().unwrap_err(),
             "unknown metric\nhelp: `igpu record --help` lists all names"

@@ -42,7 +42,8 @@ use crate::{
     options::Options,
 };
 
-/// The time between two checks for the end of the setup, short because the command starts only after it.
+/// The time between two checks whether the setup has finished. It is short because the command is started only after
+/// the setup.
 const SETUP_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The maximum time to wait for the end of a setup that a signal has canceled.
@@ -84,13 +85,13 @@ pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, CliErr
     Ok(recording.run(options, args, &signals))
 }
 
-/// Reports the reason why nothing was recorded.
+/// Reports the reason why nothing was recorded, and returns the exit status of a failure.
 fn report_error(diagnostic: &Diagnostic) -> ExitCode {
     Notifier::without_bar().report(diagnostic);
     ExitCode::FAILURE
 }
 
-/// Runs the setup on another thread. Signals can then end the program even if the driver hangs.
+/// Runs the setup on another thread, so that signals can end the program even if the driver hangs.
 fn setup_interruptible(
     arguments: &Arc<(Options, RecordArgs)>,
     signals: &Signals,
@@ -99,7 +100,7 @@ fn setup_interruptible(
     let for_thread = arguments.clone();
     let prepare = move || {
         let (options, args) = &*for_thread;
-        // The receiver is gone if a signal has canceled the setup.
+        // Sending fails if a signal has canceled the setup.
         let _ = sender.send(setup::prepare(options, args));
     };
     thread::Builder::new().spawn(prepare).map_err(CliError::Thread)?;
@@ -132,8 +133,8 @@ fn wait(signals: &Signals, child: ChildProcess) -> u8 {
     }
 }
 
-/// Forwards a signal that was sent only to igpu to the command. Without a command, returns `true` if the signal ends the
-/// recording.
+/// Forwards a signal to the command, unless the command has received the signal as well. Without a command, returns
+/// `true` if the signal ends the recording.
 fn handle(received: ReceivedSignal, child: Option<ChildProcess>) -> bool {
     let Some(child) = child else { return received.is_request() };
     // A signal from a descendant of the command, such as `kill 0`, was sent to the whole group, including the command.
@@ -198,8 +199,8 @@ impl ActiveRecording {
         ExitCode::from(status)
     }
 
-    /// Waits for signals until the status line is due. Returns `true` if the recording is to end, and sets `status` if
-    /// the command has exited.
+    /// Waits for signals until the next update of the status line. Returns `true` if the recording must end, and sets
+    /// `status` if the command has exited.
     fn wait(&self, signals: &Signals, status: &mut Option<u8>) -> bool {
         let remaining = self
             .deadline

@@ -1,4 +1,4 @@
-//! Messages about GPUs during a recording. Each message is reported once.
+//! Messages about GPUs during a recording. Each message is printed at most once for each GPU.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     watchdog::{PendingCalls, overdue_text},
 };
 
-/// The time after which a call in progress is reported. Slow calls of working drivers return earlier.
+/// The time after which a call in progress is reported. Even slow calls return earlier if the driver works.
 const HANG_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,8 @@ pub(super) struct Notices {
     reported: HashSet<(u16, NoticeKind)>,
     /// The hung calls by GPU index, with times of the sampler's clock.
     hung_calls: PendingCalls<u16>,
-    /// The pairs of a GPU and a metric that had values. A GPU does not support a metric that never had a value.
+    /// The pairs of a GPU index and a metric number for which the sampler has read a value. The suspension of any other
+    /// metric is not reported, because the GPU does not support the metric.
     had_values: HashSet<(u16, u16)>,
 }
 

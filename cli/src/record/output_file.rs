@@ -32,7 +32,8 @@ pub(super) struct RecordingProgress {
 }
 
 impl RecordingProgress {
-    /// Returns counters, at least one of which changes while the recorder thread makes progress.
+    /// Returns the counts of items, bytes, and bytes written to a pipe. At least one of them increases while the
+    /// recorder thread makes progress.
     pub(super) fn counts(&self) -> [u64; 3] {
         [&self.items, &self.bytes, &self.pipe_bytes].map(|count| count.load(Relaxed))
     }
@@ -45,8 +46,8 @@ impl RecordingProgress {
 /// The file and the summary of a recording.
 pub(super) struct OutputFile<'a> {
     writer: Writer,
-    /// A second handle of the file, which shows whether the file was removed. `None` if the output is not a regular
-    /// file.
+    /// A second handle of the file, with which the removal of the file is detected. `None` if the output is not a
+    /// regular file.
     file: Option<File>,
     name: String,
     progress: &'a RecordingProgress,
@@ -113,8 +114,8 @@ impl<'a> OutputFile<'a> {
         self.handle_result(result);
     }
 
-    /// Writes the buffered items if the buffer is half full, because items are dropped if it is full. Does nothing while
-    /// writing fails.
+    /// Writes the buffered items if the buffer is half full, because a full buffer drops items. Does nothing if the last
+    /// write has failed.
     pub(super) fn flush_if_half_full(&mut self) {
         if self.writer.is_half_full() && !self.last_write_failed {
             self.flush();

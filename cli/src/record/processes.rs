@@ -10,10 +10,11 @@ use igpu::{
 };
 use igpu_recording::{Item, RecordedProcess, event};
 
-/// A process has ended if this many poll intervals have passed since it was last listed. The fraction allows for one
-/// late list.
+/// The number of poll intervals after which a process that is no longer listed counts as ended. The fraction allows for
+/// a late list.
 const MAX_MISSED_LISTS: f64 = 2.5;
-/// The maximum number of ancestors to follow. Pids that are reused between two reads of `/proc` can form a cycle.
+/// The maximum number of ancestors that are followed. If a pid is reused between two reads of `/proc`, the ancestors can
+/// form a cycle.
 const MAX_GENERATIONS: usize = 100;
 
 /// The processes on all GPUs.
@@ -22,12 +23,12 @@ pub(super) struct ProcessTracker {
     command: Option<u32>,
     /// The time at which each process was last listed, by GPU and pid, in nanoseconds of the sampler's clock.
     last_seen: HashMap<(u16, u32), u64>,
-    /// The poll intervals of the process lists of GPUs where the sampler has changed it, in nanoseconds.
+    /// The current poll interval of the process list by GPU, in nanoseconds, if the sampler has changed the interval.
     changed_intervals_ns: HashMap<u16, u64>,
     /// The initial poll interval of the process lists, in nanoseconds.
     interval_ns: u64,
-    /// The end of the latest gap in the records, in nanoseconds of the sampler's clock. Process lists may be missing
-    /// before it.
+    /// The end of the latest gap in the records, in nanoseconds of the sampler's clock. Process lists before this time
+    /// may be missing.
     gap_until: u64,
     /// The uids without a known name that were looked up in the user database of the system.
     resolved_uids: HashSet<u32>,
@@ -47,8 +48,8 @@ impl ProcessTracker {
         }
     }
 
-    /// Observes a record, and returns a start event if its process is new. `at` is the time of the record in the
-    /// recording.
+    /// Observes a record. Returns a start event if the record is the first of its process. `at` is the time of the
+    /// record in nanoseconds since the epoch.
     pub(super) fn observe(&mut self, record: &Record, at: u64) -> Option<Item> {
         if record.event() == Some(Event::POLL_INTERVAL_CHANGED) && record.metric() == Some(Metric::PROCESS_MEMORY) {
             self.changed_intervals_ns.insert(record.gpu, (record.value * 1e9) as u64);
@@ -65,12 +66,13 @@ impl ProcessTracker {
         Some(Item { gpu, pid, text, ..Item::event(at, event::PROCESS_START) })
     }
 
-    /// Marks a gap: records before `now` were dropped, possibly including process lists.
+    /// Marks a gap in the records that ends at the time `now`. The dropped records may include process lists.
     pub(super) fn mark_gap(&mut self, now: u64) {
         self.gap_until = now;
     }
 
-    /// Removes the processes that have ended. Returns the GPU, the pid, and the time of the last list of each.
+    /// Removes the processes that have ended. Returns the GPU index, the pid, and the time of the last list of each
+    /// process.
     pub(super) fn take_ended(&mut self, now: u64) -> Vec<(u32, u32, u64)> {
         let (changed, initial, gap_until) = (&self.changed_intervals_ns, self.interval_ns, self.gap_until);
         let has_ended = |gpu: &u16, last: u64| {
@@ -82,25 +84,25 @@ impl ProcessTracker {
     }
 
     fn process(&mut self, pid: u32) -> RecordedProcess {
-        let mut owner = ProcessInfo::default();
-        self.reader.read_process(pid, &mut owner);
+        let mut info = ProcessInfo::default();
+        self.reader.read_process(pid, &mut info);
         // The name of a user that is not in /etc/passwd is a number until it is looked up in the user database of the
         // system, which can be slow.
-        let is_number = owner.uid.is_some_and(|uid| owner.user.is_some_and(|user| *user == *uid.to_string()));
-        if is_number && owner.uid.is_some_and(|uid| self.resolved_uids.insert(uid)) && resolve_users() {
-            self.reader.read_process(pid, &mut owner);
+        let is_number = info.uid.is_some_and(|uid| info.user.is_some_and(|user| *user == *uid.to_string()));
+        if is_number && info.uid.is_some_and(|uid| self.resolved_uids.insert(uid)) && resolve_users() {
+            self.reader.read_process(pid, &mut info);
         }
         RecordedProcess {
-            name: owner.name.map(|name| name.to_string()),
-            user: owner.user.map(|user| user.to_string()),
-            create_time: owner.create_time,
+            name: info.name.map(|name| name.to_string()),
+            user: info.user.map(|user| user.to_string()),
+            create_time: info.create_time,
             owned_by_command: self.command.is_some_and(|command| is_descendant(pid, command)),
         }
     }
 }
 
-/// Returns `true` if a process is this command or one of its descendants. Orphaned descendants are children of this
-/// program, which has no other children.
+/// Returns `true` if a process is the command or a descendant of the command. All other children of this program are
+/// orphaned descendants of the command.
 pub(super) fn is_descendant(pid: u32, command: u32) -> bool {
     let own = std::process::id();
     let mut ancestors = std::iter::successors(Some(pid), |pid| parent(*pid)).take(MAX_GENERATIONS);

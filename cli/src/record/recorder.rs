@@ -32,9 +32,9 @@ const BATCH_RECORDS: usize = 1024;
 
 /// The handle with which the main thread controls the recorder thread.
 pub(super) struct Recorder {
-    /// Sends further items to record. The recording ends when this is dropped.
+    /// Sends further items to the thread. The recording ends when the sender is dropped.
     items: Sender<Item>,
-    /// Receives `true` at the end if all items are in the file.
+    /// Receives one value at the end of the recording, which is `true` if all items are in the file.
     end_receiver: Receiver<bool>,
     pub progress: Arc<RecordingProgress>,
 }
@@ -79,14 +79,14 @@ impl Recorder {
             let command = command_start.as_ref().and_then(|item| item.pid);
             let is_complete = RecorderWorker::new(prepared, encoder, command, notifier, &for_thread)
                 .run(command_start, &item_receiver);
-            // The receiver is gone if the thread was abandoned.
+            // Sending fails if the thread was abandoned.
             let _ = end_sender.send(is_complete);
         };
         thread::Builder::new().name("igpu-recorder".to_owned()).spawn(run)?;
         Ok(Self { items, end_receiver, progress })
     }
 
-    /// Records an event.
+    /// Records an item.
     pub(super) fn record(&self, item: Item) {
         // The thread receives until `items` is dropped.
         let _ = self.items.send(item);
@@ -138,7 +138,7 @@ impl<'a> RecorderWorker<'a> {
     /// Records until the sender of items is dropped. Returns `true` if all items are in the file.
     fn run(mut self, command_start: Option<Item>, item_receiver: &Receiver<Item>) -> bool {
         self.drain();
-        // Written at once, so that a recording that is killed within its first second has the start of the command.
+        // Flushed immediately, so that even a recording that is killed in its first second has the start of the command.
         command_start.iter().for_each(|item| self.output_file.push(item));
         self.output_file.flush();
         let mut next_flush = Instant::now() + FLUSH_INTERVAL;
@@ -146,7 +146,7 @@ impl<'a> RecorderWorker<'a> {
         loop {
             match item_receiver.recv_timeout(next_drain.saturating_duration_since(Instant::now())) {
                 Ok(item) => {
-                    // Records from before the item precede it in the file.
+                    // Records that are older than the item are written before it.
                     self.drain();
                     self.output_file.push(&item);
                     continue;
@@ -167,10 +167,10 @@ impl<'a> RecorderWorker<'a> {
     }
 
     fn finish(mut self) -> bool {
-        // Reads all metrics a last time, because the counters were last read up to one poll interval ago. If a driver
-        // call hangs, the last values are missing; the hang is reported elsewhere.
+        // All metrics are read one last time, because the counters were last read up to one poll interval ago. If a
+        // driver call hangs, the last values are missing, and `Notices` has reported the hang.
         let _ = self.background.sample();
-        // The recording ends with this sample, because no counter covers the time until the threads have stopped.
+        // The recording ends with these values, because no counter covers the time until the threads have stopped.
         let end = self.clock.to_unix_nano(monotonic());
         // Records remain available after the sampler has stopped.
         self.background.stop();
@@ -221,7 +221,7 @@ impl<'a> RecorderWorker<'a> {
         self.items.convert(record, |item| output_file.push(&item));
     }
 
-    /// Records a heartbeat: the recording continues, and this many records were dropped.
+    /// Records a heartbeat with the number of dropped records.
     fn heartbeat(&mut self, at: u64) {
         let dropped = self.background.dropped() + self.output_file.dropped();
         if dropped > self.dropped {
@@ -232,6 +232,7 @@ impl<'a> RecorderWorker<'a> {
         self.output_file.push(&item);
     }
 
+    /// Publishes the number of dropped records, and returns a heartbeat with this number.
     fn dropped_item(&self, at: u64) -> Item {
         self.output_file.progress().dropped.store(self.dropped, Relaxed);
         Item { value: Some(self.dropped as f64), ..Item::event(at, event::HEARTBEAT) }

@@ -36,13 +36,14 @@ use crate::{
     watchdog::CallWatchdog,
 };
 
-/// The time for which records are buffered while a disk does not accept them, in seconds.
+/// The time for which the buffer can hold records while a disk does not accept them, in seconds.
 const BUFFER_S: f64 = 10.0;
 /// The minimum and the maximum capacity of the buffer, in records of 32 bytes: 512 KiB and 8 MiB.
 const MIN_BUFFER_RECORDS: usize = 1 << 14;
 const MAX_BUFFER_RECORDS: usize = 1 << 18;
-/// Metrics that are due within this time are read together. Most sensors refresh every 100 ms, and waking up for each
-/// metric would use more processor time than the rest of the program.
+/// The minimum time between two wakes of the sampler, which reads all metrics that are due within this time together.
+/// Most sensors refresh every 100 ms, and a wake for each metric would use more processor time than the rest of the
+/// program.
 const MIN_WAKE_INTERVAL: Duration = Duration::from_millis(10);
 /// The maximum time to wait for the first values before the command is started.
 const FIRST_VALUES_TIMEOUT: Duration = Duration::from_millis(200);
@@ -101,15 +102,15 @@ impl RecordingFile {
         self.path == Path::new(STDOUT_NAME)
     }
 
-    /// Returns `true` if the output is a regular file that only the recording is written to. A pipe is not, nor is a
-    /// standard output that appends to a file or already has content.
+    /// Returns `true` if the output is a regular file that contains only the recording. Returns `false` for a pipe, and
+    /// for a standard output that appends to a file or that already has content.
     pub(super) fn is_exclusive_file(&self) -> bool {
         let Ok(metadata) = self.file.metadata() else { return false };
         let appends = fcntl(&self.file, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_APPEND.bits() != 0);
         metadata.is_file() && (!self.is_stdout() || !appends && metadata.len() == 0)
     }
 
-    /// Removes the file if this process created it. Called before the first write.
+    /// Removes the file if this process created it. Must be called before the first write.
     pub(super) fn discard(&self) {
         if self.is_new {
             // An empty file that cannot be removed is harmless.
@@ -164,13 +165,13 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
         SampleRate::Sensor => builder.min_wake_interval(MIN_WAKE_INTERVAL),
         SampleRate::Hz(hz) => {
             let interval = Duration::from_secs_f64(1.0 / hz);
-            metrics.iter().fold(builder, |builder, metric| builder.interval(*metric, interval)).budget(1.0)
+            metrics.iter().fold(builder, |builder, metric| builder.exact_interval(*metric, interval))
         }
     };
     let mut header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
     watchdog.end();
-    // Opened after everything else that can fail or block, so that a failure leaves no file behind.
+    // The file is opened after everything else that can fail or block, so that a failure does not leave an empty file.
     let output = RecordingFile::open(args)?;
     let clock = UnixTimeOffset::now();
     let begin = clock.to_unix_nano(monotonic());
@@ -227,8 +228,8 @@ fn gpu(nvml: &Nvml, index: u32) -> RecordedGpu {
     }
 }
 
-/// Returns the time at which the machine booted, in nanoseconds since the epoch. `now` is the current time in the same
-/// unit.
+/// Returns the time at which the machine booted. This time and the current time `now` are in nanoseconds since the
+/// epoch.
 fn boot_time(now: u64) -> Option<u64> {
     let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
     now.checked_sub(u64::try_from(since_boot.as_nanos()).ok()?)

@@ -1,5 +1,5 @@
-//! Signals, which are blocked and read one by one in the main thread. No signal interrupts the program at an arbitrary
-//! point.
+//! The signals that `igpu record` handles. They are blocked, and the main thread reads them from a file descriptor, so
+//! that no signal interrupts the program at an arbitrary point.
 
 use std::{os::fd::AsFd as _, time::Duration};
 
@@ -14,12 +14,12 @@ use nix::{
 };
 use procfs::process::Process;
 
-/// The signals that end a recording without a command.
+/// The signals that end a recording if no command is run.
 const STOP_SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 /// The signals that are forwarded to the command in addition to [`STOP_SIGNALS`].
 const FORWARDED_SIGNALS: [Signal; 5] =
     [Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGWINCH];
-/// The signals of the keyboard, which processes ignore if a shell without job control started them with `&`.
+/// The signals that the keyboard sends. A process ignores them if a shell without job control has started it with `&`.
 const KEYBOARD_SIGNALS: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
 /// The blocked signals. All threads that are started later block them as well.
@@ -41,16 +41,17 @@ pub(super) struct ReceivedSignal {
 }
 
 impl Signals {
-    /// Blocks the signals. Must be called before any thread is started, because a thread that does not block them would
-    /// receive them.
+    /// Blocks the signals. Must be called before any thread is started, because a thread that does not block the signals
+    /// would receive them.
     pub(super) fn block(has_command: bool) -> Result<Self, Errno> {
-        // If the parent process has ignored SIGCHLD, this process could not wait for its child.
+        // The parent process may have ignored SIGCHLD. If this process ignored it too, it could not wait for its child.
         // SAFETY: the default disposition is set, and no handler function that would have to be async-signal-safe.
         let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
         let ignored = ignored();
         let forwarded = FORWARDED_SIGNALS.iter().filter(|_| has_command);
-        // Ignored signals, such as SIGHUP with `nohup`, stay ignored: once blocked, they would be received. SIGINT and
-        // SIGQUIT are received nevertheless, because a shell ignores them on behalf of Ctrl-C, not of `kill -INT`.
+        // Signals that were ignored at startup, such as SIGHUP under `nohup`, stay ignored. They must not be blocked,
+        // because blocked signals are received even if they are ignored. SIGINT and SIGQUIT are exceptions: a shell
+        // ignores them to protect background processes from Ctrl-C, not from `kill -INT`.
         let is_received = |signal: &&Signal| !contains(ignored, **signal) || KEYBOARD_SIGNALS.contains(signal);
         let received = STOP_SIGNALS.iter().chain(forwarded).filter(is_received);
         let mut blocked: SigSet = received.copied().collect();
@@ -65,7 +66,7 @@ impl Signals {
         Ok(Self { signal_fd, ignored, mask_before })
     }
 
-    /// Waits for a signal, and returns all that were received. Returns nothing after the timeout.
+    /// Waits for a signal, and returns all signals that were received. Returns an empty list after the timeout.
     pub(super) fn wait(&self, timeout: Duration) -> Vec<ReceivedSignal> {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         // After an error of `poll`, the pending signals are read as well.

@@ -14,7 +14,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::output_file::RecordingProgress;
-use crate::notifier::can_be_written;
+use crate::notifier::stderr_is_writable;
 
 /// The time between two updates of the line.
 pub(super) const REDRAW_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,8 +37,8 @@ pub(super) fn bar() -> ProgressBar {
     }
 }
 
-/// Returns `true` if this program is in the foreground of the terminal. In the background, another program may have
-/// overwritten the line.
+/// Returns `true` if this program is in the foreground of the terminal. While it is in the background, another program
+/// may overwrite the line.
 fn is_foreground() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp())
 }
@@ -53,7 +53,7 @@ impl StatusLine {
     }
 
     pub(super) fn show(&self, progress: &RecordingProgress) {
-        if io::stderr().is_terminal() && is_foreground() && can_be_written() {
+        if io::stderr().is_terminal() && is_foreground() && stderr_is_writable() {
             self.bar.set_message(self.line(progress));
             self.bar.tick();
         }

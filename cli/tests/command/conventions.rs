@@ -29,8 +29,9 @@ fn wrong_usage_exits_with_two() {
         assert_eq!((result.code, result.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(result.stderr.starts_with("error: ") && !result.stderr.contains("panicked"), "{}", result.stderr);
     }
-    // The message names the valid values, or the line of the error.
-    assert!(igpu(&["--simulate=nonsense"]).stderr.contains(&Scenario::names().join(", ")));
+    // The help line lists the valid values. An error in a file has the line number.
+    let help = format!("\nhelp: use one of {}, or the path of a TOML file\n", Scenario::names().join(", "));
+    assert!(igpu(&["--simulate=nonsense"]).stderr.contains(&help));
     assert!(igpu(&[&unreadable.argument]).stderr.contains("line 1"));
     assert!(igpu(&[&unknown_key.argument]).stderr.contains("line 2"));
 }

@@ -213,7 +213,7 @@ fn denied_process_list_is_an_error() {
     let denied = simulated(&format!("[[gpu]]\n{}{}", fault("Compute"), fault("Graphics")));
     let result = igpu(&["ps", &denied.argument]);
     assert_eq!(result.code, Some(1));
-    assert!(result.stderr.contains("the processes of GPU 0 are not known: nvmlDeviceGetCompute"), "{}", result.stderr);
+    assert!(result.stderr.contains("the processes of GPU 0 are unknown: nvmlDeviceGetCompute"), "{}", result.stderr);
     assert_eq!(json(&stdout_of(&["--json", &denied.argument]))[0]["processes"], Value::Null);
     assert!(stdout_of(&[&denied.argument]).contains("GPU MEM\n    N/A\n"));
 }

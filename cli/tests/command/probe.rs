@@ -51,7 +51,7 @@ fn quick_probe_writes_json_and_plan() {
     let gpus = document["gpus"].as_array().unwrap();
     assert_eq!(gpus.len(), 2);
     for gpu in gpus {
-        let power = call(gpu, "power_usage");
+        let power = call(gpu, "power_usage_mw");
         assert!(ns(&power["p50_ns"]) >= 300_000, "{power}");
         assert!(ns(&power["calls"]) <= 200 && ns(&power["max_ns"]) >= ns(&power["p99_ns"]));
         let fan = call(gpu, "fan_speed");
@@ -96,7 +96,7 @@ fn probe_text_has_four_tables() {
         row.unwrap_or_else(|| panic!("{first} in {text}")).split_whitespace().collect()
     };
     assert_eq!(row("CALL"), ["CALL", "SUPPORTED", "CALLS", "P50", "P99", "MAX", "FUNCTION"]);
-    let power = row("power_usage");
+    let power = row("power_usage_mw");
     assert_eq!((power[1], power[4], power.last()), ("yes", "µs", Some(&"nvmlDeviceGetPowerUsage")));
     assert_eq!(row("fan_speed"), ["fan_speed", "NOT_SUPPORTED", "0", "-", "-", "-", "nvmlDeviceGetFanSpeed"]);
     assert_eq!(row("gpu.temperature")[1..3], ["unknown:", "constant"]);
