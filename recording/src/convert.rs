@@ -133,7 +133,7 @@ impl RecordConverter {
     /// Discards the last values of a process that has ended. This bounds memory use, and ensures that the first values of a
     /// later process with the same ID are emitted.
     pub fn forget_process(&mut self, gpu: u32, pid: u32) {
-        self.process_values.retain(|(its_gpu, _, its_pid), _| (u32::from(*its_gpu), *its_pid) != (gpu, pid));
+        self.process_values.retain(|(key_gpu, _, key_pid), _| (u32::from(*key_gpu), *key_pid) != (gpu, pid));
     }
 
     fn is_new(&mut self, record: &Record, metric: Metric) -> bool {
@@ -179,12 +179,12 @@ impl RecordConverter {
         let gpu = record.gpu;
         match interruption {
             Some(Interruption::Gpu) => {
-                self.valid_series.retain(|(its_gpu, _)| *its_gpu != gpu);
-                self.process_values.retain(|(its_gpu, _, _), _| *its_gpu != gpu);
+                self.valid_series.retain(|(key_gpu, _)| *key_gpu != gpu);
+                self.process_values.retain(|(key_gpu, _, _), _| *key_gpu != gpu);
             }
             Some(Interruption::Series(_)) => {
                 self.valid_series.remove(&(gpu, record.metric));
-                self.process_values.retain(|(its_gpu, metric, _), _| (*its_gpu, *metric) != (gpu, record.metric));
+                self.process_values.retain(|(key_gpu, metric, _), _| (*key_gpu, *metric) != (gpu, record.metric));
             }
             None => {}
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     gpu::GpuAccumulator,
-    model::{ExclusiveUse, GpuSummary, Summary, Total, wh},
+    model::{ExclusiveUse, GpuSummary, Summary, Total, watt_hours},
 };
 use crate::{
     event,
@@ -160,11 +160,11 @@ fn total(gpus: &[GpuSummary]) -> Total {
     let command_exclusive_energy_j = sum(gpus.iter().filter_map(exclusive_energy));
     Total {
         energy_j,
-        energy_wh: energy_j.map(wh),
+        energy_wh: energy_j.map(watt_hours),
         power_mean_w: sum(gpus.iter().filter_map(|gpu| gpu.power_mean_w)),
         energy_gpu_count: energies().count() as u32,
         command_exclusive_energy_j,
-        command_exclusive_energy_wh: command_exclusive_energy_j.map(wh),
+        command_exclusive_energy_wh: command_exclusive_energy_j.map(watt_hours),
         command_exclusive_gpu_count: gpus.iter().filter_map(exclusive_energy).count() as u32,
     }
 }

@@ -232,6 +232,6 @@ pub struct EventCounts {
 }
 
 /// Converts joules to watt-hours.
-pub(super) fn wh(joules: f64) -> f64 {
+pub(super) fn watt_hours(joules: f64) -> f64 {
     joules / 3600.0
 }

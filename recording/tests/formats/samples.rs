@@ -130,8 +130,8 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    let hard: Vec<char> = "\"\\'\n\r\t\0\u{1b}\u{7f},;={}[]()#é€😀\u{2028}\u{feff} null".chars().collect();
-    let character = prop_oneof![select(hard), any::<char>()];
+    let special: Vec<char> = "\"\\'\n\r\t\0\u{1b}\u{7f},;={}[]()#é€😀\u{2028}\u{feff} null".chars().collect();
+    let character = prop_oneof![select(special), any::<char>()];
     vec(character, 1..20).prop_map(|chars| chars.into_iter().collect())
 }
 

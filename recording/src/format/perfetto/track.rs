@@ -49,8 +49,8 @@ impl TraceTrack {
     /// Returns `true` if the track belongs to this process on this GPU.
     pub(super) fn belongs_to(self, gpu: Option<u32>, pid: u32) -> bool {
         match self {
-            Self::Process(its_gpu, its_pid) | Self::Counter(its_gpu, Some(its_pid), _) => {
-                (its_gpu, its_pid) == (gpu, pid)
+            Self::Process(track_gpu, track_pid) | Self::Counter(track_gpu, Some(track_pid), _) => {
+                (track_gpu, track_pid) == (gpu, pid)
             }
             _ => false,
         }

@@ -1,7 +1,7 @@
 //! The conversion of the accumulated figures of a GPU to its summary.
 
 use super::{
-    super::model::{CommandSummary, Energy, EnergySource, ExclusiveUse, GpuSummary, wh},
+    super::model::{CommandSummary, Energy, EnergySource, ExclusiveUse, GpuSummary, watt_hours},
     DECODER_INDEX, ENCODER_INDEX, GpuAccumulator, INSTANT_POWER_INDEX, MEMORY_UTILIZATION_INDEX, POWER_INDEX,
     UTILIZATION_INDEX,
 };
@@ -50,7 +50,7 @@ impl GpuAccumulator {
             let mean = self.energy.mean(end);
             let covered_s = mean.map_or(0.0, |(_, covered_s)| covered_s);
             let (source, gap_s) = (self.energy.source(), self.energy.gap_s);
-            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, gap_s };
+            let energy = Energy { energy_j, energy_wh: watt_hours(energy_j), source, covered_s, gap_s };
             return Some((energy, mean.map(|(watts, _)| watts)));
         }
         let sources = [(POWER_INDEX, EnergySource::Power), (INSTANT_POWER_INDEX, EnergySource::PowerInstant)];
@@ -58,7 +58,7 @@ impl GpuAccumulator {
             let power = self.gauges[index].sum;
             let watts = power.mean()?;
             let (energy_j, covered_s) = (power.integral(), power.seconds());
-            let energy = Energy { energy_j, energy_wh: wh(energy_j), source, covered_s, gap_s: 0.0 };
+            let energy = Energy { energy_j, energy_wh: watt_hours(energy_j), source, covered_s, gap_s: 0.0 };
             Some((energy, Some(watts)))
         })
     }
@@ -76,7 +76,7 @@ impl GpuAccumulator {
         let mut command = attribution.summary();
         command.exclusive = command.exclusive.map(|exclusive| ExclusiveUse {
             energy_j,
-            energy_wh: energy_j.map(wh),
+            energy_wh: energy_j.map(watt_hours),
             power_mean_w: sum.and_then(TimeWeightedSum::mean),
             utilization_mean: utilization.mean(),
             ..exclusive

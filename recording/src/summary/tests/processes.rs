@@ -261,7 +261,7 @@ fn lost_gpu_is_not_exclusive() {
 }
 
 #[test]
-fn share_requires_processes_and_command() {
+fn usage_requires_processes_and_command() {
     let no_processes = Header { command: Some(vec!["train".into()]), ..Header::default() };
     let no_command = Header { processes_recorded: true, ..Header::default() };
     let gpu_summary =
