@@ -124,7 +124,7 @@ impl Error {
             Self::Forked => Some("call Nvml::load() in the child process"),
             Self::UnknownValueType { .. } => Some("update igpu"),
             Self::OutOfRange { .. } => Some("try again; if the error persists, report it to NVIDIA as a driver bug"),
-            Self::LibraryNotFound { .. } => Some(library_help(is_container())),
+            Self::LibraryNotFound { tried } => Some(library_help(tried.len(), is_container())),
             Self::NotNvml { .. } => Some("set IGPU_NVML_LIBRARY to the path of the driver's libnvidia-ml.so.1"),
             Self::InvalidIndex { .. } => None,
             Self::Thread { .. } => Some("raise the limit on threads (`ulimit -u`), or use the foreground sampler"),
@@ -178,9 +178,13 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Returns the advice for [`Error::LibraryNotFound`].
-fn library_help(is_container: bool) -> &'static str {
-    if is_container {
+/// Returns the advice for [`Error::LibraryNotFound`] after this number of libraries was tried. A single one was selected by
+/// the user, because there are several default libraries.
+fn library_help(tried: usize, is_container: bool) -> &'static str {
+    if tried == 1 {
+        "check the path of the library, or load the driver's own library by omitting the path and unsetting \
+         IGPU_NVML_LIBRARY"
+    } else if is_container {
         "start the container with GPU access, for example `docker run --gpus all`, which requires the NVIDIA Container \
          Toolkit on the host"
     } else {
@@ -237,9 +241,11 @@ mod tests {
 
     #[test]
     fn library_help_depends_on_container() {
-        assert!(library_help(true).contains("docker run --gpus all"));
-        assert!(library_help(false).contains("install the NVIDIA driver"));
-        assert!(library_help(false).contains("IGPU_NVML_LIBRARY"));
+        assert!(library_help(2, true).contains("docker run --gpus all"));
+        assert!(library_help(2, false).contains("install the NVIDIA driver"));
+        assert!(library_help(2, false).contains("IGPU_NVML_LIBRARY"));
+        assert_eq!(library_help(1, true), library_help(1, false));
+        assert!(library_help(1, true).contains("check the path"));
         assert!(Error::LibraryNotFound { tried: Vec::new() }.help().is_some());
     }
 
