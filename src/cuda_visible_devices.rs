@@ -1,7 +1,7 @@
 //! The interpretation of the environment variable `CUDA_VISIBLE_DEVICES`.
 //!
-//! [`resolve`] returns the devices that are visible to a CUDA program for a value of the variable and a list of GPUs. It is
-//! a pure function, which reads neither the environment nor the driver.
+//! [`resolve`] returns the devices that are visible to a CUDA program for a value of the variable and a list of GPUs.
+//! It is a pure function, which reads neither the environment nor the driver.
 //! [`Nvml::visible_devices`](crate::Nvml::visible_devices) applies it to the variable of this process.
 //!
 //! # Rules
@@ -43,8 +43,8 @@
 //! # Order
 //!
 //! Numbers refer to CUDA's order of devices. With `CUDA_DEVICE_ORDER=PCI_BUS_ID`, this is NVML's order. CUDA's default
-//! order, which puts the fastest GPU first, differs from NVML's order if a machine has different types of GPUs. NVML does
-//! not provide CUDA's default order, and this module therefore assumes the order of PCI bus ids. On a machine with
+//! order, which puts the fastest GPU first, differs from NVML's order if a machine has different types of GPUs. NVML
+//! does not provide CUDA's default order, and this module therefore assumes the order of PCI bus ids. On a machine with
 //! different types of GPUs, set `CUDA_DEVICE_ORDER=PCI_BUS_ID`, or use UUIDs in `CUDA_VISIBLE_DEVICES`.
 
 /// A GPU of the machine. Its position in the list of GPUs is its NVML index.
@@ -59,7 +59,8 @@ pub struct GpuCandidate<'a> {
 /// A MIG device of a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct MigCandidate<'a> {
-    /// The UUID in NVML's form: `MIG-` and groups of hexadecimal digits, or `MIG-GPU-<uuid>/<gi>/<ci>` with old drivers.
+    /// The UUID in NVML's form: `MIG-` and groups of hexadecimal digits, or `MIG-GPU-<uuid>/<gi>/<ci>` with old
+    /// drivers.
     pub uuid: &'a str,
     /// The id of the GPU instance.
     pub gpu_instance: u32,
@@ -165,7 +166,8 @@ fn exactly_one(mut items: impl Iterator<Item = VisibleDevice>) -> Option<Visible
     items.next().is_none().then_some(first)
 }
 
-/// Returns `true` if the token is the UUID of the MIG device, or `MIG-<UUID of its GPU>/<GPU instance>/<compute instance>`.
+/// Returns `true` if the token is the UUID of the MIG device, or `MIG-<UUID of its GPU>/<GPU instance>/<compute
+/// instance>`.
 fn matches_mig(token: &[u8], gpu: &GpuCandidate<'_>, mig: &MigCandidate<'_>) -> bool {
     let Some(name) = token.strip_prefix(b"MIG-") else { return false };
     if token == mig.uuid.as_bytes() {

@@ -144,9 +144,9 @@ impl Error {
         }
     }
 
-    /// Returns `true` if further calls for the GPU are expected to fail, too: the GPU is lost or needs a reset, NVML is not
-    /// initialized, the kernel module is not loaded, or the handle was created before a `fork`. Any other error concerns
-    /// only the call that returned it.
+    /// Returns `true` if further calls for the GPU are expected to fail, too: the GPU is lost or needs a reset, NVML is
+    /// not initialized, the kernel module is not loaded, or the handle was created before a `fork`. Any other error
+    /// concerns only the call that returned it.
     #[must_use]
     pub fn is_gpu_unavailable(&self) -> bool {
         match self {

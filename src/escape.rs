@@ -20,15 +20,15 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Returns `true` if a character must not be written to a terminal: a control character, or an invisible format character
-/// that changes how the rest of the line is displayed.
+/// Returns `true` if a character must not be written to a terminal: a control character, or an invisible format
+/// character that changes how the rest of the line is displayed.
 #[must_use]
 pub fn needs_escape(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }
 
-/// Returns `true` for format characters that are invisible but change how the rest of the line is displayed, or where the
-/// line ends.
+/// Returns `true` for format characters that are invisible but change how the rest of the line is displayed, or where
+/// the line ends.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! igpu loads the driver's library `libnvidia-ml.so.1` at run time, and needs neither the CUDA toolkit nor the driver to
-//! compile. It supports 64-bit Linux, including WSL.
+//! igpu loads the driver's library `libnvidia-ml.so.1` at run time, and needs neither the CUDA toolkit nor the driver
+//! to compile. It supports 64-bit Linux, including WSL.
 //!
 //! # Levels
 //!

@@ -52,8 +52,8 @@ pub struct GpuPlan {
     pub uuid: Option<String>,
     /// The share of time that the planned driver calls for this GPU take: 0.001 is 1 ms in each second.
     pub call_time_share: f64,
-    /// The metrics that the GPU supports, except those that have a value for each process. Energy is included even if it
-    /// must be integrated from power.
+    /// The metrics that the GPU supports, except those that have a value for each process. Energy is included even if
+    /// it must be integrated from power.
     pub metrics: Vec<PlannedMetric>,
 }
 
@@ -65,7 +65,8 @@ pub struct PlannedMetric {
     pub metric: String,
     /// The time between two reads, in microseconds.
     pub interval_us: u64,
-    /// The duration of the driver call that reads the metric, in nanoseconds. Metrics that share a call have the same cost.
+    /// The duration of the driver call that reads the metric, in nanoseconds. Metrics that share a call have the same
+    /// cost.
     pub cost_ns: u64,
     /// The reason for the interval.
     pub reason: IntervalReason,
@@ -124,8 +125,8 @@ impl Plan {
         own.chain(self.intervals()).collect()
     }
 
-    /// Returns the metrics with their shortest intervals of all GPUs. Metrics that this version of igpu does not define are
-    /// left out; [`unknown_metrics`](Self::unknown_metrics) returns them.
+    /// Returns the metrics with their shortest intervals of all GPUs. Metrics that this version of igpu does not define
+    /// are left out; [`unknown_metrics`](Self::unknown_metrics) returns them.
     #[must_use]
     pub fn intervals(&self) -> Vec<(Metric, Duration)> {
         let mut intervals: Vec<(Metric, Duration)> = Vec::new();

@@ -6,8 +6,8 @@ use nvml_sys as sys;
 
 /// A return code of NVML (`nvmlReturn_t`).
 ///
-/// The type is a newtype and not an enum because a driver that is newer than the header may return a code that is not in
-/// the header. Unknown codes are preserved.
+/// The type is a newtype and not an enum because a driver that is newer than the header may return a code that is not
+/// in the header. Unknown codes are preserved.
 ///
 /// ```
 /// use igpu::ReturnCode;
@@ -119,8 +119,8 @@ impl ReturnCode {
         self.entry().map(|entry| entry.name)
     }
 
-    /// Returns the text that NVML's `nvmlErrorString` has for the code, for example `Insufficient Permissions`. The text
-    /// of an unknown code is `Unknown Error`.
+    /// Returns the text that NVML's `nvmlErrorString` has for the code, for example `Insufficient Permissions`. The
+    /// text of an unknown code is `Unknown Error`.
     #[must_use]
     pub fn description(self) -> &'static str {
         self.entry().map_or("Unknown Error", |entry| entry.description)

@@ -1,6 +1,7 @@
 //! The table of NVML functions, and the selection of function versions.
 //!
-//! All functions are resolved when the library is loaded. A function that the driver does not have is `None` in the table.
+//! All functions are resolved when the library is loaded. A function that the driver does not have is `None` in the
+//! table.
 //!
 //! If NVML has several versions of a function with the same meaning, the version is selected here, and the rest of the
 //! library is independent of versions. If the versions return different values (memory, temperature), the method of
@@ -12,8 +13,8 @@ use nvml_sys::{Functions, nvmlDevice_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t,
 
 use crate::{Error, Result, ReturnCode};
 
-/// The function that returns the fan speed. `nvmlDeviceGetFanSpeed` is the speed of all fans of a GPU. If the driver has only
-/// version 2, igpu reads fan 0.
+/// The function that returns the fan speed. `nvmlDeviceGetFanSpeed` is the speed of all fans of a GPU. If the driver
+/// has only version 2, igpu reads fan 0.
 #[derive(Clone, Copy)]
 pub(crate) enum FanSpeedFn {
     V1(unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t),
@@ -25,7 +26,8 @@ type ProcessListV3 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProce
 type ProcessListV2 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v2_t) -> nvmlReturn_t;
 type ProcessListV1 = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t;
 
-/// A function that returns a list of running processes. The entries of version 3 have two sizes, depending on the driver.
+/// A function that returns a list of running processes. The entries of version 3 have two sizes, depending on the
+/// driver.
 #[derive(Clone, Copy)]
 pub(crate) enum ProcessListFn {
     V3(ProcessListV3),
@@ -61,8 +63,8 @@ const SUPPORTED: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
 impl VersionFallback {
-    /// Calls the newer function and returns `true` if it succeeds. Returns `false` if the driver does not have the function or
-    /// does not support the version. The caller then uses the older version.
+    /// Calls the newer function and returns `true` if it succeeds. Returns `false` if the driver does not have the
+    /// function or does not support the version. The caller then uses the older version.
     ///
     /// # Errors
     /// Returns any other error of the newer function.

@@ -1,14 +1,14 @@
 //! The raw layer: the types, constants, and functions of `nvml.h` 13.5.37 under their original names.
 //!
-//! This module re-exports the crate `nvml_sys` (package `igpu-nvml-sys`). Use it to call an NVML function that igpu does
-//! not wrap. [`Nvml::functions`](crate::Nvml::functions) returns the table of the loaded library's functions, and
-//! [`Device::handle`](crate::Device::handle) returns the handle that NVML uses for a GPU. Both stay valid as long as the
-//! [`Nvml`](crate::Nvml) or the [`Device`](crate::Device) that returned them. An entry of the table is `None` if the
-//! driver does not have the function.
+//! This module re-exports the crate `nvml_sys` (package `igpu-nvml-sys`). Use it to call an NVML function that igpu
+//! does not wrap. [`Nvml::functions`](crate::Nvml::functions) returns the table of the loaded library's functions, and
+//! [`Device::handle`](crate::Device::handle) returns the handle that NVML uses for a GPU. Both stay valid as long as
+//! the [`Nvml`](crate::Nvml) or the [`Device`](crate::Device) that returned them. An entry of the table is `None` if
+//! the driver does not have the function.
 //!
 //! Calls are unsafe. The caller must pass arguments that are valid for the function according to `nvml.h`, and must not
-//! call `nvmlShutdown`, because igpu calls it when the last handle is dropped. igpu's check for a forked process does not
-//! apply: do not call NVML in a forked child with a handle of the parent process.
+//! call `nvmlShutdown`, because igpu calls it when the last handle is dropped. igpu's check for a forked process does
+//! not apply: do not call NVML in a forked child with a handle of the parent process.
 //!
 //! # Example
 //!

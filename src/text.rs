@@ -2,12 +2,12 @@
 
 use arrayvec::ArrayString;
 
-/// A string with a fixed capacity of 96 bytes, which does not allocate. The capacity is the size of the largest buffer that
-/// `nvml.h` defines for a name, UUID, or serial number.
+/// A string with a fixed capacity of 96 bytes, which does not allocate. The capacity is the size of the largest buffer
+/// that `nvml.h` defines for a name, UUID, or serial number.
 pub type Text = ArrayString<96>;
 
-/// Returns the text in a buffer that the driver has written: the bytes before the first NUL, or all bytes if there is no
-/// NUL.
+/// Returns the text in a buffer that the driver has written: the bytes before the first NUL, or all bytes if there is
+/// no NUL.
 pub(crate) fn from_c_buffer<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     from_utf8_lossy(&bytes[..end])

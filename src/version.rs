@@ -1,7 +1,7 @@
 //! The version of the library as text.
 
-/// The version of igpu, the version of the `nvml.h` from which the bindings were generated, and the commit of the source,
-/// for example `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`.
+/// The version of igpu, the version of the `nvml.h` from which the bindings were generated, and the commit of the
+/// source, for example `0.2.0 (nvml.h 13.5.37, commit 1a2b3c…)`.
 ///
 /// The commit is `unknown` if igpu was built neither from a git checkout nor from a published package.
 pub const VERSION: &str = match std::str::from_utf8(&BYTES) {

@@ -66,8 +66,8 @@ fn main() -> ExitCode {
     finish(output, &cli.options, subcommand)
 }
 
-/// Prints the output and returns the exit status. For a usage error, prints the usage of the subcommand as well and exits
-/// with status 2.
+/// Prints the output and returns the exit status. For a usage error, prints the usage of the subcommand as well and
+/// exits with status 2.
 fn finish(output: Result<CommandOutput, CliError>, options: &Options, subcommand: Option<&str>) -> ExitCode {
     match output {
         Err(CliError::Usage(error)) => {

@@ -91,7 +91,8 @@ fn render(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone()).source(concat!("igpu ", env!("CARGO_PKG_VERSION")));
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    // The synopsis of clap_mangen is not used, because it lists all options, and omits `--` before the recorded command.
+    // The synopsis of clap_mangen is not used, because it lists all options, and omits `--` before the recorded
+    // command.
     let usage = command.clone().render_usage().to_string();
     writeln!(page, ".SH SYNOPSIS\n{}", escape_roff(usage.trim_start_matches("Usage: ")))?;
     man.render_description_section(&mut page)?;

@@ -39,8 +39,8 @@ impl Notifier {
     }
 }
 
-/// Returns `true` if stderr accepts a line without blocking. Returns `false` for a full pipe, and for a terminal that was
-/// stopped with Ctrl-S.
+/// Returns `true` if stderr accepts a line without blocking. Returns `false` for a full pipe, and for a terminal that
+/// was stopped with Ctrl-S.
 pub(crate) fn stderr_is_writable() -> bool {
     let stderr = io::stderr();
     poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)

@@ -1,8 +1,9 @@
 //! Raw bindings to NVML, the NVIDIA Management Library, loaded at run time.
 //!
-//! The crate has all types, constants, and functions of `nvml.h` under their original names. [`Functions`] is a table of
-//! function pointers, which is filled at run time. C enums are newtypes of an integer, because a driver that is newer than
-//! the header may return values that are not in the header. The package `igpu` is a safe wrapper around this crate.
+//! The crate has all types, constants, and functions of `nvml.h` under their original names. [`Functions`] is a table
+//! of function pointers, which is filled at run time. C enums are newtypes of an integer, because a driver that is
+//! newer than the header may return values that are not in the header. The package `igpu` is a safe wrapper around this
+//! crate.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), libloading::Error> {
@@ -41,8 +42,8 @@ impl Functions {
     /// Returns the table of a library's functions. An entry is `None` if the library does not have the function.
     ///
     /// # Safety
-    /// The library's functions must have the signatures that `nvml.h` specifies, and the pointers must not be called after
-    /// the library is closed.
+    /// The library's functions must have the signatures that `nvml.h` specifies, and the pointers must not be called
+    /// after the library is closed.
     #[must_use]
     pub unsafe fn from_library(library: &libloading::Library) -> Self {
         let resolve = |name: &CStr| {

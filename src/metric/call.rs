@@ -49,9 +49,9 @@ impl Call {
         }
     }
 
-    /// Makes the call, and writes the numbers in the order of [`MetricSource::Call`](super::MetricSource::Call) and in the
-    /// unit of the catalog. A number that the driver does not provide is NaN. The numbers are written in place, because
-    /// returning them by value would copy them, which takes longer than the rest of this function.
+    /// Makes the call, and writes the numbers in the order of [`MetricSource::Call`](super::MetricSource::Call) and in
+    /// the unit of the catalog. A number that the driver does not provide is NaN. The numbers are written in place,
+    /// because returning them by value would copy them, which takes longer than the rest of this function.
     #[inline]
     pub(crate) fn read(self, device: &Device, numbers: &mut [f64; MAX_CALL_VALUES]) -> Result<()> {
         let number = match self {

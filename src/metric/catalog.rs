@@ -21,7 +21,8 @@ use MetricKind::{Counter, Gauge};
 #[repr(transparent)]
 pub struct Metric(pub(super) u16);
 
-/// Defines a constant of [`Metric`] and an element of [`CATALOG`] for each entry, so that each metric is defined only once.
+/// Defines a constant of [`Metric`] and an element of [`CATALOG`] for each entry, so that each metric is defined only
+/// once.
 macro_rules! catalog {
     ($($ID:ident: $name:literal, $unit:literal, $kind:expr, $source:expr, $poll_interval_ms:literal ms, $since:literal, $help:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "numbers the entries, and has the names of the constants")]

@@ -56,7 +56,8 @@ impl fmt::Display for MetricKind {
 pub enum MetricSource {
     /// A driver call, and the position of the metric among the numbers that the call returns.
     Call(Call, usize),
-    /// A field (`nvmlDeviceGetFieldValues`): its id, its scope, and the factor by which the driver's number is multiplied.
+    /// A field (`nvmlDeviceGetFieldValues`): its id, its scope, and the factor by which the driver's number is
+    /// multiplied.
     Field(FieldId, u32, f64),
     /// All samples of a sample buffer (`nvmlDeviceGetSamples`), and the factor by which they are multiplied.
     SampleBuffer(SampleKind, f64),
@@ -64,11 +65,11 @@ pub enum MetricSource {
     Gpm(GpmMetric, f64),
     /// The memory usage of each process in the compute, graphics, and MPS process lists.
     ProcessMemory,
-    /// A utilization of each process (`nvmlDeviceGetProcessUtilization`): 0 for the SMs, 1 for the memory, 2 for the encoder,
-    /// and 3 for the decoder.
+    /// A utilization of each process (`nvmlDeviceGetProcessUtilization`): 0 for the SMs, 1 for the memory, 2 for the
+    /// encoder, and 3 for the decoder.
     ProcessUtilization(usize),
-    /// The energy in joules since the creation of the sampler, from the energy counter (field 83). On a GPU without an energy
-    /// counter, the integral of the power draw.
+    /// The energy in joules since the creation of the sampler, from the energy counter (field 83). On a GPU without an
+    /// energy counter, the integral of the power draw.
     Energy,
 }
 

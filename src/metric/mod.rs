@@ -1,7 +1,7 @@
 //! The catalog of metrics: the name, unit, kind, source, and default poll interval of each metric.
 //!
-//! The constants of [`Metric`] are the metrics, and [`Metric::info`] returns the catalog entry of a metric. The sampler,
-//! the recording formats, and the documentation use this catalog, and a new metric needs only one new entry in
+//! The constants of [`Metric`] are the metrics, and [`Metric::info`] returns the catalog entry of a metric. The
+//! sampler, the recording formats, and the documentation use this catalog, and a new metric needs only one new entry in
 //! `catalog.rs`.
 //!
 //! ```
@@ -19,8 +19,8 @@
 //! # Metrics
 //!
 //! Units are in UCUM notation: `By` is bytes, `Cel` degrees Celsius, and `1` a number without a unit. The poll interval
-//! applies until the sampler has estimated the refresh period of the sensor. The last column has the first driver branch
-//! that supports the metric, and the GPUs that do, if not all.
+//! applies until the sampler has estimated the refresh period of the sensor. The last column has the first driver
+//! branch that supports the metric, and the GPUs that do, if not all.
 //!
 //! | metric | unit | kind | read by | poll interval | since |
 //! | --- | --- | --- | --- | --- | --- |

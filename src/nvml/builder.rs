@@ -48,8 +48,8 @@ impl Nvml {
     /// Loads the NVML library and initializes NVML.
     ///
     /// If the environment variable `IGPU_NVML_LIBRARY` is set and not empty, it names the library to load, and no other
-    /// library is tried. Otherwise, the function loads the first of `libnvidia-ml.so.1`, `libnvidia-ml.so`, and, on WSL,
-    /// `/usr/lib/wsl/lib/libnvidia-ml.so.1` that can be loaded.
+    /// library is tried. Otherwise, the function loads the first of `libnvidia-ml.so.1`, `libnvidia-ml.so`, and, on
+    /// WSL, `/usr/lib/wsl/lib/libnvidia-ml.so.1` that can be loaded.
     ///
     /// ```no_run
     /// match igpu::Nvml::load() {
@@ -65,9 +65,9 @@ impl Nvml {
     /// ```
     ///
     /// # Errors
-    /// Returns [`Error::LibraryNotFound`] if no library can be loaded, [`Error::NotNvml`] if the library is not NVML, and
-    /// [`Error::Nvml`] if the initialization fails, for example with `DRIVER_NOT_LOADED`, `LIB_RM_VERSION_MISMATCH`, or
-    /// `NO_PERMISSION`.
+    /// Returns [`Error::LibraryNotFound`] if no library can be loaded, [`Error::NotNvml`] if the library is not NVML,
+    /// and [`Error::Nvml`] if the initialization fails, for example with `DRIVER_NOT_LOADED`,
+    /// `LIB_RM_VERSION_MISMATCH`, or `NO_PERMISSION`.
     #[doc(alias = "nvmlInit_v2")]
     pub fn load() -> Result<Self> {
         Self::builder().load()
@@ -94,12 +94,12 @@ type Resolver = Box<dyn FnMut(&CStr) -> *const c_void>;
 ///
 /// # Safety of other libraries
 ///
-/// The safe functions of igpu call the driver through pointers. That is sound only if the pointers are to NVML's functions
-/// or to functions that behave in the same way. A program that selects the library or the functions is responsible for
-/// this property, and therefore [`library`](Self::library) and [`resolver`](Self::resolver) are unsafe, as
-/// `libloading::Library::new` is. The default search is safe, even if the environment variable `IGPU_NVML_LIBRARY` names
-/// the library, because the environment can always determine the code that a process loads, through `LD_LIBRARY_PATH` and
-/// `LD_PRELOAD`.
+/// The safe functions of igpu call the driver through pointers. That is sound only if the pointers are to NVML's
+/// functions or to functions that behave in the same way. A program that selects the library or the functions is
+/// responsible for this property, and therefore [`library`](Self::library) and [`resolver`](Self::resolver) are unsafe,
+/// as `libloading::Library::new` is. The default search is safe, even if the environment variable `IGPU_NVML_LIBRARY`
+/// names the library, because the environment can always determine the code that a process loads, through
+/// `LD_LIBRARY_PATH` and `LD_PRELOAD`.
 #[derive(Default)]
 pub struct NvmlBuilder {
     library: Option<PathBuf>,
@@ -108,7 +108,8 @@ pub struct NvmlBuilder {
 }
 
 impl NvmlBuilder {
-    /// Selects the library to load, by a path or by a name that the dynamic loader searches for. No other library is tried.
+    /// Selects the library to load, by a path or by a name that the dynamic loader searches for. No other library is
+    /// tried.
     ///
     /// # Safety
     /// The library's initializers and finalizers must be sound to run in this process, and each of its functions with a
@@ -119,20 +120,20 @@ impl NvmlBuilder {
         self
     }
 
-    /// Sets the flags of the initialization. If a flag is set, the driver must have the function `nvmlInitWithFlags`, which
-    /// was added in driver 375.
+    /// Sets the flags of the initialization. If a flag is set, the driver must have the function `nvmlInitWithFlags`,
+    /// which was added in driver 375.
     #[must_use]
     pub fn init_flags(mut self, flags: InitFlags) -> Self {
         self.flags = flags;
         self
     }
 
-    /// Uses the functions that `resolver` returns instead of those of a library, for example the functions of a simulator
-    /// in this process. The resolver returns null for a function that does not exist.
+    /// Uses the functions that `resolver` returns instead of those of a library, for example the functions of a
+    /// simulator in this process. The resolver returns null for a function that does not exist.
     ///
     /// # Safety
-    /// Each address must be null or the address of a function with the signature and the behavior that `nvml.h` specifies
-    /// for the name, and must stay valid while a handle from this builder exists.
+    /// Each address must be null or the address of a function with the signature and the behavior that `nvml.h`
+    /// specifies for the name, and must stay valid while a handle from this builder exists.
     #[must_use]
     pub unsafe fn resolver(mut self, resolver: impl FnMut(&CStr) -> *const c_void + 'static) -> Self {
         self.resolver = Some(Box::new(resolver));
@@ -204,8 +205,8 @@ fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
             tried.push(("\"\"".to_owned(), "an empty name".to_owned()));
             continue;
         }
-        // SAFETY: the initializers of the driver's library are sound to run. For any other library, the caller of `library`
-        // or the user who sets the environment is responsible.
+        // SAFETY: the initializers of the driver's library are sound to run. For any other library, the caller of
+        // `library` or the user who sets the environment is responsible.
         let loaded = unsafe { Library::new(&candidate) }.or_else(|error| match in_working_directory(&candidate) {
             // SAFETY: as above.
             Some(path) => unsafe { Library::new(path) },

@@ -18,9 +18,9 @@ pub fn fork_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Registers a handler with the C library that counts forks. The C library does not call the handler for a child that is
-/// created by a direct `clone` system call or by `vfork`. After `vfork`, a child may only call `exec`, which discards the
-/// handles.
+/// Registers a handler with the C library that counts forks. The C library does not call the handler for a child that
+/// is created by a direct `clone` system call or by `vfork`. After `vfork`, a child may only call `exec`, which
+/// discards the handles.
 pub(super) fn register_fork_handler() {
     REGISTER_ONCE.call_once(|| {
         // SAFETY: the handler only increments an atomic, which is async-signal-safe. If the registration fails because

@@ -14,18 +14,18 @@ use crate::{
     text::{self, Text},
 };
 
-/// The maximum number of GPUs. No machine has as many, so a larger count is a driver fault, and must not make igpu allocate
-/// a list of that length.
+/// The maximum number of GPUs. No machine has as many, so a larger count is a driver fault, and must not make igpu
+/// allocate a list of that length.
 const MAX_GPUS: u32 = 4096;
 
 /// The loaded and initialized NVML library.
 ///
-/// The handle is cheap to clone, and is `Send` and `Sync`. Every [`Device`](crate::Device) contains a clone. [`Nvml::load`]
-/// initializes NVML, and dropping the last clone of a handle shuts NVML down and unloads the library. Several handles can
-/// be loaded in one process.
+/// The handle is cheap to clone, and is `Send` and `Sync`. Every [`Device`](crate::Device) contains a clone.
+/// [`Nvml::load`] initializes NVML, and dropping the last clone of a handle shuts NVML down and unloads the library.
+/// Several handles can be loaded in one process.
 ///
-/// NVML does not survive a `fork`. In the child process, all methods of an existing handle return [`Error::Forked`]; call
-/// [`Nvml::load`] there again.
+/// NVML does not survive a `fork`. In the child process, all methods of an existing handle return [`Error::Forked`];
+/// call [`Nvml::load`] there again.
 ///
 /// ```
 /// # fn main() -> igpu::Result<()> {
@@ -68,8 +68,8 @@ impl Drop for Inner {
         if fork_generation() == self.generation
             && let Some(shutdown) = self.symbols.functions.nvmlShutdown
         {
-            // SAFETY: `load` initialized NVML, and this is the only shutdown for that initialization. No other call is in
-            // progress, because every caller holds a clone of the handle, and the last clone is being dropped.
+            // SAFETY: `load` initialized NVML, and this is the only shutdown for that initialization. No other call is
+            // in progress, because every caller holds a clone of the handle, and the last clone is being dropped.
             let _ = unsafe { shutdown() };
         }
     }
@@ -98,8 +98,8 @@ impl Nvml {
         &self.inner.stride
     }
 
-    /// Fails with [`Error::Forked`] if the process has forked since NVML was initialized. Costs one relaxed load and one
-    /// comparison.
+    /// Fails with [`Error::Forked`] if the process has forked since NVML was initialized. Costs one relaxed load and
+    /// one comparison.
     #[inline]
     pub(crate) fn check_forked(&self) -> Result<()> {
         if fork_generation() == self.inner.generation { Ok(()) } else { Err(Error::Forked) }
@@ -116,8 +116,8 @@ impl Nvml {
         self.inner.gpm_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks the taking of GPM samples, or returns `None` if another thread holds the lock. That thread may be in a driver
-    /// call that never returns.
+    /// Locks the taking of GPM samples, or returns `None` if another thread holds the lock. That thread may be in a
+    /// driver call that never returns.
     pub(crate) fn try_lock_gpm(&self) -> Option<MutexGuard<'_, ()>> {
         match self.inner.gpm_lock.try_lock() {
             Ok(guard) => Some(guard),
@@ -126,8 +126,8 @@ impl Nvml {
         }
     }
 
-    /// Returns the table of NVML functions, for functions that igpu does not wrap. The pointers are valid while this handle
-    /// or a clone exists. The module [`sys`](crate::sys) has an example.
+    /// Returns the table of NVML functions, for functions that igpu does not wrap. The pointers are valid while this
+    /// handle or a clone exists. The module [`sys`](crate::sys) has an example.
     #[must_use]
     pub fn functions(&self) -> &nvml_sys::Functions {
         &self.inner.symbols.functions
@@ -198,8 +198,8 @@ impl Nvml {
         self.check_forked()?;
         let function = require(call, function)?;
         let mut bytes = [0u8; N];
-        // SAFETY: NVML is initialized while `self` exists; the driver writes at most the N bytes of the buffer, whose size
-        // is an argument.
+        // SAFETY: NVML is initialized while `self` exists; the driver writes at most the N bytes of the buffer, whose
+        // size is an argument.
         check(call, unsafe { function(bytes.as_mut_ptr().cast(), N as u32) })?;
         Ok(text::from_c_buffer(&bytes))
     }
@@ -217,8 +217,8 @@ impl Nvml {
         self.check_forked()?;
         let function = require(CALL, self.functions().nvmlSystemGetProcessName)?;
         let mut bytes = [0u8; 96];
-        // SAFETY: NVML is initialized while `self` exists; the driver writes at most the bytes of the buffer, whose size
-        // is an argument.
+        // SAFETY: NVML is initialized while `self` exists; the driver writes at most the bytes of the buffer, whose
+        // size is an argument.
         check(CALL, unsafe { function(pid, bytes.as_mut_ptr().cast(), bytes.len() as u32) })?;
         Ok(text::from_c_buffer(&bytes))
     }

@@ -33,9 +33,9 @@ impl Stride {
     }
 }
 
-/// Returns the entry size in words of a list of `len` entries. `capacity` is the number of entries that was passed to the
-/// driver, and `written` has the words up to the last one that the driver changed. A driver may clear the whole capacity
-/// before it writes the entries.
+/// Returns the entry size in words of a list of `len` entries. `capacity` is the number of entries that was passed to
+/// the driver, and `written` has the words up to the last one that the driver changed. A driver may clear the whole
+/// capacity before it writes the entries.
 fn detect_width(len: usize, capacity: usize, written: &[u64]) -> usize {
     let beyond = written.get(len * NARROW_ENTRY_WORDS..).unwrap_or_default();
     let narrow_capacity = capacity * NARROW_ENTRY_WORDS;
@@ -44,7 +44,8 @@ fn detect_width(len: usize, capacity: usize, written: &[u64]) -> usize {
         // More words than the capacity of narrow entries.
         count if count > narrow_capacity => WIDE_ENTRY_WORDS,
         count if count <= len * WIDE_ENTRY_WORDS && count != narrow_capacity => WIDE_ENTRY_WORDS,
-        // Either the driver cleared the whole capacity of narrow entries, or wide entries fill the same number of words.
+        // Either the driver cleared the whole capacity of narrow entries, or wide entries fill the same number of
+        // words.
         _ if beyond.iter().all(|word| *word == 0) => NARROW_ENTRY_WORDS,
         _ => WIDE_ENTRY_WORDS,
     }

@@ -1,9 +1,9 @@
-//! Estimates the averaging window of a power sensor: the window whose moving average of the power matches the values that the
-//! sensor reported.
+//! Estimates the averaging window of a power sensor, which is the window whose moving average of the power matches the
+//! values that the sensor reported.
 //!
-//! The reference is a finer signal: the driver's power samples, or the sensor of instant power. For each window that the data
-//! can distinguish, the mean of the reference over the window before each refresh is compared with the sensor's value. If the
-//! power hardly varies, all windows match, and the result is unknown.
+//! The power is known from a finer signal, called the reference: the driver's power samples, or the sensor of instant
+//! power. For each candidate window, the mean of the reference over the window before each refresh is compared with the
+//! value of the sensor. If the power hardly varies, all windows match, and the result is unknown.
 
 use super::Averaging;
 
@@ -16,12 +16,12 @@ pub(super) struct PowerIntegral {
     integrals: Vec<f64>,
 }
 
-/// A change of the value that a sensor reports, as seen by polling.
+/// A change of a sensor's value, as observed by polling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SensorUpdate {
-    /// The time of the last poll before the change, in nanoseconds. The sensor refreshed later.
+    /// The time of the last poll before the change, in nanoseconds. The sensor refreshed after this time.
     pub after: u64,
-    /// The time of the first poll after the change, in nanoseconds. The sensor refreshed at this time or earlier.
+    /// The time of the first poll after the change, in nanoseconds. The sensor refreshed no later than this time.
     pub until: u64,
     pub watts: f64,
 }
@@ -32,19 +32,20 @@ const MIN_WINDOW_NS: f64 = 10e6;
 const MAX_WINDOW_NS: f64 = 4e9;
 /// The ratio of consecutive windows that are tried.
 const WINDOW_RATIO: f64 = 1.04;
-/// The minimum number of updates that can be compared.
+/// The minimum number of updates for an estimate.
 const MIN_UPDATES: usize = 12;
 /// The maximum root-mean-square error of the best window, relative to the standard deviation of the sensor's values.
 const MAX_ERROR: f64 = 0.2;
-/// A window is as good as the best one if its relative error is less than twice as large, or less than this value.
+/// Below this relative error, a window is considered as good as the best window. Otherwise, it is as good if its
+/// relative error is at most twice that of the best window.
 const EQUIVALENT_ERROR: f64 = 0.05;
-/// The maximum ratio of the windows that are as good as the best one. If the ratio is larger, the data does not determine the
-/// window.
+/// The maximum ratio of the longest to the shortest window that is as good as the best window. If the ratio is larger,
+/// the data does not determine the window.
 const MAX_WINDOW_SPREAD: f64 = 1.5;
 
 impl PowerIntegral {
-    /// Adds an interval with constant power that ends at `to`. The interval starts at the end of the previous one; the first
-    /// interval starts at `from`.
+    /// Adds an interval with constant power that ends at the time `to`. The interval starts at the end of the previous
+    /// interval. The first interval starts at the time `from`.
     pub(super) fn push(&mut self, from: u64, to: u64, watts: f64) {
         if self.times.is_empty() {
             self.times.push(from);
@@ -58,7 +59,7 @@ impl PowerIntegral {
         }
     }
 
-    /// Returns the integral of a step signal: each value of the sensor applies to the refresh period before the update.
+    /// Returns the integral of the values of a sensor. Each value applies to the refresh period before its update.
     pub(super) fn from_updates(updates: &[SensorUpdate], period_ns: u64) -> Self {
         let mut power = Self::default();
         for pair in updates.windows(2) {
@@ -71,7 +72,7 @@ impl PowerIntegral {
         power
     }
 
-    /// Returns `true` if the signal varies and covers at least one second.
+    /// Returns `true` if the power varies and the integral covers at least one second.
     pub(super) fn has_variation(&self) -> bool {
         let (Some(start), Some(end)) = (self.times.first(), self.times.last()) else { return false };
         let half = (end - start) / 2;
@@ -79,7 +80,7 @@ impl PowerIntegral {
         end - start >= 1_000_000_000 && means.is_some_and(|(whole, first_half)| whole != first_half)
     }
 
-    /// Returns the integral up to the time `at`, or `None` if the signal does not cover it.
+    /// Returns the integral from the start to the time `at`, or `None` if the integral does not cover this time.
     fn integral(&self, at: u64) -> Option<f64> {
         let next = self.times.partition_point(|time| *time < at);
         let (end, integral) = (*self.times.get(next)?, *self.integrals.get(next)?);
@@ -104,8 +105,9 @@ impl SensorUpdate {
     }
 }
 
-/// Returns the averaging of a sensor, compared with each reference, the finest first. A reference that is itself an average
-/// makes the window appear shorter, so a window that any reference reveals takes precedence.
+/// Estimates the averaging of a sensor with each reference, starting with the finest, and returns the best estimate. A
+/// reference that is itself an average makes the window appear shorter. A window longer than the refresh period
+/// therefore takes precedence, regardless of the reference.
 pub(super) fn estimate(updates: &[SensorUpdate], period_ns: u64, references: &[&PowerIntegral]) -> Averaging {
     let estimates: Vec<Averaging> =
         references.iter().map(|reference| estimate_with(updates, period_ns, reference)).collect();
@@ -114,12 +116,12 @@ pub(super) fn estimate(updates: &[SensorUpdate], period_ns: u64, references: &[&
     window.or(within_period).copied().unwrap_or(Averaging::Unknown)
 }
 
-/// Returns the averaging of a sensor, compared with one reference.
+/// Estimates the averaging of a sensor with one reference.
 fn estimate_with(updates: &[SensorUpdate], period_ns: u64, reference: &PowerIntegral) -> Averaging {
     let covered = reference.times.last().zip(reference.times.first()).map_or(0, |(end, start)| end - start);
-    // With longer windows, the reference covers the whole window of too few updates.
+    // With a longer window, too few updates would have a window that the reference covers completely.
     let longest = MAX_WINDOW_NS.min(covered as f64 / 3.0);
-    // All windows are compared at the same updates, which are those that the longest window allows.
+    // All windows are compared at the same updates: those for which the reference covers the longest window.
     let compared: Vec<&SensorUpdate> =
         updates.iter().filter(|update| reference.mean(update.midpoint(), longest as u64).is_some()).collect();
     let deviation = standard_deviation(compared.iter().map(|update| update.watts));

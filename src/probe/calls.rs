@@ -1,4 +1,4 @@
-//! The driver calls that a probe times, in [`CALLS`]. They only read, and change no setting.
+//! The driver calls that a probe times. [`CALLS`] lists them. They only read values, and change no settings.
 
 use crate::{
     Device, EccCounterType, EccErrorType, FieldId, FieldValue, GpmSample, Nvml, PcieCounter, ProcessKind, ProcessList,
@@ -9,9 +9,10 @@ use crate::{
 /// A driver call that a probe times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProbedCall {
-    /// The method of [`Device`], with the argument if the method is called with several: `clock(SM)`.
+    /// The name of the method of [`Device`]. Includes the argument if the method is called with several arguments, for
+    /// example `clock(SM)`.
     pub name: &'static str,
-    /// The NVML function, in its newest version.
+    /// The newest version of the NVML function.
     pub function: &'static str,
     call: CallMethod,
 }
@@ -24,7 +25,7 @@ enum CallMethod {
     Method(fn(&Device, &mut CallBuffers) -> Result<()>),
 }
 
-/// The memory that the calls fill, allocated once for each GPU.
+/// The buffers that the calls fill. They are allocated once for each GPU.
 #[derive(Debug)]
 pub(super) struct CallBuffers {
     processes: ProcessList,
@@ -52,7 +53,7 @@ impl ProbedCall {
     /// Makes the call.
     ///
     /// # Errors
-    /// The driver's error.
+    /// Returns the driver's error.
     pub(super) fn make(&self, device: &Device, buffers: &mut CallBuffers) -> Result<()> {
         match self.call {
             CallMethod::Metrics(call) => call.read(device, &mut [f64::NAN; MAX_CALL_VALUES]),

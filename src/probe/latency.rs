@@ -3,7 +3,8 @@
 use super::{CallReport, calls::ProbedCall};
 use crate::{Error, sampler::Clocks};
 
-/// A call that failed this many times without a success is no longer made. A single failure is not sufficient.
+/// The number of failures without a success after which a call is no longer made. Some drivers reject a supported call
+/// occasionally, so a single failure is not sufficient.
 const MAX_FAILURES: u32 = 3;
 
 /// The durations and failures of one call to one GPU.
@@ -66,7 +67,8 @@ impl LatencyRecorder {
     }
 }
 
-/// Returns the smallest of the sorted values that at least this fraction of the values does not exceed.
+/// Returns a quantile of the sorted values: the smallest value such that at least this fraction of all values is not
+/// greater.
 fn quantile(sorted: &[u64], fraction: f64) -> Option<u64> {
     let rank = (sorted.len() as f64 * fraction).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()

@@ -1,4 +1,4 @@
-//! Makes every call to every GPU repeatedly, and records the durations.
+//! The measurement of latencies, which makes every call to every GPU repeatedly.
 
 use super::{
     calls::{CALLS, CallBuffers, ProbedCall},
@@ -6,10 +6,11 @@ use super::{
 };
 use crate::sampler::Clocks;
 
-/// A call may take one eighth of its GPU's time, so that an expensive call leaves time for the others.
+/// Each call may take one eighth of the measurement time of its GPU, so that an expensive call leaves time for the
+/// other calls.
 const CALL_TIME_DIVISOR: u64 = 8;
-/// The maximum total time of a call, in nanoseconds. Expensive calls hold driver locks, which delay the programs that use the
-/// GPU.
+/// The maximum total time of a call, in nanoseconds. Expensive calls hold driver locks, which delays the programs that
+/// use the GPU.
 const MAX_CALL_TIME_NS: u64 = 300_000_000;
 
 /// The limits of the measurement.
@@ -17,12 +18,13 @@ const MAX_CALL_TIME_NS: u64 = 300_000_000;
 pub(super) struct MeasureLimits {
     /// The maximum number of times that each call is made.
     pub max_calls: u32,
-    /// The end of the measurement, in the time of the monotonic clock. Each call is made at least once, even after the end.
+    /// The end of the measurement, in nanoseconds of the monotonic clock. Each call is made at least once, even after
+    /// the end.
     pub until: u64,
 }
 
-/// Makes all calls to all GPUs in rounds, so that temporary load affects all calls alike. Calls `on_call` with the GPU and
-/// the function before each call.
+/// Makes all calls to all GPUs in rounds, so that temporary load affects all calls alike. Calls `on_call` with the GPU
+/// index and the NVML function before each call.
 pub(super) fn measure(
     gpus: &mut [ProbedGpu],
     limits: MeasureLimits,
@@ -53,8 +55,8 @@ pub(super) fn measure(
 }
 
 impl ProbedGpu {
-    /// Makes one call, and records its duration. Returns `false` if the GPU is lost. Repeats the call immediately after the
-    /// first failure, because a driver that rejects every nth call can reject the same call in each round.
+    /// Makes one call, and records its duration. Returns `false` if the GPU is not available. If the first call fails,
+    /// repeats it immediately, because a driver that rejects every nth call could reject the same call in each round.
     fn make_call(&mut self, call_index: usize, call: &ProbedCall, buffers: &mut CallBuffers, clocks: Clocks) -> bool {
         let (Some(device), Some(latency), None) = (&self.device, self.latencies.get_mut(call_index), &self.error)
         else {

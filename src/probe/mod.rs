@@ -1,9 +1,9 @@
-//! Measurements of a driver and its GPUs: the latency of each driver call, the refresh period and averaging of each sensor,
-//! the size of the sample buffers, and the sampling plan that follows from them.
+//! Measurements of a driver and its GPUs: the latency of each driver call, the refresh period and averaging of each
+//! sensor, the size of the sample buffers, and the sampling plan that follows from them.
 //!
-//! [`Probe::run`] only makes calls that read. It changes no settings and needs no privileges. It can slow other programs on
-//! the GPU: for up to one fifth of its duration, it makes driver calls without pauses to measure their latency, and
-//! afterwards, the calls take up to a quarter of the time. The command `igpu probe` prints the report.
+//! [`Probe::run`] only makes calls that read. It changes no settings and needs no privileges. It can slow other
+//! programs on the GPU: for up to one fifth of its duration, it makes driver calls without pauses to measure their
+//! latency, and afterwards, the calls take up to a quarter of the time. The command `igpu probe` prints the report.
 //!
 //! ```
 //! # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());

@@ -10,10 +10,10 @@ use crate::{
 
 /// The budget of a plan, which is the default budget of a sampler.
 const BUDGET: f64 = 0.01;
-/// The fraction of the budget that a plan uses. The durations that a sampler measures vary, and above the budget it would
-/// stretch the planned intervals.
+/// The fraction of the budget that a plan uses. The durations of calls vary, and a sampler that measures longer
+/// durations than the probe must not have to stretch the planned intervals.
 const BUDGET_FRACTION: f64 = 0.8;
-/// Fields are read in one call if their intervals differ by at most this ratio, 5 to 4.
+/// The maximum ratio of the intervals of fields that are read in one call, as a fraction.
 const BATCH_RATIO: (u64, u64) = (5, 4);
 const MS: u64 = 1_000_000;
 
@@ -26,7 +26,7 @@ pub(super) struct PlannedCall {
     reason: IntervalReason,
 }
 
-/// Returns the calls that read all supported metrics of one GPU, at the intervals that its sensors need.
+/// Returns the calls that read all supported metrics of one GPU, with the intervals that its sensors require.
 pub(super) fn planned_calls(device: &Device, report: &GpuReport, polls: &[&Poll], clocks: Clocks) -> Vec<PlannedCall> {
     let mut planned_calls: Vec<PlannedCall> =
         polls.iter().filter(|poll| poll.call().is_some()).filter_map(|poll| metric_call(poll)).collect();
@@ -45,8 +45,8 @@ fn metric_call(poll: &Poll) -> Option<PlannedCall> {
     Some(PlannedCall { metrics, interval_ns, cost_ns: poll.cost_ns(), reason })
 }
 
-/// Returns half of the refresh period, rounded to whole milliseconds, or the shortest default interval of the metrics if the
-/// period is unknown.
+/// Returns half of the refresh period, rounded to whole milliseconds. If the period is unknown, returns the shortest
+/// default interval of the metrics. Returns `None` if there are no metrics.
 fn interval_for(period_ns: Option<u64>, metrics: &[Metric]) -> Option<(u64, IntervalReason)> {
     let default = metrics.iter().map(|metric| metric.info().poll_interval.as_nanos() as u64).min()?;
     Some(match period_ns {
@@ -90,7 +90,7 @@ fn measure_field_batch(device: &Device, metrics: &[Metric], clocks: Clocks) -> u
     let mut times = [0_u64; 5];
     for time in &mut times {
         let before = (clocks.monotonic)();
-        // The fields are supported, and only the duration is of interest.
+        // Only the duration is needed, and the fields are known to be supported.
         let _ = device.field_values(&mut batch);
         *time = (clocks.monotonic)() - before;
     }
@@ -98,7 +98,8 @@ fn measure_field_batch(device: &Device, metrics: &[Metric], clocks: Clocks) -> u
     times[times.len() / 2]
 }
 
-/// Plans the reads of a sample buffer: at least twice in the time that it spans, and at least at the default interval.
+/// Plans the reads of a sample buffer. The interval is the default interval, or half of the time that the buffer spans
+/// if that is shorter.
 fn sample_buffer_call(buffer: &SampleBufferReport) -> Option<PlannedCall> {
     let metric = buffer.metric.and_then(Metric::from_name).filter(|_| buffer.supported)?;
     let default = metric.info().poll_interval.as_nanos() as u64;
@@ -112,7 +113,8 @@ fn sample_buffer_call(buffer: &SampleBufferReport) -> Option<PlannedCall> {
     })
 }
 
-/// Plans the energy of a GPU without an energy counter. A sampler integrates it from the power samples, or from polled power.
+/// Plans the energy of a GPU without an energy counter, which a sampler integrates from the power samples or from
+/// polled power.
 fn energy_integration(planned_calls: &[PlannedCall]) -> Option<PlannedCall> {
     let call_of = |metric: Metric| planned_calls.iter().find(|call| call.metrics.contains(&metric));
     let power = call_of(Metric::POWER_SAMPLES).or_else(|| call_of(Metric::POWER_USAGE))?;
@@ -129,8 +131,8 @@ fn gpm_call(device: &Device, report: &GpuReport, clocks: Clocks) -> Option<Plann
     Some(PlannedCall { metrics, interval_ns, cost_ns, reason })
 }
 
-/// Returns the duration of a comparison of two GPM samples, in nanoseconds. The samples are too close together for valid
-/// values.
+/// Returns the duration of computing GPM metrics from two samples, in nanoseconds. The samples are too close together
+/// for valid values, which are not needed here.
 fn measure_gpm_report(device: &Device, metrics: &[Metric], clocks: Clocks) -> Result<u64> {
     let gpm: Vec<_> = metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();
     let (mut earlier, mut later) = (GpmSample::new(device.nvml())?, GpmSample::new(device.nvml())?);

@@ -1,4 +1,4 @@
-//! Polls the sensors of all GPUs in one loop.
+//! The polling of the sensors of all GPUs in one loop.
 
 use super::{
     calls::{FIELD_VALUES, SAMPLES},
@@ -12,29 +12,31 @@ use crate::{
     sampler::{Clocks, schedule},
 };
 
-/// The shortest interval between two polls of a sensor, which applies if the calls are cheap.
+/// The minimum interval between two polls of a sensor, in nanoseconds.
 const MIN_INTERVAL_NS: u64 = 4_000_000;
-/// The number of polls in the default interval of a metric, if that results in a longer interval than [`MIN_INTERVAL_NS`].
+/// The number of polls within the default interval of a metric. Metrics with short default intervals are polled at
+/// [`MIN_INTERVAL_NS`] instead.
 const POLLS_PER_DEFAULT_INTERVAL: u32 = 100;
-/// The fraction of time that all calls together may take. The intervals of expensive calls are stretched to meet it.
+/// The fraction of time that all calls together may take. The intervals of expensive calls are stretched to keep within
+/// it.
 const BUDGET: f64 = 0.25;
-/// The time between two assignments of intervals within the budget.
+/// The time between two distributions of the budget, in nanoseconds.
 const BALANCE_INTERVAL_NS: u64 = 50_000_000;
-/// A call that failed this many times before its first success is no longer made. The number is high because a driver that
-/// rejects every third call can reject the same call several times in a row.
+/// The number of failures before the first success after which a call is no longer made. The number is high because a
+/// driver that rejects every third call can reject the same call several times in a row.
 const MAX_FAILURES: u32 = 10;
 
-/// A call, or a batch of fields, of one GPU, which is made repeatedly.
+/// A driver call to one GPU that is made repeatedly.
 #[derive(Debug)]
 pub(super) struct Poll {
     /// The position of the GPU among the probed GPUs.
     pub gpu: usize,
     call: PolledCall,
     pub sensors: Vec<Sensor>,
-    /// The shortest interval, which the budget may stretch.
+    /// The interval that applies unless the budget stretches it.
     min_interval_ns: u64,
     interval_ns: u64,
-    /// The time of the next call, or `u64::MAX` if the call is no longer made.
+    /// The time of the next call in nanoseconds, or `u64::MAX` if the call is no longer made.
     due: u64,
     calls: u32,
     failures: u32,
@@ -48,7 +50,8 @@ enum PolledCall {
     Fields(Vec<FieldValue>),
 }
 
-/// Returns the polls of one GPU. Fields are batched by their default intervals, so that slow fields do not slow others.
+/// Returns the polls of one GPU. A batch has only fields with the same interval, so that each field is polled at its
+/// own interval.
 pub(super) fn polls(gpu: usize) -> Vec<Poll> {
     let min_interval = |metric: Metric| {
         MIN_INTERVAL_NS.max((metric.info().poll_interval / POLLS_PER_DEFAULT_INTERVAL).as_nanos() as u64)
@@ -74,8 +77,8 @@ pub(super) struct PollSession<'a> {
 }
 
 impl PollSession<'_> {
-    /// Polls the sensors, and reads the power sample buffers, until the time `until`. Calls `on_call` with the GPU and the
-    /// function before each call.
+    /// Polls the sensors and reads the power sample buffers until the time `until`. Calls `on_call` with the GPU index
+    /// and the NVML function before each call.
     pub(super) fn run(self, until: u64, clocks: Clocks, mut on_call: impl FnMut(u32, &'static str)) {
         let Self { gpus, polls, power_readers } = self;
         let mut last_balance = 0;
@@ -102,7 +105,7 @@ impl PollSession<'_> {
                     reader.read(device);
                 }
             }
-            // The results of a GPU that is lost are kept, but it is no longer polled.
+            // A GPU that is lost is no longer polled, but its results are kept.
             let next = polls.iter().filter(|poll| gpus.get(poll.gpu).is_some_and(|gpu| gpu.device().is_some()));
             let Some(next) = next.map(|poll| poll.due).min() else { return };
             (clocks.sleep_until)(next.min(until));
@@ -110,7 +113,7 @@ impl PollSession<'_> {
     }
 }
 
-/// Sets the interval of each poll so that all calls together keep within the budget.
+/// Sets the intervals of the polls so that all calls together keep within the budget.
 fn balance(polls: &mut [Poll]) {
     let load = |poll: &Poll| {
         // A call that is no longer made has no cost.
@@ -167,8 +170,8 @@ impl Poll {
         self.due = before + self.interval_ns;
         if let Err(error) = result.and_then(|()| self.observe(before + elapsed / 2, &values)) {
             self.failures += 1;
-            // Changes the order of the GPUs' calls. A driver that rejects every nth call could otherwise reject the calls of
-            // the same GPU in every round.
+            // A shorter delay changes the order of the calls to different GPUs. Otherwise, a driver that rejects every
+            // nth call could reject the calls to the same GPU in every round.
             self.due = before + self.interval_ns / 2;
             if self.failures >= MAX_FAILURES && self.sensors.iter().all(|sensor| sensor.polls == 0) {
                 self.due = u64::MAX;
@@ -197,7 +200,7 @@ impl Poll {
         Ok(())
     }
 
-    /// Removes the fields that had no value in any of the first calls.
+    /// After [`MAX_FAILURES`] calls, removes the fields that have not had a value.
     fn remove_unsupported_fields(&mut self) {
         if let PolledCall::Fields(batch) = &mut self.call
             && self.calls == MAX_FAILURES
@@ -214,7 +217,7 @@ impl Poll {
         }
     }
 
-    /// Returns the duration of one call, in nanoseconds.
+    /// Returns the estimated duration of one call, in nanoseconds.
     pub(super) fn cost_ns(&self) -> u64 {
         match self.cost.mean() {
             // The estimator has no mean before its third call.
@@ -231,7 +234,7 @@ impl Poll {
         }
     }
 
-    /// Returns the name of the NVML function.
+    /// Returns the name of the NVML function that is called.
     fn function(&self) -> &'static str {
         self.call().map_or(FIELD_VALUES, Call::function)
     }

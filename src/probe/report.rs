@@ -7,7 +7,7 @@ use crate::{Error, plan::Plan};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// The version of the report's format, [`Report::VERSION`].
+    /// The version of the report format, which is [`Report::VERSION`].
     pub version: u32,
     /// The duration of the probe, in seconds.
     pub duration_s: f64,
@@ -18,7 +18,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The version of the format that this version of igpu writes.
+    /// The version of the report format that this version of igpu writes.
     pub const VERSION: u32 = 1;
 }
 
@@ -33,16 +33,17 @@ pub struct GpuReport {
     pub uuid: Option<String>,
     /// The product name of the GPU, if the driver returned one.
     pub name: Option<String>,
-    /// The mean GPU utilization during the probe in percent, if the driver reports it. Calls can take longer under load.
+    /// The mean GPU utilization during the probe, in percent, if the driver reports it. Driver calls can take longer
+    /// under load.
     pub utilization_percent: Option<f64>,
     /// The reason why the GPU could not be read, or could no longer be read. The results up to the error are kept.
     #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
     pub error: Option<Error>,
     /// The timed calls, in the same order for all GPUs.
     pub calls: Vec<CallReport>,
-    /// The sensors that returned a value, in the order of the metric catalog's calls.
+    /// The sensors that returned a value, grouped by driver call, in the order of the metric catalog.
     pub sensors: Vec<SensorReport>,
-    /// The driver's sample buffers. Empty if the GPU was lost.
+    /// The driver's sample buffers, or an empty list if the GPU was lost.
     pub sample_buffers: Vec<SampleBufferReport>,
 }
 
@@ -51,11 +52,12 @@ pub struct GpuReport {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CallReport {
-    /// The method of [`Device`](crate::Device), with the argument if the method is called with several: `clock(SM)`.
+    /// The name of the method of [`Device`](crate::Device). Includes the argument if the method is called with several
+    /// arguments, for example `clock(SM)`.
     pub name: &'static str,
-    /// The NVML function.
+    /// The name of the NVML function.
     pub function: &'static str,
-    /// Whether at least one call succeeded.
+    /// `true` if at least one call succeeded.
     pub supported: bool,
     /// The last error, if no call succeeded.
     #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
@@ -64,7 +66,7 @@ pub struct CallReport {
     pub calls: u32,
     /// The number of failed calls.
     pub failed_calls: u32,
-    /// The median latency in nanoseconds of `CLOCK_MONOTONIC`. It includes about 25 ns for reading the clock.
+    /// The median latency, in nanoseconds. It includes about 25 ns for reading `CLOCK_MONOTONIC`.
     pub p50_ns: Option<u64>,
     /// The 99th percentile of the latency, in nanoseconds.
     pub p99_ns: Option<u64>,
@@ -81,16 +83,17 @@ pub struct SensorReport {
     pub metric: &'static str,
     /// The refresh period in milliseconds, if the data supports one.
     pub period_ms: Option<f64>,
-    /// The pattern of the value's changes.
+    /// The pattern in which the value changed.
     pub change_pattern: ChangePattern,
-    /// The averaging of the values. Only sensors of power have a known averaging.
+    /// The time over which the sensor averages. Always [`Averaging::Unknown`] for sensors of other quantities than
+    /// power.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub averaging: Averaging,
     /// The number of polls.
     pub polls: u32,
     /// The number of polls that returned a different value than the previous poll.
     pub changes: u32,
-    /// The mean time between two polls, in milliseconds. Refresh periods of less than twice this time cannot be found.
+    /// The mean time between two polls, in milliseconds. Refresh periods shorter than twice this time cannot be found.
     pub poll_interval_ms: f64,
 }
 
@@ -103,7 +106,8 @@ pub enum ChangePattern {
     Periodic,
     /// The value never changed, so the refresh period is unknown.
     Constant,
-    /// The value changed at nearly every poll. The sensor refreshes faster than it was polled, or has no period.
+    /// The value changed at nearly every poll. The sensor refreshes faster than it was polled, or it has no refresh
+    /// period.
     EveryPoll,
     /// The value changed too rarely, or the changes do not support a period.
     Irregular,
@@ -132,9 +136,9 @@ pub enum Averaging {
 pub struct SampleBufferReport {
     /// The name of the [`SampleKind`](crate::SampleKind) constant.
     pub kind: &'static str,
-    /// The name of the metric that is read from the buffer, if there is one.
+    /// The name of the metric that is read from the buffer, if the catalog has such a metric.
     pub metric: Option<&'static str>,
-    /// Whether the GPU supports the buffer.
+    /// `true` if the GPU supports the buffer.
     pub supported: bool,
     /// The error, if the GPU does not support the buffer.
     #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_error"))]
@@ -147,7 +151,7 @@ pub struct SampleBufferReport {
     pub period_ms: Option<f64>,
     /// The time that the entries span, in milliseconds.
     pub span_ms: Option<f64>,
-    /// The duration of reading the whole buffer, in nanoseconds.
+    /// The duration of the call that read the whole buffer, in nanoseconds.
     pub read_duration_ns: Option<u64>,
 }
 

@@ -19,10 +19,11 @@ use crate::{Nvml, Result, metric::Metric, sampler::Clocks};
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(40);
 /// The default maximum number of times that each call is timed.
 pub const DEFAULT_MAX_CALLS: u32 = 1000;
-/// Measuring latencies takes up to one fifth of the duration. The remaining time is for the sensors.
+/// The divisor of the probe's duration that yields the maximum time for measuring latencies. The remaining time is for
+/// the sensors.
 const LATENCY_DIVISOR: u64 = 5;
 
-/// A probe of GPUs and their driver. See the [module](super).
+/// A probe of GPUs and their driver. The [module documentation](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Probe {
     nvml: Nvml,
@@ -32,7 +33,7 @@ pub struct Probe {
     clocks: Clocks,
 }
 
-/// The progress of a probe, before each driver call.
+/// The progress of a probe, which [`Probe::run`] reports before each driver call.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress {
@@ -40,9 +41,9 @@ pub struct Progress {
     pub fraction: f64,
     /// The current phase: `calls`, `sensors`, or `sample buffers`.
     pub phase: &'static str,
-    /// The index of the GPU that the next call is for.
+    /// The NVML index of the GPU to which the next call is made.
     pub gpu: u32,
-    /// The NVML function of the next call. If the call hangs, no further progress is reported.
+    /// The name of the NVML function that is called next. If the call hangs, no further progress is reported.
     pub function: &'static str,
 }
 
@@ -68,8 +69,8 @@ impl Probe {
 
     /// Sets the duration of the probe. The default is [`DEFAULT_DURATION`].
     ///
-    /// It takes about 20 refresh periods to find the period of a sensor. The probe can take longer than this duration,
-    /// because it makes each call at least once, and waits for the call in progress.
+    /// To find the refresh period of a sensor, the probe needs about 20 periods. The probe can take longer than this
+    /// duration, because it makes each call at least once, and waits for the call in progress.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.duration = duration;
@@ -98,8 +99,8 @@ impl Probe {
     /// [`GpuReport::error`].
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) if no GPU has a selected index, and the driver's error if the
-    /// number of GPUs cannot be read.
+    /// Returns [`Error::InvalidIndex`](crate::Error::InvalidIndex) if no GPU has a selected index, and the driver's
+    /// error if the number of GPUs cannot be read.
     pub fn run(&self, mut on_progress: impl FnMut(Progress)) -> Result<Report> {
         let (clocks, monotonic) = (self.clocks, self.clocks.monotonic);
         let start = monotonic();
@@ -161,7 +162,7 @@ fn finish(
         .and_then(|sensor| Some(PowerIntegral::from_updates(&sensor.updates, sensor.period()?)));
     let averaging = |sensor: &Sensor| {
         let Some(period) = sensor.period().filter(|_| !sensor.updates.is_empty()) else { return Averaging::Unknown };
-        // Compared with itself, instant power would appear to average over nothing.
+        // Instant power is not compared with itself, because it would appear to have no averaging.
         let instant = instant.as_ref().filter(|_| sensor.metric != Metric::POWER_INSTANT);
         let references: Vec<&PowerIntegral> = sampled.into_iter().chain(instant).collect();
         averaging::estimate(&sensor.updates, period, &references)

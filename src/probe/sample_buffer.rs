@@ -10,14 +10,16 @@ use crate::{
     },
 };
 
-/// The maximum capacity that is accepted from the driver. Known buffers are much smaller.
+/// The maximum capacity that is accepted from the driver, in entries. Known buffers are much smaller.
 const MAX_CAPACITY: usize = 4096;
-/// The capacity that is allocated in addition to the driver's value, or if the driver returns none.
+/// The number of entries that are allocated in addition to the capacity that the driver returns. If the driver returns
+/// no capacity, only these entries are allocated.
 const EXTRA_CAPACITY: usize = 128;
-/// The time between two reads of the power sample buffer while sensors are polled. Known buffers span 2.4 s.
+/// The time between two reads of the power sample buffer while sensors are polled, in nanoseconds. Known buffers span
+/// 2.4 s.
 const READ_INTERVAL_NS: u64 = 500_000_000;
 
-/// Reads each sample buffer once, as a whole.
+/// Reads each sample buffer once, and returns a report on each.
 pub(super) fn probe(device: &Device, clocks: Clocks) -> Vec<SampleBufferReport> {
     SampleKind::ALL.iter().map(|(name, kind)| report(device, name, *kind, clocks)).collect()
 }
@@ -43,7 +45,7 @@ fn report(device: &Device, name: &'static str, kind: SampleKind, clocks: Clocks)
 
 /// The content of a sample buffer.
 struct SampleBuffer {
-    /// The capacity, if the driver returns it.
+    /// The capacity in entries, if the driver returns it.
     capacity: Option<u32>,
     /// The distinct timestamps of the entries, in ascending order.
     timestamps_us: Vec<u64>,
@@ -71,12 +73,13 @@ fn median_interval_us(timestamps_us: &[u64]) -> Option<u64> {
     intervals.get(intervals.len() / 2).copied()
 }
 
-/// Reads the power sample buffer of one GPU repeatedly, and integrates the power over the time of the monotonic clock.
+/// A reader of the power sample buffer of one GPU. It reads the buffer repeatedly, and integrates the power over the
+/// time of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct PowerBufferReader {
     /// The position of the GPU among the probed GPUs.
     pub gpu: usize,
-    /// The time of the next read.
+    /// The time of the next read, in nanoseconds of the monotonic clock.
     pub due: u64,
     newest_timestamp_us: u64,
     clocks: Clocks,
@@ -111,7 +114,7 @@ impl PowerBufferReader {
         let read_at = (self.clocks.monotonic)();
         for (timestamp_us, milliwatts) in samples.iter().flatten().filter(|(timestamp_us, _)| *timestamp_us > last_us) {
             let at = self.clock_map.to_monotonic(timestamp_us, read_at).at;
-            // The start only matters for the first entry, which has no predecessor and therefore covers no time.
+            // The start is used only for the first entry, which covers no time because it has no predecessor.
             self.power.push(at, at, milliwatts.as_f64() * 1e-3);
         }
         self.newest_timestamp_us = samples.newest_timestamp_us().unwrap_or(last_us).max(last_us);

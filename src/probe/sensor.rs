@@ -1,10 +1,10 @@
-//! The state of a sensor during a probe, and its refresh period, which is estimated from the times at which its polled value
+//! The state of a sensor during a probe. Its refresh period is estimated from the times at which its polled value
 //! changes.
 
 use super::{Averaging, ChangePattern, SensorReport, averaging::SensorUpdate};
 use crate::{metric::Metric, sampler::period_estimator::PeriodEstimator};
 
-/// The minimum number of changes for a refresh period.
+/// The minimum number of changes that are required for the estimate of a refresh period.
 const MIN_CHANGES: u32 = 6;
 
 /// The state of a sensor, which is one value of a polled call.
@@ -22,7 +22,7 @@ pub(super) struct Sensor {
     changes: u32,
     /// The number of changes by more than the sensor's smallest step.
     large_changes: u32,
-    /// The observed updates, for sensors of power.
+    /// The observed updates, if the sensor measures power.
     pub updates: Vec<SensorUpdate>,
 }
 
@@ -68,8 +68,8 @@ impl Sensor {
 
     /// Returns the refresh period in nanoseconds, if the data supports one.
     ///
-    /// A signal that drifts by single steps, or alternates between two values, changes at times that depend on the signal,
-    /// even if they are regular. Such a sensor has no period.
+    /// A signal that drifts by single steps or alternates between two values does not change at every refresh. The
+    /// times of its changes do not determine the refresh period, even if they are regular.
     pub(super) fn period(&self) -> Option<u64> {
         let varies_freely = self.large_changes * 4 >= self.changes && !self.estimator.alternates();
         self.estimator.period().filter(|_| self.changes >= MIN_CHANGES && varies_freely)
@@ -107,8 +107,8 @@ fn watts_per_unit(metric: Metric) -> Option<f64> {
     }
 }
 
-/// Returns the smallest step between two values of a sensor. The driver returns integers; `Call::read` converts power from
-/// milliwatts to watts.
+/// Returns the smallest step between two values of a sensor. The driver returns integers; `Call::read` converts power
+/// from milliwatts to watts.
 fn smallest_step(metric: Metric) -> f64 {
     if metric == Metric::POWER_USAGE { 1e-3 } else { 1.0 }
 }

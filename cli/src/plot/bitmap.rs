@@ -1,7 +1,8 @@
 //! A bitmap backend for plotters.
 //!
-//! The bitmap backend of plotters 0.3.7 places each glyph at a whole pixel and without its left side bearing. At label
-//! sizes, letters touch and words have gaps (`GPU` and `HBM3` read as `G PU` and `HB M3`). Lines are drawn identically.
+//! The bitmap backend of plotters 0.3.7 places each glyph at a whole pixel and without its left side bearing. In text
+//! of the size of labels, letters then touch and words have gaps: `GPU` and `HBM3` read as `G PU` and `HB M3`. This
+//! backend places glyphs at fractions of pixels.
 
 use std::convert::Infallible;
 
@@ -23,7 +24,8 @@ pub(super) struct Bitmap<'a> {
 type BackendResult = Result<(), DrawingErrorKind<Infallible>>;
 
 impl<'a> Bitmap<'a> {
-    /// Creates an image of this size in these bytes. If there are too few bytes, drawing omits the pixels beyond them.
+    /// Creates an image of this size in pixels that is stored in `pixels`. If `pixels` is too short for the image, the
+    /// pixels beyond its end are not drawn.
     pub(super) fn new(pixels: &'a mut [u8], size: (u32, u32)) -> Self {
         Self { pixels, size }
     }
@@ -82,7 +84,7 @@ impl DrawingBackend for Bitmap<'_> {
                 HPos::Center => right / 2.0,
                 HPos::Right => right,
             };
-        // The baseline is chosen for capital letters: their height lies between top and bottom.
+        // The baseline aligns the height of capital letters with the anchor.
         let baseline = at.1 as f32
             + match anchor.v_pos {
                 VPos::Top => size * 0.65,

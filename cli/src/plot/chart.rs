@@ -31,7 +31,7 @@ pub(super) struct TimeAxis {
 impl TimeAxis {
     pub(super) fn from_range(range: Option<(u64, u64)>) -> Self {
         let (first, last) = range.unwrap_or((0, 0));
-        // A recording without duration is drawn with an axis of one second.
+        // The axis of a recording without duration spans one second.
         let seconds = if last > first { (last - first) as f64 / 1e9 } else { 1.0 };
         let (unit, seconds_per_unit) = match seconds {
             0.0..180.0 => ("s", 1.0),
@@ -46,7 +46,7 @@ impl TimeAxis {
     }
 }
 
-/// The minimum distance of a peak from the mean, relative to the height of the panel.
+/// The minimum distance of a peak from the mean, as a fraction of the height of the panel.
 const MIN_PEAK_RATIO: f64 = 0.08;
 
 /// The minimum distance between two labels of the value axis, in pixels.
@@ -128,8 +128,8 @@ fn draw_markers<DB: DrawingBackend>(
     chart.draw_series(scan.markers.iter().map(line)).map(|_| ())
 }
 
-/// Draws a light band from the minimum to the maximum of each column. Where a column has a peak, draws a darker vertical
-/// line as well, because a band of one column is hardly visible.
+/// Draws a light band from the minimum to the maximum of each column. If a column has a peak, also draws a darker
+/// vertical line, because a band with the width of one column is hardly visible.
 fn draw_bands<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
     curve: &Curve,
@@ -167,7 +167,8 @@ fn draw_means<DB: DrawingBackend>(
 ) -> DrawResult<DB> {
     for (begin, run) in nonempty_runs(&curve.columns) {
         let mut line = line_points(run, |index| curve.middle(begin + index) * time.span, PixelColumn::mean);
-        // The line extends to the edges of its first and last column. Otherwise a run of one column would be invisible.
+        // The line extends to the edges of its first and last column, because a run of one column would otherwise be
+        // invisible.
         let half = curve.middle(0) * time.span;
         let (first, last) = (line[0], line[line.len() - 1]);
         line.insert(0, (first.0 - half, first.1));
@@ -187,7 +188,7 @@ fn nonempty_runs(columns: &[PixelColumn]) -> impl Iterator<Item = (usize, &[Pixe
     runs.filter(|(_, run)| !run[0].is_empty())
 }
 
-/// Returns the points of a line. Omits points within a run of equal values.
+/// Returns the points of a line. Omits the inner points of runs of equal values.
 fn line_points(columns: &[PixelColumn], x: impl Fn(usize) -> f64, y: impl Fn(&PixelColumn) -> f64) -> Vec<(f64, f64)> {
     let last = columns.len() - 1;
     let is_corner = |index: usize| {

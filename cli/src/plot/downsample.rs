@@ -16,9 +16,9 @@ const MAX_ABS_VALUE: f64 = 1e15;
 
 /// The curves of all panels.
 pub(super) struct Curves {
-    /// The curves of each panel by GPU index, for GPUs that have the series.
+    /// The curves of each panel, each with its GPU index. A GPU without the series has no curve.
     pub panels: Vec<Vec<(u32, Curve)>>,
-    /// The index of the panel and the position in it of the curve of a GPU and a series.
+    /// The indices of the panel and of the curve within it, by GPU and series.
     index_by_series: HashMap<(u32, Series), (usize, usize)>,
 }
 
@@ -64,7 +64,7 @@ impl PixelColumn {
 
     /// Returns the mean over the time in which the series has a value.
     pub(super) fn mean(&self) -> f64 {
-        // A column may only have a value that was replaced at the same time, which has no duration.
+        // If all values of the column were replaced at the time of their start, they have no duration and no mean.
         self.sum.mean().map_or(self.last, |mean| mean.clamp(self.min, self.max))
     }
 }
@@ -97,7 +97,7 @@ impl Curve {
         self.add_span(span);
     }
 
-    /// Ends the current value at a time. The curve has a gap until the next value.
+    /// Ends the current value at the time `at`. The curve then has a gap until the next value.
     fn stop(&mut self, at: u64) {
         let span = self.signal.stop(at);
         self.add_span(span);
@@ -120,7 +120,7 @@ impl Curve {
 }
 
 impl Curves {
-    /// Creates empty curves with this number of columns for the series found by a scan.
+    /// Creates empty curves with this number of columns for the series that a scan has found.
     pub(super) fn new(scan: &RecordingScan, columns: usize) -> Self {
         let (first, last) = scan.range.unwrap_or((0, 0));
         let scale = ColumnScale { first, last, columns };
@@ -209,7 +209,7 @@ mod tests {
     const END_S: u64 = 10;
 
     #[test]
-    fn value_holds_until_the_next() {
+    fn value_lasts_until_next_value() {
         let columns = downsampled(&[power(0.0, 100.0), power(4.0, 200.0), gpu_event(END_S, event::END)]);
         assert_eq!(columns, [[constant(100.0); 4].as_slice(), &[constant(200.0); 6]].concat());
     }

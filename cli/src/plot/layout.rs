@@ -18,7 +18,7 @@ use super::{
     },
 };
 
-/// The heights of the labels below the last panel, the title above each panel, and a legend line, in pixels.
+/// The heights of the axis labels below the last panel, of the title above each panel, and of a line of the legend.
 const AXIS_LABELS_HEIGHT_PX: i32 = 46;
 const TITLE_HEIGHT_PX: i32 = 34;
 const LEGEND_LINE_HEIGHT_PX: i32 = 20;
@@ -99,7 +99,7 @@ impl Layout<'_> {
         };
         let mut names: Vec<String> = self.scan.gpus.iter().map(name).collect();
         let widest = names.iter().map(|name| text_width(area, name, &style)).max().unwrap_or(0);
-        // An SVG viewer may use a wider font.
+        // An SVG viewer may use a font that is wider than the measured one.
         let cell = widest * 6 / 5 + 48;
         let in_row = (available / cell).max(1) as usize;
         // The legend uses at most a third of the height.

@@ -1,8 +1,9 @@
 //! `igpu plot`: draws a recording as SVG or PNG.
 //!
-//! The recording is read twice, so the required memory does not depend on its length. The first pass (`scan`) finds the
-//! time range, the GPUs, and the series. The second pass (`downsample`) reduces the values to one entry per pixel
-//! column. `layout` arranges the plot, `chart` draws a panel, and `render` writes SVG, or PNG with the help of `bitmap`.
+//! The recording is read twice, which makes the required memory independent of its length. The first pass (`scan`)
+//! finds the time range, the GPUs, and the series. The second pass (`downsample`) reduces the values to one entry per
+//! pixel column. `layout` arranges the plot, `chart` draws a panel, and `render` writes the file, using `bitmap` for
+//! PNG.
 
 mod bitmap;
 mod chart;
@@ -50,7 +51,7 @@ pub(crate) struct PlotArgs {
     /// Plot only the GPUs with these indices, separated by commas [default: all GPUs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     gpus: Vec<u32>,
-    /// Set the size of the plot in pixels, from 600 to 8000 each
+    /// Set the width and height of the plot in pixels, from 600 to 8000
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1400x1200", value_parser = parse_size)]
     size: (u32, u32),
 }
@@ -77,7 +78,7 @@ fn parse_size(text: &str) -> Result<(u32, u32), &'static str> {
     let size = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let is_valid = |length: &u32| SIZE_RANGE_PX.contains(length);
     size.filter(|(width, height)| is_valid(width) && is_valid(height))
-        .ok_or("expected a size such as 1400x1200, with 600 to 8000 pixels in each direction")
+        .ok_or("expected a size such as 1400x1200, with a width and height of 600 to 8000 pixels")
 }
 
 pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
     };
     retain_gpus(&mut scan, &args.gpus)?;
     let mut curves = Curves::new(&scan, layout::columns(args.size.0));
-    // Errors at the end of the file were found by the first pass. A recording in progress has grown since then.
+    // The first pass has found any error. A recording in progress may have grown in the meantime.
     read(&args.file, |item| curves.observe(item))?;
     curves.finish();
     style::load_font();
@@ -109,7 +110,7 @@ pub(crate) fn run(args: &PlotArgs) -> Result<CommandOutput, CliError> {
     Ok(result_output(args, read_error))
 }
 
-/// Calls `observe` for each item of a recording. If an item is invalid, stops there and returns the error.
+/// Calls `observe` for each item of a recording up to the first invalid item, whose error is returned.
 fn read(path: &Path, mut observe: impl FnMut(&Item)) -> Result<Option<RecordingError>, CliError> {
     let items = igpu_recording::read(path).map_err(|error| CliError::Recording(path.to_owned(), error))?;
     for item in items {
@@ -121,7 +122,7 @@ fn read(path: &Path, mut observe: impl FnMut(&Item)) -> Result<Option<RecordingE
     Ok(None)
 }
 
-/// Removes all GPUs but the selected ones. An empty selection keeps all GPUs.
+/// Removes the GPUs that are not selected. An empty selection keeps all GPUs.
 fn retain_gpus(scan: &mut RecordingScan, indices: &[u32]) -> Result<(), CliError> {
     if let Some(unknown) = indices.iter().find(|gpu| !scan.gpus.contains_key(gpu)) {
         let known: Vec<String> = scan.gpus.keys().map(u32::to_string).collect();
@@ -147,8 +148,8 @@ fn warnings(scan: &RecordingScan, curves: &Curves, read_error: Option<&Recording
     [empty, dropped, markers, truncated].into_iter().flatten().collect()
 }
 
-/// Returns the output after the plot was written. A truncated recording, such as after `kill -9`, was plotted as far as
-/// it goes, which is reported on stdout and is not an error.
+/// Returns the output after the plot was written. If the recording is truncated, for example because `igpu record` was
+/// killed, the plot has the items before its end. The truncation is reported on stdout and is not an error.
 fn result_output(args: &PlotArgs, read_error: Option<RecordingError>) -> CommandOutput {
     let Some(error) = read_error else { return CommandOutput::default() };
     let is_error = !matches!(error, RecordingError::Truncated);

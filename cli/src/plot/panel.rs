@@ -6,7 +6,7 @@ use igpu_recording::Series;
 /// A panel, which shows one value of all GPUs over time.
 pub(super) struct Panel {
     pub title: &'static str,
-    /// The metrics in order of preference. For each GPU, the first recorded one is shown.
+    /// The metrics in order of preference. For each GPU, the first metric that was recorded is shown.
     pub metrics: &'static [Metric],
     /// The factor by which recorded values are multiplied to convert them to the unit of the title.
     pub scale: f64,
@@ -16,7 +16,7 @@ pub(super) struct Panel {
 /// The range of the value axis.
 #[derive(Clone, Copy)]
 pub(super) enum Axis {
-    /// From the first to the second value.
+    /// From the first value to the second value.
     Fixed(f64, f64),
     /// From zero to above the maximum.
     FromZero,

@@ -1,4 +1,4 @@
-//! The output file of a plot, which is written completely or not.
+//! The output file of a plot. The file is written either completely or not at all.
 
 use std::{
     fs::{self, File},
@@ -58,7 +58,7 @@ fn png(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns `true` if both paths refer to the same file, also through links.
+/// Returns `true` if both paths refer to the same file, directly or through links.
 pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     let file_id = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     file_id(a).is_some_and(|a| Some(a) == file_id(b))
@@ -70,8 +70,8 @@ pub(super) fn can_be_read_twice(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
 }
 
-/// Replaces the file atomically. If writing fails, such as on a full disk, the old file is kept. If the path is not a
-/// regular file, such as a pipe, writes to it directly.
+/// Replaces the file atomically. If writing fails, for example because the disk is full, the old file is kept. A file
+/// that is not a regular file, for example a pipe, is written directly.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = match fs::canonicalize(path) {
         Ok(target) if !target.is_file() => return fs::write(target, content),
@@ -79,12 +79,12 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(_) => path.to_owned(),
     };
     let temporary = target.with_file_name(format!(".igpu-plot-{}", process::id()));
-    let written = write_temporary(&temporary, content, &target).and_then(|()| fs::rename(&temporary, &target));
-    if written.is_err() {
-        // The first error is returned, and an error of the cleanup is ignored.
+    let result = write_temporary(&temporary, content, &target).and_then(|()| fs::rename(&temporary, &target));
+    if result.is_err() {
+        // The error of the write is returned, and an error of the cleanup is ignored.
         let _ = fs::remove_file(&temporary);
     }
-    written
+    result
 }
 
 /// Writes the temporary file, with the permissions of the file that it will replace.

@@ -6,9 +6,9 @@ use igpu_recording::{Header, Item, ItemKind, Series, event};
 
 use super::panel::Panel;
 
-/// The maximum number of GPUs in a plot, which limits the memory. No known machine has more.
+/// The maximum number of GPUs in a plot, which bounds the required memory. No known machine has more GPUs.
 pub(super) const MAX_GPUS: usize = 64;
-/// The maximum number of markers in a plot. More of them would hide the curves.
+/// The maximum number of markers in a plot. More markers would hide the curves.
 const MAX_MARKERS: usize = 200;
 
 /// The properties of a recording, apart from its values.
@@ -19,10 +19,10 @@ pub(super) struct RecordingScan {
     pub range: Option<(u64, u64)>,
     /// The names of the GPUs by index.
     pub gpus: BTreeMap<u32, Option<String>>,
-    /// The pairs of a GPU index and a series that have values.
+    /// The pairs of a GPU index and a series for which the recording has values.
     recorded_series: HashSet<(u32, Series)>,
     pub markers: Vec<Marker>,
-    /// The number of events beyond [`MAX_MARKERS`].
+    /// The number of events that have no marker because [`MAX_MARKERS`] was reached.
     pub omitted_markers: usize,
     /// The number of records that were dropped during the recording.
     pub dropped: u64,
@@ -75,7 +75,7 @@ impl RecordingScan {
         }
     }
 
-    /// Adds a GPU. Returns `false` if there are already [`MAX_GPUS`] others.
+    /// Adds a GPU. Returns `false` if there are already [`MAX_GPUS`] other GPUs.
     fn add_gpu(&mut self, index: u32, name: Option<String>) -> bool {
         let has_capacity = self.gpus.len() < MAX_GPUS || self.gpus.contains_key(&index);
         if has_capacity {

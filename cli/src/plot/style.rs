@@ -17,7 +17,7 @@ pub(super) const RIGHT_MARGIN_PX: i32 = 24;
 
 /// The embedded font.
 pub(super) const FONT: &[u8] = epaint_default_fonts::UBUNTU_LIGHT;
-/// The name of the font in an SVG, for which a viewer uses its own font.
+/// The font family in an SVG file. A viewer chooses a font of this family.
 const FONT_FAMILY: &str = "sans-serif";
 
 pub(super) const TEXT_COLOR: RGBColor = RGBColor(40, 40, 40);
@@ -61,7 +61,7 @@ pub(super) fn marker_color(kind: MarkerKind) -> RGBColor {
 
 /// Registers the embedded font with plotters, which uses it to measure text.
 pub(super) fn load_font() {
-    // Fails only for an invalid font.
+    // The registration fails only if the font is invalid.
     let _ = register_font(FONT_FAMILY, FontStyle::Normal, FONT);
 }
 
@@ -85,7 +85,7 @@ pub(super) fn truncate_to_width<DB: DrawingBackend>(
     style: &TextStyle,
     available: i32,
 ) -> String {
-    // Measuring a very long text is slow. As no glyph is narrower than half a pixel, the rest never fits.
+    // A very long text is slow to measure. No glyph is narrower than half a pixel, so further characters never fit.
     let mut truncated: String = text.chars().take(available.max(0) as usize * 2).collect();
     if truncated.len() == text.len() && text_width(area, text, style) <= available {
         return truncated;

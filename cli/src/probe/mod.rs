@@ -26,8 +26,8 @@ use crate::{
     watchdog::CallWatchdog,
 };
 
-/// The duration of a probe with and without `--quick`. With `--quick`, the rest of the promised 5 s is left for loading
-/// the driver and printing the report.
+/// The duration of a probe with and without `--quick`. With `--quick`, the command promises to take 5 s, and the
+/// remaining 0.3 s are for loading the driver and printing the report.
 const QUICK_DURATION: Duration = Duration::from_millis(4700);
 const FULL_DURATION: Duration = Duration::from_secs(45);
 /// The maximum number of timed calls of each function with `--quick`.
@@ -48,7 +48,7 @@ pub(crate) struct ProbeArgs {
     /// Probe the GPUs with these indices or UUID prefixes [default: all GPUs]
     #[arg(value_name = "INDEX|UUID-PREFIX")]
     gpus: Vec<String>,
-    /// Take 5 s instead of 45 s; the refresh periods of slow sensors may stay unknown
+    /// Take 5 s instead of 45 s; the refresh periods of slow sensors may remain unknown
     #[arg(long)]
     quick: bool,
     /// Write the sampling plan as JSON to this file, for `igpu record --plan` or the igpu library
@@ -65,35 +65,35 @@ pub(crate) fn run(nvml: &Nvml, options: &Options, args: &ProbeArgs) -> Result<Co
     if indices.is_empty() {
         return Ok(CommandOutput::no_gpus(options, nvml.device_count()?));
     }
-    // Opened before the measurement, so that a wrong path is reported at once.
+    // The file is opened before the measurement, so that a wrong path is reported immediately.
     let file = args.plan.as_deref().map(open).transpose()?;
     watchdog.end();
     let probe = Probe::new(nvml).gpus(&indices).max_calls(max_calls(args.quick));
-    let mut doing = "";
-    let probed = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
+    let mut phase = "";
+    let result = probe.duration(time.saturating_sub(begin.elapsed())).run(|progress| {
         watchdog.begin(progress.function, Some(progress.gpu));
-        if doing != progress.phase {
-            doing = progress.phase;
-            bar.set_message(doing);
+        if phase != progress.phase {
+            phase = progress.phase;
+            bar.set_message(phase);
         }
         bar.set_position((progress.fraction * PROGRESS_STEPS as f64) as u64);
     });
     watchdog.end();
     bar.finish_and_clear();
-    let probed = probed?;
-    let written = file.map_or(Ok(()), |file| write(file, &probed.plan));
+    let report = result?;
+    let write_result = file.map_or(Ok(()), |file| write(file, &report.plan));
     let driver_version = nvml.driver_version().ok().map(|version| version.to_string());
-    let document = text::Document { driver_version, report: &probed };
+    let document = text::Document { driver_version, report: &report };
     let mut output = if options.json {
         CommandOutput::json(&[document])?
     } else {
         CommandOutput::text(text::text(&document, max_calls(args.quick)))
     };
-    let unreadable = probed.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
+    let unreadable = report.gpus.iter().filter_map(|gpu| Some((gpu, gpu.error.as_ref()?)));
     output.problems =
         unreadable.map(|(gpu, error)| gpu_selection::read_error(gpu.index, gpu.uuid.as_deref(), error)).collect();
     // If the plan could not be written, the report is still printed.
-    if let (Err(error), Some(path)) = (written, &args.plan) {
+    if let (Err(error), Some(path)) = (write_result, &args.plan) {
         output.problems.push(Diagnostic::from(&CliError::File(path.clone(), error)));
     }
     Ok(output)
@@ -108,7 +108,7 @@ fn bar(time: Duration) -> ProgressBar {
     }
 }
 
-/// Opens the file for the plan. Keeps its old content until there is a plan.
+/// Opens the file for the plan. The old content of the file is kept until the plan is written.
 fn open(path: &Path) -> Result<File, CliError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).open(path).map_err(|error| CliError::File(path.to_owned(), error))
@@ -117,7 +117,7 @@ fn open(path: &Path) -> Result<File, CliError> {
 fn write(mut file: File, plan: &Plan) -> std::io::Result<()> {
     let mut text = serde_json::to_string_pretty(plan)?;
     text.push('\n');
-    // These fail for a device or a pipe, which has no length and no position.
+    // Both calls fail for a device or a pipe, which has no length and no position.
     let _ = file.set_len(0);
     let _ = file.rewind();
     file.write_all(text.as_bytes())?;

@@ -28,7 +28,7 @@ pub(super) struct Document<'a> {
 pub(super) fn text(document: &Document<'_>, max_calls: u32) -> String {
     let report = document.report;
     let mut text = format!(
-        "Driver {}, probed for {:.1} s. Each call was timed at most {} times, under the present load.\n",
+        "Driver {}, probed for {:.1} s. Each call was timed at most {} times, under the current load.\n",
         or_na(document.driver_version.as_deref()),
         report.duration_s,
         max_calls
@@ -70,7 +70,7 @@ fn call_cells(call: &CallReport) -> Vec<String> {
     ]
 }
 
-/// Returns a short reason why a call returned no value.
+/// Returns the reason why a call returned no value, in a few words.
 fn unsupported(reason: Option<&Error>) -> String {
     match reason {
         Some(Error::MissingSymbol { .. }) => "no function".to_owned(),
@@ -90,14 +90,14 @@ fn sensor_cells(sensor: &SensorReport) -> Vec<String> {
         (None, ChangePattern::EveryPoll) => "new at every poll".to_owned(),
         (None, _) => format!("unknown: {} changes", sensor.changes),
     };
-    let averages = match sensor.averaging {
+    let averaging = match sensor.averaging {
         Averaging::Window { window_ms } => format!("{window_ms} ms"),
         Averaging::WithinPeriod => "at most the period".to_owned(),
         // The probe measures the averaging window of power sensors only.
         _ if sensor.metric.starts_with("gpu.power") => "unknown".to_owned(),
         _ => "-".to_owned(),
     };
-    vec![sensor.metric.to_owned(), period, averages, format!("{:.1} ms", sensor.poll_interval_ms)]
+    vec![sensor.metric.to_owned(), period, averaging, format!("{:.1} ms", sensor.poll_interval_ms)]
 }
 
 fn sample_buffer_cells(buffer: &SampleBufferReport) -> Vec<String> {

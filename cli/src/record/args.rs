@@ -56,7 +56,8 @@ pub(crate) struct RecordArgs {
     /// Record these GPUs: indices or UUID prefixes, separated by commas [default: all GPUs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub gpus: Vec<String>,
-    /// Record these metrics: names, separated by commas; `default` includes the default metrics (--help lists all names)
+    /// Record these metrics: names, separated by commas; `default` includes the default metrics (--help lists all
+    /// names)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "default")]
     pub metrics: Vec<MetricArg>,
     /// Read all metrics HZ times per second, regardless of the cost; with `sensor`, read each metric as often as its

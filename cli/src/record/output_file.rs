@@ -114,8 +114,8 @@ impl<'a> OutputFile<'a> {
         self.handle_result(result);
     }
 
-    /// Writes the buffered items if the buffer is half full, because a full buffer drops items. Does nothing if the last
-    /// write has failed.
+    /// Writes the buffered items if the buffer is half full, because a full buffer drops items. Does nothing if the
+    /// last write has failed.
     pub(super) fn flush_if_half_full(&mut self) {
         if self.writer.is_half_full() && !self.last_write_failed {
             self.flush();

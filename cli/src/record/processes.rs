@@ -13,8 +13,8 @@ use igpu_recording::{Item, RecordedProcess, event};
 /// The number of poll intervals after which a process that is no longer listed counts as ended. The fraction allows for
 /// a late list.
 const MAX_MISSED_LISTS: f64 = 2.5;
-/// The maximum number of ancestors that are followed. If a pid is reused between two reads of `/proc`, the ancestors can
-/// form a cycle.
+/// The maximum number of ancestors that are followed. If a pid is reused between two reads of `/proc`, the ancestors
+/// can form a cycle.
 const MAX_GENERATIONS: usize = 100;
 
 /// The processes on all GPUs.

@@ -138,7 +138,8 @@ impl<'a> RecorderWorker<'a> {
     /// Records until the sender of items is dropped. Returns `true` if all items are in the file.
     fn run(mut self, command_start: Option<Item>, item_receiver: &Receiver<Item>) -> bool {
         self.drain();
-        // Flushed immediately, so that even a recording that is killed in its first second has the start of the command.
+        // Flushed immediately, so that even a recording that is killed in its first second has the start of the
+        // command.
         command_start.iter().for_each(|item| self.output_file.push(item));
         self.output_file.flush();
         let mut next_flush = Instant::now() + FLUSH_INTERVAL;

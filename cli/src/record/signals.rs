@@ -41,8 +41,8 @@ pub(super) struct ReceivedSignal {
 }
 
 impl Signals {
-    /// Blocks the signals. Must be called before any thread is started, because a thread that does not block the signals
-    /// would receive them.
+    /// Blocks the signals. Must be called before any thread is started, because a thread that does not block the
+    /// signals would receive them.
     pub(super) fn block(has_command: bool) -> Result<Self, Errno> {
         // The parent process may have ignored SIGCHLD. If this process ignored it too, it could not wait for its child.
         // SAFETY: the default disposition is set, and no handler function that would have to be async-signal-safe.
@@ -100,8 +100,8 @@ impl ReceivedSignal {
         self.signal != Signal::SIGCHLD
     }
 
-    /// Returns `true` if the kernel sent a hangup to this process as the leader of its session, and not to all processes
-    /// in the foreground of the terminal. Without igpu, the command would be the session leader.
+    /// Returns `true` if the kernel sent a hangup to this process as the leader of its session, and not to all
+    /// processes in the foreground of the terminal. Without igpu, the command would be the session leader.
     pub(super) fn is_leader_hangup(self) -> bool {
         self.signal == Signal::SIGHUP && self.sender.is_none() && getsid(None) == Ok(getpid())
     }

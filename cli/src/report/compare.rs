@@ -73,7 +73,7 @@ impl GpuComparison {
     }
 }
 
-/// Returns the pairs of GPUs to compare: GPUs with the same UUID, and remaining GPUs with the same index.
+/// Returns the pairs of GPUs to compare. GPUs are matched by UUID; the remaining GPUs are matched by index.
 fn matches<'a>(a: &'a [GpuSummary], b: &'a [GpuSummary]) -> Vec<(&'a GpuSummary, &'a GpuSummary)> {
     let same_uuid = |gpu: &GpuSummary| b.iter().find(|other| gpu.uuid.is_some() && gpu.uuid == other.uuid);
     let is_matched_by_uuid = |other: &GpuSummary| a.iter().any(|gpu| gpu.uuid.is_some() && gpu.uuid == other.uuid);
@@ -129,15 +129,15 @@ fn compare_gpus(a: &GpuSummary, b: &GpuSummary) -> GpuComparison {
     GpuComparison { index_a: a.index, index_b: b.index, name: a.name.clone(), same, values }
 }
 
-/// Compares the time of each cause of throttling that occurred in either recording. Counters and event reasons have
-/// different causes, so the times of one source are unknown in a recording with the other source.
+/// Compares the time of each cause of throttling that occurred in either recording. Counters and event reasons
+/// distinguish different causes. If the sources of the recordings differ, the times in B are therefore unknown.
 fn compare_throttling(a: Option<&Throttling>, b: Option<&Throttling>) -> Vec<Delta> {
-    let sides = [a, b].map(|side| side.filter(|side| a.or(b).is_some_and(|first| first.source == side.source)));
-    let mut causes: Vec<&str> = sides.iter().flatten().flat_map(|side| side.causes_s.keys().copied()).collect();
+    let comparable = [a, b].map(|side| side.filter(|side| a.or(b).is_some_and(|first| first.source == side.source)));
+    let mut causes: Vec<&str> = comparable.iter().flatten().flat_map(|side| side.causes_s.keys().copied()).collect();
     causes.sort_unstable();
     causes.dedup();
     let delta = |cause: &str| {
-        let both = sides.map(|side| side.and_then(|side| side.causes_s.get(cause).copied()));
+        let both = comparable.map(|side| side.and_then(|side| side.causes_s.get(cause).copied()));
         let label = format!("throttled, {}", cause.replace('_', " "));
         Delta::new(&format!("throttling.causes_s.{cause}"), &label, seconds, both)
     };
@@ -158,7 +158,7 @@ mod tests {
         gpu
     }
 
-    /// Returns the summary of values of GPU 0, which have times in seconds.
+    /// Returns the summary of GPU 0 after these values, each with a time in seconds and a metric.
     fn summary_of(values: &[(u64, Metric, f64)]) -> GpuSummary {
         let mut builder = SummaryBuilder::default();
         for (second, metric, value) in values {

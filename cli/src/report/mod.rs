@@ -75,7 +75,7 @@ struct ReportDocument<'a> {
     file: String,
     #[serde(flatten)]
     summary: &'a Summary,
-    /// The comparison with the first recording, for the second of two.
+    /// The comparison with the first recording. Only the second recording has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<&'a Comparison>,
 }

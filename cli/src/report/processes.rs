@@ -7,7 +7,8 @@ use crate::{
     units::{energy, gib, or_unknown, percent, time, watt_hours, watts},
 };
 
-/// The maximum number of processes in the table, which prefers those with the most memory. JSON has all processes.
+/// The maximum number of processes in the table. If there are more, the table has those that used the most memory. JSON
+/// has all processes.
 const MAX_PROCESSES: usize = 20;
 
 /// Returns the table of the processes on each GPU.
@@ -46,7 +47,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
     if more > 0 { format!("{text}and {more} more\n") } else { text }
 }
 
-/// Returns the table of the command's usage of each GPU.
+/// Returns the table of the usage of each GPU by the command.
 pub(super) fn command_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let usage = gpu.command.as_ref()?;

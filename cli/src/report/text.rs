@@ -12,12 +12,12 @@ use crate::{
     units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
 };
 
-/// The maximum lengths of names, command lines, and lists of throttling causes. With these, the text fits into 100
-/// columns.
+/// The maximum lengths of names, command lines, and lists of throttling causes. With these limits, the text fits into
+/// 100 columns.
 const MAX_NAME_CHARS: usize = 28;
 const MAX_COMMAND_CHARS: usize = 80;
 const MAX_CAUSES_CHARS: usize = 60;
-/// The cause of throttling of a GPU that was not throttled.
+/// Printed in place of the causes of throttling if there were none.
 const NOT_THROTTLED: &str = "nothing";
 
 /// Returns a summary as text, in at most 100 columns.
@@ -102,7 +102,7 @@ fn gpu_table(gpus: &[GpuSummary]) -> String {
     with_header(&["GPU", "NAME", "UUID", "POWER LIMIT"], gpus.iter().map(line))
 }
 
-/// Formats a table, and omits the columns from `from` on whose values are unknown for all GPUs.
+/// Formats a table without the columns whose values are unknown for all GPUs. Columns before `from` are always shown.
 fn without_unknown_columns(header: Vec<String>, lines: impl Iterator<Item = Vec<String>>, from: usize) -> String {
     let mut lines: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
     for column in (from..lines[0].len()).rev() {

@@ -52,7 +52,7 @@ fn gpus_warnings(summary: &Summary) -> Vec<String> {
     warnings.into_iter().map(|(warning, gpus)| format!("{}: {warning}.", which(gpus))).collect()
 }
 
-/// Returns `true` if a value that has its own column is unknown.
+/// Returns `true` if the GPU lacks a value that has its own column in a table.
 fn lacks_metrics(gpu: &GpuSummary) -> bool {
     let GpuSummary { utilization, power_peak_w, memory_peak_bytes, temperature_max_cel, throttling, .. } = gpu;
     let unknown = [power_peak_w.is_none(), memory_peak_bytes.is_none(), temperature_max_cel.is_none()];
@@ -84,8 +84,8 @@ fn energy_warnings(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
         }
         _ => {}
     }
-    // A second and 5 % are tolerated, because the first and last refresh of a sensor are not at the ends of the
-    // recording.
+    // A difference of 1 s plus 5 % is tolerated, because the first and last refresh of a sensor are not at the ends of
+    // the recording.
     if energy.covered_s < 0.95 * duration_s - 1.0 {
         let part = ratio_percent(energy.covered_s, duration_s);
         warnings.push(format!("the mean power covers only {part} of the {}", time(duration_s)));
