@@ -1,4 +1,4 @@
-//! Help, completions, and manual pages; the location of the program; and the loaded library.
+//! Tests of the help, the completions, the manual pages, the location of the program, and the selected library.
 
 use igpu_recording::Format;
 
@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn wrong_usage_exits_with_two() {
-    let unreadable = simulated("this is no PROBE_SCENARIO");
+    let unreadable = simulated("this is no scenario");
     let unknown_key = simulated("[[gpu]]\nnaem = 'x'");
     for args in [
         &["--simulate=nonsense"][..],
@@ -82,7 +82,7 @@ fn completions_and_man_pages_are_generated() {
         for part in [mark, "list", "driver", "simulate", "visible"] {
             assert!(script.contains(part), "{part} is not in the completions of {shell}");
         }
-        // The shell, if it is installed, accepts the script.
+        // If the shell is installed, it accepts the script.
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("completions");
         fs::write(&file, &script).unwrap();
@@ -130,7 +130,7 @@ fn every_subcommand_has_a_man_page() {
         record.contains("\nigpu record [OPTIONS] [\\-\\- <COMMAND>...]\n") && record.contains("gpu.power"),
         "{record}"
     );
-    // The formatter, if it is installed, has no warnings.
+    // If groff is installed, it formats the pages without warnings.
     for name in names {
         if let Ok(output) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(target.join(&name)).output()
         {
@@ -180,9 +180,9 @@ fn library_and_simulation_print_the_same() {
         assert_eq!(stdout_of(&["list", "--library", path]), stdout_of(&["list", &simulate]));
         let by_library = json(&stdout_of(&["--json", "--library", path]));
         let in_process = json(&stdout_of(&["--json", &simulate]));
-        for (one, other) in by_library.iter().zip(&in_process) {
-            assert_eq!((&one["pci"], &one["memory"]["total"]), (&other["pci"], &other["memory"]["total"]));
-            assert_eq!(one["power"]["limit"], other["power"]["limit"]);
+        for (a, b) in by_library.iter().zip(&in_process) {
+            assert_eq!((&a["pci"], &a["memory"]["total"]), (&b["pci"], &b["memory"]["total"]));
+            assert_eq!(a["power"]["limit"], b["power"]["limit"]);
         }
         assert_eq!((by_library.len(), in_process.len()), (count, count));
         // The environment variable selects the same library.

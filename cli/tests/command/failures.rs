@@ -1,4 +1,4 @@
-//! Failures of the driver, of GPUs, and of the output; and hostile text from outside.
+//! Tests of failures of the driver, of GPUs, and of the output, and of hostile text from external sources.
 
 use super::*;
 
@@ -45,11 +45,11 @@ fn driver_startup_failure_is_one_error() {
         assert_eq!((result.code, result.stdout.as_str(), errors(&result.stderr).len()), (Some(1), "", 1));
         assert!(parts.iter().all(|part| result.stderr.contains(part)), "{}", result.stderr);
     }
-    // A driver without a GPU is not a failure, whether `nvmlInit_v2` fails or the number of GPUs is 0.
+    // A machine without a GPU is not a failure, whether `nvmlInit_v2` fails or the number of GPUs is 0.
     let none = simulated("[driver]\ninit_return = 28");
     assert_eq!(stdout_of(&[&none.argument]), "There is no NVIDIA GPU on this machine.\n");
     assert_eq!(stdout_of(&["list", "--json", &none.argument]), "[]\n");
-    // A driver that starts, but fails to return the number of GPUs.
+    // The driver can be initialized, but does not return a valid number of GPUs.
     for value in ["return = 'UNKNOWN'", "value = -1"] {
         let failing = workstation(&format!("[[fault]]\nfunction = 'nvmlDeviceGetCount*'\n{value}"));
         for args in [&[][..], &["list"], &["ps"], &["show", "0"]] {
@@ -89,8 +89,8 @@ fn lost_gpu_does_not_hide_others() {
     assert_eq!((result.code, result.stdout.as_str(), errors(&result.stderr).len()), (Some(1), "", 4));
     assert!(result.stderr.contains("nvidia-smi --gpu-reset"));
     // A GPU that is lost after its UUID was read is reported with its UUID.
-    let amid = workstation("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 2\nreturn = 'GPU_IS_LOST'");
-    let result = igpu(&[&amid.argument]);
+    let lost_later = workstation("[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\ngpu = 2\nreturn = 'GPU_IS_LOST'");
+    let result = igpu(&[&lost_later.argument]);
     assert_eq!((result.code, shown(&result)), (Some(1), vec!["0", "1", "3"]));
     assert!(
         errors(&result.stderr)[0].starts_with("GPU 2 (GPU-4d1f3a0e-7c2b-4f5d-9a68-0b7e5c3d2f11) "),
@@ -112,7 +112,7 @@ fn unsupported_value_is_not_a_failure() {
     }
 }
 
-/// Returns `true` if the text has no character that controls a terminal, apart from line feeds.
+/// Returns `true` if the text has no characters that control a terminal, except line feeds.
 fn is_safe_for_terminals(text: &str) -> bool {
     text.chars().all(|c| c == '\n' || !(c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c)))
 }
@@ -145,7 +145,7 @@ fn control_characters_are_escaped_in_text() {
     assert_eq!(json(&stdout_of(&["--json", &named.argument]))[0]["name"], "\u{1b}]0;x\u{7}\u{1b}[2Jé\r\n\u{202e}");
     let versions = simulated("[[fault]]\nfunction = 'nvmlSystemGet*'\ntext = \"\\u001b[2J\\n\"");
     assert!(is_safe_for_terminals(&stdout_of(&["driver", &versions.argument])));
-    // A lost GPU whose UUID is hostile, on stderr.
+    // The message on stderr about a lost GPU whose UUID is hostile.
     let lost = workstation(
         &(fault("nvmlDeviceGetUUID", 1) + "[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\ngpu = 1\nreturn = 15"),
     );
@@ -195,7 +195,7 @@ fn process_lists_grow_to_any_length() {
     let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, count = 1500 }}]", UNUSED_PID - 5000));
     assert_eq!(stdout_of(&["ps", &more.argument]).lines().count(), 1501);
     assert_eq!(json(&stdout_of(&["--json", &more.argument]))[0]["processes"].as_array().map(Vec::len), Some(1500));
-    // A list that grows faster than the capacity is a failure, because it is not shown completely.
+    // A list that grows faster than the capacity cannot be shown completely, which is a failure.
     let growing = "[[fault]]\nfunction = 'nvmlDeviceGetComputeRunningProcesses_v3'\nextra_processes_per_call = 4000";
     let more = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, count = 1500 }}]\n{growing}", UNUSED_PID - 5000));
     for args in [&["ps"][..], &["show"], &["--json"], &["ps", "--json"]] {
@@ -238,7 +238,7 @@ fn closed_pipe_is_not_a_failure() {
         let output = command.output().unwrap();
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{args:?}");
     }
-    // A reader that takes one line of more output than a pipe holds, like `head -1`.
+    // Like `head -1`, the reader reads only one line of an output that is larger than the buffer of a pipe.
     let many = simulated(&format!("[[gpu]]\nprocess = [{{ pid = {}, count = 1000 }}]", UNUSED_PID - 5000));
     let mut command = command(env!("CARGO_BIN_EXE_igpu"), ["ps", "--json", &many.argument]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -23,9 +23,9 @@ use serde_json::Value;
 /// A pid above the default maximum of Linux.
 const UNUSED_PID: u32 = 4_199_998;
 
-/// Returns the built-in scenarios and their numbers of GPUs.
+/// Returns the names of the built-in scenarios, each with its number of GPUs.
 fn scenarios() -> impl Iterator<Item = (&'static str, usize)> {
-    Scenario::names().iter().map(|name| (*name, Scenario::from_name(name).expect("built in").gpu_count()))
+    Scenario::names().iter().map(|name| (*name, Scenario::from_name(name).expect("a built-in scenario").gpu_count()))
 }
 
 fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
@@ -46,8 +46,8 @@ struct CommandResult {
 }
 
 fn run(mut command: Command) -> CommandResult {
-    let output = command.output().expect("the command");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let output = command.output().expect("the command starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
     CommandResult { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
@@ -71,15 +71,15 @@ fn stdout_of(args: &[&str]) -> String {
 fn json(text: &str) -> Vec<Value> {
     match serde_json::from_str(text) {
         Ok(Value::Array(items)) => items,
-        other => panic!("no array: {other:?} in {text}"),
+        other => panic!("not a JSON array: {other:?} in {text}"),
     }
 }
 
 fn keys(value: &Value) -> Vec<&str> {
-    value.as_object().expect("an object").keys().map(String::as_str).collect()
+    value.as_object().expect("a JSON object").keys().map(String::as_str).collect()
 }
 
-/// Returns the error messages without their prefix. Each may be followed by a line of advice.
+/// Returns the error messages without their prefixes and without the lines of advice.
 fn errors(stderr: &str) -> Vec<&str> {
     assert!(!stderr.contains("panicked"), "{stderr}");
     let errors = stderr.lines().filter(|line| !line.starts_with("help: "));
@@ -117,8 +117,8 @@ fn shown(result: &CommandResult) -> Vec<&str> {
     result.stdout.lines().filter_map(|line| line.strip_prefix("INDEX        : ")).collect()
 }
 
-/// Copies a program in another process. Children of concurrent tests would inherit a writable descriptor of this
-/// process, and a file that is open for writing cannot be executed.
+/// Copies a program in another process. If this process wrote the copy, children of concurrent tests could inherit the
+/// writable descriptor, and a file that is open for writing cannot be executed.
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }

@@ -1,4 +1,4 @@
-//! The output of each subcommand as text and as JSON, and the selection of GPUs.
+//! Tests of the output of each subcommand as text and as JSON, and of the selection of GPUs.
 
 use super::*;
 
@@ -15,12 +15,12 @@ fn subcommands_work_on_every_scenario() {
         assert_eq!(array(&[]).len(), count);
         assert_eq!(array(&["show"]).len(), count);
         assert_eq!(array(&["list"]).len(), count);
-        // Each GPU has the command itself and its parent.
+        // The processes on each GPU are the command itself and its parent.
         let rows = array(&["ps"]);
         let expected = if scenario == "laptop" { 3 } else { 2 * count };
         assert_eq!(rows.len(), expected, "{scenario}");
         let table = text(&["ps"]);
-        assert_eq!(table.lines().count(), expected + 1, "a header, or a sentence");
+        assert_eq!(table.lines().count(), expected + 1, "the first line is the header or a message");
         let versions = array(&["driver"]);
         assert_eq!(versions.len(), 1);
         assert_eq!(keys(&versions[0]), ["cuda_version", "driver_version", "library", "nvml_version"]);
@@ -95,7 +95,8 @@ fn json_has_every_documented_key() {
     assert_eq!((&own["name"], &own["parent_pid"]), (&Value::from("igpu"), &Value::from(std::process::id())));
     assert_eq!((&parent["pid"], &parent["parent_pid"]), (&Value::from(std::process::id()), &Value::from(parent_id())));
     assert_eq!((&own["kind"], &own["gpu_memory"]), (&Value::from("compute"), &Value::from(4284)));
-    // Unknown values are null: the laptop has no fan, no power limits, and no memory of graphics processes.
+    // Unknown values are null. The laptop has no fan and no power limits, and does not report the memory of graphics
+    // processes.
     let gpus = json(&stdout_of(&["--json", "--simulate=laptop"]));
     let gpu = &gpus[0];
     for missing in [&gpu["serial"], &gpu["utilization"]["fan"], &gpu["power"]["limit"], &gpu["power"]["management"]] {
@@ -104,8 +105,8 @@ fn json_has_every_documented_key() {
     let graphics = gpu["processes"].as_array().unwrap().iter().filter(|process| process["kind"] == "graphics");
     assert!(graphics.map(|process| &process["gpu_memory"]).eq([&Value::Null, &Value::Null]));
     let gpus = json(&stdout_of(&["--json", "--simulate=mig"]));
-    let parts = gpus[0]["processes"].as_array().unwrap().iter().map(|process| process["gpu_instance_id"].as_u64());
-    assert!(parts.eq([Some(1), Some(5)]));
+    let instances = gpus[0]["processes"].as_array().unwrap().iter().map(|process| process["gpu_instance_id"].as_u64());
+    assert!(instances.eq([Some(1), Some(5)]));
 }
 
 const PROCESS_KEYS: [&str; 10] = [
@@ -149,12 +150,12 @@ fn driver_prints_versions_and_library() {
     let versions = json(&stdout_of(&["driver", "--json", "--library", path]));
     assert_eq!((&versions[0]["driver_version"], &versions[0]["cuda_version"]), (&"580.95.05".into(), &"13.0".into()));
     assert_eq!(versions[0]["library"], path);
-    // A version that the driver does not return is N/A, reported on stderr, and a failure.
-    let silent = workstation("[[fault]]\nfunction = 'nvmlSystemGetNVMLVersion'\nreturn = 'NO_PERMISSION'");
-    let result = igpu(&["driver", &silent.argument]);
+    // A version that the driver does not return is shown as N/A, and is an error.
+    let denied = workstation("[[fault]]\nfunction = 'nvmlSystemGetNVMLVersion'\nreturn = 'NO_PERMISSION'");
+    let result = igpu(&["driver", &denied.argument]);
     assert_eq!((result.code, errors(&result.stderr).len()), (Some(1), 1));
     assert!(result.stdout.contains("NVML VERSION   : N/A\nCUDA VERSION   : 13.0\n"), "{}", result.stdout);
-    let result = igpu(&["driver", "--json", &silent.argument]);
+    let result = igpu(&["driver", "--json", &denied.argument]);
     assert_eq!((result.code, &json(&result.stdout)[0]["nvml_version"]), (Some(1), &Value::Null));
 }
 
@@ -165,7 +166,7 @@ fn ps_prints_one_table() {
     assert_eq!(rows[0].join(" "), "GPU PID TYPE NAME USER PARENT PARENT NAME CREATION TIME GPU MEM");
     assert_eq!(rows.len(), 5);
     let own = std::process::id().to_string();
-    // With MIG, the index is followed by those of the GPU instance and the compute instance.
+    // With MIG, the index of the GPU is followed by the ids of the GPU instance and the compute instance.
     assert_eq!(rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(), ["0/1/0", "0/5/0", "1", "1"]);
     assert_eq!((rows[1][2], rows[1][3], rows[1][5]), ("compute", "igpu", own.as_str()));
     assert_eq!((rows[2][1], rows[2][5]), (own.as_str(), parent_id().to_string().as_str()));
@@ -238,18 +239,18 @@ fn visible_option_applies_cuda_visible_devices() {
     let none = igpu_visible("", &["--visible", "--simulate"]);
     assert_eq!(none.stdout, "CUDA_VISIBLE_DEVICES leaves no GPU visible.\n");
     assert_eq!(shown(&igpu(&["--visible", "--simulate"])).len(), 4, "an unset variable hides no GPU");
-    // An existing GPU that the variable hides.
+    // The variable hides an existing GPU.
     let hidden = igpu_visible("1,3", &["show", "0", "--visible", "--simulate"]);
     let expected = "igpu: GPU 0 is hidden by CUDA_VISIBLE_DEVICES\nhelp: omit --visible to select from all GPUs\n";
     assert_eq!((hidden.code, hidden.stderr.as_str()), (Some(1), expected));
     let hidden = igpu_visible("1,3", &["show", "GPU-115d", "--visible", "--simulate"]);
     assert_eq!((hidden.code, hidden.stderr.as_str()), (Some(1), expected));
-    // A prefix must be unique among the visible GPUs only.
+    // A UUID prefix need only be unique among the visible GPUs.
     assert_eq!(shown(&igpu_visible("1", &["show", "GPU-", "--visible", "--simulate"])), ["1"]);
     // The message for a machine without GPUs does not mention the variable.
     let empty = igpu_visible("0", &["--visible", "--simulate=empty"]);
     assert_eq!((empty.code, empty.stdout.as_str()), (Some(0), "There is no NVIDIA GPU on this machine.\n"));
     // A MIG device selects its GPU.
-    let part = igpu_visible("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3", &["--visible", "--simulate=mig"]);
-    assert_eq!(shown(&part), ["0"]);
+    let by_mig_uuid = igpu_visible("MIG-0b1c2d3e-4f50-5161-8273-8495a6b7c8d3", &["--visible", "--simulate=mig"]);
+    assert_eq!(shown(&by_mig_uuid), ["0"]);
 }

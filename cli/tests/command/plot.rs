@@ -1,4 +1,4 @@
-//! `igpu plot`: recordings as SVG and PNG.
+//! Tests of `igpu plot`, which draws recordings as SVG and PNG.
 
 use super::*;
 
@@ -34,15 +34,15 @@ fn header(names: &[&str]) -> Item {
     Item::start(at(0.0), &header)
 }
 
-/// Returns one value for each panel.
-fn values(second: f64, gpu: u32, of: [f64; 4]) -> impl Iterator<Item = Item> {
+/// Returns one item for each panel, with these values.
+fn values(second: f64, gpu: u32, values: [f64; 4]) -> impl Iterator<Item = Item> {
     PANELS
         .into_iter()
-        .zip(of)
+        .zip(values)
         .map(move |((_, metric), value)| Item::value(at(second), gpu, Series::for_metric(metric), value))
 }
 
-/// Returns a recording of two GPUs for 100 s. GPU 1 is lost from 40 s to 60 s.
+/// Returns a recording of two GPUs that takes 100 s. GPU 1 is lost from 40 s to 60 s.
 fn recording() -> Vec<Item> {
     let gpu = |second, gpu, name| Item { gpu: Some(gpu), ..Item::event(at(second), name) };
     let mut items = vec![header(&["NVIDIA H100", "NVIDIA A100"])];
@@ -88,18 +88,19 @@ fn texts(svg: &str) -> Vec<String> {
     texts.map(|node| node.text().unwrap_or_default().trim().to_owned()).collect()
 }
 
-/// Returns the first x, the last x, and the first y coordinate of each line of a color, in the order of the panels.
+/// Returns the first x, the last x, and the first y coordinate of each line that has this color, in the order of the
+/// panels.
 fn lines(svg: &str, color: &str) -> Vec<(f64, f64, f64)> {
     let svg = roxmltree::Document::parse(svg).expect("XML");
     let polylines = svg.descendants().filter(|node| node.has_tag_name("polyline"));
-    let ours = polylines.filter(|node| node.attribute("stroke") == Some(color));
+    let of_color = polylines.filter(|node| node.attribute("stroke") == Some(color));
     let line = |node: roxmltree::Node| {
         let points = node.attribute("points").unwrap().split_whitespace();
         let mut points = points.map(|point| point.split_once(',').unwrap());
         let (first, last) = (points.next().unwrap(), points.next_back().unwrap());
         (first.0.parse().unwrap(), last.0.parse().unwrap(), first.1.parse().unwrap())
     };
-    ours.map(line).collect()
+    of_color.map(line).collect()
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn curve_has_gap_while_gpu_lost() {
         // The y axis points down.
         assert!(whole[panel].2 < halves[0].2, "{panel}: {} and {}", whole[panel].2, halves[0].2);
     }
-    // Utilizations of 50 % and 25 % are drawn at these heights of an axis from 0 to 100.
+    // Utilizations of 50 % and 25 % are drawn at half and a quarter of the height of the axis.
     let document = roxmltree::Document::parse(&svg).unwrap();
     let y = |text: &str, nth: usize| -> f64 {
         let labels = document.descendants().filter(|node| node.text().is_some_and(|label| label.trim() == text));
@@ -167,11 +168,11 @@ fn png_has_requested_size_and_content() {
         assert_eq!((info.width, info.height), expected);
         let pixels: Vec<&[u8]> = pixels.chunks(3).collect();
         let count = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
-        // More pixels than the 110 of the legend.
-        assert!(count([31, 119, 180]) > 1000 && count([255, 127, 14]) > 1000, "curves");
-        // The first lines have only the title.
+        // The legend has 110 pixels of each color.
+        assert!(count([31, 119, 180]) > 1000 && count([255, 127, 14]) > 1000, "the curves are drawn");
+        // The first 40 lines of pixels have only the title.
         let title = &pixels[..40 * expected.0 as usize];
-        assert!(title.iter().filter(|pixel| pixel.iter().all(|part| *part < 90)).count() > 200, "the title's text");
+        assert!(title.iter().filter(|pixel| pixel.iter().all(|part| *part < 90)).count() > 200, "the title is drawn");
         assert!(count([255; 3]) > pixels.len() / 2, "the background is white");
     }
 }
@@ -193,8 +194,8 @@ fn panels_without_values_are_labeled() {
 
 #[test]
 fn dropped_records_are_noted_in_plot() {
-    let lost = Item { value: Some(12.0), ..Item::event(at(50.0), event::HEARTBEAT) };
-    let texts = texts(&svg(&[recording(), vec![lost]].concat()));
+    let dropped = Item { value: Some(12.0), ..Item::event(at(50.0), event::HEARTBEAT) };
+    let texts = texts(&svg(&[recording(), vec![dropped]].concat()));
     assert!(texts.iter().any(|text| text == "12 records were dropped during the recording."), "{texts:?}");
 }
 
@@ -246,9 +247,9 @@ fn gpus_option_selects_curves() {
 }
 
 #[test]
-fn absurd_values_and_times_are_drawn() {
+fn extreme_values_and_times_are_drawn() {
     let values = [f64::MAX, -1e300, f64::MIN_POSITIVE, f64::NAN, -5.0, 1e14, f64::INFINITY, 3.0];
-    let mut items = vec![header(&["a very long name of a GPU that takes a lot of room"; 70])];
+    let mut items = vec![header(&["a very long name of a GPU that takes a lot of space"; 70])];
     for (second, value) in values.into_iter().enumerate() {
         items.extend((0..70).flat_map(|gpu| self::values(second as f64, gpu, [value; 4])));
         items.push(Item { gpu: Some(second as u32), ..Item::event(at(second as f64), event::GPU_HUNG) });
@@ -271,10 +272,10 @@ fn absurd_values_and_times_are_drawn() {
 #[test]
 fn truncated_recording_is_drawn() {
     let (_directory, file) = written("recording.jsonl", &recording());
-    let whole = fs::read_to_string(&file).unwrap();
+    let complete = fs::read_to_string(&file).unwrap();
     for (content, code, message) in [
-        (whole.trim_end_matches("}\n").to_owned(), 0, "the last item is truncated"),
-        (whole.clone() + "{\"time_unix_nano\":5}\n", 1, "the file is damaged"),
+        (complete.trim_end_matches("}\n").to_owned(), 0, "the last item is truncated"),
+        (complete.clone() + "{\"time_unix_nano\":5}\n", 1, "the file is damaged"),
     ] {
         fs::write(&file, content).unwrap();
         let (result, image) = plot(&file, "svg", &[]);
@@ -291,7 +292,7 @@ fn truncated_recording_is_drawn() {
 fn invalid_recording_leaves_no_image() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    fs::write(path("text"), "dear diary").unwrap();
+    fs::write(path("text"), "not a recording").unwrap();
     fs::write(path("empty"), "").unwrap();
     fs::write(path("half"), "{\"time_unix_nano\":5,").unwrap();
     for (name, part) in
@@ -347,7 +348,7 @@ fn failed_write_keeps_old_image() {
     let (directory, file) = written("recording.csv", &recording());
     let image = format!("{file}.png");
     fs::write(&image, "old content").unwrap();
-    // The limit simulates a full disk. It is in blocks of 512 or 1024 bytes.
+    // The limit on the file size simulates a full disk. Its unit is 512 or 1024 bytes.
     let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" plot \"$1\" -o \"$2\"";
     let result = run(command("sh", ["-c", script, env!("CARGO_BIN_EXE_igpu"), &file, &image]));
     let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
@@ -355,7 +356,7 @@ fn failed_write_keeps_old_image() {
     assert_eq!(fs::read_to_string(&image).unwrap(), "old content");
     let names = || fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names().len(), 2, "{:?}", names());
-    // Without the limit, the plot replaces the old file, also through a link, and keeps its permissions.
+    // Without the limit, the plot replaces the old file through a link, and keeps the permissions of the file.
     fs::set_permissions(&image, Permissions::from_mode(0o600)).unwrap();
     symlink(&image, directory.path().join("link.png")).unwrap();
     let link = directory.path().join("link.png").display().to_string();

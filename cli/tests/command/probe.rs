@@ -1,10 +1,11 @@
-//! `igpu probe`: the report as text and as JSON, the plan, and failures.
+//! Tests of `igpu probe`: its report as text and as JSON, its plan, and failures.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Two GPUs with a call that takes processor time, one that sleeps, and unsupported ones.
+/// Two GPUs. One of their calls takes 300 µs of processor time, another call sleeps for 100 µs, and some calls are not
+/// supported.
 const PROBE_SCENARIO: &str = r#"
 [driver]
 cpu_time_us = { nvmlDeviceGetPowerUsage = 300 }
@@ -32,7 +33,7 @@ fn sensor<'a>(gpu: &'a Value, metric: &str) -> &'a Value {
 }
 
 fn ns(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+    value.as_u64().unwrap_or_else(|| panic!("not a whole number: {value}"))
 }
 
 #[test]
@@ -59,23 +60,24 @@ fn quick_probe_writes_json_and_plan() {
         assert!(fan["error"].as_str().unwrap().contains("NVML_ERROR_NOT_SUPPORTED (3)"), "{fan}");
         for metric in ["gpu.power.instant", "gpu.utilization"] {
             let period = sensor(gpu, metric)["period_ms"].as_f64();
-            // On a busy machine, the period may be unknown, but it is never wrong.
+            // On a busy machine, the period may be unknown, but it must not be wrong.
             assert!(period.is_none_or(|period| (90.0..110.0).contains(&period)), "{}", sensor(gpu, metric));
         }
-        let still = sensor(gpu, "gpu.temperature");
-        assert_eq!((&still["period_ms"], &still["change_pattern"]), (&Value::Null, &"constant".into()));
+        let constant = sensor(gpu, "gpu.temperature");
+        assert_eq!((&constant["period_ms"], &constant["change_pattern"]), (&Value::Null, &"constant".into()));
         let instant = &sensor(gpu, "gpu.power.instant")["averaging"];
         assert!(instant == "within_period" || instant == "unknown", "{instant}");
         let average = sensor(gpu, "gpu.power.average");
-        let is_right = average["averaging"] == "window" && (900..1100).contains(&ns(&average["window_ms"]));
-        assert!(is_right || average["averaging"] == "unknown", "{average}");
-        let ring = &gpu["sample_buffers"][0];
+        let is_accurate =
+            average["averaging"] == "window" && (900..1100).contains(&average["window_ms"].as_u64().unwrap());
+        assert!(is_accurate || average["averaging"] == "unknown", "{average}");
+        let buffer = &gpu["sample_buffers"][0];
         assert_eq!(
-            (&ring["kind"], &ring["entry_count"], &ring["period_ms"]),
+            (&buffer["kind"], &buffer["entry_count"], &buffer["period_ms"]),
             (&"TOTAL_POWER".into(), &120.into(), &20.0.into())
         );
     }
-    // The plan replaces the old content of the file, and can be read by the library.
+    // The plan replaces the old content of the file, and the library can read it.
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document["plan"]);
     let plan: igpu::probe::Plan = serde_json::from_str(&text).unwrap();

@@ -1,4 +1,4 @@
-//! `igpu report`: summaries as text and as JSON, and comparisons, of recordings written by the library.
+//! Tests of `igpu report` with recordings that the library wrote: summaries as text and as JSON, and comparisons.
 
 use igpu::metric::Metric;
 use igpu_recording::{
@@ -47,7 +47,7 @@ fn header(gpus: u32) -> Header {
     }
 }
 
-/// Returns a recording of a training that takes 60 s and draws `watts` from 10 s on, and 100 W before.
+/// Returns a recording of a training that takes 60 s. Each GPU draws 100 W in the first 10 s, and `watts` afterwards.
 fn training(gpus: u32, watts: f64) -> Vec<Item> {
     let mut items = vec![Item::start(at(0.0), &header(gpus))];
     items.push(Item { pid: Some(42), ..Item::event(at(0.0), event::COMMAND_START) });
@@ -157,9 +157,9 @@ fn eight_gpus_fit_in_100_columns() {
             ..RecordedProcess::default()
         });
         let long = Item { text: text.ok(), ..process(10.0, gpu, 4_194_300, "", false) };
-        let place = items.len() - 2;
-        items.splice(place..place, [long, gpu_event(60.0, gpu, event::GPU_LOST)]);
-        let rest = [
+        let position = items.len() - 2;
+        items.splice(position..position, [long, gpu_event(60.0, gpu, event::GPU_LOST)]);
+        let values = [
             (Metric::UTILIZATION_MEMORY, 33.3),
             (Metric::UTILIZATION_ENCODER, 0.333),
             (Metric::UTILIZATION_DECODER, 0.333),
@@ -169,15 +169,15 @@ fn eight_gpus_fit_in_100_columns() {
             (Metric::THROTTLED_RELIABILITY, 0.0),
             (Metric::THROTTLED_BOARD_LIMIT, 0.0),
         ];
-        items.splice(place..place, rest.map(|(metric, number)| value(0.0, gpu, metric, number)));
+        items.splice(position..position, values.map(|(metric, number)| value(0.0, gpu, metric, number)));
         let counters = [
             Metric::THROTTLED_SYNC_BOOST,
             Metric::THROTTLED_RELIABILITY,
             Metric::THROTTLED_BOARD_LIMIT,
             Metric::THROTTLED_THERMAL,
         ];
-        let place = items.len() - 3;
-        items.splice(place..place, counters.map(|metric| value(59.0, gpu, metric, 55.5e9)));
+        let position = items.len() - 3;
+        items.splice(position..position, counters.map(|metric| value(59.0, gpu, metric, 55.5e9)));
     }
     items.sort_by_key(|item| item.time_unix_nano);
     let text = stdout_of(&["report", &recordings.write("a.jsonl", &items)]);
@@ -193,13 +193,14 @@ fn eight_gpus_fit_in_100_columns() {
 }
 
 #[test]
-fn same_finding_is_reported_once() {
+fn same_result_is_reported_once() {
     let recordings = Recordings::new();
     let mut items = training(2, 500.0);
-    let is_of =
-        |item: &Item, metrics: &[Metric]| metrics.iter().any(|of| item.series() == Some(Series::for_metric(*of)));
-    items.retain(|item| !is_of(item, &[Metric::THROTTLED_POWER]));
-    items.retain(|item| item.gpu != Some(1) || !is_of(item, &[Metric::ENERGY, Metric::POWER_USAGE]));
+    let is_any_of = |item: &Item, metrics: &[Metric]| {
+        metrics.iter().any(|metric| item.series() == Some(Series::for_metric(*metric)))
+    };
+    items.retain(|item| !is_any_of(item, &[Metric::THROTTLED_POWER]));
+    items.retain(|item| item.gpu != Some(1) || !is_any_of(item, &[Metric::ENERGY, Metric::POWER_USAGE]));
     let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
     assert!(text.contains("\nNothing throttled the 2 GPUs, as reported by the driver's counters.\n"), "{text}");
     assert!(text.contains("\n1 of 2 GPUs used 26.00 kJ (7.222 Wh), 433.3 W on average\n"), "{text}");
@@ -219,7 +220,7 @@ fn recording_problems_are_reported() {
     let recordings = Recordings::new();
     let mut items = training(1, 500.0);
     let with_value = |item: Item, value| Item { value: Some(value), ..item };
-    let wrong = [
+    let problems = [
         with_value(Item::event(at(20.0), event::HEARTBEAT), 7.0),
         with_value(gpu_event(20.0, 0, event::RECORDS_DROPPED), 3.0),
         with_value(Item::event(at(20.0), event::CLOCK_STEPPED), -3600.0),
@@ -231,8 +232,8 @@ fn recording_problems_are_reported() {
         gpu_event(26.0, 0, event::ENERGY_INTEGRATED),
         with_value(gpu_event(26.0, 0, event::ENERGY_GAP), 12.0),
     ];
-    let place = items.len() - 2;
-    items.splice(place..place, wrong);
+    let position = items.len() - 2;
+    items.splice(position..position, problems);
     let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
     for line in [
         "7 records were dropped: the disk was slow or full.",
@@ -266,7 +267,7 @@ fn unrecorded_values_are_not_zero() {
 fn json_equals_summary_exactly() {
     let recordings = Recordings::new();
     let items = training(2, 333.333_333_333_333_3);
-    let wanted = serde_json::to_value(summary_of_items(&items)).unwrap();
+    let expected = serde_json::to_value(summary_of_items(&items)).unwrap();
     for format in Format::ALL.iter().filter(|format| format.encoder().is_some()) {
         let name = format.name();
         let path = recordings.write(&format!("a.{}", format.extensions()[0]), &items);
@@ -274,16 +275,16 @@ fn json_equals_summary_exactly() {
         assert_eq!(documents.len(), 1);
         assert_eq!(documents[0]["file"], path.as_str());
         documents[0].as_object_mut().unwrap().remove("file");
-        assert_eq!(documents[0], wanted, "{name}");
+        assert_eq!(documents[0], expected, "{name}");
         let bare: Value = serde_json::from_str(&stdout_of(&["report", "--summary-json", &path])).unwrap();
-        assert_eq!(bare, wanted);
-        let to = recordings.path("summary.json");
-        let text = stdout_of(&["report", &format!("--summary-json={to}"), &path]);
+        assert_eq!(bare, expected);
+        let destination = recordings.path("summary.json");
+        let text = stdout_of(&["report", &format!("--summary-json={destination}"), &path]);
         assert!(text.starts_with("python train.py"), "{text}");
-        let written: Value = serde_json::from_str(&fs::read_to_string(to).unwrap()).unwrap();
-        assert_eq!(written, wanted);
+        let written: Value = serde_json::from_str(&fs::read_to_string(destination).unwrap()).unwrap();
+        assert_eq!(written, expected);
     }
-    assert_eq!(wanted["gpus"][1]["energy"]["energy_j"], 1000.0 + 50.0 * 333.333_333_333_333_3);
+    assert_eq!(expected["gpus"][1]["energy"]["energy_j"], 1000.0 + 50.0 * 333.333_333_333_333_3);
 }
 
 #[test]
@@ -313,15 +314,15 @@ fn two_recordings_are_compared() {
         *energy,
         serde_json::json!({"key": "energy.energy_j", "a": 26000.0, "b": 21000.0, "difference": -5000.0, "percent": -500.0 / 26.0})
     );
-    // Other GPUs with the same indices.
+    // Different GPUs have the same indices.
     let mut other = header(2);
     other.gpus.iter_mut().for_each(|gpu| gpu.uuid = Some(format!("GPU-another{}", gpu.index)));
     let mut items = training(2, 400.0);
     items[0] = Item::start(at(0.0), &other);
     let text = stdout_of(&["report", &a, &recordings.write("c.csv", &items)]);
     assert!(text.contains("\nGPU 1 (different GPUs)\n"), "{text}");
-    let wrong = igpu(&["report", "--summary-json", &a, &b]);
-    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
+    let result = igpu(&["report", "--summary-json", &a, &b]);
+    assert_eq!((result.code, result.stdout.as_str()), (Some(2), ""));
 }
 
 #[test]
@@ -329,16 +330,16 @@ fn truncated_recording_is_summarized() {
     let recordings = Recordings::new();
     let items = training(1, 500.0);
     let path = recordings.write("a.jsonl", &items[..items.len() - 2]);
-    // Killed between two flushes: the file is valid.
+    // If igpu was killed between two flushes, the file is valid.
     let text = stdout_of(&["report", &path]);
     assert!(text.contains("The recording has no end. It was interrupted, or is still in progress.\n"), "{text}");
     assert!(text.contains("the recording ends before the command\n"), "{text}");
-    // Killed before the second flush.
+    // If igpu was killed before the second flush, the file has only the header.
     let text = stdout_of(&["report", &recordings.write("b.jsonl", &items[..1])]);
     assert!(text.contains("the recording has no start of the command\n"), "{text}");
-    // Truncated within an item.
-    let whole = fs::read(&path).unwrap();
-    fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    // The file is truncated within an item.
+    let complete = fs::read(&path).unwrap();
+    fs::write(&path, &complete[..complete.len() - 20]).unwrap();
     let result = igpu(&["report", &path]);
     let expected = format!("{path}: the last item is truncated; the items before it were read");
     assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![expected.as_str()]));
@@ -350,7 +351,7 @@ fn invalid_recording_is_an_error() {
     let recordings = Recordings::new();
     let (missing, directory) = (recordings.path("missing.csv"), recordings.path("."));
     let [text, empty, head] = [
-        ("text", "Dear diary\n"),
+        ("text", "not a recording\n"),
         ("empty", ""),
         ("head.csv", "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text\n"),
     ]
@@ -375,7 +376,7 @@ fn invalid_recording_is_an_error() {
             );
         }
     }
-    // A report loads no driver.
+    // `igpu report` does not load the driver library.
     let result = igpu(&["report", "--library", "/nowhere.so", &empty]);
     assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![format!("{empty}: {none}").as_str()]));
 }
@@ -384,8 +385,8 @@ fn invalid_recording_is_an_error() {
 fn failed_summary_write_is_reported() {
     let recordings = Recordings::new();
     let path = recordings.write("a.csv", &training(1, 500.0));
-    let to = recordings.path("nowhere/summary.json");
-    let result = igpu(&["report", &format!("--summary-json={to}"), &path]);
-    let expected = format!("{to} could not be written (No such file or directory (os error 2))");
+    let destination = recordings.path("nowhere/summary.json");
+    let result = igpu(&["report", &format!("--summary-json={destination}"), &path]);
+    let expected = format!("{destination} could not be written (No such file or directory (os error 2))");
     assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![expected.as_str()]));
 }

@@ -1,11 +1,11 @@
-//! The recorded command: its exit status, its streams, and its children.
+//! Tests of the recorded command: its exit status, its streams, and its children.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
 #[test]
-fn exit_status_is_the_commands() {
+fn command_exit_status_is_returned() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     for (script, code) in [
         ("exit 0", 0),
@@ -46,15 +46,15 @@ fn command_keeps_its_streams() {
 fn command_inherits_arguments_environment_and_signals() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let script = r#"printf '%s|' "$@" "$VARIABLE"; grep -E 'SigBlk|SigIgn' /proc/self/status"#;
-    let words = ["sh", "-c", script, "0", "", "a b", "-x", "--", "--json"];
+    let arguments = ["sh", "-c", script, "0", "", "a b", "-x", "--", "--json"];
     let with_variable = |mut command: Command| {
         command.env("VARIABLE", "a value");
         run(command)
     };
-    let mut without = Command::new(words[0]);
-    without.args(&words[1..]);
-    let recorded = with_variable(workdir.record_and("-o x.csv", ["--"].iter().chain(&words)));
-    let expected = with_variable(without).stdout;
+    let mut unrecorded = Command::new(arguments[0]);
+    unrecorded.args(&arguments[1..]);
+    let recorded = with_variable(workdir.record_and("-o x.csv", ["--"].iter().chain(&arguments)));
+    let expected = with_variable(unrecorded).stdout;
     assert!(expected.starts_with("|a b|-x|--|--json|a value|SigBlk:\t0000000000000000\n"), "{expected}");
     assert_eq!(recorded.stdout, expected, "the same output as without igpu");
 }
@@ -62,7 +62,7 @@ fn command_inherits_arguments_environment_and_signals() {
 #[test]
 fn failed_start_leaves_no_file() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    fs::write(workdir.path("text"), "no program").unwrap();
+    fs::write(workdir.path("text"), "not a program").unwrap();
     fs::write(workdir.path("damaged"), [0x7f, b'E', b'L', b'F', 0, 0]).unwrap();
     fs::set_permissions(workdir.path("damaged"), fs::Permissions::from_mode(0o755)).unwrap();
     for (program, code, message) in [
@@ -80,38 +80,38 @@ fn failed_start_leaves_no_file() {
         assert!(!workdir.path("x.csv").exists(), "{program}");
     }
     // An existing file is kept.
-    fs::write(workdir.path("x.csv"), "precious").unwrap();
+    fs::write(workdir.path("x.csv"), "old content").unwrap();
     assert_eq!(run(workdir.record_and("-o x.csv", ["--", "./nosuch"])).code(), Some(127));
-    assert_eq!(fs::read_to_string(workdir.path("x.csv")).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(workdir.path("x.csv")).unwrap(), "old content");
 }
 
 #[test]
 fn background_child_does_not_delay_exit() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    let script = "sleep 1000 > /dev/null 2>&1 & echo $! > left; exit 5";
+    let script = "sleep 1000 > /dev/null 2>&1 & echo $! > child; exit 5";
     let result = run(workdir.record_script("-o x.csv", script));
     assert_eq!(result.code(), Some(5));
-    let left: i32 = fs::read_to_string(workdir.path("left")).unwrap().trim().parse().unwrap();
-    assert!(kill(Pid::from_raw(left), None).is_ok(), "the child was killed");
-    kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+    let child: i32 = fs::read_to_string(workdir.path("child")).unwrap().trim().parse().unwrap();
+    assert!(kill(Pid::from_raw(child), None).is_ok(), "the child was killed");
+    kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
 }
 
 #[test]
 fn descendants_are_attributed_to_command() {
-    // The descendants of igpu, igpu itself, and a process that does not exist on this machine.
+    // The processes are the descendants of igpu, igpu itself, and a process that does not exist on this machine.
     let workdir = Workdir::new(&CONSTANT_SCENARIO.replace(
         "process = []",
         r#"process = [
             { pid = "descendants", memory_mib = 100, sm_percent = 10 }, { pid = "self", memory_mib = 7 }, { pid = 4199998, memory_mib = 9 },
         ]"#,
     ));
-    // A daemon in its own session, which becomes a child of igpu when its parent exits.
+    // The script starts a daemon in a new session. The daemon becomes a child of igpu when its parent exits.
     let script = format!("(setsid sleep 1000 & echo $! > daemon); {WAIT_SCRIPT}; kill $(cat daemon)");
     let igpu = workdir.start(workdir.record_script("-o x.csv --processes", &script));
-    workdir.wait_for("x.csv", "all of them are seen", |items| {
+    workdir.wait_for("x.csv", "all processes are recorded", |items| {
         let daemon = fs::read_to_string(workdir.path("daemon")).ok().and_then(|pid| pid.trim().parse().ok());
-        let is_seen = daemon.is_some() && events_named(items, event::PROCESS_START).any(|item| item.pid == daemon);
-        is_seen && values(items, "gpu.process.sm.utilization").iter().any(|(_, percent)| *percent == 10.0)
+        let has_daemon = daemon.is_some() && events_named(items, event::PROCESS_START).any(|item| item.pid == daemon);
+        has_daemon && values(items, "gpu.process.sm.utilization").iter().any(|(_, percent)| *percent == 10.0)
     });
     workdir.release_script();
     let result = workdir.wait(igpu);
@@ -131,17 +131,17 @@ fn descendants_are_attributed_to_command() {
         (Some("sh"), Some(user.as_str()), true)
     );
     // The creation time is relative to the boot time, which the kernel reports in whole seconds.
-    let [begin, over] =
+    let [begin, end] =
         [items[0].time_unix_nano, single_event(&items, event::COMMAND_END).time_unix_nano].map(|at| at as f64 / 1e9);
     let created = shell.create_time.unwrap();
-    assert!(created > begin - 1.5 && created < over + 1.5, "{shell:?} between {begin} and {over}");
+    assert!(created > begin - 1.5 && created < end + 1.5, "{shell:?} between {begin} and {end}");
     let daemon: u32 = fs::read_to_string(workdir.path("daemon")).unwrap().trim().parse().unwrap();
     assert_eq!((with(daemon).name.as_deref(), with(daemon).owned_by_command), (Some("sleep"), true));
     let own = started.iter().find(|(_, process)| process.name.as_deref() == Some("igpu")).expect("igpu itself");
     assert!(!own.1.owned_by_command);
     assert_eq!(*with(4_199_998), igpu_recording::RecordedProcess::default());
 
-    let held = |pid: u32| -> Vec<f64> {
+    let memory = |pid: u32| -> Vec<f64> {
         let of_process = items.iter().filter(|item| item.pid == Some(pid) && item.event_name().is_none());
         of_process
             .filter(|item| item.series().unwrap().key() == "gpu.process.memory")
@@ -149,7 +149,8 @@ fn descendants_are_attributed_to_command() {
             .collect()
     };
     let mib = f64::from(1 << 20);
-    assert_eq!((held(command), held(4_199_998)), (vec![100.0 * mib], vec![9.0 * mib]), "written when it changes");
+    // A value is written only if it has changed.
+    assert_eq!((memory(command), memory(4_199_998)), (vec![100.0 * mib], vec![9.0 * mib]));
     assert!(values(&items, "gpu.process.sm.utilization").iter().any(|(_, percent)| *percent == 10.0));
 }
 
@@ -167,7 +168,7 @@ fn ended_process_has_end_event() {
     let items = workdir.items("x.jsonl");
     let [start, end] = [event::PROCESS_START, event::PROCESS_END].map(|name| single_event(&items, name));
     assert_eq!((start.pid, start.gpu, end.pid, end.gpu), (Some(4_199_998), Some(0), Some(4_199_998), Some(0)));
-    // The process ends at the time of the last list that has it.
-    let seen_for = (end.time_unix_nano - start.time_unix_nano) as f64 / 1e9;
-    assert!((0.0..1.6).contains(&seen_for), "{seen_for}");
+    // The time of the end is that of the last process list with the process.
+    let duration_s = (end.time_unix_nano - start.time_unix_nano) as f64 / 1e9;
+    assert!((0.0..1.6).contains(&duration_s), "{duration_s} s");
 }

@@ -1,4 +1,4 @@
-//! Full, slow, and unresponsive disks, removed files, and killed recordings.
+//! Tests with full, slow, and unresponsive disks, removed files, and killed recordings.
 
 use std::thread;
 
@@ -34,28 +34,30 @@ fn killed_recording_leaves_readable_file() {
 }
 
 #[test]
-fn killed_at_once_has_command_start() {
+fn killed_recording_has_command_start() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    let mut igpu = workdir.record_script("-o x.csv", "sleep 1");
-    let mut igpu = igpu.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // The start of the command precedes the first heartbeat.
-    workdir.wait_for("x.csv", "the start", |items| events_named(items, event::COMMAND_START).next().is_some());
+    let mut command = workdir.record_script("-o x.csv", "sleep 1");
+    let mut igpu = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // The start of the command is written before the first heartbeat.
+    workdir.wait_for("x.csv", "the command has started", |items| {
+        events_named(items, event::COMMAND_START).next().is_some()
+    });
     igpu.kill().unwrap();
     igpu.wait().unwrap();
     let items = workdir.items("x.csv");
-    let workdir = |name| items.iter().position(|item| item.event_name() == Some(name));
-    assert!(workdir(event::COMMAND_START) < Some(workdir(event::HEARTBEAT).unwrap_or(items.len())), "{items:?}");
+    let position = |name| items.iter().position(|item| item.event_name() == Some(name));
+    assert!(position(event::COMMAND_START) < Some(position(event::HEARTBEAT).unwrap_or(items.len())), "{items:?}");
 }
 
 fn check_killed_after(heartbeats: usize) {
     let workdir = Workdir::new(CHANGING_SCENARIO);
     let mut igpu = workdir.start(workdir.record("-o x.jsonl --duration 600"));
-    let beats = |items: &[Item]| events_named(items, event::HEARTBEAT).count();
-    workdir.wait_for("x.jsonl", "heartbeats are written", |items| beats(items) >= heartbeats);
+    let heartbeat_count = |items: &[Item]| events_named(items, event::HEARTBEAT).count();
+    workdir.wait_for("x.jsonl", "heartbeats are written", |items| heartbeat_count(items) >= heartbeats);
     igpu.kill().unwrap();
     igpu.wait().unwrap();
     let items = workdir.items("x.jsonl");
-    assert!(!has_end(&items) && beats(&items) >= heartbeats);
+    assert!(!has_end(&items) && heartbeat_count(&items) >= heartbeats);
     // A heartbeat is written together with all items before it.
     let last = items.iter().rfind(|item| item.event_name() == Some(event::HEARTBEAT)).unwrap().time_unix_nano;
     assert!(items.iter().any(|item| item.event_name().is_none() && item.time_unix_nano + 500_000_000 > last));
@@ -66,7 +68,7 @@ fn file_size_limit_keeps_written_items() {
     let workdir = Workdir::new(CHANGING_SCENARIO);
     let record = workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; exit 4"));
     let mut limited = Command::new("sh");
-    // 16 KiB, in blocks of 512 bytes according to POSIX.
+    // The limit is 16 KiB, because POSIX defines its unit as 512 bytes.
     limited.args(["-c", "ulimit -f 32; exec \"$0\" \"$@\""]).arg(record.get_program()).args(record.get_args());
     limited.current_dir(workdir.directory.path()).stdin(Stdio::null());
     let igpu = workdir.start(limited);
@@ -82,11 +84,11 @@ fn file_size_limit_keeps_written_items() {
 }
 
 #[test]
-fn tiny_disk_still_gets_the_header() {
+fn almost_full_disk_has_the_header() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}count = 8\n"));
     let record = workdir.record_script("-o x.csv", &format!("{WAIT_SCRIPT}; exit 4"));
     let mut limited = Command::new("sh");
-    // 6 KiB, which is too small for the first values of eight GPUs.
+    // The limit is 6 KiB, which is too small for the first values of eight GPUs.
     limited.args(["-c", "ulimit -f 12; exec \"$0\" \"$@\""]).arg(record.get_program()).args(record.get_args());
     limited.current_dir(workdir.directory.path()).stdin(Stdio::null());
     let igpu = workdir.start(limited);
@@ -117,8 +119,9 @@ fn full_disk_is_reported_once() {
         messages.len() == 1 && messages[0].contains("/dev/full could not be written (No space left"),
         "{messages:?}"
     );
-    let alone = super::run(workdir.record("-o /dev/full --format csv --duration 0.3"));
-    assert_eq!(alone.code(), Some(1), "nothing was recorded: {}", alone.stderr);
+    // Without a command, the exit status is that of the recording.
+    let without_command = run(workdir.record("-o /dev/full --format csv --duration 0.3"));
+    assert_eq!(without_command.code(), Some(1), "{}", without_command.stderr);
 }
 
 #[test]
@@ -132,21 +135,21 @@ fn writing_resumes_when_space_returns() {
         eprintln!("skipped: a file system cannot be mounted here");
         return;
     }
-    // Leaves space for one or two seconds.
+    // The remaining 24 KiB are enough for one or two seconds.
     fs::write(disk.join("ballast"), vec![0; (2 << 20) - (24 << 10)]).unwrap();
     let igpu = workdir.record("-o disk/x.csv --duration 600").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut igpu = igpu.unwrap();
     let mut stderr = BufReader::new(igpu.stderr.take().unwrap());
-    let mut line = |starts: &str| {
+    let mut expect_line = |prefix: &str| {
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
-        assert!(line.starts_with(starts), "{line}");
+        assert!(line.starts_with(prefix), "{line}");
     };
-    line("igpu: disk/x.csv could not be written (No space left");
+    expect_line("igpu: disk/x.csv could not be written (No space left");
     let count_before = workdir.items("disk/x.csv").len();
     fs::remove_file(disk.join("ballast")).unwrap();
-    line("help: free space");
-    line("igpu: disk/x.csv can be written again");
+    expect_line("help: free space");
+    expect_line("igpu: disk/x.csv can be written again");
     send(Signal::SIGINT, &igpu);
     let status = igpu.wait().unwrap();
     let items = workdir.items("disk/x.csv");
@@ -168,8 +171,8 @@ fn removed_file_is_reported() {
     assert!(messages.len() == 1 && messages[0].contains("x.csv was removed"), "{messages:?}");
 }
 
-/// Starts a large recording into a pipe without reading from it. Waits until records are dropped, and returns the read
-/// end of the pipe.
+/// Starts a large recording that is written to a pipe, and waits until records are dropped, because nothing reads the
+/// pipe. Returns the terminal of the command, and the read end of the pipe.
 fn record_into_pipe(workdir: &Workdir) -> (Terminal, File) {
     mkfifo(&workdir.path("pipe"), Mode::S_IRWXU).unwrap();
     let args = "-o pipe --format csv --summary-json=s.json --rate 10000 --metrics gpu.memory.used,gpu.power,gpu.energy,gpu.clock.sm,gpu.utilization";
@@ -183,7 +186,7 @@ fn record_into_pipe(workdir: &Workdir) -> (Terminal, File) {
 }
 
 #[test]
-fn records_dropped_by_slow_disk_counted() {
+fn slow_disk_drops_are_counted() {
     let workdir = Workdir::new(CHANGING_SCENARIO);
     let (terminal, mut reader) = record_into_pipe(&workdir);
     let mut bytes = Vec::new();
@@ -231,7 +234,7 @@ fn locked_file_is_an_error() {
     send(Signal::SIGINT, &first);
     assert_eq!(finished(first).code(), Some(0));
     assert!(has_end(&workdir.items("x.csv")));
-    assert_eq!(run(workdir.record("-o x.csv --duration 0.1")).code(), Some(0), "it is free again");
+    assert_eq!(run(workdir.record("-o x.csv --duration 0.1")).code(), Some(0), "the lock was not released");
 }
 
 #[test]
@@ -250,7 +253,7 @@ fn appended_stdout_keeps_earlier_content() {
     let status = workdir.record("-o - --format csv --duration 0.1").stdout(appending).stderr(Stdio::null()).status();
     assert_eq!(status.unwrap().code(), Some(0));
     let text = fs::read_to_string(workdir.path("x.csv")).unwrap();
-    let recording = text.strip_prefix("before\n").expect("what stood there");
+    let recording = text.strip_prefix("before\n").expect("the earlier content");
     fs::write(workdir.path("y.csv"), recording).unwrap();
     assert!(has_end(&workdir.items("y.csv")));
 }

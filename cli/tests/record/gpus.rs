@@ -1,4 +1,4 @@
-//! The recorded values, and failures of GPUs during a recording.
+//! Tests of the recorded values, and of failures of GPUs during a recording.
 
 use std::io::Write as _;
 
@@ -46,7 +46,7 @@ fn fixed_rate_overrides_sensor_rate() {
     assert_eq!(result.code(), Some(0), "{}", result.stderr);
     let items = workdir.items("x.csv");
     assert_eq!((header(&items).rate_hz, header(&items).series.len()), (Some(20.0), 1));
-    // Repeated values are written once, a busy machine may miss some, and the end of the recording adds one.
+    // Fewer values are written if values repeat or the machine is busy. The end of the recording adds a value.
     let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
     let count = values(&items, key).len();
     assert!((25..=(20.0 * seconds) as usize + 3).contains(&count), "{count} in {seconds} s");
@@ -70,11 +70,11 @@ fn lost_gpu_is_reported_once() {
     let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert_eq!(messages, ["igpu: GPU 1 was lost (NVML_ERROR_GPU_IS_LOST (15)); retrying"]);
     let items = workdir.items("x.csv");
-    let gone = single_event(&items, event::GPU_LOST);
-    assert_eq!((gone.gpu, gone.value), (Some(1), Some(15.0)));
+    let loss = single_event(&items, event::GPU_LOST);
+    assert_eq!((loss.gpu, loss.value), (Some(1), Some(15.0)));
     let last =
         |gpu| items.iter().rfind(|item| item.gpu == Some(gpu) && item.event_name().is_none()).unwrap().time_unix_nano;
-    assert!(last(1) <= gone.time_unix_nano && last(0) > gone.time_unix_nano);
+    assert!(last(1) <= loss.time_unix_nano && last(0) > loss.time_unix_nano);
     assert!(has_end(&items));
 }
 
@@ -102,10 +102,11 @@ fn hung_driver_does_not_stop_command() {
 fn failing_driver_is_reported_once() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}\n[[fault]]\nfrom_s = 1\nreturn = 999\n"));
     let igpu = workdir.start(workdir.record("-o x.csv --duration 600"));
-    workdir.wait_for("x.csv", "metrics rest", |items| events_named(items, event::METRIC_SUSPENDED).count() > 3);
+    workdir
+        .wait_for("x.csv", "metrics are suspended", |items| events_named(items, event::METRIC_SUSPENDED).count() > 3);
     send(Signal::SIGINT, &igpu);
     let result = workdir.wait(igpu);
-    assert_eq!(result.code(), Some(0), "what there was is in the file: {}", result.stderr);
+    assert_eq!(result.code(), Some(0), "{}", result.stderr);
     let messages: Vec<&str> = result.stderr.lines().filter(|line| line.starts_with("igpu: ")).collect();
     assert!(
         messages.len() == 1 && messages[0].contains("GPU 0") && messages[0].contains("NVML_ERROR_UNKNOWN (999)"),
@@ -128,7 +129,7 @@ fn full_stderr_does_not_block_recording() {
         read(&workdir.path("x.csv"))
             .is_ok_and(|items| items.flatten().any(|item| item.event_name() == Some(event::END)))
     });
-    // The program waits for a reader of the summary.
+    // igpu waits until the summary can be written to stderr.
     let mut message = String::new();
     reader.read_to_string(&mut message).unwrap();
     assert_eq!(igpu.wait().unwrap().code(), Some(3));

@@ -1,7 +1,7 @@
 //! Tests of `igpu record` with real processes, signals, and failing disks.
 //!
-//! The tests wait for an event without a tight deadline, and then check which events occurred in which order, and that
-//! sums are correct. They do not check how soon.
+//! The tests wait for events with long timeouts. They check which events occurred, in which order, and that sums are
+//! correct, but not how soon an event occurred.
 
 mod children;
 mod disks;
@@ -27,7 +27,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// One GPU that draws 200 W, with an energy counter that refreshes every 100 ms, and calls without latency.
+/// A GPU that draws 200 W. Its energy counter refreshes every 100 ms, and its calls have no latency.
 const CONSTANT_SCENARIO: &str = r#"
 [[gpu]]
 name = "Steady"
@@ -45,12 +45,13 @@ struct Workdir {
     directory: tempfile::TempDir,
 }
 
-/// Resets ignored signals, which tests under `nohup` or in the background of a script inherit and pass on to programs.
+/// Resets ignored signals to their default actions. Tests that run under `nohup` or in the background of a script
+/// inherit ignored signals, and would pass them on to the programs that they start.
 fn reset_signal_handlers() {
     use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-    for each in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+    for ignored in [SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
         // SAFETY: the default disposition is set, and no handler function that would have to be async-signal-safe.
-        unsafe { signal(each, SigHandler::SigDfl) }.unwrap();
+        unsafe { signal(ignored, SigHandler::SigDfl) }.unwrap();
     }
 }
 
@@ -66,12 +67,12 @@ impl Workdir {
         self.directory.path().join(name)
     }
 
-    /// Returns the command `igpu record` in this directory, with these arguments separated by spaces.
+    /// Returns the command `igpu record` in this directory. `args` has its arguments, separated by spaces.
     fn record(&self, args: &str) -> Command {
         self.record_and(args, [] as [&str; 0])
     }
 
-    /// Returns the command `igpu record` with a shell script to run.
+    /// Returns the command `igpu record` that records this shell script.
     fn record_script(&self, args: &str, script: &str) -> Command {
         self.record_and(args, ["--", "sh", "-c", script])
     }
@@ -91,7 +92,7 @@ impl Workdir {
         fs::write(self.path("go"), "").unwrap();
     }
 
-    /// Returns the items that a recording in progress has so far.
+    /// Returns the items that a recording in progress has at this time.
     fn items_so_far(&self, name: &str) -> Vec<Item> {
         read(&self.path(name)).map_or(Vec::new(), |items| items.map_while(Result::ok).collect())
     }
@@ -102,18 +103,18 @@ impl Workdir {
         wait_until(what, || condition(&self.items_so_far(name)));
     }
 
-    /// Starts a command whose output goes to files, for [`Self::output`] and [`Self::wait`].
+    /// Starts a command whose output is written to files, which [`Self::output`] and [`Self::wait`] read.
     fn start(&self, mut command: Command) -> Child {
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| File::create(self.path(name)).unwrap());
         command.stdout(stdout).stderr(stderr).spawn().expect("igpu")
     }
 
-    /// Returns the output on this stream so far.
+    /// Returns the output that a command started with [`Self::start`] has written to this stream.
     fn output(&self, stream: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.path(stream)).unwrap()).into_owned()
     }
 
-    /// Waits for this text on stderr.
+    /// Waits until this text appears on stderr.
     #[track_caller]
     fn wait_for_stderr(&self, what: &str) {
         wait_until(what, || self.output("stderr").contains(what));
@@ -121,14 +122,14 @@ impl Workdir {
 
     /// Waits for a command that [`Self::start`] has started.
     #[track_caller]
-    fn wait(&self, mut child: Child) -> CommandResult {
+    fn wait(&self, mut child: Child) -> RecordResult {
         let status = child.wait().unwrap();
-        let result = CommandResult { status, stdout: self.output("stdout"), stderr: self.output("stderr") };
+        let result = RecordResult { status, stdout: self.output("stdout"), stderr: self.output("stderr") };
         assert!(!result.stderr.contains("panicked"), "{}", result.stderr);
         result
     }
 
-    /// Returns the items of a recording, which must be valid, but may have no end.
+    /// Returns the items of a recording. The recording must be valid, but need not have an end.
     #[track_caller]
     fn items(&self, name: &str) -> Vec<Item> {
         let items: Result<Vec<Item>, _> = read(&self.path(name)).expect("a recording").collect();
@@ -138,33 +139,33 @@ impl Workdir {
 
 /// The exit status and the output of a command.
 #[derive(Debug)]
-struct CommandResult {
+struct RecordResult {
     status: ExitStatus,
     stdout: String,
     stderr: String,
 }
 
-impl CommandResult {
+impl RecordResult {
     fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
 #[track_caller]
-fn run(mut command: Command) -> CommandResult {
+fn run(mut command: Command) -> RecordResult {
     finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("igpu"))
 }
 
 #[track_caller]
-fn finished(child: Child) -> CommandResult {
+fn finished(child: Child) -> RecordResult {
     let output = child.wait_with_output().expect("igpu");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let result = CommandResult { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) };
+    let result = RecordResult { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) };
     assert!(!result.stderr.contains("panicked"), "{}", result.stderr);
     result
 }
 
-/// Starts a command with pipes, and waits for the line `ready`.
+/// Starts a command whose output is piped, and waits until it prints the line `ready`.
 fn started(mut command: Command) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("igpu");
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -182,8 +183,8 @@ fn send(signal: Signal, to: &Child) {
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        // Long enough for a busy machine.
-        assert!(begin.elapsed() < Duration::from_secs(120), "timeout: {what}");
+        // The timeout is long enough for a busy machine.
+        assert!(begin.elapsed() < Duration::from_secs(120), "timeout while waiting: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -193,7 +194,7 @@ fn size(path: &Path) -> u64 {
 }
 
 fn header(items: &[Item]) -> Header {
-    items[0].header().expect("the first item is the header")
+    items[0].header().expect("the first item has the header")
 }
 
 fn events_named<'a>(items: &'a [Item], name: &'a str) -> impl Iterator<Item = &'a Item> {
@@ -217,7 +218,7 @@ fn has_end(items: &[Item]) -> bool {
     items.last().and_then(Item::event_name) == Some(event::END)
 }
 
-/// Returns the number of dropped records of the last heartbeat.
+/// Returns the number of dropped records in the last heartbeat.
 fn dropped_count(items: &[Item]) -> f64 {
     events_named(items, event::HEARTBEAT).last().expect("a heartbeat").value.unwrap()
 }

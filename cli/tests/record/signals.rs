@@ -1,4 +1,4 @@
-//! Signals that igpu receives, and their effect on the command.
+//! Tests of the signals that igpu receives, and of their effect on the command.
 
 use super::*;
 
@@ -85,10 +85,10 @@ fn ignored_signals_stay_ignored() {
     assert_eq!(finished(igpu).code(), Some(0));
     let items = workdir.items("x.csv");
     let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
-    assert!(seconds > 1.9, "it was ended after {seconds} s");
+    assert!(seconds > 1.9, "the recording ended after {seconds} s");
 }
 
-/// Ends a background recording with SIGINT, which shells ignore in background processes.
+/// SIGINT is ignored in background processes of a shell, but still ends a recording.
 #[test]
 fn sent_sigint_ends_background_recording() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
@@ -100,7 +100,7 @@ fn sent_sigint_ends_background_recording() {
     assert_eq!(run(shell).code(), Some(0));
     let items = workdir.items("x.csv");
     let seconds = (items[items.len() - 1].time_unix_nano - items[0].time_unix_nano) as f64 / 1e9;
-    assert!(has_end(&items) && seconds < 600.0, "it was not ended: {seconds} s");
+    assert!(has_end(&items) && seconds < 600.0, "the signal did not end the recording, which took {seconds} s");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! The summary at the end of a recording, which equals that of `igpu report` in each format.
+//! Tests of the summary at the end of a recording, which equals the output of `igpu report` for every format.
 
 use serde_json::Value;
 
 use super::*;
 
-/// GPUs with varying values.
+/// Two GPUs with varying values.
 const VARIED_SCENARIO: &str = r#"
 [[gpu]]
 count = 2
@@ -41,7 +41,7 @@ fn report_equals_recorded_summary() {
 
 fn check(name: &str) {
     let workdir = Workdir::new(VARIED_SCENARIO);
-    // The first name is the default.
+    // The name that starts with `igpu` is the default.
     let output = if name.starts_with("igpu") { String::new() } else { format!("-o {name}") };
     let recorded =
         run(workdir.record_script(&format!("{output} --processes --summary-json=s.json"), "sleep 2.2; exit 3"));
@@ -71,19 +71,20 @@ fn energy_is_exact_within_one_refresh() {
     assert!(recorded.stdout.contains("Steady") && !recorded.stderr.contains("Steady"), "{}", recorded.stdout);
     let summary = summary(&workdir);
     assert!(summary["duration_s"].as_f64().unwrap() >= 3.0);
-    // The energy is the difference between the last and the first value of the counter, and matches the time between.
+    // The energy is the difference between the last and the first value of the counter, and corresponds to the time
+    // between them.
     let energy = values(&workdir.items("x.csv"), "hw.energy");
     let ((begin, first), (end, last)) = (energy[0], energy[energy.len() - 1]);
     let joules = summary["total"]["energy_j"].as_f64().unwrap();
     assert!((joules - (last - first)).abs() < 1e-6, "{joules} J, with a counter from {first} to {last}");
-    let truth = 200.0 * (end - begin) as f64 / 1e9;
-    assert!((joules - truth).abs() <= 200.0 * 0.1, "{joules} J instead of {truth} J");
+    let expected = 200.0 * (end - begin) as f64 / 1e9;
+    assert!((joules - expected).abs() <= 200.0 * 0.1, "{joules} J instead of {expected} J");
 }
 
 #[test]
 fn recording_ends_with_a_final_reading() {
     let workdir = Workdir::new("[[gpu]]\nprocess = []\npower = { draw_w = 200, energy_refresh_ms = 1 }\n");
-    // With an interval of 100 s, there would be only the first value.
+    // At the interval of 100 s, only the first value would be recorded.
     let args = "-o x.csv --duration 0.3 --rate 0.01 --metrics gpu.energy --summary-json=s.json";
     let recorded = run(workdir.record(args));
     assert_eq!(recorded.code(), Some(0), "{}", recorded.stderr);
@@ -100,6 +101,6 @@ fn unwritten_records_are_counted() {
     assert_eq!(full.code(), Some(0), "{}", full.stderr);
     let summary = summary(&workdir);
     assert!(summary["dropped_records"].as_u64().unwrap() > 10, "{}", summary["dropped_records"]);
-    assert!(summary["total"]["energy_j"].as_f64().unwrap() > 0.0, "the summary includes unwritten items");
+    assert!(summary["total"]["energy_j"].as_f64().unwrap() > 0.0, "the summary lacks the unwritten items");
     assert!(full.stderr.contains("/dev/full: 0 B, 0 records"), "{}", full.stderr);
 }

@@ -1,4 +1,4 @@
-//! Recordings on a terminal: Ctrl-C, Ctrl-Z, hangup, and the status line.
+//! Tests of recordings on a terminal: Ctrl-C, Ctrl-Z, hangup, and the status line.
 
 use std::{io::Write as _, os::unix::process::CommandExt as _, sync::mpsc};
 
@@ -21,7 +21,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn new(mut command: Command) -> Self {
         let pty = openpty(None, None).unwrap();
-        // The terminal hangs up when the last descriptor of this end is closed, so no child may inherit one.
+        // The terminal hangs up when the last descriptor of the master is closed, so no child may inherit a descriptor.
         fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         let mut screen = File::from(pty.master.try_clone().unwrap());
         let [a, b, c] = [(); 3].map(|()| pty.slave.try_clone().unwrap());
@@ -37,7 +37,7 @@ impl Terminal {
         let child = command.spawn().unwrap();
         drop((command, pty.slave));
         let (sender, pieces) = mpsc::channel();
-        // Ends when the last process has closed the terminal.
+        // The thread ends when the last process has closed the terminal.
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = screen.read(&mut piece) {
@@ -64,7 +64,7 @@ impl Terminal {
         self.keys.write_all(&[key]).unwrap();
     }
 
-    /// Waits for the command. Returns its status and all output on the terminal.
+    /// Waits for the command. Returns its exit status and everything that was written to the terminal.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         drop(self.keys);
@@ -74,6 +74,7 @@ impl Terminal {
 }
 
 const CTRL_C_BYTE: u8 = 3;
+const CTRL_Z_BYTE: u8 = 26;
 
 #[test]
 fn ctrl_c_reaches_command_once() {
@@ -88,7 +89,7 @@ fn ctrl_c_reaches_command_once() {
     let items = workdir.items("x.csv");
     assert!(has_end(&items));
     let [start, end] = [event::COMMAND_START, event::COMMAND_END].map(|name| single_event(&items, name));
-    // The last sleep was not interrupted.
+    // The last sleep of the script was not interrupted.
     let seconds = (end.time_unix_nano - start.time_unix_nano) as f64 / 1e9;
     assert!(seconds >= 0.7 && end.value == Some(0.0), "{seconds} {end:?}");
 }
@@ -96,7 +97,7 @@ fn ctrl_c_reaches_command_once() {
 #[test]
 fn terminal_hangup_reaches_command() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    // The kernel sends the hangup only to igpu, which is the session leader.
+    // The kernel sends SIGHUP only to igpu, which is the session leader.
     let script = "trap 'echo hup >> heard' HUP; echo ready; until [ -e heard ]; do sleep 0.05; done; sleep 0.3; exit 4";
     let mut terminal = Terminal::new(workdir.record_script("-o x.csv", script));
     terminal.wait_for("ready");
@@ -126,7 +127,7 @@ fn ctrl_c_ends_recording_with_status_line() {
 fn job_control_suspends_and_resumes() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let igpu = env!("CARGO_BIN_EXE_igpu");
-    // A shell with job control, which suspends the job and its command, and resumes them.
+    // A shell with job control suspends and resumes igpu together with its command.
     let command = format!("sh -c 'echo started; {WAIT_SCRIPT}; echo slept; exit 6'");
     let script = format!(
         "set -m; {igpu} record --simulate=./scenario.toml -o x.csv -- {command}; echo first $?; fg; echo then $?"
@@ -135,12 +136,11 @@ fn job_control_suspends_and_resumes() {
     shell.args(["-c", &script]).current_dir(workdir.directory.path());
     let mut terminal = Terminal::new(shell);
     terminal.wait_for("started");
-    // Ctrl-Z.
-    terminal.press(26);
+    terminal.press(CTRL_Z_BYTE);
+    // 148 is 128 plus the number of SIGTSTP.
     terminal.wait_for("first 148");
     workdir.release_script();
     let (_, text) = terminal.wait();
-    // 128 and SIGTSTP.
     let [first, slept, then] = ["first 148", "slept", "then 6"].map(|word| text.find(word));
     assert!(first.is_some() && first < slept && slept < then, "{text:?}");
     assert!(has_end(&workdir.items("x.csv")));

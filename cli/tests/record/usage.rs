@@ -1,4 +1,4 @@
-//! Invalid command lines, and the destinations of recordings and summaries.
+//! Tests of invalid command lines, and of the destinations of recordings and summaries.
 
 use super::*;
 
@@ -33,12 +33,12 @@ fn gpus_option_selects_by_index_or_uuid() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}count = 3\n"));
     run(workdir.record_script("-o all.csv", "true"));
     let uuid = header(&workdir.items("all.csv")).gpus[2].uuid.clone().unwrap();
-    let end_of = |gpus: &str| run(workdir.record_script(&format!("-o x.csv --gpus {gpus}"), "true"));
-    assert_eq!(end_of(&format!("{uuid},0")).code(), Some(0));
+    let record_gpus = |gpus: &str| run(workdir.record_script(&format!("-o x.csv --gpus {gpus}"), "true"));
+    assert_eq!(record_gpus(&format!("{uuid},0")).code(), Some(0));
     let items = workdir.items("x.csv");
     assert_eq!(header(&items).gpus.iter().map(|gpu| gpu.index).collect::<Vec<_>>(), [0, 2]);
     assert!(items.iter().all(|item| item.gpu != Some(1)) && items.iter().any(|item| item.gpu == Some(2)));
-    let wrong = end_of("7");
+    let wrong = record_gpus("7");
     assert!(wrong.code() == Some(1) && wrong.stderr.contains("index 7"), "{}", wrong.stderr);
     let mut hidden = workdir.record("-o x.csv --visible");
     let none = run({
@@ -66,7 +66,7 @@ fn plan_option_sets_metrics_and_intervals() {
     assert_eq!(result.code(), Some(0), "{}", result.stderr);
     let items = workdir.items("x.csv");
     assert_eq!(header(&items).series, ["hw.power", "hw.energy"]);
-    // The counter is read at the beginning and at the end only.
+    // At the planned interval of one hour, the counter is read only at the beginning and at the end.
     assert_eq!(values(&items, "hw.energy").len(), 2);
     fs::write(workdir.path("damaged.json"), "{").unwrap();
     for name in ["damaged.json", "missing.json"] {
@@ -91,16 +91,17 @@ fn recording_can_go_to_stdout() {
 #[test]
 fn summary_json_goes_to_file_or_stdout() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
-    let bare = run(workdir.record("-o x.csv --duration 0.5 --summary-json"));
-    let summary: serde_json::Value = serde_json::from_str(&bare.stdout).expect(&bare.stdout);
+    let to_stdout = run(workdir.record("-o x.csv --duration 0.5 --summary-json"));
+    let summary: serde_json::Value = serde_json::from_str(&to_stdout.stdout).expect(&to_stdout.stdout);
     assert!(summary["gpus"].is_array(), "{summary}");
     let to_file = run(workdir.record_script("-o x.csv --summary-json=s.json", "echo its own"));
     assert_eq!((to_file.code(), to_file.stdout.as_str()), (Some(0), "its own\n"));
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(workdir.path("s.json")).unwrap()).unwrap();
     assert!(summary["gpus"].is_array(), "{summary}");
-    let lost = run(workdir.record("-o x.csv --duration 0.3 --summary-json /nowhere/s.json"));
-    assert!(lost.code() == Some(1) && lost.stderr.contains("/nowhere/s.json could not be written"), "{}", lost.stderr);
+    let failed = run(workdir.record("-o x.csv --duration 0.3 --summary-json /nowhere/s.json"));
+    let message = "/nowhere/s.json could not be written";
+    assert!(failed.code() == Some(1) && failed.stderr.contains(message), "{}", failed.stderr);
 }
 
 #[test]
@@ -108,6 +109,6 @@ fn name_without_extension_is_perfetto() {
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let result = run(workdir.record_script("-o trace", "exit 3"));
     assert_eq!(result.code(), Some(3), "{}", result.stderr);
-    assert_eq!(fs::read(workdir.path("trace")).unwrap()[0], 0x0a, "the first packet");
+    assert_eq!(fs::read(workdir.path("trace")).unwrap()[0], 0x0a, "the file does not start with a Perfetto packet");
     assert!(has_end(&workdir.items("trace")));
 }
