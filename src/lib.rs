@@ -146,4 +146,6 @@ mod documents {
     struct SamplerExamples;
     #[doc = include_str!("../docs/simulator.md")]
     struct SimulatorExamples;
+    #[doc = include_str!("../docs/troubleshooting.md")]
+    struct TroubleshootingExamples;
 }

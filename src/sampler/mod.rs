@@ -13,7 +13,10 @@
 //! let mut sampler = Sampler::builder(&nvml).metrics(&[Metric::POWER_INSTANT, Metric::UTILIZATION_GPU]).build()?;
 //! for _ in 0..3 {
 //!     for record in sampler.tick(monotonic()).records() {
-//!         println!("{} GPU {} {:?} = {}", record.at, record.gpu, record.metric(), record.value);
+//!         match record.event() {
+//!             Some(event) => println!("{} GPU {}: {event}", record.at, record.gpu),
+//!             None => println!("{} GPU {} {:?} = {}", record.at, record.gpu, record.metric(), record.value),
+//!         }
 //!     }
 //!     let wait = sampler.next_due().saturating_sub(monotonic());
 //!     std::thread::sleep(std::time::Duration::from_nanos(wait));
