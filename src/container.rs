@@ -11,7 +11,7 @@ const CGROUP_NAMES: [&str; 4] = ["docker", "kubepods", "containerd", "libpod"];
 
 /// Returns `true` if this process appears to run in a container. Files that cannot be read are ignored.
 pub(crate) fn is_container() -> bool {
-    // systemd's convention, which Podman and LXC follow.
+    // systemd defined this variable, and Podman and LXC set it too.
     std::env::var_os("container").is_some_and(|engine| !engine.is_empty()) || has_container_files(Path::new("/"))
 }
 

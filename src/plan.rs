@@ -81,7 +81,7 @@ pub enum IntervalReason {
     Sensor,
     /// The interval is short enough to drain the sample buffer before it overflows.
     SampleBuffer,
-    /// The interval is the catalog's, because the refresh period is unknown.
+    /// The interval is the default interval of the catalog, because the refresh period is unknown.
     Default,
     /// The call is too expensive for a shorter interval within the budget.
     Budget,
@@ -94,7 +94,8 @@ impl Plan {
     /// Checks that a sampler can follow the plan.
     ///
     /// # Errors
-    /// [`Error::Plan`] if the plan has another version, a budget that is not a positive number, or an interval of 0.
+    /// Returns [`Error::Plan`] if the plan has another version, a budget that is not a positive number, or an interval
+    /// of 0.
     pub fn validate(&self) -> Result<()> {
         let invalid = |reason: String| Err(Error::Plan { reason });
         if self.version != Self::VERSION {
@@ -139,8 +140,8 @@ impl Plan {
         intervals
     }
 
-    /// Returns the names of the metrics that this version of igpu does not define, in a plan of a newer version. A name
-    /// occurs once for each GPU.
+    /// Returns the names of the metrics that this version of igpu does not define. A plan that a newer version created
+    /// can have them. A name occurs once for each GPU.
     pub fn unknown_metrics(&self) -> impl Iterator<Item = &str> {
         self.planned().map(|planned| planned.metric.as_str()).filter(|name| Metric::from_name(name).is_none())
     }
@@ -151,7 +152,7 @@ impl Plan {
 }
 
 impl PlannedMetric {
-    /// Returns the metric and its interval; `None` if this version of igpu does not define the metric.
+    /// Returns the metric and its interval, or `None` if this version of igpu does not define the metric.
     fn interval(&self) -> Option<(Metric, Duration)> {
         Some((Metric::from_name(&self.metric)?, Duration::from_micros(self.interval_us)))
     }

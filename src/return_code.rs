@@ -26,7 +26,7 @@ struct CodeEntry {
     name: &'static str,
     /// The text that `nvmlErrorString` returns.
     description: &'static str,
-    /// What a user can do about the error. Empty for `NVML_SUCCESS`.
+    /// Advice on how to resolve the error. Empty for `NVML_SUCCESS`.
     help: &'static str,
 }
 

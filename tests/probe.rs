@@ -1,5 +1,5 @@
-//! Compares the results of a probe with the scenario: refresh periods, averaging windows, sample buffers, latencies, and the
-//! plan. The stepped clock makes the results reproducible.
+//! Tests that compare the results of a probe with the simulated scenario: refresh periods, averaging windows, sample
+//! buffers, latencies, and the plan. A stepped clock makes the results reproducible.
 
 #[path = "common/sim.rs"]
 mod sim;
@@ -16,8 +16,8 @@ use igpu::{
 use nvml_sim::control;
 use sim::{CLOCKS, InProcessSim, run, sim, sim_from_scenario};
 
-/// The scenario of the test that compares all results.
-const DECLARED: &str = r#"
+/// A scenario with known latencies, refresh periods, averaging windows, and sample buffers.
+const FULL_SCENARIO: &str = r#"
 missing_functions = ["nvmlDeviceGetDecoderUtilization"]
 
 [driver.cpu_time_us]
@@ -74,7 +74,7 @@ fn interval_and_reason(plan: &Plan, gpu: usize, metric: Metric) -> (u64, Interva
 
 #[test]
 fn probe_finds_scenario_values() {
-    let sim = sim(DECLARED);
+    let sim = sim(FULL_SCENARIO);
     let mut fractions = Vec::new();
     let probe = probe(&sim).duration(Duration::from_secs(7)).max_calls(200);
     let report = probe.run(|progress| fractions.push(progress.fraction)).unwrap();
@@ -146,13 +146,13 @@ fn probe_finds_scenario_values() {
 
 #[test]
 fn latencies_match_scenario() {
-    let sim = sim(DECLARED);
+    let sim = sim(FULL_SCENARIO);
     let report = probe(&sim).duration(Duration::from_millis(500)).run(|_| ()).unwrap();
     for gpu in &report.gpus {
         let ns = |name: &str| call(gpu, name).p50_ns;
         let latencies = ["power_usage_mw", "fan_speed", "compute_processes", "uuid"].map(ns);
         assert_eq!(latencies, [100_000, 50_000, 5_000_000, 0].map(Some));
-        // The expensive call is made less often, which leaves time for the cheap ones.
+        // The expensive call is made less often, which leaves time for the cheap calls.
         let calls = |name: &str| call(gpu, name).calls;
         assert!(calls("compute_processes") < 10 && calls("compute_processes") < calls("uuid"));
     }
@@ -202,7 +202,7 @@ fn check_sampler_follows_plan(sim: &InProcessSim, plan: &Plan) {
 
 #[test]
 fn slow_calls_are_planned_within_budget() {
-    // PCIe throughput takes 20 ms, as with real drivers, and each read of power takes 5 ms.
+    // As with real drivers, a read of the PCIe throughput takes 20 ms. A read of the power takes 5 ms.
     let slow = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nlatency_us = 5000";
     let sim = sim_from_scenario("workstation", slow);
     let report = probe(&sim).duration(Duration::from_secs(2)).run(|_| ()).unwrap();
@@ -235,7 +235,8 @@ fn lost_gpu_keeps_other_reports() {
     assert_eq!(report.gpus[0].error.as_ref().and_then(Error::code), Some(ReturnCode::GPU_IS_LOST));
 }
 
-/// The driver rejects every third call. With three GPUs that are polled alternately, these would be the calls of one GPU.
+/// The driver rejects every third call. If three GPUs were polled in a fixed order, all rejected calls would be to the
+/// same GPU.
 #[test]
 fn intermittently_rejected_metric_is_supported() {
     let rejection = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery_nth_call = 3\nreturn = \"NOT_SUPPORTED\"";
@@ -291,7 +292,8 @@ instant_refresh_ms = MS
 instant_window_ms = MS
 ";
 
-/// Two different GPUs: the first has fast sensors and no energy counter, and the second has slow sensors and supports GPM.
+/// Returns a scenario with two different GPUs. The first GPU has fast sensors and no energy counter. The second GPU has
+/// slow sensors and supports GPM.
 fn different_gpus() -> String {
     let fast = "cpu_time_us = { 'nvmlDevice*' = 15, nvmlDeviceGetHandleByIndex_v2 = 0, 'nvmlGpm*' = 15 }
         [[gpu]]

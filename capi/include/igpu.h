@@ -1,24 +1,25 @@
 /* igpu.h: snapshots and low-overhead sampling of NVIDIA GPU metrics.
  *
- * Generated from the Rust sources; do not edit. License: MIT or Apache-2.0, at your choice. docs/c-api.md is an introduction.
+ * Generated from the Rust sources; do not edit. License: MIT or Apache-2.0, at your choice. docs/c-api.md is an
+ * introduction.
  *
- * Statuses: most functions return an igpu_status, which is IGPU_STATUS_OK (0) on success. Results are written through the last
- * pointer arguments. On failure, the results are not changed, except where a comment says otherwise. igpu_last_error returns
- * the message of a failure, and igpu_last_help returns advice.
+ * Statuses: most functions return an igpu_status, which is IGPU_STATUS_OK (0) on success. Results are written through
+ * the last pointer arguments. On failure, the results are not changed, except where a comment says otherwise.
+ * igpu_last_error returns the message of a failure, and igpu_last_help returns advice.
  *
- * Handles: igpu_*_open and igpu_background_start return handles, and igpu_*_close closes them. Handles are opaque and are
- * checked: a closed handle, a handle of another type, and a handle from before fork result in an error status. Only one thread
- * at a time can use a handle; other calls fail with IGPU_STATUS_BUSY and have no effect. Any number of threads can use an
- * igpu_driver or igpu_latest handle at the same time.
+ * Handles: igpu_*_open and igpu_background_start return handles, and igpu_*_close closes them. Handles are opaque and
+ * checked: a closed handle, a handle of another type, and a handle from before fork result in an error status. Any
+ * number of threads can use an igpu_driver or igpu_latest handle at the same time. Only one thread at a time can use any
+ * other handle; further calls fail with IGPU_STATUS_BUSY and have no effect.
  *
- * Structs: the first field of a struct is its size. Set it to sizeof of the struct before you pass the struct to a function.
- * The size lets later versions add fields: an older program receives only the fields that it was compiled with, and if the
- * library is older than the program, the fields that the library does not have are filled with one bits, which are NaN or
- * IGPU_UNKNOWN_U32. In options, fields that are zero select the default.
+ * Structs: the first field of a struct is its size. Set it to sizeof of the struct before you pass the struct to a
+ * function. The size allows later versions to add fields. An older program receives only the fields that it was compiled
+ * with. If the library is older than the program, the fields that the library does not have are filled with one bits,
+ * which are NaN or IGPU_UNKNOWN_U32. In options, fields that are zero select the default.
  *
  * The last paragraph of each function's comment states whether the function may block, whether it allocates memory, and
- * whether it is async-signal-safe, which means that signal handlers may call it. After a sampler has been opened, sampling
- * does not allocate, even if driver calls fail.
+ * whether it is async-signal-safe, which means that signal handlers may call it. After a sampler has been opened,
+ * sampling does not allocate, even if driver calls fail.
  */
 
 #ifndef IGPU_H
@@ -33,10 +34,10 @@
 // Do not attach to the GPUs during initialization, but at the first use of each GPU (`NVML_INIT_FLAG_NO_ATTACH`).
 #define IGPU_DRIVER_NO_ATTACH 2
 
-// The value of an unsigned number that is missing.
+// The value that represents a missing unsigned number.
 #define IGPU_UNKNOWN_U32 UINT32_MAX
 
-// Select the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order.
+// Select the GPUs in `CUDA_VISIBLE_DEVICES`, in the order of the variable.
 #define IGPU_SNAPSHOT_VISIBLE 1
 
 // The value of `igpu_record.metric` for an event that concerns the GPU as a whole.
@@ -76,8 +77,8 @@
 // Read the metric at every tick. Its driver calls do not count towards the budget.
 #define IGPU_INTERVAL_EVERY_TICK UINT64_MAX
 
-// The result of a function. `igpu_status_string` returns a short description of a status, and `igpu_last_error` the full
-// message of a failure. Later versions may add values.
+// The result of a function. `igpu_status_string` returns a short description of a status, and `igpu_last_error` the
+// full message of a failure. Later versions may add values.
 //
 // ```c
 // igpu_status status = igpu_snapshot_update(snapshot);
@@ -116,7 +117,7 @@ typedef enum {
     IGPU_STATUS_ABANDONED = 14,
     // 1024 handles are open, which is the maximum.
     IGPU_STATUS_TOO_MANY_HANDLES = 15,
-    // igpu has a bug, and printed its message to stderr. Close the handle, and report the bug.
+    // A bug in igpu caused a panic, whose message was printed on stderr. Close the handle, and report the bug.
     IGPU_STATUS_INTERNAL_ERROR = 16,
 } igpu_status;
 
@@ -138,17 +139,18 @@ typedef enum {
     IGPU_PROCESS_KIND_MPS = 2,
 } igpu_process_kind;
 
-// The events of a sampler, which `igpu_record.detail` contains. The comments describe `igpu_record.value`. Later versions may
-// add events.
+// The events of a sampler, which `igpu_record.detail` contains. The comments describe `igpu_record.value`. Later
+// versions may add events.
 typedef enum {
-    // The GPU is lost, needs a reset, or cannot be opened. Its metrics stop; other GPUs are not affected. Value: the driver's
-    // return code.
+    // The GPU is lost, needs a reset, or cannot be opened. Its metrics stop; other GPUs are not affected. Value: the
+    // driver's return code.
     IGPU_EVENT_GPU_LOST = 1,
     // The GPU is available again after it was lost or after a driver call hung.
     IGPU_EVENT_GPU_RECOVERED = 2,
     // The driver rejected the metric twice in a row, and the metric is suspended. Value: the driver's return code.
     IGPU_EVENT_METRIC_SUSPENDED = 3,
-    // The cost of the metric's driver call changed, and with it the poll interval. Value: the new poll interval in seconds.
+    // The cost of the metric's driver call changed, and with it the poll interval. Value: the new poll interval in
+    // seconds.
     IGPU_EVENT_POLL_INTERVAL_CHANGED = 4,
     // The driver's sample buffer overflowed before it was read. Value: the number of dropped samples.
     IGPU_EVENT_SAMPLES_DROPPED = 5,
@@ -162,12 +164,12 @@ typedef enum {
     IGPU_EVENT_GPU_SUSPENDED = 9,
     // The GPU resumed from suspension.
     IGPU_EVENT_GPU_RESUMED = 10,
-    // Power was not read for too long to integrate it to energy. Value: the length of the gap in seconds, in which no energy
-    // was counted.
+    // Power was not read for too long to integrate it to energy. Value: the length of the gap in seconds, in which no
+    // energy was counted.
     IGPU_EVENT_ENERGY_GAP = 11,
     // A driver call for the GPU hangs. The GPU is not sampled until the call returns, which `IGPU_EVENT_GPU_RECOVERED`
-    // reports; other GPUs are not affected. Only background samplers report this event. Value: the time since the start of
-    // the call in seconds.
+    // reports; other GPUs are not affected. Only background samplers report this event. Value: the time since the
+    // start of the call in seconds.
     IGPU_EVENT_GPU_HUNG = 12,
 } igpu_event;
 
@@ -229,38 +231,41 @@ typedef enum {
     IGPU_READING_MPS_PROCESSES = 26,
 } igpu_reading;
 
-// A handle to a background sampler, which reads metrics on its own thread. The thread blocks all signals, and writes its
-// records into a ring buffer that is allocated once. The owner of the handle removes them. The thread never waits for the
-// owner: if the buffer is full, records are dropped, counted, and reported. A second thread monitors the first: if a driver
-// call hangs, it takes over the other GPUs.
+// A handle to a background sampler, which reads metrics on its own thread. The thread blocks all signals, and writes
+// its records into a ring buffer that is allocated once. The program removes the records from the buffer. The thread
+// never waits for the program: if the buffer is full, records are dropped, counted, and reported. A second thread
+// monitors the first thread, and takes over the other GPUs if a driver call hangs.
 typedef struct igpu_background igpu_background;
 
-// A handle to the loaded and initialized driver library. The other handles are opened from it, and remain valid after it is
-// closed.
+// A handle to the loaded and initialized driver library. The other handles are opened from it, and remain valid after
+// it is closed.
 typedef struct igpu_driver igpu_driver;
 
-// A handle to a reader of a background sampler's latest values and state. Any number of threads and signal handlers can use
-// the same reader at the same time.
+// A handle to a reader of a background sampler's latest values and state. Any number of threads and signal handlers
+// can use the same reader at the same time.
 typedef struct igpu_latest igpu_latest;
 
-// A handle to a sampler, which reads metrics of GPUs at intervals. The caller's loop calls `igpu_sampler_tick`; the sampler
-// has no thread. `igpu_background_start` moves a sampler to a thread.
+// A handle to a sampler, which reads metrics of GPUs at intervals. The caller's loop calls `igpu_sampler_tick`; the
+// sampler has no thread. `igpu_background_start` moves a sampler to a thread.
 typedef struct igpu_sampler igpu_sampler;
 
-// A handle to a snapshot: the state of a set of GPUs and their processes, in memory that each update reuses.
+// A handle to a snapshot, which is the state of a set of GPUs and their processes. Updates reuse the memory of the
+// snapshot.
 typedef struct igpu_snapshot igpu_snapshot;
 
-// A function that returns the address of an NVML function by its name, or NULL if it does not exist. A profiler that
-// interposes NVML can provide one. The functions must have the signatures of nvml.h, and must remain valid as long as any
-// handle opened from the driver is open. Only `igpu_driver_open` calls the resolver. It must not throw exceptions.
+// A function that returns the address of the NVML function with this name, or NULL if the function does not exist. For
+// example, a profiler that interposes NVML can provide a resolver. The NVML functions must have the signatures of
+// nvml.h, and must remain valid as long as any handle opened from the driver is open. Only `igpu_driver_open` calls
+// the resolver, which must not throw exceptions.
 typedef const void *(*igpu_resolver)(const char *name, void *data);
 
 // The options of `igpu_driver_open`. A field that is zero selects the default.
 typedef struct {
     // `sizeof(igpu_driver_options)`
     size_t size;
-    // The library to load: a path, or a name that the dynamic loader searches for. No other library is tried. NULL selects
-    // the library that the environment variable `IGPU_NVML_LIBRARY` names, or otherwise the driver's installed library.
+    // The library to load: a path, or a name that the dynamic loader searches for. No other library is tried. NULL
+    // selects the library that the environment variable `IGPU_NVML_LIBRARY` names, or otherwise the driver's installed
+    // library.
     const char *library;
     // A function that provides the NVML functions, or NULL to load a library.
     igpu_resolver resolver;
@@ -300,7 +305,8 @@ typedef struct {
 typedef struct {
     // `sizeof(igpu_metric_info)`
     size_t size;
-    // The number of the metric, which records contain. Numbers can differ between versions of igpu; names do not change.
+    // The number of the metric, which records contain. Numbers can differ between versions of igpu; names do not
+    // change.
     uint32_t metric;
     // The kind of the metric.
     igpu_metric_kind kind;
@@ -346,21 +352,22 @@ typedef struct {
     const uint32_t *gpus;
     // The number of elements in `gpus`.
     size_t gpu_count;
-    // The capacity of the process list of each GPU, at most 1048576. 0 selects a capacity that is somewhat greater than the
-    // current number of processes.
+    // The capacity of the process list of each GPU, at most 1048576. 0 selects a capacity that is somewhat greater
+    // than the current number of processes.
     uint32_t process_capacity;
     // `IGPU_SNAPSHOT_VISIBLE`, or 0.
     uint32_t flags;
 } igpu_snapshot_options;
 
-// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type.
-// For snapshots, `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
+// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its
+// type. For snapshots, `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
 typedef struct {
     // `sizeof(igpu_gpu_info)`
     size_t size;
     // The GPU index, in the order of PCI addresses.
     uint32_t index;
-    // The status of the last update. `IGPU_STATUS_DRIVER_ERROR` if the GPU is lost or cannot be opened; values are then missing.
+    // The status of the last update. `IGPU_STATUS_DRIVER_ERROR` if the GPU is lost or cannot be opened; values are
+    // then missing.
     igpu_status status;
     // The product name.
     char name[104];
@@ -432,7 +439,8 @@ typedef struct {
     uint32_t reserved;
 } igpu_gpu_info;
 
-// A process on a GPU, with its owner and parent from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string.
+// A process on a GPU, with its owner and parent from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty
+// string.
 typedef struct {
     // `sizeof(igpu_gpu_process_info)`
     size_t size;
@@ -468,31 +476,32 @@ typedef struct {
     const uint32_t *gpus;
     // The number of elements in `gpus`.
     size_t gpu_count;
-    // The names of the metrics, such as `gpu.power`, or NULL for the default metrics. The default metrics do not include
-    // per-process metrics, because their driver calls take the driver's locks.
+    // The names of the metrics, such as `gpu.power`, or NULL for the default metrics. The default metrics do not
+    // include per-process metrics, because their driver calls take the driver's locks.
     const char *const *metrics;
     // The number of elements in `metrics`.
     size_t metric_count;
     // The interval of each metric in `metrics`: a number of nanoseconds, `IGPU_INTERVAL_ADAPTIVE`, or
     // `IGPU_INTERVAL_EVERY_TICK`. NULL selects adaptive intervals for all metrics.
     const uint64_t *intervals_ns;
-    // The fraction of wall-clock time that driver calls may take, for all GPUs together. 0 selects 0.01, which is 1 %. The
-    // intervals of the most expensive calls are stretched to meet the budget.
+    // The fraction of wall-clock time that driver calls may take, for all GPUs together. 0 selects 0.01, which is 1 %.
+    // The intervals of the most expensive calls are stretched to meet the budget.
     double budget;
     // The capacity of the process list of each GPU, at most 1048576. 0 selects 256.
     uint32_t process_capacity;
-    // A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or 0.
+    // A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or
+    // 0.
     uint32_t flags;
-    // The time in nanoseconds after which a background sampler considers a driver call hung, skips its GPU, and continues
-    // with the other GPUs. The minimum is 1 ms. 0 selects 50 ms.
+    // The time in nanoseconds after which a background sampler considers a driver call hung, skips its GPU, and
+    // continues with the other GPUs. The minimum is 1 ms. 0 selects 50 ms.
     uint64_t hang_timeout_ns;
 } igpu_sampler_options;
 
-// A value of a metric of a GPU at one moment, or an event. Records are passed as arrays. This struct is therefore the only
-// one without a `size` field, and does not change as long as the soname is the same.
+// A value of a metric of a GPU at one moment, or an event. Records are passed as arrays. This struct is therefore the
+// only one without a `size` field, and does not change as long as the soname is the same.
 typedef struct {
-    // The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the driver's
-    // timestamp.
+    // The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the
+    // driver's timestamp.
     uint64_t timestamp_ns;
     // The value in the metric's unit, or the value that `igpu_event` describes. Integers are exact up to 2^53.
     double value;
@@ -516,10 +525,11 @@ typedef struct {
     uint64_t ticks;
     // The number of records dropped since the start because they were not removed in time.
     uint64_t dropped_records;
-    // The time in nanoseconds since the start of the oldest driver call that has not returned, or, if there is none, since
-    // the thread last made progress, which it does at least every 20 ms. A hung call is visible immediately.
+    // The time in nanoseconds since the start of the oldest driver call that has not returned. If no call is in
+    // progress, the time since the thread last made progress, which is at most 20 ms while the thread works.
     uint64_t time_since_heartbeat_ns;
-    // The number of deadlines at which nothing was read, because a read was late by one or more intervals of its metric.
+    // The number of deadlines at which nothing was read, because a read was late by one or more intervals of its
+    // metric.
     uint64_t missed_deadlines;
 } igpu_background_info;
 
@@ -527,15 +537,15 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// Returns a short description of a status, such as "no such GPU", or "unknown status" for any other number. The string is
-// static.
+// Returns a short description of a status, such as "no such GPU", or "unknown status" for any other number. The string
+// is static.
 //
 // Does not block or allocate. Async-signal-safe.
 const char *igpu_status_string(int32_t status);
 
-// Returns the message of the last call that failed in this thread, in UTF-8. It states the cause, starts in lower case, and
-// has no full stop. It is empty before the first failure. Do not free the string; it is valid until the next failure in
-// this thread.
+// Returns the message of the last call that failed in this thread, in UTF-8. It states the cause, starts in lower
+// case, and has no full stop. It is empty before the first failure. Do not free the string; it is valid until the next
+// failure in this thread.
 //
 // ```c
 // if (igpu_driver_open(NULL, &driver) != IGPU_STATUS_OK) {
@@ -544,19 +554,19 @@ const char *igpu_status_string(int32_t status);
 // }
 // ```
 //
-// Does not block. Does not allocate, with one exception: if the program loaded the library with `dlopen`, the C library
-// allocates memory for the message at the thread's first failure. `igpu_driver_open`, `igpu_sampler_open`, and this function
-// make this allocation in advance for the calling thread. Not async-signal-safe.
+// Does not block. Does not allocate, with one exception: if the program loaded the library with `dlopen`, the C
+// library allocates memory for the message at the thread's first failure. `igpu_driver_open`, `igpu_sampler_open`, and
+// this function make this allocation in advance for the calling thread. Not async-signal-safe.
 const char *igpu_last_error(void);
 
-// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not free the
-// string; it is valid until the next failure in this thread.
+// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not
+// free the string; it is valid until the next failure in this thread.
 //
 // Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 const char *igpu_last_help(void);
 
-// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure was not
-// a driver error.
+// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure
+// was not a driver error.
 //
 // Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 uint32_t igpu_last_nvml_code(void);
@@ -572,12 +582,12 @@ uint32_t igpu_last_nvml_code(void);
 // igpu_driver_close(driver);
 // ```
 //
-// Loads a library and makes driver calls. They may block for up to a second if no other process keeps the GPUs initialized.
-// Allocates. Not async-signal-safe.
+// Loads a library and makes driver calls, which may block for up to a second if no other process keeps the GPUs
+// initialized. Allocates. Not async-signal-safe.
 igpu_status igpu_driver_open(const igpu_driver_options *options, igpu_driver **driver);
 
-// Closes the driver handle. Shuts NVML down as soon as all snapshots and samplers opened from it are closed, too. Does nothing
-// if `driver` is NULL.
+// Closes the driver handle. Shuts NVML down as soon as all snapshots and samplers opened from it are closed, too. Does
+// nothing if `driver` is NULL.
 //
 // May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_close(igpu_driver *driver);
@@ -592,12 +602,12 @@ igpu_status igpu_driver_get_info(igpu_driver *driver, igpu_driver_info *info);
 // Makes a driver call, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_driver_get_gpu_count(igpu_driver *driver, uint32_t *count);
 
-// Gets the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
-// these GPUs, even if it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is
-// 0, only `count` is set, and `indices` may be NULL.
+// Gets the indices of the GPUs that `CUDA_VISIBLE_DEVICES` selects, in the order of the variable. `count` is set to
+// the number of these GPUs, even if it exceeds `capacity`; the function then fails with
+// `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set, and `indices` may be NULL.
 //
-// Makes driver calls, which may block. Allocates. Reads the environment, which other threads must not change during the call.
-// Not async-signal-safe.
+// Makes driver calls, which may block. Allocates. Reads the environment, which other threads must not change during
+// the call. Not async-signal-safe.
 igpu_status igpu_driver_get_visible_gpus(igpu_driver *driver, uint32_t *indices, size_t capacity, size_t *count);
 
 // Returns the version of this library, such as `0.2.0 (nvml.h 13.5.37, commit ...)`. The string is static.
@@ -627,15 +637,15 @@ igpu_status igpu_metric_find(const char *name, uint32_t *metric);
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_metric_get_info(uint32_t metric, igpu_metric_info *info);
 
-// Reads the owner and the parent of a process from `/proc`. Use it for the process IDs in the records of a background
-// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. If the
-// name of the user is not in `/etc/passwd`, it is the user ID until a snapshot has looked the name up.
+// Reads the owner and the parent of a process from `/proc`. Use this function for the process IDs in the records of a
+// background sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. If `/etc/passwd` does not contain the
+// user, the name of the user is the user ID until a snapshot has looked up the name.
 //
 // Reads `/proc`, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_process_get_info(uint32_t pid, igpu_process_info *info);
 
-// Opens a snapshot, and reads the state of its GPUs. `options` may be NULL, which selects the defaults. The snapshot also
-// contains GPUs that are lost; see `igpu_gpu_info.status`.
+// Opens a snapshot, and reads the state of its GPUs. `options` may be NULL, which selects the defaults. The snapshot
+// also contains GPUs that are lost; see `igpu_gpu_info.status`.
 //
 // ```c
 // igpu_snapshot *snapshot;
@@ -648,8 +658,8 @@ igpu_status igpu_process_get_info(uint32_t pid, igpu_process_info *info);
 //
 // `capi/examples/snapshot.c` is a complete program.
 //
-// Makes driver calls, reads `/proc`, and may query a directory server for user names, all of which may block. Allocates. Not
-// async-signal-safe.
+// Makes driver calls, reads `/proc`, and may query a directory server for user names, all of which may block.
+// Allocates. Not async-signal-safe.
 igpu_status igpu_snapshot_open(igpu_driver *driver, const igpu_snapshot_options *options, igpu_snapshot **snapshot);
 
 // Closes a snapshot. Does nothing if `snapshot` is NULL.
@@ -662,8 +672,8 @@ igpu_status igpu_snapshot_close(igpu_snapshot *snapshot);
 // Makes at most 16 driver calls per GPU and reads `/proc`, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_update(igpu_snapshot *snapshot);
 
-// Grows the process lists that were truncated (`process_count` is less than `process_total_count`), and reads the processes
-// again.
+// Grows the process lists that were truncated (`process_count` is less than `process_total_count`), and reads the
+// processes again.
 //
 // Makes driver calls and reads `/proc`, which may block. Allocates. Not async-signal-safe.
 igpu_status igpu_snapshot_grow_process_lists(igpu_snapshot *snapshot);
@@ -688,14 +698,15 @@ igpu_status igpu_snapshot_get_gpu_process_info(igpu_snapshot *snapshot,
                                                uint32_t process_index,
                                                igpu_gpu_process_info *process);
 
-// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the status
-// of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is present.
+// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the
+// status of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is
+// present.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_reading_error(igpu_snapshot *snapshot, uint32_t position, uint32_t reading);
 
-// Returns the name of an event, such as "gpu.lost", which is also its name in a recording. For any other number, returns
-// "unknown event". The string is static.
+// Returns the name of an event, such as "gpu.lost", which is also its name in a recording. For any other number,
+// returns "unknown event". The string is static.
 //
 // Does not block or allocate. Async-signal-safe.
 const char *igpu_event_name(uint32_t event);
@@ -705,8 +716,8 @@ const char *igpu_event_name(uint32_t event);
 // Does not block or allocate. Async-signal-safe.
 uint64_t igpu_monotonic_ns(void);
 
-// Opens a sampler, and allocates all of its memory. `options` may be NULL, which selects the defaults. The function does not
-// fail if a GPU is lost: the sampler reports `IGPU_EVENT_GPU_LOST`, and tries the GPU again every second.
+// Opens a sampler, and allocates all of its memory. `options` may be NULL, which selects the defaults. The function
+// does not fail if a GPU is lost: the sampler reports `IGPU_EVENT_GPU_LOST`, and tries the GPU again every second.
 //
 // ```c
 // static const char *const metrics[] = {"gpu.power", "gpu.utilization"};
@@ -735,16 +746,16 @@ igpu_status igpu_sampler_open(igpu_driver *driver, const igpu_sampler_options *o
 // May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_close(igpu_sampler *sampler);
 
-// Reads the metrics that are due at `now_ns`, the current time of `igpu_monotonic_ns`. Sets `records` and `count` to the new
-// records; both may be NULL. The records belong to the sampler, and are valid until its next use. The function does not fail
-// if the driver rejects a metric or a GPU is lost; events report these failures.
+// Reads the metrics that are due at `now_ns`, the current time of `igpu_monotonic_ns`. Sets `records` and `count` to
+// the new records; both may be NULL. The records belong to the sampler, and are valid until its next use. The function
+// does not fail if the driver rejects a metric or a GPU is lost; events report these failures.
 //
 // Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_tick(igpu_sampler *sampler, uint64_t now_ns, const igpu_record **records, size_t *count);
 
-// Reads all metrics now, due or not, and updates the `igpu_gpu_info` of each GPU if `IGPU_SAMPLER_GPU_INFO` is set. Skips
-// suspended metrics, lost GPUs, and, with `IGPU_SAMPLER_SKIP_SUSPENDED`, suspended GPUs. Returns records like
-// `igpu_sampler_tick`.
+// Reads all metrics now, even if they are not due, and updates the `igpu_gpu_info` of each GPU if
+// `IGPU_SAMPLER_GPU_INFO` is set. Skips suspended metrics, lost GPUs, and, with `IGPU_SAMPLER_SKIP_SUSPENDED`,
+// suspended GPUs. Returns records like `igpu_sampler_tick`.
 //
 // Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **records, size_t *count);
@@ -754,26 +765,27 @@ igpu_status igpu_sampler_sample(igpu_sampler *sampler, const igpu_record **recor
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_next_due(igpu_sampler *sampler, uint64_t *due_ns);
 
-// Gets the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
-// after its deadline misses *n* deadlines.
+// Gets the number of deadlines that were missed because ticks were too late. A read that is *n* whole intervals late
+// misses
+// *n* deadlines.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_missed_deadlines(igpu_sampler *sampler, uint64_t *count);
 
-// Gets the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
-// there is none; `igpu_sampler_metric_error` returns the reason.
+// Gets the latest value of a metric. `gpu` is the index of the GPU, and `metric` is the number of the metric. Returns
+// `IGPU_STATUS_NO_DATA` if the metric has no value; `igpu_sampler_metric_error` returns the reason.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
 
-// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the attempt,
-// and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
+// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the
+// attempt, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_metric_error(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
 
-// Gets the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
-// not support an estimate; a constant signal never does.
+// Gets the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data
+// does not support an estimate; a constant signal never does.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_refresh_period(igpu_sampler *sampler,
@@ -795,8 +807,8 @@ igpu_status igpu_sampler_get_poll_interval(igpu_sampler *sampler,
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_process_info(igpu_sampler *sampler, uint32_t pid, igpu_process_info *info);
 
-// Gets the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
-// `IGPU_SAMPLER_GPU_INFO`; otherwise, no position has a GPU.
+// Gets the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Returns
+// `IGPU_STATUS_NO_SUCH_GPU` for every position if the sampler was opened without `IGPU_SAMPLER_GPU_INFO`.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_gpu_info(igpu_sampler *sampler, uint32_t position, igpu_gpu_info *gpu);
@@ -809,9 +821,9 @@ igpu_status igpu_sampler_get_gpu_process_info(igpu_sampler *sampler,
                                               uint32_t process_index,
                                               igpu_gpu_process_info *process);
 
-// Moves a sampler to a thread of its own. `capacity` is the number of records that the buffer holds until they are removed,
-// from 1 to 16777216; a record has 32 bytes. The function closes the sampler's handle, even if no thread can be started, but
-// not if an argument is invalid.
+// Moves a sampler to its own thread. `capacity` is the number of records that the buffer can hold, from 1 to 16777216.
+// A record has 32 bytes. The function closes the handle of the sampler even if no thread can be started, but not if an
+// argument is invalid.
 //
 // ```c
 // igpu_background *background;
@@ -825,17 +837,17 @@ igpu_status igpu_sampler_get_gpu_process_info(igpu_sampler *sampler,
 //
 // `capi/examples/background.c` is a complete program.
 //
-// Starts two threads, which does not block for long. Allocates. The background sampler does not allocate afterwards, except
-// for a new thread after each hung driver call. Not async-signal-safe.
+// Starts two threads, which does not block for long. Allocates. Afterwards, the background sampler allocates only if a
+// driver call hangs, for a new thread. Not async-signal-safe.
 igpu_status igpu_background_start(igpu_sampler *sampler, size_t capacity, igpu_background **background);
 
-// Removes the oldest record. Returns `IGPU_STATUS_NO_DATA` if there is none.
+// Removes the oldest record. Returns `IGPU_STATUS_NO_DATA` if there is no record.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_pop(igpu_background *background, igpu_record *record);
 
-// Removes up to `capacity` records, oldest first, and sets `count` to their number. If `count` equals `capacity`, there may
-// be more records. `capacity` must not be 0.
+// Removes up to `capacity` records, oldest first, and sets `count` to their number. If `count` equals `capacity`,
+// there may be more records. `capacity` must not be 0.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
@@ -845,9 +857,9 @@ igpu_status igpu_background_drain(igpu_background *background, igpu_record *reco
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_get_info(igpu_background *background, igpu_background_info *info);
 
-// Gets the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
-// exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set,
-// and `indices` may be NULL.
+// Gets the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if
+// it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count`
+// is set, and `indices` may be NULL.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_get_hung_gpus(igpu_background *background,
@@ -855,8 +867,8 @@ igpu_status igpu_background_get_hung_gpus(igpu_background *background,
                                           size_t capacity,
                                           size_t *count);
 
-// Stops the thread. If the thread hangs in a driver call, it is abandoned, and the function returns `IGPU_STATUS_ABANDONED`.
-// The remaining records can still be removed.
+// Stops the thread. If the thread hangs in a driver call, it is abandoned, and the function returns
+// `IGPU_STATUS_ABANDONED`. The remaining records can still be removed.
 //
 // Blocks for at most 100 ms. Does not allocate. Not async-signal-safe.
 igpu_status igpu_background_stop(igpu_background *background);
@@ -867,8 +879,8 @@ igpu_status igpu_background_stop(igpu_background *background);
 // Blocks for at most 100 ms, and may shut NVML down, which may also block. Does not allocate. Not async-signal-safe.
 igpu_status igpu_background_close(igpu_background *background);
 
-// Opens a reader of the latest values of a background sampler, for other threads and for signal handlers. Close it with
-// `igpu_latest_close`, before or after the sampler.
+// Opens a reader of the latest values of a background sampler, for other threads and for signal handlers. Close it
+// with `igpu_latest_close`, before or after the sampler.
 //
 // ```c
 // static igpu_latest *latest;
@@ -885,32 +897,34 @@ igpu_status igpu_background_close(igpu_background *background);
 // Does not block. Allocates. Not async-signal-safe.
 igpu_status igpu_latest_open(igpu_background *background, igpu_latest **latest);
 
-// Gets the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
-// outside of signal handlers. They are valid as long as the reader is open. Per-process metrics have no key.
+// Gets the key of a metric for `igpu_latest_read`. `gpu` is the index of the GPU, and `metric` is the number of the
+// metric. Get keys once, outside of signal handlers. They are valid as long as the reader is open. Per-process metrics
+// have no key.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_key(igpu_latest *latest, uint32_t gpu, uint32_t metric, uint32_t *key);
 
-// Gets the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
-// its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value remains available
-// after the sampler is stopped; `timestamp_ns` shows its age.
+// Gets the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or
+// one of its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value
+// remains available after the sampler is stopped; `timestamp_ns` shows its age.
 //
 // Does not block or allocate. Does not change `igpu_last_error`. Async-signal-safe.
 igpu_status igpu_latest_read(igpu_latest *latest, uint32_t key, igpu_record *record);
 
-// Gets the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
-// removes records.
+// Gets the state of the sampler, like `igpu_background_get_info`. Any thread can call this function, even while
+// another thread removes records.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_info(igpu_latest *latest, igpu_background_info *info);
 
-// Gets the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
-// it, even while another thread removes records.
+// Gets the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can
+// call this function, even while another thread removes records.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_get_hung_gpus(igpu_latest *latest, uint32_t *indices, size_t capacity, size_t *count);
 
-// Closes a reader. Signal handlers that use it afterwards get `IGPU_STATUS_INVALID_HANDLE`. Does nothing if `latest` is NULL.
+// Closes a reader. Signal handlers that use it afterwards get `IGPU_STATUS_INVALID_HANDLE`. Does nothing if `latest`
+// is NULL.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_latest_close(igpu_latest *latest);

@@ -11,15 +11,15 @@ use crate::{
     versioned_struct,
 };
 
-/// A handle to a background sampler, which reads metrics on its own thread. The thread blocks all signals, and writes its
-/// records into a ring buffer that is allocated once. The owner of the handle removes them. The thread never waits for the
-/// owner: if the buffer is full, records are dropped, counted, and reported. A second thread monitors the first: if a driver
-/// call hangs, it takes over the other GPUs.
+/// A handle to a background sampler, which reads metrics on its own thread. The thread blocks all signals, and writes
+/// its records into a ring buffer that is allocated once. The program removes the records from the buffer. The thread
+/// never waits for the program: if the buffer is full, records are dropped, counted, and reported. A second thread
+/// monitors the first thread, and takes over the other GPUs if a driver call hangs.
 pub struct igpu_background {
     pub(crate) background: Background,
-    /// The indices of its GPUs.
+    /// The indices of the GPUs that the sampler reads.
     pub(crate) gpus: Vec<u32>,
-    /// Whether the thread was abandoned because it hung when it was stopped.
+    /// `true` if the thread hung in a driver call when it was stopped, and was abandoned.
     abandoned: bool,
 }
 
@@ -28,7 +28,8 @@ unsafe impl HandleType for igpu_background {
     const TYPE: u8 = 4;
 }
 
-/// The maximum capacity of the record buffer, which is 512 MiB. It keeps a wrong number from exhausting the memory.
+/// The maximum capacity of the record buffer, in records, which corresponds to 512 MiB. The limit prevents a wrong
+/// number from exhausting the memory.
 const MAX_RECORD_CAPACITY: usize = 1 << 24;
 
 impl igpu_background {
@@ -44,9 +45,9 @@ impl igpu_background {
     }
 }
 
-/// Moves a sampler to a thread of its own. `capacity` is the number of records that the buffer holds until they are removed,
-/// from 1 to 16777216; a record has 32 bytes. The function closes the sampler's handle, even if no thread can be started, but
-/// not if an argument is invalid.
+/// Moves a sampler to its own thread. `capacity` is the number of records that the buffer can hold, from 1 to 16777216.
+/// A record has 32 bytes. The function closes the handle of the sampler even if no thread can be started, but not if an
+/// argument is invalid.
 ///
 /// ```c
 /// igpu_background *background;
@@ -60,8 +61,8 @@ impl igpu_background {
 ///
 /// `capi/examples/background.c` is a complete program.
 ///
-/// Starts two threads, which does not block for long. Allocates. The background sampler does not allocate afterwards, except
-/// for a new thread after each hung driver call. Not async-signal-safe.
+/// Starts two threads, which does not block for long. Allocates. Afterwards, the background sampler allocates only if a
+/// driver call hangs, for a new thread. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_start(
     sampler: *mut igpu_sampler,
@@ -76,19 +77,19 @@ pub unsafe extern "C" fn igpu_background_start(
                 "use the number of records until the next removal",
             ));
         }
-        // Reports an invalid handle, and a forked child, before the handle is closed.
+        // An invalid handle or a forked child is reported before the handle is closed.
         handle_table::with_mut(sampler, |_| Ok(()))?;
         let forked =
             Failure::Status(igpu_status::Forked, "the sampler was opened before fork, in the parent process", "");
-        let own = *handle_table::close(sampler)?.ok_or(forked)?;
-        let started = igpu_background::new(own.sampler.spawn(capacity)?, own.gpus);
+        let moved = *handle_table::close(sampler)?.ok_or(forked)?;
+        let started = igpu_background::new(moved.sampler.spawn(capacity)?, moved.gpus);
         // SAFETY: the caller's pointer is writable for a handle.
         unsafe { background.write(handle_table::open(started)?) };
         Ok(())
     })
 }
 
-/// Removes the oldest record. Returns `IGPU_STATUS_NO_DATA` if there is none.
+/// Removes the oldest record. Returns `IGPU_STATUS_NO_DATA` if there is no record.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -99,15 +100,15 @@ pub unsafe extern "C" fn igpu_background_pop(
     guarded(|| {
         let record = not_null(record)?;
         let none = no_data("the sampler has no record at the moment", "");
-        let oldest = handle_table::with_mut(background, |own| own.background.pop().ok_or(none))?;
+        let oldest = handle_table::with_mut(background, |this| this.background.pop().ok_or(none))?;
         // SAFETY: the caller's pointer is writable for a record.
         unsafe { record.write(oldest.into()) };
         Ok(())
     })
 }
 
-/// Removes up to `capacity` records, oldest first, and sets `count` to their number. If `count` equals `capacity`, there may
-/// be more records. `capacity` must not be 0.
+/// Removes up to `capacity` records, oldest first, and sets `count` to their number. If `count` equals `capacity`,
+/// there may be more records. `capacity` must not be 0.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -123,9 +124,9 @@ pub unsafe extern "C" fn igpu_background_drain(
         if capacity == 0 {
             return Err(Failure::Status(igpu_status::BufferTooSmall, "the array has a capacity of 0 records", ""));
         }
-        let removed = handle_table::with_mut(background, |own| {
+        let removed = handle_table::with_mut(background, |this| {
             let mut removed = 0;
-            for record in own.background.take(capacity) {
+            for record in this.background.take(capacity) {
                 // SAFETY: the caller's array is writable for `capacity` records, and may be uninitialized.
                 unsafe { records.add(removed).write(record.into()) };
                 removed += 1;
@@ -148,15 +149,15 @@ pub unsafe extern "C" fn igpu_background_get_info(
 ) -> igpu_status {
     guarded(|| {
         let filled =
-            handle_table::with_mut(background, |own| Ok(igpu_background_info::new(&own.background.latest_reader())))?;
+            handle_table::with_mut(background, |this| Ok(igpu_background_info::new(&this.background.latest_reader())))?;
         // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// Gets the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if it
-/// exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set,
-/// and `indices` may be NULL.
+/// Gets the indices of the GPUs in which a driver call hangs now. `count` is set to the number of these GPUs, even if
+/// it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count`
+/// is set, and `indices` may be NULL.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -167,14 +168,14 @@ pub unsafe extern "C" fn igpu_background_get_hung_gpus(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        let reader = handle_table::with_mut(background, |own| Ok(own.background.latest_reader()))?;
+        let reader = handle_table::with_mut(background, |this| Ok(this.background.latest_reader()))?;
         // SAFETY: the caller's pointers are writable for one number and for `capacity` numbers.
         unsafe { background_info::write_hung_gpus(&reader, indices, capacity, count) }
     })
 }
 
-/// Stops the thread. If the thread hangs in a driver call, it is abandoned, and the function returns `IGPU_STATUS_ABANDONED`.
-/// The remaining records can still be removed.
+/// Stops the thread. If the thread hangs in a driver call, it is abandoned, and the function returns
+/// `IGPU_STATUS_ABANDONED`. The remaining records can still be removed.
 ///
 /// Blocks for at most 100 ms. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -188,5 +189,5 @@ pub unsafe extern "C" fn igpu_background_stop(background: *mut igpu_background) 
 /// Blocks for at most 100 ms, and may shut NVML down, which may also block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_background_close(background: *mut igpu_background) -> igpu_status {
-    guarded(|| handle_table::close(background)?.map_or(Ok(()), |mut own| own.stop()))
+    guarded(|| handle_table::close(background)?.map_or(Ok(()), |mut this| this.stop()))
 }

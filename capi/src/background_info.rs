@@ -12,10 +12,11 @@ pub struct igpu_background_info {
     pub ticks: u64,
     /// The number of records dropped since the start because they were not removed in time.
     pub dropped_records: u64,
-    /// The time in nanoseconds since the start of the oldest driver call that has not returned, or, if there is none, since
-    /// the thread last made progress, which it does at least every 20 ms. A hung call is visible immediately.
+    /// The time in nanoseconds since the start of the oldest driver call that has not returned. If no call is in
+    /// progress, the time since the thread last made progress, which is at most 20 ms while the thread works.
     pub time_since_heartbeat_ns: u64,
-    /// The number of deadlines at which nothing was read, because a read was late by one or more intervals of its metric.
+    /// The number of deadlines at which nothing was read, because a read was late by one or more intervals of its
+    /// metric.
     pub missed_deadlines: u64,
 }
 
@@ -32,7 +33,7 @@ impl igpu_background_info {
     }
 }
 
-/// Writes the indices of the GPUs with a hung driver call to a caller.
+/// Writes the indices of the GPUs with a hung driver call to the caller's array.
 ///
 /// # Safety
 /// The pointers must meet the requirements of [`driver::write_gpu_indices`].

@@ -13,8 +13,8 @@ use crate::{
     versioned_struct,
 };
 
-/// A handle to the loaded and initialized driver library. The other handles are opened from it, and remain valid after it is
-/// closed.
+/// A handle to the loaded and initialized driver library. The other handles are opened from it, and remain valid after
+/// it is closed.
 pub struct igpu_driver(pub(crate) Nvml);
 
 // SAFETY: no other type has this `TYPE`.
@@ -22,9 +22,10 @@ unsafe impl HandleType for igpu_driver {
     const TYPE: u8 = 1;
 }
 
-/// A function that returns the address of an NVML function by its name, or NULL if it does not exist. A profiler that
-/// interposes NVML can provide one. The functions must have the signatures of nvml.h, and must remain valid as long as any
-/// handle opened from the driver is open. Only `igpu_driver_open` calls the resolver. It must not throw exceptions.
+/// A function that returns the address of the NVML function with this name, or NULL if the function does not exist. For
+/// example, a profiler that interposes NVML can provide a resolver. The NVML functions must have the signatures of
+/// nvml.h, and must remain valid as long as any handle opened from the driver is open. Only `igpu_driver_open` calls
+/// the resolver, which must not throw exceptions.
 pub type igpu_resolver = Option<unsafe extern "C" fn(name: *const c_char, data: *mut c_void) -> *const c_void>;
 
 /// Do not fail if the machine has no GPU (`NVML_INIT_FLAG_NO_GPUS`).
@@ -38,8 +39,9 @@ pub const IGPU_DRIVER_NO_ATTACH: u32 = 2;
 pub struct igpu_driver_options {
     /// `sizeof(igpu_driver_options)`
     pub size: usize,
-    /// The library to load: a path, or a name that the dynamic loader searches for. No other library is tried. NULL selects
-    /// the library that the environment variable `IGPU_NVML_LIBRARY` names, or otherwise the driver's installed library.
+    /// The library to load: a path, or a name that the dynamic loader searches for. No other library is tried. NULL
+    /// selects the library that the environment variable `IGPU_NVML_LIBRARY` names, or otherwise the driver's installed
+    /// library.
     pub library: *const c_char,
     /// A function that provides the NVML functions, or NULL to load a library.
     pub resolver: igpu_resolver,
@@ -77,7 +79,7 @@ pub struct igpu_driver_info {
     pub nvml_version: [c_char; 88],
 }
 
-/// The value of an unsigned number that is missing.
+/// The value that represents a missing unsigned number.
 pub const IGPU_UNKNOWN_U32: u32 = u32::MAX;
 
 /// Loads and initializes the driver library. `options` may be NULL, which selects the defaults.
@@ -91,8 +93,8 @@ pub const IGPU_UNKNOWN_U32: u32 = u32::MAX;
 /// igpu_driver_close(driver);
 /// ```
 ///
-/// Loads a library and makes driver calls. They may block for up to a second if no other process keeps the GPUs initialized.
-/// Allocates. Not async-signal-safe.
+/// Loads a library and makes driver calls, which may block for up to a second if no other process keeps the GPUs
+/// initialized. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_open(
     options: *const igpu_driver_options,
@@ -133,8 +135,8 @@ unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {
     Ok(builder.load()?)
 }
 
-/// Closes the driver handle. Shuts NVML down as soon as all snapshots and samplers opened from it are closed, too. Does nothing
-/// if `driver` is NULL.
+/// Closes the driver handle. Shuts NVML down as soon as all snapshots and samplers opened from it are closed, too. Does
+/// nothing if `driver` is NULL.
 ///
 /// May shut NVML down, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -190,12 +192,12 @@ pub unsafe extern "C" fn igpu_driver_get_gpu_count(driver: *mut igpu_driver, cou
     })
 }
 
-/// Gets the indices of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order. `count` is set to the number of
-/// these GPUs, even if it exceeds `capacity`; the function then fails with `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is
-/// 0, only `count` is set, and `indices` may be NULL.
+/// Gets the indices of the GPUs that `CUDA_VISIBLE_DEVICES` selects, in the order of the variable. `count` is set to
+/// the number of these GPUs, even if it exceeds `capacity`; the function then fails with
+/// `IGPU_STATUS_BUFFER_TOO_SMALL`. If `capacity` is 0, only `count` is set, and `indices` may be NULL.
 ///
-/// Makes driver calls, which may block. Allocates. Reads the environment, which other threads must not change during the call.
-/// Not async-signal-safe.
+/// Makes driver calls, which may block. Allocates. Reads the environment, which other threads must not change during
+/// the call. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_driver_get_visible_gpus(
     driver: *mut igpu_driver,
@@ -210,7 +212,7 @@ pub unsafe extern "C" fn igpu_driver_get_visible_gpus(
     })
 }
 
-/// Writes GPU indices and their number to a caller. If `capacity` is 0, writes only the number.
+/// Writes GPU indices and their number through a caller's pointers. If `capacity` is 0, writes only the number.
 ///
 /// # Safety
 /// `count` must be NULL or writable, and `indices` must be NULL or writable for `capacity` numbers.

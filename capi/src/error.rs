@@ -1,4 +1,4 @@
-//! The failures of the C functions, as the modules behind them return them.
+//! The failures that the implementations of the C functions return.
 
 use std::ptr::NonNull;
 
@@ -47,12 +47,12 @@ pub(crate) fn status_of(error: &Error) -> igpu_status {
     }
 }
 
-/// Returns the failure of an argument that is not valid.
+/// Returns a failure that reports an invalid argument.
 pub(crate) const fn invalid_argument(cause: &'static str, help: &'static str) -> Failure {
     Failure::Status(igpu_status::InvalidArgument, cause, help)
 }
 
-/// Returns the failure of a call that has nothing to return.
+/// Returns a failure that reports the absence of a value, record, or process.
 pub(crate) const fn no_data(cause: &'static str, help: &'static str) -> Failure {
     Failure::Status(igpu_status::NoData, cause, help)
 }

@@ -4,8 +4,8 @@ use igpu::GpuInfo;
 
 use crate::{driver::IGPU_UNKNOWN_U32, error::status_of, status::igpu_status, text::text};
 
-/// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its type.
-/// For snapshots, `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
+/// The state of a GPU at one moment. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string, depending on its
+/// type. For snapshots, `igpu_snapshot_reading_error` returns the reason. Strings are UTF-8 and end with a NUL.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_gpu_info {
@@ -13,7 +13,8 @@ pub struct igpu_gpu_info {
     pub size: usize,
     /// The GPU index, in the order of PCI addresses.
     pub index: u32,
-    /// The status of the last update. `IGPU_STATUS_DRIVER_ERROR` if the GPU is lost or cannot be opened; values are then missing.
+    /// The status of the last update. `IGPU_STATUS_DRIVER_ERROR` if the GPU is lost or cannot be opened; values are
+    /// then missing.
     pub status: igpu_status,
     /// The product name.
     pub name: [c_char; 104],

@@ -15,18 +15,18 @@ pub(crate) fn guarded(body: impl FnOnce() -> Outcome) -> igpu_status {
     failure.status()
 }
 
-/// Does what [`guarded`] does, for functions that signal handlers call. Stores no message, because the interrupted code may
-/// be reading the stored one.
+/// Runs the body of a function that signal handlers may call. Unlike [`guarded`], stores no message, because the
+/// interrupted code may be reading the stored message.
 pub(crate) fn guarded_without_last_error(body: impl FnOnce() -> Outcome) -> igpu_status {
     catch_panic(body).map_or_else(|failure| failure.status(), |()| igpu_status::Ok)
 }
 
-/// Runs a function, and returns a panic as a failure.
+/// Runs a function, and converts a panic to a failure.
 fn catch_panic(body: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         // Dropping the payload could panic again.
         std::mem::forget(payload);
-        let cause = "igpu has a bug, whose message is on stderr";
+        let cause = "a bug in igpu caused a panic, whose message was printed on stderr";
         Err(Failure::Status(igpu_status::InternalError, cause, "close the handle, and report the bug"))
     })
 }

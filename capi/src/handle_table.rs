@@ -1,11 +1,11 @@
 //! The table of open handles.
 //!
-//! To C, a handle is an opaque pointer. Its bits are the number of a slot in this table, the slot's generation, and the type
-//! of the handle; they are not an address. Closed handles, handles of another type, and arbitrary numbers are therefore
-//! detected without an access to memory that may have been freed. One atomic word in each slot is a non-blocking
-//! reader–writer lock: several threads can share an object, or one thread can use it exclusively. All other attempts fail with
-//! `IGPU_STATUS_BUSY`, including an attempt to close a handle that is in use. Each use takes one or two atomic operations of
-//! about 5 ns.
+//! In C, a handle is an opaque pointer. Its bits are not an address. They consist of the number of a slot in this
+//! table, the slot's generation, and the type of the handle. Closed handles, handles of another type, and arbitrary
+//! numbers are therefore detected without an access to memory that may have been freed. An atomic word in each slot is
+//! a non-blocking reader–writer lock: several threads can share an object, or one thread can use it exclusively. All
+//! other attempts fail with `IGPU_STATUS_BUSY`, including an attempt to close a handle that is in use. Each use takes
+//! one or two atomic operations of about 5 ns.
 
 use std::sync::atomic::{
     AtomicPtr, AtomicU32, AtomicU64,
@@ -19,6 +19,7 @@ use crate::{
     status::igpu_status,
 };
 
+/// The number of slots, which is the maximum number of open handles.
 const MAX_HANDLES: usize = 1024;
 
 /// A type that the table can store.
@@ -26,13 +27,13 @@ const MAX_HANDLES: usize = 1024;
 /// # Safety
 /// No two types may have the same `TYPE`: the table casts an object's address to the type with the `TYPE` of its slot.
 pub(crate) unsafe trait HandleType: Send {
-    /// The number of the type, from 1 to 15. A handle has four bits for it, and 0 marks a free slot.
+    /// The number of the type, from 1 to 15. A handle has four bits for the number, and 0 marks a free slot.
     const TYPE: u8;
 }
 
 struct Slot {
-    /// Bits 0 to 15: the number of users, or [`EXCLUSIVE`]. Bits 16 to 23: the type, 0 while the slot is free. Bits 32 to 63:
-    /// the generation, which is the number of times that the slot was used.
+    /// Bits 0 to 15: the number of users, or [`EXCLUSIVE`]. Bits 16 to 23: the type, 0 while the slot is free. Bits 32
+    /// to 63: the generation, which is the number of times that the slot was used.
     state: AtomicU64,
     object: AtomicPtr<()>,
     /// The fork generation of the process that opened the handle.
@@ -83,7 +84,8 @@ pub(crate) fn open<T: HandleType>(object: T) -> Outcome<*mut T> {
             continue;
         }
         let generation = ((state >> 32) as u32).wrapping_add(1) & GENERATION_MASK;
-        // The exchange succeeds in one of several threads that try the same slot. Acquires the writes of the last close.
+        // If several threads try the same slot, the exchange succeeds in only one of them. It acquires the writes of
+        // the last close.
         let reserved = idle_state(generation, T::TYPE) | EXCLUSIVE;
         if slot.state.compare_exchange(state, reserved, Acquire, Relaxed).is_ok() {
             slot.object.store(Box::into_raw(Box::new(object)).cast(), Relaxed);
@@ -155,21 +157,21 @@ fn acquire<T: HandleType>(handle: *mut T, exclusive: bool) -> Outcome<SlotGuard>
 /// Calls `body` with exclusive access to the object of a handle.
 pub(crate) fn with_mut<T: HandleType, R>(handle: *mut T, body: impl FnOnce(&mut T) -> Outcome<R>) -> Outcome<R> {
     let guard = acquire(handle, true)?;
-    // SAFETY: `open` stored an object of this type, by the contract of `HandleType`. `guard` gives exclusive access until it is
-    // dropped, and closing the handle requires the same access.
+    // SAFETY: `open` stored an object of this type, by the contract of `HandleType`. `guard` gives exclusive access
+    // until it is dropped, and closing the handle requires the same access.
     body(unsafe { &mut *guard.slot.object.load(Relaxed).cast() })
 }
 
 /// Calls `body` with shared access to the object of a handle. Async-signal-safe if `body` is.
 pub(crate) fn with<T: HandleType + Sync, R>(handle: *mut T, body: impl FnOnce(&T) -> Outcome<R>) -> Outcome<R> {
     let guard = acquire(handle, false)?;
-    // SAFETY: `open` stored an object of this type, by the contract of `HandleType`. `guard` excludes exclusive access until it
-    // is dropped.
+    // SAFETY: `open` stored an object of this type, by the contract of `HandleType`. `guard` excludes exclusive access
+    // until it is dropped.
     body(unsafe { &*guard.slot.object.load(Relaxed).cast() })
 }
 
-/// Closes a handle, and returns its object. Returns `None` for NULL. Also returns `None` in a forked child: the slot is freed,
-/// but the object is leaked, because parts of it, such as threads, do not exist in the child.
+/// Closes a handle, and returns its object. Returns `None` for NULL. Also returns `None` in a forked child: the slot is
+/// freed, but the object is leaked, because parts of it, such as threads, do not exist in the child.
 pub(crate) fn close<T: HandleType>(handle: *mut T) -> Outcome<Option<Box<T>>> {
     if handle.is_null() {
         return Ok(None);
@@ -178,7 +180,7 @@ pub(crate) fn close<T: HandleType>(handle: *mut T) -> Outcome<Option<Box<T>>> {
         Ok(guard) => {
             let object = guard.slot.object.swap(std::ptr::null_mut(), Relaxed);
             free(guard.slot);
-            // Another thread may own the slot from here on.
+            // From this point, the slot may belong to another thread.
             std::mem::forget(guard);
             // SAFETY: `open` created the address from a box of this type, and the handle no longer leads to it.
             Ok(Some(unsafe { Box::from_raw(object.cast()) }))
@@ -222,7 +224,7 @@ mod tests {
         assert_eq!(status(with_mut(first.cast::<OtherType>(), |_| Ok(()))), igpu_status::InvalidHandle);
         assert_eq!(close(first).unwrap().map(|number| number.0), Some(1));
         assert_eq!(status(close(first)), igpu_status::InvalidHandle);
-        // The slot is used again, with another handle.
+        // The slot is reused for a different handle.
         let second = open(Number(2)).unwrap();
         assert_ne!(first, second);
         assert_eq!(status(with_mut(first, |_| Ok(()))), igpu_status::InvalidHandle);

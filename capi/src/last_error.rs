@@ -8,12 +8,12 @@ use igpu::Error;
 
 use crate::{error::Failure, text::truncate};
 
-/// The size of the memory for a message, including its NUL. Longer messages are truncated.
+/// The size of the memory for a message in bytes, including its NUL. Longer messages are truncated.
 const MESSAGE_SIZE: usize = 1024;
-/// The size of the memory for the advice, including its NUL.
+/// The size of the memory for the advice in bytes, including its NUL.
 const HELP_SIZE: usize = 512;
 
-/// The last failure of a thread, in memory that exists from the thread's start.
+/// The last failure of a thread, in memory that exists from the start of the thread.
 struct LastError {
     message: UnsafeCell<[u8; MESSAGE_SIZE]>,
     help: UnsafeCell<[u8; HELP_SIZE]>,
@@ -21,7 +21,7 @@ struct LastError {
 }
 
 thread_local! {
-    // Has no destructor and a constant initializer, so that the first access registers and allocates nothing.
+    // The value has a constant initializer and no destructor, so that the first access registers and allocates nothing.
     static LAST_ERROR: LastError = const {
         LastError {
             message: UnsafeCell::new([0; MESSAGE_SIZE]),
@@ -31,9 +31,9 @@ thread_local! {
     };
 }
 
-/// Returns the message of the last call that failed in this thread, in UTF-8. It states the cause, starts in lower case, and
-/// has no full stop. It is empty before the first failure. Do not free the string; it is valid until the next failure in
-/// this thread.
+/// Returns the message of the last call that failed in this thread, in UTF-8. It states the cause, starts in lower
+/// case, and has no full stop. It is empty before the first failure. Do not free the string; it is valid until the next
+/// failure in this thread.
 ///
 /// ```c
 /// if (igpu_driver_open(NULL, &driver) != IGPU_STATUS_OK) {
@@ -42,16 +42,16 @@ thread_local! {
 /// }
 /// ```
 ///
-/// Does not block. Does not allocate, with one exception: if the program loaded the library with `dlopen`, the C library
-/// allocates memory for the message at the thread's first failure. `igpu_driver_open`, `igpu_sampler_open`, and this function
-/// make this allocation in advance for the calling thread. Not async-signal-safe.
+/// Does not block. Does not allocate, with one exception: if the program loaded the library with `dlopen`, the C
+/// library allocates memory for the message at the thread's first failure. `igpu_driver_open`, `igpu_sampler_open`, and
+/// this function make this allocation in advance for the calling thread. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn igpu_last_error() -> *const c_char {
     LAST_ERROR.with(|last| last.message.get().cast_const().cast())
 }
 
-/// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not free the
-/// string; it is valid until the next failure in this thread.
+/// Returns advice on the last call that failed in this thread, in UTF-8, or an empty string if there is none. Do not
+/// free the string; it is valid until the next failure in this thread.
 ///
 /// Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -59,8 +59,8 @@ pub extern "C" fn igpu_last_help() -> *const c_char {
     LAST_ERROR.with(|last| last.help.get().cast_const().cast())
 }
 
-/// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure was not
-/// a driver error.
+/// Returns the driver's return code (`nvmlReturn_t`) of the last call that failed in this thread, or 0 if that failure
+/// was not a driver error.
 ///
 /// Does not block. Allocates in the same case as `igpu_last_error`. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -68,23 +68,24 @@ pub extern "C" fn igpu_last_nvml_code() -> u32 {
     LAST_ERROR.with(|last| last.nvml_code.get())
 }
 
-/// Makes the C library allocate the memory of this thread now. It allocates at the first access if the library was loaded
-/// with `dlopen`.
+/// Makes the C library allocate the memory of this thread now. If this library was loaded with `dlopen`, the C library
+/// would otherwise allocate the memory at the first access.
 pub(crate) fn allocate() {
     std::hint::black_box(igpu_last_nvml_code());
 }
 
-/// Stores a failure as the last one of this thread.
+/// Stores a failure as the last failure of this thread.
 pub(crate) fn store(failure: &Failure) {
     LAST_ERROR.with(|last| {
         last.nvml_code.set(match failure {
             Failure::Igpu(error) => error.code().map_or(0, |code| code.0),
             Failure::Status(..) | Failure::UnknownMetric(_) => 0,
         });
-        // SAFETY: the memory belongs to this thread, no other reference to it exists, and signal handlers never get here.
+        // SAFETY: the memory belongs to this thread, no other reference to it exists, and signal handlers never get
+        // here.
         let (message, help) = unsafe { (&mut *last.message.get(), &mut *last.help.get()) };
         let mut message = MessageWriter { memory: message, length: 0 };
-        // The writer truncates what does not fit.
+        // The writer truncates a message that does not fit.
         let _ = match failure {
             Failure::Status(_, cause, _) => message.write_str(cause),
             Failure::UnknownMetric(name) => write!(message, "no metric has the name {name:?}"),

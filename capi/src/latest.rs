@@ -15,8 +15,8 @@ use crate::{
     versioned_struct,
 };
 
-/// A handle to a reader of a background sampler's latest values and state. Any number of threads and signal handlers can use
-/// the same reader at the same time.
+/// A handle to a reader of a background sampler's latest values and state. Any number of threads and signal handlers
+/// can use the same reader at the same time.
 pub struct igpu_latest {
     reader: LatestReader,
     /// The available values. A C key is a position in this list.
@@ -38,8 +38,8 @@ impl igpu_latest {
     }
 }
 
-/// Opens a reader of the latest values of a background sampler, for other threads and for signal handlers. Close it with
-/// `igpu_latest_close`, before or after the sampler.
+/// Opens a reader of the latest values of a background sampler, for other threads and for signal handlers. Close it
+/// with `igpu_latest_close`, before or after the sampler.
 ///
 /// ```c
 /// static igpu_latest *latest;
@@ -61,16 +61,18 @@ pub unsafe extern "C" fn igpu_latest_open(
 ) -> igpu_status {
     guarded(|| {
         let latest = not_null(latest)?;
-        let reader =
-            handle_table::with_mut(background, |own| Ok(igpu_latest::new(own.background.latest_reader(), &own.gpus)))?;
+        let reader = handle_table::with_mut(background, |this| {
+            Ok(igpu_latest::new(this.background.latest_reader(), &this.gpus))
+        })?;
         // SAFETY: the caller's pointer is writable for a handle.
         unsafe { latest.write(handle_table::open(reader)?) };
         Ok(())
     })
 }
 
-/// Gets the key of a metric of a GPU for `igpu_latest_read`, by the GPU's index and the metric's number. Get keys once,
-/// outside of signal handlers. They are valid as long as the reader is open. Per-process metrics have no key.
+/// Gets the key of a metric for `igpu_latest_read`. `gpu` is the index of the GPU, and `metric` is the number of the
+/// metric. Get keys once, outside of signal handlers. They are valid as long as the reader is open. Per-process metrics
+/// have no key.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -97,9 +99,9 @@ pub unsafe extern "C" fn igpu_latest_get_key(
     })
 }
 
-/// Gets the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or one of
-/// its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value remains available
-/// after the sampler is stopped; `timestamp_ns` shows its age.
+/// Gets the latest value of a metric. Returns `IGPU_STATUS_NO_DATA` before the first value, while the GPU is lost or
+/// one of its driver calls hangs, and in the rare case that several attempts coincide with writes. The last value
+/// remains available after the sampler is stopped; `timestamp_ns` shows its age.
 ///
 /// Does not block or allocate. Does not change `igpu_last_error`. Async-signal-safe.
 #[unsafe(no_mangle)]
@@ -116,8 +118,8 @@ pub unsafe extern "C" fn igpu_latest_read(latest: *mut igpu_latest, key: u32, re
     })
 }
 
-/// Gets the state of the sampler, like `igpu_background_get_info`. Any thread can call it, even while another thread
-/// removes records.
+/// Gets the state of the sampler, like `igpu_background_get_info`. Any thread can call this function, even while
+/// another thread removes records.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -132,8 +134,8 @@ pub unsafe extern "C" fn igpu_latest_get_info(
     })
 }
 
-/// Gets the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can call
-/// it, even while another thread removes records.
+/// Gets the indices of the GPUs in which a driver call hangs now, like `igpu_background_get_hung_gpus`. Any thread can
+/// call this function, even while another thread removes records.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -151,7 +153,8 @@ pub unsafe extern "C" fn igpu_latest_get_hung_gpus(
     })
 }
 
-/// Closes a reader. Signal handlers that use it afterwards get `IGPU_STATUS_INVALID_HANDLE`. Does nothing if `latest` is NULL.
+/// Closes a reader. Signal handlers that use it afterwards get `IGPU_STATUS_INVALID_HANDLE`. Does nothing if `latest`
+/// is NULL.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

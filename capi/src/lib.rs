@@ -1,18 +1,18 @@
 //! The C library: header `include/igpu.h`, built and installed by `scripts/install-capi`.
 //!
-//! Types and functions have their C names here. cbindgen generates the header from this folder, including the documentation of
-//! public items.
+//! Types and functions have their C names here. cbindgen generates the header from this folder, including the
+//! documentation of public items.
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | `status`, `error` | the statuses that functions return; failures inside the library |
+//! | `status`, `error` | the statuses that functions return, and the failures that become statuses |
 //! | `guard` | the boundary to C, which stops panics |
 //! | `last_error` | the message of a thread's last failure |
 //! | `handle_table` | the table of open handles |
 //! | `versioned_struct`, `text` | structs that start with their size, and strings in them |
 //! | `driver`, `snapshot` | the driver, and the state of GPUs |
 //! | `gpu`, `process`, `reading` | the structs of a snapshot, and the readings that can be missing |
-//! | `metric`, `record` | the metric catalog; records and events |
+//! | `metric`, `record` | the metric catalog, records, and events |
 //! | `options`, `sampler`, `query` | the sampler in the caller's loop, and its state |
 //! | `background`, `background_info`, `latest` | the sampler on its own thread, its state, and its latest values |
 

@@ -26,7 +26,8 @@ pub enum igpu_metric_kind {
 pub struct igpu_metric_info {
     /// `sizeof(igpu_metric_info)`
     pub size: usize,
-    /// The number of the metric, which records contain. Numbers can differ between versions of igpu; names do not change.
+    /// The number of the metric, which records contain. Numbers can differ between versions of igpu; names do not
+    /// change.
     pub metric: u32,
     /// The kind of the metric.
     pub kind: igpu_metric_kind,

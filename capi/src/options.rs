@@ -33,29 +33,31 @@ pub struct igpu_sampler_options {
     pub gpus: *const u32,
     /// The number of elements in `gpus`.
     pub gpu_count: usize,
-    /// The names of the metrics, such as `gpu.power`, or NULL for the default metrics. The default metrics do not include
-    /// per-process metrics, because their driver calls take the driver's locks.
+    /// The names of the metrics, such as `gpu.power`, or NULL for the default metrics. The default metrics do not
+    /// include per-process metrics, because their driver calls take the driver's locks.
     pub metrics: *const *const c_char,
     /// The number of elements in `metrics`.
     pub metric_count: usize,
     /// The interval of each metric in `metrics`: a number of nanoseconds, `IGPU_INTERVAL_ADAPTIVE`, or
     /// `IGPU_INTERVAL_EVERY_TICK`. NULL selects adaptive intervals for all metrics.
     pub intervals_ns: *const u64,
-    /// The fraction of wall-clock time that driver calls may take, for all GPUs together. 0 selects 0.01, which is 1 %. The
-    /// intervals of the most expensive calls are stretched to meet the budget.
+    /// The fraction of wall-clock time that driver calls may take, for all GPUs together. 0 selects 0.01, which is 1 %.
+    /// The intervals of the most expensive calls are stretched to meet the budget.
     pub budget: f64,
     /// The capacity of the process list of each GPU, at most 1048576. 0 selects 256.
     pub process_capacity: u32,
-    /// A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or 0.
+    /// A combination of `IGPU_SAMPLER_SKIP_SUSPENDED`, `IGPU_SAMPLER_GPU_INFO`, and `IGPU_SAMPLER_EXACT_INTERVALS`, or
+    /// 0.
     pub flags: u32,
-    /// The time in nanoseconds after which a background sampler considers a driver call hung, skips its GPU, and continues
-    /// with the other GPUs. The minimum is 1 ms. 0 selects 50 ms.
+    /// The time in nanoseconds after which a background sampler considers a driver call hung, skips its GPU, and
+    /// continues with the other GPUs. The minimum is 1 ms. 0 selects 50 ms.
     pub hang_timeout_ns: u64,
 }
 
-/// The maximum capacity of a process list. It keeps a wrong number from exhausting the memory.
+/// The maximum capacity of a process list. The limit prevents a wrong number from exhausting the memory.
 const MAX_PROCESS_CAPACITY: u32 = 1 << 20;
-/// The maximum length of an array in options. It keeps a wrong number from reading other memory for long.
+/// The maximum length of an array in options. The limit bounds the memory that is read beyond the array if the number
+/// is wrong.
 const MAX_ARRAY_LENGTH: usize = 1 << 16;
 
 /// Returns a builder with all options except the GPUs, which [`gpus`] reads.

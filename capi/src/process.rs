@@ -22,7 +22,8 @@ pub enum igpu_process_kind {
     Mps = 2,
 }
 
-/// A process on a GPU, with its owner and parent from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty string.
+/// A process on a GPU, with its owner and parent from `/proc`. A missing value is NaN, `IGPU_UNKNOWN_U32`, or an empty
+/// string.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_gpu_process_info {
@@ -72,9 +73,9 @@ pub struct igpu_process_info {
     pub parent_name: [c_char; 72],
 }
 
-/// Reads the owner and the parent of a process from `/proc`. Use it for the process IDs in the records of a background
-/// sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. If the
-/// name of the user is not in `/etc/passwd`, it is the user ID until a snapshot has looked the name up.
+/// Reads the owner and the parent of a process from `/proc`. Use this function for the process IDs in the records of a
+/// background sampler. Returns `IGPU_STATUS_NO_DATA` if no process has this ID. If `/etc/passwd` does not contain the
+/// user, the name of the user is the user ID until a snapshot has looked up the name.
 ///
 /// Reads `/proc`, which may block. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -114,15 +115,15 @@ impl igpu_gpu_process_info {
 }
 
 impl igpu_process_info {
-    pub(crate) fn new(owner: &ProcessInfo) -> Self {
+    pub(crate) fn new(info: &ProcessInfo) -> Self {
         Self {
             size: 0,
-            uid: owner.uid.unwrap_or(IGPU_UNKNOWN_U32),
-            parent_pid: owner.parent_pid.unwrap_or(IGPU_UNKNOWN_U32),
-            create_time_s: number(owner.create_time),
-            name: text(owner.name.as_deref()),
-            user: text(owner.user.as_deref()),
-            parent_name: text(owner.parent_name.as_deref()),
+            uid: info.uid.unwrap_or(IGPU_UNKNOWN_U32),
+            parent_pid: info.parent_pid.unwrap_or(IGPU_UNKNOWN_U32),
+            create_time_s: number(info.create_time),
+            name: text(info.name.as_deref()),
+            user: text(info.user.as_deref()),
+            parent_name: text(info.parent_name.as_deref()),
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     versioned_struct,
 };
 
-/// Gets the latest value of a metric of a GPU, by the GPU's index and the metric's number. Returns `IGPU_STATUS_NO_DATA` if
-/// there is none; `igpu_sampler_metric_error` returns the reason.
+/// Gets the latest value of a metric. `gpu` is the index of the GPU, and `metric` is the number of the metric. Returns
+/// `IGPU_STATUS_NO_DATA` if the metric has no value; `igpu_sampler_metric_error` returns the reason.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -26,31 +26,31 @@ pub unsafe extern "C" fn igpu_sampler_get_latest(
     metric: u32,
     record: *mut igpu_record,
 ) -> igpu_status {
-    let latest = |own: &igpu_sampler| {
-        let metric = own.sampled(gpu, metric)?;
+    let latest = |this: &igpu_sampler| {
+        let metric = this.sampled(gpu, metric)?;
         let none = no_data("the metric has no value", "igpu_sampler_metric_error returns the reason");
-        own.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
+        this.sampler.frame().latest(gpu, metric).map(|record| igpu_record::from(*record)).ok_or(none)
     };
     // SAFETY: the caller's pointer is to a record.
     guarded(|| unsafe { write_value(sampler, record, latest) })
 }
 
-/// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the attempt,
-/// and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
+/// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the
+/// attempt, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_metric_error(sampler: *mut igpu_sampler, gpu: u32, metric: u32) -> igpu_status {
     guarded(|| {
-        handle_table::with_mut(sampler, |own| {
-            let metric = own.sampled(gpu, metric)?;
-            own.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |error| Err(error.clone().into()))
+        handle_table::with_mut(sampler, |this| {
+            let metric = this.sampled(gpu, metric)?;
+            this.sampler.frame().last_error(gpu, metric).map_or(Ok(()), |error| Err(error.clone().into()))
         })
     })
 }
 
-/// Gets the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data does
-/// not support an estimate; a constant signal never does.
+/// Gets the estimated refresh period of a metric's sensor in nanoseconds. Returns `IGPU_STATUS_NO_DATA` while the data
+/// does not support an estimate; a constant signal never does.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -60,12 +60,12 @@ pub unsafe extern "C" fn igpu_sampler_get_refresh_period(
     metric: u32,
     refresh_period_ns: *mut u64,
 ) -> igpu_status {
-    let of = |own: &igpu_sampler| {
-        let period = own.sampler.frame().refresh_period(gpu, own.sampled(gpu, metric)?);
+    let value = |this: &igpu_sampler| {
+        let period = this.sampler.frame().refresh_period(gpu, this.sampled(gpu, metric)?);
         nanoseconds(period, "the refresh period of the sensor is unknown")
     };
     // SAFETY: the caller's pointer is writable.
-    guarded(|| unsafe { write_value(sampler, refresh_period_ns, of) })
+    guarded(|| unsafe { write_value(sampler, refresh_period_ns, value) })
 }
 
 /// Gets the current poll interval of a metric in nanoseconds, which depends on the options, the sensor, and the budget.
@@ -78,14 +78,14 @@ pub unsafe extern "C" fn igpu_sampler_get_poll_interval(
     metric: u32,
     poll_interval_ns: *mut u64,
 ) -> igpu_status {
-    let of = |own: &igpu_sampler| {
+    let value = |this: &igpu_sampler| {
         nanoseconds(
-            own.sampler.frame().poll_interval(gpu, own.sampled(gpu, metric)?),
+            this.sampler.frame().poll_interval(gpu, this.sampled(gpu, metric)?),
             "the metric has no poll interval",
         )
     };
     // SAFETY: the caller's pointer is writable.
-    guarded(|| unsafe { write_value(sampler, poll_interval_ns, of) })
+    guarded(|| unsafe { write_value(sampler, poll_interval_ns, value) })
 }
 
 /// Gets the owner and the parent of a process in the process lists, which the sampler looked up when the process first
@@ -99,17 +99,17 @@ pub unsafe extern "C" fn igpu_sampler_get_process_info(
     info: *mut igpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::with_mut(sampler, |own| {
+        let filled = handle_table::with_mut(sampler, |this| {
             let unknown = no_data("the process is in no process list of the sampler", "");
-            own.sampler.frame().process_info(pid).map(igpu_process_info::new).ok_or(unknown)
+            this.sampler.frame().process_info(pid).map(igpu_process_info::new).ok_or(unknown)
         })?;
         // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(info, &filled) }
     })
 }
 
-/// Gets the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Requires
-/// `IGPU_SAMPLER_GPU_INFO`; otherwise, no position has a GPU.
+/// Gets the state of the GPU at a position in the sampler's list of GPUs, as of the last `igpu_sampler_sample`. Returns
+/// `IGPU_STATUS_NO_SUCH_GPU` for every position if the sampler was opened without `IGPU_SAMPLER_GPU_INFO`.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -119,8 +119,8 @@ pub unsafe extern "C" fn igpu_sampler_get_gpu_info(
     gpu: *mut igpu_gpu_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::with_mut(sampler, |own| {
-            Ok(igpu_gpu_info::new(snapshot::gpu_at(own.sampler.frame().gpu_infos(), position)?))
+        let filled = handle_table::with_mut(sampler, |this| {
+            Ok(igpu_gpu_info::new(snapshot::gpu_at(this.sampler.frame().gpu_infos(), position)?))
         })?;
         // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(gpu, &filled) }
@@ -138,8 +138,8 @@ pub unsafe extern "C" fn igpu_sampler_get_gpu_process_info(
     process: *mut igpu_gpu_process_info,
 ) -> igpu_status {
     guarded(|| {
-        let filled = handle_table::with_mut(sampler, |own| {
-            snapshot::process_at(snapshot::gpu_at(own.sampler.frame().gpu_infos(), position)?, process_index)
+        let filled = handle_table::with_mut(sampler, |this| {
+            snapshot::process_at(snapshot::gpu_at(this.sampler.frame().gpu_infos(), position)?, process_index)
         })?;
         // SAFETY: the caller's struct starts with its size.
         unsafe { versioned_struct::write(process, &filled) }

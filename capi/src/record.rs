@@ -8,13 +8,13 @@ use igpu::{
     sampler::{self, Event, Flags, Record},
 };
 
-/// A value of a metric of a GPU at one moment, or an event. Records are passed as arrays. This struct is therefore the only
-/// one without a `size` field, and does not change as long as the soname is the same.
+/// A value of a metric of a GPU at one moment, or an event. Records are passed as arrays. This struct is therefore the
+/// only one without a `size` field, and does not change as long as the soname is the same.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct igpu_record {
-    /// The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the driver's
-    /// timestamp.
+    /// The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the
+    /// driver's timestamp.
     pub timestamp_ns: u64,
     /// The value in the metric's unit, or the value that `igpu_event` describes. Integers are exact up to 2^53.
     pub value: f64,
@@ -47,19 +47,20 @@ pub const IGPU_RECORD_AMBIGUOUS: u32 = 16;
 /// The record is an event, not a value.
 pub const IGPU_RECORD_EVENT: u32 = 32;
 
-/// The events of a sampler, which `igpu_record.detail` contains. The comments describe `igpu_record.value`. Later versions may
-/// add events.
+/// The events of a sampler, which `igpu_record.detail` contains. The comments describe `igpu_record.value`. Later
+/// versions may add events.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub enum igpu_event {
-    /// The GPU is lost, needs a reset, or cannot be opened. Its metrics stop; other GPUs are not affected. Value: the driver's
-    /// return code.
+    /// The GPU is lost, needs a reset, or cannot be opened. Its metrics stop; other GPUs are not affected. Value: the
+    /// driver's return code.
     GpuLost = 1,
     /// The GPU is available again after it was lost or after a driver call hung.
     GpuRecovered = 2,
     /// The driver rejected the metric twice in a row, and the metric is suspended. Value: the driver's return code.
     MetricSuspended = 3,
-    /// The cost of the metric's driver call changed, and with it the poll interval. Value: the new poll interval in seconds.
+    /// The cost of the metric's driver call changed, and with it the poll interval. Value: the new poll interval in
+    /// seconds.
     PollIntervalChanged = 4,
     /// The driver's sample buffer overflowed before it was read. Value: the number of dropped samples.
     SamplesDropped = 5,
@@ -73,12 +74,12 @@ pub enum igpu_event {
     GpuSuspended = 9,
     /// The GPU resumed from suspension.
     GpuResumed = 10,
-    /// Power was not read for too long to integrate it to energy. Value: the length of the gap in seconds, in which no energy
-    /// was counted.
+    /// Power was not read for too long to integrate it to energy. Value: the length of the gap in seconds, in which no
+    /// energy was counted.
     EnergyGap = 11,
     /// A driver call for the GPU hangs. The GPU is not sampled until the call returns, which `IGPU_EVENT_GPU_RECOVERED`
-    /// reports; other GPUs are not affected. Only background samplers report this event. Value: the time since the start of
-    /// the call in seconds.
+    /// reports; other GPUs are not affected. Only background samplers report this event. Value: the time since the
+    /// start of the call in seconds.
     GpuHung = 12,
 }
 
@@ -128,8 +129,8 @@ const _: () = {
     assert!(CATALOG.len() <= IGPU_RECORD_NO_METRIC as usize, "a metric has the number IGPU_RECORD_NO_METRIC");
 };
 
-/// Returns the name of an event, such as "gpu.lost", which is also its name in a recording. For any other number, returns
-/// "unknown event". The string is static.
+/// Returns the name of an event, such as "gpu.lost", which is also its name in a recording. For any other number,
+/// returns "unknown event". The string is static.
 ///
 /// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]

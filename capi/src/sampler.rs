@@ -14,11 +14,11 @@ use crate::{
     versioned_struct,
 };
 
-/// A handle to a sampler, which reads metrics of GPUs at intervals. The caller's loop calls `igpu_sampler_tick`; the sampler
-/// has no thread. `igpu_background_start` moves a sampler to a thread.
+/// A handle to a sampler, which reads metrics of GPUs at intervals. The caller's loop calls `igpu_sampler_tick`; the
+/// sampler has no thread. `igpu_background_start` moves a sampler to a thread.
 pub struct igpu_sampler {
     pub(crate) sampler: Sampler,
-    /// The indices of its GPUs.
+    /// The indices of the GPUs that the sampler reads.
     pub(crate) gpus: Vec<u32>,
 }
 
@@ -27,8 +27,8 @@ unsafe impl HandleType for igpu_sampler {
     const TYPE: u8 = 3;
 }
 
-/// Opens a sampler, and allocates all of its memory. `options` may be NULL, which selects the defaults. The function does not
-/// fail if a GPU is lost: the sampler reports `IGPU_EVENT_GPU_LOST`, and tries the GPU again every second.
+/// Opens a sampler, and allocates all of its memory. `options` may be NULL, which selects the defaults. The function
+/// does not fail if a GPU is lost: the sampler reports `IGPU_EVENT_GPU_LOST`, and tries the GPU again every second.
 ///
 /// ```c
 /// static const char *const metrics[] = {"gpu.power", "gpu.utilization"};
@@ -87,9 +87,9 @@ pub unsafe extern "C" fn igpu_sampler_close(sampler: *mut igpu_sampler) -> igpu_
     guarded(|| handle_table::close(sampler).map(drop))
 }
 
-/// Reads the metrics that are due at `now_ns`, the current time of `igpu_monotonic_ns`. Sets `records` and `count` to the new
-/// records; both may be NULL. The records belong to the sampler, and are valid until its next use. The function does not fail
-/// if the driver rejects a metric or a GPU is lost; events report these failures.
+/// Reads the metrics that are due at `now_ns`, the current time of `igpu_monotonic_ns`. Sets `records` and `count` to
+/// the new records; both may be NULL. The records belong to the sampler, and are valid until its next use. The function
+/// does not fail if the driver rejects a metric or a GPU is lost; events report these failures.
 ///
 /// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -100,16 +100,16 @@ pub unsafe extern "C" fn igpu_sampler_tick(
     count: *mut usize,
 ) -> igpu_status {
     guarded(|| {
-        handle_table::with_mut(sampler, |own| {
+        handle_table::with_mut(sampler, |this| {
             // SAFETY: the caller's pointers are NULL or writable.
-            unsafe { write_records(own.sampler.tick(now_ns), records, count) }
+            unsafe { write_records(this.sampler.tick(now_ns), records, count) }
         })
     })
 }
 
-/// Reads all metrics now, due or not, and updates the `igpu_gpu_info` of each GPU if `IGPU_SAMPLER_GPU_INFO` is set. Skips
-/// suspended metrics, lost GPUs, and, with `IGPU_SAMPLER_SKIP_SUSPENDED`, suspended GPUs. Returns records like
-/// `igpu_sampler_tick`.
+/// Reads all metrics now, even if they are not due, and updates the `igpu_gpu_info` of each GPU if
+/// `IGPU_SAMPLER_GPU_INFO` is set. Skips suspended metrics, lost GPUs, and, with `IGPU_SAMPLER_SKIP_SUSPENDED`,
+/// suspended GPUs. Returns records like `igpu_sampler_tick`.
 ///
 /// Makes driver calls, which may block. Does not allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -119,10 +119,10 @@ pub unsafe extern "C" fn igpu_sampler_sample(
     count: *mut usize,
 ) -> igpu_status {
     // SAFETY: the caller's pointers are NULL or writable.
-    guarded(|| handle_table::with_mut(sampler, |own| unsafe { write_records(own.sampler.sample(), records, count) }))
+    guarded(|| handle_table::with_mut(sampler, |this| unsafe { write_records(this.sampler.sample(), records, count) }))
 }
 
-/// Writes the address and the number of a frame's records to a caller.
+/// Writes the address and the number of a frame's records through a caller's pointers.
 ///
 /// # Safety
 /// The pointers must be NULL or writable.
@@ -145,31 +145,32 @@ unsafe fn write_records(frame: Frame<'_>, records: *mut *const igpu_record, coun
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_next_due(sampler: *mut igpu_sampler, due_ns: *mut u64) -> igpu_status {
     // SAFETY: the caller's pointer is writable.
-    guarded(|| unsafe { write_value(sampler, due_ns, |own| Ok(own.sampler.next_due())) })
+    guarded(|| unsafe { write_value(sampler, due_ns, |this| Ok(this.sampler.next_due())) })
 }
 
-/// Gets the number of deadlines that were missed because ticks came too late. A read that takes place *n* whole intervals
-/// after its deadline misses *n* deadlines.
+/// Gets the number of deadlines that were missed because ticks were too late. A read that is *n* whole intervals late
+/// misses
+/// *n* deadlines.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_sampler_get_missed_deadlines(sampler: *mut igpu_sampler, count: *mut u64) -> igpu_status {
     // SAFETY: the caller's pointer is writable.
-    guarded(|| unsafe { write_value(sampler, count, |own| Ok(own.sampler.missed_deadlines())) })
+    guarded(|| unsafe { write_value(sampler, count, |this| Ok(this.sampler.missed_deadlines())) })
 }
 
-/// Writes a value of a sampler to a caller.
+/// Writes a value of a sampler through a caller's pointer.
 ///
 /// # Safety
-/// `to` must be NULL or writable.
+/// `destination` must be NULL or writable.
 pub(crate) unsafe fn write_value<T>(
     sampler: *mut igpu_sampler,
-    to: *mut T,
+    destination: *mut T,
     value: impl FnOnce(&igpu_sampler) -> Outcome<T>,
 ) -> Outcome {
-    let to = not_null(to)?;
+    let destination = not_null(destination)?;
     let value = handle_table::with_mut(sampler, |sampler| value(sampler))?;
     // SAFETY: the caller guarantees a writable pointer.
-    unsafe { to.write(value) };
+    unsafe { destination.write(value) };
     Ok(())
 }

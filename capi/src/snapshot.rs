@@ -13,7 +13,8 @@ use crate::{
     versioned_struct,
 };
 
-/// A handle to a snapshot: the state of a set of GPUs and their processes, in memory that each update reuses.
+/// A handle to a snapshot, which is the state of a set of GPUs and their processes. Updates reuse the memory of the
+/// snapshot.
 pub struct igpu_snapshot(Vec<GpuInfo>);
 
 // SAFETY: no other type has this `TYPE`.
@@ -21,7 +22,7 @@ unsafe impl HandleType for igpu_snapshot {
     const TYPE: u8 = 2;
 }
 
-/// Select the GPUs that `CUDA_VISIBLE_DEVICES` makes visible, in its order.
+/// Select the GPUs in `CUDA_VISIBLE_DEVICES`, in the order of the variable.
 pub const IGPU_SNAPSHOT_VISIBLE: u32 = 1;
 
 /// The options of `igpu_snapshot_open`. A field that is zero selects the default.
@@ -34,15 +35,15 @@ pub struct igpu_snapshot_options {
     pub gpus: *const u32,
     /// The number of elements in `gpus`.
     pub gpu_count: usize,
-    /// The capacity of the process list of each GPU, at most 1048576. 0 selects a capacity that is somewhat greater than the
-    /// current number of processes.
+    /// The capacity of the process list of each GPU, at most 1048576. 0 selects a capacity that is somewhat greater
+    /// than the current number of processes.
     pub process_capacity: u32,
     /// `IGPU_SNAPSHOT_VISIBLE`, or 0.
     pub flags: u32,
 }
 
-/// Opens a snapshot, and reads the state of its GPUs. `options` may be NULL, which selects the defaults. The snapshot also
-/// contains GPUs that are lost; see `igpu_gpu_info.status`.
+/// Opens a snapshot, and reads the state of its GPUs. `options` may be NULL, which selects the defaults. The snapshot
+/// also contains GPUs that are lost; see `igpu_gpu_info.status`.
 ///
 /// ```c
 /// igpu_snapshot *snapshot;
@@ -55,8 +56,8 @@ pub struct igpu_snapshot_options {
 ///
 /// `capi/examples/snapshot.c` is a complete program.
 ///
-/// Makes driver calls, reads `/proc`, and may query a directory server for user names, all of which may block. Allocates. Not
-/// async-signal-safe.
+/// Makes driver calls, reads `/proc`, and may query a directory server for user names, all of which may block.
+/// Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn igpu_snapshot_open(
     driver: *mut igpu_driver,
@@ -85,8 +86,8 @@ unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> 
         return Err(invalid_argument(cause, "use IGPU_SNAPSHOT_VISIBLE or 0"));
     }
     // SAFETY: the caller guarantees `gpu_count` readable numbers.
-    let chosen = unsafe { options::gpus(options.gpus, options.gpu_count)? };
-    let indices = match chosen {
+    let selected = unsafe { options::gpus(options.gpus, options.gpu_count)? };
+    let indices = match selected {
         Some(_) if options.flags != 0 => {
             let cause = "the options have both a list of GPUs and IGPU_SNAPSHOT_VISIBLE";
             return Err(invalid_argument(cause, "use only one of the two"));
@@ -125,8 +126,8 @@ pub unsafe extern "C" fn igpu_snapshot_update(snapshot: *mut igpu_snapshot) -> i
     })
 }
 
-/// Grows the process lists that were truncated (`process_count` is less than `process_total_count`), and reads the processes
-/// again.
+/// Grows the process lists that were truncated (`process_count` is less than `process_total_count`), and reads the
+/// processes again.
 ///
 /// Makes driver calls and reads `/proc`, which may block. Allocates. Not async-signal-safe.
 #[unsafe(no_mangle)]
@@ -190,8 +191,9 @@ pub unsafe extern "C" fn igpu_snapshot_get_gpu_process_info(
     })
 }
 
-/// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the status
-/// of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is present.
+/// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the
+/// status of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is
+/// present.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 use std::ffi::{CStr, c_char};
 
-/// The result of a function. `igpu_status_string` returns a short description of a status, and `igpu_last_error` the full
-/// message of a failure. Later versions may add values.
+/// The result of a function. `igpu_status_string` returns a short description of a status, and `igpu_last_error` the
+/// full message of a failure. Later versions may add values.
 ///
 /// ```c
 /// igpu_status status = igpu_snapshot_update(snapshot);
@@ -42,7 +42,7 @@ pub enum igpu_status {
     Abandoned = 14,
     /// 1024 handles are open, which is the maximum.
     TooManyHandles = 15,
-    /// igpu has a bug, and printed its message to stderr. Close the handle, and report the bug.
+    /// A bug in igpu caused a panic, whose message was printed on stderr. Close the handle, and report the bug.
     InternalError = 16,
 }
 
@@ -68,8 +68,8 @@ impl igpu_status {
     ];
 }
 
-/// Returns a short description of a status, such as "no such GPU", or "unknown status" for any other number. The string is
-/// static.
+/// Returns a short description of a status, such as "no such GPU", or "unknown status" for any other number. The string
+/// is static.
 ///
 /// Does not block or allocate. Async-signal-safe.
 #[unsafe(no_mangle)]

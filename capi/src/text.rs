@@ -7,8 +7,8 @@ pub(crate) fn truncate(text: &str, max_bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default()
 }
 
-/// Copies a text into a buffer, up to the first NUL in the text, and fills the remainder with at least one NUL. Without a
-/// text, the buffer becomes an empty string.
+/// Copies a text up to its first NUL into a buffer, truncates the text if it does not fit, and fills the remainder of
+/// the buffer with at least one NUL. `None` results in an empty string.
 pub(crate) fn copy_to(text: Option<&str>, buffer: &mut [c_char]) {
     let text = text.and_then(|text| text.split('\0').next()).unwrap_or_default();
     let text = truncate(text, buffer.len().saturating_sub(1));
@@ -18,7 +18,7 @@ pub(crate) fn copy_to(text: Option<&str>, buffer: &mut [c_char]) {
     }
 }
 
-/// Returns a text as a C string of fixed size; see [`copy_to`].
+/// Returns a text as a C string of fixed size, as [`copy_to`] writes it.
 pub(crate) fn text<const N: usize>(text: Option<&str>) -> [c_char; N] {
     let mut buffer = [0; N];
     copy_to(text, &mut buffer);

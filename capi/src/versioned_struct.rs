@@ -1,19 +1,19 @@
-//! Structs whose first field is their size. The size lets structs grow: a program and a library of different versions work
-//! together, whichever is newer.
+//! Structs whose first field is their size. The size allows later versions to add fields, and a program and a library
+//! of different versions to work together.
 
 use crate::{
     error::{Failure, Outcome, not_null},
     status::igpu_status,
 };
 
-/// The maximum size of a struct. An uninitialized `size` field is usually larger.
+/// The maximum size of a struct in bytes. An uninitialized `size` field usually has a larger value.
 const MAX_SIZE: usize = 1 << 16;
-/// The minimum size of a struct: the `size` field and one more field.
+/// The minimum size of a struct in bytes, which is the size of the `size` field and one more field.
 const MIN_SIZE: usize = 16;
 
-/// Reads options from a caller, or returns `None` for NULL. Fields that the caller's older version lacks become zero, which
-/// selects the default. Fields that only the caller's newer version has must be zero, because they request something unknown
-/// to this version.
+/// Reads options from a caller, or returns `None` for NULL. Fields that the caller's older version lacks become zero,
+/// which selects the default. Fields that only the caller's newer version has must be zero, because they request
+/// something unknown to this version.
 ///
 /// # Safety
 /// `from` must be NULL or readable for as many bytes as its first field states, and zeros must be a valid `T`.
@@ -37,9 +37,9 @@ pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Outcome<Option<T>> {
     Ok(Some(unsafe { options.assume_init() }))
 }
 
-/// Writes a result to a caller, but keeps the caller's `size` field. Fields that the caller's older version lacks are not
-/// written. In fields that only the caller's newer version has, all bits become one, which is the representation of a missing
-/// number.
+/// Writes a result to a caller, but keeps the caller's `size` field. Fields that the caller's older version lacks are
+/// not written. In fields that only the caller's newer version has, all bits become one, which is the representation of
+/// a missing number.
 ///
 /// # Safety
 /// `to` must be NULL or writable for as many bytes as its first field states.

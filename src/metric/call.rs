@@ -25,7 +25,7 @@ pub enum Call {
     PcieReplayCounter,
 }
 
-/// The largest number of values that one call returns.
+/// The maximum number of values that one call returns.
 pub(crate) const MAX_CALL_VALUES: usize = 3;
 
 impl Call {

@@ -14,7 +14,7 @@ pub(crate) enum DriverCall {
     IntegratedPower,
     /// A sample buffer (`nvmlDeviceGetSamples`), and the factor by which its samples are multiplied.
     SampleBuffer(SampleKind, f64),
-    /// Two GPM samples, and the metrics between them (`nvmlGpmMetricsGet`).
+    /// The computation of metrics from two GPM samples (`nvmlGpmMetricsGet`).
     Gpm,
     /// The process lists.
     ProcessLists,

@@ -22,13 +22,13 @@ pub struct MetricInfo {
     pub help: &'static str,
     /// The unit in UCUM notation: `%`, `W`, `J`, `By`, `By/s`, `Cel`, `MHz`, `ns`, or `1`.
     pub unit: &'static str,
-    /// Gauge or counter.
+    /// The kind of the values.
     pub kind: MetricKind,
     /// The source of the values.
     pub source: MetricSource,
     /// The default poll interval, which applies until the refresh period of the sensor has been estimated.
     pub poll_interval: Duration,
-    /// The first driver branch that supports the metric, and the GPUs that do, if not all.
+    /// The driver branch and the GPU architecture or board that the metric requires, or `all`.
     pub since: &'static str,
 }
 

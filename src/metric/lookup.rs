@@ -22,7 +22,7 @@ impl Metric {
         (usize::from(index) < CATALOG.len()).then_some(Self(index))
     }
 
-    /// Returns the index of the metric in the catalog. Indices may change between versions of igpu, and names do not.
+    /// Returns the index of the metric in the catalog. Indices may change between versions of igpu, but names do not.
     #[must_use]
     pub fn index(self) -> u16 {
         self.0

@@ -19,8 +19,8 @@
 //! # Metrics
 //!
 //! Units are in UCUM notation: `By` is bytes, `Cel` degrees Celsius, and `1` a number without a unit. The poll interval
-//! applies until the sampler has estimated the refresh period of the sensor. The last column has the first driver
-//! branch that supports the metric, and the GPUs that do, if not all.
+//! applies until the sampler has estimated the refresh period of the sensor. The last column has the driver
+//! branch and the GPU architecture or board that the metric requires, or `all`.
 //!
 //! | metric | unit | kind | read by | poll interval | since |
 //! | --- | --- | --- | --- | --- | --- |

@@ -189,8 +189,8 @@ fn init(functions: &Functions, flags: InitFlags, source: &str) -> Result<()> {
     check(call, unsafe { function() })
 }
 
-/// Opens the explicit library, or the library in the environment variable, or the first default library that can be
-/// loaded. Returns the library and its name.
+/// Opens the explicit library, the library that the environment variable names, or the first default library that can
+/// be loaded. Returns the library and its name.
 fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
     let from_environment = || std::env::var_os(LIBRARY_ENV_VAR).filter(|value| !value.is_empty());
     let candidates: Vec<OsString> = match explicit.map(PathBuf::into_os_string).or_else(from_environment) {
@@ -224,9 +224,10 @@ fn open_library(explicit: Option<PathBuf>) -> Result<(Library, String)> {
 /// directory for a name without a slash, but a user who gives such a name usually means the file. The default names are
 /// excluded.
 fn in_working_directory(name: &OsStr) -> Option<PathBuf> {
-    let bare = !name.as_encoded_bytes().contains(&b'/') && !DEFAULT_LIBRARIES.iter().any(|default| name == *default);
+    let is_bare_name =
+        !name.as_encoded_bytes().contains(&b'/') && !DEFAULT_LIBRARIES.iter().any(|default| name == *default);
     let path = Path::new(".").join(name);
-    (bare && path.is_file()).then_some(path)
+    (is_bare_name && path.is_file()).then_some(path)
 }
 
 /// Returns the loader's error message without the name of the library, which the loader puts in front of the message.

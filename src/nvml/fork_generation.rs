@@ -1,4 +1,4 @@
-//! A counter of forks, which shows whether a handle is used in a child process.
+//! A counter of forks. It shows whether a handle is used in a process that was forked after the handle was created.
 
 use std::sync::{
     Once,

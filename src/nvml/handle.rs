@@ -14,8 +14,8 @@ use crate::{
     text::{self, Text},
 };
 
-/// The maximum number of GPUs. No machine has as many, so a larger count is a driver fault, and must not make igpu
-/// allocate a list of that length.
+/// The maximum number of GPUs that is accepted from the driver. No machine has that many GPUs. A larger number is a
+/// driver fault, and must not make igpu allocate a list of that length.
 const MAX_GPUS: u32 = 4096;
 
 /// The loaded and initialized NVML library.
@@ -111,13 +111,14 @@ impl Nvml {
         if is_same { Ok(()) } else { Err(Error::Nvml { call, code: ReturnCode::INVALID_ARGUMENT }) }
     }
 
-    /// Locks the taking of GPM samples, because some drivers crash if two threads take a sample at the same time.
+    /// Acquires the lock that a thread holds while it takes a GPM sample. Some drivers crash if two threads take a
+    /// sample at the same time.
     pub(crate) fn lock_gpm(&self) -> MutexGuard<'_, ()> {
         self.inner.gpm_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks the taking of GPM samples, or returns `None` if another thread holds the lock. That thread may be in a
-    /// driver call that never returns.
+    /// Acquires the same lock as [`lock_gpm`](Self::lock_gpm) without waiting. Returns `None` if another thread holds
+    /// the lock, which may be in a driver call that never returns.
     pub(crate) fn try_lock_gpm(&self) -> Option<MutexGuard<'_, ()>> {
         match self.inner.gpm_lock.try_lock() {
             Ok(guard) => Some(guard),
@@ -204,7 +205,7 @@ impl Nvml {
         Ok(text::from_c_buffer(&bytes))
     }
 
-    /// Returns the driver's name of a process, which is a path and often truncated.
+    /// Returns the name of a process as the driver reports it: a path, which is often truncated.
     ///
     /// Prefer [`GpuProcessInfo::name`](crate::GpuProcessInfo::name). This method also works if the process is hidden in
     /// `/proc`.

@@ -1,6 +1,6 @@
-//! Tests that ticks and updates do not call `malloc`. `tests/sampler_alloc.rs` tests the same for Rust's allocator. Here, a
-//! small C library interposes the C library's allocator (`LD_PRELOAD`), so that allocations of the C library and of the
-//! driver count too. Each test runs itself again with this library.
+//! Tests that ticks and updates do not call `malloc`. `tests/sampler_alloc.rs` tests the same for Rust's allocator.
+//! Here, each test runs itself again with a small C library that interposes the C library's allocator (`LD_PRELOAD`),
+//! so that the allocations of the C library and of the driver are counted too.
 #![cfg(all(target_env = "gnu", target_pointer_width = "64"))]
 
 mod stress;
@@ -91,10 +91,10 @@ fn updates_call_no_malloc() {
     let children: Vec<SleepProcess> = (0..3).map(|_| SleepProcess::new()).collect();
     let mut text =
         String::from("[driver]\nclock = { frozen_at_s = 0 }\n[[gpu]]\nfan_speed_percent = [40]\nprocess = [\n");
-    // Each child appears every other second, and its owner is looked up each time.
+    // Each child appears every other second. Its user is looked up each time.
     for second in 0..100 {
-        for (place, child) in children.iter().enumerate() {
-            let from = second as f64 * 2.0 + place as f64 * 0.3;
+        for (position, child) in children.iter().enumerate() {
+            let from = second as f64 * 2.0 + position as f64 * 0.3;
             text +=
                 &format!("{{ pid = {}, memory_mib = 7, from_s = {from}, until_s = {} }},\n", child.pid(), from + 1.0);
         }
@@ -132,7 +132,7 @@ fn updates_call_no_malloc() {
 
 #[test]
 fn interposed_symbols_exist() {
-    // A missing symbol of glibc would otherwise only be noticed when the library is loaded.
+    // Without this test, a missing symbol of glibc would be noticed only when the library is loaded.
     for name in [c"__libc_malloc", c"__libc_calloc", c"__libc_realloc", c"__libc_memalign", c"__libc_free"] {
         // SAFETY: the name is a C string.
         let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, CStr::as_ptr(name)) };

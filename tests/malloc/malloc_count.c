@@ -1,5 +1,5 @@
-/* Interposes the C library's allocator, and counts the calls of each thread that allocate or free memory. Calls by the program,
- * by its libraries, and by the C library itself (fopen, strdup, getpwnam, ...) count. Use with LD_PRELOAD. */
+/* Interposes the C library's allocator, and counts the calls of each thread that allocate or free memory. The calls of the
+ * program, of its libraries, and of the C library itself (fopen, strdup, getpwnam, ...) are counted. Use with LD_PRELOAD. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stddef.h>
@@ -7,14 +7,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The internal names of glibc's functions, because looking up the replaced functions with dlsym would allocate. */
+/* The internal names of glibc's functions. A lookup of the replaced functions with dlsym would allocate. */
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
-/* With initial-exec, an access does not allocate. */
+/* With the model initial-exec, the first access in a thread does not allocate. */
 static __thread unsigned long calls __attribute__((tls_model("initial-exec")));
 
 unsigned long malloc_calls(void) { return calls; }
@@ -45,10 +45,10 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
     return 0;
 }
 
-/* free(NULL) also counts, because a code path that calls free can have memory to free. */
+/* free(NULL) is counted too, because a code path that calls free may have memory to free in other cases. */
 void free(void *memory) { calls++; __libc_free(memory); }
 
-/* Mappings by the program. The C library's own mappings do not pass through these functions. */
+/* Mappings of the program are counted. The C library does not call these functions for its own mappings. */
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset) {
     calls++;
     return (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);

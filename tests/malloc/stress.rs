@@ -1,6 +1,6 @@
-//! A stress scenario for a sampler in a few hundred simulated seconds: all metrics of the catalog, processes that start and
-//! end, truncated process lists, random return codes, GPUs that are lost and recover, sample buffers that overflow,
-//! expensive calls, and steps of the wall clock. The caller provides the count of allocations.
+//! A stress scenario for a sampler that takes 500 simulated seconds. It has all metrics of the catalog, processes that
+//! start and end, truncated process lists, random return codes, GPUs that are lost and recover, sample buffers that
+//! overflow, expensive calls, and steps of the wall clock. The caller provides the count of allocations.
 
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
@@ -22,18 +22,21 @@ use igpu::{
 use nvml_sim::{SharedDriver, control::Quantity};
 
 const SECOND: u64 = 1_000_000_000;
-/// The sampler's monotonic clock at the scenario's start.
+/// The time of the sampler's monotonic clock at the start of the scenario, in nanoseconds.
 const ORIGIN: u64 = 1_000 * SECOND;
 /// The duration of the scenario, in seconds.
 const SECONDS: u64 = 500;
-/// The time at which the faults end, in seconds. A rejected metric is suspended for 30 s, and is read again before the end.
+/// The time at which the faults end, in seconds. A rejected metric is suspended for 30 s, and is therefore read again
+/// before the scenario ends.
 const FAULTS_UNTIL: u64 = 450;
-/// The times at which the clock jumps forward, in seconds. After a jump, sample buffers have overflowed, and power has a gap.
+/// The times at which the clock jumps forward, in seconds. A jump makes the sample buffers overflow and leaves a gap in
+/// the power.
 const JUMPS: [u64; 2] = [120, 260];
 const JUMP_NS: u64 = 20 * SECOND;
-/// The time in which the wall clock is one hour ahead.
+/// The period during which the wall clock is one hour ahead, in nanoseconds.
 const WALL_CLOCK_AHEAD: std::ops::Range<u64> = 180 * SECOND..220 * SECOND;
-/// The time in which driver calls are expensive, because each read of the clock takes 300 µs instead of 150 ns.
+/// The period during which driver calls are expensive, in nanoseconds. In this period, each read of the clock takes 300
+/// µs instead of 150 ns.
 const EXPENSIVE_CALLS: std::ops::Range<u64> = 300 * SECOND..303 * SECOND;
 const CAPACITY: usize = 16;
 /// A process ID that does not exist: it is above the default maximum of Linux.
@@ -49,7 +52,7 @@ fn monotonic() -> u64 {
 fn wall_us() -> u64 {
     let now = NOW.load(Relaxed);
     let ahead = if WALL_CLOCK_AHEAD.contains(&now) { 3_600_000_000 } else { 0 };
-    // The start of the simulator's stepped clock.
+    // The first number is the start of the simulator's stepped clock.
     1_700_000_000_000_000 + now / 1000 + ahead
 }
 
@@ -87,8 +90,8 @@ const FUNCTIONS: [&str; 20] = [
 
 fn faults(toml: &mut String) {
     let state = &mut 0x9e37_79b9_7f4a_7c15_u64;
-    // Codes that concern one call, codes of a lost GPU, and codes that are not in nvml.h. Without 13 and 25, which mean that
-    // the driver does not have the function, because the metric then remains unsupported.
+    // The codes of failed calls and of a lost GPU, and codes that are not in nvml.h. The codes 13 and 25 are omitted:
+    // they mean that the driver does not have the function, and the metric would remain unsupported.
     let codes = [1u32, 2, 3, 4, 6, 7, 9, 10, 15, 16, 17, 21, 999, 31, 4711, u32::MAX];
     for function in FUNCTIONS {
         for gpu in 0..2 {
@@ -146,11 +149,11 @@ fn scenario(children: &[u32]) -> String {
             let (pid, repeat) = (4_194_400 + slot * 7 % 5000, 1 + (slot * 7 + u64::from(gpu)) % 5);
             writeln!(toml, "{{ pid = {pid}, count = {repeat}, kind = '{kind}', memory_mib = {slot}, sm_percent = 3, from_s = {slot}, until_s = {slot}.7 }},").unwrap();
         }
-        // A process that appears every other second, which is looked up each time.
+        // This process appears every other second, and is looked up each time.
         for from in (100..300).step_by(2) {
             writeln!(toml, "{{ pid = 'self', memory_mib = 5, from_s = {from}, until_s = {} }},", from + 1).unwrap();
         }
-        // This process and its parent for some time, and more processes than the list can hold.
+        // This process and its parent appear for some time, and later more processes than the list can hold.
         writeln!(
             toml,
             "{{ pid = 'self', memory_mib = 5, from_s = 40, until_s = 60 }}, {{ pid = 'parent', from_s = 50, until_s = 90 }},\n\
@@ -162,7 +165,8 @@ fn scenario(children: &[u32]) -> String {
     toml
 }
 
-/// The simulated driver, and the function that sets its clock. The function is looked up once, because the lookup allocates.
+/// The simulated driver, and the function that sets its clock. The function is looked up once, because the lookup
+/// allocates.
 struct Sim {
     driver: SharedDriver,
     set_time: extern "C" fn(u64),
@@ -203,8 +207,8 @@ impl RecordCounts {
     }
 }
 
-/// Runs the scenario in this number of ticks, and asserts that `count` does not change during a tick. Then checks the latest
-/// values.
+/// Runs the scenario in this number of ticks, and asserts that `count` does not change during a tick. Then checks the
+/// latest values.
 pub(crate) fn ticks(ticks: u64, count: impl Fn() -> u64) {
     let mut children: Vec<SleepProcess> = (0..2).map(|_| SleepProcess::new()).collect();
     let pids: Vec<u32> = children.iter().map(SleepProcess::pid).collect();

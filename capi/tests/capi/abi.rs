@@ -1,9 +1,9 @@
-//! Compares the ABI with `abi.txt`: the exported names and their signatures, the values of constants, and the sizes and offsets
-//! of structs.
+//! A test that compares the ABI with `abi.txt`: the exported names and their signatures, the values of constants, and
+//! the sizes and offsets of structs.
 //!
-//! If this test fails, check the differences. New lines are additions, which are compatible: `IGPU_UPDATE_ABI=1 cargo test -p igpu-capi --test
-//! capi abi` updates the file. A changed or removed line breaks existing programs: revert it, or give the library another
-//! soname (`build.rs`, `scripts/install-capi`).
+//! If the test fails, check the differences. New lines are compatible additions, and `IGPU_UPDATE_ABI=1 cargo test -p
+//! igpu-capi --test capi abi` updates the file. A changed or removed line breaks existing programs. Revert the change,
+//! or give the library another soname (`build.rs`, `scripts/install-capi`).
 #![cfg(target_pointer_width = "64")]
 
 use std::{fmt::Write as _, fs, process::Command};

@@ -1,10 +1,10 @@
-//! Compiles the header and the examples in its documentation. `xtask` checks that the header is up to date.
+//! Tests that compile the header and the examples in its documentation. `xtask` checks that the header is up to date.
 
 use std::{fs, process::Command};
 
 use crate::tools::{WARNINGS, compiler, has, include, on_built, run, scratch, workspace};
 
-/// A program that includes the header first, and twice.
+/// A program that includes the header twice, before any other header.
 const PROGRAM: &str =
     "#include <igpu.h>\n#include <igpu.h>\nigpu_status (*function)(igpu_driver *) = igpu_driver_close;\n";
 
@@ -59,7 +59,7 @@ fn documentation_examples_compile() {
         let source = scratch().join(format!("example-{number}.c"));
         fs::write(&source, program).unwrap();
         let mut command = compiler(false);
-        // An example can leave out the use of a variable.
+        // An example need not use all its variables.
         command.args(WARNINGS).args(["-Wno-unused", "-Wno-unused-parameter", "-fsyntax-only", "-I"]);
         run(command.arg(include()).arg(&source));
     }
@@ -76,12 +76,12 @@ fn first_program_prints_documented_output() {
     assert!(output.starts_with(&documented), "{output}");
 }
 
-/// Returns the examples in C of a text in Markdown.
+/// Returns the C examples in a Markdown text.
 fn c_blocks(text: &str) -> Vec<String> {
     blocks(text, "c")
 }
 
-/// Returns the code blocks of a language in a text in Markdown.
+/// Returns the code blocks in a Markdown text that have this language.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     let mut is_inside = false;

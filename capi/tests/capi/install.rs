@@ -1,4 +1,4 @@
-//! The files that `scripts/install-capi` installs, and the symbols that the libraries export.
+//! Tests of the files that `scripts/install-capi` installs, and of the symbols that the libraries export.
 
 use std::{fs, path::Path, process::Command};
 
@@ -26,9 +26,9 @@ fn destdir_is_prepended() {
     let staged = scratch().join("staged");
     let _ = fs::remove_dir_all(&staged);
     let mut script = Command::new(workspace().join("scripts/install-capi"));
-    // The script must be able to parse cargo's output even if it is colored.
+    // The script must be able to parse the output of cargo even if the output is colored.
     script.env("CARGO_TERM_COLOR", "always").env("CARGO_TARGET_DIR", target());
-    // DESTDIR is relative to the current folder, which is not the script's folder.
+    // DESTDIR is relative to the current folder, which differs from the folder of the script.
     run(script.arg("/opt/some & where").env("DESTDIR", "staged").current_dir(scratch()));
     let lib = staged.join("opt/some & where/lib");
     let package = fs::read_to_string(lib.join("pkgconfig/igpu.pc")).unwrap();

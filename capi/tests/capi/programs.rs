@@ -1,4 +1,4 @@
-//! The examples and the C test programs.
+//! Tests that run the examples and the C test programs.
 
 use crate::tools::{Library, RunWith, compile, compiler, execute, on_built, on_installed, run, scratch, workspace};
 
@@ -27,17 +27,17 @@ programs! {
     example_snapshot: "examples/snapshot.c", [], check_snapshot_output;
     example_background: "examples/background.c", [], check_background_output;
     example_sigprof: "examples/sigprof.c", ["0.6"], check_sigprof_output;
-    values_match_simulator: "tests/programs/values.c", [], done;
-    misuse_returns_status: "tests/programs/misuse.c", [], done;
-    struct_sizes_are_versioned: "tests/programs/struct_sizes.c", [], done;
-    forked_child_gets_status: "tests/programs/forked.c", [], done;
-    stop_does_not_wait_for_hang: "tests/programs/hang.c", [], done;
-    signal_handler_reads_latest_value: "tests/programs/signals.c", [], done;
-    resolver_replaces_library: "tests/programs/resolver.c", [], done;
-    benchmark_reads_same_values: "benches/bench.c", ["--test"], done;
+    values_match_simulator: "tests/programs/values.c", [], check_done;
+    misuse_returns_status: "tests/programs/misuse.c", [], check_done;
+    struct_sizes_are_versioned: "tests/programs/struct_sizes.c", [], check_done;
+    forked_child_gets_status: "tests/programs/forked.c", [], check_done;
+    stop_does_not_wait_for_hang: "tests/programs/hang.c", [], check_done;
+    signal_handler_reads_latest_value: "tests/programs/signals.c", [], check_done;
+    resolver_replaces_library: "tests/programs/resolver.c", [], check_done;
+    benchmark_reads_same_values: "benches/bench.c", ["--test"], check_done;
 }
 
-fn done(printed: &str) {
+fn check_done(printed: &str) {
     assert!(printed.ends_with("done\n"), "{printed}");
 }
 
@@ -64,7 +64,7 @@ fn check_sigprof_output(printed: &str) {
 
 fn check_invalid_handle_message(printed: &str) {
     assert!(printed.starts_with("invalid handle: the handle is closed"), "{printed}");
-    done(printed);
+    check_done(printed);
 }
 
 #[test]
@@ -107,7 +107,8 @@ fn installed_sampling_does_not_allocate() {
     check_no_allocations(Library::Installed);
 }
 
-/// Checks that nothing allocates after a sampler has been opened. `allocations.c` counts with a library that interposes `malloc`.
+/// Checks that nothing allocates after a sampler has been opened. `allocations.c` counts with a library that interposes
+/// `malloc`.
 fn check_no_allocations(library: Library) {
     let counter = scratch().join(format!("libmalloc_count-{library:?}.so"));
     let source = workspace().join("tests/malloc/malloc_count.c");
@@ -115,5 +116,5 @@ fn check_no_allocations(library: Library) {
     let program = compile("tests/programs/allocations.c", library, RunWith::Nothing).expect("the program");
     let opened = library.folder().join("libigpu.so.0");
     let opened = opened.to_str().expect("a path in UTF-8");
-    done(&execute(&program, RunWith::Nothing, &[opened], &[("LD_PRELOAD", counter.as_os_str())]));
+    check_done(&execute(&program, RunWith::Nothing, &[opened], &[("LD_PRELOAD", counter.as_os_str())]));
 }

@@ -1,4 +1,4 @@
-//! Shared by the tests: the built and the installed library, the simulated driver, and compilers.
+//! Tools that the tests share: the built and the installed library, the simulated driver, and compilers.
 
 use std::{
     ffi::OsStr,
@@ -50,9 +50,9 @@ pub(crate) fn has(tool: &str) -> bool {
 /// The library that a program is linked with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Library {
-    /// Built by cargo for these tests.
+    /// The library that cargo built for these tests.
     Built,
-    /// Installed by `scripts/install-capi`.
+    /// The library that `scripts/install-capi` installed.
     Installed,
 }
 
@@ -66,7 +66,7 @@ impl Library {
     }
 }
 
-/// Returns a folder in which the library built by cargo has the names that programs look for.
+/// Returns a folder with links to the library that cargo built. The links have the names that programs look for.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -118,8 +118,9 @@ pub(crate) enum RunWith {
     AddressSanitizer,
 }
 
-/// Compiles a program of this package, and links it with the library. Also links the simulated driver, so that the program can
-/// control it, and so that it remains loaded until the leak check. Returns `None` if the compiler lacks the sanitizer.
+/// Compiles a program of this package, and links it with the library. Also links the simulated driver, so that the
+/// program can control it, and so that it remains loaded until the leak check. Returns `None` if the compiler lacks the
+/// sanitizer.
 pub(crate) fn compile(source: &str, library: Library, run_with: RunWith) -> Option<PathBuf> {
     let sanitized = run_with == RunWith::AddressSanitizer;
     let source = package_root().join(source);
@@ -197,7 +198,7 @@ pub(crate) fn execute(program: &Path, run_with: RunWith, arguments: &[&str], var
             valgrind.arg(format!("--leak-check={leaks}"));
             valgrind.args(["--quiet", "--error-exitcode=99", "--show-leak-kinds=definite"]);
             valgrind.args(["--errors-for-leak-kinds=definite", "--child-silent-after-fork=yes"]);
-            // Alternates between threads, so that a busy loop does not starve the sampler's thread.
+            // Valgrind alternates between threads, so that a busy loop does not starve the sampler's thread.
             valgrind.arg("--fair-sched=try");
             valgrind.arg(format!("--suppressions={}", suppressions("scripts/valgrind.supp"))).arg(program);
             valgrind
@@ -220,7 +221,8 @@ pub(crate) fn on_built(source: &str, arguments: &[&str]) -> String {
     execute(&program, RunWith::Nothing, arguments, &[])
 }
 
-/// Builds and runs a program with the installed library, with each tool that is available. Passes its output to `check`.
+/// Builds and runs a program with the installed library, with each tool that is available. Passes its output to
+/// `check`.
 #[track_caller]
 pub(crate) fn on_installed(source: &str, arguments: &[&str], check: impl Fn(&str)) {
     for run_with in [RunWith::Nothing, RunWith::Valgrind, RunWith::AddressSanitizer] {

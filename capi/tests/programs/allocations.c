@@ -1,6 +1,6 @@
-// After a sampler has been opened, nothing allocates: neither sampling, nor reading, nor failing. The program opens libigpu with
-// dlopen, like many profilers. In this case, the C library allocates memory for a thread's last error at the first access. An
-// interposed library counts the calls of malloc and free (LD_PRELOAD).
+// Checks that neither sampling, nor reading, nor a failure allocates after a sampler has been opened. The program opens
+// libigpu with dlopen, like many profilers. In this case, the C library allocates memory for a thread's last error at the
+// first access. An interposed library counts the calls of malloc and free (LD_PRELOAD).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <igpu.h>
