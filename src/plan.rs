@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::{Error, Result, metric::Metric};
 
-/// The interval of each metric of each GPU, and the budget; from a [probe](crate::probe), for
-/// [`SamplerBuilder::plan`](crate::sampler::SamplerBuilder::plan).
+/// The interval of each metric of each GPU, and the budget.
+///
+/// A [probe](crate::probe) creates a plan, and
+/// [`SamplerBuilder::plan`](crate::sampler::SamplerBuilder::plan) takes it.
 ///
 /// With the feature `serde`, a plan is serialized and deserialized in the format of `igpu probe --plan FILE`.
 ///
@@ -179,12 +181,12 @@ mod tests {
     #[test]
     fn shortest_interval_of_gpus_is_used() {
         let plan = plan(&[
-            &[planned("gpu.power", 50_000), planned("gpu.of.tomorrow", 1)],
+            &[planned("gpu.power", 50_000), planned("gpu.undefined", 1)],
             &[planned("gpu.power", 10_000), planned("gpu.energy", 50_000)],
         ]);
         let ms = Duration::from_millis;
         assert_eq!(plan.intervals(), [(Metric::POWER_USAGE, ms(10)), (Metric::ENERGY, ms(50))]);
-        assert_eq!(plan.unknown_metrics().collect::<Vec<_>>(), ["gpu.of.tomorrow"]);
+        assert_eq!(plan.unknown_metrics().collect::<Vec<_>>(), ["gpu.undefined"]);
         assert_eq!(plan.validate(), Ok(()));
     }
 

@@ -69,8 +69,9 @@ impl Nvml {
     /// the variable.
     ///
     /// The variable is interpreted by the rules of [`cuda_visible_devices`](crate::cuda_visible_devices). If the
-    /// variable is not set, all GPUs are visible. If it is empty, or its first token matches no GPU, none is. A MIG device in the variable
-    /// selects the GPU that contains it. A GPU that cannot be opened is matched by its index but not by a UUID.
+    /// variable is not set, all GPUs are visible. If it is empty, or if its first token matches no GPU, no GPU is
+    /// visible. A MIG device in the variable selects the GPU that contains it. A GPU that cannot be opened is matched
+    /// by its index but not by a UUID.
     ///
     /// # Errors
     /// Returns the error of [`device_count`](Self::device_count).

@@ -182,8 +182,8 @@ impl Device {
         self.gpm_sample_get_locked(into)
     }
 
-    /// As [`gpm_sample_get`](Self::gpm_sample_get), but fails with `IN_USE` instead of waiting for the lock. The call
-    /// of the thread that holds the lock may hang.
+    /// Takes a GPM sample like [`gpm_sample_get`](Self::gpm_sample_get), but fails with `IN_USE` instead of waiting for
+    /// the lock, because the driver call of the thread that holds the lock may hang.
     pub(crate) fn try_gpm_sample_get(&self, into: &mut GpmSample) -> Result<()> {
         match self.nvml.try_lock_gpm() {
             Some(_guard) => self.gpm_sample_get_locked(into),

@@ -19,8 +19,8 @@ use crate::{
 /// # Errors
 /// Methods return [`Error::Nvml`](crate::Error::Nvml) with the driver's return code,
 /// [`Error::MissingSymbol`](crate::Error::MissingSymbol) if the driver is too old to have the function, and
-/// [`Error::Forked`](crate::Error::Forked) in the child of a fork. Errors are not cached: the next call asks the driver
-/// again, because drivers have temporarily returned `NOT_SUPPORTED` when they were polled more often than every 50 ms.
+/// [`Error::Forked`](crate::Error::Forked) in the child of a fork. Errors are not cached. The next call is passed to the
+/// driver again, because drivers have temporarily returned `NOT_SUPPORTED` when they were polled more often than every 50 ms.
 ///
 /// # Examples
 /// ```

@@ -1,7 +1,7 @@
 //! The handle of a GPU, with one method for each NVML call.
 //!
 //! The methods of `Device` do not allocate. Each error is the return code of a single call, or the name of a function
-//! that the driver lacks. Errors are not cached, because a single refusal does not prove that the GPU lacks a value.
+//! that the driver lacks. Errors are not cached, because a single error does not prove that the GPU lacks a value.
 
 mod devices;
 mod fields;

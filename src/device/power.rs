@@ -34,7 +34,7 @@ impl Device {
     /// later.
     ///
     /// # Errors
-    /// As [`power_average_mw`](Self::power_average_mw).
+    /// Returns the same errors as [`power_average_mw`](Self::power_average_mw).
     #[doc(alias = "nvmlDeviceGetFieldValues")]
     #[doc(alias = "NVML_FI_DEV_POWER_INSTANT")]
     #[inline]

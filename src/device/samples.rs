@@ -232,8 +232,8 @@ impl Device {
         self.process_utilization_with_total(last_seen_us, into, &mut 0)
     }
 
-    /// As [`process_utilization`](Self::process_utilization), and stores the number of entries that the driver has in
-    /// `total`, even if `into` is too short for them.
+    /// Reads samples like [`process_utilization`](Self::process_utilization), and stores the number of the driver's
+    /// entries in `total`, even if `into` is too short for them.
     pub(crate) fn process_utilization_with_total<'a>(
         &self,
         last_seen_us: u64,

@@ -115,7 +115,8 @@ impl Reasons {
     }
 }
 
-/// See [`Reasons::text_or_reason`].
+/// An attribute that is displayed as its value or, if the value is missing, as the reason. See
+/// [`Reasons::text_or_reason`].
 pub(super) struct TextOrReason<'a, T> {
     value: Option<T>,
     reason: Option<&'a Error>,

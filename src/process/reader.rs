@@ -35,7 +35,7 @@ const STATUS_HEAD_BYTES: usize = 1024;
 pub struct ProcReader {
     root: ProcRoot,
     ticks_per_second: f64,
-    /// In seconds since the epoch.
+    /// The boot time in seconds since the epoch.
     boot_time_s: Option<f64>,
 }
 

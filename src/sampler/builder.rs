@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Clocks, Sampler, poll_group::IntervalSetting, settings::Settings};
 use crate::{Nvml, Result, metric::Metric, plan::Plan};
 
-/// Selects the GPUs and metrics of a [`Sampler`], the intervals, and the budget; from [`Sampler::builder`].
+/// The builder of a [`Sampler`], created by [`Sampler::builder`]. It selects the GPUs, the metrics, the intervals, and the
+/// budget.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -66,7 +67,7 @@ impl SamplerBuilder {
     /// Reads a metric at this interval instead of an adaptive one.
     ///
     /// The [budget](Self::budget) may stretch the interval; [`Frame::poll_interval`](super::Frame::poll_interval) returns
-    /// the actual one. Metrics that one driver call returns together are read at the shortest of their intervals.
+    /// the actual interval. Metrics that one driver call returns together are read at the shortest of their intervals.
     #[must_use]
     pub fn interval(mut self, metric: Metric, interval: Duration) -> Self {
         self.set_interval(metric, IntervalSetting::fixed(interval));
@@ -76,8 +77,8 @@ impl SamplerBuilder {
     /// Reads a metric at exactly this interval, which the [budget](Self::budget) does not stretch. The calls do not count
     /// towards the budget.
     ///
-    /// Metrics that one driver call returns together are read at the shortest of their intervals, which is exact if one of
-    /// them is.
+    /// Metrics that one driver call returns together are read at the shortest of their intervals. That interval is
+    /// exact if an exact interval was set for at least one of the metrics.
     #[must_use]
     pub fn exact_interval(mut self, metric: Metric, interval: Duration) -> Self {
         self.set_interval(metric, IntervalSetting::exact(interval));
@@ -99,7 +100,7 @@ impl SamplerBuilder {
     /// Sets the share of wall-clock time that driver calls may take, for all GPUs together. The default is 0.01, which is
     /// 1 %.
     ///
-    /// If the calls would take more, the intervals of the most expensive ones are stretched, to one hour at most. With a
+    /// If the calls would exceed the budget, the intervals of the most expensive calls are stretched, to at most one hour. With a
     /// budget of 0, every call has an interval of one hour. NaN and infinity remove the limit.
     #[must_use]
     pub fn budget(mut self, share: f64) -> Self {
@@ -115,7 +116,7 @@ impl SamplerBuilder {
     /// does not define are left out; [`Plan::unknown_metrics`] returns them. The plan does not select GPUs.
     ///
     /// # Errors
-    /// [`Error::Plan`](crate::Error::Plan) if the plan has another version or invalid numbers; see [`Plan::validate`].
+    /// Returns [`Error::Plan`](crate::Error::Plan) if the plan has another version or invalid numbers; see [`Plan::validate`].
     pub fn plan(mut self, plan: &Plan) -> Result<Self> {
         plan.validate()?;
         self.settings.metrics = plan.intervals().into_iter().map(|(metric, _)| metric).collect();
@@ -132,7 +133,7 @@ impl SamplerBuilder {
         self
     }
 
-    /// Also keeps a [`GpuInfo`](crate::GpuInfo) for each GPU, which [`Sampler::sample`] refills.
+    /// Allocates a [`GpuInfo`](crate::GpuInfo) for each GPU, which each [`Sampler::sample`] updates.
     #[must_use]
     pub fn gpu_info(mut self, enabled: bool) -> Self {
         self.settings.gpu_info = enabled;
@@ -168,8 +169,8 @@ impl SamplerBuilder {
     /// Sets the shortest time between two wakes of a [`Background`](super::Background) sampler. The default is zero, which
     /// means no limit. [`Sampler::tick`] ignores this setting.
     ///
-    /// At each wake, all metrics that have become due are read. A read can be late by this much, which its timestamp shows,
-    /// but later reads are not shifted. A set interval that is shorter than this time
+    /// At each wake, all metrics that have become due are read. A read can be late by up to this time. Its timestamp is the
+    /// time of the read, and later reads are not shifted. A set interval that is shorter than this time
     /// [misses deadlines](super::Background::missed_deadlines). Adaptive intervals are rounded down to multiples of this
     /// time (up, if they are shorter by 1 % or less), and the metrics of all GPUs are due at the same moments.
     ///
@@ -191,11 +192,11 @@ impl SamplerBuilder {
 
     /// Creates the sampler, and allocates all of its memory.
     ///
-    /// A GPU that is lost or cannot be opened is not an error: an [`Event::GPU_LOST`](super::Event::GPU_LOST) reports it,
-    /// and it is tried again every second.
+    /// A GPU that is lost or cannot be opened is not an error. An [`Event::GPU_LOST`](super::Event::GPU_LOST) reports the
+    /// GPU, and the sampler tries to open it again every second.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`](crate::Error::InvalidIndex) if no GPU has a selected index,
+    /// Returns [`Error::InvalidIndex`](crate::Error::InvalidIndex) if no GPU has a selected index,
     /// [`Error::Forked`](crate::Error::Forked) in a forked child, and the driver's error if the number of GPUs cannot be
     /// read.
     pub fn build(self) -> Result<Sampler> {

@@ -34,8 +34,8 @@ pub(crate) struct MappedTime {
     pub at: u64,
     /// The maximum error of `at` in either direction, ns, unless `ambiguous`.
     pub uncertainty: u64,
-    /// Whether the wall clock showed this time several times or never. If it showed the time several times, because it was
-    /// set back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
+    /// `true` if the wall clock showed this time several times or never. If it showed the time several times, because it
+    /// was set back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
     pub ambiguous: bool,
 }
 
@@ -73,7 +73,7 @@ struct ClockSegment {
     last: MeasuredOffset,
 }
 
-/// The conversion from the wall clock to the monotonic clock. It needs a new [`Anchor`] every second.
+/// The conversion from the wall clock to the monotonic clock. A new [`Anchor`] must be added every second.
 ///
 /// A step is known only after the first anchor that follows it. [`re_anchor`](Self::re_anchor) must therefore be called
 /// before the timestamps of a sample buffer are converted.

@@ -14,7 +14,7 @@ const RETRY_INTERVAL_NS: u64 = 1_000_000_000;
 /// is sampled again.
 const STATUS_CHECK_INTERVAL_NS: u64 = 100_000_000;
 
-/// The handle of a GPU, and why it cannot be used at the moment.
+/// The handle of a GPU, and the reason why the GPU cannot be used at the moment.
 #[derive(Debug)]
 pub(super) struct DeviceState {
     nvml: Nvml,
@@ -22,7 +22,7 @@ pub(super) struct DeviceState {
     /// `None` until the GPU is opened for the first time.
     device: Option<Device>,
     loss: Option<Loss>,
-    /// Whether the GPU was lost before the first tick, which no event has reported yet.
+    /// `true` if the GPU was lost before the first tick and no event has reported this yet.
     is_loss_unreported: bool,
     /// `None` if suspended GPUs are not skipped.
     status: Option<RuntimeStatus>,
@@ -32,7 +32,7 @@ pub(super) struct DeviceState {
     clocks: Clocks,
 }
 
-/// Why a GPU is lost, and the time of the next attempt to open it.
+/// The error for which a GPU is lost, and the time of the next attempt to open it.
 #[derive(Debug)]
 struct Loss {
     error: Error,
@@ -43,7 +43,7 @@ impl DeviceState {
     /// Opens the GPU with this index. A GPU that cannot be opened is lost, and is tried again later.
     ///
     /// # Errors
-    /// [`Error::InvalidIndex`] if no GPU has this index, and [`Error::Forked`] in a forked child.
+    /// Returns [`Error::InvalidIndex`] if no GPU has this index, and [`Error::Forked`] in a forked child.
     pub(super) fn open(nvml: &Nvml, index: u32, skip_suspended: bool, clocks: Clocks) -> Result<Self> {
         let (device, loss) = match nvml.device(index) {
             Ok(device) => (Some(device), None),

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{GpuInfo, Result, metric::Metric, process::ProcessInfoCache};
 
-/// Samples metrics of GPUs in the caller's loop.
+/// A sampler of GPU metrics that runs in the caller's loop.
 ///
 /// [`tick`](Self::tick) reads the metrics that are due, and [`sample`](Self::sample) reads all of them. Neither allocates
 /// memory, takes a lock, or starts a thread; both block for the time of the driver calls. The [module](super)
-/// documentation explains how metrics are scheduled. [`spawn`](Self::spawn) moves the sampler to a thread of its own.
+/// documentation explains how metrics are scheduled. [`spawn`](Self::spawn) moves the sampler to a separate thread.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -25,7 +25,7 @@ use crate::{GpuInfo, Result, metric::Metric, process::ProcessInfoCache};
 ///         println!("{} °C", record.value);
 ///     }
 /// }
-/// // Data center GPUs have no fans of their own.
+/// // Data center GPUs have no fans.
 /// if let Some(reason) = sampler.reason(0, Metric::FAN_SPEED) {
 ///     println!("fan speed: {reason}");
 /// }
@@ -143,7 +143,7 @@ impl Sampler {
         self.next_due
     }
 
-    /// Returns the number of deadlines at which nothing was read, because ticks came too late.
+    /// Returns the number of deadlines at which nothing was read, because ticks were late.
     ///
     /// A read that takes place *n* whole intervals after its own deadline misses *n* deadlines, which are skipped. A read
     /// that is late by less than one interval misses none. Metrics that share a driver call are counted once. Deadlines

@@ -71,15 +71,15 @@ impl<'a> Frame<'a> {
         self.state(gpu, metric)?.last_error.as_ref()
     }
 
-    /// Returns the estimated refresh period of the sensor behind a metric. `None` while the period is unknown, which it
-    /// remains for a constant signal and for a metric with a set interval.
+    /// Returns the estimated refresh period of the sensor behind a metric, or `None` while the period is unknown. The
+    /// period of a constant signal, and of a metric with a set interval, remains unknown.
     #[must_use]
     pub fn refresh_period(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         self.state(gpu, metric)?.estimator.period().map(Duration::from_nanos)
     }
 
-    /// Returns the interval at which a metric is read now, which depends on its setting, its sensor, and the budget. Zero
-    /// for a metric that is read at every tick; `None` if the metric is not selected or can never be read from this GPU.
+    /// Returns the interval at which a metric is read now, which depends on its setting, its sensor, and the budget.
+    /// Returns zero for a metric that is read at every tick, and `None` if the metric is not selected or can never be read from this GPU.
     #[must_use]
     pub fn poll_interval(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         let sampler = self.gpu(gpu)?;
@@ -89,7 +89,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the `/proc` information of a process in the process lists, which was read when the process first appeared
-    /// there. `None` unless [`Metric::PROCESS_MEMORY`] is sampled.
+    /// there. Returns `None` unless [`Metric::PROCESS_MEMORY`] is sampled.
     #[must_use]
     pub fn process_info(&self, pid: u32) -> Option<&'a ProcessInfo> {
         self.process_infos.get(pid)

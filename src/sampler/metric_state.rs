@@ -19,7 +19,7 @@ const FAILURES_BEFORE_SUSPENSION: u8 = 2;
 /// The time at which a value was read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timestamp {
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    /// The time in nanoseconds of `CLOCK_MONOTONIC`.
     pub at: u64,
     /// The largest possible error of `at`, in nanoseconds, in either direction.
     pub uncertainty: u32,
@@ -37,10 +37,10 @@ pub(super) struct MetricState {
     pub latest: Option<Record>,
     /// The error of the last read; `None` if it succeeded.
     pub last_error: Option<Error>,
-    /// Whether no driver call can read the metric from this GPU. The metric is then in no poll group.
+    /// `true` if no driver call can read the metric from this GPU. The metric is then in no poll group.
     pub is_unreadable: bool,
     pub estimator: PeriodEstimator,
-    /// Whether the sensor's period is estimated. The periods of metrics with a set interval are not, because each observation
+    /// `true` if the sensor's period is estimated. The periods of metrics with a set interval are not, because each observation
     /// takes about 1 µs.
     estimates_period: bool,
     last_raw: f64,

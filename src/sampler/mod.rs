@@ -2,7 +2,7 @@
 //!
 //! A [`Sampler`] is created for selected GPUs and metrics, and allocates all of its memory at creation. It runs in the
 //! caller's own loop, without threads, locks, or allocations. A [`Background`] sampler, from [`Sampler::spawn`], runs the
-//! same code on a thread of its own.
+//! same code on a separate thread.
 //!
 //! ```
 //! # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -43,14 +43,14 @@
 //! NVML returns the value that a sensor stored at its last refresh, so reading more often than the sensor refreshes only
 //! returns the same value again. By default, the sampler estimates the refresh period of each sensor from the times at which
 //! its values change, and polls at half of the period. [`Flags::FRESH`] marks the values that have changed. While the period
-//! is being estimated, the sensor is polled more often, at up to eight times the default rate; if no period is found, because
-//! the signal is constant, for example, it is polled at the default interval of the
+//! is being estimated, the sensor is polled more often, at up to eight times the default rate. If no period is found, for
+//! example because the signal is constant, the sensor is polled at the default interval of the
 //! [catalog](crate::metric). Sample buffers are drained before they overflow, and each sample becomes a record.
 //! [`SamplerBuilder::interval`] and [`SamplerBuilder::every_tick`] replace the adaptive interval of a metric.
 //!
 //! # The budget
 //!
-//! Driver calls take time, of which [`SamplerBuilder::budget`] limits the share: 1 % by default, for all GPUs together. The
+//! [`SamplerBuilder::budget`] limits the share of time that driver calls take. The default is 1 %, for all GPUs together. The
 //! sampler measures the duration of every call. If all calls at their target intervals would exceed the budget, the
 //! intervals of the most expensive poll groups are stretched until the sum of all calls is within the budget. An
 //! [`Event::POLL_INTERVAL_CHANGED`] reports each change. [`SamplerBuilder::exact_interval`] exempts a metric.

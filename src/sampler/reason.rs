@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::{Error, ReturnCode};
 
-/// The reason for which a metric of a GPU is not sampled; from [`Sampler::reason`](super::Sampler::reason) and
-/// [`Background::reason`](super::Background::reason).
+/// The reason for which a metric of a GPU is not sampled.
+///
+/// [`Sampler::reason`](super::Sampler::reason) and [`Background::reason`](super::Background::reason) return it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnsampledReason {

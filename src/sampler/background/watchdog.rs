@@ -1,7 +1,7 @@
 //! The watchdog, which measures how long a driver call takes. It distinguishes a call that hangs from a thread that does not
 //! get a processor.
 //!
-//! Time counts as the call's whether the thread sleeps or spins in it. Two kinds of time do not count: time in which the
+//! Time counts as the call's time whether the thread sleeps or spins in the call. Two kinds of time do not count: time in which the
 //! thread was ready to run but had no processor, and time by which the observing thread woke up late because the whole
 //! process was stopped (by `SIGSTOP`, or because the virtual machine was paused).
 

@@ -45,14 +45,14 @@ impl IntegratedEnergy {
     }
 
     /// Adds a poll at the time `at`, in nanoseconds, that returned `watts`. Every poll must be added, even if its value is
-    /// not new, because no value is new while the power is constant. `period` is the sensor's refresh period in nanoseconds. If it is not
-    /// known, values are counted for the time after their refresh, so the result lags by one period.
+    /// not new, because no value is new while the power is constant. `period` is the sensor's refresh period in nanoseconds. If the
+    /// period is not known, values are counted for the time after their refresh, so the result lags by one period.
     ///
     /// The refresh behind a new value took place after the previous poll. Its time is assumed to be halfway between the two
     /// polls, so errors are random, are at most half the time between the polls, and do not accumulate.
     ///
-    /// Values that are not a power (NaN, infinite, or negative) are ignored, and so are polls that are not later than the
-    /// last one.
+    /// Values that are not a power (NaN, infinite, or negative) are ignored. Polls that are not later than the last
+    /// poll are also ignored.
     pub(in crate::sampler) fn observe_poll(&mut self, at: u64, watts: f64, period: Option<u64>) {
         let Some(last) = self.previous_reading(at, watts) else {
             return;
