@@ -68,7 +68,8 @@
 // Also keep an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` updates.
 #define IGPU_SAMPLER_GPU_INFO 2
 
-// Do not stretch the intervals in `intervals_ns` to meet the budget, and do not count their driver calls towards it.
+// Do not stretch the intervals in `intervals_ns` to meet the budget, and do not count the driver calls of these
+// metrics towards the budget.
 #define IGPU_SAMPLER_EXACT_INTERVALS 4
 
 // The adaptive interval: read the metric when its sensor is likely to have refreshed, as estimated from its values.
@@ -103,7 +104,7 @@ typedef enum {
     IGPU_STATUS_FORKED = 7,
     // No NVIDIA driver library was found, or the library is not NVML.
     IGPU_STATUS_DRIVER_NOT_FOUND = 8,
-    // The driver returned an error. `igpu_last_nvml_code` returns its code.
+    // The driver returned an error. `igpu_last_nvml_code` returns the driver's return code.
     IGPU_STATUS_DRIVER_ERROR = 9,
     // No GPU has this index or this position.
     IGPU_STATUS_NO_SUCH_GPU = 10,
@@ -778,8 +779,8 @@ igpu_status igpu_sampler_get_missed_deadlines(igpu_sampler *sampler, uint64_t *c
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_get_latest(igpu_sampler *sampler, uint32_t gpu, uint32_t metric, igpu_record *record);
 
-// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the
-// attempt, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
+// Returns the status of the last attempt to read a metric of a GPU, which is `IGPU_STATUS_OK` if the attempt
+// succeeded. If the attempt failed, `igpu_last_error` returns the reason.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_sampler_metric_error(igpu_sampler *sampler, uint32_t gpu, uint32_t metric);
@@ -852,7 +853,7 @@ igpu_status igpu_background_pop(igpu_background *background, igpu_record *record
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_drain(igpu_background *background, igpu_record *records, size_t capacity, size_t *count);
 
-// Gets the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
+// Gets the state of the sampler. If another thread removes records, call `igpu_latest_get_info` instead.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_background_get_info(igpu_background *background, igpu_background_info *info);

@@ -139,7 +139,7 @@ pub unsafe extern "C" fn igpu_background_drain(
     })
 }
 
-/// Gets the state of the sampler. Threads other than the one that removes records can call `igpu_latest_get_info`.
+/// Gets the state of the sampler. If another thread removes records, call `igpu_latest_get_info` instead.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

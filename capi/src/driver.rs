@@ -111,6 +111,8 @@ pub unsafe extern "C" fn igpu_driver_open(
     })
 }
 
+/// Loads the library that the options select.
+///
 /// # Safety
 /// The pointers in the options must be valid.
 unsafe fn load(options: Option<igpu_driver_options>) -> Outcome<Nvml> {

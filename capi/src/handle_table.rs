@@ -97,7 +97,7 @@ pub(crate) fn open<T: HandleType>(object: T) -> Outcome<*mut T> {
     Err(Failure::Status(igpu_status::TooManyHandles, "1024 handles are open", "close handles that are no longer used"))
 }
 
-/// Access to a slot, released on drop.
+/// Shared or exclusive access to a slot, which is released on drop.
 struct SlotGuard {
     slot: &'static Slot,
     /// The number that this access added to the state.

@@ -15,7 +15,8 @@ use crate::{
 pub const IGPU_SAMPLER_SKIP_SUSPENDED: u32 = 1;
 /// Also keep an `igpu_gpu_info` of each GPU, which `igpu_sampler_sample` updates.
 pub const IGPU_SAMPLER_GPU_INFO: u32 = 2;
-/// Do not stretch the intervals in `intervals_ns` to meet the budget, and do not count their driver calls towards it.
+/// Do not stretch the intervals in `intervals_ns` to meet the budget, and do not count the driver calls of these
+/// metrics towards the budget.
 pub const IGPU_SAMPLER_EXACT_INTERVALS: u32 = 4;
 
 /// The adaptive interval: read the metric when its sensor is likely to have refreshed, as estimated from its values.

@@ -35,8 +35,8 @@ pub unsafe extern "C" fn igpu_sampler_get_latest(
     guarded(|| unsafe { write_value(sampler, record, latest) })
 }
 
-/// Returns the reason why the last attempt to read a metric of a GPU failed: the returned status is the status of the
-/// attempt, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the attempt succeeded.
+/// Returns the status of the last attempt to read a metric of a GPU, which is `IGPU_STATUS_OK` if the attempt
+/// succeeded. If the attempt failed, `igpu_last_error` returns the reason.
 ///
 /// Does not block or allocate. Not async-signal-safe.
 #[unsafe(no_mangle)]

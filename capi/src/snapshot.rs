@@ -76,6 +76,8 @@ pub unsafe extern "C" fn igpu_snapshot_open(
     })
 }
 
+/// Reads the state of the GPUs that the options select.
+///
 /// # Safety
 /// The pointers in the options must be valid.
 unsafe fn fill(driver: &igpu_driver, options: Option<igpu_snapshot_options>) -> Outcome<Vec<GpuInfo>> {

@@ -28,7 +28,7 @@ pub enum igpu_status {
     Forked = 7,
     /// No NVIDIA driver library was found, or the library is not NVML.
     DriverNotFound = 8,
-    /// The driver returned an error. `igpu_last_nvml_code` returns its code.
+    /// The driver returned an error. `igpu_last_nvml_code` returns the driver's return code.
     DriverError = 9,
     /// No GPU has this index or this position.
     NoSuchGpu = 10,

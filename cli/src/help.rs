@@ -14,7 +14,8 @@ pub(crate) fn with_exit_status(sections: &str) -> String {
     format!("{sections}\n{EXIT_STATUS}")
 }
 
-/// Splits the text after the options into headings, without their colons, and the lines below them.
+/// Splits the text after the options into sections. A section is a heading without its colon, and the lines below the
+/// heading.
 pub(crate) fn sections(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in text.lines() {

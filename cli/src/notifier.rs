@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::Diagnostic;
 
-/// Writes messages to stderr while the program runs.
+/// A writer of messages to stderr.
 #[derive(Clone)]
 pub(crate) struct Notifier(ProgressBar);
 

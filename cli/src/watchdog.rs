@@ -55,7 +55,8 @@ pub(crate) fn overdue_text(call: &str, timeout: Duration) -> String {
 /// The name of an NVML function or a description of the call, and the index of the GPU if the call concerns one.
 type PendingCall = (&'static str, Option<u32>);
 
-/// Reports on stderr if the driver call in progress does not return. Stops when dropped.
+/// A thread that prints a message on stderr if the driver call in progress does not return. The thread stops when this
+/// value is dropped.
 pub(crate) struct CallWatchdog(Arc<Mutex<PendingCalls<PendingCall>>>);
 
 impl CallWatchdog {

@@ -99,7 +99,7 @@ impl PowerIntegral {
 }
 
 impl SensorUpdate {
-    /// Returns the best estimate of the refresh time.
+    /// Returns the middle of the time in which the sensor refreshed, which is the best estimate of the refresh.
     fn midpoint(&self) -> u64 {
         self.after + (self.until - self.after) / 2
     }

@@ -67,8 +67,7 @@ impl LatencyRecorder {
     }
 }
 
-/// Returns a quantile of the sorted values: the smallest value such that at least this fraction of all values is not
-/// greater.
+/// Returns a quantile of the sorted values by the nearest-rank method, or `None` if there are no values.
 fn quantile(sorted: &[u64], fraction: f64) -> Option<u64> {
     let rank = (sorted.len() as f64 * fraction).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()

@@ -17,8 +17,8 @@ const MIN_INTERVAL_NS: u64 = 4_000_000;
 /// The number of polls within the default interval of a metric. Metrics with short default intervals are polled at
 /// [`MIN_INTERVAL_NS`] instead.
 const POLLS_PER_DEFAULT_INTERVAL: u32 = 100;
-/// The fraction of time that all calls together may take. The intervals of expensive calls are stretched to keep within
-/// it.
+/// The fraction of time that all calls together may take. The intervals of expensive calls are stretched to meet this
+/// budget.
 const BUDGET: f64 = 0.25;
 /// The time between two distributions of the budget, in nanoseconds.
 const BALANCE_INTERVAL_NS: u64 = 50_000_000;
@@ -200,7 +200,7 @@ impl Poll {
         Ok(())
     }
 
-    /// After [`MAX_FAILURES`] calls, removes the fields that have not had a value.
+    /// Removes the fields that have not had a value after [`MAX_FAILURES`] calls.
     fn remove_unsupported_fields(&mut self) {
         if let PolledCall::Fields(batch) = &mut self.call
             && self.calls == MAX_FAILURES

@@ -61,7 +61,7 @@ impl Sensor {
         self.sum += value;
     }
 
-    /// Returns the mean value of all polls.
+    /// Returns the mean of all polled values, or `None` if there are none.
     pub(super) fn mean(&self) -> Option<f64> {
         (self.polls > 0).then(|| self.sum / f64::from(self.polls))
     }

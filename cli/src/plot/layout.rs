@@ -18,7 +18,8 @@ use super::{
     },
 };
 
-/// The heights of the axis labels below the last panel, of the title above each panel, and of a line of the legend.
+/// The heights of the axis labels below the last panel, of the title above each panel, and of a line of the legend, in
+/// pixels.
 const AXIS_LABELS_HEIGHT_PX: i32 = 46;
 const TITLE_HEIGHT_PX: i32 = 34;
 const LEGEND_LINE_HEIGHT_PX: i32 = 20;

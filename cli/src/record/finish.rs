@@ -51,7 +51,7 @@ pub(super) fn show(options: &Options, args: &RecordArgs, outcome: &RecordingOutc
     result.is_ok()
 }
 
-/// Returns the location and size of the recording, and the programs that read it.
+/// Returns the message with the location and size of the recording and the programs that can open it.
 fn location_message(args: &RecordArgs, progress: &RecordingProgress) -> String {
     let (bytes, items) = (HumanBytes(progress.bytes.load(Relaxed)), HumanCount(progress.items.load(Relaxed)));
     let viewer = match args.format() {

@@ -49,7 +49,8 @@ const SETUP_POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// The maximum time to wait for the end of a setup that a signal has canceled.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Records, and returns the exit status: that of the command, if there is one. Reports all errors except usage errors.
+/// Records until the end of the recording, and returns the exit status, which is that of the command if a command is
+/// run. Reports all errors except usage errors.
 pub(crate) fn run(options: Options, args: RecordArgs) -> Result<ExitCode, CliError> {
     args.check()?;
     let encoder = args.encoder()?;
@@ -175,7 +176,7 @@ impl ActiveRecording {
         Ok(Self { recorder, child, clock, latest, status_line, deadline })
     }
 
-    /// Records until the command exits, a signal ends the recording, or its duration has passed.
+    /// Records until the command exits, a signal ends the recording, or the duration of the recording has passed.
     fn run(self, options: &Options, args: &RecordArgs, signals: &Signals) -> ExitCode {
         let (child, mut status) = (self.child, None);
         loop {

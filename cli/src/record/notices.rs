@@ -24,7 +24,7 @@ enum NoticeKind {
     MetricSuspended,
 }
 
-/// Reports events of GPUs on stderr.
+/// The state of the messages: which messages were printed, and which driver calls hang.
 pub(super) struct Notices {
     notifier: Notifier,
     reported: HashSet<(u16, NoticeKind)>,

@@ -27,13 +27,13 @@ pub(super) struct RecordingProgress {
     /// The number of bytes written to a pipe, updated during a flush.
     pub pipe_bytes: Arc<AtomicU64>,
     pub dropped: AtomicU64,
-    /// Set if the recording is written to the standard output, and its reader has closed it.
+    /// `true` if the recording is written to the standard output, and the reader of the standard output has closed it.
     pub has_no_reader: AtomicBool,
 }
 
 impl RecordingProgress {
-    /// Returns the counts of items, bytes, and bytes written to a pipe. At least one of them increases while the
-    /// recorder thread makes progress.
+    /// Returns the counts of items, bytes, and bytes written to a pipe. While the recorder thread makes progress, at
+    /// least one count increases.
     pub(super) fn counts(&self) -> [u64; 3] {
         [&self.items, &self.bytes, &self.pipe_bytes].map(|count| count.load(Relaxed))
     }

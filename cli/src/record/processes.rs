@@ -109,7 +109,7 @@ pub(super) fn is_descendant(pid: u32, command: u32) -> bool {
     pid != own && ancestors.any(|pid| pid == command || pid == own)
 }
 
-/// Returns the pid of the parent while the process exists.
+/// Returns the pid of the parent of a process, or `None` if the process does not exist.
 fn parent(pid: u32) -> Option<u32> {
     let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
     u32::try_from(process.stat().ok()?.ppid).ok()

@@ -32,9 +32,9 @@ const BATCH_RECORDS: usize = 1024;
 
 /// The handle with which the main thread controls the recorder thread.
 pub(super) struct Recorder {
-    /// Sends further items to the thread. The recording ends when the sender is dropped.
+    /// The sender of further items to the thread. The recording ends when the sender is dropped.
     items: Sender<Item>,
-    /// Receives one value at the end of the recording, which is `true` if all items are in the file.
+    /// The receiver of one value at the end of the recording, which is `true` if all items are in the file.
     end_receiver: Receiver<bool>,
     pub progress: Arc<RecordingProgress>,
 }

@@ -17,10 +17,10 @@ pub(super) struct Delta {
     percent: Option<f64>,
     #[serde(skip)]
     label: String,
-    /// Formats a value.
+    /// The function that formats a value.
     #[serde(skip)]
     show: fn(f64) -> String,
-    /// Formats a difference.
+    /// The function that formats a difference.
     #[serde(skip)]
     show_difference: fn(f64) -> String,
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Prints a line for each received signal, and exits after five signals.
+/// A script that prints a line for each received signal, and exits after five signals.
 const COUNT_SIGNALS_SCRIPT: &str = "n=0; hear() { echo $1; n=$((n+1)); }
     trap 'hear term' TERM; trap 'hear int' INT; trap 'hear hup' HUP; trap 'hear usr1' USR1; trap 'hear alrm' ALRM
     echo ready; while [ $n -lt 5 ]; do sleep 0.05; done; sleep 0.3; exit 7";
@@ -88,9 +88,9 @@ fn ignored_signals_stay_ignored() {
     assert!(seconds > 1.9, "the recording ended after {seconds} s");
 }
 
-/// SIGINT is ignored in background processes of a shell, but still ends a recording.
 #[test]
 fn sent_sigint_ends_background_recording() {
+    // Shells ignore SIGINT in background processes, but `kill -INT` ends a recording in the background.
     let workdir = Workdir::new(CONSTANT_SCENARIO);
     let record = workdir.record("-o x.csv --duration 600");
     let mut shell = Command::new("sh");
