@@ -49,9 +49,9 @@ pub struct Sampler {
     pub(super) missed_deadlines: u64,
     /// The capacity of the process list of each GPU.
     pub(super) process_capacity: usize,
-    /// In nanoseconds.
+    /// The time after which a driver call counts as hung, ns.
     pub(super) hang_timeout: u64,
-    /// In nanoseconds.
+    /// The minimum time between two wakes, ns; 0 for no minimum.
     pub(super) min_wake_interval: u64,
 }
 

@@ -48,7 +48,7 @@ pub enum LatestError {
 /// One value. The alignment prevents a cell from spanning two cache lines.
 #[repr(align(32))]
 struct Cell {
-    /// 0 before the first write; odd during a write.
+    /// The version of the words, which is 0 before the first write and odd during a write.
     version: AtomicU64,
     at: AtomicU64,
     value: AtomicU64,

@@ -101,7 +101,7 @@ impl MetricState {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_BEFORE_SUSPENSION {
             self.suspended_until = now.saturating_add(SUSPENSION_NS);
-            // The event reports the first suspension only, not those that follow failed retries.
+            // The event reports only the first suspension, not the suspensions that follow failed retries.
             if self.failures == FAILURES_BEFORE_SUSPENSION {
                 let code = error.code().map_or(f64::NAN, |code| f64::from(code.0));
                 records.push(Record::for_event(now, self.gpu, Some(self.metric), Event::METRIC_SUSPENDED, code));

@@ -261,7 +261,7 @@ impl PeriodEstimator {
             CandidateRange::Empty => return self.reject_period(at),
             // The true period lies within the range, so moving toward the middle cannot make the estimate drift away. A
             // quarter of the distance per verification averages out the jitter of the polls. A range that spans nearly the
-            // whole search range carries no information.
+            // whole search range contains no information.
             CandidateRange::Between(low, high) if high / low < 1.06 => {
                 self.period += (f64::midpoint(low, high) - self.period) / 4.0;
             }

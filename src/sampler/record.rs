@@ -51,14 +51,14 @@ impl Flags {
     /// may not have refreshed since the previous read. Energy that is integrated from polls has this flag if the power
     /// value is fresh; without it, the energy still grows.
     pub const FRESH: Self = Self(1);
-    /// `at` is the driver's timestamp, converted from wall-clock time.
+    /// The time `at` is the driver's timestamp, converted from wall-clock time.
     pub const DRIVER_STAMP: Self = Self(1 << 1);
     /// The energy is integrated from power, because the GPU has no energy counter.
     pub const INTEGRATED: Self = Self(1 << 2);
     /// The counter was reset before this value.
     pub const RESET: Self = Self(1 << 3);
     /// The wall clock was set back near the driver's timestamp, which therefore has two possible times. `at` is the later
-    /// one.
+    /// time.
     pub const AMBIGUOUS: Self = Self(1 << 4);
     /// The record is an event, not a value.
     pub const EVENT: Self = Self(1 << 5);
@@ -126,7 +126,7 @@ impl Event {
     /// The driver's sample buffer overflowed before it was drained, or samples from both sides of a clock step cannot be
     /// distinguished. Value: the number of dropped samples, estimated from the buffer's period.
     pub const SAMPLES_DROPPED: Self = Self(5);
-    /// A process list was longer than the memory for it. Value: the number of processes left out.
+    /// A process list was longer than the memory for it. Value: the number of omitted processes.
     pub const PROCESS_LIST_TRUNCATED: Self = Self(6);
     /// The wall clock was stepped. Value: the step in seconds.
     pub const CLOCK_STEPPED: Self = Self(7);

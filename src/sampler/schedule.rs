@@ -21,12 +21,13 @@ pub(crate) struct CostEstimator {
 }
 
 /// A call is slow if it takes more than this many times the mean, and quick if it takes less than the reciprocal. The ratio is
-/// chosen to be above the fluctuation of calls that are not preempted.
+/// greater than the fluctuation of calls that are not preempted.
 const OUTLIER_RATIO: f64 = 2.0;
-/// The number of consecutive slow or quick calls that changes the mean at once. It is improbable for so many consecutive
+/// The number of consecutive slow or quick calls that changes the mean immediately. It is improbable for so many consecutive
 /// calls to be preempted.
 const PERSISTENT_RUN: i8 = 3;
-/// The number of calls before which the cost is unknown, because a busy machine may have preempted any of them.
+/// The number of calls that must be observed before the cost is known. Fewer do not suffice, because a busy machine may have
+/// preempted any of them.
 const MIN_CALLS: u8 = 3;
 /// The weight of a call in the running mean: large enough for the mean to follow a change within ten calls.
 const MEAN_WEIGHT: f64 = 0.25;
@@ -87,7 +88,7 @@ impl CostEstimator {
 pub(crate) struct CallLoad {
     /// The requested interval. With 0, calls follow each other without a pause.
     pub target_interval: u64,
-    /// The duration of the call. 0 means unknown, and counts as free.
+    /// The duration of the call. A value of 0 means that the duration is unknown, and the call counts as free.
     pub cost: u64,
     /// The permitted interval, which is `target_interval` or longer. [`balance`] sets it.
     pub interval: u64,
@@ -113,15 +114,16 @@ impl CallLoad {
     }
 }
 
-/// The longest interval to which a call is stretched, ns: one hour. It ensures that every metric is read now and then. At this
+/// The longest interval to which a call is stretched, ns: one hour. It ensures that every metric is read occasionally. At this
 /// interval, even a call of 10 s takes only 0.3 % of the time.
 pub(crate) const MAX_INTERVAL_NS: u64 = 3_600_000_000_000;
-/// A stretched interval is longer than needed by this factor, …
+/// The factor by which a stretched interval is longer than needed. Because of the three margins, costs that fluctuate by up
+/// to 15 % change no interval.
 const STRETCH_MARGIN: f64 = 1.2;
-/// … is kept until it is too long by this factor, …
+/// The factor by which a stretched interval may be too long before it is shortened.
 const SHRINK_RATIO: f64 = 1.5;
-/// … and is restored when the target interval would keep within this share of the budget. With these margins, costs that
-/// fluctuate by up to 15 % change no interval.
+/// The share of the budget within which the calls must be at their target intervals before a stretched interval is
+/// restored.
 const RESTORE_BUDGET_RATIO: f64 = 0.85;
 
 /// Sets the interval of each load so that all calls together take no more than `budget` of the time (0.01 is 1 %), as far

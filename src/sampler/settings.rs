@@ -19,9 +19,9 @@ pub(super) struct Settings {
     pub(super) gpu_info: bool,
     pub(super) skip_suspended: bool,
     pub(super) clocks: Clocks,
-    /// In nanoseconds.
+    /// The time after which a driver call counts as hung, ns.
     pub(super) hang_timeout: u64,
-    /// In nanoseconds; 0 for no minimum.
+    /// The minimum time between two wakes, ns; 0 for no minimum.
     pub(super) min_wake_interval: u64,
 }
 
@@ -42,7 +42,7 @@ pub const DEFAULT_METRICS: [Metric; 12] = [
 ];
 
 impl Settings {
-    /// Returns the defaults.
+    /// Returns the default settings.
     pub(super) fn new(nvml: &Nvml) -> Self {
         Self {
             nvml: nvml.clone(),
@@ -60,13 +60,13 @@ impl Settings {
         }
     }
 
-    /// Returns the plan's intervals for a GPU; none without a plan.
+    /// Returns the plan's intervals for a GPU, or an empty list if no plan is set.
     pub(super) fn planned(&self, device: Option<&Device>, index: u32) -> Vec<(Metric, Duration)> {
         let uuid = || device.and_then(|device| device.uuid().ok()).map(|uuid| uuid.to_string());
         self.plan.as_ref().map(|plan| plan.intervals_for(index, uuid().as_deref())).unwrap_or_default()
     }
 
-    /// Returns the interval of a metric: the one that was set, or else the planned one, or else an adaptive interval.
+    /// Returns the interval of a metric: the interval that was set, otherwise the planned interval, otherwise an adaptive interval.
     pub(super) fn interval_setting(&self, metric: Metric, planned: &[(Metric, Duration)]) -> IntervalSetting {
         let set = self.intervals.iter().find(|(known, _)| *known == metric).map(|(_, interval)| *interval);
         let planned = || planned.iter().find(|(known, _)| *known == metric);

@@ -65,7 +65,7 @@ fn sleep_until(deadline: u64) {
     let _ = clock_nanosleep_absolute(ClockId::Monotonic, &time);
 }
 
-/// Reduces the calling thread's timer slack from the default of 50 µs to 1 ns, so that the kernel wakes it on time.
+/// Reduces the calling thread's timer slack from the default of 50 µs to 1 ns, so that the kernel wakes the thread on time.
 pub(super) fn minimize_timer_slack() {
     // A failure only makes the thread wake later.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
@@ -75,14 +75,14 @@ pub(super) fn minimize_timer_slack() {
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     clocks: Clocks,
-    /// The time of the last clock read, which is when the call in progress began; 0 if no call is in progress.
+    /// The time of the last clock read, at which the call in progress began; 0 if no call is in progress.
     last: Arc<AtomicU64>,
     /// The total time spent in the driver, ns.
     pub spent: u64,
     /// The time at which the watchdog found the call in progress to hang, after which another thread reads the other GPUs;
     /// otherwise 0.
     hang_detected_at: Arc<AtomicU64>,
-    /// Whether a call since [`start`](Self::start) was found to hang. No further call may be made then.
+    /// `true` if a call since [`start`](Self::start) was found to hang. No further call may be made then.
     pub is_hung: bool,
 }
 

@@ -96,7 +96,7 @@ impl Sampler {
     /// bytes, so 10 s at 1000 records per second take 320 KB.
     ///
     /// # Errors
-    /// [`Error::Thread`] if the system cannot create a thread.
+    /// Returns [`Error::Thread`] if the system cannot create a thread.
     pub fn spawn(self, capacity: usize) -> Result<Background> {
         let Self { gpus, metrics, budget, clocks, process_capacity, hang_timeout, min_wake_interval, .. } = self;
         let slots: Vec<GpuSlot> =
@@ -260,7 +260,7 @@ impl Background {
     /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout) is longer. The time is measured as for `hang_timeout`.
     ///
     /// # Errors
-    /// [`Error::Forked`] in a forked child, immediately.
+    /// Returns [`Error::Forked`] immediately in a forked child.
     pub fn sample(&self) -> Result<bool> {
         let shared = &self.shared;
         if shared.is_forked() {

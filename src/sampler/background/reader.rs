@@ -70,7 +70,7 @@ impl LatestReader {
     /// This function takes no lock, does not allocate, and is async-signal-safe.
     ///
     /// # Errors
-    /// [`Error::Forked`] in a forked child, where no thread updates the values.
+    /// Returns [`Error::Forked`] in a forked child, where no thread updates the values.
     pub fn read(&self, key: LatestKey) -> Result<Option<Record>> {
         if self.shared.is_forked() {
             return Err(Error::Forked);

@@ -108,7 +108,7 @@ impl Worker {
     /// Starts the leader and the watcher.
     ///
     /// # Errors
-    /// [`Error::Thread`] if the system cannot create a thread.
+    /// Returns [`Error::Thread`] if the system cannot create a thread.
     pub(super) fn start(self: &Arc<Self>) -> Result<()> {
         let worker = self.clone();
         let lead = move || {
@@ -342,7 +342,7 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 /// The signals are blocked in the calling thread while the new thread is created, because a new thread inherits the mask.
 ///
 /// # Errors
-/// [`Error::Thread`] if the system cannot create a thread.
+/// Returns [`Error::Thread`] if the system cannot create a thread.
 #[allow(unsafe_code, reason = "std has no signal masks")]
 fn spawn_without_signals(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     // SAFETY: the signal sets are plain data that is initialized before it is read, and all pointers are to live variables.

@@ -15,7 +15,8 @@ pub(in crate::sampler) enum CounterStep {
     /// The counter advanced by this many millijoules, which may be 0.
     Advanced(u64),
     /// The value is lower than the last valid one, or higher than any board can reach. The counter was reset, or the value
-    /// is wrong. The next value decides, and until then no energy is counted.
+    /// is wrong. The next value shows which of the two has
+    /// happened, and until then no energy is counted.
     Suspect,
     /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since the
     /// reset is added, in millijoules. The energy between the last valid value and the reset is lost.

@@ -332,7 +332,7 @@ fn random_changes_have_no_period() {
             runs += 1.0;
         }
     }
-    // A few random changes look periodic now and then.
+    // A few random changes occasionally look periodic.
     assert!(sum / runs < 0.002, "{}", sum / runs);
 }
 
@@ -354,7 +354,7 @@ fn workload_repetition_is_no_period() {
         let estimator = poll_for_5_minutes(|ms| if ms % cycle < high { 690.0 } else { 180.0 });
         assert_eq!(estimator.period(), None, "{high} of {cycle} ms");
     }
-    // Two values that alternate at every refresh do reveal the period.
+    // Two values that alternate at every refresh reveal the period.
     let period = poll_for_5_minutes(|ms| if ms % 200 == 0 { 61.0 } else { 62.0 }).period().unwrap();
     assert!(period.abs_diff(100 * MS) < 5 * MS, "{period}");
 }
