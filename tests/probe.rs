@@ -193,7 +193,7 @@ fn check_sampler_follows_plan(sim: &InProcessSim, plan: &Plan) {
             );
         }
     }
-    // Later settings replace those of the plan.
+    // Settings that follow the plan replace the settings of the plan.
     let builder = sim.builder().plan(plan).unwrap().metrics(&[Metric::ENERGY]);
     let sampler = builder.interval(Metric::ENERGY, Duration::from_millis(7)).build().unwrap();
     assert_eq!(sampler.frame().poll_interval(0, Metric::ENERGY), Some(Duration::from_millis(7)));
@@ -235,10 +235,10 @@ fn lost_gpu_keeps_other_reports() {
     assert_eq!(report.gpus[0].error.as_ref().and_then(Error::code), Some(ReturnCode::GPU_IS_LOST));
 }
 
-/// The driver rejects every third call. If three GPUs were polled in a fixed order, all rejected calls would be to the
-/// same GPU.
 #[test]
 fn intermittently_rejected_metric_is_supported() {
+    // The driver rejects every third call. If three GPUs were polled in a fixed order, all rejected calls would be to the
+    // same GPU.
     let rejection = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery_nth_call = 3\nreturn = \"NOT_SUPPORTED\"";
     let sim = sim_from_scenario("workstation", rejection);
     let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
@@ -323,7 +323,7 @@ fn sampler_takes_planned_time_share() {
             let interval_ms = sampler.frame().poll_interval(gpu, metric).unwrap().as_millis();
             assert!(interval_ms.abs_diff(half) <= half / 10, "{metric} of GPU {gpu}: {interval_ms} ms");
         }
-        // The first GPU's energy is integrated from power samples, the second GPU's is read from its counter.
+        // The energy of the first GPU is integrated from power samples. The energy of the second GPU is that of its counter.
         assert!(sampler.frame().latest(gpu, Metric::ENERGY).is_some());
     }
     assert!((actual / planned - 1.0).abs() < 0.02, "a time share of {actual} instead of {planned}");

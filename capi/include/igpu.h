@@ -699,9 +699,8 @@ igpu_status igpu_snapshot_get_gpu_process_info(igpu_snapshot *snapshot,
                                                uint32_t process_index,
                                                igpu_gpu_process_info *process);
 
-// Returns the reason why a reading (`igpu_reading`) of the GPU at a position is missing: the returned status is the
-// status of the reading, and `igpu_last_error` returns its message. Returns `IGPU_STATUS_OK` if the reading is
-// present.
+// Returns the status of a reading (`igpu_reading`) of the GPU at a position, which is `IGPU_STATUS_OK` if the reading is
+// present. If the reading is missing, `igpu_last_error` returns the reason.
 //
 // Does not block or allocate. Not async-signal-safe.
 igpu_status igpu_snapshot_reading_error(igpu_snapshot *snapshot, uint32_t position, uint32_t reading);

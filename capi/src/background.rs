@@ -74,7 +74,7 @@ pub unsafe extern "C" fn igpu_background_start(
         if !(1..=MAX_RECORD_CAPACITY).contains(&capacity) {
             return Err(invalid_argument(
                 "capacity is 0 or greater than 16777216",
-                "use the number of records until the next removal",
+                "use the number of records that can accumulate before they are removed",
             ));
         }
         // An invalid handle or a forked child is reported before the handle is closed.

@@ -81,8 +81,8 @@ pub(crate) fn store(failure: &Failure) {
             Failure::Igpu(error) => error.code().map_or(0, |code| code.0),
             Failure::Status(..) | Failure::UnknownMetric(_) => 0,
         });
-        // SAFETY: the memory belongs to this thread, no other reference to it exists, and signal handlers never get
-        // here.
+        // SAFETY: the memory belongs to this thread, no other reference to it exists, and signal handlers do not call
+        // this function.
         let (message, help) = unsafe { (&mut *last.message.get(), &mut *last.help.get()) };
         let mut message = MessageWriter { memory: message, length: 0 };
         // The writer truncates a message that does not fit.

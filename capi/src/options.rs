@@ -103,7 +103,7 @@ unsafe fn with_metrics(mut builder: SamplerBuilder, options: &igpu_sampler_optio
         return if options.intervals_ns.is_null() {
             Ok(builder)
         } else {
-            Err(invalid_argument("intervals_ns is set, but metrics is NULL", "set metrics too"))
+            Err(invalid_argument("intervals_ns is set, but metrics is NULL", "set metrics as well"))
         };
     };
     // SAFETY: the caller guarantees C strings.

@@ -31,7 +31,7 @@ pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Outcome<Option<T>> {
         return Err(Failure::Status(igpu_status::InvalidStructSize, cause, "set the field to zero, or update igpu"));
     }
     let mut options = std::mem::MaybeUninit::<T>::zeroed();
-    // SAFETY: both are at least this long, and they do not overlap.
+    // SAFETY: both structs have at least this size, and they do not overlap.
     unsafe { options.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), size.min(size_of::<T>())) };
     // SAFETY: zeros are a valid T, and the copied fields are the caller's.
     Ok(Some(unsafe { options.assume_init() }))

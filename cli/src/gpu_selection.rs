@@ -50,7 +50,7 @@ fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError
         }),
         ref matching => {
             let message = format!("{} GPUs have a UUID that starts with {name:?}", matching.len());
-            let help = "give a longer prefix; `igpu list` prints all UUIDs";
+            let help = "pass a longer prefix; `igpu list` prints all UUIDs";
             Err(CliError::Selection(Diagnostic::new(message).with_help(help)))
         }
     }

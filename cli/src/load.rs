@@ -24,7 +24,7 @@ pub(crate) fn load(options: &Options) -> Result<Nvml, CliError> {
 fn simulated(scenario: &str) -> Result<NvmlBuilder, CliError> {
     let usage_error = |message: &dyn std::fmt::Display| CliError::usage(clap::error::ErrorKind::InvalidValue, message);
     let names = Scenario::names();
-    // The same condition as in `Scenario::load`.
+    // `Scenario::load` distinguishes paths from names in the same way.
     let is_path = scenario.contains('/') || scenario.ends_with(".toml");
     if !is_path && !names.contains(&scenario) {
         let help = format!("use one of {}, or the path of a TOML file", names.join(", "));

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn regular_workload_has_no_period() {
         let change_pattern = |sensor: &Sensor| sensor.report(Averaging::Unknown).change_pattern;
-        // The signals alternate between two values with equal and with different times.
+        // One signal stays at both of its values equally long, and the other does not.
         let even = |t: f64| if t % 2.0 < 1.0 { 1755.0 } else { 1980.0 };
         let uneven = |t: f64| if t % 4.0 < 3.4 { 1755.0 } else { 1980.0 };
         for signal in [even, uneven] {

@@ -71,8 +71,8 @@ fn energy_is_exact_within_one_refresh() {
     assert!(recorded.stdout.contains("Steady") && !recorded.stderr.contains("Steady"), "{}", recorded.stdout);
     let summary = summary(&workdir);
     assert!(summary["duration_s"].as_f64().unwrap() >= 3.0);
-    // The energy is the difference between the last and the first value of the counter, and corresponds to the time
-    // between them.
+    // The energy is the difference between the last and the first value of the counter, and corresponds to 200 W in the
+    // time between these values.
     let energy = values(&workdir.items("x.csv"), "hw.energy");
     let ((begin, first), (end, last)) = (energy[0], energy[energy.len() - 1]);
     let joules = summary["total"]["energy_j"].as_f64().unwrap();
