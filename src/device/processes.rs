@@ -224,7 +224,7 @@ impl Device {
     /// them at most once per second.
     ///
     /// If the driver has more processes than `into` has capacity for, the list is truncated, and [`ProcessList::total`]
-    /// returns the driver's number. Many drivers fill no entries in this case. A capacity of
+    /// returns the number that the driver reported. Many drivers fill no entries in this case. A capacity of
     /// [`ProcessList::RECOMMENDED_CAPACITY`] prevents this.
     ///
     /// # Errors

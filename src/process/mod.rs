@@ -8,8 +8,8 @@
 //!
 //! # Process names
 //! The name of a process is the name that the Python package psutil returns, which makes it comparable with the names
-//! in other tools. It is the kernel's name of the process, which has at most 15 bytes. If the kernel's name has 15
-//! characters or more, the name is the basename of `argv[0]`, provided that it starts with the kernel's name.
+//! in other tools. It is usually the kernel's name of the process, which has at most 15 bytes. If the kernel's name has 15
+//! characters or more and the basename of `argv[0]` starts with the kernel's name, that basename is used instead.
 //!
 //! There are four intended differences from psutil:
 //!
@@ -20,8 +20,8 @@
 //!   `Uid:` and three numbers.
 //!
 //! # User names
-//! User names come from `/etc/passwd`. Users of other databases (LDAP, SSSD) have names after a call of
-//! [`resolve_users`].
+//! User names come from `/etc/passwd`. The names of users in other databases (LDAP, SSSD) are available after
+//! a call to [`resolve_users`].
 //!
 //! # Examples
 //! ```

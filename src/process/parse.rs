@@ -88,7 +88,7 @@ impl Argv0 {
     /// Returns the basename of `argv[0]`, truncated to 80 bytes. The basename is the part after the last `/`, which can
     /// be empty. Returns `None` if the command line is empty, as for kernel threads and zombies.
     ///
-    /// `complete` must be `true` if the whole command line was fed. Otherwise, the command line is assumed to end with
+    /// `complete` must be `true` if the whole command line was passed to the parser. Otherwise, the command line is assumed to end with
     /// a NUL.
     pub fn finish(&self, complete: bool) -> Option<&[u8]> {
         let ends_with_nul = self.last? == 0 || !complete;

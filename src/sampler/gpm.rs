@@ -7,7 +7,7 @@ use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 /// The minimum time between two samples, ns. NVML requires it for a valid report.
 const MIN_SAMPLE_DISTANCE_NS: u64 = 100_000_000;
 
-/// The two latest samples of one GPU, and the report of the time between them.
+/// The two latest samples of one GPU, and the report of the metrics between the two samples.
 #[derive(Debug)]
 pub(super) struct GpmReader {
     earlier: GpmSample,

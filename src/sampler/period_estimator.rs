@@ -1,8 +1,9 @@
 //! Estimates the refresh period of a sensor from the times at which its polled value changes.
 //!
-//! If a poll returns a new value, the sensor was refreshed at some time after the previous poll and not after this one.
-//! This module calls that span a *change interval*. If time is folded by the sensor's refresh period, all change
-//! intervals contain the same phase. If time is folded by any other period, a few intervals suffice for a contradiction.
+//! If a poll returns a new value, the sensor was refreshed after the previous poll and no later than the current poll.
+//! The span between the two polls is called a *change interval*. To fold times by a period is to take them modulo the
+//! period. If times are folded by the sensor's refresh period, all change intervals contain the same phase. If times are
+//! folded by any other period, a few change intervals are enough to show that they share no phase.
 //! A period is therefore a candidate if the folded intervals share a phase, and the period is known if all candidates lie
 //! within a few percent of each other.
 //!

@@ -114,8 +114,8 @@ impl CallLoad {
     }
 }
 
-/// The longest interval to which a call is stretched, ns: one hour. It ensures that every metric is read occasionally. At this
-/// interval, even a call of 10 s takes only 0.3 % of the time.
+/// The longest interval to which a call is stretched, ns: one hour. It ensures that every metric is read occasionally. At
+/// this interval, even a call of 10 s takes only 0.3 % of the time.
 pub(crate) const MAX_INTERVAL_NS: u64 = 3_600_000_000_000;
 /// The factor by which a stretched interval is longer than needed. Because of the three margins, costs that fluctuate by up
 /// to 15 % change no interval.

@@ -66,7 +66,8 @@ impl Settings {
         self.plan.as_ref().map(|plan| plan.intervals_for(index, uuid().as_deref())).unwrap_or_default()
     }
 
-    /// Returns the interval of a metric: the interval that was set, otherwise the planned interval, otherwise an adaptive interval.
+    /// Returns the interval of a metric: the interval that was set, otherwise the planned interval, otherwise an adaptive
+    /// interval.
     pub(super) fn interval_setting(&self, metric: Metric, planned: &[(Metric, Duration)]) -> IntervalSetting {
         let set = self.intervals.iter().find(|(known, _)| *known == metric).map(|(_, interval)| *interval);
         let planned = || planned.iter().find(|(known, _)| *known == metric);

@@ -65,7 +65,8 @@ fn sleep_until(deadline: u64) {
     let _ = clock_nanosleep_absolute(ClockId::Monotonic, &time);
 }
 
-/// Reduces the calling thread's timer slack from the default of 50 µs to 1 ns, so that the kernel wakes the thread on time.
+/// Reduces the calling thread's timer slack from the default of 50 µs to 1 ns, so that the kernel wakes the thread on
+/// time.
 pub(super) fn minimize_timer_slack() {
     // A failure only makes the thread wake later.
     let _ = set_current_timer_slack(NonZeroU64::new(1));

@@ -88,8 +88,8 @@ fn queued(schedstat: &[u8]) -> Option<u64> {
     std::str::from_utf8(schedstat).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Returns the time that a thread of this process has spent on a processor until now, in nanoseconds. The corresponding number in
-/// `schedstat` can be several milliseconds old.
+/// Returns the time that a thread of this process has spent on a processor until now, in nanoseconds. The corresponding
+/// number in `schedstat` can be several milliseconds old.
 #[allow(unsafe_code, reason = "std has no per-thread CPU clocks")]
 fn cpu_time(thread: u32) -> Option<u64> {
     // The bits of a Linux clock ID of a thread's CPU time. `pthread_getcpuclockid` returns the same IDs.

@@ -15,8 +15,7 @@ pub(in crate::sampler) enum CounterStep {
     /// The counter advanced by this many millijoules, which may be 0.
     Advanced(u64),
     /// The value is lower than the last valid one, or higher than any board can reach. The counter was reset, or the value
-    /// is wrong. The next value shows which of the two has
-    /// happened, and until then no energy is counted.
+    /// is wrong. The next value shows which of the two has happened, and until then no energy is counted.
     Suspect,
     /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since the
     /// reset is added, in millijoules. The energy between the last valid value and the reset is lost.
@@ -62,7 +61,7 @@ impl CounterReading {
 }
 
 impl CounterEnergy {
-    /// Returns a sum of zero, without readings.
+    /// Returns an energy sum of zero, without any readings.
     #[must_use]
     pub(in crate::sampler) const fn new() -> Self {
         Self { last_valid: None, suspect: None, millijoules: 0, resets: 0, glitches: 0 }
