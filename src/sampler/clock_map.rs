@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_anchor_keeps_better_one() {
+    fn slow_anchor_keeps_better_offset() {
         let clocks = SimulatedClocks::default();
         let mut map = ClockMap::new(clocks.anchor(START, 400, 0.5));
         assert_eq!(map.re_anchor(clocks.anchor(START + SECOND, 20 * MS, 0.99)), None);

@@ -65,7 +65,8 @@ impl<'a> Frame<'a> {
         self.state(gpu, metric)?.latest.as_ref()
     }
 
-    /// Returns the error of the last attempt to read a metric of the GPU with this index; `None` if it succeeded.
+    /// Returns the error of the last attempt to read a metric of the GPU with this index; `None` if the attempt
+    /// succeeded.
     #[must_use]
     pub fn last_error(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
         self.state(gpu, metric)?.last_error.as_ref()

@@ -3,7 +3,7 @@
 use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags, sample_buffer::SampleCursor};
 use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::MetricSource};
 
-/// The reader of the process lists of one GPU. These calls take locks of the driver and are the most expensive ones.
+/// The reader of the process lists of one GPU. These calls take locks of the driver and are the most expensive calls.
 #[derive(Debug)]
 pub(super) struct ProcessMemoryReader {
     list: ProcessList,
@@ -108,7 +108,7 @@ impl ProcessUtilizationReader {
         let entries = match result {
             Ok(entries) => entries,
             Err(Error::Nvml { code: ReturnCode::INSUFFICIENT_SIZE, .. }) => {
-                // The driver returns no entries unless the memory suffices for all. The next read may find fewer.
+                // The driver returns no entries unless the memory suffices for all entries. The next read may find fewer entries.
                 context.report_truncated_list(stamp, f64::from(total));
                 return Ok(());
             }

@@ -19,7 +19,7 @@ const ABSENT: u32 = 1 << 31;
 /// [`Background::latest_reader`](super::Background::latest_reader).
 ///
 /// A reader is cheap to clone and can be used in a signal handler. One thread can therefore monitor the sampler while
-/// another, which owns the [`Background`](super::Background), removes its records.
+/// another thread, which owns the [`Background`](super::Background), removes the records.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
