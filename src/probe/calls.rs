@@ -80,7 +80,7 @@ pub(super) const SAMPLES: &str = "nvmlDeviceGetSamples";
 /// The name of the entry in [`CALLS`] that takes a GPM sample.
 pub(super) const GPM_SAMPLE_GET: &str = "gpm_sample_get";
 
-/// All timed calls, in the order of reports.
+/// All timed calls, in the order in which reports list them.
 pub(super) static CALLS: &[ProbedCall] = &[
     metrics("utilization_rates", Call::UtilizationRates),
     metrics("encoder_utilization", Call::EncoderUtilization),

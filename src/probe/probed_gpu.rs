@@ -17,7 +17,7 @@ pub(super) struct ProbedGpu {
 }
 
 impl ProbedGpu {
-    /// Opens the GPU with this index. If it exists but cannot be opened, `error` contains the reason.
+    /// Opens the GPU with this index. If the GPU exists but cannot be opened, `error` contains the reason.
     pub(super) fn open(nvml: &Nvml, index: u32) -> Result<Self> {
         let latencies = vec![LatencyRecorder::default(); CALLS.len()];
         let string = |text: Result<crate::Text>| text.ok().map(|text| text.to_string());
@@ -31,7 +31,7 @@ impl ProbedGpu {
         }
     }
 
-    /// Returns the device, or `None` if it could not be opened or is lost.
+    /// Returns the device, or `None` if the GPU could not be opened or is lost.
     pub(super) fn device(&self) -> Option<&Device> {
         self.device.as_ref().filter(|_| self.error.is_none())
     }

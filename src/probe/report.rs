@@ -85,8 +85,7 @@ pub struct SensorReport {
     pub period_ms: Option<f64>,
     /// The pattern in which the value changed.
     pub change_pattern: ChangePattern,
-    /// The time over which the sensor averages. Always [`Averaging::Unknown`] for sensors of other quantities than
-    /// power.
+    /// The time over which the sensor averages. Always [`Averaging::Unknown`] for a sensor that does not measure power.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub averaging: Averaging,
     /// The number of polls.

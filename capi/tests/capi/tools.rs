@@ -82,7 +82,7 @@ fn built() -> &'static Path {
     })
 }
 
-/// Returns the prefix under which the library is installed, once for all tests.
+/// Returns the prefix under which the library is installed. The first call installs the library.
 pub(crate) fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {

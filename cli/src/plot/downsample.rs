@@ -11,7 +11,8 @@ use igpu_recording::{
 
 use super::{panel::PANELS, scan::RecordingScan};
 
-/// Values of at least this magnitude are ignored. No GPU has them, and they would make other values invisible.
+/// The magnitude from which values are ignored. No GPU has values of this magnitude, and they would make all other values
+/// invisible.
 const MAX_ABS_VALUE: f64 = 1e15;
 
 /// The curves of all panels.

@@ -133,8 +133,8 @@ fn lock(file: &File) -> Result<Option<Flock<File>>, ()> {
     }
 }
 
-/// Loads the driver, opens the file, and starts the sampler. Blocks while the driver hangs, or until a named pipe has a
-/// reader.
+/// Loads the driver, opens the file, and starts the sampler. Blocks while the driver hangs, and until a reader opens the
+/// file if it is a named pipe.
 pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRecording, CliError> {
     let nvml = load(options)?;
     let watchdog = CallWatchdog::start(Notifier::without_bar());

@@ -175,7 +175,7 @@ fn throttling_table(gpus: &[GpuSummary]) -> String {
         let text = or_unknown(gpu.throttling.as_ref(), causes_text);
         let source = gpu.throttling.as_ref().map_or("", |throttling| match throttling.source {
             ThrottlingSource::Counters => "the driver's counters",
-            ThrottlingSource::Reasons => "the driver's reasons",
+            ThrottlingSource::Reasons => "the driver's event reasons",
             _ => "the driver",
         });
         vec![gpu.index.to_string(), text, source.to_owned()]
