@@ -100,7 +100,7 @@ impl Layout<'_> {
         };
         let mut names: Vec<String> = self.scan.gpus.iter().map(name).collect();
         let widest = names.iter().map(|name| text_width(area, name, &style)).max().unwrap_or(0);
-        // An SVG viewer may use a font that is wider than the measured one.
+        // An SVG viewer may use a font that is wider than the measured font.
         let cell = widest * 6 / 5 + 48;
         let in_row = (available / cell).max(1) as usize;
         // The legend uses at most a third of the height.

@@ -138,8 +138,8 @@ impl<'a> RecorderWorker<'a> {
     /// Records until the sender of items is dropped. Returns `true` if all items are in the file.
     fn run(mut self, command_start: Option<Item>, item_receiver: &Receiver<Item>) -> bool {
         self.drain();
-        // Flushed immediately, so that even a recording that is killed in its first second has the start of the
-        // command.
+        // The start is flushed immediately. Even a recording that is killed in its first second then has the start of
+        // the command.
         command_start.iter().for_each(|item| self.output_file.push(item));
         self.output_file.flush();
         let mut next_flush = Instant::now() + FLUSH_INTERVAL;
@@ -169,7 +169,7 @@ impl<'a> RecorderWorker<'a> {
 
     fn finish(mut self) -> bool {
         // All metrics are read one last time, because the counters were last read up to one poll interval ago. If a
-        // driver call hangs, the last values are missing, and `Notices` has reported the hang.
+        // driver call hangs, the last values are missing, and `Notices` reports the hang.
         let _ = self.background.sample();
         // The recording ends with these values, because no counter covers the time until the threads have stopped.
         let end = self.clock.to_unix_nano(monotonic());
