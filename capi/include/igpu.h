@@ -176,53 +176,53 @@ typedef enum {
 
 // A reading of a GPU: the fields of `igpu_gpu_info` that one driver call fills.
 typedef enum {
-    // `name`
+    // The field `name`.
     IGPU_READING_NAME = 0,
-    // `serial`
+    // The field `serial`.
     IGPU_READING_SERIAL = 1,
-    // `uuid`
+    // The field `uuid`.
     IGPU_READING_UUID = 2,
-    // `vbios_version`
+    // The field `vbios_version`.
     IGPU_READING_VBIOS_VERSION = 3,
-    // `memory_total_mib`, `memory_used_mib`, `memory_free_mib`, and `memory_reserved_mib`
+    // The fields `memory_total_mib`, `memory_used_mib`, `memory_free_mib`, and `memory_reserved_mib`.
     IGPU_READING_MEMORY = 4,
-    // `utilization_gpu_percent` and `utilization_memory_percent`
+    // The fields `utilization_gpu_percent` and `utilization_memory_percent`.
     IGPU_READING_UTILIZATION = 5,
-    // `fan_speed_percent`
+    // The field `fan_speed_percent`.
     IGPU_READING_FAN_SPEED = 6,
-    // `temperature_c`
+    // The field `temperature_c`.
     IGPU_READING_TEMPERATURE = 7,
-    // `performance_state`
+    // The field `performance_state`.
     IGPU_READING_PERFORMANCE_STATE = 8,
-    // `pci_bus_id`, `pci_device_id`, and `pci_subsystem_id`
+    // The fields `pci_bus_id`, `pci_device_id`, and `pci_subsystem_id`.
     IGPU_READING_PCI = 9,
-    // `pcie_link_generation`
+    // The field `pcie_link_generation`.
     IGPU_READING_PCIE_LINK_GENERATION = 10,
-    // `pcie_link_width`
+    // The field `pcie_link_width`.
     IGPU_READING_PCIE_LINK_WIDTH = 11,
-    // `pcie_max_link_generation`
+    // The field `pcie_max_link_generation`.
     IGPU_READING_PCIE_MAX_LINK_GENERATION = 12,
-    // `pcie_max_link_width`
+    // The field `pcie_max_link_width`.
     IGPU_READING_PCIE_MAX_LINK_WIDTH = 13,
-    // `clock_graphics_mhz`
+    // The field `clock_graphics_mhz`.
     IGPU_READING_CLOCK_GRAPHICS = 14,
-    // `clock_sm_mhz`
+    // The field `clock_sm_mhz`.
     IGPU_READING_CLOCK_SM = 15,
-    // `clock_memory_mhz`
+    // The field `clock_memory_mhz`.
     IGPU_READING_CLOCK_MEMORY = 16,
-    // `clock_max_graphics_mhz`
+    // The field `clock_max_graphics_mhz`.
     IGPU_READING_CLOCK_MAX_GRAPHICS = 17,
-    // `clock_max_sm_mhz`
+    // The field `clock_max_sm_mhz`.
     IGPU_READING_CLOCK_MAX_SM = 18,
-    // `clock_max_memory_mhz`
+    // The field `clock_max_memory_mhz`.
     IGPU_READING_CLOCK_MAX_MEMORY = 19,
-    // `power_management`
+    // The field `power_management`.
     IGPU_READING_POWER_MANAGEMENT = 20,
-    // `power_w`
+    // The field `power_w`.
     IGPU_READING_POWER = 21,
-    // `power_limit_w`
+    // The field `power_limit_w`.
     IGPU_READING_POWER_LIMIT = 22,
-    // `power_min_limit_w` and `power_max_limit_w`
+    // The fields `power_min_limit_w` and `power_max_limit_w`.
     IGPU_READING_POWER_LIMIT_CONSTRAINTS = 23,
     // The processes with compute work.
     IGPU_READING_COMPUTE_PROCESSES = 24,

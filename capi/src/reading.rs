@@ -4,53 +4,53 @@ use igpu::Reading;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub enum igpu_reading {
-    /// `name`
+    /// The field `name`.
     Name = 0,
-    /// `serial`
+    /// The field `serial`.
     Serial = 1,
-    /// `uuid`
+    /// The field `uuid`.
     Uuid = 2,
-    /// `vbios_version`
+    /// The field `vbios_version`.
     VbiosVersion = 3,
-    /// `memory_total_mib`, `memory_used_mib`, `memory_free_mib`, and `memory_reserved_mib`
+    /// The fields `memory_total_mib`, `memory_used_mib`, `memory_free_mib`, and `memory_reserved_mib`.
     Memory = 4,
-    /// `utilization_gpu_percent` and `utilization_memory_percent`
+    /// The fields `utilization_gpu_percent` and `utilization_memory_percent`.
     Utilization = 5,
-    /// `fan_speed_percent`
+    /// The field `fan_speed_percent`.
     FanSpeed = 6,
-    /// `temperature_c`
+    /// The field `temperature_c`.
     Temperature = 7,
-    /// `performance_state`
+    /// The field `performance_state`.
     PerformanceState = 8,
-    /// `pci_bus_id`, `pci_device_id`, and `pci_subsystem_id`
+    /// The fields `pci_bus_id`, `pci_device_id`, and `pci_subsystem_id`.
     Pci = 9,
-    /// `pcie_link_generation`
+    /// The field `pcie_link_generation`.
     PcieLinkGeneration = 10,
-    /// `pcie_link_width`
+    /// The field `pcie_link_width`.
     PcieLinkWidth = 11,
-    /// `pcie_max_link_generation`
+    /// The field `pcie_max_link_generation`.
     PcieMaxLinkGeneration = 12,
-    /// `pcie_max_link_width`
+    /// The field `pcie_max_link_width`.
     PcieMaxLinkWidth = 13,
-    /// `clock_graphics_mhz`
+    /// The field `clock_graphics_mhz`.
     ClockGraphics = 14,
-    /// `clock_sm_mhz`
+    /// The field `clock_sm_mhz`.
     ClockSm = 15,
-    /// `clock_memory_mhz`
+    /// The field `clock_memory_mhz`.
     ClockMemory = 16,
-    /// `clock_max_graphics_mhz`
+    /// The field `clock_max_graphics_mhz`.
     ClockMaxGraphics = 17,
-    /// `clock_max_sm_mhz`
+    /// The field `clock_max_sm_mhz`.
     ClockMaxSm = 18,
-    /// `clock_max_memory_mhz`
+    /// The field `clock_max_memory_mhz`.
     ClockMaxMemory = 19,
-    /// `power_management`
+    /// The field `power_management`.
     PowerManagement = 20,
-    /// `power_w`
+    /// The field `power_w`.
     Power = 21,
-    /// `power_limit_w`
+    /// The field `power_limit_w`.
     PowerLimit = 22,
-    /// `power_min_limit_w` and `power_max_limit_w`
+    /// The fields `power_min_limit_w` and `power_max_limit_w`.
     PowerLimitConstraints = 23,
     /// The processes with compute work.
     ComputeProcesses = 24,

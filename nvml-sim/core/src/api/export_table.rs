@@ -55,6 +55,8 @@ static TABLE: ExportTable = {
     ExportTable { size_bytes: size_of::<ExportTable>(), slots }
 };
 
+/// Writes the address of the table with the given UUID. Returns NOT_FOUND for any other UUID.
+///
 /// # Safety
 /// `table` must be null or writable for a pointer, and `uuid` null or readable for 16 bytes.
 #[unsafe(no_mangle)]
@@ -117,6 +119,8 @@ unsafe extern "C" fn topology_level(_one: *const c_void, _other: *const c_void, 
     })
 }
 
+/// Slots 157 and 213 list the compute processes of a GPU.
+///
 /// # Safety
 /// The requirements are those of [`write_processes`].
 unsafe extern "C" fn compute_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
@@ -124,6 +128,8 @@ unsafe extern "C" fn compute_processes(device: nvmlDevice_t, count: *mut c_uint,
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Compute, count, entries) })
 }
 
+/// Slots 139 and 214 list the graphics processes of a GPU.
+///
 /// # Safety
 /// The requirements are those of [`write_processes`].
 unsafe extern "C" fn graphics_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
@@ -131,6 +137,8 @@ unsafe extern "C" fn graphics_processes(device: nvmlDevice_t, count: *mut c_uint
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Graphics, count, entries) })
 }
 
+/// Slot 215 lists the MPS processes of a GPU.
+///
 /// # Safety
 /// The requirements are those of [`write_processes`].
 unsafe extern "C" fn mps_processes(device: nvmlDevice_t, count: *mut c_uint, entries: *mut u8) -> nvmlReturn_t {
@@ -194,6 +202,7 @@ unsafe fn write_process(entry: *mut u8, head_bytes: usize, listed: ListedProcess
     }
 }
 
+/// Returns the simulation, or the error that the client has not initialized NVML.
 fn initialized() -> NvmlResult<&'static Simulation> {
     simulation::active().filter(|_| simulation::is_initialized()).ok_or(NVML_ERROR_UNINITIALIZED)
 }

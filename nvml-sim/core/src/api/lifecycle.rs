@@ -49,6 +49,8 @@ pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const 
     return_codes::description(result.0).as_ptr()
 }
 
+/// Writes the NVML version of the scenario.
+///
 /// # Safety
 /// `version` must be null or writable for `length` bytes.
 #[unsafe(no_mangle)]
