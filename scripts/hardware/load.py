@@ -186,7 +186,7 @@ def evaluated(pairs):
             "late_p99.9_us": median(lambda it: it["lateness_us"]["p99.9"]), "cpu_share": median(lambda it: it["cpu_share"]),
             "missed_deadlines": sum(it["missed_deadlines"] for it in samplers),
             "ticks": sum(it["ticks"] for it in samplers),
-            "lost": sum(it["dropped"] + it["dropped_by_events"] for it in samplers),
+            "dropped": sum(it["dropped"] + it["dropped_by_events"] for it in samplers),
         }
     return found
 
