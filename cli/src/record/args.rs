@@ -75,7 +75,7 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub processes: bool,
     /// Write the summary as JSON to this file, or without FILE to the standard output instead of the text
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT)]
     pub summary_json: Option<PathBuf>,
     /// Run this program with its arguments, and record until it exits [default: record until Ctrl-C]
     #[arg(last = true, value_name = "COMMAND")]

@@ -171,6 +171,7 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
     let mut header = header(&nvml, args, &indices, &metrics);
     let sampler = builder.build()?;
     watchdog.end();
+    args.summary_json.as_deref().filter(|path| *path != Path::new(output::STDOUT)).map_or(Ok(()), check_writable)?;
     // The file is opened after everything else that can fail or block, so that a failure does not leave an empty file.
     let output = RecordingFile::open(args)?;
     let clock = UnixTimeOffset::now();
@@ -187,6 +188,21 @@ pub(super) fn prepare(options: &Options, args: &RecordArgs) -> Result<PreparedRe
     let list_interval_s =
         Metric::PROCESS_MEMORY.info().poll_interval.as_secs_f64().max(args.rate.hz().map_or(0.0, |hz| 1.0 / hz));
     Ok(PreparedRecording { background, clock, begin, header, output, list_interval_ns: (list_interval_s * 1e9) as u64 })
+}
+
+/// Checks that a file can be written, without changing or creating it.
+fn check_writable(path: &Path) -> Result<(), CliError> {
+    // Opening a named pipe would wait for its reader.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return Ok(());
+    }
+    let is_new = fs::symlink_metadata(path).is_err();
+    OpenOptions::new().append(true).create(true).open(path).map_err(|error| CliError::File(path.to_owned(), error))?;
+    if is_new {
+        // An empty file that cannot be removed is harmless.
+        let _ = fs::remove_file(path);
+    }
+    Ok(())
 }
 
 /// Reads a sampling plan that `igpu probe --plan FILE` wrote.

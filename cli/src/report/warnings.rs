@@ -80,7 +80,11 @@ fn energy_warnings(energy: Option<&Energy>, duration_s: f64) -> Vec<String> {
             warnings.push("the energy is integrated from power, because the GPU has no energy counter".to_owned());
         }
         EnergySource::Power | EnergySource::PowerInstant => {
-            warnings.push("the energy is integrated from power, because the energy was not recorded".to_owned());
+            let reason = match energy.is_energy_recorded {
+                true => "the energy counter did not refresh during the recording",
+                false => "the energy counter was not recorded",
+            };
+            warnings.push(format!("the energy is integrated from power, because {reason}"));
         }
         _ => {}
     }

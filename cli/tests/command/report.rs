@@ -390,3 +390,16 @@ fn failed_summary_write_is_reported() {
     let expected = format!("{destination} could not be written (No such file or directory (os error 2))");
     assert_eq!((result.code, errors(&result.stderr)), (Some(1), vec![expected.as_str()]));
 }
+
+#[test]
+fn integrated_energy_has_its_reason() {
+    let recordings = Recordings::new();
+    for (is_recorded, reason) in [(true, "did not refresh during the recording"), (false, "was not recorded")] {
+        let mut items = training(1, 500.0);
+        let energy = Series::for_metric(Metric::ENERGY);
+        items.retain(|item| item.series() != Some(energy) || is_recorded && item.time_unix_nano == at(0.0));
+        let text = stdout_of(&["report", &recordings.write("a.csv", &items)]);
+        let warning = format!("GPU 0: the energy is integrated from power, because the energy counter {reason}.\n");
+        assert!(text.contains(&warning), "{text}");
+    }
+}

@@ -122,6 +122,7 @@ fn full_disk_is_reported_once() {
     // Without a command, the exit status is that of the recording.
     let without_command = run(workdir.record("-o /dev/full --format csv --duration 0.3"));
     assert_eq!(without_command.code(), Some(1), "{}", without_command.stderr);
+    assert!(without_command.stderr.ends_with("/dev/full: 0 B, 0 records\n"), "{}", without_command.stderr);
 }
 
 #[test]
@@ -270,4 +271,6 @@ fn closed_stdout_ends_the_recording() {
         result.stderr.starts_with("igpu: the reader of the standard output closed it; the recording ends\n"),
         "{result:?}"
     );
+    assert!(result.stderr.contains(" records were not written, because the reader"), "{result:?}");
+    assert!(!result.stderr.contains("disk"), "{result:?}");
 }

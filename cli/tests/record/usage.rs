@@ -99,9 +99,25 @@ fn summary_json_goes_to_file_or_stdout() {
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(workdir.path("s.json")).unwrap()).unwrap();
     assert!(summary["gpus"].is_array(), "{summary}");
-    let failed = run(workdir.record("-o x.csv --duration 0.3 --summary-json /nowhere/s.json"));
-    let message = "/nowhere/s.json could not be written";
-    assert!(failed.code() == Some(1) && failed.stderr.contains(message), "{}", failed.stderr);
+    // The value of the option needs `=`, because the next argument could be the program.
+    assert_eq!(run(workdir.record("-o x.csv --duration 0.3 --summary-json s.json")).code(), Some(2));
+}
+
+#[test]
+fn unwritable_summary_prevents_the_command() {
+    let workdir = Workdir::new(CONSTANT_SCENARIO);
+    fs::create_dir(workdir.path("directory")).unwrap();
+    for name in ["/nowhere/s.json", "directory"] {
+        let result = run(workdir.record_script(&format!("-o x.csv --summary-json={name}"), "touch ran"));
+        let message = format!("igpu: {name} could not be written (");
+        assert!(result.code() == Some(1) && result.stderr.starts_with(&message), "{}", result.stderr);
+    }
+    assert!(!workdir.path("ran").exists() && !workdir.path("x.csv").exists());
+    // A program that does not start leaves no file.
+    let mut record = workdir.record("-o x.csv --summary-json=s.json");
+    record.args(["--", "./missing"]);
+    assert_eq!(run(record).code(), Some(127));
+    assert!(!workdir.path("s.json").exists());
 }
 
 #[test]

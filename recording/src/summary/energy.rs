@@ -69,6 +69,11 @@ impl EnergyCounter {
         if self.is_integrated { EnergySource::Integrated } else { EnergySource::Counter }
     }
 
+    /// Returns `true` if a value was recorded.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// Returns the difference of the last and the first value, in joules; `None` if the value never changed.
     pub(super) fn joules(&self) -> Option<f64> {
         let (_, first) = self.first.filter(|_| self.increase_count > 0)?;

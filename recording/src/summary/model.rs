@@ -134,6 +134,9 @@ pub struct Energy {
     pub covered_s: f64,
     /// The time during which integrated energy was not counted because power was not read, in seconds.
     pub gap_s: f64,
+    /// `true` if `hw.energy` was recorded. If the source is nevertheless power, the value of `hw.energy` never changed.
+    #[serde(skip)]
+    pub is_energy_recorded: bool,
 }
 
 /// The origin of an energy figure.
@@ -146,7 +149,8 @@ pub enum EnergySource {
     /// Power that the sampler integrated because the GPU has no energy counter. The figure is the difference of the last and
     /// the first value of `hw.energy`.
     Integrated,
-    /// The integral of `hw.power`, because `hw.energy` was not recorded. A value holds until the next value.
+    /// The integral of `hw.power`, because `hw.energy` was not recorded or never changed. A value holds until the next
+    /// value.
     Power,
     /// The integral of `gpu.power.instant`, because neither `hw.energy` nor `hw.power` was recorded. A value holds
     /// until the next value.

@@ -50,15 +50,24 @@ impl GpuAccumulator {
             let mean = self.energy.mean(end);
             let covered_s = mean.map_or(0.0, |(_, covered_s)| covered_s);
             let (source, gap_s) = (self.energy.source(), self.energy.gap_s);
-            let energy = Energy { energy_j, energy_wh: watt_hours(energy_j), source, covered_s, gap_s };
+            let energy = Energy {
+                energy_j,
+                energy_wh: watt_hours(energy_j),
+                source,
+                covered_s,
+                gap_s,
+                is_energy_recorded: true,
+            };
             return Some((energy, mean.map(|(watts, _)| watts)));
         }
+        let is_energy_recorded = self.energy.is_recorded();
         let sources = [(POWER_INDEX, EnergySource::Power), (INSTANT_POWER_INDEX, EnergySource::PowerInstant)];
         sources.into_iter().find_map(|(index, source)| {
             let power = self.gauges[index].sum;
             let watts = power.mean()?;
             let (energy_j, covered_s) = (power.integral(), power.seconds());
-            let energy = Energy { energy_j, energy_wh: watt_hours(energy_j), source, covered_s, gap_s: 0.0 };
+            let energy =
+                Energy { energy_j, energy_wh: watt_hours(energy_j), source, covered_s, gap_s: 0.0, is_energy_recorded };
             Some((energy, Some(watts)))
         })
     }

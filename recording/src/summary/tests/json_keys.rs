@@ -15,7 +15,14 @@ use crate::{
 
 /// Returns a summary in which every optional object is present.
 fn full() -> Summary {
-    let energy = Energy { energy_j: 1.0, energy_wh: 1.0, source: EnergySource::Counter, covered_s: 1.0, gap_s: 1.0 };
+    let energy = Energy {
+        energy_j: 1.0,
+        energy_wh: 1.0,
+        source: EnergySource::Counter,
+        covered_s: 1.0,
+        gap_s: 1.0,
+        is_energy_recorded: true,
+    };
     let throttling = Throttling {
         source: ThrottlingSource::Counters,
         causes_s: [("power", 1.0)].into(),
