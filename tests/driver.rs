@@ -345,7 +345,7 @@ fn invalid_index_lists_valid_ones() {
 }
 
 #[test]
-fn gpu_is_found_by_uuid_or_pci() {
+fn uuid_and_pci_lookup_find_gpu() {
     let (driver, nvml) = sim_from_name("workstation");
     let uuid = "GPU-d9bf777c-e49e-e609-f873-d05b3208970b";
     assert_eq!(nvml.device_by_uuid(uuid).unwrap().index().unwrap(), 1);

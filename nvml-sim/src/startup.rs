@@ -6,7 +6,7 @@ use nvml_sim_core::{Scenario, ScenarioError, start};
 use std::panic::catch_unwind;
 use std::path::Path;
 
-/// The environment variable that selects a scenario: the name of a built-in one, or the path of a TOML file.
+/// The environment variable that contains the name of a built-in scenario or the path of a TOML file.
 const SCENARIO_VARIABLE: &str = "NVML_SIM_SCENARIO";
 
 /// Starts the scenario. The dynamic linker calls this function (see `build.rs`) before a client can look up a symbol.
@@ -30,7 +30,13 @@ extern "C" fn nvml_sim_at_load() {
 fn choose_scenario() -> Result<Scenario, ScenarioError> {
     if let Some(value) = std::env::var_os(SCENARIO_VARIABLE).filter(|value| !value.is_empty()) {
         let value = value.to_str().ok_or_else(|| ScenarioError::new(format!("{SCENARIO_VARIABLE} is not UTF-8")))?;
-        return Scenario::load(value).map_err(|error| ScenarioError::new(format!("{SCENARIO_VARIABLE}: {error}")));
+        return Scenario::load(value).map_err(|error| {
+            let is_path = value.contains('/') || value.ends_with(".toml");
+            let names = Scenario::names().join(", ");
+            let help =
+                if is_path { String::new() } else { format!("\nhelp: use one of {names}, or the path of a TOML file") };
+            ScenarioError::new(format!("{SCENARIO_VARIABLE}: {error}{help}"))
+        });
     }
     match own_library().map(|library| library.path.with_file_name(SCENARIO_FILE_NAME)).filter(|path| path.is_file()) {
         Some(path) => load_file(&path),

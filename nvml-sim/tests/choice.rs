@@ -120,5 +120,6 @@ fn invalid_scenario_fails_init_with_message() {
     let errors = String::from_utf8_lossy(&output.stderr);
     let messages: Vec<_> = errors.lines().filter(|line| line.starts_with("nvml-sim: ")).collect();
     assert_eq!(messages.len(), 1, "{errors}");
-    assert!(messages[0].contains("\"nope\"") && messages[0].contains("workstation"), "{errors}");
+    assert!(messages[0].ends_with("there is no built-in scenario \"nope\""), "{errors}");
+    assert!(errors.lines().any(|line| line.starts_with("help: ") && line.contains("workstation")), "{errors}");
 }

@@ -107,7 +107,7 @@ fn out_of_range_numbers_never_panic() {
         assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(4711));
         assert!(gpu.persistence_mode().unwrap());
     }
-    // An implausible number of MIG devices does not lead to as many calls.
+    // An implausible number of MIG devices does not cause the same number of calls.
     let (driver, nvml) = sim_from_name("mig");
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetMaxMigDeviceCount'\nvalue = -1").unwrap();
     assert_eq!(nvml.device(0).unwrap().max_mig_device_count().unwrap(), u32::MAX);
@@ -140,11 +140,9 @@ fn memory_info_falls_back_to_v1() {
     let (_driver, nvml) = sim_from_toml(&format!("{without}{gpu}"));
     assert_eq!(nvml.device(0).unwrap().memory_info().unwrap(), first);
     // If the driver rejects the version of the struct, the function is not called again.
-    for refusal in ["ARGUMENT_VERSION_MISMATCH", "FUNCTION_NOT_FOUND"] {
+    for code in ["ARGUMENT_VERSION_MISMATCH", "FUNCTION_NOT_FOUND"] {
         let (driver, nvml) = sim_from_toml(gpu);
-        driver
-            .add_faults(&format!("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = '{refusal}'"))
-            .unwrap();
+        driver.add_faults(&format!("[[fault]]\nfunction = 'nvmlDeviceGetMemoryInfo_v2'\nreturn = '{code}'")).unwrap();
         let device = nvml.device(0).unwrap();
         for _ in 0..3 {
             assert_eq!(device.memory_info().unwrap(), first);
@@ -169,14 +167,14 @@ fn memory_info_falls_back_to_v1() {
 fn temperature_fan_pci_fall_back() {
     let hidden = "missing_functions = ['nvmlDeviceGetTemperature', 'nvmlDeviceGetFanSpeed', 'nvmlDeviceGetPciInfo', 'nvmlDeviceGetPciInfo_v2']";
     let (_driver, nvml) = sim_with_toml("workstation", "");
-    let whole = nvml.device(1).unwrap();
+    let original = nvml.device(1).unwrap();
     let scenario = nvml_sim::Scenario::from_name("workstation").unwrap();
     let (driver, nvml) = sim_from_toml(&scenario.text().replace("[driver]", &format!("[driver]\n{hidden}")));
     driver.set_time(Duration::ZERO);
     let newer = nvml.device(1).unwrap();
     assert_eq!(newer.temperature(TemperatureSensor::GPU).unwrap(), 62);
-    assert_eq!(newer.fan_speed(), whole.fan_speed());
-    assert_eq!(newer.pci_info(), whole.pci_info());
+    assert_eq!(newer.fan_speed(), original.fan_speed());
+    assert_eq!(newer.pci_info(), original.pci_info());
     // If the driver rejects the version, the older function is used from then on.
     let (driver, nvml) = sim_from_name("workstation");
     driver
@@ -201,9 +199,8 @@ fn transient_error_keeps_function_version() {
     assert_eq!(gpu.memory_info().unwrap().total_bytes, before.total_bytes);
 }
 
-/// An invalid value of a field is an error.
 #[test]
-fn invalid_fields_are_refused() {
+fn invalid_fields_are_errors() {
     let field = |id, value: &str| format!("[[gpu.field]]\nid = {id}\nvalue = {value}\ntype = 'slonglong'\n");
     let fields = format!("{}{}{}", field(82, "-7"), field(185, "5e9"), field(186, "-3"));
     let (_driver, nvml) = sim_from_toml(&format!("[[gpu]]\nprocess = []\n{fields}"));
@@ -213,10 +210,10 @@ fn invalid_fields_are_refused() {
     assert!(matches!(gpu.power_instant_mw(), Err(Error::OutOfRange { .. })));
 }
 
-/// If a driver exports a function but does not support it, the older version is used, and the newer is not called
-/// again.
+/// If a driver exports a function but does not support it, the older version is used, and the newer version is not
+/// called again.
 #[test]
-fn refused_function_version_falls_back() {
+fn unsupported_function_version_falls_back() {
     let fault = |function: &str, code: u32| format!("[[fault]]\nfunction = '{function}'\nreturn = {code}\n");
     let faults = [
         fault("nvmlDeviceGetComputeRunningProcesses_v3", 13),

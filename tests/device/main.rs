@@ -24,7 +24,8 @@ use nvml_sys::nvmlReturn_t;
 
 const MIB: u64 = 1 << 20;
 
-fn whole(value: f64) -> u64 {
+/// Rounds to the nearest integer, as the simulator does.
+fn rounded(value: f64) -> u64 {
     (value + 0.5) as u64
 }
 

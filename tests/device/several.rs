@@ -110,21 +110,21 @@ fn samples_drain_without_loss_or_duplicate() {
     let (driver, nvml) = sim_from_name("workstation");
     let gpu = nvml.device(1).unwrap();
     for (kind, period_ms, length) in [(SampleKind::TOTAL_POWER, 20, 120), (SampleKind::GPU_UTILIZATION, 167, 100)] {
-        let mut room = [Sample::default(); 128];
-        let (mut last, mut stamps) = (1_700_000_000_000_000, Vec::new());
+        let mut buffer = [Sample::default(); 128];
+        let (mut last, mut timestamps) = (1_700_000_000_000_000, Vec::new());
         driver.set_time(Duration::ZERO);
-        assert_eq!(gpu.samples(kind, last, &mut room).unwrap().entries().len(), 0, "NOT_FOUND means no new samples");
+        assert_eq!(gpu.samples(kind, last, &mut buffer).unwrap().entries().len(), 0, "NOT_FOUND means no new samples");
         // The steps have different lengths, all shorter than the buffer.
         for step in [1, 19, 20, 500, 0, 333, 1500, 7, 2399] {
             driver.step(Duration::from_millis(step));
-            let samples = gpu.samples(kind, last, &mut room).unwrap();
-            stamps.extend(samples.entries().iter().map(Sample::timestamp_us));
+            let samples = gpu.samples(kind, last, &mut buffer).unwrap();
+            timestamps.extend(samples.entries().iter().map(Sample::timestamp_us));
             for sample in samples.iter() {
-                let (stamp, value) = sample.unwrap();
-                let at = Duration::from_micros(stamp - 1_700_000_000_000_000);
+                let (timestamp, value) = sample.unwrap();
+                let at = Duration::from_micros(timestamp - 1_700_000_000_000_000);
                 if kind == SampleKind::GPU_UTILIZATION {
                     let truth = driver.truth(1, Quantity::UtilizationGpu, at);
-                    assert_eq!(value, Value::UnsignedInt(whole(truth) as u32));
+                    assert_eq!(value, Value::UnsignedInt(rounded(truth) as u32));
                 } else {
                     // A sample is the mean over the previous 20 ms, during which the signal is nearly linear.
                     let truth = driver.truth(1, Quantity::Power, at - Duration::from_millis(10));
@@ -136,22 +136,22 @@ fn samples_drain_without_loss_or_duplicate() {
         let count = driver.now().as_millis() as usize / period_ms;
         let expected: Vec<u64> =
             (1..=count).map(|nth| 1_700_000_000_000_000 + (nth * period_ms * 1000) as u64).collect();
-        assert_eq!(stamps, expected);
+        assert_eq!(timestamps, expected);
         // After a time longer than its length, the buffer contains the newest samples.
         driver.step(Duration::from_secs(100));
-        let samples = gpu.samples(kind, last, &mut room).unwrap();
+        let samples = gpu.samples(kind, last, &mut buffer).unwrap();
         assert_eq!(samples.entries().len(), length);
         let newest = driver.now().as_millis() as usize / period_ms * period_ms;
         assert_eq!(samples.newest_timestamp_us(), Some(1_700_000_000_000_000 + newest as u64 * 1000));
     }
     // A short list receives the oldest samples, and none is skipped.
-    let mut room = [Sample::default(); 50];
-    let first = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut room).unwrap();
+    let mut buffer = [Sample::default(); 50];
+    let first = gpu.samples(SampleKind::TOTAL_POWER, 0, &mut buffer).unwrap();
     let (count, newest) = (first.entries().len(), first.newest_timestamp_us().unwrap());
     assert_eq!(count, 50);
-    let second = gpu.samples(SampleKind::TOTAL_POWER, newest, &mut room).unwrap();
+    let second = gpu.samples(SampleKind::TOTAL_POWER, newest, &mut buffer).unwrap();
     assert_eq!(second.entries()[0].timestamp_us(), newest + 20_000);
-    assert_eq!(error_code(gpu.samples(SampleKind(99), 0, &mut room).map(drop)), ReturnCode::INVALID_ARGUMENT);
+    assert_eq!(error_code(gpu.samples(SampleKind(99), 0, &mut buffer).map(drop)), ReturnCode::INVALID_ARGUMENT);
     assert!(gpu.samples(SampleKind::TOTAL_POWER, 0, &mut []).is_err());
 }
 
@@ -166,22 +166,23 @@ fn process_utilization_skips_empty_entries() {
     );
     let gpu = nvml.device(0).unwrap();
     driver.set_time(Duration::from_secs(5));
-    let mut room = [ProcessUtilization::default(); 16];
-    let pids = |uses: &[ProcessUtilization]| uses.iter().map(ProcessUtilization::pid).collect::<Vec<_>>();
-    let uses = gpu.process_utilization(0, &mut room).unwrap();
-    assert_eq!(pids(uses), [100, 102, 103]);
-    let first = uses[0];
+    let mut buffer = [ProcessUtilization::default(); 16];
+    let pids =
+        |utilizations: &[ProcessUtilization]| utilizations.iter().map(ProcessUtilization::pid).collect::<Vec<_>>();
+    let utilizations = gpu.process_utilization(0, &mut buffer).unwrap();
+    assert_eq!(pids(utilizations), [100, 102, 103]);
+    let first = utilizations[0];
     assert_eq!((first.sm(), first.memory(), first.encoder(), first.decoder()), (30, 20, 1, 2));
     // The timestamps differ by process. The largest is passed to the next call.
-    let newest = uses.iter().map(ProcessUtilization::timestamp_us).max().unwrap();
-    assert!(uses.iter().any(|used| used.timestamp_us() < newest));
-    assert_eq!(gpu.process_utilization(newest, &mut room).unwrap().len(), 0);
+    let newest = utilizations.iter().map(ProcessUtilization::timestamp_us).max().unwrap();
+    assert!(utilizations.iter().any(|used| used.timestamp_us() < newest));
+    assert_eq!(gpu.process_utilization(newest, &mut buffer).unwrap().len(), 0);
     driver.set_time(Duration::from_secs(15));
-    assert_eq!(pids(gpu.process_utilization(newest, &mut room).unwrap()), [100, 102]);
-    assert_eq!(error_code(gpu.process_utilization(0, &mut room[..1])), ReturnCode::INSUFFICIENT_SIZE);
+    assert_eq!(pids(gpu.process_utilization(newest, &mut buffer).unwrap()), [100, 102]);
+    assert_eq!(error_code(gpu.process_utilization(0, &mut buffer[..1])), ReturnCode::INSUFFICIENT_SIZE);
     // Entries with values above 100 % are invalid.
     driver.add_faults("[[fault]]\nfunction = 'nvmlDeviceGetProcessUtilization'\nvalue = 4294967295").unwrap();
-    assert_eq!(gpu.process_utilization(0, &mut room).unwrap().len(), 0);
+    assert_eq!(gpu.process_utilization(0, &mut buffer).unwrap().len(), 0);
     let (_driver, nvml) = sim_from_toml("[[gpu]]\nprocess = []");
-    assert_eq!(nvml.device(0).unwrap().process_utilization(0, &mut room).unwrap().len(), 0, "idle");
+    assert_eq!(nvml.device(0).unwrap().process_utilization(0, &mut buffer).unwrap().len(), 0, "idle");
 }

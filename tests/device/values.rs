@@ -12,10 +12,10 @@ fn check_true_values(driver: &SharedDriver, gpu: &Device, refresh: Duration, win
     let index = gpu.index().unwrap();
     for at in times() {
         driver.set_time(at);
-        let now = |quantity| whole(driver.truth(index, quantity, at)) as u32;
+        let now = |quantity| rounded(driver.truth(index, quantity, at)) as u32;
         let expected = Utilization { gpu: now(Quantity::UtilizationGpu), memory: now(Quantity::UtilizationMemory) };
         assert_eq!(gpu.utilization_rates().unwrap(), expected, "{at:?}");
-        assert_eq!(gpu.memory_info().unwrap().used_bytes, whole(driver.truth(index, Quantity::MemoryUsed, at)));
+        assert_eq!(gpu.memory_info().unwrap().used_bytes, rounded(driver.truth(index, Quantity::MemoryUsed, at)));
         assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), now(Quantity::Temperature) as i32);
         assert_eq!(gpu.clock(Clock::GRAPHICS).unwrap(), now(Quantity::ClockGraphics));
         assert_eq!(gpu.clock(Clock::SM).unwrap(), now(Quantity::ClockSm));
@@ -92,7 +92,7 @@ fn workstation_values_match_scenario() {
     assert_eq!(error_code(gpu.mig_device(0)), ReturnCode::NOT_SUPPORTED);
     assert_eq!(error_code(gpu.mig_parent()), ReturnCode::INVALID_ARGUMENT);
     // Used memory does not include reserved memory.
-    assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved_bytes, Some(whole(81.5 * MIB as f64)));
+    assert_eq!(nvml.device(2).unwrap().memory_info().unwrap().reserved_bytes, Some(rounded(81.5 * MIB as f64)));
     for index in 0..4 {
         let gpu = nvml.device(index).unwrap();
         check_true_values(&driver, &gpu, Duration::from_millis(20), Duration::from_millis(10));
@@ -100,7 +100,7 @@ fn workstation_values_match_scenario() {
             driver.set_time(at);
             let refreshed = Duration::from_millis(at.as_millis() as u64 / 20 * 20);
             let joules = driver.truth(index, Quantity::Energy, refreshed);
-            assert_eq!(gpu.total_energy_mj().unwrap(), whole(joules * 1e3));
+            assert_eq!(gpu.total_energy_mj().unwrap(), rounded(joules * 1e3));
         }
     }
 }
@@ -145,7 +145,7 @@ fn hgx_h100_values_match_scenario() {
     let links = batch(&gpu, &[(138, FieldId::SCOPE_ALL_LINKS), (138, 0), (138, 99)]);
     let all = links[0].value().unwrap().as_u64();
     assert_eq!(all, 10 * (4.0 * (0.4 * 150e6 + 0.6 * 1e6)) as u64);
-    assert_eq!(links[1].value().unwrap().as_u64(), whole(all as f64 / 18.0));
+    assert_eq!(links[1].value().unwrap().as_u64(), rounded(all as f64 / 18.0));
     assert_eq!(error_code(links[2].value()), ReturnCode::INVALID_ARGUMENT);
 }
 
@@ -255,7 +255,7 @@ fn old_driver_uses_older_functions() {
     assert_eq!(gpu.pci_info().unwrap().bus_id.as_str(), "00000000:89:00.0");
     let memory = gpu.memory_info().unwrap();
     // In version 1, used memory includes reserved memory.
-    assert_eq!((memory.used_bytes, memory.reserved_bytes), (whole((6525.0 + 7.8) * MIB as f64), None));
+    assert_eq!((memory.used_bytes, memory.reserved_bytes), (rounded((6525.0 + 7.8) * MIB as f64), None));
     assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 62);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(0));
     // Fields that the driver does not support have an error each.

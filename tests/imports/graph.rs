@@ -40,20 +40,20 @@ impl Crate {
     /// one module declares.
     pub(crate) fn cycles(&self) -> Vec<BTreeSet<String>> {
         let edges = self.edges();
-        let mut circles = components(&edges);
+        let mut cycles = components(&edges);
         for parent in self.modules.keys() {
             let below = |module: &Module| {
                 (module.len() > parent.len() && module.starts_with(parent)).then(|| module[..=parent.len()].to_vec())
             };
             let lifted = edges.iter().filter_map(|(from, to)| Some((below(from)?, below(to)?)));
-            circles.extend(components(&lifted.filter(|(from, to)| from != to).collect()));
+            cycles.extend(components(&lifted.filter(|(from, to)| from != to).collect()));
         }
-        circles.sort();
-        circles.dedup();
-        circles
+        cycles.sort();
+        cycles.dedup();
+        cycles
     }
 
-    /// Returns the pairs of modules of which the first uses an item that the second defines.
+    /// Returns pairs of modules. The first module of a pair uses an item that the second module defines.
     pub(crate) fn edges(&self) -> BTreeSet<(Module, Module)> {
         let mut edges = BTreeSet::new();
         for (module, source) in &self.modules {
@@ -100,19 +100,21 @@ impl Crate {
         globs.filter(|glob| glob.path != path).find_map(|glob| {
             let from = self.absolute(module, &glob.path, depth)?;
             let source = self.modules.get(&from)?;
-            let is_there = source.modules.contains(&path[0]) || source.imports.iter().any(|it| it.name == path[0]);
-            is_there.then(|| from.into_iter().chain(path.iter().cloned()).collect())
+            let binds_name =
+                source.modules.contains(&path[0]) || source.imports.iter().any(|import| import.name == path[0]);
+            binds_name.then(|| from.into_iter().chain(path.iter().cloned()).collect())
         })
     }
 
-    /// Returns the module that defines the item at a path from the root. Returns `None` if the path is that of a
-    /// module, unless it is imported with a glob.
+    /// Returns the module that defines the item at a path from the root. If the path is that of a module, returns the
+    /// module for a glob import, and `None` otherwise.
     fn target(&self, path: &[String], is_glob: bool) -> Option<Module> {
         let (target, is_module) = self.definition(&Module::new(), path, 16)?;
         (is_glob || !is_module).then_some(target)
     }
 
-    /// Follows a path from a module through re-exports to the module that defines its item, or to a module.
+    /// Follows a path from a module through re-exports. Returns the module that defines the item, and `false`. If the
+    /// path is that of a module, returns this module, and `true`.
     fn definition(&self, from: &Module, path: &[String], depth: u32) -> Option<(Module, bool)> {
         let depth = depth.checked_sub(1)?;
         let source = self.modules.get(from)?;
@@ -163,12 +165,12 @@ fn components(edges: &BTreeSet<(Module, Module)>) -> Vec<BTreeSet<String>> {
         seen
     };
     let reached: BTreeMap<&Module, BTreeSet<Module>> = edges.iter().map(|(from, _)| (from, reach(from))).collect();
-    let mut circles = BTreeSet::new();
+    let mut cycles = BTreeSet::new();
     for (module, all) in reached.iter().filter(|(module, all)| all.contains(**module)) {
-        let mutual = all.iter().filter(|other| reached.get(other).is_some_and(|back| back.contains(*module)));
-        circles.insert(mutual.map(name).collect());
+        let mutual = all.iter().filter(|other| reached.get(other).is_some_and(|targets| targets.contains(*module)));
+        cycles.insert(mutual.map(name).collect());
     }
-    circles.into_iter().collect()
+    cycles.into_iter().collect()
 }
 
 fn name(module: &Module) -> String {

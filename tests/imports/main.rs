@@ -1,4 +1,4 @@
-//! Test that there are no import cycles between files or folders.
+//! A test that fails if there are import cycles between files or folders.
 
 mod graph;
 mod source;
@@ -47,16 +47,15 @@ fn roots() -> Vec<PathBuf> {
 
 #[test]
 fn imports_have_no_cycle() {
-    let (mut circles, mut files) = (Vec::new(), 0);
+    let (mut cycles, mut files) = (Vec::new(), 0);
     for root in roots() {
         let package = Crate::read(&mut |module| text_of(&root, module));
         assert!(package.missing.is_empty(), "{}: no file for {:?}", root.display(), package.missing);
-        let found = package.cycles();
         files += package.len();
-        circles.extend(found.into_iter().map(|circle| format!("{}: {circle:?}\n", root.display())));
+        cycles.extend(package.cycles().into_iter().map(|cycle| format!("{}: {cycle:?}\n", root.display())));
     }
     assert!(files > 250, "only {files} files were read");
-    assert!(circles.is_empty(), "modules that use each other:\n{}", circles.concat());
+    assert!(cycles.is_empty(), "modules that use each other:\n{}", cycles.concat());
 }
 
 /// Returns the import cycles of a crate that consists of these modules.

@@ -25,13 +25,13 @@ pub(crate) struct Source {
 pub(crate) struct Import {
     /// The full path, without the `*` of a glob import.
     pub path: Vec<String>,
-    /// The name that it binds, or `*`.
+    /// The name that the import binds, or `*` for a glob import.
     pub name: String,
     pub is_public: bool,
 }
 
 /// The keywords that are followed by the name of an item.
-const ITEMS: [&str; 9] = ["const", "enum", "fn", "macro_rules", "static", "struct", "trait", "type", "union"];
+const ITEM_KEYWORDS: [&str; 9] = ["const", "enum", "fn", "macro_rules", "static", "struct", "trait", "type", "union"];
 
 impl Source {
     /// Parses a file.
@@ -89,7 +89,7 @@ impl Source {
                 TokenTree::Ident(word) => {
                     if let Some(TokenTree::Ident(name)) = tokens.get(at + 1)
                         && self.depth == 0
-                        && ITEMS.contains(&word.to_string().as_str())
+                        && ITEM_KEYWORDS.contains(&word.to_string().as_str())
                     {
                         self.items.insert(name.to_string());
                     }
@@ -167,7 +167,7 @@ impl Source {
 
 /// Returns `true` if this keyword begins an item or a statement.
 fn is_keyword(word: &str) -> bool {
-    ITEMS.contains(&word) || ["async", "extern", "impl", "let", "mod", "unsafe", "use"].contains(&word)
+    ITEM_KEYWORDS.contains(&word) || ["async", "extern", "impl", "let", "mod", "unsafe", "use"].contains(&word)
 }
 
 /// Returns `true` for `pub` and for the parentheses after it.

@@ -57,7 +57,7 @@ fn identity_is_read_once() {
     for _ in 0..30 {
         gpu.update().unwrap();
     }
-    for call in FACT_CALLS {
+    for call in IDENTITY_CALLS {
         assert_eq!(driver.calls(call), 1, "{call}");
     }
     assert_eq!(driver.calls("nvmlDeviceGetMaxClockInfo"), 3);
@@ -65,14 +65,14 @@ fn identity_is_read_once() {
 }
 
 #[test]
-fn refused_identity_field_is_retried() {
+fn failed_identity_field_is_retried() {
     let driver = SharedDriver::from_name("hgx-h100").unwrap();
-    for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
-        for refusal in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
-            let value = if refusal == "4711" { refusal.to_owned() } else { format!("'{refusal}'") };
+    for call in IDENTITY_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
+        for code in ["NOT_SUPPORTED", "UNKNOWN", "4711"] {
+            let value = if code == "4711" { code.to_owned() } else { format!("'{code}'") };
             let nvml = restart(&driver, &format!("[[fault]]\nfunction = '{call}'\nreturn = {value}\nnth_call = 1"));
             let mut gpu = nvml.gpu_info(0).unwrap();
-            assert_eq!(missing(&gpu).len(), 2, "the fact and the fan: {call}");
+            assert_eq!(missing(&gpu).len(), 2, "the identity field and the fan: {call}");
             driver.reset_counters();
             gpu.update().unwrap();
             assert_eq!(driver.total_calls(), 16);
@@ -87,7 +87,7 @@ fn refused_identity_field_is_retried() {
 #[test]
 fn missing_identity_costs_one_call() {
     let mut faults = String::new();
-    for call in FACT_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
+    for call in IDENTITY_CALLS.into_iter().chain(["nvmlDeviceGetMaxClockInfo"]) {
         faults.push_str(&format!("[[fault]]\nfunction = '{call}'\nreturn = 'NO_PERMISSION'\n"));
     }
     let (driver, nvml) = sim_with_toml("hgx-h100", &faults);
@@ -99,7 +99,7 @@ fn missing_identity_costs_one_call() {
         gpu.update().unwrap();
         assert_eq!(driver.total_calls(), 16 * round);
     }
-    assert!(FACT_CALLS.iter().all(|call| driver.calls(call) == 2), "each in its turn");
+    assert!(IDENTITY_CALLS.iter().all(|call| driver.calls(call) == 2), "each call is retried in turn");
     driver.clear_faults();
     for _ in 0..12 {
         gpu.update().unwrap();
@@ -108,7 +108,7 @@ fn missing_identity_costs_one_call() {
 }
 
 #[test]
-fn single_refusal_is_retried() {
+fn single_failed_call_is_retried() {
     let (driver, nvml) = sim_from_name("workstation");
     let mut gpu = nvml.gpu_info(0).unwrap();
     driver
@@ -121,8 +121,8 @@ fn single_refusal_is_retried() {
     assert_eq!((gpu.power.draw, gpu.processes.len()), (Some(122.23), 2));
     gpu.update().unwrap();
     assert_eq!((gpu.power.draw, gpu.processes.len()), (None, 0));
-    let refusal = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::NOT_SUPPORTED };
-    assert_eq!(gpu.reason(Reading::PowerDraw), Some(&refusal));
+    let error = Error::Nvml { call: "nvmlDeviceGetPowerUsage", code: ReturnCode::NOT_SUPPORTED };
+    assert_eq!(gpu.reason(Reading::PowerDraw), Some(&error));
     assert_eq!(gpu.reason(Reading::ComputeProcesses).and_then(Error::code), Some(ReturnCode::UNKNOWN));
     assert_eq!((gpu.error(), gpu.reason(Reading::PowerLimit)), (None, None));
     gpu.update().unwrap();
@@ -132,7 +132,7 @@ fn single_refusal_is_retried() {
 
 /// If a call of an update fails with any code, only the value of this call is missing.
 #[test]
-fn refused_reading_keeps_others() {
+fn failed_reading_keeps_others() {
     let calls = [
         ("nvmlDeviceGetUtilizationRates", Reading::Utilization),
         ("nvmlDeviceGetFanSpeed", Reading::Fan),

@@ -19,9 +19,9 @@ fn lost_gpu_recovers_alone() {
             }
             assert_eq!(answer.as_ref().err(), gpu.error());
             assert_eq!(gpu.error().and_then(Error::code), Some(expected));
-            assert!(missing(gpu).iter().all(|reading| *reading == Reading::Serial || CHANGING.contains(reading)));
-            assert_eq!(missing(gpu).len(), CHANGING.len() + 1);
-            assert!(CHANGING.iter().all(|reading| gpu.reason(*reading).and_then(Error::code) == Some(expected)));
+            assert!(missing(gpu).iter().all(|reading| *reading == Reading::Serial || TELEMETRY.contains(reading)));
+            assert_eq!(missing(gpu).len(), TELEMETRY.len() + 1);
+            assert!(TELEMETRY.iter().all(|reading| gpu.reason(*reading).and_then(Error::code) == Some(expected)));
             assert_eq!((gpu.processes.len(), gpu.processes.total()), (0, 0));
             // The identity of the lost GPU is still available.
             assert_eq!(gpu.uuid.as_deref(), Some("GPU-d9bf777c-e49e-e609-f873-d05b3208970b"));
@@ -76,7 +76,7 @@ fn gpu_lost_during_update_clears_readings() {
         let nvml = restart(&driver, &fault(1));
         let mut gpu = GpuInfo::new(&nvml, 0, 8).unwrap();
         assert!(lost(gpu.error()), "{call}");
-        assert!(CHANGING.iter().all(|reading| missing(&gpu).contains(reading)), "{call}");
+        assert!(TELEMETRY.iter().all(|reading| missing(&gpu).contains(reading)), "{call}");
         gpu.update().unwrap();
         assert_eq!(missing(&gpu), [Reading::Fan], "{call}");
         // The GPU is lost later in the update.
@@ -85,7 +85,7 @@ fn gpu_lost_during_update_clears_readings() {
         let mut gpu = nvml.gpu_info(0).unwrap();
         driver.add_faults(&fault(1)).unwrap();
         if gpu.update().is_err() {
-            assert_eq!(missing(&gpu).len(), CHANGING.len(), "{call}");
+            assert_eq!(missing(&gpu).len(), TELEMETRY.len(), "{call}");
             assert_eq!(gpu.processes.len(), 0);
             gpu.update().unwrap();
         }

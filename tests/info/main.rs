@@ -16,7 +16,7 @@ use nvml_sim::{Scenario, SharedDriver};
 /// A pid that is not in `/proc`, as that of a process in another namespace. It is greater than any pid on Linux.
 const FOREIGN: u32 = 4_199_998;
 
-/// Returns all readings, and whether each has a value.
+/// Returns all readings, each with `true` if it has a value.
 fn readings(gpu: &GpuInfo) -> [(Reading, bool); 24] {
     let GpuInfo { memory, utilization, pci, clocks, power, .. } = gpu;
     [
@@ -56,7 +56,7 @@ fn missing(gpu: &GpuInfo) -> Vec<Reading> {
 }
 
 /// The readings that every update reads. The others are identity.
-const CHANGING: [Reading; 12] = [
+const TELEMETRY: [Reading; 12] = [
     Reading::Memory,
     Reading::Utilization,
     Reading::Fan,
@@ -71,7 +71,8 @@ const CHANGING: [Reading; 12] = [
     Reading::PowerLimit,
 ];
 
-const FACT_CALLS: [&str; 9] = [
+/// The functions that read the identity, without `nvmlDeviceGetMaxClockInfo`, which is called once for each clock.
+const IDENTITY_CALLS: [&str; 9] = [
     "nvmlDeviceGetName",
     "nvmlDeviceGetSerial",
     "nvmlDeviceGetUUID",
@@ -111,10 +112,10 @@ fn every_scenario_is_read() {
                 gpu.update().unwrap();
                 assert_eq!((missing(gpu), gpu.error()), (expected.to_vec(), None), "{scenario}");
             }
-            let whole = |mib: Option<f64>| mib.unwrap();
+            let value = |mib: Option<f64>| mib.unwrap();
             let memory = &gpu.memory;
-            let sum = whole(memory.used) + whole(memory.free) + memory.reserved.unwrap_or(0.0);
-            assert_eq!(sum, whole(memory.total), "{scenario}");
+            let sum = value(memory.used) + value(memory.free) + memory.reserved.unwrap_or(0.0);
+            assert_eq!(sum, value(memory.total), "{scenario}");
             assert_eq!(memory.reserved.is_none(), scenario == "old-driver");
             assert_eq!((memory.unit, gpu.clocks.unit, gpu.power.unit), ("MiB", "MHz", "W"));
             let same = nvml.gpu_info(gpu.index).unwrap();

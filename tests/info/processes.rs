@@ -70,9 +70,12 @@ fn process_info_matches_proc() {
     assert_eq!(sleeper.user.as_deref(), Some(String::from_utf8(user.stdout).unwrap().trim()));
     assert_eq!((sleeper.create_time, sleeper.gpu_memory), (Some(created), Some(5)));
     // The kernel truncates the name of this test. The complete name is that of its file.
-    let whole = std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-    assert!(whole.len() > 15);
-    assert_eq!((own.name.as_deref(), sleeper.parent_name.as_deref()), (Some(whole.as_str()), Some(whole.as_str())));
+    let test_name = std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(test_name.len() > 15);
+    assert_eq!(
+        (own.name.as_deref(), sleeper.parent_name.as_deref()),
+        (Some(test_name.as_str()), Some(test_name.as_str()))
+    );
     assert_eq!((own.gpu_memory, own.gpu_instance_id, own.compute_instance_id), (None, Some(3), Some(1)));
     // Process 1 has no parent, which is not an error.
     assert_eq!((init.pid, init.parent_pid, init.parent_name, init.gpu_memory), (1, None, None, Some(0)));

@@ -10,15 +10,15 @@ use igpu::process::{ProcReader, ProcessInfo, format_local_time};
 use procfs::process::Process;
 use support::{Child, FakeProc, Title, psutil_name};
 
-fn owner(pid: u32) -> ProcessInfo {
-    let mut owner = ProcessInfo::default();
-    ProcReader::new().read_process(pid, &mut owner);
-    owner
+fn read_info(pid: u32) -> ProcessInfo {
+    let mut info = ProcessInfo::default();
+    ProcReader::new().read_process(pid, &mut info);
+    info
 }
 
 /// Compares the information of a running process with the crate procfs and the rules of psutil, and returns it.
 fn check_against_procfs(pid: u32) -> ProcessInfo {
-    let found = owner(pid);
+    let found = read_info(pid);
     let process = Process::new(pid as i32).unwrap();
     let stat = process.stat().unwrap();
     let boot = procfs::boot_time_secs().unwrap();
@@ -44,7 +44,7 @@ fn own_parent_and_init_are_read() {
     let found = check_against_procfs(pid);
     assert_eq!(found.parent_pid, Some(std::os::unix::process::parent_id()));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    // The boot time is an integer of seconds, so that the start time may be off by one second.
+    // The boot time is a whole number of seconds. The start time may therefore be off by one second.
     assert!((now - 3600.0..now + 1.1).contains(&found.create_time.unwrap()), "{found:?} at {now}");
     check_against_procfs(found.parent_pid.unwrap());
     if std::fs::read("/proc/1/stat").is_ok_and(|data| !data.is_empty()) {
@@ -62,7 +62,7 @@ fn thread_has_thread_name() {
         send.send(unsafe { libc::gettid() } as u32).unwrap();
         std::thread::park();
     });
-    let found = owner(receive.recv().unwrap());
+    let found = read_info(receive.recv().unwrap());
     assert_eq!(found.name.unwrap().as_str(), "worker (7)");
     assert_eq!(found.parent_pid, Some(std::os::unix::process::parent_id()));
     let thread = thread.unwrap();
@@ -73,7 +73,7 @@ fn thread_has_thread_name() {
 #[test]
 fn nonexistent_pids_have_no_info() {
     for pid in [0, i32::MAX as u32, u32::MAX] {
-        let mut found = owner(std::process::id());
+        let mut found = read_info(std::process::id());
         let mut reader = ProcReader::new();
         reader.read_process(pid, &mut found);
         assert_eq!(found, ProcessInfo::default(), "nothing of the last process is left");
@@ -84,7 +84,7 @@ fn nonexistent_pids_have_no_info() {
 /// The child process of `support::Child`. Does nothing unless the environment variable is set.
 #[test]
 fn child() {
-    support::be_a_child();
+    support::run_child();
 }
 
 #[test]
@@ -117,13 +117,13 @@ fn unusual_process_names_are_read() {
         let found = check_against_procfs_unless_broken(child.pid(), comm);
         assert_eq!(found.name.unwrap().as_str(), *expected, "{:?}", String::from_utf8_lossy(comm));
         assert_eq!(found.parent_pid, Some(std::process::id()));
-        assert_eq!(found.uid, owner(std::process::id()).uid);
+        assert_eq!(found.uid, read_info(std::process::id()).uid);
     }
 }
 
 /// Compares with the crate procfs unless the name is not UTF-8, which the crate rejects.
 fn check_against_procfs_unless_broken(pid: u32, comm: &[u8]) -> ProcessInfo {
-    if std::str::from_utf8(comm).is_ok() && !comm.contains(&b'\n') { check_against_procfs(pid) } else { owner(pid) }
+    if std::str::from_utf8(comm).is_ok() && !comm.contains(&b'\n') { check_against_procfs(pid) } else { read_info(pid) }
 }
 
 #[test]

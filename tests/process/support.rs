@@ -52,8 +52,8 @@ impl Drop for FakeProc {
 #[derive(Clone, Copy)]
 pub(crate) struct Title<'a> {
     pub text: &'a [u8],
-    /// Whether the last byte of the old arguments is overwritten with another byte than NUL. The kernel then returns
-    /// only `text`, and otherwise `text` and NULs in the old length.
+    /// Whether the last byte of the old arguments is overwritten with a byte other than NUL. If `true`, the kernel
+    /// returns only `text`; if `false`, it returns `text` followed by NULs, in the length of the old arguments.
     pub filled: bool,
 }
 
@@ -122,8 +122,8 @@ impl Drop for Child {
     }
 }
 
-/// The code of the child process. Does nothing in the parent.
-pub(crate) fn be_a_child() {
+/// Runs the code of the child process. Does nothing in the parent.
+pub(crate) fn run_child() {
     if let Ok(seconds) = std::env::var(TIME) {
         let text = igpu::process::format_local_time(seconds.parse().unwrap());
         println!("time: {}", text.map_or("None".to_string(), |text| text.to_string()));
@@ -142,7 +142,7 @@ pub(crate) fn be_a_child() {
 }
 
 /// Overwrites the command line as setproctitle does: the title, and NULs to the end of the arguments. If `filled` is
-/// true, the last byte is not a NUL.
+/// `true`, the last byte is not a NUL.
 fn write_over_command_line(title: &[u8], filled: bool) {
     let stat = String::from_utf8_lossy(&std::fs::read("/proc/self/stat").unwrap()).into_owned();
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
@@ -159,11 +159,11 @@ pub(crate) fn chars(mut bytes: &[u8]) -> Vec<u32> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
         // The longest prefix of up to four bytes that is one character.
-        let whole = (1..=bytes.len().min(4)).find_map(|length| {
+        let character = (1..=bytes.len().min(4)).find_map(|length| {
             let text = std::str::from_utf8(&bytes[..length]).ok()?;
             Some((length, text.chars().next()? as u32))
         });
-        let (length, unit) = whole.unwrap_or((1, 0xdc00 + u32::from(bytes[0])));
+        let (length, unit) = character.unwrap_or((1, 0xdc00 + u32::from(bytes[0])));
         out.push(unit);
         bytes = &bytes[length..];
     }

@@ -32,14 +32,11 @@ impl Scenario {
     /// Returns a built-in scenario.
     ///
     /// # Errors
-    /// Fails if there is no built-in scenario of this name. The message lists the names.
+    /// Fails if `name` is not one of [`Scenario::names`].
     pub fn from_name(name: &str) -> Result<Self, ScenarioError> {
         match BUILT_IN.iter().find(|scenario| scenario.0 == name) {
             Some(scenario) => Self::from_toml(scenario.1),
-            None => Err(ScenarioError(format!(
-                "there is no scenario {name:?}; expected one of {}, or the path of a TOML file",
-                Self::names().join(", ")
-            ))),
+            None => Err(ScenarioError(format!("there is no built-in scenario {name:?}"))),
         }
     }
 
@@ -78,18 +75,11 @@ impl Scenario {
     /// Fails under the conditions of [`Scenario::from_name`] and [`Scenario::from_toml`], or if the file cannot be
     /// read.
     pub fn load(name_or_path: &str) -> Result<Self, ScenarioError> {
-        if Self::names().contains(&name_or_path) {
-            return Self::from_name(name_or_path);
-        }
         if !name_or_path.contains('/') && !name_or_path.ends_with(".toml") {
             return Self::from_name(name_or_path);
         }
-        let text = std::fs::read_to_string(name_or_path).map_err(|error| {
-            ScenarioError(format!(
-                "cannot read the scenario file {name_or_path}: {error}; expected a TOML file or one of {}",
-                Self::names().join(", ")
-            ))
-        })?;
+        let text = std::fs::read_to_string(name_or_path)
+            .map_err(|error| ScenarioError(format!("cannot read the scenario file {name_or_path}: {error}")))?;
         Self::from_toml(&text).map_err(|error| ScenarioError(format!("{name_or_path}: {error}")))
     }
 
