@@ -49,8 +49,10 @@ pub(crate) enum CliError {
     File(PathBuf, io::Error),
     /// Another process is writing the output file.
     Locked(PathBuf),
-    /// A recording could not be read completely.
+    /// A recording could not be opened, or its first item could not be read.
     Recording(PathBuf, RecordingError),
+    /// A recording could not be read to its end. The items before the error were read.
+    RecordingEnd(PathBuf, RecordingError),
     /// A thread could not be started.
     Thread(io::Error),
     /// The output could not be generated, or could not be written to stdout.
@@ -69,9 +71,19 @@ impl fmt::Display for CliError {
             Self::Locked(path) => {
                 write!(f, "{} is being written by another igpu", Escaped(&path.to_string_lossy()))
             }
+            Self::Recording(path, RecordingError::File(error)) => {
+                write!(f, "could not read {}: {error}", Escaped(&path.to_string_lossy()))
+            }
+            Self::Recording(path, RecordingError::Truncated) => {
+                write!(f, "{}: the file ends before the first item", Escaped(&path.to_string_lossy()))
+            }
             Self::Recording(path, error) => {
                 let (path, error) = (path.to_string_lossy(), error.to_string());
                 write!(f, "{}: {}", Escaped(&path), Escaped(&error))
+            }
+            Self::RecordingEnd(path, error) => {
+                let (path, error) = (path.to_string_lossy(), error.to_string());
+                write!(f, "{}: {}; the items before it were read", Escaped(&path), Escaped(&error))
             }
             Self::Thread(error) => write!(f, "a thread could not be started ({error})"),
             Self::Write(error) => write!(f, "the output could not be written ({error})"),
@@ -91,13 +103,15 @@ impl CliError {
             Self::Usage(_) | Self::Write(_) => return None,
             Self::Selection(diagnostic) => return diagnostic.help.clone(),
             Self::Load(error) if cfg!(feature = "simulator") => {
-                let help = error.help().map_or(String::new(), |help| format!("{help}, or "));
+                let help = error.help().map_or(String::new(), |help| format!("{help}\nhelp: "));
                 return Some(format!("{help}try simulated GPUs with `igpu --simulate`"));
             }
             Self::Load(error) | Self::Driver(error) => error.help(),
+            Self::Recording(_, RecordingError::File(_)) => Some("check the path and its permissions"),
+            Self::Recording(_, RecordingError::Truncated | RecordingError::Damaged(_)) => RecordingError::Format.help(),
             Self::File(..) => Some("check the path, its permissions, and the free space"),
             Self::Locked(_) => Some("name another file with `-o FILE`"),
-            Self::Recording(_, error) => error.help(),
+            Self::Recording(_, error) | Self::RecordingEnd(_, error) => error.help(),
             Self::Thread(_) => Some("raise the limit on processes and threads with `ulimit -u`"),
         };
         help.map(str::to_owned)

@@ -7,6 +7,9 @@ use crate::{
     options::Options,
 };
 
+/// The advice on the selection of a GPU that does not exist.
+const LIST_HELP: &str = "`igpu list` prints all GPUs";
+
 /// Returns the indices of the selected GPUs, in the order in which to show them.
 pub(crate) fn indices(nvml: &Nvml, options: &Options, names: &[String]) -> Result<Vec<u32>, CliError> {
     let all = if options.visible { nvml.visible_devices()? } else { nvml.devices()? }.indices().to_vec();
@@ -29,12 +32,15 @@ fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError
         let count = nvml.device_count()?;
         let Ok(index) = name.parse() else {
             let message = format!("no GPU has index {name}; this machine has {count} GPUs, with indices from 0");
-            return Err(CliError::Selection(Diagnostic::new(message)));
+            return Err(CliError::Selection(Diagnostic::new(message).with_help(LIST_HELP)));
         };
         return match candidates.contains(&index) {
             true => Ok(index),
             false if index < count => Err(hidden_gpu_error(index)),
-            false => Err(CliError::Driver(Error::InvalidIndex { index, count })),
+            false => {
+                let message = Error::InvalidIndex { index, count }.to_string();
+                Err(CliError::Selection(Diagnostic::new(message).with_help(LIST_HELP)))
+            }
         };
     }
     let uuid = |index: &u32| nvml.device(*index).and_then(|device| device.uuid()).unwrap_or_default();
@@ -45,7 +51,7 @@ fn find_gpu(nvml: &Nvml, candidates: &[u32], name: &str) -> Result<u32, CliError
             Some(index) => hidden_gpu_error(index),
             None => {
                 let message = format!("no GPU has a UUID that starts with {name:?}");
-                CliError::Selection(Diagnostic::new(message).with_help("`igpu list` prints all UUIDs"))
+                CliError::Selection(Diagnostic::new(message).with_help(LIST_HELP))
             }
         }),
         ref matching => {

@@ -17,7 +17,11 @@ pub(crate) fn load(options: &Options) -> Result<Nvml, CliError> {
     };
     let watchdog = CallWatchdog::start(Notifier::without_bar());
     watchdog.begin("nvmlInit_v2", None);
-    builder.load().map_err(CliError::Load)
+    builder.load().map_err(match options.simulate {
+        // A user of the simulator needs no advice to use it.
+        Some(_) => CliError::Driver,
+        None => CliError::Load,
+    })
 }
 
 #[cfg(feature = "simulator")]

@@ -20,6 +20,7 @@ mod report;
 mod show;
 mod table;
 mod units;
+mod usage;
 mod watchdog;
 
 use std::process::ExitCode;
@@ -34,11 +35,11 @@ use output::CommandOutput;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // The help and the version are printed like other output; clap prints usage errors.
+        // The help and the version are printed like other output.
         Err(error) if !error.use_stderr() => {
             return output::finish(Ok(CommandOutput::text(error.render().to_string())), &Options::default());
         }
-        Err(error) => error.exit(),
+        Err(error) => return usage::print_error(&error),
     };
     let subcommand = cli.command.as_ref().map(CliCommand::name);
     let command = match cli.command {
@@ -74,7 +75,7 @@ fn finish(output: Result<CommandOutput, CliError>, options: &Options, subcommand
             let mut command = Cli::command();
             command.build();
             let subcommand = subcommand.and_then(|name| command.find_subcommand(name).cloned());
-            error.format(&mut subcommand.unwrap_or(command)).exit()
+            usage::print_error(&error.format(&mut subcommand.unwrap_or(command)))
         }
         output => output::finish(output, options),
     }

@@ -70,7 +70,7 @@ pub(crate) fn escape_json(json: &str) -> String {
 pub(crate) fn finish(output: Result<CommandOutput, CliError>, options: &Options) -> ExitCode {
     let output = match output {
         // A machine with a driver but without a GPU is not an error of this command.
-        Err(CliError::Load(error)) if error.code() == Some(ReturnCode::GPU_NOT_FOUND) => {
+        Err(CliError::Load(error) | CliError::Driver(error)) if error.code() == Some(ReturnCode::GPU_NOT_FOUND) => {
             Ok(CommandOutput::no_gpus(options, 0))
         }
         other => other,

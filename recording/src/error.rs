@@ -16,10 +16,10 @@ pub enum RecordingError {
     #[error("Parquet is not supported by this build of igpu")]
     ParquetUnsupported,
     /// The file ends within an item, because its writer was killed or is still writing.
-    #[error("the last item is truncated; the items before it were read")]
+    #[error("the last item is truncated")]
     Truncated,
     /// The file contains data that no version of igpu writes. The text describes the damage.
-    #[error("the file is damaged ({0}); the items before the damage were read")]
+    #[error("the file is damaged ({0})")]
     Damaged(String),
 }
 

@@ -153,7 +153,7 @@ fn warnings(scan: &RecordingScan, curves: &Curves, read_error: Option<&Recording
 fn result_output(args: &PlotArgs, read_error: Option<RecordingError>) -> CommandOutput {
     let Some(error) = read_error else { return CommandOutput::default() };
     let is_error = !matches!(error, RecordingError::Truncated);
-    let error = CliError::Recording(args.file.clone(), error);
+    let error = CliError::RecordingEnd(args.file.clone(), error);
     match is_error {
         true => CommandOutput { stdout: String::new(), problems: vec![Diagnostic::from(&error)] },
         false => CommandOutput::text(format!("{error}\n")),

@@ -140,7 +140,7 @@ fn summary(path: &Path, problems: &mut Vec<Diagnostic>) -> Result<Summary, CliEr
         match item {
             Ok(item) => builder.observe(&item),
             Err(error) if is_empty => return Err(unreadable(error)),
-            Err(error) => problems.push(Diagnostic::from(&unreadable(error))),
+            Err(error) => problems.push(Diagnostic::from(&CliError::RecordingEnd(path.to_owned(), error))),
         }
         is_empty = false;
     }

@@ -27,13 +27,27 @@ fn wrong_usage_exits_with_two() {
     ] {
         let result = igpu(args);
         assert_eq!((result.code, result.stdout.as_str()), (Some(2), ""), "{args:?}");
-        assert!(result.stderr.starts_with("error: ") && !result.stderr.contains("panicked"), "{}", result.stderr);
+        assert!(result.stderr.starts_with("igpu: ") && !result.stderr.contains("panicked"), "{}", result.stderr);
     }
     // The help line lists the valid values. An error in a file has the line number.
     let help = format!("\nhelp: use one of {}, or the path of a TOML file\n", Scenario::names().join(", "));
     assert!(igpu(&["--simulate=nonsense"]).stderr.contains(&help));
     assert!(igpu(&[&unreadable.argument]).stderr.contains("line 1"));
     assert!(igpu(&[&unknown_key.argument]).stderr.contains("line 2"));
+}
+
+#[test]
+fn misplaced_argument_prints_help() {
+    for (args, help) in [
+        (&["--simulate", "hgx-h100", "list"][..], "write `--simulate=hgx-h100`"),
+        (&["list", "--simulate", "hgx-h100"], "write `--simulate=hgx-h100`"),
+        (&["record", "echo", "hi"], "put `--` before the program: `igpu record -- echo`"),
+        (&["record", "--summary-json", "s.json"], "write `--summary-json=s.json`"),
+    ] {
+        let result = igpu(args);
+        assert!(result.code == Some(2) && result.stderr.starts_with("igpu: "), "{args:?}: {}", result.stderr);
+        assert!(result.stderr.contains(&format!("\nhelp: {help}\n\nUsage: ")), "{args:?}: {}", result.stderr);
+    }
 }
 
 #[test]

@@ -350,9 +350,10 @@ fn truncated_recording_is_summarized() {
 fn invalid_recording_is_an_error() {
     let recordings = Recordings::new();
     let (missing, directory) = (recordings.path("missing.csv"), recordings.path("."));
-    let [text, empty, head] = [
+    let [text, empty, first, head] = [
         ("text", "not a recording\n"),
         ("empty", ""),
+        ("first", "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text\n17000"),
         ("head.csv", "time_unix_nano,gpu,metric,attribute,value,unit,pid,event,text\n"),
     ]
     .map(|(name, content)| {
@@ -361,15 +362,16 @@ fn invalid_recording_is_an_error() {
     });
     let none = "not a recording of igpu";
     for (path, expected) in [
-        (&missing, "No such file or directory (os error 2)"),
-        (&directory, "Is a directory (os error 21)"),
-        (&text, none),
-        (&empty, none),
-        (&head, none),
+        (&missing, format!("could not read {missing}: No such file or directory (os error 2)")),
+        (&directory, format!("could not read {directory}: Is a directory (os error 21)")),
+        (&text, format!("{text}: {none}")),
+        (&empty, format!("{empty}: {none}")),
+        (&head, format!("{head}: {none}")),
+        (&first, format!("{first}: the file ends before the first item")),
     ] {
         for args in [&["report", path][..], &["report", "--json", path], &["report", path, path]] {
             let result = igpu(args);
-            let expected = format!("{path}: {expected}");
+            assert!(result.stderr.contains("\nhelp: "), "{}", result.stderr);
             assert_eq!(
                 (result.code, result.stdout.as_str(), errors(&result.stderr)),
                 (Some(1), "", vec![expected.as_str()])
