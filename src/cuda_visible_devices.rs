@@ -44,7 +44,7 @@
 //!
 //! Numbers refer to CUDA's order of devices. With `CUDA_DEVICE_ORDER=PCI_BUS_ID`, this is NVML's order. CUDA's default
 //! order, which puts the fastest GPU first, differs from NVML's order if a machine has different types of GPUs. NVML
-//! does not provide CUDA's default order, and this module therefore assumes the order of PCI bus ids. On a machine with
+//! does not provide CUDA's default order, and this module therefore assumes the order of PCI bus IDs. On a machine with
 //! different types of GPUs, set `CUDA_DEVICE_ORDER=PCI_BUS_ID`, or use UUIDs in `CUDA_VISIBLE_DEVICES`.
 
 /// A GPU of the machine. Its position in the list of GPUs is its NVML index.
@@ -62,9 +62,9 @@ pub struct MigCandidate<'a> {
     /// The UUID in NVML's form: `MIG-` and groups of hexadecimal digits, or `MIG-GPU-<uuid>/<gi>/<ci>` with old
     /// drivers.
     pub uuid: &'a str,
-    /// The id of the GPU instance.
+    /// The ID of the GPU instance.
     pub gpu_instance: u32,
-    /// The id of the compute instance within the GPU instance.
+    /// The ID of the compute instance within the GPU instance.
     pub compute_instance: u32,
 }
 

@@ -43,7 +43,7 @@ const fn entry(
 const CODES: [CodeEntry; 32] = [
     entry(sys::NVML_SUCCESS, "NVML_SUCCESS", "Success", ""),
     entry(sys::NVML_ERROR_UNINITIALIZED, "NVML_ERROR_UNINITIALIZED", "Uninitialized", "load NVML again with Nvml::load()"),
-    entry(sys::NVML_ERROR_INVALID_ARGUMENT, "NVML_ERROR_INVALID_ARGUMENT", "Invalid Argument", "check the index or id in the request"),
+    entry(sys::NVML_ERROR_INVALID_ARGUMENT, "NVML_ERROR_INVALID_ARGUMENT", "Invalid Argument", "check the index or ID in the request"),
     entry(sys::NVML_ERROR_NOT_SUPPORTED, "NVML_ERROR_NOT_SUPPORTED", "Not Supported", "use another GPU or driver if the error persists; some drivers return it temporarily"),
     entry(sys::NVML_ERROR_NO_PERMISSION, "NVML_ERROR_NO_PERMISSION", "Insufficient Permissions", "run as root, or ask the administrator for access to /dev/nvidia*"),
     entry(sys::NVML_ERROR_ALREADY_INITIALIZED, "NVML_ERROR_ALREADY_INITIALIZED", "Already Initialized", "use the existing handle"),

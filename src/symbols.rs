@@ -13,8 +13,8 @@ use nvml_sys::{Functions, nvmlDevice_t, nvmlProcessInfo_t, nvmlProcessInfo_v1_t,
 
 use crate::{Error, Result, ReturnCode};
 
-/// The function that returns the fan speed. `nvmlDeviceGetFanSpeed` returns one speed for all fans of a GPU. If
-/// the driver has only version 2, igpu reads fan 0.
+/// The function that returns the fan speed. `nvmlDeviceGetFanSpeed` takes no fan index and returns one speed per GPU. If
+/// the driver has only version 2, igpu reads the speed of fan 0.
 #[derive(Clone, Copy)]
 pub(crate) enum FanSpeedFn {
     V1(unsafe extern "C" fn(nvmlDevice_t, *mut u32) -> nvmlReturn_t),

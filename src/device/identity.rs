@@ -10,7 +10,7 @@ use crate::{
     text::{self, Text},
 };
 
-/// The PCI address and the PCI ids of a GPU (`nvmlPciInfo_t`).
+/// The PCI address and the PCI IDs of a GPU (`nvmlPciInfo_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PciInfo {
     /// The PCI domain.
@@ -19,9 +19,9 @@ pub struct PciInfo {
     pub bus: u32,
     /// The device number on the bus, 0 to 31.
     pub device: u32,
-    /// The device id in the upper 16 bits, and the vendor id (0x10DE) in the lower 16 bits.
+    /// The device ID in the upper 16 bits, and the vendor ID (0x10DE) in the lower 16 bits.
     pub device_id: u32,
-    /// The device id and the vendor id of the subsystem, in the layout of `device_id`.
+    /// The device ID and the vendor ID of the subsystem, in the layout of `device_id`.
     pub sub_system_id: u32,
     /// The address as `domain:bus:device.function` in hexadecimal. The domain has eight digits, or four if the driver
     /// lacks `nvmlDeviceGetPciInfo_v3` (before R384).
@@ -100,7 +100,7 @@ impl Device {
         self.get_u32("nvmlDeviceGetMinorNumber", self.functions().nvmlDeviceGetMinorNumber)
     }
 
-    /// Returns the PCI address and the PCI ids of the GPU, with the newest version of the call that the driver
+    /// Returns the PCI address and the PCI IDs of the GPU, with the newest version of the call that the driver
     /// supports.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ impl Device {
         flag.map(|flag| flag != 0)
     }
 
-    /// Returns the id of the GPU instance that this MIG device belongs to.
+    /// Returns the ID of the GPU instance that this MIG device belongs to.
     ///
     /// # Errors
     /// Returns the driver's error code.
@@ -102,7 +102,7 @@ impl Device {
         self.get_u32("nvmlDeviceGetGpuInstanceId", self.functions().nvmlDeviceGetGpuInstanceId)
     }
 
-    /// Returns the id of the compute instance of this MIG device.
+    /// Returns the ID of the compute instance of this MIG device.
     ///
     /// # Errors
     /// Returns the driver's error code.

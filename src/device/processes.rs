@@ -45,9 +45,9 @@ pub struct RunningProcess {
     /// The device memory that the process has allocated, in bytes, or `None` if the driver does not report it (WDDM,
     /// some containers).
     pub used_gpu_memory_bytes: Option<u64>,
-    /// The id of the MIG GPU instance that the process runs in, or `None` without MIG and with drivers before R450.
+    /// The ID of the MIG GPU instance that the process runs in, or `None` without MIG and with drivers before R450.
     pub gpu_instance_id: Option<u32>,
-    /// The id of the MIG compute instance that the process runs in, or `None` without MIG and with drivers before R450.
+    /// The ID of the MIG compute instance that the process runs in, or `None` without MIG and with drivers before R450.
     pub compute_instance_id: Option<u32>,
 }
 
@@ -194,7 +194,7 @@ impl fmt::Debug for ProcessList {
     }
 }
 
-/// Reads an entry from its words, which contain the pid, the used memory, the ids of the GPU and the compute instance
+/// Reads an entry from its words, which contain the pid, the used memory, the IDs of the GPU and the compute instance
 /// (not in version 1), and the protected memory under confidential computing (only in entries of 32 bytes; ignored
 /// here).
 fn parse_entry(words: &[u64]) -> RunningProcess {

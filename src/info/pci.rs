@@ -19,9 +19,9 @@ pub struct GpuPciInfo {
     pub bus_id: Option<ArrayString<32>>,
     /// The device number as two hexadecimal digits, for example `00`.
     pub device: Option<ArrayString<8>>,
-    /// The device id and the vendor id as eight hexadecimal digits, for example `1B0610DE`.
+    /// The device ID and the vendor ID as eight hexadecimal digits, for example `1B0610DE`.
     pub device_id: Option<ArrayString<8>>,
-    /// The device id and the vendor id of the subsystem as eight hexadecimal digits, for example `1210196E`.
+    /// The device ID and the vendor ID of the subsystem as eight hexadecimal digits, for example `1210196E`.
     pub sub_system_id: Option<ArrayString<8>>,
     /// The current PCIe generation, which is lower while the GPU is idle (`nvmlDeviceGetCurrPcieLinkGeneration`).
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::displayed"))]

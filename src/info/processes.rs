@@ -46,9 +46,9 @@ pub struct GpuProcessInfo {
     /// The device memory that the process has allocated, in whole MiB, or `None` if the driver does not report it
     /// (WDDM, some containers).
     pub gpu_memory: Option<u64>,
-    /// The id of the MIG GPU instance that the process runs in, or `None` without MIG.
+    /// The ID of the MIG GPU instance that the process runs in, or `None` without MIG.
     pub gpu_instance_id: Option<u32>,
-    /// The id of the MIG compute instance that the process runs in, or `None` without MIG.
+    /// The ID of the MIG compute instance that the process runs in, or `None` without MIG.
     pub compute_instance_id: Option<u32>,
 }
 

@@ -30,7 +30,7 @@ pub enum Reading {
     Temperature,
     /// The performance state.
     Performance,
-    /// The PCI address and the PCI ids.
+    /// The PCI address and the PCI IDs.
     Pci,
     /// The current PCIe generation.
     CurrentLinkGen,

@@ -56,7 +56,7 @@ impl fmt::Display for MetricKind {
 pub enum MetricSource {
     /// A driver call, and the position of the metric among the numbers that the call returns.
     Call(Call, usize),
-    /// A field (`nvmlDeviceGetFieldValues`): its id, its scope, and the factor by which the driver's number is
+    /// A field (`nvmlDeviceGetFieldValues`): its ID, its scope, and the factor by which the driver's number is
     /// multiplied.
     Field(FieldId, u32, f64),
     /// All samples of a sample buffer (`nvmlDeviceGetSamples`), and the factor by which they are multiplied.
@@ -82,7 +82,7 @@ impl MetricSource {
         }
     }
 
-    /// Returns the id and the scope of the field from which the metric is read, if any.
+    /// Returns the ID and the scope of the field from which the metric is read, if any.
     pub(crate) fn field(&self) -> Option<(FieldId, u32)> {
         match self {
             Self::Field(field, scope, _) => Some((*field, *scope)),

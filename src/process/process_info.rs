@@ -25,7 +25,7 @@ pub struct ProcessInfo {
     /// The name of the real user, from `/etc/passwd` or from [`resolve_users`](super::resolve_users), truncated to 32
     /// bytes on a character boundary. If no name is known, the uid as decimal text. `None` if the uid is `None`.
     pub user: Option<ArrayString<32>>,
-    /// The real user id in the caller's user namespace, from `/proc/PID/status`. `None` if the process has ended or
+    /// The real user ID in the caller's user namespace, from `/proc/PID/status`. `None` if the process has ended or
     /// cannot be read.
     pub uid: Option<u32>,
     /// The pid of the parent, from `/proc/PID/stat`. `None` if the process has ended or cannot be read, and if it has

@@ -6,17 +6,17 @@ use super::{
     schedule::{self, CallLoad},
 };
 
-/// The time between two distributions of the budget, ns. It is chosen so that the distribution itself takes a negligible
-/// time, and that a call which has become slow exceeds the budget for a tenth of a second only.
+/// The time between two distributions of the budget, in nanoseconds. At this interval, the distribution itself takes
+/// negligible time, and a call that has become slow exceeds the budget for at most a tenth of a second.
 const REBALANCE_INTERVAL_NS: u64 = 100_000_000;
 
-/// The budget and the interval that it permits each poll group.
+/// The budget, and the intervals that it permits the poll groups.
 ///
 /// One distribution consists of [`observe`](Self::observe) for each GPU, [`balance`](Self::balance), and
-/// [`apply`](Self::apply) for each GPU. A GPU that another thread has locked is left out and keeps its intervals.
+/// [`apply`](Self::apply) for each GPU. A GPU that another thread has locked is skipped and keeps its intervals.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// The permitted share of time: 0.01 is 1 %, and infinity is no limit.
+    /// The permitted share of time. A value of 0.01 means 1 %, and infinity means no limit.
     share: f64,
     /// The loads of all poll groups of all GPUs.
     loads: Vec<CallLoad>,
@@ -49,7 +49,8 @@ impl Budget {
             let states = gpu.states.get(group.states.clone()).unwrap_or_default();
             let is_stretched = load.is_stretched();
             load.target_interval = group.target_interval(states);
-            // Groups that the budget does not limit count as free, so that they take nothing from the others.
+            // Groups that the budget does not limit count as free, so that they do not reduce the budget of the other
+            // groups.
             load.cost = if group.interval.is_limited_by_budget() { group.cost.mean() } else { 0 };
             if !is_stretched {
                 load.interval = load.target_interval;
@@ -63,7 +64,7 @@ impl Budget {
         schedule::balance(&mut self.loads, self.share);
     }
 
-    /// Limits the poll groups of the GPU with this index, and reports changed intervals.
+    /// Applies the permitted intervals to the poll groups of the GPU with this index, and reports changed intervals.
     pub(super) fn apply(&self, index: usize, gpu: &mut GpuSampler, now: u64, records: &mut Records) {
         let loads = self.first_loads.get(index).and_then(|first| self.loads.get(*first..));
         let GpuSampler { groups, states, .. } = gpu;

@@ -1,62 +1,62 @@
 //! Conversion of the driver's wall-clock timestamps to the monotonic clock.
 //!
-//! The offset between the two clocks is measured by reading the wall clock between two reads of the monotonic clock. Linux
-//! runs both clocks at the same disciplined rate, so the offset changes only if the wall clock is set, at a leap second,
-//! and if the system is suspended, because the monotonic clock stops then. Each of these is a *step* of the wall clock. A
-//! timestamp from before a step must be converted with the offset of its time, so the offsets of the last few steps are
-//! kept.
+//! The offset between the two clocks is measured by reading the wall clock between two reads of the monotonic clock.
+//! Linux runs both clocks at the same disciplined rate, so the offset changes only if the wall clock is set, at a leap
+//! second, and if the system is suspended, because the monotonic clock stops then. Each of these is a *step* of the
+//! wall clock. A timestamp from before a step must be converted with the offset of its time, so the offsets of the last
+//! few steps are kept.
 
 use super::Clocks;
 
 /// The number of segments that are kept: the current one and those before the last three steps.
 const MAX_SEGMENTS: usize = 4;
-/// The maximum rate at which the offset changes without a step, as a fraction. The kernel's clock discipline is limited to
-/// 500 ppm.
+/// The maximum rate at which the offset changes without a step, as a fraction. The kernel's clock discipline is limited
+/// to 500 ppm.
 const MAX_SLEW: f64 = 500e-6;
-/// The resolution of a wall-clock time, ns. Times in microseconds are rounded down.
+/// The resolution of a wall-clock time, in nanoseconds. Times in microseconds are rounded down.
 const WALL_RESOLUTION_NS: u64 = 1_000;
 
 /// A read of the wall clock between two reads of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
-    /// The monotonic clock before the read of the wall clock, ns.
+    /// The monotonic clock before the read of the wall clock, in nanoseconds.
     pub before: u64,
     /// The wall clock, in microseconds since the Unix epoch.
     pub wall_us: u64,
-    /// The monotonic clock after the read of the wall clock, ns.
+    /// The monotonic clock after the read of the wall clock, in nanoseconds.
     pub after: u64,
 }
 
 /// A wall-clock time that was converted to the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MappedTime {
-    /// The time on the monotonic clock, ns.
+    /// The time on the monotonic clock, in nanoseconds.
     pub at: u64,
-    /// The maximum error of `at` in either direction, ns, unless `ambiguous`.
+    /// The maximum error of `at` in either direction, in nanoseconds, unless `ambiguous`.
     pub uncertainty: u64,
-    /// `true` if the wall clock showed this time several times or never. If it showed the time several times, because it
-    /// was set back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
+    /// `true` if the wall clock showed this time several times or never. If it showed the time several times, because
+    /// it was set back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
     pub ambiguous: bool,
 }
 
 /// A step of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockStep {
-    /// The size of the step, ns. It is negative if the clock was set back. The duration of a suspend counts as a positive
-    /// step.
+    /// The size of the step, in nanoseconds. It is negative if the clock was set back. The duration of a suspend counts
+    /// as a positive step.
     pub by: i64,
-    /// The monotonic time after which the step took place, ns.
+    /// The monotonic time after which the step took place, in nanoseconds.
     pub after: u64,
-    /// The monotonic time before which the step took place, ns.
+    /// The monotonic time before which the step took place, in nanoseconds.
     pub before: u64,
 }
 
 /// The offset between the clocks, measured by one anchor.
 #[derive(Clone, Copy, Debug)]
 struct MeasuredOffset {
-    /// The monotonic time of the measurement, ns.
+    /// The monotonic time of the measurement, in nanoseconds.
     at: u64,
-    /// The monotonic time minus the wall-clock time, ns.
+    /// The monotonic time minus the wall-clock time, in nanoseconds.
     offset: i64,
     uncertainty: u64,
 }
@@ -64,10 +64,10 @@ struct MeasuredOffset {
 /// A span of time without a step of the wall clock.
 #[derive(Clone, Copy, Debug)]
 struct ClockSegment {
-    /// The earliest monotonic time at which the segment may have begun, ns. The time of a step is known only to lie between
-    /// two anchors, so consecutive segments overlap.
+    /// The earliest monotonic time at which the segment may have begun, in nanoseconds. The time of a step is known
+    /// only to lie between two anchors, so consecutive segments overlap.
     from: u64,
-    /// The latest monotonic time at which the segment may have ended, ns.
+    /// The latest monotonic time at which the segment may have ended, in nanoseconds.
     to: u64,
     first: MeasuredOffset,
     last: MeasuredOffset,
@@ -88,7 +88,7 @@ pub(crate) struct ClockMap {
 }
 
 impl Anchor {
-    /// Reads the clocks.
+    /// Reads both clocks and returns the anchor.
     pub(crate) fn now(clocks: Clocks) -> Self {
         let before = (clocks.monotonic)();
         let wall_us = (clocks.wall_us)();
@@ -107,7 +107,7 @@ impl MeasuredOffset {
         Self { at, offset: signed(at).saturating_sub(wall), uncertainty }
     }
 
-    /// Returns the maximum error of the offset at another monotonic time, ns.
+    /// Returns the maximum error of the offset at another monotonic time, in nanoseconds.
     fn uncertainty_at(&self, at: u64) -> u64 {
         self.uncertainty.saturating_add((at.abs_diff(self.at) as f64 * MAX_SLEW).ceil() as u64)
     }
@@ -119,8 +119,8 @@ impl MeasuredOffset {
 }
 
 impl ClockSegment {
-    /// Converts a wall-clock time that lies in the segment and not after `now`. Returns the monotonic time and its maximum
-    /// error, or `None` if the time is not in the segment.
+    /// Converts a wall-clock time that lies in the segment and not after `now`. Returns the monotonic time and its
+    /// maximum error, or `None` if the time is not in the segment.
     fn convert(&self, wall_ns: i64, now: u64) -> Option<(u64, u64)> {
         // The choice of the better offset depends on the monotonic time, which is known precisely enough from either.
         let by_first = self.first.convert(wall_ns);
@@ -154,7 +154,7 @@ impl ClockMap {
         let by = current.last.offset.saturating_sub(offset.offset);
         let tolerance = current.last.uncertainty_at(offset.at).saturating_add(offset.uncertainty);
         if by.unsigned_abs() <= tolerance {
-            // If this thread was preempted between the reads, the new anchor may be less precise than the last.
+            // If this thread was preempted between the reads, the new anchor may be less precise than the last anchor.
             if offset.uncertainty <= current.last.uncertainty_at(offset.at) {
                 current.last = offset;
             }
@@ -178,15 +178,16 @@ impl ClockMap {
         self.steps
     }
 
-    /// Converts a wall-clock time, in microseconds since the Unix epoch, that is not later than the monotonic time `now`.
+    /// Converts a wall-clock time, in microseconds since the Unix epoch, that is not later than the monotonic time
+    /// `now`.
     ///
-    /// If the wall clock showed the time several times, the latest occurrence before `now` is returned. If it never showed the
-    /// time, the result depends on the reason: `now` if the time is in the future, which means that the clock was set after
-    /// the last anchor; the time of the step if a forward step skipped the time; and 0 if the time is before the monotonic
-    /// clock started.
+    /// If the wall clock showed the time several times, the latest occurrence before `now` is returned. If it never
+    /// showed the time, the result depends on the reason: `now` if the time is in the future, which means that the
+    /// clock was set after the last anchor; the time of the step if a forward step skipped the time; and 0 if the time
+    /// is before the monotonic clock started.
     #[must_use]
     pub(crate) fn to_monotonic(&self, wall_us: u64, now: u64) -> MappedTime {
-        // The driver rounds timestamps down, as `Anchor` does. Both use the middle of the microsecond.
+        // The driver rounds timestamps down, as `Anchor` does. Both conversions use the middle of the microsecond.
         let wall_ns = signed(wall_us).saturating_mul(1_000).saturating_add(signed(WALL_RESOLUTION_NS / 2));
         let segments = &self.segments[..self.count];
         let mut occurrences = segments.iter().filter_map(|segment| segment.convert(wall_ns, now));
@@ -228,14 +229,15 @@ mod tests {
     const MS: u64 = 1_000_000;
     const SECOND: u64 = 1_000 * MS;
     const HOUR: u64 = 3_600 * SECOND;
-    /// The wall-clock time at which the monotonic clock was zero, ns: a day in 2026, and not a whole microsecond.
+    /// The wall-clock time at which the monotonic clock was zero, in nanoseconds: a day in 2026, and not a whole
+    /// microsecond.
     const EPOCH: i64 = 1_780_000_000_123_456_789;
     const START: u64 = 10 * HOUR;
 
     /// A simulated wall clock, relative to the monotonic clock.
     #[derive(Default)]
     struct SimulatedClocks {
-        /// The monotonic time and the size of each step, ns.
+        /// The monotonic time and the size of each step, in nanoseconds.
         steps: Vec<(u64, i64)>,
         /// The excess of the wall clock's rate over that of the monotonic clock, as a fraction.
         rate: f64,
@@ -248,7 +250,8 @@ mod tests {
             u64::try_from(EPOCH + signed(at) + stepped + slewed).unwrap() / 1_000
         }
 
-        /// Returns an anchor that begins at `at` and takes `length`. The wall clock is read after this `fraction` of it.
+        /// Returns an anchor that begins at `at` and takes `length`. The wall clock is read after this `fraction` of
+        /// it.
         fn anchor(&self, at: u64, length: u64, fraction: f64) -> Anchor {
             Anchor { before: at, wall_us: self.wall_us(at + (length as f64 * fraction) as u64), after: at + length }
         }
@@ -329,8 +332,8 @@ mod tests {
             for number in 0..800 {
                 let truth = START + number * 10 * MS + 3_333;
                 let mapped = map.to_monotonic(clocks.wall_us(truth), until);
-                // Times near a small step lie in both segments. They are flagged, and the result is either right or late
-                // by the step.
+                // Times near a small step lie in both segments. They are flagged, and the result is either right or
+                // late by the step.
                 if mapped.ambiguous {
                     assert!(by < SECOND && truth > step.after && truth < step.before, "{truth} {mapped:?}");
                     assert!(mapped.at + mapped.uncertainty >= truth && mapped.at <= truth + by + mapped.uncertainty);

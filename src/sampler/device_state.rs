@@ -1,4 +1,4 @@
-//! The availability of a sampled GPU: its handle, and whether it is lost or suspended by the kernel.
+//! The handle of a sampled GPU, and the GPU's availability: a GPU can be lost, or suspended by the kernel.
 
 use super::{
     Clocks,
@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{Device, Error, GpuPciInfo, Nvml, Result};
 
-/// The time after which a lost GPU is tried again, ns. A retry may take long, and a reset takes seconds.
+/// The time between two attempts to open a lost GPU, in nanoseconds. An attempt may take long, and a reset takes
+/// seconds.
 const RETRY_INTERVAL_NS: u64 = 1_000_000_000;
-/// The time for which a runtime status that was read from sysfs is used, ns. It limits the delay after which a resumed GPU
-/// is sampled again.
+/// The time after which the runtime status is read from sysfs again, in nanoseconds. It limits the delay until a
+/// resumed GPU is sampled again.
 const STATUS_CHECK_INTERVAL_NS: u64 = 100_000_000;
 
 /// The handle of a GPU, and the reason why the GPU cannot be used at the moment.
@@ -19,20 +20,20 @@ const STATUS_CHECK_INTERVAL_NS: u64 = 100_000_000;
 pub(super) struct DeviceState {
     nvml: Nvml,
     index: u32,
-    /// `None` until the GPU is opened for the first time.
+    /// The handle, or `None` until the GPU is opened for the first time.
     device: Option<Device>,
     loss: Option<Loss>,
-    /// `true` if the GPU was lost before the first tick and no event has reported this yet.
+    /// `true` if the GPU was lost before the first tick and no event has reported the loss yet.
     is_loss_unreported: bool,
-    /// `None` if suspended GPUs are not skipped.
+    /// The reader of the runtime status, or `None` if suspended GPUs are not skipped.
     status: Option<RuntimeStatus>,
     is_suspended: bool,
-    /// The time of the last read of `status`; 0 before the first.
+    /// The time of the last read of `status`, or 0 before the first read.
     status_checked_at: u64,
     clocks: Clocks,
 }
 
-/// The error for which a GPU is lost, and the time of the next attempt to open it.
+/// The error of a call to a lost GPU, and the time of the next attempt to open it.
 #[derive(Debug)]
 struct Loss {
     error: Error,
@@ -40,7 +41,7 @@ struct Loss {
 }
 
 impl DeviceState {
-    /// Opens the GPU with this index. A GPU that cannot be opened is lost, and is tried again later.
+    /// Opens the GPU with this index. A GPU that cannot be opened counts as lost, and a later attempt may open it.
     ///
     /// # Errors
     /// Returns [`Error::InvalidIndex`] if no GPU has this index, and [`Error::Forked`] in a forked child.
@@ -73,19 +74,20 @@ impl DeviceState {
         u16::try_from(self.index).unwrap_or(u16::MAX)
     }
 
-    /// Returns the handle, even if the GPU is lost or suspended; `None` if it was never opened.
+    /// Returns the handle, even if the GPU is lost or suspended, or `None` if the GPU was never opened.
     pub(super) fn device(&self) -> Option<&Device> {
         self.device.as_ref()
     }
 
-    /// Returns `true` if [`available_device`](Self::available_device) may take time, because it opens a lost GPU or reads
-    /// sysfs.
+    /// Returns `true` if [`available_device`](Self::available_device) may take time, because it opens a lost GPU or
+    /// reads sysfs.
     #[inline]
     pub(super) fn needs_check(&self) -> bool {
         self.loss.is_some() || self.status.is_some()
     }
 
-    /// Returns the handle if the GPU may be called now: it is neither suspended nor lost, or it is lost and a retry is due.
+    /// Returns the handle if the GPU may be called now: it is neither suspended nor lost, or it is lost and a retry is
+    /// due.
     #[inline]
     pub(super) fn available_device(&mut self, now: u64, records: &mut Records) -> Option<&Device> {
         if self.status.is_none() && self.loss.is_none() {
@@ -119,7 +121,7 @@ impl DeviceState {
         self.device.as_ref()
     }
 
-    /// Records that a call returned. Reports the recovery if the GPU was lost.
+    /// Records that a call returned. Reports a recovery if the GPU was lost.
     #[inline]
     pub(super) fn mark_available(&mut self, stopwatch: &Stopwatch, records: &mut Records) {
         if self.loss.is_some() {
@@ -128,8 +130,8 @@ impl DeviceState {
         }
     }
 
-    /// Records that a call failed because the GPU is lost, must be reset, or NVML was shut down. Reports the first such
-    /// error.
+    /// Records that a call failed because the GPU is lost or must be reset, or because NVML was shut down. Reports only
+    /// the first of several consecutive errors.
     pub(super) fn mark_lost(&mut self, error: &Error, now: u64, records: &mut Records) {
         if self.loss.is_none() {
             self.report_loss(error, now, records);
@@ -142,7 +144,7 @@ impl DeviceState {
         records.push(Record::for_event(now, self.index(), None, Event::GPU_LOST, code));
     }
 
-    /// Returns the error for which the GPU is lost; `None` if it is not lost.
+    /// Returns the error because of which the GPU counts as lost, or `None` if the GPU is not lost.
     pub(super) fn loss_error(&self) -> Option<&Error> {
         self.loss.as_ref().map(|loss| &loss.error)
     }
@@ -152,14 +154,15 @@ impl DeviceState {
         self.is_suspended
     }
 
-    /// Returns the time before which the GPU need not be checked, because it is lost or suspended; 0 if it is neither.
+    /// Returns the time before which the GPU need not be checked, because it is lost or suspended, or 0 if it is
+    /// available.
     #[inline]
     pub(super) fn unavailable_until(&self) -> u64 {
         let retry_at = self.loss.as_ref().map_or(0, |loss| loss.retry_at);
         if self.is_suspended { retry_at.max(self.status_checked_at + STATUS_CHECK_INTERVAL_NS) } else { retry_at }
     }
 
-    /// Returns `true` if the kernel has suspended the GPU, and reports a change.
+    /// Returns `true` if the kernel has suspended the GPU, and reports an event if the state has changed.
     fn check_suspended(&mut self, now: u64, records: &mut Records) -> bool {
         let Some(status) = &self.status else { return false };
         if now >= self.status_checked_at.saturating_add(STATUS_CHECK_INTERVAL_NS) || self.status_checked_at == 0 {

@@ -20,7 +20,7 @@ enum FieldConversion {
     Energy(CounterEnergy),
 }
 
-/// The fields of one poll group. All memory is allocated at creation. Suspended metrics are left out of the call.
+/// The fields of one poll group. All memory is allocated at creation. The call does not include suspended metrics.
 #[derive(Debug)]
 pub(super) struct FieldBatch {
     /// The conversion of each metric of the group.

@@ -8,9 +8,10 @@ use crate::{GpuInfo, Result, metric::Metric, process::ProcessInfoCache};
 
 /// A sampler of GPU metrics that runs in the caller's loop.
 ///
-/// [`tick`](Self::tick) reads the metrics that are due, and [`sample`](Self::sample) reads all of them. Neither allocates
-/// memory, takes a lock, or starts a thread; both block for the time of the driver calls. The [module](super)
-/// documentation explains how metrics are scheduled. [`spawn`](Self::spawn) moves the sampler to a separate thread.
+/// [`tick`](Self::tick) reads the metrics that are due, and [`sample`](Self::sample) reads all of them. Neither
+/// allocates memory, takes a lock, or starts a thread. Both block for the duration of the driver calls. The
+/// [module](super) documentation explains how metrics are scheduled. [`spawn`](Self::spawn) moves the sampler to a
+/// separate thread.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -44,19 +45,19 @@ pub struct Sampler {
     pub(super) stopwatch: Stopwatch,
     pub(super) clocks: Clocks,
     pub(super) next_due: u64,
-    /// The time of the last tick; 0 before the first.
+    /// The time of the last tick, or 0 before the first tick.
     pub(super) last_tick: u64,
     pub(super) missed_deadlines: u64,
     /// The capacity of the process list of each GPU.
     pub(super) process_capacity: usize,
-    /// The time after which a driver call counts as hung, ns.
+    /// The time after which a driver call counts as hung, in nanoseconds.
     pub(super) hang_timeout: u64,
-    /// The minimum time between two wakes, ns; 0 for no minimum.
+    /// The minimum time between two wakes, in nanoseconds. Zero means no minimum.
     pub(super) min_wake_interval: u64,
 }
 
 impl Sampler {
-    /// Opens the GPUs and allocates all memory.
+    /// Creates a sampler: opens the GPUs and allocates all memory.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let indices = match &settings.gpus {
             Some(indices) => indices.clone(),
@@ -100,10 +101,10 @@ impl Sampler {
         &self.metrics
     }
 
-    /// Returns the reason for which a metric of a GPU is not sampled, or `None` if it is sampled.
+    /// Returns the reason why a metric of a GPU is not sampled, or `None` if it is sampled.
     ///
     /// A metric counts as sampled until two consecutive reads fail, so the result is meaningful after a few ticks.
-    /// [`Frame::last_error`] returns the error of the last read alone.
+    /// [`Frame::last_error`] returns the error of the last read, even after a single failure.
     #[must_use]
     pub fn reason(&self, gpu: u32, metric: Metric) -> Option<UnsampledReason> {
         match self.gpus.iter().find(|sampler| u32::from(sampler.index()) == gpu) {
@@ -112,9 +113,11 @@ impl Sampler {
         }
     }
 
-    /// Reads all metrics now, whether they are due or not, and refills the [`GpuInfo`] buffers, if requested.
+    /// Reads all metrics now, whether they are due or not, and updates the [`GpuInfo`] structs if
+    /// [`SamplerBuilder::gpu_info`](super::SamplerBuilder::gpu_info) is enabled.
     ///
-    /// Suspended metrics and GPUs that are lost or suspended are skipped. The deadlines of metrics that are not due remain.
+    /// Suspended metrics and GPUs that are lost or suspended are skipped. The deadlines of metrics that are not due do
+    /// not change.
     pub fn sample(&mut self) -> Frame<'_> {
         for info in &mut self.gpu_infos {
             // `GpuInfo` stores the error, see `GpuInfo::error`.
@@ -126,18 +129,20 @@ impl Sampler {
 
     /// Reads the metrics that are due at `now`, a time of [`monotonic`](super::monotonic).
     ///
-    /// Call it at the times that [`next_due`](Self::next_due) returns, or at a fixed rate. A metric that is not due yet is
-    /// read if its deadline is closer to this tick than to the next one, and if the deadline is at most an eighth of the
-    /// metric's interval away. The next tick is assumed to follow after the same time as this one has followed the last
-    /// one. A caller whose ticks are sometimes slightly early and sometimes slightly late therefore misses no read. An
-    /// early or late read does not shift later deadlines, and for each deadline, a metric is read at most once.
+    /// Call this function at the times that [`next_due`](Self::next_due) returns, or at a fixed rate. A metric that is
+    /// not due yet is read if its deadline is closer to this tick than to the next one, and if the deadline is at most
+    /// an eighth of the metric's interval away. The time until the next tick is assumed to equal the time since the
+    /// last tick. A caller whose ticks are sometimes slightly early and sometimes slightly late therefore misses no
+    /// read. An early or late read does not shift later deadlines, and for each deadline, a metric is read at most
+    /// once.
     pub fn tick(&mut self, now: u64) -> Frame<'_> {
         let gap = if self.last_tick == 0 { 0 } else { now.saturating_sub(self.last_tick) };
         self.last_tick = now;
         self.read(now, false, gap)
     }
 
-    /// Returns the time at which the next metric is due, by [`monotonic`](super::monotonic); 0 before the first tick.
+    /// Returns the time at which the next metric is due, as a time of [`monotonic`](super::monotonic), or 0 before the
+    /// first tick.
     #[must_use]
     pub fn next_due(&self) -> u64 {
         self.next_due
@@ -145,9 +150,9 @@ impl Sampler {
 
     /// Returns the number of deadlines at which nothing was read, because ticks were late.
     ///
-    /// A read that takes place *n* whole intervals after its own deadline misses *n* deadlines, which are skipped. A read
-    /// that is late by less than one interval misses none. Metrics that share a driver call are counted once. Deadlines
-    /// that pass while a GPU is lost or suspended, or while a metric is suspended, are not counted.
+    /// A read that takes place *n* whole intervals after its own deadline misses *n* deadlines, which are skipped. A
+    /// read that is late by less than one interval misses none. Metrics that share a driver call are counted once.
+    /// Deadlines that pass while a GPU is lost or suspended, or while a metric is suspended, are not counted.
     #[must_use]
     pub fn missed_deadlines(&self) -> u64 {
         self.missed_deadlines
@@ -182,7 +187,7 @@ impl Sampler {
         self.frame()
     }
 
-    /// Distributes the budget. Poll groups whose calls are expensive get a longer interval, and the change is reported.
+    /// Distributes the budget. Poll groups with expensive calls get longer intervals, and each change is reported.
     fn balance(&mut self, now: u64) {
         for (index, gpu) in self.gpus.iter().enumerate() {
             self.budget.observe(index, gpu);
@@ -193,7 +198,8 @@ impl Sampler {
         }
     }
 
-    /// Looks up the processes that are new in the process lists, and forgets those that are in none.
+    /// Reads the `/proc` information of processes that are new in the process lists, and removes processes that are in
+    /// none of the lists.
     fn update_process_infos(&mut self) {
         self.process_infos.begin_round();
         for group in self.gpus.iter().flat_map(|gpu| &gpu.groups) {

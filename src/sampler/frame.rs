@@ -9,7 +9,8 @@ use crate::{
     process::{ProcessInfo, ProcessInfoCache},
 };
 
-/// The records of the last tick and the latest values. It borrows from the sampler until the next tick.
+/// The records of the last tick and the latest values. A frame borrows the sampler and must be dropped before the next
+/// tick.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -51,21 +52,21 @@ impl<'a> Frame<'a> {
         Self { records, gpus, process_infos, gpu_infos }
     }
 
-    /// Returns the records of this tick: one for each value that was read, for each sample of a drained sample buffer, and
-    /// for each event.
+    /// Returns the records of this tick: one for each value that was read, for each sample of a drained sample buffer,
+    /// and for each event.
     #[must_use]
     pub fn records(&self) -> &'a [Record] {
         self.records
     }
 
-    /// Returns the latest value of a metric of the GPU with this index; `None` before the first successful read and while
-    /// the GPU is lost.
+    /// Returns the latest value of a metric of the GPU with this index, or `None` before the first successful read and
+    /// while the GPU is lost.
     #[must_use]
     pub fn latest(&self, gpu: u32, metric: Metric) -> Option<&'a Record> {
         self.state(gpu, metric)?.latest.as_ref()
     }
 
-    /// Returns the error of the last attempt to read a metric of the GPU with this index; `None` if the attempt
+    /// Returns the error of the last attempt to read a metric of the GPU with this index, or `None` if the attempt
     /// succeeded.
     #[must_use]
     pub fn last_error(&self, gpu: u32, metric: Metric) -> Option<&'a Error> {
@@ -80,7 +81,8 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the interval at which a metric is read now, which depends on its setting, its sensor, and the budget.
-    /// Returns zero for a metric that is read at every tick, and `None` if the metric is not selected or can never be read from this GPU.
+    /// Returns zero for a metric that is read at every tick, and `None` if the metric is not selected or can never be
+    /// read from this GPU.
     #[must_use]
     pub fn poll_interval(&self, gpu: u32, metric: Metric) -> Option<Duration> {
         let sampler = self.gpu(gpu)?;
@@ -89,15 +91,16 @@ impl<'a> Frame<'a> {
         Some(Duration::from_nanos(group.poll_interval(states)))
     }
 
-    /// Returns the `/proc` information of a process in the process lists, which was read when the process first appeared
-    /// there. Returns `None` unless [`Metric::PROCESS_MEMORY`] is sampled.
+    /// Returns the `/proc` information of a process in the process lists, which was read when the process first
+    /// appeared there. Returns `None` if the process is in none of the lists. The lists are read only if
+    /// [`Metric::PROCESS_MEMORY`] is sampled.
     #[must_use]
     pub fn process_info(&self, pid: u32) -> Option<&'a ProcessInfo> {
         self.process_infos.get(pid)
     }
 
-    /// Returns the [`GpuInfo`] buffers as last filled by [`Sampler::sample`](super::Sampler::sample). The slice is empty
-    /// unless [`SamplerBuilder::gpu_info`](super::SamplerBuilder::gpu_info) was requested.
+    /// Returns the [`GpuInfo`] structs, which [`Sampler::sample`](super::Sampler::sample) last updated. The slice is
+    /// empty unless [`SamplerBuilder::gpu_info`](super::SamplerBuilder::gpu_info) is enabled.
     #[must_use]
     pub fn gpu_infos(&self) -> &'a [GpuInfo] {
         self.gpu_infos

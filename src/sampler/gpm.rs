@@ -1,10 +1,10 @@
-//! The reader of GPU performance monitoring (GPM) metrics, which Hopper and later GPUs support. Each report covers the time
-//! between two samples.
+//! The reader of GPU performance monitoring (GPM) metrics, which Hopper and later GPUs support. Each report covers the
+//! time between two samples.
 
 use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags};
 use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 
-/// The minimum time between two samples, ns. NVML requires it for a valid report.
+/// The minimum time between two samples, in nanoseconds. NVML requires it for a valid report.
 const MIN_SAMPLE_DISTANCE_NS: u64 = 100_000_000;
 
 /// The two latest samples of one GPU, and the report of the metrics between the two samples.
@@ -12,7 +12,7 @@ const MIN_SAMPLE_DISTANCE_NS: u64 = 100_000_000;
 pub(super) struct GpmReader {
     earlier: GpmSample,
     later: GpmSample,
-    /// The time of the earlier sample; `None` before the first.
+    /// The time of the earlier sample, or `None` before the first sample.
     sampled_at: Option<Timestamp>,
     report: GpmReport,
 }
@@ -33,8 +33,8 @@ impl GpmReader {
         })
     }
 
-    /// Takes a sample, and emits the metrics of the time since the previous sample. The records have the time of the new
-    /// sample. If the previous sample was less than 100 ms ago, this function does nothing.
+    /// Takes a sample, and emits the metrics of the time since the previous sample. The records have the time of the
+    /// new sample. If the previous sample was less than 100 ms ago, this function does nothing.
     ///
     /// # Errors
     /// Returns an error only if the whole GPU is unavailable.
@@ -69,7 +69,8 @@ impl GpmReader {
         for (index, state) in context.states.iter_mut().enumerate() {
             let scale = state.metric.info().source.gpm().map_or(1.0, |(_, scale)| scale);
             match self.report.value(index) {
-                // Each report covers a different time, so its values are fresh even if they are equal to the last ones.
+                // Each report covers a different time, so its values are fresh even if they are equal to the previous
+                // values.
                 Ok(value) => state.emit(stamp, value * scale, Flags::FRESH, 0, context.records),
                 Err(error) => state.record_error(&error, stamp.at, context.records),
             }

@@ -1,4 +1,5 @@
-//! The sampling of one GPU. It shares no state with other GPUs, so that a hung driver call affects only its own GPU.
+//! The sampler of one GPU. It shares no state with the samplers of other GPUs, so a hung driver call affects only one
+//! GPU.
 
 use super::{
     Clocks, UnsampledReason,
@@ -14,8 +15,8 @@ use super::{
 };
 use crate::{Result, metric::Metric};
 
-/// The time between two comparisons of the wall clock with the monotonic clock, ns. It is the longest delay after which a
-/// step of the wall clock is noticed.
+/// The time between two comparisons of the wall clock with the monotonic clock, in nanoseconds. A step of the wall
+/// clock is noticed after at most this time.
 const ANCHOR_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// The poll groups of one GPU, the states of their metrics, and the map of the driver's timestamps.
@@ -26,13 +27,14 @@ pub(super) struct GpuSampler {
     pub states: Vec<MetricState>,
     clock_map: ClockMap,
     clocks: Clocks,
-    /// The time at which the first poll group is due; 0 before the first read.
+    /// The time at which the first poll group is due, or 0 before the first read.
     next_due: u64,
     next_anchor: u64,
-    /// If not 0, the deadlines of adaptive groups are multiples of this, so that many groups are read at one wake, ns.
+    /// The grid of the deadlines of adaptive groups, in nanoseconds, or 0 for no grid. The deadlines are multiples of
+    /// the grid, so that many groups are read at one wake.
     wake_grid: u64,
-    /// The index of the group at which the next read begins. If a hung call ends a read, the next one begins with the group
-    /// after it, so that later groups are read too.
+    /// The index of the group at which the next read begins. If a hung call ends a read early, the next read continues
+    /// with the remaining groups.
     resume_index: usize,
     /// The number of missed deadlines since the last [`take_missed_deadlines`](Self::take_missed_deadlines).
     missed_deadlines: u64,
@@ -69,7 +71,7 @@ impl GpuSampler {
         Ok(sampler)
     }
 
-    /// Sets the grid of the deadlines of adaptive groups, ns.
+    /// Sets the grid of the deadlines of adaptive groups, in nanoseconds.
     pub(super) fn with_wake_grid(mut self, wake_grid: u64) -> Self {
         self.wake_grid = wake_grid;
         self
@@ -84,7 +86,7 @@ impl GpuSampler {
         self.device.loss_error().is_some()
     }
 
-    /// Returns the time at which the first poll group is due; 0 before the first read.
+    /// Returns the time at which the first poll group is due, or 0 before the first read.
     #[inline]
     pub(super) fn next_due(&self) -> u64 {
         self.next_due
@@ -109,23 +111,24 @@ impl GpuSampler {
             PollMethod::ProcessMemory(_) | PollMethod::ProcessUtilization(_) => processes * group.states.len() + 3,
             _ => group.states.len(),
         };
-        // A group can emit one event for each of its metrics, two for changes of its interval, and one for samples that a
-        // clock step drops. A GPU can be lost, recovered, suspended, and resumed, and two clock steps can be reported.
+        // A group can emit one event for each of its metrics, two for changes of its interval, and one for samples that
+        // a clock step drops. A GPU can be lost, recovered, suspended, and resumed, and two clock steps can be
+        // reported.
         self.groups.iter().map(|group| values(group) + group.states.len() + 3).sum::<usize>() + 6
     }
 
-    /// Returns the state of a metric; `None` if the metric is not selected.
+    /// Returns the state of a metric, or `None` if the metric is not selected.
     pub(super) fn state(&self, metric: Metric) -> Option<&MetricState> {
         self.states.iter().find(|state| state.metric == metric)
     }
 
-    /// Returns the poll group of a metric; `None` if the metric is not selected or can never be read from this GPU.
+    /// Returns the poll group of a metric, or `None` if the metric is not selected or can never be read from this GPU.
     pub(super) fn group(&self, metric: Metric) -> Option<&PollGroup> {
         let index = self.states.iter().position(|state| state.metric == metric)?;
         self.groups.iter().find(|group| group.states.contains(&index))
     }
 
-    /// Returns the reason for which a metric is not sampled; `None` if it is sampled.
+    /// Returns the reason why a metric is not sampled, or `None` if it is sampled.
     pub(super) fn reason(&self, metric: Metric) -> Option<UnsampledReason> {
         match self.state(metric) {
             Some(state) => self.state_reason(state),
@@ -133,7 +136,7 @@ impl GpuSampler {
         }
     }
 
-    /// Returns the same as [`reason`](Self::reason), by the state of the metric.
+    /// Returns the same reason as [`reason`](Self::reason), for a metric whose state is known.
     pub(super) fn state_reason(&self, state: &MetricState) -> Option<UnsampledReason> {
         match self.reason_kind(state) {
             ReasonKind::Sampled => None,
@@ -159,10 +162,11 @@ impl GpuSampler {
         }
     }
 
-    /// Reads the groups that are due at `now`, or all groups. Returns `true` if process lists were read.
+    /// Reads the groups that are due at `now`, or all groups if `all` is `true`. Returns `true` if process lists were
+    /// read.
     ///
-    /// `tick_gap` is the time since the caller's last tick. A group whose deadline is closer to this tick than to the next
-    /// one is read now, if it may be read early. With 0, no group is read early.
+    /// `tick_gap` is the time since the caller's last tick. A group whose deadline is closer to this tick than to the
+    /// next tick is read now if the group may be read early. With 0, no group is read early.
     pub(super) fn read(
         &mut self,
         now: u64,
@@ -188,7 +192,7 @@ impl GpuSampler {
                 let checks = self.device.needs_check();
                 let device = self.device.available_device(now, records);
                 if checks {
-                    // The time of the check does not count as the next call's.
+                    // The time of the check must not be added to the time of the next call.
                     stopwatch.lap();
                     if stopwatch.is_hung {
                         (self.resume_index, next_due) = (count - groups.len() - 1, now);
@@ -230,7 +234,7 @@ impl GpuSampler {
         self.states.iter_mut().filter(|state| !state.is_unreadable).for_each(|state| state.mark_lost(error));
     }
 
-    /// Compares the wall clock with the monotonic clock if that is due.
+    /// Compares the wall clock with the monotonic clock if the comparison is due.
     #[inline]
     fn update_clock_map(&mut self, now: u64, records: &mut Records) {
         if now >= self.next_anchor {
@@ -249,7 +253,7 @@ impl GpuSampler {
     }
 
     /// Adjusts the positions in the driver's sample buffers to a step of the wall clock by `step_us`, and reports the
-    /// samples that it drops.
+    /// samples that are dropped because of the step.
     fn handle_step(&mut self, now: u64, step_us: i64, records: &mut Records) {
         for group in &mut self.groups {
             if let PollMethod::ProcessUtilization(utilization) = &mut group.method {

@@ -1,4 +1,4 @@
-//! Groups a GPU's metrics into poll groups: metrics that one driver call returns together share a group.
+//! The division of a GPU's metrics into poll groups. Metrics that one driver call returns together share a group.
 
 use super::{
     energy::IntegratedEnergy,
@@ -16,15 +16,15 @@ use crate::{
     metric::{CallGroup, DriverCall, Metric, group_by_call},
 };
 
-/// The longest time between two power values over which power is integrated to energy, ns. Over a longer time, the power
-/// between the two values is unknown. The time is chosen far above the catalog's poll interval of power, which is 50 ms,
-/// so that only an interruption of the sampling causes a gap.
+/// The longest time between two power values over which power is integrated to energy, in nanoseconds. Over a longer
+/// time, the power between the two values is unknown. The limit is far above the catalog's poll interval of power,
+/// which is 50 ms, so that only an interruption of the sampling causes a gap.
 const MAX_INTEGRATION_GAP_NS: u64 = 10_000_000_000;
 
 /// Returns the poll groups of a GPU and the states of their metrics.
 ///
-/// A GPU that is lost has no `device`. Its capabilities are unknown, so it is assumed to have an energy counter and
-/// sample buffers of the default length.
+/// A GPU that is lost has no `device`. Its capabilities are unknown, so the GPU is assumed to have an energy counter
+/// and sample buffers of the default length.
 pub(super) fn poll_groups(
     settings: &Settings,
     device: Option<&Device>,
@@ -51,7 +51,7 @@ pub(super) fn poll_groups(
                 cost: CostEstimator::new(),
                 budget_interval: 0,
             }),
-            // Only GPM fails here: the driver or the GPU does not support it, and a retry would fail again.
+            // Only GPM fails here: the driver or the GPU does not support GPM, and a retry would fail again.
             Err(error) => {
                 for state in states.iter_mut().skip(first) {
                     state.is_unreadable = true;

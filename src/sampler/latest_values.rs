@@ -1,10 +1,11 @@
 //! The latest value of each metric. It can be read from any thread and from a signal handler.
 //!
-//! Each value has a seqlock. The writer sets the version of the cell to an odd number, stores the words, and sets the version
-//! to the next even number. If a reader loads the same even version before and after the words, the words are from one
-//! write. The writer never waits. A reader makes a limited number of attempts and takes no lock, so it may run in a signal
-//! handler that interrupted the writer. The words are atomics. A read that overlaps with a write returns a mixture of two
-//! values, which is discarded, but never causes undefined behavior, and no `unsafe` code is necessary.
+//! Each value has a seqlock. The writer sets the version of the cell to an odd number, stores the words, and sets the
+//! version to the next even number. If a reader loads the same even version before and after it loads the words, the
+//! words are from one write. The writer never waits. A reader makes a limited number of attempts and takes no lock, so
+//! it may run in a signal handler that interrupted the writer. The words are atomics. A read that overlaps with a write
+//! returns a mixture of two values, which is discarded, but never causes undefined behavior, and no `unsafe` code is
+//! necessary.
 
 #![allow(unreachable_pub, reason = "tests/loom compiles this file as a crate")]
 
@@ -23,13 +24,13 @@ const MAX_READ_ATTEMPTS: usize = if cfg!(all(test, loom)) { 2 } else { 16 };
 /// A value and its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Entry {
-    /// The time on the monotonic clock, ns.
+    /// The time on the monotonic clock, in nanoseconds.
     pub at: u64,
-    /// The value.
+    /// The value, in the metric's unit.
     pub value: f64,
     /// The flags of the record.
     pub flags: u32,
-    /// The maximum error of `at` in either direction, ns.
+    /// The maximum error of `at` in either direction, in nanoseconds.
     pub uncertainty: u32,
 }
 
@@ -40,12 +41,12 @@ pub enum LatestError {
     InvalidIndex,
     /// The value was never written.
     NeverWritten,
-    /// Every attempt overlapped with a write. A later read succeeds, unless the writer ended during a write, or the reader
-    /// is a signal handler that interrupted it.
+    /// Every attempt overlapped with a write. A later read succeeds, unless the writer ended during a write, or the
+    /// reader is a signal handler that interrupted the writer.
     Busy,
 }
 
-/// One value. The alignment prevents a cell from spanning two cache lines.
+/// The storage of one value. The alignment prevents a cell from spanning two cache lines.
 #[repr(align(32))]
 struct Cell {
     /// The version of the words, which is 0 before the first write and odd during a write.
@@ -69,14 +70,15 @@ impl Cell {
         // There is only one writer, so this is the version that it stored last.
         let version = self.version.load(Relaxed);
         self.version.store(version.wrapping_add(1), Relaxed);
-        // Orders the odd version before the words. If a reader loads a word of this write, and then executes its acquire
-        // fence, its second load of the version returns the odd version or a later one.
+        // Orders the odd version before the words. If a reader loads a word of this write, and then executes its
+        // acquire fence, its second load of the version returns the odd version or a later one.
         fence(Release);
         self.at.store(entry.at, Relaxed);
         self.value.store(entry.value.to_bits(), Relaxed);
         let flags_and_uncertainty = u64::from(entry.flags) | u64::from(entry.uncertainty) << 32;
         self.flags_and_uncertainty.store(flags_and_uncertainty, Relaxed);
-        // Orders the words before the even version. A reader that acquires this version loads these words or later ones.
+        // Orders the words before the even version. A reader that acquires this version loads these words or later
+        // ones.
         self.version.store(version.wrapping_add(2), Release);
     }
 
@@ -92,8 +94,9 @@ impl Cell {
         let at = self.at.load(Relaxed);
         let value = self.value.load(Relaxed);
         let flags_and_uncertainty = self.flags_and_uncertainty.load(Relaxed);
-        // Orders the words before the second load of the version. If a word is from a later write, that load returns the
-        // odd version of that write or a later one. An acquire load would only order what follows it.
+        // Orders the words before the second load of the version. If a word is from a later write, that load returns
+        // the odd version of that write or a later one. An acquire load without the fence would order only the loads
+        // that follow it.
         fence(Acquire);
         if self.version.load(Relaxed) != version {
             return Err(LatestError::Busy);
@@ -109,7 +112,7 @@ pub struct LatestValues {
 }
 
 impl LatestValues {
-    /// Returns an array of `len` values, none of which is written. No other function allocates memory.
+    /// Returns an array of `len` values that are not written yet. No other function of this type allocates memory.
     #[must_use]
     pub fn new(len: usize) -> Self {
         Self { cells: (0..len).map(|_| Cell::new()).collect() }

@@ -9,8 +9,8 @@ use crate::{
     metric::{Metric, MetricSource},
 };
 
-/// The time for which a metric stays suspended, ns. A failing driver call takes as long as a successful one, and the support
-/// for a metric changes rarely, for example when a mode of the GPU is switched.
+/// The time for which a metric stays suspended, in nanoseconds. A failing driver call takes as long as a successful
+/// one, and the support for a metric changes rarely, for example when a mode of the GPU is switched.
 const SUSPENSION_NS: u64 = 30_000_000_000;
 /// The number of consecutive failures after which a metric is suspended. One failure is not enough, because drivers
 /// occasionally return an error for a value that they support.
@@ -25,7 +25,7 @@ pub(super) struct Timestamp {
     pub uncertainty: u32,
 }
 
-/// One metric of one GPU.
+/// The state of one metric of one GPU.
 #[derive(Debug)]
 pub(super) struct MetricState {
     pub metric: Metric,
@@ -33,15 +33,15 @@ pub(super) struct MetricState {
     pub gpu: u16,
     /// The index of the metric's value among the values that its driver call returns.
     pub value_index: usize,
-    /// The last record; `None` before the first one and while the GPU is lost.
+    /// The last record, or `None` before the first record and while the GPU is lost.
     pub latest: Option<Record>,
-    /// The error of the last read; `None` if it succeeded.
+    /// The error of the last read, or `None` if the read succeeded.
     pub last_error: Option<Error>,
     /// `true` if no driver call can read the metric from this GPU. The metric is then in no poll group.
     pub is_unreadable: bool,
     pub estimator: PeriodEstimator,
-    /// `true` if the sensor's period is estimated. The periods of metrics with a set interval are not, because each observation
-    /// takes about 1 µs.
+    /// `true` if the sensor's period is estimated. The periods of metrics with a set interval are not estimated,
+    /// because each observation takes about 1 µs.
     estimates_period: bool,
     last_raw: f64,
     /// The number of consecutive failures.
@@ -68,7 +68,7 @@ impl MetricState {
     }
 
     /// Passes the value that the driver returned to the period estimator. Returns `true` if the value differs from the
-    /// last one or is the first.
+    /// last value or is the first value.
     #[inline]
     pub(super) fn observe(&mut self, at: u64, raw: f64) -> bool {
         if self.estimates_period {
@@ -84,7 +84,7 @@ impl MetricState {
         self.emit(stamp, value, flags.with_if(fresh, Flags::FRESH), 0, records);
     }
 
-    /// Emits a record of this metric with these flags, and clears its errors.
+    /// Emits a record of this metric with these flags, and clears the metric's errors.
     #[inline]
     pub(super) fn emit(&mut self, stamp: Timestamp, value: f64, flags: Flags, detail: u32, records: &mut Records) {
         let Timestamp { at, uncertainty } = stamp;
@@ -95,7 +95,7 @@ impl MetricState {
         records.push(record);
     }
 
-    /// Records that the driver returned an error for this metric, and suspends the metric if the error is persistent.
+    /// Records an error of a read of this metric, and suspends the metric after two consecutive errors.
     pub(super) fn record_error(&mut self, error: &Error, now: u64, records: &mut Records) {
         self.last_error = Some(error.clone());
         self.failures = self.failures.saturating_add(1);
@@ -109,7 +109,8 @@ impl MetricState {
         }
     }
 
-    /// Returns the time at which the current or last suspension ends, ns; 0 if the metric was never suspended.
+    /// Returns the time at which the current or last suspension ends, in nanoseconds, or 0 if the metric was never
+    /// suspended.
     pub(super) fn suspended_until(&self) -> u64 {
         self.suspended_until
     }
@@ -119,12 +120,13 @@ impl MetricState {
         now < self.suspended_until
     }
 
-    /// Returns the error for which the metric is suspended; `None` if it is not suspended.
+    /// Returns the error that caused the suspension, or `None` if the metric is not suspended.
     pub(super) fn suspension_error(&self) -> Option<&Error> {
         self.last_error.as_ref().filter(|_| self.failures >= FAILURES_BEFORE_SUSPENSION)
     }
 
-    /// Discards the latest value, because the GPU is lost. A suspended metric keeps the error for which it is suspended.
+    /// Discards the latest value, because the GPU is lost. A suspended metric keeps the error that caused the
+    /// suspension.
     pub(super) fn mark_lost(&mut self, error: &Error) {
         self.latest = None;
         if self.failures < FAILURES_BEFORE_SUSPENSION {

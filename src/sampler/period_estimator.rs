@@ -1,15 +1,15 @@
-//! Estimates the refresh period of a sensor from the times at which its polled value changes.
+//! The estimator of a sensor's refresh period, from the times at which the polled value changes.
 //!
 //! If a poll returns a new value, the sensor was refreshed after the previous poll and no later than the current poll.
 //! The span between the two polls is called a *change interval*. To fold times by a period is to take them modulo the
-//! period. If times are folded by the sensor's refresh period, all change intervals contain the same phase. If times are
-//! folded by any other period, a few change intervals are enough to show that they share no phase.
-//! A period is therefore a candidate if the folded intervals share a phase, and the period is known if all candidates lie
-//! within a few percent of each other.
+//! period. If times are folded by the sensor's refresh period, all change intervals contain the same phase. If times
+//! are folded by any other period, a few change intervals are enough to show that they share no phase. A period is
+//! therefore a candidate if the folded intervals share a phase, and the period is known if all candidates lie within a
+//! few percent of each other.
 //!
 //! Folding does not require regular polls. A refresh that repeats the previous value cannot be observed and only means
-//! that one interval is missing. Two rules exclude multiples and fractions of the true period: consecutive changes are at
-//! least one period apart, and some of them are exactly one period apart.
+//! that one interval is missing. Two rules exclude multiples and fractions of the true period: consecutive changes are
+//! at least one period apart, and some of them are exactly one period apart.
 
 mod change_intervals;
 
@@ -23,31 +23,31 @@ const MICROSECOND: u64 = 1_000;
 /// One second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// The number of recent changes from which a jump to about twice the period or more is detected, before the older changes
-/// have been replaced.
+/// The number of recent changes from which a jump to about twice the period or more is detected, before the older
+/// changes have been replaced.
 const RECENT_CHANGES: usize = 16;
-/// The maximum probability of a coincidental match when a known period is verified. It is much larger than the limit for a
-/// new period, because the period is known and a match only has to be plausible.
+/// The maximum probability of a coincidental match when a known period is verified. It is much larger than the limit
+/// for a new period, because the period is known and a match only has to be plausible.
 const MAX_COINCIDENCE_OF_KNOWN: f64 = 1.0 / 8.0;
-/// If the lower quartile of the gaps between changes is larger than this many periods, no changes are one period apart.
-/// The excess over 1 allows for the jitter of the polls.
+/// The maximum lower quartile of the gaps between changes, in periods. If the quartile is larger, no changes are one
+/// period apart. The excess over 1 allows for the jitter of the polls.
 const MAX_ADJACENT_GAP_PERIODS: f64 = 1.25;
 /// The number of changes after which an estimate is confirmed. An estimate that is rejected earlier counts as wrong.
 const CHANGES_TO_CONFIRM: u32 = 64;
 /// The number of changes between two verifications of a known period. A verification takes some microseconds.
 const CHANGES_PER_CHECK: u32 = 4;
-/// The time without a change after which a signal counts as constant, ns: three times the period of the slowest known
-/// sensor.
+/// The time without a change after which a signal counts as constant, in nanoseconds: three times the period of the
+/// slowest known sensor.
 const CONSTANT_AFTER_NS: u64 = 3 * SECOND;
-/// The maximum gap between changes that are analyzed together, ns. [`MAX_INTERVALS`] of these gaps take less than 71
-/// minutes, after which a 32-bit counter of microseconds wraps.
+/// The maximum gap between changes that are analyzed together, in nanoseconds. [`MAX_INTERVALS`] of these gaps take
+/// less than 71 minutes, after which a 32-bit counter of microseconds wraps.
 const MAX_CHANGE_GAP_NS: u64 = 128 * SECOND;
 /// The number of changes after which an unsuccessful search is paused: more than twice [`MAX_INTERVALS`].
 const MAX_SEARCH_CHANGES: u32 = 64;
-/// The time after which an unsuccessful search is paused, ns: 30 periods of the slowest known sensor.
+/// The time after which an unsuccessful search is paused, in nanoseconds: 30 periods of the slowest known sensor.
 const MAX_SEARCH_NS: u64 = 30 * SECOND;
-/// The length of the first pause of the search, ns: twice as long as the longest search. Each further pause is twice as
-/// long as the last, up to 16 minutes.
+/// The length of the first pause of the search, in nanoseconds: twice as long as the longest search. Each further pause
+/// is twice as long as the previous pause, up to 16 minutes.
 const FIRST_PAUSE_NS: u64 = 60 * SECOND;
 /// The number of times that the length of the pause is doubled.
 const MAX_PAUSE_DOUBLINGS: u8 = 4;
@@ -56,9 +56,9 @@ const RETURNED_FLAG: u32 = 1 << 31;
 
 /// The estimator of one sensor's refresh period. All times are nanoseconds of one monotonic clock.
 ///
-/// The period is never guessed: [`period`](Self::period) returns `None` for a signal that is constant, changes too rarely,
-/// or changes at every poll. A signal that changes at every poll is refreshed faster than it is polled, or is dominated by
-/// noise. The poll interval would then be mistaken for the sensor's period.
+/// [`period`](Self::period) returns `None` for a signal that is constant, changes too rarely, or changes at every poll.
+/// A signal that changes at every poll is refreshed faster than it is polled, or is dominated by noise. An estimate
+/// from these changes would be the poll interval, not the sensor's period.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeriodEstimator {
     /// The ends of the change intervals, oldest first, in microseconds modulo 2^32. This halves the memory, and
@@ -66,13 +66,13 @@ pub(crate) struct PeriodEstimator {
     ends: [u32; MAX_INTERVALS],
     /// The lengths of the change intervals in microseconds, combined with [`RETURNED_FLAG`].
     lengths: [u32; MAX_INTERVALS],
-    /// The time of the last poll that returned a number; 0 before the first.
+    /// The time of the last poll that returned a number, or 0 before the first number.
     last_poll: u64,
     last_value: f64,
-    /// The value before the last change; NaN before the first change.
+    /// The value before the last change, or NaN before the first change.
     previous_value: f64,
     last_change: u64,
-    /// The estimated period, ns; 0 while it is unknown.
+    /// The estimated period, in nanoseconds, or 0 while it is unknown.
     period: f64,
     /// The time at which the current search began.
     search_start: u64,
@@ -114,10 +114,10 @@ impl PeriodEstimator {
         }
     }
 
-    /// Adds a poll that returned `value` at the time `at`. Returns `true` if the value is fresh: the first value, or
-    /// different from the last one.
+    /// Adds a poll that returned `value` at the time `at`. Returns `true` if the value is fresh: it is the first value
+    /// or differs from the last value.
     ///
-    /// NaN is ignored and is never fresh. A poll that is not later than the last one does not affect the estimate.
+    /// NaN is ignored and is never fresh. A poll that is not later than the last poll does not affect the estimate.
     pub(crate) fn observe(&mut self, at: u64, value: f64) -> bool {
         if value.is_nan() {
             return false;
@@ -150,8 +150,8 @@ impl PeriodEstimator {
         (self.period > 0.0).then_some(self.period as u64)
     }
 
-    /// Returns the time to wait before the next poll: half the period if it is known, otherwise `search` during a search
-    /// for the period, and `default` if the signal is constant or the search is paused.
+    /// Returns the time to wait before the next poll: half the period if it is known, otherwise `search` during a
+    /// search for the period, and `default` if the signal is constant or the search is paused.
     #[must_use]
     pub(crate) fn poll_interval(&self, search: u64, default: u64) -> u64 {
         if self.period > 0.0 {
@@ -194,8 +194,8 @@ impl PeriodEstimator {
         }
     }
 
-    /// Returns `true` if a period that fits is the sensor's and not the signal's. A signal that alternates between two
-    /// levels has a period of its own, and the fit may be a fraction of it. The fit is therefore accepted for an
+    /// Returns `true` if a period that fits is the sensor's period and not the signal's. An alternating signal between
+    /// two levels also has a period, and the fit may be a fraction of it. The fit is therefore accepted for an
     /// alternating signal only if nearly every refresh changed the value.
     fn is_sensor_period(&self, period: f64, intervals: &ChangeIntervals) -> bool {
         !self.alternates() || intervals.mean_gap() <= MAX_ADJACENT_GAP_PERIODS * period
@@ -208,7 +208,7 @@ impl PeriodEstimator {
         returned * 2 > count
     }
 
-    /// Stores a change interval. The oldest one is dropped if the memory is full.
+    /// Stores a change interval. If the memory is full, the oldest interval is removed.
     fn store(&mut self, end: u64, length: u64, returned: bool) {
         let mut count = usize::from(self.interval_count);
         if count == MAX_INTERVALS {
@@ -249,8 +249,8 @@ impl PeriodEstimator {
     fn verify(&mut self, at: u64) {
         let all = self.intervals();
         let coherent = all.newer_than(MAX_AGE_PERIODS * self.period);
-        // If the changes are closer together than the known period, the sensor has become faster. This is checked at every
-        // change, because values are missed until the period is corrected.
+        // If the changes are closer together than the known period, the sensor has become faster. This is checked at
+        // every change, because values are missed until the period is corrected.
         if coherent.max_period() < 0.93 * self.period {
             return self.reject_period(at);
         }
@@ -261,16 +261,16 @@ impl PeriodEstimator {
             CandidateRange::Inconclusive => {}
             CandidateRange::Empty => return self.reject_period(at),
             // The true period lies within the range, so moving toward the middle cannot make the estimate drift away. A
-            // quarter of the distance per verification averages out the jitter of the polls. A range that spans nearly the
-            // whole search range contains no information.
+            // quarter of the distance per verification averages out the jitter of the polls. A range that spans nearly
+            // the whole search range contains no information.
             CandidateRange::Between(low, high) if high / low < 1.06 => {
                 self.period += (f64::midpoint(low, high) - self.period) / 4.0;
             }
             CandidateRange::Between(..) => {}
         }
-        // If no changes are one period apart and a longer period fits, the sensor has become slower. A jump to about twice
-        // the period or more is found from the recent changes, while older ones still have the former period. A smaller
-        // increase is found once all stored changes have the new period, or by the candidates above.
+        // If no changes are one period apart and a longer period fits, the sensor has become slower. A jump to about
+        // twice the period or more is found from the recent changes, while older ones still have the former period. A
+        // smaller increase is found once all stored changes have the new period, or by the candidates above.
         let recent = all.newest(RECENT_CHANGES);
         if recent.len() == RECENT_CHANGES
             && recent.lower_quartile_gap() > MAX_ADJACENT_GAP_PERIODS * self.period

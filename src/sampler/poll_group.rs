@@ -21,13 +21,14 @@ use crate::{
 /// The requested interval of a metric or of a poll group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IntervalSetting {
-    /// This many nanoseconds, or more if the budget requires it.
+    /// A fixed interval in nanoseconds, which the budget may stretch.
     Fixed(u64),
-    /// This many nanoseconds, without regard to the budget.
+    /// A fixed interval in nanoseconds, which the budget does not stretch.
     Exact(u64),
-    /// Half of the sensor's estimated refresh period, or this many nanoseconds while no period is known.
+    /// Half of the sensor's estimated refresh period. While no period is known, the interval is this number of
+    /// nanoseconds.
     Adaptive(u64),
-    /// Every tick, without regard to the budget.
+    /// A read at every tick, without regard to the budget.
     EveryTick,
 }
 
@@ -42,7 +43,8 @@ impl IntervalSetting {
         Self::Exact(at_least_1_ns(interval))
     }
 
-    /// Returns the setting that satisfies both: the shorter interval, which is exact if one of the two is.
+    /// Returns the setting that satisfies both settings: the shorter interval, which is exact if either of the two is
+    /// exact.
     pub(super) fn combine(self, other: Self) -> Self {
         let shorter = if other.nanoseconds() < self.nanoseconds() { other } else { self };
         match (self, other, shorter) {
@@ -57,7 +59,7 @@ impl IntervalSetting {
         matches!(self, Self::Fixed(_) | Self::Adaptive(_))
     }
 
-    /// Returns the interval in nanoseconds; for an adaptive one, the interval while no period is known.
+    /// Returns the interval in nanoseconds. For an adaptive interval, this is the interval while no period is known.
     fn nanoseconds(self) -> u64 {
         match self {
             Self::EveryTick => 0,
@@ -82,9 +84,9 @@ pub(super) enum PollMethod {
     IntegratedPower(IntegratedEnergy, Option<SampleBufferReader>),
     /// A drain of a sample buffer.
     SampleBuffer(SampleBufferReader),
-    /// Two GPM samples, and the metrics between them.
+    /// Two GPM samples, and the metrics of the time between them.
     Gpm(GpmReader),
-    /// The process lists.
+    /// The process lists, with the GPU memory of each process.
     ProcessMemory(ProcessMemoryReader),
     /// The utilization of each process.
     ProcessUtilization(ProcessUtilizationReader),
@@ -99,29 +101,31 @@ pub(super) struct PollGroup {
     pub method: PollMethod,
     /// The requested interval.
     pub interval: IntervalSetting,
-    /// The deadline of the next read, in nanoseconds of the monotonic clock; 0 before the first read.
+    /// The deadline of the next read, in nanoseconds of the monotonic clock, or 0 before the first read.
     pub due: u64,
-    /// The time from which a tick may read the group ahead of its deadline.
+    /// The time from which a tick may read the group ahead of its deadline, in nanoseconds of the monotonic clock.
     pub early_from: u64,
-    /// The time that one read takes in the driver.
+    /// The estimator of the time that a read spends in the driver.
     pub cost: CostEstimator,
-    /// The shortest interval that the budget permits, ns; 0 if the budget does not limit the group.
+    /// The shortest interval that the budget permits, in nanoseconds, or 0 if the budget does not limit the group.
     pub budget_interval: u64,
 }
 
-/// A tick reads a group ahead of its deadline by at most this fraction of its interval. The fraction is chosen to exceed the
-/// jitter of a caller that ticks at a fixed rate, and to keep the time between two reads close to the interval.
+/// The divisor of the interval that limits how far ahead of its deadline a group is read. An eighth of the interval
+/// exceeds the jitter of a caller that ticks at a fixed rate, and keeps the time between two reads close to the
+/// interval.
 const EARLY_DIVISOR: u64 = 8;
-/// While a sensor's period is not known, the group is polled at this fraction of the catalog's interval, so that a sensor
-/// that refreshes faster than the catalog assumes is recognized.
+/// The divisor of the catalog's interval while a sensor's period is not known. The shorter interval reveals a sensor
+/// that refreshes faster than the catalog assumes.
 const SEARCH_DIVISOR: u64 = 8;
-/// The shortest interval at which a period is searched, ns: half of 10 ms, the shortest interval in the catalog.
+/// The shortest interval during a search for a period, in nanoseconds. It is half of 10 ms, the shortest interval in
+/// the catalog.
 const MIN_SEARCH_INTERVAL_NS: u64 = 5_000_000;
-/// An estimated period is accurate to this fraction of itself (1 %).
+/// The reciprocal of the relative error of an estimated period, which is 1 %.
 const PERIOD_ERROR_DIVISOR: u64 = 100;
 
 impl PollGroup {
-    /// Reads the group. Stores all errors that concern single metrics in their states.
+    /// Reads the group. Errors of single metrics are stored in the states of the metrics.
     ///
     /// # Errors
     /// Returns an error only if the whole GPU is unavailable.
@@ -134,8 +138,8 @@ impl PollGroup {
         }
     }
 
-    /// Reads a group that has buffers or state of its own. It is not inlined, so that `read` stays small for the common
-    /// case.
+    /// Reads a group that has buffers or state of its own. This function is not inlined, so that `read` stays small for
+    /// the common case.
     #[inline(never)]
     fn read_buffered(&mut self, context: &mut ReadContext<'_>) -> Result<()> {
         match &mut self.method {
@@ -149,8 +153,8 @@ impl PollGroup {
         }
     }
 
-    /// Returns `true` if a tick at `now` reads the group: the deadline has passed, or it is before `horizon` and the group
-    /// may be read early.
+    /// Returns `true` if a tick at `now` reads the group: the deadline has passed, or it is before `horizon` and the
+    /// group may be read early.
     #[inline]
     pub(super) fn is_due(&self, now: u64, horizon: u64) -> bool {
         self.due <= now || (self.due < horizon && self.early_from <= now)
@@ -158,8 +162,8 @@ impl PollGroup {
 
     /// Records the time that a read spent in the driver.
     ///
-    /// Groups that the budget does not limit are ignored. One of the first reads is ignored if it hung, because its
-    /// duration does not predict that of the next one.
+    /// Groups that the budget does not limit are ignored. While the cost is unknown, a read that hung is also ignored,
+    /// because its duration does not predict the duration of the next read.
     #[inline]
     pub(super) fn record_cost(&mut self, nanoseconds: u64, is_hung: bool) {
         if self.interval.is_limited_by_budget() && !(is_hung && self.cost.mean() == 0) {
@@ -186,7 +190,7 @@ impl PollGroup {
         }
     }
 
-    /// Returns the interval at which the group is polled now, in nanoseconds; 0 if it is read at every tick.
+    /// Returns the interval at which the group is polled now, in nanoseconds, or 0 if it is read at every tick.
     #[inline]
     pub(super) fn poll_interval(&self, states: &[MetricState]) -> u64 {
         self.target_interval(states).max(self.budget_interval)
@@ -197,8 +201,8 @@ impl PollGroup {
         !states.is_empty() && states.iter().all(|state| state.is_suspended(now))
     }
 
-    /// Returns the number of deadlines that a read at `now` has missed: the number of whole intervals by which it is later
-    /// than its own deadline. The time before `available_from`, at which the GPU could not be read, does not count.
+    /// Returns the number of deadlines that a read at `now` has missed: the number of whole intervals between the
+    /// deadline and the read. Time before `available_from`, when the GPU could not be read, does not count.
     #[inline]
     pub(super) fn missed_deadlines(&self, now: u64, available_from: u64, states: &[MetricState]) -> u64 {
         let lateness = now.saturating_sub(self.due.max(available_from));
@@ -211,8 +215,9 @@ impl PollGroup {
 
     /// Sets the next deadline after a read at `now`.
     ///
-    /// Deadlines are absolute: a read that is early or late does not shift the later ones, deadlines that have passed are
-    /// skipped, and a read that is not due, by [`Sampler::sample`](super::Sampler::sample), leaves the deadline in place.
+    /// Deadlines are absolute. A read that is early or late does not shift later deadlines, and deadlines that have
+    /// passed are skipped. A read by [`Sampler::sample`](super::Sampler::sample) that is not due does not change the
+    /// deadline.
     #[inline]
     pub(super) fn schedule(&mut self, now: u64, states: &[MetricState], wake_grid: u64) {
         let interval = self.poll_interval(states);
@@ -226,7 +231,8 @@ impl PollGroup {
         }
     }
 
-    /// Returns the next deadline. With a `wake_grid`, groups whose sensors have the same period have the same deadlines.
+    /// Returns the next deadline. With a `wake_grid`, groups whose sensors have the same period have the same
+    /// deadlines.
     fn next_deadline(&self, now: u64, interval: u64, states: &[MetricState], wake_grid: u64) -> u64 {
         let is_adaptive = matches!(self.interval, IntervalSetting::Adaptive(_));
         if wake_grid > 0 && is_adaptive && interval == self.target_interval(states) {
@@ -246,7 +252,7 @@ impl PollGroup {
 }
 
 /// Rounds an interval down to a multiple of the grid, and to at least one grid step. An interval that is shorter than a
-/// multiple by no more than the error of an estimated period is rounded up to it.
+/// multiple by no more than the error of an estimated period is rounded up to that multiple.
 fn align(interval: u64, grid: u64) -> u64 {
     let steps = interval.saturating_add((interval / PERIOD_ERROR_DIVISOR).min(grid / 4)) / grid;
     steps.max(1).saturating_mul(grid)
@@ -275,7 +281,7 @@ fn missing_value(call: Call) -> Error {
     Error::Nvml { call: call.function(), code: ReturnCode::NOT_SUPPORTED }
 }
 
-/// Adds the energy that the GPU used since the last read, and reports the time over which it is unknown.
+/// Adds the energy that the GPU used since the last read, and reports the time for which the energy is unknown.
 fn integrate(
     energy: &mut IntegratedEnergy,
     buffer: Option<&mut SampleBufferReader>,
@@ -325,7 +331,7 @@ mod tests {
         for (interval, aligned) in [(50, 50), (49, 40), (59, 50), (25, 20), (10, 10), (7, 10), (0, 10), (1000, 1000)] {
             assert_eq!(align(interval * MS, 10 * MS), aligned * MS, "{interval} ms");
         }
-        // The estimate of a period of 100 ms, halved.
+        // This is half of an estimate of a period of 100 ms.
         assert_eq!(align(49_987_000, 10 * MS), 50 * MS);
         assert_eq!(align(u64::MAX, 10 * MS) % (10 * MS), 0);
         assert_eq!(align(u64::MAX, u64::MAX), u64::MAX);
@@ -354,7 +360,7 @@ mod tests {
             let [first, second] = [due(adaptive, 0, 890 * MS, now, 10 * MS), due(adaptive, 0, 897 * MS, now, 10 * MS)];
             assert_eq!(first, second);
             assert_eq!(first % (10 * MS), 0);
-            // An eighth of the catalog's interval while the period is not known.
+            // While the period is not known, the interval is an eighth of the catalog's interval.
             assert!(first > now && first - now <= 12_500_000, "{first}");
         }
         // Without a grid, with a fixed interval, and under the budget's limit, deadlines count from the last one.

@@ -3,16 +3,18 @@
 use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags, sample_buffer::SampleCursor};
 use crate::{Error, ProcessKind, ProcessList, ProcessUtilization, Result, ReturnCode, metric::MetricSource};
 
-/// The reader of the process lists of one GPU. These calls take locks of the driver and are the most expensive calls.
+/// The reader of the process lists of one GPU. The calls for these lists take the driver's locks and are the most
+/// expensive calls.
 #[derive(Debug)]
 pub(super) struct ProcessMemoryReader {
     list: ProcessList,
-    /// The processes of the last read. A process that uses both compute and graphics is in two lists, with the same memory.
+    /// The processes of the last read. A process that uses both compute and graphics is in two lists, with the same
+    /// memory.
     pids: Vec<u32>,
 }
 
 impl ProcessMemoryReader {
-    /// Allocates memory for this number of processes.
+    /// Returns a reader with memory for this number of processes.
     pub(super) fn with_capacity(processes: usize) -> Self {
         Self { list: ProcessList::with_capacity(processes), pids: Vec::with_capacity(processes) }
     }
@@ -45,7 +47,7 @@ impl ProcessMemoryReader {
         Ok(())
     }
 
-    /// Emits the processes of the list that are not in an earlier one.
+    /// Emits the processes of the list that are not in an earlier list.
     fn emit(&mut self, stamp: Timestamp, context: &mut ReadContext<'_>) {
         let Some(state) = context.states.first_mut() else { return };
         let mut truncated = self.list.total() - self.list.len();
@@ -68,7 +70,7 @@ impl ProcessMemoryReader {
     }
 }
 
-/// The time for which the driver may return the same entries again, µs.
+/// The time for which the driver may return the same entries again, in microseconds.
 const ENTRY_LIFETIME_US: u64 = 5_000_000;
 
 /// The reader of the processes' utilization since the last read (`nvmlDeviceGetProcessUtilization`).
@@ -80,13 +82,13 @@ pub(super) struct ProcessUtilizationReader {
 }
 
 impl ProcessUtilizationReader {
-    /// Allocates memory for this number of processes. `now_us` is the wall-clock time in microseconds; older entries are
-    /// not requested.
+    /// Returns a reader with memory for this number of processes. `now_us` is the wall-clock time in microseconds.
+    /// Older entries are not requested.
     pub(super) fn with_capacity(processes: usize, now_us: u64) -> Self {
         Self { buffer: vec![ProcessUtilization::default(); processes], cursor: SampleCursor::new(now_us) }
     }
 
-    /// Adapts to a step of the wall clock, in microseconds.
+    /// Adjusts the cursor to a step of the wall clock, in microseconds.
     pub(super) fn handle_step(&mut self, step_us: i64) {
         if step_us >= 0 {
             self.cursor = SampleCursor::new(self.cursor.newest);
@@ -108,7 +110,8 @@ impl ProcessUtilizationReader {
         let entries = match result {
             Ok(entries) => entries,
             Err(Error::Nvml { code: ReturnCode::INSUFFICIENT_SIZE, .. }) => {
-                // The driver returns no entries unless the memory suffices for all entries. The next read may find fewer entries.
+                // The driver returns no entries unless the memory suffices for all entries. The next read may find
+                // fewer entries.
                 context.report_truncated_list(stamp, f64::from(total));
                 return Ok(());
             }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Device, Error, Result};
 
-/// The device that a poll group is read from, and the places where its results are stored.
+/// The device that a poll group is read from, and the destinations of the results.
 pub(super) struct ReadContext<'a> {
     pub device: &'a Device,
     /// The states of the group's metrics, in the group's order.
@@ -22,7 +22,7 @@ impl ReadContext<'_> {
     /// Records that a driver call failed, for all metrics of the group.
     ///
     /// # Errors
-    /// Returns the error if it means that the whole GPU is unavailable.
+    /// Returns the error if the whole GPU is unavailable.
     pub(super) fn record_error(&mut self, error: Error, stamp: Timestamp) -> Result<()> {
         if error.is_gpu_unavailable() {
             return Err(error);
@@ -33,7 +33,7 @@ impl ReadContext<'_> {
         Ok(())
     }
 
-    /// Reports that this number of processes did not fit into the memory for a process list.
+    /// Reports the number of processes that exceeded the memory for a process list.
     pub(super) fn report_truncated_list(&mut self, stamp: Timestamp, processes: f64) {
         if let Some(state) = self.states.first() {
             let event = Event::PROCESS_LIST_TRUNCATED;

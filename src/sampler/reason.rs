@@ -1,28 +1,27 @@
-//! The reasons for which a metric is not sampled.
+//! The reasons why a metric is not sampled.
 
 use std::fmt;
 
 use crate::{Error, ReturnCode};
 
-/// The reason for which a metric of a GPU is not sampled.
+/// The reason why a metric of a GPU is not sampled.
 ///
-/// [`Sampler::reason`](super::Sampler::reason) and [`Background::reason`](super::Background::reason) return it.
+/// [`Sampler::reason`](super::Sampler::reason) and [`Background::reason`](super::Background::reason) return this type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnsampledReason {
     /// The GPU or the metric was not selected.
     NotSelected,
-    /// The GPU is lost, needs a reset, or cannot be opened. It is tried again every second.
+    /// The GPU is lost, needs a reset, or cannot be opened. The sampler tries to open the GPU again every second.
     GpuLost(Error),
-    /// The kernel has suspended the GPU, and
-    /// [`skip_suspended`](super::SamplerBuilder::skip_suspended) was requested.
+    /// The kernel has suspended the GPU, and [`skip_suspended`](super::SamplerBuilder::skip_suspended) was requested.
     GpuSuspended,
     /// A driver call for the GPU does not return. Only a [`Background`](super::Background) sampler returns this reason.
     GpuHung,
     /// The driver or the GPU does not support the metric.
     NotSupported(Error),
-    /// At least two consecutive reads failed with an error other than "not supported". The metric is suspended, and is
-    /// tried again every 30 s.
+    /// At least two consecutive reads failed with an error other than "not supported". The metric is suspended, and the
+    /// sampler tries to read it every 30 s.
     Suspended(Error),
 }
 

@@ -21,18 +21,18 @@ use crate::metric::Metric;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 pub struct Record {
-    /// The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the driver's
-    /// own timestamp if [`Flags::DRIVER_STAMP`] is set.
+    /// The time of the value or event, in nanoseconds of `CLOCK_MONOTONIC`: the middle of the driver call, or the
+    /// driver's own timestamp if [`Flags::DRIVER_STAMP`] is set.
     pub at: u64,
     /// The value in the metric's unit, or the value of the [`Event`]. Integers are exact up to 2^53.
     pub value: f64,
     /// The largest possible error of `at`, in nanoseconds, in either direction.
     pub uncertainty: u32,
-    /// The process ID for a metric that has a value for each process, the event's number for an event, and otherwise 0.
+    /// The process ID for a per-process metric, the event number for an event, and otherwise 0.
     pub detail: u32,
     /// The NVML index of the GPU.
     pub gpu: u16,
-    /// The metric's index in the catalog ([`Metric::index`]); `u16::MAX` for an event that concerns the whole GPU.
+    /// The metric's index in the catalog ([`Metric::index`]), or `u16::MAX` for an event that concerns the whole GPU.
     pub metric: u16,
     /// The properties of the record.
     pub flags: Flags,
@@ -41,15 +41,15 @@ pub struct Record {
 // The C API exposes the same layout.
 const _: () = assert!(size_of::<Record>() == 32);
 
-/// The properties of a [`Record`], a set of bits.
+/// The properties of a [`Record`], as a set of bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Flags(pub u32);
 
 impl Flags {
-    /// The value differs from the previous one or is the first, so the sensor has refreshed. Without this flag, the sensor
-    /// may not have refreshed since the previous read. Energy that is integrated from polls has this flag if the power
-    /// value is fresh; without it, the energy still grows.
+    /// The value differs from the previous value or is the first value, so the sensor has refreshed. Without this flag,
+    /// the sensor may not have refreshed since the previous read. Energy that is integrated from polls has this flag if
+    /// the power value is fresh. Without this flag, the energy still increases.
     pub const FRESH: Self = Self(1);
     /// The time `at` is the driver's timestamp, converted from wall-clock time.
     pub const DRIVER_STAMP: Self = Self(1 << 1);
@@ -57,8 +57,8 @@ impl Flags {
     pub const INTEGRATED: Self = Self(1 << 2);
     /// The counter was reset before this value.
     pub const RESET: Self = Self(1 << 3);
-    /// The wall clock was set back near the driver's timestamp, which therefore has two possible times. `at` is the later
-    /// time.
+    /// The wall clock was set back near the driver's timestamp, which therefore has two possible times. `at` is the
+    /// later time.
     pub const AMBIGUOUS: Self = Self(1 << 4);
     /// The record is an event, not a value.
     pub const EVENT: Self = Self(1 << 5);
@@ -75,7 +75,7 @@ impl Flags {
         Self(self.0 | flags.0)
     }
 
-    /// Returns the union of both sets if `condition` holds, and otherwise `self`.
+    /// Returns the union of both sets if `condition` is `true`, and otherwise `self`.
     #[must_use]
     pub(super) fn with_if(self, condition: bool, flags: Self) -> Self {
         if condition { self.with(flags) } else { self }
@@ -98,8 +98,8 @@ impl fmt::Debug for Flags {
 
 /// An event of the sampling itself: an error, a change of state, or lost data.
 ///
-/// `Display` prints the event's name, as it is used in recordings. Later versions may add events; an unknown event prints
-/// its number.
+/// `Display` prints the event's name, as it is used in recordings. Later versions may add events. `Display` prints the
+/// number of an unknown event.
 ///
 /// ```
 /// use igpu::sampler::Event;
@@ -112,25 +112,25 @@ impl fmt::Debug for Flags {
 pub struct Event(pub u32);
 
 impl Event {
-    /// The GPU is lost, needs a reset, or cannot be opened. Value: the driver's return code, or NaN if the error has none.
-    /// The GPU's poll groups stop; other GPUs are not affected.
+    /// The GPU is lost, needs a reset, or cannot be opened. Value: the driver's return code, or NaN if the error has
+    /// none. The GPU's poll groups stop. Other GPUs are not affected.
     pub const GPU_LOST: Self = Self(1);
-    /// The GPU is available again: it was lost, or a driver call hung and has returned.
+    /// The GPU is available again after it was lost, or after a hung driver call has returned.
     pub const GPU_RECOVERED: Self = Self(2);
-    /// Two consecutive reads of the metric failed, and it is suspended for 30 s. Value: the driver's return code, or NaN
-    /// if the error has none.
+    /// Two consecutive reads of the metric failed, and the metric is suspended for 30 s. Value: the driver's return
+    /// code, or NaN if the error has none.
     pub const METRIC_SUSPENDED: Self = Self(3);
-    /// The budget has changed the poll interval of the metric and of those that share its call. Value: the new interval
-    /// in seconds.
+    /// The budget has changed the poll interval of the metric and of the metrics that share its driver call. Value: the
+    /// new interval in seconds.
     pub const POLL_INTERVAL_CHANGED: Self = Self(4);
-    /// The driver's sample buffer overflowed before it was drained, or samples from both sides of a clock step cannot be
-    /// distinguished. Value: the number of dropped samples, estimated from the buffer's period.
+    /// The driver's sample buffer overflowed before it was drained, or samples from both sides of a clock step cannot
+    /// be distinguished. Value: the number of dropped samples, estimated from the time between two samples.
     pub const SAMPLES_DROPPED: Self = Self(5);
-    /// A process list was longer than the memory for it. Value: the number of omitted processes.
+    /// A process list exceeded the allocated memory. Value: the number of omitted processes.
     pub const PROCESS_LIST_TRUNCATED: Self = Self(6);
     /// The wall clock was stepped. Value: the step in seconds.
     pub const CLOCK_STEPPED: Self = Self(7);
-    /// Records exceeded the memory for them and were dropped. Value: the number of dropped records.
+    /// Records exceeded the allocated memory and were dropped. Value: the number of dropped records.
     pub const RECORDS_DROPPED: Self = Self(8);
     /// The kernel has suspended the GPU (runtime power management), and the sampler skips it.
     pub const GPU_SUSPENDED: Self = Self(9);
@@ -138,8 +138,8 @@ impl Event {
     pub const GPU_RESUMED: Self = Self(10);
     /// Power was not read for too long to be integrated to energy. Value: the length of the gap in seconds.
     pub const ENERGY_GAP: Self = Self(11);
-    /// A driver call for the GPU does not return. Value: the time since the call began, in seconds. The GPU is skipped until
-    /// the call returns ([`GPU_RECOVERED`](Self::GPU_RECOVERED)); other GPUs are read as before. Only a
+    /// A driver call for the GPU does not return. Value: the time since the call began, in seconds. The GPU is skipped
+    /// until the call returns ([`GPU_RECOVERED`](Self::GPU_RECOVERED)), and other GPUs are read as before. Only a
     /// [`Background`](super::Background) sampler reports this event.
     pub const GPU_HUNG: Self = Self(12);
 
@@ -174,20 +174,20 @@ impl fmt::Display for Event {
 }
 
 impl Record {
-    /// Returns the metric; `None` for an event that concerns the whole GPU and for a metric that this version of igpu does
-    /// not define.
+    /// Returns the metric, or `None` for an event that concerns the whole GPU and for a metric that this version of
+    /// igpu does not define.
     #[must_use]
     pub fn metric(&self) -> Option<Metric> {
         Metric::from_index(self.metric)
     }
 
-    /// Returns the event; `None` for a value.
+    /// Returns the event, or `None` if the record is a value.
     #[must_use]
     pub fn event(&self) -> Option<Event> {
         self.flags.contains(Flags::EVENT).then_some(Event(self.detail))
     }
 
-    /// Returns the process ID; `None` unless the metric has a value for each process.
+    /// Returns the process ID for a per-process metric, and otherwise `None`.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         (!self.flags.contains(Flags::EVENT) && self.metric().is_some_and(Metric::is_per_process)).then_some(self.detail)
@@ -199,7 +199,7 @@ impl Record {
         self.flags.contains(Flags::FRESH)
     }
 
-    /// Returns a record of an event.
+    /// Creates the record of an event. `metric` is `None` if the event concerns the whole GPU.
     pub(super) fn for_event(at: u64, gpu: u16, metric: Option<Metric>, event: Event, value: f64) -> Self {
         Self {
             at,
@@ -213,7 +213,7 @@ impl Record {
     }
 }
 
-/// A fixed-capacity list of the records of one tick, and the number of records that exceeded it.
+/// A fixed-capacity list of the records of one tick, and the number of records that exceeded the capacity.
 #[derive(Debug)]
 pub(super) struct Records {
     records: Vec<Record>,

@@ -1,4 +1,5 @@
-//! The runtime power management status of a GPU, read from the kernel. A driver call would resume a suspended GPU.
+//! The runtime power management status of a GPU. It is read from the kernel, because a driver call would resume a
+//! suspended GPU.
 
 use std::{fs::File, os::unix::fs::FileExt as _};
 

@@ -1,5 +1,5 @@
-//! The reader of a sample buffer of the driver. Each entry becomes one record. Entries that the driver overwrites before
-//! they are read are counted and reported.
+//! The reader of a sample buffer of the driver. Each entry becomes one record. Entries that the driver overwrites
+//! before they are read are counted and reported.
 
 use super::{
     clock_map::MappedTime,
@@ -25,22 +25,22 @@ struct SampleHistory {
     /// The number of entries that the driver's buffer holds.
     capacity: usize,
     cursor: SampleCursor,
-    /// The mean time between two entries, µs; `None` until two entries were read in one call.
+    /// The mean time between two entries, in microseconds, or `None` until two entries were read in one call.
     period: Option<f64>,
 }
 
 /// A position in the driver's entries, by their timestamps. All times are in microseconds of the wall clock.
 ///
 /// After the wall clock was set back, the buffer contains entries from before and after the step. If the step is larger
-/// than twice the span of the buffer, their timestamps distinguish them, and the cursor has one position before and one after
-/// the step.
+/// than twice the span of the buffer, their timestamps distinguish them, and the cursor has one position before and one
+/// after the step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SampleCursor {
     /// The newest timestamp that was read, by the current time of the wall clock.
     pub newest: u64,
-    /// The size of the last backward step.
+    /// The size of the last backward step of the wall clock.
     step: u64,
-    /// The newest timestamp from before the last backward step; 0 if there was no such step.
+    /// The newest timestamp from before the last backward step, or 0 if the clock was never set back.
     newest_before_step: u64,
     /// The time after which the driver's buffer no longer contains an entry.
     span: u64,
@@ -53,14 +53,14 @@ impl SampleCursor {
     }
 
     /// Returns `true` if an entry with this timestamp is from before the last backward step. Without the step, the time
-    /// would be `newest + step` now, and the buffer contains no entry that is older than its span. Entries from after the
-    /// step have lower timestamps.
+    /// would be `newest + step` now, and the buffer contains no entry that is older than its span. Entries from after
+    /// the step have lower timestamps.
     fn is_before_step(&self, timestamp: u64) -> bool {
         self.newest_before_step > 0 && timestamp + self.span > self.newest + self.step
     }
 
-    /// Adapts the cursor to a backward step of the wall clock, if the step is larger than twice the span of the buffer.
-    /// Returns `false` and changes nothing if it is smaller.
+    /// Adjusts the cursor to a backward step of the wall clock, if the step is larger than twice the span of the
+    /// buffer. Returns `false` and changes nothing if the step is smaller.
     pub(super) fn set_back(&mut self, step: u64, span: u64) -> bool {
         let is_distinguishable = step > 2 * span;
         if is_distinguishable {
@@ -76,8 +76,8 @@ impl SampleCursor {
         *newest = timestamp.max(*newest);
     }
 
-    /// Returns `true` if an entry with this timestamp has not been read yet. The check is necessary because some drivers
-    /// return entries again.
+    /// Returns `true` if an entry with this timestamp has not been read yet. The check is necessary because some
+    /// drivers return entries again.
     pub(super) fn is_new(&self, timestamp: u64) -> bool {
         timestamp > if self.is_before_step(timestamp) { self.newest_before_step } else { self.newest }
     }
@@ -87,14 +87,14 @@ impl SampleCursor {
 const DEFAULT_CAPACITY: usize = 120;
 /// The maximum capacity. A larger number from the driver is not plausible and is not allocated.
 const MAX_CAPACITY: usize = 4096;
-/// The number of entries for which memory is allocated in addition to the capacity that the driver reports, because a later
-/// driver call may return more.
+/// The number of entries for which memory is allocated in addition to the capacity that the driver reports, because a
+/// later driver call may return more.
 const EXTRA_ENTRIES: usize = 16;
 /// The maximum number of calls in one drain. Another call is made if the last one filled the memory.
 const MAX_CALLS_PER_DRAIN: usize = 4;
 
 impl SampleBufferReader {
-    /// Allocates memory for all entries of the driver's buffer. `now_us` is the wall-clock time in microseconds; older
+    /// Allocates memory for all entries of the driver's buffer. `now_us` is the wall-clock time in microseconds. Older
     /// entries are not requested.
     pub(super) fn new(device: Option<&Device>, kind: SampleKind, scale: f64, now_us: u64) -> Self {
         let capacity = device.and_then(|device| device.sample_capacity(kind).ok());
@@ -109,19 +109,19 @@ impl SampleBufferReader {
         MAX_CALLS_PER_DRAIN * (self.buffer.len() + 1)
     }
 
-    /// Returns the longest interval between drains at which no entries are lost, in nanoseconds: half the time in which the
-    /// driver overwrites the whole buffer. `None` until the time between entries is known.
+    /// Returns the longest interval between drains at which no entries are lost, in nanoseconds: half the time in which
+    /// the driver overwrites the whole buffer. Returns `None` until the time between entries is known.
     pub(super) fn max_interval(&self) -> Option<u64> {
         self.history.period.map(|period| (period * 1e3 * self.history.capacity as f64 / 2.0) as u64)
     }
 
-    /// Adapts to a backward step of the wall clock, in microseconds, after which the driver's timestamps are lower than
-    /// those that have been read. Returns the number of entries that will be lost, if any.
+    /// Adjusts the cursor to a backward step of the wall clock, in microseconds, after which the driver's timestamps
+    /// are lower than those that have been read. Returns the number of entries that will be lost, if any.
     pub(super) fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
         self.history.handle_backward_step(step)
     }
 
-    /// Adapts to a forward step of the wall clock.
+    /// Adjusts the cursor to a forward step of the wall clock.
     pub(super) fn handle_forward_step(&mut self) {
         self.history.cursor = SampleCursor::new(self.history.cursor.newest);
     }
@@ -159,12 +159,12 @@ impl SampleBufferReader {
 }
 
 impl SampleHistory {
-    /// Adapts to a backward step of the wall clock, in microseconds. Returns the number of entries that will be lost, if
-    /// any.
+    /// Adjusts the cursor to a backward step of the wall clock, in microseconds. Returns the number of entries that
+    /// will be lost, if any.
     fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
         let Some(period) = self.period else {
-            // Until two entries have been read in one call, the period and the span of the buffer are not known. Old entries
-            // need not be distinguished then, and the cursor only follows the clock.
+            // Until two entries have been read in one call, the period and the span of the buffer are not known. Old
+            // entries need not be distinguished then, and the cursor only follows the clock.
             self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(step));
             return None;
         };
@@ -172,8 +172,8 @@ impl SampleHistory {
         if self.cursor.set_back(step, span) {
             return None;
         }
-        // Entries from before and after the step cannot be distinguished. Reading continues when the wall clock has reached
-        // the last timestamp again.
+        // Entries from before and after the step cannot be distinguished. Reading continues when the wall clock has
+        // reached the last timestamp again.
         let dropped = (step as f64 / period).round();
         (dropped >= 1.0).then_some(dropped)
     }
@@ -194,8 +194,8 @@ impl SampleHistory {
         if count > 1 {
             self.period = Some((newest - oldest) as f64 / (count - 1) as f64);
         }
-        // Entries were overwritten if the buffer is full and its first entry is more than one period after the last one that
-        // was read.
+        // Entries were overwritten if the buffer is full and its first entry is more than one period after the last
+        // entry that was read.
         let missed = self.period.map_or(0.0, |period| oldest.saturating_sub(last_read) as f64 / period - 1.0).round();
         let dropped = (entries >= self.capacity && missed >= 1.0).then_some(missed);
         self.cursor.newest = newest;
@@ -218,8 +218,8 @@ impl EntrySink<'_> {
     }
 }
 
-/// Passes each entry that is new for `cursor` to `record`, with its time on the monotonic clock. `call_time` is the time of
-/// the driver call, for errors.
+/// Passes each entry that is new for `cursor` to `record`, with its time on the monotonic clock. `call_time` is the
+/// time of the driver call, for errors.
 fn record_entries(
     samples: &Samples<'_>,
     cursor: SampleCursor,

@@ -1,33 +1,35 @@
 //! The costs of driver calls, and the intervals that a time budget permits them.
 //!
-//! The load of a driver call is its duration divided by its interval: the share of time that it takes. While the sum of all
-//! loads is within the budget, every call has its target interval. Otherwise, all loads above a cutoff are reduced to it by
-//! longer intervals, and the cutoff is chosen so that the sum equals the budget (max-min fairness). Calls with a load below
-//! the cutoff keep their intervals, and the cutoff is never below an equal share of the budget. A call that becomes slow
-//! therefore only stretches its own interval, as long as no other call uses more than an equal share.
+//! The load of a driver call is its duration divided by its interval: the share of time that it takes. While the sum of
+//! all loads is within the budget, every call has its target interval. Otherwise, all loads above a cutoff are reduced
+//! to the cutoff by longer intervals, and the cutoff is chosen so that the sum equals the budget (max-min fairness).
+//! Calls with a load below the cutoff keep their intervals, and the cutoff is never below an equal share of the budget.
+//! A call that becomes slow therefore only stretches its own interval, as long as no other call uses more than an equal
+//! share.
 
 /// A running mean of the duration of a driver call, in nanoseconds, on which a single slow call has little influence.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CostEstimator {
     mean: f64,
-    /// One bit for each of the last 16 calls, the latest in the lowest bit. It is set if the call was slow.
+    /// One bit for each of the last 16 calls, with the latest call in the lowest bit. A bit is set if the call was
+    /// slow.
     slow: u16,
-    /// The number of consecutive slow (positive) or quick (negative) calls up to now.
+    /// The number of consecutive slow calls (positive) or quick calls (negative), including the latest call.
     run: i8,
-    /// The duration of the run's call that is nearest to the mean, ns.
+    /// The duration that is nearest to the mean among the calls of the run, in nanoseconds.
     nearest: f64,
     /// The number of observed calls, up to [`MIN_CALLS`].
     calls: u8,
 }
 
-/// A call is slow if it takes more than this many times the mean, and quick if it takes less than the reciprocal. The ratio is
-/// greater than the fluctuation of calls that are not preempted.
+/// A call is slow if it takes more than this many times the mean, and quick if it takes less than the mean divided by
+/// this ratio. The ratio is greater than the fluctuation of calls that are not preempted.
 const OUTLIER_RATIO: f64 = 2.0;
-/// The number of consecutive slow or quick calls that changes the mean immediately. It is improbable for so many consecutive
-/// calls to be preempted.
+/// The number of consecutive slow or quick calls that changes the mean immediately. It is improbable for so many
+/// consecutive calls to be preempted.
 const PERSISTENT_RUN: i8 = 3;
-/// The number of calls that must be observed before the cost is known. Fewer do not suffice, because a busy machine may have
-/// preempted any of them.
+/// The number of calls that must be observed before the cost is known. Fewer calls do not suffice, because a busy
+/// machine may have preempted any of them.
 const MIN_CALLS: u8 = 3;
 /// The weight of a call in the running mean: large enough for the mean to follow a change within ten calls.
 const MEAN_WEIGHT: f64 = 0.25;
@@ -41,11 +43,12 @@ impl CostEstimator {
 
     /// Records a call that took `ns` nanoseconds.
     ///
-    /// A single slow call among the last 16 counts as twice the mean, because it was preempted or waited for a lock that
-    /// another process held. If one of the 15 calls before was slow too, it counts in full, because slow calls are then a
-    /// part of the call's cost. After three consecutive slow calls, and after three consecutive quick ones with at most one
-    /// slow call before them, the mean becomes the duration of the one nearest to it. The mean starts as the shortest
-    /// duration of the first three calls, because the first call is often slow.
+    /// A single slow call among the last 16 counts as twice the mean, because it was preempted or waited for a lock
+    /// that another process held. If another of these 16 calls was slow, the slow call counts in full, because slow
+    /// calls are then a part of the cost. After three consecutive slow calls, the mean becomes the duration of the call
+    /// among them that is nearest to the mean. The same applies after three consecutive quick calls, if at most one of
+    /// the last 16 calls was slow. The mean starts as the shortest duration of the first three calls, because the first
+    /// call is often slow.
     pub(crate) fn observe(&mut self, ns: u64) {
         let ns = ns as f64;
         if self.calls < MIN_CALLS {
@@ -76,7 +79,7 @@ impl CostEstimator {
         self.mean += MEAN_WEIGHT * (counted - self.mean);
     }
 
-    /// Returns the mean duration in nanoseconds; 0 before the third call.
+    /// Returns the mean duration in nanoseconds, or 0 before the third call.
     #[must_use]
     pub(crate) fn mean(&self) -> u64 {
         if self.calls < MIN_CALLS { 0 } else { self.mean as u64 }
@@ -114,11 +117,11 @@ impl CallLoad {
     }
 }
 
-/// The longest interval to which a call is stretched, ns: one hour. It ensures that every metric is read occasionally. At
-/// this interval, even a call of 10 s takes only 0.3 % of the time.
+/// The longest interval to which a call is stretched, in nanoseconds: one hour. The limit ensures that every metric is
+/// read occasionally. At this interval, even a call of 10 s takes only 0.3 % of the time.
 pub(crate) const MAX_INTERVAL_NS: u64 = 3_600_000_000_000;
-/// The factor by which a stretched interval is longer than needed. Because of the three margins, costs that fluctuate by up
-/// to 15 % change no interval.
+/// The factor by which a stretched interval is longer than needed. Because of this margin and the two margins below,
+/// costs that fluctuate by up to 15 % change no interval.
 const STRETCH_MARGIN: f64 = 1.2;
 /// The factor by which a stretched interval may be too long before it is shortened.
 const SHRINK_RATIO: f64 = 1.5;
@@ -126,8 +129,8 @@ const SHRINK_RATIO: f64 = 1.5;
 /// restored.
 const RESTORE_BUDGET_RATIO: f64 = 0.85;
 
-/// Sets the interval of each load so that all calls together take no more than `budget` of the time (0.01 is 1 %), as far
-/// as [`MAX_INTERVAL_NS`] permits.
+/// Sets the interval of each load so that all calls together take no more than `budget` of the time (0.01 is 1 %), as
+/// far as [`MAX_INTERVAL_NS`] permits.
 ///
 /// With a budget that is zero, negative, or NaN, every call with a known cost gets an interval of [`MAX_INTERVAL_NS`].
 pub(crate) fn balance(loads: &mut [CallLoad], budget: f64) {
@@ -153,20 +156,21 @@ pub(crate) fn balance(loads: &mut [CallLoad], budget: f64) {
     }
 }
 
-/// Returns an interval of `ns` nanoseconds, rounded up, but at most [`MAX_INTERVAL_NS`] and at least the target interval.
+/// Returns an interval of `ns` nanoseconds, rounded up, but at most [`MAX_INTERVAL_NS`] and at least the target
+/// interval.
 fn stretched(load: &CallLoad, ns: f64) -> u64 {
     (ns.ceil() as u64).min(MAX_INTERVAL_NS).max(load.target_interval)
 }
 
-/// Returns the share of time to which larger loads must be reduced for the sum to equal the budget; infinity if the sum is
-/// within the budget.
+/// Returns the share of time to which larger loads must be reduced for the sum to equal the budget, or infinity if the
+/// sum is within the budget.
 ///
-/// Each round takes one pass over the loads. More than a few rounds are rare, and their number never exceeds that of the
-/// loads.
+/// Each round takes one pass over the loads. More than a few rounds are rare, and the number of loads limits the number
+/// of rounds.
 fn cutoff(loads: &[CallLoad], budget: f64) -> f64 {
     let mut cutoff = 0.0;
-    // Loads up to the cutoff keep their shares, and the others divide the remaining budget equally. This raises the cutoff,
-    // so that more loads are below it in the next round.
+    // Loads up to the cutoff keep their shares, and the other loads divide the remaining budget equally. The division
+    // raises the cutoff, so that more loads are below it in the next round.
     for round in 0..=loads.len() {
         let (mut below, mut above) = (0.0, 0_u32);
         for share in loads.iter().map(CallLoad::share) {
@@ -231,7 +235,8 @@ mod tests {
 
     #[test]
     fn budget_cutoff_is_exact() {
-        // Loads of 0.1 %, 0.2 %, 2 %, and 5 %. The small ones keep their shares, and the others share 0.7 % of the time.
+        // Loads of 0.1 %, 0.2 %, 2 %, and 5 %. The small loads keep their shares, and the large loads share 0.7 % of
+        // the time.
         let loads = [
             CallLoad::new(100 * MS, 100 * US),
             CallLoad::new(100 * MS, 200 * US),
@@ -241,7 +246,7 @@ mod tests {
         assert!((cutoff(&loads, 0.01) - 0.0035).abs() < 1e-12);
         let mut loads = loads;
         assert_eq!(balanced(&mut loads, 0.01), [2, 3]);
-        // The cost divided by the cutoff, with the margin of a fifth.
+        // The expected interval is the cost divided by the cutoff, with a margin of a fifth.
         for (load, exact) in loads[2..].iter().zip([2e6 / 0.0035 * 1.2, 1e6 / 0.0035 * 1.2]) {
             assert!((load.interval as f64 - exact).abs() <= 2.0, "{} is not {exact}", load.interval);
             assert!(load.is_stretched());
@@ -417,7 +422,7 @@ mod tests {
 
     #[test]
     fn slow_first_calls_are_ignored() {
-        // A single preempted call is ignored. Calls that all take long are not.
+        // A single preempted call is ignored. Calls that all take long are not ignored.
         for (calls, mean) in [([500 * MS, 100 * US, 90 * US], 90 * US), ([20 * MS, 21 * MS, 25 * MS], 20 * MS)] {
             let mut cost = CostEstimator::new();
             for call in calls {

@@ -9,7 +9,7 @@ use crate::{Device, Nvml, metric::Metric, plan::Plan};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) nvml: Nvml,
-    /// `None` selects all GPUs.
+    /// The NVML indices of the selected GPUs, or `None` for all GPUs.
     pub(super) gpus: Option<Vec<u32>>,
     pub(super) metrics: Vec<Metric>,
     pub(super) intervals: Vec<(Metric, IntervalSetting)>,
@@ -19,13 +19,13 @@ pub(super) struct Settings {
     pub(super) gpu_info: bool,
     pub(super) skip_suspended: bool,
     pub(super) clocks: Clocks,
-    /// The time after which a driver call counts as hung, ns.
+    /// The time after which a driver call counts as hung, in nanoseconds.
     pub(super) hang_timeout: u64,
-    /// The minimum time between two wakes, ns; 0 for no minimum.
+    /// The minimum time between two wakes, in nanoseconds. Zero means no minimum.
     pub(super) min_wake_interval: u64,
 }
 
-/// The metrics that are sampled by default: the common ones, without those whose calls take the driver's locks.
+/// The metrics that are sampled by default. Metrics whose calls take the driver's locks are not included.
 pub const DEFAULT_METRICS: [Metric; 12] = [
     Metric::UTILIZATION_GPU,
     Metric::UTILIZATION_MEMORY,
@@ -66,8 +66,8 @@ impl Settings {
         self.plan.as_ref().map(|plan| plan.intervals_for(index, uuid().as_deref())).unwrap_or_default()
     }
 
-    /// Returns the interval of a metric: the interval that was set, otherwise the planned interval, otherwise an adaptive
-    /// interval.
+    /// Returns the interval of a metric: the interval that was set, otherwise the planned interval, otherwise an
+    /// adaptive interval.
     pub(super) fn interval_setting(&self, metric: Metric, planned: &[(Metric, Duration)]) -> IntervalSetting {
         let set = self.intervals.iter().find(|(known, _)| *known == metric).map(|(_, interval)| *interval);
         let planned = || planned.iter().find(|(known, _)| *known == metric);

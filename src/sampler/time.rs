@@ -1,5 +1,5 @@
-//! The clocks of the sampler and the probe. They are function pointers, so that tests can replace them with a stepped
-//! clock.
+//! The clocks of the sampler and the probe. The clocks are function pointers, so that tests can replace them with a
+//! stepped clock.
 
 use std::{
     num::NonZeroU64,
@@ -19,11 +19,12 @@ use super::metric_state::Timestamp;
 /// The clock functions of the sampler and the probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// Returns `CLOCK_MONOTONIC`, in nanoseconds.
+    /// The function that returns the time of `CLOCK_MONOTONIC`, in nanoseconds.
     pub monotonic: fn() -> u64,
-    /// Returns `CLOCK_REALTIME`, in microseconds since the Unix epoch. The driver's timestamps use this clock.
+    /// The function that returns the time of `CLOCK_REALTIME`, in microseconds since the Unix epoch. The driver's
+    /// timestamps use this clock.
     pub wall_us: fn() -> u64,
-    /// Sleeps until `monotonic` returns about this time, in nanoseconds.
+    /// The function that sleeps until `monotonic` returns about this time, in nanoseconds.
     pub sleep_until: fn(u64),
 }
 
@@ -57,8 +58,8 @@ fn read(clock: ClockId) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Sleeps until the monotonic clock has reached `deadline`, in nanoseconds. A signal ends the sleep early; callers check
-/// the time themselves.
+/// Sleeps until the monotonic clock has reached `deadline`, in nanoseconds. A signal ends the sleep early, so callers
+/// check the time themselves.
 fn sleep_until(deadline: u64) {
     let seconds = (deadline / 1_000_000_000) as i64;
     let time = Timespec { tv_sec: seconds, tv_nsec: (deadline % 1_000_000_000) as _ };
@@ -72,18 +73,19 @@ pub(super) fn minimize_timer_slack() {
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
 
-/// Measures driver calls. Consecutive calls share a clock read: the end of one is the beginning of the next.
+/// A stopwatch for driver calls. Consecutive calls share a clock read: the end of one call is the beginning of the next
+/// call.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     clocks: Clocks,
-    /// The time of the last clock read, at which the call in progress began; 0 if no call is in progress.
+    /// The time of the last clock read, at which the call in progress began, or 0 if no call is in progress.
     last: Arc<AtomicU64>,
-    /// The total time spent in the driver, ns.
+    /// The total time spent in the driver, in nanoseconds.
     pub spent: u64,
-    /// The time at which the watchdog found the call in progress to hang, after which another thread reads the other GPUs;
-    /// otherwise 0.
+    /// The time at which the watchdog found the call in progress to hang, or 0 if the call is not hung. After a hang,
+    /// another thread reads the other GPUs.
     hang_detected_at: Arc<AtomicU64>,
-    /// `true` if a call since [`start`](Self::start) was found to hang. No further call may be made then.
+    /// `true` if a call since [`start`](Self::start) was found to hang. No further call may be made in this case.
     pub is_hung: bool,
 }
 
@@ -92,7 +94,8 @@ impl Stopwatch {
         Self { clocks, last: Arc::default(), spent: 0, hang_detected_at: Arc::default(), is_hung: false }
     }
 
-    /// Returns the time at which the call in progress began, for other threads to observe; 0 if there is none.
+    /// Returns the shared variable that contains the time at which the call in progress began, or 0 if no call is in
+    /// progress. Other threads observe the variable.
     pub(super) fn call_start(&self) -> Arc<AtomicU64> {
         self.last.clone()
     }
@@ -125,8 +128,8 @@ impl Stopwatch {
         (result, self.lap())
     }
 
-    /// Returns the time of the call that was made since the last clock read: its middle, with half of its duration as the
-    /// uncertainty.
+    /// Returns the time of the call that was made since the last clock read: its middle, with half of its duration as
+    /// the uncertainty.
     #[inline]
     pub(super) fn lap(&mut self) -> Timestamp {
         let before = self.last.load(Relaxed);

@@ -166,7 +166,7 @@ fn ps_prints_one_table() {
     assert_eq!(rows[0].join(" "), "GPU PID TYPE NAME USER PARENT PARENT NAME CREATION TIME GPU MEM");
     assert_eq!(rows.len(), 5);
     let own = std::process::id().to_string();
-    // With MIG, the index of the GPU is followed by the ids of the GPU instance and the compute instance.
+    // With MIG, the index of the GPU is followed by the IDs of the GPU instance and the compute instance.
     assert_eq!(rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(), ["0/1/0", "0/5/0", "1", "1"]);
     assert_eq!((rows[1][2], rows[1][3], rows[1][5]), ("compute", "igpu", own.as_str()));
     assert_eq!((rows[2][1], rows[2][5]), (own.as_str(), parent_id().to_string().as_str()));

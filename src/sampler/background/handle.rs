@@ -31,21 +31,21 @@ use crate::{
     },
 };
 
-/// The time after which `stop` and `sample` do not wait any longer for a thread in a driver call, ns, as measured by
-/// [`Watchdog`]. Together with the sleep of the leader, `stop` takes at most 100 ms.
+/// The time after which `stop` and `sample` do not wait any longer for a thread in a driver call, in nanoseconds, as
+/// measured by [`Watchdog`]. Together with the sleep of the leader, `stop` takes at most 100 ms.
 const CALL_TIMEOUT_NS: u64 = 80_000_000;
 /// The time between two checks of the condition that `stop` or `sample` waits for.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
-/// The time between two observations of a call by `stop` or `sample`, ns. The watchdog does not count the delay of an
-/// observation, so it would count too little if observations were as frequent as the checks.
+/// The time between two observations of a call by `stop` or `sample`, in nanoseconds. The watchdog does not count the
+/// delay of an observation. If observations were as frequent as the checks, the watchdog would count too little time.
 const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 
-/// A sampler that runs on a background thread, from [`Sampler::spawn`].
+/// A sampler that runs on a background thread, created by [`Sampler::spawn`].
 ///
-/// The thread reads each poll group at absolute deadlines and puts the records into a ring buffer of fixed size. All signals
-/// are blocked in the thread. If the owner removes records too slowly, new records are dropped, counted, and reported, but
-/// the thread never waits. The latest value of each metric can be read from any thread and from a signal handler, see
-/// [`latest_reader`](Self::latest_reader).
+/// The thread reads each poll group at absolute deadlines and puts the records into a ring buffer of fixed size. All
+/// signals are blocked in the thread. If the owner removes records too slowly, new records are dropped, counted, and
+/// reported, but the thread never waits. The latest value of each metric can be read from any thread and from a signal
+/// handler through [`latest_reader`](Self::latest_reader).
 ///
 /// A second thread watches the first one. If a driver call has not returned after the
 /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), the second thread reports
@@ -83,12 +83,12 @@ pub struct Background {
 pub enum StopOutcome {
     /// All threads have ended.
     Joined,
-    /// A thread hangs in a driver call, which may be the shutdown of NVML, and was abandoned. Its memory and the driver's
-    /// library remain until the process ends, and NVML is not shut down.
+    /// A thread hangs in a driver call, which may be the shutdown of NVML, and was abandoned. Its memory and the
+    /// driver's library remain until the process ends, and NVML is not shut down.
     Abandoned,
 }
 
-// This is defined here because `Sampler` must not depend on `Background`, which consists of its parts.
+// Defined here because the module of `Sampler` must not depend on `Background`, which is built from a `Sampler`.
 impl Sampler {
     /// Continues sampling on a background thread.
     ///
@@ -156,14 +156,14 @@ fn shared(
 impl Background {
     /// Removes the oldest record and returns it, or returns `None` if there is no record.
     ///
-    /// In a forked child, the records belong to the parent, so `pop`, [`drain`](Self::drain), and [`take`](Self::take) return
-    /// none.
+    /// In a forked child, the records belong to the parent, so `pop`, [`drain`](Self::drain), and [`take`](Self::take)
+    /// return no records.
     pub fn pop(&mut self) -> Option<Record> {
         if self.shared.is_forked() { None } else { self.records.pop().ok() }
     }
 
-    /// Moves records into `into`, oldest first, until it is full or there are no more records. Returns the number of records
-    /// that were moved.
+    /// Moves records into `into`, oldest first, until it is full or there are no more records. Returns the number of
+    /// records that were moved.
     pub fn drain(&mut self, into: &mut [Record]) -> usize {
         let (max, mut count) = (into.len(), 0);
         for (slot, record) in into.iter_mut().zip(self.take(max)) {
@@ -192,10 +192,10 @@ impl Background {
         self.shared.ticks()
     }
 
-    /// Returns the number of deadlines at which nothing was read because the thread was late. It is late if it had no
-    /// processor, if a driver call took long or hung, or if
-    /// [`min_wake_interval`](crate::sampler::SamplerBuilder::min_wake_interval) is longer than a metric's interval. Deadlines
-    /// are counted as by [`Sampler::missed_deadlines`].
+    /// Returns the number of deadlines at which nothing was read because the thread was late. The thread is late if it
+    /// had no processor, if a driver call took long or hung, or if
+    /// [`min_wake_interval`](crate::sampler::SamplerBuilder::min_wake_interval) is longer than a metric's interval.
+    /// [`Sampler::missed_deadlines`] describes how deadlines are counted.
     #[must_use]
     pub fn missed_deadlines(&self) -> u64 {
         self.shared.missed_deadlines()
@@ -212,10 +212,11 @@ impl Background {
         &self.shared.metrics
     }
 
-    /// Returns the reason why a metric of a GPU is not sampled, or `None` if it is sampled, as [`Sampler::reason`] does.
+    /// Returns the reason why a metric of a GPU is not sampled, or `None` if it is sampled, as [`Sampler::reason`]
+    /// does.
     ///
-    /// The error of a suspended metric or a lost GPU is the first one that caused this state. In a forked child, nothing is
-    /// sampled, and the reason is [`UnsampledReason::GpuLost`] with [`Error::Forked`].
+    /// The error of a suspended metric or a lost GPU is the first one that caused this state. In a forked child,
+    /// nothing is sampled, and the reason is [`UnsampledReason::GpuLost`] with [`Error::Forked`].
     #[must_use]
     pub fn reason(&self, gpu: u32, metric: Metric) -> Option<UnsampledReason> {
         let shared = &self.shared;
@@ -234,30 +235,31 @@ impl Background {
 
     /// Returns the time since the sampling thread last made progress.
     ///
-    /// If a driver call is in progress, this is the time since the oldest call began. Otherwise, it is the time since the
-    /// thread last woke up, which it does at least every 20 ms. A call that hangs is therefore visible immediately, for as
-    /// long as it hangs.
+    /// If a driver call is in progress, this is the time since the oldest call began. Otherwise, it is the time since
+    /// the thread last woke up. The thread wakes up at least every 20 ms. The result therefore shows a hung call
+    /// immediately and for as long as the call hangs.
     #[must_use]
     pub fn time_since_heartbeat(&self) -> Duration {
         self.shared.time_since_heartbeat()
     }
 
     /// Returns the NVML indices of the GPUs for which a driver call hangs at the moment. The events
-    /// [`GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`GPU_RECOVERED`](crate::sampler::Event::GPU_RECOVERED) report the
-    /// same.
+    /// [`GPU_HUNG`](crate::sampler::Event::GPU_HUNG) and [`GPU_RECOVERED`](crate::sampler::Event::GPU_RECOVERED) report
+    /// the changes.
     pub fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung_gpus()
     }
 
-    /// Reads all metrics now, whether they are due or not, as [`Sampler::sample`] does, and waits for the result. At the end
-    /// of a measurement, this makes counters accurate up to that time.
+    /// Reads all metrics now, whether they are due or not, as [`Sampler::sample`] does, and waits for the result. At
+    /// the end of a measurement, this call brings counters up to date.
     ///
-    /// The thread wakes within 20 ms and then makes its driver calls. It takes longer if the thread does not get a processor.
-    /// Suspended metrics and hung GPUs are skipped.
+    /// The thread wakes within 20 ms and then makes its driver calls. This takes longer if the thread does not get a
+    /// processor. Suspended metrics and hung GPUs are skipped.
     ///
-    /// Returns `true` if everything was read. Returns `false` after [`stop`](Self::stop), and if a driver call takes longer
-    /// than 80 ms and does not count as hung yet, because
-    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout) is longer. The time is measured as for `hang_timeout`.
+    /// Returns `true` if everything was read. Returns `false` after [`stop`](Self::stop), and if a driver call takes
+    /// longer than 80 ms and does not count as hung yet, because
+    /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout) is longer. The time is measured as for
+    /// `hang_timeout`.
     ///
     /// # Errors
     /// Returns [`Error::Forked`] immediately in a forked child.
@@ -269,8 +271,8 @@ impl Background {
         let request = shared.requested_samples.fetch_add(1, AcqRel) + 1;
         let mut watchdog = Watchdog::default();
         while shared.completed_samples.load(Acquire) < request {
-            // The watcher replaces the leader of a call that hangs. It may have to wait for a processor, so a shorter
-            // timeout than that of the watcher is not enough to tell that it does not.
+            // The watcher replaces a leader whose call hangs. The watcher may have to wait for a processor, so this
+            // function waits for the replacement without a timeout.
             let is_replaced = shared.hang_timeout < CALL_TIMEOUT_NS && shared.is_watched.load(Acquire);
             // The leader makes one call at a time.
             let call = shared.gpus.iter().filter(|gpu| !gpu.is_hung()).find_map(|gpu| gpu.call.in_progress());
@@ -283,7 +285,8 @@ impl Background {
         Ok(true)
     }
 
-    /// Returns a reader of the latest values and of the sampler's state, which other threads and signal handlers can use.
+    /// Returns a reader of the latest values and of the sampler's state, which other threads and signal handlers can
+    /// use.
     #[must_use]
     pub fn latest_reader(&self) -> LatestReader {
         LatestReader { shared: self.shared.clone() }
@@ -291,12 +294,12 @@ impl Background {
 
     /// Stops the threads. A second call returns the same result.
     ///
-    /// If a thread hangs in a driver call, the thread is abandoned and this function returns within 100 ms. A thread that is
-    /// only waiting for a processor is waited for, even if another thread hangs. Afterward, the remaining records can still
-    /// be removed. They include those of the hung call as soon as it returns.
+    /// If a thread hangs in a driver call, the thread is abandoned and this function returns within 100 ms. If a thread
+    /// only lacks a processor, this function waits for the thread, even if another thread hangs. After the stop, the
+    /// remaining records can still be removed. They include the records of the hung call after the call has returned.
     ///
-    /// In a forked child, this function returns [`StopOutcome::Abandoned`] immediately. The threads run in the parent and are
-    /// not affected.
+    /// In a forked child, this function returns [`StopOutcome::Abandoned`] immediately. The threads run in the parent
+    /// and are not affected.
     pub fn stop(&mut self) -> StopOutcome {
         let outcome = self.stop_outcome.unwrap_or_else(|| self.join_with_timeout());
         self.stop_outcome = Some(outcome);
@@ -306,7 +309,7 @@ impl Background {
     fn join_with_timeout(&self) -> StopOutcome {
         let shared = &self.shared;
         if shared.is_forked() {
-            // The threads do not exist in this process. Their handles, and the driver's, belong to the parent.
+            // The threads do not exist in this process. Their handles and those of the driver belong to the parent.
             return StopOutcome::Abandoned;
         }
         let calls = || shared.gpus.iter().map(|gpu| &gpu.call).chain([&shared.shutdown]);
@@ -322,7 +325,8 @@ impl Background {
             // Each thread makes one call at a time, so the number of hung calls is the number of hung threads.
             let hung = calls().zip(&mut watchdogs).map(is_hung).filter(|is_hung| *is_hung).count();
             if running.is_some_and(|running| running <= hung) {
-                // The worker is leaked together with its NVML handle, so that NVML is not shut down during the call or later.
+                // The worker is leaked together with its NVML handle, so that NVML is not shut down during the call or
+                // later.
                 std::mem::forget(self.worker.upgrade());
                 return StopOutcome::Abandoned;
             }

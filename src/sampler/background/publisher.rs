@@ -12,15 +12,15 @@ use crate::sampler::{
     record::Records,
 };
 
-/// The writer of records and latest values. A mutex gives it to one thread at a time.
+/// The writer of records and latest values. A mutex ensures that one thread at a time uses the publisher.
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     ring: Producer<Record>,
     /// The number of dropped records that no event has reported yet.
     unreported_drops: u64,
-    /// The time of each value in `Shared::latest`; `None` if there is no value.
+    /// The time of each value in `Shared::latest`, or `None` if there is no value.
     published_at: Vec<Option<u64>>,
-    /// The kind of each reason in `Shared::reasons`; `None` before the first publication.
+    /// The kind of each reason in `Shared::reasons`, or `None` before the first publication.
     reason_kinds: Vec<Option<ReasonKind>>,
     pub budget: Budget,
     /// The number of the leader. A thread that finds a different number was replaced while it was in a hung call.
@@ -34,8 +34,9 @@ impl Publisher {
         Self { shared, ring, unreported_drops: 0, published_at, reason_kinds, budget, leader: 0 }
     }
 
-    /// Publishes the records and the latest values of the GPU at this index. If a call to the GPU had been hung, the call has
-    /// returned. This is reported as a recovery, unless the GPU is lost or the records already report its recovery.
+    /// Publishes the records and the latest values of the GPU at this index. If a call to the GPU was hung, the call
+    /// has returned, which is reported as a recovery. No recovery is reported if the GPU is lost or if the records
+    /// already report its recovery.
     pub(super) fn publish(&mut self, index: usize, now: u64, gpu: &GpuSampler, records: &mut Records) {
         let Some(state) = self.shared.gpus.get(index) else { return };
         let (first_key, hang_detected_at) = (state.first_key, state.hang_detected_at.swap(0, Relaxed));
@@ -59,8 +60,8 @@ impl Publisher {
         self.publish_reasons(first_key, gpu);
     }
 
-    /// Publishes the reasons why metrics of a GPU are not sampled, if one of them has changed. If a reader holds the lock,
-    /// they are published by the next call.
+    /// Publishes the reasons why metrics of a GPU are not sampled, if a reason has changed. If a reader holds the lock,
+    /// the next call publishes the reasons.
     fn publish_reasons(&mut self, first_key: usize, gpu: &GpuSampler) {
         let kinds = self.reason_kinds.get_mut(first_key..).unwrap_or_default();
         if gpu.states.iter().zip(&*kinds).all(|(state, kind)| *kind == Some(gpu.reason_kind(state))) {
@@ -88,8 +89,8 @@ impl Publisher {
         self.push(Record::for_event(now, nvml_index, None, Event::GPU_HUNG, nanoseconds as f64 * 1e-9));
     }
 
-    /// Puts a record into the ring buffer, or drops it if the buffer is full. Dropped records are reported as soon as there
-    /// is space.
+    /// Puts a record into the ring buffer, or drops it if the buffer is full. Dropped records are reported as soon as
+    /// there is space.
     fn push(&mut self, record: Record) {
         if self.unreported_drops > 0 && !self.ring.is_full() {
             let count = self.unreported_drops as f64;

@@ -15,7 +15,7 @@ use crate::{
 /// The flag of an entry whose value was removed. [`Flags`] does not use this bit.
 const ABSENT: u32 = 1 << 31;
 
-/// A reader of the latest values and the state of a background sampler, from
+/// A reader of the latest values and the state of a background sampler, created by
 /// [`Background::latest_reader`](super::Background::latest_reader).
 ///
 /// A reader is cheap to clone and can be used in a signal handler. One thread can therefore monitor the sampler while
@@ -43,7 +43,7 @@ pub struct LatestReader {
     pub(super) shared: Arc<Shared>,
 }
 
-/// The key of a GPU's metric in a [`LatestReader`], from [`LatestReader::key`].
+/// The key of a GPU's metric in a [`LatestReader`], returned by [`LatestReader::key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatestKey(usize);
 
@@ -54,18 +54,19 @@ impl fmt::Debug for LatestReader {
 }
 
 impl LatestReader {
-    /// Returns the key of a metric of the GPU with this NVML index. Look keys up in advance, outside of signal handlers.
+    /// Returns the key of a metric of the GPU with this NVML index. Look keys up in advance, outside of signal
+    /// handlers.
     ///
-    /// Returns `None` if the GPU or the metric is not sampled, and for per-process metrics, which do not have a single latest
-    /// value.
+    /// Returns `None` if the GPU or the metric is not sampled, and for per-process metrics, which do not have a single
+    /// latest value.
     #[must_use]
     pub fn key(&self, gpu: u32, metric: Metric) -> Option<LatestKey> {
         let index = self.shared.keys.iter().position(|key| *key == (gpu, metric))?;
         (!metric.is_per_process()).then_some(LatestKey(index))
     }
 
-    /// Returns the latest value, or `None` if there is none: before the first read, while the GPU is lost or a driver call
-    /// for it hangs, and in the rare case that every attempt overlaps with a write.
+    /// Returns the latest value, or `None` if there is none: before the first read, while the GPU is lost, while a
+    /// driver call for the GPU hangs, and in the rare case that every attempt overlaps with a write.
     ///
     /// This function takes no lock, does not allocate, and is async-signal-safe.
     ///

@@ -19,9 +19,9 @@ pub(super) enum ThreadState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ThreadUsage {
     pub state: ThreadState,
-    /// The time spent on a processor, ns.
+    /// The time spent on a processor, in nanoseconds.
     pub on_cpu: u64,
-    /// The time spent waiting for a processor, ns. Each wait is counted when it ends.
+    /// The time spent waiting for a processor, in nanoseconds. Each wait is counted when it ends.
     pub queued: u64,
 }
 
@@ -41,8 +41,8 @@ pub(super) fn this_thread() -> u32 {
 }
 
 impl Task {
-    /// Opens the statistics of a thread. Returns `None` if the kernel does not keep them (`CONFIG_SCHED_INFO`) or the thread
-    /// does not exist.
+    /// Opens the statistics of a thread. Returns `None` if the kernel does not keep them (`CONFIG_SCHED_INFO`) or the
+    /// thread does not exist.
     pub(super) fn open(thread: u32) -> Option<Self> {
         let open = |name| {
             // The path is on the stack, because `Background::sample` must not allocate.
@@ -54,8 +54,8 @@ impl Task {
         task.usage().map(|_| task)
     }
 
-    /// Reads the statistics, with two `pread` calls, two reads of the thread's CPU clock, and no allocation. Returns `None` if
-    /// the thread has ended.
+    /// Reads the statistics, with two `pread` calls, two reads of the thread's CPU clock, and no allocation. Returns
+    /// `None` if the thread has ended.
     pub(super) fn usage(&self) -> Option<ThreadUsage> {
         let mut buffer = [0; 512];
         // The state is read first. If the thread is not queued at that time, `schedstat` includes all waits up to then.
@@ -76,14 +76,15 @@ fn read<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     buffer.get(..length)
 }
 
-/// Returns the state letter from the text of `stat`. The letter follows the thread's name, which is enclosed in parentheses
-/// and may contain parentheses.
+/// Returns the state letter from the text of `stat`. The letter follows the thread's name, which is enclosed in
+/// parentheses and may contain parentheses.
 fn state(stat: &[u8]) -> Option<u8> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     stat.get(name_end + 2).copied()
 }
 
-/// Returns the time spent waiting for a processor, ns, which is the second number in the text of `schedstat`.
+/// Returns the time spent waiting for a processor, in nanoseconds, which is the second number in the text of
+/// `schedstat`.
 fn queued(schedstat: &[u8]) -> Option<u64> {
     std::str::from_utf8(schedstat).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }

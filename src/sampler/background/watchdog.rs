@@ -1,19 +1,19 @@
-//! The watchdog, which measures how long a driver call takes. It distinguishes a call that hangs from a thread that does not
-//! get a processor.
+//! The watchdog, which measures how long a driver call takes. It distinguishes a call that hangs from a thread that
+//! does not get a processor.
 //!
-//! Time counts as the call's time whether the thread sleeps or spins in the call. Two kinds of time do not count: time in which the
-//! thread was ready to run but had no processor, and time by which the observing thread woke up late because the whole
-//! process was stopped (by `SIGSTOP`, or because the virtual machine was paused).
+//! Time in the call counts whether the thread sleeps or spins. Two kinds of time do not count: time in which the thread
+//! was ready to run but had no processor, and time by which the observing thread woke up late because the whole process
+//! was stopped (by `SIGSTOP`, or because the virtual machine was paused).
 
 use super::task::{Task, ThreadState, ThreadUsage};
 
 /// A timer of the driver calls of one thread at a time.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
-    /// The observed thread; 0 before the first observation.
+    /// The kernel's ID of the observed thread, or 0 before the first observation.
     thread: u32,
-    /// The thread's scheduler statistics. If it is `None`, because the kernel does not keep them, all time counts as the
-    /// call's.
+    /// The thread's scheduler statistics, or `None` if the kernel does not keep them. Without statistics, all time
+    /// counts as time in the call.
     task: Option<Task>,
     timer: CallTimer,
 }
@@ -21,20 +21,21 @@ pub(super) struct Watchdog {
 /// The time that a call has taken, from the observations of its thread.
 #[derive(Debug, Default)]
 struct CallTimer {
-    /// The time at which the call in progress at the last observation began; 0 if there was none.
+    /// The time at which the call in progress at the last observation began, in nanoseconds, or 0 if no call was in
+    /// progress.
     call_start: u64,
     /// The last observation before the call began.
     before: Observation,
     last: Observation,
     /// The time at which the next observation is due.
     next_due: u64,
-    /// The time since the call began that is not counted because observations were late, ns.
+    /// The time since the call began that is not counted because observations were late, in nanoseconds.
     uncounted: u64,
-    /// A lower bound of the time that the call has taken, ns.
+    /// A lower bound of the time that the call has taken, in nanoseconds.
     call_duration: u64,
 }
 
-/// The scheduler statistics of a thread at a time.
+/// The scheduler statistics of a thread at one point in time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Observation {
     at: u64,
@@ -42,9 +43,9 @@ struct Observation {
 }
 
 impl Watchdog {
-    /// Observes a thread and its call, if any. Returns the time that the call has taken, in nanoseconds. `since` is the time
-    /// at which the call began, and identifies the call. Until the next observation is due, this function returns the last
-    /// result.
+    /// Observes a thread and its call, if any. Returns the time that the call has taken, in nanoseconds. `since` is the
+    /// time at which the call began, and identifies the call. Until the next observation is due, this function returns
+    /// the last result.
     pub(super) fn observe(&mut self, thread: u32, since: Option<u64>, now: u64) -> u64 {
         if self.thread != thread {
             *self = Self { thread, task: Task::open(thread), timer: CallTimer::default() };
@@ -57,15 +58,16 @@ impl Watchdog {
         self.timer.observe(call_start, Observation { at: now, usage })
     }
 
-    /// Schedules the next observation `nanoseconds` after the last. If the next observation is late, the delay does not count
-    /// as the call's time.
+    /// Schedules the next observation `nanoseconds` after the last. If the next observation is late, the delay does not
+    /// count as time in the call.
     pub(super) fn schedule_next(&mut self, nanoseconds: u64) {
         self.timer.next_due = self.timer.last.at.saturating_add(nanoseconds);
     }
 }
 
 impl CallTimer {
-    /// Adds an observation, and returns the time that the call has taken, ns. `call_start` is 0 if no call is in progress.
+    /// Adds an observation, and returns the time that the call has taken, in nanoseconds. `call_start` is 0 if no call
+    /// is in progress.
     fn observe(&mut self, call_start: u64, observation: Observation) -> u64 {
         if self.last.at == 0 {
             // Before the first observation, the thread's state is not known, so no time is counted.
@@ -75,9 +77,9 @@ impl CallTimer {
         if call_start != self.call_start {
             (self.call_start, self.before, self.uncounted, self.call_duration) = (call_start, self.last, 0, 0);
         }
-        // If the observation is late, the process may have been stopped for the delay, and for part of the scheduled time
-        // before it. At least half of the scheduled time is counted nevertheless. Otherwise, a hung call would never be found
-        // on a machine on which every observation is late.
+        // If the observation is late, the process may have been stopped for the delay, and for part of the scheduled
+        // time before it. At least half of the scheduled time is counted nevertheless. Otherwise, a hung call would
+        // never be found on a machine on which every observation is late.
         let scheduled = self.next_due.saturating_sub(self.last.at);
         let stopped = delay.saturating_add(delay.min(scheduled / 2));
         self.uncounted += stopped.min(observation.at.saturating_sub(self.last.at.max(call_start)));
@@ -88,7 +90,8 @@ impl CallTimer {
         self.call_duration
     }
 
-    /// Returns the time that the call has taken at this observation, ns. It never decreases.
+    /// Returns the time that the call has taken at this observation, in nanoseconds. The duration of a call never
+    /// decreases.
     fn call_duration_at(&self, observation: &Observation) -> u64 {
         let elapsed = observation.at.saturating_sub(self.call_start.max(self.before.at)).saturating_sub(self.uncounted);
         let (Some(usage), Some(before), Some(last)) = (observation.usage, self.before.usage, self.last.usage) else {
@@ -98,9 +101,9 @@ impl CallTimer {
             ThreadState::Blocked | ThreadState::Running => {
                 self.call_duration.max(elapsed.saturating_sub(usage.queued.saturating_sub(before.queued)))
             }
-            // The length of the current wait is not known, so the CPU time since the last observation is added instead. Some
-            // of it may have been spent before the call, but not more than the time between the last observation and the start
-            // of the call, which is subtracted.
+            // The length of the current wait is not known, so the CPU time since the last observation is added instead.
+            // Some of it may have been spent before the call, but not more than the time between the last observation
+            // and the start of the call, which is subtracted.
             ThreadState::Queued => {
                 let before_call = self.call_start.saturating_sub(self.last.at);
                 self.call_duration + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(before_call)
@@ -115,7 +118,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
     const START: u64 = 1_000 * MS;
-    /// The time between two observations.
+    /// The time between two observations, in nanoseconds.
     const INTERVAL: u64 = 60 * MS;
 
     /// A simulated thread and its observations.

@@ -1,9 +1,9 @@
 //! The threads of a background sampler: a leader, which reads all GPUs, and a watcher, which observes the leader.
 //!
-//! While the leader reads a GPU, it holds the GPU's lock. If a driver call hangs, the watcher becomes the leader, continues
-//! with the other GPUs, whose locks are free, and starts another watcher. The replaced thread makes no further calls and
-//! ends when its call returns. The only lock that a thread waits for is that of the [`Publisher`], which is never held
-//! during a driver call.
+//! While the leader reads a GPU, it holds the GPU's lock. If a driver call hangs, the watcher becomes the leader,
+//! continues with the other GPUs, whose locks are free, and starts another watcher. The replaced thread makes no
+//! further calls and ends when its call returns. The only lock that a thread waits for is that of the [`Publisher`],
+//! which is never held during a driver call.
 
 use std::{
     sync::{
@@ -28,13 +28,15 @@ use crate::{
     },
 };
 
-/// The maximum time that the leader sleeps, ns. It limits the delay after which the leader handles a stop request, updates
-/// its heartbeat, and notices that a hung call has returned. 50 wakes per second take a negligible share of a processor.
+/// The maximum time that the leader sleeps, in nanoseconds. It limits the delay after which the leader handles a stop
+/// request, updates its heartbeat, and notices that a hung call has returned. 50 wakes per second take a negligible
+/// share of a processor.
 const MAX_LEADER_SLEEP_NS: u64 = 20_000_000;
-/// The minimum time that the watcher sleeps, ns. It limits the number of wakes shortly before the timeout of a call.
+/// The minimum time that the watcher sleeps, in nanoseconds. It limits the number of wakes shortly before the timeout
+/// of a call.
 const MIN_WATCH_SLEEP_NS: u64 = 1_000_000;
 
-/// One GPU, and its records that are not published yet.
+/// The sampler of one GPU, and its records that are not published yet.
 pub(super) struct GpuSlot {
     pub gpu: GpuSampler,
     pub records: Records,
@@ -46,7 +48,7 @@ pub(super) struct GpuSlot {
 pub(super) struct WorkerLimits {
     /// The time after which a call counts as hung, as measured by [`Watchdog`].
     pub hang_timeout: u64,
-    /// The minimum time between two wakes; 0 for no minimum.
+    /// The minimum time between two wakes. Zero means no minimum.
     pub min_wake_interval: u64,
 }
 
@@ -57,7 +59,7 @@ impl WorkerLimits {
     }
 }
 
-/// The state that the threads work on.
+/// The state that the threads of a background sampler use.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     slots: Vec<Mutex<GpuSlot>>,
@@ -65,7 +67,7 @@ pub(super) struct Worker {
     clocks: Clocks,
     limits: WorkerLimits,
     threads: Arc<ThreadSet>,
-    /// The kernel's ID of the leader; 0 before the first leader has started.
+    /// The kernel's ID of the leader, or 0 before the first leader has started.
     leader: AtomicU32,
 }
 
@@ -78,8 +80,8 @@ struct Leader {
     thread: u32,
 }
 
-/// The threads and their stop flag. Only the threads own the [`Worker`], so the last thread shuts NVML down. If the shutdown
-/// hangs, no other thread is affected.
+/// The threads and their stop flag. Only the threads own the [`Worker`], so the last thread shuts NVML down. If the
+/// shutdown hangs, no other thread is affected.
 #[derive(Default)]
 pub(super) struct ThreadSet {
     stop: AtomicBool,
@@ -143,8 +145,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Releases a thread's share of the worker. The last thread frees the driver's memory and shuts NVML down, which may hang
-    /// like any driver call.
+    /// Releases a thread's share of the worker. The last thread frees the driver's memory and shuts NVML down, which
+    /// may hang like any driver call.
     fn close(self: Arc<Self>) {
         let Some(worker) = Arc::into_inner(self) else { return };
         let shared = worker.shared.clone();
@@ -154,8 +156,8 @@ impl Worker {
         shared.shutdown.since.store(0, Release);
     }
 
-    /// Runs the leader: reads the metrics that are due, until a stop is requested or another thread has become the leader.
-    /// If the system could not create a thread for the watcher, the leader tries again at every wake.
+    /// Runs the leader: reads the metrics that are due, until a stop is requested or another thread has become the
+    /// leader. If the system could not create a thread for the watcher, the leader tries again at every wake.
     fn lead(self: &Arc<Self>, number: u32, mut is_watched: bool) {
         minimize_timer_slack();
         let leader = Leader { number, thread: this_thread() };
@@ -182,8 +184,8 @@ impl Worker {
         }
     }
 
-    /// Reads the metrics that are due, or all, of every GPU that is not hung. Returns the time at which the next metric is
-    /// due, or `None` if a stop is requested or another thread has become the leader.
+    /// Reads the metrics that are due, or all metrics, of every GPU that is not hung. Returns the time at which the
+    /// next metric is due, or `None` if a stop is requested or another thread has become the leader.
     fn tick(&self, leader: Leader, now: u64, all: bool) -> Option<u64> {
         self.balance(now);
         let (mut next_due, mut due) = (u64::MAX, false);
@@ -243,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// Distributes the budget among the poll groups, if this is due.
+    /// Distributes the budget among the poll groups if a distribution is due.
     fn balance(&self, now: u64) {
         let budget = &mut self.publisher().budget;
         if !budget.is_due(now) {
@@ -282,14 +284,14 @@ impl Worker {
         }
     }
 
-    /// Makes this thread the leader, if the call to the GPU at this index that began at `since` is still in progress. Returns
-    /// `false` if the call has returned.
+    /// Makes this thread the leader, if the call to the GPU at this index that began at `since` is still in progress.
+    /// Returns `false` if the call has returned.
     fn take_over(&self, number: u32, index: usize, since: u64, now: u64) -> bool {
         let mut publisher = self.publisher();
         let is_in_progress = self.shared.gpus.get(index).is_some_and(|gpu| gpu.call.since.load(Relaxed) == since);
         if is_in_progress {
             publisher.leader = number;
-            // Until this thread, as the leader, has started the next watcher.
+            // No watcher exists until this thread, as the leader, has started the next watcher.
             self.shared.is_watched.store(false, Release);
             publisher.report_hang(index, now, now.saturating_sub(since));
         }
@@ -298,8 +300,8 @@ impl Worker {
 }
 
 impl ThreadSet {
-    /// Requests all threads to stop. Returns the number of threads that are still running, or `None` if another thread is
-    /// modifying the list.
+    /// Requests all threads to stop. Returns the number of threads that are still running, or `None` if another thread
+    /// is modifying the list.
     pub(super) fn stop(&self) -> Option<usize> {
         self.stop.store(true, Release);
         // Another thread holds the lock only while it starts a watcher. The caller tries again.
@@ -311,7 +313,7 @@ impl ThreadSet {
     /// Joins the threads, all of which have finished.
     pub(super) fn join(&self) {
         for thread in self.handles().drain(..) {
-            // The threads do not panic. If one did, nothing could be done about it here.
+            // The threads do not panic. A panic could not be handled here.
             let _ = thread.join();
         }
     }
@@ -339,13 +341,15 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 
 /// Starts a thread with all signals blocked, so that the program's signal handlers never run on it.
 ///
-/// The signals are blocked in the calling thread while the new thread is created, because a new thread inherits the mask.
+/// The signals are blocked in the calling thread while the new thread is created, because a new thread inherits the
+/// mask.
 ///
 /// # Errors
 /// Returns [`Error::Thread`] if the system cannot create a thread.
 #[allow(unsafe_code, reason = "std has no signal masks")]
 fn spawn_without_signals(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    // SAFETY: the signal sets are plain data that is initialized before it is read, and all pointers are to live variables.
+    // SAFETY: the signal sets are plain data that is initialized before it is read, and all pointers are to live
+    // variables.
     let before = unsafe {
         let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
         libc::sigfillset(&mut all);

@@ -1,32 +1,32 @@
 //! Energy from the driver's energy counter.
 
-/// An upper bound of the power draw of a board, W. A counter that increases faster than this is not valid. The bound is more
-/// than three times the power limit of the largest known board.
+/// An upper bound on the power draw of a board, in watts. A counter that increases faster than this is not valid. The
+/// bound is more than three times the power limit of the largest known board.
 const MAX_BOARD_POWER_W: u64 = 5_000;
-/// The time by which the increase of a counter may exceed the time between two reads, ns. Drivers update counters in steps,
-/// so a read may include the energy of the whole time since the last update.
+/// The time by which the increase of a counter may exceed the time between two reads, in nanoseconds. Drivers update
+/// counters in steps, so a read may include the energy of the whole time since the last update.
 const MAX_COUNTER_STEP_NS: u64 = 1_000_000_000;
 
 /// The interpretation of a value of the energy counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sampler) enum CounterStep {
-    /// The value is the first, so there is no difference yet.
+    /// The first value, which has no difference to an earlier value.
     First,
     /// The counter advanced by this many millijoules, which may be 0.
     Advanced(u64),
-    /// The value is lower than the last valid one, or higher than any board can reach. The counter was reset, or the value
-    /// is wrong. The next value shows which of the two has happened, and until then no energy is counted.
+    /// The value is lower than the last valid one, or higher than any board can reach. The counter was reset, or the
+    /// value is wrong. The next value shows which of the two has happened, and until then no energy is counted.
     Suspect,
-    /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since the
-    /// reset is added, in millijoules. The energy between the last valid value and the reset is lost.
+    /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since
+    /// the reset is added, in millijoules. The energy between the last valid value and the reset is lost.
     Reset(u64),
 }
 
 /// The energy since the first value of a millijoule counter, from the differences of its values.
 ///
-/// Some drivers have returned zero for a moment, and the counter restarts when the driver is reloaded. A value that does not
-/// continue the counter is therefore suspect until the next value shows which of the two has happened. Neither is counted
-/// as energy.
+/// Some drivers have returned zero for a moment, and the counter restarts when the driver is reloaded. A value that
+/// does not continue the counter is therefore suspect until the next value shows which of the two has happened. Neither
+/// a wrong value nor a reset is counted as energy.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::sampler) struct CounterEnergy {
     last_valid: Option<CounterReading>,
@@ -45,15 +45,15 @@ struct CounterReading {
 }
 
 impl CounterReading {
-    /// Returns an upper bound of the energy drawn from this reading until `at`, in millijoules.
+    /// Returns an upper bound on the energy drawn from this reading until `at`, in millijoules.
     fn max_energy_until(self, at: u64) -> u64 {
         // W · ns / 10^6 = mJ.
         let time = at.saturating_sub(self.at).saturating_add(MAX_COUNTER_STEP_NS);
         u64::try_from(u128::from(time) * u128::from(MAX_BOARD_POWER_W) / 1_000_000).unwrap_or(u64::MAX)
     }
 
-    /// Returns the increase from this reading to a later one in millijoules, or `None` if the counter cannot have advanced
-    /// from one to the other.
+    /// Returns the increase from this reading to a later one in millijoules, or `None` if the counter cannot have
+    /// advanced from the first reading to the second.
     fn increase_until(self, later: Self) -> Option<u64> {
         let increase = later.millijoules.checked_sub(self.millijoules)?;
         (increase <= self.max_energy_until(later.at)).then_some(increase)
@@ -82,8 +82,8 @@ impl CounterEnergy {
         if let Some(suspect) = self.suspect
             && let Some(increase) = suspect.increase_until(reading)
         {
-            // If the counter restarted at zero, the suspect value is the energy drawn since. If it is more than a board can
-            // have drawn, the counter restarted at another value, and only its increase is counted.
+            // If the counter restarted at zero, the suspect value is the energy drawn since. If it is more than a board
+            // can have drawn, the counter restarted at another value, and only its increase is counted.
             let since_reset =
                 if suspect.millijoules <= last_valid.max_energy_until(suspect.at) { suspect.millijoules } else { 0 };
             self.resets = self.resets.saturating_add(1);
@@ -101,7 +101,8 @@ impl CounterEnergy {
         step(increase)
     }
 
-    /// Returns the energy since the first value, in joules. It is the `f64` nearest to the exact number of millijoules.
+    /// Returns the energy since the first value, in joules. The result is the `f64` nearest to the exact number of
+    /// millijoules.
     #[must_use]
     pub(in crate::sampler) fn joules(&self) -> f64 {
         self.millijoules as f64 / 1e3

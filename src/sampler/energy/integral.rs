@@ -5,12 +5,12 @@ const SECOND_NS: f64 = 1e9;
 
 /// The energy since the first power value, from the integral of the power.
 ///
-/// A sensor with the refresh period P returns the mean power of an averaging window that ends at the last refresh. If the
-/// window is as long as the period, the energy is exact at every refresh if each value is multiplied by P and counted for
-/// the time *before* its refresh. If each value were counted for the time after its refresh, the result would lag by one
-/// period; with the trapezoidal rule, it would lag by half a period. If the window is longer than the period, the result is
-/// the integral of a moving mean, which lags and differs only at both ends. If the window is shorter, the sensor does not
-/// measure the remaining time, and the error cannot be corrected.
+/// A sensor with the refresh period P returns the mean power of an averaging window that ends at the last refresh. If
+/// the window is as long as the period, the energy is exact at every refresh if each value is multiplied by P and
+/// counted for the time *before* its refresh. If each value were counted for the time after its refresh, the result
+/// would lag by one period; with the trapezoidal rule, it would lag by half a period. If the window is longer than the
+/// period, the result is the integral of a moving mean, which lags and differs only at both ends. If the window is
+/// shorter, the sensor does not measure the remaining time, and the error cannot be corrected.
 ///
 /// Energy is counted only for time that is described by a value, so the result never decreases. At constant power, the
 /// result is at most one period behind.
@@ -37,19 +37,20 @@ struct PowerReading {
 }
 
 impl IntegratedEnergy {
-    /// Returns an integral of zero. If two values are further apart than `max_gap`, in nanoseconds, the time between them is
-    /// reported as a gap and its energy is not estimated.
+    /// Returns an integral of zero. If two values are further apart than `max_gap`, in nanoseconds, the time between
+    /// them is reported as a gap and its energy is not estimated.
     #[must_use]
     pub(in crate::sampler) const fn new(max_gap: u64) -> Self {
         Self { joules: 0.0, compensation: 0.0, max_gap, last: None, gaps: 0, gap_time: 0 }
     }
 
-    /// Adds a poll at the time `at`, in nanoseconds, that returned `watts`. Every poll must be added, even if its value is
-    /// not new, because no value is new while the power is constant. `period` is the sensor's refresh period in nanoseconds. If the
-    /// period is not known, values are counted for the time after their refresh, so the result lags by one period.
+    /// Adds a poll at the time `at`, in nanoseconds, that returned `watts`. Every poll must be added, even if its value
+    /// is not new, because no value is new while the power is constant. `period` is the sensor's refresh period in
+    /// nanoseconds. If the period is not known, values are counted for the time after their refresh, so the result lags
+    /// by one period.
     ///
-    /// The refresh behind a new value took place after the previous poll. Its time is assumed to be halfway between the two
-    /// polls, so errors are random, are at most half the time between the polls, and do not accumulate.
+    /// The refresh behind a new value took place after the previous poll. Its time is assumed to be halfway between the
+    /// two polls, so errors are random, are at most half the time between the polls, and do not accumulate.
     ///
     /// Values that are not a power (NaN, infinite, or negative) are ignored. Polls that are not later than the last
     /// poll are also ignored.
@@ -79,8 +80,8 @@ impl IntegratedEnergy {
         self.last = Some(PowerReading { at, counted_until, watts });
     }
 
-    /// Adds an entry of the driver's sample buffer: the sensor was refreshed at the time `at`, in nanoseconds, and returned
-    /// `watts`, the mean since the previous entry.
+    /// Adds an entry of the driver's sample buffer: the sensor was refreshed at the time `at`, in nanoseconds, and
+    /// returned `watts`, the mean since the previous entry.
     pub(in crate::sampler) fn observe_sample(&mut self, at: u64, watts: f64) {
         let Some(last) = self.previous_reading(at, watts) else {
             return;
@@ -111,8 +112,8 @@ impl IntegratedEnergy {
         self.last = Some(to);
     }
 
-    /// Adds the energy of `watts` between two times, with Kahan summation. Weeks of small additions to some gigajoules would
-    /// otherwise accumulate rounding errors.
+    /// Adds the energy of `watts` between two times, with Kahan summation. Weeks of small additions to some gigajoules
+    /// would otherwise accumulate rounding errors.
     fn add(&mut self, watts: f64, from: u64, to: u64) {
         let joules = watts * (to.saturating_sub(from) as f64 / SECOND_NS) - self.compensation;
         let sum = self.joules + joules;
@@ -120,7 +121,8 @@ impl IntegratedEnergy {
         self.joules = sum;
     }
 
-    /// Returns the energy in joules, from the first value to the latest time that a value describes. Gaps do not contribute.
+    /// Returns the energy in joules, from the first value to the latest time that a value describes. Gaps do not
+    /// contribute.
     #[must_use]
     pub(in crate::sampler) const fn joules(&self) -> f64 {
         self.joules
@@ -235,8 +237,8 @@ mod tests {
         }
     }
 
-    /// Polls a sensor with this refresh period at intervals of `interval` ± 10 % for `time`. Returns the integrated energy,
-    /// the true energy, and the largest difference between the two at any poll.
+    /// Polls a sensor with this refresh period at intervals of `interval` ± 10 % for `time`. Returns the integrated
+    /// energy, the true energy, and the largest difference between the two at any poll.
     fn poll(signal: &dyn Signal, period: u64, interval: u64, time: u64, known: bool) -> (f64, f64, f64) {
         let mut energy = IntegratedEnergy::new(S);
         let start = 10 * S + 12_345_678;
@@ -259,7 +261,7 @@ mod tests {
             for period in [20 * MS, 100 * MS] {
                 for known in [false, true] {
                     let (sum, truth, _) = poll(&*signal, period, period / 2, 600 * S, known);
-                    // Of some 10^5 J, the difference is due to both ends and to the jitter of the polls.
+                    // The energy is some 10^5 J. The difference is due to both ends and to the jitter of the polls.
                     assert!((sum / truth - 1.0).abs() < 4e-3, "{sum} J instead of {truth} J");
                 }
             }
@@ -275,7 +277,8 @@ mod tests {
         let (.., with_period) = poll(&signal, period, 10 * MS, 30 * S, true);
         // With the period, the energy since the last refresh is missing, which is up to one period times the power.
         assert!(with_period <= 0.51 * 700.0 + 1.0, "{with_period}");
-        // Without it, values lag by one period, which is an error of up to one period times the change in power.
+        // Without the period, values lag by one period, which is an error of up to one period times the change in
+        // power.
         assert!(without_period <= 0.51 * 600.0 + 1.0, "{without_period}");
     }
 

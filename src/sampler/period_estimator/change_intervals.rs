@@ -5,26 +5,27 @@ pub(super) const MAX_INTERVALS: usize = 24;
 /// The minimum number of intervals from which a period is estimated. With seven, at most one first estimate in 200 is a
 /// multiple of the true period if 30 % of the values repeat (see `repeated_values_keep_estimate`).
 const MIN_INTERVALS_TO_FIT: usize = 7;
-/// The maximum probability with which intervals at random times may share a phase by coincidence, for one candidate period.
-/// Some hundred candidates are tried at each change, so the limit is far below the acceptable share of wrong estimates.
+/// The maximum probability with which intervals at random times may share a phase by coincidence, for one candidate
+/// period. Some hundred candidates are tried at each change, so the limit is far below the acceptable share of wrong
+/// estimates.
 const MAX_COINCIDENCE: f64 = 1.0 / 16_384.0;
 /// The number of bins that a period is divided into. Each bin is one bit of a `u64`.
 const PHASE_BINS: f64 = u64::BITS as f64;
 /// The number of bins by which an interval is widened on both sides, because the period of a sensor jitters by a few
 /// percent.
 const JITTER_BINS: u64 = 2;
-/// The maximum length of an interval that constrains the phase, in periods. Polls at half the period with 10 % jitter have
-/// intervals of up to 0.55 periods.
+/// The maximum length of an interval that constrains the phase, in periods. Polls at half the period with 10 % jitter
+/// have intervals of up to 0.55 periods.
 const MAX_LENGTH_PERIODS: f64 = 0.6;
-/// The maximum age of an interval whose phase is used, in periods. Beyond it, an error of a fraction of a percent in the
-/// period shifts the phase too far.
+/// The maximum age of an interval whose phase is used, in periods. Beyond it, an error of a fraction of a percent in
+/// the period shifts the phase too far.
 pub(super) const MAX_AGE_PERIODS: f64 = 48.0;
 /// The maximum ratio of the longest to the shortest candidate. Candidates that differ by more are different periods.
 const MAX_CANDIDATE_RATIO: f64 = 1.12;
 
 /// Change intervals, oldest first. All times are in nanoseconds.
 pub(super) struct ChangeIntervals {
-    /// The time from the end of each interval to the end of the newest one.
+    /// The time from the end of each interval to the end of the newest interval.
     ages: [f64; MAX_INTERVALS],
     lengths: [f64; MAX_INTERVALS],
     first: usize,
@@ -88,8 +89,8 @@ impl ChangeIntervals {
         }
     }
 
-    /// Returns the upper bound of the period. Consecutive changes are at least one period apart, so the longest possible
-    /// time between two changes, divided by the number of gaps between them, is not less than the period.
+    /// Returns the upper bound of the period. Consecutive changes are at least one period apart, so the longest
+    /// possible time between two changes, divided by the number of gaps between them, is not less than the period.
     pub(super) fn max_period(&self) -> f64 {
         let mut bound = f64::INFINITY;
         let ages = self.ages();
@@ -121,8 +122,8 @@ impl ChangeIntervals {
         gaps[count.div_ceil(4).max(3) - 1]
     }
 
-    /// Returns the periods between `low` and `high` by which the folded intervals share a phase. A match counts only if its
-    /// probability at random times is not greater than `max_coincidence`.
+    /// Returns the periods between `low` and `high` by which the folded intervals share a phase. A match counts only if
+    /// its probability at random times is not greater than `max_coincidence`.
     pub(super) fn candidates(&self, low: f64, high: f64, max_coincidence: f64) -> CandidateRange {
         let oldest = self.ages().first().copied().unwrap_or(0.0);
         if !(low > 0.0 && low <= high && high.is_finite()) {
@@ -152,8 +153,8 @@ impl ChangeIntervals {
         }
     }
 
-    /// Returns `true` if the intervals, folded by `period`, have a phase in common, and `None` if they do but the
-    /// probability of a coincidence is greater than `max_coincidence`.
+    /// Returns `Some(true)` if the intervals, folded by `period`, share a phase, and `Some(false)` if they do not.
+    /// Returns `None` if they share a phase but the probability of a coincidence is greater than `max_coincidence`.
     fn share_phase(&self, period: f64, max_coincidence: f64) -> Option<bool> {
         let scale = PHASE_BINS / period;
         let (mut phases, mut coincidence) = (u64::MAX, None);
@@ -167,8 +168,8 @@ impl ChangeIntervals {
             let bins = (last - first + 1 + 2 * JITTER_BINS).min(63);
             let mask = (1_u64 << bins) - 1;
             phases &= mask.rotate_left((first.wrapping_sub(JITTER_BINS) % u64::from(u64::BITS)) as u32);
-            // The first interval has no other to coincide with. Each further interval covers a random phase with the
-            // probability `bins / PHASE_BINS`.
+            // The first interval has no other interval to coincide with. Each further interval covers a random phase
+            // with the probability `bins / PHASE_BINS`.
             coincidence = Some(coincidence.map_or(1.0, |product: f64| product * bins as f64 / PHASE_BINS));
             if phases == 0 {
                 return Some(false);

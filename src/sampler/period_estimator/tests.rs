@@ -35,9 +35,9 @@ struct PolledSensor {
     sensor_jitter: f64,
     /// The maximum deviation of a poll in either direction, as a fraction of the interval.
     poll_jitter: f64,
-    /// The poll interval during a search for the period, ns.
+    /// The poll interval during a search for the period, in nanoseconds.
     search_interval: u64,
-    /// The poll interval without a search, ns.
+    /// The poll interval without a search, in nanoseconds.
     default_interval: u64,
     polls: u64,
 }
@@ -273,8 +273,8 @@ fn constant_signal_is_polled_rarely() {
     assert!(sensor.error().expect("a period") < 0.05);
 }
 
-/// Polls a signal that changes whenever `changes` returns `true`. Returns the fraction of polls at which the estimator had a
-/// period, and the number of polls per second.
+/// Polls a signal that changes whenever `changes` returns `true`. Returns the fraction of polls at which the estimator
+/// had a period, and the number of polls per second.
 fn poll_aperiodic(seed: u64, mut changes: impl FnMut(u64, &mut Random) -> bool) -> (f64, f64) {
     let mut random = Random::new(seed);
     let mut estimator = PeriodEstimator::new();
