@@ -39,8 +39,8 @@ impl fmt::Display for ProcessKind {
 /// An entry of a process list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunningProcess {
-    /// The pid of the process. Older drivers report the pid in the host's pid namespace, and newer drivers report the
-    /// pid in the caller's pid namespace.
+    /// The process ID. Older drivers report the process ID in the host's PID namespace, and newer drivers report the
+    /// process ID in the caller's PID namespace.
     pub pid: u32,
     /// The device memory that the process has allocated, in bytes, or `None` if the driver does not report it (WDDM,
     /// some containers).
@@ -51,10 +51,10 @@ pub struct RunningProcess {
     pub compute_instance_id: Option<u32>,
 }
 
-/// The size of an entry of version 1: a pid with padding, and the used memory.
+/// The size of an entry of version 1: a process ID with padding, and the used memory.
 const V1_ENTRY_WORDS: usize = 2;
 
-/// The value of words that the driver has not written. No pid and no size in bytes has this value.
+/// The value of words that the driver has not written. No process ID and no size in bytes has this value.
 const UNWRITTEN_WORD: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 
 /// A fixed-capacity list of GPU processes.
@@ -182,7 +182,7 @@ impl ProcessList {
     /// Returns `true` if the driver has written the first and the last entry.
     fn ends_written(&self, stride: usize) -> bool {
         let last = self.capacity.saturating_sub(1) * stride;
-        // The pid is 0 if the driver has only cleared the buffer.
+        // The process ID is 0 if the driver has only cleared the buffer.
         let is_entry = |word: &u64| *word != UNWRITTEN_WORD && split_word(*word)[0] != 0;
         [0, last].iter().all(|index| self.words.get(*index).is_some_and(is_entry))
     }
@@ -194,9 +194,9 @@ impl fmt::Debug for ProcessList {
     }
 }
 
-/// Reads an entry from its words, which contain the pid, the used memory, the IDs of the GPU and the compute instance
-/// (not in version 1), and the protected memory under confidential computing (only in entries of 32 bytes; ignored
-/// here).
+/// Reads an entry from its words, which contain the process ID, the used memory, the IDs of the GPU and the compute
+/// instance (not in version 1), and the protected memory under confidential computing (only in entries of 32 bytes;
+/// ignored here).
 fn parse_entry(words: &[u64]) -> RunningProcess {
     let [pid, _] = split_word(words.first().copied().unwrap_or_default());
     let memory = words.get(1).copied().unwrap_or(u64::MAX);

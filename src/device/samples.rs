@@ -134,7 +134,7 @@ pub struct ProcessUtilization {
 }
 
 impl ProcessUtilization {
-    /// Returns the pid of the process.
+    /// Returns the process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.raw.pid

@@ -22,22 +22,22 @@ const PROCESS_LISTS: [(ProcessKind, Reading); 3] = [
 
 /// A process on the GPU, with its user and its parent. A process with a compute and a graphics context has two entries.
 ///
-/// The driver reports the pid, the memory, and the MIG instances. All other attributes come from `/proc`. They are
-/// `None` if the process has ended, belongs to another pid namespace, or cannot be read.
+/// The driver reports the process ID, the memory, and the MIG instances. All other attributes come from `/proc`. They
+/// are `None` if the process has ended, belongs to another PID namespace, or cannot be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct GpuProcessInfo {
     /// The kind of context that the process has on the GPU.
     pub kind: ProcessKind,
-    /// The pid of the process. Older drivers report the pid in the host's pid namespace, and newer drivers report the
-    /// pid in the caller's pid namespace.
+    /// The process ID. Older drivers report the process ID in the host's PID namespace, and newer drivers report the
+    /// process ID in the caller's PID namespace.
     pub pid: u32,
     /// The name of the process, as psutil returns it. See [`ProcessInfo::name`](crate::process::ProcessInfo::name).
     pub name: Option<ArrayString<64>>,
     /// The name of the real user of the process, or the uid as text if no name is known.
     pub user: Option<ArrayString<32>>,
-    /// The pid of the parent, or `None` for a process without a parent in this pid namespace (pid 1).
+    /// The process ID of the parent, or `None` for a process without a parent in this PID namespace (process ID 1).
     pub parent_pid: Option<u32>,
     /// The name of the parent.
     pub parent_name: Option<ArrayString<64>>,

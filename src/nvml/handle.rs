@@ -211,7 +211,7 @@ impl Nvml {
     /// `/proc`.
     ///
     /// # Errors
-    /// Returns the error of `nvmlSystemGetProcessName`, which is `NOT_FOUND` if there is no process with this pid.
+    /// Returns the error of `nvmlSystemGetProcessName`, which is `NOT_FOUND` if no process has this ID.
     #[doc(alias = "nvmlSystemGetProcessName")]
     pub fn process_name(&self, pid: u32) -> Result<Text> {
         const CALL: &str = "nvmlSystemGetProcessName";

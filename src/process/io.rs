@@ -9,7 +9,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
 
-/// The capacity for the path after the root. The longest path is a slash, a pid of 10 digits, and the terminator.
+/// The capacity for the path after the root. The longest path is a slash, a process ID of 10 digits, and the
+/// terminator.
 const MAX_SUFFIX_BYTES: usize = 32;
 
 /// The root path of a `/proc` tree, with capacity for the remainder of a path.
@@ -40,7 +41,7 @@ impl ProcRoot {
         self.path.get(..self.root_len).unwrap_or_default()
     }
 
-    /// Opens the directory of a process. The descriptor refers to this process even if the pid is reused later.
+    /// Opens the directory of a process. The descriptor refers to this process even if the process ID is reused later.
     pub(super) fn open_process(&mut self, pid: u32) -> Option<ProcDir> {
         self.path.truncate(self.root_len);
         // Does not allocate, because `new` has reserved the capacity.

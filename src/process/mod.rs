@@ -1,15 +1,15 @@
 //! The name, user, parent, and start time of a process, read from `/proc` without allocating.
 //!
-//! The driver identifies GPU processes only by pid. [`ProcReader::read_process`] reads all other attributes from
+//! The driver identifies GPU processes only by process ID. [`ProcReader::read_process`] reads all other attributes from
 //! `/proc/PID/stat`, `/proc/PID/status`, and `/proc/PID/cmdline`. It uses only the system calls `openat`, `read`, and
 //! `close`, and buffers on the stack, because it runs on the sampling path and must not allocate or block. A field that
-//! cannot be read is `None`. This happens if the process has ended, if the pid belongs to another pid namespace, and if
-//! `/proc` is not mounted or is mounted with `hidepid`.
+//! cannot be read is `None`. This happens if the process has ended, if the process ID belongs to another PID namespace,
+//! and if `/proc` is not mounted or is mounted with `hidepid`.
 //!
 //! # Process names
 //! The name of a process is the name that the Python package psutil returns, which makes it comparable with the names
-//! in other tools. It is usually the kernel's name of the process, which has at most 15 bytes. If the kernel's name has 15
-//! characters or more and the basename of `argv[0]` starts with the kernel's name, that basename is used instead.
+//! in other tools. It is usually the kernel's name of the process, which has at most 15 bytes. If the kernel's name has
+//! 15 characters or more and the basename of `argv[0]` starts with the kernel's name, that basename is used instead.
 //!
 //! There are four intended differences from psutil:
 //!

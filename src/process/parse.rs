@@ -12,7 +12,7 @@ pub struct Stat<'a> {
     pub comm: &'a [u8],
     /// Field 3, the state as a letter, for example `R` (running), `S` (sleeping), or `Z` (zombie).
     pub state: u8,
-    /// Field 4, the pid of the parent, or 0 if the process has no parent in this pid namespace.
+    /// Field 4, the process ID of the parent, or 0 if the process has no parent in this PID namespace.
     pub ppid: u32,
     /// Field 22, the start time in clock ticks since boot.
     pub start_time_ticks: u64,
@@ -88,8 +88,8 @@ impl Argv0 {
     /// Returns the basename of `argv[0]`, truncated to 80 bytes. The basename is the part after the last `/`, which can
     /// be empty. Returns `None` if the command line is empty, as for kernel threads and zombies.
     ///
-    /// `complete` must be `true` if the whole command line was passed to the parser. Otherwise, the command line is assumed to end with
-    /// a NUL.
+    /// `complete` must be `true` if the whole command line was passed to the parser. Otherwise, the command line is
+    /// assumed to end with a NUL.
     pub fn finish(&self, complete: bool) -> Option<&[u8]> {
         let ends_with_nul = self.last? == 0 || !complete;
         let one_argument = !self.nul_before_last && complete;

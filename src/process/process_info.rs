@@ -28,11 +28,11 @@ pub struct ProcessInfo {
     /// The real user ID in the caller's user namespace, from `/proc/PID/status`. `None` if the process has ended or
     /// cannot be read.
     pub uid: Option<u32>,
-    /// The pid of the parent, from `/proc/PID/stat`. `None` if the process has ended or cannot be read, and if it has
-    /// no parent in this pid namespace (pid 1, and processes whose parent is outside the namespace).
+    /// The process ID of the parent, from `/proc/PID/stat`. `None` if the process has ended or cannot be read, and if
+    /// it has no parent in this PID namespace (process ID 1, and processes whose parent is outside the namespace).
     pub parent_pid: Option<u32>,
     /// The name of the parent, with the same rules as `name`. `None` if there is no parent, or if the parent has ended
-    /// in the meantime, even if its pid already belongs to a newer process.
+    /// in the meantime, even if its process ID already belongs to a newer process.
     pub parent_name: Option<ArrayString<64>>,
     /// The time at which the process was started, in seconds since the epoch (UTC), with the resolution of the kernel's
     /// clock tick (usually 10 ms). It is the sum of `btime` of `/proc/stat` and `starttime` of `/proc/PID/stat`. `None`

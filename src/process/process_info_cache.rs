@@ -2,12 +2,12 @@
 
 use super::{process_info::ProcessInfo, reader::ProcReader};
 
-/// A fixed-capacity cache of [`ProcessInfo`] by pid, for process lists that are read repeatedly.
+/// A fixed-capacity cache of [`ProcessInfo`] by process ID, for process lists that are read repeatedly.
 ///
 /// Each read of the lists is a *round*. Call [`begin_round`](Self::begin_round), then
-/// [`process_info`](Self::process_info) for each pid, and then [`end_round`](Self::end_round). A pid that was in the
-/// previous round is assumed to be the same process and is returned from the cache, without a system call. Any other
-/// pid is read from `/proc`, because it may have been reused.
+/// [`process_info`](Self::process_info) for each process ID, and then [`end_round`](Self::end_round). A process ID that
+/// was in the previous round is assumed to belong to the same process, which is returned from the cache without a
+/// system call. A process with any other ID is read from `/proc`, because the ID may have been reused.
 ///
 /// All memory is allocated when the cache is created. If the cache is full, further processes are read from `/proc` in
 /// each round.
@@ -31,7 +31,7 @@ use super::{process_info::ProcessInfo, reader::ProcReader};
 #[derive(Debug)]
 pub struct ProcessInfoCache {
     reader: ProcReader,
-    /// The pids in ascending order, with the index of each in `entries`.
+    /// The process IDs in ascending order, with the index of each in `entries`.
     index: Vec<(u32, usize)>,
     entries: Vec<CacheEntry>,
     /// The indices of unused entries.
@@ -170,10 +170,10 @@ mod tests {
         write_process(root.path(), 7, "first", 1);
         let mut cache = ProcessInfoCache::with_reader(4, ProcReader::with_root(root.path()));
         assert_eq!(name(&mut cache, 7).as_deref(), Some("first"));
-        // The pid is in the previous round, so /proc is not read.
+        // The process ID is in the previous round, so /proc is not read.
         write_process(root.path(), 7, "second", 2);
         assert_eq!(name(&mut cache, 7).as_deref(), Some("first"));
-        // After a round without the pid, the pid may belong to another process.
+        // After a round without the process ID, it may belong to another process.
         assert_eq!(name(&mut cache, 8), None);
         assert_eq!(name(&mut cache, 7).as_deref(), Some("second"));
     }

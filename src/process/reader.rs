@@ -90,8 +90,8 @@ impl ProcReader {
     /// `None`.
     ///
     /// Never fails and never allocates. The files are opened through one descriptor of `/proc/PID`, so the fields never
-    /// belong to different processes that have used the same pid. If the process ends during the call, the remaining
-    /// fields are `None`.
+    /// belong to different processes that have used the same process ID. If the process ends during the call, the
+    /// remaining fields are `None`.
     pub fn read_process(&mut self, pid: u32, into: &mut ProcessInfo) {
         *into = ProcessInfo::default();
         let Some(process) = self.root.open_process(pid) else { return };
@@ -115,8 +115,8 @@ impl ProcReader {
     /// Returns the start time of a process in clock ticks since boot (field 22 of `/proc/PID/stat`), or `None` if the
     /// process has ended or cannot be read.
     ///
-    /// The pid and the start time together identify a process, even after the pid is reused. This method takes a third
-    /// of the time of [`read_process`](Self::read_process).
+    /// The process ID and the start time together identify a process, even after the process ID is reused. This method
+    /// takes a third of the time of [`read_process`](Self::read_process).
     pub fn start_time_ticks(&mut self, pid: u32) -> Option<u64> {
         let process = self.root.open_process(pid)?;
         let mut buffer = [0; MAX_STAT_BYTES];
@@ -127,7 +127,7 @@ impl ProcReader {
         let parent = self.root.open_process(ppid)?;
         let mut buffer = [0; MAX_STAT_BYTES];
         let stat = parse::stat(parent.open(c"stat")?.read(&mut buffer))?;
-        // A process that started later than its child is not the parent, but has reused the pid of the parent.
+        // A process that started later than its child is not the parent, but has reused the process ID of the parent.
         (stat.start_time_ticks <= child_start_ticks).then(|| process_name(&parent, stat.comm))
     }
 }

@@ -164,7 +164,7 @@ impl SamplerBuilder {
     ///
     /// Only the time of the call itself counts, whether the thread sleeps or runs. Time in which the thread waits for a
     /// processor does not count, and time in which the whole process is stopped counts by half at most. A hung call is
-    /// therefore detected after about this time on an idle machine, and later on a busy one. If the kernel keeps no
+    /// therefore detected after about this time on an idle machine, and later on a busy machine. If the kernel keeps no
     /// scheduler statistics, or `/proc/self/task/*/schedstat` cannot be opened, all of the time counts.
     #[must_use]
     pub fn hang_timeout(mut self, timeout: Duration) -> Self {

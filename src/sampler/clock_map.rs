@@ -8,7 +8,7 @@
 
 use super::Clocks;
 
-/// The number of segments that are kept: the current one and those before the last three steps.
+/// The number of segments that are kept: the current segment and the segments before the last three steps.
 const MAX_SEGMENTS: usize = 4;
 /// The maximum rate at which the offset changes without a step, as a fraction. The kernel's clock discipline is limited
 /// to 500 ppm.
@@ -139,7 +139,8 @@ impl ClockSegment {
 }
 
 impl ClockMap {
-    /// Returns a map with a first anchor. Times before the anchor are converted as if there had been no step.
+    /// Returns a map with a first anchor. Times before the anchor are converted as if the wall clock had not been
+    /// stepped.
     #[must_use]
     pub(crate) fn new(anchor: Anchor) -> Self {
         let offset = MeasuredOffset::from_anchor(anchor);
@@ -182,9 +183,9 @@ impl ClockMap {
     /// `now`.
     ///
     /// If the wall clock showed the time several times, the latest occurrence before `now` is returned. If it never
-    /// showed the time, the result depends on the reason: `now` if the time is in the future, which means that the
-    /// clock was set after the last anchor; the time of the step if a forward step skipped the time; and 0 if the time
-    /// is before the monotonic clock started.
+    /// showed the time, the result depends on the reason. It is `now` if the time is in the future, which means that
+    /// the clock was set after the last anchor. It is the time of the step if a forward step skipped the time, and 0 if
+    /// the time is before the monotonic clock started.
     #[must_use]
     pub(crate) fn to_monotonic(&self, wall_us: u64, now: u64) -> MappedTime {
         // The driver rounds timestamps down, as `Anchor` does. Both conversions use the middle of the microsecond.
@@ -250,13 +251,13 @@ mod tests {
             u64::try_from(EPOCH + signed(at) + stepped + slewed).unwrap() / 1_000
         }
 
-        /// Returns an anchor that begins at `at` and takes `length`. The wall clock is read after this `fraction` of
-        /// it.
+        /// Returns an anchor that begins at `at` and takes `length`, in nanoseconds. The wall clock is read after this
+        /// `fraction` of `length`.
         fn anchor(&self, at: u64, length: u64, fraction: f64) -> Anchor {
             Anchor { before: at, wall_us: self.wall_us(at + (length as f64 * fraction) as u64), after: at + length }
         }
 
-        /// Returns a map with an anchor every second from `START` to `until`, and the steps that it found.
+        /// Returns a map with an anchor every second from `START` to `until`, and the steps that the map found.
         fn map(&self, until: u64) -> (ClockMap, Vec<ClockStep>) {
             let mut map = ClockMap::new(self.anchor(START, 400, 0.3));
             let mut steps = Vec::new();

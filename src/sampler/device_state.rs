@@ -1,4 +1,4 @@
-//! The handle of a sampled GPU, and the GPU's availability: a GPU can be lost, or suspended by the kernel.
+//! The handle of a sampled GPU, and its availability. A GPU is unavailable while it is lost or suspended by the kernel.
 
 use super::{
     Clocks,
@@ -33,7 +33,7 @@ pub(super) struct DeviceState {
     clocks: Clocks,
 }
 
-/// The error of a call to a lost GPU, and the time of the next attempt to open it.
+/// The error of the last call to a lost GPU, and the time of the next attempt to open the GPU.
 #[derive(Debug)]
 struct Loss {
     error: Error,
@@ -74,7 +74,7 @@ impl DeviceState {
         u16::try_from(self.index).unwrap_or(u16::MAX)
     }
 
-    /// Returns the handle, even if the GPU is lost or suspended, or `None` if the GPU was never opened.
+    /// Returns the handle, even while the GPU is lost or suspended. Returns `None` if the GPU was never opened.
     pub(super) fn device(&self) -> Option<&Device> {
         self.device.as_ref()
     }

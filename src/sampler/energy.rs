@@ -1,4 +1,4 @@
-//! Energy in joules, from the driver's energy counter or, on GPUs without one, from the integral of the power.
+//! Energy in joules, from the driver's energy counter or, on GPUs without a counter, from the integral of the power.
 
 mod counter;
 mod integral;

@@ -130,7 +130,7 @@ impl Sampler {
     /// Reads the metrics that are due at `now`, a time of [`monotonic`](super::monotonic).
     ///
     /// Call this function at the times that [`next_due`](Self::next_due) returns, or at a fixed rate. A metric that is
-    /// not due yet is read if its deadline is closer to this tick than to the next one, and if the deadline is at most
+    /// not due yet is read if its deadline is closer to this tick than to the next tick, and if the deadline is at most
     /// an eighth of the metric's interval away. The time until the next tick is assumed to equal the time since the
     /// last tick. A caller whose ticks are sometimes slightly early and sometimes slightly late therefore misses no
     /// read. An early or late read does not shift later deadlines, and for each deadline, a metric is read at most

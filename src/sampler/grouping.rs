@@ -92,7 +92,7 @@ fn poll_method(
     })
 }
 
-/// Returns `true` if the GPU has an energy counter. Makes a second call if the first one fails, because drivers
+/// Returns `true` if the GPU has an energy counter. Makes a second call if the first call fails, because drivers
 /// occasionally fail once.
 fn has_energy_counter(device: &Device) -> bool {
     (0..2).any(|_| device.field(FieldId::TOTAL_ENERGY, 0).is_ok())

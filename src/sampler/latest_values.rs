@@ -71,14 +71,14 @@ impl Cell {
         let version = self.version.load(Relaxed);
         self.version.store(version.wrapping_add(1), Relaxed);
         // Orders the odd version before the words. If a reader loads a word of this write, and then executes its
-        // acquire fence, its second load of the version returns the odd version or a later one.
+        // acquire fence, its second load of the version returns the odd version or a later version.
         fence(Release);
         self.at.store(entry.at, Relaxed);
         self.value.store(entry.value.to_bits(), Relaxed);
         let flags_and_uncertainty = u64::from(entry.flags) | u64::from(entry.uncertainty) << 32;
         self.flags_and_uncertainty.store(flags_and_uncertainty, Relaxed);
         // Orders the words before the even version. A reader that acquires this version loads these words or later
-        // ones.
+        // words.
         self.version.store(version.wrapping_add(2), Release);
     }
 
@@ -95,8 +95,8 @@ impl Cell {
         let value = self.value.load(Relaxed);
         let flags_and_uncertainty = self.flags_and_uncertainty.load(Relaxed);
         // Orders the words before the second load of the version. If a word is from a later write, that load returns
-        // the odd version of that write or a later one. An acquire load without the fence would order only the loads
-        // that follow it.
+        // the odd version of that write or a later version. An acquire load without the fence would order only the
+        // loads that follow it.
         fence(Acquire);
         if self.version.load(Relaxed) != version {
             return Err(LatestError::Busy);

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The time for which a metric stays suspended, in nanoseconds. A failing driver call takes as long as a successful
-/// one, and the support for a metric changes rarely, for example when a mode of the GPU is switched.
+/// call, and the support for a metric changes rarely, for example when a mode of the GPU is switched.
 const SUSPENSION_NS: u64 = 30_000_000_000;
 /// The number of consecutive failures after which a metric is suspended. One failure is not enough, because drivers
 /// occasionally return an error for a value that they support.
@@ -95,7 +95,7 @@ impl MetricState {
         records.push(record);
     }
 
-    /// Records an error of a read of this metric, and suspends the metric after two consecutive errors.
+    /// Records that a read of this metric failed, and suspends the metric after two consecutive failures.
     pub(super) fn record_error(&mut self, error: &Error, now: u64, records: &mut Records) {
         self.last_error = Some(error.clone());
         self.failures = self.failures.saturating_add(1);

@@ -29,8 +29,8 @@
 //! A tick is one call of [`Sampler::tick`]. It reads the metrics that are due and returns a [`Frame`], which borrows
 //! the [`Record`]s of this tick and gives access to the latest values. [`Sampler::next_due`] returns the time of the
 //! next deadline. A caller may also tick at a fixed rate: a metric is read early if its deadline is closer to this tick
-//! than to the next one, and at most an eighth of its interval away. Deadlines are absolute, so late ticks do not shift
-//! them. Deadlines that pass without a read are skipped and counted ([`Sampler::missed_deadlines`]).
+//! than to the next tick, and at most an eighth of its interval away. Deadlines are absolute, so late ticks do not
+//! shift them. Deadlines that pass without a read are skipped and counted ([`Sampler::missed_deadlines`]).
 //! [`Sampler::sample`] reads all metrics, whether they are due or not.
 //!
 //! # Poll groups

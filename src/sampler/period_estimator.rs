@@ -150,8 +150,8 @@ impl PeriodEstimator {
         (self.period > 0.0).then_some(self.period as u64)
     }
 
-    /// Returns the time to wait before the next poll: half the period if it is known, otherwise `search` during a
-    /// search for the period, and `default` if the signal is constant or the search is paused.
+    /// Returns the time to wait before the next poll, in nanoseconds: half the period if it is known, otherwise
+    /// `search` during a search for the period, and `default` if the signal is constant or the search is paused.
     #[must_use]
     pub(crate) fn poll_interval(&self, search: u64, default: u64) -> u64 {
         if self.period > 0.0 {
@@ -269,8 +269,8 @@ impl PeriodEstimator {
             CandidateRange::Between(..) => {}
         }
         // If no changes are one period apart and a longer period fits, the sensor has become slower. A jump to about
-        // twice the period or more is found from the recent changes, while older ones still have the former period. A
-        // smaller increase is found once all stored changes have the new period, or by the candidates above.
+        // twice the period or more is found from the recent changes, while older changes still have the former period.
+        // A smaller increase is found once all stored changes have the new period, or by the candidates above.
         let recent = all.newest(RECENT_CHANGES);
         if recent.len() == RECENT_CHANGES
             && recent.lower_quartile_gap() > MAX_ADJACENT_GAP_PERIODS * self.period

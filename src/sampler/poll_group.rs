@@ -363,7 +363,7 @@ mod tests {
             // While the period is not known, the interval is an eighth of the catalog's interval.
             assert!(first > now && first - now <= 12_500_000, "{first}");
         }
-        // Without a grid, with a fixed interval, and under the budget's limit, deadlines count from the last one.
+        // Without a grid, with a fixed interval, and under the budget's limit, deadlines count from the last deadline.
         assert_eq!(due(adaptive, 0, 897 * MS, 930 * MS, 0), 934_500_000);
         assert_eq!(due(IntervalSetting::Fixed(33 * MS), 0, 897 * MS, 900 * MS, 10 * MS), 930 * MS);
         assert_eq!(due(adaptive, 333 * MS, 897 * MS, 900 * MS, 10 * MS), 1230 * MS);

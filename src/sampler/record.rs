@@ -48,8 +48,8 @@ pub struct Flags(pub u32);
 
 impl Flags {
     /// The value differs from the previous value or is the first value, so the sensor has refreshed. Without this flag,
-    /// the sensor may not have refreshed since the previous read. Energy that is integrated from polls has this flag if
-    /// the power value is fresh. Without this flag, the energy still increases.
+    /// the sensor may not have refreshed since the previous read. Energy that is integrated from polls has this flag
+    /// only if the power value is fresh, but increases with every poll.
     pub const FRESH: Self = Self(1);
     /// The time `at` is the driver's timestamp, converted from wall-clock time.
     pub const DRIVER_STAMP: Self = Self(1 << 1);

@@ -90,7 +90,7 @@ const MAX_CAPACITY: usize = 4096;
 /// The number of entries for which memory is allocated in addition to the capacity that the driver reports, because a
 /// later driver call may return more.
 const EXTRA_ENTRIES: usize = 16;
-/// The maximum number of calls in one drain. Another call is made if the last one filled the memory.
+/// The maximum number of calls in one drain. Another call is made if the last call filled the memory.
 const MAX_CALLS_PER_DRAIN: usize = 4;
 
 impl SampleBufferReader {
@@ -126,7 +126,7 @@ impl SampleBufferReader {
         self.history.cursor = SampleCursor::new(self.history.cursor.newest);
     }
 
-    /// Reads all new entries, and passes each one to `record` with its value in the metric's unit.
+    /// Reads all new entries, and passes each entry to `record` with its value in the metric's unit.
     ///
     /// # Errors
     /// Returns an error only if the whole GPU is unavailable.

@@ -120,10 +120,10 @@ impl CallLoad {
 /// The longest interval to which a call is stretched, in nanoseconds: one hour. The limit ensures that every metric is
 /// read occasionally. At this interval, even a call of 10 s takes only 0.3 % of the time.
 pub(crate) const MAX_INTERVAL_NS: u64 = 3_600_000_000_000;
-/// The factor by which a stretched interval is longer than needed. Because of this margin and the two margins below,
+/// The ratio of a newly stretched interval to the needed interval. Because of this margin and the two margins below,
 /// costs that fluctuate by up to 15 % change no interval.
 const STRETCH_MARGIN: f64 = 1.2;
-/// The factor by which a stretched interval may be too long before it is shortened.
+/// The maximum ratio of a stretched interval to the needed interval. An interval above this ratio is shortened.
 const SHRINK_RATIO: f64 = 1.5;
 /// The share of the budget within which the calls must be at their target intervals before a stretched interval is
 /// restored.
@@ -352,7 +352,7 @@ mod tests {
             for load in &loads {
                 prop_assert!(load.share() > share * (1.0 - 1e-9) || load.interval == load.target_interval);
             }
-            // The stretched calls are the most expensive ones.
+            // The stretched calls are the most expensive calls.
             let smallest = loads.iter().filter(|load| load.is_stretched()).map(CallLoad::share).fold(f64::INFINITY, f64::min);
             for load in loads.iter().filter(|load| !load.is_stretched() && load.cost > 0) {
                 prop_assert!(load.share() <= smallest);

@@ -13,15 +13,15 @@ use igpu_recording::{Item, RecordedProcess, event};
 /// The number of poll intervals after which a process that is no longer listed counts as ended. The fraction allows for
 /// a late list.
 const MAX_MISSED_LISTS: f64 = 2.5;
-/// The maximum number of ancestors that are followed. If a pid is reused between two reads of `/proc`, the ancestors
-/// can form a cycle.
+/// The maximum number of ancestors that are followed. If a process ID is reused between two reads of `/proc`, the
+/// ancestors can form a cycle.
 const MAX_GENERATIONS: usize = 100;
 
 /// The processes on all GPUs.
 pub(super) struct ProcessTracker {
     reader: ProcReader,
     command: Option<u32>,
-    /// The time at which each process was last listed, by GPU and pid, in nanoseconds of the sampler's clock.
+    /// The time at which each process was last listed, by GPU and process ID, in nanoseconds of the sampler's clock.
     last_seen: HashMap<(u16, u32), u64>,
     /// The current poll interval of the process list by GPU, in nanoseconds, if the sampler has changed the interval.
     changed_intervals_ns: HashMap<u16, u64>,
@@ -35,7 +35,7 @@ pub(super) struct ProcessTracker {
 }
 
 impl ProcessTracker {
-    /// Creates a tracker for process lists with this poll interval, and a command with this pid.
+    /// Creates a tracker for process lists with this poll interval, and a command with this process ID.
     pub(super) fn new(command: Option<u32>, interval_ns: u64) -> Self {
         Self {
             reader: ProcReader::new(),
@@ -71,8 +71,8 @@ impl ProcessTracker {
         self.gap_until = now;
     }
 
-    /// Removes the processes that have ended. Returns the GPU index, the pid, and the time of the last list of each
-    /// process.
+    /// Removes the processes that have ended. Returns the GPU index, the process ID, and the time of the last list of
+    /// each process.
     pub(super) fn take_ended(&mut self, now: u64) -> Vec<(u32, u32, u64)> {
         let (changed, initial, gap_until) = (&self.changed_intervals_ns, self.interval_ns, self.gap_until);
         let has_ended = |gpu: &u16, last: u64| {
@@ -109,7 +109,7 @@ pub(super) fn is_descendant(pid: u32, command: u32) -> bool {
     pid != own && ancestors.any(|pid| pid == command || pid == own)
 }
 
-/// Returns the pid of the parent of a process, or `None` if the process does not exist.
+/// Returns the process ID of the parent of a process, or `None` if the process does not exist.
 fn parent(pid: u32) -> Option<u32> {
     let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
     u32::try_from(process.stat().ok()?.ppid).ok()

@@ -20,7 +20,7 @@ use std::{
 use nvml_sim::{Scenario, built_library, install};
 use serde_json::Value;
 
-/// A pid above the default maximum of Linux.
+/// A process ID above the default maximum of Linux.
 const UNUSED_PID: u32 = 4_199_998;
 
 /// Returns the names of the built-in scenarios, each with its number of GPUs.

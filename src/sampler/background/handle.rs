@@ -47,12 +47,12 @@ const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 /// reported, but the thread never waits. The latest value of each metric can be read from any thread and from a signal
 /// handler through [`latest_reader`](Self::latest_reader).
 ///
-/// A second thread watches the first one. If a driver call has not returned after the
+/// A second thread watches the first thread. If a driver call has not returned after the
 /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), the second thread reports
 /// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), continues with the other GPUs, and starts another thread that
 /// watches it. Memory is allocated only in this case.
 ///
-/// Dropping a `Background` stops it.
+/// Dropping a `Background` stops its threads.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());
@@ -215,7 +215,7 @@ impl Background {
     /// Returns the reason why a metric of a GPU is not sampled, or `None` if it is sampled, as [`Sampler::reason`]
     /// does.
     ///
-    /// The error of a suspended metric or a lost GPU is the first one that caused this state. In a forked child,
+    /// The error of a suspended metric or a lost GPU is the first error that caused this state. In a forked child,
     /// nothing is sampled, and the reason is [`UnsampledReason::GpuLost`] with [`Error::Forked`].
     #[must_use]
     pub fn reason(&self, gpu: u32, metric: Metric) -> Option<UnsampledReason> {

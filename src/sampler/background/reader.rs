@@ -92,33 +92,33 @@ impl LatestReader {
         })
     }
 
-    /// Returns the number of dropped records; see [`Background::dropped`](super::Background::dropped).
+    /// Returns the number of dropped records, as [`Background::dropped`](super::Background::dropped) does.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped()
     }
 
-    /// Returns the number of ticks; see [`Background::ticks`](super::Background::ticks).
+    /// Returns the number of ticks, as [`Background::ticks`](super::Background::ticks) does.
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.shared.ticks()
     }
 
-    /// Returns the number of missed deadlines; see
-    /// [`Background::missed_deadlines`](super::Background::missed_deadlines).
+    /// Returns the number of missed deadlines, as [`Background::missed_deadlines`](super::Background::missed_deadlines)
+    /// does.
     #[must_use]
     pub fn missed_deadlines(&self) -> u64 {
         self.shared.missed_deadlines()
     }
 
-    /// Returns the time since the sampling thread last made progress; see
-    /// [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat).
+    /// Returns the time since the sampling thread last made progress, as
+    /// [`Background::time_since_heartbeat`](super::Background::time_since_heartbeat) does.
     #[must_use]
     pub fn time_since_heartbeat(&self) -> Duration {
         self.shared.time_since_heartbeat()
     }
 
-    /// Returns the indices of the hung GPUs; see [`Background::hung_gpus`](super::Background::hung_gpus).
+    /// Returns the NVML indices of the hung GPUs, as [`Background::hung_gpus`](super::Background::hung_gpus) does.
     pub fn hung_gpus(&self) -> impl Iterator<Item = u32> + '_ {
         self.shared.hung_gpus()
     }

@@ -58,8 +58,8 @@ impl Watchdog {
         self.timer.observe(call_start, Observation { at: now, usage })
     }
 
-    /// Schedules the next observation `nanoseconds` after the last. If the next observation is late, the delay does not
-    /// count as time in the call.
+    /// Schedules the next observation `nanoseconds` after the last observation. If the next observation is late, the
+    /// delay does not count as time in the call.
     pub(super) fn schedule_next(&mut self, nanoseconds: u64) {
         self.timer.next_due = self.timer.last.at.saturating_add(nanoseconds);
     }

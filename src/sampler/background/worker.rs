@@ -74,7 +74,8 @@ pub(super) struct Worker {
 /// The identity of a leader.
 #[derive(Clone, Copy)]
 struct Leader {
-    /// The number of the thread in this sampler.
+    /// The number of the thread in this sampler. The first leader is 0, the first watcher is 1, and each later watcher
+    /// has the next number.
     number: u32,
     /// The kernel's ID of the thread.
     thread: u32,

@@ -14,7 +14,7 @@ pub(in crate::sampler) enum CounterStep {
     First,
     /// The counter advanced by this many millijoules, which may be 0.
     Advanced(u64),
-    /// The value is lower than the last valid one, or higher than any board can reach. The counter was reset, or the
+    /// The value is lower than the last valid value, or higher than any board can reach. The counter was reset, or the
     /// value is wrong. The next value shows which of the two has happened, and until then no energy is counted.
     Suspect,
     /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since
@@ -52,7 +52,7 @@ impl CounterReading {
         u64::try_from(u128::from(time) * u128::from(MAX_BOARD_POWER_W) / 1_000_000).unwrap_or(u64::MAX)
     }
 
-    /// Returns the increase from this reading to a later one in millijoules, or `None` if the counter cannot have
+    /// Returns the increase from this reading to a later reading, in millijoules, or `None` if the counter cannot have
     /// advanced from the first reading to the second.
     fn increase_until(self, later: Self) -> Option<u64> {
         let increase = later.millijoules.checked_sub(self.millijoules)?;
@@ -134,7 +134,7 @@ mod tests {
     fn energy_counter_is_exact_over_weeks() {
         let mut energy = CounterEnergy::new();
         assert_eq!(energy.observe(0, 987_654_321), CounterStep::First);
-        // 2^20 steps of slightly more than 0.7 kW, one every 2 s, take 24 days.
+        // 2^20 steps of slightly more than 0.7 kW, with 2 s per step, take 24 days.
         let steps = 1_u64 << 20;
         for step in 1..=steps {
             assert_eq!(energy.observe(step * 2 * S, 987_654_321 + step * 1_400_001), CounterStep::Advanced(1_400_001));

@@ -8,9 +8,9 @@ const SECOND_NS: f64 = 1e9;
 /// A sensor with the refresh period P returns the mean power of an averaging window that ends at the last refresh. If
 /// the window is as long as the period, the energy is exact at every refresh if each value is multiplied by P and
 /// counted for the time *before* its refresh. If each value were counted for the time after its refresh, the result
-/// would lag by one period; with the trapezoidal rule, it would lag by half a period. If the window is longer than the
-/// period, the result is the integral of a moving mean, which lags and differs only at both ends. If the window is
-/// shorter, the sensor does not measure the remaining time, and the error cannot be corrected.
+/// would lag by one period. With the trapezoidal rule, the result would lag by half a period. If the window is longer
+/// than the period, the result is the integral of a moving mean, which lags and differs only at both ends. If the
+/// window is shorter, the sensor does not measure the remaining time, and the error cannot be corrected.
 ///
 /// Energy is counted only for time that is described by a value, so the result never decreases. At constant power, the
 /// result is at most one period behind.
@@ -94,7 +94,8 @@ impl IntegratedEnergy {
         self.last = Some(reading);
     }
 
-    /// Returns the previous reading, or `None` if the new one is the first, is not valid, or is not later.
+    /// Returns the previous reading, or `None` if the new value is the first value, is not valid, or is not later than
+    /// the last value.
     fn previous_reading(&mut self, at: u64, watts: f64) -> Option<PowerReading> {
         if !(watts.is_finite() && watts >= 0.0) {
             return None;
@@ -153,7 +154,7 @@ mod tests {
 
     /// A power signal whose integral has a closed form.
     trait Signal {
-        /// Returns the energy from 0 to this time, in joules.
+        /// Returns the energy from the time 0 to this time, in joules.
         fn integral(&self, seconds: f64) -> f64;
 
         /// Returns the energy between two times in nanoseconds, in joules.

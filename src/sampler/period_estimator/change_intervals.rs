@@ -17,8 +17,8 @@ const JITTER_BINS: u64 = 2;
 /// The maximum length of an interval that constrains the phase, in periods. Polls at half the period with 10 % jitter
 /// have intervals of up to 0.55 periods.
 const MAX_LENGTH_PERIODS: f64 = 0.6;
-/// The maximum age of an interval whose phase is used, in periods. Beyond it, an error of a fraction of a percent in
-/// the period shifts the phase too far.
+/// The maximum age of an interval whose phase is used, in periods. At a greater age, an error of a fraction of a
+/// percent in the period shifts the phase too far.
 pub(super) const MAX_AGE_PERIODS: f64 = 48.0;
 /// The maximum ratio of the longest to the shortest candidate. Candidates that differ by more are different periods.
 const MAX_CANDIDATE_RATIO: f64 = 1.12;

@@ -307,7 +307,7 @@ fn slow_signal_is_polled_slowly() {
         estimator.observe(now, if now % (4 * SECOND) < 3_400 * MS { 100.0 } else { 0.0 });
         now += estimator.poll_interval(12 * MS, 100 * MS);
     }
-    // Without a search, the signal is polled 10 times a second; during a search, 83 times.
+    // The signal is polled 10 times a second without a search, and 83 times a second during a search.
     assert!((36_000..50_000).contains(&polls), "{polls} in an hour");
 }
 
