@@ -306,8 +306,8 @@ fn wall_clock_step_is_reported() {
     assert!((steps[0].value - 3600.0).abs() < 0.01, "{} s", steps[0].value);
 }
 
-/// Reads the fan speed and the temperature of one GPU every 20 ms for this time. Returns the records and the resulting poll
-/// intervals of both metrics.
+/// Reads the fan speed and the temperature of one GPU every 20 ms for this time. Returns the records and the resulting
+/// poll intervals of both metrics.
 fn fan_and_temperature(fault: &str, seconds: f64) -> (Vec<Record>, [Option<Duration>; 2]) {
     let sim = sim(&format!(
         "cpu_time_us = {{ \"nvmlDeviceGet*\" = 50 }}\n[[gpu]]\nprocess = []\nfan_speed_percent = [40]\n\

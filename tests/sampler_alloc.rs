@@ -27,8 +27,8 @@ use nvml_sim::SharedDriver;
 use stress::common::{SleepProcess, load};
 use wait::wait_for;
 
-/// A lock that a test holds while it has sampler threads. Their allocations are counted by the name of the thread, and all
-/// samplers use the same name, so only one test at a time may have such threads.
+/// A lock that a test holds while it has sampler threads. Sampler threads are recognized by their name, which is the
+/// same for all samplers. Only one test at a time may therefore have sampler threads.
 static SAMPLER_THREADS: Mutex<()> = Mutex::new(());
 
 /// Whether the allocations of sampler threads are counted. This takes one system call per allocation.

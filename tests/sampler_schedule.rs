@@ -1,5 +1,5 @@
-//! Tests of the sampler's schedule with the simulator's stepped clock: intervals, early and late ticks, missed deadlines, and
-//! the reasons for which metrics are not sampled.
+//! Tests of the sampler's schedule with the simulator's stepped clock: intervals, early and late ticks, missed
+//! deadlines, and the reasons for which metrics are not sampled.
 
 #[path = "common/sim.rs"]
 mod sim;
@@ -162,8 +162,8 @@ fn exact_interval_ignores_budget() {
         control::step(ms(20));
     }
     let interval = |metric| sampler.frame().poll_interval(0, metric).unwrap();
-    // A call of 2 ms every 20 ms takes ten times the budget of 1 %. The fixed interval is stretched as if the other calls
-    // were free, with a margin of a fifth.
+    // A call of 2 ms every 20 ms takes ten times the budget of 1 %. The fixed interval is stretched as if the other
+    // calls took no time, with a margin of a fifth.
     assert_eq!((interval(exact), interval(fixed), interval(every_tick)), (ms(20), ms(240), ms(0)));
 }
 

@@ -1,9 +1,9 @@
 """Compares NVIDIA's Python bindings with igpu, and stores the raw results of the bindings.
 
-A scenario of the simulator can be derived from the raw results: all functions that take only a GPU, some that also take a
-number, all field values with their types, the sample buffers, GPM, and the functions that the driver's library lacks. Only
-functions that read are called. The calls are made in a child process that prints each result as a line, so that a crash
-loses only the result of the call that crashed, and a hang only those of later calls.
+A scenario of the simulator can be derived from the raw results. They contain the results of all functions that take only
+a GPU and of some that also take a number, all field values with their types, the sample buffers, the GPM metrics, and
+the names of the functions that the driver's library lacks. Only functions that read are called. A child process makes
+the calls and prints each result as a line. If a call crashes or hangs, the results of the earlier calls are kept.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Sweep:
     def __init__(self, pynvml, skipped):
         self.n, self.skipped = pynvml, skipped
 
-    def ask(self, gpu, call, function, *arguments, key=None):
+    def record(self, gpu, call, function, *arguments, key=None):
         if call in self.skipped:
             return
         # The name is printed before the call. If no result follows, the call crashed or hangs.
@@ -84,20 +84,21 @@ class Sweep:
         n.nvmlInit()
         for call in ("nvmlSystemGetDriverVersion", "nvmlSystemGetNVMLVersion", "nvmlSystemGetCudaDriverVersion_v2",
                      "nvmlDeviceGetCount"):
-            self.ask(None, call, getattr(n, call))
+            self.record(None, call, getattr(n, call))
         named = set(re.findall(r'_nvmlGetFunctionPointer\("(\w+)"', inspect.getsource(n)))
-        self.ask(None, "functions that the library lacks", lambda: sorted(it for it in named if not hasattr(n.nvmlLib, it)))
+        self.record(None, "functions that the library lacks", lambda: sorted(
+            name for name in named if not hasattr(n.nvmlLib, name)))
         for gpu in range(n.nvmlDeviceGetCount()):
             handle = n.nvmlDeviceGetHandleByIndex(gpu)
             self.fields(gpu, handle)
             self.sample_buffers(gpu, handle)
             if hasattr(n, "nvmlMemory_v2"):
-                self.ask(gpu, "nvmlDeviceGetMemoryInfo_v2", n.nvmlDeviceGetMemoryInfo, handle, n.nvmlMemory_v2)
+                self.record(gpu, "nvmlDeviceGetMemoryInfo_v2", n.nvmlDeviceGetMemoryInfo, handle, n.nvmlMemory_v2)
             for call in self.calls_of_a_gpu():
-                self.ask(gpu, call, getattr(n, call), handle)
+                self.record(gpu, call, getattr(n, call), handle)
             for call, numbers in NUMBERED.items():
                 for number in numbers if hasattr(n, call) else []:
-                    self.ask(gpu, call, getattr(n, call), handle, number, key=number)
+                    self.record(gpu, call, getattr(n, call), handle, number, key=number)
             self.gpm(gpu, handle)
 
     def calls_of_a_gpu(self):
@@ -105,14 +106,15 @@ class Sweep:
         for call, function in inspect.getmembers(self.n, inspect.isfunction):
             if not call.startswith("nvmlDeviceGet") or call.startswith("nvmlDeviceGetHandleBy"):
                 continue
-            needed = [it for it in inspect.signature(function).parameters.values() if it.default is it.empty]
-            if [it.name for it in needed] in (["handle"], ["device"]):
+            needed = [parameter for parameter in inspect.signature(function).parameters.values()
+                      if parameter.default is parameter.empty]
+            if [parameter.name for parameter in needed] in (["handle"], ["device"]):
                 yield call
 
     def fields(self, gpu, handle):
         for field in FIELDS:
             for scope in SCOPES.get(field, [0]):
-                self.ask(gpu, "nvmlDeviceGetFieldValues", self.field, handle, field, scope, key=[field, scope])
+                self.record(gpu, "nvmlDeviceGetFieldValues", self.field, handle, field, scope, key=[field, scope])
 
     def field(self, handle, field, scope):
         """Reads a single field value. Returns its code, its type, its value, and its bytes."""
@@ -127,12 +129,12 @@ class Sweep:
 
     def sample_buffers(self, gpu, handle):
         for kind in range(7):
-            self.ask(gpu, "nvmlDeviceGetSamples", self.sample_buffer, handle, kind, key=kind)
+            self.record(gpu, "nvmlDeviceGetSamples", self.sample_buffer, handle, kind, key=kind)
 
     def sample_buffer(self, handle, kind):
         value_type, entries = self.n.nvmlDeviceGetSamples(handle, kind, 0)
-        return {"valueType": value_type, "stamps": [it.timeStamp for it in entries],
-                "bytes": [bytes(it.sampleValue).hex() for it in entries]}
+        return {"valueType": value_type, "stamps": [entry.timeStamp for entry in entries],
+                "bytes": [bytes(entry.sampleValue).hex() for entry in entries]}
 
     def gpm(self, gpu, handle):
         n = self.n
@@ -153,7 +155,8 @@ class Sweep:
                     for place, metric in enumerate(ids):
                         get.metrics[place].metricId = metric
                     n.nvmlGpmMetricsGet(get)
-                    found |= {it.metricId: [it.nvmlReturn, it.value] for it in list(get.metrics)[:len(ids)]}
+                    found |= {metric.metricId: [metric.nvmlReturn, metric.value]
+                              for metric in list(get.metrics)[:len(ids)]}
                 return found
             finally:
                 n.nvmlGpmSampleFree(first)
@@ -164,12 +167,12 @@ class Sweep:
             return [{"metric": metric, "nvmlReturn": code, "value": value if value == value else None}
                     for metric, (code, value) in values().items()]
 
-        self.ask(gpu, "nvmlGpmMetricsGet", as_json)
+        self.record(gpu, "nvmlGpmMetricsGet", as_json)
 
 
 def swept():
-    """Returns all results, and the calls that crashed or timed out. After each of these, the child is restarted and skips
-    the call."""
+    """Returns all results, and the calls that crashed or timed out. After a crash or a timeout, the child is restarted
+    and skips the call."""
     skipped, failures, deadline = [], [], time.monotonic() + SWEEP_SECONDS
     while True:
         command = [sys.executable, "-B", __file__, "--sweep", *skipped]
@@ -192,10 +195,10 @@ def swept():
 
 
 def constant_properties(n, index):
-    """Returns the constant properties of a GPU under their names in `igpu --json`. If a call fails, the value is None."""
+    """Returns the constant properties of a GPU by their names in `igpu --json`. If a call fails, the value is None."""
     handle = n.nvmlDeviceGetHandleByIndex(index)
 
-    def value_or_none(function, *arguments, read=lambda it: it):
+    def value_or_none(function, *arguments, read=lambda value: value):
         try:
             return read(function(handle, *arguments))
         except n.NVMLError:
@@ -212,12 +215,12 @@ def constant_properties(n, index):
         "serial": value_or_none(n.nvmlDeviceGetSerial, read=text),
         "uuid": value_or_none(n.nvmlDeviceGetUUID, read=text),
         "bios": value_or_none(n.nvmlDeviceGetVbiosVersion, read=text),
-        "memory.total": value_or_none(n.nvmlDeviceGetMemoryInfo, read=lambda it: it.total / (1 << 20)),
+        "memory.total": value_or_none(n.nvmlDeviceGetMemoryInfo, read=lambda memory: memory.total / (1 << 20)),
         "pci.bus_id": pci and text(pci.busId),
         "pci.device_id": pci and f"{pci.pciDeviceId:08X}",
         "pci.sub_system_id": pci and f"{pci.pciSubSystemId:08X}",
         "pci.max_link_gen": value_or_none(n.nvmlDeviceGetMaxPcieLinkGeneration, read=str),
-        "pci.max_link_width": value_or_none(n.nvmlDeviceGetMaxPcieLinkWidth, read=lambda it: f"{it}x"),
+        "pci.max_link_width": value_or_none(n.nvmlDeviceGetMaxPcieLinkWidth, read=lambda width: f"{width}x"),
         "clocks.max_graphics": clock(n.NVML_CLOCK_GRAPHICS),
         "clocks.max_sm": clock(n.NVML_CLOCK_SM),
         "clocks.max_memory": clock(n.NVML_CLOCK_MEM),
@@ -228,8 +231,8 @@ def constant_properties(n, index):
 
 
 def compared(n, igpu):
-    """Returns the differences between igpu and the bindings, the properties that only igpu has because it falls back to
-    older functions, and the number of compared properties."""
+    """Returns the differences between igpu and the bindings, the properties that only igpu reports because it falls back
+    to older functions, and the number of compared properties."""
     ours = json.loads(subprocess.run([igpu, "--json"], check=True, capture_output=True, timeout=60).stdout)
     n.nvmlInit()
     found, alone, count = [], [], 0

@@ -1,9 +1,10 @@
 """Measures the slowdown of a GPU load while the sampler runs.
 
 The load consists of matrix products, counted per second, and of small kernels, timed from launch to return and to
-completion. The sampler is off, at its default intervals, newly created (while it estimates refresh periods), at 100 Hz, or at
-1 kHz. Each measurement with the sampler is paired with one without it, alternately before and after, so that slow changes
-(heat, clocks) cancel out. Pairs of two measurements without the sampler show the noise.
+completion. The sampler is off, at its default intervals, newly created (while it estimates refresh periods), at 100 Hz,
+or at 1 kHz. Each measurement with the sampler is paired with a measurement without the sampler, which is made
+alternately before and after it. Slow changes, such as those of temperatures and clocks, therefore cancel out. Pairs of
+two measurements without the sampler show the noise.
 
 Needs PyTorch with a GPU. With --cpu, a load in plain Python tests the procedure.
 """
@@ -20,7 +21,7 @@ SKIPPED = 77
 MODES = ["off", "default", "adaptive", "100", "1000"]
 # The goal for the slowdown with the sampler at its defaults, in percent.
 GOAL_PERCENT = 0.5
-# The time for which the load runs before each measurement, in seconds, so that all measurements begin in the same state.
+# The time in seconds for which the load runs before each measurement. All measurements then begin in the same state.
 WARM_UP_SECONDS = 0.3
 
 
@@ -131,7 +132,8 @@ def with_sampler(load, mode, seconds, background):
 
 
 def pairs(load, options):
-    """Measures pairs of each mode and off, in varying order, until the time is over. All modes have the same number."""
+    """Measures pairs of a mode and no sampler, in varying order, until the time is over. All modes have the same number of
+    pairs."""
     found, begun, length = {mode: [] for mode in MODES}, time.monotonic(), 0.0
     for round in range(1000):
         before = time.monotonic()
@@ -158,8 +160,8 @@ def show(mode, pair):
 
 
 def median_of(percents):
-    """Returns the median and its 95 % confidence interval, from order statistics and thus for any distribution. For few
-    values, the interval is their range."""
+    """Returns the median and its 95 % confidence interval. The interval is computed from order statistics and is
+    therefore valid for any distribution. For few values, it is their range."""
     percents = sorted(percents)
     count = len(percents)
     cut = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))
@@ -169,10 +171,10 @@ def median_of(percents):
 def evaluated(pairs):
     """Evaluates the pairs of one mode. Positive numbers are slowdowns."""
     ratio = lambda pair, read: read(pair["on"]) / read(pair["off"])
-    longer = lambda key, quantile: median_of([(ratio(pair, lambda it: it[key][quantile]) - 1) * 100 for pair in pairs])
+    longer = lambda key, quantile: median_of([(ratio(pair, lambda result: result[key][quantile]) - 1) * 100 for pair in pairs])
     found = {
         "pairs": len(pairs),
-        "products_slower_percent": median_of([(1 - ratio(pair, lambda it: it["products_per_s"])) * 100 for pair in pairs]),
+        "products_slower_percent": median_of([(1 - ratio(pair, lambda result: result["products_per_s"])) * 100 for pair in pairs]),
         "launch_p50_longer_percent": longer("launch_us", "p50"),
         "launch_p99_longer_percent": longer("launch_us", "p99"),
         "trip_p50_longer_percent": longer("trip_us", "p50"),
@@ -180,26 +182,26 @@ def evaluated(pairs):
     }
     samplers = [pair["sampler"] for pair in pairs if pair["sampler"]]
     if samplers:
-        median = lambda read: statistics.median(read(it) for it in samplers)
+        median = lambda read: statistics.median(read(report) for report in samplers)
         found["sampler"] = {
-            "late_p50_us": median(lambda it: it["lateness_us"]["p50"]), "late_p99_us": median(lambda it: it["lateness_us"]["p99"]),
-            "late_p99.9_us": median(lambda it: it["lateness_us"]["p99.9"]), "cpu_share": median(lambda it: it["cpu_share"]),
-            "missed_deadlines": sum(it["missed_deadlines"] for it in samplers),
-            "ticks": sum(it["ticks"] for it in samplers),
-            "dropped": sum(it["dropped"] + it["dropped_by_events"] for it in samplers),
+            "late_p50_us": median(lambda result: result["lateness_us"]["p50"]), "late_p99_us": median(lambda result: result["lateness_us"]["p99"]),
+            "late_p99.9_us": median(lambda result: result["lateness_us"]["p99.9"]), "cpu_share": median(lambda result: result["cpu_share"]),
+            "missed_deadlines": sum(report["missed_deadlines"] for report in samplers),
+            "ticks": sum(report["ticks"] for report in samplers),
+            "dropped": sum(report["dropped"] + report["dropped_by_events"] for report in samplers),
         }
     return found
 
 
 def verdict(modes):
-    """Returns a sentence that says whether the goal is met, or whether the noise is too large to decide."""
-    it = modes["default"]["products_slower_percent"]
-    text = f"{it['median']:+.2f} % ({it['low']:+.2f} to {it['high']:+.2f} %)"
+    """Returns a phrase: the goal is met, it is missed, or the noise is too large to decide."""
+    slower = modes["default"]["products_slower_percent"]
+    text = f"{slower['median']:+.2f} % ({slower['low']:+.2f} to {slower['high']:+.2f} %)"
     if modes["default"]["pairs"] < 6:
         return f"undecided, {text}: too few pairs"
-    if it["high"] <= GOAL_PERCENT:
+    if slower["high"] <= GOAL_PERCENT:
         return f"met, {text}"
-    return f"missed, {text}" if it["low"] > GOAL_PERCENT else f"undecided, {text}: measure for longer"
+    return f"missed, {text}" if slower["low"] > GOAL_PERCENT else f"undecided, {text}: measure for longer"
 
 
 def main():
@@ -221,8 +223,8 @@ def main():
     with open(options.json, "w") as out:
         json.dump({"load": str(load), "seconds": options.seconds, "modes": modes, "verdict": verdict(modes), "pairs": found},
                   out, indent=1, ensure_ascii=False)
-    for mode, it in modes.items():
-        slower = it["products_slower_percent"]
+    for mode, result in modes.items():
+        slower = result["products_slower_percent"]
         print(f"{mode:8} slower by {slower['median']:+.2f} % ({slower['low']:+.2f} to {slower['high']:+.2f} %)")
     print(f"at default intervals, goal {GOAL_PERCENT} %: {verdict(modes)}")
     return 0

@@ -39,7 +39,8 @@ def machine_script():
 
 
 def steps(kit, folder, options):
-    """Returns the name, time limit in seconds, and commands of each step, in order. Quick and reliable steps are first."""
+    """Returns the name, time limit in seconds, and commands of each step, in order. Quick and reliable steps are
+    first."""
     bin, python = os.path.join(kit, "bin"), options.python
     igpu, script = os.path.join(bin, "igpu"), lambda name: os.path.join(kit, "hardware", name)
     seconds, idle = ("8", "1") if options.quick else ("30", "10")
@@ -94,7 +95,7 @@ def missing(name, commands, igpu):
 
 
 def wait_or_kill(process, limit):
-    """Waits for a process and returns its exit status. After the time limit, kills its process group and returns None."""
+    """Waits for a process and returns its exit status. After the time limit, kills the process group and returns None."""
     try:
         return process.wait(max(limit, 0.1))
     except subprocess.TimeoutExpired:

@@ -62,13 +62,13 @@ def load_rows(load):
     """Yields the lines of the table of the load."""
     yield "| sampler | pairs | slowdown | 95 % interval | launch p50 | launch p99 | lateness p50 | lateness p99 | CPU |"
     yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for mode, it in load["modes"].items():
-        slower, sampler = it["products_slower_percent"], it.get("sampler") or {}
+    for mode, result in load["modes"].items():
+        slower, sampler = result["products_slower_percent"], result.get("sampler") or {}
         figures = [f"{slower['median']:+.2f} %", f"{slower['low']:+.2f} to {slower['high']:+.2f} %"]
-        figures += [f"{it[key]['median']:+.2f} %" for key in ("launch_p50_longer_percent", "launch_p99_longer_percent")]
+        figures += [f"{result[key]['median']:+.2f} %" for key in ("launch_p50_longer_percent", "launch_p99_longer_percent")]
         figures += [f"{sampler[key]:.1f} µs" if key in sampler else "" for key in ("late_p50_us", "late_p99_us")]
         figures += [f"{sampler['cpu_share'] * 100:.2f} %" if "cpu_share" in sampler else ""]
-        yield f"| {mode} | {it['pairs']} | {' | '.join(figures)} |"
+        yield f"| {mode} | {result['pairs']} | {' | '.join(figures)} |"
 
 
 def rendered(found):
@@ -92,7 +92,7 @@ def rendered(found):
 
 
 def write(folder, about, name, step):
-    """Adds a step to the summary of the folder. Returns whether any step in it failed."""
+    """Adds a step to the summary of the folder. Returns True if any step in the summary failed."""
     before = read(folder, "summary.json") or {}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     found = {"when": now, **about, "steps": before.get("steps", {}) | {name: step}, **gathered(folder)}

@@ -22,7 +22,7 @@ class Load(unittest.TestCase):
     def test_known_slowdown_is_found(self):
         # A slowdown of 1 % with noise of ± 0.3 %, and one disturbed measurement.
         noise = [0.3, -0.3, 0.1, -0.1, 0.2, -0.2, 0.0, 0.25, -0.25, 0.05]
-        found = load.evaluated([pair(990 + 10 * it) for it in noise] + [pair(500, launch=50.0)])
+        found = load.evaluated([pair(990 + 10 * value) for value in noise] + [pair(500, launch=50.0)])
         slower = found["products_slower_percent"]
         self.assertAlmostEqual(slower["median"], 1.0, delta=0.1)
         self.assertTrue(0.6 < slower["low"] <= slower["median"] <= slower["high"] < 1.4, slower)
@@ -35,7 +35,7 @@ class Load(unittest.TestCase):
         self.assertAlmostEqual(found["trip_p50_longer_percent"]["median"], 0.0)
 
     def test_verdict_needs_whole_interval(self):
-        verdict = lambda *products: load.verdict({"default": load.evaluated([pair(it) for it in products])})
+        verdict = lambda *products: load.verdict({"default": load.evaluated([pair(rate) for rate in products])})
         self.assertTrue(verdict(*[999] * 8).startswith("met, +0.10 %"))
         self.assertTrue(verdict(*[990] * 8).startswith("missed, +1.00 %"))
         self.assertTrue(verdict(*[1001, 985] * 6).startswith("undecided"))
@@ -70,7 +70,7 @@ class Load(unittest.TestCase):
 class Steps(unittest.TestCase):
     def run_step(self, *commands, limit=10, left=100):
         with tempfile.TemporaryDirectory() as folder:
-            commands = [run.Command("output.txt", "bash", "-c", it) for it in commands]
+            commands = [run.Command("output.txt", "bash", "-c", command) for command in commands]
             found = run.run_step("igpu", limit, commands, folder, left, "")
             return found, summary.text(folder, "output.txt")
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-# The name of each helper. The kernel truncates it to 15 bytes, and the command line contains all of it.
+# The name of each helper. The kernel truncates the name to 15 bytes, and the command line contains the complete name.
 NAMES = {
     "short": "train",
     "fifteen": "exactly-fifteen",
@@ -25,7 +25,7 @@ NAMES = {
 }
 # Names with control sequences for a terminal, or with a line break.
 CONTROL = ["red\x1b[31m", "two\nlines", "ring\a-the-bell\a-of-the-process"]
-# The characters of random names: letters, digits, and characters at which textwrap breaks lines or does not.
+# The characters of random names: letters, digits, and punctuation, after some of which textwrap breaks lines.
 ALPHABET = "abcdeé日_123...---   \t,!?'\"&)(:"
 
 
@@ -68,7 +68,7 @@ class Helpers:
 
     def __exit__(self, *_):
         for child in self.children:
-            # A helper and its child exit at the end of their input, also if this program is killed.
+            # A helper and its child exit at the end of their input, which also ends if this program is killed.
             child.stdin.close()
             child.stdout.close()
             child.kill()
@@ -96,7 +96,7 @@ class Helpers:
 
     def family(self, parent, child):
         """Starts a process and its child. Returns the pids of the child and of the parent."""
-        # The commands after the last ones prevent the shells from replacing themselves by an exec.
+        # Without a further command at the end, the shells would replace themselves with `exec`.
         script = '"$0" -c "echo \\$\\$; read; :" <&0; :'
         path = self.program(parent)
         process = subprocess.Popen(

@@ -30,7 +30,7 @@ def check(what, ours, theirs):
             Count.passed += 1
         return
     texts = [text if isinstance(text, str) else json.dumps(text, indent=1, default=str) for text in (theirs, ours)]
-    # The representation makes control characters visible.
+    # `repr` makes control characters visible.
     lines = [[repr(line)[1:-1] for line in text.split("\n")] for text in texts]
     diff = difflib.unified_diff(*lines, "theirs, as expected of igpu", "ours", lineterm="")
     raise Difference("\n".join([what, *diff]))
@@ -70,7 +70,8 @@ class Machine:
         return json.loads(result.stdout)
 
     def igpu(self, *arguments, status=0, **environment):
-        """Returns the output of the command igpu. It must exit with `status`, and write to stderr only if this is not 0."""
+        """Returns the output of the command igpu. The command must exit with `status`, and must write to stderr only if
+        `status` is not 0."""
         library = f"{self.driver_folder}/libnvidia-ml.so.1"
         result = self.run(f"{self.built}/igpu", "--library", library, *arguments, **environment)
         if result.returncode != status or bool(result.stderr) != bool(status):

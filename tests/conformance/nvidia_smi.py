@@ -1,5 +1,5 @@
-"""NVIDIA's own nvidia-smi of several driver branches on the simulated driver: every command runs, and what it reports is
-what igpu reports."""
+"""Comparison with NVIDIA's own nvidia-smi of several driver branches on the simulated driver: every command runs, and
+reports the same values as igpu."""
 
 import csv
 import io
@@ -14,35 +14,37 @@ from machine import HERE, Difference, Machine, check
 BRANCHES = ["390", "470", "525", "535", "550"]
 FOLDER = f"{HERE}/../../target/nvidia-smi"
 
-# These run on each branch and on each scenario with GPUs, but for the exceptions below.
+# The commands that run on each branch and each scenario with GPUs, apart from the exceptions below.
 COMMANDS = [
     [], ["-L"], ["-q"], ["-q", "-x"], ["--query-gpu=index,name,power.draw", "--format=csv"],
     ["--query-compute-apps=pid,name,used_memory", "--format=csv"], ["dmon", "-c", "1"], ["pmon", "-c", "1"],
     ["topo", "-m"], ["nvlink", "-s"],
 ]
-# Of the oldest branch only these are supported: the others call slots of the export table whose meaning is not known.
+# The supported commands of the oldest branch. Its other commands call slots of the export table whose meaning is not
+# known.
 OLDEST_COMMANDS = [["-L"], ["--query-gpu=index,name,power.draw", "--format=csv"]]
 
-# Commands that fail or do not end, by scenario, and the reason.
+# The commands that fail or do not exit, by scenario, with the reason.
 TOO_NEW = "newer than the library, which lacks functions that it needs"
 KNOWN_FAILURES = {
-    "hgx-h100": {"470 nvlink -s": "it knows 12 links at most, and the GPU has 18"},
+    "hgx-h100": {"470 nvlink -s": "this branch supports at most 12 links, and the GPU has 18"},
     "old-driver": {"470 pmon -c 1": TOO_NEW, "470 topo -m": TOO_NEW, "525 topo -m": TOO_NEW, "535 topo -m": TOO_NEW,
                    "550 topo -m": TOO_NEW},
 }
-# Fields that nvidia-smi lacks and igpu has, by scenario and branch: it does not use the older calls of this library.
+# The fields that igpu reports and nvidia-smi does not, by scenario and branch. Unlike igpu, nvidia-smi does not call
+# the older functions of this library.
 MEMORY = ["memory.total", "memory.used", "memory.free"]
 PCI = ["pci.bus_id", "pci.bus", "pci.device", "pci.device_id", "pci.sub_device_id"]
 KNOWN_MISSING = {("old-driver", "535"): MEMORY, ("old-driver", "550"): MEMORY + PCI}
 
 
 def mib(value, branch):
-    """Whole MiB: 550 rounds up, and 535 truncates."""
+    """Returns a size in whole MiB. Branch 550 rounds up, and branch 535 truncates."""
     return str(math.ceil(value) if branch == "550" else math.floor(value))
 
 
 def watts(value, _branch):
-    """nvidia-smi divides milliwatts in single precision."""
+    """Returns watts as printed by nvidia-smi, which divides milliwatts in single precision."""
     return f"{struct.unpack('f', struct.pack('f', value))[0]:.2f}"
 
 
@@ -58,7 +60,8 @@ def lanes(value, _branch):
     return value.rstrip("x")
 
 
-# A field of `nvidia-smi --query-gpu`, the igpu attribute with the same value, and how nvidia-smi prints that.
+# Each field of `nvidia-smi --query-gpu`, the igpu attribute with the same value, and the function that formats the
+# value as nvidia-smi does.
 FIELDS = {
     "index": ("index", plain),
     "name": ("name", plain),
@@ -105,7 +108,7 @@ def run(machine, branch, command, timeout=60):
 
 
 def rows(machine, branch, *query):
-    """The rows of a query, each a dictionary. A value that the GPU lacks is None."""
+    """Returns the rows of a query as dictionaries. A value that the GPU lacks is None."""
     result = run(machine, branch, [*query, "--format=csv,nounits"])
     if result.returncode:
         raise Difference(f"nvidia-smi {branch} {' '.join(query)} failed:\n{result.stdout}{result.stderr}")
@@ -131,7 +134,7 @@ def runs(built, scenario):
                 try:
                     result = run(machine, branch, command, timeout=20)
                 except subprocess.TimeoutExpired:
-                    failed[name] = "it does not end"
+                    failed[name] = "it does not exit"
                     continue
                 if result.returncode:
                     failed[name] = f"exit status {result.returncode}: {(result.stdout + result.stderr).strip()[-200:]}"
@@ -140,7 +143,7 @@ def runs(built, scenario):
     unexpected = {name: reason for name, reason in failed.items() if name not in known}
     check(f"{scenario.name}: commands of nvidia-smi that fail", unexpected, {})
     check(f"{scenario.name}: commands of nvidia-smi that are known to fail", sorted(failed), sorted(known))
-    return [f"{count} commands run", *(f"{name} does not ({reason})" for name, reason in known.items())]
+    return [f"{count} commands run", *(f"{name} fails ({reason})" for name, reason in known.items())]
 
 
 def agrees(built, scenario):
@@ -170,7 +173,7 @@ def agrees(built, scenario):
 
 
 def jobs(helpers):
-    """What is compared on each built-in scenario with GPUs. Debian has these programs for x86-64 only."""
+    """Returns the comparisons on each built-in scenario with GPUs. Debian has these programs for x86-64 only."""
     if os.uname().machine != "x86_64":
         return []
     fetch()

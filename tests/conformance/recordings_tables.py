@@ -47,7 +47,8 @@ RANGES = {
     "By": (0, 2**64), "By/s": (0, 2**50), "J": (0, 2**53), "ns": (0, 2**64),
 }
 COUNTERS = {"hw.energy", "hw.gpu.io"}
-# The largest accepted decrease of time, in nanoseconds. Samples from the driver's buffers are read later than newer values.
+# The largest accepted decrease of time, in nanoseconds. Samples from the driver's buffers are read later than newer
+# values.
 MAX_BACKWARDS_NS = 5 * 10**9
 
 

@@ -75,8 +75,9 @@ NUMBER_FUNCTIONS = ["nvmlDeviceGetMemoryInfo*", "nvmlDeviceGetUtilizationRates",
            "nvmlDeviceGetTemperature*", "nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetPowerUsage",
            "nvmlDeviceGetPowerManagementLimit*", "nvmlDeviceGetFieldValues"]
 PROCESS_FUNCTIONS = ["nvmlDeviceGetComputeRunningProcesses*"]
-# The codes for which igpu's bindings have a text, and two unknown codes. For the other codes they use the driver's text. The
-# codes that end an update are not included: uninitialized (1), no driver (9), GPU lost (15), reset required (16).
+# The codes for which igpu's bindings have a text, and two unknown codes. For the other codes they use the driver's
+# text. The codes that end an update are not included: uninitialized (1), no driver (9), GPU lost (15), reset required
+# (16).
 KNOWN_CODES = [2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18, 20, 999, 1234, 4000000000]
 OTHER_CODES = [19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]
 

@@ -131,7 +131,8 @@ fn hgx_h100_values_match_scenario() {
     assert_eq!(gpu.power_instant_mw().unwrap(), 690_000);
     let mean = 0.1 * 690.0 + 0.3 * 690.0 + 0.6 * 180.0;
     assert_eq!(gpu.power_average_mw().unwrap(), (1e3 * (mean - 0.0)) as u32);
-    // The memory draws 62.5 W, which real H100 GPUs report as an average only. They do not report the power of the module.
+    // The memory draws 62.5 W. Real H100 GPUs report the power of the memory as an average only, and do not report the
+    // power of the module.
     let scopes = [(185, FieldId::SCOPE_MEMORY), (186, FieldId::SCOPE_MEMORY), (185, FieldId::SCOPE_MODULE)];
     let [memory, ref refused @ ..] = batch(&gpu, &scopes)[..] else { unreachable!() };
     assert_eq!(memory.value().unwrap().as_u64(), 62_500);
@@ -188,7 +189,8 @@ fn mig_values_match_scenario() {
     assert_eq!((memory.total_bytes, memory.used_bytes), (20_096 * MIB, 10_000 * MIB));
     assert_eq!(part.mig_parent().unwrap().uuid().unwrap(), gpu.uuid().unwrap());
     assert_eq!(error_code(gpu.gpu_instance_id()), ReturnCode::INVALID_ARGUMENT);
-    // The list of the GPU contains the processes of all instances, that of an instance only its own.
+    // The list of the GPU contains the processes of all instances. The list of an instance contains only its own
+    // processes.
     let mut list = ProcessList::with_capacity(8);
     gpu.compute_processes(&mut list).unwrap();
     let places: Vec<_> =
@@ -258,7 +260,7 @@ fn old_driver_uses_older_functions() {
     assert_eq!((memory.used_bytes, memory.reserved_bytes), (rounded((6525.0 + 7.8) * MIB as f64), None));
     assert_eq!(gpu.temperature(TemperatureSensor::GPU).unwrap(), 62);
     assert_eq!(gpu.clocks_event_reasons().unwrap(), ClocksEventReasons(0));
-    // Fields that the driver does not support have an error each.
+    // Each field that the driver does not support has an error.
     let fields = batch(&gpu, &[(83, 0), (185, 0), (186, 0), (82, 0)]);
     assert!(fields.iter().all(|field| error_code(field.value()) == ReturnCode::NOT_SUPPORTED));
     let mut list = ProcessList::with_capacity(4);

@@ -9,7 +9,7 @@ const SLOW_FUNCTIONS: [&CStr; 4] = [
     c"nvmlDeviceGetCurrPcieLinkWidth",
     c"nvmlDeviceGetPcieReplayCounter",
 ];
-/// The total time of the slow calls, ns.
+/// The total time of the slow calls in nanoseconds.
 static SPENT_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Resolves the slow functions to wrappers that step the clock.
@@ -89,14 +89,14 @@ fn slow_call_regains_its_interval() {
     );
     assert!(events(&slow, Event::POLL_INTERVAL_CHANGED).iter().all(|event| event.metric() == Some(Metric::FAN_SPEED)));
     control::clear_faults();
-    // Three fast calls in a row restore the interval.
+    // Three consecutive fast calls restore the interval.
     let after = run(&mut sampler, 1.0);
     assert_eq!(sampler.frame().poll_interval(0, Metric::FAN_SPEED), Some(interval));
     let changes = events(&after, Event::POLL_INTERVAL_CHANGED);
     assert!(changes.last().is_some_and(|event| event.value == 0.01), "{changes:?}");
 }
 
-/// The time that a lookup of GPU 0 takes on the stepped clock, ms.
+/// The time in milliseconds that a lookup of GPU 0 takes on the stepped clock.
 static LOOKUP_MS: AtomicU64 = AtomicU64::new(0);
 
 /// Resolves the lookup of a GPU to a wrapper that steps the clock for GPU 0.

@@ -9,7 +9,7 @@ pub(crate) fn spawn(driver: &SharedDriver) -> Background {
     builder(&nvml, &[Metric::TEMPERATURE, Metric::CLOCK_SM], 2).build().unwrap().spawn(10_000).unwrap()
 }
 
-/// Returns a fault by which a call to this GPU hangs forever.
+/// Returns a fault that makes calls to this GPU hang forever.
 pub(crate) fn hang(gpu: u32) -> String {
     fault("nvmlDeviceGetClockInfo", &format!("gpu = {gpu}\nhang = true"))
 }
@@ -48,7 +48,7 @@ pub(crate) fn builder(nvml: &Nvml, metrics: &[Metric], interval_ms: u64) -> Samp
 pub(crate) const TWO_GPUS: &str =
     "[[gpu]]\ncount = 2\nprocess = []\ntemperature = { gpu_c = 61 }\nclocks = { sm_mhz = 1400 }\n";
 
-/// Returns a fault by which a call does not return until the faults change.
+/// Returns a fault that blocks calls of this function until the faults change.
 pub(crate) fn block(function: &str, keys: &str) -> String {
     fault(function, &format!("{keys}\nblock_until_faults_change = true"))
 }
@@ -76,7 +76,7 @@ fn hung_gpu_stops_only_its_groups() {
     assert_eq!(background.hung_gpus().count(), 0);
     let mut records = drain(&mut background);
     driver.add_faults(&hang(1)).unwrap();
-    // Another thread finds the hang too.
+    // Another thread also detects the hang.
     let reader = latest.clone();
     let thread = std::thread::spawn(move || {
         wait_for("the hang", || reader.hung_gpus().eq([1]));
@@ -95,7 +95,7 @@ fn hung_gpu_stops_only_its_groups() {
     let index = records.iter().position(|record| record.event().is_some()).unwrap();
     let (before, after) = records.split_at(index);
     assert!(after[0].value >= timeout.as_secs_f64(), "reported after {} s", after[0].value);
-    // The hung GPU has no latest value, but the others have.
+    // The hung GPU has no latest value, but the other GPUs have latest values.
     wait_for("the values of the other GPUs", || read() == [Some(61.0), None, Some(61.0)]);
     assert!(background.time_since_heartbeat() >= heartbeat_age, "the hang is still visible");
     // The other GPUs are still read, all metrics at every tick.
@@ -189,7 +189,7 @@ fn stop_waits_for_responsive_threads() {
     wait_for("the leader's sleep", || AT_GATE.load(SeqCst) == 1);
     let (stopped, was_open) = std::thread::scope(|scope| {
         let stop = scope.spawn(|| (background.stop(), GATE_IS_OPEN.load(SeqCst)));
-        // In this time, the call is abandoned. On a busy machine it may not be, but then the test passes too.
+        // The call is abandoned during this sleep. The test also passes if a busy machine delays this.
         std::thread::sleep(Duration::from_millis(300));
         GATE_IS_OPEN.store(true, SeqCst);
         stop.join().unwrap()
@@ -242,8 +242,8 @@ fn hung_gpm_sample_blocks_no_other() {
     wait_for("100 ticks", || background.ticks() >= ticks + 100);
     assert!(background.hung_gpus().eq([0]));
     let records = drain(&mut background);
-    // Some drivers crash if two samples are taken simultaneously. While a sample hangs, no other is taken, and the GPM metrics
-    // of the other GPU are suspended.
+    // Some drivers crash if two samples are taken simultaneously. While a sample hangs, no other sample is taken, and
+    // the GPM metrics of the other GPU are suspended.
     assert_eq!(gpu_events(&records), [(0, Event::GPU_HUNG), (1, Event::METRIC_SUSPENDED)]);
     let last = values(&records, Metric::TEMPERATURE).last().unwrap();
     assert_eq!((last.gpu, last.value), (1, 61.0));

@@ -1,5 +1,5 @@
-//! Tests of the sampler under faults. They run on the stepped clock, except for those of background threads, which run on
-//! the real clock and check order and counts only.
+//! Tests of the sampler under faults. Tests of background threads run on the real clock, and check only order and
+//! counts. All other tests run on the stepped clock.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -42,7 +42,7 @@ use nvml_sys::{
 use sim::{CLOCKS, SECOND, events, lock_sim, now, run, sim, sim_with_resolver, values};
 use wait::wait_for;
 
-/// Returns a fault of a function in the simulator's format, with these further keys.
+/// Returns a fault of a function in the simulator's format. `keys` is the TOML text of further keys.
 fn fault(function: &str, keys: &str) -> String {
     format!("[[fault]]\nfunction = \"{function}\"\n{keys}\n")
 }
@@ -57,7 +57,7 @@ fn suspended_metric_retries_every_30_s() {
     let calls = control::calls("nvmlDeviceGetFanSpeed");
     assert!((20..=22).contains(&calls), "{calls} calls in 10 minutes");
     assert_eq!(events(&records, Event::METRIC_SUSPENDED).len(), 1, "the suspension is reported once");
-    // The other metric is read every 500 ms, and a little more often while its period is estimated.
+    // The other metric is read every 500 ms, and more often while its period is estimated.
     assert!((1200..1260).contains(&values(&records, Metric::TEMPERATURE).count()));
     let reason = sampler.frame().last_error(0, Metric::FAN_SPEED).and_then(Error::code);
     assert_eq!((reason, sampler.frame().latest(0, Metric::FAN_SPEED)), (Some(ReturnCode::UNKNOWN), None));
@@ -116,8 +116,8 @@ fn unknown_codes_suspend_metrics() {
 
 #[test]
 fn gpu_reset_restarts_counters() {
-    // From 10 s to 15 s, the driver returns `RESET_REQUIRED`. Afterward, the energy counter restarts at zero. It increases by
-    // 100 J per second.
+    // From 10 s to 15 s, the driver returns `RESET_REQUIRED`. Afterward, the energy counter restarts at zero. The
+    // counter increases by 100 J per second.
     let mut steps: Vec<String> = (0..10).map(|second| format!("[{second}, {}]", 900_000 + second * 100_000)).collect();
     steps.extend((15..30).map(|second| format!("[{second}, {}]", (second - 15) * 100_000)));
     let sim = sim(&format!(
@@ -163,8 +163,10 @@ fn simulator_get_samples() -> GetSamplesFn {
 /// The file with the runtime status of the simulator's first GPU, whose PCI address is 0000:01:00.0.
 const STATUS: &str = "/sys/bus/pci/devices/0000:01:00.0/power/runtime_status";
 
-/// Mounts an empty `/sys` in a new mount namespace, and creates the runtime status file in it. A user namespace is created
-/// only if the process lacks the privileges for a mount namespace. This function runs in a child process before `exec`.
+/// Mounts an empty `/sys` in a new mount namespace, and creates the runtime status file in it.
+///
+/// A user namespace is created only if the process lacks the privileges for a mount namespace. This function runs in a
+/// child process before `exec`.
 fn mount_private_sysfs() -> std::io::Result<()> {
     // SAFETY: the calls take numbers and valid C strings, and the child has only one thread.
     unsafe {

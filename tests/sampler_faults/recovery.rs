@@ -15,7 +15,7 @@ fn gpu_with_brief_hangs_is_read() {
     let mut background = sampler.build().unwrap().spawn(100_000).unwrap();
     let mut records = Vec::new();
     for round in 1..=ROUNDS {
-        // This lets the blocked call return, and blocks the next one.
+        // The change of the faults lets the blocked call return, and blocks the next call.
         driver.add_faults(&block("nvmlDeviceGetClockInfo", "gpu = 1")).unwrap();
         wait_for("the hang", || {
             records.extend(drain(&mut background));
@@ -37,7 +37,7 @@ fn gpu_with_brief_hangs_is_read() {
     let slow = while_hung(&records, 1, Metric::CLOCK_SM).len();
     assert_eq!(slow, of_gpu.len() / 2);
     assert_eq!(events(&records, Event::RECORDS_DROPPED), []);
-    // The poll groups after the hung one are read too.
+    // The poll groups after the hung group are also read.
     let temperatures = values(&records, Metric::TEMPERATURE).filter(|record| record.gpu == 1).count();
     assert!(temperatures + 1 >= slow, "{temperatures} temperatures, {slow} clocks");
 }
@@ -75,7 +75,7 @@ fn gpm_waits_for_next_sample() {
     let reports = driver.calls("nvmlGpmMetricsGet");
     wait_for("another report", || driver.calls("nvmlGpmMetricsGet") > reports);
     assert_eq!(background.stop(), StopOutcome::Joined);
-    // There is no report for the first sample and for the one that hung.
+    // The first sample and the sample that hung have no report.
     assert_eq!(driver.calls("nvmlGpmSampleGet"), driver.calls("nvmlGpmMetricsGet") + 2);
     let records = drain(&mut background);
     assert_eq!(gpu_events(&records), [(0, Event::GPU_HUNG), (0, Event::GPU_RECOVERED)]);

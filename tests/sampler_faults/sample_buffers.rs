@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Resolves `nvmlDeviceGetSamples` to a function that always returns the whole buffer, and ignores the timestamp of the last
-/// sample that the caller has read.
+/// Resolves `nvmlDeviceGetSamples` to a function that always returns the whole buffer, and ignores the timestamp of the
+/// last sample that the caller has read.
 fn resolve_duplicate_samples(name: &CStr) -> *const c_void {
     unsafe extern "C" fn samples(
         device: nvmlDevice_t,
@@ -13,7 +13,7 @@ fn resolve_duplicate_samples(name: &CStr) -> *const c_void {
         count: *mut c_uint,
         samples: *mut nvmlSample_t,
     ) -> nvmlReturn_t {
-        // SAFETY: the caller guarantees the arguments. The replaced one is a number.
+        // SAFETY: the caller guarantees the arguments. The replaced argument is a number.
         unsafe { simulator_get_samples()(device, kind, 0, value_type, count, samples) }
     }
     if name == c"nvmlDeviceGetSamples" { samples as *const c_void } else { nvml_sim::resolve(name) }
@@ -37,8 +37,8 @@ fn duplicate_samples_give_one_record() {
     assert!(found[0].windows(2).all(|pair| pair[0].0 < pair[1].0));
 }
 
-/// Resolves `nvmlDeviceGetSamples` to a function that waits for 300 ms before it reads the buffer, to which samples are added
-/// in the meantime.
+/// Resolves `nvmlDeviceGetSamples` to a function that waits for 300 ms before it reads the buffer. The driver adds
+/// samples in the meantime.
 fn resolve_slow_samples(name: &CStr) -> *const c_void {
     unsafe extern "C" fn samples(
         device: nvmlDevice_t,
@@ -68,22 +68,23 @@ fn samples_during_call_keep_timestamps() {
     assert!(entries.windows(2).all(|pair| pair[1].at.abs_diff(pair[0].at + 20_000_000) < 20_000));
 }
 
-/// The time at which the wall clock is set, in microseconds of the clock before; `i64::MAX` if it is not set.
+/// The time on the simulator's wall clock at which the test's wall clock is set, in microseconds since 1970, or
+/// `i64::MAX` if it is not set.
 static SET_AT_US: AtomicI64 = AtomicI64::new(i64::MAX);
-/// The step of the wall clock, µs.
+/// The step by which the test's wall clock is set, in microseconds.
 static SET_BY_US: AtomicI64 = AtomicI64::new(0);
 
-/// Converts a time of the simulator's wall clock to the wall clock that is set.
+/// Converts a time in microseconds from the simulator's wall clock to the test's wall clock.
 fn stepped(us: u64) -> u64 {
     if us as i64 >= SET_AT_US.load(Relaxed) { us.wrapping_add_signed(SET_BY_US.load(Relaxed)) } else { us }
 }
 
-/// Returns the time of the wall clock that is set, in microseconds.
+/// Returns the time on the test's wall clock in microseconds since 1970.
 fn stepped_wall_clock() -> u64 {
     stepped(control::wall_clock_us())
 }
 
-/// Resolves the functions that return timestamps to functions that use the wall clock that is set. Samples from before the
+/// Resolves the functions that return timestamps to functions that use the test's wall clock. Samples from before the
 /// step keep their timestamps.
 fn resolve_stepped_clock(name: &CStr) -> *const c_void {
     unsafe extern "C" fn samples(
@@ -94,7 +95,7 @@ fn resolve_stepped_clock(name: &CStr) -> *const c_void {
         count: *mut c_uint,
         samples: *mut nvmlSample_t,
     ) -> nvmlReturn_t {
-        // SAFETY: the caller guarantees the arguments. The replaced one is a number.
+        // SAFETY: the caller guarantees the arguments. The replaced argument is a number.
         unsafe {
             let code = simulator_get_samples()(device, kind, 0, value_type, count, samples);
             if samples.is_null() || code.0 != 0 {
@@ -120,7 +121,7 @@ fn resolve_stepped_clock(name: &CStr) -> *const c_void {
         count: *mut c_uint,
         last_seen: c_ulonglong,
     ) -> nvmlReturn_t {
-        // SAFETY: the caller guarantees the arguments. The replaced one is a number.
+        // SAFETY: the caller guarantees the arguments. The replaced argument is a number.
         unsafe {
             let function: unsafe extern "C" fn(
                 nvmlDevice_t,
@@ -182,9 +183,9 @@ fn samples_continue_after_clock_step() {
         assert_eq!(events(&records, Event::CLOCK_STEPPED).len(), 1);
         let samples: Vec<&Record> = values(&records, Metric::POWER_SAMPLES).collect();
         let dropped: f64 = events(&records, Event::SAMPLES_DROPPED).iter().map(|event| event.value).sum();
-        // There are 50 samples per second, except since the last drain, and no duplicates. After a backward step that is
-        // shorter than the span of the buffer, the driver returns the same timestamps again. These samples are dropped, and
-        // the drop is reported.
+        // There are 50 samples per second, except since the last drain, and no duplicates. After a backward step that
+        // is shorter than the span of the buffer, the driver returns the same timestamps again. These samples are
+        // dropped, and the drop is reported.
         let total = samples.len() as f64 + dropped;
         assert!((1420.0..=1502.0).contains(&total), "{total} samples with a clock step of {by_s} s, {dropped} dropped");
         assert_eq!(dropped, if by_s == -1 { 50.0 } else { 0.0 });

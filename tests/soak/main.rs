@@ -40,8 +40,8 @@ gpm = { sm_percent = 60, sm_occupancy_percent = 30, tensor_percent = 20, dram_ba
 process = [{ pid = 'self', memory_mib = 5, sm_percent = 40 }, { pid = 4_194_400, count = 20, memory_mib = 3, sm_percent = 1 }]
 ";
 
-/// The capacity of the ring buffer. It is smaller than the number of records in a second in which none is removed, and larger
-/// than the number in the 10 ms between two removals.
+/// The capacity of the ring buffer. It is larger than the number of records in the 10 ms between two removals, and
+/// smaller than the number of records in a second.
 const CAPACITY: usize = 8192;
 /// The maximum growth of the memory use, KiB. A thread that ends or starts changes the memory use by less.
 const MAX_GROWTH_KIB: u64 = 4096;
