@@ -10,7 +10,7 @@ use super::{
 /// negligible time, and a call that has become slow exceeds the budget for at most a tenth of a second.
 const REBALANCE_INTERVAL_NS: u64 = 100_000_000;
 
-/// The budget, and the intervals that it permits the poll groups.
+/// The budget, and the resulting intervals of the poll groups.
 ///
 /// One distribution consists of [`observe`](Self::observe) for each GPU, [`balance`](Self::balance), and
 /// [`apply`](Self::apply) for each GPU. A GPU that another thread has locked is skipped and keeps its intervals.

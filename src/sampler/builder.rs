@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Clocks, Sampler, poll_group::IntervalSetting, settings::Settings};
 use crate::{Nvml, Result, metric::Metric, plan::Plan};
 
-/// The builder of a [`Sampler`], created by [`Sampler::builder`]. It selects the GPUs, the metrics, the intervals, and
-/// the budget.
+/// The builder of a [`Sampler`], created by [`Sampler::builder`]. The builder selects the GPUs, the metrics, the
+/// intervals, and the budget.
 ///
 /// ```
 /// # nvml_sim::start(&nvml_sim::Scenario::from_name("hgx-h100").unwrap());

@@ -144,7 +144,7 @@ impl DeviceState {
         records.push(Record::for_event(now, self.index(), None, Event::GPU_LOST, code));
     }
 
-    /// Returns the error because of which the GPU counts as lost, or `None` if the GPU is not lost.
+    /// Returns the last error of a lost GPU, or `None` if the GPU is not lost.
     pub(super) fn loss_error(&self) -> Option<&Error> {
         self.loss.as_ref().map(|loss| &loss.error)
     }

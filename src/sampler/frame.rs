@@ -99,7 +99,7 @@ impl<'a> Frame<'a> {
         self.process_infos.get(pid)
     }
 
-    /// Returns the [`GpuInfo`] structs, which [`Sampler::sample`](super::Sampler::sample) last updated. The slice is
+    /// Returns the [`GpuInfo`] structs as [`Sampler::sample`](super::Sampler::sample) last updated them. The slice is
     /// empty unless [`SamplerBuilder::gpu_info`](super::SamplerBuilder::gpu_info) is enabled.
     #[must_use]
     pub fn gpu_infos(&self) -> &'a [GpuInfo] {

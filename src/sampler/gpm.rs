@@ -4,7 +4,7 @@
 use super::{metric_state::Timestamp, read_context::ReadContext, record::Flags};
 use crate::{GpmMetric, GpmReport, GpmSample, Nvml, Result, metric::Metric};
 
-/// The minimum time between two samples, in nanoseconds. NVML requires it for a valid report.
+/// The minimum time between two samples, in nanoseconds. NVML requires this distance for a valid report.
 const MIN_SAMPLE_DISTANCE_NS: u64 = 100_000_000;
 
 /// The two latest samples of one GPU, and the report of the metrics between the two samples.
@@ -21,7 +21,7 @@ impl GpmReader {
     /// Allocates the samples and a report with these metrics.
     ///
     /// # Errors
-    /// Returns the driver's error code if it cannot allocate a sample.
+    /// Returns the driver's error code if the driver cannot allocate a sample.
     pub(super) fn new(nvml: &Nvml, metrics: &[Metric]) -> Result<Self> {
         let gpm_metrics: Vec<GpmMetric> =
             metrics.iter().filter_map(|metric| metric.info().source.gpm()).map(|(gpm, _)| gpm).collect();

@@ -1,4 +1,4 @@
-//! The latest value of each metric. It can be read from any thread and from a signal handler.
+//! The latest value of each metric, which can be read from any thread and from a signal handler.
 //!
 //! Each value has a seqlock. The writer sets the version of the cell to an odd number, stores the words, and sets the
 //! version to the next even number. If a reader loads the same even version before and after it loads the words, the

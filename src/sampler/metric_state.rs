@@ -37,7 +37,7 @@ pub(super) struct MetricState {
     pub latest: Option<Record>,
     /// The error of the last read, or `None` if the read succeeded.
     pub last_error: Option<Error>,
-    /// `true` if no driver call can read the metric from this GPU. The metric is then in no poll group.
+    /// `true` if no driver call can read the metric from this GPU. An unreadable metric is in no poll group.
     pub is_unreadable: bool,
     pub estimator: PeriodEstimator,
     /// `true` if the sensor's period is estimated. The periods of metrics with a set interval are not estimated,
@@ -77,7 +77,7 @@ impl MetricState {
         raw != std::mem::replace(&mut self.last_raw, raw)
     }
 
-    /// Records a value. `raw` is the number that the driver returned, which decides whether the value is fresh.
+    /// Records a value. The value is fresh if `raw`, the number that the driver returned, has changed.
     #[inline]
     pub(super) fn record_value(&mut self, stamp: Timestamp, raw: f64, value: f64, flags: Flags, records: &mut Records) {
         let fresh = self.observe(stamp.at, raw);

@@ -117,7 +117,7 @@ impl ProcessUtilizationReader {
             }
             Err(error) => return context.record_error(error, stamp),
         };
-        // Entries are compared with the position before this read, because they are not sorted by time.
+        // Entries are compared with the position before this read, because the entries are not sorted by time.
         let mut next_cursor = cursor;
         for entry in entries.iter().filter(|entry| cursor.is_new(entry.timestamp_us())) {
             next_cursor.observe(entry.timestamp_us());
@@ -135,7 +135,7 @@ impl ProcessUtilizationReader {
     }
 }
 
-/// Returns the utilization in percent that belongs to the source of a metric.
+/// Returns the utilization, in percent, that a metric with this source reports.
 fn percent(entry: &ProcessUtilization, source: MetricSource) -> u32 {
     match source {
         MetricSource::ProcessUtilization(0) => entry.sm(),

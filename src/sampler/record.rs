@@ -49,7 +49,7 @@ pub struct Flags(pub u32);
 impl Flags {
     /// The value differs from the previous value or is the first value, so the sensor has refreshed. Without this flag,
     /// the sensor may not have refreshed since the previous read. Energy that is integrated from polls has this flag
-    /// only if the power value is fresh, but increases with every poll.
+    /// only if the power value is fresh, but also increases without the flag.
     pub const FRESH: Self = Self(1);
     /// The time `at` is the driver's timestamp, converted from wall-clock time.
     pub const DRIVER_STAMP: Self = Self(1 << 1);

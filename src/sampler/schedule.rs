@@ -1,4 +1,4 @@
-//! The costs of driver calls, and the intervals that a time budget permits them.
+//! The costs of driver calls, and the intervals that a time budget permits.
 //!
 //! The load of a driver call is its duration divided by its interval: the share of time that it takes. While the sum of
 //! all loads is within the budget, every call has its target interval. Otherwise, all loads above a cutoff are reduced

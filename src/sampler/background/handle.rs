@@ -49,8 +49,8 @@ const OBSERVATION_INTERVAL_NS: u64 = 10_000_000;
 ///
 /// A second thread watches the first thread. If a driver call has not returned after the
 /// [`hang_timeout`](crate::sampler::SamplerBuilder::hang_timeout), the second thread reports
-/// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), continues with the other GPUs, and starts another thread that
-/// watches it. Memory is allocated only in this case.
+/// [`Event::GPU_HUNG`](crate::sampler::Event::GPU_HUNG), continues with the other GPUs, and starts another thread,
+/// which watches the second thread. Memory is allocated only in this case.
 ///
 /// Dropping a `Background` stops its threads.
 ///
@@ -154,7 +154,7 @@ fn shared(
 }
 
 impl Background {
-    /// Removes the oldest record and returns it, or returns `None` if there is no record.
+    /// Removes the oldest record and returns it, or returns `None` if the ring buffer is empty.
     ///
     /// In a forked child, the records belong to the parent, so `pop`, [`drain`](Self::drain), and [`take`](Self::take)
     /// return no records.
@@ -162,7 +162,7 @@ impl Background {
         if self.shared.is_forked() { None } else { self.records.pop().ok() }
     }
 
-    /// Moves records into `into`, oldest first, until it is full or there are no more records. Returns the number of
+    /// Moves records into `into`, oldest first, until `into` is full or no records remain. Returns the number of
     /// records that were moved.
     pub fn drain(&mut self, into: &mut [Record]) -> usize {
         let (max, mut count) = (into.len(), 0);

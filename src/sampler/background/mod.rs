@@ -1,4 +1,4 @@
-//! The background sampler: a thread that reads all GPUs, and a second thread that observes the first.
+//! The background sampler: a thread that reads all GPUs, and a second thread that observes the first thread.
 
 mod handle;
 mod publisher;
