@@ -2,9 +2,9 @@
 //!
 //! The offset between the two clocks is measured by reading the wall clock between two reads of the monotonic clock.
 //! Linux runs both clocks at the same disciplined rate, so the offset changes only if the wall clock is set, at a leap
-//! second, and if the system is suspended, because the monotonic clock stops then. Each of these is a *step* of the
-//! wall clock. A timestamp from before a step must be converted with the offset of its time, so the offsets of the last
-//! few steps are kept.
+//! second, and if the system is suspended, because the monotonic clock stops during the suspension. Each of these is a
+//! *step* of the wall clock. A timestamp from before a step must be converted with the offset of its time, so the
+//! offsets of the last few steps are kept.
 
 use super::Clocks;
 
@@ -19,11 +19,11 @@ const WALL_RESOLUTION_NS: u64 = 1_000;
 /// A read of the wall clock between two reads of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
-    /// The monotonic clock before the read of the wall clock, in nanoseconds.
+    /// The time of the monotonic clock before the read of the wall clock, in nanoseconds.
     pub before: u64,
-    /// The wall clock, in microseconds since the Unix epoch.
+    /// The time of the wall clock, in microseconds since the Unix epoch.
     pub wall_us: u64,
-    /// The monotonic clock after the read of the wall clock, in nanoseconds.
+    /// The time of the monotonic clock after the read of the wall clock, in nanoseconds.
     pub after: u64,
 }
 
@@ -35,15 +35,15 @@ pub(crate) struct MappedTime {
     /// The maximum error of `at` in either direction, in nanoseconds, unless `ambiguous`.
     pub uncertainty: u64,
     /// `true` if the wall clock showed this time several times or never. If it showed the time several times, because
-    /// it was set back, `at` is the latest occurrence. If it never showed the time, `at` is a bound.
+    /// the clock was set back, `at` is the latest occurrence. If the clock never showed the time, `at` is a bound.
     pub ambiguous: bool,
 }
 
 /// A step of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockStep {
-    /// The size of the step, in nanoseconds. It is negative if the clock was set back. The duration of a suspend counts
-    /// as a positive step.
+    /// The size of the step, in nanoseconds. The size is negative if the clock was set back. The duration of a
+    /// suspension of the system counts as a positive step.
     pub by: i64,
     /// The monotonic time after which the step took place, in nanoseconds.
     pub after: u64,

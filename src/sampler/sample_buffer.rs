@@ -94,8 +94,8 @@ const EXTRA_ENTRIES: usize = 16;
 const MAX_CALLS_PER_DRAIN: usize = 4;
 
 impl SampleBufferReader {
-    /// Allocates memory for all entries of the driver's buffer. `now_us` is the wall-clock time in microseconds. Older
-    /// entries are not requested.
+    /// Returns a reader with memory for all entries of the driver's buffer. `now_us` is the wall-clock time in
+    /// microseconds. Older entries are not requested.
     pub(super) fn new(device: Option<&Device>, kind: SampleKind, scale: f64, now_us: u64) -> Self {
         let capacity = device.and_then(|device| device.sample_capacity(kind).ok());
         let capacity = capacity.map_or(DEFAULT_CAPACITY, |capacity| capacity as usize).clamp(1, MAX_CAPACITY);
@@ -164,7 +164,7 @@ impl SampleHistory {
     fn handle_backward_step(&mut self, step: u64) -> Option<f64> {
         let Some(period) = self.period else {
             // Until two entries have been read in one call, the period and the span of the buffer are not known. Old
-            // entries need not be distinguished then, and the cursor only follows the clock.
+            // entries need not be distinguished in this case, and the cursor only follows the clock.
             self.cursor = SampleCursor::new(self.cursor.newest.saturating_sub(step));
             return None;
         };

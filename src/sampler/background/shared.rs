@@ -79,7 +79,7 @@ pub(super) struct GpuState {
     pub hang_detected_at: Arc<AtomicU64>,
     /// The first index of the GPU's values in `Shared::latest`.
     pub first_key: usize,
-    /// The index after that of the GPU's last value.
+    /// The index after the index of the GPU's last value.
     pub end_key: usize,
 }
 

@@ -102,8 +102,8 @@ impl CallTimer {
                 self.call_duration.max(elapsed.saturating_sub(usage.queued.saturating_sub(before.queued)))
             }
             // The length of the current wait is not known, so the CPU time since the last observation is added instead.
-            // Some of it may have been spent before the call, but not more than the time between the last observation
-            // and the start of the call, which is subtracted.
+            // Some of this CPU time may have been spent before the call, but not more than the time between the last
+            // observation and the start of the call, which is subtracted.
             ThreadState::Queued => {
                 let before_call = self.call_start.saturating_sub(self.last.at);
                 self.call_duration + usage.on_cpu.saturating_sub(last.on_cpu).saturating_sub(before_call)

@@ -28,12 +28,12 @@ use crate::{
     },
 };
 
-/// The maximum time that the leader sleeps, in nanoseconds. It limits the delay after which the leader handles a stop
-/// request, updates its heartbeat, and notices that a hung call has returned. 50 wakes per second take a negligible
-/// share of a processor.
+/// The maximum time that the leader sleeps, in nanoseconds. The limit bounds the delay after which the leader handles a
+/// stop request, updates its heartbeat, and notices that a hung call has returned. 50 wakes per second take a
+/// negligible share of a processor.
 const MAX_LEADER_SLEEP_NS: u64 = 20_000_000;
-/// The minimum time that the watcher sleeps, in nanoseconds. It limits the number of wakes shortly before the timeout
-/// of a call.
+/// The minimum time that the watcher sleeps, in nanoseconds. The minimum limits the number of wakes shortly before the
+/// timeout of a call.
 const MIN_WATCH_SLEEP_NS: u64 = 1_000_000;
 
 /// The sampler of one GPU, and its records that are not published yet.
@@ -216,7 +216,7 @@ impl Worker {
             let mut publisher = self.publisher();
             if publisher.leader != leader.number {
                 // The records stay in the slot, and the new leader publishes them. The slot is unlocked before the
-                // publisher, so that the new leader finds it unlocked.
+                // publisher, so that the new leader finds the slot unlocked.
                 drop(slot);
                 return None;
             }

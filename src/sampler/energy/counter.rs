@@ -1,7 +1,7 @@
 //! Energy from the driver's energy counter.
 
-/// An upper bound on the power draw of a board, in watts. A counter that increases faster than this is not valid. The
-/// bound is more than three times the power limit of the largest known board.
+/// An upper bound on the power draw of a board, in watts. A counter that increases faster than this bound is not valid.
+/// The bound is more than three times the power limit of the largest known board.
 const MAX_BOARD_POWER_W: u64 = 5_000;
 /// The time by which the increase of a counter may exceed the time between two reads, in nanoseconds. Drivers update
 /// counters in steps, so a read may include the energy of the whole time since the last update.
@@ -17,8 +17,8 @@ pub(in crate::sampler) enum CounterStep {
     /// The value is lower than the last valid value, or higher than any board can reach. The counter was reset, or the
     /// value is wrong. The next value shows which of the two has happened, and until then no energy is counted.
     Suspect,
-    /// The counter was reset between the last valid value and the suspect value. The energy that it has counted since
-    /// the reset is added, in millijoules. The energy between the last valid value and the reset is lost.
+    /// The counter was reset between the last valid value and the suspect value. The energy that the counter has
+    /// counted since the reset is added, in millijoules. The energy between the last valid value and the reset is lost.
     Reset(u64),
 }
 
@@ -31,7 +31,7 @@ pub(in crate::sampler) enum CounterStep {
 pub(in crate::sampler) struct CounterEnergy {
     last_valid: Option<CounterReading>,
     suspect: Option<CounterReading>,
-    /// The counted energy. It is an integer, so the sum of many small steps is exact.
+    /// The counted energy. The type is an integer, so the sum of many small steps is exact.
     millijoules: u64,
     resets: u32,
     glitches: u32,
@@ -82,8 +82,9 @@ impl CounterEnergy {
         if let Some(suspect) = self.suspect
             && let Some(increase) = suspect.increase_until(reading)
         {
-            // If the counter restarted at zero, the suspect value is the energy drawn since. If it is more than a board
-            // can have drawn, the counter restarted at another value, and only its increase is counted.
+            // If the counter restarted at zero, the suspect value is the energy drawn since the restart. If this energy
+            // is more than a board can have drawn, the counter restarted at another value, and only its increase is
+            // counted.
             let since_reset =
                 if suspect.millijoules <= last_valid.max_energy_until(suspect.at) { suspect.millijoules } else { 0 };
             self.resets = self.resets.saturating_add(1);
@@ -156,7 +157,7 @@ mod tests {
         let mut energy = CounterEnergy::new();
         energy.observe(0, 80_000_000);
         energy.observe(S, 80_300_000);
-        // The driver was reloaded, and the board has drawn 40 J since.
+        // The driver was reloaded, and the board has drawn 40 J since the reload.
         assert_eq!(energy.observe(2 * S, 40_000), CounterStep::Suspect);
         assert_eq!(energy.joules(), 300.0);
         assert_eq!(energy.observe(3 * S, 340_000), CounterStep::Reset(340_000));
@@ -188,7 +189,7 @@ mod tests {
             assert_eq!(energy.observe(2 * S, 80_600_000), CounterStep::Advanced(600_000));
             assert_eq!((energy.joules(), energy.resets(), energy.glitches()), (600.0, 0, 1));
         }
-        // Two consecutive wrong values that do not continue each other.
+        // Two consecutive wrong values do not continue each other.
         let mut energy = CounterEnergy::new();
         energy.observe(0, 80_000_000);
         assert_eq!(energy.observe(S, u64::MAX), CounterStep::Suspect);

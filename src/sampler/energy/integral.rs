@@ -38,7 +38,7 @@ struct PowerReading {
 
 impl IntegratedEnergy {
     /// Returns an integral of zero. If two values are further apart than `max_gap`, in nanoseconds, the time between
-    /// them is reported as a gap and its energy is not estimated.
+    /// them is reported as a gap, and the energy of this time is not estimated.
     #[must_use]
     pub(in crate::sampler) const fn new(max_gap: u64) -> Self {
         Self { joules: 0.0, compensation: 0.0, max_gap, last: None, gaps: 0, gap_time: 0 }
