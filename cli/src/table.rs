@@ -35,6 +35,16 @@ pub(crate) fn or_na(text: Option<&str>) -> String {
     Escaped(text.unwrap_or(NOT_AVAILABLE)).to_string()
 }
 
+/// Joins the arguments of a command to a line that a POSIX shell would split into the same arguments.
+pub(crate) fn shell_line(arguments: &[String]) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
+    let quote = |argument: &String| match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument.clone(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    };
+    arguments.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
 /// Escapes the control characters in a text of external origin, and truncates the text to this many characters.
 pub(crate) fn truncate(text: &str, max_chars: usize) -> String {
     let text = Escaped(text).to_string();
@@ -42,4 +52,16 @@ pub(crate) fn truncate(text: &str, max_chars: usize) -> String {
         return text;
     }
     text.chars().take(max_chars - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shell_line_quotes_arguments() {
+        let line = |arguments: &[&str]| shell_line(&cells(arguments));
+        assert_eq!(line(&["python", "train.py", "--lr=1e-3"]), "python train.py --lr=1e-3");
+        assert_eq!(line(&["sh", "-c", "echo 'a b'", ""]), r"sh -c 'echo '\''a b'\''' ''");
+    }
 }

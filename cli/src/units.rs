@@ -53,8 +53,11 @@ pub(super) fn percentage_points(ratio: f64) -> String {
     percent(ratio).replace('%', "points")
 }
 
-/// Formats a number of bytes in GiB.
-pub(super) fn gib(bytes: u64) -> String {
+/// Formats a number of bytes in GiB, or in MiB below 1 GiB.
+pub(super) fn memory_text(bytes: u64) -> String {
+    if bytes < 1 << 30 {
+        return format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    }
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
@@ -120,7 +123,8 @@ mod tests {
         assert_eq!([watt_hours(0.142), watt_hours(27_434.0)], ["0.142 Wh", "27.43 kWh"]);
         assert_eq!([0.0, 0.000_042, 0.012_34, 0.1].map(watt_hours), ["0 Wh", "0.042 mWh", "12.34 mWh", "0.100 Wh"]);
         assert_eq!([percent(0.0), percent(0.5), percent(0.8525), percent(1.0)], ["0 %", "50 %", "85.2 %", "100 %"]);
-        assert_eq!(gib(85_899_345_920), "80.00 GiB");
+        assert_eq!(memory_text(85_899_345_920), "80.00 GiB");
+        assert_eq!([memory_text(0), memory_text(512 << 20)], ["0 MiB", "512 MiB"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
         text_style, text_width, truncate_to_width,
     },
 };
+use crate::table::shell_line;
 
 /// The heights of the axis labels below the last panel, of the title above each panel, and of a line of the legend, in
 /// pixels.
@@ -60,7 +61,7 @@ impl Layout<'_> {
     /// Draws the command, the host, the time, and the warnings. Returns the y coordinate below them.
     fn draw_heading<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> DrawResult<DB, i32> {
         let header = &self.scan.header;
-        let command = header.command.as_ref().map_or("GPUs".to_owned(), |words| words.join(" "));
+        let command = header.command.as_ref().map_or("GPUs".to_owned(), |words| shell_line(words));
         let mut at = 14;
         let mut line = |text: &str, size: i32, color, step: i32| {
             let style = text_style(size, color);

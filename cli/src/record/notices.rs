@@ -22,6 +22,7 @@ enum NoticeKind {
     Recovered,
     Hung,
     MetricSuspended,
+    MetricUnreadable,
 }
 
 /// The state of the messages: which messages were printed, and which driver calls hang.
@@ -30,8 +31,7 @@ pub(super) struct Notices {
     reported: HashSet<(u16, NoticeKind)>,
     /// The hung calls by GPU index, with times of the sampler's clock.
     hung_calls: PendingCalls<u16>,
-    /// The pairs of a GPU index and a metric number for which the sampler has read a value. The suspension of any other
-    /// metric is not reported, because the GPU does not support the metric.
+    /// The pairs of a GPU index and a metric number for which the sampler has read a value.
     had_values: HashSet<(u16, u16)>,
 }
 
@@ -81,21 +81,28 @@ impl Notices {
     pub(super) fn check_overdue(&mut self, now: u64) {
         for gpu in self.hung_calls.take_overdue(now) {
             let overdue = overdue_text(&format!("a driver call for GPU {gpu}"), HANG_TIMEOUT);
-            let message = || Diagnostic::new(format!("{overdue}; the GPU has no values until the call returns"));
+            let message = || {
+                Diagnostic::new(format!("{overdue}; the GPU has no values until the call returns"))
+                    .with_help("look for messages of the driver with `dmesg`; a GPU that remains hung needs a reset")
+            };
             self.report(gpu, NoticeKind::Hung, message);
         }
     }
 
     fn observe_suspended(&mut self, record: &Record) {
-        let Some(metric) = record.metric().filter(|_| self.had_values.contains(&(record.gpu, record.metric))) else {
-            return;
-        };
+        let Some(metric) = record.metric() else { return };
         let (gpu, code) = (record.gpu, ReturnCode(record.value as u32));
-        if code != ReturnCode::NOT_SUPPORTED {
-            self.report(gpu, NoticeKind::MetricSuspended, || {
-                Diagnostic::new(format!("GPU {gpu}: {} is no longer available ({code}); retrying", metric.name()))
-            });
+        // With these codes, the GPU or the driver does not support the metric.
+        if [ReturnCode::NOT_SUPPORTED, ReturnCode::FUNCTION_NOT_FOUND, ReturnCode::INVALID_ARGUMENT].contains(&code) {
+            return;
         }
+        let (kind, problem) = match self.had_values.contains(&(gpu, record.metric)) {
+            true => (NoticeKind::MetricSuspended, "is no longer available"),
+            false => (NoticeKind::MetricUnreadable, "could not be read"),
+        };
+        self.report(gpu, kind, || {
+            Diagnostic::new(format!("GPU {gpu}: {} {problem} ({code}); retrying", metric.name()))
+        });
     }
 
     fn report(&mut self, gpu: u16, kind: NoticeKind, message: impl FnOnce() -> Diagnostic) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::delta::Delta;
 use crate::{
     table::{cells, table, truncate},
-    units::{energy, gib, percent, percentage_points, seconds, time, watts},
+    units::{energy, memory_text, percent, percentage_points, seconds, time, watts},
 };
 
 /// The comparison of two recordings.
@@ -49,7 +49,9 @@ impl Comparison {
 
     /// Returns one table, with a block of lines for the whole recordings and one for each GPU.
     pub(super) fn text(&self, [a, b]: [&str; 2]) -> String {
-        let mut lines = vec![cells(&["", "A", "B", "B - A", ""]), cells(&["all"])];
+        let has_same_gpus = self.only_in_a.is_empty() && self.only_in_b.is_empty();
+        let all = if has_same_gpus { "all" } else { "all (GPUs differ)" };
+        let mut lines = vec![cells(&["", "A", "B", "B - A", ""]), vec![all.to_owned()]];
         lines.extend(self.total.iter().map(Delta::cells));
         for gpu in &self.gpus {
             lines.push(vec![gpu.heading()]);
@@ -106,7 +108,7 @@ fn compare_totals(a: &Summary, b: &Summary) -> Vec<Delta> {
 fn compare_gpus(a: &GpuSummary, b: &GpuSummary) -> GpuComparison {
     let both = |of: fn(&GpuSummary) -> Option<f64>| [of(a), of(b)];
     let degrees: fn(f64) -> String = |degrees| format!("{degrees:.0} °C");
-    let memory = |bytes: f64| gib(bytes as u64);
+    let memory = |bytes: f64| memory_text(bytes as u64);
     let mut values = vec![
         Delta::new("energy.energy_j", "energy", energy, both(|gpu| Some(gpu.energy.as_ref()?.energy_j))),
         Delta::new("power_mean_w", "mean power", watts, both(|gpu| gpu.power_mean_w)),

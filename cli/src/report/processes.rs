@@ -4,7 +4,7 @@ use igpu_recording::{AttributionError, GpuSummary, Summary};
 
 use crate::{
     table::{NOT_AVAILABLE, truncate, with_header},
-    units::{energy, gib, or_unknown, percent, time, watt_hours, watts},
+    units::{energy, memory_text, or_unknown, percent, time, watt_hours, watts},
 };
 
 /// The maximum number of processes in the table. If there are more, the table has those that used the most memory. JSON
@@ -38,7 +38,7 @@ pub(super) fn process_table(summary: &Summary) -> String {
             process.user.as_deref().map_or(NOT_AVAILABLE.to_owned(), |user| truncate(user, 12)),
             process.owned_by_command.map_or("unknown", |own| if own { "yes" } else { "no" }).to_owned(),
             time(process.duration_s),
-            or_unknown(process.memory_peak_bytes, gib),
+            or_unknown(process.memory_peak_bytes, memory_text),
             or_unknown(process.sm_utilization_mean, percent),
         ]
     });
@@ -55,7 +55,7 @@ pub(super) fn command_table(summary: &Summary) -> String {
         Some(vec![
             gpu.index.to_string(),
             time(usage.present_s),
-            or_unknown(usage.memory_peak_bytes, gib),
+            or_unknown(usage.memory_peak_bytes, memory_text),
             or_unknown(exclusive, |exclusive| time(exclusive.duration_s)),
             or_unknown(exclusive.and_then(|exclusive| exclusive.energy_j), energy),
             or_unknown(exclusive.and_then(|exclusive| exclusive.energy_wh), watt_hours),

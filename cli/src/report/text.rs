@@ -8,8 +8,8 @@ use super::{
     warnings::warnings,
 };
 use crate::{
-    table::{NOT_AVAILABLE, cells, table, truncate, with_header},
-    units::{UNKNOWN, energy, gib, or_unknown, percent, seconds, time, watt_hours, watts},
+    table::{NOT_AVAILABLE, cells, shell_line, table, truncate, with_header},
+    units::{UNKNOWN, energy, memory_text, or_unknown, percent, seconds, time, watt_hours, watts},
 };
 
 /// The maximum lengths of names, command lines, and lists of throttling causes. With these limits, the text fits into
@@ -43,14 +43,14 @@ fn name_or_na(text: Option<&str>) -> String {
 fn heading(summary: &Summary) -> String {
     let mut text = String::new();
     if let Some(command) = &summary.command {
-        text += &truncate(&command.arguments.join(" "), MAX_COMMAND_CHARS);
+        text += &truncate(&shell_line(&command.arguments), MAX_COMMAND_CHARS);
         text += &command.pid.map_or(String::new(), |pid| format!("  (pid {pid})"));
         text += "\n";
         text += &match (command.duration_s, command.status) {
             (Some(duration), Some(status)) => format!("ran {}, exit status {status}\n", time(duration)),
             (None, Some(status)) => format!("exit status {status}\n"),
             _ if command.pid.is_some() => "the recording ends before the command\n".to_owned(),
-            _ => "the recording has no start of the command\n".to_owned(),
+            _ => "the start of the command was not recorded\n".to_owned(),
         };
     }
     let start = summary.start_unix_nano.and_then(|ns| format_local_time(ns as f64 / 1e9));
@@ -117,8 +117,8 @@ fn without_unknown_columns(header: Vec<String>, lines: impl Iterator<Item = Vec<
 fn energy_table(summary: &Summary) -> String {
     let line = |gpu: &GpuSummary| {
         let memory = match (gpu.memory_peak_bytes, gpu.memory_limit_bytes) {
-            (Some(peak), Some(limit)) => format!("{} of {}", gib(peak), gib(limit)),
-            (peak, _) => or_unknown(peak, gib),
+            (Some(peak), Some(limit)) => format!("{} of {}", memory_text(peak), memory_text(limit)),
+            (peak, _) => or_unknown(peak, memory_text),
         };
         let degrees = |celsius: Option<f64>| or_unknown(celsius, |celsius| format!("{celsius:.0} °C"));
         vec![

@@ -1,5 +1,8 @@
 //! The warnings below the tables: a sentence for each problem of the recording and each reason for unknown values.
 
+use std::collections::BTreeMap;
+
+use igpu::ReturnCode;
 use igpu_recording::{AttributionError, CommandSummary, Energy, EnergySource, EventCounts, GpuSummary, Summary};
 
 use crate::units::{ratio_percent, seconds, time};
@@ -24,7 +27,8 @@ pub(super) fn warnings(summary: &Summary) -> String {
     }
     if summary.gpus.iter().any(lacks_metrics) {
         warnings.push(
-            "Values shown as - were not recorded (see `igpu record --metrics`) or are not supported by the GPU."
+            "Values shown as - were not recorded (see `igpu record --metrics`), are not supported by the GPU, or could not \
+             be read."
                 .to_owned(),
         );
     }
@@ -117,15 +121,24 @@ fn command_warning(command: &CommandSummary) -> Option<String> {
 
 fn event_warnings(events: &EventCounts) -> Vec<String> {
     let samples_dropped = events.samples_dropped;
+    // Metrics with the same return code are listed together.
+    let mut suspended: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for (metric, code) in &events.suspended_metrics {
+        suspended.entry(*code).or_default().push(metric.name());
+    }
+    let suspended = suspended
+        .into_iter()
+        .map(|(code, names)| format!("{} could not be read for a time ({})", names.join(", "), ReturnCode(code)));
+    let unnamed_suspensions = if events.suspended_metrics.is_empty() { events.metric_suspended } else { 0 };
     let counts = [
         (events.gpu_lost, "the GPU was lost"),
         (events.gpu_hung, "a driver call hung"),
         (events.gpu_suspended, "the GPU was suspended and not read"),
-        (events.metric_suspended, "a metric was suspended"),
+        (unnamed_suspensions, "a metric was suspended"),
         (events.process_list_truncated, "the process list was truncated"),
     ];
     let occurred = counts.into_iter().filter(|(count, _)| *count > 0);
     let samples =
         (samples_dropped > 0).then(|| format!("{samples_dropped} samples of the driver's sample buffers were dropped"));
-    occurred.map(|(count, what)| format!("{what} {}", times_text(count))).chain(samples).collect()
+    occurred.map(|(count, what)| format!("{what} {}", times_text(count))).chain(suspended).chain(samples).collect()
 }

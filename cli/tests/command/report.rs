@@ -2,7 +2,7 @@
 
 use igpu::metric::Metric;
 use igpu_recording::{
-    Format, Header, Item, RecordedGpu, RecordedProcess, Series, Summary, SummaryBuilder, Writer, event,
+    Format, Header, Item, ItemKind, RecordedGpu, RecordedProcess, Series, Summary, SummaryBuilder, Writer, event,
 };
 
 use super::*;
@@ -220,6 +220,10 @@ fn recording_problems_are_reported() {
     let recordings = Recordings::new();
     let mut items = training(1, 500.0);
     let with_value = |item: Item, value| Item { value: Some(value), ..item };
+    let suspended = |metric, code: u32| {
+        let kind = ItemKind::Event(event::METRIC_SUSPENDED.into(), Some(Series::for_metric(metric)));
+        with_value(Item { kind, ..gpu_event(24.5, 0, event::METRIC_SUSPENDED) }, f64::from(code))
+    };
     let problems = [
         with_value(Item::event(at(20.0), event::HEARTBEAT), 7.0),
         with_value(gpu_event(20.0, 0, event::RECORDS_DROPPED), 3.0),
@@ -228,6 +232,9 @@ fn recording_problems_are_reported() {
         gpu_event(22.0, 0, event::GPU_RECOVERED),
         gpu_event(23.0, 0, event::GPU_HUNG),
         gpu_event(24.0, 0, event::GPU_RECOVERED),
+        suspended(Metric::POWER_USAGE, 4),
+        suspended(Metric::TEMPERATURE, 4),
+        suspended(Metric::ENERGY, 999),
         with_value(gpu_event(25.0, 0, event::SAMPLES_DROPPED), 40.0),
         gpu_event(26.0, 0, event::ENERGY_INTEGRATED),
         with_value(gpu_event(26.0, 0, event::ENERGY_GAP), 12.0),
@@ -243,6 +250,8 @@ fn recording_problems_are_reported() {
         "GPU 0: the mean power covers only 80 % of the 1 min 0 s.",
         "GPU 0: the energy lacks 12.0 s, in which power was not read.",
         "GPU 0: a driver call hung 2 times.",
+        "GPU 0: gpu.power, gpu.temperature could not be read for a time (NVML_ERROR_NO_PERMISSION (4)).",
+        "GPU 0: gpu.energy could not be read for a time (NVML_ERROR_UNKNOWN (999)).",
         "GPU 0: 40 samples of the driver's sample buffers were dropped.",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
@@ -294,6 +303,7 @@ fn two_recordings_are_compared() {
     let b = recordings.write("b.jsonl", &training(3, 400.0));
     let text = stdout_of(&["report", &a, &b]);
     for line in [
+        "all (GPUs differ)",
         "  energy            52.00 kJ   63.00 kJ   +11.00 kJ  +21.2 %",
         "GPU 0",
         "  energy            26.00 kJ   21.00 kJ   -5000 J    -19.2 %",
@@ -336,7 +346,7 @@ fn truncated_recording_is_summarized() {
     assert!(text.contains("the recording ends before the command\n"), "{text}");
     // If igpu was killed before the second flush, the file has only the header.
     let text = stdout_of(&["report", &recordings.write("b.jsonl", &items[..1])]);
-    assert!(text.contains("the recording has no start of the command\n"), "{text}");
+    assert!(text.contains("the start of the command was not recorded\n"), "{text}");
     // The file is truncated within an item.
     let complete = fs::read(&path).unwrap();
     fs::write(&path, &complete[..complete.len() - 20]).unwrap();

@@ -117,6 +117,18 @@ fn failing_driver_is_reported_once() {
 }
 
 #[test]
+fn metric_refused_from_start_is_named() {
+    let fault = "[[fault]]\nfunction = 'nvmlDeviceGetPowerUsage'\nreturn = 'NO_PERMISSION'\n";
+    let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}\n{fault}"));
+    let igpu = workdir.start(workdir.record("-o x.csv --metrics gpu.power --duration 600"));
+    workdir.wait_for_stderr("igpu: GPU 0: gpu.power could not be read (NVML_ERROR_NO_PERMISSION (4)); retrying\n");
+    send(Signal::SIGINT, &igpu);
+    let result = workdir.wait(igpu);
+    let warning = "\nGPU 0: gpu.power could not be read for a time (NVML_ERROR_NO_PERMISSION (4)).\n";
+    assert!(result.stdout.contains(warning), "{}", result.stdout);
+}
+
+#[test]
 fn full_stderr_does_not_block_recording() {
     let workdir = Workdir::new(&format!("{CONSTANT_SCENARIO}count = 2\n[[gpu_lost]]\ngpu = 1\nfrom_s = 0.5\n"));
     let (mut reader, mut writer) = std::io::pipe().unwrap();

@@ -131,7 +131,13 @@ impl GpuAccumulator {
             event::GPU_SUSPENDED => events.gpu_suspended += 1,
             event::GPU_RECOVERED => events.gpu_recovered += 1,
             event::GPU_RESUMED => events.gpu_resumed += 1,
-            event::METRIC_SUSPENDED => events.metric_suspended += 1,
+            event::METRIC_SUSPENDED => {
+                events.metric_suspended += 1;
+                let metric = item.series().and_then(|series| series.info().metric);
+                if let (Some(metric), Some(code)) = (metric, item.value.filter(|code| code.is_finite())) {
+                    events.suspended_metrics.insert(metric, code as u32);
+                }
+            }
             event::POLL_INTERVAL_CHANGED => events.poll_interval_changed += 1,
             event::SAMPLES_DROPPED => {
                 let samples = item.value.map_or(1, |samples| samples as u64);

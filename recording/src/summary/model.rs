@@ -8,6 +8,7 @@ use serde::Serialize;
 
 pub use self::processes::{AttributionError, CommandSummary, ExclusiveUse, ProcessSummary};
 use crate::header::RecordedCommand;
+use igpu::metric::Metric;
 
 /// The summary of a recording.
 ///
@@ -225,6 +226,9 @@ pub struct EventCounts {
     pub gpu_resumed: u64,
     /// The number of times that a metric was suspended because the driver rejected it.
     pub metric_suspended: u64,
+    /// The suspended metrics, and the return code of the driver at the last suspension of each.
+    #[serde(skip)]
+    pub suspended_metrics: BTreeMap<Metric, u32>,
     /// The number of reported changes of the poll interval of a metric.
     pub poll_interval_changed: u64,
     /// The number of entries of the driver's sample buffers that were dropped.
