@@ -1,4 +1,4 @@
-//! Sets linker arguments with which the shared library can replace libnvidia-ml.so.1. Programs that link the package as
+//! Sets linker arguments that the shared library needs to replace libnvidia-ml.so.1. Programs that link the package as
 //! a Rust library are not affected.
 
 fn main() {

@@ -81,8 +81,8 @@ pub extern "C" fn nvml_sim_reset_counters() {
 
 /// Starts a scenario: `int nvml_sim_start(const char *scenario, char *error, size_t length)`.
 ///
-/// The argument is TOML if it contains a line break, and otherwise the name of a built-in scenario or
-/// the path of a TOML file. Returns 0, or -1 on failure, with a message in `error` that is truncated to `length`.
+/// The argument is TOML if it contains a line break, and otherwise the name of a built-in scenario or the path of a
+/// TOML file. Returns 0, or -1 on failure, with a message in `error` that is truncated to `length`.
 ///
 /// # Safety
 /// `scenario` must be null or a C string, and `error` must be null or writable for `length` bytes.

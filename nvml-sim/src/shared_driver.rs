@@ -11,9 +11,9 @@ use std::time::Duration;
 
 /// A simulated driver for one test: a loaded copy of the shared library in a temporary directory.
 ///
-/// A process can use several drivers, which are independent of each other. The client under test loads
-/// [`SharedDriver::path`], which gives it the same driver, because it is the same file. The methods correspond to the
-/// functions in [`crate::control`].
+/// A process can use several drivers, which are independent of each other. The client under test loads the file at
+/// [`SharedDriver::path`], and thereby uses the same driver. The methods correspond to the functions in
+/// [`crate::control`].
 ///
 /// Dropping the value removes the directory. The library stays loaded, because threads may be in calls that never
 /// return.

@@ -10,10 +10,10 @@ use std::path::Path;
 const SCENARIO_VARIABLE: &str = "NVML_SIM_SCENARIO";
 
 /// Starts the scenario. The dynamic linker calls this function (see `build.rs`) before a client can look up a symbol.
-/// It is not called in a program that links the package and starts a scenario itself.
+/// The function is not called in a program that links the package and starts a scenario itself.
 #[unsafe(no_mangle)]
 extern "C" fn nvml_sim_at_load() {
-    // A panic must not unwind into the linker. If there is one, its message is on stderr, and nvmlInit* fails.
+    // A panic must not unwind into the linker. After a panic, whose message is on stderr, nvmlInit* fails.
     let _ = catch_unwind(|| {
         // Resolves the path of the library before the program changes its working directory.
         let _ = own_library();

@@ -2,7 +2,7 @@
 //!
 //! To find a symbol, the dynamic linker compares the requested name with the text in `.dynstr`. If the first byte of a
 //! name is changed there, the symbol is not found. The change is made in memory rather than in the installed file,
-//! because a file is loaded before `NVML_SIM_SCENARIO` selects its scenario, and because the next scenario or a fault
+//! because the file is loaded before `NVML_SIM_SCENARIO` selects its scenario, and because the next scenario or a fault
 //! hides other names.
 
 use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
@@ -27,7 +27,7 @@ pub(crate) struct OwnLibrary {
 
 /// The addresses of the names of NVML's functions in the memory of this library.
 struct NameTable {
-    /// Each function, and the address of its name.
+    /// The functions with the addresses of their names.
     names: Vec<(&'static CStr, usize)>,
     /// The first and last address of the pages that contain the names.
     pages: (usize, usize),
@@ -35,10 +35,10 @@ struct NameTable {
     protection: c_int,
 }
 
-/// Hides the names that the scenario or an active fault removes, and shows all others.
+/// Hides the names that the scenario or an active fault removes, and restores all other names.
 ///
 /// # Errors
-/// The library's file cannot be read, or its names cannot be written.
+/// Fails if the library's file cannot be read, or if the names in memory cannot be changed.
 pub(crate) fn apply() -> Result<(), ScenarioError> {
     static NAMES: OnceLock<NameTable> = OnceLock::new();
     // The lock prevents one thread from making the pages read-only while another thread writes to them.

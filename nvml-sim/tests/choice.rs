@@ -1,4 +1,4 @@
-//! The choice of a scenario by a library that is loaded, in child processes with different environments.
+//! Tests of the choice of a scenario when the library is loaded, in child processes with different environments.
 
 use nvml_sys::*;
 use object::read::elf::{Dyn, ElfFile64, ProgramHeader};
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The child process, which loads the library that the environment names, and prints the results of calls.
+/// The code of a child process. It loads the library that the environment names, and prints the results of calls.
 #[test]
 #[ignore = "run by the other tests"]
 fn child() {
@@ -55,7 +55,8 @@ fn scenario_sources_have_precedence() {
     assert!(printed(&load(directory.path(), None), "gpus 4"));
 }
 
-/// The child process, which loads the library by a relative path, changes the working directory, and hides a symbol.
+/// The code of a child process. It loads the library by a relative path, changes the working directory, and hides a
+/// symbol.
 #[test]
 #[ignore = "run by another test"]
 fn child_with_changed_directory() {

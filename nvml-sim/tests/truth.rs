@@ -1,4 +1,4 @@
-//! Comparisons of reported values with the true ones: integrals, power windows, energy, sample buffers, fields, GPM.
+//! Comparisons of reported values with the true values: integrals, power windows, energy, sample buffers, fields, GPM.
 
 mod common;
 
@@ -144,7 +144,7 @@ fn sample_buffers_return_each_sample_once() {
         call(gpu, power, 0, &raw mut kind, &raw mut count, std::ptr::null_mut())
     };
     assert_eq!((code, count), (NVML_SUCCESS, 120));
-    // The buffer is full at the start, as that of a driver in use.
+    // The buffer is full at the start, like the buffer of a driver in use.
     let start = 1_700_000_000_000_000;
     let before = sim.samples(gpu, power, 0, 200).unwrap();
     assert_eq!((before.len(), before[0].0, before[119].0), (120, start - 119 * 20_000, start));
@@ -256,7 +256,7 @@ fn idle_process_utilization_is_not_found() {
         // SAFETY: the struct consists of numbers, for which zero is valid.
         let mut samples: [nvmlProcessUtilizationSample_t; 8] = unsafe { std::mem::zeroed() };
         let mut count = 8;
-        // SAFETY: the buffer has room for eight samples.
+        // SAFETY: the buffer has capacity for eight samples.
         let code = unsafe {
             let call = sim.nvml.nvmlDeviceGetProcessUtilization.unwrap();
             call(sim.gpu(gpu), samples.as_mut_ptr(), &raw mut count, last_seen)

@@ -42,7 +42,7 @@ fn begins_function(line: &str, name: &str) -> bool {
     line.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
 }
 
-/// Returns the functions in the bindings' table, each with the types of its parameters.
+/// Returns the functions in the table of the bindings with the types of their parameters.
 fn functions(bindings: &str) -> Result<Vec<(&str, String)>, String> {
     let table = bindings.split_once("pub struct Functions {").and_then(|(_, rest)| rest.split_once("\n}\n"));
     let (fields, _) = table.ok_or("the bindings contain no table of functions")?;

@@ -71,7 +71,7 @@ pub(crate) fn not_supported(function: usize) -> nvmlReturn_t {
     run(function, |_| Err(NVML_ERROR_NOT_SUPPORTED))
 }
 
-/// Converts the result of `body` to a return code. A panic is a bug in the simulator; it is caught here because it must
+/// Converts the result of `body` to a return code. A panic is a bug in the simulator. It is caught here because it must
 /// not cross the C ABI.
 #[inline]
 pub(crate) fn return_code_of(body: impl FnOnce() -> NvmlResult) -> nvmlReturn_t {
@@ -132,7 +132,7 @@ fn apply_effects(effects: FaultEffects) -> NvmlResult<FaultEffects> {
     }
 }
 
-/// Returns the return code of this number, which the header need not define.
+/// Converts a number to a return code. The header need not define a code of this number.
 pub(crate) const fn return_code(number: u32) -> nvmlReturn_t {
     nvml_sys::nvmlReturn_enum(number)
 }

@@ -11,7 +11,8 @@ pub(crate) struct Simulation {
     pub driver: DriverModel,
     pub gpus: Vec<SimulatedGpu>,
     missing: [bool; functions::COUNT],
-    /// The processor time that each function takes, by function number. `None` if no function takes any.
+    /// The processor time in nanoseconds that each function takes, by function number, or `None` if no function takes
+    /// any.
     pub cpu_time_ns: Option<Vec<u64>>,
 }
 
@@ -21,7 +22,7 @@ pub(crate) struct SimulatedGpu {
     pub index: u32,
     pub uuid: String,
     pub minor_number: u32,
-    /// The time in seconds by which this GPU's waveforms run ahead.
+    /// The time in seconds by which this GPU's waveforms are ahead of those of the scenario.
     pub phase_offset_s: f64,
     /// The PCI bus id with a four-digit domain, as in `0000:88:00.0`.
     pub bus_id_legacy: String,

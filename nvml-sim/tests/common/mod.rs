@@ -49,8 +49,8 @@ impl TestDriver {
         number(self.nvml.nvmlDeviceGetPowerUsage, self.gpu(index))
     }
 
-    /// Calls a process list whose entries have `stride` bytes (16, 24, or 32), with a buffer for `capacity` entries.
-    /// Returns the return code, the count that the call writes, and the entries.
+    /// Calls a process list function whose entries have `stride` bytes (16, 24, or 32), with a buffer for `capacity`
+    /// entries. Returns the return code, the count that the call writes, and the entries.
     pub(crate) fn list(
         &self,
         call: ListCall,
@@ -104,7 +104,7 @@ impl TestDriver {
             vec![nvmlSample_t { timeStamp: 0, sampleValue: nvmlValue_t { ullVal: 0 } }; capacity as usize];
         let mut count = capacity;
         let mut value_type = nvmlValueType_enum(77);
-        // SAFETY: the buffer has room for `count` samples.
+        // SAFETY: the buffer has capacity for `count` samples.
         let code = unsafe {
             self.nvml.nvmlDeviceGetSamples.unwrap()(
                 device,
@@ -135,7 +135,7 @@ pub(crate) struct ProcessEntry {
 
 pub(crate) type ListCall = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_t) -> nvmlReturn_t;
 
-/// Converts the type of a function that returns the first layout.
+/// Converts a function that writes entries in the first layout to the type of the current functions.
 pub(crate) fn v1(
     call: Option<unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> nvmlReturn_t>,
 ) -> ListCall {

@@ -1,7 +1,8 @@
 //! The table of undocumented functions that nvidia-smi requests with `nvmlInternalGetExportTable`.
 //!
-//! What is known about it was observed at the ABI, by running nvidia-smi 390 to 550 on the simulator: which slots it
-//! calls, with how many arguments, and how its output changes with the values returned. No binary was disassembled.
+//! The meaning of the slots was found by running nvidia-smi 390 to 550 on the simulator, and observing at the ABI which
+//! slots nvidia-smi calls, with how many arguments, and how its output depends on the returned values. No binary was
+//! disassembled.
 
 use super::memory::mib_to_bytes;
 use super::processes::{ListedProcess, running_processes};
@@ -20,16 +21,16 @@ use std::ffi::{c_uint, c_void};
 const TABLE_UUID: [u8; 16] =
     [0xc4, 0xfe, 0x3e, 0x6c, 0xc9, 0x8f, 0x6c, 0x4e, 0xa3, 0x27, 0xee, 0x69, 0x6e, 0x12, 0xf7, 0xc4];
 
-/// The number of slots, more than any of these versions of nvidia-smi calls.
+/// The number of slots. It is greater than the number of any slot that nvidia-smi 390 to 550 calls.
 const SLOTS: usize = 400;
 
-/// The size of the name in an entry of a process list.
+/// The size in bytes of the name in an entry of a process list.
 const NAME_BYTES: usize = 4096;
 
-/// The driver branches whose entries begin with 24 bytes. All others begin with 32.
+/// The driver branches in which the part of an entry before the name has 24 bytes. In all other branches it has 32.
 const NARROW_BRANCHES: std::ops::Range<u32> = 525..535;
 
-/// A table in the layout that nvidia-smi expects: its size in bytes, then the slots, of which the first is slot 1.
+/// A table in the layout that nvidia-smi expects: its size in bytes, followed by the slots, which are numbered from 1.
 #[repr(C)]
 struct ExportTable {
     size_bytes: usize,
@@ -48,7 +49,7 @@ static TABLE: ExportTable = {
     slots[213 - 1] = compute_processes as *const c_void;
     slots[214 - 1] = graphics_processes as *const c_void;
     slots[215 - 1] = mps_processes as *const c_void;
-    // Atomic operations over PCIe, and the greatest link generation of the host: real GPUs show neither.
+    // Atomic operations over PCIe, and the greatest link generation of the host. Real GPUs do not report them.
     slots[226 - 1] = not_supported as *const c_void;
     slots[230 - 1] = not_supported as *const c_void;
     slots[240 - 1] = temperature_margin as *const c_void;
@@ -75,17 +76,18 @@ pub(crate) unsafe extern "C" fn nvmlInternalGetExportTable(
     })
 }
 
-/// Fills every slot whose function is not known. It returns success whatever its arguments are, and writes nothing.
+/// Returns success and writes nothing, regardless of the arguments. Every slot with an unknown meaning has this
+/// function.
 extern "C" fn success() -> nvmlReturn_t {
     nvml_sys::NVML_SUCCESS
 }
 
-/// Returns NOT_SUPPORTED whatever its arguments are, and writes nothing.
+/// Returns NOT_SUPPORTED and writes nothing, regardless of the arguments.
 extern "C" fn not_supported() -> nvmlReturn_t {
     nvml_sys::NVML_ERROR_NOT_SUPPORTED
 }
 
-/// Slot 240 is the margin to the temperature limit in degrees Celsius.
+/// Writes the margin to the temperature limit in degrees Celsius (slot 240).
 ///
 /// # Safety
 /// `margin` must be null or writable.
@@ -94,7 +96,7 @@ unsafe extern "C" fn temperature_margin(device: nvmlDevice_t, margin: *mut i32) 
     return_code_of(|| unsafe { put(margin, thermal::margin_c(initialized()?.target(device)?)?) })
 }
 
-/// Slot 72 decides whether `nvidia-smi dmon` and `pmon` support a GPU.
+/// Writes 1 if `nvidia-smi dmon` and `pmon` support a GPU (slot 72).
 ///
 /// # Safety
 /// `supported` must be null or writable.
@@ -103,12 +105,16 @@ unsafe extern "C" fn supports_monitoring(_device: nvmlDevice_t, supported: *mut 
     return_code_of(|| unsafe { put(supported, 1) })
 }
 
-/// Slot 23 is a cell of `nvidia-smi topo -m`: how two GPUs are connected. 0 to 4 are PIX, PXB, PHB, NODE, and SYS, and
-/// 4 + n is a connection by n NVLinks.
+/// Writes how two GPUs are connected, which is a cell of `nvidia-smi topo -m` (slot 23). 0 to 4 are PIX, PXB, PHB,
+/// NODE, and SYS. 4 + n is a connection by n NVLinks.
 ///
 /// # Safety
 /// `level` must be null or writable.
-unsafe extern "C" fn topology_level(_one: *const c_void, _other: *const c_void, level: *mut c_uint) -> nvmlReturn_t {
+unsafe extern "C" fn topology_level(
+    _gpu: *const c_void,
+    _other_gpu: *const c_void,
+    level: *mut c_uint,
+) -> nvmlReturn_t {
     const PHB: u32 = 2;
     const NVLINKS_BASE: u32 = 4;
     return_code_of(|| {
@@ -119,7 +125,7 @@ unsafe extern "C" fn topology_level(_one: *const c_void, _other: *const c_void, 
     })
 }
 
-/// Slots 157 and 213 list the compute processes of a GPU.
+/// Writes the list of the compute processes of a GPU (slots 157 and 213).
 ///
 /// # Safety
 /// The requirements are those of [`write_processes`].
@@ -128,7 +134,7 @@ unsafe extern "C" fn compute_processes(device: nvmlDevice_t, count: *mut c_uint,
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Compute, count, entries) })
 }
 
-/// Slots 139 and 214 list the graphics processes of a GPU.
+/// Writes the list of the graphics processes of a GPU (slots 139 and 214).
 ///
 /// # Safety
 /// The requirements are those of [`write_processes`].
@@ -137,7 +143,7 @@ unsafe extern "C" fn graphics_processes(device: nvmlDevice_t, count: *mut c_uint
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Graphics, count, entries) })
 }
 
-/// Slot 215 lists the MPS processes of a GPU.
+/// Writes the list of the MPS processes of a GPU (slot 215).
 ///
 /// # Safety
 /// The requirements are those of [`write_processes`].
@@ -146,7 +152,7 @@ unsafe extern "C" fn mps_processes(device: nvmlDevice_t, count: *mut c_uint, ent
     return_code_of(|| unsafe { write_processes(device, ProcessListKind::Mps, count, entries) })
 }
 
-/// Writes the processes of a GPU, each with its name. If they do not fit, writes only their number.
+/// Writes the processes of a GPU with their names. If the processes do not fit, writes only their number.
 ///
 /// # Safety
 /// `count` must be null or valid for reads and writes, and `entries` null or writable for `*count` entries.
@@ -178,7 +184,7 @@ unsafe fn write_processes(
     Ok(())
 }
 
-/// Writes one entry: the process ID, its memory, and its MIG instance, as in `nvmlProcessInfo_t`, then its name.
+/// Writes one entry: the process ID, the memory, and the MIG instance, as in `nvmlProcessInfo_t`, followed by the name.
 ///
 /// # Safety
 /// `entry` must be writable for `head_bytes` and [`NAME_BYTES`] bytes.
@@ -202,7 +208,7 @@ unsafe fn write_process(entry: *mut u8, head_bytes: usize, listed: ListedProcess
     }
 }
 
-/// Returns the simulation, or the error that the client has not initialized NVML.
+/// Returns the simulation, or NVML_ERROR_UNINITIALIZED if the client has not initialized NVML.
 fn initialized() -> NvmlResult<&'static Simulation> {
     simulation::active().filter(|_| simulation::is_initialized()).ok_or(NVML_ERROR_UNINITIALIZED)
 }

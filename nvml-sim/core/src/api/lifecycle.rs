@@ -34,7 +34,7 @@ pub(crate) unsafe extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> nvmlReturn_
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlShutdown() -> nvmlReturn_t {
-    // The real libraries return success also if NVML is not initialized.
+    // The real libraries return success even if NVML is not initialized.
     dispatch::run_before_init(functions::number!(nvmlShutdown), |_| {
         if !simulation::shut_down() && simulation::was_initialized() {
             counters::after_shutdown();
@@ -55,7 +55,7 @@ pub(crate) unsafe extern "C" fn nvmlErrorString(result: nvmlReturn_t) -> *const 
 /// `version` must be null or writable for `length` bytes.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    /// The first driver whose library returns its version also before it is initialized.
+    /// The first driver branch whose library returns its version even before initialization.
     const FIRST_BEFORE_INIT: u32 = 535;
     dispatch::run_before_init(functions::number!(nvmlSystemGetNVMLVersion), |call| {
         let is_available = |call: &CallContext| {

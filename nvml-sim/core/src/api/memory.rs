@@ -41,7 +41,7 @@ struct MemorySizes {
     free: u64,
 }
 
-/// Converts MiB to bytes, rounded.
+/// Converts MiB to bytes, and rounds to the nearest byte.
 pub(crate) fn mib_to_bytes(mib: f64) -> u64 {
     round_u64(mib * 1_048_576.0)
 }

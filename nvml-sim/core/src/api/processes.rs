@@ -113,8 +113,7 @@ pub(crate) fn running_processes(target: CallTarget, ns: u64) -> impl Iterator<It
     })
 }
 
-/// The first pid of the processes that a fault adds. It is greater than 4,194,304, the largest possible limit of pids
-/// on Linux.
+/// The first pid of the processes that a fault adds. Linux assigns only pids below 4,194,304.
 const FIRST_EXTRA_PID: u32 = 4_200_000;
 
 /// Writes a process list, whose entries have `entry_bytes` bytes unless a fault sets another size.
@@ -171,7 +170,7 @@ unsafe fn write_entries(
         bytes[16..20].copy_from_slice(&gi.to_ne_bytes());
         bytes[20..24].copy_from_slice(&ci.to_ne_bytes());
         let entry_bytes = entry_bytes.min(bytes.len());
-        // SAFETY: the buffer has room for `needed` entries, and the loops below write at most this number.
+        // SAFETY: the buffer has capacity for `needed` entries, and the loops below write at most this number.
         unsafe {
             next.copy_from_nonoverlapping(bytes.as_ptr(), entry_bytes);
             next = next.add(entry_bytes);

@@ -32,7 +32,7 @@ pub(crate) struct Fault {
     /// The return code. The function then has no other effect.
     #[serde(rename = "return", deserialize_with = "crate::return_codes::deserialize")]
     pub code: Option<u32>,
-    /// The time for which the call waits before it returns.
+    /// The time in microseconds for which the call waits before it returns.
     pub latency_us: Option<Latency>,
     /// Whether the call never returns.
     pub hang: bool,

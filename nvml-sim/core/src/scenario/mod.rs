@@ -114,7 +114,8 @@ impl Scenario {
             || self.file.fault.iter().any(|fault| fault.missing && fault.applies_to(name))
     }
 
-    /// Returns the processor time that each function takes, by function number, or `None` if the scenario sets none.
+    /// Returns the processor time in nanoseconds that each function takes, by function number, or `None` if the
+    /// scenario sets no times.
     pub(crate) fn cpu_time_ns(&self) -> Option<Vec<u64>> {
         let costs = &self.file.driver.cpu_time_us;
         let cost = |name: &str| {

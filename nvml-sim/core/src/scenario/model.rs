@@ -16,7 +16,7 @@ pub(crate) struct ScenarioFile {
     pub driver: DriverModel,
     pub gpu: Vec<GpuModel>,
     pub fault: Vec<Fault>,
-    /// GPUs that are lost for a time: a shorthand for faults that fail with NVML_ERROR_GPU_IS_LOST.
+    /// GPUs that are lost for a time. Each table is a shorthand for a fault that returns NVML_ERROR_GPU_IS_LOST.
     #[serde(deserialize_with = "super::fault::one_or_more")]
     pub gpu_lost: Vec<GpuLostFault>,
 }
@@ -28,7 +28,8 @@ pub(crate) struct DriverModel {
     pub nvml_version: String,
     /// The CUDA version as 1000 × major + 10 × minor.
     pub cuda_version: i32,
-    /// The driver branch whose exported functions the library has: 340, 390, 470, 525, 535, or 550. If absent, all.
+    /// The driver branch whose exported functions the library has: 340, 390, 470, 525, 535, or 550. By default,
+    /// the library has all functions.
     pub branch: Option<u32>,
     /// The symbols that the driver lacks, as names or prefixes followed by `*`.
     pub missing_functions: Vec<String>,
@@ -37,15 +38,15 @@ pub(crate) struct DriverModel {
     /// The return code of nvmlInit*.
     #[serde(deserialize_with = "crate::return_codes::deserialize")]
     pub init_return: Option<u32>,
-    /// The time for which nvmlDeviceGetPcieThroughput blocks.
+    /// The time in milliseconds for which nvmlDeviceGetPcieThroughput blocks.
     pub pcie_throughput_latency_ms: u64,
     /// The largest field id that the driver supports.
     pub max_field_id: u32,
     /// The processor time of calls in microseconds, by function name or prefix followed by `*`. The longest matching
-    /// key takes precedence; functions without one take no time. Calls that fail take the same time. The times of
-    /// nvmlInit* and nvmlShutdown are ignored.
+    /// key takes precedence. Functions without a matching key take no time. Calls that fail take the same time. The
+    /// times of nvmlInit* and nvmlShutdown are ignored.
     pub cpu_time_us: BTreeMap<String, f64>,
-    /// The `latencyUsec` of field values, by which their timestamps are earlier than the call.
+    /// The `latencyUsec` of field values in microseconds. Their timestamps are earlier than the call by this time.
     pub field_latency_us: i64,
     pub clock: ClockMode,
 }
@@ -78,7 +79,7 @@ impl Default for DriverModel {
 
 /// The clock at the start of the scenario.
 ///
-/// `"real"` follows the real clock. `{ frozen_at_s = 0 }` stands still until a test steps it. With
+/// `"real"` follows the real clock. `{ frozen_at_s = 0 }` stops until a test steps it. With
 /// `{ auto_advance_from_s = 0 }`, calls also advance the clock by their duration instead of waiting.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -93,10 +94,10 @@ pub(crate) enum ClockMode {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpuModel {
-    /// The number of GPUs that this table describes. Bus, minor number, UUID, and serial number are incremented for
-    /// each.
+    /// The number of GPUs that this table describes. The bus, minor number, UUID, and serial number are incremented
+    /// for each GPU.
     pub count: u32,
-    /// The time by which the waveforms of each GPU run ahead of those of the previous one.
+    /// The time in seconds by which the waveforms of a GPU are ahead of those of the previous GPU.
     pub phase_offset_s: f64,
     pub name: String,
     /// NVML's number of the brand (5 GeForce, 14 NVIDIA …).
@@ -192,7 +193,7 @@ pub(crate) struct PciModel {
     pub domain: u32,
     pub bus: u32,
     pub device: u32,
-    /// The device id in the upper 16 bits, the vendor id in the lower.
+    /// The device id in the upper 16 bits, and the vendor id in the lower 16 bits.
     pub device_id: u32,
     pub subsystem_id: u32,
     pub link_generation: u32,
@@ -228,11 +229,12 @@ impl Default for PciModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct MemoryModel {
-    /// Whether the driver reports memory sizes. It does not for GPUs with unified memory.
+    /// Whether the driver reports memory sizes. A real driver does not report them for GPUs with unified memory.
     pub supported: bool,
     pub total_mib: f64,
     pub reserved_mib: f64,
-    /// The used memory without reserved memory, as in nvmlMemory_v2_t. nvmlMemory_t reports the sum of both.
+    /// The used memory without reserved memory, as in nvmlMemory_v2_t. nvmlMemory_t reports the sum of used and
+    /// reserved memory.
     pub used_mib: Waveform,
     pub bar1_total_mib: f64,
     pub bar1_used_mib: f64,
@@ -257,7 +259,8 @@ impl Default for MemoryModel {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct UtilizationModel {
-    /// The refresh period. If 0, the values refresh at each call. The sample buffers have their own period.
+    /// The refresh period in milliseconds. If 0, the values refresh at each call. The sample buffers have their own
+    /// period.
     pub refresh_ms: u64,
     pub gpu_percent: Waveform,
     pub memory_percent: Waveform,
@@ -271,7 +274,7 @@ pub(crate) struct UtilizationModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TemperatureModel {
-    /// The refresh period of the sensors. If 0, they refresh at each call.
+    /// The refresh period of the sensors in milliseconds. If 0, they refresh at each call.
     pub refresh_ms: u64,
     pub gpu_c: Waveform,
     pub memory_c: Option<Waveform>,
@@ -280,7 +283,7 @@ pub(crate) struct TemperatureModel {
     pub memory_max_threshold_c: Option<u32>,
     pub gpu_max_threshold_c: Option<u32>,
     /// The temperature at which the margin is 0. GPUs since Ada report margins, and the thresholds relative to this
-    /// temperature; older GPUs report absolute thresholds, and no margin.
+    /// temperature. Older GPUs report absolute thresholds, and no margin.
     pub t_limit_c: Option<u32>,
 }
 
@@ -303,7 +306,7 @@ impl Default for TemperatureModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ClocksModel {
-    /// The refresh period. If 0, the values refresh at each call.
+    /// The refresh period in milliseconds. If 0, the values refresh at each call.
     pub refresh_ms: u64,
     pub graphics_mhz: Waveform,
     pub sm_mhz: Waveform,
@@ -313,7 +316,7 @@ pub(crate) struct ClocksModel {
     pub max_sm_mhz: u32,
     pub max_memory_mhz: u32,
     pub max_video_mhz: u32,
-    /// The application clocks: graphics and memory.
+    /// The application clocks for graphics and memory in MHz.
     pub applications_mhz: Option<(u32, u32)>,
 }
 
@@ -345,15 +348,15 @@ pub(crate) struct PowerModel {
     pub memory_w: Option<Waveform>,
     /// The power in watts that scope 1 (module) of the power fields adds to the draw of the GPU.
     pub module_extra_w: Option<Waveform>,
-    /// The refresh period of the average power sensor.
+    /// The refresh period of the average power sensor in milliseconds.
     pub refresh_ms: u64,
-    /// The length of the window over which the average power sensor averages.
+    /// The length in milliseconds of the window over which the average power sensor averages.
     pub window_ms: u64,
-    /// The refresh period of the instant power sensor. If 0, field 186 is not supported.
+    /// The refresh period of the instant power sensor in milliseconds. If 0, field 186 is not supported.
     pub instant_refresh_ms: u64,
-    /// The length of the window over which the instant power sensor averages.
+    /// The length in milliseconds of the window over which the instant power sensor averages.
     pub instant_window_ms: u64,
-    /// The refresh period of the energy counter. If 0, the counter is not supported.
+    /// The refresh period of the energy counter in milliseconds. If 0, the counter is not supported.
     pub energy_refresh_ms: u64,
     pub limits_w: Option<PowerLimitsModel>,
 }
@@ -385,7 +388,8 @@ pub(crate) struct PowerLimitsModel {
     pub default: f64,
 }
 
-/// The fraction of the time, 0 to 1, for which each policy limits the clocks. The driver's counters are its integrals.
+/// The fraction of the time, 0 to 1, for which each policy limits the clocks. The driver's counters are the
+/// integrals of these fractions.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ThrottleModel {
@@ -415,7 +419,7 @@ pub(crate) struct NvLinkModel {
     pub link_count: u32,
     pub version: u32,
     pub speed_mbps: u32,
-    /// The throughput of all links together. Each link carries the same share.
+    /// The total throughput of all links in KiB/s. Each link carries an equal share.
     pub tx_kib_per_s: Waveform,
     pub rx_kib_per_s: Waveform,
 }
@@ -432,8 +436,8 @@ impl Default for NvLinkModel {
     }
 }
 
-/// The percentages of the GPU performance monitor (GPM). Its PCIe and NVLink throughput is that of [`PciModel`] and
-/// [`NvLinkModel`].
+/// The metrics of the GPU performance monitor (GPM) in percent. Its PCIe and NVLink throughput is that of [`PciModel`]
+/// and [`NvLinkModel`].
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GpmModel {
@@ -514,13 +518,13 @@ impl Default for SampleBuffersModel {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ProcessModel {
-    /// A number, or a keyword that is resolved at each call: `"self"`, `"parent"`, `"child"` (the oldest child of the
+    /// The pid, or a keyword that is resolved at each call: `"self"`, `"parent"`, `"child"` (the oldest child of the
     /// caller's main thread, if there is one), `"descendants"` (all children of that thread and their descendants).
     pub pid: Pid,
     /// The number of processes that this table describes. Their pids are consecutive.
     pub count: u32,
     pub kind: ProcessListKind,
-    /// A number of MiB, or `"unavailable"`.
+    /// The used GPU memory in MiB, or `"unavailable"`.
     pub memory_mib: ProcessMemoryModel,
     /// The GPU instance, or 0xFFFFFFFF for a process that does not run in a MIG instance.
     pub gpu_instance_id: u32,
@@ -577,16 +581,16 @@ pub(crate) enum ProcessMemoryModel {
     Unavailable,
 }
 
-/// A field value that replaces that of the simulator: its value, type, and return code.
+/// A field value that replaces the value of the simulator: its value, type, and return code.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FieldModel {
     pub id: u32,
-    /// The scope to which the value applies, by default all.
+    /// The scope to which the value applies, by default all scopes.
     pub scope: Option<u32>,
     #[serde(default)]
     pub value: Waveform,
-    /// One of `double`, `uint`, `ulong`, `ulonglong`, `slonglong`, `sint`, `ushort`.
+    /// The type: `double`, `uint`, `ulong`, `ulonglong`, `slonglong`, `sint`, or `ushort`.
     #[serde(default, rename = "type")]
     pub kind: FieldValueType,
     #[serde(default, rename = "return", deserialize_with = "crate::return_codes::deserialize")]
