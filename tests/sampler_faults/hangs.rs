@@ -233,7 +233,7 @@ fn hung_gpm_sample_blocks_no_other() {
         "[[gpu]]\ncount = 2\nprocess = []\ngpm = { sm_percent = 5 }\ntemperature = { gpu_c = 61 }\n",
     );
     let builder = Sampler::builder(&nvml).metrics(&[Metric::SM_ACTIVITY, Metric::TEMPERATURE]).budget(1.0);
-    let builder = builder.interval(Metric::TEMPERATURE, Duration::from_millis(5));
+    let builder = builder.exact_interval(Metric::TEMPERATURE, Duration::from_millis(5));
     let mut background = builder.build().unwrap().spawn(10_000).unwrap();
     wait_for("5 ticks", || background.ticks() >= 5);
     driver.add_faults(&fault("nvmlGpmSampleGet", "gpu = 0\nhang = true")).unwrap();

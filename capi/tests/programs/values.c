@@ -241,8 +241,7 @@ static void background(igpu_driver *driver) {
     EXPECT_OK(igpu_background_start(sampler, 10, &background));
     igpu_background_info state = {.size = sizeof state};
     do EXPECT_OK(igpu_background_get_info(background, &state));
-    while (state.dropped_records < 100);
-    CHECK(state.ticks > 20);
+    while (state.dropped_records < 100 || state.ticks <= 20);
     EXPECT_OK(igpu_background_stop(background));
     EXPECT_OK(igpu_background_stop(background));
     igpu_record records[16];
