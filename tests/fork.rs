@@ -1,5 +1,5 @@
-//! A test of the handles that a forked child has from its parent. This is the only test in its binary, because no other thread
-//! may hold a lock during the fork.
+//! A test of the handles that a forked child has from its parent. This is the only test in its binary, because no other
+//! thread may hold a lock during the fork.
 
 mod common;
 #[path = "common/fork.rs"]

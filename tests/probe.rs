@@ -237,8 +237,8 @@ fn lost_gpu_keeps_other_reports() {
 
 #[test]
 fn intermittently_rejected_metric_is_supported() {
-    // The driver rejects every third call. If three GPUs were polled in a fixed order, all rejected calls would be to the
-    // same GPU.
+    // The driver rejects every third call. If three GPUs were polled in a fixed order, all rejected calls would be to
+    // the same GPU.
     let rejection = "[[fault]]\nfunction = \"nvmlDeviceGetPowerUsage\"\nevery_nth_call = 3\nreturn = \"NOT_SUPPORTED\"";
     let sim = sim_from_scenario("workstation", rejection);
     let report = probe(&sim).gpus(&[0, 1, 2]).duration(Duration::from_millis(800)).run(|_| ()).unwrap();
@@ -323,7 +323,8 @@ fn sampler_takes_planned_time_share() {
             let interval_ms = sampler.frame().poll_interval(gpu, metric).unwrap().as_millis();
             assert!(interval_ms.abs_diff(half) <= half / 10, "{metric} of GPU {gpu}: {interval_ms} ms");
         }
-        // The energy of the first GPU is integrated from power samples. The energy of the second GPU is that of its counter.
+        // The energy of the first GPU is integrated from power samples. The energy of the second GPU is that of its
+        // counter.
         assert!(sampler.frame().latest(gpu, Metric::ENERGY).is_some());
     }
     assert!((actual / planned - 1.0).abs() < 0.02, "a time share of {actual} instead of {planned}");

@@ -155,7 +155,7 @@ impl SharedDriver {
         reset();
     }
 
-    /// Adds faults to the active ones. See [`crate::control::add_faults`].
+    /// Adds faults to the active faults. See [`crate::control::add_faults`].
     ///
     /// # Errors
     /// Fails under the conditions of [`crate::control::add_faults`], or if symbols of the library cannot be hidden.

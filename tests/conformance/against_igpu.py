@@ -1,4 +1,4 @@
-"""Comparison with igpu 0.1.2: the output is byte for byte the same, except for the intended differences in this file."""
+"""Comparison with igpu 0.1.2: the output is identical, except for the intended differences in this file."""
 
 import json
 import math
@@ -48,8 +48,8 @@ def compare_igpu(scenario, machine):
 
 
 def printable(output):
-    """Replaces lone surrogates, which represent bytes that are not UTF-8, as in names that the kernel has truncated within a
-    character. igpu 0.1.2 fails when it prints them."""
+    """Replaces lone surrogates. They represent bytes that are not UTF-8, as in names that the kernel has truncated within
+    a character. igpu 0.1.2 fails when it prints them."""
     return json.loads(re.sub(r"\\udc[89a-f][0-9a-f]", r"\\ufffd", json.dumps(output)))
 
 
@@ -68,7 +68,7 @@ def compare_gpu(scenario, machine, ours, theirs):
             check(f"{what}: text of a process", f"    {wanted_process(line, process)}" in table or table, True)
     yours = {group: mine[group] if group in scenario.custom else wanted(group, text, ours, theirs["attributes"])
              for group, text in yours.items()}
-    # igpu's text consists of a head and the groups, separated by blank lines.
+    # The text of igpu 0.1.2 consists of a head and the groups, separated by blank lines.
     head = theirs["text"]["value"].partition(f"\n\n{HEADS['memory']}\n")[0]
     yours = {"head": mine["head"] if "head" in scenario.custom else head} | yours
     for group, text in yours.items():
@@ -84,12 +84,13 @@ def sections(text):
 
 
 def computing(gpu):
-    """Returns the compute processes, which are the only ones that igpu 0.1.2 shows."""
+    """Returns the compute processes, because igpu 0.1.2 shows no other processes."""
     return [process for process in gpu["processes"] or [] if process["kind"] == "compute"]
 
 
 def wanted(group, text, ours, theirs):
-    """Returns igpu's text of a group with the intended differences. `ours` and `theirs` are the attributes of the GPU."""
+    """Returns the text of a group from igpu 0.1.2 with the intended differences. `ours` and `theirs` are the attributes of
+    the GPU."""
     if group == "processes":
         # An empty table consists of its heading.
         if text == "None":
@@ -109,7 +110,7 @@ def wanted(group, text, ours, theirs):
 
 
 def wanted_process(line, process):
-    """Returns igpu's line of a process. Memory that the driver does not report is N/A instead of 0."""
+    """Returns the line of a process from igpu 0.1.2. Memory that the driver does not report is N/A instead of 0."""
     if process["gpu_memory"] is None:
         assert line.endswith("| 0     "), line
         return line.removesuffix("0     ") + "N/A   "
@@ -117,7 +118,7 @@ def wanted_process(line, process):
 
 
 def compare_attributes(what, ours, theirs, scenario):
-    """Checks that every attribute of igpu's objects is in our JSON, with the same name and value."""
+    """Checks that every attribute of the objects of igpu 0.1.2 is in our JSON, with the same name and value."""
     mine, yours = flat(ours), flat(theirs)
     if ours["memory"]["reserved"]:
         yours["memory.used"] -= ours["memory"]["reserved"]
@@ -130,7 +131,7 @@ def compare_attributes(what, ours, theirs, scenario):
     rows = []
     for process in computing(ours):
         row = {name: process[name] for name in ["pid", "name", "user", "parent_pid", "parent_name"]}
-        # igpu's time is a string in the time zone of its process.
+        # In igpu 0.1.2, the time is a string in the time zone of the process.
         row["create_time"] = str(datetime.fromtimestamp(int(process["create_time"])))
         rows.append(row | {"gpu_memory": process["gpu_memory"] or 0})
     if scenario.environment:
@@ -144,7 +145,7 @@ def flat(gpu):
     return values | {f"{group}.{name}": value for group, named in groups.items() for name, value in named.items()}
 
 
-# Groups of igpu's text with larger intended differences.
+# Groups of the text of igpu 0.1.2 with larger intended differences.
 
 def escaped(text):
     return re.sub(r"[\x00-\x1f]", lambda match: {"\n": "\\n"}.get(match[0], f"\\u{{{ord(match[0]):x}}}"), text)
@@ -158,7 +159,7 @@ def compare_custom(scenario, mine, ours, theirs):
     what = f"{scenario.name}: GPU {ours['index']}"
     table = mine["processes"].split("\n")[2:-1]
     if scenario.name == "control-characters":
-        # Escapes change the widths of the columns, so that only their contents are compared.
+        # Escapes change the widths of the columns. Therefore, only the contents of the columns are compared.
         check(what, [cells(line) for line in table], [cells(escaped(line)) for line in theirs["processes"]])
     if scenario.name == "escapes-in-strings":
         attributes = theirs["attributes"]
@@ -171,7 +172,7 @@ def compare_custom(scenario, mine, ours, theirs):
               [[str(row["pid"]), "N/A", "N/A", "N/A", "N/A", str(row["gpu_memory"])] for row in exited])
         check(what, [line[4:] for line in table if "N/A" not in line], theirs["processes"])
     if scenario.name == "driver-535.54":
-        # igpu 0.1.2 reads entries of 24 bytes, but they have 32. Only the first entry is correct.
+        # igpu 0.1.2 reads entries of 24 bytes, but the entries have 32 bytes. Only the first entry is correct.
         check(what, (table[0][4:], len(table)), (theirs["processes"][0], 2))
         check(f"{what}: igpu misreads the second process", table[1][4:] in theirs["processes"], False)
     if scenario.name == "driver-error-texts":

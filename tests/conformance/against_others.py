@@ -20,7 +20,7 @@ def compare_nvml(scenario, machine):
     check(f"{scenario.name}: igpu ps", machine.igpu_json("ps", status=status), rows)
     check(f"{scenario.name}: result of the bindings' process list", theirs["process_call"], scenario.process_call)
     if scenario.name == "driver-535.54":
-        # As igpu 0.1.2, the bindings read entries of 24 bytes, but they have 32.
+        # Like igpu 0.1.2, the bindings read entries of 24 bytes, but the entries have 32 bytes.
         wrong = [peer["processes"].pop() for peer in theirs["gpus"]]
         check(f"{scenario.name}: the bindings misread the second process", wrong[0]["pid"] == rows[1]["pid"], False)
         rows.pop()
@@ -37,7 +37,8 @@ def compare_nvml(scenario, machine):
 
 
 def by_pid(gpu):
-    """Returns the rows of each pid. The other programs show one row for a compute and graphics process, and none for MPS."""
+    """Returns the rows of each pid. The other programs show one row for a process that is both a compute and a graphics
+    process, and no row for an MPS process."""
     merged = {}
     for row in gpu["processes"] or []:
         if row["kind"] != "mps":
@@ -63,7 +64,7 @@ def compare_nvitop(scenario, machine):
         for pid, entries in by_pid(mine).items():
             check(f"{what}: process {pid} is shown", str(pid) in screen.stdout, True)
             names = ["gpu_memory", "gpu_instance_id", "compute_instance_id", "user", "name", "parent_pid", "create_time"]
-            # For a process of two kinds, nvitop has the memory of the last.
+            # For a process of two kinds, nvitop reports the memory of the last kind.
             rows[str(pid)] = {"type": "+".join(entry["kind"][0].upper() for entry in entries)}
             rows[str(pid)] |= {name: entries[-1][name] for name in names}
         part = {name: {key: mine[name][key] for key in value} if isinstance(value, dict) else mine[name]
@@ -102,7 +103,7 @@ def compare_gpustat(scenario, machine):
             "memory.total": whole(mine["memory"]["total"]),
         }
         check(what, part, {name: peer[name] for name in part})
-        # For a process of two kinds, gpustat has the memory of the first. It reports 0 as unknown.
+        # For a process of two kinds, gpustat reports the memory of the first kind. It reports 0 as unknown.
         rows = {pid: (entries[0]["user"], entries[0]["gpu_memory"] or None) for pid, entries in by_pid(mine).items()}
         if scenario.name == "driver-535.54":
             # The bindings misread the second process.

@@ -12,11 +12,12 @@ AS_TEXT = "nvitop detects repeated numbers only if they are written in the same 
 NO_PREFIX = "without libcuda, nvitop accepts only complete UUIDs"
 MIG_OF_0 = "nvitop selects the first instance of a GPU with MIG"
 DIGITS = "nvitop accepts all Unicode digits"
-WRAPPED = "nvitop passes on a number that exceeds 32 bits"
+WRAPPED = "nvitop accepts a number that exceeds 32 bits"
 MIXED = "nvitop selects an instance that is listed after a GPU"
 UUID_ONLY = "the simulated driver finds an instance only by its UUID"
 
-# For each value, our indices. If nvitop selects others, also these and the reason.
+# The values of CUDA_VISIBLE_DEVICES with the indices that igpu selects. If nvitop selects other indices, these follow
+# with the reason.
 PLAIN = {
     None: [0, 1, 2, 3], "": [], " ": [], "0": [0], "3": [3], "1,3": [1, 3], "3,1": [3, 1], "0,1,2,3": [0, 1, 2, 3],
     "2,0,-1,1": [2, 0], "-1": [], "-1,0": [], "0,4,1": [0], "4": [], "99999999999999999999": [],
@@ -53,7 +54,7 @@ def compare_nvitop(built, case):
             environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
             lines = machine.igpu_json("list", "--visible", **environment)
             check(f"CUDA_VISIBLE_DEVICES={value!r}", [line["index"] for line in lines], ours)
-            # The index of a MIG device is a pair of the GPU's index and its own.
+            # The index of a MIG device is a pair of the index of the GPU and the index of the device on this GPU.
             peer = [index[0] if isinstance(index, list) else index for index in peer]
             check(f"CUDA_VISIBLE_DEVICES={value!r} by nvitop ({why or 'as igpu'})", peer, nvitop)
             exceptions += bool(why)

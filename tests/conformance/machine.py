@@ -63,7 +63,7 @@ class Machine:
         return self.run(*command, LD_LIBRARY_PATH=self.driver_folder, **more)
 
     def python(self, environment, script, *arguments, **more):
-        """Runs one of our dump scripts in a virtual environment, and returns its JSON output."""
+        """Runs a dump script of this folder in a virtual environment, and returns its JSON output."""
         result = self.run_client(f"{environment}/python", "-B", f"{HERE}/{script}", *arguments, **more)
         if result.returncode:
             raise Difference(f"{script} failed:\n{result.stdout}{result.stderr}")

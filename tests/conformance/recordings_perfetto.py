@@ -67,7 +67,7 @@ def values(path):
 
 
 def unknown_fields(trace):
-    """Checks that there are no unknown fields, which would have wrong numbers."""
+    """Checks that there are no unknown fields, which are a sign of wrong field numbers."""
     for packet in trace.packet:
         parts = [packet, packet.track_event, packet.track_descriptor, packet.track_descriptor.counter, *packet.track_event.debug_annotations]
         for part in parts:
@@ -132,12 +132,13 @@ def groups(tracks):
 
 
 def is_gpu(track):
-    """Returns whether the track is the group of a GPU."""
+    """Returns a true value if the track is the group of a GPU."""
     return not track.parent_uuid and re.match(r"GPU \d+( |$)", track.name)
 
 
 def units(tracks):
-    """Checks that each counter has one unit, except bare numbers: viewers would show the unit 1 after them."""
+    """Checks that each counter has one unit. Numbers without a unit must have none, because viewers would show the unit 1
+    after them."""
     for track in tracks.values():
         counter = track.counter
         count = (counter.unit != CounterDescriptor.UNIT_UNSPECIFIED) + bool(counter.unit_name)
@@ -146,7 +147,7 @@ def units(tracks):
 
 
 def is_bare(key):
-    """Returns whether the values of the series are numbers without a unit: ratios, identifiers, and counts."""
+    """Returns True if the values of the series are numbers without a unit: ratios, identifiers, and counts."""
     return bool(re.match(r"hw\.(gpu\.utilization|fan\.speed_ratio)\b", key)) or key in (
         "gpu.clocks.event_reasons",
         "gpu.performance_state",

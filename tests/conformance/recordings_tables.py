@@ -84,7 +84,7 @@ def rows(path):
     columns = []
     for name in COLUMNS:
         of_kind = int if name in INTEGERS else float if name == "value" else str
-        # CSV does not distinguish an empty string from a missing one.
+        # CSV does not distinguish an empty string from a missing string.
         columns.append([None if pandas.isna(cell) or cell == "" else of_kind(cell) for cell in table[name]])
     return list(zip(*columns))
 

@@ -13,12 +13,12 @@ NAMES = sorted(file.removesuffix(".toml") for file in os.listdir(BUILT_IN))
 class Scenario:
     name: str
     toml: str
-    # A part of the expected error message of igpu 0.1.2 or gpustat. Empty if the program must succeed.
+    # A part of the expected error message of the program, or an empty string if the program must succeed.
     igpu_error: str = ""
     gpustat_error: str = ""
-    # Lines of our output if igpu 0.1.2 fails.
+    # Lines that the output of the new igpu contains, for scenarios in which igpu 0.1.2 fails.
     expected_lines: tuple = ()
-    # Groups of igpu's text for which there is a custom comparison.
+    # Groups of the text of igpu 0.1.2 for which there is a custom comparison.
     custom: tuple = ()
     # Whether igpu 0.1.2 shows error texts instead of values that cannot be read.
     error_texts: bool = False
@@ -32,7 +32,7 @@ class Scenario:
 
 
 def built_in(name, pids, at=3.7, **replaced):
-    """Returns a built-in scenario with a stopped clock and the pids of helpers, so that it is the same for all programs."""
+    """Returns a built-in scenario with a stopped clock and the pids of helpers. It is the same for all programs."""
     with open(f"{BUILT_IN}/{name}.toml") as file:
         text = file.read()
     text = text.replace("[driver]", f"[driver]\nclock = {{ frozen_at_s = {at} }}", 1)
@@ -66,18 +66,18 @@ def fault(functions, effect, index=None):
     return "".join(f'\n[[fault]]\nfunction = "{name}"\n{which}{effect}\n' for name in functions)
 
 
-# Functions for whose errors igpu 0.1.2 shows a text.
+# The functions for which igpu 0.1.2 shows the text of an error.
 TEXT_FUNCTIONS = ["nvmlDeviceGetSerial", "nvmlDeviceGetUUID", "nvmlDeviceGetVbiosVersion", "nvmlDeviceGetCurrPcieLink*",
           "nvmlDeviceGetMaxPcieLink*", "nvmlDeviceGetPowerManagementMode", "nvmlDeviceGetPerformanceState",
           "nvmlDeviceGetPowerState"]
-# Functions for whose errors it shows nan.
+# The functions for which igpu 0.1.2 shows nan after an error.
 NUMBER_FUNCTIONS = ["nvmlDeviceGetMemoryInfo*", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFanSpeed*",
            "nvmlDeviceGetTemperature*", "nvmlDeviceGetClockInfo", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetPowerUsage",
            "nvmlDeviceGetPowerManagementLimit*", "nvmlDeviceGetFieldValues"]
 PROCESS_FUNCTIONS = ["nvmlDeviceGetComputeRunningProcesses*"]
-# The codes for which igpu's bindings have a text, and two unknown codes. For the other codes they use the driver's
-# text. The codes that end an update are not included: uninitialized (1), no driver (9), GPU lost (15), reset required
-# (16).
+# The codes for which the bindings of igpu 0.1.2 have a text, and two unknown codes. For all other codes, the bindings
+# use the driver's text. The codes that end an update are not included: uninitialized (1), no driver (9), GPU lost (15),
+# reset required (16).
 KNOWN_CODES = [2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 17, 18, 20, 999, 1234, 4000000000]
 OTHER_CODES = [19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]
 

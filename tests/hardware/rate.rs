@@ -1,4 +1,4 @@
-//! Test that the background sampler drops no records at 1 kHz.
+//! A test that the background sampler drops no records at 1 kHz.
 
 use std::{
     collections::BTreeMap,

@@ -16,7 +16,7 @@ use nvml_sim::{Scenario, SharedDriver};
 /// A pid that is not in `/proc`, as that of a process in another namespace. It is greater than any pid on Linux.
 const FOREIGN: u32 = 4_199_998;
 
-/// Returns all readings, each with `true` if it has a value.
+/// Returns all readings. The second element of a pair is `true` if the reading has a value.
 fn readings(gpu: &GpuInfo) -> [(Reading, bool); 24] {
     let GpuInfo { memory, utilization, pci, clocks, power, .. } = gpu;
     [

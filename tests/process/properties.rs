@@ -12,7 +12,7 @@ fn one_of(pieces: &[&'static [u8]]) -> impl Strategy<Value = &'static [u8]> + us
 }
 
 /// Generates names that resemble the other fields of the line.
-fn nasty_name() -> impl Strategy<Value = String> {
+fn ambiguous_name() -> impl Strategy<Value = String> {
     prop_oneof!["[() SZ0-9\n\t]{0,16}", "\\) [RSZ] [0-9]{1,3} .{0,8}", "[^\u{0}]{0,16}"]
 }
 
@@ -21,7 +21,7 @@ proptest! {
 
     #[test]
     fn stat_matches_procfs_crate(
-        comm in nasty_name(),
+        comm in ambiguous_name(),
         state in prop::sample::select(vec!['R', 'S', 'D', 'Z', 'T', 't', 'X', 'I']),
         ppid in 0..i32::MAX,
         start in any::<u64>(),

@@ -53,11 +53,11 @@ impl Drop for FakeProc {
 pub(crate) struct Title<'a> {
     pub text: &'a [u8],
     /// Whether the last byte of the old arguments is overwritten with a byte other than NUL. If `true`, the kernel
-    /// returns only `text`; if `false`, it returns `text` followed by NULs, in the length of the old arguments.
+    /// returns only `text`. If `false`, it returns `text` followed by NULs, in the length of the old arguments.
     pub filled: bool,
 }
 
-/// A child process that runs the test `child` of this binary under given names. It is killed on drop.
+/// A child process that runs the test `child` of this binary under given names. The child is killed on drop.
 pub(crate) struct Child(std::process::Child);
 
 const COMM: &str = "IGPU_TEST_COMM";

@@ -1,5 +1,5 @@
-//! Wrappers of the simulator's functions. They count the values that the driver returns, which the test compares with the
-//! sampler's records, and inject random faults.
+//! Wrappers of the simulator's functions. They count the values that the driver returns, which the test compares with
+//! the sampler's records, and inject random faults.
 
 use std::{
     ffi::{CStr, c_uint, c_ulonglong, c_void},
@@ -82,8 +82,8 @@ pub(crate) fn random_below(limit: u64) -> u64 {
     (z ^ (z >> 31)) % limit
 }
 
-/// Defines the wrappers, their states, and the resolver. Each entry has the function's signature, its index, and the number of
-/// values that a successful call returns.
+/// Defines the wrappers, their states, and the resolver. Each entry has the function's signature, its index, and the
+/// number of values that a successful call returns.
 macro_rules! wrappers {
     ($($name:ident($device:ident: nvmlDevice_t $(, $argument:ident: $kind:ty)*), $index:literal, $values:expr;)*) => {
         pub(crate) static STATES: [FunctionState; COUNT] = [const { FunctionState::new() }; COUNT];
@@ -211,9 +211,9 @@ unsafe extern "C" fn gpm_metrics_get(report: *mut nvmlGpmMetricsGet_t) -> nvmlRe
     }
 }
 
-/// Returns the index in `STATES` of the function that returns a metric's values. Returns `None` for per-process metrics,
-/// because not every entry of a list results in a record. GPU 1 has no energy counter, so its energy is integrated from the
-/// power buffer.
+/// Returns the index in `STATES` of the function that returns a metric's values. Returns `None` for per-process
+/// metrics, because not every entry of a list results in a record. GPU 1 has no energy counter, so its energy is
+/// integrated from the power buffer.
 pub(crate) fn function_of(gpu: u16, metric: Metric) -> Option<usize> {
     let index_of = |function: &str| NAMES.iter().position(|name| *name == function);
     match metric.info().source {

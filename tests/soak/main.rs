@@ -1,10 +1,11 @@
-//! A test of the background sampler for half an hour under random faults. `scripts/soak [MINUTES]` runs it; `cargo test` does
-//! not.
+//! A test of the background sampler for half an hour under random faults. `scripts/soak [MINUTES]` runs it; `cargo
+//! test` does not.
 //!
-//! The test checks every second that all values that the driver has returned were either removed from the ring buffer or
-//! counted as dropped. It also checks that the timestamps of a metric increase, that values are within the range of the
-//! simulated GPUs, that counters do not decrease, and that the memory use does not grow. The last line of the output is the
-//! result. `IGPU_SOAK_SEED` repeats the random numbers of a run, except for differences in the timing of threads.
+//! The test checks every second that all values that the driver has returned were either removed from the ring buffer
+//! or counted as dropped. It also checks that the timestamps of a metric increase, that values are within the range of
+//! the simulated GPUs, that counters do not decrease, and that the memory use does not grow. The last line of the
+//! output is the result. `IGPU_SOAK_SEED` repeats the random numbers of a run, except for differences in the timing of
+//! threads.
 #![cfg(target_os = "linux")]
 
 mod driver;
@@ -43,7 +44,7 @@ process = [{ pid = 'self', memory_mib = 5, sm_percent = 40 }, { pid = 4_194_400,
 /// The capacity of the ring buffer. It is larger than the number of records in the 10 ms between two removals, and
 /// smaller than the number of records in a second.
 const CAPACITY: usize = 8192;
-/// The maximum growth of the memory use, KiB. A thread that ends or starts changes the memory use by less.
+/// The maximum growth of the memory use in KiB. A thread that ends or starts changes the memory use by less.
 const MAX_GROWTH_KIB: u64 = 4096;
 
 fn background() -> Background {
@@ -141,8 +142,8 @@ impl Checker {
         self.removed.iter().sum::<u64>() as i64 - returned.iter().sum::<u64>() as i64
     }
 
-    /// Checks that every value was removed or dropped. The counts agree only between two ticks, so the check waits for such a
-    /// moment.
+    /// Checks that every value was removed or dropped. The counts agree only between two ticks, so the check waits for
+    /// such a moment.
     fn check_balance(&mut self, background: &mut Background, buffer: &mut [Record], dropped_before: u64) {
         let mut best = i64::MIN;
         let start = Instant::now();
@@ -186,7 +187,7 @@ fn returned() -> [u64; NAMES.len()] {
     std::array::from_fn(|function| STATES[function].returned.load(Relaxed))
 }
 
-/// Returns the resident memory of this process, KiB.
+/// Returns the resident memory of this process in KiB.
 fn resident_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -70,8 +70,9 @@ pub fn reset_counters() {
     counters::reset();
 }
 
-/// Adds faults to the active ones. `toml` contains `[[fault]]` and `[[gpu_lost]]` tables. Each new fault starts
-/// counting its calls at 1.
+/// Adds faults to the active faults.
+///
+/// `toml` contains `[[fault]]` and `[[gpu_lost]]` tables. Each new fault starts counting its calls at 1.
 ///
 /// # Errors
 /// Fails if the text is not TOML, contains other tables, or describes an invalid fault.

@@ -105,7 +105,7 @@ unsafe extern "C" fn supports_monitoring(_device: nvmlDevice_t, supported: *mut 
     return_code_of(|| unsafe { put(supported, 1) })
 }
 
-/// Writes how two GPUs are connected, which is a cell of `nvidia-smi topo -m` (slot 23). 0 to 4 are PIX, PXB, PHB,
+/// Writes the connection between two GPUs, which is a cell of `nvidia-smi topo -m` (slot 23). 0 to 4 are PIX, PXB, PHB,
 /// NODE, and SYS. 4 + n is a connection by n NVLinks.
 ///
 /// # Safety

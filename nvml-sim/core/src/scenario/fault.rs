@@ -20,7 +20,7 @@ pub(crate) struct Fault {
     pub from_call: Option<u64>,
     /// The number of calls to select, starting with `from_call`.
     pub call_count: Option<u64>,
-    /// The interval of selected calls: 3 selects every third call.
+    /// The distance between two selected calls: 3 selects every third call.
     pub every_nth_call: Option<u64>,
     /// The start of the fault in seconds since the start of the scenario.
     pub from_s: Option<f64>,
