@@ -122,7 +122,8 @@ pub(crate) enum CliCommand {
     /// Record GPUs while a program runs
     ///
     /// Writes a trace or table of all metrics, and prints a summary: energy, power, utilization, memory, temperature,
-    /// and throttling of each GPU. Without a program, records until Ctrl-C or for --duration.
+    /// and throttling of each GPU. With --json, the summary is a JSON array with one object, which --summary-json prints
+    /// without the array. Without a program, records until Ctrl-C or for --duration.
     Record(RecordArgs),
     /// Summarize a recording, or compare two recordings
     Report(ReportArgs),
@@ -146,6 +147,15 @@ pub(crate) enum CliCommand {
 }
 
 impl CliCommand {
+    /// Returns `true` if the output can be printed as JSON.
+    pub(crate) fn supports_json(&self) -> bool {
+        #[cfg(feature = "plot")]
+        if matches!(self, Self::Plot(_)) {
+            return false;
+        }
+        !matches!(self, Self::Completions { .. } | Self::Man(_))
+    }
+
     /// Returns the name of the subcommand on the command line.
     pub(crate) fn name(&self) -> &'static str {
         match self {

@@ -69,7 +69,7 @@ fn hidden_gpu_error(index: u32) -> CliError {
 }
 
 /// Returns `true` if the UUID starts with this prefix, which may omit `GPU-`. Ignores case.
-fn uuid_starts_with(uuid: &str, prefix: &str) -> bool {
+pub(crate) fn uuid_starts_with(uuid: &str, prefix: &str) -> bool {
     let bare = uuid.strip_prefix("GPU-").unwrap_or(uuid);
     [uuid, bare].iter().any(|uuid| uuid.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)))
 }

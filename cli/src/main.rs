@@ -26,7 +26,7 @@ mod watchdog;
 use std::process::ExitCode;
 
 use args::{Cli, CliCommand};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use error::CliError;
 use load::load;
 use options::Options;
@@ -49,6 +49,13 @@ fn main() -> ExitCode {
         }
         other => other,
     };
+    if cli.options.json
+        && let Some(other) = &command
+        && !other.supports_json()
+    {
+        let message = format!("`igpu {}` does not support --json", other.name());
+        return finish(Err(CliError::usage(ErrorKind::ArgumentConflict, message)), &cli.options, subcommand);
+    }
     let output = match command {
         Some(CliCommand::Report(args)) => report::run(&cli.options, &args),
         #[cfg(feature = "plot")]

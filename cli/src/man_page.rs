@@ -95,7 +95,11 @@ fn render(command: &Command) -> io::Result<Vec<u8>> {
     // command.
     let usage = command.clone().render_usage().to_string();
     writeln!(page, ".SH SYNOPSIS\n{}", escape_roff(usage.trim_start_matches("Usage: ")))?;
-    man.render_description_section(&mut page)?;
+    // The first paragraph of the description is in the section NAME.
+    let long_about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    if let Some((_, description)) = long_about.split_once("\n\n") {
+        writeln!(page, ".SH DESCRIPTION\n{}", escape_roff(description).replace("\n\n", "\n.PP\n"))?;
+    }
     man.render_options_section(&mut page)?;
     if subcommands(command).next().is_some() {
         writeln!(page, ".SH COMMANDS")?;

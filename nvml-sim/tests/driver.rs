@@ -335,7 +335,9 @@ fn scenario_errors_name_line_and_cause() {
         Scenario::from_toml("[[gpu]]\n\nfan_speed_percent = [{ sine = { mean = 1, amplitude = 1, period_s = 0 } }]\n");
     assert!(waveform.unwrap_err().to_string().contains("line 3"));
     let fault = Scenario::from_toml("[[fault]]\nfunction = \"nvmlNope\"\n").unwrap_err().to_string();
-    assert!(fault.contains("nvmlNope"), "{fault}");
+    assert!(fault.contains("line 2") && fault.contains("nvmlNope"), "{fault}");
+    let lost = Scenario::from_toml("[[gpu]]\n[[gpu_lost]]\ngpu = 0\n[[gpu_lost]]\ngpu = 4\n").unwrap_err().to_string();
+    assert!(lost.contains("line 4") && lost.contains("no GPU has index 4"), "{lost}");
     for name in Scenario::names() {
         Scenario::from_name(name).unwrap();
     }

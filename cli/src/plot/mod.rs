@@ -24,6 +24,7 @@ use igpu_recording::{Item, RecordingError};
 
 use crate::{
     error::{CliError, Diagnostic},
+    gpu_selection,
     help::with_exit_status,
     output::CommandOutput,
 };
@@ -48,9 +49,9 @@ pub(crate) struct PlotArgs {
     /// Write the plot to this file, whose extension .svg or .png determines the format
     #[arg(short, long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(ImageFile::new))]
     output: ImageFile,
-    /// Plot only the GPUs with these indices, separated by commas [default: all GPUs]
+    /// Plot only these GPUs: indices or UUID prefixes, separated by commas [default: all GPUs]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    gpus: Vec<u32>,
+    gpus: Vec<String>,
     /// Set the width and height of the plot in pixels, from 600 to 8000
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1400x1200", value_parser = parse_size)]
     size: (u32, u32),
@@ -123,18 +124,42 @@ fn read(path: &Path, mut observe: impl FnMut(&Item)) -> Result<Option<RecordingE
 }
 
 /// Removes the GPUs that are not selected. An empty selection keeps all GPUs.
-fn retain_gpus(scan: &mut RecordingScan, indices: &[u32]) -> Result<(), CliError> {
-    if let Some(unknown) = indices.iter().find(|gpu| !scan.gpus.contains_key(gpu)) {
-        let known: Vec<String> = scan.gpus.keys().map(u32::to_string).collect();
-        let known = if known.is_empty() { "no GPUs".to_owned() } else { format!("GPUs {}", known.join(", ")) };
-        let message = format!("GPU {unknown} is not in the recording, which has {known}");
-        return Err(CliError::Selection(Diagnostic::new(message)));
-    }
+fn retain_gpus(scan: &mut RecordingScan, names: &[String]) -> Result<(), CliError> {
+    let indices = names.iter().map(|name| find_gpu(scan, name)).collect::<Result<Vec<u32>, CliError>>()?;
     if !indices.is_empty() {
         scan.gpus.retain(|gpu, _| indices.contains(gpu));
         scan.markers.retain(|marker| marker.gpu.is_none_or(|gpu| indices.contains(&gpu)));
     }
     Ok(())
+}
+
+/// Returns the index of the GPU of the recording that this index or UUID prefix names.
+fn find_gpu(scan: &RecordingScan, name: &str) -> Result<u32, CliError> {
+    let selection_error = |message: String| Err(CliError::Selection(Diagnostic::new(message)));
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+        let with_uuid = || scan.header.gpus.iter().filter_map(|gpu| Some((gpu.index, gpu.uuid.as_deref()?)));
+        if with_uuid().next().is_none() {
+            return selection_error(format!("{name:?} is not an index, and the recording has no UUIDs of GPUs"));
+        }
+        let matches = |uuid: &str| !name.is_empty() && gpu_selection::uuid_starts_with(uuid, name);
+        return match with_uuid().filter(|(_, uuid)| matches(uuid)).collect::<Vec<_>>()[..] {
+            [(index, _)] => Ok(index),
+            [] => selection_error(format!("no GPU of the recording has a UUID that starts with {name:?}")),
+            ref several => selection_error(format!(
+                "{} GPUs of the recording have a UUID that starts with {name:?}",
+                several.len()
+            )),
+        };
+    }
+    let index = name.parse().ok().filter(|index| scan.gpus.contains_key(index));
+    index.map_or_else(
+        || {
+            let known: Vec<String> = scan.gpus.keys().map(u32::to_string).collect();
+            let known = if known.is_empty() { "no GPUs".to_owned() } else { format!("GPUs {}", known.join(", ")) };
+            selection_error(format!("GPU {name} is not in the recording, which has {known}"))
+        },
+        Ok,
+    )
 }
 
 /// Returns the warnings that the plot shows below its heading.

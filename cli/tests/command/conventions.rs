@@ -24,6 +24,8 @@ fn wrong_usage_exits_with_two() {
         &["--library"],
         &["--library", ""],
         &["--simulate", "--json=yes"],
+        &["man", "--json"],
+        &["completions", "bash", "--json"],
     ] {
         let result = igpu(args);
         assert_eq!((result.code, result.stdout.as_str()), (Some(2), ""), "{args:?}");
@@ -105,7 +107,9 @@ fn completions_and_man_pages_are_generated() {
         }
     }
     let page = stdout_of(&["man"]);
+    assert_eq!(page.matches("Show the state of NVIDIA GPUs").count(), 1, "NAME and DESCRIPTION differ: {page}");
     for part in [
+        ".SH DESCRIPTION",
         ".TH igpu 1",
         ".SH NAME",
         ".SH OPTIONS",

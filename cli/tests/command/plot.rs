@@ -239,6 +239,9 @@ fn gpus_option_selects_curves() {
     let svg = fs::read_to_string(image).unwrap();
     assert_eq!((lines(&svg, COLORS[0]).len(), lines(&svg, COLORS[1]).len()), (4, 0));
     assert!(!texts(&svg).iter().any(|text| text.starts_with("GPU 1")), "{:?}", texts(&svg));
+    let (result, _) = plot(&file, "svg", &["--gpus", "GPU-nothing"]);
+    let [message] = errors(&result.stderr)[..] else { panic!("{}", result.stderr) };
+    assert!(result.code == Some(1) && message.contains("\"GPU-nothing\""), "{message}");
     let (result, _) = plot(&file, "svg", &["--gpus", "0,7"]);
     assert_eq!(
         (result.code, errors(&result.stderr)),

@@ -11,6 +11,7 @@ use std::fmt;
 pub(crate) struct Fault {
     /// The function's name, or a prefix followed by `*`. By default, every function except nvmlInit*, nvmlShutdown, and
     /// nvmlErrorString.
+    #[serde(deserialize_with = "function_pattern")]
     pub function: Option<String>,
     /// The index of the GPU that the call is about, directly or through one of its MIG instances.
     pub gpu: Option<u32>,
@@ -70,6 +71,13 @@ pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
         Some(prefix) => name.starts_with(prefix),
         None => pattern == name,
     }
+}
+
+/// Deserializes a name, or a prefix followed by `*`, and checks that it matches a function of NVML.
+fn function_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let pattern = String::deserialize(deserializer)?;
+    super::check_function("fault", &pattern).map_err(D::Error::custom)?;
+    Ok(Some(pattern))
 }
 
 /// A `[[gpu_lost]]` table. Every call about the GPU fails with NVML_ERROR_GPU_IS_LOST, or with `return`, between the

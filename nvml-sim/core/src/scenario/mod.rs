@@ -125,6 +125,16 @@ impl Scenario {
         (!costs.is_empty()).then(|| nvml_sys::NAMES.iter().map(|name| cost(&name.to_string_lossy())).collect())
     }
 
+    /// Returns the number of the line at which the table `[[gpu_lost]]` with this position begins. If `gpu_lost` is
+    /// written as one value, returns the line of the key.
+    fn gpu_lost_line(&self, position: usize) -> Option<usize> {
+        let lines_with = |start: &'static str| {
+            let lines = self.text.lines().enumerate();
+            lines.filter(move |(_, line)| line.trim_start().starts_with(start)).map(|(index, _)| index + 1)
+        };
+        lines_with("[[gpu_lost]]").nth(position).or_else(|| lines_with("gpu_lost").next())
+    }
+
     fn check(&self) -> Result<(), ScenarioError> {
         let driver = &self.file.driver;
         let is_known = |branch: u32| driver_symbols::BRANCHES.contains(&branch.to_string().as_str());
@@ -147,6 +157,16 @@ impl Scenario {
             }
         }
         check_faults(&self.file.fault)?;
+        let gpu_count = self.gpu_count();
+        for (position, lost) in self.file.gpu_lost.iter().enumerate() {
+            if lost.gpu as usize >= gpu_count {
+                let line = self.gpu_lost_line(position).map_or(String::new(), |line| format!(" at line {line}"));
+                return Err(ScenarioError(format!(
+                    "invalid scenario{line}: gpu_lost: no GPU has index {}; the number of GPUs is {gpu_count}",
+                    lost.gpu
+                )));
+            }
+        }
         for gpu in &self.file.gpu {
             let buffers = [gpu.sample_buffers.power, gpu.sample_buffers.utilization, gpu.sample_buffers.clocks];
             if buffers.iter().any(|buffer| buffer.period_ms == 0) {
@@ -182,9 +202,6 @@ pub(crate) fn faults(text: &str) -> Result<Vec<Fault>, ScenarioError> {
 
 fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
     for fault in faults {
-        if let Some(function) = &fault.function {
-            check_function("fault", function)?;
-        }
         if fault.process_info_bytes.is_some_and(|bytes| ![16, 24, 32].contains(&bytes)) {
             return Err(ScenarioError("fault: process_info_bytes must be 16, 24, or 32".into()));
         }
