@@ -108,7 +108,7 @@ fn plot_shows_gpus_panels_and_events() {
     let svg = svg(&recording());
     let texts = texts(&svg);
     for text in
-        ["python train.py NVIDIA H100", "GPU 0  NVIDIA H100", "GPU 1  NVIDIA A100", "GPU 1 lost", "GPU 1 recovered"]
+        ["python train.py 'NVIDIA H100'", "GPU 0  NVIDIA H100", "GPU 1  NVIDIA A100", "GPU 1 lost", "GPU 1 recovered"]
     {
         assert!(texts.iter().any(|shown| shown == text), "{text} is not in {texts:?}");
     }
@@ -152,7 +152,8 @@ fn hostile_names_leave_svg_well_formed() {
     let evil = "</text><script>&amp;\"']]>\u{1b}[31m\u{0}\u{202e}\u{fffe}";
     let texts = texts(&svg(&[header(&[evil]), Item::event(at(1.0), event::END)]));
     let shown = "</text><script>&amp;\"']]>\\u{1b}[31m\\u{0}\\u{202e}\u{fffd}";
-    assert!(texts.contains(&format!("python train.py {shown}")), "{texts:?}");
+    let quoted = shown.replace('\'', r"'\''");
+    assert!(texts.contains(&format!("python train.py '{quoted}'")), "{texts:?}");
     assert!(texts.contains(&format!("GPU 0  {shown}")), "{texts:?}");
 }
 
