@@ -1,5 +1,5 @@
-//! Tests of the background sampler on the real clock. They check what is read, in which order, and that nothing is
-//! lost, but not the timing.
+//! Tests of the background sampler on the real clock. They check which values are read, their order, and that no
+//! values are lost, but not the timing.
 
 #[path = "common/wait.rs"]
 mod wait;
@@ -50,8 +50,8 @@ fn due_groups_share_one_wake() {
     wait_for("reads a whole interval after the previous one", || {
         records.extend(std::iter::from_fn(|| background.pop()));
         let reads = group_by_read(&records);
-        // On a busy machine, a late wake is followed by one after less than 50 ms. Only the reads after at least 40 ms
-        // are checked, because all metrics are due then. The last read may be incomplete.
+        // On a busy machine, the wake after a late wake follows in less than 50 ms. Only the reads at least 40 ms after
+        // the previous read are checked, because all metrics are due then. The last read may be incomplete.
         let pairs = reads.windows(2).take(reads.len().saturating_sub(2));
         counts = pairs.filter(|pair| pair[1][0].at - pair[0][0].at >= 40_000_000).map(|pair| pair[1].len()).collect();
         counts.len() >= 5
@@ -63,7 +63,7 @@ fn due_groups_share_one_wake() {
     assert!(counts.iter().all(|count| *count == 12), "{counts:?} in {ticks} ticks");
 }
 
-/// Groups records by the read that they are from. In one read, the GPUs are in order, and each metric of a GPU occurs
+/// Groups records by read. In one read, the GPUs are in order, and each metric of a GPU occurs
 /// once.
 fn group_by_read(records: &[Record]) -> Vec<Vec<Record>> {
     let mut reads: Vec<Vec<Record>> = Vec::new();

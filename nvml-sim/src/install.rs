@@ -15,7 +15,7 @@ pub(crate) const SCENARIO_FILE_NAME: &str = "nvml-sim.toml";
 ///
 /// The function searches for the newest `libnvml_sim.so` in the folder of the running program, its two parent folders,
 /// and the folder `deps` in each of these. Cargo builds the library with every test, example, or program that depends
-/// on this package.
+/// on this package; `cargo build -p nvml-sim` builds it alone.
 ///
 /// # Errors
 /// Fails if there is no library in these folders.
@@ -32,10 +32,7 @@ pub fn built_library() -> Result<PathBuf, ScenarioError> {
         }
     }
     newest.map(|found| found.1).ok_or_else(|| {
-        ScenarioError::new(format!(
-            "there is no libnvml_sim.so near {}; build it with `cargo build -p nvml-sim`",
-            program.display()
-        ))
+        ScenarioError::new(format!("there is no libnvml_sim.so in the folders near {}", program.display()))
     })
 }
 

@@ -30,9 +30,9 @@ def compare_igpu(scenario, machine):
     gpus = theirs["devices"]["value"]
     if not gpus:
         check(f"{scenario.name}: no GPU", (text, ours), ("There is no NVIDIA GPU on this machine.\n", []))
-    wholes = [compare_gpu(scenario, machine, mine, peer) for mine, peer in zip(ours, gpus, strict=True)]
+    texts = [compare_gpu(scenario, machine, mine, peer) for mine, peer in zip(ours, gpus, strict=True)]
     if gpus:
-        check(f"{scenario.name}: print(gpu) of each GPU", text, "".join(wholes))
+        check(f"{scenario.name}: print(gpu) of each GPU", text, "".join(texts))
 
     indices = [gpu["index"] for gpu in ours]
     check(f"{scenario.name}: count_devices", len(indices), theirs["count"]["value"])
@@ -48,8 +48,8 @@ def compare_igpu(scenario, machine):
 
 
 def printable(output):
-    """Replaces lone surrogates. They represent bytes that are not UTF-8, as in names that the kernel has truncated within
-    a character. igpu 0.1.2 fails when it prints them."""
+    """Replaces lone surrogates. They represent bytes that are not UTF-8, as in names that the kernel has truncated
+    within a character. igpu 0.1.2 fails when it prints them."""
     return json.loads(re.sub(r"\\udc[89a-f][0-9a-f]", r"\\ufffd", json.dumps(output)))
 
 
@@ -89,8 +89,8 @@ def computing(gpu):
 
 
 def wanted(group, text, ours, theirs):
-    """Returns the text of a group from igpu 0.1.2 with the intended differences. `ours` and `theirs` are the attributes of
-    the GPU."""
+    """Returns the text of a group from igpu 0.1.2 with the intended differences. `ours` and `theirs` are the attributes
+    of the GPU."""
     if group == "processes":
         # An empty table consists of its heading.
         if text == "None":
@@ -142,7 +142,7 @@ def compare_attributes(what, ours, theirs, scenario):
 def flat(gpu):
     values = {name: value for name, value in gpu.items() if not isinstance(value, (dict, list))}
     groups = {group: value for group, value in gpu.items() if isinstance(value, dict)}
-    return values | {f"{group}.{name}": value for group, named in groups.items() for name, value in named.items()}
+    return values | {f"{group}.{name}": value for group, members in groups.items() for name, value in members.items()}
 
 
 # Groups of the text of igpu 0.1.2 with larger intended differences.

@@ -143,7 +143,8 @@ def dump(index):
 
 
 def process_call(index):
-    """Returns "value" if the bindings' function for a process list succeeds, and the name of its exception otherwise."""
+    """Returns "value" if the bindings' function for a process list succeeds, and the name of the exception
+    otherwise."""
     try:
         N.nvmlDeviceGetComputeRunningProcesses(N.nvmlDeviceGetHandleByIndex(index))
         return "value"

@@ -76,7 +76,7 @@ class Helpers:
         shutil.rmtree(self.folder)
 
     def program(self, name):
-        """Returns the path of a link to a shell. Multi-call binaries cannot be used, because their name selects a tool."""
+        """Returns the path of a link to bash. A multi-call binary cannot be used, because its name selects a tool."""
         path = os.path.join(self.folder, name)
         if not os.path.lexists(path):
             os.symlink(shutil.which("bash"), path)

@@ -160,8 +160,8 @@ def agrees(built, scenario):
                     ours[field] = None if value is None else printed(value, branch)
                 for field in KNOWN_MISSING.get((scenario.name, branch), []):
                     ours[field] = None
-                theirs_of_ours = dict(zip(FIELDS, row.values(), strict=True))
-                check(f"{scenario.name}: GPU {gpu['index']} by nvidia-smi {branch}", ours, theirs_of_ours)
+                nvidia_smi_values = dict(zip(FIELDS, row.values(), strict=True))
+                check(f"{scenario.name}: GPU {gpu['index']} by nvidia-smi {branch}", ours, nvidia_smi_values)
                 values += len(ours)
             apps = rows(machine, branch, "--query-compute-apps=gpu_uuid,pid,used_memory")
             theirs = sorted((row["gpu_uuid"], int(row["pid"]), row["used_gpu_memory"]) for row in apps)

@@ -1,5 +1,5 @@
-"""Records simulated machines in every format, and reads the files with third-party readers. Checks that the files are valid,
-also if igpu was killed, and that their values match the summary that igpu prints.
+"""Records simulated machines in every format, and reads the files with third-party readers. Checks that the files are
+valid, even if igpu was killed, and that their values match the summary that igpu prints.
 
 usage: recordings.py --igpu PROGRAM
 """
@@ -117,7 +117,7 @@ def report(igpu, path):
     return json.loads(subprocess.run([igpu, "report", "--summary-json", path], check=True, stdout=subprocess.PIPE).stdout)
 
 
-def whole(igpu, scenario, path):
+def complete(igpu, scenario, path):
     """Records a command until it exits, and returns the problems of the recording."""
     with tempfile.NamedTemporaryFile() as summary:
         running = record(igpu, scenario, path, "--processes", f"--summary-json={summary.name}", command=COMMAND)
@@ -157,7 +157,7 @@ def main():
     parser.add_argument("--igpu", required=True, help="path of the command, built with Parquet")
     igpu = os.path.abspath(parser.parse_args().igpu)
     failed = 0
-    jobs = list(itertools.product(SCENARIOS, ENDINGS, [whole, killed]))
+    jobs = list(itertools.product(SCENARIOS, ENDINGS, [complete, killed]))
     # The recordings sleep most of the time, so that they can run in parallel.
     with tempfile.TemporaryDirectory(prefix="igpu-conformance-recordings-") as folder, ThreadPoolExecutor(4) as pool:
         paths = [f"{folder}/{scenario}-{what.__name__}.{ending}" for scenario, ending, what in jobs]

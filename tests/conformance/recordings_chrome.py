@@ -79,33 +79,34 @@ def no_number(text):
 
 def names(events):
     """Checks that each process has a name before its events, and that there is a GPU."""
-    named = {}
+    process_names = {}
     for event in events:
         if event.get("name") == "process_name":
-            named[event["pid"]] = event["args"]["name"]
-        if event["pid"] not in named:
+            process_names[event["pid"]] = event["args"]["name"]
+        if event["pid"] not in process_names:
             yield f"the process {event['pid']} has no name before its event {event}"
-    if not any(name.startswith("GPU ") for name in named.values()):
+    if not any(name.startswith("GPU ") for name in process_names.values()):
         yield "there is no process of a GPU"
 
 
 def slices(events):
     """Checks that slices of a thread begin before they end and do not overlap, and that their thread has a name."""
-    is_open, named = Counter(), set()
+    is_open, named_threads = Counter(), set()
     for event in events:
         thread = event["pid"], event.get("tid")
         if event.get("name") == "thread_name":
-            named.add(thread)
+            named_threads.add(thread)
         if event["ph"] in "BE":
             is_open[thread] += 1 if event["ph"] == "B" else -1
             if is_open[thread] not in (0, 1):
                 yield f"thread {thread} has {is_open[thread]} open slices at {event['ts']}"
-            if thread not in named:
+            if thread not in named_threads:
                 yield f"thread {thread} has no name"
 
 
 def times(events):
-    """Checks that the recording starts at 0, and that no event is more than a second before its start or after its end."""
+    """Checks that the recording starts at 0, and that no event is more than a second before the start or after the
+    end."""
     timed = [event for event in events if "ts" in event]
     if not timed or (timed[0].get("name"), timed[0]["ts"]) != ("recording.start", 0):
         yield "the first event is not recording.start at 0"
@@ -121,9 +122,13 @@ def values(path):
     with open(path, encoding="utf-8") as file:
         trace = json.load(file)
     start = int(trace["otherData"]["start_unix_nano"])
-    named = {event["pid"]: event["args"]["name"] for event in trace["traceEvents"] if event.get("name") == "process_name"}
-    counters = [event for event in trace["traceEvents"] if event["ph"] == "C"]
-    return [(start + round(e["ts"] * 1e3), named[e["pid"]], e["name"], e.get("id"), e["args"]["value"]) for e in counters]
+    events = trace["traceEvents"]
+    process_names = {event["pid"]: event["args"]["name"] for event in events if event.get("name") == "process_name"}
+    return [
+        (start + round(event["ts"] * 1e3), process_names[event["pid"]], event["name"], event.get("id"),
+         event["args"]["value"])
+        for event in events if event["ph"] == "C"
+    ]
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ def is_gpu(track):
 
 
 def units(tracks):
-    """Checks that each counter has one unit. Numbers without a unit must have none, because viewers would show the unit 1
-    after them."""
+    """Checks that each counter has one unit. Counters without a unit must have none, because viewers would show the
+    unit 1 after their values."""
     for track in tracks.values():
         counter = track.counter
         count = (counter.unit != CounterDescriptor.UNIT_UNSPECIFIED) + bool(counter.unit_name)

@@ -45,12 +45,12 @@ fn method_list_is_complete() {
         }
     }
     assert!(found.len() >= METHODS.len(), "the sources were not read: {found:?}");
-    // Methods that do not call the driver, variants of listed methods, and methods of the sampler are not in the list.
+    // Methods that do not call the driver, variants of is_listed methods, and methods of the sampler are not in the list.
     let others = ["nvml", "handle", "processes", "field_values"];
-    let listed = |name: &str| others.contains(&name) || METHODS.iter().any(|(method, _)| *method == name);
-    let of_the_sampler = |name: &str| name.contains("gpm") || name == "sample_capacity";
-    let left_out: Vec<_> = found.iter().filter(|name| !listed(name) && !of_the_sampler(name)).collect();
-    assert!(left_out.is_empty(), "{left_out:?}");
+    let is_listed = |name: &str| others.contains(&name) || METHODS.iter().any(|(method, _)| *method == name);
+    let is_sampler_method = |name: &str| name.contains("gpm") || name == "sample_capacity";
+    let unlisted: Vec<_> = found.iter().filter(|name| !is_listed(name) && !is_sampler_method(name)).collect();
+    assert!(unlisted.is_empty(), "methods that are not in METHODS: {unlisted:?}");
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn methods_return_any_error_code() {
     driver.clear_faults();
     driver.add_faults("[[fault]]\nreturn = 'NOT_FOUND'").unwrap();
     for (name, method) in METHODS {
-        let nothing_new = name == "samples" || name == "process_utilization";
-        assert_eq!(method(&gpu).is_ok(), nothing_new, "{name}");
+        let accepts_not_found = name == "samples" || name == "process_utilization";
+        assert_eq!(method(&gpu).is_ok(), accepts_not_found, "{name}");
     }
 }
 

@@ -45,8 +45,8 @@ impl Crate {
             let below = |module: &Module| {
                 (module.len() > parent.len() && module.starts_with(parent)).then(|| module[..=parent.len()].to_vec())
             };
-            let lifted = edges.iter().filter_map(|(from, to)| Some((below(from)?, below(to)?)));
-            cycles.extend(components(&lifted.filter(|(from, to)| from != to).collect()));
+            let edges_below = edges.iter().filter_map(|(from, to)| Some((below(from)?, below(to)?)));
+            cycles.extend(components(&edges_below.filter(|(from, to)| from != to).collect()));
         }
         cycles.sort();
         cycles.dedup();
@@ -122,13 +122,13 @@ impl Crate {
         if self.modules.contains_key(&child(from, first)) {
             return self.definition(&child(from, first), rest, depth);
         }
-        let through = |import: &Import| {
+        let follow = |import: &Import| {
             let path = self.absolute(from, &import.path, 8)?;
             let path: Vec<String> = path.iter().chain(rest).cloned().collect();
             self.definition(&Module::new(), &path, depth)
         };
         if let Some(import) = source.imports.iter().find(|import| import.name == *first) {
-            return through(import);
+            return follow(import);
         }
         if !source.items.contains(first) {
             let globs = source.imports.iter().filter(|import| import.name == "*" && import.is_public);

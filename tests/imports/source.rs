@@ -182,8 +182,8 @@ fn read_path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
     while let Some(TokenTree::Ident(segment)) = tokens.get(at) {
         path.push(segment.to_string());
         at += 1;
-        let leads_on = is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':');
-        if !leads_on || !matches!(tokens.get(at + 2), Some(TokenTree::Ident(_))) {
+        let has_separator = is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':');
+        if !has_separator || !matches!(tokens.get(at + 2), Some(TokenTree::Ident(_))) {
             break;
         }
         at += 2;

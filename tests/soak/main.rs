@@ -1,5 +1,5 @@
-//! A test of the background sampler for half an hour under random faults. `scripts/soak [MINUTES]` runs it; `cargo
-//! test` does not.
+//! A test of the background sampler for half an hour under random faults. It is run by `scripts/soak [MINUTES]`, and not
+//! by `cargo test`.
 //!
 //! The test checks every second that all values that the driver has returned were either removed from the ring buffer
 //! or counted as dropped. It also checks that the timestamps of a metric increase, that values are within the range of

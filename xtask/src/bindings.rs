@@ -15,8 +15,10 @@ use syn::{File, ForeignItem, ForeignItemFn, Item, UseTree};
 
 /// Returns the text of `nvml-sys/src/bindings.rs` for the header at `NVML_HEADER`.
 pub(crate) fn generate(root: &Path) -> Result<String, String> {
-    let header =
-        std::env::var_os("NVML_HEADER").ok_or("NVML_HEADER is not set; set it to the nvml.h pinned in nvml.pin")?;
+    let header = std::env::var_os("NVML_HEADER").ok_or(
+        "NVML_HEADER is not set\n\
+         help: run `eval \"$(scripts/nvml-header)\"`, which downloads the nvml.h pinned in nvml.pin and sets the variable",
+    )?;
     let header = Path::new(&header);
     let source = read(header)?;
     let pin = read(&root.join("nvml-sys/nvml.pin"))?;

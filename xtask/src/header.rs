@@ -10,18 +10,18 @@ pub(crate) fn generate(root: &Path) -> Result<String, String> {
     let header = builder.generate().map_err(|error| format!("cbindgen: {error}"))?;
     let mut text = Vec::new();
     header.write(&mut text);
-    String::from_utf8(text).map(|text| tidy(&text)).map_err(|error| format!("cbindgen: {error}"))
+    String::from_utf8(text).map(|text| normalize_whitespace(&text)).map_err(|error| format!("cbindgen: {error}"))
 }
 
 /// Removes repeated empty lines, and joins parameters that fit on one line.
-fn tidy(text: &str) -> String {
-    let mut tidied = String::new();
+fn normalize_whitespace(text: &str) -> String {
+    let mut result = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        if line.is_empty() && tidied.ends_with("\n\n") {
+        if line.is_empty() && result.ends_with("\n\n") {
             continue;
         }
-        tidied += line;
+        result += line;
         let is_function = line.starts_with("igpu_status ") && line.ends_with(',');
         let parameters: Vec<&str> = if is_function {
             std::iter::from_fn(|| lines.next_if(|next| next.starts_with(' '))).collect()
@@ -31,9 +31,9 @@ fn tidy(text: &str) -> String {
         let joined_length = parameters.iter().map(|parameter| parameter.trim_start().len() + 1).sum::<usize>();
         for parameter in &parameters {
             let fits = line.len() + joined_length <= 120;
-            tidied += &if fits { format!(" {}", parameter.trim_start()) } else { format!("\n{parameter}") };
+            result += &if fits { format!(" {}", parameter.trim_start()) } else { format!("\n{parameter}") };
         }
-        tidied.push('\n');
+        result.push('\n');
     }
-    tidied
+    result
 }

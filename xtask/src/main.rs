@@ -69,5 +69,5 @@ fn write_or_check(file: &str, generated: &str, check: bool) -> Result<(), String
         return Ok(());
     }
     let equal_lines = current.lines().zip(generated.lines()).take_while(|(old, new)| old == new).count();
-    Err(format!("{file} is out of date from line {}; regenerate it without --check", equal_lines + 1))
+    Err(format!("{file} is out of date from line {}\nhelp: regenerate it without --check", equal_lines + 1))
 }
