@@ -75,9 +75,21 @@ pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
 
 /// Deserializes a name, or a prefix followed by `*`, and checks that it matches a function of NVML.
 fn function_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let pattern = String::deserialize(deserializer)?;
-    super::check_function("fault", &pattern).map_err(D::Error::custom)?;
-    Ok(Some(pattern))
+    // The check is in the visitor, because an error of a visitor has the position of the value.
+    struct PatternVisitor;
+    impl Visitor<'_> for PatternVisitor {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a function, or a prefix followed by *")
+        }
+
+        fn visit_str<E: Error>(self, pattern: &str) -> Result<Option<String>, E> {
+            super::check_function("fault", pattern).map_err(E::custom)?;
+            Ok(Some(pattern.to_owned()))
+        }
+    }
+    deserializer.deserialize_any(PatternVisitor)
 }
 
 /// A `[[gpu_lost]]` table. Every call about the GPU fails with NVML_ERROR_GPU_IS_LOST, or with `return`, between the
