@@ -254,7 +254,7 @@ fn init_and_shutdown_are_counted() {
         assert_eq!(sim.calls_after_shutdown(), 0);
         let mut count = 0;
         assert_eq!(sim.nvml.nvmlDeviceGetCount_v2.unwrap()(&raw mut count), NVML_ERROR_UNINITIALIZED);
-        assert_eq!(shutdown(), NVML_SUCCESS, "as the real libraries");
+        assert_eq!(shutdown(), NVML_SUCCESS, "the real libraries also return success");
     }
     assert_eq!((sim.calls_after_shutdown(), sim.shutdowns_during_calls()), (2, 0));
     assert_eq!(sim.calls("nvmlShutdown"), 3);

@@ -45,7 +45,8 @@ fn method_list_is_complete() {
         }
     }
     assert!(found.len() >= METHODS.len(), "the sources were not read: {found:?}");
-    // Methods that do not call the driver, variants of is_listed methods, and methods of the sampler are not in the list.
+    // Methods that do not call the driver, variants of is_listed methods, and methods of the sampler are not in the
+    // list.
     let others = ["nvml", "handle", "processes", "field_values"];
     let is_listed = |name: &str| others.contains(&name) || METHODS.iter().any(|(method, _)| *method == name);
     let is_sampler_method = |name: &str| name.contains("gpm") || name == "sample_capacity";

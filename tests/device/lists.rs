@@ -71,7 +71,7 @@ fn every_list_version_is_read() {
     }
 }
 
-/// The entry size is detected for a first list of one process, of hundreds, of none, or one that does not fit.
+/// The entry size is detected if the first list has one process, hundreds, or none, or does not fit.
 #[test]
 fn stride_is_detected_from_first_list() {
     for stride in [24, 32] {
@@ -166,7 +166,7 @@ unsafe extern "C" fn filling<const WORDS: usize>(
     count: *mut u32,
     infos: *mut nvml_sys::nvmlProcessInfo_t,
 ) -> nvmlReturn_t {
-    // SAFETY: as above.
+    // SAFETY: the caller passes a valid count, and a buffer for this number of entries of the largest size.
     unsafe {
         fill::<WORDS>(infos, (*count).min(100));
         let fits = *count >= 100;
@@ -181,7 +181,7 @@ unsafe extern "C" fn claiming<const COUNT: u32, const FIT: bool>(
     count: *mut u32,
     infos: *mut nvml_sys::nvmlProcessInfo_t,
 ) -> nvmlReturn_t {
-    // SAFETY: as above.
+    // SAFETY: the caller passes a valid count, and a buffer for this number of entries of the largest size.
     unsafe {
         fill::<3>(infos, *count);
         *count = COUNT;

@@ -16,7 +16,7 @@ pub(crate) struct Crate {
 }
 
 impl Crate {
-    /// Reads the root and every module below it; `text` returns a module's source.
+    /// Reads the root and every module below it. `text` returns the source of a module.
     pub(crate) fn read(text: &mut impl FnMut(&Module) -> Option<String>) -> Self {
         let (mut modules, mut missing) = (BTreeMap::new(), Vec::new());
         let mut to_read = vec![Module::new()];

@@ -154,7 +154,8 @@ fn workstation_matches_igpu_0_1() {
     assert_eq!((third.memory.used, third.memory.reserved), (Some(3712.0), Some(81.5)));
 }
 
-/// Restarts the driver with `hgx-h100` and more TOML, and loads it. This is faster than another copy of the library.
+/// Restarts the driver with `hgx-h100` and more TOML, and loads NVML again. This is faster than another copy of the
+/// library.
 fn restart(driver: &SharedDriver, more: &str) -> Nvml {
     driver.start(&Scenario::from_name("hgx-h100").unwrap().with_toml(more).unwrap()).unwrap();
     load(driver.path()).unwrap()

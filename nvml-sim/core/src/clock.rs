@@ -16,8 +16,8 @@ static EPOCH_US: AtomicU64 = AtomicU64::new(STEPPED_EPOCH_US);
 static ADVANCED_BY_CALLS: AtomicBool = AtomicBool::new(false);
 
 const REAL_CLOCK: u64 = u64::MAX;
-/// The simulated wall clock at the simulated time 0 while the clock is stepped. A constant, so that every run returns
-/// the same timestamps.
+/// The simulated wall clock at the simulated time 0 while the clock is stepped. It is constant, so that every run
+/// returns the same timestamps.
 pub(crate) const STEPPED_EPOCH_US: u64 = 1_700_000_000_000_000;
 
 fn read(clock: libc::clockid_t) -> u64 {

@@ -197,8 +197,7 @@ impl CallContext {
         unsafe { put(pointer, self.value_or_fault(value)) }
     }
 
-    /// Writes a string and its NUL, or the string of a fault that replaces it, into the caller's buffer of `length`
-    /// bytes.
+    /// Writes a string and a NUL into the caller's buffer of `length` bytes. A fault can replace the string.
     ///
     /// # Safety
     /// `pointer` must be null or writable for `length` bytes.

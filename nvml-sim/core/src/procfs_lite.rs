@@ -26,7 +26,8 @@ pub(crate) fn command_name(pid: u32, buffer: &mut [u8]) -> Option<&[u8]> {
     Some(buffer[..length].trim_ascii_end())
 }
 
-/// The capacity of a [`PidList`]. More processes than a test starts; further ones are ignored.
+/// The capacity of a [`PidList`]. It is greater than the number of processes that a test starts. Further processes are
+/// ignored.
 const MAX_PIDS: usize = 64;
 
 /// A fixed-capacity list of process ids.

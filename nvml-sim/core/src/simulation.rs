@@ -6,7 +6,7 @@ use crate::scenario::model::{ClockMode, DriverModel, GpuModel, MigInstanceModel}
 use crate::{clock, counters, faults, functions};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-/// A driver and its GPUs. Immutable after its creation.
+/// A driver and its GPUs. It does not change after its creation.
 pub(crate) struct Simulation {
     pub driver: DriverModel,
     pub gpus: Vec<SimulatedGpu>,
@@ -16,7 +16,7 @@ pub(crate) struct Simulation {
     pub cpu_time_ns: Option<Vec<u64>>,
 }
 
-/// A simulated GPU, with values that calls need in their final form.
+/// A simulated GPU, with precomputed values for calls.
 pub(crate) struct SimulatedGpu {
     pub model: GpuModel,
     pub index: u32,

@@ -100,14 +100,14 @@ pub(crate) struct GpuModel {
     /// The time in seconds by which the waveforms of a GPU are ahead of those of the previous GPU.
     pub phase_offset_s: f64,
     pub name: String,
-    /// NVML's number of the brand (5 GeForce, 14 NVIDIA …).
+    /// The brand as a number of nvmlBrandType_t (5 GeForce, 14 NVIDIA …).
     pub brand: u32,
     /// The UUID, by default derived from the index.
     pub uuid: Option<String>,
     pub serial: Option<String>,
     pub vbios_version: Option<String>,
     pub board_part_number: Option<String>,
-    /// NVML's number of the architecture (4 Pascal, 7 Ampere, 8 Ada, 9 Hopper …).
+    /// The architecture as a number of nvmlDeviceArchitecture_t (4 Pascal, 7 Ampere, 8 Ada, 9 Hopper …).
     pub architecture: u32,
     /// The major and minor number of the CUDA compute capability.
     pub compute_capability: (i32, i32),
@@ -115,7 +115,7 @@ pub(crate) struct GpuModel {
     pub multiprocessors: u32,
     /// The minor number of the device file, by default the index.
     pub minor_number: Option<u32>,
-    /// The performance state, 0 to 15, or 32 for unknown.
+    /// The performance state from 0 to 15, or 32 if it is unknown.
     pub performance_state: u32,
     pub compute_mode: u32,
     pub persistence_mode: bool,

@@ -1,8 +1,8 @@
 //! A deserializer for TOML whose errors have a position in the text.
 //!
 //! The compiler instantiates the code that reads a struct once for every type through which a deserializer passes
-//! fields. The deserializer of the package `toml` uses several such types, which took half of this package's compile
-//! time. This deserializer uses one.
+//! fields. The deserializer of the package `toml` uses several types, which took half of this package's compile time.
+//! This deserializer uses a single type.
 
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
