@@ -73,6 +73,16 @@ pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Checks that a name, or a prefix followed by `*`, matches a function of NVML.
+pub(super) fn check_function(key: &str, pattern: &str) -> Result<(), String> {
+    if nvml_sys::NAMES.iter().any(|name| matches_pattern(pattern, &name.to_string_lossy())) {
+        return Ok(());
+    }
+    Err(format!(
+        "{key}: no function of NVML matches {pattern:?}; expected a name from nvml.h, or a prefix followed by *"
+    ))
+}
+
 /// Deserializes a name, or a prefix followed by `*`, and checks that it matches a function of NVML.
 fn function_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     // The check is in the visitor, because an error of a visitor has the position of the value.
@@ -85,7 +95,7 @@ fn function_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
         }
 
         fn visit_str<E: Error>(self, pattern: &str) -> Result<Option<String>, E> {
-            super::check_function("fault", pattern).map_err(E::custom)?;
+            check_function("fault", pattern).map_err(E::custom)?;
             Ok(Some(pattern.to_owned()))
         }
     }

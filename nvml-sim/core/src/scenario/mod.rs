@@ -151,7 +151,7 @@ impl Scenario {
             return Err(ScenarioError("driver.clock: the start time must be between 0 and 1e9 seconds".into()));
         }
         for (pattern, us) in &driver.cpu_time_us {
-            check_function("driver.cpu_time_us", pattern)?;
+            fault::check_function("driver.cpu_time_us", pattern).map_err(ScenarioError)?;
             if !(0.0..=1e6).contains(us) {
                 return Err(ScenarioError(format!("driver.cpu_time_us: {pattern} must be between 0 and 1000000 µs")));
             }
@@ -210,16 +210,6 @@ fn check_faults(faults: &[Fault]) -> Result<(), ScenarioError> {
         }
     }
     Ok(())
-}
-
-/// Checks that a name, or a prefix followed by `*`, matches a function of NVML.
-fn check_function(key: &str, pattern: &str) -> Result<(), ScenarioError> {
-    if nvml_sys::NAMES.iter().any(|name| fault::matches_pattern(pattern, &name.to_string_lossy())) {
-        return Ok(());
-    }
-    Err(ScenarioError(format!(
-        "{key}: no function of NVML matches {pattern:?}; expected a name from nvml.h, or a prefix followed by *"
-    )))
 }
 
 /// An error in a scenario, or from loading or installing one.
