@@ -57,7 +57,7 @@ fn lost_gpu_does_not_affect_others() {
     assert!(sim.power(0).is_ok() && sim.power(2).is_ok());
 }
 
-/// A scenario with a GPU and a stepped clock that calls advance by their duration.
+/// A scenario with one GPU and a stepped clock, which each call advances by its duration.
 const STEPPED_TOML: &str = "[driver]\nclock = { auto_advance_from_s = 0 }\ncpu_time_us = { \"nvmlDeviceGet*\" = 300, \
     \"nvmlDeviceGetFan*\" = 2000, nvmlDeviceGetHandleByIndex_v2 = 0 }\n[[gpu]]\nfan_speed_percent = [40]\npower.draw_w = 100\n";
 

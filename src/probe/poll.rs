@@ -200,7 +200,7 @@ impl Poll {
         Ok(())
     }
 
-    /// Removes the fields that have not had a value after [`MAX_FAILURES`] calls.
+    /// Removes the fields that have not returned a value after [`MAX_FAILURES`] calls.
     fn remove_unsupported_fields(&mut self) {
         if let PolledCall::Fields(batch) = &mut self.call
             && self.calls == MAX_FAILURES

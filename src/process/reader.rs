@@ -17,8 +17,8 @@ const MAX_STAT_BYTES: usize = 2048;
 /// numbers precede it.
 const STATUS_HEAD_BYTES: usize = 1024;
 
-/// A reader of process attributes from `/proc`. It allocates only when it is created, and keeps no file descriptor
-/// open.
+/// A reader of process attributes from `/proc`. It allocates only when it is created and in
+/// [`refresh_boot_time`](Self::refresh_boot_time), and keeps no file descriptor open.
 ///
 /// # Examples
 /// ```

@@ -119,8 +119,8 @@ impl MeasuredOffset {
 }
 
 impl ClockSegment {
-    /// Converts a wall-clock time that lies in the segment and not after `now`. Returns the monotonic time and its
-    /// maximum error, or `None` if the time is not in the segment.
+    /// Converts a wall-clock time. Returns the monotonic time and its maximum error, in nanoseconds, or `None` if the time
+    /// is outside the segment or after `now`.
     fn convert(&self, wall_ns: i64, now: u64) -> Option<(u64, u64)> {
         // The choice of the better offset depends on the monotonic time, which is known precisely enough from either.
         let by_first = self.first.convert(wall_ns);

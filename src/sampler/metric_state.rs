@@ -125,8 +125,8 @@ impl MetricState {
         self.last_error.as_ref().filter(|_| self.failures >= FAILURES_BEFORE_SUSPENSION)
     }
 
-    /// Discards the latest value, because the GPU is lost. A suspended metric keeps the error that caused the
-    /// suspension.
+    /// Discards the latest value and stores `error`, because the GPU is lost. If the metric is suspended, the error that
+    /// caused the suspension is kept instead.
     pub(super) fn mark_lost(&mut self, error: &Error) {
         self.latest = None;
         if self.failures < FAILURES_BEFORE_SUSPENSION {

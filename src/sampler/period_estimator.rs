@@ -23,8 +23,8 @@ const MICROSECOND: u64 = 1_000;
 /// One second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// The number of recent changes from which a jump to about twice the period or more is detected, before the older
-/// changes have been replaced.
+/// The number of most recent changes that are searched for a period of about twice the known period or more. A search of
+/// all stored changes would find such a period only after the older changes had been replaced.
 const RECENT_CHANGES: usize = 16;
 /// The maximum probability of a coincidental match when a known period is verified. It is much larger than the limit
 /// for a new period, because the period is known and a match only has to be plausible.

@@ -55,7 +55,7 @@ fn missing(gpu: &GpuInfo) -> Vec<Reading> {
     readings(gpu).into_iter().filter(|(_, there)| !there).map(|(reading, _)| reading).collect()
 }
 
-/// The readings that every update reads. The others are identity.
+/// The readings that can change, and that every update reads again. The others belong to the identity of the GPU.
 const TELEMETRY: [Reading; 12] = [
     Reading::Memory,
     Reading::Utilization,

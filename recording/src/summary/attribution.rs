@@ -36,8 +36,8 @@ pub(super) enum Change {
 
 /// The attribution of the usage of a GPU to the command.
 ///
-/// Changes can be recorded late and out of order. They are pending until [`SETTLE_DELAY_NS`] later, and are applied in the
-/// order of their times.
+/// Changes can be recorded late and out of order. Each change is held for [`SETTLE_DELAY_NS`], and changes are then applied
+/// in order of time.
 #[derive(Clone, Debug)]
 pub(super) struct Attribution {
     /// The changes that have not been applied, sorted by time.

@@ -14,7 +14,7 @@ pub(super) struct EnergyCounter {
     /// over that time is unknown.
     interrupted: (u64, f64),
     is_interrupted: bool,
-    /// The time from which the energy of the next increase is counted.
+    /// The time of the latest reading, ns. The next increase is assumed to have occurred after this time.
     increase_start: u64,
     increase_count: u64,
     /// The energy of all other increases, and the time during which it was used.

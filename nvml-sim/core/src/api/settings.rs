@@ -52,7 +52,8 @@ export! {
     }
 }
 
-/// Returns the time in nanoseconds since the start of the scenario for which a policy limited the clocks.
+/// Returns the total time for which a policy limited the clocks, from the start of the scenario to the time `ns`, in
+/// nanoseconds.
 pub(crate) fn throttled_ns(target: CallTarget, policy: nvmlPerfPolicyType_t, ns: u64) -> NvmlResult<u64> {
     let throttle = &target.gpu.model.throttle_fraction;
     let waveform: &Waveform = match policy {

@@ -10,10 +10,10 @@ use parquet::{
 
 use super::super::item_row::ItemRow;
 
-/// A column in which a row can be empty.
+/// A column of optional values, in the representation of Parquet.
 struct OptionalColumn<T> {
     values: Vec<T>,
-    /// The definition level of each row: 1 if the row has a value, 0 if it is empty.
+    /// The definition level of each row: 1 if the row has a value, 0 if the value is null.
     levels: Vec<i16>,
 }
 
