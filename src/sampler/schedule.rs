@@ -25,8 +25,8 @@ pub(crate) struct CostEstimator {
 /// A call is slow if it takes more than this many times the mean, and quick if it takes less than the mean divided by
 /// this ratio. The ratio is greater than the fluctuation of calls that are not preempted.
 const OUTLIER_RATIO: f64 = 2.0;
-/// The number of consecutive slow or quick calls that changes the mean immediately. It is improbable for so many
-/// consecutive calls to be preempted.
+/// The number of consecutive slow or quick calls after which the mean is replaced. It is unlikely that this many calls in
+/// a row are preempted.
 const PERSISTENT_RUN: i8 = 3;
 /// The number of calls that must be observed before the cost is known. Fewer calls do not suffice, because a busy
 /// machine may have preempted any of them.
