@@ -4,11 +4,10 @@
 //! slots nvidia-smi calls, with how many arguments, and how its output depends on the returned values. No binary was
 //! disassembled.
 
-use super::memory::mib_to_bytes;
 use super::processes::{ListedProcess, running_processes};
 use super::thermal;
 use crate::dispatch::{NvmlResult, put, return_code_of};
-use crate::scenario::model::{ProcessListKind, ProcessMemoryModel};
+use crate::scenario::model::ProcessListKind;
 use crate::simulation::{self, Simulation};
 use crate::{clock, procfs_lite};
 use nvml_sys::{
@@ -176,8 +175,10 @@ unsafe fn write_processes(
         return Err(NVML_ERROR_INVALID_ARGUMENT);
     }
     let head_bytes = if NARROW_BRANCHES.contains(&simulation.driver.major_version()) { 24 } else { 32 };
-    // Children may have started since the processes were counted.
+    // Children may have started or exited since the processes were counted.
+    *count = 0;
     for (index, listed) in processes.take(needed).enumerate() {
+        *count += 1;
         // SAFETY: the index is less than the number of entries for which the caller has memory.
         unsafe { write_process(entries.add(index * (head_bytes + NAME_BYTES)), head_bytes, listed) };
     }
@@ -189,15 +190,7 @@ unsafe fn write_processes(
 /// # Safety
 /// `entry` must be writable for `head_bytes` and [`NAME_BYTES`] bytes.
 unsafe fn write_process(entry: *mut u8, head_bytes: usize, listed: ListedProcess<'_>) {
-    let memory = match listed.process.memory_mib {
-        ProcessMemoryModel::Mib(mib) => mib_to_bytes(mib),
-        ProcessMemoryModel::Unavailable => u64::MAX,
-    };
-    let mut head = [0_u8; 32];
-    head[0..4].copy_from_slice(&listed.pid.to_ne_bytes());
-    head[8..16].copy_from_slice(&memory.to_ne_bytes());
-    head[16..20].copy_from_slice(&listed.process.gpu_instance_id.to_ne_bytes());
-    head[20..24].copy_from_slice(&listed.process.compute_instance_id.to_ne_bytes());
+    let head = listed.to_bytes();
     let mut buffer = [0_u8; 1024];
     let name = procfs_lite::command_name(listed.pid, &mut buffer).unwrap_or_default();
     // SAFETY: the head has at most 32 bytes, the name at most 1024, and the entry has memory for both.

@@ -163,12 +163,7 @@ unsafe fn write_entries(
         return Err(NVML_ERROR_INSUFFICIENT_SIZE);
     }
     let mut next = infos;
-    let mut write_entry = |pid: u32, memory: u64, gi: u32, ci: u32| {
-        let mut bytes = [0u8; 32];
-        bytes[0..4].copy_from_slice(&pid.to_ne_bytes());
-        bytes[8..16].copy_from_slice(&memory.to_ne_bytes());
-        bytes[16..20].copy_from_slice(&gi.to_ne_bytes());
-        bytes[20..24].copy_from_slice(&ci.to_ne_bytes());
+    let mut write_entry = |bytes: [u8; 32]| {
         let entry_bytes = entry_bytes.min(bytes.len());
         // SAFETY: the buffer has capacity for `needed` entries, and the loops below write at most this number.
         unsafe {
@@ -180,15 +175,31 @@ unsafe fn write_entries(
     let mut written = extra_processes;
     for entry in entries.take((needed - extra_processes) as usize) {
         written += 1;
-        let memory = match entry.process.memory_mib {
-            ProcessMemoryModel::Mib(mib) => mib_to_bytes(mib),
-            ProcessMemoryModel::Unavailable => u64::MAX,
-        };
-        write_entry(entry.pid, memory, entry.process.gpu_instance_id, entry.process.compute_instance_id);
+        write_entry(entry.to_bytes());
     }
     for nth in 0..extra_processes {
-        write_entry(FIRST_EXTRA_PID + nth, mib_to_bytes(1.0), u32::MAX, u32::MAX);
+        write_entry(process_info_bytes(FIRST_EXTRA_PID + nth, mib_to_bytes(1.0), u32::MAX, u32::MAX));
     }
     *count = written;
     Ok(())
+}
+
+impl ListedProcess<'_> {
+    /// Returns the process as an entry of the longest layout, of which shorter layouts are prefixes.
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        let memory = match self.process.memory_mib {
+            ProcessMemoryModel::Mib(mib) => mib_to_bytes(mib),
+            ProcessMemoryModel::Unavailable => u64::MAX,
+        };
+        process_info_bytes(self.pid, memory, self.process.gpu_instance_id, self.process.compute_instance_id)
+    }
+}
+
+fn process_info_bytes(pid: u32, memory: u64, gpu_instance: u32, compute_instance: u32) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[0..4].copy_from_slice(&pid.to_ne_bytes());
+    bytes[8..16].copy_from_slice(&memory.to_ne_bytes());
+    bytes[16..20].copy_from_slice(&gpu_instance.to_ne_bytes());
+    bytes[20..24].copy_from_slice(&compute_instance.to_ne_bytes());
+    bytes
 }

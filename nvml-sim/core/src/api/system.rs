@@ -23,9 +23,8 @@ export! {
         if info.version != struct_version::<nvmlSystemDriverBranchInfo_t>(1) {
             return Err(NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
         }
-        let version = &call.simulation.driver.version;
         let mut branch = [0u8; 16];
-        let major = version.split('.').next().unwrap_or_default();
+        let major = call.simulation.driver.major_version();
         let text = procfs_lite::format_into(&mut branch, format_args!("r{major}_00"));
         call.put_text(info.branch.as_mut_ptr(), length.min(80), text)
     }
